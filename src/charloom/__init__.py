@@ -1,0 +1,1 @@
+"""charloom: character-level recurrent language models, proven, fast and explained."""

@@ -1,0 +1,6 @@
+"""The reference engine: NumPy, any dtype, written to be read beside SPEC.md."""
+
+from charloom.engines.reference.engine import ReferenceEngine
+from charloom.engines.reference.network import losses
+
+__all__ = ["ReferenceEngine", "losses"]

@@ -1,0 +1,85 @@
+"""Every error that a user can cause, each one clear sentence.
+
+An error says what was given, what was wanted and how to mend it. It knows nothing of terminals:
+the command line prints the sentence and chooses the exit code.
+
+    CharloomError
+    ├── ConfigError               a setting out of its range, or settings that contradict each other
+    ├── TextError                 a text that cannot be learnt from
+    │   ├── EncodingError         bytes that are not UTF-8 text (has .offset, in bytes)
+    │   └── UnknownCharacterError a character outside the vocabulary (has .character, .position)
+    ├── EngineError               arrays that do not fit: shape, dtype, contiguity, ids out of range
+    ├── DivergedError             a loss or a gradient stopped being finite
+    ├── MissingPartError          an optional part is not installed
+    └── StoreError                what is kept on disk
+        ├── NotAModelError        nothing there that could be a run, a checkpoint or a model
+        ├── DamagedError          a checkpoint or model whose bytes are not what was written
+        ├── RunExistsError        a new run was asked for where one exists
+        ├── RunInUseError         another process writes this run
+        └── WriteError            the disk refused: full, read-only, gone
+"""
+
+
+class CharloomError(Exception):
+    """The root of everything a user can cause. Its text is for people."""
+
+
+class ConfigError(CharloomError):
+    """A setting is out of its range, or two settings contradict each other."""
+
+
+class TextError(CharloomError):
+    """A text that cannot be learnt from: missing, empty, too short, of one character."""
+
+
+class EncodingError(TextError):
+    """Bytes that are not UTF-8 text; `offset` is the position of the first bad byte."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class UnknownCharacterError(TextError):
+    """A character outside the vocabulary; `position` counts characters from 0."""
+
+    def __init__(self, message: str, character: str, position: int) -> None:
+        super().__init__(message)
+        self.character = character
+        self.position = position
+
+
+class EngineError(CharloomError):
+    """Arrays that do not fit the learner: shape, dtype, contiguity, or ids out of range."""
+
+
+class DivergedError(CharloomError):
+    """A loss or a gradient is no longer finite; the update was not applied."""
+
+
+class MissingPartError(CharloomError):
+    """An optional part is not installed; the text says which extra brings it."""
+
+
+class StoreError(CharloomError):
+    """Something about what is kept on disk."""
+
+
+class NotAModelError(StoreError):
+    """The path is no run directory, no checkpoint directory and no model file."""
+
+
+class DamagedError(StoreError):
+    """A checkpoint or model whose bytes are not what was written."""
+
+
+class RunExistsError(StoreError):
+    """A new run was asked for in a directory that already holds one."""
+
+
+class RunInUseError(StoreError):
+    """Another process holds the lock of this run."""
+
+
+class WriteError(StoreError):
+    """The disk refused a write: full, read-only or gone."""

@@ -1,0 +1,79 @@
+"""A learner is everything that training changes, as plain data: nothing here computes.
+
+An engine takes a learner and changes its arrays; the store writes it and reads it back to the
+same bytes, so that a resumed run continues bit for bit.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.config import Config
+from charloom.model.optimizers import SLOTS
+from charloom.model.parameters import Parameters, initial_parameters
+from charloom.text.vocabulary import Vocabulary
+
+State = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Learner:
+    """The whole of a training: config, parameters, slots, state and counters.
+
+    Attributes:
+        config: the settings.
+        vocabulary: the characters, K of them.
+        parameters: by name; shapes as in `parameter_shapes`.
+        slots: optimizer slots by slot name, then by parameter name, shaped like the parameters.
+        state: recurrent state, `h` of shape (layers, B, H).
+        position: where the next window starts in the text, in characters.
+        epoch: epochs completed.
+        update: updates applied.
+        smooth_loss: nats per window; None before the first update.
+        best_loss: the lowest smooth loss at a record; None before the first record.
+        best_update: the update of that record.
+        pending_loss: the sum of the losses since the last record, in nats.
+        pending_updates: how many they are.
+        learning_rate_factor: multiplies the learning rate; steered from outside.
+    """
+
+    config: Config
+    vocabulary: Vocabulary
+    parameters: Parameters
+    slots: dict[str, Parameters]
+    state: State
+    position: int = 0
+    epoch: int = 0
+    update: int = 0
+    smooth_loss: float | None = None
+    best_loss: float | None = None
+    best_update: int | None = None
+    pending_loss: float = field(default=0.0)
+    pending_updates: int = 0
+    learning_rate_factor: float = 1.0
+
+
+def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
+    """A learner before its first update."""
+    parameters = initial_parameters(config, len(vocabulary))
+    slots = {slot: {name: np.zeros_like(p) for name, p in parameters.items()} for slot in SLOTS}
+    return Learner(config, vocabulary, parameters, slots, zero_state(config))
+
+
+def zero_state(config: Config, streams: int = 1) -> State:
+    """The recurrent state before the first character."""
+    return {"h": np.zeros((1, streams, config.hidden_size), dtype=config.dtype)}
+
+
+def copy_learner(learner: Learner) -> Learner:
+    """A copy that shares no array with the original."""
+    values = dict(vars(learner))
+    values["parameters"] = {name: p.copy() for name, p in learner.parameters.items()}
+    values["slots"] = {
+        slot: {name: p.copy() for name, p in arrays.items()}
+        for slot, arrays in learner.slots.items()
+    }
+    values["state"] = {name: s.copy() for name, s in learner.state.items()}
+    return Learner(**values)

@@ -1,0 +1,74 @@
+"""Random numbers as a pure function of what they are for (SPEC: Random numbers).
+
+Each number is a function of (seed, purpose, update, layer, stream, time, unit), by the
+counter-based generator Philox4x64-10. There is no state to keep, so neither resuming a run nor
+changing engines can shift a number.
+"""
+
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Purpose = Literal["init", "sample", "training_sample", "gradcheck"]
+PURPOSES: Final[dict[str, int]] = {"init": 1, "sample": 2, "training_sample": 3, "gradcheck": 4}
+
+BLOCK: Final = 4  # Philox4x64 makes four 64-bit words per counter value
+
+
+def words(
+    seed: int,
+    purpose: Purpose,
+    count: int,
+    *,
+    first: int = 0,
+    update: int = 0,
+    layer: int = 0,
+    stream: int = 0,
+    time: int = 0,
+) -> NDArray[np.uint64]:
+    """The 64-bit words of the units first … first+count-1, shape (count,)."""
+    # numpy.random.Philox adds one to the counter before each block, as our numbering does:
+    # the block of units 0…3 has the counter 1.
+    block, skip = divmod(first, BLOCK)
+    generator = np.random.Philox(
+        key=np.array([seed, PURPOSES[purpose]], dtype=np.uint64),
+        counter=np.array([block, time, (layer << 32) | stream, update], dtype=np.uint64),
+    )
+    return np.asarray(generator.random_raw(skip + count)[skip:], dtype=np.uint64)
+
+
+def uniforms(
+    seed: int,
+    purpose: Purpose,
+    count: int,
+    *,
+    first: int = 0,
+    update: int = 0,
+    layer: int = 0,
+    stream: int = 0,
+    time: int = 0,
+) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1) with 53 random bits each, shape (count,), float64."""
+    raw = words(
+        seed, purpose, count, first=first, update=update, layer=layer, stream=stream, time=time
+    )
+    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def normals(
+    seed: int,
+    purpose: Purpose,
+    count: int,
+    *,
+    update: int = 0,
+    layer: int = 0,
+    stream: int = 0,
+    time: int = 0,
+) -> NDArray[np.float64]:
+    """Standard normal numbers, shape (count,), float64 (Box and Muller 1958, cosine branch)."""
+    pairs = uniforms(
+        seed, purpose, 2 * count, update=update, layer=layer, stream=stream, time=time
+    ).reshape(count, 2)
+    radius = np.sqrt(-2.0 * np.log1p(-pairs[:, 0]))
+    return np.asarray(radius * np.cos(2.0 * np.pi * pairs[:, 1]))
