@@ -1,0 +1,165 @@
+// Products of matrices and vectors, with the accumulators held in registers.
+//
+// Every product here has one form: row r of the result is the sum over d of A(r, d) times row d of
+// B, so that A's entries are broadcast and B's rows and the result's are read as vectors. A tile of
+// MR rows by NR vectors is summed in registers over the whole depth and then handed to a finish,
+// which stores it or, for gradients, goes straight on to the update (optimizers.hpp).
+#pragma once
+
+#include <type_traits>
+
+#include "simd.hpp"
+
+namespace {
+
+// A(r, d) = at[r * row + d * depth]: both A and its transpose are read in place.
+template <typename T>
+struct Scalars {
+  const T* at;
+  std::ptrdiff_t row, depth;
+};
+// Rows of vectors, `row` elements apart.
+template <typename T>
+struct Rows {
+  T* at;
+  std::ptrdiff_t row;
+};
+
+// Rows of a tile that fit the registers beside NR vectors of B: MR * NR accumulators.
+template <int NR>
+constexpr int tile_rows = vector_registers == 32
+                              ? (NR >= 7 ? 4 : NR == 6 ? 4 : NR == 5 ? 5 : NR == 4 ? 6 : 8)
+                              : (NR >= 3 ? 4 : NR == 2 ? 6 : 8);
+constexpr int tile_vectors = vector_registers == 32 ? 7 : 3;
+
+// One tile, from row r0 and vector v0 on: sums[r][v] = first(v) + sum over d of A(r, d) B[d][v],
+// then finish(r, v, sum) for each. The tile works on its own copy of a finish that has state, so
+// that the state stays in registers while it is used.
+template <typename T, int MR, int NR, typename First, typename Finish>
+CHARLOOM_INLINE void tile(int r0, int v0, Scalars<T> A, Rows<const T> B, int depth, First first,
+                          Finish& shared_finish) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> sums[MR][NR];
+#pragma GCC unroll 8
+  for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 16
+    for (int v = 0; v < NR; ++v) sums[r][v] = first(v0 + v);
+  const T* a = A.at + r0 * A.row;
+  const T* b = B.at + v0 * lanes;
+  for (int d = 0; d < depth; ++d, a += A.depth, b += B.row) {
+    Vec<T> row[NR];
+#pragma GCC unroll 16
+    for (int v = 0; v < NR; ++v) row[v] = load<T>(b + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < MR; ++r) {
+      const Vec<T> scalar = splat<T>(a[r * A.row]);
+#pragma GCC unroll 16
+      for (int v = 0; v < NR; ++v) sums[r][v] += scalar * row[v];
+    }
+  }
+  Finish finish = shared_finish;
+#pragma GCC unroll 8
+  for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 16
+    for (int v = 0; v < NR; ++v) finish(r0 + r, v0 + v, sums[r][v]);
+  if constexpr (std::is_copy_assignable_v<Finish>) shared_finish = finish;
+}
+
+// Call f with the count (1 … Most) as a compile-time constant.
+template <int Count>
+struct Constant {
+  static constexpr int value = Count;
+};
+template <int Most, typename F>
+CHARLOOM_INLINE void with_constant(int count, F f) {
+  if constexpr (Most > 0) {
+    if (count == Most)
+      f(Constant<Most>{});
+    else
+      with_constant<Most - 1>(count, f);
+  }
+}
+
+// Part p of `total` divided evenly into `parts`: where it starts.
+CHARLOOM_INLINE int part_start(int total, int parts, int p) {
+  return static_cast<int>(static_cast<std::int64_t>(total) * p / parts);
+}
+
+// result(rows × vectors) = first + A B, tile by tile; finish(row, vector, sum) gets each sum once.
+// The work is divided evenly, so that no sliver of a tile is left over.
+template <typename T, typename First, typename Finish>
+CHARLOOM_INLINE void product(int rows, int vectors, int depth, Scalars<T> A, Rows<const T> B,
+                             First first, Finish&& finish) {
+  const int panels = (vectors + tile_vectors - 1) / tile_vectors;
+  for (int p = 0; p < panels; ++p) {
+    const int v0 = part_start(vectors, panels, p);
+    const int width = part_start(vectors, panels, p + 1) - v0;
+    with_constant<tile_vectors>(width, [&](auto NR) {
+      constexpr int most = tile_rows<NR.value>;
+      const int blocks = (rows + most - 1) / most;
+      for (int block = 0; block < blocks; ++block) {
+        const int r0 = part_start(rows, blocks, block);
+        with_constant<most>(part_start(rows, blocks, block + 1) - r0, [&](auto MR) {
+          tile<T, MR.value, NR.value>(r0, v0, A, B, depth, first, finish);
+        });
+      }
+    });
+  }
+}
+
+// result = first + sum over d of scalars[d] B[d], for one row: the recurrence, where nothing is
+// reused but B's cache lines. Walked from the last row to the first where `backwards`: in turn, so
+// that each pass begins with the rows that the one before left in the first-level cache.
+template <typename T, typename First, typename Finish>
+CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<const T> B,
+                                 bool backwards, First first, Finish finish) {
+  constexpr int lanes = Simd<T>::lanes;
+  constexpr int most = vector_registers == 32 ? 14 : 6;
+  const int panels = (vectors + most - 1) / most;
+  for (int p = 0; p < panels; ++p) {
+    const int v0 = part_start(vectors, panels, p);
+    const int width = part_start(vectors, panels, p + 1) - v0;
+    with_constant<most>(width, [&](auto width_constant) {
+      constexpr int NR = width_constant.value;
+      // Several sums per vector where few vectors alone would wait for each other's additions.
+      constexpr int sets = NR * 2 <= most ? (NR * 4 <= most ? 4 : 2) : 1;
+      Vec<T> sums[sets][NR];
+#pragma GCC unroll 16
+      for (int v = 0; v < NR; ++v) {
+        sums[0][v] = first(v0 + v);
+#pragma GCC unroll 4
+        for (int s = 1; s < sets; ++s) sums[s][v] = Vec<T>{};
+      }
+      const std::ptrdiff_t step = backwards ? -1 : 1;
+      const T* a = backwards ? scalars + depth - 1 : scalars;
+      const T* b = B.at + v0 * lanes + (backwards ? (depth - 1) * B.row : 0);
+      int d = 0;
+      for (; d + sets <= depth; d += sets) {
+#pragma GCC unroll 4
+        for (int s = 0; s < sets; ++s) {
+          const Vec<T> scalar = splat<T>(*a);
+#pragma GCC unroll 16
+          for (int v = 0; v < NR; ++v) sums[s][v] += scalar * load<T>(b + v * lanes);
+          a += step;
+          b += step * B.row;
+        }
+      }
+      for (; d < depth; ++d) {
+        const Vec<T> scalar = splat<T>(*a);
+#pragma GCC unroll 16
+        for (int v = 0; v < NR; ++v) sums[0][v] += scalar * load<T>(b + v * lanes);
+        a += step;
+        b += step * B.row;
+      }
+#pragma GCC unroll 16
+      for (int v = 0; v < NR; ++v) {
+        Vec<T> total = sums[0][v];
+#pragma GCC unroll 4
+        for (int s = 1; s < sets; ++s) total += sums[s][v];
+        finish(v0 + v, total);
+      }
+    });
+  }
+}
+
+}  // namespace

@@ -1,0 +1,300 @@
+// The plain recurrent network over one window: forward, backward, and the update fused into the
+// gradient (SPEC: The network; The native engine).
+//
+// What makes it fast: only the recurrence goes step by step; logits, dV, dW and the outputs' part
+// of dh are products over all T steps at once; a gradient entry never reaches memory, AdaGrad
+// takes it from the registers; x is an index, so of dU only the columns that were read exist.
+// Time it: charloom bench. Each version and what it gave: docs/LOG.md.
+#pragma once
+
+#include <cstdlib>
+#include <cstring>
+
+#include "gemm.hpp"
+#include "kernels.hpp"
+#include "optimizers.hpp"
+
+namespace {
+
+using charloom::Shape;
+using charloom::Weights;
+
+// The logit of the padding beyond K: its exponential is 0.
+constexpr double padding_logit = -1e30;
+
+// Where each parameter lies in a block of vectors. Matrices are stored input-major (transposed),
+// so that the outputs of one input are neighbours; rows are padded to whole vectors.
+template <typename T>
+struct Layout {
+  static constexpr int lanes = Simd<T>::lanes;
+  int H, K, vectors_H, vectors_K;
+  std::ptrdiff_t Hp, Kp;              // padded lengths
+  std::ptrdiff_t U, W, b, V, c, end;  // U (K, Hp), W (Hp, Hp), b (Hp), V (Hp, Kp), c (Kp)
+
+  explicit Layout(Shape shape) : H(shape.H), K(shape.K) {
+    vectors_H = (H + lanes - 1) / lanes;
+    vectors_K = (K + lanes - 1) / lanes;
+    Hp = static_cast<std::ptrdiff_t>(vectors_H) * lanes;
+    Kp = static_cast<std::ptrdiff_t>(vectors_K) * lanes;
+    U = 0;
+    W = U + K * Hp;
+    b = W + Hp * Hp;
+    V = b + Hp;
+    c = V + Hp * Kp;
+    end = c + Kp;
+  }
+
+  void pack(Weights<T> from, T* to) const {
+    for (int i = 0; i < H; ++i) {
+      for (int k = 0; k < K; ++k) to[U + k * Hp + i] = from.U[i * std::ptrdiff_t(K) + k];
+      for (int j = 0; j < H; ++j) to[W + j * Hp + i] = from.W[i * std::ptrdiff_t(H) + j];
+      to[b + i] = from.b[i];
+    }
+    for (int k = 0; k < K; ++k) {
+      for (int j = 0; j < H; ++j) to[V + j * Kp + k] = from.V[k * std::ptrdiff_t(H) + j];
+      to[c + k] = from.c[k];
+    }
+  }
+
+  void unpack(const T* from, Weights<T> to) const {
+    for (int i = 0; i < H; ++i) {
+      for (int k = 0; k < K; ++k) to.U[i * std::ptrdiff_t(K) + k] = from[U + k * Hp + i];
+      for (int j = 0; j < H; ++j) to.W[i * std::ptrdiff_t(H) + j] = from[W + j * Hp + i];
+      to.b[i] = from[b + i];
+    }
+    for (int k = 0; k < K; ++k) {
+      for (int j = 0; j < H; ++j) to.V[k * std::ptrdiff_t(H) + j] = from[V + j * Kp + k];
+      to.c[k] = from[c + k];
+    }
+  }
+};
+
+// One zeroed, aligned allocation, handed out in pieces of whole vectors.
+template <typename T>
+class Memory {
+ public:
+  explicit Memory(std::size_t elements) {
+    void* at = nullptr;
+    const std::size_t bytes = elements * sizeof(T) + vector_bytes;
+    if (posix_memalign(&at, 64, bytes) == 0) {
+      base_ = static_cast<T*>(at);
+      std::memset(at, 0, bytes);
+    }
+    next_ = base_;
+  }
+  ~Memory() { std::free(base_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  bool ok() const { return base_ != nullptr; }
+  T* take(std::ptrdiff_t elements) {
+    T* piece = next_;
+    next_ += elements;
+    return piece;
+  }
+
+ private:
+  T* base_ = nullptr;
+  T* next_ = nullptr;
+};
+
+// A network at work on windows of up to T steps: packed weights and the buffers of one window.
+template <typename T>
+class Network {
+ public:
+  static constexpr int lanes = Simd<T>::lanes;
+
+  Network(Shape shape, int T_steps, bool learns)
+      : layout(shape),
+        memory_(elements(layout, T_steps, learns)),
+        learns_(learns) {
+    if (!memory_.ok()) return;
+    theta = memory_.take(layout.end);
+    h = memory_.take((T_steps + 1) * layout.Hp);
+    o = memory_.take(T_steps * layout.Kp);
+    if (learns) {
+      accumulators = memory_.take(layout.end);
+      W_back = memory_.take(layout.Hp * layout.Hp);
+      V_back = memory_.take(layout.Kp * layout.Hp);
+      da = memory_.take(T_steps * layout.Hp);
+    }
+    x = reinterpret_cast<std::int32_t*>(memory_.take(id_elements(T_steps)));
+    y = reinterpret_cast<std::int32_t*>(memory_.take(id_elements(T_steps)));
+    for (std::ptrdiff_t k = layout.K; k < layout.Kp; ++k) theta[layout.c + k] = T(padding_logit);
+  }
+
+  bool ok() const { return memory_.ok(); }
+
+  void read(Weights<T> weights) {
+    layout.pack(weights, theta);
+    if (learns_) refresh_transposes();
+  }
+
+  // The recurrence over T steps from h[0]: h[t+1] = tanh(W h[t] + U[x_t] + b).
+  void run(int T_steps) {
+    const T* W = theta + layout.W;
+    const T* b = theta + layout.b;
+    for (int t = 0; t < T_steps; ++t) {
+      const T* U_x = theta + layout.U + x[t] * layout.Hp;
+      T* h_next = h + (t + 1) * layout.Hp;
+      row_product<T>(
+          layout.vectors_H, layout.H, h + t * layout.Hp, Rows<const T>{W, layout.Hp}, t & 1,
+          [&](int v) CHARLOOM_LAMBDA { return load<T>(U_x + v * lanes) + load<T>(b + v * lanes); },
+          [&](int v, Vec<T> a) CHARLOOM_LAMBDA { store<T>(h_next + v * lanes, tanh<T>(a)); });
+    }
+  }
+
+  // The logits of T steps: o[t] = V h[t+1] + c.
+  void logits(int T_steps) {
+    const T* c = theta + layout.c;
+    product<T>(
+        T_steps, layout.vectors_K, layout.H, Scalars<T>{h + layout.Hp, layout.Hp, 1},
+        Rows<const T>{theta + layout.V, layout.Kp},
+        [&](int v) CHARLOOM_LAMBDA { return load<T>(c + v * lanes); },
+        [&](int t, int v, Vec<T> sum)
+            CHARLOOM_LAMBDA { store<T>(o + t * layout.Kp + v * lanes, sum); });
+  }
+
+  // Turns the logits of a step into exp(o - max o); returns their sum and sets `most` to the max.
+  CHARLOOM_INLINE T exponentials(T* row, T& most, T divisor = 1) {
+    Vec<T> top = load<T>(row);
+    for (int v = 1; v < layout.vectors_K; ++v) {
+      const Vec<T> next = load<T>(row + v * lanes);
+      top = next > top ? next : top;
+    }
+    most = largest<T>(top);
+    Vec<T> total{};
+    for (int v = 0; v < layout.vectors_K; ++v) {
+      Vec<T> z = load<T>(row + v * lanes) - most;
+      if (divisor != 1) z /= divisor;
+      const Vec<T> e = exp<T>(z);
+      store<T>(row + v * lanes, e);
+      total += e;
+    }
+    return sum<T>(total);
+  }
+
+  // The loss of T steps in nats; o becomes the gradient of the logits, softmax(o) - onehot(y).
+  double loss(int T_steps) {
+    double total = 0;
+    for (int t = 0; t < T_steps; ++t) {
+      T* row = o + t * layout.Kp;
+      const T target = row[y[t]];
+      T most;
+      const T normalizer = exponentials(row, most);
+      total += __builtin_log(static_cast<double>(normalizer)) - (double(target) - double(most));
+      const T scale = T(1) / normalizer;
+      for (int v = 0; v < layout.vectors_K; ++v)
+        store<T>(row + v * lanes, load<T>(row + v * lanes) * scale);
+      row[y[t]] -= T(1);
+    }
+    return total;
+  }
+
+  // The gradient of a_t for all steps, by BPTT. Returns whether every entry is below `limit` in
+  // size (a NaN is not).
+  bool backward(int T_steps, T limit) {
+    product<T>(
+        T_steps, layout.vectors_H, layout.K, Scalars<T>{o, layout.Kp, 1},
+        Rows<const T>{V_back, layout.Hp}, [](int) CHARLOOM_LAMBDA { return Vec<T>{}; },
+        [&](int t, int v, Vec<T> sum)
+            CHARLOOM_LAMBDA { store<T>(da + t * layout.Hp + v * lanes, sum); });
+    IntVec<T> small = ~IntVec<T>{};
+    const Vec<T> bound = splat<T>(limit);
+    const auto through_tanh = [&](int t, int v, Vec<T> dh) CHARLOOM_LAMBDA {
+      const Vec<T> h_t = load<T>(h + (t + 1) * layout.Hp + v * lanes);
+      const Vec<T> gradient = dh * (T(1) - h_t * h_t);
+      small &= (absolute<T>(gradient) < bound);
+      store<T>(da + t * layout.Hp + v * lanes, gradient);
+    };
+    for (int v = 0; v < layout.vectors_H; ++v)
+      through_tanh(T_steps - 1, v, load<T>(da + (T_steps - 1) * layout.Hp + v * lanes));
+    for (int t = T_steps - 1; t > 0; --t) {
+      const T* dh = da + (t - 1) * layout.Hp;
+      row_product<T>(
+          layout.vectors_H, layout.H, da + t * layout.Hp, Rows<const T>{W_back, layout.Hp}, t & 1,
+          [&](int v) CHARLOOM_LAMBDA { return load<T>(dh + v * lanes); },
+          [&](int v, Vec<T> sum) CHARLOOM_LAMBDA { through_tanh(t - 1, v, sum); });
+    }
+    bool all = true;
+    for (int i = 0; i < lanes; ++i) all = all && small[i] != 0;
+    return all;
+  }
+
+  // Each vector of the exact gradient once, as take(place in a block, gradient). The columns of U
+  // that the window did not read have gradient 0 and are left out. Uses up da.
+  template <typename Take>
+  CHARLOOM_INLINE void each_gradient(int T_steps, Take& take) {
+    const auto zero = [](int) CHARLOOM_LAMBDA { return Vec<T>{}; };
+    IntoBlock<T, Take> into_V{take, layout.V, layout.Kp};
+    product<T>(layout.H, layout.vectors_K, T_steps, Scalars<T>{h + layout.Hp, 1, layout.Hp},
+               Rows<const T>{o, layout.Kp}, zero, into_V);
+    IntoBlock<T, Take> into_W{into_V.take, layout.W, layout.Hp};
+    product<T>(layout.H, layout.vectors_H, T_steps, Scalars<T>{h, 1, layout.Hp},
+               Rows<const T>{da, layout.Hp}, zero, into_W);
+    take = into_W.take;
+    for (int v = 0; v < layout.vectors_K; ++v) {
+      Vec<T> g{};
+      for (int t = 0; t < T_steps; ++t) g += load<T>(o + t * layout.Kp + v * lanes);
+      take(layout.c + v * lanes, g);
+    }
+    for (int v = 0; v < layout.vectors_H; ++v) {
+      Vec<T> g{};
+      for (int t = 0; t < T_steps; ++t) g += load<T>(da + t * layout.Hp + v * lanes);
+      take(layout.b + v * lanes, g);
+    }
+    for (int t = 0; t < T_steps; ++t) {
+      bool seen = false;
+      for (int s = 0; s < t && !seen; ++s) seen = x[s] == x[t];
+      if (seen) continue;
+      T* column = da + t * layout.Hp;
+      for (int s = t + 1; s < T_steps; ++s)
+        if (x[s] == x[t])
+          for (int v = 0; v < layout.vectors_H; ++v)
+            store<T>(column + v * lanes,
+                     load<T>(column + v * lanes) + load<T>(da + s * layout.Hp + v * lanes));
+      for (int v = 0; v < layout.vectors_H; ++v)
+        take(layout.U + x[t] * layout.Hp + v * lanes, load<T>(column + v * lanes));
+    }
+  }
+
+  // W (output-major) from the block's W (input-major), and V likewise, for the backward products.
+  void refresh_transposes() {
+    for (int i = 0; i < layout.vectors_H; ++i)
+      for (int j = 0; j < layout.vectors_H; ++j)
+        transpose_block<T>(theta + layout.W + j * lanes * layout.Hp + i * lanes, layout.Hp,
+                           W_back + i * lanes * layout.Hp + j * lanes, layout.Hp);
+    for (int k = 0; k < layout.vectors_K; ++k)
+      for (int j = 0; j < layout.vectors_H; ++j)
+        transpose_block<T>(theta + layout.V + j * lanes * layout.Kp + k * lanes, layout.Kp,
+                           V_back + k * lanes * layout.Hp + j * lanes, layout.Hp);
+  }
+
+  void set_state(const T* from) { std::memcpy(h, from, layout.H * sizeof(T)); }
+  void get_state(int t, T* to) const {
+    std::memcpy(to, h + t * layout.Hp, layout.H * sizeof(T));
+  }
+  // The state after step t becomes the state before step 0.
+  void carry(int t) { std::memcpy(h, h + t * layout.Hp, layout.Hp * sizeof(T)); }
+
+  Layout<T> layout;
+  T *theta = nullptr, *accumulators = nullptr;  // blocks, in the layout
+  T *W_back = nullptr, *V_back = nullptr;       // W (Hp, Hp), V (Kp, Hp)
+  T *h = nullptr, *o = nullptr, *da = nullptr;  // (T+1, Hp), (T, Kp), (T, Hp)
+  std::int32_t *x = nullptr, *y = nullptr;      // (T)
+
+ private:
+  static std::ptrdiff_t id_elements(int T_steps) {
+    const std::ptrdiff_t per = vector_bytes / 4;
+    return (T_steps + per - 1) / per * (vector_bytes / sizeof(T));
+  }
+  static std::size_t elements(const Layout<T>& l, int T_steps, bool learns) {
+    std::ptrdiff_t n = l.end + (T_steps + 1) * l.Hp + T_steps * l.Kp + 2 * id_elements(T_steps);
+    if (learns) n += l.end + l.Hp * l.Hp + l.Kp * l.Hp + T_steps * l.Hp;
+    return static_cast<std::size_t>(n);
+  }
+
+  Memory<T> memory_;
+  bool learns_;
+};
+
+}  // namespace

@@ -1,0 +1,273 @@
+// Vectors of floats or doubles as wide as the instruction set has them, written with the vector
+// extensions of GCC and Clang, and exp and tanh on them. This file knows nothing of networks.
+//
+// It is compiled once per instruction set. Everything in it has internal linkage: a weak symbol
+// compiled for AVX-512 could otherwise be the one that an older processor is linked to.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define CHARLOOM_INLINE inline __attribute__((always_inline))
+#define CHARLOOM_LAMBDA __attribute__((always_inline))
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64;
+constexpr int vector_registers = 32;
+#elif defined(__AVX2__)
+constexpr int vector_bytes = 32;
+constexpr int vector_registers = 16;
+#elif defined(__aarch64__)
+constexpr int vector_bytes = 16;
+constexpr int vector_registers = 32;
+#else
+constexpr int vector_bytes = 16;
+constexpr int vector_registers = 16;
+#endif
+
+template <typename T>
+struct Bits;
+template <>
+struct Bits<float> {
+  using Integer = std::int32_t;
+  static constexpr int mantissa = 23, bias = 127;
+  static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+  static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+  // exp is 0 below `least`; 2x at and beyond `tanh_limit` gives tanh = 1 in this type.
+  static constexpr float least = -87.3f, most = 88.0f, tanh_limit = 20.0f;
+  static constexpr int degree = 7;  // of the Taylor polynomial of expm1 on |r| <= ln(2)/2
+};
+template <>
+struct Bits<double> {
+  using Integer = std::int64_t;
+  static constexpr int mantissa = 52, bias = 1023;
+  static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr double ln2_high = 6.93147180369123816490e-01;
+  static constexpr double ln2_low = 1.90821492927058770002e-10;
+  static constexpr double least = -708.0, most = 709.0, tanh_limit = 44.0;
+  static constexpr int degree = 13;
+};
+
+template <typename T>
+struct Simd {
+  using Integer = typename Bits<T>::Integer;
+  static constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+  typedef T Vector __attribute__((vector_size(vector_bytes)));
+  typedef Integer IntVector __attribute__((vector_size(vector_bytes)));
+};
+template <typename T>
+using Vec = typename Simd<T>::Vector;
+template <typename T>
+using IntVec = typename Simd<T>::IntVector;
+
+template <typename T>
+CHARLOOM_INLINE Vec<T> splat(T value) {
+  return value - Vec<T>{};  // value - 0 keeps a negative zero and a NaN
+}
+// Aligned load and store: every row that the kernels touch starts at a whole vector.
+template <typename T>
+CHARLOOM_INLINE Vec<T> load(const T* from) {
+  return *reinterpret_cast<const Vec<T>*>(from);
+}
+template <typename T>
+CHARLOOM_INLINE void store(T* to, Vec<T> value) {
+  *reinterpret_cast<Vec<T>*>(to) = value;
+}
+template <typename T>
+CHARLOOM_INLINE Vec<T> absolute(Vec<T> x) {
+  return (Vec<T>)((IntVec<T>)x & ~((IntVec<T>)splat<T>(T(-0.0))));
+}
+// The smaller and the larger; a NaN in x stays a NaN.
+template <typename T>
+CHARLOOM_INLINE Vec<T> at_most(Vec<T> x, Vec<T> limit) {
+  return x > limit ? limit : x;
+}
+template <typename T>
+CHARLOOM_INLINE Vec<T> at_least(Vec<T> x, Vec<T> limit) {
+  return x < limit ? limit : x;
+}
+template <typename T>
+CHARLOOM_INLINE T sum(Vec<T> x) {
+  T total = 0;
+  for (int i = 0; i < Simd<T>::lanes; ++i) total += x[i];
+  return total;
+}
+template <typename T>
+CHARLOOM_INLINE T largest(Vec<T> x) {
+  T most = x[0];
+  for (int i = 1; i < Simd<T>::lanes; ++i) most = x[i] > most ? x[i] : most;
+  return most;
+}
+
+// 1 / sqrt(x), x > 0. Float with an estimate instruction: refined by Newton's method,
+// y (3 - x y²) / 2, once from 14 bits, twice from 12; relative error below 2^-22 either way
+// (tests compare with the exact one). Elsewhere, and for doubles: the exact root and quotient.
+CHARLOOM_INLINE Vec<float> reciprocal_root(Vec<float> x) {
+#if defined(__AVX512F__)
+  Vec<float> y = (Vec<float>)_mm512_maskz_rsqrt14_ps(0xffff, (__m512)x);
+  return y * (1.5f - 0.5f * x * y * y);
+#elif defined(__AVX2__)
+  Vec<float> y = (Vec<float>)_mm256_rsqrt_ps((__m256)x);
+  y = y * (1.5f - 0.5f * x * y * y);
+  return y * (1.5f - 0.5f * x * y * y);
+#elif defined(__x86_64__)
+  Vec<float> y = (Vec<float>)_mm_rsqrt_ps((__m128)x);
+  y = y * (1.5f - 0.5f * x * y * y);
+  return y * (1.5f - 0.5f * x * y * y);
+#elif defined(__aarch64__)
+  return 1.0f / (Vec<float>)vsqrtq_f32((float32x4_t)x);
+#else
+  Vec<float> root;
+  for (int i = 0; i < Simd<float>::lanes; ++i) root[i] = __builtin_sqrtf(x[i]);
+  return 1.0f / root;
+#endif
+}
+CHARLOOM_INLINE Vec<double> reciprocal_root(Vec<double> x) {
+#if defined(__AVX512F__)
+  return 1.0 / (Vec<double>)_mm512_maskz_sqrt_pd(0xff, (__m512d)x);
+#elif defined(__AVX2__)
+  return 1.0 / (Vec<double>)_mm256_sqrt_pd((__m256d)x);
+#elif defined(__x86_64__)
+  return 1.0 / (Vec<double>)_mm_sqrt_pd((__m128d)x);
+#elif defined(__aarch64__)
+  return 1.0 / (Vec<double>)vsqrtq_f64((float64x2_t)x);
+#else
+  Vec<double> root;
+  for (int i = 0; i < Simd<double>::lanes; ++i) root[i] = __builtin_sqrt(x[i]);
+  return 1.0 / root;
+#endif
+}
+
+// x = n ln 2 + r with |r| <= ln(2)/2: gives expm1(r) by its Taylor polynomial, and 2^n.
+template <typename T>
+CHARLOOM_INLINE Vec<T> reduced_expm1(Vec<T> x, Vec<T>& power) {
+  using B = Bits<T>;
+  constexpr T log2_e = T(1.4426950408889634074);
+  Vec<T> shifted = x * log2_e + B::magic;
+  Vec<T> n = shifted - B::magic;
+  power = (Vec<T>)(((IntVec<T>)shifted + B::bias) << B::mantissa);
+  Vec<T> r = x - n * B::ln2_high;
+  r = r - n * B::ln2_low;
+  constexpr double factorial[] = {1., 1., 2., 6., 24., 120., 720., 5040., 40320., 362880.,
+                                  3628800., 39916800., 479001600., 6227020800.};
+  Vec<T> p = splat<T>(T(1.0 / factorial[B::degree]));
+#pragma GCC unroll 16
+  for (int k = B::degree - 1; k >= 2; --k) p = p * r + T(1.0 / factorial[k]);
+  return p * (r * r) + r;
+}
+
+// exp(x): below `least` it is 0, NaN stays NaN.
+template <typename T>
+CHARLOOM_INLINE Vec<T> exp(Vec<T> x) {
+  using B = Bits<T>;
+  Vec<T> power;
+  Vec<T> held = at_most<T>(at_least<T>(x, splat<T>(B::least)), splat<T>(B::most));
+  Vec<T> p = reduced_expm1<T>(held, power);
+  Vec<T> y = p * power + power;
+  return x < B::least ? Vec<T>{} : y;
+}
+
+// tanh(x) = e / (e + 2) with e = expm1(2|x|), and the sign of x; NaN stays NaN.
+template <typename T>
+CHARLOOM_INLINE Vec<T> tanh(Vec<T> x) {
+  using B = Bits<T>;
+  const IntVec<T> sign = (IntVec<T>)x & (IntVec<T>)splat<T>(T(-0.0));
+  Vec<T> twice = absolute<T>(x) * T(2);
+  twice = at_most<T>(twice, splat<T>(B::tanh_limit));
+  Vec<T> power;
+  Vec<T> p = reduced_expm1<T>(twice, power);
+  Vec<T> e = p * power + (power - T(1));
+  return (Vec<T>)((IntVec<T>)(e / (e + T(2))) | sign);
+}
+
+// A shuffle of two vectors, lane i of the result being element Pattern::at(i) of the two in a row.
+template <typename T, typename Pattern, int... I>
+CHARLOOM_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, std::integral_constant<int, Pattern::at(I)>::value...);
+}
+template <typename T, typename Pattern>
+CHARLOOM_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b) {
+  return shuffle<T, Pattern>(a, b, std::make_integer_sequence<int, Simd<T>::lanes>{});
+}
+
+// Patterns that are one cheap instruction each: within every 128 bits (of `per` elements), or of
+// whole 128-bit quarters. `part` is 0 or 1.
+template <typename T>
+constexpr int per_quarter = 16 / static_cast<int>(sizeof(T));
+template <typename T, int part>
+struct Interleave {  // the part's half of each 128 bits of a, interleaved with b's
+  static constexpr int at(int i) {
+    constexpr int n = Simd<T>::lanes, per = per_quarter<T>;
+    return (i & 1) * n + i / per * per + part * (per / 2) + i % per / 2;
+  }
+};
+template <typename T, int part>
+struct Halves {  // a's half, then b's
+  static constexpr int at(int i) {
+    constexpr int n = Simd<T>::lanes;
+    return i / (n / 2) * n + part * (n / 2) + i % (n / 2);
+  }
+};
+template <typename T, int part>
+struct AlternateQuarters {  // quarters part and part + 2 of a, then of b
+  static constexpr int at(int i) {
+    constexpr int n = Simd<T>::lanes, per = per_quarter<T>;
+    const int quarter = i / per;
+    return quarter / 2 * n + (part + quarter % 2 * 2) * per + i % per;
+  }
+};
+
+// Transpose a square block of lanes × lanes in registers: first within each 128 bits, then the
+// 128-bit pieces among one another.
+template <typename T>
+CHARLOOM_INLINE void transpose_block(const T* from, std::ptrdiff_t from_row, T* to,
+                                     std::ptrdiff_t to_row) {
+  constexpr int n = Simd<T>::lanes, per = per_quarter<T>, pieces = n / per;
+  Vec<T> row[n], next[n];
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i) row[i] = load<T>(from + i * from_row);
+#pragma GCC unroll 2
+  for (int round = 1; round < per; round *= 2) {
+#pragma GCC unroll 8
+    for (int group = 0; group < n; group += per)
+#pragma GCC unroll 2
+      for (int i = 0; i < per / 2; ++i) {
+        const Vec<T> a = row[group + i], b = row[group + per / 2 + i];
+        next[group + 2 * i] = shuffle<T, Interleave<T, 0>>(a, b);
+        next[group + 2 * i + 1] = shuffle<T, Interleave<T, 1>>(a, b);
+      }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) row[i] = next[i];
+  }
+  // Now piece l of row[g * per + j] belongs to row l * per + j of the result, as its piece g.
+#pragma GCC unroll 4
+  for (int j = 0; j < per; ++j) {
+    Vec<T>* piece = row + j;
+    if constexpr (pieces == 4) {
+      const Vec<T> a = shuffle<T, Halves<T, 0>>(piece[0], piece[per]);
+      const Vec<T> b = shuffle<T, Halves<T, 1>>(piece[0], piece[per]);
+      const Vec<T> c = shuffle<T, Halves<T, 0>>(piece[2 * per], piece[3 * per]);
+      const Vec<T> d = shuffle<T, Halves<T, 1>>(piece[2 * per], piece[3 * per]);
+      piece[0] = shuffle<T, AlternateQuarters<T, 0>>(a, c);
+      piece[per] = shuffle<T, AlternateQuarters<T, 1>>(a, c);
+      piece[2 * per] = shuffle<T, AlternateQuarters<T, 0>>(b, d);
+      piece[3 * per] = shuffle<T, AlternateQuarters<T, 1>>(b, d);
+    } else if constexpr (pieces == 2) {
+      const Vec<T> a = piece[0], b = piece[per];
+      piece[0] = shuffle<T, Halves<T, 0>>(a, b);
+      piece[per] = shuffle<T, Halves<T, 1>>(a, b);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i) store<T>(to + i * to_row, row[i]);
+}
+
+}  // namespace

@@ -1,0 +1,9 @@
+"""Types of the compiled module; its arrays are checked in charloom.engines.native."""
+
+from types import ModuleType
+
+float32: ModuleType
+float64: ModuleType
+
+def instruction_sets() -> list[str]: ...
+def peak(isa: str, dtype: str, seconds: float) -> float: ...
