@@ -279,12 +279,12 @@ NB_MODULE(_native, m) {
       },
       "The instruction sets that this build has and this processor can run, best first.");
   m.def(
-      "peak",
-      [](const std::string& isa, const std::string& dtype, double seconds) {
+      "multiply_adds",
+      [](const std::string& isa, const std::string& dtype, double operations) {
         const auto& set = charloom::find(isa);
         nb::gil_scoped_release release;
-        return dtype == "float32" ? set.f32.peak(seconds) : set.f64.peak(seconds);
+        (dtype == "float32" ? set.f32.multiply_adds : set.f64.multiply_adds)(operations);
       },
-      "isa"_a, "dtype"_a, "seconds"_a,
-      "The fastest fused multiply-adds measured, in floating-point operations a second.");
+      "isa"_a, "dtype"_a, "operations"_a,
+      "Do so many floating-point operations as fused multiply-adds, as fast as the core can.");
 }

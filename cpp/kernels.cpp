@@ -2,9 +2,8 @@
 // set and the one symbol that leaves this file.
 #include "kernels.hpp"
 
-#include <ctime>
-
 #include "network.hpp"
+#include "writer.hpp"
 
 namespace {
 
@@ -138,7 +137,7 @@ bool score(Shape shape, Weights<T> weights, T* h, Tokens tokens, double* nats) {
       T* row = net.o + t * net.layout.Kp;
       const double target = row[net.y[t]];
       T most;
-      const double normalizer = net.exponentials(row, most);
+      const double normalizer = exponentials<T>(row, net.layout.vectors_K, most);
       nats[n + t] = __builtin_log(normalizer) - (target - double(most));
     }
     net.carry(steps);
@@ -181,49 +180,19 @@ bool step(Shape shape, Weights<T> weights, T* h, int id, T* logits) {
   return true;
 }
 
-// SPEC: Sampling. The first id whose running sum of weights exceeds u times their total.
-template <typename T>
-int draw(Network<T>& net, double temperature, double uniform) {
-  const int K = net.layout.K;
-  T* row = net.o;
-  if (temperature == 0) {
-    int best = 0;
-    for (int k = 1; k < K; ++k)
-      if (row[k] > row[best]) best = k;
-    return best;
-  }
-  T most;
-  net.exponentials(row, most, static_cast<T>(temperature));
-  double total = 0;
-  for (int k = 0; k < K; ++k) total += row[k];
-  const double mark = uniform * total;
-  double running = 0;
-  for (int k = 0; k < K; ++k) {
-    running += row[k];
-    if (running > mark) return k;
-  }
-  return K - 1;
-}
-
 template <typename T>
 Draw generate(Shape shape, Weights<T> weights, T* h, int first, double temperature,
               const double* uniforms, std::size_t count, std::int32_t* ids) {
-  Network<T> net(shape, 1, false);
-  if (!net.ok()) return Draw::no_memory;
-  net.read(weights);
-  net.set_state(h);
-  net.x[0] = first;
+  Writer<T> writer(shape, weights);
+  if (!writer.ok()) return Draw::no_memory;
+  writer.begin(h);
+  int id = first;
   for (std::size_t n = 0; n < count; ++n) {
-    net.run(1);
-    net.logits(1);
-    Vec<T> zeros{};
-    for (int v = 0; v < net.layout.vectors_K; ++v)
-      zeros += load<T>(net.o + v * Simd<T>::lanes) * T(0);
-    if (sum<T>(zeros) != 0) return Draw::not_finite;
-    ids[n] = net.x[0] = draw(net, temperature, uniforms[n]);
-    net.carry(1);
+    writer.read(id);
+    if (!writer.finite()) return Draw::not_finite;
+    id = ids[n] = writer.draw(static_cast<T>(temperature), uniforms[n]);
   }
-  net.get_state(0, h);
+  if (count > 0) writer.get_state(h);
   return Draw::done;
 }
 
@@ -238,38 +207,25 @@ void map(const T* x, T* y, std::size_t n) {
   }
 }
 
-double seconds_now() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
+// Independent chains of fused multiply-adds, each with values of its own: a compiler may neither
+// merge nor drop them.
 template <typename T>
-double peak(double seconds) {
-  constexpr int chains = 12;  // independent, each different: a compiler may not merge them
-  constexpr int rounds = 20000;
+void multiply_adds(double operations) {
+  constexpr int chains = 12;
   Vec<T> a[chains];
 #pragma GCC unroll 12
   for (int i = 0; i < chains; ++i) a[i] = splat<T>(T(1 + i));
   const Vec<T> factor = splat<T>(T(0.999999)), term = splat<T>(T(1e-7));
-  double best = 0;
-  const double end = seconds_now() + seconds;
-  do {
-    const double start = seconds_now();
-    for (int i = 0; i < rounds; ++i) {
+  const auto rounds = static_cast<std::int64_t>(operations / (2.0 * Simd<T>::lanes * chains));
+  for (std::int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
-      for (int k = 0; k < chains; ++k) a[k] = a[k] * factor + term;
-    }
-    const double rate =
-        2.0 * Simd<T>::lanes * chains * rounds / (seconds_now() - start);
-    best = rate > best ? rate : best;
-  } while (seconds_now() < end);
+    for (int k = 0; k < chains; ++k) a[k] = a[k] * factor + term;
+  }
   Vec<T> total{};
 #pragma GCC unroll 12
   for (int i = 0; i < chains; ++i) total += a[i];
   volatile T keep = sum<T>(total);
   (void)keep;
-  return best;
 }
 
 template <typename T>
@@ -277,7 +233,7 @@ constexpr Kernels<T> table{gradients<T>, train<T>,
                            score<T>,     activations<T>,
                            step<T>,      generate<T>,
                            map<T, exp<T>>, map<T, tanh<T>>,
-                           map<T, reciprocal_root>, peak<T>};
+                           map<T, reciprocal_root>, multiply_adds<T>};
 
 }  // namespace
 

@@ -55,9 +55,9 @@ struct Kernels {
   void (*exp)(const T* x, T* y, std::size_t n);
   void (*tanh)(const T* x, T* y, std::size_t n);
   void (*reciprocal_root)(const T* x, T* y, std::size_t n);
-  // Floating-point operations per second of independent fused multiply-adds, measured for
-  // about `seconds`: the peak that shares are quoted of.
-  double (*peak)(double seconds);
+  // Does so many floating-point operations as independent fused multiply-adds: what takes the
+  // least time is the peak that shares are quoted of.
+  void (*multiply_adds)(double operations);
 };
 
 struct InstructionSet {

@@ -97,6 +97,28 @@ class Memory {
   T* next_ = nullptr;
 };
 
+// Turns K logits (in `vectors` whole vectors) into exp((o - max o) / divisor); returns their sum and
+// sets `most` to the max.
+template <typename T>
+CHARLOOM_INLINE T exponentials(T* row, int vectors, T& most, T divisor = 1) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> top = load<T>(row);
+  for (int v = 1; v < vectors; ++v) {
+    const Vec<T> next = load<T>(row + v * lanes);
+    top = next > top ? next : top;
+  }
+  most = largest<T>(top);
+  Vec<T> total{};
+  for (int v = 0; v < vectors; ++v) {
+    Vec<T> z = load<T>(row + v * lanes) - most;
+    if (divisor != 1) z /= divisor;
+    const Vec<T> e = exp<T>(z);
+    store<T>(row + v * lanes, e);
+    total += e;
+  }
+  return sum<T>(total);
+}
+
 // A network at work on windows of up to T steps: packed weights and the buffers of one window.
 template <typename T>
 class Network {
@@ -154,25 +176,6 @@ class Network {
             CHARLOOM_LAMBDA { store<T>(o + t * layout.Kp + v * lanes, sum); });
   }
 
-  // Turns the logits of a step into exp(o - max o); returns their sum and sets `most` to the max.
-  CHARLOOM_INLINE T exponentials(T* row, T& most, T divisor = 1) {
-    Vec<T> top = load<T>(row);
-    for (int v = 1; v < layout.vectors_K; ++v) {
-      const Vec<T> next = load<T>(row + v * lanes);
-      top = next > top ? next : top;
-    }
-    most = largest<T>(top);
-    Vec<T> total{};
-    for (int v = 0; v < layout.vectors_K; ++v) {
-      Vec<T> z = load<T>(row + v * lanes) - most;
-      if (divisor != 1) z /= divisor;
-      const Vec<T> e = exp<T>(z);
-      store<T>(row + v * lanes, e);
-      total += e;
-    }
-    return sum<T>(total);
-  }
-
   // The loss of T steps in nats; o becomes the gradient of the logits, softmax(o) - onehot(y).
   double loss(int T_steps) {
     double total = 0;
@@ -180,7 +183,7 @@ class Network {
       T* row = o + t * layout.Kp;
       const T target = row[y[t]];
       T most;
-      const T normalizer = exponentials(row, most);
+      const T normalizer = exponentials<T>(row, layout.vectors_K, most);
       total += __builtin_log(static_cast<double>(normalizer)) - (double(target) - double(most));
       const T scale = T(1) / normalizer;
       for (int v = 0; v < layout.vectors_K; ++v)

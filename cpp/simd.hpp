@@ -94,17 +94,36 @@ template <typename T>
 CHARLOOM_INLINE Vec<T> at_least(Vec<T> x, Vec<T> limit) {
   return x < limit ? limit : x;
 }
+// A shuffle of two vectors, lane i of the result being element Pattern::at(i) of the two in a row.
+template <typename T, typename Pattern, int... I>
+CHARLOOM_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, std::integral_constant<int, Pattern::at(I)>::value...);
+}
+template <typename T, typename Pattern>
+CHARLOOM_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b) {
+  return shuffle<T, Pattern>(a, b, std::make_integer_sequence<int, Simd<T>::lanes>{});
+}
+
+// Lanes turned round by `step`: folding a vector onto itself in log2(lanes) rounds.
+template <typename T, int step>
+struct Turn {
+  static constexpr int at(int i) { return (i + step) % Simd<T>::lanes; }
+};
+template <typename T, int step = Simd<T>::lanes / 2, typename Combine>
+CHARLOOM_INLINE T fold(Vec<T> x, Combine combine) {
+  x = combine(x, shuffle<T, Turn<T, step>>(x, x));
+  if constexpr (step > 1)
+    return fold<T, step / 2>(x, combine);
+  else
+    return x[0];
+}
 template <typename T>
 CHARLOOM_INLINE T sum(Vec<T> x) {
-  T total = 0;
-  for (int i = 0; i < Simd<T>::lanes; ++i) total += x[i];
-  return total;
+  return fold<T>(x, [](Vec<T> a, Vec<T> b) CHARLOOM_LAMBDA { return a + b; });
 }
 template <typename T>
 CHARLOOM_INLINE T largest(Vec<T> x) {
-  T most = x[0];
-  for (int i = 1; i < Simd<T>::lanes; ++i) most = x[i] > most ? x[i] : most;
-  return most;
+  return fold<T>(x, [](Vec<T> a, Vec<T> b) CHARLOOM_LAMBDA { return a > b ? a : b; });
 }
 
 // 1 / sqrt(x), x > 0. Float with an estimate instruction: refined by Newton's method,
@@ -186,16 +205,6 @@ CHARLOOM_INLINE Vec<T> tanh(Vec<T> x) {
   Vec<T> p = reduced_expm1<T>(twice, power);
   Vec<T> e = p * power + (power - T(1));
   return (Vec<T>)((IntVec<T>)(e / (e + T(2))) | sign);
-}
-
-// A shuffle of two vectors, lane i of the result being element Pattern::at(i) of the two in a row.
-template <typename T, typename Pattern, int... I>
-CHARLOOM_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(a, b, std::integral_constant<int, Pattern::at(I)>::value...);
-}
-template <typename T, typename Pattern>
-CHARLOOM_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b) {
-  return shuffle<T, Pattern>(a, b, std::make_integer_sequence<int, Simd<T>::lanes>{});
 }
 
 // Patterns that are one cheap instruction each: within every 128 bits (of `per` elements), or of

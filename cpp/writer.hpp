@@ -1,0 +1,114 @@
+// A network that writes, one character at a time (SPEC: Sampling).
+//
+// The next recurrence W h and the logits V h both need only h, so that their columns stand side by
+// side in one matrix and one pass over it makes both; the passes go to and fro, so that each begins
+// with what the one before left in the first-level cache.
+#pragma once
+
+#include "network.hpp"
+
+namespace {
+
+template <typename T>
+class Writer {
+ public:
+  static constexpr int lanes = Simd<T>::lanes;
+
+  Writer(Shape shape, Weights<T> weights)
+      : layout_(shape),
+        width_(layout_.Hp + layout_.Kp),
+        memory_(layout_.end + layout_.H * width_ + layout_.Hp + 2 * width_) {
+    if (!memory_.ok()) return;
+    theta_ = memory_.take(layout_.end);
+    both_ = memory_.take(layout_.H * width_);
+    h_ = memory_.take(layout_.Hp);
+    biases_ = memory_.take(width_);
+    sums_ = memory_.take(width_);
+    layout_.pack(weights, theta_);
+    for (int j = 0; j < layout_.H; ++j) {
+      T* row = both_ + j * width_;
+      std::memcpy(row, theta_ + layout_.W + j * layout_.Hp, layout_.Hp * sizeof(T));
+      std::memcpy(row + layout_.Hp, theta_ + layout_.V + j * layout_.Kp, layout_.Kp * sizeof(T));
+    }
+    std::memcpy(biases_, theta_ + layout_.b, layout_.Hp * sizeof(T));
+    std::memcpy(biases_ + layout_.Hp, theta_ + layout_.c, layout_.Kp * sizeof(T));
+    for (std::ptrdiff_t k = layout_.K; k < layout_.Kp; ++k)
+      biases_[layout_.Hp + k] = T(padding_logit);
+  }
+
+  bool ok() const { return memory_.ok(); }
+
+  void begin(const T* h) {
+    std::memcpy(h_, h, layout_.H * sizeof(T));
+    multiply();
+  }
+  void get_state(T* h) const { std::memcpy(h, h_, layout_.H * sizeof(T)); }
+
+  // One character in: the state, the logits after it, and the next recurrence.
+  void read(int id) {
+    const T* U_x = theta_ + layout_.U + id * layout_.Hp;
+    for (int v = 0; v < layout_.vectors_H; ++v)
+      store<T>(h_ + v * lanes,
+               tanh<T>(load<T>(sums_ + v * lanes) + load<T>(U_x + v * lanes)));
+    multiply();
+  }
+
+  bool finite() const {
+    Vec<T> zeros{};
+    for (int v = 0; v < layout_.vectors_K; ++v)
+      zeros += load<T>(logits() + v * lanes) * T(0);
+    return sum<T>(zeros) == 0;
+  }
+
+  // The first id whose running sum of weights exceeds u times their total; uses up the logits.
+  int draw(T temperature, double uniform) {
+    const int K = layout_.K;
+    T* row = logits();
+    if (temperature == 0) {
+      int best = 0;
+      for (int k = 1; k < K; ++k)
+        if (row[k] > row[best]) best = k;
+      return best;
+    }
+    T most;
+    exponentials<T>(row, layout_.vectors_K, most, temperature);
+    double total = 0;
+    for (int v = 0; v < layout_.vectors_K; ++v)
+      total += static_cast<double>(sum<T>(load<T>(row + v * lanes)));
+    const double mark = uniform * total;
+    double running = 0;
+    int v = 0;
+    for (; v + 1 < layout_.vectors_K; ++v) {
+      const double next = running + static_cast<double>(sum<T>(load<T>(row + v * lanes)));
+      if (next > mark) break;
+      running = next;
+    }
+    int k = v * lanes;
+    const int last = k + lanes < K ? k + lanes - 1 : K - 1;
+    for (; k < last; ++k) {
+      running += static_cast<double>(row[k]);
+      if (running > mark) break;
+    }
+    return k;
+  }
+
+ private:
+  T* logits() const { return sums_ + layout_.Hp; }
+
+  void multiply() {
+    row_product<T>(
+        layout_.vectors_H + layout_.vectors_K, layout_.H, h_, Rows<const T>{both_, width_},
+        backwards_, [&](int v) CHARLOOM_LAMBDA { return load<T>(biases_ + v * lanes); },
+        [&](int v, Vec<T> total) CHARLOOM_LAMBDA { store<T>(sums_ + v * lanes, total); });
+    backwards_ = !backwards_;
+  }
+
+  Layout<T> layout_;
+  std::ptrdiff_t width_;
+  Memory<T> memory_;
+  bool backwards_ = false;
+  T *theta_ = nullptr, *both_ = nullptr;  // block; rows of W's and V's columns (H, Hp + Kp)
+  T *h_ = nullptr, *biases_ = nullptr, *sums_ = nullptr;
+};
+
+}  // namespace
