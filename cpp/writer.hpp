@@ -1,8 +1,8 @@
 // A network that writes, one character at a time (SPEC: Sampling).
 //
 // The next recurrence W h and the logits V h both need only h, so that their columns stand side by
-// side in one matrix and one pass over it makes both; the passes go to and fro, so that each begins
-// with what the one before left in the first-level cache.
+// side in one matrix and one pass over it makes both. Every pass goes the same way, so that a text
+// has the same bits however the calls are cut.
 #pragma once
 
 #include "network.hpp"
@@ -98,15 +98,13 @@ class Writer {
   void multiply() {
     row_product<T>(
         layout_.vectors_H + layout_.vectors_K, layout_.H, h_, Rows<const T>{both_, width_},
-        backwards_, [&](int v) CHARLOOM_LAMBDA { return load<T>(biases_ + v * lanes); },
+        false, [&](int v) CHARLOOM_LAMBDA { return load<T>(biases_ + v * lanes); },
         [&](int v, Vec<T> total) CHARLOOM_LAMBDA { store<T>(sums_ + v * lanes, total); });
-    backwards_ = !backwards_;
   }
 
   Layout<T> layout_;
   std::ptrdiff_t width_;
   Memory<T> memory_;
-  bool backwards_ = false;
   T *theta_ = nullptr, *both_ = nullptr;  // block; rows of W's and V's columns (H, Hp + Kp)
   T *h_ = nullptr, *biases_ = nullptr, *sums_ = nullptr;
 };

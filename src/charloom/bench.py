@@ -115,7 +115,7 @@ def bench_text(vocabulary_size: int) -> NDArray[np.uint8]:
     """The built-in text as ids 0 … K-1: its K-1 commonest characters, the others as one."""
     ids = Corpus.open(["python-docs"]).ids
     places = np.argsort(np.argsort(-np.bincount(ids), kind="stable"), kind="stable")
-    return np.minimum(places[ids], vocabulary_size - 1).astype(np.uint8)
+    return np.asarray(np.minimum(places[ids], vocabulary_size - 1), dtype=np.uint8)
 
 
 @contextmanager
@@ -268,7 +268,7 @@ def _torch_updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
             outputs, h_next = rnn(one_hot[torch.from_numpy(x).long()].unsqueeze(1), h)
             target = torch.from_numpy(y).long()
             loss = torch.nn.functional.cross_entropy(linear(outputs[:, 0]), target, reduction="sum")
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_value_(parameters, config.clip)
             optimizer.step()
             h = h_next.detach()
@@ -302,7 +302,6 @@ def _jax_updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
         log_p = jax.nn.log_softmax(hs @ weights["V"] + weights["c"])
         return -log_p[jnp.arange(T), y].sum(), h
 
-    @jax.jit
     def update(weights: Any, accumulators: Any, h: Any, x: Any, y: Any) -> Any:
         (_, h), gradients = jax.value_and_grad(loss_of, has_aux=True)(weights, h, x, y)
         gradients = jax.tree.map(lambda g: jnp.clip(g, -config.clip, config.clip), gradients)
@@ -315,6 +314,7 @@ def _jax_updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
         )
         return weights, accumulators, h
 
+    jitted = jax.jit(update)
     windows = _windows(tokens, T)
     h = jnp.zeros(H)
 
@@ -322,7 +322,7 @@ def _jax_updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
         nonlocal weights, accumulators, h
         for _ in range(count):
             x, y = next(windows)
-            weights, accumulators, h = update(weights, accumulators, h, x, y)
+            weights, accumulators, h = jitted(weights, accumulators, h, x, y)
         jax.block_until_ready(h)
 
     return work

@@ -4,6 +4,7 @@ The defaults are the classic experiment. Every setting carries its help text, so
 line, the checkpoint's metadata and the documentation all derive from here.
 """
 
+import contextlib
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Config:
     seed: int = setting(0, "decides every random number")
     dtype: str = setting("float32", "float32 or float64")
     engine: str = setting("auto", "auto, native or reference")
-    threads: int = setting(1, "threads; a batch of one stream can use one")
+    threads: int = setting(1, "threads; one stream of text can use only 1")
     report_every: int = setting(100, "updates between two records in metrics.jsonl")
     sample_first: int = setting(1_000, "the first sample after the one before training")
     sample_every: int = setting(10_000, "updates between two samples")
@@ -63,6 +64,11 @@ class Config:
         )
         for name in positive.split():
             require_whole(name, getattr(self, name), least=1)
+        if self.threads > 1:
+            raise ConfigError(
+                f"threads is {self.threads}; a network that reads one stream of text step by step "
+                f"can use only 1."
+            )
         require_whole("sample_until", self.sample_until, least=0)
         require_whole("seed", self.seed, least=0, below=SEED_LIMIT)
         if self.updates is not None:
@@ -133,8 +139,10 @@ def require_number(
         for word, bound in (("at least", least), ("above", above), ("below", below))
         if bound is not None
     ]
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    x = float(value) if number else math.nan  # type: ignore[arg-type]
+    x = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # a whole number may be larger than any float
+            x = float(value)
     fits = (
         math.isfinite(x)
         and (least is None or x >= least)

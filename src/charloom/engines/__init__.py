@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from charloom.config import ENGINES, require_one_of
 from charloom.engines.base import Engine, Plan, Sampler, Trace
 from charloom.errors import MissingPartError
 
@@ -12,9 +13,15 @@ __all__ = ["Engine", "Plan", "Sampler", "Trace", "native_problem", "open_engine"
 def native_problem() -> str | None:
     """Why the native engine cannot run here, or None if it can."""
     try:
-        import charloom._native  # noqa: F401
+        from charloom import _native
     except ImportError as error:
-        return f"the native engine was not built at install ({error})"
+        return (
+            f"the native engine cannot be loaded; it may not have been built at install ({error})"
+        )
+    if not _native.instruction_sets():
+        return (
+            "the native engine needs at least an x86-64-v2 processor (SSE 4.2), not to be had here"
+        )
     return None
 
 
@@ -22,8 +29,10 @@ def open_engine(name: str = "auto", threads: int = 1) -> Engine:
     """The engine of that name; `auto` is native where it was built, else reference.
 
     Raises:
+        ConfigError: there is no engine of that name.
         MissingPartError: `native` was asked for by name and is not there.
     """
+    require_one_of("engine", name, ENGINES)
     problem = native_problem() if name in ("auto", "native") else None
     if name == "native" and problem is not None:
         raise MissingPartError(

@@ -101,8 +101,9 @@ def read_text(path: Path) -> str:
         ) from None
     except IsADirectoryError:
         raise TextError(f"{path} is a directory; give the path of a text file.") from None
-    except OSError as error:
-        raise TextError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise TextError(f"{str(path)!r} cannot be read: {reason}.") from None
     return decode_text(data, str(path))
 
 

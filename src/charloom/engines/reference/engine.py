@@ -109,9 +109,11 @@ def draw(logits: Array, temperature: float, uniform: float) -> int:
     """
     if not np.isfinite(logits).all():
         raise EngineError("the model's logits are not finite: it has diverged; use an earlier one.")
-    if temperature == 0:
+    rounded = logits.dtype.type(temperature)
+    if rounded == 0:
         return int(np.argmax(logits))
-    weights = np.exp((logits - logits.max()) / temperature)
+    with np.errstate(over="ignore"):  # a quotient beyond the range: its weight is 0
+        weights = np.exp((logits - logits.max()) / rounded)
     sums = np.cumsum(weights, dtype=np.float64)
     # u < 1, but u * total may round up to the total itself: then it is the last id.
     return min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(sums) - 1)

@@ -54,20 +54,22 @@ def loss_and_gradients(
     gradients = {name: np.zeros_like(parameter) for name, parameter in parameters.items()}
     cell_gradients = cell_of(gradients)
 
-    h = [h_0]
-    for x_t in x:
-        h.append(cell.forward(x_t, h[-1]))
-    log_p = log_softmax(output(parameters, np.stack(h[1:])))
+    h = np.empty((T + 1, *h_0.shape), dtype=np.result_type(h_0, parameters["V"]))
+    h[0] = h_0
+    for t in range(T):
+        h[t + 1] = cell.forward(x[t], h[t])
+    log_p = log_softmax(output(parameters, h[1:]))
     targets = np.arange(T)[:, np.newaxis], np.arange(B), y
     loss = -log_p[targets].sum() / B
 
     do = np.exp(log_p)
     do[targets] -= 1
     do /= B
+    gradients["V"][...] = np.tensordot(do, h[1:], axes=((0, 1), (0, 1)))
+    gradients["c"][...] = do.sum(axis=(0, 1))
+    dh_output = do @ parameters["V"]
     dh_next: Array = np.zeros_like(h_0)
     for t in reversed(range(T)):
-        gradients["V"] += do[t].T @ h[t + 1]
-        gradients["c"] += do[t].sum(axis=0)
-        dh = do[t] @ parameters["V"] + dh_next
+        dh = dh_output[t] + dh_next
         dh_next = cell.backward(x[t], h[t], h[t + 1], dh, cell_gradients)
     return float(loss), gradients, h[-1]

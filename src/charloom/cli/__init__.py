@@ -1,0 +1,79 @@
+"""The command line: `charloom COMMAND`. It parses, calls the Python interface, and shows.
+
+What a command needs is imported when it runs, so that `--help` is quick.
+"""
+
+import os
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from charloom.cli import about, checks, models, runs
+from charloom.cli.guard import Guarded
+from charloom.cli.terminal import show
+
+app = typer.Typer(
+    name="charloom",
+    cls=Guarded,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Help as rich would draw it takes twice as long to start, and an error is more than a line.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# The matrices are small: more threads than one make NumPy slower, many times so on a busy machine.
+ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+COMMANDS: Final = (
+    runs.reproduce,
+    runs.train,
+    runs.resume,
+    runs.report,
+    models.sample,
+    models.evaluate,
+    checks.gradcheck,
+    checks.bench,
+    about.corpora,
+    about.recipes,
+    about.info,
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def show_version(wanted: bool) -> None:
+    """Show the version and leave."""
+    if wanted:
+        from charloom.store import charloom_version
+
+        show(f"charloom {charloom_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def charloom(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="the version")
+    ] = False,
+) -> None:
+    """Character-level recurrent language models: gradients proven, training fast
+    on a CPU, everything explained.
+
+    \b
+    Start with:
+      charloom reproduce
+    and half a minute later a report explains it all.
+    """
+
+
+def main() -> None:
+    """The entry point of the command `charloom`."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows its number; nothing ends for it.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    app()

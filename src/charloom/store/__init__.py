@@ -1,0 +1,26 @@
+"""What is kept on disk and how it survives: checkpoints, run directories, models."""
+
+from charloom.store.canonical import canonical_json
+from charloom.store.checkpoint import Checkpoint, load_checkpoint, model_bytes, save_checkpoint
+from charloom.store.files import replace_file
+from charloom.store.run import RunWriter, charloom_version
+from charloom.store.steering import Control, read_control, read_status, write_control
+from charloom.store.view import RunView, load_model, read_run
+
+__all__ = [
+    "Checkpoint",
+    "Control",
+    "RunView",
+    "RunWriter",
+    "canonical_json",
+    "charloom_version",
+    "load_checkpoint",
+    "load_model",
+    "model_bytes",
+    "read_control",
+    "read_run",
+    "read_status",
+    "replace_file",
+    "save_checkpoint",
+    "write_control",
+]

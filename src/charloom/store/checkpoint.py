@@ -1,0 +1,373 @@
+"""A checkpoint: a learner as a directory of four files, whole or not there (SPEC: Checkpoints).
+
+    model.safetensors     parameters; config and vocabulary in one metadata key: alone a model
+    training.safetensors  optimizer slots and recurrent state
+    state.json            counters, the lengths of the run's journals, the text's fingerprint
+    MANIFEST              SHA-256, length and name of each of the others
+
+Files may come from strangers: they are data, checked against the config before anything trusts
+them, and nothing in them is ever executed. This module knows nothing of runs.
+"""
+
+import hashlib
+import math
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save as serialize
+
+from charloom.config import Config
+from charloom.errors import ConfigError, DamagedError, DivergedError, NotAModelError
+from charloom.model import Learner, parameter_shapes, zero_state
+from charloom.model.optimizers import SLOTS
+from charloom.store.canonical import canonical_json, parse_object
+from charloom.store.files import create_directory
+from charloom.text import Vocabulary
+
+FORMAT: Final = 1
+METADATA_KEY: Final = "charloom"
+MODEL: Final = "model.safetensors"
+TRAINING: Final = "training.safetensors"
+STATE: Final = "state.json"
+MANIFEST: Final = "MANIFEST"
+FILES: Final = (MODEL, STATE, TRAINING)
+
+SAFETENSORS_DTYPES: Final = {"F32": np.float32, "F64": np.float64}
+COUNT_LIMIT: Final = 2**63
+CODE_POINT_LIMIT: Final = 0x110000
+
+WHOLE_COUNTERS: Final = ("update", "epoch", "position", "pending_updates")
+NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
+OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
+COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint directory holds.
+
+    Attributes:
+        learner: the learner as it was, to the bit.
+        lengths: bytes of each of the run's journals when it was saved, by file name.
+        fingerprint: of the text, as `Corpus.fingerprint`.
+    """
+
+    learner: Learner
+    lengths: dict[str, int]
+    fingerprint: str
+
+
+def save_checkpoint(
+    directory: Path, learner: Learner, lengths: Mapping[str, int], fingerprint: str
+) -> None:
+    """Make a checkpoint directory appear, whole and durable.
+
+    Raises:
+        DivergedError: a number in the learner is not finite; nothing was written.
+        WriteError: the disk refused, or the directory is there: a checkpoint never changes.
+    """
+    create_directory(directory, checkpoint_files(learner, lengths, fingerprint))
+
+
+def load_checkpoint(directory: Path) -> Checkpoint:
+    """Read a checkpoint directory, every byte of it verified.
+
+    Raises:
+        NotAModelError: no such directory, or one that holds no checkpoint.
+        DamagedError: its bytes are not what was written, or make no sense together.
+    """
+    files = read_verified(directory)
+    learner = parse_model(files[MODEL], str(directory / MODEL))
+    read_training(files[TRAINING], learner, str(directory / TRAINING))
+    lengths, fingerprint = read_state(files[STATE], learner, str(directory / STATE))
+    return Checkpoint(learner, lengths, fingerprint)
+
+
+def load_model_file(path: Path) -> Learner:
+    """The learner of a single model file: update 0, and the state before the first character.
+
+    Raises:
+        NotAModelError: the file cannot be read or is no model of charloom's.
+        DamagedError: it is one, and damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotAModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+    return parse_model(data, str(path))
+
+
+# Writing
+
+
+def checkpoint_files(
+    learner: Learner, lengths: Mapping[str, int], fingerprint: str
+) -> dict[str, bytes]:
+    """The four files of a checkpoint, by name."""
+    require_finite(learner)
+    training = {f"state/{name}": array for name, array in learner.state.items()}
+    for slot, arrays in learner.slots.items():
+        training |= {f"{slot}/{name}": array for name, array in arrays.items()}
+    files = {
+        MODEL: model_bytes(learner),
+        STATE: canonical_json(
+            {
+                "format": FORMAT,
+                "counters": {name: getattr(learner, name) for name in COUNTERS},
+                "lengths": dict(lengths),
+                "fingerprint": fingerprint,
+            }
+        ),
+        TRAINING: serialize(contiguous(training)),
+    }
+    return {**files, MANIFEST: manifest_of(files)}
+
+
+def model_bytes(learner: Learner) -> bytes:
+    """A whole model in one file: the parameters, and config and vocabulary as metadata."""
+    about = {
+        "format": FORMAT,
+        "config": learner.config.to_dict(),
+        "vocabulary": [ord(character) for character in learner.vocabulary.characters],
+    }
+    # One metadata key, because the library writes several in no fixed order.
+    metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
+    return serialize(contiguous(learner.parameters), metadata=metadata)
+
+
+def contiguous(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """The arrays as the library takes them: it writes memory as it lies."""
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def manifest_of(files: Mapping[str, bytes]) -> bytes:
+    """A line for each file, sorted by name: SHA-256, length in bytes, name."""
+    lines = [
+        f"{hashlib.sha256(data).hexdigest()} {len(data)} {name}\n"
+        for name, data in sorted(files.items())
+    ]
+    return "".join(lines).encode("ascii")
+
+
+def require_finite(learner: Learner) -> None:
+    """Refuse to keep a learner that cannot be used any more."""
+    arrays = {**learner.parameters, **learner.state}
+    for slot, values in learner.slots.items():
+        arrays |= {f"{slot}/{name}": array for name, array in values.items()}
+    numbers = {name: getattr(learner, name) for name in COUNTERS}
+    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    wrong += [name for name, x in numbers.items() if x is not None and not math.isfinite(x)]
+    if wrong:
+        raise DivergedError(
+            f"at update {learner.update} {', '.join(wrong)} is no longer finite, so it was not "
+            f"saved. Train again with a lower --learning-rate than "
+            f"{learner.config.learning_rate:g}."
+        )
+
+
+# Reading
+
+
+def read_verified(directory: Path) -> dict[str, bytes]:
+    """The files of a checkpoint by name, verified against its MANIFEST."""
+    if not (directory / MANIFEST).exists() and not (directory / MODEL).exists():
+        raise NotAModelError(f"{directory} is no checkpoint: it has no {MANIFEST}.")
+    wanted = sorted((*FILES, MANIFEST))
+    try:
+        found = sorted(path.name for path in directory.iterdir())
+        if found != wanted:
+            missing = ", ".join(sorted(set(wanted) - set(found))) or "nothing"
+            extra = ", ".join(sorted(set(found) - set(wanted))) or "nothing"
+            raise DamagedError(
+                f"checkpoint {directory} is damaged: missing {missing}; unexpected {extra}."
+            )
+        for name in wanted:
+            if not stat.S_ISREG((directory / name).lstat().st_mode):
+                raise DamagedError(f"checkpoint {directory} is damaged: {name} is no plain file.")
+        files = {name: (directory / name).read_bytes() for name in wanted}
+    except OSError as error:
+        raise DamagedError(
+            f"checkpoint {directory} cannot be read: {error.strerror or error}."
+        ) from error
+    manifest = files.pop(MANIFEST)
+    if manifest_of(files) != manifest:
+        told = manifest.splitlines()
+        wrong = [name for name in FILES if manifest_of({name: files[name]}).strip() not in told]
+        raise DamagedError(
+            f"checkpoint {directory} is damaged: {', '.join(wrong) or 'the order of lines'} "
+            f"and {MANIFEST} disagree. Use another checkpoint, or a copy."
+        )
+    return files
+
+
+def parse_tensors(data: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays of a safetensors file, and its metadata."""
+    try:
+        tensors = deserialize(data)  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        if data[8:9] != b"{":  # where the header of every safetensors file begins
+            raise NotAModelError(f"{what} is no model: it is no safetensors file.") from None
+        raise DamagedError(f"{what} is damaged ({error}).") from None
+    arrays: Arrays = {}
+    for name, tensor in tensors:
+        if tensor["dtype"] not in SAFETENSORS_DTYPES:
+            raise DamagedError(f"{what}: {name!r} has the type {tensor['dtype']}; no model has it.")
+        dtype = np.dtype(SAFETENSORS_DTYPES[tensor["dtype"]]).newbyteorder("<")
+        values = np.frombuffer(tensor["data"], dtype).astype(dtype.newbyteorder("="))
+        try:
+            arrays[name] = values.reshape(tensor["shape"])
+        except (ValueError, OverflowError):  # empty, and yet of an absurd shape
+            raise DamagedError(f"{what}: {name!r} has the shape {tensor['shape']}.") from None
+    # The library has verified the header; it hands out no metadata from bytes.
+    length = int.from_bytes(data[:8], "little")
+    header = parse_object(data[8 : 8 + length], f"the header of {what}")
+    return arrays, header.get("__metadata__") or {}
+
+
+def parse_model(data: bytes, what: str) -> Learner:
+    """The learner of a model file's bytes."""
+    arrays, metadata = parse_tensors(data, what)
+    if METADATA_KEY not in metadata:
+        raise NotAModelError(f"{what} is a safetensors file, and no model of charloom's.")
+    about = parse_object(metadata[METADATA_KEY], f"the metadata of {what}")
+    require_format(about, what)
+    if set(about) != {"format", "config", "vocabulary"}:
+        raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
+    config = parse_config(about["config"], what)
+    vocabulary = parse_vocabulary(about["vocabulary"], what)
+    shapes = parameter_shapes(config, len(vocabulary))
+    require_arrays(arrays, shapes, config, what)
+    # Only now is the config's size known to be true: no array is made from it before.
+    parameters = {name: arrays[name] for name in shapes}
+    slots = {slot: {name: np.zeros_like(p) for name, p in parameters.items()} for slot in SLOTS}
+    return Learner(config, vocabulary, parameters, slots, zero_state(config))
+
+
+def parse_config(values: object, what: str) -> Config:
+    """A config from a stranger's metadata."""
+    if not isinstance(values, dict):
+        raise DamagedError(f"{what}: its config is not a JSON object.")
+    try:
+        return Config.from_dict(values)
+    except (ConfigError, ArithmeticError, TypeError) as error:
+        raise DamagedError(f"{what}: its config cannot be: {error}") from None
+
+
+def parse_vocabulary(points: object, what: str) -> Vocabulary:
+    """A vocabulary from a stranger's list of code points."""
+    if (
+        not isinstance(points, list)
+        or not all(type(point) is int and 0 <= point < CODE_POINT_LIMIT for point in points)
+        or points != sorted(set(points))
+        or len(points) < 2
+    ):
+        raise DamagedError(
+            f"{what}: its vocabulary is not a rising list of at least two code points."
+        )
+    return Vocabulary(map(chr, points))
+
+
+def require_arrays(
+    arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], config: Config, what: str
+) -> None:
+    """Refuse arrays that are not exactly those that the config asks for."""
+    if set(arrays) != set(shapes):
+        missing = ", ".join(sorted(set(shapes) - set(arrays))) or "nothing"
+        extra = ", ".join(map(repr, sorted(set(arrays) - set(shapes)))) or "nothing"
+        raise DamagedError(f"{what} is damaged: missing {missing}; unexpected {extra}.")
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if array.shape != shape or array.dtype != config.dtype:
+            raise DamagedError(
+                f"{what}: {name} is {array.dtype} of shape {array.shape}; "
+                f"its config asks for {config.dtype} of shape {shape}."
+            )
+        if not np.isfinite(array).all():
+            raise DamagedError(f"{what}: {name} has entries that are not finite numbers.")
+
+
+def read_training(data: bytes, learner: Learner, what: str) -> None:
+    """Put slots and recurrent state from a file's bytes into a learner."""
+    arrays, _ = parse_tensors(data, what)
+    shapes = {f"state/{name}": array.shape for name, array in learner.state.items()}
+    for slot, values in learner.slots.items():
+        shapes |= {f"{slot}/{name}": array.shape for name, array in values.items()}
+    require_arrays(arrays, shapes, learner.config, what)
+    for slot, values in learner.slots.items():
+        for name in values:
+            values[name] = arrays[f"{slot}/{name}"]
+            if (values[name] < 0).any():
+                raise DamagedError(f"{what}: {slot}/{name}, a sum of squares, is negative.")
+    for name in learner.state:
+        learner.state[name] = arrays[f"state/{name}"]
+
+
+def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int], str]:
+    """Put the counters of state.json into a learner; return the lengths and the fingerprint."""
+    values = parse_object(data, what)
+    require_format(values, what)
+    counters, lengths = values.get("counters"), values.get("lengths")
+    fingerprint = values.get("fingerprint")
+    if (
+        set(values) != {"format", "counters", "lengths", "fingerprint"}
+        or not isinstance(counters, dict)
+        or set(counters) != set(COUNTERS)
+        or not isinstance(lengths, dict)
+        or not all(is_count(length) for length in lengths.values())
+        or not isinstance(fingerprint, str)
+        or not re.fullmatch("[0-9a-f]{64}", fingerprint)
+    ):
+        raise DamagedError(f"{what} is damaged: its fields are not those of a state.")
+    if not counters_make_sense(counters):
+        raise DamagedError(f"{what} is damaged: its counters contradict each other.")
+    for name, value in counters.items():
+        setattr(learner, name, value)
+    return lengths, fingerprint
+
+
+def counters_make_sense(counters: Mapping[str, Any]) -> bool:
+    """Whether a learner can have these counters."""
+    smooth, best, best_update = (
+        counters[name] for name in ("smooth_loss", "best_loss", "best_update")
+    )
+    update = counters["update"]
+    return (
+        all(is_count(counters[name]) for name in WHOLE_COUNTERS)
+        and all(is_number(counters[name]) for name in NUMBER_COUNTERS)
+        and counters["learning_rate_factor"] > 0
+        and counters["pending_updates"] <= update
+        and (smooth is None) == (update == 0)
+        and (smooth is None or is_number(smooth))
+        and (best is None) == (best_update is None)
+        and (best is None or (is_number(best) and is_count(best_update) and best_update <= update))
+    )
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number that a counter can have."""
+    return type(value) is int and 0 <= value < COUNT_LIMIT
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number."""
+    return type(value) is float and math.isfinite(value)
+
+
+def require_format(values: Mapping[str, Any], what: str) -> None:
+    """Refuse formats that this version does not read."""
+    found = values.get("format")
+    if type(found) is int and found > FORMAT:
+        raise NotAModelError(
+            f"{what} has format {found}; this charloom reads format {FORMAT}. Upgrade charloom."
+        )
+    if found != FORMAT or type(found) is not int:
+        raise DamagedError(f"{what} is damaged: its format is {found!r}, not {FORMAT}.")

@@ -1,0 +1,137 @@
+"""Writing to disk so that a file or a directory is there whole or not at all.
+
+It knows nothing of what it writes. Everything is first made under a temporary sibling name,
+brought to the disk, and renamed: a rename is the one step that happens at once.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from charloom.errors import WriteError
+
+TEMPORARY = ".tmp-"
+
+MENDS = {
+    errno.ENOSPC: "Free some space and try again.",
+    errno.EDQUOT: "Free some of your quota and try again.",
+    errno.EROFS: "Choose a place that can be written to.",
+    errno.EACCES: "Choose a place where you may write.",
+    errno.EPERM: "Choose a place where you may write.",
+    errno.EIO: "The disk may be failing: copy what is there to another one.",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says into a sentence about a path.
+
+    Raises:
+        WriteError: the system refused; `__cause__` is its own error.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        mend = MENDS.get(error.errno or 0, "Look after the disk and try again.")
+        raise WriteError(f"{path} cannot be written: {reason}. {mend}") from error
+
+
+def temporary_sibling(path: Path) -> Path:
+    """A name beside a path that no other process uses and no reader looks at."""
+    return path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+
+
+def replace_file(path: Path, data: bytes, durable: bool = True) -> None:
+    """Put a file in place at once: a reader sees the old bytes or the new ones.
+
+    Args:
+        durable: whether to wait until it would survive a power cut.
+
+    Raises:
+        WriteError: the disk refused; the old file is as it was.
+    """
+    temporary = temporary_sibling(path)
+    with writing(path):
+        try:
+            _write(temporary, data, durable)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_directory(path.parent)
+
+
+def create_directory(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make a directory of files appear at once, and durably.
+
+    Raises:
+        WriteError: the disk refused, or something of that name is there; nothing appeared.
+    """
+    temporary = temporary_sibling(path)
+    with writing(path):
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            for name, data in files.items():
+                _write(temporary / name, data, durable=True)
+            sync_directory(temporary)
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_directory(path.parent)
+
+
+def remove_directory(path: Path) -> None:
+    """Make a directory disappear at once, then delete it: no half of it is ever seen.
+
+    Raises:
+        WriteError: the disk refused.
+    """
+    temporary = temporary_sibling(path)
+    with writing(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        path.rename(temporary)
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_temporaries(directory: Path, prefix: str = "") -> None:
+    """Delete what interrupted writers left in a directory that has no writer now."""
+    for path in directory.glob(f"{TEMPORARY}{prefix}*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
+def sync_directory(path: Path) -> None:
+    """Bring a directory's list of names to the disk, where the system can."""
+    if os.name == "nt":
+        return  # Windows opens no directories; its renames are ordered by the journal
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, data: bytes, durable: bool) -> None:
+    """Write a new file, and wait for the disk where asked."""
+    with path.open("wb", buffering=0) as file:
+        write_all(file.fileno(), data)
+        if durable:
+            os.fsync(file.fileno())
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte; the system may take them in parts."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,114 @@
+"""A file of JSON lines that grows by whole lines and never loses one to a full disk.
+
+Lines wait in memory until `flush`. It knows nothing of what the lines mean.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from charloom.errors import DamagedError
+from charloom.store.canonical import canonical_json, parse_object
+from charloom.store.files import write_all, writing
+
+
+class Journal:
+    """A writer of JSON lines.
+
+    Args:
+        path: the file; it is made where it is missing.
+        keep: bytes to keep of it, the rest is cut off; None keeps every whole line.
+
+    Attributes:
+        length: bytes of all lines, those in memory included.
+
+    Raises:
+        DamagedError: the file is shorter than `keep`, or `keep` cuts a line in two.
+        WriteError: the disk refused.
+    """
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        self.path = path
+        whole = whole_lines(path.read_bytes() if path.exists() else b"", keep, path)
+        with writing(path):
+            # Appending, so that what another process saw is only ever followed by more.
+            self._file = path.open("ab", buffering=0)
+            self._file.truncate(len(whole))
+        self._written = len(whole)
+        self._waiting = bytearray()
+        self._torn = False
+
+    @property
+    def length(self) -> int:
+        return self._written + len(self._waiting)
+
+    def append(self, value: Any) -> None:
+        """Add a line with the canonical JSON of a value."""
+        self.append_line(canonical_json(value))
+
+    def append_line(self, line: bytes) -> None:
+        """Add a line whose JSON is already spelt out."""
+        self._waiting += line
+        self._waiting += b"\n"
+
+    def flush(self) -> None:
+        """Write the waiting lines.
+
+        Raises:
+            WriteError: the disk refused; the lines go on waiting, and the next flush first cuts
+                off what of them was written.
+        """
+        if not self._waiting:
+            return
+        with writing(self.path):
+            if self._torn:
+                self._file.truncate(self._written)
+            self._torn = True
+            write_all(self._file.fileno(), bytes(self._waiting))
+            self._torn = False
+        self._written += len(self._waiting)
+        self._waiting.clear()
+
+    def sync(self) -> None:
+        """Write the waiting lines and wait until they would survive a power cut.
+
+        Raises:
+            WriteError: the disk refused.
+        """
+        self.flush()
+        with writing(self.path):
+            os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the file; lines that still wait are lost."""
+        self._file.close()
+
+
+def whole_lines(data: bytes, keep: int | None, path: Path) -> bytes:
+    """The lines to keep of a file's bytes, all of them whole."""
+    if keep is None:
+        return data[: data.rfind(b"\n") + 1]
+    kept = data[:keep]
+    if len(kept) < keep or (kept and not kept.endswith(b"\n")):
+        raise DamagedError(
+            f"{path} has {len(data)} bytes, and the checkpoint was saved when it had {keep}, "
+            f"ending with a whole line. Put the file back as it was, or train again."
+        )
+    return kept
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON lines file, of which another process may be writing the last.
+
+    A missing file has no lines; what follows the last newline is not read.
+
+    Raises:
+        DamagedError: a whole line that is no JSON object; the text gives its number.
+    """
+    if not path.exists():
+        return []
+    lines = whole_lines(path.read_bytes(), None, path).split(b"\n")[:-1]
+    return [parse_object(line, f"line {n} of {path}") for n, line in enumerate(lines, 1)]

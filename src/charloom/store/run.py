@@ -1,0 +1,537 @@
+"""The writer of a run directory: one process, one lock, nothing half-written (SPEC: Runs).
+
+The checkpoint that `latest` names is the truth. Whatever else an interrupted process left is cut
+back to it when the run is opened again, so that the resumed run ends with the same bytes. This
+module knows nothing of how training works.
+"""
+
+import dataclasses
+import importlib.metadata
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final, Self
+
+from filelock import FileLock, Timeout
+
+from charloom.config import Config
+from charloom.errors import (
+    CharloomError,
+    ConfigError,
+    DamagedError,
+    NotAModelError,
+    RunExistsError,
+    RunInUseError,
+    StoreError,
+    TextError,
+    UnknownCharacterError,
+    WriteError,
+)
+from charloom.model import Learner, copy_learner
+from charloom.model.schedule import Schedule
+from charloom.store.canonical import canonical_json, parse_object
+from charloom.store.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    load_checkpoint,
+    require_finite,
+    save_checkpoint,
+)
+from charloom.store.files import remove_directory, remove_temporaries, replace_file, writing
+from charloom.store.journal import Journal
+from charloom.store.layout import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    CONTROL,
+    EVENTS,
+    GRADCHECK,
+    LATEST,
+    LOCK,
+    METRICS,
+    PASSAGE,
+    SAMPLES,
+    STATUS,
+    TEXT,
+    checkpoint_path,
+    is_run,
+    read_about,
+    read_pointer,
+    saved_updates,
+)
+from charloom.store.steering import read_status, write_status
+from charloom.text import Corpus
+
+NEWEST_KEPT: Final = 2
+EXTENDABLE: Final = ("epochs", "updates")
+# What a creation that was interrupted may have left behind, before anything was learnt.
+BEFORE_TRAINING: Final = frozenset(
+    {CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL, LOCK, TEXT, CHECKPOINTS}
+)
+
+
+class RunWriter:
+    """The one process that writes a run; made by `create` or `resume`, ended by `close`.
+
+    Use it in a `with` statement.
+
+    Attributes:
+        path: the run directory.
+        metrics: the journal of records.
+        samples: the journal of samples.
+        events: the journal of what happened.
+        seconds: how long the run had been trained when it was opened.
+        saved_update: the update of the checkpoint that `latest` names.
+        finished: whether the run had reached its end when it was opened.
+        warnings: sentences about what was found amiss and mended.
+    """
+
+    def __init__(self, path: Path, lock: FileLock, corpus: Corpus, lengths: dict[str, int]) -> None:
+        self.path = path
+        self._lock = lock
+        self._fingerprint = corpus.fingerprint
+        self._best: Checkpoint | None = None
+        with ExitStack() as opened:
+            self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
+            self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))
+            # Events tell what happened to the run, interruptions included: resuming adds to them
+            # and takes nothing back. They hold clock times, so no checkpoint counts them.
+            self.events = opened.enter_context(Journal(path / EVENTS))
+            self.seconds = last_seconds(path / METRICS)
+            self._journals = opened.pop_all()
+        self.saved_update: int | None = None
+        self.finished = False
+        self.warnings: list[str] = []
+
+    @classmethod
+    def create(cls, path: str | Path, learner: Learner, corpus: Corpus) -> Self:
+        """Make a new run directory, with the checkpoint of the learner as it is.
+
+        Raises:
+            RunExistsError: something is there already.
+            RunInUseError: another process is making it at this moment.
+            TextError: the text is shorter than one window.
+            WriteError: the disk refused.
+        """
+        path = Path(path)
+        Schedule.of(learner.config, len(corpus))
+        refuse_existing(path)
+        with writing(path):
+            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        lock = acquire(path)
+        try:
+            refuse_existing(path)
+            for leftover in saved_updates(path):
+                remove_directory(checkpoint_path(path, leftover))
+            if not corpus.sources:
+                # A text that no file holds is kept, so that the run can always be resumed.
+                text = corpus.vocabulary.decode(corpus.ids)
+                replace_file(path / TEXT, text.encode("utf-8", "surrogatepass"))
+            write_about(path, learner.config, corpus, charloom_version())
+            writer = cls(path, lock, corpus, {METRICS: 0, SAMPLES: 0})
+        except BaseException:
+            lock.release()
+            raise
+        try:
+            writer.save(learner)
+        except BaseException:
+            writer.close()
+            raise
+        writer.tell("created", learner.update)
+        return writer
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | Path,
+        *,
+        text: Sequence[str | Path] | None = None,
+        epochs: int | None = None,
+        updates: int | None = None,
+    ) -> tuple[Self, Learner, Corpus]:
+        """Open a run to go on from its last checkpoint.
+
+        Args:
+            path: the run directory.
+            text: where the text is now, if it was moved; it must be the same text.
+            epochs: a new end for the run.
+            updates: a new end for the run, in updates; it goes before `epochs`.
+
+        Raises:
+            NotAModelError: no run is there, or one whose creation was interrupted.
+            RunInUseError: another process writes it.
+            DamagedError: its last checkpoint or its files are not what was written.
+            TextError: the text is gone, or is another one now.
+            ConfigError: the new end is not ahead of where the run is.
+            WriteError: the disk refused.
+        """
+        path = Path(path)
+        read_about(path)
+        lock = acquire(path)
+        try:
+            writer, learner, corpus = cls._resume(path, lock, text, epochs, updates)
+        except BaseException:
+            lock.release()
+            raise
+        return writer, learner, corpus
+
+    @classmethod
+    def _resume(
+        cls,
+        path: Path,
+        lock: FileLock,
+        text: Sequence[str | Path] | None,
+        epochs: int | None,
+        updates: int | None,
+    ) -> tuple[Self, Learner, Corpus]:
+        """`resume`, once the lock is held: first look at everything, then change anything."""
+        config, about, version = read_about(path)
+        checkpoint = load_latest(path)
+        learner = checkpoint.learner
+        require_same_settings(path, config, learner.config)
+        corpus = open_text(path, about, text, learner)
+        if corpus.fingerprint != checkpoint.fingerprint:
+            raise DamagedError(f"{path} is damaged: config.json and {LATEST} name different texts.")
+        require_place(path, learner, len(corpus))
+        learner.config = extended(config, epochs, updates)
+        total = Schedule.of(learner.config, len(corpus)).updates
+        if (epochs or updates) and total <= learner.update:
+            raise ConfigError(
+                f"{path} is at update {learner.update} and would end at {total}; "
+                f"give more epochs or updates."
+            )
+
+        for name in (CONFIG, STATUS, TEXT, GRADCHECK, PASSAGE):
+            remove_temporaries(path, name)
+        remove_temporaries(path / CHECKPOINTS)
+        for newer in [update for update in saved_updates(path) if update > learner.update]:
+            remove_directory(checkpoint_path(path, newer))  # left by an interrupted save
+        if learner.config != config or list(corpus.sources) != about["sources"]:
+            write_about(path, learner.config, corpus, version)
+        writer = cls(path, lock, corpus, checkpoint.lengths)
+        writer.saved_update = learner.update
+        try:
+            writer._restore_best(learner)
+        except BaseException:
+            writer.close()
+            raise
+        status = read_status(path) or {}
+        writer.finished = (
+            learner.update >= total
+            and status.get("state") == "finished"
+            and status.get("update") == learner.update
+            and (path / PASSAGE).exists()
+        )
+        return writer, learner, corpus
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the lock is no longer held."""
+        return not self._lock.is_locked
+
+    def keep_best(self, learner: Learner) -> None:
+        """Hold a copy of the learner, now the best one, until the next save."""
+        self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
+
+    def save(self, learner: Learner) -> Path:
+        """Save the best learner held and this one, and make this one the latest.
+
+        Returns the checkpoint's directory. A learner at the update of the latest checkpoint is
+        that checkpoint already.
+
+        Raises:
+            DivergedError: a number in the learner is not finite; nothing was saved.
+            WriteError: the disk refused; the checkpoints before are whole, and the best learner
+                is still held, so that the next save can make up for this one.
+        """
+        directory = checkpoint_path(self.path, learner.update)
+        if learner.update == self.saved_update:
+            return directory
+        require_finite(learner)
+        self.metrics.sync()
+        self.samples.sync()
+        if self._best is not None and self._best.learner.update != learner.update:
+            self._put(self._best)
+        self._put(Checkpoint(learner, self._lengths(), self._fingerprint))
+        self._point(LATEST, learner.update)
+        self.saved_update = learner.update
+        if learner.best_update is not None:
+            self._point(BEST, learner.best_update)
+        self._best = None
+        self._prune(learner.best_update)
+        return directory
+
+    def load_best(self) -> Learner:
+        """The best learner saved, or the latest where none was judged yet.
+
+        Raises:
+            DamagedError: the checkpoint is not what was written.
+        """
+        best = read_pointer(self.path, BEST)
+        update = self.saved_update if best is None else best
+        return load_checkpoint(self.path / CHECKPOINTS / str(update)).learner
+
+    def flush(self) -> None:
+        """Let other processes see all records, samples and events.
+
+        Raises:
+            WriteError: the disk refused; the lines go on waiting.
+        """
+        for journal in (self.metrics, self.samples, self.events):
+            journal.flush()
+
+    def tell(self, event: str, update: int, **details: Any) -> None:
+        """Add an event; one that the disk refuses waits for the next flush."""
+        self.events.append({"event": event, "update": update, "time": time.time(), **details})
+        with suppress(WriteError):
+            self.events.flush()
+
+    def status(self, state: str, update: int, updates: int, reason: str | None = None) -> None:
+        """Replace status.json.
+
+        Raises:
+            WriteError: the disk refused.
+        """
+        write_status(self.path, state, update, updates, reason)
+
+    def write_passage(self, text: str) -> None:
+        """Replace passage.txt.
+
+        Raises:
+            WriteError: the disk refused.
+        """
+        replace_file(self.path / PASSAGE, text.encode("utf-8", "surrogatepass"))
+
+    def write_gradcheck(self, checks: list[dict[str, Any]]) -> None:
+        """Replace gradcheck.json: the results of gradient checks, as plain data.
+
+        Raises:
+            WriteError: the disk refused.
+        """
+        replace_file(self.path / GRADCHECK, canonical_json({"format": FORMAT, "checks": checks}))
+
+    def close(self) -> None:
+        """Write what waits, and let go of the run."""
+        for journal in (self.metrics, self.samples, self.events):
+            with suppress(WriteError):
+                journal.flush()
+        self._journals.close()
+        self._lock.release()
+
+    def _lengths(self) -> dict[str, int]:
+        """Bytes of the journals that a checkpoint cuts back to."""
+        return {METRICS: self.metrics.length, SAMPLES: self.samples.length}
+
+    def _put(self, checkpoint: Checkpoint) -> None:
+        """Save a checkpoint that no pointer names yet; replaces what a failed save left."""
+        directory = checkpoint_path(self.path, checkpoint.learner.update)
+        if directory.exists():
+            remove_directory(directory)
+        save_checkpoint(directory, checkpoint.learner, checkpoint.lengths, checkpoint.fingerprint)
+
+    def _point(self, name: str, update: int) -> None:
+        """Replace `latest` or `best`."""
+        replace_file(self.path / CHECKPOINTS / name, f"{update}\n".encode("ascii"))
+
+    def _prune(self, best_update: int | None) -> None:
+        """Remove all checkpoints but the newest ones and the best."""
+        for update in saved_updates(self.path)[:-NEWEST_KEPT]:
+            if update != best_update:
+                # One that cannot be removed now harms nobody; the next save tries again.
+                with suppress(WriteError):
+                    remove_directory(checkpoint_path(self.path, update))
+
+    def _restore_best(self, learner: Learner) -> None:
+        """Make `best` agree with the learner, which may be of before `best` was replaced."""
+        if learner.best_update is not None:
+            try:
+                load_checkpoint(checkpoint_path(self.path, learner.best_update))
+            except StoreError as error:
+                self.warnings.append(
+                    f"the best checkpoint cannot be used, so the best is judged anew from update "
+                    f"{learner.update} on: {error}"
+                )
+                learner.best_loss = learner.best_update = None
+        if learner.best_update is None:
+            with writing(self.path / CHECKPOINTS / BEST):
+                (self.path / CHECKPOINTS / BEST).unlink(missing_ok=True)
+        elif read_pointer(self.path, BEST) != learner.best_update:
+            self._point(BEST, learner.best_update)
+
+
+def charloom_version() -> str:
+    """The version of the installed charloom."""
+    try:
+        return importlib.metadata.version("charloom")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+def acquire(path: Path) -> FileLock:
+    """The lock of a run, held."""
+    lock = FileLock(path / LOCK, thread_local=False)
+    with writing(path / LOCK):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            status = read_status(path)
+            who = f"process {status['pid']}" if status and "pid" in status else "another process"
+            raise RunInUseError(
+                f"{path} is in use: {who} trains it. Wait for it, stop it, or use another --run."
+            ) from None
+    return lock
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a path where something is that a new run would disturb."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise RunExistsError(f"{path} is a file; give --run a directory that does not exist yet.")
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".tmp-")}
+    if is_run(path) and read_pointer_or_none(path) is not None:
+        raise RunExistsError(
+            f"{path} already holds a run: go on with it by charloom resume {path}, "
+            f"or give another --run."
+        )
+    if not names <= BEFORE_TRAINING or max(saved_updates(path), default=0) > 0:
+        raise RunExistsError(
+            f"{path} exists and holds other things; give --run a directory that does not exist yet."
+        )
+
+
+def read_pointer_or_none(path: Path) -> int | None:
+    """The latest update, if that can be told; 0 where `latest` is there and damaged."""
+    try:
+        return read_pointer(path, LATEST)
+    except DamagedError:
+        return 0
+
+
+def write_about(path: Path, config: Config, corpus: Corpus, version: str) -> None:
+    """Replace config.json."""
+    about = {
+        "format": FORMAT,
+        "config": config.to_dict(),
+        "text": {
+            "name": corpus.name,
+            "sources": list(corpus.sources),
+            "characters": len(corpus),
+            "fingerprint": corpus.fingerprint,
+            "vocabulary_size": len(corpus.vocabulary),
+        },
+        "version": version,
+    }
+    replace_file(path / CONFIG, canonical_json(about))
+
+
+def load_latest(path: Path) -> Checkpoint:
+    """The checkpoint that `latest` names; where it is damaged, the error says what else is there."""
+    latest = read_pointer(path, LATEST)
+    if latest is None:
+        raise NotAModelError(
+            f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
+            f"Train again with the same --run."
+        )
+    try:
+        checkpoint = load_checkpoint(checkpoint_path(path, latest))
+    except (DamagedError, NotAModelError) as error:
+        older = [update for update in saved_updates(path) if update < latest]
+        mend = (
+            f" To go on from update {older[-1]}, write {older[-1]} into {path / CHECKPOINTS / LATEST}."
+            if older
+            else ""
+        )
+        raise DamagedError(f"{error}{mend}") from None
+    if checkpoint.learner.update != latest or set(checkpoint.lengths) != {METRICS, SAMPLES}:
+        raise DamagedError(f"{path} is damaged: checkpoint {latest} is not one of this run.")
+    return checkpoint
+
+
+def require_same_settings(path: Path, config: Config, saved: Config) -> None:
+    """Refuse a config.json that differs from the checkpoint in more than the run's end."""
+    neutral = {name: getattr(saved, name) for name in EXTENDABLE}
+    if dataclasses.replace(config, **neutral) != saved:
+        names = [
+            name
+            for name, value in config.to_dict().items()
+            if name not in EXTENDABLE and value != getattr(saved, name)
+        ]
+        raise DamagedError(
+            f"{path} is damaged: {CONFIG} and the last checkpoint disagree about {', '.join(names)}."
+        )
+
+
+def require_place(path: Path, learner: Learner, characters: int) -> None:
+    """Refuse counters that do not follow from the update: windows come one after another."""
+    windows = Schedule.of(learner.config, characters).windows
+    done = learner.update % windows.per_epoch
+    if learner.update and not done:
+        done = windows.per_epoch  # the epoch's end is left when the next epoch begins
+    wanted = (done * windows.seq_length, learner.update // windows.per_epoch)
+    if (learner.position, learner.epoch) != wanted:
+        raise DamagedError(
+            f"{path} is damaged: its checkpoint is at character {learner.position} of epoch "
+            f"{learner.epoch}; after update {learner.update} it must be {wanted[0]} of {wanted[1]}."
+        )
+
+
+def extended(config: Config, epochs: int | None, updates: int | None) -> Config:
+    """The config with a new end; without one, as it is."""
+    if updates is not None:
+        return config.replace(updates=updates)
+    if epochs is not None:
+        return dataclasses.replace(config, epochs=epochs, updates=None)
+    return config
+
+
+def open_text(
+    path: Path, about: dict[str, Any], moved: Sequence[str | Path] | None, learner: Learner
+) -> Corpus:
+    """The text of a run, the same as ever."""
+    name, sources = about["name"], moved or about["sources"]
+    where = ", ".join(map(str, sources)) or str(path / TEXT)
+    try:
+        if sources:
+            corpus = Corpus.open(sources, learner.vocabulary)
+        else:
+            text = (path / TEXT).read_bytes().decode("utf-8", "surrogatepass")
+            corpus = Corpus.from_text(text, name, vocabulary=learner.vocabulary)
+    except (OSError, UnicodeError) as error:
+        raise DamagedError(
+            f"{path} is damaged: {TEXT}, its text, cannot be read ({error})."
+        ) from None
+    except UnknownCharacterError:
+        fingerprint = "another text"
+    except CharloomError as error:
+        raise TextError(
+            f"the text of {path} cannot be read any more: {error} "
+            f"If it was moved, say where it is now with --text."
+        ) from None
+    else:
+        fingerprint = corpus.fingerprint
+        if fingerprint == about["fingerprint"]:
+            return corpus
+    raise TextError(
+        f"{where} is not the text that {path} was trained on: it had {about['characters']} "
+        f"characters and SHA-256 {about['fingerprint'][:12]}…, and now {fingerprint[:12]} is there. "
+        f"Put the old text back, or say where it is with --text; to learn another text, train anew."
+    )
+
+
+def last_seconds(path: Path) -> float:
+    """The seconds of the last record; 0 where there is none."""
+    lines = path.read_bytes().splitlines()
+    if not lines:
+        return 0.0
+    seconds = parse_object(lines[-1], f"the last line of {path}").get("seconds")
+    if type(seconds) is not float or not 0 <= seconds < 1e10:
+        raise DamagedError(f"{path} is damaged: its last record has seconds {seconds!r}.")
+    return seconds

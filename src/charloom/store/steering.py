@@ -1,0 +1,106 @@
+"""How another process sees and steers a run: status.json out, control.json in.
+
+Both are replaced at once and never locked. A command counts if its sequence number is newer than
+the one that the training found when it started.
+"""
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.errors import CharloomError, ConfigError
+from charloom.store.canonical import canonical_json, parse_object
+from charloom.store.checkpoint import FORMAT, is_count
+from charloom.store.files import replace_file
+from charloom.store.layout import CONTROL, STATUS
+
+COMMANDS: Final = ("run", "pause", "stop")
+STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Control:
+    """A command to a run.
+
+    Attributes:
+        sequence: greater than that of the command before.
+        command: run, pause or stop.
+        learning_rate_factor: multiplies the config's learning rate from the next update on;
+            None leaves it as it is.
+    """
+
+    sequence: int = 0
+    command: str = "run"
+    learning_rate_factor: float | None = None
+
+
+def write_control(run: Path, command: str, learning_rate_factor: float | None = None) -> Control:
+    """Send a command to the process that trains a run, if there is one.
+
+    Raises:
+        ConfigError: no such command, or a factor that is not a number above 0.
+        WriteError: the disk refused.
+    """
+    before = read_control(run)
+    control = Control(before.sequence + 1, command, learning_rate_factor)
+    if not makes_sense(control):
+        raise ConfigError(
+            f"{command!r} with the learning-rate factor {learning_rate_factor!r}: the command "
+            f"must be one of {', '.join(COMMANDS)}, the factor a number above 0, or None."
+        )
+    replace_file(run / CONTROL, canonical_json({"format": FORMAT, **asdict(control)}))
+    return control
+
+
+def read_control(run: Path) -> Control:
+    """The last command; one that makes no sense counts as none."""
+    try:
+        values = parse_object((run / CONTROL).read_bytes(), CONTROL)
+    except (OSError, CharloomError):
+        return Control()
+    factor = values.get("learning_rate_factor")
+    if type(factor) is int and is_count(factor):
+        factor = float(factor)
+    control = Control(values.get("sequence", 0), values.get("command", "run"), factor)
+    return control if makes_sense(control) else Control()
+
+
+def makes_sense(control: Control) -> bool:
+    """Whether a command is one."""
+    factor = control.learning_rate_factor
+    return (
+        is_count(control.sequence)
+        and control.command in COMMANDS
+        # 1e6 times the learning rate is no wish, it is a slip of the pen.
+        and (factor is None or (type(factor) is float and 0 < factor < 1e6))
+    )
+
+
+def write_status(run: Path, state: str, update: int, updates: int, reason: str | None) -> None:
+    """Tell other processes how a run does.
+
+    Raises:
+        WriteError: the disk refused.
+    """
+    status = {
+        "format": FORMAT,
+        "pid": os.getpid(),
+        "state": state,
+        "reason": reason,
+        "update": update,
+        "updates": updates,
+        "heartbeat": round(time.time(), 3),
+    }
+    # A status is worth nothing after a power cut, so nobody waits for the disk.
+    replace_file(run / STATUS, canonical_json(status), durable=False)
+
+
+def read_status(run: Path) -> dict[str, Any] | None:
+    """The last status; None where there is none, or none that can be read."""
+    try:
+        status = parse_object((run / STATUS).read_bytes(), STATUS)
+    except (OSError, CharloomError):
+        return None
+    return status if status.get("state") in STATES else None

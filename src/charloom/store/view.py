@@ -1,0 +1,161 @@
+"""Looking at a run or a model from outside: read-only, while another process may be writing.
+
+Nothing is locked. What is being replaced at this moment is read as it was or as it becomes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from charloom.config import Config
+from charloom.errors import ConfigError, DamagedError, NotAModelError
+from charloom.model import Learner
+from charloom.model.schedule import Schedule
+from charloom.store.canonical import parse_object
+from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
+from charloom.store.journal import read_lines
+from charloom.store.layout import (
+    BEST,
+    EVENTS,
+    GRADCHECK,
+    LATEST,
+    METRICS,
+    PASSAGE,
+    SAMPLES,
+    checkpoint_path,
+    is_run,
+    read_about,
+    read_pointer,
+)
+from charloom.store.steering import read_status
+
+Which = Literal["best", "latest"]
+
+# A writer may replace a pointer and remove the old checkpoint between two reads of ours.
+ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What a run directory says, as plain data.
+
+    Attributes:
+        path: the directory.
+        config: the settings.
+        text: name, sources, characters, fingerprint, vocabulary_size.
+        version: the charloom that made the run.
+        metrics: the records, one dict each.
+        samples: the samples, one dict each.
+        events: what happened, one dict each.
+        gradcheck: the gradient checks, or None.
+        status: the last status, or None.
+        passage: the long passage, or None.
+        latest: the update of the latest checkpoint, or None.
+        best: the update of the best checkpoint, or None.
+    """
+
+    path: Path
+    config: Config
+    text: dict[str, Any]
+    version: str
+    metrics: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    gradcheck: dict[str, Any] | None
+    status: dict[str, Any] | None
+    passage: str | None
+    latest: int | None
+    best: int | None
+
+    @property
+    def updates(self) -> int:
+        """Updates in the whole run, once it is finished."""
+        return Schedule.of(self.config, self.text["characters"]).updates
+
+    @property
+    def engine(self) -> str | None:
+        """The engine that trained last, in words."""
+        engines = [event["engine"] for event in self.events if "engine" in event]
+        return str(engines[-1]) if engines else None
+
+
+def read_run(path: str | Path) -> RunView:
+    """Everything that a run directory says now.
+
+    Raises:
+        NotAModelError: the path is no run directory.
+        DamagedError: a file in it is not as it was written.
+    """
+    path = Path(path)
+    config, text, version = read_about(path)
+    gradcheck, passage = read_optional(path / GRADCHECK), read_optional(path / PASSAGE)
+    return RunView(
+        path=path,
+        config=config,
+        text=text,
+        version=version,
+        metrics=read_lines(path / METRICS),
+        samples=read_lines(path / SAMPLES),
+        events=read_lines(path / EVENTS),
+        gradcheck=None if gradcheck is None else parse_object(gradcheck, str(path / GRADCHECK)),
+        status=read_status(path),
+        passage=None if passage is None else passage.decode("utf-8", "surrogatepass"),
+        latest=read_pointer(path, LATEST),
+        best=read_pointer(path, BEST),
+    )
+
+
+def read_optional(path: Path) -> bytes | None:
+    """The bytes of a file, or None where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def load_model(path: str | Path, which: Which = "best") -> Learner:
+    """The learner of a run directory, a checkpoint directory or a single model file.
+
+    Args:
+        path: any of the three.
+        which: of a run, its best checkpoint (the latest where none was judged yet) or its latest.
+
+    Raises:
+        NotAModelError: the path is none of the three.
+        DamagedError: it is one, and damaged.
+    """
+    path = Path(path)
+    if which not in ("best", "latest"):
+        raise ConfigError(f"which is {which!r}; it must be best or latest.")
+    if is_run(path):
+        return load_from_run(path, which)
+    if path.is_dir():
+        if not (path / MANIFEST).exists():
+            raise NotAModelError(
+                f"{path} is neither a run directory nor a checkpoint directory; "
+                f"give one of these, or a model file."
+            )
+        return load_checkpoint(path).learner
+    if not path.exists():
+        raise NotAModelError(
+            f"{path}: nothing is there; give a run directory, a checkpoint or a model file."
+        )
+    return load_model_file(path)
+
+
+def load_from_run(path: Path, which: Which) -> Learner:
+    """The learner that a run's pointer names, however often its writer moves it."""
+    for attempt in range(ATTEMPTS):
+        update = read_pointer(path, which)
+        if update is None:
+            update = read_pointer(path, LATEST)
+        if update is None:
+            raise NotAModelError(f"{path} has no checkpoint yet; wait until it has begun to train.")
+        try:
+            return load_checkpoint(checkpoint_path(path, update)).learner
+        except (NotAModelError, DamagedError):
+            if attempt == ATTEMPTS - 1 or read_pointer(path, which) in (update, None):
+                raise
+    raise AssertionError("unreachable")

@@ -1,0 +1,23 @@
+"""Training: the algorithm (`learn`), and the algorithm kept in a run directory (`train_run`).
+
+Both are generators of what happens. They print nothing and draw nothing: terminals, pages and
+reports listen, or read the run directory.
+"""
+
+from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
+from charloom.training.learn import Stopwatch, learn, passage
+from charloom.training.run import train_run
+
+__all__ = [
+    "Ended",
+    "Item",
+    "Progress",
+    "Record",
+    "Sample",
+    "Saved",
+    "Stopwatch",
+    "Warned",
+    "learn",
+    "passage",
+    "train_run",
+]

@@ -1,0 +1,103 @@
+"""What a training tells those who listen, each thing as a frozen dataclass."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Record:
+    """How training stands at an update; SPEC: Records. Losses are nats.
+
+    Attributes:
+        update: updates applied.
+        epoch: passes over the text, with their fraction.
+        characters: characters read.
+        seconds: of training, interruptions and pauses left out.
+        loss: of the last window, summed over its steps.
+        smooth_loss: the running mean of the losses.
+        train_nats: per character, mean since the last record.
+        learning_rate: of the last update.
+        gradient_norm: of the last update, before clipping.
+        characters_per_second: since the last record.
+    """
+
+    update: int
+    epoch: float
+    characters: int
+    seconds: float
+    loss: float
+    smooth_loss: float
+    train_nats: float
+    learning_rate: float
+    gradient_norm: float
+    characters_per_second: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain data."""
+        return asdict(self)
+
+    def to_line(self) -> bytes:
+        """The record's line in metrics.jsonl: canonical JSON but for two padded numbers.
+
+        `seconds` and `characters_per_second` take the same width whatever the clock says, so
+        that the lengths of the journal, which checkpoints hold, are the same in every run.
+        """
+        return (
+            f'{{"characters":{self.characters},'
+            f'"characters_per_second":{self.characters_per_second:14.1f},'
+            f'"epoch":{self.epoch!r},"gradient_norm":{self.gradient_norm!r},'
+            f'"learning_rate":{self.learning_rate!r},"loss":{self.loss!r},'
+            f'"seconds":{self.seconds:14.3f},"smooth_loss":{self.smooth_loss!r},'
+            f'"train_nats":{self.train_nats!r},"update":{self.update}}}'
+        ).encode("ascii")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the network wrote at an update, from its state and the text's next character."""
+
+    update: int
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sample as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All records and samples of an update have come; `state` is training or paused."""
+
+    update: int
+    updates: int
+    state: str = "training"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is on the disk."""
+
+    update: int
+    best_update: int | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something went wrong that training survives; the message is for people."""
+
+    update: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last item of a run: `state` is finished, interrupted or stopped."""
+
+    update: int
+    state: str
+    reason: str | None = None
+
+
+Item = Record | Sample | Progress | Saved | Warned | Ended

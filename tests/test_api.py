@@ -1,0 +1,268 @@
+"""charloom in Python: train, resume, load, reproduce, with the names and defaults of the commands."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import charloom
+from charloom import api
+from charloom.config import Config
+from charloom.errors import ConfigError, NotAModelError, RunExistsError, TextError
+from charloom.text import Corpus
+from charloom.training import Ended, Progress, Record, Sample
+
+TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
+SMALL = {"hidden_size": 8, "seq_length": 5, "updates": 40, "report_every": 10, "seed": 3}
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A small text in a file."""
+    path = tmp_path / "book.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of a string; tests only read it."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    charloom.train(string=TEXT, run=path, **SMALL)
+    return path
+
+
+def test_train_keeps_a_run_and_returns_its_best_model(book, tmp_path):
+    model = charloom.train(book, tmp_path / "run", **SMALL)
+    assert model.run == tmp_path / "run"
+    assert model.config == Config(**SMALL)
+    assert model.vocabulary.characters == tuple(sorted(set(TEXT)))
+    records = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    losses = {json.loads(line)["update"]: json.loads(line)["smooth_loss"] for line in records}
+    assert model.learner.update == min(losses, key=losses.get)
+
+
+def test_train_without_a_run_gives_the_same_model_and_writes_nothing(book, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = charloom.train(book, "kept", **SMALL)
+    before = sorted(tmp_path.rglob("*"))
+    free = charloom.train(book, **SMALL)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert free.run is None
+    assert free.learner.update == kept.learner.update
+    for name, array in kept.parameters.items():
+        assert free.parameters[name].tobytes() == array.tobytes()
+
+
+def test_a_text_may_be_one_path_many_a_name_or_a_string(book):
+    alone = api.open_text(str(book))
+    assert api.open_text(book).fingerprint == alone.fingerprint
+    assert len(api.open_text([book, str(book)])) == 2 * len(alone)
+    assert api.open_text("python-docs").name == "python-docs"
+    assert api.open_text(None, TEXT).fingerprint == alone.fingerprint
+
+
+@pytest.mark.parametrize("given", [{}, {"text": "python-docs", "string": TEXT}], ids=str)
+def test_a_text_must_be_given_once(given):
+    with pytest.raises(ConfigError, match="either text"):
+        charloom.train(**given)
+
+
+def test_the_listener_hears_everything_in_order(tmp_path):
+    heard = []
+    charloom.train(string=TEXT, run=tmp_path / "run", listener=heard.append, **SMALL)
+    records = [item.update for item in heard if isinstance(item, Record)]
+    assert records == [1, 10, 20, 30, 40]
+    assert [item.update for item in heard if isinstance(item, Sample)] == [0, 40]
+    assert heard[-1] == Ended(40, "finished")
+
+
+def test_a_listener_that_fails_loses_nothing(tmp_path):
+    def fail_at_twenty(item):
+        if isinstance(item, Progress) and item.update == 20:
+            raise RuntimeError("the listener's own mistake")
+
+    with pytest.raises(RuntimeError, match="own mistake"):
+        charloom.train(string=TEXT, run=tmp_path / "run", listener=fail_at_twenty, **SMALL)
+    assert charloom.load(tmp_path / "run", which="latest").learner.update == 20
+    whole = charloom.train(string=TEXT, run=tmp_path / "whole", **SMALL)
+    resumed = charloom.resume(tmp_path / "run")
+    for name, array in whole.parameters.items():
+        assert resumed.parameters[name].tobytes() == array.tobytes()
+
+
+def test_resume_of_a_finished_run_only_opens_it(run):
+    heard = []
+    model = charloom.resume(run, listener=heard.append)
+    assert heard == []
+    assert model.learner.update == charloom.load(run).learner.update
+
+
+def test_resume_extends_a_run(tmp_path):
+    charloom.train(string=TEXT, run=tmp_path / "run", **SMALL)
+    heard = []
+    charloom.resume(tmp_path / "run", updates=60, listener=heard.append)
+    assert heard[-1] == Ended(60, "finished")
+    with pytest.raises(ConfigError, match="would end at 50"):
+        charloom.resume(tmp_path / "run", updates=50)
+
+
+def test_resume_finds_a_moved_text(book, tmp_path):
+    charloom.train(book, tmp_path / "run", **SMALL)
+    moved = book.rename(tmp_path / "moved.txt")
+    with pytest.raises(TextError, match="--text"):
+        charloom.resume(tmp_path / "run", updates=50)
+    assert charloom.resume(tmp_path / "run", text=moved, updates=50).run == tmp_path / "run"
+
+
+def test_train_refuses_a_run_that_exists(run):
+    with pytest.raises(RunExistsError, match="charloom resume"):
+        charloom.train(string=TEXT, run=run, **SMALL)
+
+
+def test_load_opens_a_run_a_checkpoint_and_a_file(run, tmp_path):
+    best = charloom.load(run)
+    latest = charloom.load(run, which="latest")
+    assert (best.run, latest.learner.update) == (run, 40)
+    checkpoint = charloom.load(run / "checkpoints" / "40")
+    assert checkpoint.run is None
+    single = charloom.load(latest.save(tmp_path / "model.safetensors"))
+    for name, array in latest.parameters.items():
+        assert array.tobytes() == checkpoint.parameters[name].tobytes()
+        assert array.tobytes() == single.parameters[name].tobytes()
+    assert single.vocabulary == latest.vocabulary
+    assert single.sample(length=30) == latest.sample(length=30)
+    with pytest.raises(NotAModelError):
+        charloom.load(tmp_path / "nowhere")
+
+
+def test_a_model_shows_what_it_is(run):
+    model = charloom.load(run, which="latest")
+    assert repr(model) == f"<charloom.Model: rnn, H=8, K={len(set(TEXT))}, update 40>"
+    assert model.parameters["V"].shape == (len(set(TEXT)), 8)
+
+
+def test_samples_depend_on_the_seed_alone_and_stream_as_pieces(run):
+    model = charloom.load(run)
+    text = model.sample("the ", length=300, seed=5)
+    assert len(text) == 300
+    assert text == model.sample("the ", length=300, seed=5)
+    assert text != model.sample("the ", length=300, seed=6)
+    assert text != model.sample("the ", length=300, seed=5, temperature=0.5)
+    pieces = list(model.stream("the ", length=300, seed=5))
+    assert "".join(pieces) == text
+    assert len(pieces) > 1
+
+
+def test_the_same_seed_gives_the_same_text_on_every_engine(run):
+    reference = charloom.load(run, engine="reference")
+    assert reference.engine.name == "reference"
+    assert reference.sample(length=50) == charloom.load(run).sample(length=50)
+
+
+def test_evaluation_is_per_predicted_character(run):
+    model = charloom.load(run, engine="reference")
+    found = model.evaluate(string="the cat")
+    state = {"h": np.zeros((1, 1, 8), np.float32)}
+    ids = model.vocabulary.encode("the cat")
+    nats, _ = model.engine.score(model.learner, ids, state)
+    assert found.characters == 6
+    assert found.nats == pytest.approx(nats.mean())
+    assert found.bits == pytest.approx(nats.mean() / np.log(2))
+    assert found.perplexity == pytest.approx(np.exp(nats.mean()))
+
+
+# Settings
+
+
+def test_unknown_settings_and_recipes_are_refused():
+    with pytest.raises(ConfigError, match="hiden_size: no such setting"):
+        charloom.train(string=TEXT, hiden_size=3)
+    with pytest.raises(ConfigError, match="recipe is 'best'"):
+        charloom.train(string=TEXT, recipe="best")
+
+
+def test_minutes_become_updates_that_the_config_keeps(monkeypatch):
+    monkeypatch.setattr(api, "CALIBRATION_SECONDS", 0.05)
+    corpus = Corpus.from_text(TEXT)
+    config = api.settle(corpus, 0.5, hidden_size=8, seq_length=5)
+    rate = api.updates_per_second(corpus, config)
+    assert config.updates is not None
+    assert config.updates / 30 == pytest.approx(rate, rel=0.9)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), "3"])
+def test_minutes_must_be_a_positive_number(wrong):
+    with pytest.raises(ConfigError, match="minutes is"):
+        charloom.train(string=TEXT, minutes=wrong)
+
+
+@pytest.mark.parametrize("name", ["updates", "epochs"])
+def test_minutes_contradict_another_end(name):
+    with pytest.raises(ConfigError, match=f"both minutes and {name}"):
+        charloom.train(string=TEXT, minutes=1, **{name: 3})
+
+
+def test_a_free_run_directory_is_named_after_the_text(tmp_path):
+    corpus = Corpus.from_text(TEXT, "My book (1).txt + more.txt")
+    assert api.free_run(corpus, tmp_path) == tmp_path / "My-book-1-1"
+    (tmp_path / "My-book-1-1").mkdir()
+    assert api.free_run(corpus, tmp_path) == tmp_path / "My-book-1-2"
+    assert api.free_run(Corpus.from_text(TEXT, "..."), tmp_path).parent == tmp_path
+    assert api.free_run(Corpus.from_text(TEXT, "../../up"), tmp_path).parent == tmp_path
+
+
+# The whole experiment
+
+
+@pytest.fixture(scope="module")
+def reproduction(tmp_path_factory):
+    """The experiment on a small network. Drawing the report takes the second or two."""
+    heard = []
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    result = charloom.reproduce(string=TEXT, run=path, listener=heard.append, **SMALL)
+    return result, heard
+
+
+def test_reproduce_checks_trains_and_reports(reproduction):
+    result, heard = reproduction
+    assert result.passed
+    assert result.report == result.run / "report.html"
+    assert result.report.exists()
+    assert (result.run / "passage.txt").exists()
+    assert result.model.run == result.run
+    assert list(result.checks) == heard[: len(result.checks)]
+    assert heard[-1] == Ended(40, "finished")
+
+
+def test_reproduce_checks_both_sizes_and_types_on_the_text(reproduction):
+    result, _ = reproduction
+    kept = json.loads((result.run / "gradcheck.json").read_text())
+    assert kept["checks"] == [check.to_dict() for check in result.checks]
+    seen = {
+        (check.settings.hidden_size, check.settings.seq_length, check.settings.dtype)
+        for check in result.checks
+        if check.settings.engine == "reference"
+    }
+    assert seen == {(H, T, dtype) for H, T in ((5, 3), (8, 5)) for dtype in ("float64", "float32")}
+    assert {check.settings.vocabulary_size for check in result.checks} == {len(set(TEXT))}
+
+
+def test_a_wrong_gradient_is_in_the_result(reproduction, monkeypatch, tmp_path):
+    honest = api.gradcheck
+
+    def planted(**settings):
+        check = honest(**settings)
+        wrong = dataclasses.replace(check.rows[0], norm_relative=0.5)
+        return dataclasses.replace(check, rows=(wrong, *check.rows[1:]))
+
+    monkeypatch.setattr(api, "gradcheck", planted)
+    result = charloom.reproduce(string=TEXT, run=tmp_path / "run", **SMALL)
+    assert not result.passed
+
+
+def test_the_demo_text_needs_nothing(monkeypatch):
+    assert api.demo_text().name in api.DEMO_TEXTS
+    monkeypatch.setitem(__import__("sys").modules, "pythonbible", None)
+    assert api.demo_text().name == "python-docs"

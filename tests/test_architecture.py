@@ -1,0 +1,204 @@
+"""The house keeps its floors: imports go down, never up and never sideways (ARCHITECTURE.md).
+
+The rules are checked on the source, by `ast`, so that an import inside a function counts as well;
+what a start costs is checked on a live interpreter.
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import charloom
+
+PACKAGE = Path(charloom.__file__).parent
+
+# From the ground up. A name stands for the module or the package and all that is in it.
+FLOORS = [
+    {"errors"},
+    {"random", "config", "text"},
+    {"recipes"},
+    {"model"},
+    {"_native"},
+    {"engines"},
+    {"store"},
+    {"training", "sampling", "evaluation", "gradcheck", "bench"},
+    {"report"},
+    {"api"},
+    {"cli"},
+    {"__main__", ""},  # "" is charloom/__init__.py, which only names what others define
+]
+
+# Modules of one package that must not know one another; what else is in it may be used by all.
+STRANGERS = {"engines": {"reference", "native"}}
+OPENERS = {"engines"}  # a package's __init__ may choose among the strangers
+
+
+def module_name(path, package):
+    """`engines.reference.cells` for engines/reference/cells.py; the package itself is ""."""
+    parts = path.relative_to(package).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path, package):
+    """The modules of the package that a file imports, each with its line."""
+    root = package.name
+    here = [root, *module_name(path, package).split(".")]
+    if path.name != "__init__.py":
+        here = here[:-1]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = here[: len(here) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found += [
+            (name.removeprefix(root).removeprefix("."), node.lineno)
+            for name in names
+            if name.split(".")[0] == root
+        ]
+    return found
+
+
+def floor_of(name):
+    """The number of a module's floor, 0 at the ground; None for a module that has none."""
+    top = name.split(".")[0]
+    return next((number for number, floor in enumerate(FLOORS) if top in floor), None)
+
+
+def stranger_of(name):
+    """The member of a group of strangers that a module belongs to, as (package, member)."""
+    package, _, rest = name.partition(".")
+    member = rest.split(".")[0]
+    return (package, member) if member in STRANGERS.get(package, ()) else None
+
+
+def violations(package):
+    """Every import in the package that the house forbids, as a sentence each."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        name = module_name(path, package)
+        if floor_of(name) is None:
+            found.append(f"{name} has no floor")
+            continue
+        for target, line in imports_of(path, package):
+            if not target or target.startswith("__version__"):
+                continue
+            where = f"{path.relative_to(package)}:{line}: {name or package.name}"
+            if floor_of(target) is None:
+                # Only the package's own __init__ defines names directly under the package.
+                found.append(f"{where} imports {target}, which has no floor")
+            elif floor_of(target) > floor_of(name):
+                found.append(f"{where} imports {target} from a higher floor")
+            elif floor_of(target) == floor_of(name) and (
+                target.split(".")[0] != name.split(".")[0]
+            ):
+                found.append(f"{where} imports its sibling {target}")
+            elif (
+                name not in OPENERS
+                and stranger_of(target)
+                and stranger_of(target) != stranger_of(name)
+                and target.split(".")[0] == name.split(".")[0]
+            ):
+                found.append(f"{where} imports the stranger {target}")
+    return found
+
+
+def test_imports_only_go_down_and_never_sideways():
+    assert violations(PACKAGE) == []
+
+
+def test_every_module_opens_with_what_it_is():
+    for path in PACKAGE.rglob("*.py"):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert docstring, f"{path} has no docstring"
+        assert docstring.splitlines()[0].endswith((".", "?", ",", ":")) or "\n" in docstring
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "sentence"),
+    [
+        ("errors.py", "from charloom.config import Config", "from a higher floor"),
+        ("text/corpus.py", "import charloom.config", "its sibling config"),
+        ("training.py", "def f():\n    from charloom import sampling", "its sibling sampling"),
+        ("training.py", "from . import gradcheck", "its sibling gradcheck"),
+        ("model/learner.py", "from ..engines.base import Engine", "from a higher floor"),
+        ("engines/native.py", "from charloom.engines.reference import x", "the stranger"),
+        ("engines/reference/cells.py", "from .. import native", "the stranger engines.native"),
+        ("store/run.py", "from charloom.api import train", "from a higher floor"),
+        ("attic.py", "", "attic has no floor"),
+    ],
+)
+def test_a_planted_violation_is_caught(tmp_path, module, source, sentence):
+    path = tmp_path / "charloom" / module
+    path.parent.mkdir(parents=True)
+    path.write_text(source, encoding="utf-8")
+    (found,) = violations(tmp_path / "charloom")
+    assert sentence in found
+
+
+def test_the_openers_and_the_way_down_are_allowed(tmp_path):
+    package = tmp_path / "charloom"
+    (package / "engines").mkdir(parents=True)
+    (package / "engines" / "__init__.py").write_text("from charloom.engines import native")
+    (package / "engines" / "native.py").write_text("from charloom.engines.base import Plan")
+    (package / "training.py").write_text("from charloom.store.run import RunWriter\nimport os")
+    assert violations(package) == []
+
+
+# What a start costs
+
+
+def modules_after(code):
+    """The modules that a fresh interpreter has loaded after some code."""
+    code += "\nimport sys, json; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+HEAVY = {"matplotlib", "torch", "scipy", "jax", "jinja2", "pandas", "sympy", "pythonbible"}
+
+
+def test_importing_charloom_imports_no_numpy():
+    loaded = modules_after("import charloom; charloom.__all__; charloom.CharloomError")
+    assert not loaded & (HEAVY | {"numpy", "typer", "rich", "safetensors"})
+
+
+HELP = """
+import sys
+from charloom.cli import main
+sys.argv = ["charloom", "--help"]
+try:
+    main()
+except SystemExit as done:
+    assert not done.code
+"""
+
+
+def test_help_imports_nothing_heavy():
+    loaded = modules_after(HELP)
+    assert "charloom.cli" in loaded
+    assert not loaded & (HEAVY | {"numpy", "safetensors"})
+
+
+def test_the_python_interface_imports_no_pictures_and_no_frameworks():
+    loaded = modules_after("import charloom; charloom.train; charloom.load; charloom.gradcheck")
+    assert not loaded & (HEAVY | {"typer"})
+
+
+def test_a_planted_heavy_import_is_seen():
+    assert "matplotlib" in modules_after("import matplotlib")

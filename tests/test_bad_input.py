@@ -1,0 +1,352 @@
+"""Every mistake that a user can make ends in exit code 2 and one sentence, and loses nothing.
+
+The commands run in this process, through the same door as from a shell; those at the end, where the
+system itself refuses, run as processes of their own.
+"""
+
+import errno
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import charloom
+from charloom.cli import app
+from charloom.store import RunWriter, files
+from charloom.training import run as training_run
+
+TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
+SMALL = "--hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
+
+
+def run_command(*words):
+    """Run a command in this process; the words are split as a shell does."""
+    args = [part for word in words for part in shlex.split(str(word))]
+    return CliRunner().invoke(app, args, prog_name="charloom")
+
+
+def assert_refused(done, *parts):
+    """Exit code 2, one sentence on stderr that has these parts, nothing on stdout."""
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    sentence = done.stderr
+    assert sentence.startswith("charloom: ")
+    assert sentence.count("\n") == 1
+    assert sentence.endswith((".\n", "?\n"))
+    assert "Traceback" not in sentence
+    for part in parts:
+        assert part in sentence
+    return sentence
+
+
+def files_of(folder):
+    """Every file under a folder, with its bytes."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to be in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run and its text; tests copy it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "book.txt").write_text(TEXT, encoding="utf-8")
+    done = run_command("train", folder / "book.txt", "--run", folder / "run", SMALL)
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture
+def run(finished, folder):
+    """A copy of the finished run, to be broken."""
+    return shutil.copytree(finished / "run", folder / "run")
+
+
+# Texts
+
+BAD_TEXTS = {
+    "empty": (b"", ["book.txt is empty"]),
+    "only a mark": (b"\xef\xbb\xbf", ["book.txt is empty"]),
+    "one character": (b"aaaaaaaaaa", ["only 'a'", "at least two distinct characters"]),
+    "shorter than a window": (b"0123456789012345678901234", ["25 characters", "at least 26"]),
+    "not UTF-8": (b"caf\xe9 " * 9, ["not UTF-8", "0xe9 at offset 3", "iconv"]),
+    "NUL bytes": (b"some text\0more text", ["NUL byte at offset 9"]),
+    "UTF-16": ("wide text".encode("utf-16"), ["UTF-16", "offset 0"]),
+}
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+@pytest.mark.parametrize("name", BAD_TEXTS)
+def test_a_text_that_cannot_be_learnt_from_is_refused(name, command, folder):
+    data, parts = BAD_TEXTS[name]
+    (folder / "book.txt").write_bytes(data)
+    assert_refused(run_command(command, "book.txt --run run"), *parts)
+    assert files_of(folder) == {folder / "book.txt": data}
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce", "gradcheck"])
+def test_a_missing_file_is_refused(command, folder):
+    assert_refused(run_command(command, "nowhere.txt"), "nowhere.txt: no such file", "python-docs")
+    assert not files_of(folder)
+
+
+def test_a_directory_is_refused(folder):
+    (folder / "books").mkdir()
+    assert_refused(run_command("train books"), "books is a directory", "path of a text file")
+
+
+def test_one_bad_file_among_many_is_named(folder):
+    (folder / "good.txt").write_text(TEXT)
+    (folder / "bad.txt").write_bytes(b"\xff\xfe")
+    assert_refused(run_command("train good.txt bad.txt"), "bad.txt", "offset 0")
+
+
+def test_no_text_at_all_is_refused(folder):
+    assert_refused(run_command("train"), "no text was given")
+
+
+def test_a_missing_extra_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pythonbible", None)
+    assert_refused(run_command("train kjv"), "pip install 'charloom[corpora]'")
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [
+        ("--hidden-size 0", "hidden_size is 0"),
+        ("--learning-rate -1", "learning_rate is -1.0"),
+        ("--learning-rate nan", "learning_rate is nan"),
+        ("--dtype float16", "dtype is 'float16'; it must be one of float32, float64"),
+        ("--engine numpy", "engine is 'numpy'"),
+        ("--cell lstm", "cell is 'lstm'"),
+        ("--recipe best", "recipe is 'best'; it must be one of classic"),
+        ("--seed -1", "seed is -1"),
+        ("--minutes 0", "minutes is 0.0"),
+        ("--minutes 1 --epochs 2", "both minutes and epochs"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused(option, part, folder):
+    (folder / "book.txt").write_text(TEXT)
+    assert_refused(run_command("train book.txt", option), part)
+    assert list(files_of(folder)) == [folder / "book.txt"]
+
+
+def test_an_unknown_option_and_a_wrong_number_are_mistakes_too(folder):
+    for wrong in ("--hiden-size 3", "--hidden-size many"):
+        done = run_command("train book.txt", wrong)
+        assert done.exit_code == 2
+        assert "Traceback" not in done.output
+
+
+def test_a_network_larger_than_the_memory_is_refused(folder):
+    (folder / "book.txt").write_text(TEXT)
+    done = run_command("train book.txt --hidden-size 1000000000 --run run")
+    assert_refused(done, "not enough memory", "--hidden-size")
+    assert not (folder / "run").exists()
+
+
+def test_a_diverging_training_says_what_to_do(folder):
+    (folder / "book.txt").write_text(TEXT)
+    done = run_command(
+        "train book.txt --run run --dtype float32 --learning-rate 1e38 --engine reference", SMALL
+    )
+    assert done.exit_code == 2
+    assert "lower --learning-rate" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.output
+    assert charloom.load("run", which="latest").sample(length=5)
+
+
+@pytest.mark.parametrize(
+    "option", ["--state negative", "--entries 0", "--vocabulary-size 1", "--dtype float16"]
+)
+def test_a_gradient_check_that_makes_no_sense_is_refused(option):
+    assert_refused(run_command("gradcheck --hidden-size 2 --seq-length 2", option))
+
+
+# Runs
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_a_run_that_exists_is_refused_and_left_alone(command, run, finished):
+    before = files_of(run)
+    done = run_command(command, finished / "book.txt", "--run run", SMALL)
+    assert_refused(done, "already holds a run", "charloom resume run")
+    assert files_of(run) == before
+
+
+def test_a_directory_of_other_things_is_no_place_for_a_run(folder):
+    (folder / "book.txt").write_text(TEXT)
+    assert_refused(run_command("train book.txt --run ."), "holds other things")
+
+
+@pytest.mark.parametrize("command", ["resume run --updates 50", "resume run"])
+def test_a_run_in_use_is_refused_and_left_alone(command, run):
+    before = files_of(run)
+    writer, _, _ = RunWriter.resume(run)
+    with writer:
+        assert_refused(run_command(command), "run", "another process", "--run")
+    assert files_of(run) == before
+
+
+@pytest.mark.parametrize("command", ["resume", "report", "sample"])
+@pytest.mark.parametrize("what", ["nothing", "a folder", "a file"])
+def test_what_is_no_run_is_refused(command, what, folder):
+    if what == "a folder":
+        (folder / "thing").mkdir()
+    elif what == "a file":
+        (folder / "thing").write_text("a text, no model")
+    assert_refused(run_command(command, "thing"), "thing")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "training.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_refused_and_left_alone(file, run):
+    path = run / "checkpoints" / "40" / file
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    before = files_of(run)
+    for command in ("resume run --updates 50", "sample run/checkpoints/40"):
+        assert_refused(run_command(command), "is damaged", file)
+    assert files_of(run) == before
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "missing"])
+def test_a_checkpoint_that_lost_bytes_is_refused(damage, run):
+    path = run / "checkpoints" / "40" / "model.safetensors"
+    data = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(data[: len(data) // 2] if damage == "half" else b"")
+    assert_refused(run_command("resume run --updates 50"), "damaged")
+
+
+def test_a_damaged_config_is_refused(run):
+    (run / "config.json").write_bytes(b'{"config":')
+    for command in ("resume run", "report run", "sample run"):
+        assert_refused(run_command(command), "config.json")
+
+
+def test_a_new_end_behind_the_run_is_refused(run):
+    assert_refused(run_command("resume run --updates 30"), "at update 40", "would end at 30")
+
+
+def test_a_text_that_was_changed_is_refused(finished, run):
+    other = finished.parent / "other.txt"
+    other.write_text(TEXT.upper())
+    assert_refused(run_command("resume run --updates 50 --text", other), "is not the text")
+
+
+# Models
+
+
+def test_a_prompt_with_an_unknown_character_names_the_closest(run):
+    done = run_command("sample run --prompt 'the catA'")
+    assert_refused(done, "character 8 is 'A'", "LATIN CAPITAL LETTER A", "'a'")
+
+
+def test_a_text_with_an_unknown_character_cannot_be_evaluated(run, folder):
+    (folder / "other.txt").write_text("the cat said: “purr”\n")
+    assert_refused(run_command("evaluate run other.txt"), "which the model has never read")
+
+
+def test_a_text_of_one_character_cannot_be_evaluated(run, folder):
+    (folder / "short.txt").write_text("t")
+    assert_refused(run_command("evaluate run short.txt"), "at least 2")
+
+
+@pytest.mark.parametrize("option", ["--length 0", "--temperature -1", "--temperature nan"])
+def test_sampling_that_makes_no_sense_is_refused(option, run):
+    assert_refused(run_command("sample run", option))
+
+
+# Disks
+
+
+def refuse_after(monkeypatch, allowed):
+    """Let the disk take so many bytes, then say that it is full."""
+    honest, taken = files.write_all, 0
+
+    def write(descriptor, data):
+        nonlocal taken
+        taken += len(data)
+        if taken > allowed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        honest(descriptor, data)
+
+    for module in (files, sys.modules["charloom.store.journal"]):
+        monkeypatch.setattr(module, "write_all", write)
+    monkeypatch.setattr(training_run, "RETRY_SECONDS", (0.0, 0.0))
+
+
+@pytest.mark.parametrize("allowed", [0, 2_000])
+def test_a_disk_that_is_full_before_the_first_update_is_told(allowed, folder, monkeypatch):
+    (folder / "book.txt").write_text(TEXT)
+    with monkeypatch.context() as patch:
+        refuse_after(patch, allowed)
+        done = run_command("train book.txt --run run", SMALL)
+    assert done.exit_code == 2
+    assert "No space left on device. Free some space" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.output
+    assert run_command("train book.txt --run run", SMALL).exit_code == 0
+
+
+def test_a_disk_that_fills_up_costs_nothing_that_was_saved(folder, finished, monkeypatch):
+    (folder / "book.txt").write_text(TEXT)
+    with monkeypatch.context() as patch:
+        refuse_after(patch, 12_000)
+        done = run_command("train book.txt --run run", SMALL)
+    assert done.exit_code == 2
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.output
+    assert run_command("resume run").exit_code == 0
+    resumed, whole = (charloom.load(path, which="latest") for path in ("run", finished / "run"))
+    for name, array in whole.parameters.items():
+        assert resumed.parameters[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize("command", ["info", "sample run --length 100000"])
+def test_results_that_cannot_be_written_are_told(command, run):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "charloom", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=20,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "charloom: No space left on device.\n"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_that_may_not_be_written_is_refused(folder):
+    (folder / "book.txt").write_text(TEXT)
+    (folder / "locked").mkdir(mode=0o500)
+    assert_refused(run_command("train book.txt --run locked/run", SMALL), "Permission denied")
+
+
+def test_a_real_process_ends_without_a_traceback(folder):
+    """The one test of a plain mistake from outside: the interpreter adds nothing of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "charloom", "train", "nowhere.txt"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("charloom: nowhere.txt: no such file")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,547 @@
+"""The command line: what each command shows and where, its exit codes, signals and pipes."""
+
+import inspect
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import get_type_hints
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import charloom.cli
+from charloom import api
+from charloom.cli import COMMANDS, app, terminal
+from charloom.cli.options import SETTINGS, setting_option
+from charloom.cli.progress import Watcher
+from charloom.cli.signals import Halt
+from charloom.config import Config, default_of, help_of
+from charloom.errors import CharloomError
+from charloom.store import write_control
+from charloom.training import Progress, Record, Sample, Warned
+
+TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
+SMALL = "--hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
+
+
+def charloom_(*words):
+    """Run a command in this process; the words are split as a shell does."""
+    args = [part for word in words for part in shlex.split(str(word))]
+    return CliRunner().invoke(app, args, prog_name="charloom")
+
+
+def start(*args, **options):
+    """Start a command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "charloom", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        **options,
+    )
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A small text in a file."""
+    path = tmp_path / "book.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run; tests only read it."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "book.txt").write_text(TEXT, encoding="utf-8")
+    done = charloom_("train", folder / "book.txt", "--run", folder / "run", SMALL)
+    assert done.exit_code == 0, done.output
+    return folder / "run"
+
+
+# Help
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_every_command_has_a_help_with_an_example_that_parses(command):
+    done = charloom_(command.__name__, "--help")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    example = lines[lines.index("  Example:") + 1].strip()
+    assert shlex.split(example)[:2] == ["charloom", command.__name__]
+    context = typer.main.get_command(app).make_context("charloom", shlex.split(example)[1:])
+    group, name = context.command, command.__name__
+    group.commands[name].make_context(name, shlex.split(example)[2:], parent=context)
+
+
+def test_help_lists_the_commands_of_the_blueprint():
+    done = charloom_("--help")
+    listed = done.stdout.partition("Commands:")[2].split()
+    assert {command.__name__ for command in COMMANDS} == set(listed) & {
+        "reproduce", "train", "resume", "report", "sample", "evaluate",
+        "gradcheck", "bench", "corpora", "recipes", "info",
+    }  # fmt: skip
+
+
+def test_help_comes_quickly():
+    """The best of three, since other processes may take the machine away from one."""
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        process = start("--help")
+        process.communicate()
+        seconds.append(time.perf_counter() - started)
+        assert process.returncode == 0
+    assert min(seconds) < 0.35
+
+
+def test_version_is_shown():
+    assert charloom_("--version").stdout == f"charloom {charloom.__version__}\n"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_option_is_what_the_config_says(name):
+    parameter = setting_option(name)
+    plain = parameter.annotation.__origin__
+    option = parameter.annotation.__metadata__[0]
+    assert option.param_decls[-1:] or option.default
+    assert (
+        str(get_type_hints(Config)[name])
+        .removeprefix("<class '")
+        .startswith(str(plain).split(" |")[0].removeprefix("<class '").removesuffix("'>"))
+    )
+    assert option.help.startswith(help_of(name))
+    if default_of(name) is not None:
+        assert option.help.endswith(f"[default: {default_of(name)}]")
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_training_commands_take_every_setting(command):
+    shown = charloom_(command, "--help").stdout
+    for name in SETTINGS:
+        assert f"--{name.replace('_', '-')} " in shown
+    for option in ("--run", "--minutes", "--json"):
+        assert option in shown
+
+
+def test_python_and_the_command_line_have_the_same_defaults():
+    shown = charloom_("sample", "--help").stdout
+    for name, parameter in inspect.signature(api.Model.sample).parameters.items():
+        if name not in ("self", "prompt"):
+            assert f"--{name}" in shown
+            assert f"[default: {parameter.default}]" in shown
+
+
+# Training
+
+
+def test_train_puts_results_on_stdout_and_progress_on_stderr(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL)
+    assert done.exit_code == 0
+    assert "smooth loss:" in done.stdout
+    assert str(tmp_path / "run") in done.stdout
+    assert "book.txt: 1,040 characters" in done.stderr
+    assert "after 40 updates it writes: " in done.stderr
+    assert "40 / 40" in done.stderr
+    assert f"charloom report {tmp_path / 'run'}" in done.stderr
+
+
+def test_train_chooses_a_free_run_directory_and_says_so(book, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for n in (1, 2):
+        done = charloom_("train", "book.txt", SMALL)
+        assert done.exit_code == 0
+        assert f"run directory runs/book-{n}" in done.stderr
+        assert (tmp_path / "runs" / f"book-{n}" / "passage.txt").exists()
+
+
+def test_options_reach_the_config(book, tmp_path):
+    done = charloom_(
+        "train", book, "--run", tmp_path / "run", SMALL,
+        "--learning-rate 0.05 --sigma 0.02 --dtype float64 --engine reference --seed 9 --clip 2",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    wanted = {"learning_rate": 0.05, "sigma": 0.02, "dtype": "float64", "seed": 9, "clip": 2.0}
+    assert wanted.items() <= config.items()
+
+
+def test_train_as_json_leaves_stdout_to_programs(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, "--json")
+    told = json.loads(done.stdout)
+    assert (told["state"], told["update"], told["updates"]) == ("finished", 40, 40)
+    assert told["run"] == str(tmp_path / "run")
+    assert told["train_bits_per_character"] == pytest.approx(told["smooth_loss"] / 5 / 0.693147)
+
+
+def test_minutes_end_a_training(book, monkeypatch, tmp_path):
+    monkeypatch.setattr(api, "CALIBRATION_SECONDS", 0.05)
+    done = charloom_(
+        "train", book, "--run", tmp_path / "run", "--minutes 0.005 --hidden-size 8 --json"
+    )
+    assert json.loads(done.stdout)["seconds"] < 5
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert kept["updates"] == json.loads(done.stdout)["update"]
+
+
+def test_the_missing_native_engine_is_told_once(book, monkeypatch, tmp_path):
+    from charloom import engines
+
+    monkeypatch.setattr(engines, "native_problem", lambda: "the native engine was not built")
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL)
+    assert done.exit_code == 0
+    assert done.stderr.count("the native engine was not built; the reference engine runs") == 1
+    quiet = charloom_("train", book, "--run", tmp_path / "quiet", SMALL, "--engine reference")
+    assert "not built" not in quiet.stderr
+
+
+def test_resume_of_a_finished_run_says_so(run):
+    done = charloom_("resume", run)
+    assert done.exit_code == 0
+    assert "is finished, at update 40; nothing to do" in done.stderr
+    assert json.loads(charloom_("resume", run, "--json").stdout)["state"] == "finished"
+
+
+def test_resume_extends_and_finds_a_moved_text(book, tmp_path):
+    charloom_("train", book, "--run", tmp_path / "run", SMALL)
+    moved = book.rename(tmp_path / "moved.txt")
+    lost = charloom_("resume", tmp_path / "run", "--updates 60")
+    assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
+    assert "--text" in lost.stderr
+    done = charloom_("resume", tmp_path / "run", "--updates 60 --text", moved, "--json")
+    assert json.loads(done.stdout)["update"] == 60
+
+
+def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):
+    honest, path = Watcher.__call__, tmp_path / "run"
+
+    def stop_after_the_first_sample(self, item):
+        honest(self, item)
+        if isinstance(item, Sample):
+            write_control(path, "stop")
+
+    monkeypatch.setattr(Watcher, "__call__", stop_after_the_first_sample)
+    done = charloom_(
+        "train", book, "--run", path, "--engine reference --hidden-size 8 --epochs 100000"
+    )
+    assert done.exit_code == 0
+    assert "stopped by a command in control.json" in done.stderr
+
+
+# The whole experiment
+
+
+def test_reproduce_ends_with_the_headlines_and_the_report(book, tmp_path):
+    """Drawing the report takes the second or two."""
+    done = charloom_("reproduce", book, "--run", tmp_path / "run", SMALL)
+    assert done.exit_code == 0, done.output
+    heads = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert heads == ["gradients", "smooth loss", "it writes", "time", "report"]
+    assert done.stdout.splitlines()[-1].endswith("run/report.html")
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_reproduce_fails_on_a_wrong_gradient(book, monkeypatch, tmp_path):
+    from charloom.engines.reference.cells import RnnCell
+
+    honest = RnnCell.backward
+
+    def forget_the_future(self, *args):
+        return 0 * honest(self, *args)
+
+    monkeypatch.setattr(RnnCell, "backward", forget_the_future)
+    done = charloom_(
+        "reproduce", book, "--run", tmp_path / "run", SMALL, "--sigma 0.3 --engine reference --json"
+    )
+    assert done.exit_code == 1
+    assert "The gradient is WRONG" in done.stderr
+    told = json.loads(done.stdout)
+    assert told["gradients_right"] is False
+    assert told["report"] is not None
+
+
+def test_an_interrupted_reproduction_is_resumed_to_its_report(book, monkeypatch, tmp_path):
+    looks = iter([None] * 8)  # four after gradient checks, the others during training
+
+    def look(halt):
+        return next(looks, "SIGINT")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Halt, "__call__", look)
+        done = charloom_("reproduce", book, "--run", tmp_path / "run", SMALL, "--engine reference")
+    assert "interrupted by SIGINT" in done.stderr
+    assert not (tmp_path / "run" / "report.html").exists()
+    done = charloom_("resume", tmp_path / "run")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-1].startswith("report: ")
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_report_says_where_it_is(run):
+    """Drawing takes a second."""
+    done = charloom_("report", run)
+    assert done.stdout == f"{run / 'report.html'}\n"
+    assert json.loads(charloom_("report", run, "--json").stdout) == {
+        "report": str(run / "report.html")
+    }
+
+
+# Signals and pipes
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, number, code):
+    """Two processes are started and trained for a moment each."""
+    run = tmp_path / "my run"
+    process = start("train", book, "--run", run, "--engine", "reference", "--epochs", 1_000_000)
+    for line in process.stderr:
+        if "after 0 updates" in line:
+            break
+    time.sleep(0.3)
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert f"interrupted by {number.name} at update " in errors
+    assert f"saved. To go on: charloom resume '{run}'" in errors
+    assert "Traceback" not in out + errors
+    saved = charloom.load(run, which="latest").learner.update
+    assert saved > 0
+    done = charloom_("resume", f"'{run}'", "--updates", saved + 5, "--json")
+    assert json.loads(done.stdout)["update"] == saved + 5
+
+
+def test_the_first_signal_is_a_wish_and_the_second_an_order():
+    before = signal.getsignal(signal.SIGINT)
+    with Halt() as halt:
+        assert halt() is None
+        signal.raise_signal(signal.SIGINT)
+        assert (halt(), halt.exit_code) == ("SIGINT", 130)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_process_that_is_deaf_to_ctrl_c_stays_deaf(monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Halt() as halt:
+            signal.raise_signal(signal.SIGINT)
+            assert halt() is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_closed_pipe_ends_quietly(run):
+    with start("sample", run, "--length", 5_000_000) as process:
+        assert len(process.stdout.read(100)) == 100
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_ctrl_c_elsewhere_is_no_traceback(monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(charloom.cli.about, "gather", interrupt)
+    done = charloom_("info")
+    assert (done.exit_code, done.stderr) == (130, "charloom: interrupted.\n")
+
+
+# Models
+
+
+def test_sample_writes_the_prompt_and_the_text(run):
+    model = charloom.load(run)
+    done = charloom_("sample", run, "--prompt 'the ' --length 60 --temperature 0.7 --seed 4")
+    assert done.stdout == "the " + model.sample("the ", 60, 0.7, 4) + "\n"
+
+
+def test_sample_as_json_has_the_text_apart(run):
+    told = json.loads(charloom_("sample", run, "--prompt 'the ' --length 60 --json").stdout)
+    assert told["prompt"] == "the "
+    assert told["text"] == charloom.load(run).sample("the ", 60)
+    assert (told["seed"], told["temperature"]) == (0, 1.0)
+
+
+def test_sample_takes_a_checkpoint_and_a_file(run):
+    checkpoint = run / "checkpoints" / "40"
+    told = {
+        charloom_("sample", path).stdout for path in (checkpoint, checkpoint / "model.safetensors")
+    }
+    assert len(told) == 1
+
+
+def test_control_characters_do_not_reach_a_terminal():
+    assert terminal.harmless("a\x1b[31mb\r\n\tc\x9bd\u202ee") == "a␛[31mb␍\n\tc�d�e"
+    assert terminal.excerpt("one\n  two\x07", 20) == "one two␇"
+    assert terminal.excerpt("word " * 50, 20) == "word word word word…"
+
+
+def test_evaluate_shows_nats_and_bits(run, book):
+    done = charloom_("evaluate", run, book)
+    found = charloom.load(run).evaluate(book)
+    assert f"nats:       {found.nats:.4f} per character" in done.stdout
+    assert f"bits:       {found.bits:.4f} per character" in done.stdout
+    told = json.loads(charloom_("evaluate", run, book, "--json").stdout)
+    assert told["nats"] == found.nats
+    assert told["characters"] == len(TEXT) - 1
+
+
+# Checks and what there is
+
+
+def test_gradcheck_shows_a_table_for_each_engine_and_type():
+    done = charloom_("gradcheck --hidden-size 5 --seq-length 3 --vocabulary-size 7 --all")
+    assert done.exit_code == 0
+    assert done.stdout.count("The gradient is right") in (2, 4)
+    assert "worst entry" in done.stdout
+    assert "35 of 35" in done.stdout
+
+
+def test_gradcheck_as_json_and_as_a_picture(book, tmp_path):
+    """Drawing takes a second."""
+    done = charloom_(
+        "gradcheck", book, "--hidden-size 5 --seq-length 3 --dtype float64 --engine reference",
+        "--state non-zero --entries 20 --json --picture", tmp_path / "curve.svg",
+    )  # fmt: skip
+    (check,) = json.loads(done.stdout)["checks"]
+    assert check["settings"]["text"] == "book.txt"
+    assert check["settings"]["state"] == "non-zero"
+    assert [row["parameter"] for row in check["rows"]] == ["b", "c", "U", "W", "V"]
+    assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
+
+
+def test_gradcheck_fails_on_a_wrong_gradient(monkeypatch):
+    from charloom.engines.reference.cells import RnnCell
+
+    honest = RnnCell.backward
+
+    def forget_the_future(self, *args):
+        return 0 * honest(self, *args)
+
+    monkeypatch.setattr(RnnCell, "backward", forget_the_future)
+    done = charloom_("gradcheck --hidden-size 5 --seq-length 3 --engine reference --dtype float64")
+    assert done.exit_code == 1
+    assert "The gradient is WRONG in" in done.stdout
+    assert "WRONG\n" in done.stdout
+
+
+def test_corpora_recipes_and_info_tell_what_there_is():
+    corpora = json.loads(charloom_("corpora --json").stdout)
+    assert corpora[0]["name"] == "python-docs"
+    assert corpora[0]["installed"]
+    assert "python-docs" in charloom_("corpora").stdout
+    recipes = json.loads(charloom_("recipes --json").stdout)
+    assert recipes[0]["config"] == Config().to_dict()
+    assert "--hidden-size       100" in charloom_("recipes").stdout
+    info = json.loads(charloom_("info --json").stdout)
+    assert info["version"] == charloom.__version__
+    assert info["engine"] in charloom_("info").stdout
+
+
+def test_a_missing_extra_is_told_by_corpora(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pythonbible", None)
+    assert "pip install 'charloom[corpora]'" in charloom_("corpora").stdout
+
+
+def test_bench_is_shown_and_told(monkeypatch):
+    import charloom.bench
+
+    class Measured:
+        def __init__(self, **settings):
+            self.settings = settings
+
+        def to_dict(self):
+            return {**self.settings, "ratio": float("nan")}
+
+    monkeypatch.setattr(charloom.bench, "bench", Measured)
+    monkeypatch.setattr(charloom.bench, "render", lambda result: f"a table of {result.settings}")
+    wanted = {"rounds": 3, "vocabulary_size": 80, "hidden_size": 9}
+    assert charloom_("bench --rounds 3 --hidden-size 9").stdout == f"a table of {wanted}\n"
+    told = json.loads(charloom_("bench --rounds 3 --hidden-size 9 --json").stdout)
+    assert told == {**wanted, "ratio": None}
+
+
+# Progress
+
+
+def make_record(update, **changes):
+    """A record with plausible figures."""
+    figures = {
+        "update": update, "epoch": 0.5, "characters": 5 * update, "seconds": 1.0, "loss": 9.0,
+        "smooth_loss": 10.0, "train_nats": 2.0, "learning_rate": 0.1, "gradient_norm": 1.0,
+        "characters_per_second": 500_000.0,
+    }  # fmt: skip
+    return Record(**figures | changes)
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with Watcher(100, 0, 5) as watch:
+        for update in range(1, 21):
+            watch(make_record(update))
+            watch(Progress(update, 100))
+        watch(Sample(20, "a\x1b[0mtext\nwith lines"))
+        watch(Warned(20, "the disk is full"))
+        watch(Progress(20, 100, "paused"))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6
+    assert lines[0] == (
+        "charloom: 5 / 100  95 s left  loss 9.00  smooth 10.00 (2.89 bits/char)  500,000 chars/s"
+    ).replace("95 s", "1 min 35 s")
+    assert lines[-2:] == [
+        "charloom: after 20 updates it writes: a␛[0mtext with lines",
+        "charloom: warning: the disk is full",
+    ]
+
+
+def test_progress_on_a_terminal_is_one_live_line(monkeypatch):
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "140")
+    with Watcher(100, 0, 5) as watch:
+        watch(make_record(100))
+        watch(Sample(100, "[bold]text"))
+        watch(Progress(100, 100))
+    assert "after 100 updates it writes: [bold]text" in screen.getvalue()
+    assert "smooth 10.00 (2.89 bits/char)" in screen.getvalue()
+
+
+def test_looking_costs_little():
+    """200 records a second must cost less than a hundredth of that second."""
+    with Watcher(10**9, 0, 25) as watch:
+        started = time.perf_counter()
+        for update in range(1, 2_001):
+            watch(make_record(update))
+            watch(Progress(update, 10**9))
+        assert time.perf_counter() - started < 0.1
+
+
+def test_times_are_said_as_people_say_them():
+    said = [terminal.duration(seconds) for seconds in (0.04, 9.96, 59, 61, 3_700)]
+    assert said == ["0.0 s", "10.0 s", "59 s", "1 min 01 s", "1 h 01 min"]
+
+
+def test_errors_of_the_package_are_sentences(monkeypatch):
+    def fail(*args):
+        raise CharloomError("this is what was wrong.")
+
+    monkeypatch.setattr(charloom.cli.about, "gather", fail)
+    done = charloom_("info")
+    assert (done.exit_code, done.stderr) == (2, "charloom: this is what was wrong.\n")

@@ -1,0 +1,505 @@
+"""The documents say what the code does: their citations, names, examples and commands are tried.
+
+A fenced ```python block is run, unless it is marked ```python sketch: then it is only compiled. The
+blocks of one document share their names, and run in a folder where each text file that they name is
+there. In ```sh blocks each `charloom` command is held to the options that the command has.
+"""
+
+import ast
+import dataclasses
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from charloom.cli import app
+from charloom.config import Config
+from charloom.errors import DamagedError
+from charloom.model import new_learner
+from charloom.random import PURPOSES
+from charloom.store import canonical_json, read_control, read_status
+from charloom.store.checkpoint import (
+    COUNTERS,
+    FILES,
+    MANIFEST,
+    STATE,
+    manifest_of,
+    parse_config,
+    parse_vocabulary,
+    read_state,
+)
+from charloom.store.layout import read_about
+from charloom.text import Vocabulary
+from charloom.training import Record
+from runs import TEXT
+from test_architecture import FLOORS
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = typer.main.get_command(app).commands
+DOCUMENTS = ["README.md", "SPEC.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+SOURCES = [
+    path
+    for folder in ("src", "cpp", "tests", "scripts", "benchmarks", "examples")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".pyi", ".hpp", ".cpp") and path != Path(__file__)
+]
+
+
+def read(name):
+    """The text of a document."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def headings(markdown):
+    """The titles of all sections, without what stands in code blocks."""
+    prose = re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    return [title.strip() for title in re.findall(r"^#+ (.+)$", prose, flags=re.MULTILINE)]
+
+
+def section(markdown, title):
+    """What stands under a heading, up to the next one."""
+    found = re.search(
+        rf"^#+ {re.escape(title)}$(.*?)(?=^#+ |\Z)", markdown, re.MULTILINE | re.DOTALL
+    )
+    assert found, f"there is no section {title!r}"
+    return found[1]
+
+
+def blocks(markdown, language):
+    """The fenced blocks of a language: what else stands in the fence's first line, and the block."""
+    fence = re.compile(rf"^```{language}\b *([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [(found[1].strip(), found[2]) for found in fence.finditer(markdown)]
+
+
+# Citations
+
+CITATION = re.compile(r"SPEC(?:\.md)?: ?")
+TITLES = re.compile(r"[A-Z][A-Za-z ]*(?:; [A-Z][A-Za-z ]*)*")
+
+
+def cited(source):
+    """The sections that a source cites, as `SPEC: This one` or `SPEC: This one; That one`."""
+    joined = re.sub(r"\s*\n\s*(?://|#)?\s*", " ", source)
+    found = []
+    for start in CITATION.finditer(joined):
+        titles = TITLES.match(joined, start.end())
+        found += titles[0].strip().split("; ") if titles else [joined[start.start() :][:40]]
+    return found
+
+
+def missing_citations(source, titles):
+    """The cited sections that there are not."""
+    return [title for title in cited(source) if title not in titles]
+
+
+def test_every_section_that_is_cited_is_there():
+    titles = headings(read("SPEC.md"))
+    wrong = {
+        str(path.relative_to(ROOT)): missing
+        for path in [*SOURCES, *(ROOT / name for name in DOCUMENTS)]
+        if (missing := missing_citations(path.read_text(encoding="utf-8"), titles))
+    }
+    assert wrong == {}
+    assert sum(len(cited(path.read_text(encoding="utf-8"))) for path in SOURCES) > 10
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ('"""Cells (SPEC: The plain cell)."""', []),
+        ("// (SPEC: The network; The native engine).", []),
+        ("# by the rule (SPEC: The\n# network) here", []),
+        ("SPEC.md: Records. Losses are nats", []),
+        ("(SPEC: The plan cell)", ["The plan cell"]),
+        ("// (SPEC: The network; The naive engine)", ["The naive engine"]),
+        ("SPEC: §4", ["SPEC: §4"]),
+    ],
+)
+def test_a_planted_citation_is_caught(source, missing):
+    titles = ["The plain cell", "The network", "The native engine", "Records"]
+    assert missing_citations(source, titles) == missing
+
+
+def test_the_contents_of_the_specification_name_every_section():
+    spec = read("SPEC.md")
+    linked = re.findall(r"\[([^\]]+)\]\(#", spec.split("\n# ")[0])
+    parts = ["charloom: the specification", "The mathematics", "The formats"]
+    assert linked == [title for title in headings(spec) if title not in parts]
+
+
+# Links and files
+
+
+def broken_links(name, markdown):
+    """Links within the repository that lead nowhere, and to sections that are not there."""
+    found = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", markdown):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (ROOT / name).parent / file if file else ROOT / name
+        if not path.exists():
+            found.append(target)
+        elif anchor and path.suffix == ".md":
+            titles = headings(markdown if not file else path.read_text(encoding="utf-8"))
+            anchors = [re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles]
+            found += [] if anchor in anchors else [target]
+    return found
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_somewhere(name):
+    assert broken_links(name, read(name)) == []
+
+
+def test_a_planted_link_is_caught():
+    planted = "# A\n[a](SPEC.md) [b](SPECS.md) [c](#a) [d](#d) [e](https://x.org) [f](SPEC.md#f)"
+    assert broken_links("README.md", planted) == ["SPECS.md", "#d", "SPEC.md#f"]
+
+
+def rooms():
+    """Every file of the package and the kernels, as ARCHITECTURE.md names it."""
+    package = ROOT / "src" / "charloom"
+    files = [path for path in package.rglob("*") if path.is_file()]
+    kept = [f for f in files if "__pycache__" not in f.parts and f.suffix not in (".so", ".pyd")]
+    names = [path.relative_to(package).as_posix() for path in kept]
+    names = [re.sub(r"(.+/)__init__\.py", r"\1", name) for name in names]
+    return sorted(names + [f"cpp/{path.name}" for path in (ROOT / "cpp").iterdir()])
+
+
+def named_rooms(markdown):
+    """The files that the lists of ARCHITECTURE.md's section The rooms name."""
+    lines = re.findall(r"^- (`[^:]+):", section(markdown, "The rooms"), re.MULTILINE)
+    return sorted(name for line in lines for name in re.findall(r"`([^`]+)`", line))
+
+
+def test_the_architecture_names_every_file_once_and_no_other():
+    assert named_rooms(read("ARCHITECTURE.md")) == rooms()
+
+
+def test_a_planted_room_is_caught():
+    markdown = read("ARCHITECTURE.md").replace("- `random.py`:", "- `randoms.py`:")
+    assert set(named_rooms(markdown)) ^ set(rooms()) == {"random.py", "randoms.py"}
+
+
+def test_the_floors_are_those_that_the_imports_are_held_to():
+    rows = [set(re.findall(r"`(\w+)`", row[0])) for row in table("The floors", "ARCHITECTURE.md")]
+    assert rows == [floor for floor in FLOORS if not floor & {"_native", "__main__"}]
+
+
+PLACES = re.compile(r"`((?:src|cpp|tests|scripts|docs|benchmarks|examples)/[\w./-]+|test_\w+)`")
+
+
+def missing_places(markdown):
+    """Paths of the repository and names of tests that a document gives and that there are not."""
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    places = PLACES.findall(markdown)
+    return [
+        place
+        for place in places
+        if (f"def {place}(" not in tests if "/" not in place else not (ROOT / place).exists())
+    ]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_and_every_test_that_is_named_is_there(name):
+    assert missing_places(read(name)) == []
+
+
+def test_a_planted_path_is_caught():
+    planted = (
+        "`tests/oracle.py` `tests/oracles.py` `test_a_planted_path_is_caught` `test_nothing_of`"
+    )
+    assert missing_places(planted) == ["tests/oracles.py", "test_nothing_of"]
+
+
+def test_the_changelog_names_every_command():
+    assert [name for name in COMMANDS if f"`{name}`" not in read("CHANGELOG.md")] == []
+
+
+# Python
+
+
+def named_texts(code):
+    """The text files that a program names."""
+    constants = (node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant))
+    texts = [text for text in constants if isinstance(text, str) and text.endswith(".txt")]
+    return [text for text in texts if not Path(text).is_absolute()]
+
+
+def run_blocks(name, markdown, folder):
+    """Run the Python blocks of a document one after another, in a folder."""
+    shared = {"__name__": name}
+    for mark, code in blocks(markdown, "python"):
+        assert mark in ("", "sketch"), f"{name}: ```python {mark}"
+        program = compile(code, name, "exec")
+        if mark == "sketch":
+            continue
+        for text in named_texts(code):
+            path = folder / text
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(TEXT, encoding="utf-8")
+        exec(program, shared)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_python_of_the_documents_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_blocks(name, read(name), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        (
+            "```python\nfrom pathlib import Path\nassert Path('book.txt').read_text() == ''\n```",
+            AssertionError,
+        ),
+        ("```python\nimport charloom\ncharloom.trian('book.txt')\n```", AttributeError),
+        ("```python sketch\ndef broken(:\n```", SyntaxError),
+        ("```python scetch\n1\n```", AssertionError),
+    ],
+)
+def test_planted_python_is_caught(block, error, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error):
+        run_blocks("planted", f"# Title\n\n{block}\n", tmp_path)
+
+
+# Commands
+
+SEPARATORS = {"|", "||", "&&", ";", "&", ">", ">>", "<"}
+
+
+def commands_in(script):
+    """The commands of a shell block, each as a list of words."""
+    joined = script.replace("\\\n", " ")
+    found = []
+    for line in joined.splitlines():
+        lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+        words, redirected = [], False
+        for word in lexer:
+            if word in SEPARATORS:
+                found.append(words)
+                words, redirected = [], word in ("<", ">", ">>")
+            elif redirected:
+                redirected = False  # a file, no word of a command
+            else:
+                words.append(word)
+        found.append(words)
+    return [words for words in found if words]
+
+
+def problems_of(words):
+    """What is wrong with one command of charloom's or one script of ours."""
+    program, *rest = words
+    if program == "sh":
+        return [] if (ROOT / rest[0]).is_file() else [f"there is no {rest[0]}"]
+    if program != "charloom":
+        return []
+    if not rest or rest[0] not in COMMANDS:
+        return [] if rest in (["--help"], ["-h"]) else [f"charloom has no command {rest[:1]}"]
+    command = COMMANDS[rest[0]]
+    known = {option: p for p in command.params for option in (*p.opts, *p.secondary_opts)}
+    problems, places, rest = [], [], rest[1:]
+    while rest:
+        word, _, value = rest.pop(0).partition("=")
+        if not word.startswith("-"):
+            places.append(word)
+        elif word not in known:
+            if word not in ("--help", "-h"):
+                problems.append(f"{words[1]} has no option {word}")
+        elif not known[word].is_flag and not value:
+            if not rest:
+                problems.append(f"{word} lacks its value")
+            rest = rest[1:]
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    least = sum(p.required for p in arguments)
+    most = float("inf") if any(p.nargs < 0 for p in arguments) else len(arguments)
+    if not least <= len(places) <= most and not {"--help", "-h"} & set(words):
+        problems.append(f"{words[1]} takes {least} to {most} arguments, not {places}")
+    return problems
+
+
+def command_problems(markdown):
+    """What is wrong with the commands of a document."""
+    return [
+        problem
+        for _, script in blocks(markdown, "sh")
+        for words in commands_in(script)
+        for problem in problems_of(words)
+    ]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_commands_of_the_documents_are_there_with_their_options(name):
+    assert command_problems(read(name)) == []
+
+
+def test_the_examples_in_the_help_have_commands_and_options_that_are_there():
+    for name, command in COMMANDS.items():
+        examples = re.findall(r"^ *(charloom .*)$", command.help, re.MULTILINE)
+        assert examples, f"the help of {name} shows no example"
+        for example in examples:
+            assert [p for words in commands_in(example) for p in problems_of(words)] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("charloom trian book.txt", "no command ['trian']"),
+        ("charloom train book.txt --epocs 3", "train has no option --epocs"),
+        ("charloom train book.txt \\\n  --epochs", "--epochs lacks its value"),
+        ("cat x | charloom sample > out.txt  # all of it", "sample takes 1 to 1 arguments"),
+        ("charloom info extra --json", "info takes 0 to 0 arguments, not ['extra']"),
+        ("sh scripts/tests && echo done", "there is no scripts/tests"),
+    ],
+)
+def test_a_planted_command_is_caught(script, problem):
+    (found,) = command_problems(f"```sh\n{script}\n```\n")
+    assert problem in found
+
+
+def test_commands_as_people_write_them_are_understood():
+    script = '$ charloom train a.txt b.txt --run="my run" --json | head\nsh scripts/test -k x\nls'
+    assert commands_in(script)[0] == [
+        "charloom",
+        "train",
+        "a.txt",
+        "b.txt",
+        "--run=my run",
+        "--json",
+    ]
+    assert command_problems(f"```sh\n{script}\n```\n") == []
+
+
+# The specification's tables and examples
+
+
+def examples(title):
+    """The JSON examples of a section of SPEC.md, as bytes without the newline."""
+    return [b.strip().encode() for _, b in blocks(section(read("SPEC.md"), title), "json")]
+
+
+def table(title, name="SPEC.md"):
+    """The rows of the tables in a section of a document, as lists of cells, without the headings."""
+    rows = re.findall(r"^\| *(.+?) *\|$", section(read(name), title), re.MULTILINE)
+    cells = [re.split(r" *\| *", row) for row in rows]
+    return [row for row in cells if row[0].startswith("`")]
+
+
+def parse_metrics_line(line):
+    """A record from its line, which must be the very bytes that the record writes."""
+    record = Record(**json.loads(line))
+    assert record.to_line() == line
+    return record
+
+
+def parse_manifest(data):
+    """Length and SHA-256 by name, of a MANIFEST in the form that the code writes."""
+    entries = {}
+    for line in data.decode("ascii").splitlines():
+        digest, length, name = re.fullmatch(r"([0-9a-f]{64}) (0|[1-9]\d*) (\S+)", line).groups()
+        entries[name] = (digest, int(length))
+    written = b"".join(f"{d} {n} {name}\n".encode() for name, (d, n) in sorted(entries.items()))
+    assert (written, tuple(entries)) == (data, FILES)
+    return entries
+
+
+def example_state():
+    """The example of a state.json."""
+    (state,) = examples("Checkpoints")
+    return state
+
+
+def a_learner():
+    """A learner to read things into."""
+    return new_learner(Config(hidden_size=2), Vocabulary("ab"))
+
+
+def test_the_example_of_a_record_is_one():
+    record = parse_metrics_line(examples("Records")[0])
+    assert record.update == 7
+    assert record.characters == 70
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "error"),
+    [
+        (b'"seconds":         0.005', b'"seconds":0.005', AssertionError),
+        (b'"loss"', b'"Loss"', TypeError),
+        (b'"update":7', b'"update":7,"why":0', TypeError),
+        (b'"epoch":0.14285714285714285', b'"epoch":0.142857142857142850', AssertionError),
+    ],
+)
+def test_a_planted_error_in_a_record_is_caught(right, wrong, error):
+    line = examples("Records")[0]
+    assert right in line
+    with pytest.raises(error):
+        parse_metrics_line(line.replace(right, wrong))
+
+
+def test_the_example_of_a_manifest_is_that_of_the_example_of_a_state():
+    spec = section(read("SPEC.md"), "Checkpoints")
+    (manifest,) = re.findall(r"^```\n([0-9a-f]{64} .*?)^```$", spec, re.MULTILINE | re.DOTALL)
+    state = example_state()
+    entries = parse_manifest(manifest.encode())
+    assert manifest_of({STATE: state}) in manifest.encode()
+    assert entries[STATE][1] == len(state)
+    for planted in (manifest.replace(" ", "  ", 1), manifest.upper(), manifest + "\n"):
+        with pytest.raises((AssertionError, AttributeError)):
+            parse_manifest(planted.encode())
+    changed = state.replace(b'"update":98', b'"update":97')
+    assert manifest_of({STATE: changed}) not in manifest.encode()
+
+
+def test_the_example_of_a_state_is_read_by_the_code():
+    state, learner = example_state(), a_learner()
+    lengths, fingerprint = read_state(state, learner, "the example")
+    assert canonical_json(json.loads(state)) == state
+    assert learner.update == 98
+    assert (sorted(lengths), len(fingerprint)) == (["metrics.jsonl", "samples.jsonl"], 64)
+    for right, wrong in ((b'"pending_loss":0.0', b'"pending_loss":0'), (b'"epoch":2,', b"")):
+        assert right in state
+        with pytest.raises(DamagedError):
+            read_state(state.replace(right, wrong), a_learner(), "the planted example")
+
+
+def test_the_other_examples_are_canonical_and_read_by_the_code(tmp_path):
+    (about,) = examples("Runs")
+    (tmp_path / "config.json").write_bytes(about)
+    config, text, version = read_about(tmp_path)
+    assert (config, text["name"], version) == (Config(), "book.txt", "0.1.0")
+    (model,) = examples("Model files")
+    values = json.loads(model)
+    assert parse_config(values["config"], "the example") == Config()
+    assert parse_vocabulary(values["vocabulary"], "the example").characters[0] == "\n"
+    status, control, event = examples("Steering")
+    (tmp_path / "status.json").write_bytes(status)
+    (tmp_path / "control.json").write_bytes(control)
+    assert read_status(tmp_path)["state"] == "finished"
+    assert read_control(tmp_path).command == "pause"
+    for example in (about, model, status, control, event, examples("Records")[1]):
+        assert canonical_json(json.loads(example)) == example
+
+
+def test_the_table_of_settings_has_every_setting_with_its_default():
+    rows = {row[0].strip("`"): json.loads(row[1].strip("`")) for row in table("Settings")}
+    assert rows == Config().to_dict()
+    assert list(rows) == list(Config().to_dict())
+
+
+def test_the_table_of_purposes_has_every_purpose_with_its_code():
+    assert {row[0].strip("`"): int(row[1]) for row in table("Random numbers")} == PURPOSES
+
+
+def test_every_field_of_a_record_and_every_counter_is_described():
+    spec = read("SPEC.md")
+    described = re.findall(r"^- `(\w+)`:", section(spec, "Records"), re.MULTILINE)
+    assert sorted(described) == sorted(field.name for field in dataclasses.fields(Record))
+    checkpoints = section(spec, "Checkpoints")
+    assert [name for name in COUNTERS if f"`{name}`" not in checkpoints] == []
+    assert [name for name in (*FILES, MANIFEST) if name not in checkpoints] == []

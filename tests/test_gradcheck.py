@@ -1,0 +1,392 @@
+"""The gradient check: right gradients pass at every size, and each planted error is caught."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charloom.config import Config
+from charloom.engines import native_problem
+from charloom.engines.base import Ids
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import ConfigError, EngineError, TextError
+from charloom.gradcheck import (
+    STEPS,
+    GradientCheck,
+    _draw_entries,
+    check_gradients,
+    fresh_problem,
+    gradcheck,
+)
+from charloom.model import Learner, State, new_learner
+from charloom.model.parameters import Parameters
+from charloom.text import Corpus, Vocabulary
+
+SMALL = {"hidden_size": 8, "seq_length": 6, "vocabulary_size": 12, "sigma": 0.1}
+
+ENGINES = [
+    "reference",
+    pytest.param(
+        "native", marks=pytest.mark.skipif(native_problem() is not None, reason="not built here")
+    ),
+]
+
+Plant = Callable[[Learner, Ids, Ids, Parameters], None]
+
+
+class PlantedEngine(ReferenceEngine):
+    """The reference engine with an error planted into its gradients."""
+
+    name = "planted"
+
+    def __init__(self, plant: Plant) -> None:
+        self.plant = plant
+
+    def loss_and_gradients(
+        self, learner: Learner, x: Ids, y: Ids
+    ) -> tuple[float, Parameters, State]:
+        loss, gradients, state = super().loss_and_gradients(learner, x, y)
+        self.plant(learner, x, y, gradients)
+        return loss, gradients, state
+
+
+def without_carry(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+    """BPTT that hands no gradient from a step to the one before: T windows of one step."""
+    state = learner.state
+    for gradient in gradients.values():
+        gradient[...] = 0
+    for t in range(len(x)):
+        _, step, learner.state = ReferenceEngine().loss_and_gradients(
+            learner, x[t : t + 1], y[t : t + 1]
+        )
+        for name, gradient in gradients.items():
+            gradient += step[name]
+    learner.state = state
+
+
+def scaled(name: str) -> Plant:
+    def plant(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+        gradients[name] *= 1.001
+
+    return plant
+
+
+def without_initial_state(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+    """dW as if the window started from h0 = 0; da_0 is dU's column, for x_0 is read once."""
+    assert (x == x[0]).sum() == 1
+    da_0 = gradients["layers.0.U"][:, x[0, 0]]
+    gradients["layers.0.W"] -= np.outer(da_0, learner.state["h"][0, 0])
+
+
+def transposed(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+    gradients["layers.0.W"] = gradients["layers.0.W"].T
+
+
+def averaged_over_time(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+    for gradient in gradients.values():
+        gradient /= len(x)
+
+
+def one_nan(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+    gradients["V"][3, 2] = np.nan
+
+
+def garbage_in_an_unread_column(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+    unread = np.setdiff1d(np.arange(len(learner.vocabulary)), x)
+    gradients["layers.0.U"][:, unread] = 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("plant", "wrong"),
+    [
+        (without_carry, {"b", "U", "W"}),
+        (scaled("layers.0.b"), {"b"}),
+        (scaled("c"), {"c"}),
+        (scaled("layers.0.U"), {"U"}),
+        (scaled("layers.0.W"), {"W"}),
+        (scaled("V"), {"V"}),
+        (without_initial_state, {"W"}),
+        (transposed, {"W"}),
+        (averaged_over_time, {"b", "c", "U", "W", "V"}),
+        (one_nan, {"V"}),
+        (garbage_in_an_unread_column, {"U"}),
+    ],
+)
+def test_each_planted_error_is_caught_in_its_parameters_and_no_other(
+    plant: Plant, wrong: set[str], dtype: str
+) -> None:
+    check = gradcheck(**SMALL, state="non-zero", dtype=dtype, engine=PlantedEngine(plant), seed=1)
+    assert {row.parameter for row in check.rows if not row.passed} == wrong
+    assert not check.passed
+    assert "WRONG" in check.verdict()
+    assert check.worst.parameter in wrong
+    assert not GradientCheck.from_dict(json.loads(json.dumps(check.to_dict()))).passed
+
+
+def test_in_float64_one_entry_that_is_wrong_in_its_tenth_digit_is_caught() -> None:
+    def plant(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+        gradients["c"][0] *= 1 + 1e-9
+
+    check = gradcheck(**SMALL, engine=PlantedEngine(plant))
+    assert [row.parameter for row in check.rows if not row.passed] == ["c"]
+    assert check.worst.worst.index == (0,)
+
+
+def test_an_error_that_is_lost_in_the_norm_is_caught_in_its_entry() -> None:
+    def plant(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+        dV = gradients["V"]
+        smallest = np.unravel_index(np.argmin(np.abs(dV)), dV.shape)
+        dV[smallest] += 1e-12 * np.linalg.norm(dV)
+
+    many = {**SMALL, "hidden_size": 30}
+    check = gradcheck(**many, entries=None, engine=PlantedEngine(plant))
+    (row,) = [row for row in check.rows if not row.passed]
+    assert row.norm_relative < row.norm_limit
+    assert check.worst == row
+    assert "WRONG in V" in check.verdict()
+
+
+def test_a_nan_is_found_even_where_its_entry_was_not_drawn() -> None:
+    check = gradcheck(**SMALL, entries=1, engine=PlantedEngine(one_nan))
+    row = next(row for row in check.rows if row.parameter == "V")
+    assert row.worst.index == (3, 2)
+    assert math.isnan(row.norm_relative)
+    assert math.isnan(row.worst.analytic)
+    assert check.verdict().endswith("V[3, 2], is nan.")
+    assert not row.passed
+
+
+def test_one_wrong_engine_is_told_from_a_right_one_beside_it() -> None:
+    learner, x, y = fresh_problem(**SMALL, state="non-zero", dtype="float64", seed=0, corpus=None)
+    engines = ("reference", PlantedEngine(transposed), ReferenceEngine())
+    checks = check_gradients(learner, x, y, engines=engines)
+    assert [check.passed for check in checks] == [True, False, True]
+    assert [check.settings.engine for check in checks] == ["reference", "planted", "reference"]
+    assert checks[0] == gradcheck(**SMALL, state="non-zero")
+
+
+def test_the_worst_entry_is_named_with_both_of_its_values() -> None:
+    def plant(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+        gradients["layers.0.W"][2, 5] += 1.0
+
+    check = gradcheck(**SMALL, entries=None, state="non-zero", engine=PlantedEngine(plant))
+    worst = check.worst.worst
+    assert check.worst.parameter == "W"
+    assert worst.index == (2, 5)
+    assert worst.analytic - worst.numeric == pytest.approx(1.0)
+    assert "W[2, 5], is" in check.verdict()
+    assert "should be" in check.verdict()
+
+
+@pytest.mark.parametrize("name", ["layers.0.U", "V"])
+def test_a_gradient_of_another_shape_is_refused_by_name(name: str) -> None:
+    def plant(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+        gradients[name] = gradients[name].T
+
+    with pytest.raises(EngineError, match=f"{name} has shape"):
+        gradcheck(**SMALL, engine=PlantedEngine(plant))
+
+
+def test_a_missing_gradient_is_refused_by_name() -> None:
+    def plant(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
+        del gradients["c"]
+
+    with pytest.raises(EngineError, match="gradient of c has shape None"):
+        gradcheck(**SMALL, engine=PlantedEngine(plant))
+
+
+# The full size takes about a second each: it is what the check is for.
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("H", "T"), [(5, 3), (100, 25)])
+@pytest.mark.parametrize(("sigma", "state"), [(0.01, "zero"), (0.1, "non-zero")])
+def test_right_gradients_keep_the_limits_in_float64(
+    H: int, T: int, sigma: float, state: str, engine: str
+) -> None:
+    check = gradcheck(hidden_size=H, seq_length=T, sigma=sigma, state=state, engine=engine)
+    assert check.passed
+    for row in check.rows:
+        assert row.norm_relative <= 1e-12
+        assert row.elementwise <= 1e-10
+        assert row.norm_limit == 1e-12
+        assert row.elementwise_limit == 1e-10
+    assert "right" in check.verdict()
+    assert len(check.verdict().splitlines()) == 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("H", "T", "sigma"), [(5, 3, 0.01), (100, 25, 0.1)])
+def test_right_gradients_keep_the_limits_in_float32(
+    H: int, T: int, sigma: float, engine: str
+) -> None:
+    check = gradcheck(
+        hidden_size=H, seq_length=T, sigma=sigma, state="non-zero", dtype="float32", engine=engine
+    )
+    assert check.passed
+    assert all(row.norm_limit == 1e-5 and row.elementwise_limit is None for row in check.rows)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    H=st.integers(1, 9),
+    T=st.integers(1, 7),
+    K=st.integers(2, 20),
+    sigma=st.floats(0.001, 0.5),
+    state=st.sampled_from(["zero", "non-zero"]),
+    dtype=st.sampled_from(["float64", "float32"]),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_right_gradients_pass_at_any_small_size_or_are_lost_in_rounding(
+    H: int, T: int, K: int, sigma: float, state: str, dtype: str, seed: int
+) -> None:
+    check = gradcheck(
+        hidden_size=H,
+        seq_length=T,
+        vocabulary_size=K,
+        sigma=sigma,
+        state=state,
+        dtype=dtype,
+        seed=seed,
+    )
+    assert check.passed or "LOST IN ROUNDING" in check.verdict(), check.verdict()
+
+
+def test_central_differences_draw_a_v_whose_bottom_the_complex_step_undercuts() -> None:
+    for row in gradcheck(**SMALL, state="non-zero").rows:
+        best = row.curve.index(row.central.norm_relative)
+        assert 0 < best < len(row.curve) - 1
+        assert row.central.step == STEPS[best]
+        assert row.curve[0] > 10 * row.curve[best]
+        assert row.curve[-1] > 10 * row.curve[best]
+        assert row.central.norm_relative > 1e3 * row.norm_relative
+
+
+def test_a_chaotic_network_widens_its_limits_by_what_one_rounding_does() -> None:
+    check = gradcheck(hidden_size=60, seq_length=25, sigma=0.5, state="non-zero", entries=20)
+    widened = [row for row in check.rows if row.norm_limit > 1e-12]
+    assert widened
+    assert all(row.norm_limit == pytest.approx(30 * row.rounding) for row in widened)
+    assert check.passed
+
+
+def test_a_gradient_that_float32_cannot_carry_fails_and_says_so() -> None:
+    check = gradcheck(hidden_size=60, sigma=0.6, state="non-zero", dtype="float32", entries=20)
+    assert not check.passed
+    assert all(row.norm_limit <= 1e-4 for row in check.rows)
+    assert "LOST IN ROUNDING" in check.verdict()
+    assert "float64" in check.verdict()
+
+
+def test_rows_come_in_order_with_their_shapes_and_counts() -> None:
+    check = gradcheck(**SMALL, entries=20)
+    assert [row.parameter for row in check.rows] == ["b", "c", "U", "W", "V"]
+    assert [row.shape for row in check.rows] == [(8,), (12,), (8, 12), (8, 8), (12, 8)]
+    assert [row.checked for row in check.rows] == [8, 12, 20, 20, 20]
+    assert [row.total for row in check.rows] == [8, 12, 96, 64, 96]
+    assert check.checked == 80
+
+
+def test_all_entries_are_checked_once_each_where_asked() -> None:
+    shape, columns = (7, 11), np.array([2, 5])
+    entries = _draw_entries(shape, None, 0, 0, columns)
+    assert sorted(entries.tolist()) == list(range(77))
+
+
+def test_half_of_the_entries_of_U_lie_in_columns_that_the_window_reads() -> None:
+    entries = _draw_entries((50, 40), 30, 0, 0, np.array([1, 7]))
+    assert np.isin(entries[:15] % 40, [1, 7]).all()
+    assert len(set(entries.tolist())) == 30
+
+
+def test_the_same_seed_draws_the_same_check_and_another_seed_another() -> None:
+    assert gradcheck(**SMALL) == gradcheck(**SMALL)
+    assert gradcheck(**SMALL).rows != gradcheck(**SMALL, seed=1).rows
+
+
+def test_a_check_survives_json_without_nan() -> None:
+    check = gradcheck(**SMALL, dtype="float32")
+    text = json.dumps(check.to_dict(), allow_nan=False)
+    assert GradientCheck.from_dict(json.loads(text)) == check
+    assert json.loads(text)["passed"] is True
+    assert {"parameter", "absolute", "elementwise", "norm_relative"} <= set(
+        json.loads(text)["rows"][0]
+    )
+
+
+def test_a_text_gives_its_first_window_and_its_vocabulary() -> None:
+    corpus = Corpus.from_text("the quick brown fox jumps over the lazy dog", name="fox")
+    check = gradcheck(hidden_size=5, seq_length=9, corpus=corpus)
+    assert check.passed
+    assert check.settings.text == "fox"
+    assert check.settings.vocabulary_size == len(corpus.vocabulary)
+    with pytest.raises(TextError, match="a window of 100 steps"):
+        gradcheck(seq_length=100, corpus=corpus)
+
+
+def test_a_learner_is_checked_from_its_own_state_and_left_as_it_was() -> None:
+    learner = new_learner(
+        Config(hidden_size=6, seq_length=4, dtype="float64"), Vocabulary("abcdef")
+    )
+    learner.state["h"][...] = 0.5
+    before = {name: p.copy() for name, p in learner.parameters.items()}
+    (check,) = check_gradients(learner, np.array([0, 1, 2, 3]), np.array([1, 2, 3, 4]))
+    assert check.passed
+    assert check.settings.state == "non-zero"
+    assert (learner.state["h"] == 0.5).all()
+    for name, parameter in learner.parameters.items():
+        np.testing.assert_array_equal(parameter, before[name])
+
+
+def test_several_streams_are_checked_together_even_where_their_terms_cancel() -> None:
+    config = Config(hidden_size=6, seq_length=4, dtype="float64")
+    learner = new_learner(config, Vocabulary("abcdef"))
+    learner.state = {"h": np.full((1, 3, 6), 0.25)}
+    x = np.arange(12).reshape(4, 3) % 6  # each character twice: dc is almost zero
+    (check,) = check_gradients(learner, x, (x + 1) % 6)
+    assert check.passed, check.verdict()
+
+
+@pytest.mark.parametrize("y", [[1, 2, 3], [1, 2, 3, 6], [1, 2, 3, -1]])
+def test_ids_that_do_not_fit_are_refused(y: list[int]) -> None:
+    learner = new_learner(Config(hidden_size=6, seq_length=4), Vocabulary("abcdef"))
+    with pytest.raises(EngineError, match="ids below 6"):
+        check_gradients(learner, np.array([0, 1, 2, 3]), np.array(y))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"state": "one"},
+        {"entries": 0},
+        {"vocabulary_size": 1},
+        {"hidden_size": 0},
+        {"dtype": "f"},
+        {"engine": "steam"},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        gradcheck(**{**SMALL, **wrong})  # type: ignore[arg-type]
+
+
+def test_the_default_check_takes_a_second_or_two_of_one_core() -> None:
+    code = """if True:
+        import time
+        from charloom.gradcheck import gradcheck
+        start = time.process_time()
+        gradcheck()
+        print(time.process_time() - start)
+    """
+    # OpenBLAS would put two threads on each of the many small products, and wait with them.
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=alone, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 5  # 1.1 s where nothing else runs

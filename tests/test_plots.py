@@ -1,0 +1,195 @@
+"""The pictures: what is drawn stands where the numbers say, and nothing of the outside is needed."""
+
+import dataclasses
+import math
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charloom.errors import ConfigError
+from charloom.gradcheck import GradientCheck, gradcheck
+from charloom.report import plots
+
+SVG = "{http://www.w3.org/2000/svg}"
+XLINK = "{http://www.w3.org/1999/xlink}"
+
+
+def records(count: int = 300, per_epoch: int = 100, every: int = 10) -> list[dict[str, Any]]:
+    """Records as training writes them: at update 1, every so many, and at each epoch's end."""
+    updates = sorted({1, *range(every, count + 1, every), *range(per_epoch, count + 1, per_epoch)})
+    return [
+        {"update": u, "epoch": u / per_epoch, "smooth_loss": 40 + 60 * math.exp(-u / 80)}
+        for u in updates
+    ]
+
+
+def group(svg: str, gid: str) -> ET.Element:
+    """The group of an SVG document that has this id."""
+    found = [g for g in ET.fromstring(svg).iter(f"{SVG}g") if g.get("id") == gid]
+    assert len(found) == 1
+    return found[0]
+
+
+def crosses(svg: str) -> list[tuple[float, float]]:
+    """Where the red crosses stand, in units of the picture."""
+    return [
+        (float(use.get("x", "nan")), float(use.get("y", "nan")))
+        for use in group(svg, "epoch-ends").iter(f"{SVG}use")
+    ]
+
+
+def small_check(**settings: Any) -> GradientCheck:
+    return gradcheck(**{"hidden_size": 4, "seq_length": 3, "vocabulary_size": 6, **settings})
+
+
+@pytest.mark.parametrize("size", [plots.WIDE, plots.NARROW])
+def test_a_red_cross_stands_on_the_line_at_each_epochs_end(size: tuple[int, int]) -> None:
+    svg = plots.svg_of(plots.loss_figure(records(), 25, size=size))
+    found = crosses(svg)
+    assert len(found) == 3
+    line = group(svg, "smooth-loss").find(f"{SVG}path")
+    assert line is not None
+    points = re.findall(r"[ML] ([\d.]+) ([\d.]+)", line.get("d", ""))
+    for cross in found:
+        assert any(math.dist(cross, (float(x), float(y))) < 0.01 for x, y in points)
+    assert plots.LIGHT["cross"] in ET.tostring(group(svg, "epoch-ends"), "unicode")
+
+
+def test_an_epoch_without_end_has_no_cross() -> None:
+    svg = plots.svg_of(plots.loss_figure(records(99), 25))
+    assert crosses(svg) == []
+    assert "end of an epoch" not in svg
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_records_are_drawn(count: int) -> None:
+    few = [{"update": u + 1, "epoch": 0.1, "smooth_loss": 100.0} for u in range(count)]
+    assert group(plots.svg_of(plots.loss_figure(few, 25)), "smooth-loss") is not None
+
+
+def test_bits_stand_beside_nats() -> None:
+    figure = plots.loss_figure(records(), 25)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    (bits,) = axes.child_axes
+    assert bits.get_ylim() == pytest.approx([y / 25 / math.log(2) for y in axes.get_ylim()])
+
+
+def test_a_long_run_gives_a_small_picture_that_loses_no_cross_and_no_extreme() -> None:
+    many = records(443_010, per_epoch=44_301, every=100)
+    spike = len(many) // 2
+    many[spike]["smooth_loss"] = 300.0
+    svg = plots.svg_of(plots.loss_figure(many, 25))
+    assert len(many) > 4_400
+    assert len(crosses(svg)) == 10
+    assert len(svg) < 150_000
+    smooth = np.array([record["smooth_loss"] for record in many])
+    updates = np.array([record["update"] for record in many], dtype=float)
+    assert plots.decimate(updates, smooth, plots.COLUMNS)[spike]
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=200), st.integers(1, 50))
+def test_decimation_keeps_first_last_lowest_and_highest(values: list[float], columns: int) -> None:
+    y = np.array(values)
+    x = np.arange(len(y), dtype=float)
+    kept = plots.decimate(x, y, columns)
+    assert kept[0]
+    assert kept[-1]
+    assert y[kept].min() == y.min()
+    assert y[kept].max() == y.max()
+    assert kept.sum() <= 4 * (columns + 1)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "end"), [(0.0, False), (0.5, False), (1.0, True), (2.999, False), (10, True)]
+)
+def test_only_whole_epochs_have_ends(epoch: float, end: bool) -> None:
+    assert plots.is_epoch_end(epoch) is end
+
+
+def test_each_parameter_of_each_check_has_its_curve() -> None:
+    checks = [small_check(), small_check(dtype="float32"), small_check(sigma=0.1)]
+    svg = plots.svg_of(plots.curve_figure(checks))
+    for place in range(3):
+        for name in ("b", "c", "U", "W", "V"):
+            assert len(list(group(svg, f"problem-{place}-{name}").iter(f"{SVG}use"))) == 8
+    assert svg.count("complex step") >= 1
+    assert "rounding" in svg
+
+
+def test_engines_checked_on_one_problem_share_a_panel() -> None:
+    check, other = small_check(), small_check(sigma=0.1)
+    twin = dataclasses.replace(check, settings=dataclasses.replace(check.settings, engine="twin"))
+    svg = plots.svg_of(plots.curve_figure([check, twin, other]))
+    assert 'id="problem-1-W"' in svg
+    assert 'id="problem-2-W"' not in svg
+
+
+def test_a_check_that_is_not_a_number_is_drawn_at_the_edge() -> None:
+    check = small_check()
+    rows = [
+        dataclasses.replace(row, norm_relative=math.nan, curve=(math.nan,) * 8)
+        for row in check.rows
+    ]
+    svg = plots.svg_of(plots.curve_figure([dataclasses.replace(check, rows=tuple(rows))]))
+    assert group(svg, "problem-0-W") is not None
+
+
+def test_a_name_with_dollars_is_text_and_no_formula() -> None:
+    check = small_check()
+    named = dataclasses.replace(check.settings, state=r"$\frac$")
+    assert r"$\frac$" in plots.svg_of(
+        plots.curve_figure([dataclasses.replace(check, settings=named)])
+    )
+
+
+def test_the_same_numbers_give_the_same_bytes() -> None:
+    first, second = (plots.svg_of(plots.loss_figure(records(), 25)) for _ in range(2))
+    assert first == second
+    assert plots.png_of(plots.loss_figure(records(), 25)) == plots.png_of(
+        plots.loss_figure(records(), 25)
+    )
+
+
+def test_an_inline_picture_follows_the_pages_colours_and_shares_no_id() -> None:
+    svg = plots.svg_of(plots.loss_figure(records(), 25, palette=plots.SENTINELS))
+    one, two = (plots.inline_svg(svg, prefix, 'a "loss"') for prefix in ("one", "two"))
+    assert "http" not in one
+    assert "<style" not in one
+    assert not re.search(r"#[0-9a-f]{6}\b", one)
+    assert "var(--cross)" in one
+    assert 'aria-label="a &#34;loss&#34;"' in one
+    assert not set(re.findall(r'id="([^"]*)"', one)) & set(re.findall(r'id="([^"]*)"', two))
+    for target in re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', one):
+        assert f'id="{"".join(target)}"' in one
+
+
+def test_palettes_have_the_same_names_and_readable_text() -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    assert list(plots.LIGHT) == list(plots.DARK) == list(plots.SENTINELS)
+    for palette in (plots.LIGHT, plots.DARK):
+        paper = luminance(palette["paper"])
+        for name in set(palette) - {"paper", "rule"}:
+            high, low = sorted((luminance(palette[name]), paper), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, name  # WCAG 2.2, level AA
+
+
+@pytest.mark.parametrize(("name", "start"), [("v.png", b"\x89PNG"), ("v.svg", b"<?xml")])
+def test_a_figure_is_saved_as_its_name_says(tmp_path: Path, name: str, start: bytes) -> None:
+    plots.save_figure(plots.curve_figure([small_check()]), tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_figure_without_a_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\.png or \.svg"):
+        plots.save_figure(plots.curve_figure([small_check()]), tmp_path / "v.doc")

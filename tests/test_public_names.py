@@ -1,0 +1,61 @@
+"""What `import charloom` offers: sorted, typed, lazy, and there."""
+
+import importlib
+import importlib.metadata
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import charloom
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_public_names_are_sorted_and_there():
+    assert charloom.__all__ == sorted(charloom.__all__)
+    for name in charloom.__all__:
+        assert getattr(charloom, name) is not None
+    assert dir(charloom) == charloom.__all__
+
+
+def test_the_names_of_every_package_are_sorted_and_there():
+    for package in ("api", "engines", "engines.reference", "model", "store", "text", "training"):
+        module = importlib.import_module(f"charloom.{package}")
+        assert list(module.__all__) == sorted(module.__all__), package
+        for name in module.__all__:
+            assert hasattr(module, name), f"{package}.{name}"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'charloom' has no attribute 'traim'"):
+        charloom.traim  # noqa: B018
+
+
+def test_the_version_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert charloom.__version__ == project["version"]
+
+
+ORDERS = [
+    "import charloom.gradcheck, charloom",
+    "import charloom; charloom.train; import charloom.gradcheck",
+    "from charloom.gradcheck import GradientCheck; import charloom",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_gradcheck_is_the_function_although_a_module_has_its_name(order):
+    code = f"{order}; assert charloom.gradcheck(hidden_size=2, seq_length=2).passed"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed():
+    assert (Path(charloom.__file__).parent / "py.typed").exists()
+
+
+def test_every_public_function_and_class_is_documented():
+    for name in charloom.__all__:
+        assert (getattr(charloom, name).__doc__ or "").strip(), name

@@ -1,0 +1,148 @@
+"""Random numbers against a second Philox4x64-10 and against words fixed here for ever."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charloom.config import Config
+from charloom.model import initial_parameters
+from charloom.random import PURPOSES, normals, uniforms, words
+
+MASK = 2**64 - 1
+MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
+WEYL = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
+
+
+def philox4x64_10(counter, key):
+    """Four words from a counter of four and a key of two (Salmon, Moraes, Dror and Shaw 2011)."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        low = [m * word & MASK for m, word in zip(MULTIPLIERS, (c[0], c[2]), strict=True)]
+        high = [m * word >> 64 for m, word in zip(MULTIPLIERS, (c[0], c[2]), strict=True)]
+        c = [high[1] ^ c[1] ^ k[0], low[1], high[0] ^ c[3] ^ k[1], low[0]]
+        k = [(word + weyl) & MASK for word, weyl in zip(k, WEYL, strict=True)]
+    return c
+
+
+def word(unit, seed, purpose, update=0, layer=0, stream=0, time=0):
+    """One word as SPEC.md numbers them: the block of units 0…3 has the counter 1."""
+    counter = (unit // 4 + 1, time, layer << 32 | stream, update)
+    return philox4x64_10(counter, (seed, PURPOSES[purpose]))[unit % 4]
+
+
+def test_the_oracle_gives_the_published_words():
+    """The known answers that the authors of Philox publish."""
+    assert philox4x64_10([0] * 4, [0] * 2) == [
+        0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B,
+    ]  # fmt: skip
+    assert philox4x64_10([MASK] * 4, [MASK] * 2) == [
+        0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0,
+    ]  # fmt: skip
+
+
+GOLDEN_INIT = [
+    "0xd037f8c3f9a1d176",
+    "0xc057419b4c210765",
+    "0xabf13115117b0065",
+    "0x7bae035dea6ea5c0",
+    "0xb487ac82e7ddd46f",
+]
+GOLDEN_SAMPLE = ["0x7cfb1c00e915d123", "0xa1741fd8c3596bab"]
+
+
+def test_words_are_those_of_every_release():
+    assert [hex(w) for w in words(0, "init", 5).tolist()] == GOLDEN_INIT
+    assert [hex(w) for w in words(2**64 - 1, "sample", 2, update=7, time=3).tolist()] == (
+        GOLDEN_SAMPLE
+    )
+
+
+@given(
+    seed=st.integers(0, MASK),
+    purpose=st.sampled_from(sorted(PURPOSES)),
+    first=st.integers(0, 2**40),
+    update=st.integers(0, 2**40),
+    layer=st.integers(0, 40),
+    stream=st.integers(0, 2**31),
+    time=st.integers(0, 2**40),
+)
+def test_words_are_a_pure_function_of_what_they_are_for(seed, purpose, first, **what):
+    found = words(seed, purpose, 6, first=first, **what).tolist()
+    assert found == [word(first + n, seed, purpose, **what) for n in range(6)]
+
+
+@given(first=st.integers(0, 50), count=st.integers(0, 30))
+def test_numbers_do_not_depend_on_how_they_are_fetched(first, count):
+    whole = uniforms(3, "training_sample", 80, update=9)
+    part = uniforms(3, "training_sample", count, first=first, update=9)
+    assert part.tolist() == whole[first : first + count].tolist()
+
+
+def test_uniforms_are_the_upper_53_bits():
+    raw = words(1, "gradcheck", 9)
+    assert uniforms(1, "gradcheck", 9).tolist() == [int(w) // 2**11 / 2**53 for w in raw]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"purpose": "sample"},
+        {"update": 1},
+        {"layer": 1},
+        {"stream": 1},
+        {"time": 1},
+        {"first": 4},
+    ],
+    ids=str,
+)
+def test_every_coordinate_changes_the_numbers(change):
+    here = {"seed": 0, "purpose": "init", "count": 4}
+    assert not set(words(**here).tolist()) & set(words(**here | change).tolist())
+
+
+def test_purposes_have_numbers_of_their_own():
+    assert len(set(PURPOSES.values())) == len(PURPOSES)
+
+
+def test_uniforms_and_normals_have_their_moments():
+    u, z = uniforms(5, "init", 100_000), normals(5, "init", 100_000)
+    assert 0 <= u.min() < u.max() < 1
+    assert u.mean() == pytest.approx(0.5, abs=0.004)
+    assert u.var() == pytest.approx(1 / 12, abs=0.002)
+    assert z.mean() == pytest.approx(0, abs=0.013)
+    assert z.var() == pytest.approx(1, abs=0.02)
+    assert (z**3).mean() == pytest.approx(0, abs=0.04)
+    assert (z**4).mean() == pytest.approx(3, abs=0.1)
+    assert np.mean(np.abs(z) < 1) == pytest.approx(0.6827, abs=0.006)
+
+
+def test_normals_do_not_depend_on_how_many_are_drawn():
+    assert normals(2, "init", 50).tolist() == normals(2, "init", 80)[:50].tolist()
+
+
+def test_initial_weights_are_normal_and_biases_zero():
+    parameters = initial_parameters(Config(dtype="float64", sigma=0.02), 80)
+    for name, count in (("layers.0.U", 8_000), ("layers.0.W", 10_000), ("V", 8_000)):
+        values = parameters[name].ravel() / 0.02
+        assert values.size == count
+        assert abs(values.mean()) < 4 / count**0.5
+        assert values.var() == pytest.approx(1, abs=6 * (2 / count) ** 0.5)
+    assert not parameters["layers.0.b"].any()
+    assert not parameters["c"].any()
+    assert not set(parameters["layers.0.U"].ravel()) & set(parameters["V"].ravel())
+
+
+def test_initial_weights_are_the_same_numbers_in_both_types():
+    double = initial_parameters(Config(dtype="float64"), 9)
+    single = initial_parameters(Config(dtype="float32"), 9)
+    for name, values in double.items():
+        assert single[name].tobytes() == values.astype(np.float32).tobytes()
+
+
+def test_a_weight_does_not_depend_on_the_size_of_other_parameters():
+    few = initial_parameters(Config(hidden_size=8, dtype="float64"), 5)
+    many = initial_parameters(Config(hidden_size=8, dtype="float64"), 6)
+    assert few["layers.0.W"].tobytes() == many["layers.0.W"].tobytes()
+    assert few["V"].tobytes() == many["V"][:5].tobytes()

@@ -1,0 +1,499 @@
+"""The report: four sections in order, true numbers, untrusted text made harmless, nothing fetched."""
+
+import dataclasses
+import json
+import math
+import re
+import shlex
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charloom.config import Config
+from charloom.errors import DamagedError, NotAModelError
+from charloom.gradcheck import GradientCheck, gradcheck
+from charloom.report import numbers, prose, write_report
+from charloom.report.report import shown
+from charloom.store import canonical_json
+
+TITLES = [
+    "Comparing analytical and numerical gradients",
+    "Graph of smooth loss function",
+    "Evolution of text generation",
+    "Generated long text passage",
+    "Settings",
+]
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+K, T, PER_EPOCH = 30, 25, 400
+CHARACTERS = PER_EPOCH * T + 1
+
+
+class Page(HTMLParser):
+    """A page as a browser would take it: titles, texts of pre elements, attributes, balance."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.titles: list[str] = []
+        self.pres: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.tags: list[str] = []
+        self.words = ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "h2":
+            self.titles.append("")
+        if tag == "pre":
+            self.pres.append("")
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "h2" in self._open:
+            self.titles[-1] += data
+        if "pre" in self._open:
+            self.pres[-1] += data
+        if "style" not in self._open:
+            self.words += data
+
+    @property
+    def samples(self) -> list[str]:
+        """The texts of pre elements, without the line feed that a browser drops."""
+        return [text.removeprefix("\n") for text in self.pres]
+
+
+def records(updates: int, every: int = 50) -> list[dict[str, Any]]:
+    """Records as training writes them."""
+    kept = sorted({1, *range(every, updates + 1, every), *range(PER_EPOCH, updates + 1, PER_EPOCH)})
+    return [
+        {
+            "update": u,
+            "epoch": u / PER_EPOCH,
+            "characters": u * T,
+            "seconds": u / 1000,
+            "loss": 80.0,
+            "smooth_loss": 40 + 45 * math.exp(-u / 300),
+            "train_nats": 2.0,
+            "validation_nats": None,
+            "learning_rate": 0.1,
+            "gradient_norm": 3.0,
+            "characters_per_second": 25_000.0,
+        }
+        for u in kept
+        if u <= updates
+    ]
+
+
+def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    path.write_bytes(b"".join(canonical_json(line) + b"\n" for line in lines))
+
+
+def make_run(
+    path: Path,
+    *,
+    metrics: list[dict[str, Any]] | None = None,
+    samples: list[dict[str, Any]] | None = None,
+    passage: str | None = "A passage.\nOf two lines.",
+    checks: list[GradientCheck] | None = None,
+    state: str = "finished",
+    engine: str = "reference (NumPy)",
+    events: list[dict[str, Any]] | None = None,
+    text: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Path:
+    """A run directory as the store writes it; three epochs unless told otherwise."""
+    metrics = records(3 * PER_EPOCH) if metrics is None else metrics
+    samples = [{"update": 0, "text": "xqz"}] if samples is None else samples
+    config = Config(**{"hidden_size": 10, "epochs": 3, **settings})
+    about = {
+        "name": "book.txt",
+        "sources": ["/books/my book.txt"],
+        "characters": CHARACTERS,
+        "fingerprint": "ab" * 32,
+        "vocabulary_size": K,
+        **(text or {}),
+    }
+    path.mkdir()
+    (path / "config.json").write_bytes(
+        canonical_json({"format": 1, "config": config.to_dict(), "text": about, "version": "0.0.9"})
+    )
+    write_lines(path / "metrics.jsonl", metrics)
+    write_lines(path / "samples.jsonl", samples)
+    started = {"event": "started", "update": 0, "engine": engine, "python": "3.14.0"}
+    write_lines(path / "events.jsonl", [started, *(events or [])])
+    update = metrics[-1]["update"] if metrics else 0
+    status = {"format": 1, "pid": 1, "state": state, "reason": None, "update": update}
+    (path / "status.json").write_bytes(
+        canonical_json({**status, "updates": 3 * PER_EPOCH, "heartbeat": 0.0})
+    )
+    if passage is not None:
+        (path / "passage.txt").write_bytes(passage.encode("utf-8", "surrogatepass"))
+    if checks is not None:
+        plain = {"format": 1, "checks": [check.to_dict() for check in checks]}
+        (path / "gradcheck.json").write_bytes(canonical_json(plain))
+    return path
+
+
+@pytest.fixture(scope="module")
+def checks() -> list[GradientCheck]:
+    return [
+        gradcheck(hidden_size=H, seq_length=T, vocabulary_size=9, dtype=dtype)
+        for dtype in ("float64", "float32")
+        for H, T in ((3, 2), (9, 6))
+    ]
+
+
+def report(run: Path) -> tuple[str, Page]:
+    html = write_report(run).read_text(encoding="utf-8")
+    return html, Page(html)
+
+
+def test_the_sections_come_in_order_with_their_titles(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    _, page = report(make_run(tmp_path / "run", checks=checks))
+    assert page.titles == TITLES
+
+
+def test_the_report_is_one_file_that_fetches_nothing_and_runs_nothing(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    html, page = report(make_run(tmp_path / "run", checks=checks))
+    assert "http:" not in html
+    assert "https:" not in html
+    assert "@import" not in html
+    assert not {"script", "link", "iframe", "object", "embed", "img"} & set(page.tags)
+    for _, name, value in page.attributes:
+        assert not name.startswith("on")
+        if name in ("src", "href", "xlink:href"):
+            assert value.startswith("#")
+    assert len(html) < 500_000
+
+
+def test_every_id_is_there_once_and_every_link_leads_to_one(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    _, page = report(make_run(tmp_path / "run", checks=checks))
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    for _, name, value in page.attributes:
+        if name == "href":
+            assert value.removeprefix("#") in ids
+
+
+def test_generated_text_is_text_and_never_markup(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script><img src=x onerror='a()'>\"&amp;</pre>{{ 7*7 }}"
+    run = make_run(
+        tmp_path / "run",
+        samples=[{"update": 0, "text": evil}, {"update": 1200, "text": evil}],
+        passage=evil,
+        text={"name": "<b>book</b>", "sources": ["/x/<i>.txt"]},
+        engine="<u>fast</u>",
+    )
+    html, page = report(run)
+    assert "<script" not in html
+    assert "<img" not in html
+    assert page.samples.count(evil) == 3
+    assert not {"b", "i", "u", "script", "img"} & set(page.tags)
+
+
+def test_names_in_a_gradient_check_are_text_too(tmp_path: Path) -> None:
+    check = gradcheck(hidden_size=2, seq_length=2, vocabulary_size=3)
+    evil = '"><script>alert(1)</script>$x_{1}$'
+    named = dataclasses.replace(check, settings=dataclasses.replace(check.settings, engine=evil))
+    html, _ = report(make_run(tmp_path / "run", checks=[named]))
+    assert "<script" not in html
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("\n\nfirst lines empty\n", "\n\nfirst lines empty\n"),
+        ("  two  spaces\tand a tab", "  two  spaces\tand a tab"),
+        ("a\r\nb\rc", "a\nb␍c"),
+        ("nul \0 escape \x1b[31m bell \a delete \x7f", "nul ␀ escape ␛[31m bell ␇ delete ␡"),
+        ("next line \x85", "next line [U+0085]"),
+        ("abc \u202e cba", "abc [U+202E] cba"),
+        ("half \ud83d", "half \ufffd"),
+        ("e\u0301 \U0001f600 שלום", "e\u0301 \U0001f600 שלום"),
+    ],
+)
+def test_white_space_is_kept_and_what_would_disturb_is_shown(
+    tmp_path: Path, text: str, seen: str
+) -> None:
+    run = make_run(tmp_path / "run", samples=[{"update": 0, "text": text}], passage=text)
+    _, page = report(run)
+    assert page.samples[:2] == [seen, seen]
+
+
+@given(st.text())
+def test_shown_text_has_no_control_characters_and_is_utf8(text: str) -> None:
+    found = shown(text)
+    found.encode("utf-8")
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", found)
+
+
+def test_the_pictures_have_a_red_cross_for_each_epoch(tmp_path: Path) -> None:
+    html, _ = report(make_run(tmp_path / "run"))
+    standalone = (tmp_path / "run" / "loss.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    for svg, gid in (
+        (standalone, "epoch-ends"),
+        (html, "loss-wide-epoch-ends"),
+        (html, "loss-narrow-epoch-ends"),
+    ):
+        start = svg.index(f'<g id="{gid}">')
+        drawn = svg[start : svg.index("</g>", start)]
+        assert drawn.count("<use") == 3
+    assert "var(--" not in standalone
+    assert "The three red crosses mark where an epoch ends" in html
+
+
+def test_the_figures_are_those_of_the_records(tmp_path: Path) -> None:
+    metrics = records(3 * PER_EPOCH)
+    metrics[5]["smooth_loss"] = 12.345
+    _, page = report(make_run(tmp_path / "run", metrics=metrics))
+    assert f"At update 1 the smooth loss is {metrics[0]['smooth_loss']:.2f} nats" in page.words
+    assert f"25 ln 30 = {25 * math.log(30):.2f}" in page.words
+    assert f"12.35 at update {metrics[5]['update']}" in page.words
+    assert f"{12.345 / 25 / math.log(2):.2f} bits per character" in page.words
+    assert f"stands at {metrics[-1]['smooth_loss']:.2f}" in page.words
+    assert "cost 2.000 nats, or 2.885 bits" in page.words
+
+
+def test_each_sample_stands_under_its_update(tmp_path: Path) -> None:
+    samples = [{"update": u, "text": f"text of {u}"} for u in (0, 400, 1200)]
+    html, page = report(make_run(tmp_path / "run", samples=samples))
+    assert page.samples[:3] == ["text of 0", "text of 400", "text of 1200"]
+    headings = re.findall(r"<h3>(.*?)</h3>", html)
+    assert headings[:3] == ["Before training", "Update 400", "Update 1,200"]
+    at_400 = next(r for r in records(1200) if r["update"] == 400)
+    assert f"smooth loss {at_400['smooth_loss']:.2f} nats" in page.words
+
+
+def test_the_passage_names_the_model_with_the_lowest_smooth_loss(tmp_path: Path) -> None:
+    metrics = records(3 * PER_EPOCH)
+    metrics[7]["smooth_loss"] = 20.0
+    _, page = report(make_run(tmp_path / "run", metrics=metrics, passage="one two\ntwo"))
+    assert f"that of update {metrics[7]['update']}, with 20.00 nats per window" in page.words
+    assert "3 words, 2 of them different, in two lines" in page.words
+
+
+def test_the_gradient_table_has_a_line_for_each_parameter_of_each_check(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    html, page = report(make_run(tmp_path / "run", checks=checks))
+    table = html[html.index('<table class="errors">') : html.index("</table>")]
+    assert re.findall(r'<th scope="row">(\w)</th>', table) == ["b", "c", "U", "W", "V"] * 4
+    for check in checks:
+        for row in check.rows:
+            for error in (row.absolute, row.norm_relative, row.central.elementwise):
+                assert numbers.scientific(error) in table
+    assert table.count(">passed<") == 4
+    assert "is right" in page.words
+    assert "rounding" in page.words
+    assert "truncation" in page.words
+    assert "diverges for bigger networks" in page.words
+
+
+def test_a_failed_check_is_said_to_have_failed(tmp_path: Path, checks: list[GradientCheck]) -> None:
+    row = dataclasses.replace(checks[0].rows[3], norm_relative=0.25, elementwise=math.nan)
+    rows = (*checks[0].rows[:3], row, *checks[0].rows[4:])
+    wrong = dataclasses.replace(checks[0], rows=rows)
+    html, page = report(make_run(tmp_path / "run", checks=[wrong, *checks[1:]]))
+    assert "Of four checks 1 failed. The gradient is WRONG in W" in page.words
+    assert "is right" not in page.words
+    assert "diverges for bigger networks" not in page.words
+    assert "truncation" in page.words
+    assert html.count('<tr class="failed">') == 1
+    assert "not a number" in page.words
+
+
+def test_where_no_gradient_is_right_nothing_is_said_of_the_best_central_difference(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    rows = tuple(dataclasses.replace(row, norm_relative=math.nan) for row in checks[0].rows)
+    wrong = dataclasses.replace(checks[0], rows=rows)
+    _, page = report(make_run(tmp_path / "run", checks=[wrong]))
+    assert "Of one check 1 failed" in page.words
+    assert "come no nearer" not in page.words
+
+
+def test_a_run_without_gradient_check_says_how_to_get_one(tmp_path: Path) -> None:
+    _, page = report(make_run(tmp_path / "run"))
+    assert page.titles == TITLES
+    assert "holds no gradient check" in page.words
+    assert "charloom gradcheck" in page.words
+
+
+def test_a_damaged_gradient_check_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "gradcheck.json").write_text(json.dumps({"format": 1, "checks": [{"rows": [{}]}]}))
+    with pytest.raises(DamagedError, match=r"gradcheck\.json is damaged"):
+        write_report(run)
+
+
+@pytest.mark.parametrize("state", ["training", "paused", "interrupted", "stopped", "failed"])
+def test_an_unfinished_run_gives_a_report_of_what_there_is(tmp_path: Path, state: str) -> None:
+    run = make_run(tmp_path / "a run", metrics=records(600), passage=None, state=state)
+    _, page = report(run)
+    assert page.titles == TITLES
+    assert f"not finished: 600 of 1,200 updates are done (state: {state})" in page.words
+    assert f"charloom resume {shlex.quote(str(run))} goes on" in page.words
+    assert "not there yet" in page.words
+    assert "The red cross marks where an epoch ends" in page.words
+
+
+def test_a_run_before_its_first_record_gives_a_report_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", metrics=[], samples=[], passage=None, state="training")
+    _, page = report(run)
+    assert page.titles == TITLES
+    assert "No update has been recorded yet" in page.words
+    assert "No sample has been drawn yet" in page.words
+    assert not (run / "loss.svg").exists()
+
+
+def test_one_record_is_enough(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", metrics=records(1), state="training", passage=None)
+    _, page = report(run)
+    assert "At update 1 the smooth loss is" in page.words
+    assert (run / "loss.svg").exists()
+
+
+def test_a_finished_run_has_no_notice(tmp_path: Path) -> None:
+    _, page = report(make_run(tmp_path / "run"))
+    assert "not finished" not in page.words
+
+
+def test_a_record_without_its_numbers_is_left_out(tmp_path: Path) -> None:
+    metrics: list[dict[str, Any]] = [
+        {"update": 7}, {"update": 8, "epoch": 0.1, "characters": 1, "smooth_loss": None},
+    ]  # fmt: skip
+    _, page = report(make_run(tmp_path / "run", metrics=metrics + records(400)))
+    assert "At update 1 the smooth loss" in page.words
+
+
+def test_a_path_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotAModelError):
+        write_report(tmp_path)
+
+
+def test_the_settings_tell_text_versions_engine_seconds_and_command(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    _, page = report(make_run(tmp_path / "run", checks=checks, seed=7, engine="native (v4)"))
+    for said in (
+        "ab" * 32,
+        "0.0.9",
+        "native (v4)",
+        "Python 3.14.0",
+        "1.2 for 1,200 of 1,200 updates",
+        "matplotlib",
+    ):
+        assert said in page.words
+    assert page.samples[-1] == (
+        "charloom reproduce '/books/my book.txt' --run new-run --hidden-size 10 --epochs 3 --seed 7"
+    )
+
+
+def test_what_happened_on_the_way_is_told(tmp_path: Path) -> None:
+    events = [
+        {"event": "resumed", "update": 300, "engine": "native (v3)", "numpy": "2.9.0"},
+        {"event": "learning_rate_factor", "update": 400, "learning_rate_factor": 0.5},
+    ]
+    _, page = report(make_run(tmp_path / "run", events=events))
+    for said in ("native (v3)", "NumPy 2.9.0", "from update 300", "× 0.5 from update 400"):
+        assert said in page.words
+
+
+def test_without_gradient_check_the_command_is_train(tmp_path: Path) -> None:
+    _, page = report(make_run(tmp_path / "run"))
+    assert page.samples[-1].startswith("charloom train ")
+
+
+def test_a_text_without_a_file_is_taken_from_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", text={"sources": []})
+    _, page = report(run)
+    assert str(run / "text.txt") in page.samples[-1]
+
+
+def test_every_setting_that_was_changed_is_in_the_command(tmp_path: Path) -> None:
+    _, page = report(make_run(tmp_path / "run", clip=1.0))
+    assert page.samples[-1] == (
+        "charloom train '/books/my book.txt' --run new-run "
+        "--hidden-size 10 --epochs 3 --clip 1.0 --seed 0"
+    )
+
+
+def test_a_second_report_replaces_the_first_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", metrics=records(400), state="training", passage=None)
+    write_report(run)
+    before = {path.name for path in run.iterdir()}
+    write_lines(run / "metrics.jsonl", records(800))
+    html, _ = report(run)
+    assert "800 of 1,200 updates" in html
+    assert {path.name for path in run.iterdir()} == before
+
+
+def test_the_report_of_a_whole_book_takes_a_second_or_so(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    metrics = [{**record, "update": n} for n, record in enumerate(records(225_000), 1)]
+    assert len(metrics) > 4_400
+    run = make_run(tmp_path / "run", metrics=metrics, checks=checks)
+    start = time.process_time()
+    path = write_report(run)
+    assert time.process_time() - start < 5  # 0.8 s where nothing else runs
+    assert path.stat().st_size < 500_000
+    assert (run / "loss.svg").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"), (1.0, "1.0"), (0.0734, "0.073"), (1e-12, "10⁻¹²"),
+        (3.94e-16, "3.9\u202f×\u202f10⁻¹⁶"), (2.5e7, "2.5\u202f×\u202f10⁷"),
+        (math.nan, "not a number"), (math.inf, "infinite"),
+    ],
+)  # fmt: skip
+def test_errors_are_written_with_two_digits(value: float, text: str) -> None:
+    assert numbers.scientific(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "less than a second"), (31.4, "31 s"), (60, "1 min"), (125, "2 min 5 s"),
+        (3600, "1 h"), (7325, "2 h 2 min"),
+    ],
+)  # fmt: skip
+def test_times_have_two_units_at_most(seconds: float, text: str) -> None:
+    assert numbers.duration(seconds) == text
+
+
+def test_the_last_whole_epoch_is_averaged_by_characters() -> None:
+    metrics = [
+        {"update": 2, "epoch": 0.5, "characters": 50, "train_nats": 9.0},
+        {"update": 4, "epoch": 1.0, "characters": 100, "train_nats": 9.0},
+        {"update": 5, "epoch": 1.25, "characters": 125, "train_nats": 4.0},
+        {"update": 8, "epoch": 2.0, "characters": 200, "train_nats": 2.0},
+        {"update": 9, "epoch": 2.25, "characters": 225, "train_nats": 7.0},
+    ]
+    assert prose.mean_of_last_epoch(metrics) == pytest.approx((25 * 4 + 75 * 2) / 100)
+    assert prose.mean_of_last_epoch(metrics[:1]) is None

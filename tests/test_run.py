@@ -1,0 +1,611 @@
+"""A run directory has one writer, comes back from every interruption, and is read while written."""
+
+import itertools
+import json
+import os
+import shutil
+from contextlib import suppress
+
+import pytest
+
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import (
+    ConfigError,
+    DamagedError,
+    NotAModelError,
+    RunExistsError,
+    RunInUseError,
+    TextError,
+    WriteError,
+)
+from charloom.model import new_learner
+from charloom.store import (
+    RunWriter,
+    load_checkpoint,
+    load_model,
+    read_run,
+    read_status,
+    view,
+    write_control,
+)
+from charloom.store.files import remove_directory, replace_file
+from charloom.store.journal import Journal, read_lines
+from charloom.text import Corpus
+from charloom.training import train_run
+from runs import (
+    TEXT,
+    FullDisk,
+    after,
+    create,
+    lasting,
+    lines_of,
+    resume,
+    small_config,
+    small_corpus,
+    temporaries,
+    train,
+    tree,
+)
+
+
+def open_file(path, text=TEXT):
+    """A text in a file, as a corpus."""
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    return Corpus.open([path])
+
+
+def names(run):
+    """What lies in a run directory."""
+    return {path.name for path in run.iterdir()}
+
+
+def checkpoints(run):
+    """The updates that have a checkpoint, and the pointers."""
+    return {path.name for path in (run / "checkpoints").iterdir()}
+
+
+@pytest.fixture
+def halted(tmp_path):
+    """A run that was interrupted in its first epoch."""
+    train(tmp_path / "run", halt=after(8))
+    return tmp_path / "run"
+
+
+# Making a run
+
+
+def test_a_new_run_can_be_resumed_before_it_was_trained(tmp_path):
+    run = tmp_path / "deep" / "run"
+    writer, learner, corpus = create(run)
+    with writer:
+        assert writer.saved_update == 0
+        assert checkpoints(run) == {"0", "latest"}
+        assert (run / "checkpoints" / "latest").read_bytes() == b"0\n"
+    assert names(run) == {
+        "checkpoints",
+        "config.json",
+        "events.jsonl",
+        "lock",
+        "metrics.jsonl",
+        "samples.jsonl",
+        "text.txt",
+    }
+    about = json.loads((run / "config.json").read_bytes())
+    assert about["config"] == learner.config.to_dict()
+    assert about["text"] == {
+        "name": "cat",
+        "sources": [],
+        "characters": len(TEXT),
+        "fingerprint": corpus.fingerprint,
+        "vocabulary_size": len(corpus.vocabulary),
+    }
+    assert set(about) == {"config", "format", "text", "version"}
+    resume(run)
+    train(tmp_path / "whole")
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
+def test_no_model_file_holds_a_path(tmp_path):
+    train(tmp_path / "run", open_file(tmp_path / "secret.txt"))
+    for name, data in tree(tmp_path / "run" / "checkpoints").items():
+        assert b"secret" not in data, name
+        assert os.fsencode(tmp_path) not in data, name
+
+
+def test_nothing_that_exists_is_overwritten(tmp_path, halted):
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "diary.txt").write_bytes(b"mine")
+    before = tree(tmp_path)
+    for name in ("run", "file", "other"):
+        with pytest.raises(RunExistsError, match=name):
+            create(tmp_path / name)
+    assert tree(tmp_path) == before
+
+
+def test_an_empty_directory_and_an_interrupted_creation_are_no_hindrance(tmp_path):
+    (tmp_path / "run").mkdir()
+    create(tmp_path / "run")[0].close()
+    (tmp_path / "run" / "checkpoints" / "latest").unlink()
+    with pytest.raises(NotAModelError, match="Train again with the same --run"):
+        RunWriter.resume(tmp_path / "run")
+    with pytest.raises(NotAModelError, match="no checkpoint yet"):
+        load_model(tmp_path / "run")
+    train(tmp_path / "run")
+    train(tmp_path / "whole")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+def test_checkpoints_without_a_config_are_not_overwritten(tmp_path, halted):
+    (halted / "config.json").unlink()
+    with pytest.raises(RunExistsError):
+        create(halted)
+    (halted / "checkpoints" / "latest").unlink()
+    with pytest.raises(RunExistsError):
+        create(halted)
+
+
+def test_a_disk_that_is_full_at_any_step_of_the_making_leaves_nothing_in_the_way(
+    tmp_path, monkeypatch
+):
+    disk = FullDisk(monkeypatch)
+    run = tmp_path / "run"
+    for step in itertools.count(1):
+        disk.arm(step)
+        with suppress(WriteError):
+            create(run)[0].close()
+        if not disk.disarm():
+            break
+        if (run / "checkpoints" / "latest").exists():  # only what comes after was refused
+            reopened(run)
+            shutil.rmtree(run)
+    assert step > 20
+    resume(run)
+
+
+def test_a_text_that_is_too_short_makes_no_directory(tmp_path):
+    with pytest.raises(TextError, match="--seq-length"):
+        create(tmp_path / "run", Corpus.from_text("too short"))
+    assert not list(tmp_path.iterdir())
+
+
+# One writer
+
+
+def test_a_run_in_use_is_refused_and_names_the_process(tmp_path):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    with writer:
+        with pytest.raises(RunInUseError, match="another process"):
+            RunWriter.resume(run)
+        next(train_run(writer, learner, corpus, ReferenceEngine()))
+        with pytest.raises(RunInUseError, match=f"process {os.getpid()} trains it"):
+            RunWriter.resume(run)
+        with pytest.raises(RunExistsError):
+            create(run)
+    assert writer.closed
+    RunWriter.resume(run)[0].close()
+
+
+def test_a_resumption_that_fails_lets_go_of_the_lock(halted):
+    with pytest.raises(ConfigError):
+        RunWriter.resume(halted, updates=1)
+    (halted / "checkpoints" / "best").write_bytes(b"../../etc\n")
+    for _ in range(2):
+        with pytest.raises(DamagedError, match="best"):
+            RunWriter.resume(halted)
+    (halted / "checkpoints" / "best").unlink()
+    resume(halted)
+
+
+# The text
+
+
+def test_a_text_is_read_again_from_where_it_came(tmp_path):
+    train(tmp_path / "whole")
+    text = tmp_path / "cat.txt"
+    train(tmp_path / "run", open_file(text), halt=after(8))
+    assert "text.txt" not in names(tmp_path / "run")
+    resume(tmp_path / "run")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+def test_a_text_that_is_gone_or_another_one_is_refused_and_changes_nothing(tmp_path):
+    run, text = tmp_path / "run", tmp_path / "cat.txt"
+    train(run, open_file(text), halt=after(8))
+    before = tree(run)
+    for change in (TEXT + "!", TEXT.replace("cat", "dog", 1), "Ω" * 900):
+        text.write_text(change, encoding="utf-8")
+        with pytest.raises(TextError, match="not the text that"):
+            RunWriter.resume(run)
+    text.rename(tmp_path / "elsewhere.txt")
+    with pytest.raises(TextError, match=r"cat\.txt: no such file.*--text"):
+        RunWriter.resume(run)
+    assert tree(run) == before
+
+
+def test_a_text_that_moved_is_found_where_one_says_and_next_time_too(tmp_path):
+    run, text, moved = tmp_path / "run", tmp_path / "cat.txt", tmp_path / "moved.txt"
+    train(run, open_file(text), halt=after(8))
+    text.rename(moved)
+    resume(run, text=[moved], halt=after(3))
+    resume(run)
+    assert read_run(run).text["sources"] == [str(moved)]
+    train(tmp_path / "whole")
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("extra", ["\ufeff", "\ud800", "\0", "\r\n", "\U0001f600", "\u2028"])
+def test_a_text_that_no_file_holds_is_kept_to_the_character(tmp_path, extra):
+    corpus = Corpus.from_text(extra + TEXT + extra)
+    train(tmp_path / "run", corpus, halt=after(8))
+    resume(tmp_path / "run")
+    train(tmp_path / "whole", corpus)
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+    assert len(read_run(tmp_path / "run").passage) == 50
+
+
+def test_a_vocabulary_that_is_wider_than_the_text_stays(tmp_path):
+    wide = Corpus.from_text(TEXT + "xyz").vocabulary
+    corpus = Corpus.from_text(TEXT, vocabulary=wide)
+    train(tmp_path / "run", corpus, halt=after(8))
+    _, learner, again = reopened(tmp_path / "run")
+    assert learner.vocabulary == again.vocabulary == wide
+    assert again.ids.tolist() == corpus.ids.tolist()
+
+
+def reopened(run, **changes):
+    """A run opened for resumption and closed again."""
+    opened = RunWriter.resume(run, **changes)
+    opened[0].close()
+    return opened
+
+
+def test_a_kept_text_that_is_gone_or_changed_is_noticed(halted):
+    data = (halted / "text.txt").read_bytes()
+    (halted / "text.txt").write_bytes(data[:-1])
+    with pytest.raises(TextError, match="not the text that"):
+        RunWriter.resume(halted)
+    (halted / "text.txt").write_bytes(b"\xff")
+    with pytest.raises(DamagedError, match=r"text\.txt"):
+        RunWriter.resume(halted)
+    (halted / "text.txt").unlink()
+    with pytest.raises(DamagedError, match=r"text\.txt"):
+        RunWriter.resume(halted)
+
+
+# Coming back
+
+
+def test_what_was_written_after_the_last_save_is_cut_off(halted, tmp_path):
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        with (halted / name).open("ab") as file:
+            file.write(b'{"update":10000}\n{"upd')
+    with (halted / "events.jsonl").open("ab") as file:
+        file.write(b'{"event":"kept","update":7}\n{"even')
+    resume(halted)
+    train(tmp_path / "whole")
+    assert lasting(halted) == lasting(tmp_path / "whole")
+    events = [event["event"] for event in read_run(halted).events]
+    assert events == ["created", "started", "interrupted", "kept", "resumed", "finished"]
+
+
+def test_what_an_interrupted_save_left_is_removed(halted, tmp_path):
+    latest = int((halted / "checkpoints" / "latest").read_bytes())
+    kept = checkpoints(halted)
+    for name in (latest + 1, latest + 700, ".tmp-999-1"):
+        shutil.copytree(halted / "checkpoints" / str(latest), halted / "checkpoints" / str(name))
+    (halted / "checkpoints" / ".tmp-latest-1").write_bytes(b"9")
+    (halted / ".tmp-status.json-1").write_bytes(b"{")
+    reopened(halted)
+    assert checkpoints(halted) == kept
+    assert not temporaries(halted)
+    resume(halted)
+    train(tmp_path / "whole")
+    assert lasting(halted) == lasting(tmp_path / "whole")
+
+
+def test_a_best_that_points_to_an_older_one_is_put_right(halted):
+    learner = load_model(halted, "latest")
+    (halted / "checkpoints" / "best").write_bytes(b"0\n")
+    reopened(halted)
+    assert read_run(halted).best == learner.best_update
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped"])
+def test_a_best_checkpoint_that_cannot_be_used_is_told_and_judged_anew(tmp_path, damage):
+    run = tmp_path / "run"
+    train(run, smoothing=0.0, halt=after(12))
+    learner = load_model(run, "latest")
+    best = run / "checkpoints" / str(learner.best_update)
+    assert learner.best_update < learner.update
+    if damage == "missing":
+        shutil.rmtree(best)
+    else:
+        data = bytearray((best / "model.safetensors").read_bytes())
+        data[-1] ^= 1
+        (best / "model.safetensors").write_bytes(data)
+    items = resume(run)
+    assert "judged anew" in items[0].message
+    view = read_run(run)
+    assert view.best > learner.update
+    assert view.best == load_model(run).best_update
+
+
+def test_a_damaged_latest_says_what_else_is_there_and_that_works(tmp_path):
+    run = tmp_path / "run"
+    train(run, save_seconds=1e-9, halt=after(9))
+    latest, older = (
+        load_model(run, "latest").update,
+        sorted(map(int, checkpoints(run) - {"best", "latest"}))[-2],
+    )
+    state = run / "checkpoints" / str(latest) / "state.json"
+    state.write_bytes(state.read_bytes()[:-1])
+    with pytest.raises(DamagedError, match=f"To go on from update {older}, write {older} into"):
+        RunWriter.resume(run)
+    (run / "checkpoints" / "latest").write_text(str(older))
+    resume(run)
+    train(tmp_path / "whole", save_seconds=1e-9)
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"-1", b"../../etc", b"7.0", b"07", b"9" * 40, b"7 8", b"\xff", b"7\n\n"]
+)
+@pytest.mark.parametrize("name", ["latest", "best"])
+def test_a_pointer_that_names_no_update_is_damage(halted, name, data):
+    (halted / "checkpoints" / name).write_bytes(data)
+    with pytest.raises(DamagedError, match=name):
+        load_model(halted, name)
+    with pytest.raises(DamagedError, match=name):
+        RunWriter.resume(halted)
+    with pytest.raises(DamagedError, match=name):
+        read_run(halted)
+
+
+def test_a_journal_that_lost_something_is_damage(halted):
+    path = halted / "metrics.jsonl"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl has"):
+        RunWriter.resume(halted)
+    path.write_bytes(data[:-1] + b" \n")
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl has"):
+        RunWriter.resume(halted)
+    path.write_bytes(data)
+    resume(halted)
+
+
+def test_a_config_that_contradicts_the_checkpoint_is_damage(halted):
+    about = json.loads((halted / "config.json").read_bytes())
+    about["config"]["learning_rate"] = 0.2
+    (halted / "config.json").write_text(json.dumps(about))
+    with pytest.raises(DamagedError, match="disagree about learning_rate"):
+        RunWriter.resume(halted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"text": None}, {"text": {}}, {"config": {"cell": "x"}}, {"format": None}, {"config": None}],
+    ids=str,
+)
+def test_a_config_file_that_makes_no_sense_is_damage(halted, change):
+    about = json.loads((halted / "config.json").read_bytes())
+    (halted / "config.json").write_text(json.dumps({**about, **change}))
+    for look in (read_run, RunWriter.resume):
+        with pytest.raises(DamagedError, match=r"config\.json"):
+            look(halted)
+
+
+def test_a_checkpoint_of_another_place_is_damage(halted):
+    latest = (halted / "checkpoints" / "latest").read_text().strip()
+    (halted / "checkpoints" / latest).rename(halted / "checkpoints" / "1000")
+    (halted / "checkpoints" / "latest").write_text("1000")
+    with pytest.raises(DamagedError, match="not one of this run"):
+        RunWriter.resume(halted)
+
+
+def test_an_end_that_is_behind_is_refused(halted):
+    update = load_model(halted, "latest").update
+    for changes in ({"updates": update}, {"updates": 1}):
+        with pytest.raises(ConfigError, match=f"at update {update}"):
+            RunWriter.resume(halted, **changes)
+    assert reopened(halted, updates=update + 1)[1].config.updates == update + 1
+
+
+def test_what_is_no_run_is_told_so(tmp_path):
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(NotAModelError, match="is no run"):
+            RunWriter.resume(path)
+        with pytest.raises(NotAModelError, match="is no run"):
+            read_run(path)
+
+
+# Saving
+
+
+def test_the_newest_two_checkpoints_and_the_best_are_kept(tmp_path):
+    writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9, smoothing=0.0)
+    seen = set()
+    with writer:
+        for _ in train_run(writer, learner, corpus, ReferenceEngine()):
+            there = checkpoints(tmp_path / "run") - {"latest", "best"}
+            view = read_run(tmp_path / "run")
+            newest = sorted(map(int, there))[-2:]
+            assert {str(view.latest)} <= there
+            assert {int(name) for name in there} <= {*newest, view.best}
+            seen.add(len(there))
+    assert seen == {1, 2, 3}
+
+
+def test_saving_the_same_update_again_writes_nothing(tmp_path):
+    writer, learner, _ = create(tmp_path / "run")
+    with writer:
+        before = tree(tmp_path / "run")
+        assert writer.save(learner) == tmp_path / "run" / "checkpoints" / "0"
+        assert tree(tmp_path / "run") == before
+
+
+def test_a_full_disk_at_any_step_of_a_save_leaves_the_checkpoint_before_whole(
+    tmp_path, monkeypatch
+):
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run", smoothing=0.0)
+    items = train_run(writer, learner, corpus, ReferenceEngine())
+    with writer:
+        refused = 0
+        for step in itertools.count(1):
+            while learner.best_update in (None, learner.update) or writer._best is None:
+                next(items)  # on to where the best is another one than this one
+            update, before = learner.update, writer.saved_update
+            disk.arm(step)
+            with suppress(WriteError):
+                writer.save(learner)
+            if not disk.disarm():
+                break
+            assert not temporaries(tmp_path)
+            latest = read_run(tmp_path / "run").latest
+            assert latest in (before, update)
+            load_checkpoint(tmp_path / "run" / "checkpoints" / str(latest))
+            if step % 4 == 0:  # each would take the time of a whole run
+                shutil.copytree(tmp_path / "run", tmp_path / f"copy{step}")
+            if latest == before:
+                refused += 1
+            else:
+                # `latest` is replaced: start again from a state where there is much to save
+                writer.close()
+                shutil.rmtree(tmp_path / "run")
+                writer, learner, corpus = create(tmp_path / "run", smoothing=0.0)
+                items = train_run(writer, learner, corpus, ReferenceEngine())
+        assert refused > 25
+        assert list(items)[-1].state == "finished"
+        writer.close()
+    train(tmp_path / "whole", smoothing=0.0)
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+    for copy in tmp_path.glob("copy*"):
+        resume(copy)
+        assert lasting(copy) == lasting(tmp_path / "whole"), copy
+
+
+# Looking from outside
+
+
+def test_a_run_is_read_while_it_is_written(halted):
+    whole = read_run(halted)
+    with (halted / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"update":99,"lo')
+    (halted / "status.json").write_bytes(b"{")
+    now = read_run(halted)
+    assert now.metrics == whole.metrics
+    assert now.status is None
+    assert now.passage is None
+    assert now.gradcheck is None
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "events.jsonl"])
+def test_a_whole_line_that_is_no_object_is_damage(halted, name):
+    lines = (halted / name).read_bytes().splitlines(keepends=True)
+    (halted / name).write_bytes(b"".join([lines[0], b"[1]\n", *lines[1:]]))
+    with pytest.raises(DamagedError, match=f"line 2 of .*{name}"):
+        read_run(halted)
+
+
+def test_the_gradient_check_is_kept_with_the_run(tmp_path):
+    writer, *_ = create(tmp_path / "run")
+    with writer:
+        writer.write_gradcheck([{"rows": [1, 2.5]}])
+    assert read_run(tmp_path / "run").gradcheck == {"format": 1, "checks": [{"rows": [1, 2.5]}]}
+
+
+def test_a_model_is_opened_from_a_run_a_checkpoint_and_a_file(tmp_path):
+    run = tmp_path / "run"
+    train(run, smoothing=0.0)
+    view = read_run(run)
+    assert view.best < view.latest
+    best = run / "checkpoints" / str(view.best)
+    for path, which in ((run, "best"), (best, "latest"), (best / "model.safetensors", "best")):
+        parameters = load_model(path, which).parameters
+        assert parameters["V"].tobytes() == load_checkpoint(best).learner.parameters["V"].tobytes()
+    assert load_model(run).update == view.best
+    assert load_model(run, "latest").update == view.latest
+    with pytest.raises(ConfigError, match="best or latest"):
+        load_model(run, "newest")
+
+
+def test_a_run_without_a_best_is_opened_at_its_latest(tmp_path):
+    create(tmp_path / "run")[0].close()
+    assert load_model(tmp_path / "run").update == 0
+
+
+def test_a_checkpoint_that_is_removed_while_it_is_read_does_not_matter(halted, monkeypatch):
+    other = halted / "checkpoints" / "0"
+    latest = read_run(halted).latest
+    (halted / "checkpoints" / "latest").write_text("0")
+
+    def replaced_meanwhile(directory):
+        if directory == other:
+            remove_directory(other)
+            replace_file(halted / "checkpoints" / "latest", b"%d\n" % latest)
+        return load_checkpoint(directory)
+
+    monkeypatch.setattr(view, "load_checkpoint", replaced_meanwhile)
+    assert load_model(halted, "latest").update == latest
+
+
+def test_a_command_that_makes_no_sense_is_not_sent(halted):
+    for command, factor in (("halt", None), ("run", 0.0), ("run", float("nan")), ("run", "2")):
+        with pytest.raises(ConfigError):
+            write_control(halted, command, factor)
+    assert write_control(halted, "pause").sequence == 1
+    assert write_control(halted, "run", 2.0).sequence == 2
+
+
+def test_a_status_of_no_known_state_is_none(halted):
+    assert read_status(halted)["state"] == "interrupted"
+    (halted / "status.json").write_bytes(b'{"state":"<b>"}')
+    assert read_status(halted) is None
+
+
+# Journals
+
+
+def test_a_journal_counts_its_bytes_before_they_are_written(tmp_path):
+    with Journal(tmp_path / "j") as journal:
+        journal.append({"b": 1, "a": "é"})
+        journal.append_line(b'{"c":  2}')
+        golden = b'{"a":"\\u00e9","b":1}\n{"c":  2}\n'
+        assert journal.length == len(golden)
+        assert (tmp_path / "j").read_bytes() == b""
+        journal.sync()
+        assert (tmp_path / "j").read_bytes() == golden
+        assert journal.length == len(golden)
+    assert read_lines(tmp_path / "j") == [{"a": "é", "b": 1}, {"c": 2}]
+    assert read_lines(tmp_path / "none") == []
+
+
+def test_a_journal_on_a_full_disk_loses_no_line_and_doubles_none(tmp_path, monkeypatch):
+    disk, journal = FullDisk(monkeypatch), Journal(tmp_path / "j")
+    real_write = os.write
+    with journal:
+        journal.append({"n": 1})
+        journal.flush()
+        journal.append({"n": 2})
+        # The disk takes a part of the line, then nothing.
+        monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, bytes(data)[:3]))
+        disk.arm(2, forever=True)
+        with pytest.raises(WriteError, match="No space left"):
+            journal.flush()
+        assert (tmp_path / "j").read_bytes() == b'{"n":1}\n{"n'
+        journal.append({"n": 3})
+        disk.disarm()
+        monkeypatch.setattr(os, "write", real_write)
+        journal.flush()
+    assert lines_of(tmp_path / "j") == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+def test_a_learner_that_was_trained_elsewhere_can_begin_a_run(tmp_path):
+    corpus = small_corpus()
+    learner = new_learner(small_config(), corpus.vocabulary)
+    learner.parameters["c"][0] = 5
+    with RunWriter.create(tmp_path / "run", learner, corpus):
+        assert load_model(tmp_path / "run").parameters["c"][0] == 5

@@ -1,0 +1,664 @@
+"""Training is the algorithm and nothing else: the same bits however it is cut, halted or resumed."""
+
+import functools
+import json
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from charloom.engines import Plan, open_engine
+from charloom.engines.base import Trace
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import DivergedError, WriteError
+from charloom.model import copy_learner, new_learner, zero_state
+from charloom.model.schedule import Schedule
+from charloom.store import (
+    RunWriter,
+    load_checkpoint,
+    load_model,
+    read_control,
+    read_run,
+    read_status,
+    write_control,
+)
+from charloom.text import Windows
+from charloom.training import (
+    Ended,
+    Progress,
+    Record,
+    Sample,
+    Saved,
+    Stopwatch,
+    Warned,
+    learn,
+    passage,
+    train_run,
+)
+from charloom.training import learn as learn_function
+from runs import (
+    CLOCK_FIELDS,
+    ENGINES,
+    FullDisk,
+    after,
+    create,
+    lasting,
+    lines_of,
+    resume,
+    small_config,
+    small_corpus,
+    train,
+)
+
+learn_module = sys.modules[learn_function.__module__]
+run_module = sys.modules[train_run.__module__]
+
+
+def of(kind, items):
+    """The items of one kind."""
+    return [item for item in items if isinstance(item, kind)]
+
+
+def start(**settings):
+    """A learner and its text."""
+    corpus = small_corpus()
+    return new_learner(small_config(**settings), corpus.vocabulary), corpus
+
+
+# When things are due
+
+
+def test_the_classic_schedule_is_the_experiments():
+    config = small_config(
+        epochs=10,
+        seq_length=25,
+        report_every=100,
+        sample_first=1_000,
+        sample_every=10_000,
+        sample_until=100_000,
+    )
+    schedule = Schedule.of(config, 1_107_542)
+    assert schedule.windows.per_epoch == 44_301
+    assert schedule.updates == 443_010
+    samples = [update for update in range(443_011) if schedule.sample_due(update)]
+    assert samples == [0, 1_000, *range(10_000, 100_001, 10_000), 443_010]
+    records = {update for update in range(1, 443_011) if schedule.record_due(update)}
+    epoch_ends = range(44_301, 443_011, 44_301)
+    assert records == {1, *range(100, 443_011, 100), *epoch_ends}
+
+
+@pytest.mark.parametrize("updates", [None, 1, 77])
+def test_nothing_that_is_due_is_jumped_over(updates):
+    schedule = Schedule(small_config(updates=updates), Windows(457, 10))
+    due = [
+        update
+        for update in range(1, schedule.updates + 1)
+        if schedule.record_due(update) or schedule.sample_due(update)
+    ]
+    update, stops = 0, []
+    while update < schedule.updates:
+        update = schedule.next_due(update)
+        stops.append(update)
+    assert set(due) <= set(stops)
+    assert stops[-1] == schedule.updates
+
+
+def test_records_and_samples_come_when_they_are_due():
+    learner, corpus = start()
+    items = list(learn(learner, corpus.ids, ReferenceEngine()))
+    schedule = Schedule.of(learner.config, len(corpus))
+    updates = range(schedule.updates + 1)
+    assert [r.update for r in of(Record, items)] == [
+        u for u in updates if u and schedule.record_due(u)
+    ]
+    assert [s.update for s in of(Sample, items)] == [u for u in updates if schedule.sample_due(u)]
+    assert len({s.update for s in of(Sample, items)}) == len(of(Sample, items))
+    assert learner.update == schedule.updates
+    whole = [record.epoch for record in of(Record, items) if record.epoch % 1 == 0]
+    assert whole == [1.0, 2.0]
+    assert isinstance(items[-1], Progress)
+
+
+# The algorithm
+
+
+def test_learning_is_the_window_by_window_loop_of_the_experiment():
+    learner, corpus = start(smoothing=0.9)
+    twin = copy_learner(learner)
+    records = of(Record, learn(learner, corpus.ids, ReferenceEngine()))
+
+    T, ids, engine = 10, corpus.ids, ReferenceEngine()
+    losses, smooth, ends = [], None, []
+    for _ in range(2):
+        e, twin.state = 0, zero_state(twin.config)
+        while not e > len(ids) - T - 1:
+            x, y = ids[e : e + T, np.newaxis], ids[e + 1 : e + T + 1, np.newaxis]
+            loss, gradients, twin.state = engine.loss_and_gradients(twin, x, y)
+            for name, gradient in gradients.items():
+                gradient = np.clip(gradient, -5, 5)
+                memory = twin.slots["accumulator"][name]
+                memory += gradient * gradient
+                twin.parameters[name] -= 0.1 * gradient / np.sqrt(memory + 1e-8)
+            smooth = loss if smooth is None else 0.9 * smooth + (1 - 0.9) * loss
+            losses.append((loss, smooth))
+            e += T
+        ends.append(len(losses))
+
+    for name, parameter in twin.parameters.items():
+        assert learner.parameters[name].tobytes() == parameter.tobytes()
+    for record in records:
+        assert (record.loss, record.smooth_loss) == losses[record.update - 1]
+        assert record.characters == 10 * record.update
+        assert record.epoch == pytest.approx(record.update / ends[0])
+    before = [0, *(record.update for record in records)]
+    for first, record in zip(before, records, strict=False):
+        mean = sum(loss for loss, _ in losses[first : record.update]) / (record.update - first) / T
+        assert record.train_nats == pytest.approx(mean, rel=1e-12)
+    best = min(records, key=lambda record: record.smooth_loss)
+    assert (learner.best_update, learner.best_loss) == (best.update, best.smooth_loss)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("growth", [1, 3, 10**6])
+def test_how_calls_are_cut_changes_no_bit(monkeypatch, engine, growth):
+    monkeypatch.setattr(learn_module, "CALL_SECONDS", 1e9)
+    first, corpus = start(report_every=40)
+    told = [list(learn(first, corpus.ids, open_engine(engine)))]
+    monkeypatch.setattr(learn_module, "GROWTH", growth)
+    second, _ = start(report_every=40)
+    told.append(list(learn(second, corpus.ids, open_engine(engine))))
+    for name, parameter in first.parameters.items():
+        assert second.parameters[name].tobytes() == parameter.tobytes()
+    assert vars(second) | {"parameters": 0, "slots": 0, "state": 0} == vars(first) | {
+        "parameters": 0,
+        "slots": 0,
+        "state": 0,
+    }
+    assert without_clock(told[0]) == without_clock(told[1])
+
+
+def without_clock(items):
+    """Records without what the clock said, and samples."""
+    records = [record.to_dict() for record in of(Record, items)]
+    for record in records:
+        for field in CLOCK_FIELDS:
+            del record[field]
+    return records, of(Sample, items)
+
+
+def test_sampling_along_the_way_changes_nothing():
+    often, corpus = start(sample_every=1, sample_first=1, sample_until=10**6)
+    rarely, _ = start(sample_until=0)
+    samples = of(Sample, learn(often, corpus.ids, ReferenceEngine()))
+    list(learn(rarely, corpus.ids, ReferenceEngine()))
+    assert len(samples) == often.update + 1
+    assert all(len(sample.text) == 30 for sample in samples)
+    assert len({sample.text for sample in samples}) > often.update / 2
+    for name, parameter in often.parameters.items():
+        assert parameter.tobytes() == rarely.parameters[name].tobytes()
+
+
+def test_the_last_update_has_one_sample_even_where_another_falls_on_it():
+    learner, corpus = start(updates=20)
+    samples = of(Sample, learn(learner, corpus.ids, ReferenceEngine()))
+    assert [sample.update for sample in samples] == [0, 5, 20]
+
+
+def test_a_call_of_the_engine_takes_about_a_tenth_of_a_second(monkeypatch):
+    calls = []
+
+    class Timed(ReferenceEngine):
+        def train(self, learner, tokens, plan):
+            calls.append(len(plan.learning_rates))
+            now[0] += 0.01 * len(plan.learning_rates)
+            return super().train(learner, tokens, plan)
+
+    now = [0.0]
+    monkeypatch.setattr(learn_module.time, "perf_counter", lambda: now[0])
+    learner, corpus = start(report_every=1_000, sample_until=0)
+    list(learn(learner, corpus.ids, Timed()))
+    assert calls[0] == 1
+    assert max(calls) == 10
+
+
+def test_the_learning_rate_factor_multiplies_the_rate():
+    learner, corpus = start(updates=3)
+    learner.learning_rate_factor = 0.25
+    rates = []
+
+    class Spy(ReferenceEngine):
+        def train(self, learner, tokens, plan):
+            rates.extend(plan.learning_rates.tolist())
+            return super().train(learner, tokens, plan)
+
+    records = of(Record, learn(learner, corpus.ids, Spy()))
+    assert rates == [0.025] * 3
+    assert {record.learning_rate for record in records} == {0.025}
+
+
+# Records
+
+
+def test_a_record_is_one_line_of_json_with_these_bytes():
+    record = Record(100, 0.25, 2500, 1.5, 80.0, 100.25, 3.2, 0.1, 12.5, 50_000.0)
+    golden = (
+        b'{"characters":2500,"characters_per_second":       50000.0,"epoch":0.25,'
+        b'"gradient_norm":12.5,"learning_rate":0.1,"loss":80.0,"seconds":         1.500,'
+        b'"smooth_loss":100.25,"train_nats":3.2,"update":100}'
+    )
+    assert record.to_line() == golden
+    assert json.loads(golden) == record.to_dict()
+    assert list(json.loads(golden)) == sorted(record.to_dict())
+
+
+def test_a_line_is_as_long_whatever_the_clock_says():
+    lengths = set()
+    for seconds, rate in ((0.0, 0.0), (0.001, 0.1), (9_999_999_999.999, 999_999_999_999.0)):
+        line = Record(1, 1.0, 25, seconds, 1.0, 1.0, 1.0, 0.1, 1.0, rate).to_line()
+        assert json.loads(line)["seconds"] == seconds
+        assert json.loads(line)["characters_per_second"] == rate
+        lengths.add(len(line))
+    assert len(lengths) == 1
+
+
+def test_a_stopwatch_stands_still_while_it_is_held():
+    watch = Stopwatch(100.0)
+    watch.hold()
+    held = watch()
+    time.sleep(0.01)
+    assert watch() == held
+    watch.go()
+    time.sleep(0.01)
+    assert held + 0.01 <= watch() < held + 1
+
+
+# In a run directory
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(tmp_path, engine):
+    train(tmp_path / "whole", engine=engine)
+    truth = lasting(tmp_path / "whole")
+    total = read_run(tmp_path / "whole").updates
+    for calls in (2, 3, 5, 8, 13):
+        run = tmp_path / str(calls)
+        items = train(run, engine=engine, halt=after(calls))
+        assert items[-1] == Ended(items[-1].update, "interrupted", "SIGINT")
+        while items[-1].state == "interrupted":
+            items = resume(run, engine=engine, halt=after(calls))
+        assert items[-1] == Ended(total, "finished")
+        assert lasting(run) == truth
+
+
+def test_a_run_halted_after_every_call_ends_with_the_same_bytes(tmp_path):
+    settings = {"updates": 12, "report_every": 3}
+    train(tmp_path / "whole", **settings)
+    items = train(tmp_path / "cut", halt=after(2), **settings)  # the first tells of update 0
+    resumed = 0
+    while items[-1].state == "interrupted":
+        items = resume(tmp_path / "cut", halt=after(1))
+        resumed += 1
+    assert resumed >= 8  # each resumption begins with a call of one update
+    assert lasting(tmp_path / "cut") == lasting(tmp_path / "whole")
+
+
+def test_a_run_that_saves_at_every_moment_ends_with_the_same_best_and_journals(tmp_path):
+    # save_seconds is in the config, so the runs differ in it and in nothing else.
+    train(tmp_path / "often", save_seconds=1e-9)
+    train(tmp_path / "once", save_seconds=1e9)
+    often, once = lasting(tmp_path / "often"), lasting(tmp_path / "once")
+    for kept in (often, once):
+        for name in [name for name in kept if name.endswith(("model.safetensors", "MANIFEST"))]:
+            del kept[name]
+    assert often == once
+    best = [load_model(tmp_path / run) for run in ("often", "once")]
+    assert best[0].parameters["V"].tobytes() == best[1].parameters["V"].tobytes()
+
+
+def test_everything_told_is_in_the_journals_and_the_learner_fit_to_be_saved(tmp_path):
+    writer, learner, corpus = create(tmp_path / "run")
+    with writer:
+        told = []
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            told.append(item)
+            assert of(Record, told) == [] or learner.update >= of(Record, told)[-1].update
+            writer.flush()
+            assert len(lines_of(writer.path / "metrics.jsonl")) >= len(of(Record, told))
+    view = read_run(tmp_path / "run")
+    assert view.metrics == [record.to_dict() for record in of(Record, told)]
+    assert view.samples == [sample.to_dict() for sample in of(Sample, told)]
+    assert [event["event"] for event in view.events] == ["created", "started", "finished"]
+    assert view.engine == ReferenceEngine().describe()
+    assert view.status["state"] == "finished"
+    assert view.status["update"] == view.status["updates"] == view.updates == learner.update
+    assert of(Saved, told)[-1].path == tmp_path / "run" / "checkpoints" / str(learner.update)
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_smooth_loss(tmp_path):
+    # Not smoothed at all, so that the last loss is not the lowest one.
+    items = train(tmp_path / "run", smoothing=0.0)
+    best = min(of(Record, items), key=lambda record: record.smooth_loss)
+    view = read_run(tmp_path / "run")
+    assert view.best == best.update < view.latest
+    learner = load_model(tmp_path / "run", "best")
+    assert learner.update == best.update
+    assert learner.smooth_loss == best.smooth_loss
+    assert view.passage == passage(learner, small_corpus().ids, ReferenceEngine())
+    assert len(view.passage) == 50
+
+
+def test_seconds_go_on_where_the_last_record_was(tmp_path):
+    train(tmp_path / "run", halt=after(6))
+    path = tmp_path / "run" / "metrics.jsonl"
+    last = lines_of(path)[-1]
+    slow = {**last, "seconds": 5_000.0}
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[-1] = Record(**slow).to_line() + b"\n"
+    path.write_bytes(b"".join(lines))
+    resume(tmp_path / "run")
+    later = [record["seconds"] for record in lines_of(path)[len(lines) :]]
+    assert later == sorted(later)
+    assert 5_000 <= later[0] < 5_100
+
+
+def test_a_finished_run_knows_it_and_can_be_extended(tmp_path):
+    run = tmp_path / "run"
+    train(run, updates=20)
+    writer, learner, corpus = RunWriter.resume(run)
+    with writer:
+        assert writer.finished
+        assert of(Ended, train_run(writer, learner, corpus, ReferenceEngine()))
+    writer, *_ = RunWriter.resume(run, updates=40)
+    with writer:
+        assert not writer.finished
+    assert resume(run)[-1] == Ended(40, "finished")
+    assert resume(run, epochs=1)[-1] == Ended(read_run(run).updates, "finished")
+    view = read_run(run)
+    assert view.config.updates is None
+    assert [record["update"] for record in view.metrics if record["epoch"] == 1] == [view.updates]
+    assert load_model(run, "latest").config == view.config
+    # Updates and epochs are only where it ends: the way there is the same.
+    train(tmp_path / "straight", epochs=1)
+    straight = load_model(tmp_path / "straight", "latest")
+    assert straight.parameters["V"].tobytes() == load_model(run, "latest").parameters["V"].tobytes()
+
+
+def test_a_run_killed_between_the_last_save_and_the_passage_is_finished_by_resuming(tmp_path):
+    run = tmp_path / "run"
+    train(run)
+    truth = (run / "passage.txt").read_bytes()
+    (run / "passage.txt").unlink()
+    writer, *_ = RunWriter.resume(run)
+    with writer:
+        assert not writer.finished
+    resume(run)
+    assert (run / "passage.txt").read_bytes() == truth
+
+
+def test_the_loop_can_be_left_at_any_item_and_loses_nothing(tmp_path):
+    train(tmp_path / "whole")
+    for leave_at in (1, 4, 9):
+        run = tmp_path / str(leave_at)
+        writer, learner, corpus = create(run)
+        with writer:
+            items = train_run(writer, learner, corpus, ReferenceEngine())
+            for _ in range(leave_at):
+                next(items)
+            items.close()
+        assert read_status(run)["state"] == "interrupted"
+        assert read_run(run).latest == learner.update
+        resume(run)
+        assert lasting(run) == lasting(tmp_path / "whole")
+
+
+def test_leaving_the_loop_after_the_run_was_closed_harms_nothing(tmp_path):
+    writer, learner, corpus = create(tmp_path / "run")
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        next(items)
+    items.close()
+    assert read_run(tmp_path / "run").latest == 0
+
+
+def test_an_error_inside_the_engine_leaves_the_last_checkpoint_and_says_failed(tmp_path):
+    class Broken(ReferenceEngine):
+        def train(self, learner, tokens, plan):
+            if learner.update > 10:
+                learner.parameters["V"][...] = 7  # half an update
+                raise KeyboardInterrupt if interrupt else RuntimeError("a bug")
+            return super().train(learner, tokens, plan)
+
+    for interrupt, state in ((False, "failed"), (True, "interrupted")):
+        run = tmp_path / state
+        writer, learner, corpus = create(run)
+        with writer, pytest.raises(KeyboardInterrupt if interrupt else RuntimeError):
+            list(train_run(writer, learner, corpus, Broken()))
+        assert read_status(run)["state"] == state
+        assert read_run(run).latest == 0
+        resume(run)
+
+
+# Divergence
+
+
+class Exploding(ReferenceEngine):
+    """Refuses the eighth update, as an engine does whose loss is no number."""
+
+    def train(self, learner, tokens, plan):
+        left = 7 - learner.update
+        if len(plan.learning_rates) <= left:
+            return super().train(learner, tokens, plan)
+        done = super().train(learner, tokens, Plan(plan.learning_rates[:left], 5.0, 1e-8))
+        return Trace(done.losses, done.gradient_norms, "non-finite", float("nan"), float("inf"))
+
+
+def test_divergence_says_what_and_when_and_the_mend_and_keeps_the_last_good_state(tmp_path):
+    writer, learner, corpus = create(tmp_path / "run")
+    with writer, pytest.raises(DivergedError) as caught:
+        list(train_run(writer, learner, corpus, Exploding()))
+    for word in ("update 8", "nan", "inf", "--learning-rate than 0.1"):
+        assert word in str(caught.value)
+    status = read_status(tmp_path / "run")
+    assert (status["state"], status["update"]) == ("failed", 7)
+    assert status["reason"] == str(caught.value)
+    saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "7").learner
+    assert saved.parameters["V"].tobytes() == learner.parameters["V"].tobytes()
+    # Nothing was lost: with an engine that does not stop it goes on as if nothing had been.
+    resume(tmp_path / "run")
+    train(tmp_path / "whole")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_learning_rate_beyond_all_measure_saves_nothing_that_is_not_finite(tmp_path, engine):
+    writer, learner, corpus = create(tmp_path / "run", learning_rate=1e38, save_seconds=1e-9)
+    with writer, pytest.raises(DivergedError, match="--learning-rate"):
+        list(train_run(writer, learner, corpus, open_engine(engine)))
+    assert read_status(tmp_path / "run")["state"] == "failed"
+    view = read_run(tmp_path / "run")
+    for update in (view.latest, view.best):
+        if update is not None:
+            load_checkpoint(tmp_path / "run" / "checkpoints" / str(update))
+
+
+# A disk that refuses
+
+
+def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_it(
+    tmp_path, monkeypatch
+):
+    train(tmp_path / "whole", save_seconds=1e-9)
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9)
+    warnings = []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            warnings += of(Warned, [item])
+            if isinstance(item, Record) and item.update == 21:
+                disk.arm(1, forever=True)
+            if isinstance(item, Record) and item.update == 49:
+                disk.disarm()
+    assert warnings
+    assert all("No space left on device" in warning.message for warning in warnings)
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+    assert "warning" in {event["event"] for event in read_run(tmp_path / "run").events}
+
+
+def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
+    disk = FullDisk(monkeypatch)
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    items = train_run(writer, learner, corpus, ReferenceEngine())
+    with writer:
+        while not (isinstance(item := next(items), Record) and item.update == 49):
+            pass
+        disk.arm(1, forever=True)
+        with pytest.raises(WriteError, match="No space left"):
+            list(items)
+    disk.disarm()
+    assert read_run(run).latest == 0
+    resume(run)
+    train(tmp_path / "whole")
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
+def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run")
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Record) and item.update == 49:
+                disk.arm(9)
+    assert disk.disarm()
+    train(tmp_path / "whole")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+# Steering
+
+
+def steered(run, commands, **settings):
+    """Train a run while sending it commands, each after so many items; everything told."""
+    writer, learner, corpus = create(run, **settings)
+    told = []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            told.append(item)
+            for command in commands.pop(len(told), []):
+                write_control(run, **command)
+    return told
+
+
+@pytest.fixture
+def attentive(monkeypatch):
+    """A training that looks for commands after every call."""
+    monkeypatch.setattr(run_module, "LOOK_SECONDS", 0.0)
+
+
+def test_stop_saves_and_ends(tmp_path, attentive):
+    told = steered(tmp_path / "run", {10: [{"command": "stop"}]})
+    assert told[-1].state == "stopped"
+    assert read_status(tmp_path / "run")["state"] == "stopped"
+    assert read_run(tmp_path / "run").latest == told[-1].update
+    resume(tmp_path / "run")  # the old command is not for this training
+    train(tmp_path / "whole")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+def test_pause_saves_and_waits_and_run_goes_on_with_the_same_bytes(tmp_path, attentive):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    paused = 0
+    with writer:
+        for n, item in enumerate(train_run(writer, learner, corpus, ReferenceEngine())):
+            if n == 10:
+                write_control(run, "pause")
+            if isinstance(item, Progress) and item.state == "paused":
+                paused += 1
+                assert read_status(run)["state"] == "paused"
+                assert read_run(run).latest == learner.update
+                if paused == 3:
+                    write_control(run, "run")
+    assert paused == 3
+    train(tmp_path / "whole")
+    assert lasting(run) == lasting(tmp_path / "whole")
+    told = [event["event"] for event in read_run(run).events]
+    assert told == ["created", "started", "paused", "continued", "finished"]
+
+
+def test_a_pause_can_be_halted_and_stopped(tmp_path, attentive):
+    for name, command, state in (("a", None, "interrupted"), ("b", "stop", "stopped")):
+        run, halt = tmp_path / name, []
+        writer, learner, corpus = create(run)
+        with writer:
+            asked = iter(lambda halt=halt: halt[0] if halt else None, object())
+            items = train_run(
+                writer, learner, corpus, ReferenceEngine(), functools.partial(next, asked)
+            )
+            for item in items:
+                if isinstance(item, Record) and item.update == 7:
+                    write_control(run, "pause")
+                if isinstance(item, Progress) and item.state == "paused":
+                    if command:
+                        write_control(run, command)
+                    else:
+                        halt.append("SIGTERM")
+        assert item.state == state
+        assert read_status(run)["state"] == state
+
+
+def test_another_learning_rate_factor_counts_from_the_next_update_and_is_told(tmp_path, attentive):
+    run = tmp_path / "run"
+    told = steered(run, {10: [{"command": "run", "learning_rate_factor": 0.5}]})
+    rates = [record.learning_rate for record in of(Record, told)]
+    assert rates == sorted(rates, reverse=True)
+    assert set(rates) == {0.1, 0.05}
+    (event,) = [e for e in read_run(run).events if e["event"] == "learning_rate_factor"]
+    assert event["learning_rate_factor"] == 0.5
+    first = next(record for record in of(Record, told) if record.learning_rate == 0.05)
+    assert event["update"] < first.update
+    assert load_model(run, "latest").learning_rate_factor == 0.5
+
+
+def test_a_command_of_before_is_not_obeyed(tmp_path, attentive):
+    train(tmp_path / "run", halt=after(5))
+    write_control(tmp_path / "run", "stop")
+    assert resume(tmp_path / "run")[-1].state == "finished"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b'{"sequence":-1}', b'{"sequence":9,"command":"format"}']
+    + [b'{"sequence":9,"command":"run","learning_rate_factor":%s}' % f for f in (b"0", b"-1")],
+)
+def test_a_command_that_makes_no_sense_counts_as_none(tmp_path, attentive, data):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    with writer:
+        told = []
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            (run / "control.json").write_bytes(data)
+            told.append(item)
+    assert told[-1].state == "finished"
+    assert read_control(run).sequence == 0
+    assert learner.learning_rate_factor == 1.0
+
+
+def test_a_heartbeat_is_there_from_the_start_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "STATUS_SECONDS", 0.0)
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    updates = []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Progress):
+                status = read_status(run)
+                assert status["state"] == "training"
+                updates.append(status["update"])
+    assert updates[0] == 0
+    assert updates == sorted(updates)
+    assert len(set(updates)) > 10
+    assert abs(read_status(run)["heartbeat"] - time.time()) < 60
