@@ -1,0 +1,62 @@
+"""How much of a whole `charloom reproduce` is the updates themselves?
+
+    python benchmarks/whole.py BOOK [--rounds 3]
+
+Runs the command (gradient checks, ten epochs, samples, checkpoints, report) and, before and after
+each run, times the same updates alone; prints seconds and the ratio, which should stay below 1.5.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from charloom.engines import Plan, open_engine
+from charloom.model import new_learner
+from charloom.model.schedule import Schedule
+from charloom.recipes import configure
+from charloom.text import Corpus
+
+UPDATES = 20_000
+
+
+def seconds_per_update(corpus: Corpus) -> float:
+    """Of the bare engine on the book's own windows."""
+    config = configure()
+    learner = new_learner(config, corpus.vocabulary)
+    plan = Plan(np.full(UPDATES, config.learning_rate), config.clip, config.epsilon)
+    start = time.perf_counter()
+    open_engine().train(learner, corpus.ids, plan)
+    return (time.perf_counter() - start) / UPDATES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("book")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    corpus = Corpus.open([options.book])
+    updates = Schedule.of(configure(), len(corpus)).updates
+    ratios = []
+    for _ in range(options.rounds):
+        bare = [seconds_per_update(corpus)]
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "charloom", "reproduce", options.book]
+            start = time.perf_counter()
+            subprocess.run([*command, "--run", f"{folder}/run"], check=True, capture_output=True)
+            whole = time.perf_counter() - start
+        bare.append(seconds_per_update(corpus))
+        alone = updates * statistics.mean(bare)
+        ratios.append(whole / alone)
+        print(
+            f"whole {whole:.1f} s; {updates:,} updates alone {alone:.1f} s; ratio {ratios[-1]:.2f}"
+        )
+    print(f"median ratio {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""What must hold before a run is made or resumed: the place, the checkpoint, the settings, the text.
+
+Nothing here changes anything on the disk.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.config import Config
+from charloom.errors import (
+    CharloomError,
+    DamagedError,
+    NotAModelError,
+    RunExistsError,
+    TextError,
+    UnknownCharacterError,
+)
+from charloom.model import Learner
+from charloom.model.schedule import Schedule
+from charloom.store.canonical import parse_object
+from charloom.store.checkpoint import Checkpoint, load_checkpoint
+from charloom.store.files import TEMPORARY
+from charloom.store.layout import (
+    CHECKPOINTS,
+    CONFIG,
+    CONTROL,
+    EVENTS,
+    GRADCHECK,
+    LATEST,
+    LOCK,
+    METRICS,
+    SAMPLES,
+    STATUS,
+    TEXT,
+    checkpoint_path,
+    is_run,
+    read_pointer,
+    saved_updates,
+)
+from charloom.text import Corpus
+
+EXTENDABLE: Final = ("epochs", "updates")
+# What a creation that was interrupted may have left behind, before anything was learnt.
+BEFORE_TRAINING: Final = frozenset(
+    {CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL, LOCK, TEXT, CHECKPOINTS}
+)
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a path where something is that a new run would disturb."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise RunExistsError(f"{path} is a file; give --run a directory that does not exist yet.")
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
+    if is_run(path) and read_pointer_or_none(path) is not None:
+        raise RunExistsError(
+            f"{path} already holds a run: go on with it by charloom resume {path}, "
+            f"or give another --run."
+        )
+    if not names <= BEFORE_TRAINING or max(saved_updates(path), default=0) > 0:
+        raise RunExistsError(
+            f"{path} exists and holds other things; give --run a directory that does not exist yet."
+        )
+
+
+def read_pointer_or_none(path: Path) -> int | None:
+    """The latest update, if that can be told; 0 where `latest` is there and damaged."""
+    try:
+        return read_pointer(path, LATEST)
+    except DamagedError:
+        return 0
+
+
+def load_latest(path: Path) -> Checkpoint:
+    """The checkpoint that `latest` names; where it is damaged, the error says what else is there."""
+    latest = read_pointer(path, LATEST)
+    if latest is None:
+        raise NotAModelError(
+            f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
+            f"Train again with the same --run."
+        )
+    try:
+        checkpoint = load_checkpoint(checkpoint_path(path, latest))
+    except (DamagedError, NotAModelError) as error:
+        older = [update for update in saved_updates(path) if update < latest]
+        mend = (
+            f" To go on from update {older[-1]}, write {older[-1]} into {path / CHECKPOINTS / LATEST}."
+            if older
+            else ""
+        )
+        raise DamagedError(f"{error}{mend}") from None
+    if checkpoint.learner.update != latest or set(checkpoint.lengths) != {METRICS, SAMPLES}:
+        raise DamagedError(f"{path} is damaged: checkpoint {latest} is not one of this run.")
+    return checkpoint
+
+
+def require_same_settings(path: Path, config: Config, saved: Config) -> None:
+    """Refuse a config.json that differs from the checkpoint in more than the run's end."""
+    neutral = {name: getattr(saved, name) for name in EXTENDABLE}
+    if dataclasses.replace(config, **neutral) != saved:
+        names = [
+            name
+            for name, value in config.to_dict().items()
+            if name not in EXTENDABLE and value != getattr(saved, name)
+        ]
+        raise DamagedError(
+            f"{path} is damaged: {CONFIG} and the last checkpoint disagree about {', '.join(names)}."
+        )
+
+
+def require_place(path: Path, learner: Learner, characters: int) -> None:
+    """Refuse counters that do not follow from the update: windows come one after another."""
+    windows = Schedule.of(learner.config, characters).windows
+    done = learner.update % windows.per_epoch
+    if learner.update and not done:
+        done = windows.per_epoch  # the epoch's end is left when the next epoch begins
+    wanted = (done * windows.seq_length, learner.update // windows.per_epoch)
+    if (learner.position, learner.epoch) != wanted:
+        raise DamagedError(
+            f"{path} is damaged: its checkpoint is at character {learner.position} of epoch "
+            f"{learner.epoch}; after update {learner.update} it must be {wanted[0]} of {wanted[1]}."
+        )
+
+
+def extended(config: Config, epochs: int | None, updates: int | None) -> Config:
+    """The config with a new end; without one, as it is."""
+    if updates is not None:
+        return config.replace(updates=updates)
+    if epochs is not None:
+        return dataclasses.replace(config, epochs=epochs, updates=None)
+    return config
+
+
+def open_text(
+    path: Path, about: dict[str, Any], moved: Sequence[str | Path] | None, learner: Learner
+) -> Corpus:
+    """The text of a run, the same as ever."""
+    name, sources = about["name"], moved or about["sources"]
+    where = ", ".join(map(str, sources)) or str(path / TEXT)
+    try:
+        if sources:
+            corpus = Corpus.open(sources, learner.vocabulary)
+        else:
+            text = (path / TEXT).read_bytes().decode("utf-8", "surrogatepass")
+            corpus = Corpus.from_text(text, name, vocabulary=learner.vocabulary)
+    except (OSError, UnicodeError) as error:
+        raise DamagedError(
+            f"{path} is damaged: {TEXT}, its text, cannot be read ({error})."
+        ) from None
+    except UnknownCharacterError:
+        fingerprint = "another text"
+    except CharloomError as error:
+        raise TextError(
+            f"the text of {path} cannot be read any more: {error} "
+            f"If it was moved, say where it is now with --text."
+        ) from None
+    else:
+        fingerprint = corpus.fingerprint
+        if fingerprint == about["fingerprint"]:
+            return corpus
+    raise TextError(
+        f"{where} is not the text that {path} was trained on: it had {about['characters']} "
+        f"characters and SHA-256 {about['fingerprint'][:12]}…, and now {fingerprint[:12]} is there. "
+        f"Put the old text back, or say where it is with --text; to learn another text, train anew."
+    )
+
+
+def last_seconds(path: Path) -> float:
+    """The seconds of the last record; 0 where there is none."""
+    lines = path.read_bytes().splitlines()
+    if not lines:
+        return 0.0
+    seconds = parse_object(lines[-1], f"the last line of {path}").get("seconds")
+    if type(seconds) is not float or not 0 <= seconds < 1e10:
+        raise DamagedError(f"{path} is damaged: its last record has seconds {seconds!r}.")
+    return seconds
