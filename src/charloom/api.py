@@ -20,7 +20,7 @@ from charloom.config import Config, require_number
 from charloom.engines import Engine, Plan, native_problem, open_engine
 from charloom.errors import ConfigError, MissingPartError
 from charloom.evaluation import Evaluation
-from charloom.gradcheck import GradientCheck, gradcheck
+from charloom.gradcheck import GradientCheck, check_gradients, fresh_problem, gradcheck
 from charloom.model import Learner, copy_learner, new_learner, zero_state
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
@@ -411,16 +411,17 @@ def gradient_checks(corpus: Corpus, config: Config) -> Iterator[GradientCheck]:
         engines.append("native")
     for hidden_size, seq_length in (SMALL, (config.hidden_size, config.seq_length)):
         for dtype in ("float64", "float32"):
-            for engine in engines:
-                yield gradcheck(
-                    hidden_size=hidden_size,
-                    seq_length=seq_length,
-                    sigma=config.sigma,
-                    dtype=dtype,
-                    engine=engine,
-                    seed=config.seed,
-                    corpus=corpus,
-                )
+            learner, x, y = fresh_problem(
+                hidden_size=hidden_size,
+                seq_length=seq_length,
+                sigma=config.sigma,
+                dtype=dtype,
+                seed=config.seed,
+                corpus=corpus,
+            )
+            yield from check_gradients(
+                learner, x, y, engines=engines, seed=config.seed, text=corpus.name
+            )
 
 
 def train_in_memory(corpus: Corpus, config: Config, listener: Listener) -> Model:

@@ -327,14 +327,14 @@ def gradcheck(
 
 def fresh_problem(
     *,
-    hidden_size: int,
-    seq_length: int,
-    vocabulary_size: int,
-    sigma: float,
-    state: str,
-    dtype: str,
-    seed: int,
-    corpus: Corpus | None,
+    hidden_size: int = 100,
+    seq_length: int = 25,
+    vocabulary_size: int = 80,
+    sigma: float = 0.01,
+    state: str = "zero",
+    dtype: str = "float64",
+    seed: int = 0,
+    corpus: Corpus | None = None,
 ) -> tuple[Learner, Array, Array]:
     """A learner as training begins with, weights N(0, sigma²) and biases zero, and one window.
 

@@ -18,6 +18,7 @@ from charloom.recipes import RECIPES
 
 SETTINGS: Final = tuple(field.name for field in dataclasses.fields(Config))
 CHOICES: Final = {"recipe": tuple(RECIPES), "cell": CELLS, "engine": ENGINES, "dtype": DTYPES}
+
 Texts = Annotated[
     list[str] | None,
     typer.Argument(metavar="TEXT", help="Files, read one after another; or a built-in text."),
@@ -60,11 +61,8 @@ def takes_settings(*names: str, **shown: str) -> Callable[[Command], Command]:
         kept = [parameter for parameter in own if parameter.name != "settings"]
         options = [setting_option(name, shown.get(name)) for name in names]
         signature = inspect.Signature([*kept, *options])
-        run.__name__, run.__doc__, run.__module__ = (
-            command.__name__,
-            command.__doc__,
-            command.__module__,
-        )
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__module__ = command.__module__
         run.__signature__ = signature  # type: ignore[attr-defined]
         run.__annotations__ = {
             parameter.name: parameter.annotation for parameter in signature.parameters.values()
