@@ -162,4 +162,80 @@ CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<
   }
 }
 
+// The lanes dot products of `rows` rows of B (the rest 0) with x, NR vectors held in registers.
+template <typename T, int NR>
+CHARLOOM_INLINE Vec<T> dot_group(int rows, const Vec<T> (&x)[NR], Rows<const T> B) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> sums[lanes];
+  const auto dot = [&](const T* b) CHARLOOM_LAMBDA {
+    Vec<T> total = x[0] * load<T>(b);
+#pragma GCC unroll 16
+    for (int v = 1; v < NR; ++v) total += x[v] * load<T>(b + v * lanes);
+    return total;
+  };
+  if (rows == lanes) {
+#pragma GCC unroll 16
+    for (int r = 0; r < lanes; ++r) sums[r] = dot(B.at + r * B.row);
+  } else {
+    for (int r = 0; r < lanes; ++r) sums[r] = r < rows ? dot(B.at + r * B.row) : Vec<T>{};
+  }
+  return sums_of_rows<T>(sums);
+}
+
+// The same where x does not fit the registers: its vectors in turn, against all rows of a group.
+template <typename T, typename Finish>
+CHARLOOM_INLINE void dot_products_wide(int count, int vectors, const T* x, Rows<const T> B,
+                                       bool backwards, Finish& finish) {
+  constexpr int lanes = Simd<T>::lanes;
+  const int groups = (count + lanes - 1) / lanes;
+  for (int i = 0; i < groups; ++i) {
+    const int group = backwards ? groups - 1 - i : i;
+    const T* b = B.at + group * lanes * B.row;
+    const int left = count - group * lanes;
+    with_constant<lanes>(left < lanes ? left : lanes, [&](auto rows) {
+      Vec<T> sums[lanes];
+#pragma GCC unroll 16
+      for (int r = 0; r < lanes; ++r) sums[r] = Vec<T>{};
+      // A pointer to every fourth row: the three between are reached by scaled offsets, so that
+      // all addresses stay in registers.
+      const T* at[(lanes + 3) / 4];
+#pragma GCC unroll 4
+      for (int r = 0; r < lanes; r += 4) at[r / 4] = b + r * B.row;
+      for (int v = 0; v < vectors; ++v) {
+        const Vec<T> x_v = load<T>(x + v * lanes);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows.value; ++r)
+          sums[r] += x_v * load<T>(at[r / 4] + r % 4 * B.row);
+#pragma GCC unroll 4
+        for (int r = 0; r < lanes; r += 4) at[r / 4] += lanes;
+      }
+      finish(group, sums_of_rows<T>(sums));
+    });
+  }
+}
+
+// result[j] = the dot product of row j of B with x, for `count` rows: the recurrence the other way,
+// through the same matrix. finish(v, sums) gets lanes results at a time, 0 beyond the last row.
+template <typename T, typename Finish>
+CHARLOOM_INLINE void dot_products(int count, int vectors, const T* x, Rows<const T> B,
+                                  bool backwards, Finish finish) {
+  constexpr int lanes = Simd<T>::lanes;
+  if (vectors > tile_vectors) {
+    dot_products_wide<T>(count, vectors, x, B, backwards, finish);
+    return;
+  }
+  const int groups = (count + lanes - 1) / lanes;
+  with_constant<tile_vectors>(vectors, [&](auto NR) {
+    Vec<T> held[NR.value];
+#pragma GCC unroll 16
+    for (int v = 0; v < NR.value; ++v) held[v] = load<T>(x + v * lanes);
+    for (int i = 0; i < groups; ++i) {
+      const int group = backwards ? groups - 1 - i : i;
+      const int left = count - group * lanes;
+      finish(group, dot_group<T, NR.value>(left < lanes ? left : lanes, held,
+                                           {B.at + group * lanes * B.row, B.row}));
+    }
+  });
+}
+
 }  // namespace

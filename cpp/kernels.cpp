@@ -106,7 +106,7 @@ TrainResult train(Shape shape, Weights<T> weights, Weights<T> accumulators, T* h
       for (std::ptrdiff_t at = 0; at < net.layout.end; at += Simd<T>::lanes)
         update(at, load<T>(block + at));
     }
-    net.refresh_transposes();
+    net.refresh_transpose();
     net.carry(T_steps);
     losses[u] = loss;
     norms[u] = norm;

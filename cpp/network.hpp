@@ -135,7 +135,6 @@ class Network {
     o = memory_.take(T_steps * layout.Kp);
     if (learns) {
       accumulators = memory_.take(layout.end);
-      W_back = memory_.take(layout.Hp * layout.Hp);
       V_back = memory_.take(layout.Kp * layout.Hp);
       da = memory_.take(T_steps * layout.Hp);
     }
@@ -148,7 +147,7 @@ class Network {
 
   void read(Weights<T> weights) {
     layout.pack(weights, theta);
-    if (learns_) refresh_transposes();
+    if (learns_) refresh_transpose();
   }
 
   // The recurrence over T steps from h[0]: h[t+1] = tanh(W h[t] + U[x_t] + b).
@@ -213,10 +212,11 @@ class Network {
       through_tanh(T_steps - 1, v, load<T>(da + (T_steps - 1) * layout.Hp + v * lanes));
     for (int t = T_steps - 1; t > 0; --t) {
       const T* dh = da + (t - 1) * layout.Hp;
-      row_product<T>(
-          layout.vectors_H, layout.H, da + t * layout.Hp, Rows<const T>{W_back, layout.Hp}, t & 1,
-          [&](int v) CHARLOOM_LAMBDA { return load<T>(dh + v * lanes); },
-          [&](int v, Vec<T> sum) CHARLOOM_LAMBDA { through_tanh(t - 1, v, sum); });
+      dot_products<T>(layout.H, layout.vectors_H, da + t * layout.Hp,
+                      Rows<const T>{theta + layout.W, layout.Hp}, t & 1,
+                      [&](int v, Vec<T> carried) CHARLOOM_LAMBDA {
+                        through_tanh(t - 1, v, load<T>(dh + v * lanes) + carried);
+                      });
     }
     bool all = true;
     for (int i = 0; i < lanes; ++i) all = all && small[i] != 0;
@@ -260,12 +260,8 @@ class Network {
     }
   }
 
-  // W (output-major) from the block's W (input-major), and V likewise, for the backward products.
-  void refresh_transposes() {
-    for (int i = 0; i < layout.vectors_H; ++i)
-      for (int j = 0; j < layout.vectors_H; ++j)
-        transpose_block<T>(theta + layout.W + j * lanes * layout.Hp + i * lanes, layout.Hp,
-                           W_back + i * lanes * layout.Hp + j * lanes, layout.Hp);
+  // V (K, H) from the block's V (H, K), for the product that needs it so.
+  void refresh_transpose() {
     for (int k = 0; k < layout.vectors_K; ++k)
       for (int j = 0; j < layout.vectors_H; ++j)
         transpose_block<T>(theta + layout.V + j * lanes * layout.Kp + k * lanes, layout.Kp,
@@ -281,7 +277,7 @@ class Network {
 
   Layout<T> layout;
   T *theta = nullptr, *accumulators = nullptr;  // blocks, in the layout
-  T *W_back = nullptr, *V_back = nullptr;       // W (Hp, Hp), V (Kp, Hp)
+  T* V_back = nullptr;                          // (Kp, Hp)
   T *h = nullptr, *o = nullptr, *da = nullptr;  // (T+1, Hp), (T, Kp), (T, Hp)
   std::int32_t *x = nullptr, *y = nullptr;      // (T)
 
@@ -292,7 +288,7 @@ class Network {
   }
   static std::size_t elements(const Layout<T>& l, int T_steps, bool learns) {
     std::ptrdiff_t n = l.end + (T_steps + 1) * l.Hp + T_steps * l.Kp + 2 * id_elements(T_steps);
-    if (learns) n += l.end + l.Hp * l.Hp + l.Kp * l.Hp + T_steps * l.Hp;
+    if (learns) n += l.end + l.Kp * l.Hp + T_steps * l.Hp;
     return static_cast<std::size_t>(n);
   }
 

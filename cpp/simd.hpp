@@ -279,4 +279,32 @@ CHARLOOM_INLINE void transpose_block(const T* from, std::ptrdiff_t from_row, T* 
   for (int i = 0; i < n; ++i) store<T>(to + i * to_row, row[i]);
 }
 
+// Lane i of the result is the sum of all lanes of row[i]: the same shuffles as a transpose, with an
+// addition after each pair. Uses up row.
+template <typename T>
+CHARLOOM_INLINE Vec<T> sums_of_rows(Vec<T> (&row)[Simd<T>::lanes]) {
+  constexpr int per = per_quarter<T>, pieces = Simd<T>::lanes / per;
+  if constexpr (pieces > 1) {
+#pragma GCC unroll 2
+    for (int start = 0; start < Simd<T>::lanes; start += 2 * per)
+#pragma GCC unroll 4
+      for (int i = start; i < start + per; ++i)
+        row[i] = shuffle<T, Halves<T, 0>>(row[i], row[i + per]) +
+                 shuffle<T, Halves<T, 1>>(row[i], row[i + per]);
+  }
+  if constexpr (pieces > 2) {
+#pragma GCC unroll 4
+    for (int i = 0; i < per; ++i)
+      row[i] = shuffle<T, AlternateQuarters<T, 0>>(row[i], row[i + 2 * per]) +
+               shuffle<T, AlternateQuarters<T, 1>>(row[i], row[i + 2 * per]);
+  }
+#pragma GCC unroll 2
+  for (int step = per / 2; step >= 1; step /= 2)
+#pragma GCC unroll 2
+    for (int i = 0; i < step; ++i)
+      row[i] = shuffle<T, Interleave<T, 0>>(row[i], row[i + step]) +
+               shuffle<T, Interleave<T, 1>>(row[i], row[i + step]);
+  return row[0];
+}
+
 }  // namespace
