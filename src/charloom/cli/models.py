@@ -83,6 +83,7 @@ def evaluate(
     if as_json:
         show_json({"model": str(model), "text": text, **dataclasses.asdict(result)})
         return
+    show(f"text:       {harmless(' + '.join(text))}, the whole of it")
     show(f"characters: {result.characters:,} predicted")
     show(f"nats:       {result.nats:.4f} per character")
     show(f"bits:       {result.bits:.4f} per character")
