@@ -1,6 +1,8 @@
 """charloom in Python: train, resume, load, reproduce, with the names and defaults of the commands."""
 
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -266,3 +268,28 @@ def test_the_demo_text_needs_nothing(monkeypatch):
     assert api.demo_text().name in api.DEMO_TEXTS
     monkeypatch.setitem(__import__("sys").modules, "pythonbible", None)
     assert api.demo_text().name == "python-docs"
+
+
+def test_ctrl_c_in_python_saves_before_it_interrupts(tmp_path):
+    seen = []
+
+    def press(item):
+        seen.append(item)
+        if isinstance(item, Record) and item.update >= 300:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        charloom.train(
+            string=TEXT, run=tmp_path / "run", listener=press, **SMALL | {"updates": 50_000}
+        )
+    ended = seen[-1]
+    assert isinstance(ended, Ended)
+    assert ended.state == "interrupted"
+    assert charloom.load(tmp_path / "run", which="latest").learner.update == ended.update >= 300
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_in_a_thread_leaves_the_signals_alone(tmp_path):
+    with ThreadPoolExecutor() as pool:
+        model = pool.submit(charloom.train, string=TEXT, run=tmp_path / "run", **SMALL).result()
+    assert model.learner.update > 0

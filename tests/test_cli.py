@@ -19,11 +19,11 @@ from charloom import api
 from charloom.cli import COMMANDS, app, terminal
 from charloom.cli.options import SETTINGS, setting_option
 from charloom.cli.progress import Watcher
-from charloom.cli.signals import Halt
 from charloom.config import Config, default_of, help_of
 from charloom.errors import CharloomError
 from charloom.store import write_control
 from charloom.training import Progress, Record, Sample, Warned
+from charloom.training.signals import Halt
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
 SMALL = "--hidden-size 8 --seq-length 5 --updates 40 --report-every 10"

@@ -30,6 +30,7 @@ from charloom.store.layout import is_run
 from charloom.store.view import Which
 from charloom.text import Corpus, Vocabulary
 from charloom.training import Ended, Item, Progress, learn, train_run
+from charloom.training.signals import Halt
 
 __all__ = [
     "Evaluation",
@@ -45,7 +46,7 @@ __all__ = [
 
 Text = str | Path | Sequence[str | Path]
 Listener = Callable[[Item | GradientCheck], None]
-Halt = Callable[[], str | None]
+Asked = Callable[[], str | None]
 
 RUNS: Final = Path("runs")
 DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first that is installed
@@ -295,7 +296,7 @@ def reproduce(
     with begin(corpus, config, free_run(corpus) if run is None else Path(run)) as training:
         checks: list[GradientCheck] = []
         report = None
-        with closing(reproduction(training)) as items:
+        with Halt() as halt, closing(reproduction(training, halt)) as items:
             for item in items:
                 if isinstance(item, Path):
                     report = item
@@ -303,6 +304,7 @@ def reproduce(
                 if isinstance(item, GradientCheck):
                     checks.append(item)
                 listener(item)
+        halt.send_on()
         return Reproduction(tuple(checks), training.best(), training.run, report)
 
 
@@ -341,15 +343,16 @@ class Training:
         """Updates in the whole run."""
         return Schedule.of(self.learner.config, len(self.corpus)).updates
 
-    def items(self, halt: Halt = never) -> Generator[Item]:
+    def items(self, halt: Asked = never) -> Generator[Item]:
         """Train to the end, or until `halt` gives a reason; see `charloom.training.train_run`."""
         yield from train_run(self.writer, self.learner, self.corpus, self.engine, halt)
 
     def to_the_end(self, listener: Listener) -> None:
-        """Train to the end; where the listener fails, what was learnt is saved first."""
-        with closing(self.items()) as items:
+        """Train to the end; at Ctrl-C, or where the listener fails, what was learnt is saved first."""
+        with Halt() as halt, closing(self.items(halt)) as items:
             for item in items:
                 listener(item)
+        halt.send_on()
 
     def best(self) -> Model:
         """The model with the lowest smooth loss that is saved."""
@@ -381,7 +384,7 @@ def reopen(
     return Training(writer, learner, corpus, opened)
 
 
-def reproduction(training: Training, halt: Halt = never) -> Generator[GradientCheck | Item | Path]:
+def reproduction(training: Training, halt: Asked = never) -> Generator[GradientCheck | Item | Path]:
     """The experiment step by step: gradient checks, what training tells, the report's path.
 
     A halt in time, or a command to the run, ends it before the report.

@@ -174,9 +174,9 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     """Train, or do the whole experiment, and show it as it goes."""
     from charloom.api import reproduction
     from charloom.cli.progress import Watcher
-    from charloom.cli.signals import Halt
     from charloom.gradcheck import GradientCheck
     from charloom.training import Ended
+    from charloom.training.signals import Halt
 
     outcome = Outcome()
     config, done = training.learner.config, training.learner.update

@@ -4,6 +4,7 @@ The second Ctrl-C leaves at once; the last checkpoint is then what remains.
 """
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
@@ -11,14 +12,18 @@ HEARD: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Halt:
-    """Listens to the signals within a `with` statement; called, it says which came, or None."""
+    """Listens to the signals within a `with` statement; called, it says which came, or None.
+
+    Python lets only the main thread listen; in any other it hears nothing.
+    """
 
     def __init__(self) -> None:
         self._signal: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in HEARD:
+        main = threading.current_thread() is threading.main_thread()
+        for number in HEARD if main else ():
             before = signal.getsignal(number)
             # A shell starts what runs in the background deaf to Ctrl-C; deaf it stays.
             if before is not signal.SIG_IGN:
@@ -37,6 +42,13 @@ class Halt:
 
     def __call__(self) -> str | None:
         return None if self._signal is None else self._signal.name
+
+    def send_on(self) -> None:
+        """Do to the caller what the signal that came would have done: interrupt or end it."""
+        if self._signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._signal is not None:
+            raise SystemExit(self.exit_code)
 
     @property
     def exit_code(self) -> int:
