@@ -202,7 +202,7 @@ def test_minutes_must_be_a_positive_number(wrong):
 
 @pytest.mark.parametrize("name", ["updates", "epochs"])
 def test_minutes_contradict_another_end(name):
-    with pytest.raises(ConfigError, match=f"both minutes and {name}"):
+    with pytest.raises(ConfigError, match=f"minutes and {name}"):
         charloom.train(string=TEXT, minutes=1, **{name: 3})
 
 

@@ -134,7 +134,7 @@ def test_a_missing_extra_is_named(folder, monkeypatch):
         ("--recipe best", "recipe is 'best'; it must be one of classic"),
         ("--seed -1", "seed is -1"),
         ("--minutes 0", "minutes is 0.0"),
-        ("--minutes 1 --epochs 2", "both minutes and epochs"),
+        ("--minutes 1 --epochs 2", "minutes and epochs"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(option, part, folder):

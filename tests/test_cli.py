@@ -188,7 +188,7 @@ def test_the_missing_native_engine_is_told_once(book, monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "native_problem", lambda: "the native engine was not built")
     done = charloom_("train", book, "--run", tmp_path / "run", SMALL)
     assert done.exit_code == 0
-    assert done.stderr.count("the native engine was not built; the reference engine runs") == 1
+    assert done.stderr.count("the native engine was not built. The reference engine runs") == 1
     quiet = charloom_("train", book, "--run", tmp_path / "quiet", SMALL, "--engine reference")
     assert "not built" not in quiet.stderr
 

@@ -526,7 +526,7 @@ def test_a_model_is_opened_from_a_run_a_checkpoint_and_a_file(tmp_path):
     for path, which in ((run, "best"), (best, "latest"), (best / "model.safetensors", "best")):
         parameters = load_model(path, which).parameters
         assert parameters["V"].tobytes() == load_checkpoint(best).learner.parameters["V"].tobytes()
-    assert load_model(run).update == view.best
+    assert load_model(run).update == view.latest
     assert load_model(run, "latest").update == view.latest
     with pytest.raises(ConfigError, match="best or latest"):
         load_model(run, "newest")

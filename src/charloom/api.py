@@ -21,15 +21,15 @@ from charloom.engines import Engine, Plan, native_problem, open_engine
 from charloom.errors import ConfigError, MissingPartError
 from charloom.evaluation import Evaluation
 from charloom.gradcheck import GradientCheck, check_gradients, fresh_problem, gradcheck
-from charloom.model import Learner, copy_learner, new_learner, zero_state
+from charloom.model import Learner, new_learner, zero_state
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.recipes import configure
-from charloom.store import RunWriter, load_model, model_bytes, replace_file
+from charloom.store import RunWriter, load_model, model_bytes, read_run, replace_file
 from charloom.store.layout import is_run
 from charloom.store.view import Which
 from charloom.text import Corpus, Vocabulary
-from charloom.training import Ended, Item, Progress, learn, train_run
+from charloom.training import Ended, Item, learn, train_run
 from charloom.training.signals import Halt
 
 __all__ = [
@@ -67,7 +67,7 @@ def never() -> str | None:
 # The public functions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A trained network, ready to write and to be measured.
 
@@ -200,7 +200,8 @@ def train(
         **settings: any setting of `Config`, and `recipe`, the preset to start from.
 
     Returns:
-        The model with the lowest smooth loss.
+        The model after the last update; `load(run, which="best")` opens the one with the lowest
+        smooth loss.
 
     Raises:
         ConfigError: no such setting, or a value out of its range.
@@ -215,7 +216,7 @@ def train(
         return train_in_memory(corpus, config, listener)
     with begin(corpus, config, Path(run)) as training:
         training.to_the_end(listener)
-        return training.best()
+        return training.model()
 
 
 def resume(
@@ -238,7 +239,8 @@ def resume(
         listener: called with each record, sample and so on as it comes.
 
     Returns:
-        The model with the lowest smooth loss.
+        The model after the last update; `load(run, which="best")` opens the one with the lowest
+        smooth loss.
 
     Raises:
         NotAModelError: no run is there.
@@ -250,15 +252,15 @@ def resume(
     with reopen(Path(run), text, epochs, updates, engine) as training:
         if not training.finished:
             training.to_the_end(listener)
-        return training.best()
+        return training.model()
 
 
-def load(path: str | Path, *, which: Which = "best", engine: str = "auto") -> Model:
+def load(path: str | Path, *, which: Which = "latest", engine: str = "auto") -> Model:
     """Open a model.
 
     Args:
         path: a run directory, a checkpoint directory or a model file.
-        which: of a run, the "best" checkpoint or the "latest".
+        which: of a run, the "latest" checkpoint, or the "best": the one with the lowest smooth loss.
         engine: auto, native or reference.
 
     Raises:
@@ -305,7 +307,7 @@ def reproduce(
                     checks.append(item)
                 listener(item)
         halt.send_on()
-        return Reproduction(tuple(checks), training.best(), training.run, report)
+        return Reproduction(tuple(checks), training.model(), training.run, report)
 
 
 # The steps that they are made of
@@ -354,9 +356,9 @@ class Training:
                 listener(item)
         halt.send_on()
 
-    def best(self) -> Model:
-        """The model with the lowest smooth loss that is saved."""
-        return Model(self.writer.load_best(), self.engine, self.run)
+    def model(self) -> Model:
+        """The model as it is now."""
+        return Model(self.learner, self.engine, self.run)
 
 
 def begin(corpus: Corpus, config: Config, run: Path) -> Training:
@@ -374,6 +376,7 @@ def reopen(
     engine: str | None = None,
 ) -> Training:
     """A training that goes on; arguments and errors as `resume`."""
+    require_one_end(epochs=epochs, updates=updates)
     sources = None if text is None else as_sources(text)
     writer, learner, corpus = RunWriter.resume(run, text=sources, epochs=epochs, updates=updates)
     try:
@@ -389,14 +392,17 @@ def reproduction(training: Training, halt: Asked = never) -> Generator[GradientC
 
     A halt in time, or a command to the run, ends it before the report.
     """
-    checks = []
-    for check in gradient_checks(training.corpus, training.learner.config):
-        checks.append(check)
-        yield check
-        if halt() is not None:
-            break
-    else:
-        training.writer.write_gradcheck([check.to_dict() for check in checks])
+    if not read_run(training.run).gradcheck:
+        # An empty list stands for checks that were begun: a resumed run does them again.
+        training.writer.write_gradcheck([])
+        checks = []
+        for check in gradient_checks(training.corpus, training.learner.config):
+            checks.append(check)
+            yield check
+            if halt() is not None:
+                break
+        else:
+            training.writer.write_gradcheck([check.to_dict() for check in checks])
     for item in training.items(halt):
         yield item
         if isinstance(item, Ended) and item.state != "finished":
@@ -428,27 +434,29 @@ def gradient_checks(corpus: Corpus, config: Config) -> Iterator[GradientCheck]:
 
 
 def train_in_memory(corpus: Corpus, config: Config, listener: Listener) -> Model:
-    """Train without a disk; the model with the lowest smooth loss."""
+    """Train without a disk."""
     engine = open_engine(config.engine, config.threads)
     learner = new_learner(config, corpus.vocabulary)
-    best = learner
     for item in learn(learner, corpus.ids, engine):
-        if isinstance(item, Progress) and learner.best_update == learner.update:
-            best = copy_learner(learner)
         listener(item)
-    return Model(best, engine)
+    return Model(learner, engine)
 
 
 def settle(corpus: Corpus, minutes: float | None = None, **settings: Any) -> Config:
     """The settings of a training, `minutes` turned into updates; errors as `train`."""
     config = configure(settings.pop("recipe", None), **settings)
+    require_one_end(minutes=minutes, epochs=settings.get("epochs"), updates=settings.get("updates"))
     if minutes is None:
         return config
     require_number("minutes", minutes, above=0.0)
-    for name in ("updates", "epochs"):
-        if settings.get(name) is not None:
-            raise ConfigError(f"both minutes and {name} say when to end; give one of them.")
     return config.replace(updates=max(1, int(60 * minutes * updates_per_second(corpus, config))))
+
+
+def require_one_end(**ends: float | None) -> None:
+    """Refuse two settings that both say when a training ends."""
+    given = [name for name, value in ends.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} each say when to end; give one of them.")
 
 
 def updates_per_second(corpus: Corpus, config: Config) -> float:

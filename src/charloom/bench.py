@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import Config
+from charloom.config import Config, require_whole
 from charloom.engines import Engine, Plan, Sampler, native_problem, open_engine
 from charloom.model import Learner, new_learner
 from charloom.text import Corpus, Vocabulary
@@ -77,7 +77,12 @@ def bench(rounds: int = 7, hidden_size: int = 100, vocabulary_size: int = 80) ->
         rounds: turns of each contestant; the medians are over these.
         hidden_size: H; the classic experiment has 100.
         vocabulary_size: K; the built-in text is mapped to so many characters (2 to 103).
+
+    Raises:
+        ConfigError: a value out of its range.
     """
+    require_whole("rounds", rounds, least=1)
+    require_whole("vocabulary_size", vocabulary_size, least=2, below=104)
     config = Config(hidden_size=hidden_size, engine="auto")
     tokens = bench_text(vocabulary_size)
     missing: list[str] = []

@@ -73,8 +73,10 @@ class Config:
         require_whole("seed", self.seed, least=0, below=SEED_LIMIT)
         if self.updates is not None:
             require_whole("updates", self.updates, least=1)
-        for name in ("learning_rate", "epsilon", "clip", "sigma", "save_seconds"):
+        for name in ("learning_rate", "epsilon", "clip", "save_seconds"):
             require_number(name, getattr(self, name), above=0.0)
+        # Beyond this the first losses overflow whatever the text.
+        require_number("sigma", self.sigma, above=0.0, below=1e6)
         require_number("smoothing", self.smoothing, least=0.0, below=1.0)
         if not isinstance(self.recipe, str):
             raise ConfigError(f"recipe is {self.recipe!r}; it must be a name.")

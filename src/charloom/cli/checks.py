@@ -1,13 +1,16 @@
 """The commands that prove and measure: gradcheck, bench."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from charloom.cli.guard import CHECK_FAILED
 from charloom.cli.options import Json, Texts, takes_settings
 from charloom.cli.terminal import say, show, show_json
+from charloom.errors import ConfigError
+
+PICTURES: Final = (".svg", ".png")
 
 if TYPE_CHECKING:
     from charloom.gradcheck import GradientCheck
@@ -48,6 +51,10 @@ def gradcheck(
     from charloom import api
     from charloom.engines import native_problem
 
+    if picture is not None and (picture.suffix not in PICTURES or not picture.parent.is_dir()):
+        raise ConfigError(
+            f"{picture} is no place for a picture: name a .svg or .png in a directory."
+        )
     chosen = dict(settings or {})
     dtypes = [chosen.pop("dtype")] if "dtype" in chosen else ["float64", "float32"]
     here = ["reference"] if native_problem() else ["reference", "native"]

@@ -6,18 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from charloom.cli.options import AModel, Json, takes_settings
-from charloom.cli.terminal import harmless, show, show_json
+from charloom.cli.options import AModel, Json, Which, takes_settings
+from charloom.cli.terminal import harmless, say, show, show_json
 
 
 @takes_settings("seed", "engine")
 def sample(
     model: AModel,
-    prompt: Annotated[str, typer.Option(help="what it reads first; shown before its text")] = "",
+    prompt: Annotated[
+        str,
+        typer.Option(help="what it reads first, shown before its text; without one, a line feed"),
+    ] = "",
     length: Annotated[int, typer.Option(help="characters to write")] = 200,
     temperature: Annotated[
         float, typer.Option(help="below 1 safer, above 1 wilder; 0 always takes the likeliest")
     ] = 1.0,
+    which: Which = "latest",
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -33,7 +37,7 @@ def sample(
 
     chosen = settings or {}
     seed = chosen.pop("seed", 0)
-    opened = api.load(model, **chosen)
+    opened = api.load(model, which=which, **chosen)  # type: ignore[arg-type]
     pieces = opened.stream(prompt, length, temperature, seed)
     if as_json:
         text = "".join(pieces)
@@ -48,6 +52,8 @@ def sample(
             }
         )
         return
+    if sys.stderr.isatty():
+        say(f"{model} after update {opened.learner.update:,} writes:")
     spell = harmless if sys.stdout.isatty() else str
     sys.stdout.write(spell(prompt))
     for piece in pieces:
@@ -65,6 +71,7 @@ def evaluate(
             metavar="TEXT...", help="Files, read one after another; or a built-in text."
         ),
     ],
+    which: Which = "latest",
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -78,11 +85,15 @@ def evaluate(
     """
     from charloom import api
 
-    opened = api.load(model, **(settings or {}))
+    opened = api.load(model, which=which, **(settings or {}))  # type: ignore[arg-type]
     result = opened.evaluate(text)
     if as_json:
-        show_json({"model": str(model), "text": text, **dataclasses.asdict(result)})
+        update = opened.learner.update
+        show_json(
+            {"model": str(model), "update": update, "text": text, **dataclasses.asdict(result)}
+        )
         return
+    show(f"model:      {harmless(str(model))}, after update {opened.learner.update:,}")
     show(f"text:       {harmless(' + '.join(text))}, the whole of it")
     show(f"characters: {result.characters:,} predicted")
     show(f"nats:       {result.nats:.4f} per character")

@@ -32,6 +32,13 @@ AModel = Annotated[
     Path,
     typer.Argument(metavar="MODEL", help="A run, a checkpoint directory or a model file."),
 ]
+Which = Annotated[
+    str,
+    typer.Option(
+        metavar="[latest|best]",
+        help="of a run, the last checkpoint or the one with the lowest smooth loss",
+    ),
+]
 Minutes = Annotated[
     float | None,
     typer.Option(help="train about this long, instead of --epochs or --updates"),

@@ -4,7 +4,7 @@ import shlex
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from charloom.api import Training
     from charloom.gradcheck import GradientCheck
     from charloom.training import Ended
+
+
+FEW_UPDATES: Final = 1_000  # the smooth loss alone needs as many to forget its start
 
 
 @takes_settings(*SETTINGS)
@@ -106,12 +109,9 @@ def resume(
             outcome = Outcome()
         else:
             introduce(training)
-            outcome = follow(training)
-            if outcome.finished and (run / "gradcheck.json").exists():
-                # It was begun by reproduce, whose last step is the report.
-                from charloom.report import write_report
-
-                outcome.report = write_report(run)
+            # Where there is a gradient check, even an unfinished one, reproduce began the run: its
+            # last step is the report.
+            outcome = follow(training, whole=(run / "gradcheck.json").exists())
         finish(training, outcome, as_json)
 
 
@@ -162,12 +162,20 @@ def introduce(training: "Training") -> None:
     config, corpus = training.learner.config, training.corpus
     problem = native_problem()
     if config.engine == "auto" and training.engine.name == "reference" and problem:
-        say(f"{problem}; the reference engine runs, many times slower.")
+        say(
+            f"{problem}. The reference engine runs, many times slower; for the fast one install a "
+            f"C++20 compiler and then charloom again."
+        )
     say(
         f"{corpus.name}: {len(corpus):,} characters, {len(corpus.vocabulary)} distinct; "
         f"{training.updates:,} updates; {training.engine.describe()}, {config.dtype}; "
         f"run directory {training.run}"
     )
+    if training.updates < FEW_UPDATES:
+        say(
+            f"only {training.updates:,} updates: a text this short is learnt in some "
+            f"{10 * FEW_UPDATES:,} of them, --updates {10 * FEW_UPDATES}."
+        )
 
 
 def follow(training: "Training", whole: bool = False) -> Outcome:
@@ -181,22 +189,29 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     outcome = Outcome()
     config, done = training.learner.config, training.learner.update
     started = time.monotonic()
-    with Halt() as halt, Watcher(training.updates, done, config.seq_length) as watch:
-        items = reproduction(training, halt) if whole else training.items(halt)
-        with closing(items):
-            for item in items:
-                if isinstance(item, GradientCheck):
-                    outcome.checks.append(item)
-                    if not item.passed:
-                        say(item.verdict())
-                elif isinstance(item, Path):
-                    outcome.report = item
-                else:
-                    watch(item)
-                    if isinstance(item, Ended):
-                        outcome.ended = item
-        if outcome.ended is not None and outcome.ended.state == "interrupted":
-            outcome.exit_code = halt.exit_code
+    try:
+        with Halt(say) as halt, Watcher(training.updates, done, config.seq_length) as watch:
+            items = reproduction(training, halt) if whole else training.items(halt)
+            with closing(items):
+                for item in items:
+                    if isinstance(item, GradientCheck):
+                        outcome.checks.append(item)
+                        if not item.passed:
+                            say(item.verdict())
+                    elif isinstance(item, Path):
+                        outcome.report = item
+                    else:
+                        watch(item)
+                        if isinstance(item, Ended):
+                            outcome.ended = item
+            if outcome.ended is not None and outcome.ended.state == "interrupted":
+                outcome.exit_code = halt.exit_code
+    except KeyboardInterrupt:
+        run = shlex.quote(str(training.run))
+        say(
+            f"left at once, unsaved since the last checkpoint. To go on there: charloom resume {run}"
+        )
+        raise
     outcome.seconds = time.monotonic() - started
     return outcome
 

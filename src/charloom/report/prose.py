@@ -233,6 +233,11 @@ def texture(text: str) -> str:
     )
 
 
+def choices(nats: float) -> str:
+    """The perplexity for people: a loss that ran away has one beyond any number."""
+    return f"{math.exp(nats):,.1f}" if nats < math.log(1e6) else "more than a million"
+
+
 def passage_story(
     passage: str, best: Record | None, seq_length: int, vocabulary_size: int
 ) -> list[str]:
@@ -243,7 +248,7 @@ def passage_story(
         writer += (
             f": that of update {count(best['update'])}, with {nats:.2f} nats per window, or "
             f"{bits_per_character(nats, seq_length):.2f} bits per character. It is as unsure of the "
-            f"next character as if it chose evenly among {math.exp(nats / seq_length):.1f}, where "
+            f"next character as if it chose evenly among {choices(nats / seq_length)}, where "
             f"the text has {vocabulary_size}"
         )
     words = passage.split()

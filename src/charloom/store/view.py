@@ -115,12 +115,12 @@ def read_optional(path: Path) -> bytes | None:
         raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def load_model(path: str | Path, which: Which = "best") -> Learner:
+def load_model(path: str | Path, which: Which = "latest") -> Learner:
     """The learner of a run directory, a checkpoint directory or a single model file.
 
     Args:
         path: any of the three.
-        which: of a run, its best checkpoint (the latest where none was judged yet) or its latest.
+        which: of a run, its latest checkpoint, or its best (the latest where none was judged yet).
 
     Raises:
         NotAModelError: the path is none of the three.

@@ -153,12 +153,14 @@ def _python_docs() -> str:
 def _king_james() -> str:
     try:
         import pythonbible
-    except ImportError:
+
+        bible = pythonbible.get_bible(pythonbible.Version.KING_JAMES, "plain_text_readers")
+        return str(bible.scripture_content)
+    except Exception as error:  # whatever another package raises where a part of it is missing
         raise MissingPartError(
-            "the built-in text kjv needs the extra corpora: pip install 'charloom[corpora]'."
+            f"the built-in text kjv needs the extra corpora ({type(error).__name__}): "
+            f"pip install 'charloom[corpora]'."
         ) from None
-    bible = pythonbible.get_bible(pythonbible.Version.KING_JAMES, "plain_text_readers")
-    return str(bible.scripture_content)
 
 
 def _new_testament() -> str:

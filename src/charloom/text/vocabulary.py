@@ -99,6 +99,12 @@ class Vocabulary:
         ):
             if other in self:
                 return other
+        plain = character.translate(PLAIN_FORMS)
+        for other in self.characters:
+            if other.translate(PLAIN_FORMS) == plain:
+                return other
+        if not character.isalnum():
+            return None  # any other sign would be a wild guess
         kind = unicodedata.category(character)
         alike = [other for other in self.characters if unicodedata.category(other) == kind]
         return min(alike, key=lambda other: abs(ord(other) - ord(character)), default=None)

@@ -22,6 +22,7 @@ from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved
 from charloom.training.learn import Stopwatch, learn, passage
 
 LOOK_SECONDS: Final = 0.1  # between two looks at control.json
+FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save up to the config's
 STATUS_SECONDS: Final = 1.0  # between two flushes and heartbeats
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0)  # waits before a last write is tried again
 
@@ -120,7 +121,9 @@ class Keeper:
         now = time.monotonic()
         self._next_look = now
         self._next_status = now + STATUS_SECONDS
-        self._next_save = now + learner.config.save_seconds
+        # The first saves come sooner, so that a young run can be sampled and little is lost.
+        self._save_seconds = min(FIRST_SAVE_SECONDS, learner.config.save_seconds)
+        self._next_save = now + self._save_seconds
 
     def start(self, engine: Engine) -> Iterator[Item]:
         """Say what begins, where and with what."""
@@ -264,7 +267,8 @@ class Keeper:
             self._problem = None
             if before != self._learner.update:
                 yield Saved(self._learner.update, self._learner.best_update, path)
-        self._next_save = time.monotonic() + self._learner.config.save_seconds
+        self._save_seconds = min(2 * self._save_seconds, self._learner.config.save_seconds)
+        self._next_save = time.monotonic() + self._save_seconds
 
     def _save_at_last(self) -> Iterator[Item]:
         """Save, or fail after several tries."""

@@ -5,19 +5,25 @@ The second Ctrl-C leaves at once; the last checkpoint is then what remains.
 
 import signal
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-HEARD: Final = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C, a polite kill, and a terminal that was closed.
+HEARD: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class Halt:
     """Listens to the signals within a `with` statement; called, it says which came, or None.
 
-    Python lets only the main thread listen; in any other it hears nothing.
+    `tell` is given a sentence for people when the first comes. Python lets only the main thread listen; in any other it hears nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], object] = str) -> None:
+        self._tell = tell
         self._signal: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -58,4 +64,8 @@ class Halt:
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._signal = self._signal or signal.Signals(number)
+        if self._signal is None:
+            self._signal = signal.Signals(number)
+            again = "; again: leave at once" if number == signal.SIGINT else ""
+            with suppress(OSError):
+                self._tell(f"{self._signal.name}: saving{again} …")
