@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS: Final = 0.25
 LINE_SECONDS: Final = 5.0
+LINE_WIDTH: Final = 69  # of a sentence after "charloom: "
 FIGURES_WIDTH: Final = 95  # of the longest line of figures
 
 
@@ -36,6 +37,7 @@ class Watcher:
         self._record: Record | None = None
         self._started = time.monotonic()
         self._bar = make_bar() if sys.stderr.isatty() else None
+        self._narrow = self._bar is not None and self._bar.console.width < FIGURES_WIDTH
         self._interval = LINE_SECONDS if self._bar is None else DRAW_SECONDS
         self._next = self._started + self._interval
         if self._bar is not None:
@@ -59,7 +61,8 @@ class Watcher:
                 self._next = now + self._interval
                 self._draw(item, now)
         elif isinstance(item, Sample):
-            self._line(f"after {item.update:,} updates it writes: {excerpt(item.text)}")
+            start = f"after {item.update:,} updates it writes: "
+            self._line(start + excerpt(item.text, LINE_WIDTH - len(start)))
         elif isinstance(item, Warned):
             self._line(f"warning: {item.message}")
 
@@ -72,8 +75,9 @@ class Watcher:
             record = self._record
             rate = (item.update - self._first) / max(now - self._started, 1e-9)
             left = (self._updates - item.update) / max(rate, 1e-9)
+            loss = "" if self._narrow else f"  loss {record.loss:.2f}"
             figures += (
-                f"  {duration(left)} left  loss {record.loss:.2f}  smooth {record.smooth_loss:.2f} "
+                f"  {duration(left)} left{loss}  smooth {record.smooth_loss:.2f} "
                 f"({bits(record.smooth_loss, self._seq_length):.2f} bits/char)  "
                 f"{record.characters_per_second:,.0f} chars/s"
             )
