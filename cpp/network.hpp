@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include "gemm.hpp"
 #include "kernels.hpp"
@@ -19,8 +20,9 @@ namespace {
 using charloom::Shape;
 using charloom::Weights;
 
-// The logit of the padding beyond K: its exponential is 0.
-constexpr double padding_logit = -1e30;
+// The logit of the padding beyond K, the lowest finite number: its exponential is 0.
+template <typename T>
+constexpr T padding_logit = std::numeric_limits<T>::lowest();
 
 // Where each parameter lies in a block of vectors. Matrices are stored input-major (transposed),
 // so that the outputs of one input are neighbours; rows are padded to whole vectors.
@@ -140,7 +142,7 @@ class Network {
     }
     x = reinterpret_cast<std::int32_t*>(memory_.take(id_elements(T_steps)));
     y = reinterpret_cast<std::int32_t*>(memory_.take(id_elements(T_steps)));
-    for (std::ptrdiff_t k = layout.K; k < layout.Kp; ++k) theta[layout.c + k] = T(padding_logit);
+    for (std::ptrdiff_t k = layout.K; k < layout.Kp; ++k) theta[layout.c + k] = padding_logit<T>;
   }
 
   bool ok() const { return memory_.ok(); }

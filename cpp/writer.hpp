@@ -33,7 +33,7 @@ class Writer {
     std::memcpy(biases_, theta_ + layout_.b, layout_.Hp * sizeof(T));
     std::memcpy(biases_ + layout_.Hp, theta_ + layout_.c, layout_.Kp * sizeof(T));
     for (std::ptrdiff_t k = layout_.K; k < layout_.Kp; ++k)
-      biases_[layout_.Hp + k] = T(padding_logit);
+      biases_[layout_.Hp + k] = padding_logit<T>;
   }
 
   bool ok() const { return memory_.ok(); }

@@ -480,3 +480,16 @@ def test_huge_float32_gradients_are_judged_first_too(native):
         np.testing.assert_allclose(
             learner.parameters[name], theirs.parameters[name], rtol=1e-4, atol=1e-3
         )
+
+
+def test_the_padding_beyond_the_last_character_is_never_drawn_or_summed(native):
+    learner = make_learner(H=8, K=11, T=4)
+    learner.parameters["c"][:] = -1e40
+    tokens = make_tokens(learner, 20)
+    ours, theirs = (
+        engine.score(learner, tokens, learner.state)[0] for engine in (native, REFERENCE)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    uniforms, hot = np.linspace(0.02, 0.98, 12), Sampler(1e31)
+    ids = [e.generate(learner, 0, hot, uniforms, learner.state)[0] for e in (native, REFERENCE)]
+    assert np.array_equal(*ids)
