@@ -293,3 +293,12 @@ def test_training_in_a_thread_leaves_the_signals_alone(tmp_path):
     with ThreadPoolExecutor() as pool:
         model = pool.submit(charloom.train, string=TEXT, run=tmp_path / "run", **SMALL).result()
     assert model.learner.update > 0
+
+
+def test_an_interrupted_reproduction_is_checked_when_it_goes_on(tmp_path):
+    with api.begin(Corpus.from_text(TEXT), Config(**SMALL), tmp_path / "run") as training:
+        list(api.reproduction(training, lambda: "SIGINT"))
+    assert json.loads((tmp_path / "run" / "gradcheck.json").read_text())["checks"] == []
+    with api.reopen(tmp_path / "run") as training:
+        list(api.reproduction(training))
+    assert json.loads((tmp_path / "run" / "gradcheck.json").read_text())["checks"]

@@ -7,6 +7,7 @@ characters: a terminal would obey them.
 import json
 import math
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 VISIBLE: Final = {
@@ -19,8 +20,9 @@ VISIBLE: Final = {
 
 
 def say(sentence: str) -> None:
-    """A line for people, to stderr."""
-    print(f"charloom: {sentence}", file=sys.stderr, flush=True)
+    """A line for people, to stderr; one that nobody can read ends no training."""
+    with suppress(OSError):
+        print(f"charloom: {harmless(sentence)}", file=sys.stderr, flush=True)
 
 
 def show(text: str = "") -> None:

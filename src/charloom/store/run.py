@@ -248,19 +248,19 @@ class RunWriter:
                 is still held, so that the next save can make up for this one.
         """
         directory = checkpoint_path(self.path, learner.update)
-        if learner.update == self.saved_update:
-            return directory
-        require_finite(learner)
-        self.metrics.sync()
-        self.samples.sync()
-        if self._best is not None and self._best.learner.update != learner.update:
-            self._put(self._best)
-        self._put(Checkpoint(learner, self._lengths(), self._fingerprint))
-        self._point(LATEST, learner.update)
-        self.saved_update = learner.update
+        if learner.update != self.saved_update:
+            require_finite(learner)
+            self.metrics.sync()
+            self.samples.sync()
+            if self._best is not None and self._best.learner.update != learner.update:
+                self._put(self._best)
+            self._put(Checkpoint(learner, self._lengths(), self._fingerprint))
+            self._point(LATEST, learner.update)
+            self.saved_update = learner.update
+            # On the disk now, under a name that `latest` or this state has: never made again.
+            self._best = None
         if learner.best_update is not None:
             self._point(BEST, learner.best_update)
-        self._best = None
         self._prune(learner.best_update)
         return directory
 
