@@ -350,3 +350,11 @@ def test_a_real_process_ends_without_a_traceback(folder):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("charloom: nowhere.txt: no such file")
     assert done.stderr.count("\n") == 1
+
+
+def test_files_of_the_users_own_are_never_replaced_by_a_run(folder):
+    (folder / "mine").mkdir()
+    (folder / "mine" / "config.json").write_text('{"my": "settings"}')
+    with pytest.raises(charloom.CharloomError, match="holds other things"):
+        charloom.train(string="abcdefgh" * 50, run=folder / "mine", updates=3)
+    assert (folder / "mine" / "config.json").read_text() == '{"my": "settings"}'

@@ -17,6 +17,7 @@ ENGINES: Final = ("auto", "native", "reference")
 DTYPES: Final = ("float32", "float64")
 
 SEED_LIMIT: Final = 2**64
+WHOLE_LIMIT: Final = 2**31  # of every other whole number: what the kernels count with
 
 
 def setting(default: Any, help: str) -> Any:
@@ -118,11 +119,11 @@ def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(options)}.")
 
 
-def require_whole(name: str, value: object, least: int, below: int | None = None) -> None:
+def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT) -> None:
     """Refuse a value that is not a whole number of at least `least` (and less than `below`)."""
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < least or (below is not None and value >= below):  # type: ignore[operator]
-        limit = "" if below is None else f" and less than {below}"
+    if not whole or not least <= value < below:  # type: ignore[operator]
+        limit = "" if below == WHOLE_LIMIT and value != below else f" and less than {below}"
         raise ConfigError(
             f"{name} is {value!r}; it must be a whole number, at least {least}{limit}."
         )

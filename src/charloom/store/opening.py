@@ -4,6 +4,7 @@ Nothing here changes anything on the disk.
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -60,10 +61,19 @@ def refuse_existing(path: Path) -> None:
             f"{path} already holds a run: go on with it by charloom resume {path}, "
             f"or give another --run."
         )
-    if not names <= BEFORE_TRAINING or max(saved_updates(path), default=0) > 0:
+    foreign = CONFIG in names and not is_ours(path / CONFIG)
+    if foreign or not names <= BEFORE_TRAINING or max(saved_updates(path), default=0) > 0:
         raise RunExistsError(
             f"{path} exists and holds other things; give --run a directory that does not exist yet."
         )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a config.json is one that a run wrote, and not a user's own file of that name."""
+    try:
+        return {"config", "format", "text"} <= set(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def read_pointer_or_none(path: Path) -> int | None:
