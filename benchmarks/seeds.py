@@ -25,13 +25,15 @@ def main() -> None:
     options = parser.parse_args()
     corpus = Corpus.open([options.book])
     engine = open_engine()
-    expected = configure().seq_length * math.log(len(corpus.vocabulary))
+    expected = configure("classic").seq_length * math.log(len(corpus.vocabulary))
     print(
         f"{corpus.name}: {len(corpus):,} characters, K = {len(corpus.vocabulary)}; T ln K = {expected:.2f}"
     )
     ends = []
     for seed in range(options.seeds):
-        learner = new_learner(configure(seed=seed, epochs=options.epochs), corpus.vocabulary)
+        learner = new_learner(
+            configure("classic", seed=seed, epochs=options.epochs), corpus.vocabulary
+        )
         start = time.perf_counter()
         records = [item for item in learn(learner, corpus.ids, engine) if isinstance(item, Record)]
         seconds = time.perf_counter() - start

@@ -13,9 +13,9 @@ import sys
 import tempfile
 import time
 
-import numpy as np
-
-from charloom.engines import Plan, open_engine
+from charloom.bench.clock import seconds_of
+from charloom.bench.ours import engine_updates
+from charloom.engines import open_engine
 from charloom.model import new_learner
 from charloom.model.schedule import Schedule
 from charloom.recipes import configure
@@ -26,12 +26,9 @@ UPDATES = 20_000
 
 def seconds_per_update(corpus: Corpus) -> float:
     """Of the bare engine on the book's own windows."""
-    config = configure()
+    config = configure("classic")
     learner = new_learner(config, corpus.vocabulary)
-    plan = Plan(np.full(UPDATES, config.learning_rate), config.clip, config.epsilon)
-    start = time.perf_counter()
-    open_engine().train(learner, corpus.ids, plan)
-    return (time.perf_counter() - start) / UPDATES
+    return seconds_of(engine_updates(open_engine(), learner, corpus.ids), UPDATES) / UPDATES
 
 
 def main() -> None:
@@ -40,7 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     corpus = Corpus.open([options.book])
-    updates = Schedule.of(configure(), len(corpus)).updates
+    updates = Schedule.of(configure("classic"), len(corpus)).updates
     ratios = []
     for _ in range(options.rounds):
         bare = [seconds_per_update(corpus)]

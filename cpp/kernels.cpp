@@ -2,7 +2,10 @@
 // set and the one symbol that leaves this file.
 #include "kernels.hpp"
 
+#include "draw.hpp"
 #include "network.hpp"
+#include "reader.hpp"
+#include "training.hpp"
 #include "writer.hpp"
 
 namespace {
@@ -10,16 +13,12 @@ namespace {
 using charloom::Draw;
 using charloom::Kernels;
 using charloom::Tokens;
-using charloom::TrainResult;
 
-void read_ids(Tokens tokens, std::size_t from, int count, std::int32_t* to) {
-  for (int i = 0; i < count; ++i) {
-    const std::size_t at = from + static_cast<std::size_t>(i);
-    to[i] = tokens.bytes == 1   ? static_cast<const std::uint8_t*>(tokens.at)[at]
-            : tokens.bytes == 2 ? static_cast<const std::uint16_t*>(tokens.at)[at]
-                                : static_cast<std::int32_t>(
-                                      static_cast<const std::uint32_t*>(tokens.at)[at]);
-  }
+// The plain network of one layer, one stream, AdaGrad and clipping by value has kernels of its own.
+bool is_classic(Shape shape, int B, const Descent& how) {
+  return shape.cell == Cell::rnn && shape.layers == 1 && B == 1 &&
+         how.rule == charloom::Rule::adagrad && how.clip > 0 && !how.clip_by_norm && !how.mean &&
+         how.dropout == 0 && how.weight_decay == 0;
 }
 
 // Gradients of a_t below this keep every gradient entry, and the sum of their squares, finite.
@@ -37,23 +36,44 @@ void store_gradients(Network<T>& net, int T_steps, T* block) {
 }
 
 template <typename T>
-bool gradients(Shape shape, Weights<T> weights, const std::int32_t* x, const std::int32_t* y,
-               int T_steps, const T* h, double* loss, Weights<T> result, T* h_next) {
-  Network<T> net(shape, T_steps, true);
-  Memory<T> block(static_cast<std::size_t>(net.layout.end));
-  if (!net.ok() || !block.ok()) return false;
-  net.read(weights);
-  net.set_state(h);
-  std::memcpy(net.x, x, T_steps * sizeof(*x));
-  std::memcpy(net.y, y, T_steps * sizeof(*y));
-  net.run(T_steps);
-  net.logits(T_steps);
-  *loss = net.loss(T_steps);
-  net.backward(T_steps, safe_limit<T>(T_steps));
-  T* g = block.take(net.layout.end);
-  store_gradients(net, T_steps, g);
-  net.layout.unpack(g, result);
-  net.get_state(T_steps, h_next);
+bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std::int32_t* y,
+               int T_steps, int B, State<T> state, Descent how, std::int64_t update, double* loss,
+               Arrays<T> result, State<T> next) {
+  if (is_classic(shape, B, how)) {
+    Network<T> net(shape, T_steps, true);
+    Memory<T> memory(static_cast<std::size_t>(net.layout.end));
+    if (!net.ok() || !memory.ok()) return false;
+    T* g = memory.take(net.layout.end);
+    net.read(Weights<T>(weights));
+    net.set_state(state.h);
+    std::memcpy(net.x, x, sizeof(*x) * T_steps);
+    std::memcpy(net.y, y, sizeof(*y) * T_steps);
+    net.run(T_steps);
+    net.logits(T_steps);
+    *loss = net.loss(T_steps);
+    net.backward(T_steps, safe_limit<T>(T_steps));
+    store_gradients(net, T_steps, g);
+    net.layout.unpack(g, Weights<T>(result));
+    net.get_state(T_steps, next.h);
+    return true;
+  }
+  const PanelLayout<T> layout(shape);
+  const Dropout<T> drop(how.dropout, how.seed, static_cast<std::uint64_t>(update));
+  Memory<T> memory(static_cast<std::size_t>(2 * layout.end + layout.back_end));
+  Slice<T> slice(layout, T_steps, B, 0, true, drop.any());
+  if (!memory.ok() || !slice.ok()) return false;
+  T *block = memory.take(layout.end), *g = memory.take(layout.end);
+  T* back = memory.take(layout.back_end);
+  layout.pack(weights, block);
+  layout.transpose(block, back, 0, 1);
+  slice.set_state({state.h, state.cell}, B);
+  std::memcpy(slice.x, x, sizeof(*x) * T_steps * B);
+  std::memcpy(slice.y, y, sizeof(*y) * T_steps * B);
+  slice.forward(block, T_steps, drop);
+  *loss = slice.loss(T_steps, T(1) / static_cast<T>(B)) / B;
+  slice.backward(back, T_steps, drop.any(), g);
+  layout.unpack(g, result);
+  slice.get_state(next, B, T_steps);
   return true;
 }
 
@@ -65,11 +85,22 @@ double careful_norm(const T* block, std::ptrdiff_t count) {
   return __builtin_sqrt(squares);
 }
 
+bool read_ids(Tokens tokens, std::size_t from, int count, int K, std::int32_t* to) {
+  bool below = true;
+  for (int i = 0; i < count; ++i) {
+    to[i] = id_at(tokens, from + static_cast<std::size_t>(i));
+    below = below && to[i] >= 0 && to[i] < K;
+  }
+  return below;
+}
+
 template <typename T>
-TrainResult train(Shape shape, Weights<T> weights, Weights<T> accumulators, T* h, Tokens tokens,
-                  int T_steps, int count, const double* learning_rates, double clip,
-                  double epsilon, double* losses, double* norms) {
-  TrainResult result{0, false, false, 0, 0};
+TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
+                          const charloom::Windows& windows, const Descent& how, double* losses,
+                          double* norms) {
+  TrainResult result{};
+  const int T_steps = windows.T;
+  const Weights<T> weights(arrays), accumulators(slots);
   Network<T> net(shape, T_steps, true);
   Memory<T> careful(static_cast<std::size_t>(net.layout.end));
   if (!net.ok() || !careful.ok()) {
@@ -80,15 +111,19 @@ TrainResult train(Shape shape, Weights<T> weights, Weights<T> accumulators, T* h
   net.read(weights);
   net.layout.pack(accumulators, net.accumulators);
   net.set_state(h);
-  for (int u = 0; u < count; ++u) {
-    const std::size_t e = static_cast<std::size_t>(u) * T_steps;
-    read_ids(tokens, e, T_steps, net.x);
-    read_ids(tokens, e + 1, T_steps, net.y);
+  for (int u = 0; u < windows.count; ++u) {
+    const std::size_t e = static_cast<std::size_t>(windows.starts[0]) +
+                          static_cast<std::size_t>(u) * T_steps;
+    if (!read_ids(windows.tokens, e, T_steps, shape.K, net.x) ||
+        !read_ids(windows.tokens, e + 1, T_steps, shape.K, net.y)) {
+      result.bad_id = true;
+      break;
+    }
     net.run(T_steps);
     net.logits(T_steps);
     const double loss = net.loss(T_steps);
     const bool small = net.backward(T_steps, safe_limit<T>(T_steps));
-    AdaGrad<T> update(net.theta, net.accumulators, learning_rates[u], clip, epsilon);
+    AdaGrad<T> update(net.theta, net.accumulators, windows.learning_rates[u], how.clip, how.epsilon);
     double norm;
     if (small && __builtin_isfinite(loss)) {
       net.each_gradient(T_steps, update);
@@ -118,82 +153,152 @@ TrainResult train(Shape shape, Weights<T> weights, Weights<T> accumulators, T* h
   return result;
 }
 
+template <typename T>
+TrainResult train(Shape shape, Arrays<T> weights, const Arrays<T>* slots, State<T> state,
+                  charloom::Windows windows, Descent how, Team team,
+                  charloom::Workspace workspace, double* losses, double* norms) {
+  if (is_classic(shape, windows.B, how))
+    return train_classic<T>(shape, weights, slots[0], state.h, windows, how, losses, norms);
+  const PanelLayout<T> layout(shape);
+  return Training<T>(layout, windows, how, team, workspace, losses, norms)
+      .run(weights, slots, state);
+}
+
 constexpr int score_steps = 32;
 
+// What one thread scores: its own streams, to the end.
 template <typename T>
-bool score(Shape shape, Weights<T> weights, T* h, Tokens tokens, double* nats) {
-  Network<T> net(shape, score_steps, false);
-  if (!net.ok()) return false;
-  net.read(weights);
-  net.set_state(h);
-  for (std::size_t n = 0; n + 1 < tokens.count;) {
-    const std::size_t left = tokens.count - 1 - n;
-    const int steps = left < score_steps ? static_cast<int>(left) : score_steps;
-    read_ids(tokens, n, steps, net.x);
-    read_ids(tokens, n + 1, steps, net.y);
-    net.run(steps);
-    net.logits(steps);
-    for (int t = 0; t < steps; ++t) {
-      T* row = net.o + t * net.layout.Kp;
-      const double target = row[net.y[t]];
-      T most;
-      const double normalizer = exponentials<T>(row, net.layout.vectors_K, most);
-      nats[n + t] = __builtin_log(normalizer) - (target - double(most));
+struct Scoring {
+  const PanelLayout<T>& layout;
+  Arrays<T> weights;
+  State<T> state;
+  const std::int32_t* tokens;
+  std::size_t count;
+  int B, threads;
+  double* nats;
+  bool failed[Training<T>::most_threads];
+
+  void work(int thread) {
+    const int first = even_start(B, threads, thread);
+    const int streams = even_start(B, threads, thread + 1) - first;
+    Reader<T> reader(layout, weights, score_steps, streams, first);
+    failed[thread] = !reader.ok();
+    if (failed[thread]) return;
+    reader.slice.set_state({state.h, state.cell}, B);
+    for (std::size_t n = 0; n + 1 < count;) {
+      const std::size_t left = count - 1 - n;
+      const int steps = left < score_steps ? static_cast<int>(left) : score_steps;
+      for (int t = 0; t < steps; ++t)
+        for (int s = 0; s < streams; ++s) {
+          const std::int32_t* from = tokens + (n + t) * B + first + s;
+          reader.slice.x[t * streams + s] = from[0];
+          reader.slice.y[t * streams + s] = from[B];
+        }
+      reader.run(steps);
+      for (int t = 0; t < steps; ++t)
+        for (int s = 0; s < streams; ++s) {
+          T normalizer;
+          nats[(n + t) * B + first + s] =
+              reader.slice.surprise(std::ptrdiff_t(t) * streams + s, normalizer);
+        }
+      reader.slice.carry(steps);
+      n += steps;
     }
-    net.carry(steps);
-    n += steps;
+    reader.slice.get_state(state, B, 0);
   }
-  net.get_state(0, h);
-  return true;
+};
+
+template <typename T>
+bool score(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* tokens,
+           std::size_t count, int B, Team team, double* nats) {
+  const PanelLayout<T> layout(shape);
+  Scoring<T> job{layout, weights, state, tokens, count, B, team.threads, nats, {}};
+  team.run(team.self, [](void* self, int thread) { static_cast<Scoring<T>*>(self)->work(thread); },
+           &job);
+  bool failed = false;
+  for (int thread = 0; thread < team.threads; ++thread) failed = failed || job.failed[thread];
+  return !failed;
 }
 
 template <typename T>
-bool activations(Shape shape, Weights<T> weights, T* h, Tokens tokens, T* values) {
-  Network<T> net(shape, score_steps, false);
-  if (!net.ok()) return false;
-  net.read(weights);
-  net.set_state(h);
-  for (std::size_t n = 0; n < tokens.count;) {
-    const std::size_t left = tokens.count - n;
+bool activations(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* tokens,
+                 std::size_t count, State<T> values) {
+  const PanelLayout<T> layout(shape);
+  Reader<T> reader(layout, weights, score_steps, 1);
+  if (!reader.ok()) return false;
+  reader.begin(state);
+  const int L = shape.layers, H = shape.H;
+  for (std::size_t n = 0; n < count;) {
+    const std::size_t left = count - n;
     const int steps = left < score_steps ? static_cast<int>(left) : score_steps;
-    read_ids(tokens, n, steps, net.x);
-    net.run(steps);
-    for (int t = 0; t < steps; ++t) net.get_state(t + 1, values + (n + t) * shape.H);
-    net.carry(steps);
+    std::memcpy(reader.slice.x, tokens + n, sizeof(*tokens) * steps);
+    reader.run(steps);
+    for (int t = 0; t < steps; ++t)
+      for (int l = 0; l < L; ++l)
+        for (int which = 0; which < shape.states(); ++which)
+          for (int i = 0; i < H; ++i)
+            (which ? values.cell : values.h)[((n + t) * L + l) * H + i] =
+                reader.slice.state_at(l, which, t + 1, i);
+    reader.slice.carry(steps);
     n += steps;
   }
-  net.get_state(0, h);
+  reader.end(state);
   return true;
 }
 
 template <typename T>
-bool step(Shape shape, Weights<T> weights, T* h, int id, T* logits) {
-  Network<T> net(shape, 1, false);
-  if (!net.ok()) return false;
-  net.read(weights);
-  net.set_state(h);
-  net.x[0] = id;
-  net.run(1);
-  net.logits(1);
-  std::memcpy(logits, net.o, shape.K * sizeof(T));
-  net.get_state(1, h);
+bool step(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* ids, int B,
+          T* logits) {
+  const PanelLayout<T> layout(shape);
+  Reader<T> reader(layout, weights, 1, B);
+  if (!reader.ok()) return false;
+  reader.slice.set_state({state.h, state.cell}, B);
+  std::memcpy(reader.slice.x, ids, sizeof(*ids) * B);
+  reader.run(1);
+  for (int s = 0; s < B; ++s)
+    std::memcpy(logits + std::ptrdiff_t(s) * shape.K, reader.slice.o + s * layout.Kp,
+                shape.K * sizeof(T));
+  reader.slice.get_state(state, B, 1);
   return true;
 }
 
-template <typename T>
-Draw generate(Shape shape, Weights<T> weights, T* h, int first, double temperature,
-              const double* uniforms, std::size_t count, std::int32_t* ids) {
-  Writer<T> writer(shape, weights);
-  if (!writer.ok()) return Draw::no_memory;
-  writer.begin(h);
-  int id = first;
-  for (std::size_t n = 0; n < count; ++n) {
-    writer.read(id);
-    if (!writer.finite()) return Draw::not_finite;
-    id = ids[n] = writer.draw(static_cast<T>(temperature), uniforms[n]);
+// Lets a Writer or a Reader write. `ids` begins with the `n` ids read and goes on with those drawn.
+template <typename T, typename Model>
+Draw write(Model& model, const Drawer<T>& drawer, State<T> state, std::int32_t* ids, std::size_t n,
+           const double* uniforms, std::size_t count) {
+  model.begin(state);
+  for (std::size_t end = n; end < n + count; ++end) {
+    model.read(ids[end - 1]);
+    if (!drawer.finite(model.logits())) return Draw::not_finite;
+    ids[end] = drawer.draw(model.logits(), ids, end, uniforms[end - n]);
   }
-  if (count > 0) writer.get_state(h);
+  if (count > 0) model.end(state);
   return Draw::done;
+}
+
+template <typename T>
+Draw generate(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* read,
+              std::size_t n, Sampler sampler, const double* uniforms, std::size_t count,
+              std::int32_t* ids) {
+  Memory<std::int32_t> room(n + count + static_cast<std::size_t>(shape.K));
+  if (!room.ok()) return Draw::no_memory;
+  std::int32_t *order = room.take(shape.K), *text = room.take(n + count);
+  std::memcpy(text, read, n * sizeof(*read));
+  Draw result;
+  if (shape.cell == Cell::rnn && shape.layers == 1) {
+    Writer<T> writer(shape, Weights<T>(weights));
+    if (!writer.ok()) return Draw::no_memory;
+    const Drawer<T> drawer(shape.K, writer.vectors(), sampler, order);
+    result = write<T>(writer, drawer, state, text, n, uniforms, count);
+  } else {
+    const PanelLayout<T> layout(shape);
+    Reader<T> reader(layout, weights, 1, 1);
+    if (!reader.ok()) return Draw::no_memory;
+    const Drawer<T> drawer(shape.K, reader.vectors(), sampler, order);
+    result = write<T>(reader, drawer, state, text, n, uniforms, count);
+  }
+  std::memcpy(ids, text + n, count * sizeof(*ids));
+  return result;
 }
 
 template <typename T, Vec<T> (*F)(Vec<T>)>
@@ -233,7 +338,8 @@ constexpr Kernels<T> table{gradients<T>, train<T>,
                            score<T>,     activations<T>,
                            step<T>,      generate<T>,
                            map<T, exp<T>>, map<T, tanh<T>>,
-                           map<T, reciprocal_root>, multiply_adds<T>};
+                           map<T, sigmoid<T>>, map<T, reciprocal_root>,
+                           multiply_adds<T>};
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// The plain recurrent network over one window: forward, backward, and the update fused into the
+// The plain network of one layer and one stream over one window: forward, backward, and the update fused into the
 // gradient (SPEC: The network; The native engine).
 //
 // What makes it fast: only the recurrence goes step by step; logits, dV, dW and the outputs' part
@@ -7,22 +7,25 @@
 // Time it: charloom bench. Each version and what it gave: docs/LOG.md.
 #pragma once
 
-#include <cstdlib>
 #include <cstring>
-#include <limits>
 
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "memory.hpp"
 #include "optimizers.hpp"
+#include "softmax.hpp"
 
 namespace {
 
 using charloom::Shape;
-using charloom::Weights;
 
-// The logit of the padding beyond K, the lowest finite number: its exponential is 0.
+// The arrays of a plain network of one layer: U (H, K), W (H, H), b (H), V (K, H), c (K).
 template <typename T>
-constexpr T padding_logit = std::numeric_limits<T>::lowest();
+struct Weights {
+  T *U, *W, *b, *V, *c;
+
+  explicit Weights(charloom::Arrays<T> in) : U(in[0]), W(in[1]), b(in[2]), V(in[3]), c(in[4]) {}
+};
 
 // Where each parameter lies in a block of vectors. Matrices are stored input-major (transposed),
 // so that the outputs of one input are neighbours; rows are padded to whole vectors.
@@ -70,56 +73,6 @@ struct Layout {
     }
   }
 };
-
-// One zeroed, aligned allocation, handed out in pieces of whole vectors.
-template <typename T>
-class Memory {
- public:
-  explicit Memory(std::size_t elements) {
-    void* at = nullptr;
-    const std::size_t bytes = elements * sizeof(T) + vector_bytes;
-    if (posix_memalign(&at, 64, bytes) == 0) {
-      base_ = static_cast<T*>(at);
-      std::memset(at, 0, bytes);
-    }
-    next_ = base_;
-  }
-  ~Memory() { std::free(base_); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  bool ok() const { return base_ != nullptr; }
-  T* take(std::ptrdiff_t elements) {
-    T* piece = next_;
-    next_ += elements;
-    return piece;
-  }
-
- private:
-  T* base_ = nullptr;
-  T* next_ = nullptr;
-};
-
-// Turns K logits (in `vectors` whole vectors) into exp((o - max o) / divisor); returns their sum and
-// sets `most` to the max.
-template <typename T>
-CHARLOOM_INLINE T exponentials(T* row, int vectors, T& most, T divisor = 1) {
-  constexpr int lanes = Simd<T>::lanes;
-  Vec<T> top = load<T>(row);
-  for (int v = 1; v < vectors; ++v) {
-    const Vec<T> next = load<T>(row + v * lanes);
-    top = next > top ? next : top;
-  }
-  most = largest<T>(top);
-  Vec<T> total{};
-  for (int v = 0; v < vectors; ++v) {
-    Vec<T> z = load<T>(row + v * lanes) - most;
-    if (divisor != 1) z /= divisor;
-    const Vec<T> e = exp<T>(z);
-    store<T>(row + v * lanes, e);
-    total += e;
-  }
-  return sum<T>(total);
-}
 
 // A network at work on windows of up to T steps: packed weights and the buffers of one window.
 template <typename T>

@@ -1,6 +1,8 @@
-// The update rules, applied to a vector of weights while its gradient is still in registers.
+// The update rules (SPEC: Optimizers and clipping): AdaGrad on a vector of weights while its gradient
+// is still in registers, and every rule on a stretch of a block whose gradient is in memory.
 #pragma once
 
+#include "kernels.hpp"
 #include "simd.hpp"
 
 namespace {
@@ -47,6 +49,75 @@ struct IntoBlock {
   CHARLOOM_INLINE void operator()(int r, int v, Vec<T> g) {
     take(start + r * row + v * Simd<T>::lanes, g);
   }
+};
+
+// One update of elements from `start` to `end` of a block, by the rule and the numbers of `how`.
+template <typename T>
+struct Descend {
+  T* theta;
+  const T* gradient;
+  T *first, *second;  // slots; second is Adam's square alone
+  const charloom::Descent& how;
+  double learning_rate, norm;
+  std::int64_t update;  // the number of this one, from 1
+
+  void run(std::ptrdiff_t start, std::ptrdiff_t end) const {
+    using charloom::Rule;
+    switch (how.rule) {
+      case Rule::adagrad: return apply<Rule::adagrad>(start, end);
+      case Rule::sgd: return apply<Rule::sgd>(start, end);
+      case Rule::rmsprop: return apply<Rule::rmsprop>(start, end);
+      case Rule::adam:
+      case Rule::adamw: return apply<Rule::adam>(start, end);
+    }
+  }
+
+ private:
+  template <charloom::Rule rule>
+  void apply(std::ptrdiff_t start, std::ptrdiff_t end) const {
+    using charloom::Rule;
+    const bool decoupled = how.rule == Rule::adamw;
+    const bool by_value = how.clip > 0 && !how.clip_by_norm;
+    const double shrink = how.clip / (norm + 1e-6);
+    const Vec<T> factor = cast(how.clip > 0 && how.clip_by_norm && shrink < 1 ? shrink : 1.0);
+    const Vec<T> limit = cast(how.clip), epsilon = cast(how.epsilon), eta = cast(learning_rate);
+    const Vec<T> pull = cast(decoupled ? 0.0 : how.weight_decay);
+    const Vec<T> keep = cast(decoupled ? 1.0 - learning_rate * how.weight_decay : 1.0);
+    const Vec<T> momentum = cast(how.momentum), decay = cast(how.decay), fresh = cast(1 - how.decay);
+    const Vec<T> beta1 = cast(how.beta1), fresh1 = cast(1 - how.beta1);
+    const Vec<T> beta2 = cast(how.beta2), fresh2 = cast(1 - how.beta2);
+    const double n = static_cast<double>(update);
+    const Vec<T> rate = cast(learning_rate / (1 - __builtin_pow(how.beta1, n)));
+    const Vec<T> correction = cast(1 / __builtin_sqrt(1 - __builtin_pow(how.beta2, n)));
+    for (std::ptrdiff_t at = start; at < end; at += Simd<T>::lanes) {
+      Vec<T> g = load<T>(gradient + at) * factor;
+      if (by_value) g = at_least<T>(at_most<T>(g, limit), -limit);
+      Vec<T> w = load<T>(theta + at) * keep;
+      g += pull * w;
+      if constexpr (rule == Rule::adagrad) {
+        const Vec<T> m = load<T>(first + at) + g * g;
+        store<T>(first + at, m);
+        w -= eta * g * reciprocal_root(m + epsilon);
+      } else if constexpr (rule == Rule::sgd) {
+        const Vec<T> v = momentum * load<T>(first + at) + g;
+        store<T>(first + at, v);
+        w -= eta * v;
+      } else if constexpr (rule == Rule::rmsprop) {
+        const Vec<T> square = decay * load<T>(first + at) + fresh * g * g;
+        store<T>(first + at, square);
+        w -= eta * g * reciprocal(root(square) + epsilon);
+      } else {
+        const Vec<T> mean = beta1 * load<T>(first + at) + fresh1 * g;
+        const Vec<T> square = beta2 * load<T>(second + at) + fresh2 * g * g;
+        store<T>(first + at, mean);
+        store<T>(second + at, square);
+        w -= rate * mean * reciprocal(root(square) * correction + epsilon);
+      }
+      store<T>(theta + at, w);
+    }
+  }
+
+  static Vec<T> cast(double value) { return splat<T>(static_cast<T>(value)); }
 };
 
 }  // namespace

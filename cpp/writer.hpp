@@ -1,4 +1,4 @@
-// A network that writes, one character at a time (SPEC: Sampling).
+// The plain network of one layer as it writes, one character at a time (SPEC: Sampling).
 //
 // The next recurrence W h and the logits V h both need only h, so that their columns stand side by
 // side in one matrix and one pass over it makes both. Every pass goes the same way, so that a text
@@ -38,63 +38,24 @@ class Writer {
 
   bool ok() const { return memory_.ok(); }
 
-  void begin(const T* h) {
-    std::memcpy(h_, h, layout_.H * sizeof(T));
+  void begin(State<T> state) {
+    std::memcpy(h_, state.h, layout_.H * sizeof(T));
     multiply();
   }
-  void get_state(T* h) const { std::memcpy(h, h_, layout_.H * sizeof(T)); }
+  void end(State<T> state) const { std::memcpy(state.h, h_, layout_.H * sizeof(T)); }
 
   // One character in: the state, the logits after it, and the next recurrence.
   void read(int id) {
     const T* U_x = theta_ + layout_.U + id * layout_.Hp;
     for (int v = 0; v < layout_.vectors_H; ++v)
-      store<T>(h_ + v * lanes,
-               tanh<T>(load<T>(sums_ + v * lanes) + load<T>(U_x + v * lanes)));
+      store<T>(h_ + v * lanes, tanh<T>(load<T>(sums_ + v * lanes) + load<T>(U_x + v * lanes)));
     multiply();
   }
 
-  bool finite() const {
-    Vec<T> zeros{};
-    for (int v = 0; v < layout_.vectors_K; ++v)
-      zeros += load<T>(logits() + v * lanes) * T(0);
-    return sum<T>(zeros) == 0;
-  }
-
-  // The first id whose running sum of weights exceeds u times their total; uses up the logits.
-  int draw(T temperature, double uniform) {
-    const int K = layout_.K;
-    T* row = logits();
-    if (temperature == 0) {
-      int best = 0;
-      for (int k = 1; k < K; ++k)
-        if (row[k] > row[best]) best = k;
-      return best;
-    }
-    T most;
-    exponentials<T>(row, layout_.vectors_K, most, temperature);
-    double total = 0;
-    for (int v = 0; v < layout_.vectors_K; ++v)
-      total += static_cast<double>(sum<T>(load<T>(row + v * lanes)));
-    const double mark = uniform * total;
-    double running = 0;
-    int v = 0;
-    for (; v + 1 < layout_.vectors_K; ++v) {
-      const double next = running + static_cast<double>(sum<T>(load<T>(row + v * lanes)));
-      if (next > mark) break;
-      running = next;
-    }
-    int k = v * lanes;
-    const int last = k + lanes < K ? k + lanes - 1 : K - 1;
-    for (; k < last; ++k) {
-      running += static_cast<double>(row[k]);
-      if (running > mark) break;
-    }
-    return k;
-  }
+  T* logits() const { return sums_ + layout_.Hp; }
+  int vectors() const { return layout_.vectors_K; }
 
  private:
-  T* logits() const { return sums_ + layout_.Hp; }
-
   void multiply() {
     row_product<T>(
         layout_.vectors_H + layout_.vectors_K, layout_.H, h_, Rows<const T>{both_, width_},

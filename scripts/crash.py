@@ -21,8 +21,16 @@ from pathlib import Path
 
 CLOCK_FIELDS = ("seconds", "characters_per_second")
 CHARACTERS = 12_000
+# What a checkpoint can hold: two states and two slots, streams, masks, judgements.
 SETTINGS = {
+    "cell": "lstm",
     "hidden_size": 16,
+    "batch_size": 3,
+    "dropout": 0.1,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "validation": 0.1,
+    "judge_every": 40,
     "updates": 300,
     "report_every": 5,
     "sample_first": 20,

@@ -1,91 +1,147 @@
-"""The classic network a third time, in scalar loops, straight from the equations.
+"""The networks a third time: the equations in single numbers, and the chain rule for each number.
 
 It imports nothing of charloom and nothing that multiplies matrices, so that neither engine can
-lend it a mistake. Numbers are Python floats, arrays nested lists. Names as in the equations:
-U[i][k], W[i][j], b[i], V[k][i], c[k]; x[t][s] and y[t][s] are ids of step t in stream s.
+lend it a mistake. No gradient is derived here: every sum and product remembers what it is made of,
+and the chain rule goes back through them one by one. Parameters are nested lists of floats by
+their full names, states nested lists [layer][stream][unit]; x[t][s] and y[t][s] are ids of step t
+in stream s; masks[t][layer][s][unit] is what dropout multiplies an output by.
 
-    a_t = W h_{t-1} + U x_t + b     h_t = tanh(a_t)     o_t = V h_t + c     p_t = softmax(o_t)
-    loss = 1/B · sum over streams and steps of -ln p_t[y_t]
+    rnn   h' = tanh(U x + W h + b)
+    lstm  i, f, o = sigmoid, g = tanh of their rows of U x + W h + b;  c' = f c + i g;  h' = o tanh(c')
+    gru   r, z = sigmoid of their rows of U x + W h + b;  n = tanh(U x + b + r (W h + d));
+          h' = (1 - z) n + z h
+    loss = 1/B · sum over streams and steps of -ln softmax(V h + c)[y]
 """
 
+import itertools
 import math
 
-NAMES = ("U", "W", "b", "V", "c")
+
+class Number:
+    """A number that knows what it was computed from, and by which derivative."""
+
+    births = itertools.count()
+
+    def __init__(self, value, *sources):
+        self.value, self.sources = value, sources
+        self.gradient = 0.0
+        self.born = next(Number.births)
+
+    def __add__(self, other):
+        return Number(self.value + other.value, (self, 1.0), (other, 1.0))
+
+    def __mul__(self, other):
+        return Number(self.value * other.value, (self, other.value), (other, self.value))
+
+    def tanh(self):
+        t = math.tanh(self.value)
+        return Number(t, (self, 1.0 - t * t))
+
+    def sigmoid(self):
+        s = 1.0 / (1.0 + math.exp(-self.value))
+        return Number(s, (self, s * (1.0 - s)))
+
+    def exp(self):
+        e = math.exp(self.value)
+        return Number(e, (self, e))
+
+    def log(self):
+        return Number(math.log(self.value), (self, 1.0 / self.value))
 
 
-def zeros_like(values):
-    """Nested lists of the same shape, all zero."""
+def propagate(result):
+    """Give every number that the result was computed from its gradient."""
+    found, ahead = {id(result): result}, [result]
+    while ahead:
+        for source, _ in ahead.pop().sources:
+            if id(source) not in found:
+                found[id(source)] = source
+                ahead.append(source)
+    result.gradient = 1.0
+    for number in sorted(found.values(), key=lambda number: -number.born):
+        for source, derivative in number.sources:
+            source.gradient += number.gradient * derivative
+
+
+def each(values, function):
+    """Nested lists with a function applied to what is in them."""
     if isinstance(values, list):
-        return [zeros_like(value) for value in values]
-    return 0.0
+        return [each(value, function) for value in values]
+    return function(values)
 
 
-def forward(p, x, h_0):
-    """The hidden vectors h_1 … h_T and the probabilities p_1 … p_T of one stream's ids."""
-    H, K = len(p["b"]), len(p["c"])
-    hs, ps = [], []
-    h_prev = h_0
-    for x_t in x:
-        h = []
-        for i in range(H):
-            a = p["U"][i][x_t] + p["b"][i]
-            for j in range(H):
-                a += p["W"][i][j] * h_prev[j]
-            h.append(math.tanh(a))
-        o = []
-        for k in range(K):
-            o_k = p["c"][k]
-            for i in range(H):
-                o_k += p["V"][k][i] * h[i]
-            o.append(o_k)
-        largest = max(o)
-        weights = [math.exp(o_k - largest) for o_k in o]
-        total = math.fsum(weights)
-        hs.append(h)
-        ps.append([weight / total for weight in weights])
-        h_prev = h
-    return hs, ps
+def total(numbers):
+    """The sum of some numbers."""
+    result = Number(0.0)
+    for number in numbers:
+        result = result + number
+    return result
 
 
-def loss_and_gradients(p, x, y, h_0):
-    """Loss of a window of B streams, the gradient of each parameter, and the last h per stream."""
-    T, B = len(x), len(x[0])
-    H, K = len(p["b"]), len(p["c"])
-    loss = 0.0
-    d = {name: zeros_like(p[name]) for name in NAMES}
-    h_last = []
+def product(matrix, x):
+    """A matrix times a vector, or one of its columns where x is an id."""
+    if isinstance(x, int):
+        return [row[x] for row in matrix]
+    return [total(a * b for a, b in zip(row, x, strict=True)) for row in matrix]
+
+
+def sums(*vectors):
+    """Vectors added entry by entry."""
+    return [total(entries) for entries in zip(*vectors, strict=True)]
+
+
+def step(cell, p, layer, x, h, c):
+    """The h and c that one layer carries on."""
+    H = len(h)
+    read = sums(product(p[f"layers.{layer}.U"], x), p[f"layers.{layer}.b"])
+    held = product(p[f"layers.{layer}.W"], h)
+    if cell == "rnn":
+        return [a.tanh() for a in sums(read, held)], c
+    if cell == "lstm":
+        a = sums(read, held)
+        new_c, new_h = [], []
+        for n in range(H):
+            i, f = a[n].sigmoid(), a[H + n].sigmoid()
+            g, o = a[2 * H + n].tanh(), a[3 * H + n].sigmoid()
+            new_c.append(f * c[n] + i * g)
+            new_h.append(o * new_c[n].tanh())
+        return new_h, new_c
+    new_h = []
+    for n in range(H):
+        r = (read[n] + held[n]).sigmoid()
+        z = (read[H + n] + held[H + n]).sigmoid()
+        candidate = (read[2 * H + n] + r * (held[2 * H + n] + p[f"layers.{layer}.d"][n])).tanh()
+        rest = Number(1.0) + z * Number(-1.0)
+        new_h.append(rest * candidate + z * h[n])
+    return new_h, c
+
+
+def loss_and_gradients(cell, parameters, x, y, state, masks=None):
+    """Loss of a window of B streams, the gradient of each parameter, and the state after it."""
+    T, B, L = len(x), len(x[0]), len(state["h"])
+    p = {name: each(values, Number) for name, values in parameters.items()}
+    loss = Number(0.0)
+    last = {name: [[None] * B for _ in range(L)] for name in state}
     for s in range(B):
-        x_s = [x[t][s] for t in range(T)]
-        y_s = [y[t][s] for t in range(T)]
-        hs, ps = forward(p, x_s, h_0[s])
-        h_last.append(hs[-1])
+        hs = [each(state["h"][layer][s], Number) for layer in range(L)]
+        cs = [each(state.get("cell", state["h"])[layer][s], Number) for layer in range(L)]
         for t in range(T):
-            loss -= math.log(ps[t][y_s[t]]) / B
-
-        dh_next = [0.0] * H
-        for t in range(T - 1, -1, -1):
-            h_prev = hs[t - 1] if t > 0 else h_0[s]
-            do = [(ps[t][k] - (1.0 if k == y_s[t] else 0.0)) / B for k in range(K)]
-            da = []
-            for i in range(H):
-                dh = dh_next[i]
-                for k in range(K):
-                    dh += do[k] * p["V"][k][i]
-                da.append(dh * (1.0 - hs[t][i] ** 2))
-            for k in range(K):
-                d["c"][k] += do[k]
-                for i in range(H):
-                    d["V"][k][i] += do[k] * hs[t][i]
-            for i in range(H):
-                d["b"][i] += da[i]
-                d["U"][i][x_s[t]] += da[i]
-                for j in range(H):
-                    d["W"][i][j] += da[i] * h_prev[j]
-            dh_next = [0.0] * H
-            for j in range(H):
-                for i in range(H):
-                    dh_next[j] += da[i] * p["W"][i][j]
-    return loss, d, h_last
+            below = x[t][s]
+            for layer in range(L):
+                hs[layer], cs[layer] = step(cell, p, layer, below, hs[layer], cs[layer])
+                below = hs[layer]
+                if masks is not None:
+                    kept = each(masks[t][layer][s], Number)
+                    below = [h * k for h, k in zip(below, kept, strict=True)]
+            o = sums(product(p["V"], below), p["c"])
+            minus_log_p = total(o_k.exp() for o_k in o).log() + o[y[t][s]] * Number(-1.0)
+            loss = loss + minus_log_p * Number(1.0 / B)
+        for layer in range(L):
+            last["h"][layer][s] = [h.value for h in hs[layer]]
+            if "cell" in last:
+                last["cell"][layer][s] = [c.value for c in cs[layer]]
+    propagate(loss)
+    return loss.value, {n: each(v, lambda number: number.gradient) for n, v in p.items()}, last
 
 
 def adagrad(p, m, g, learning_rate, epsilon, clip):
@@ -106,22 +162,21 @@ def train(p, ids, updates, *, T, learning_rate, epsilon=1e-8, clip=5.0, smoothin
 
     Returns the parameters, the accumulators, the last h, the losses and the smooth losses.
     """
-    m = {name: zeros_like(p[name]) for name in NAMES}
-    h = [0.0] * len(p["b"])
-    e = 0
+    m = {name: each(values, lambda _: 0.0) for name, values in p.items()}
+    zero = {"h": [[[0.0] * len(p["layers.0.b"])]]}
+    state, e = zero, 0
     losses, smooth_losses = [], []
     for _ in range(updates):
         x = [[token] for token in ids[e : e + T]]
         y = [[token] for token in ids[e + 1 : e + T + 1]]
-        loss, d, h_last = loss_and_gradients(p, x, y, [h])
-        stepped = {n: adagrad(p[n], m[n], d[n], learning_rate, epsilon, clip) for n in NAMES}
+        loss, d, state = loss_and_gradients("rnn", p, x, y, state)
+        stepped = {n: adagrad(p[n], m[n], d[n], learning_rate, epsilon, clip) for n in p}
         p = {name: pair[0] for name, pair in stepped.items()}
         m = {name: pair[1] for name, pair in stepped.items()}
         smooth = smoothing * smooth_losses[-1] + (1 - smoothing) * loss if losses else loss
         losses.append(loss)
         smooth_losses.append(smooth)
-        h = h_last[0]
         e += T
         if e > len(ids) - T - 1:
-            e, h = 0, [0.0] * len(h)
-    return p, m, h, losses, smooth_losses
+            e, state = 0, zero
+    return p, m, state["h"][0][0], losses, smooth_losses

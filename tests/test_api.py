@@ -9,14 +9,20 @@ import pytest
 
 import charloom
 from charloom import api
+from charloom.api import settling
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, NotAModelError, RunExistsError, TextError
-from charloom.text import Corpus
+from charloom.recipes import RECIPES, configure
+from charloom.store import RunWriter
+from charloom.text import Corpus, Windows
 from charloom.training import Ended, Progress, Record, Sample
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
-SMALL = {"hidden_size": 8, "seq_length": 5, "updates": 40, "report_every": 10, "seed": 3}
+SMALL = {
+    "recipe": "classic", "hidden_size": 8, "seq_length": 5, "updates": 40, "report_every": 10,
+    "seed": 3,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -35,14 +41,16 @@ def run(tmp_path_factory):
     return path
 
 
-def test_train_keeps_a_run_and_returns_its_best_model(book, tmp_path):
+def test_train_keeps_a_run_and_returns_its_last_model(book, tmp_path):
     model = charloom.train(book, tmp_path / "run", **SMALL)
     assert model.run == tmp_path / "run"
-    assert model.config == Config(**SMALL)
+    assert model.config == configure(**SMALL)
     assert model.vocabulary.characters == tuple(sorted(set(TEXT)))
     records = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     losses = {json.loads(line)["update"]: json.loads(line)["smooth_loss"] for line in records}
-    assert model.learner.update == min(losses, key=losses.get)
+    assert model.learner.update == 40
+    best = charloom.load(tmp_path / "run", which="best")
+    assert best.learner.update == min(losses, key=losses.get)
 
 
 def test_train_without_a_run_gives_the_same_model_and_writes_nothing(book, tmp_path, monkeypatch):
@@ -123,6 +131,24 @@ def test_train_refuses_a_run_that_exists(run):
         charloom.train(string=TEXT, run=run, **SMALL)
 
 
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5_000], ids=["null byte", "too long"])
+def test_what_is_no_path_is_refused_in_a_sentence(run, path):
+    model = charloom.load(run)
+    for use in (
+        lambda: charloom.train(string=TEXT, run=path, **SMALL),
+        lambda: charloom.resume(path),
+        lambda: charloom.load(path),
+        lambda: charloom.control(path),
+        lambda: model.save(path),
+    ):
+        with pytest.raises(ConfigError, match=r"is no path: .*Give another"):
+            use()
+    with pytest.raises(TextError, match="cannot be read"):
+        charloom.train(path)
+    with pytest.raises(ConfigError, match="string is bytes; it must be text"):
+        charloom.train(string=b"abc")
+
+
 def test_load_opens_a_run_a_checkpoint_and_a_file(run, tmp_path):
     best = charloom.load(run)
     latest = charloom.load(run, which="latest")
@@ -168,7 +194,7 @@ def test_evaluation_is_per_predicted_character(run):
     found = model.evaluate(string="the cat")
     state = {"h": np.zeros((1, 1, 8), np.float32)}
     ids = model.vocabulary.encode("the cat")
-    nats, _ = model.engine.score(model.learner, ids, state)
+    nats, _ = model.engine.score(model.learner, ids[:, None], state)
     assert found.characters == 6
     assert found.nats == pytest.approx(nats.mean())
     assert found.bits == pytest.approx(nats.mean() / np.log(2))
@@ -180,30 +206,93 @@ def test_evaluation_is_per_predicted_character(run):
 
 def test_unknown_settings_and_recipes_are_refused():
     with pytest.raises(ConfigError, match="hiden_size: no such setting"):
-        charloom.train(string=TEXT, hiden_size=3)
+        charloom.train(string=TEXT, recipe="classic", hiden_size=3)
     with pytest.raises(ConfigError, match="recipe is 'best'"):
         charloom.train(string=TEXT, recipe="best")
 
 
-def test_minutes_become_updates_that_the_config_keeps(monkeypatch):
-    monkeypatch.setattr(api, "CALIBRATION_SECONDS", 0.05)
+@pytest.fixture
+def hasty(monkeypatch):
+    """Calibration in a twentieth of its time."""
+    monkeypatch.setattr(settling, "CALIBRATION_SECONDS", 0.05)
+
+
+def test_minutes_become_updates_that_the_config_keeps(hasty):
     corpus = Corpus.from_text(TEXT)
-    config = api.settle(corpus, 0.5, hidden_size=8, seq_length=5)
+    config = api.settle(corpus, 0.5, recipe="classic", hidden_size=8, seq_length=5)
     rate = api.updates_per_second(corpus, config)
     assert config.updates is not None
     assert config.updates / 30 == pytest.approx(rate, rel=0.9)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, float("nan"), "3"])
+def test_a_recipe_may_train_for_minutes_which_every_other_end_replaces(hasty):
+    corpus = Corpus.from_text(TEXT)
+    small = {"hidden_size": 8, "seq_length": 5, "batch_size": 2}
+    assert RECIPES["quick"].minutes == 1
+    own = api.settle(corpus, **small).updates
+    assert own is not None
+    assert api.settle(corpus, 0.01, **small).updates < own / 10
+    assert api.settle(corpus, updates=7, **small).updates == 7
+    by_epochs = api.settle(corpus, epochs=7, **small)
+    assert (by_epochs.updates, by_epochs.epochs) == (None, 7)
+
+
+def test_judgements_take_their_share_of_the_minutes(monkeypatch):
+    """A second for each, beside ten updates a second: as many updates as both leave room for."""
+    monkeypatch.setattr(settling, "updates_per_second", lambda *_: 10.0)
+    monkeypatch.setattr(settling, "judgement_seconds", lambda *_: 1.0)
+    settings = {"recipe": "classic", "seq_length": 5, "judge_every": 10}
+    judged = api.settle(Corpus.from_text(TEXT), 1, validation=0.1, **settings)
+    assert judged.updates == (60 - 1) / (0.1 + 1 / 10)
+    assert api.settle(Corpus.from_text(TEXT), 1, **settings).updates == 600
+
+
+def test_the_time_of_a_judgement_is_that_of_the_whole_part(monkeypatch):
+    """Told by a clock that counts the characters that are scored."""
+    scored = []
+    monkeypatch.setattr(
+        settling, "mean_nats", lambda *of: scored.append(sum(b - a for a, b in of[3]))
+    )
+    monkeypatch.setattr(settling.time, "perf_counter", lambda: float(sum(scored)))
+    config = configure(batch_size=3, seq_length=5, split="streams", validation=0.2)
+    corpus = Corpus.from_text(TEXT)
+    windows = Windows.of(config, len(corpus))
+    whole = settling.judgement_seconds(corpus, config, windows)
+    monkeypatch.setattr(settling, "JUDGED_CHARACTERS", 20)
+    monkeypatch.setattr(settling, "JUDGED_SEGMENTS", 2)
+    assert settling.judgement_seconds(corpus, config, windows) == pytest.approx(whole)
+    assert scored == [whole, 40]
+
+
+def test_no_threads_means_those_of_the_machine_one_for_each_stream_at_most(hasty, monkeypatch):
+    corpus = Corpus.from_text(TEXT)
+    monkeypatch.setattr(settling, "processors", lambda: 6)
+    small = {"hidden_size": 8, "seq_length": 5, "engine": "reference", "updates": 1}
+    assert api.settle(corpus, batch_size=4, **small).threads == 4
+    assert api.settle(corpus, batch_size=12, **small).threads == 6
+    assert api.settle(corpus, batch_size=4, threads=3, **small).threads == 3
+
+
+def test_a_calibration_that_diverges_says_nothing_of_it(hasty):
+    config = Config(hidden_size=4, seq_length=5, learning_rate=1e300, clip=0.0, optimizer="sgd")
+    assert api.updates_per_second(Corpus.from_text(TEXT), config) > 0
+
+
+def test_more_minutes_than_a_run_can_have_are_refused(hasty):
+    with pytest.raises(ConfigError, match=r"minutes is 1e\+08; that would be .* Give fewer"):
+        charloom.train(string=TEXT, minutes=1e8, recipe="classic", hidden_size=2, seq_length=2)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), 1e12, "3"])
 def test_minutes_must_be_a_positive_number(wrong):
     with pytest.raises(ConfigError, match="minutes is"):
-        charloom.train(string=TEXT, minutes=wrong)
+        charloom.train(string=TEXT, minutes=wrong, recipe="classic")
 
 
 @pytest.mark.parametrize("name", ["updates", "epochs"])
 def test_minutes_contradict_another_end(name):
     with pytest.raises(ConfigError, match=f"minutes and {name}"):
-        charloom.train(string=TEXT, minutes=1, **{name: 3})
+        charloom.train(string=TEXT, minutes=1, recipe="classic", **{name: 3})
 
 
 def test_a_free_run_directory_is_named_after_the_text(tmp_path):
@@ -289,6 +378,53 @@ def test_ctrl_c_in_python_saves_before_it_interrupts(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_ctrl_c_without_a_run_returns_what_was_learnt():
+    def press(item):
+        if isinstance(item, Record) and item.update >= 300:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.warns(UserWarning, match="interrupted at update"):
+        model = charloom.train(string=TEXT, listener=press, **SMALL | {"updates": 50_000})
+    assert 300 <= model.learner.update < 50_000
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_name_that_another_process_takes_meanwhile_is_passed_over(monkeypatch, tmp_path):
+    """The first free name is taken by the other one just before ours could be."""
+    monkeypatch.chdir(tmp_path)
+    honest, corpus = RunWriter.create, Corpus.from_text(TEXT)
+
+    def create(path, learner, corpus):
+        monkeypatch.setattr(RunWriter, "create", honest)
+        honest(path, learner, corpus).close()
+        return honest(path, learner, corpus)
+
+    monkeypatch.setattr(RunWriter, "create", create)
+    with api.begin(corpus, configure(**SMALL)) as training:
+        assert training.run.name == "text-2"
+    with pytest.raises(RunExistsError):
+        api.begin(corpus, configure(**SMALL), training.run)
+
+
+def test_a_training_is_steered_from_outside(tmp_path):
+    path, heard = tmp_path / "run", []
+
+    def steer(item):
+        heard.append(item)
+        if isinstance(item, Record) and item.update == 100:
+            charloom.control(path, learning_rate_factor=0.5)
+        elif isinstance(item, Record) and item.update > 100 and item.learning_rate < 0.1:
+            charloom.control(path, "stop")
+
+    charloom.train(string=TEXT, run=path, listener=steer, **SMALL | {"updates": 200_000})
+    assert heard[-1].state == "stopped"
+    assert {item.learning_rate for item in heard if isinstance(item, Record)} == {0.1, 0.05}
+    with pytest.raises(ConfigError, match=r"nothing trains .* it is stopped"):
+        charloom.control(path, "pause")
+    with pytest.raises(NotAModelError, match="no run directory"):
+        charloom.control(tmp_path, "pause")
+
+
 def test_training_in_a_thread_leaves_the_signals_alone(tmp_path):
     with ThreadPoolExecutor() as pool:
         model = pool.submit(charloom.train, string=TEXT, run=tmp_path / "run", **SMALL).result()
@@ -296,7 +432,7 @@ def test_training_in_a_thread_leaves_the_signals_alone(tmp_path):
 
 
 def test_an_interrupted_reproduction_is_checked_when_it_goes_on(tmp_path):
-    with api.begin(Corpus.from_text(TEXT), Config(**SMALL), tmp_path / "run") as training:
+    with api.begin(Corpus.from_text(TEXT), configure(**SMALL), tmp_path / "run") as training:
         list(api.reproduction(training, lambda: "SIGINT"))
     assert json.loads((tmp_path / "run" / "gradcheck.json").read_text())["checks"] == []
     with api.reopen(tmp_path / "run") as training:

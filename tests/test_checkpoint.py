@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save as serialize
 
+from charloom.config import CELLS, OPTIMIZERS
 from charloom.errors import DamagedError, DivergedError, NotAModelError, WriteError
 from charloom.model import copy_learner, new_learner
+from charloom.model.optimizers import SQUARES
 from charloom.store import canonical_json, load_checkpoint, load_model, model_bytes, save_checkpoint
 from charloom.store.canonical import parse_json
 from charloom.store.checkpoint import FILES, MANIFEST, MODEL, STATE, TRAINING, manifest_of
@@ -25,14 +27,16 @@ LENGTHS = {"metrics.jsonl": 1234, "samples.jsonl": 56}
 FINGERPRINT = hashlib.sha256(b"text").hexdigest()
 
 
-def make_learner(dtype="float32", **values):
+def make_learner(dtype="float32", settings=None, **values):
     """A learner in the middle of things, with every number different."""
-    learner = new_learner(small_config(hidden_size=3, dtype=dtype), Vocabulary("ab\n\U0001f600"))
+    config = small_config(hidden_size=3, dtype=dtype, **(settings or {}))
+    learner = new_learner(config, Vocabulary("ab\n\U0001f600"))
     draw = np.random.default_rng(3)
     for array in (*learner.parameters.values(), *learner.state.values()):
         array[...] = draw.normal(0, 1, array.shape)
-    for array in learner.slots["accumulator"].values():
-        array[...] = draw.uniform(0, 9, array.shape)
+    for slot, arrays in learner.slots.items():
+        for array in arrays.values():
+            array[...] = draw.uniform(0 if slot in SQUARES else -9, 9, array.shape)
     counters = {
         "position": 70,
         "epoch": 1,
@@ -43,6 +47,8 @@ def make_learner(dtype="float32", **values):
         "pending_loss": 12.5,
         "pending_updates": 3,
         "learning_rate_factor": 0.5,
+        "judgements_since_best": 2,
+        "rollbacks": 1,
     }
     for name, value in {**counters, **values}.items():
         setattr(learner, name, value)
@@ -94,6 +100,27 @@ def test_a_checkpoint_gives_the_learner_back_to_the_bit(tmp_path, dtype):
     assert checkpoint.fingerprint == FINGERPRINT
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_and_optimizer_comes_back_to_the_bit(tmp_path, cell, optimizer):
+    settings = {"cell": cell, "optimizer": optimizer, "layers": 2, "batch_size": 3}
+    learner = make_learner(settings=settings)
+    save_checkpoint(tmp_path / "52", learner, LENGTHS, FINGERPRINT)
+    again = load_checkpoint(tmp_path / "52").learner
+    assert_same_learner(again, learner)
+    assert again.state["h"].shape == (2, 3, 3)
+    assert set(again.state) == ({"h", "cell"} if cell == "lstm" else {"h"})
+
+
+def test_a_checkpoint_of_before_there_were_all_counters_is_read(saved):
+    state = json.loads((saved / STATE).read_bytes())
+    for name in ("judgements_since_best", "rollbacks"):
+        del state["counters"][name]
+    forge(saved, STATE, canonical_json(state))
+    learner = load_checkpoint(saved).learner
+    assert (learner.judgements_since_best, learner.rollbacks, learner.update) == (0, 0, 52)
+
+
 def test_saving_what_was_loaded_gives_the_same_bytes(saved, tmp_path):
     save_checkpoint(tmp_path / "again", load_checkpoint(saved).learner, LENGTHS, FINGERPRINT)
     assert tree(tmp_path / "again") == tree(saved)
@@ -126,8 +153,9 @@ def test_the_manifest_has_these_bytes():
 def test_state_json_has_these_bytes(saved):
     assert (saved / STATE).read_bytes() == (
         b'{"counters":{"best_loss":0.30000000000000004,"best_update":49,"epoch":1,'
+        b'"judgements_since_best":2,'
         b'"learning_rate_factor":0.5,"pending_loss":12.5,"pending_updates":3,"position":70,'
-        b'"smooth_loss":13.25,"update":52},"fingerprint":"'
+        b'"rollbacks":1,"smooth_loss":13.25,"update":52},"fingerprint":"'
         b'982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1","format":1,'
         b'"lengths":{"metrics.jsonl":1234,"samples.jsonl":56}}'
     )
@@ -187,7 +215,7 @@ def test_what_is_not_finite_is_never_saved(tmp_path, where, value):
         learner.smooth_loss = float(value)
     else:
         next(iter(getattr(learner, where).values())).flat[0] = value
-    with pytest.raises(DivergedError, match="--learning-rate"):
+    with pytest.raises(DivergedError, match="is no longer finite, so it was not saved"):
         save_checkpoint(tmp_path / "52", learner, LENGTHS, FINGERPRINT)
     assert not list(tmp_path.iterdir())
 
@@ -381,6 +409,35 @@ def test_a_newer_format_says_so(saved, tmp_path):
         load_model(tmp_path / "model")
 
 
+@pytest.mark.parametrize(
+    "sizes", [{"layers": 2**31 - 1}, {"hidden_size": 2**31 - 1}, {"batch_size": 2**31 - 1}], ids=str
+)
+def test_sizes_that_no_memory_holds_are_found_before_anything_is_made(saved, sizes):
+    config = {**small_config(hidden_size=3).to_dict(), **sizes}
+    forge(saved, MODEL, model_with(about={"config": config}))
+    with pytest.raises(DamagedError):
+        load_checkpoint(saved)
+
+
+def test_a_model_alone_has_the_state_of_one_stream(tmp_path):
+    learner = make_learner(settings={"batch_size": 7, "cell": "lstm"})
+    (tmp_path / "model").write_bytes(model_bytes(learner))
+    state = load_model(tmp_path / "model").state
+    assert {name: array.shape for name, array in state.items()} == {
+        "h": (1, 1, 3),
+        "cell": (1, 1, 3),
+    }
+
+
+def test_what_may_be_negative_is_not_taken_for_damage(tmp_path):
+    learner = make_learner(settings={"optimizer": "adam"})
+    assert (learner.slots["mean"]["V"] < 0).any()
+    learner.slots["square"]["V"][0, 0] = -1
+    save_checkpoint(tmp_path / "52", learner, LENGTHS, FINGERPRINT)
+    with pytest.raises(DamagedError, match="square/V"):
+        load_checkpoint(tmp_path / "52")
+
+
 def training_with(**tensors):
     """A training file with some arrays replaced (None drops one)."""
     learner = make_learner()
@@ -427,6 +484,11 @@ def test_hostile_slots_and_states_are_refused(saved, tensors):
         {"smooth_loss": "13"},
         {"best_loss": None},
         {"best_update": 53},
+        {"judgements_since_best": 53},
+        {"judgements_since_best": -1},
+        {"judgements_since_best": 1.0},
+        {"rollbacks": None},
+        {"rollbacks": True},
         {"best_update": "../49"},
         {"pending_updates": 99},
         {"pending_loss": None},

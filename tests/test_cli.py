@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -16,17 +17,22 @@ from typer.testing import CliRunner
 
 import charloom.cli
 from charloom import api
+from charloom.api import settling
 from charloom.cli import COMMANDS, app, terminal
-from charloom.cli.options import SETTINGS, setting_option
+from charloom.cli.options import PANELS, SETTINGS, setting_option
 from charloom.cli.progress import Watcher
 from charloom.config import Config, default_of, help_of
 from charloom.errors import CharloomError
+from charloom.recipes import RECIPES
+from charloom.spelling import excerpt, harmless
 from charloom.store import write_control
-from charloom.training import Progress, Record, Sample, Warned
+from charloom.training import Progress, Record, Sample, Warned, signals
 from charloom.training.signals import Halt
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
-SMALL = "--hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
+SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
+QUIETLY = ("--recipe", "classic", "--engine", "reference")
+JUDGED = "--batch-size 2 --validation 0.1 --judge-every 10"
 
 
 def charloom_(*words):
@@ -81,12 +87,14 @@ def test_every_command_has_a_help_with_an_example_that_parses(command):
 
 
 def test_help_lists_the_commands_of_the_blueprint():
-    done = charloom_("--help")
-    listed = done.stdout.partition("Commands:")[2].split()
-    assert {command.__name__ for command in COMMANDS} == set(listed) & {
-        "reproduce", "train", "resume", "report", "sample", "evaluate",
-        "gradcheck", "bench", "corpora", "recipes", "info",
-    }  # fmt: skip
+    listed = charloom_("--help").stdout.partition("Commands:")[2]
+    assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [
+        command.__name__.rstrip("_") for command in COMMANDS
+    ]
+    assert {
+        "reproduce", "train", "resume", "report", "control", "sample", "evaluate", "score", "export",
+        "import", "gradcheck", "bench", "corpora", "recipes", "info",
+    } == {command.__name__.rstrip("_") for command in COMMANDS}  # fmt: skip
 
 
 def test_help_comes_quickly():
@@ -107,10 +115,27 @@ def test_version_is_shown():
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_option_is_what_the_config_says(name):
-    kind, option = get_args(setting_option(name).annotation)
+    kind, option = get_args(setting_option(name, default_of(name)).annotation)
     assert kind == get_type_hints(Config)[name] | None
     default = default_of(name)
-    assert option.help == help_of(name) + ("" if default is None else f" [default: {default}]")
+    assert option.help == help_of(name) + (
+        "" if default in (None, "") else f" [default: {default}]"
+    )
+    assert name in PANELS[option.rich_help_panel].split()
+
+
+def test_the_help_of_a_training_stands_under_headings_and_shows_its_recipe():
+    lines = charloom_("train --help").stdout.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Arguments:", "Options:", *(f"{panel}:" for panel in PANELS)]
+    defaults = {
+        command: " ".join(charloom_(f"{command} --help").stdout.split())
+        for command in ("train", "reproduce")
+    }
+    assert "the recurrent cell [default: lstm]" in defaults["train"]
+    assert "the recurrent cell [default: rnn]" in defaults["reproduce"]
+    assert "passes over the training text --" in defaults["train"]
+    assert "passes over the training text [default: 10]" in defaults["reproduce"]
 
 
 @pytest.mark.parametrize("command", ["train", "reproduce"])
@@ -123,11 +148,11 @@ def test_training_commands_take_every_setting(command):
 
 
 def test_python_and_the_command_line_have_the_same_defaults():
-    shown = charloom_("sample", "--help").stdout
+    shown = " ".join(charloom_("sample", "--help").stdout.partition("Options:")[2].split())
     for name, parameter in inspect.signature(api.Model.sample).parameters.items():
-        if name not in ("self", "prompt"):
-            assert f"--{name}" in shown
-            assert f"[default: {parameter.default}]" in shown
+        if name not in ("self", "prompt", "stop", "replacement", "number"):
+            option = shown.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]
+            assert f"[default: {parameter.default}]" in option
 
 
 # Training
@@ -173,13 +198,59 @@ def test_train_as_json_leaves_stdout_to_programs(book, tmp_path):
 
 
 def test_minutes_end_a_training(book, monkeypatch, tmp_path):
-    monkeypatch.setattr(api, "CALIBRATION_SECONDS", 0.05)
+    monkeypatch.setattr(settling, "CALIBRATION_SECONDS", 0.05)
     done = charloom_(
-        "train", book, "--run", tmp_path / "run", "--minutes 0.005 --hidden-size 8 --json"
-    )
+        "train", book, "--run", tmp_path / "run",
+        "--recipe classic --minutes 0.005 --hidden-size 8 --json",
+    )  # fmt: skip
     assert json.loads(done.stdout)["seconds"] < 5
     kept = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
     assert kept["updates"] == json.loads(done.stdout)["update"]
+
+
+def test_what_was_held_out_is_judged_and_named(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED)
+    assert done.exit_code == 0, done.stderr
+    assert (
+        "per character of the validation part (10% of the text), at update 40; last" in done.stdout
+    )
+    done = charloom_(
+        "train", book, "--run", tmp_path / "more", SMALL, JUDGED, "--split streams --json"
+    )
+    told = json.loads(done.stdout)
+    assert told["best_validation_bits"] == pytest.approx(told["best_validation_nats"] / 0.693147)
+    assert (told["best_smooth_loss"], told["validation_nats"]) == (
+        None,
+        told["best_validation_nats"],
+    )
+
+
+def test_patience_ends_a_training_and_says_so(book, tmp_path):
+    done = charloom_(
+        "train", book, "--run", tmp_path / "run", SMALL, JUDGED, "--patience 1",
+        "--learning-rate 3 --updates 2000",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"finished at update \d+0 of 2,000: no better for 1 judgement\.", done.stderr)
+
+
+def test_another_process_is_told_what_to_do(book, tmp_path):
+    run = tmp_path / "run"
+    process = start(
+        "train", book, "--run", run, *shlex.split(SMALL), "--updates", 10**8,
+        "--engine", "reference",
+    )  # fmt: skip
+    while not (run / "status.json").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    slower = charloom_("control", run, "run --learning-rate-factor 0.5 --json")
+    assert json.loads(slower.stdout)["learning_rate_factor"] == 0.5
+    assert charloom_("control", run, "stop").stderr == f"charloom: told {run}: stop.\n"
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "stopped by a command" in said
+    assert charloom_("control", run, "pause").exit_code == 2
+    assert charloom_("control", run, "faster").exit_code == 2
 
 
 def test_the_missing_native_engine_is_told_once(book, monkeypatch, tmp_path):
@@ -220,7 +291,11 @@ def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):
 
     monkeypatch.setattr(Watcher, "__call__", stop_after_the_first_sample)
     done = charloom_(
-        "train", book, "--run", path, "--engine reference --hidden-size 8 --epochs 100000"
+        "train",
+        book,
+        "--run",
+        path,
+        "--recipe classic --engine reference --hidden-size 8 --epochs 100000",
     )
     assert done.exit_code == 0
     assert "stopped by a command in control.json" in done.stderr
@@ -245,7 +320,8 @@ def test_reproduce_fails_on_a_wrong_gradient(book, monkeypatch, tmp_path):
     honest = RnnCell.backward
 
     def forget_the_future(self, *args):
-        return 0 * honest(self, *args)
+        dx, carried = honest(self, *args)
+        return dx, {name: 0 * array for name, array in carried.items()}
 
     monkeypatch.setattr(RnnCell, "backward", forget_the_future)
     done = charloom_(
@@ -292,7 +368,7 @@ def test_report_says_where_it_is(run):
 def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, number, code):
     """Two processes are started and trained for a moment each."""
     run = tmp_path / "my run"
-    process = start("train", book, "--run", run, "--engine", "reference", "--epochs", 1_000_000)
+    process = start("train", book, "--run", run, *QUIETLY, "--epochs", 1_000_000)
     for line in process.stderr:
         if "after 0 updates" in line:
             break
@@ -309,7 +385,8 @@ def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, numbe
     assert json.loads(done.stdout)["update"] == saved + 5
 
 
-def test_the_first_signal_is_a_wish_and_the_second_an_order():
+def test_the_first_signal_is_a_wish_and_the_second_an_order(monkeypatch):
+    monkeypatch.setattr(signals, "ONE_PRESS_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGINT)
     with Halt() as halt:
         assert halt() is None
@@ -320,6 +397,13 @@ def test_the_first_signal_is_a_wish_and_the_second_an_order():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_one_press_that_arrives_twice_is_one_wish():
+    with Halt() as halt:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert halt() == "SIGINT"
+
+
 def test_a_process_that_is_deaf_to_ctrl_c_stays_deaf(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -328,6 +412,14 @@ def test_a_process_that_is_deaf_to_ctrl_c_stays_deaf(monkeypatch):
             assert halt() is None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_from_the_start_is_no_traceback(closed):
+    words = shlex.join([sys.executable, "-m", "charloom", "corpora"])
+    done = subprocess.run(f"{words} {closed}", shell=True, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
 
 
 def test_a_closed_pipe_ends_quietly(run):
@@ -359,7 +451,8 @@ def test_sample_writes_the_prompt_and_the_text(run):
 def test_sample_as_json_has_the_text_apart(run):
     told = json.loads(charloom_("sample", run, "--prompt 'the ' --length 60 --json").stdout)
     assert told["prompt"] == "the "
-    assert told["text"] == charloom.load(run).sample("the ", 60)
+    (sample,) = told["samples"]
+    assert sample["text"] == charloom.load(run).sample("the ", 60)
     assert (told["seed"], told["temperature"]) == (0, 1.0)
 
 
@@ -371,10 +464,13 @@ def test_sample_takes_a_checkpoint_and_a_file(run):
     assert len(told) == 1
 
 
-def test_control_characters_do_not_reach_a_terminal():
-    assert terminal.harmless("a\x1b[31mb\r\n\tc\x9bd\u202ee") == "a␛[31mb␍\n\tc�d�e"
-    assert terminal.excerpt("one\n  two\x07", 20) == "one two␇"
-    assert terminal.excerpt("word " * 50, 20) == "word word word word…"
+def test_control_characters_do_not_reach_a_terminal(capsys):
+    harmed = "a\x1b[31mb\r\n\tc\x9bd\u202ee\ud800"
+    assert harmless(harmed) == "a␛[31mb␍\n\tc[U+009B]d[U+202E]e�"
+    terminal.show(harmed)
+    assert capsys.readouterr().out == harmless(harmed) + "\n"
+    assert excerpt("one\n  two\x07", 20) == "one two␇"
+    assert excerpt("word " * 50, 20) == "word word word word…"
 
 
 def test_evaluate_shows_nats_and_bits(run, book):
@@ -417,7 +513,8 @@ def test_gradcheck_fails_on_a_wrong_gradient(monkeypatch):
     honest = RnnCell.backward
 
     def forget_the_future(self, *args):
-        return 0 * honest(self, *args)
+        dx, carried = honest(self, *args)
+        return dx, {name: 0 * array for name, array in carried.items()}
 
     monkeypatch.setattr(RnnCell, "backward", forget_the_future)
     done = charloom_("gradcheck --hidden-size 5 --seq-length 3 --engine reference --dtype float64")
@@ -433,7 +530,12 @@ def test_corpora_recipes_and_info_tell_what_there_is():
     assert "python-docs" in charloom_("corpora").stdout
     recipes = json.loads(charloom_("recipes --json").stdout)
     assert recipes[0]["config"] == Config().to_dict()
-    assert "--hidden-size       100" in charloom_("recipes").stdout
+    listed = charloom_("recipes").stdout
+    for name, recipe in RECIPES.items():
+        assert f"{name:<12} {recipe.purpose}" in listed
+        assert recipe.cost in listed
+    assert "--init course --optimizer adam --learning-rate 0.001" in listed
+    assert max(map(len, listed.splitlines())) <= 100
     info = json.loads(charloom_("info --json").stdout)
     assert info["version"] == charloom.__version__
     assert info["engine"] in charloom_("info").stdout
@@ -456,7 +558,7 @@ def test_bench_is_shown_and_told(monkeypatch):
 
     monkeypatch.setattr(charloom.bench, "bench", Measured)
     monkeypatch.setattr(charloom.bench, "render", lambda result: f"a table of {result.settings}")
-    wanted = {"rounds": 3, "vocabulary_size": 80, "hidden_size": 9}
+    wanted = {"rounds": 3, "hidden_size": 9}
     assert charloom_("bench --rounds 3 --hidden-size 9").stdout == f"a table of {wanted}\n"
     told = json.loads(charloom_("bench --rounds 3 --hidden-size 9 --json").stdout)
     assert told == {**wanted, "ratio": None}
@@ -488,7 +590,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys, monk
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 6
     assert lines[0] == (
-        "charloom: 5 / 100  95 s left  loss 9.00  smooth 10.00 (2.89 bits/char)  500,000 chars/s"
+        "charloom: 5 / 100  95 s left  smooth 10.00 (2.89 bits/char)  loss 9.00  500,000 chars/s"
     ).replace("95 s", "1 min 35 s")
     assert lines[-2:] == [
         "charloom: after 20 updates it writes: a␛[0mtext with lines",
@@ -515,6 +617,16 @@ def test_progress_on_a_terminal_is_one_live_line(monkeypatch):
     assert "smooth 10.00 (2.89 bits/char)" in screen.getvalue()
 
 
+def test_progress_shows_the_last_judgement_in_nats_and_bits(capsys, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with Watcher(100, 0, 5) as watch:
+        watch(make_record(1, validation_nats=1.5))
+        watch(make_record(2))
+        watch(Progress(100, 100))
+    assert "  validation 1.500 (2.164 bits)  500,000 chars/s" in capsys.readouterr().err
+
+
 def test_looking_costs_little():
     """200 records a second must cost less than a hundredth of that second."""
     with Watcher(10**9, 0, 25) as watch:
@@ -523,11 +635,6 @@ def test_looking_costs_little():
             watch(make_record(update))
             watch(Progress(update, 10**9))
         assert time.perf_counter() - started < 0.1
-
-
-def test_times_are_said_as_people_say_them():
-    said = [terminal.duration(seconds) for seconds in (0.04, 9.96, 59, 61, 3_700)]
-    assert said == ["0.0 s", "10.0 s", "59 s", "1 min 01 s", "1 h 01 min"]
 
 
 def test_errors_of_the_package_are_sentences(monkeypatch):

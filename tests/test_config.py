@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from charloom.config import CELLS, DTYPES, ENGINES, Config, default_of, help_of
 from charloom.errors import ConfigError
-from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
+from charloom.recipes import CLASSIC, RECIPES, configure
 
 NAMES = [field.name for field in dataclasses.fields(Config)]
 
@@ -47,7 +47,9 @@ def test_a_missing_setting_takes_its_default():
 
 
 def test_an_unknown_setting_is_named():
-    with pytest.raises(ConfigError, match=r"^hiden_size: no such setting; the settings are cell,"):
+    with pytest.raises(
+        ConfigError, match=r"^hiden_size: no such setting; the settings are batch_size,"
+    ):
         Config.from_dict({"hiden_size": 3})
 
 
@@ -61,7 +63,7 @@ def test_a_config_cannot_be_changed():
         Config().seed = 1
 
 
-WHOLE = "hidden_size seq_length epochs threads report_every sample_first sample_every"
+WHOLE = "hidden_size layers seq_length batch_size epochs step_every report_every sample_first sample_every"
 WRONG = [
     *((name, 0) for name in WHOLE.split()),
     ("hidden_size", 2.0),
@@ -76,6 +78,22 @@ WRONG = [
     ("learning_rate", 10**400),
     ("epsilon", float("inf")),
     ("clip", -5.0),
+    ("threads", -1),
+    ("batch_size", 2**31),
+    ("warmup", -1),
+    ("step_factor", 0.0),
+    ("cosine_end", 1.1),
+    ("dropout", 1.0),
+    ("momentum", 1.0),
+    ("beta2", 1.5),
+    ("weight_decay", -0.1),
+    ("validation", 1.0),
+    ("test", -0.1),
+    ("optimizer", "lion"),
+    ("schedule", "linear"),
+    ("clip_by", "length"),
+    ("split", "random"),
+    ("replacement", "ab"),
     ("sigma", "0.1"),
     ("smoothing", 1.0),
     ("smoothing", -0.1),
@@ -92,6 +110,20 @@ def test_a_wrong_value_is_refused_with_its_name_and_the_range(name, value):
     with pytest.raises(ConfigError, match=rf"^{name} is .*; it must be .*\.$") as caught:
         Config(**{name: value})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"validation": 0.6, "test": 0.4}, "must leave a part of the text to train on"),
+        ({"patience": 3}, "--validation"),
+        ({"unknown": "replace"}, "--replacement"),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_each_other_are_refused(settings, word):
+    with pytest.raises(ConfigError, match=word):
+        Config(**settings)
 
 
 def test_bounds_are_named():
@@ -123,7 +155,7 @@ def test_every_recipe_carries_its_name():
 
 
 def test_configure_starts_from_the_recipe():
-    assert configure() == RECIPES[DEFAULT_RECIPE].config
+    assert configure() == RECIPES[CLASSIC].config == Config()
     assert configure("classic", seed=2, updates=None) == Config(seed=2)
     with pytest.raises(ConfigError, match="recipe is 'modern'; it must be one of classic"):
         configure("modern")

@@ -1,15 +1,25 @@
-"""Texts from files and from installed packages, byte for byte, and every bad file refused."""
+"""Texts from files and from installed packages, byte for byte, small and large, and no bad file."""
 
 import hashlib
+import io
 import os
+import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.errors import EncodingError, MissingPartError, TextError, UnknownCharacterError
-from charloom.text import BUILTIN_TEXTS, Corpus, Vocabulary
-from charloom.text.corpus import decode_text
+import charloom
+from charloom.errors import (
+    ConfigError,
+    EncodingError,
+    MissingPartError,
+    TextError,
+    UnknownCharacterError,
+)
+from charloom.text import BUILTIN_TEXTS, Corpus, Vocabulary, cache, corpus, reading
+from charloom.text.reading import BOM
 
 
 def write(folder, data, name="text.txt"):
@@ -76,6 +86,177 @@ def test_a_text_of_one_repeated_character_can_be_scored_by_a_known_vocabulary():
     assert Corpus.from_text("aaa", vocabulary=Vocabulary("ab")).ids.tolist() == [0, 0, 0]
 
 
+def test_many_sources_make_no_long_name(tmp_path):
+    paths = [write(tmp_path, b"ab", name) for name in "12345"]
+    assert Corpus.open(paths).name == "1 + 2 + 3 + 2 more"
+
+
+def test_what_a_directory_gave_is_told_and_opens_again(tmp_path):
+    write(tmp_path, b"ab", "1")
+    write(tmp_path, b"cd", "2")
+    corpus = Corpus.open([tmp_path])
+    write(tmp_path, b"ef", "3")
+    assert text_of(corpus) == "abcd"
+    assert corpus.notes[0].startswith(f"{tmp_path}: 2 files, read in the order of their paths")
+    assert Corpus.open(corpus.sources).fingerprint == corpus.fingerprint
+
+
+# Bytes, pipes, and what a vocabulary lacks
+
+
+def test_bytes_are_read_as_they_are(tmp_path):
+    data = b"\xef\xbb\xbfna\xc3\xafve\0\xff"
+    corpus = Corpus.open([write(tmp_path, data)], tokens="bytes")
+    assert corpus.vocabulary.tokens == "bytes"
+    assert corpus.vocabulary.to_bytes(corpus.ids) == data
+    assert corpus.fingerprint == hashlib.sha256(data).hexdigest()
+    assert Corpus.open([tmp_path / "text.txt"], corpus.vocabulary).ids.tolist() == (
+        corpus.ids.tolist()
+    )
+
+
+def test_a_text_that_came_through_a_pipe_can_be_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfpiped")))
+    corpus = Corpus.open([write(tmp_path, b"a file "), "-"])
+    assert (text_of(corpus), corpus.sources) == ("a file piped", ())
+    kept = write(tmp_path, b"".join(corpus.kept_bytes()), "kept")
+    again = Corpus.from_kept(kept, corpus.name, corpus.vocabulary)
+    assert again.fingerprint == corpus.fingerprint
+    assert again.ids.tolist() == corpus.ids.tolist()
+    assert again.sources == ()
+
+
+@given(st.text(min_size=1), st.sampled_from(["characters", "bytes"]))
+def test_a_string_can_be_kept_whatever_is_in_it(tmp_path_factory, text, tokens):
+    vocabulary = Vocabulary(
+        [*map(chr, range(256)), *(text if tokens == "characters" else "")], tokens
+    )
+    corpus = Corpus.from_text(text, vocabulary=vocabulary)
+    kept = tmp_path_factory.getbasetemp() / "kept"
+    kept.write_bytes(b"".join(corpus.kept_bytes()))
+    again = Corpus.from_kept(kept, "text", vocabulary)
+    assert again.fingerprint == corpus.fingerprint
+    assert again.ids.tolist() == corpus.ids.tolist()
+
+
+def test_what_the_vocabulary_lacks_can_be_skipped_or_replaced_and_is_told(tmp_path):
+    path, vocabulary = write(tmp_path, "né à né".encode()), Vocabulary("en ")
+    skipped = Corpus.open([path], vocabulary, unknown="skip")
+    assert text_of(skipped) == "n  n"
+    assert skipped.unknown.counts == (("é", 2), ("à", 1))
+    assert skipped.notes == (skipped.unknown.sentence,)
+    replaced = Corpus.open([path], vocabulary, unknown="replace", replacement="e")
+    assert text_of(replaced) == "ne e ne"
+    assert "replaced by 'e'" in replaced.notes[0]
+    assert skipped.fingerprint == replaced.fingerprint == Corpus.open([path]).fingerprint
+    with pytest.raises(ConfigError, match="it must be one character that the model knows"):
+        Corpus.open([path], vocabulary, unknown="replace", replacement="é")
+
+
+def test_where_all_is_unknown_nothing_is_left(tmp_path):
+    with pytest.raises(TextError, match=r"nothing is left of text\.txt"):
+        Corpus.open([write(tmp_path, b"abc")], Vocabulary("xy"), unknown="skip")
+
+
+def test_a_text_that_changes_between_its_two_readings_is_refused(tmp_path, monkeypatch):
+    path = write(tmp_path, b"abcabc")
+
+    def scan_and_change(sources, tokens):
+        found = reading.scan(sources, tokens)
+        path.write_bytes(b"abcabcabc")
+        return found
+
+    monkeypatch.setattr(corpus, "scan", scan_and_change)
+    with pytest.raises(TextError, match="changed while it was read"):
+        Corpus.open([path])
+
+
+# Large texts
+
+
+@pytest.fixture
+def large(tmp_path, monkeypatch):
+    """A text that counts as large, written a while ago, and an empty cache."""
+    monkeypatch.setattr(corpus, "IN_MEMORY", 10)
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    path = write(tmp_path, b"\xef\xbb\xbf" + "größer als nichts\n".encode() * 5)
+    os.utime(path, ns=(10**18, 10**18))
+    return path
+
+
+def forbid(monkeypatch, name):
+    """Make this part of the reading fail when it is asked for."""
+
+    def refuse(*args):
+        raise AssertionError("the text was read again")
+
+    monkeypatch.setattr(reading, name, refuse)
+
+
+def test_the_ids_of_a_large_text_are_mapped_from_a_file(large, tmp_path):
+    corpus = Corpus.open([large])
+    assert text_of(corpus) == "größer als nichts\n" * 5
+    assert type(corpus.ids) is np.ndarray
+    assert isinstance(corpus.ids.base, np.memmap)
+    assert not corpus.ids.flags.writeable
+    assert len(list((tmp_path / "cache" / "ids").iterdir())) == 1
+
+
+def test_a_large_text_is_known_again_without_being_read(large, monkeypatch):
+    first = Corpus.open([large])
+    forbid(monkeypatch, "_pieces")
+    again = Corpus.open([large])
+    assert (again.fingerprint, again.vocabulary) == (first.fingerprint, first.vocabulary)
+    assert again.ids.tolist() == first.ids.tolist()
+
+
+def test_a_large_text_that_was_changed_is_read_again(large):
+    Corpus.open([large])
+    large.write_text("something else entirely")
+    assert text_of(Corpus.open([large])) == "something else entirely"
+
+
+def test_verifying_finds_a_change_that_left_time_and_size_as_they_were(large):
+    first = Corpus.open([large])
+    large.write_bytes(large.read_bytes().replace(b"nichts", b"NICHTS", 1))
+    os.utime(large, ns=(10**18, 10**18))
+    assert Corpus.open([large]).fingerprint == first.fingerprint  # what verifying is for
+    checked = Corpus.open([large], verify=True)
+    assert checked.fingerprint != first.fingerprint
+    assert "NICHTS" in text_of(checked)
+
+
+def test_a_large_text_that_was_verified_is_not_decoded_again(large, monkeypatch):
+    first = Corpus.open([large])
+    forbid(monkeypatch, "_blocks")
+    assert Corpus.open([large], verify=True).fingerprint == first.fingerprint
+
+
+def test_each_treatment_of_what_is_unknown_has_ids_of_its_own(large):
+    vocabulary = Vocabulary("abchilnst e")
+    ids = [
+        Corpus.open([large], vocabulary, unknown=unknown, replacement="a").ids.tolist()
+        for unknown in ("skip", "replace", "skip")
+    ]
+    assert len(ids[0]) < len(ids[1])
+    assert ids[0] == ids[2]
+    with pytest.raises(UnknownCharacterError, match=r"character 1 is 'g'.* In all \d+ characters"):
+        Corpus.open([large], vocabulary)
+
+
+def test_a_cache_that_cannot_be_written_costs_memory_and_nothing_else(large, tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.VARIABLE, str(write(tmp_path, b"a file", "in the way")))
+    corpus = Corpus.open([large])
+    assert text_of(corpus) == "größer als nichts\n" * 5
+    assert "are held in memory, for" in corpus.notes[0]
+    assert "CHARLOOM_CACHE names another folder" in corpus.notes[0]
+
+
+def test_a_large_text_through_a_pipe_is_mapped_too(large, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"as long as a pipe")))
+    assert text_of(Corpus.open(["-"])) == "as long as a pipe"
+
+
 # Built-in texts
 
 
@@ -124,9 +305,16 @@ def test_a_missing_file_is_named_with_the_built_in_texts():
         Corpus.open(["nowhere.txt"])
 
 
-def test_a_directory_is_refused(tmp_path):
-    with pytest.raises(TextError, match="is a directory; give the path of a text file"):
+def test_a_directory_without_a_text_is_refused(tmp_path):
+    with pytest.raises(TextError, match="no text in UTF-8 among 0 files"):
         Corpus.open([tmp_path])
+
+
+def test_bytes_that_are_not_utf8_are_refused_and_named(tmp_path):
+    path = write(tmp_path, b"caf\xe9")
+    with pytest.raises(EncodingError, match=r"text\.txt is not UTF-8: byte 0xe9 at offset 3"):
+        Corpus.open([path])
+    assert len(Corpus.open([path], tokens="bytes")) == 4
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"], ids=["empty", "only a mark"])
@@ -164,38 +352,29 @@ def test_a_path_that_no_system_takes_is_refused(path):
         Corpus.open([path])
 
 
-@pytest.mark.parametrize(
-    ("data", "offset"),
-    [
-        (b"caf\xe9 au lait", 3),
-        (b"\xff", 0),
-        ("grün".encode() + b"\xc3", 5),
-        (b"\xef\xbb\xbfab\xf0", 5),
-        (b"ab\xed\xa0\x80", 2),
-    ],
-)
-def test_bytes_that_are_not_utf8_are_refused_with_their_offset(tmp_path, data, offset):
-    with pytest.raises(EncodingError, match=f"0x{data[offset]:02x} at offset {offset} ") as caught:
-        Corpus.open([write(tmp_path, data)])
-    assert caught.value.offset == offset
+# A whole training
 
 
-def test_nul_bytes_are_refused_with_their_offset():
-    with pytest.raises(EncodingError, match="NUL byte at offset 4") as caught:
-        decode_text(b"text\0\0", "it")
-    assert caught.value.offset == 4
+@pytest.mark.parametrize("tokens", ["characters", "bytes"])
+def test_a_training_on_what_came_through_a_pipe_resumes_as_it_was(tmp_path, monkeypatch, tokens):
+    data = BOM + "Größe zählt nicht.\n".encode() * 5
+    settings = {"recipe": "classic", "hidden_size": 4, "seq_length": 5, "engine": "reference"}
+    for run, updates in {"whole": 8, "parts": 4}.items():
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        charloom.train("-", tmp_path / run, updates=updates, tokens=tokens, **settings)
+    assert (tmp_path / "parts" / "text.txt").read_bytes() == data[0 if tokens == "bytes" else 3 :]
+    charloom.resume(tmp_path / "parts", updates=8)
+    whole, parts = (charloom.load(tmp_path / run, engine="reference") for run in ("whole", "parts"))
+    for name, array in whole.parameters.items():
+        assert parts.parameters[name].tobytes() == array.tobytes()
 
 
-@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-32"])
-def test_utf16_and_utf32_are_recognised(codec):
-    with pytest.raises(EncodingError, match="UTF-16"):
-        decode_text("wide text".encode(codec), "it")
-
-
-@given(st.binary(max_size=40))
-def test_any_bytes_are_read_exactly_or_refused(data):
-    try:
-        text = decode_text(data, "it")
-    except TextError:
-        return
-    assert text.encode() == data.removeprefix(b"\xef\xbb\xbf")
+def test_a_text_moved_into_a_pipe_is_kept(tmp_path, monkeypatch):
+    path = write(tmp_path, b"abcabcabdacb" * 5)
+    settings = {"recipe": "classic", "hidden_size": 4, "seq_length": 5, "engine": "reference"}
+    charloom.train(path, tmp_path / "run", updates=2, **settings)
+    data = path.read_bytes()
+    path.unlink()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    charloom.resume(tmp_path / "run", text="-", updates=3)
+    assert charloom.resume(tmp_path / "run", updates=4).learner.update == 4

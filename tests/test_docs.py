@@ -77,7 +77,7 @@ def blocks(markdown, language):
 # Citations
 
 CITATION = re.compile(r"SPEC(?:\.md)?: ?")
-TITLES = re.compile(r"[A-Z][A-Za-z ]*(?:; [A-Z][A-Za-z ]*)*")
+TITLES = re.compile(r"[A-Z][A-Za-z -]*(?:; [A-Z][A-Za-z -]*)*")
 
 
 def cited(source):
@@ -241,7 +241,7 @@ def run_blocks(name, markdown, folder):
         for text in named_texts(code):
             path = folder / text
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(TEXT, encoding="utf-8")
+            path.write_text(10 * TEXT, encoding="utf-8")
         exec(program, shared)
 
 
@@ -476,7 +476,7 @@ def test_the_other_examples_are_canonical_and_read_by_the_code(tmp_path):
     (model,) = examples("Model files")
     values = json.loads(model)
     assert parse_config(values["config"], "the example") == Config()
-    assert parse_vocabulary(values["vocabulary"], "the example").characters[0] == "\n"
+    assert parse_vocabulary(values["vocabulary"], "characters", "the example").characters[0] == "\n"
     status, control, event = examples("Steering")
     (tmp_path / "status.json").write_bytes(status)
     (tmp_path / "control.json").write_bytes(control)

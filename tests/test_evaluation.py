@@ -1,4 +1,4 @@
-"""Evaluation is the mean surprise over all of a text but its first character."""
+"""Evaluation is the mean surprise over all of a text, or a part, but the first character."""
 
 import itertools
 import math
@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from charloom import evaluation
+from charloom import evaluation, scoring
 from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
-from charloom.errors import DivergedError, TextError
-from charloom.evaluation import evaluate
+from charloom.errors import ConfigError, DivergedError, TextError
+from charloom.evaluation import bits_interval, evaluate
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.text import Vocabulary
 from runs import ENGINES
@@ -20,7 +20,8 @@ from runs import ENGINES
 @pytest.fixture(scope="module")
 def learner():
     """A model with opinions, in a state that is not zero."""
-    learner = new_learner(Config(hidden_size=6, sigma=0.8, dtype="float64"), Vocabulary("abcdefgh"))
+    config = Config(hidden_size=6, sigma=0.8, dtype="float64", cell="lstm", layers=2)
+    learner = new_learner(config, Vocabulary("abcdefgh"))
     learner.state["h"] += 0.5
     return learner
 
@@ -31,24 +32,47 @@ def ids(learner):
     return np.random.default_rng(0).integers(0, 8, 101).astype(learner.vocabulary.id_dtype)
 
 
-def test_the_figures_are_those_of_a_walk_through_the_text(learner, ids):
-    engine, state, nats = ReferenceEngine(), zero_state(learner.config), 0.0
+def walk(learner, ids):
+    """Nats of each character but the first, one step at a time."""
+    engine, state, nats = ReferenceEngine(), zero_state(learner.config), []
     for now, following in itertools.pairwise(ids):
         logits, state = engine.step(learner, np.array([now]), state)
-        nats -= logits[0, following] - math.log(np.exp(logits[0]).sum())
-    found = evaluate(learner, engine, ids)
-    assert found.characters == 100
-    assert found.nats == pytest.approx(nats / 100, rel=1e-12)
-    assert found.bits == pytest.approx(nats / 100 / math.log(2), rel=1e-12)
-    assert found.perplexity == pytest.approx(math.exp(nats / 100), rel=1e-12)
+        nats.append(math.log(np.exp(logits[0]).sum()) - logits[0, following])
+    return nats
+
+
+def test_the_figures_are_those_of_a_walk_through_the_text(learner, ids):
+    found = evaluate(learner, ReferenceEngine(), ids)
+    nats = np.mean(walk(learner, ids))
+    assert (found.split, found.characters, found.interval) == ("all", 100, None)
+    assert found.nats == pytest.approx(nats, rel=1e-12)
+    assert found.bits == pytest.approx(nats / math.log(2), rel=1e-12)
+    assert found.perplexity == pytest.approx(math.exp(nats), rel=1e-12)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("chunk", [1, 7, 100, 101])
-def test_how_a_text_is_cut_into_calls_changes_nothing(learner, ids, monkeypatch, engine, chunk):
+def test_every_engine_gives_the_same_figures(learner, ids, engine):
     truth = evaluate(learner, ReferenceEngine(), ids)
-    monkeypatch.setattr(evaluation, "CHUNK", chunk)
     assert evaluate(learner, open_engine(engine), ids).nats == pytest.approx(truth.nats, rel=1e-12)
+
+
+def test_only_the_segments_are_judged_each_from_the_zero_state(learner, ids):
+    segments = [(10, 30), (60, 75)]
+    found = evaluate(learner, ReferenceEngine(), ids, segments, split="validation")
+    nats = [*walk(learner, ids[10:30]), *walk(learner, ids[60:75])]
+    assert (found.split, found.characters) == ("validation", 33)
+    assert found.nats == pytest.approx(np.mean(nats), rel=1e-12)
+
+
+def test_one_stream_reads_a_long_text_exactly(learner, monkeypatch):
+    monkeypatch.setattr(scoring, "PIECE", 100)
+    monkeypatch.setattr(scoring, "WARM_UP", 0)
+    text = np.random.default_rng(1).integers(0, 8, 900).astype(np.uint8)
+    exact = evaluate(learner, ReferenceEngine(), text, streams=1)
+    assert exact.nats == pytest.approx(np.mean(walk(learner, text)), rel=1e-12)
+    several = evaluate(learner, ReferenceEngine(), text)
+    assert several.nats != pytest.approx(exact.nats, rel=1e-12)
+    assert several.characters == exact.characters == 899
 
 
 def test_a_model_that_knows_nothing_is_as_surprised_as_by_a_die(ids):
@@ -74,10 +98,65 @@ def test_a_surprise_beyond_measure_is_an_infinite_perplexity(learner, ids):
     assert found.perplexity == math.inf
 
 
+# The interval
+
+
+def test_the_interval_holds_the_true_mean_as_often_as_it_says():
+    """200 texts of 30 blocks whose surprise is correlated within blocks: about 95 % of them."""
+    generator, held = np.random.default_rng(2), 0
+    for n in range(200):
+        nats = (2 + np.repeat(generator.normal(size=30), 50)) * math.log(2)
+        low, high = blocks_of_50(nats, seed=n)
+        held += low <= 2 <= high
+    assert 0.89 < held / 200 < 0.99
+
+
+def blocks_of_50(nats, seed):
+    """The interval from smaller blocks and fewer resamples, so that it is quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "BLOCK", 50)
+        patch.setattr(evaluation, "RESAMPLES", 200)
+        return bits_interval(nats, seed)
+
+
+def test_an_interval_that_forgot_the_blocks_would_be_too_narrow():
+    """The check above would see it: single characters give a tenth of the width or so."""
+    nats = 2 + np.repeat(np.random.default_rng(3).normal(size=40), 50)
+    low, high = blocks_of_50(nats, seed=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "BLOCK", 1)
+        patch.setattr(evaluation, "RESAMPLES", 200)
+        narrow_low, narrow_high = bits_interval(nats, seed=0)
+    assert narrow_high - narrow_low < (high - low) / 4
+
+
+def test_the_interval_depends_on_the_seed_alone():
+    nats = np.random.default_rng(4).exponential(size=12_345)
+    low, high = bits_interval(nats, seed=5)
+    assert bits_interval(nats, seed=5) == (low, high)
+    assert bits_interval(nats, seed=6) != (low, high)
+    assert low < nats.mean() / math.log(2) < high
+    # The last block is shorter than the others and counts for less.
+    assert bits_interval(np.ones(9_001), seed=0) == pytest.approx((1 / math.log(2),) * 2)
+
+
+def test_a_short_text_has_no_interval():
+    assert bits_interval(np.ones(9_000), seed=0) is None
+
+
+# What cannot be judged
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_text_with_nothing_to_predict_is_refused(learner, ids, count):
     with pytest.raises(TextError, match=f"is {count} long"):
         evaluate(learner, ReferenceEngine(), ids[:count])
+
+
+@pytest.mark.parametrize(("name", "value"), [("streams", 0), ("streams", 1.5), ("seed", -1)])
+def test_what_is_out_of_range_is_refused(learner, ids, name, value):
+    with pytest.raises(ConfigError, match=name):
+        evaluate(learner, ReferenceEngine(), ids, **{name: value})
 
 
 def test_a_model_that_is_not_finite_is_refused(learner, ids):

@@ -17,14 +17,8 @@ from charloom.engines import native_problem
 from charloom.engines.base import Ids
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, EngineError, TextError
-from charloom.gradcheck import (
-    STEPS,
-    GradientCheck,
-    _draw_entries,
-    check_gradients,
-    fresh_problem,
-    gradcheck,
-)
+from charloom.gradcheck import STEPS, GradientCheck, check_gradients, fresh_problem, gradcheck
+from charloom.gradcheck.numerical import affordable_entries, draw_entries
 from charloom.model import Learner, State, new_learner
 from charloom.model.parameters import Parameters
 from charloom.text import Corpus, Vocabulary
@@ -50,9 +44,9 @@ class PlantedEngine(ReferenceEngine):
         self.plant = plant
 
     def loss_and_gradients(
-        self, learner: Learner, x: Ids, y: Ids
+        self, learner: Learner, x: Ids, y: Ids, update: int | None = None
     ) -> tuple[float, Parameters, State]:
-        loss, gradients, state = super().loss_and_gradients(learner, x, y)
+        loss, gradients, state = super().loss_and_gradients(learner, x, y, update)
         self.plant(learner, x, y, gradients)
         return loss, gradients, state
 
@@ -222,6 +216,62 @@ def test_right_gradients_keep_the_limits_in_float64(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("layers", "B", "T", "H", "K"), [(1, 1, 1, 1, 2), (2, 7, 5, 9, 12), (3, 32, 3, 4, 5)]
+)
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_right_gradients_of_every_cell_keep_the_limits(
+    cell: str, layers: int, B: int, T: int, H: int, K: int, dropout: float, dtype: str, engine: str
+) -> None:
+    check = gradcheck(
+        cell=cell, layers=layers, batch_size=B, seq_length=T, hidden_size=H, vocabulary_size=K,
+        dropout=dropout, dtype=dtype, engine=engine, state="non-zero", init="uniform", entries=20,
+    )  # fmt: skip
+    assert check.passed, check.verdict()
+    limit = {"float64": 1e-12, "float32": 1e-5}[dtype]
+    assert sum(row.norm_limit == limit for row in check.rows) > len(check.rows) / 2
+    s = check.settings
+    assert (s.cell, s.layers, s.batch_size, s.dropout, s.init) == (
+        cell,
+        layers,
+        B,
+        dropout,
+        "uniform",
+    )
+    assert f"{cell}, L={layers}, H={H}, B={B}, T={T}, K={K}, init uniform" in check.verdict()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("cell", "name"), [("lstm", "layers.1.b"), ("gru", "layers.0.d"), ("gru", "layers.1.U")]
+)
+def test_an_error_in_one_parameter_of_a_deep_network_is_caught(
+    cell: str, name: str, dtype: str
+) -> None:
+    check = gradcheck(
+        **SMALL, cell=cell, layers=2, batch_size=3, state="non-zero", dtype=dtype,
+        engine=PlantedEngine(scaled(name)),
+    )  # fmt: skip
+    short = {"layers.1.b": "1.b", "layers.0.d": "d", "layers.1.U": "1.U"}[name]
+    assert [row.parameter for row in check.rows if not row.passed] == [short]
+    assert f"WRONG in {short}" in check.verdict()
+
+
+def test_an_engine_that_forgets_dropout_is_caught() -> None:
+    class Forgetful(ReferenceEngine):
+        def loss_and_gradients(
+            self, learner: Learner, x: Ids, y: Ids, update: int | None = None
+        ) -> tuple[float, Parameters, State]:
+            return super().loss_and_gradients(learner, x, y)
+
+    assert gradcheck(**SMALL, dropout=0.3).passed
+    assert not gradcheck(**SMALL, dropout=0.3, engine=Forgetful()).passed
+    assert gradcheck(**SMALL, engine=Forgetful()).passed
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("H", "T", "sigma"), [(5, 3, 0.01), (100, 25, 0.1)])
 def test_right_gradients_keep_the_limits_in_float32(
     H: int, T: int, sigma: float, engine: str
@@ -235,18 +285,33 @@ def test_right_gradients_keep_the_limits_in_float32(
 
 @settings(deadline=None, max_examples=25)
 @given(
+    cell=st.sampled_from(["rnn", "lstm", "gru"]),
+    layers=st.integers(1, 3),
+    B=st.integers(1, 3),
     H=st.integers(1, 9),
     T=st.integers(1, 7),
     K=st.integers(2, 20),
-    sigma=st.floats(0.001, 0.5),
+    sigma=st.floats(0.001, 3),
     state=st.sampled_from(["zero", "non-zero"]),
     dtype=st.sampled_from(["float64", "float32"]),
     seed=st.integers(0, 2**64 - 1),
 )
 def test_right_gradients_pass_at_any_small_size_or_are_lost_in_rounding(
-    H: int, T: int, K: int, sigma: float, state: str, dtype: str, seed: int
+    cell: str,
+    layers: int,
+    B: int,
+    H: int,
+    T: int,
+    K: int,
+    sigma: float,
+    state: str,
+    dtype: str,
+    seed: int,
 ) -> None:
     check = gradcheck(
+        cell=cell,
+        layers=layers,
+        batch_size=B,
         hidden_size=H,
         seq_length=T,
         vocabulary_size=K,
@@ -254,6 +319,7 @@ def test_right_gradients_pass_at_any_small_size_or_are_lost_in_rounding(
         state=state,
         dtype=dtype,
         seed=seed,
+        entries=40,
     )
     assert check.passed or "LOST IN ROUNDING" in check.verdict(), check.verdict()
 
@@ -284,23 +350,65 @@ def test_a_gradient_that_float32_cannot_carry_fails_and_says_so() -> None:
     assert "float64" in check.verdict()
 
 
+def test_saturated_units_are_lost_in_rounding_and_not_wrong() -> None:
+    check = gradcheck(hidden_size=3, seq_length=2, sigma=60.0, state="non-zero")
+    assert not check.passed
+    assert "LOST IN ROUNDING" in check.verdict()
+    assert "smaller weights" in check.verdict()
+    assert all(row.passed or row.lost for row in check.rows)
+
+
+def test_what_is_wrong_is_named_beside_what_is_lost() -> None:
+    check = gradcheck(
+        hidden_size=3, seq_length=2, sigma=60.0, state="non-zero",
+        engine=PlantedEngine(scaled("V")),
+    )  # fmt: skip
+    assert "WRONG in V (" in check.verdict()
+    assert any(row.lost for row in check.rows)
+
+
+def test_a_large_network_has_fewer_entries_checked_and_a_small_one_two_hundred() -> None:
+    counts = []
+    for sizes in (
+        {"hidden_size": 100},
+        {"hidden_size": 100, "batch_size": 50},
+        {"hidden_size": 500},
+        {"cell": "lstm", "layers": 2, "hidden_size": 512, "batch_size": 64},
+    ):
+        learner, x, _ = fresh_problem(**sizes)  # type: ignore[arg-type]
+        counts.append(affordable_entries(learner, x))
+    assert counts[0] == 200 > counts[1] > counts[2] > counts[3] == 2
+
+
 def test_rows_come_in_order_with_their_shapes_and_counts() -> None:
     check = gradcheck(**SMALL, entries=20)
     assert [row.parameter for row in check.rows] == ["b", "c", "U", "W", "V"]
     assert [row.shape for row in check.rows] == [(8,), (12,), (8, 12), (8, 8), (12, 8)]
     assert [row.checked for row in check.rows] == [8, 12, 20, 20, 20]
     assert [row.total for row in check.rows] == [8, 12, 96, 64, 96]
-    assert check.checked == 80
+    assert (check.checked, check.total) == (80, 276)
+    assert "80 of 276 entries" in check.verdict()
+    deep = gradcheck(**SMALL, cell="gru", layers=2, entries=1)
+    names = ["b", "d", "1.b", "1.d", "c", "U", "W", "1.U", "1.W", "V"]
+    assert [row.parameter for row in deep.rows] == names
+
+
+def test_a_check_of_an_older_version_is_read_as_one_of_the_plain_cell() -> None:
+    check = gradcheck(**SMALL)
+    plain = check.to_dict()
+    for name in ("cell", "layers", "batch_size", "dropout", "init"):
+        del plain["settings"][name]
+    assert GradientCheck.from_dict(plain) == check
 
 
 def test_all_entries_are_checked_once_each_where_asked() -> None:
     shape, columns = (7, 11), np.array([2, 5])
-    entries = _draw_entries(shape, None, 0, 0, columns)
+    entries = draw_entries(shape, None, 0, 0, columns)
     assert sorted(entries.tolist()) == list(range(77))
 
 
 def test_half_of_the_entries_of_U_lie_in_columns_that_the_window_reads() -> None:
-    entries = _draw_entries((50, 40), 30, 0, 0, np.array([1, 7]))
+    entries = draw_entries((50, 40), 30, 0, 0, np.array([1, 7]))
     assert np.isin(entries[:15] % 40, [1, 7]).all()
     assert len(set(entries.tolist())) == 30
 
@@ -328,6 +436,9 @@ def test_a_text_gives_its_first_window_and_its_vocabulary() -> None:
     assert check.settings.vocabulary_size == len(corpus.vocabulary)
     with pytest.raises(TextError, match="a window of 100 steps"):
         gradcheck(seq_length=100, corpus=corpus)
+    learner, x, y = fresh_problem(seq_length=4, batch_size=3, hidden_size=2, corpus=corpus)
+    assert [learner.vocabulary.decode(stream) for stream in x.T] == ["the ", "own ", "s ov"]
+    assert [learner.vocabulary.decode(stream) for stream in y.T] == ["he q", "wn f", " ove"]
 
 
 def test_a_learner_is_checked_from_its_own_state_and_left_as_it_was() -> None:
@@ -345,7 +456,7 @@ def test_a_learner_is_checked_from_its_own_state_and_left_as_it_was() -> None:
 
 
 def test_several_streams_are_checked_together_even_where_their_terms_cancel() -> None:
-    config = Config(hidden_size=6, seq_length=4, dtype="float64")
+    config = Config(hidden_size=6, seq_length=4, batch_size=3, dtype="float64")
     learner = new_learner(config, Vocabulary("abcdef"))
     learner.state = {"h": np.full((1, 3, 6), 0.25)}
     x = np.arange(12).reshape(4, 3) % 6  # each character twice: dc is almost zero
@@ -360,6 +471,12 @@ def test_ids_that_do_not_fit_are_refused(y: list[int]) -> None:
         check_gradients(learner, np.array([0, 1, 2, 3]), np.array(y))
 
 
+def test_another_number_of_streams_than_the_state_has_is_refused() -> None:
+    learner = new_learner(Config(hidden_size=6, batch_size=2), Vocabulary("abcdef"))
+    with pytest.raises(EngineError, match="1 streams, the learner's state 2"):
+        check_gradients(learner, np.array([0, 1]), np.array([1, 2]))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -367,6 +484,8 @@ def test_ids_that_do_not_fit_are_refused(y: list[int]) -> None:
         {"entries": 0},
         {"vocabulary_size": 1},
         {"hidden_size": 0},
+        {"layers": 0},
+        {"cell": "steam"},
         {"dtype": "f"},
         {"engine": "steam"},
     ],

@@ -23,6 +23,7 @@ from charloom.engines.native import NativeEngine
 
 REFERENCE = ReferenceEngine()
 SETS = _native.instruction_sets()
+ONE_STREAM = np.zeros(1, dtype=np.int64)
 
 
 @pytest.fixture(params=SETS)
@@ -96,7 +97,7 @@ def test_a_scaled_gradient_is_caught_by_that_comparison(native):
 def test_a_thousand_small_updates_follow_the_reference(native):
     ours, theirs = make_learner(sigma=0.01), make_learner(sigma=0.01)
     tokens = make_tokens(ours, 25_001)
-    plan = Plan(np.full(1000, 0.01), 5.0, 1e-8)
+    plan = Plan(np.full(1000, 0.01), ONE_STREAM)
     trace, truth = native.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     np.testing.assert_allclose(trace.losses, truth.losses, rtol=1e-12, atol=0)
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=1e-10, atol=0)
@@ -110,7 +111,7 @@ def test_a_changed_weight_is_caught_by_that_trajectory(native):
     ours, theirs = make_learner(sigma=0.01), make_learner(sigma=0.01)
     theirs.parameters["layers.0.W"][3, 4] += 1e-8
     tokens = make_tokens(ours, 501)
-    plan = Plan(np.full(20, 0.01), 5.0, 1e-8)
+    plan = Plan(np.full(20, 0.01), ONE_STREAM)
     trace, truth = native.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     assert np.abs(trace.losses / truth.losses - 1).max() > 1e-12
 
@@ -119,7 +120,7 @@ def test_each_classic_update_agrees_from_the_references_own_state(native):
     # eta = 0.1 is chaotic, so that both start each update from the reference's state.
     theirs = make_learner(sigma=0.01)
     tokens = make_tokens(theirs, 5001)
-    plan = Plan(np.array([0.1]), 5.0, 1e-8)
+    plan = Plan(np.array([0.1]), ONE_STREAM)
     for _ in range(200):
         ours = copy_learner(theirs)
         e = theirs.position
@@ -137,8 +138,8 @@ def test_each_classic_update_agrees_from_the_references_own_state(native):
 def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, dtype):
     once, often = make_learner(dtype=dtype), make_learner(dtype=dtype)
     tokens = make_tokens(once, 2501)
-    whole = native.train(once, tokens, Plan(np.full(100, 0.1), 5.0, 1e-8))
-    parts = [native.train(often, tokens, Plan(np.full(n, 0.1), 5.0, 1e-8)) for n in (1, 30, 69)]
+    whole = native.train(once, tokens, Plan(np.full(100, 0.1), ONE_STREAM))
+    parts = [native.train(often, tokens, Plan(np.full(n, 0.1), ONE_STREAM)) for n in (1, 30, 69)]
     assert np.array_equal(whole.losses, np.concatenate([part.losses for part in parts]))
     for name in once.parameters:
         assert np.array_equal(once.parameters[name], often.parameters[name])
@@ -151,7 +152,7 @@ def test_an_update_that_is_not_finite_is_not_applied(native, dtype):
     learner.parameters["V"][3, 3] = np.nan
     before = copy_learner(learner)
     tokens = make_tokens(learner, 251)
-    trace = native.train(learner, tokens, Plan(np.full(10, 0.1), 5.0, 1e-8))
+    trace = native.train(learner, tokens, Plan(np.full(10, 0.1), ONE_STREAM))
     assert trace.stopped == "non-finite"
     assert np.isnan(trace.failed_loss)
     assert len(trace.losses) == 0
@@ -170,7 +171,7 @@ def test_huge_gradients_are_judged_before_any_weight_changes(native, size, finit
     learner.parameters["V"][:, 1:] = 0
     theirs, before = copy_learner(learner), copy_learner(learner)
     tokens = make_tokens(learner, 26)
-    plan = Plan(np.array([0.1]), 5.0, 1e-8)
+    plan = Plan(np.array([0.1]), ONE_STREAM)
     trace, truth = native.train(learner, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     assert trace.stopped == truth.stopped == (None if finite else "non-finite")
     for name in before.parameters:
@@ -188,8 +189,10 @@ def test_both_engines_write_the_same_text(native, temperature, dtype):
     learner.parameters["V"] *= 10
     uniforms = np.random.default_rng(5).random(300)
     sampler = Sampler(temperature)
-    ids, state = native.generate(learner, 3, sampler, uniforms, learner.state)
-    true_ids, true_state = REFERENCE.generate(learner, 3, sampler, uniforms, learner.state)
+    ids, state = native.generate(learner, np.array([3]), sampler, uniforms, learner.state)
+    true_ids, true_state = REFERENCE.generate(
+        learner, np.array([3]), sampler, uniforms, learner.state
+    )
     assert np.array_equal(ids, true_ids)
     assert ids.dtype == true_ids.dtype
     np.testing.assert_allclose(
@@ -200,9 +203,9 @@ def test_both_engines_write_the_same_text(native, temperature, dtype):
 def test_generation_goes_on_where_it_stopped(native):
     learner = make_learner()
     uniforms = np.random.default_rng(5).random(100)
-    whole, _ = native.generate(learner, 3, Sampler(), uniforms, learner.state)
-    first, state = native.generate(learner, 3, Sampler(), uniforms[:37], learner.state)
-    rest, _ = native.generate(learner, int(first[-1]), Sampler(), uniforms[37:], state)
+    whole, _ = native.generate(learner, np.array([3]), Sampler(), uniforms, learner.state)
+    first, state = native.generate(learner, np.array([3]), Sampler(), uniforms[:37], learner.state)
+    rest, _ = native.generate(learner, first, Sampler(), uniforms[37:], state)
     assert np.array_equal(whole, np.concatenate([first, rest]))
 
 
@@ -211,14 +214,14 @@ def test_logits_that_are_not_finite_are_an_error_not_a_crash(native):
     learner.parameters["c"][2] = np.inf
     for engine in (native, REFERENCE):
         with pytest.raises(EngineError, match="not finite"):
-            engine.generate(learner, 3, Sampler(), np.full(3, 0.5), learner.state)
+            engine.generate(learner, np.array([3]), Sampler(), np.full(3, 0.5), learner.state)
 
 
 def test_score_step_and_activations_agree_with_the_reference(native):
     learner = make_learner()
     tokens = make_tokens(learner, 71)
-    ours, state = native.score(learner, tokens, learner.state)
-    theirs, true_state = REFERENCE.score(learner, tokens, learner.state)
+    ours, state = native.score(learner, tokens[:, np.newaxis], learner.state)
+    theirs, true_state = REFERENCE.score(learner, tokens[:, np.newaxis], learner.state)
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     np.testing.assert_allclose(state["h"], true_state["h"], rtol=0, atol=1e-13)
     logits, _ = native.step(learner, tokens[:1], learner.state)
@@ -227,7 +230,7 @@ def test_score_step_and_activations_agree_with_the_reference(native):
     values, last = native.activations(learner, tokens, learner.state)
     true_values, _ = REFERENCE.activations(learner, tokens, learner.state)
     np.testing.assert_allclose(values["h"], true_values["h"], rtol=0, atol=1e-13)
-    assert np.array_equal(values["h"][-1], last["h"][0])
+    assert np.array_equal(values["h"][-1], last["h"][:, 0])
 
 
 def test_reading_a_learner_changes_nothing(native):
@@ -235,14 +238,14 @@ def test_reading_a_learner_changes_nothing(native):
     before = copy_learner(learner)
     x, y = window(learner)
     native.loss_and_gradients(learner, x, y)
-    native.score(learner, x[:, 0], learner.state)
-    native.generate(learner, 0, Sampler(), np.full(5, 0.5), learner.state)
+    native.score(learner, x, learner.state)
+    native.generate(learner, np.array([0]), Sampler(), np.full(5, 0.5), learner.state)
     for name in before.parameters:
         assert np.array_equal(learner.parameters[name], before.parameters[name])
     assert np.array_equal(learner.state["h"], before.state["h"])
 
 
-UNITS_IN_THE_LAST_PLACE = {"exp": 1.1, "tanh": 3.0, "reciprocal_root": 2.5}
+UNITS_IN_THE_LAST_PLACE = {"exp": 1.1, "tanh": 3.0, "sigmoid": 2.5, "reciprocal_root": 2.5}
 
 
 @pytest.mark.parametrize("function", list(UNITS_IN_THE_LAST_PLACE))
@@ -252,11 +255,17 @@ def test_vector_functions_are_within_their_stated_error(native, function, dtype)
     x = {
         "exp": rng.uniform(-80 if dtype == np.float32 else -700, 0, 64_000),
         "tanh": rng.choice([-1, 1], 64_000) * 10 ** rng.uniform(-6, 1.5, 64_000),
+        "sigmoid": rng.uniform(-80 if dtype == np.float32 else -700, 30, 64_000),
         "reciprocal_root": 10 ** rng.uniform(-8, 6, 64_000),
     }[function].astype(dtype)
     y = np.empty_like(x)
     getattr(_native, np.dtype(dtype).name).apply(native.isa, function, x, y)
-    exact = {"exp": np.exp, "tanh": np.tanh, "reciprocal_root": lambda v: 1 / np.sqrt(v)}
+    exact = {
+        "exp": np.exp,
+        "tanh": np.tanh,
+        "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+        "reciprocal_root": lambda v: 1 / np.sqrt(v),
+    }
     truth = exact[function](x.astype(np.longdouble))
     error = np.abs(y - truth) / np.spacing(np.abs(truth).astype(dtype))
     assert error.max() <= UNITS_IN_THE_LAST_PLACE[function]
@@ -282,7 +291,7 @@ def refuse(what: str, call) -> None:
 
 
 def test_arrays_that_do_not_fit_are_refused_at_the_door():
-    engine, plan = NativeEngine(), Plan(np.full(3, 0.1), 5.0, 1e-8)
+    engine, plan = NativeEngine(), Plan(np.full(3, 0.1), ONE_STREAM)
     tokens = make_tokens(make_learner(), 100)
 
     def changed(**changes) -> Learner:
@@ -305,36 +314,70 @@ def test_arrays_that_do_not_fit_are_refused_at_the_door():
     for what, changes in wrong.items():
         learner = changed(**changes)
         refuse(what, lambda learner=learner: engine.train(learner, tokens, plan))
-        refuse(what, lambda learner=learner: engine.score(learner, tokens, learner.state))
+        refuse(
+            what,
+            lambda learner=learner: engine.score(learner, tokens[:, np.newaxis], learner.state),
+        )
     good = make_learner()
     refuse("80 characters", lambda: engine.train(good, np.full(100, 80, np.uint8), plan))
+    refuse(
+        "starts", lambda: engine.train(good, tokens, Plan(plan.learning_rates, np.zeros(2, int)))
+    )
     refuse("int64", lambda: engine.train(good, tokens.astype(np.int64), plan))
     refuse("76 characters; the text has 75|need 76", lambda: engine.train(good, tokens[:75], plan))
-    refuse("80 characters", lambda: engine.generate(good, 80, Sampler(), np.ones(1), good.state))
-    refuse("80 characters", lambda: engine.generate(good, -1, Sampler(), np.ones(1), good.state))
-    refuse("nothing to score", lambda: engine.score(good, tokens[:0], good.state))
-    refuse(r"shape \(T, 1\)", lambda: engine.loss_and_gradients(good, tokens, tokens))
+    refuse(
+        "80 characters",
+        lambda: engine.generate(good, np.array([80]), Sampler(), np.ones(1), good.state),
+    )
+    refuse(
+        "80 characters",
+        lambda: engine.generate(good, np.array([-1]), Sampler(), np.ones(1), good.state),
+    )
+    refuse(r"\(N, B\)", lambda: engine.score(good, tokens, good.state))
+    refuse(r"\(N, B\)", lambda: engine.score(good, tokens[:0, np.newaxis], good.state))
+    refuse(r"shape \(T, B\)", lambda: engine.loss_and_gradients(good, tokens, tokens))
     refuse("80 characters", lambda: engine.step(good, np.array([200]), good.state))
 
 
 def test_the_compiled_door_refuses_what_slips_past_the_python_one():
     learner = make_learner()
-    weights = tuple(learner.parameters.values())
-    h, nats = np.zeros(100), np.zeros(9)
-    ids = np.zeros(10, np.uint8)
-    score = _native.float64.score
+    weights, about = tuple(learner.parameters.values()), (0, 1, 80, 100)
+    state, nats, ids = (np.zeros((1, 1, 100)),), np.zeros((9, 1)), np.zeros((10, 1), np.int32)
+
+    def score(
+        isa=SETS[0], about=about, weights=weights, state=state, ids=ids, nats=nats, threads=1
+    ):
+        _native.float64.score(isa, about, weights, state, ids, threads, nats)
+
+    score()
     with pytest.raises(ValueError, match="not below K"):
-        score(SETS[0], weights, h, np.full(10, 80, np.uint8), nats)
-    with pytest.raises(ValueError, match="one shorter"):
-        score(SETS[0], weights, h, ids, np.zeros(10))
-    with pytest.raises(ValueError, match="length H"):
-        score(SETS[0], weights, np.zeros(99), ids, nats)
-    with pytest.raises(ValueError, match="do not fit"):
-        score(SETS[0], (*weights[:4], np.zeros(79)), h, ids, nats)
-    with pytest.raises(TypeError):
-        score(SETS[0], weights, h.astype(np.float32), ids, nats)
+        score(ids=np.full((10, 1), 80, np.int32))
+    with pytest.raises(ValueError, match=r"\(N - 1, B\)"):
+        score(nats=np.zeros((10, 1)))
+    with pytest.raises(ValueError, match=r"\(L, B, H\)"):
+        score(state=(np.zeros((1, 1, 99)),))
+    with pytest.raises(ValueError, match="number of states"):
+        score(state=(*state, *state))
+    with pytest.raises(ValueError, match="shape that the network asks for"):
+        score(weights=(*weights[:4], np.zeros(79)))
+    with pytest.raises(ValueError, match="shape that the network asks for"):
+        score(about=(1, 1, 80, 100), state=(*state, *state))
+    with pytest.raises(ValueError, match="number of arrays"):
+        score(about=(0, 2, 80, 100))
+    with pytest.raises(ValueError, match="layers"):
+        score(about=(0, 65, 80, 100))
+    with pytest.raises(ValueError, match="thread"):
+        score(threads=2)
+    with pytest.raises((TypeError, RuntimeError)):
+        score(state=(np.zeros((1, 1, 100), np.float32),))
     with pytest.raises(ValueError, match="instruction set"):
-        score("v9", weights, h, ids, nats)
+        score(isa="v9")
+    with pytest.raises(ValueError, match="past the end"):
+        _native.float64.train(
+            SETS[0], about, weights, (weights,), state, np.zeros(26, np.uint8),
+            np.array([1]), 25, np.array([0.1]), 0, (0, *[0.5] * 7, False, False, 0.0, 0), 1,
+            _native.Workspace(), np.empty(1), np.empty(1),
+        )  # fmt: skip
 
 
 def test_an_unknown_instruction_set_is_named(monkeypatch):
@@ -366,7 +409,7 @@ def test_other_threads_run_while_the_engine_trains():
     thread = threading.Thread(target=count)
     thread.start()
     before = counted
-    NativeEngine().train(learner, tokens, Plan(np.full(2000, 0.1), 5.0, 1e-8))
+    NativeEngine().train(learner, tokens, Plan(np.full(2000, 0.1), ONE_STREAM))
     during = counted - before
     stop.set()
     thread.join()
@@ -411,11 +454,11 @@ def test_no_weak_symbol_leaves_the_kernels(tmp_path):
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 1e-4), ("float64", 1e-9)])
 def test_every_part_of_an_update_agrees_with_the_float64_reference(native, dtype, limit):
     # The step itself is compared, not the parameter, whose size would hide a wrong one.
-    ours = make_learner(dtype=dtype)
+    ours = make_learner(dtype=dtype, clip=0.5)
     theirs, before = as_float64(ours), as_float64(ours)
     theirs.slots = {"accumulator": {n: np.zeros_like(p) for n, p in theirs.parameters.items()}}
     tokens = make_tokens(ours, 76)
-    plan = Plan(np.array([0.01, 0.03, 0.002]), 0.5, 1e-8)
+    plan = Plan(np.array([0.01, 0.03, 0.002]), ONE_STREAM)
     trace, truth = native.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     np.testing.assert_allclose(trace.losses, truth.losses, rtol=limit)
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=limit)
@@ -432,11 +475,14 @@ def test_every_part_of_an_update_agrees_with_the_float64_reference(native, dtype
 def test_wider_ids_mean_the_same(native, id_type):
     narrow, wide = make_learner(), make_learner()
     tokens = make_tokens(narrow, 76)
-    plan = Plan(np.full(3, 0.1), 5.0, 1e-8)
+    plan = Plan(np.full(3, 0.1), ONE_STREAM)
     ours = native.train(narrow, tokens, plan)
     theirs = native.train(wide, tokens.astype(id_type), plan)
     assert np.array_equal(ours.losses, theirs.losses)
-    scores = [native.score(narrow, t, narrow.state)[0] for t in (tokens, tokens.astype(id_type))]
+    scores = [
+        native.score(narrow, t[:, np.newaxis], narrow.state)[0]
+        for t in (tokens, tokens.astype(id_type))
+    ]
     assert np.array_equal(*scores)
 
 
@@ -452,7 +498,7 @@ def test_the_state_stays_where_an_update_is_refused(native):
     learner = make_learner()
     learner.parameters["V"][0, 0] = np.inf
     before = learner.state["h"].copy()
-    native.train(learner, make_tokens(learner, 26), Plan(np.array([0.1]), 5.0, 1e-8))
+    native.train(learner, make_tokens(learner, 26), Plan(np.array([0.1]), ONE_STREAM))
     assert np.array_equal(learner.state["h"], before)
     assert learner.position == 0
 
@@ -462,7 +508,9 @@ def test_among_equals_the_lowest_id_is_taken(native):
     learner.parameters["V"][:] = 0
     learner.parameters["c"][:] = 0
     for engine in (native, REFERENCE):
-        ids, _ = engine.generate(learner, 3, Sampler(0.0), np.full(5, 0.9), learner.state)
+        ids, _ = engine.generate(
+            learner, np.array([3]), Sampler(0.0), np.full(5, 0.9), learner.state
+        )
         assert not ids.any()
 
 
@@ -471,7 +519,7 @@ def test_huge_float32_gradients_are_judged_first_too(native):
     learner.parameters["V"] *= np.float32(1e17)
     learner.parameters["V"][:, 1:] = 0
     theirs = copy_learner(learner)
-    tokens, plan = make_tokens(learner, 26), Plan(np.array([0.1]), 5.0, 1e-8)
+    tokens, plan = make_tokens(learner, 26), Plan(np.array([0.1]), ONE_STREAM)
     trace, truth = native.train(learner, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     assert trace.stopped == truth.stopped is None
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=1e-4)
@@ -487,9 +535,13 @@ def test_the_padding_beyond_the_last_character_is_never_drawn_or_summed(native):
     learner.parameters["c"][:] = -1e40
     tokens = make_tokens(learner, 20)
     ours, theirs = (
-        engine.score(learner, tokens, learner.state)[0] for engine in (native, REFERENCE)
+        engine.score(learner, tokens[:, np.newaxis], learner.state)[0]
+        for engine in (native, REFERENCE)
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     uniforms, hot = np.linspace(0.02, 0.98, 12), Sampler(1e31)
-    ids = [e.generate(learner, 0, hot, uniforms, learner.state)[0] for e in (native, REFERENCE)]
+    ids = [
+        e.generate(learner, np.array([0]), hot, uniforms, learner.state)[0]
+        for e in (native, REFERENCE)
+    ]
     assert np.array_equal(*ids)

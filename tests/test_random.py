@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from charloom.config import Config
 from charloom.model import initial_parameters
-from charloom.random import PURPOSES, normals, uniforms, words
+from charloom.model.parameters import parameter_shapes
+from charloom.random import (
+    PURPOSES,
+    dropout_mask,
+    dropout_threshold,
+    normals,
+    uniforms,
+    words,
+)
 
 MASK = 2**64 - 1
 MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
@@ -146,3 +154,85 @@ def test_a_weight_does_not_depend_on_the_size_of_other_parameters():
     many = initial_parameters(Config(hidden_size=8, dtype="float64"), 6)
     assert few["layers.0.W"].tobytes() == many["layers.0.W"].tobytes()
     assert few["V"].tobytes() == many["V"][:5].tobytes()
+
+
+GOLDEN_MASK = "1011110010011111"  # of update 3, layer 1, stream 2, time 4 at seed 5, p = 0.25
+
+
+def test_dropout_masks_are_those_of_every_release():
+    mask = dropout_mask(5, 3, 1, 2, 4, 16, 0.25)
+    assert "".join("1" if kept else "0" for kept in mask) == GOLDEN_MASK
+    assert set(mask.tolist()) == {0.0, 1 / 0.75}
+
+
+@given(
+    seed=st.integers(0, MASK),
+    update=st.integers(0, 2**40),
+    layer=st.integers(0, 40),
+    stream=st.integers(0, 2**31),
+    time=st.integers(0, 2**31),
+    units=st.integers(1, 40),
+    dropout=st.floats(0.0, 0.999),
+)
+def test_four_units_of_a_mask_share_a_word_the_first_in_its_lowest_bits(
+    seed, update, layer, stream, time, units, dropout
+):
+    mask = dropout_mask(seed, update, layer, stream, time, units, dropout)
+    threshold = round(dropout * 65536)
+    for unit in range(units):
+        whole = word(unit // 4, seed, "dropout", update, layer, stream, time)
+        dropped = (whole >> 16 * (unit % 4)) % 65536 < threshold
+        assert mask[unit] == (0.0 if dropped else 65536 / (65536 - threshold))
+
+
+def test_a_mask_keeps_the_mean_and_drops_its_share():
+    masks = np.concatenate([dropout_mask(0, u, 0, 0, 0, 1000, 0.3) for u in range(100)])
+    assert np.mean(masks == 0) == pytest.approx(0.3, abs=0.007)
+    assert masks.mean() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(("dropout", "threshold"), [(0.0, 0), (0.5, 32768), (1 - 1e-9, 65535)])
+def test_the_threshold_never_drops_all_values(dropout, threshold):
+    assert dropout_threshold(dropout) == threshold
+    assert np.isfinite(dropout_mask(0, 1, 0, 0, 0, 999, dropout)).all()
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("init", ["normal", "uniform", "orthogonal", "course"])
+def test_every_init_gives_each_parameter_its_spread(cell, init):
+    H, K = 64, 70
+    config = Config(cell=cell, layers=2, hidden_size=H, init=init, sigma=0.05, dtype="float64")
+    parameters = initial_parameters(config, K)
+    assert {n: p.shape for n, p in parameters.items()} == parameter_shapes(config, K)
+    for name, p in parameters.items():
+        kind, inputs = name[-1], p.shape[-1]
+        own = p.ravel()
+        if cell == "lstm" and kind == "b":
+            assert (p[H : 2 * H] == 1).all()
+            own = np.delete(p, np.s_[H : 2 * H])
+        if init == "uniform" or (init == "orthogonal" and kind in "UV"):
+            assert 0.9 / H**0.5 < np.abs(own).max() <= 1 / H**0.5
+            spread = 1 / (3 * H) ** 0.5
+        elif kind in "bcd":
+            spread = 0.0
+        elif init == "orthogonal":
+            for block in p.reshape(-1, H, H):
+                np.testing.assert_allclose(block @ block.T, np.eye(H), atol=1e-12)
+            spread = 1 / H**0.5
+        elif init == "course":
+            spread = (1 / H if kind == "V" else 1 / (2 * inputs)) ** 0.5
+        else:
+            spread = 0.05
+        assert own.std() == pytest.approx(spread, rel=6 / (2 * own.size) ** 0.5), name
+
+
+def test_no_two_parameters_share_their_first_values():
+    parameters = initial_parameters(Config(cell="gru", layers=3, hidden_size=8), 8)
+    matrices = [p for p in parameters.values() if p.ndim == 2]
+    firsts = [float(matrix.flat[0]) for matrix in matrices]
+    assert len(set(firsts)) == len(matrices)
+
+
+def test_the_forget_bias_is_a_setting():
+    config = Config(cell="lstm", hidden_size=3, forget_bias=-2.5)
+    assert initial_parameters(config, 5)["layers.0.b"].tolist() == [0] * 3 + [-2.5] * 3 + [0] * 6

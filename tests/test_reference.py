@@ -1,8 +1,6 @@
-"""The reference engine against three truths: scalar loops, the complex step, and PyTorch."""
+"""The reference engine against three truths: single numbers, the complex step, and PyTorch."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,45 +8,49 @@ import pytest
 import oracle
 from charloom.config import Config
 from charloom.engines import Plan, Sampler
-from charloom.engines.reference import ReferenceEngine, losses
-from charloom.engines.reference import engine as engine_module
-from charloom.engines.reference.cells import RnnCell
+from charloom.engines.reference import ReferenceEngine, losses, network
+from charloom.engines.reference.cells import GruCell, LstmCell, RnnCell, read, sigmoid
 from charloom.errors import EngineError
-from charloom.model import copy_learner, new_learner
-from charloom.model.parameters import short_name
+from charloom.model import copy_learner, new_learner, optimizers
+from charloom.random import dropout_mask
 from charloom.text import Vocabulary
+from golden import make_torch_gradients as script
 
-GOLDEN = Path(__file__).parent / "golden"
+CELLS = ["rnn", "lstm", "gru"]
 
 # float64 against float64: two orders of summation over at most a few thousand terms.
 CLOSE = 1e-12
 
 
 def relative_error(actual, expected):
-    """Norm of the difference over the norm of the truth."""
+    """Norm of the difference over the norm of the truth; 0 where both are zero."""
     actual, expected = np.asarray(actual), np.asarray(expected)
-    return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+    distance, size = np.linalg.norm(actual - expected), np.linalg.norm(expected)
+    return distance / size if size else distance
 
 
-def assert_same_gradients(actual, expected, tolerance=CLOSE):
-    """Each named gradient on its own."""
-    assert set(map(short_name, actual)) == set(map(short_name, expected))
-    truth = {short_name(name): value for name, value in expected.items()}
-    for name, gradient in actual.items():
-        error = relative_error(gradient, truth[short_name(name)])
+def assert_same(actual, expected, tolerance=CLOSE):
+    """Each named array on its own."""
+    assert set(actual) == set(expected)
+    for name, array in actual.items():
+        assert np.shape(array) == np.shape(expected[name]), name
+        error = relative_error(array, expected[name])
         assert error <= tolerance, f"{name}: norm-relative error {error:.2e}"
 
 
-def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, streams=1, **settings):
+def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **settings):
     """A float64 learner with weights large enough to matter, biases and state that are not zero."""
     config = Config(
         hidden_size=hidden_size, seq_length=seq_length, sigma=sigma, dtype="float64", **settings
     )
     learner = new_learner(config, Vocabulary(chr(ord("a") + k) for k in range(characters)))
     draw = np.random.default_rng(1)
-    learner.parameters["layers.0.b"] += draw.normal(0, 0.3, hidden_size)
-    learner.parameters["c"] += draw.normal(0, 0.3, characters)
-    learner.state = {"h": np.tanh(draw.normal(0, 1, (1, streams, hidden_size)))}
+    for parameter in learner.parameters.values():
+        if parameter.ndim == 1:
+            parameter += draw.normal(0, 0.3, parameter.shape)
+    learner.state = {
+        name: np.tanh(draw.normal(0, 1, array.shape)) for name, array in learner.state.items()
+    }
     return learner
 
 
@@ -59,30 +61,64 @@ def make_ids(learner, *shape):
     return ids.astype(learner.vocabulary.id_dtype)
 
 
-def as_lists(learner):
-    """The learner's parameters as the oracle wants them."""
-    return {short_name(name): array.tolist() for name, array in learner.parameters.items()}
+def make_window(learner):
+    """Ids x and y (T, B)."""
+    shape = learner.config.seq_length, learner.config.batch_size
+    return make_ids(learner, *shape), make_ids(learner, *shape)[::-1]
 
 
-def plan(updates, learning_rate=0.1):
-    """A plan of equal learning rates with the classic clip and epsilon."""
-    return Plan(np.full(updates, learning_rate), clip=5.0, epsilon=1e-8)
+def as_lists(arrays):
+    """Named arrays as the oracle and the golden script want them."""
+    return {name: array.tolist() for name, array in arrays.items()}
 
 
-# The scalar-loop oracle
+def plan(updates, learning_rate=0.1, starts=(0,)):
+    """A plan of equal learning rates."""
+    return Plan(np.full(updates, learning_rate), np.array(starts))
 
 
-@pytest.mark.parametrize("streams", [1, 3])
-def test_loss_gradients_and_state_are_those_of_the_scalar_loops(streams):
-    learner = make_learner(seq_length=6, streams=streams)
-    x, y = make_ids(learner, 6, streams), make_ids(learner, 6, streams)[::-1]
-    loss, gradients, state = ReferenceEngine().loss_and_gradients(learner, x, y)
-    true_loss, true_gradients, h = oracle.loss_and_gradients(
-        as_lists(learner), x.tolist(), y.tolist(), learner.state["h"][0].tolist()
+def true_masks(learner, update):
+    """The dropout masks (T, L, B, H) of an update, one by one from their definition."""
+    c = learner.config
+    return np.array([
+        [[dropout_mask(c.seed, update, layer, s, t, c.hidden_size, c.dropout)
+          for s in range(c.batch_size)] for layer in range(c.layers)]
+        for t in range(c.seq_length)
+    ])  # fmt: skip
+
+
+# Single numbers
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    ("layers", "streams", "dropout"), [(1, 1, 0.0), (1, 3, 0.3), (2, 2, 0.0), (3, 2, 0.3)]
+)
+def test_loss_gradients_and_state_are_those_of_the_single_numbers(cell, layers, streams, dropout):
+    learner = make_learner(
+        3, 4, 5, cell=cell, layers=layers, batch_size=streams, dropout=dropout, seed=5
     )
+    x, y = make_window(learner)
+    loss, gradients, state = ReferenceEngine().loss_and_gradients(learner, x, y, 9)
+    true_loss, true_gradients, true_state = oracle.loss_and_gradients(
+        cell, as_lists(learner.parameters), x.tolist(), y.tolist(), as_lists(learner.state),
+        true_masks(learner, 9).tolist(),
+    )  # fmt: skip
     assert loss == pytest.approx(true_loss, rel=1e-14)
-    assert_same_gradients(gradients, true_gradients)
-    np.testing.assert_allclose(state["h"][0], h, rtol=1e-13)
+    assert_same(gradients, true_gradients)
+    assert_same(state, true_state)
+
+
+def test_dropout_is_left_out_where_no_update_is_named():
+    learner = make_learner(cell="gru", layers=2, dropout=0.5)
+    x, y = make_window(learner)
+    without = copy_learner(learner)
+    without.config = learner.config.replace(dropout=0.0)
+    engine = ReferenceEngine()
+    loss, _, _ = engine.loss_and_gradients(learner, x, y)
+    assert loss == engine.loss_and_gradients(without, x, y, 1)[0]
+    assert loss != engine.loss_and_gradients(learner, x, y, 1)[0]
+    assert engine.train(learner, np.append(x[:, 0], y[-1]), plan(1)).losses[0] != loss
 
 
 def trajectory(learner, ids, updates, learning_rate):
@@ -96,52 +132,99 @@ def trajectory(learner, ids, updates, learning_rate):
     return found
 
 
-def oracle_trajectory(learner, ids, updates, learning_rate):
-    """The same by scalar loops."""
-    return oracle.train(
-        as_lists(learner),
-        ids.tolist(),
-        updates,
-        T=learner.config.seq_length,
-        learning_rate=learning_rate,
-    )
-
-
-def test_twenty_updates_over_two_epochs_follow_the_scalar_loops():
+def test_twenty_updates_over_two_epochs_follow_the_single_numbers():
     learner = make_learner(hidden_size=4)
     learner.state["h"][...] = 0
     ids = make_ids(learner, 36)
-    p, m, h, true_losses, _ = oracle_trajectory(learner, ids, 20, 0.1)
+    p, m, h, true_losses, _ = oracle.train(
+        as_lists(learner.parameters), ids.tolist(), 20, T=3, learning_rate=0.1
+    )
     assert trajectory(learner, ids, 20, 0.1) == pytest.approx(true_losses, rel=1e-11)
-    for name in learner.parameters:
-        assert relative_error(learner.parameters[name], p[short_name(name)]) < 1e-11
-        assert relative_error(learner.slots["accumulator"][name], m[short_name(name)]) < 1e-11
+    assert_same(learner.parameters, p, 1e-11)
+    assert_same(learner.slots["accumulator"], m, 1e-11)
     np.testing.assert_allclose(learner.state["h"][0, 0], h, rtol=1e-10)
     assert learner.update == 20
 
 
-def test_clipping_cuts_each_entry_and_only_in_the_update():
-    learner = make_learner(streams=1)
-    ids = make_ids(learner, 4)
+def one_update(**settings):
+    """What one update of SGD subtracts from each parameter, beside its exact gradient."""
+    learner = make_learner(
+        4, cell="lstm", layers=2, batch_size=2, optimizer="sgd", dropout=0.3, **settings
+    )
+    ids, starts = make_ids(learner, 30), np.array([3, 11])
+    learner.position, learner.update = 6, 4
+    window = np.array([[start + 6 + t for start in starts] for t in range(4)])
+    engine = ReferenceEngine()
+    _, exact, _ = engine.loss_and_gradients(learner, ids[window[:-1]], ids[window[1:]], 5)
     before = copy_learner(learner)
-    _, exact, _ = ReferenceEngine().loss_and_gradients(learner, ids[:3, None], ids[1:, None])
-    limit = float(np.median(np.abs(exact["V"])))
-    ReferenceEngine().train(learner, ids, Plan(np.array([0.1]), clip=limit, epsilon=1e-8))
-    for name, gradient in exact.items():
-        clipped = [oracle.adagrad(p, 0.0, g, 0.1, 1e-8, limit) for p, g in
-                   zip(before.parameters[name].ravel(), gradient.ravel(), strict=True)]  # fmt: skip
-        new = learner.parameters[name].ravel()
-        np.testing.assert_allclose(new, [p for p, _ in clipped], rtol=1e-13, atol=1e-16)
-    assert max(np.abs(gradient).max() for gradient in exact.values()) > limit
+    trace = engine.train(learner, ids, plan(1, 1.0, starts))
+    moved = {name: before.parameters[name] - p for name, p in learner.parameters.items()}
+    return exact, moved, trace
+
+
+@pytest.mark.parametrize(("reduction", "share"), [("sum", 1), ("mean", 1 / 3)])
+def test_an_update_reads_each_streams_place_and_descends_the_reduced_loss(reduction, share):
+    exact, moved, trace = one_update(clip=0.0, reduction=reduction)
+    assert_same(moved, {name: share * g for name, g in exact.items()})
+    norm = share * np.sqrt(sum((g**2).sum() for g in exact.values()))
+    assert trace.gradient_norms[0] == pytest.approx(norm, rel=1e-13)
+
+
+def test_clipping_by_value_cuts_each_entry():
+    exact, moved, _ = one_update(clip=0.01)
+    assert max(np.abs(g).max() for g in exact.values()) > 0.01
+    assert_same(moved, {name: np.clip(g, -0.01, 0.01) for name, g in exact.items()})
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_clipping_by_norm_shrinks_the_whole_to_the_limit_and_leaves_a_small_one(reduction):
+    exact, moved, trace = one_update(clip=0.1, clip_by="norm", reduction=reduction)
+    assert trace.gradient_norms[0] > 0.1
+    own = {name: g / (3 if reduction == "mean" else 1) for name, g in exact.items()}
+    factor = 0.1 / (trace.gradient_norms[0] + 1e-6)
+    assert_same(moved, {name: factor * g for name, g in own.items()})
+    exact, moved, _ = one_update(clip=1e3, clip_by="norm")
+    assert_same(moved, exact)
 
 
 # The complex step
+
+SIZES = [  # B, T, H, K
+    (1, 1, 1, 2),
+    (1, 25, 20, 30),
+    (7, 5, 4, 6),
+    (32, 3, 1, 2),
+    (32, 4, 6, 5),
+]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize(("streams", "T", "H", "K"), SIZES)
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_are_those_of_the_complex_step(cell, layers, streams, T, H, K, dropout):
+    learner = make_learner(
+        H, T, K, cell=cell, layers=layers, batch_size=streams, dropout=dropout, init="uniform"
+    )
+    x, y = make_window(learner)
+    _, gradients, _ = ReferenceEngine().loss_and_gradients(learner, x, y, 3)
+    masks = true_masks(learner, 3)
+    p = {name: array.astype(np.complex128) for name, array in learner.parameters.items()}
+    for name, gradient in gradients.items():
+        entries = np.random.default_rng(3).permutation(gradient.size)[:40]
+        perturbed = np.tile(p[name].ravel(), (len(entries), 1))
+        perturbed[np.arange(len(entries)), entries] += 1e-20j
+        many = {**p, name: perturbed.reshape(-1, *gradient.shape)}
+        steps = losses(many, x, y, learner.state, masks).imag / 1e-20
+        distance = np.linalg.norm(gradient.flat[entries] - steps)
+        sizes = np.linalg.norm(gradient.flat[entries]) + np.linalg.norm(steps)
+        assert distance <= 1e-12 * sizes, name
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.1])
 def test_gradients_at_full_size_are_those_of_the_complex_step(sigma):
     learner = make_learner(hidden_size=100, seq_length=25, characters=80, sigma=sigma)
-    x, y = make_ids(learner, 25, 1), make_ids(learner, 25, 1)[::-1]
+    x, y = make_window(learner)
     _, gradients, _ = ReferenceEngine().loss_and_gradients(learner, x, y)
     draw = np.random.default_rng(3)
     for name, gradient in gradients.items():
@@ -152,96 +235,240 @@ def test_gradients_at_full_size_are_those_of_the_complex_step(sigma):
         for entry in entries:
             p = {n: array.astype(np.complex128) for n, array in learner.parameters.items()}
             p[name].flat[entry] += 1e-20j
-            steps.append(losses(p, x, y, learner.state["h"][0]).imag / 1e-20)
+            steps.append(losses(p, x, y, learner.state).imag / 1e-20)
         assert relative_error(gradient.flat[entries], steps) <= 1e-12, name
 
 
-def test_many_perturbed_networks_run_as_one():
-    learner = make_learner(streams=2)
-    x, y = make_ids(learner, 3, 2), make_ids(learner, 3, 2)[::-1]
-    changed = make_learner(streams=2, seed=5).parameters
+@pytest.mark.parametrize("cell", CELLS)
+def test_many_perturbed_networks_run_as_one(cell):
+    learner = make_learner(cell=cell, layers=2, batch_size=2)
+    x, y = make_window(learner)
+    changed = make_learner(cell=cell, layers=2, batch_size=2, seed=5).parameters
     pairs = {name: np.stack([p, changed[name]]) for name, p in learner.parameters.items()}
-    together = losses(pairs, x, y, learner.state["h"][0])
-    alone = [losses(p, x, y, learner.state["h"][0]) for p in (learner.parameters, changed)]
+    together = losses(pairs, x, y, learner.state)
+    alone = [losses(p, x, y, learner.state) for p in (learner.parameters, changed)]
     np.testing.assert_allclose(together, alone, rtol=1e-14)
+
+
+def test_the_sigmoid_is_analytic_exact_in_its_tails_and_never_overflows():
+    a = np.array([-1e5, -800.0, -40.0, -1.0, 0.0, 1.0, 40.0, 1e5])
+    with np.errstate(over="raise", invalid="raise"):
+        values, stepped = sigmoid(a), sigmoid(a + 1e-20j)
+    e = np.exp(-np.abs(a))
+    np.testing.assert_allclose(values, np.where(a < 0, e, 1) / (1 + e), rtol=1e-15)
+    np.testing.assert_allclose(stepped.imag / 1e-20, e / (1 + e) ** 2, rtol=1e-14)
+    assert sigmoid(a.astype(np.float32)).dtype == np.float32
 
 
 # PyTorch
 
 
-def load_golden_script():
-    """The script that made the golden values, as a module."""
-    path = GOLDEN / "make_torch_gradients.py"
-    spec = importlib.util.spec_from_file_location("make_torch_gradients", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def learner_from(values):
+def learner_from(cell, values):
     """A learner with given parameters and start state."""
-    H, K = np.shape(values["U"])
-    learner = make_learner(H, len(values["x"]), K, streams=len(values["h"]))
-    for name in learner.parameters:
-        learner.parameters[name][...] = values[short_name(name)]
-    learner.state = {"h": np.array([values["h"]])}
+    K, H = np.shape(values["parameters"]["V"])
+    layers, streams, _ = np.shape(values["state"]["h"])
+    learner = make_learner(H, len(values["x"]), K, cell=cell, layers=layers, batch_size=streams)
+    assert set(learner.parameters) == set(values["parameters"])
+    for name, parameter in learner.parameters.items():
+        parameter[...] = values["parameters"][name]
+    learner.state = {name: np.array(array) for name, array in values["state"].items()}
     return learner
 
 
-def assert_agrees_with(truth, values):
+def assert_agrees_with(truth, cell, values):
     """The reference engine on the values against what PyTorch found for them."""
-    learner = learner_from(values)
+    learner = learner_from(cell, values)
     loss, gradients, state = ReferenceEngine().loss_and_gradients(
         learner, np.array(values["x"], np.uint8), np.array(values["y"], np.uint8)
     )
     assert loss == pytest.approx(truth["loss"], rel=1e-13)
-    assert_same_gradients(gradients, truth["gradients"])
-    np.testing.assert_allclose(state["h"][0], truth["h_last"], rtol=1e-12)
+    assert_same(gradients, truth["gradients"])
+    assert_same(state, truth["state"])
 
 
-def test_gradients_are_those_that_pytorch_once_gave():
-    golden = json.loads((GOLDEN / "torch_gradients.json").read_text(encoding="utf-8"))
-    assert golden["inputs"] == load_golden_script().inputs()
-    assert_agrees_with(golden, golden["inputs"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_are_those_that_pytorch_once_gave(cell):
+    golden = json.loads(script.GOLDEN.read_text(encoding="utf-8"))
+    assert_agrees_with(golden["networks"][cell], cell, script.inputs(cell))
 
 
-def test_gradients_at_full_size_are_those_that_pytorch_gives_now():
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("layers", "streams"), [(1, 1), (2, 7), (3, 32)])
+def test_gradients_are_those_that_pytorch_gives_now(cell, layers, streams):
     """Importing PyTorch takes the seconds."""
     pytest.importorskip("torch", reason="PyTorch is not installed: its golden values must do")
-    learner = make_learner(hidden_size=100, seq_length=25, characters=80, sigma=0.1)
-    x, y = make_ids(learner, 25, 1), make_ids(learner, 25, 1)[::-1]
-    values = as_lists(learner)
-    values |= {"x": x.tolist(), "y": y.tolist(), "h": learner.state["h"][0].tolist()}
-    assert_agrees_with(load_golden_script().torch_gradients(values), values)
+    learner = make_learner(
+        50, 12, 40, 0.2, cell=cell, layers=layers, batch_size=streams, init="orthogonal"
+    )
+    x, y = make_window(learner)
+    values = {"parameters": as_lists(learner.parameters), "state": as_lists(learner.state)}
+    values |= {"x": x.tolist(), "y": y.tolist()}
+    assert_agrees_with(script.torch_gradients(cell, values), cell, values)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw"])
+def test_fifty_updates_follow_pytorch(cell, optimizer):
+    """Of the mean loss, clipped by norm; at a small step, where dynamics are not chaotic."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    learner = make_learner(
+        8, 6, 9, cell=cell, layers=2, batch_size=3, init="uniform", optimizer=optimizer,
+        reduction="mean", clip=0.2, clip_by="norm", weight_decay=0.01,
+    )  # fmt: skip
+    ids, starts = make_ids(learner, 3 * 310), np.array([0, 310, 620])
+    rate = 0.002
+    theirs = script.TorchNetwork(cell, as_lists(learner.parameters))
+    tensors = theirs.trained()
+    descent = script.torch_optimizer(optimizer, tensors, learning_rate=rate, weight_decay=0.01)
+    state, their_losses, their_norms = learner.state, [], []
+    for e in range(0, 300, 6):
+        window = np.array([ids[start + e : start + e + 7] for start in starts]).T.astype(np.int64)
+        loss, state = theirs.loss(window[:-1], window[1:], state)
+        state = {name: tensor.detach() for name, tensor in state.items()}
+        descent.zero_grad()
+        (loss / 6).backward()
+        their_norms.append(torch.nn.utils.clip_grad_norm_(tensors, 0.2).item())
+        descent.step()
+        their_losses.append(loss.item())
+    trace = ReferenceEngine().train(learner, ids, plan(50, rate, starts))
+    assert max(their_norms) > 0.2
+    np.testing.assert_allclose(trace.losses, their_losses, rtol=1e-10)
+    np.testing.assert_allclose(trace.gradient_norms, their_norms, rtol=1e-9)
+    assert_same(learner.parameters, theirs.collect(lambda tensor: tensor.detach()), 1e-10)
+    assert_same(learner.state, as_lists(state), 1e-9)
 
 
 # Planted errors
 
 
-def forget_the_future(cell, x, h_prev, h, dh, gradients):
-    """`RnnCell.backward` without the term that carries the gradient back in time."""
-    return np.zeros_like(honest_backward(cell, x, h_prev, h, dh, gradients))
+def forget_the_future(honest):
+    """BPTT that hands no gradient to the step before."""
+
+    def backward(cell, x, prev, cache, d, gradients):
+        dx, d_prev = honest(cell, x, prev, cache, d, gradients)
+        return dx, {name: np.zeros_like(array) for name, array in d_prev.items()}
+
+    return backward
 
 
-def scale_one_gradient(cell, x, h_prev, h, dh, gradients):
-    """`RnnCell.backward` with dW too large by 0.1 %."""
-    da = dh * (1 - h * h)
-    gradients.W[...] += 0.001 * (da.T @ h_prev)
-    return honest_backward(cell, x, h_prev, h, dh, gradients)
+def forget_the_layer_below(honest):
+    """A gradient that stops at the layer."""
+
+    def backward(cell, x, prev, cache, d, gradients):
+        dx, d_prev = honest(cell, x, prev, cache, d, gradients)
+        return np.zeros_like(dx), d_prev
+
+    return backward
 
 
-honest_backward = RnnCell.backward
+def scale_one_gradient(honest):
+    """dW too large by 0.1 %."""
+
+    def backward(cell, x, prev, cache, d, gradients):
+        before = gradients.W.copy()
+        result = honest(cell, x, prev, cache, d, gradients)
+        gradients.W[...] += 0.001 * (gradients.W - before)
+        return result
+
+    return backward
 
 
-@pytest.mark.parametrize("planted", [forget_the_future, scale_one_gradient])
-def test_a_planted_error_in_the_gradient_is_caught(planted, monkeypatch):
-    monkeypatch.setattr(RnnCell, "backward", planted)
+def forget_the_cell(honest):
+    """An LSTM whose cell carries no gradient back in time."""
+
+    def backward(cell, x, prev, cache, d, gradients):
+        dx, d_prev = honest(cell, x, prev, cache, d, gradients)
+        return dx, {**d_prev, "cell": np.zeros_like(d_prev["cell"])}
+
+    return backward
+
+
+def forget_d(honest):
+    """A GRU whose bias d has no gradient."""
+
+    def backward(cell, x, prev, cache, d, gradients):
+        result = honest(cell, x, prev, cache, d, gradients)
+        gradients.d[...] = 0
+        return result
+
+    return backward
+
+
+KINDS = {"rnn": RnnCell, "lstm": LstmCell, "gru": GruCell}
+EVERYWHERE = [forget_the_future, forget_the_layer_below, scale_one_gradient]
+
+
+@pytest.mark.parametrize(
+    ("cell", "planted"),
+    [(cell, planted) for cell in CELLS for planted in EVERYWHERE]
+    + [("lstm", forget_the_cell), ("gru", forget_d)],
+)
+def test_a_planted_error_in_the_gradient_is_caught(cell, planted, monkeypatch):
+    kind = KINDS[cell]
+    monkeypatch.setattr(kind, "backward", planted(kind.backward))
     with pytest.raises(AssertionError, match=r"layers\.0\..: norm-relative error"):
-        test_loss_gradients_and_state_are_those_of_the_scalar_loops(1)
+        test_loss_gradients_and_state_are_those_of_the_single_numbers(cell, 2, 2, 0.0)
     with pytest.raises(AssertionError, match=r"layers\.0\..: norm-relative error"):
-        test_gradients_are_those_that_pytorch_once_gave()
+        test_gradients_are_those_that_pytorch_once_gave(cell)
     with pytest.raises(AssertionError, match=r"layers\.0\.."):
-        test_gradients_at_full_size_are_those_of_the_complex_step(0.1)
+        test_gradients_are_those_of_the_complex_step(cell, 2, 7, 5, 4, 6, 0.0)
+
+
+def swapped(array):
+    """The LSTM's gates in another order: f, i, g, o."""
+    i, f, g, o = np.split(array, 4)
+    return np.concatenate([f, i, g, o])
+
+
+class SwappedLstm(LstmCell):
+    """An LSTM that takes its input gate for its forget gate: consistent, and not PyTorch's."""
+
+    def forward(self, x, prev):
+        return LstmCell(*map(swapped, (self.U, self.W, self.b))).forward(x, prev)
+
+    def backward(self, x, prev, cache, d, gradients):
+        sums = LstmCell(*map(np.zeros_like, (self.U, self.W, self.b)))
+        own = LstmCell(*map(swapped, (self.U, self.W, self.b)))
+        result = own.backward(x, prev, cache, d, sums)
+        for name in ("U", "W", "b"):
+            getattr(gradients, name)[...] += swapped(getattr(sums, name))
+        return result
+
+
+class EarlyReset(GruCell):
+    """A GRU as first published: the reset gate acts on h, before the product, and there is no d."""
+
+    def forward(self, x, prev):
+        _, (r, z, n, held) = super().forward(x, prev)
+        rows = slice(2 * n.shape[-1], None)
+        reset = (r * prev["h"]) @ self.W[rows].T
+        n = np.tanh(read(self.U[rows], x) + self.b[rows] + reset)
+        return {"h": (1 - z) * n + z * prev["h"]}, (r, z, n, held)
+
+
+@pytest.mark.parametrize(
+    ("cell", "gates", "planted"), [("lstm", 4, SwappedLstm), ("gru", 3, EarlyReset)]
+)
+def test_another_convention_is_caught(cell, gates, planted, monkeypatch):
+    monkeypatch.setitem(network.CELLS, gates, planted)
+    with pytest.raises(AssertionError):
+        test_loss_gradients_and_state_are_those_of_the_single_numbers(cell, 1, 1, 0.0)
+    with pytest.raises(AssertionError):
+        test_gradients_are_those_that_pytorch_once_gave(cell)
+
+
+@pytest.mark.parametrize("late", [{"update": 1}, {"stream": 1}, {"time": 1}, {"layer": 1}])
+def test_a_mask_of_another_place_is_caught(late, monkeypatch):
+    def elsewhere(seed, update, layer, stream, time, units, dropout):
+        at = {"update": update, "layer": layer, "stream": stream, "time": time}
+        at |= {name: at[name] + by for name, by in late.items()}
+        return dropout_mask(seed, **at, units=units, dropout=dropout)
+
+    monkeypatch.setattr(network, "dropout_mask", elsewhere)
+    with pytest.raises(AssertionError):
+        test_loss_gradients_and_state_are_those_of_the_single_numbers("gru", 3, 2, 0.3)
+    with pytest.raises(AssertionError):
+        test_gradients_are_those_of_the_complex_step("rnn", 2, 7, 5, 4, 6, 0.4)
 
 
 def test_a_dropped_carry_is_caught(monkeypatch):
@@ -253,7 +480,7 @@ def test_a_dropped_carry_is_caught(monkeypatch):
 
     monkeypatch.setattr(ReferenceEngine, "train", drop_the_carry)
     with pytest.raises(AssertionError):
-        test_twenty_updates_over_two_epochs_follow_the_scalar_loops()
+        test_twenty_updates_over_two_epochs_follow_the_single_numbers()
 
 
 def test_an_epsilon_outside_the_root_is_caught(monkeypatch):
@@ -261,9 +488,9 @@ def test_an_epsilon_outside_the_root_is_caught(monkeypatch):
         accumulator += gradient * gradient
         parameter -= learning_rate * gradient / (np.sqrt(accumulator) + epsilon)
 
-    monkeypatch.setattr(engine_module, "adagrad", outside)
+    monkeypatch.setattr(optimizers, "adagrad", outside)
     with pytest.raises(AssertionError):
-        test_twenty_updates_over_two_epochs_follow_the_scalar_loops()
+        test_twenty_updates_over_two_epochs_follow_the_single_numbers()
 
 
 # The contract
@@ -271,29 +498,31 @@ def test_an_epsilon_outside_the_root_is_caught(monkeypatch):
 
 def snapshot(learner):
     """All that a learner holds, as bytes and numbers."""
-    arrays = {**learner.parameters, **learner.slots["accumulator"], **learner.state}
+    slots = [array for arrays in learner.slots.values() for array in arrays.values()]
+    arrays = [*learner.parameters.values(), *slots, *learner.state.values()]
     counters = {name: value for name, value in vars(learner).items() if not hasattr(value, "items")}
-    return [array.tobytes() for array in arrays.values()], counters
+    return [array.tobytes() for array in arrays], counters
 
 
-def test_only_train_changes_the_learner():
-    learner, engine = make_learner(seq_length=6), ReferenceEngine()
-    ids = make_ids(learner, 7)
-    before, given = snapshot(learner), {"h": learner.state["h"].copy()}
-    engine.loss_and_gradients(learner, ids[:-1, None], ids[1:, None])
-    engine.score(learner, ids, learner.state)
+@pytest.mark.parametrize("cell", CELLS)
+def test_only_train_changes_the_learner(cell):
+    learner = make_learner(seq_length=6, cell=cell, layers=2, optimizer="adam", dropout=0.2)
+    engine, ids = ReferenceEngine(), make_ids(learner, 7)
+    before = snapshot(learner)
+    engine.loss_and_gradients(learner, ids[:-1, None], ids[1:, None], 1)
+    engine.score(learner, ids[:, None], learner.state)
     engine.step(learner, ids[:1], learner.state)
     engine.activations(learner, ids, learner.state)
-    engine.generate(learner, 0, Sampler(), np.linspace(0, 0.99, 9), learner.state)
+    engine.generate(learner, ids[:1], Sampler(), np.linspace(0, 0.99, 9), learner.state)
     assert snapshot(learner) == before
-    assert learner.state["h"].tobytes() == given["h"].tobytes()
     engine.train(learner, ids, plan(1))
     assert snapshot(learner) != before
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_non_finite_update_is_not_applied(bad):
-    learner = make_learner()
+@pytest.mark.parametrize(("cell", "clip_by"), [("rnn", "value"), ("lstm", "norm")])
+def test_a_non_finite_update_is_not_applied(bad, cell, clip_by):
+    learner = make_learner(cell=cell, clip_by=clip_by)
     learner.parameters["V"][2, 1] = bad
     before = snapshot(learner)
     trace = ReferenceEngine().train(learner, make_ids(learner, 30), plan(5))
@@ -315,43 +544,54 @@ def test_training_stops_at_the_update_that_is_not_finite():
     assert np.isfinite(trace.losses).all()
 
 
-def test_the_trace_holds_every_loss_and_the_norm_before_clipping():
-    learner = make_learner()
-    ids = make_ids(learner, 4)
-    loss, gradients, _ = ReferenceEngine().loss_and_gradients(learner, ids[:3, None], ids[1:, None])
-    norm = np.linalg.norm(np.concatenate([g.ravel() for g in gradients.values()]))
-    trace = ReferenceEngine().train(learner, ids, Plan(np.array([0.1]), clip=1e-3, epsilon=1e-8))
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_the_trace_holds_every_loss_summed_over_the_window(reduction):
+    learner = make_learner(reduction=reduction)
+    ids = make_ids(learner, 7)
+    loss, _, _ = ReferenceEngine().loss_and_gradients(learner, ids[:3, None], ids[1:4, None])
+    trace = ReferenceEngine().train(learner, ids, plan(2))
     assert trace.stopped is None
-    assert trace.losses.tolist() == [loss]
-    assert trace.gradient_norms[0] == pytest.approx(norm, rel=1e-14)
+    assert (trace.losses[0], len(trace.losses), len(trace.gradient_norms)) == (loss, 2, 2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_first_loss_is_near_that_of_guessing(dtype):
-    config = Config(dtype=dtype)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd", "rmsprop", "adam", "adamw"])
+def test_the_first_loss_is_near_that_of_guessing_and_every_array_keeps_its_type(
+    dtype, cell, optimizer
+):
+    config = Config(
+        dtype=dtype, cell=cell, layers=2, hidden_size=20, optimizer=optimizer, clip_by="norm",
+        reduction="mean", weight_decay=0.01,
+    )  # fmt: skip
     learner = new_learner(config, Vocabulary(chr(33 + k) for k in range(80)))
-    ids = make_ids(learner, 26)
-    trace = ReferenceEngine().train(learner, ids, plan(1))
+    trace = ReferenceEngine().train(learner, make_ids(learner, 51), plan(2))
     assert trace.losses[0] == pytest.approx(25 * np.log(80), abs=0.1)
-    assert all(array.dtype == dtype for array in learner.parameters.values())
+    slots = [array for arrays in learner.slots.values() for array in arrays.values()]
+    for array in [*learner.parameters.values(), *slots, *learner.state.values()]:
+        assert array.dtype == dtype
 
 
 # The views agree with one another
 
 
-def test_score_is_the_loss_in_single_characters():
-    learner, engine = make_learner(seq_length=8), ReferenceEngine()
-    ids = make_ids(learner, 9)
-    loss, _, last = engine.loss_and_gradients(learner, ids[:-1, None], ids[1:, None])
+@pytest.mark.parametrize("cell", CELLS)
+def test_score_is_the_loss_in_single_characters(cell):
+    learner, engine = (
+        make_learner(seq_length=8, cell=cell, layers=2, batch_size=3),
+        ReferenceEngine(),
+    )
+    ids = make_ids(learner, 9, 3)
+    loss, _, last = engine.loss_and_gradients(learner, ids[:-1], ids[1:])
     nats, state = engine.score(learner, ids, learner.state)
-    assert nats.shape == (8,)
-    assert nats.sum() == pytest.approx(loss, rel=1e-13)
-    np.testing.assert_allclose(state["h"], last["h"], rtol=1e-13)
+    assert nats.shape == (8, 3)
+    assert nats.sum() / 3 == pytest.approx(loss, rel=1e-13)
+    assert_same(state, last)
 
 
 def test_score_in_two_parts_is_score_in_one():
-    learner, engine = make_learner(), ReferenceEngine()
-    ids = make_ids(learner, 20)
+    learner, engine = make_learner(cell="lstm"), ReferenceEngine()
+    ids = make_ids(learner, 20, 1)
     whole, _ = engine.score(learner, ids, learner.state)
     head, state = engine.score(learner, ids[:8], learner.state)
     tail, _ = engine.score(learner, ids[7:], state)
@@ -359,62 +599,132 @@ def test_score_in_two_parts_is_score_in_one():
 
 
 def test_step_gives_the_distribution_that_score_scores():
-    learner, engine = make_learner(), ReferenceEngine()
-    ids, state = make_ids(learner, 10), learner.state
+    learner, engine = make_learner(cell="gru", batch_size=2), ReferenceEngine()
+    ids, state = make_ids(learner, 10, 2), learner.state
     nats, _ = engine.score(learner, ids, learner.state)
     for n in range(9):
-        logits, state = engine.step(learner, ids[n : n + 1], state)
-        log_total = np.log(np.exp(logits[0]).sum())
-        assert log_total - logits[0, ids[n + 1]] == pytest.approx(nats[n], rel=1e-12)
+        logits, state = engine.step(learner, ids[n], state)
+        log_total = np.log(np.exp(logits).sum(axis=1))
+        found = log_total - logits[[0, 1], ids[n + 1]]
+        np.testing.assert_allclose(found, nats[n], rtol=1e-12)
 
 
-def test_activations_are_the_states_on_the_way():
-    learner, engine = make_learner(), ReferenceEngine()
+@pytest.mark.parametrize("cell", CELLS)
+def test_activations_are_the_states_on_the_way(cell):
+    learner, engine = make_learner(cell=cell, layers=3), ReferenceEngine()
     ids, state = make_ids(learner, 10), learner.state
     values, last = engine.activations(learner, ids, learner.state)
-    assert values["h"].shape == (10, 1, 5)
+    assert set(values) == set(last) == set(learner.state)
     for n in range(10):
         _, state = engine.step(learner, ids[n : n + 1], state)
-        np.testing.assert_allclose(values["h"][n], state["h"][:, 0], rtol=1e-14)
-    assert last["h"].tobytes() == state["h"].tobytes()
+        for name in state:
+            assert values[name].shape == (10, 3, 5)
+            np.testing.assert_allclose(values[name][n], state[name][:, 0], rtol=1e-14)
+    assert_same(last, state, 0)
 
 
-def test_generate_reads_what_it_wrote_and_can_go_on():
-    learner, engine = make_learner(), ReferenceEngine()
-    uniforms = np.random.default_rng(4).random(12)
-    whole, last = engine.generate(learner, 3, Sampler(), uniforms, learner.state)
-    head, state = engine.generate(learner, 3, Sampler(), uniforms[:5], learner.state)
-    tail, end = engine.generate(learner, int(head[-1]), Sampler(), uniforms[5:], state)
+@pytest.mark.parametrize("cell", CELLS)
+def test_generate_reads_what_it_wrote_and_can_go_on(cell):
+    learner, engine = make_learner(cell=cell, layers=2), ReferenceEngine()
+    uniforms, sampler = np.random.default_rng(4).random(12), Sampler(repetition_penalty=1.5)
+    read = make_ids(learner, 4)
+    whole, last = engine.generate(learner, read, sampler, uniforms, learner.state)
+    head, state = engine.generate(learner, read, sampler, uniforms[:5], learner.state)
+    so_far = np.concatenate([read, head])
+    tail, end = engine.generate(learner, so_far, sampler, uniforms[5:], state)
     assert whole.tolist() == head.tolist() + tail.tolist()
-    assert end["h"].tobytes() == last["h"].tobytes()
-    read = np.concatenate([[3], whole[:-1]])
-    _, seen = engine.activations(learner, read, learner.state)
-    np.testing.assert_allclose(last["h"], seen["h"], rtol=1e-14)
+    assert_same(end, last, 0)
+    _, seen = engine.activations(learner, np.append(read[-1], whole[:-1]), learner.state)
+    assert_same(last, seen)
     assert whole.dtype == learner.vocabulary.id_dtype
-
-
-def test_generate_draws_by_the_inverse_of_the_distribution():
-    learner, engine = make_learner(), ReferenceEngine()
-    logits, _ = engine.step(learner, np.array([2]), learner.state)
-    p = np.exp(logits[0] / 0.7) / np.exp(logits[0] / 0.7).sum()
-    edges = np.cumsum(p)
-    for uniform in np.linspace(0.001, 0.999, 60):
-        ids, _ = engine.generate(learner, 2, Sampler(0.7), np.array([uniform]), learner.state)
-        assert ids[0] == np.sum(edges <= uniform)
-
-
-def test_temperature_zero_takes_the_likeliest():
-    learner, engine = make_learner(), ReferenceEngine()
-    ids, _ = engine.generate(learner, 1, Sampler(0.0), np.full(8, 0.999), learner.state)
-    last, state = 1, learner.state
-    for drawn in ids:
-        logits, state = engine.step(learner, np.array([last]), state)
-        assert drawn == np.argmax(logits)
-        last = int(drawn)
 
 
 def test_a_diverged_model_refuses_to_write():
     learner = make_learner()
     learner.parameters["c"][0] = np.nan
     with pytest.raises(EngineError, match="not finite"):
-        ReferenceEngine().generate(learner, 0, Sampler(), np.array([0.5]), learner.state)
+        ReferenceEngine().generate(
+            learner, np.array([0]), Sampler(), np.array([0.5]), learner.state
+        )
+
+
+# Sampling
+
+LOGITS = np.log([4.0, 1.0, 8.0, 2.0, 1.0])  # the weights of five ids
+
+
+def drawn(sampler, read=(0,), logits=LOGITS):
+    """How the ids share the unit interval, by drawing at 1,600 places of it; shape (5,)."""
+    learner, engine = make_learner(characters=len(logits)), ReferenceEngine()
+    for parameter in learner.parameters.values():
+        parameter[...] = 0
+    learner.parameters["c"][...] = logits
+    count = 1_600
+    ids = [
+        int(engine.generate(learner, np.array(read), sampler, np.array([u]), learner.state)[0][0])
+        for u in (np.arange(count) + 0.5) / count
+    ]
+    assert ids == sorted(ids)
+    return np.bincount(ids, minlength=len(logits)) / count
+
+
+def shares(*weights):
+    """Weights as shares of their sum."""
+    return pytest.approx(np.array(weights) / sum(weights), abs=1 / 1_600)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "weights"),
+    [
+        (Sampler(), (4, 1, 8, 2, 1)),
+        (Sampler(0.5), (16, 1, 64, 4, 1)),
+        (Sampler(0.0), (0, 0, 1, 0, 0)),
+        (Sampler(top_k=2), (4, 0, 8, 0, 0)),
+        (Sampler(top_k=4), (4, 1, 8, 2, 0)),  # of two equal ones, the lower id
+        (Sampler(top_k=9), (4, 1, 8, 2, 1)),
+        (Sampler(top_p=0.5), (0, 0, 8, 0, 0)),
+        (Sampler(top_p=0.51), (4, 0, 8, 0, 0)),
+        (Sampler(top_p=0.9), (4, 1, 8, 2, 0)),
+        (Sampler(top_p=1e-9), (0, 0, 1, 0, 0)),
+        (Sampler(top_p=0.7, top_k=2), (4, 0, 8, 0, 0)),  # 0.7 of what top-k left, not of all
+        (Sampler(top_p=0.6, top_k=2), (0, 0, 8, 0, 0)),
+        (Sampler(min_p=0.24), (4, 0, 8, 2, 0)),
+        (Sampler(0.5, min_p=0.24), (16, 0, 64, 0, 0)),  # of the weights after the temperature
+        (Sampler(min_p=0.3, top_k=4, top_p=0.99), (4, 0, 8, 0, 0)),
+    ],
+)
+def test_a_character_is_drawn_from_what_the_sampler_keeps(sampler, weights):
+    assert drawn(sampler) == shares(*weights)
+
+
+@pytest.mark.parametrize(
+    ("read", "window", "logits"),
+    [
+        ([0, 2], 64, (1.0, -1.0, 2.0, 2.0)),
+        ([2, 2, 2], 64, (2.0, -1.0, 2.0, 2.0)),  # once, however often it was read
+        ([0, 1], 64, (1.0, -2.0, 4.0, 2.0)),
+        ([0, 1, 2], 1, (2.0, -1.0, 2.0, 2.0)),
+        ([0, 1], 0, (2.0, -1.0, 4.0, 2.0)),
+    ],
+)
+def test_the_repetition_penalty_divides_positive_logits_and_multiplies_negative_ones(
+    read, window, logits
+):
+    sampler = Sampler(repetition_penalty=2.0, repetition_window=window)
+    before = np.array([2.0, -1.0, 4.0, 2.0])
+    assert drawn(sampler, read, before) == shares(*np.exp(logits))
+
+
+def test_temperature_zero_takes_the_likeliest_after_the_penalty_and_the_lowest_of_equals():
+    equal = np.array([1.0, 3.0, 3.0, 2.0])
+    assert drawn(Sampler(0.0), [0], equal).tolist() == [0, 1, 0, 0]
+    penalty = Sampler(0.0, repetition_penalty=4.0)
+    assert drawn(penalty, [1], equal).tolist() == [0, 0, 1, 0]
+
+
+def test_a_uniform_that_rounds_up_to_the_total_takes_the_last_id_that_is_kept():
+    learner, engine = make_learner(), ReferenceEngine()
+    last = np.array([1 - 2.0**-53])
+    kept = np.argsort(engine.step(learner, np.array([2]), learner.state)[0][0])[-3:]
+    ids, _ = engine.generate(learner, np.array([2]), Sampler(top_k=3), last, learner.state)
+    assert ids[0] == max(kept)

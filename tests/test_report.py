@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 import time
+from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charloom import spelling
 from charloom.config import Config
-from charloom.errors import DamagedError, NotAModelError
+from charloom.errors import CharloomError, DamagedError, NotAModelError
 from charloom.gradcheck import GradientCheck, gradcheck
-from charloom.report import numbers, prose, write_report
+from charloom.recipes import RECIPES
+from charloom.report import prose, write_report
 from charloom.report.report import shown
 from charloom.store import canonical_json
 
@@ -304,7 +307,7 @@ def test_the_gradient_table_has_a_line_for_each_parameter_of_each_check(
     for check in checks:
         for row in check.rows:
             for error in (row.absolute, row.norm_relative, row.central.elementwise):
-                assert numbers.scientific(error) in table
+                assert spelling.scientific(error) in table
     assert table.count(">passed<") == 4
     assert "is right" in page.words
     assert "rounding" in page.words
@@ -436,9 +439,127 @@ def test_a_text_without_a_file_is_taken_from_the_run(tmp_path: Path) -> None:
 def test_every_setting_that_was_changed_is_in_the_command(tmp_path: Path) -> None:
     _, page = report(make_run(tmp_path / "run", clip=1.0))
     assert page.samples[-1] == (
-        "charloom train '/books/my book.txt' --run new-run "
+        "charloom train '/books/my book.txt' --run new-run --recipe classic "
         "--hidden-size 10 --epochs 3 --clip 1.0 --seed 0"
     )
+
+
+@pytest.mark.parametrize("settings", [{"updates": 500}, {"updates": None, "epochs": 10}], ids=str)
+def test_the_command_of_a_recipe_that_trains_for_minutes_says_how_long(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """So that it is no longer and no shorter on another machine."""
+    config = {**RECIPES["quick"].config.to_dict(), "threads": 2, **settings}
+    _, page = report(make_run(tmp_path / "run", **config))
+    end = "--updates 500" if settings["updates"] else "--epochs 10"
+    assert page.samples[-1].endswith(f"--run new-run {end} --seed 0 --threads 2")
+
+
+def judged(updates: int = 3 * PER_EPOCH, nats: tuple[float, ...] = (2.0, 1.5, 1.6)) -> Any:
+    """Records of a training that was judged at each epoch's end."""
+    found = records(updates)
+    for record, n in zip([r for r in found if r["epoch"] in (1, 2, 3)], nats, strict=True):
+        record["validation_nats"] = n
+    return found
+
+
+def test_what_was_held_out_is_in_figures_words_and_picture(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", metrics=judged(), validation=0.1)
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "best").write_text("800\n")
+    html, page = report(run)
+    assert "10% of it" in page.words
+    assert (
+        "At best, after update 800, it costs 1.5000 nats or 2.1640 bits per character" in page.words
+    )
+    assert "The last judgement, after update 1,200, is 1.6000 nats or 2.3083 bits" in page.words
+    assert "no part of it was held out" not in page.words
+    assert "2.164" in page.words.partition("Best on the validation part")[2][:80]
+    assert (
+        "written by the model best judged on the validation part: that of update 800" in page.words
+    )
+    assert html.count('-validation"') == 2
+    assert 'id="loss-wide-validation"' in html
+    assert "loss-wide-validation" not in report(make_run(tmp_path / "classic"))[0]
+
+
+def test_a_network_of_any_kind_is_named(tmp_path: Path) -> None:
+    settings = {"cell": "lstm", "layers": 2, "batch_size": 7}
+    _, page = report(make_run(tmp_path / "run", **settings))
+    assert "An LSTM of two layers of 10 hidden units learns" in page.words
+    assert "with windows of 25 characters in 7 streams." in page.words
+
+
+def test_a_gradient_check_of_any_network_has_all_its_curves_and_says_its_size(
+    tmp_path: Path,
+) -> None:
+    check = gradcheck(
+        cell="gru", layers=2, batch_size=2, hidden_size=3, seq_length=2, vocabulary_size=4,
+        init="uniform",
+    )  # fmt: skip
+    html, page = report(make_run(tmp_path / "run", checks=[check]))
+    assert "GRU, H\u202f=\u202f3, T\u202f=\u202f2, B\u202f=\u202f2, L\u202f=\u202f2" in page.words
+    assert "init uniform, h0 zero" in page.words
+    assert len(check.rows) == 10
+    for row in check.rows:
+        assert f'id="curve-wide-problem-0-{row.parameter}"' in html
+
+
+def test_the_page_can_go_elsewhere_and_then_nothing_goes_into_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    before = sorted(run.iterdir())
+    path = write_report(run, tmp_path / "page.html")
+    assert path == tmp_path / "page.html"
+    assert Page(path.read_text(encoding="utf-8")).titles == TITLES
+    assert sorted(run.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"update": 7}', '{"update": "x", "epoch": 1, "characters": 1, "smooth_loss": 1}', "[1]",
+        '{"update": 1e400, "epoch": 1, "characters": 1, "smooth_loss": 1}',
+        '{"update": 7, "epoch": 1.5, "characters": 1, "smooth_loss": 1, "seconds": "long"}',
+        '{"update": 7, "epoch": 1.5, "characters": 1, "smooth_loss": 1, "validation_nats": [2]}',
+        '{"update": true, "epoch": null, "characters": 1, "smooth_loss": 1}',
+        '{"update": -5, "epoch": -1, "characters": 1, "smooth_loss": 1e14}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("file", ["metrics.jsonl", "samples.jsonl", "events.jsonl"])
+def test_a_line_that_someone_edited_is_no_traceback(tmp_path: Path, file: str, line: str) -> None:
+    run = make_run(tmp_path / "run", metrics=records(100) if file == "metrics.jsonl" else [])
+    with (run / file).open("a", encoding="utf-8") as journal:
+        journal.write(line + "\n")
+    with suppress(CharloomError):
+        assert write_report(run).exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("config.json", '"vocabulary_size":30', '"vocabulary_size":0'),
+        ("config.json", '"vocabulary_size":30', '"vocabulary_size":-4'),
+        ("config.json", '"characters":10001', '"characters":-1'),
+        ("config.json", '"name":"book.txt"', '"name":"\\u001b[31m"'),
+        ("config.json", '"cell":"rnn"', '"cell":"cnn"'),
+        ("status.json", '"update":0', '"update":"many"'),
+        ("status.json", '"state":"finished"', '"state":["x"]'),
+        ("gradcheck.json", '"checks":', '"cheques":'),
+        ("gradcheck.json", '"curve":[', '"curve":["x",'),
+        ("gradcheck.json", '"checked":', '"checked":"all","x":'),
+        ("gradcheck.json", '"norm_relative":', '"norm_relative":null,"x":'),
+        ("gradcheck.json", '"hidden_size":3', '"hidden_size":"three"'),
+    ],
+)
+def test_a_file_that_someone_edited_is_no_traceback(
+    tmp_path: Path, checks: list[GradientCheck], file: str, old: str, new: str
+) -> None:
+    run = make_run(tmp_path / "run", metrics=[], checks=checks[:1])
+    text = (run / file).read_text(encoding="utf-8")
+    assert old in text
+    (run / file).write_text(text.replace(old, new), encoding="utf-8")
+    with suppress(CharloomError):
+        assert write_report(run).exists()
 
 
 def test_a_second_report_replaces_the_first_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -473,18 +594,18 @@ def test_the_report_of_a_whole_book_takes_a_second_or_so(
     ],
 )  # fmt: skip
 def test_errors_are_written_with_two_digits(value: float, text: str) -> None:
-    assert numbers.scientific(value) == text
+    assert spelling.scientific(value) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.2, "less than a second"), (31.4, "31 s"), (60, "1 min"), (125, "2 min 5 s"),
-        (3600, "1 h"), (7325, "2 h 2 min"),
+        (0.04, "0.0 s"), (9.96, "10 s"), (31.4, "31 s"), (59.6, "1 min 00 s"),
+        (125, "2 min 05 s"), (7325, "2 h 02 min"), (7.2e6, "2,000 h 00 min"),
     ],
 )  # fmt: skip
 def test_times_have_two_units_at_most(seconds: float, text: str) -> None:
-    assert numbers.duration(seconds) == text
+    assert spelling.duration(seconds) == text
 
 
 def test_the_last_whole_epoch_is_averaged_by_characters() -> None:

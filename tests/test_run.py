@@ -8,10 +8,12 @@ from contextlib import suppress
 
 import pytest
 
+from charloom.api import training as api_training
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import (
     ConfigError,
     DamagedError,
+    MissingPartError,
     NotAModelError,
     RunExistsError,
     RunInUseError,
@@ -403,6 +405,89 @@ def test_a_checkpoint_of_another_place_is_damage(halted):
     (halted / "checkpoints" / "latest").write_text("1000")
     with pytest.raises(DamagedError, match="not one of this run"):
         RunWriter.resume(halted)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl"])
+def test_a_resumption_that_fails_changes_nothing(halted, name):
+    data = (halted / name).read_bytes()
+    (halted / name).write_bytes(data[:-1])
+    shutil.copytree(halted / "checkpoints" / "0", halted / "checkpoints" / "9000")
+    before = tree(halted)
+    with pytest.raises(DamagedError, match=name):
+        RunWriter.resume(halted, updates=500)
+    assert tree(halted) == before
+
+
+def test_an_engine_that_is_not_there_is_found_before_anything_is_changed(halted, monkeypatch):
+    def missing(name, threads):
+        raise MissingPartError(f"there is no engine {name}")
+
+    monkeypatch.setattr(api_training, "open_engine", missing)
+    before = tree(halted)
+    with pytest.raises(MissingPartError, match="no engine native"):
+        api_training.reopen(halted, updates=500, engine="native")
+    assert tree(halted) == before
+    reopened(halted, updates=500)
+
+
+def test_a_finished_run_that_is_extended_loses_its_old_passage(tmp_path):
+    run = tmp_path / "run"
+    train(run, updates=20)
+    old = read_run(run).passage
+    reopened(run)
+    assert read_run(run).passage == old  # it is of a finished run still
+    reopened(run, updates=40)
+    assert read_run(run).passage is None
+    resume(run)
+    assert read_run(run).passage not in (None, old)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "events.jsonl", "passage.txt"])
+def test_a_directory_in_a_files_place_is_one_sentence(halted, name):
+    (halted / name).unlink(missing_ok=True)
+    (halted / name).mkdir()
+    with pytest.raises(DamagedError, match=f"{name} cannot be read"):
+        read_run(halted)
+
+
+def test_events_that_are_damaged_are_told_and_stop_nobody(halted):
+    (halted / "events.jsonl").write_bytes(b"\0\0\0\n")
+    items = resume(halted)
+    assert "whether the run was steered" in items[0].message
+    assert items[-1].state == "finished"
+
+
+@pytest.mark.parametrize("characters", [-1, 2**70, 1.5, True, None])
+def test_a_number_of_characters_that_cannot_be_is_damage(halted, characters):
+    about = json.loads((halted / "config.json").read_bytes())
+    about["text"]["characters"] = characters
+    (halted / "config.json").write_text(json.dumps(about))
+    for look in (read_run, RunWriter.resume):
+        with pytest.raises(DamagedError, match=r"config\.json"):
+            look(halted)
+
+
+def test_a_roll_back_takes_journals_and_later_checkpoints_back(tmp_path):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run, save_seconds=1e9)
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        while writer.metrics.length < 500:
+            next(items)
+        writer.save(learner)
+        saved = learner.update
+        writer.flush()
+        before = {name: (run / name).read_bytes() for name in ("metrics.jsonl", "samples.jsonl")}
+        while learner.update < 60:
+            next(items)
+        writer.flush()
+        shutil.copytree(run / "checkpoints" / str(saved), run / "checkpoints" / "9000")
+        assert writer.roll_back().update == saved
+        assert {name: (run / name).read_bytes() for name in before} == before
+        assert "9000" not in checkpoints(run)
+        writer.metrics.append({"n": 1})
+        writer.flush()
+        assert (run / "metrics.jsonl").read_bytes() == before["metrics.jsonl"] + b'{"n":1}\n'
 
 
 def test_an_end_that_is_behind_is_refused(halted):

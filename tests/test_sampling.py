@@ -1,4 +1,4 @@
-"""A model's text depends on model, prompt, temperature and seed, and on nothing else."""
+"""A model's text depends on model, prompt, sampler, seed and number, and on nothing else."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, UnknownCharacterError
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.random import uniforms
-from charloom.sampling import stream, write
+from charloom.sampling import Writing
 from charloom.text import Vocabulary
 from runs import ENGINES
 
@@ -18,10 +18,25 @@ from runs import ENGINES
 @pytest.fixture(scope="module")
 def learner():
     """A model with opinions, in a state that is not zero."""
-    config = Config(hidden_size=6, sigma=0.8, dtype="float64")
-    learner = new_learner(config, Vocabulary("abcdefg \n"))
+    return opinionated("abcdefg \n")
+
+
+def opinionated(characters, **settings):
+    """A small network far from indifferent, whose own state must not matter."""
+    config = Config(hidden_size=6, sigma=0.8, dtype="float64", **settings)
+    learner = new_learner(config, Vocabulary(characters, config.tokens))
     learner.state["h"] += 0.5
     return learner
+
+
+def write(learner, engine=None, **given):
+    """The whole text, and nothing of how it came."""
+    drawing = {name: given.pop(name) for name in list(given) if hasattr(Sampler(), name)}
+    writing = Writing(learner, engine or ReferenceEngine(), sampler=Sampler(**drawing), **given)
+    return "".join(writing)
+
+
+# What is drawn
 
 
 def test_a_text_is_drawn_step_by_step_after_the_prompt(learner):
@@ -34,69 +49,323 @@ def test_a_text_is_drawn_step_by_step_after_the_prompt(learner):
         drawn = learner.vocabulary.characters[int(np.searchsorted(np.cumsum(p), uniform))]
         text += drawn
         logits, state = engine.step(learner, learner.vocabulary.encode(drawn), state)
-    assert write(learner, engine, prompt="bad ", length=50, temperature=0.8, seed=7) == text
+    assert write(learner, prompt="bad ", length=50, temperature=0.8, seed=7) == text
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_same_seed_gives_the_same_text_on_every_engine(learner, engine):
-    truth = write(learner, ReferenceEngine(), prompt="cab", length=300, seed=3)
-    assert write(learner, open_engine(engine), prompt="cab", length=300, seed=3) == truth
-    assert write(learner, open_engine(engine), prompt="cab", length=300, seed=4) != truth
-
-
-def test_how_a_text_is_cut_into_pieces_changes_nothing(learner, monkeypatch):
-    engine = ReferenceEngine()
-    pieces = list(stream(learner, engine, length=500))
-    assert [len(piece) for piece in pieces] == [16, 32, 64, 128, 256, 4]
-    monkeypatch.setattr(sampling, "FIRST_PIECE", 1)
-    monkeypatch.setattr(sampling, "LARGEST_PIECE", 7)
-    again = list(stream(learner, engine, length=500))
-    assert len(again) > 70
-    assert "".join(again) == "".join(pieces)
-    assert "".join(pieces).startswith(write(learner, engine, length=99))
-
-
-def test_the_first_piece_comes_before_the_rest_is_drawn(learner):
-    drawn = []
-
-    class Spy(ReferenceEngine):
-        def generate(self, learner, first, sampler, uniforms, state):
-            drawn.append(len(uniforms))
-            return super().generate(learner, first, sampler, uniforms, state)
-
-    pieces = stream(learner, Spy(), length=10**9)
-    assert drawn == []
-    assert len(next(pieces)) == 16
-    assert drawn == [16]
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        {},
+        {"temperature": 0.7, "top_k": 4, "min_p": 0.05},
+        {"top_p": 0.8, "repetition_penalty": 1.4},
+    ],
+)
+def test_the_same_seed_gives_the_same_text_on_every_engine(learner, engine, drawing):
+    truth = write(learner, prompt="cab", length=300, seed=3, **drawing)
+    opened = open_engine(engine)
+    assert write(learner, opened, prompt="cab", length=300, seed=3, **drawing) == truth
+    assert write(learner, opened, prompt="cab", length=300, seed=4, **drawing) != truth
 
 
 def test_temperature_zero_takes_the_likeliest_whatever_the_seed(learner):
-    texts = {write(learner, ReferenceEngine(), temperature=0, seed=seed) for seed in range(5)}
-    assert len(texts) == 1
-    assert Sampler(0).temperature == 0
+    assert len({write(learner, temperature=0, seed=seed) for seed in range(5)}) == 1
+    assert write(learner, top_k=1, seed=9) == write(learner, temperature=0)
 
 
-@pytest.mark.parametrize(
-    ("characters", "prompt"), [("ab\n ", "\n"), ("ab ", " "), ("ab", "a"), ("\x01b", "\x01")]
-)
-def test_without_a_prompt_it_begins_after_a_newline_or_the_next_best(characters, prompt):
-    learner = new_learner(Config(hidden_size=6, sigma=0.8), Vocabulary(characters))
-    engine = ReferenceEngine()
-    assert write(learner, engine) == write(learner, engine, prompt=prompt)
+def test_the_texts_of_one_seed_differ_and_the_first_is_the_text_of_the_seed(learner):
+    texts = [write(learner, seed=3, number=number) for number in range(4)]
+    assert texts[0] == write(learner, seed=3)
+    assert len(set(texts)) == 4
+
+
+# The distribution of what is drawn. 5,000 characters each, of a model whose logits are the same at
+# every step, so that every draw is one of a known distribution.
+
+DRAWS = 5_000
+LOGITS = np.array([1.0, 0.2, -0.4, 0.9, -2.0, 0.1, -1.0, 0.6])
+LIKELIEST = np.argsort(-LOGITS)
+
+
+def forgetful():
+    """A model that thinks the same of the next character whatever it has read."""
+    learner = opinionated("abcdefgh")
+    learner.parameters["V"][...] = 0
+    learner.parameters["c"][:] = LOGITS
+    return learner
+
+
+def softmax(logits):
+    """Probabilities of logits."""
+    return np.exp(logits) / np.exp(logits).sum()
+
+
+def only(ids):
+    """The distribution that is left of the model's when all other ids are never drawn."""
+    left = np.zeros(8)
+    left[ids] = softmax(LOGITS)[ids]
+    return left / left.sum()
+
+
+def chi_squared(counts, wanted):
+    """Pearson's statistic, divided by what it must stay below with probability 0.9999."""
+    assert not counts[wanted == 0].any(), "what cannot be drawn was drawn"
+    counts, wanted = counts[wanted > 0], wanted[wanted > 0] * counts.sum()
+    freedom = len(wanted) - 1
+    # Wilson and Hilferty 1931; 3.719 is the normal quantile.
+    limit = freedom * (1 - 2 / (9 * freedom) + 3.719 * np.sqrt(2 / (9 * freedom))) ** 3
+    return ((counts - wanted) ** 2 / wanted).sum() / limit
+
+
+# What is asked for, the distribution that it stands for, and a sampler that is wrong by a little.
+# Probabilities of LOGITS, the likeliest first: 0.26 0.23 0.17 0.12 0.11 0.06 ...
+DISTRIBUTIONS = [
+    ({}, softmax(LOGITS), {"temperature": 1.25}),
+    ({"temperature": 0.5}, softmax(LOGITS / 0.5), {"temperature": 0.6}),
+    ({"temperature": 2.0}, softmax(LOGITS / 2.0), {"temperature": 1.5}),
+    ({"top_k": 3}, only(LIKELIEST[:3]), {"top_k": 4}),
+    ({"top_p": 0.6}, only(LIKELIEST[:3]), {"top_p": 0.7}),
+    ({"min_p": 0.3}, only(LIKELIEST[:5]), {"min_p": 0.2}),
+    ({"top_k": 5, "top_p": 0.7, "min_p": 0.8}, only(LIKELIEST[:2]), {"top_k": 5, "top_p": 0.7}),
+]
+
+
+def counts_of(engine, **drawing):
+    """How often each id is drawn."""
+    learner = forgetful()
+    text = write(learner, open_engine(engine), prompt="a", length=DRAWS, seed=11, **drawing)
+    return np.bincount(learner.vocabulary.encode(text), minlength=8)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("drawing", "wanted", "wrong"), DISTRIBUTIONS)
+def test_draws_follow_the_stated_distribution(engine, drawing, wanted, wrong):
+    assert chi_squared(counts_of(engine, **drawing), wanted) < 1
+
+
+def worst_after_each(engine, penalty):
+    """The largest statistic of what follows each character, whose own logit a penalty of 1.5 made
+    less likely: those above 0 are divided by it, the others multiplied."""
+    learner = forgetful()
+    drawing = {"repetition_penalty": penalty, "repetition_window": 1}
+    text = write(learner, open_engine(engine), prompt="a", length=DRAWS, seed=11, **drawing)
+    ids = learner.vocabulary.encode("a" + text)
+    found = []
+    for read in range(8):
+        logits = LOGITS.copy()
+        logits[read] = logits[read] / 1.5 if logits[read] > 0 else logits[read] * 1.5
+        counts = np.bincount(ids[1:][ids[:-1] == read], minlength=8)
+        found.append(chi_squared(counts, softmax(logits)))
+    return max(found)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_draws_follow_the_stated_distribution_with_a_repetition_penalty(engine):
+    assert worst_after_each(engine, 1.5) < 1
+    assert worst_after_each(engine, 1.0) > 1  # the check sees a penalty that is left out
+
+
+@pytest.mark.parametrize(("drawing", "wanted", "wrong"), DISTRIBUTIONS)
+def test_a_wrong_distribution_is_caught(drawing, wanted, wrong):
+    assert caught(counts_of("reference", **wrong), wanted)
+
+
+def caught(counts, wanted):
+    """Whether the check goes red."""
+    try:
+        return chi_squared(counts, wanted) > 1
+    except AssertionError:
+        return True
+
+
+def test_only_the_last_characters_read_are_penalised():
+    """With a penalty that forbids what was read, no character comes back within the window."""
+    learner = forgetful()
+    learner.parameters["c"] += 3  # all positive, so that the penalty makes them nearly alike
+    text = write(learner, prompt="abc", length=500, repetition_penalty=1e5, repetition_window=3)
+    text = "abc" + text
+    weights = softmax(np.array([0.0, *(LOGITS[3:] + 3)]))
+    assert weights[0] < 0.02
+    back = sum(text[n] in text[n - 3 : n] for n in range(3, len(text)))
+    further = sum(text[n] == text[n - 4] for n in range(4, len(text)))
+    assert back < 25 < further
+    learner.parameters["c"][:] = [50, 40, 30, 20, 10, 0, 0, 0]
+    greedy = write(
+        learner, prompt="h", length=8, temperature=0, repetition_penalty=100, repetition_window=3
+    )
+    assert greedy == "abcdabcd"
+
+
+# How it comes
+
+
+def test_how_a_text_is_cut_into_pieces_changes_nothing(learner, monkeypatch):
+    drawing = Sampler(repetition_penalty=1.3, repetition_window=40)
+    pieces = list(Writing(learner, ReferenceEngine(), length=500, sampler=drawing))
+    assert [len(piece) for piece in pieces] == [16, 32, 64, 128, 256, 4]
+    monkeypatch.setattr(sampling, "FIRST_PIECE", 1)
+    monkeypatch.setattr(sampling, "LARGEST_PIECE", 7)
+    again = list(Writing(learner, ReferenceEngine(), length=500, sampler=drawing))
+    assert len(again) > 70
+    assert "".join(again) == "".join(pieces)
+    short = "".join(Writing(learner, ReferenceEngine(), length=99, sampler=drawing))
+    assert "".join(pieces).startswith(short)
+
+
+class Spy(ReferenceEngine):
+    """An engine that tells what it was asked."""
+
+    def __init__(self):
+        self.drawn, self.read = [], []
+
+    def generate(self, learner, read, sampler, uniforms, state):
+        self.drawn.append(len(uniforms))
+        self.read.append(len(read))
+        return super().generate(learner, read, sampler, uniforms, state)
+
+
+def test_the_first_piece_comes_before_the_rest_is_drawn(learner):
+    spy = Spy()
+    pieces = Writing(learner, spy, length=10**9)
+    assert spy.drawn == []
+    assert len(next(pieces)) == 16
+    assert spy.drawn == [16]
+    assert pieces.ended is None
+
+
+@pytest.mark.parametrize(("penalty", "most"), [(1.0, 1), (1.2, 9)])
+def test_an_engine_is_never_given_more_of_the_past_than_the_window(learner, penalty, most):
+    spy = Spy()
+    drawing = Sampler(repetition_penalty=penalty, repetition_window=9)
+    for _ in Writing(learner, spy, prompt="abcdefg" * 9, length=600, sampler=drawing):
+        pass
+    assert set(spy.read) == {most}
+
+
+def test_a_long_prompt_is_read_in_parts_that_change_nothing(learner, monkeypatch):
+    truth = write(learner, prompt="abcdefg" * 5)
+    monkeypatch.setattr(sampling, "CHUNK", 4)
+    assert write(learner, prompt="abcdefg" * 5) == truth
 
 
 def test_sampling_does_not_change_the_model(learner):
     before = copy_learner(learner)
-    write(learner, ReferenceEngine(), prompt="bag", length=40)
+    write(learner, prompt="bag", length=40)
     for name in ("parameters", "state"):
         for key, array in getattr(before, name).items():
             assert getattr(learner, name)[key].tobytes() == array.tobytes()
     assert learner.update == before.update
 
 
+# Where it ends
+
+
+def ended(learner, **given):
+    """The text and why it ended."""
+    writing = Writing(learner, ReferenceEngine(), **given)
+    return "".join(writing), writing.ended
+
+
+def test_a_text_ends_before_its_first_stop_string(learner):
+    whole = write(learner, length=400)
+    stop = whole[200:203]
+    assert ended(learner, length=400, stop=[stop]) == (whole[: whole.index(stop)], "stop")
+    assert ended(learner, length=400, stop=stop) == (whole[: whole.index(stop)], "stop")
+    assert ended(learner, length=400, stop=["never"]) == (whole, "length")
+    assert ended(learner, length=400, stop=[whole[:1]]) == ("", "stop")
+
+
+class Scripted(ReferenceEngine):
+    """An engine that writes what it is told to."""
+
+    def __init__(self, text):
+        self.text, self.written = text, 0
+
+    def generate(self, learner, read, sampler, uniforms, state):
+        self.written += len(uniforms)
+        ids = learner.vocabulary.encode(self.text)
+        return ids[self.written - len(uniforms) : self.written], state
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 64])
+@pytest.mark.parametrize(
+    ("text", "stops", "kept"),
+    [
+        ("abcabdefg", ["abd"], "abc"),
+        ("aaaaab", ["aaab"], "aa"),
+        ("abcdefg", ["cde", "bcdef"], "ab"),  # the one that is completed first
+        ("abcdefg", ["de", "bcde"], "a"),  # of two completed at once, the longest
+        ("abcdef", ["fg"], "abcdef"),  # what only began is text after all
+        ("gfedcba", ["fe", "ba"], "g"),
+    ],
+)
+def test_stop_strings_are_found_however_the_text_is_cut(
+    learner, monkeypatch, size, text, stops, kept
+):
+    monkeypatch.setattr(sampling, "FIRST_PIECE", size)
+    monkeypatch.setattr(sampling, "LARGEST_PIECE", size)
+    pieces = list(Writing(learner, Scripted(text), length=len(text), stop=stops))
+    assert "".join(pieces) == kept
+    assert all(pieces)
+
+
+def test_only_what_may_begin_a_stop_string_waits(learner, monkeypatch):
+    monkeypatch.setattr(sampling, "FIRST_PIECE", 1)
+    monkeypatch.setattr(sampling, "LARGEST_PIECE", 1)
+    pieces = list(Writing(learner, Scripted("ababcg"), length=6, stop=["abd", "bcf"]))
+    assert pieces == ["ab", "a", "bcg"]
+
+
+# Bytes
+
+
+def test_a_model_of_bytes_writes_whole_characters(monkeypatch):
+    text = "aé€😀a"
+    learner = opinionated(map(chr, range(256)), tokens="bytes")
+    monkeypatch.setattr(sampling, "FIRST_PIECE", 1)
+    monkeypatch.setattr(sampling, "LARGEST_PIECE", 1)
+
+    def written(length, **given):
+        return list(Writing(learner, Scripted(text), length=length, **given))
+
+    assert written(11) == ["a", "é", "€", "😀", "a"]
+    assert written(9) == ["a", "é", "€"]  # a character that is cut in two is left out
+    assert written(11, stop=["€"]) == ["a", "é"]
+    broken = opinionated(["a", "\xc3", "\x80"], tokens="bytes")
+    broken.parameters["V"][...] = 0
+    broken.parameters["c"][:] = [0, 0, -50]
+    assert set("".join(Writing(broken, ReferenceEngine(), length=50))) == {"a", "\ufffd"}
+
+
+# What it reads first
+
+
+@pytest.mark.parametrize(("characters", "prompt"), [("ab\n ", "\n"), ("ab ", " ")])
+def test_without_a_prompt_it_begins_after_a_newline_or_a_space(characters, prompt):
+    learner = opinionated(characters)
+    assert write(learner) == write(learner, prompt=prompt)
+
+
+def test_without_newline_and_space_it_begins_after_the_likeliest_character():
+    learner = opinionated("\x01abc")
+    learner.parameters["c"][:] = [-9, 0, 2, 2]
+    assert write(learner) == write(learner, prompt="b")
+    assert write(learner) != write(learner, prompt="\x01")
+
+
 def test_a_prompt_that_the_model_cannot_read_names_the_character(learner):
     with pytest.raises(UnknownCharacterError, match=r"'D'.*closest that it knows is 'd'"):
-        stream(learner, ReferenceEngine(), prompt="baDe")
+        Writing(learner, ReferenceEngine(), prompt="baDe")
+
+
+def test_unknown_characters_of_a_prompt_are_skipped_or_replaced_where_that_is_said(learner):
+    skipping = Writing(learner, ReferenceEngine(), prompt="baDe", unknown="skip")
+    assert skipping.unknowns.total == 1
+    assert "".join(skipping) == write(learner, prompt="bae")
+    assert write(learner, prompt="baDe", unknown="replace", replacement="c") == write(
+        learner, prompt="bace"
+    )
+    assert write(learner, prompt="XYZ", unknown="skip") == write(learner)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +374,38 @@ def test_a_prompt_that_the_model_cannot_read_names_the_character(learner):
         ("length", 0),
         ("length", -1),
         ("length", 1.5),
-        ("temperature", -0.1),
-        ("temperature", float("nan")),
-        ("temperature", float("inf")),
-        ("temperature", "hot"),
         ("seed", -1),
         ("seed", 2**64),
+        ("number", -1),
+        ("stop", [""]),
+        ("stop", ["a", 3]),
+        ("unknown", "guess"),
     ],
 )
 def test_what_is_out_of_range_is_refused_before_anything_is_drawn(learner, name, value):
     with pytest.raises(ConfigError, match=name):
-        stream(learner, ReferenceEngine(), **{name: value})
+        Writing(learner, ReferenceEngine(), **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", -0.1),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("temperature", "hot"),
+        ("top_k", -1),
+        ("top_k", 2.5),
+        ("top_p", 0),
+        ("top_p", 1.1),
+        ("min_p", -0.1),
+        ("min_p", 1.1),
+        ("repetition_penalty", 0),
+        ("repetition_penalty", 1e6),
+        ("repetition_penalty", float("nan")),
+        ("repetition_window", 0),
+    ],
+)
+def test_a_sampler_out_of_range_is_refused_before_anything_is_drawn(learner, name, value):
+    with pytest.raises(ConfigError, match=name):
+        Writing(learner, ReferenceEngine(), sampler=Sampler(**{name: value}))

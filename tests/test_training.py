@@ -1,5 +1,6 @@
 """Training is the algorithm and nothing else: the same bits however it is cut, halted or resumed."""
 
+import dataclasses
 import functools
 import json
 import sys
@@ -8,22 +9,19 @@ import time
 import numpy as np
 import pytest
 
-from charloom.engines import Plan, open_engine
-from charloom.engines.base import Trace
+from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
-from charloom.errors import DivergedError, WriteError
+from charloom.errors import WriteError
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.schedule import Schedule
 from charloom.store import (
     RunWriter,
-    load_checkpoint,
     load_model,
     read_control,
     read_run,
     read_status,
     write_control,
 )
-from charloom.text import Windows
 from charloom.training import (
     Ended,
     Progress,
@@ -67,41 +65,6 @@ def start(**settings):
 
 
 # When things are due
-
-
-def test_the_classic_schedule_is_the_experiments():
-    config = small_config(
-        epochs=10,
-        seq_length=25,
-        report_every=100,
-        sample_first=1_000,
-        sample_every=10_000,
-        sample_until=100_000,
-    )
-    schedule = Schedule.of(config, 1_107_542)
-    assert schedule.windows.per_epoch == 44_301
-    assert schedule.updates == 443_010
-    samples = [update for update in range(443_011) if schedule.sample_due(update)]
-    assert samples == [0, 1_000, *range(10_000, 100_001, 10_000), 443_010]
-    records = {update for update in range(1, 443_011) if schedule.record_due(update)}
-    epoch_ends = range(44_301, 443_011, 44_301)
-    assert records == {1, *range(100, 443_011, 100), *epoch_ends}
-
-
-@pytest.mark.parametrize("updates", [None, 1, 77])
-def test_nothing_that_is_due_is_jumped_over(updates):
-    schedule = Schedule(small_config(updates=updates), Windows(457, 10))
-    due = [
-        update
-        for update in range(1, schedule.updates + 1)
-        if schedule.record_due(update) or schedule.sample_due(update)
-    ]
-    update, stops = 0, []
-    while update < schedule.updates:
-        update = schedule.next_due(update)
-        stops.append(update)
-    assert set(due) <= set(stops)
-    assert stops[-1] == schedule.updates
 
 
 def test_records_and_samples_come_when_they_are_due():
@@ -252,6 +215,15 @@ def test_a_record_is_one_line_of_json_with_these_bytes():
     assert list(json.loads(golden)) == sorted(record.to_dict())
 
 
+def test_a_judged_record_ends_with_its_judgement():
+    judged = Record(100, 0.25, 2500, 1.5, 80.0, 100.25, 3.2, 0.1, 12.5, 50_000.0, 1.75)
+    other = dataclasses.replace(judged, validation_nats=None)
+    line = judged.to_line()
+    assert line.removesuffix(b',"validation_nats":1.75}') == other.to_line().removesuffix(b"}")
+    assert json.loads(line) == judged.to_dict() == {**other.to_dict(), "validation_nats": 1.75}
+    assert "validation_nats" not in other.to_dict()
+
+
 def test_a_line_is_as_long_whatever_the_clock_says():
     lengths = set()
     for seconds, rate in ((0.0, 0.0), (0.001, 0.1), (9_999_999_999.999, 999_999_999_999.0)):
@@ -289,6 +261,38 @@ def test_a_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(tmp_path, eng
             items = resume(run, engine=engine, halt=after(calls))
         assert items[-1] == Ended(total, "finished")
         assert lasting(run) == truth
+
+
+WAYS = [
+    {"cell": "lstm", "layers": 2, "batch_size": 3, "dropout": 0.3, "optimizer": "adam",
+     "learning_rate": 0.01, "clip_by": "norm", "schedule": "cosine", "warmup": 3},
+    {"cell": "gru", "batch_size": 2, "optimizer": "rmsprop", "learning_rate": 0.002,
+     "schedule": "step", "step_after": 1, "reduction": "mean", "dropout": 0.1},
+    {"cell": "rnn", "layers": 3, "batch_size": 4, "optimizer": "sgd", "learning_rate": 0.05,
+     "split": "streams", "validation": 0.3, "dropout": 0.2},
+    {"cell": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01, "clip": 0.0,
+     "weight_decay": 0.1, "validation": 0.2, "judge_every": 4, "init": "orthogonal"},
+    {"cell": "lstm", "optimizer": "adagrad", "batch_size": 2, "init": "uniform",
+     "validation": 0.2, "test": 0.1, "judge_every": 4, "dtype": "float64"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way['cell']}-{way['optimizer']}")
+def test_every_cell_and_optimizer_resumes_to_the_bit(tmp_path, engine, way):
+    # Halted after every update, so in the middle of epochs, at their ends and at judgements.
+    settings = {"hidden_size": 5, "seq_length": 15, "epochs": 3, "report_every": 5, **way}
+    train(tmp_path / "whole", engine=engine, **settings)
+    items = train(tmp_path / "cut", engine=engine, halt=after(2), **settings)
+    saved = set()
+    while items[-1].state == "interrupted":
+        saved.add(items[-1].update)
+        items = resume(tmp_path / "cut", engine=engine, halt=after(1))
+    schedule = Schedule.of(small_config(**settings), len(small_corpus()))
+    assert saved == set(range(1, schedule.updates))
+    judged = [update for update in saved if schedule.judgement_due(update)]
+    assert bool(judged) == ("validation" in way)
+    assert lasting(tmp_path / "cut") == lasting(tmp_path / "whole")
 
 
 def test_a_run_halted_after_every_call_ends_with_the_same_bytes(tmp_path):
@@ -439,49 +443,6 @@ def test_an_error_inside_the_engine_leaves_the_last_checkpoint_and_says_failed(t
         resume(run)
 
 
-# Divergence
-
-
-class Exploding(ReferenceEngine):
-    """Refuses the eighth update, as an engine does whose loss is no number."""
-
-    def train(self, learner, tokens, plan):
-        left = 7 - learner.update
-        if len(plan.learning_rates) <= left:
-            return super().train(learner, tokens, plan)
-        done = super().train(learner, tokens, Plan(plan.learning_rates[:left], 5.0, 1e-8))
-        return Trace(done.losses, done.gradient_norms, "non-finite", float("nan"), float("inf"))
-
-
-def test_divergence_says_what_and_when_and_the_mend_and_keeps_the_last_good_state(tmp_path):
-    writer, learner, corpus = create(tmp_path / "run")
-    with writer, pytest.raises(DivergedError) as caught:
-        list(train_run(writer, learner, corpus, Exploding()))
-    for word in ("update 8", "nan", "inf", "--learning-rate than 0.1"):
-        assert word in str(caught.value)
-    status = read_status(tmp_path / "run")
-    assert (status["state"], status["update"]) == ("failed", 7)
-    assert status["reason"] == str(caught.value)
-    saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "7").learner
-    assert saved.parameters["V"].tobytes() == learner.parameters["V"].tobytes()
-    # Nothing was lost: with an engine that does not stop it goes on as if nothing had been.
-    resume(tmp_path / "run")
-    train(tmp_path / "whole")
-    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_learning_rate_beyond_all_measure_saves_nothing_that_is_not_finite(tmp_path, engine):
-    writer, learner, corpus = create(tmp_path / "run", learning_rate=1e38, save_seconds=1e-9)
-    with writer, pytest.raises(DivergedError, match="--learning-rate"):
-        list(train_run(writer, learner, corpus, open_engine(engine)))
-    assert read_status(tmp_path / "run")["state"] == "failed"
-    view = read_run(tmp_path / "run")
-    for update in (view.latest, view.best):
-        if update is not None:
-            load_checkpoint(tmp_path / "run" / "checkpoints" / str(update))
-
-
 # A disk that refuses
 
 
@@ -515,13 +476,38 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
         while not (isinstance(item := next(items), Record) and item.update == 49):
             pass
         disk.arm(1, forever=True)
-        with pytest.raises(WriteError, match="No space left"):
+        with pytest.raises(WriteError) as caught:
             list(items)
     disk.disarm()
+    for part in (
+        "what was learnt after update 0 (now at 98) is lost",
+        "No space left on device",
+        f"go on from update 0 by charloom resume {run}",
+    ):
+        assert part in str(caught.value)
+    assert read_status(run) is None  # none is better than one that says that it trains on
     assert read_run(run).latest == 0
     resume(run)
     train(tmp_path / "whole")
     assert lasting(run) == lasting(tmp_path / "whole")
+
+
+def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(run_module.time, "sleep", waits.append)
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run")
+    told = []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            told.append(item)
+            if isinstance(item, Record) and item.update == 49:
+                disk.arm(1, forever=True)
+            if isinstance(item, Warned) and "Trying again for 30 seconds" in item.message:
+                assert not waits
+                disk.disarm()
+    assert told[-1].state == "finished"
+    assert waits == [0.5]
 
 
 def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, monkeypatch):
@@ -621,6 +607,89 @@ def test_another_learning_rate_factor_counts_from_the_next_update_and_is_told(tm
     first = next(record for record in of(Record, told) if record.learning_rate == 0.05)
     assert event["update"] < first.update
     assert load_model(run, "latest").learning_rate_factor == 0.5
+
+
+def killed_after(run, command, **settings):
+    """A run that gets a command and is killed as soon as it obeyed, before another save."""
+    writer, learner, corpus = create(run, save_seconds=1e9, **settings)
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        for item in items:
+            if isinstance(item, Record) and item.update == 7:
+                writer.save = lambda _: run  # from now on nothing reaches the disk
+                write_control(run, **command)
+            if learner.learning_rate_factor != 1.0 and isinstance(item, Progress):
+                break
+        items.close()
+
+
+def test_another_learning_rate_factor_is_not_lost_when_the_run_is_killed(tmp_path, attentive):
+    run = tmp_path / "run"
+    killed_after(run, {"command": "run", "learning_rate_factor": 0.5})
+    latest = load_model(run)
+    assert (latest.update, latest.learning_rate_factor) == (0, 1.0)
+    resume(run, halt=after(4))
+    assert load_model(run).learning_rate_factor == 0.5
+
+
+def test_a_learning_rate_factor_is_saved_at_once(tmp_path, attentive):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run, save_seconds=1e9)
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Record) and item.update == 7:
+                write_control(run, "run", 0.5)
+            if isinstance(item, Saved):
+                break
+        saved = load_model(run)
+    assert 7 <= saved.update < 20
+    assert saved.learning_rate_factor == 0.5
+
+
+def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(tmp_path, attentive):
+    run, halt = tmp_path / "run", []
+    writer, learner, corpus = create(run)
+    with writer:
+        for item in train_run(
+            writer, learner, corpus, ReferenceEngine(), lambda: halt[0] if halt else None
+        ):
+            if isinstance(item, Record) and item.update == 7:
+                write_control(run, "pause")
+            if isinstance(item, Progress) and item.state == "paused":
+                if learner.learning_rate_factor == 1.0:
+                    write_control(run, "pause", 0.25)
+                else:
+                    halt.append("SIGINT")
+    assert item.state == "interrupted"
+    writer, learner, _ = RunWriter.resume(run)
+    writer.close()
+    assert learner.learning_rate_factor == 0.25
+    resume(run)
+    assert load_model(run).learning_rate_factor == 0.25
+
+
+def test_steering_of_after_a_return_to_an_earlier_checkpoint_is_not_mixed_up(tmp_path):
+    run = tmp_path / "run"
+    train(run, halt=after(6))
+    update = load_model(run).update
+    events = [
+        {"event": "learning_rate_factor", "update": update + 80, "learning_rate_factor": 2.0},
+        {"event": "rolled_back", "update": 0, "learning_rate_factor": 0.5, "rollbacks": 1},
+    ]
+    with (run / "events.jsonl").open("a") as file:
+        file.writelines(json.dumps(event) + "\n" for event in events)
+    writer, learner, _ = RunWriter.resume(run)
+    writer.close()
+    # What is told of an update before the checkpoint's is in the checkpoint.
+    assert (learner.learning_rate_factor, learner.rollbacks) == (1.0, 0)
+
+
+def test_a_stop_that_came_before_the_training_began_is_obeyed(tmp_path, attentive):
+    writer, learner, corpus = create(tmp_path / "run")
+    with writer:
+        write_control(tmp_path / "run", "stop")  # as while the gradients are checked
+        items = list(train_run(writer, learner, corpus, ReferenceEngine()))
+    assert items[-1] == Ended(0, "stopped", "a command in control.json")
 
 
 def test_a_command_of_before_is_not_obeyed(tmp_path, attentive):

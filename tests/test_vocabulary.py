@@ -10,10 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.errors import TextError, UnknownCharacterError
+from charloom.errors import ConfigError, TextError, UnknownCharacterError
 from charloom.text import Vocabulary
 
-any_text = st.text(st.characters(exclude_categories=["Cs"]))
+any_text = st.text()  # lone surrogates as well: a string may have them
+TEXTS = {
+    "line ends": "a\r\nb\nc\rd",
+    "a byte-order mark inside": "a\ufeffb",
+    "NUL": "a\0b",
+    "combining marks": "e\u0301 and é, o\u0308\u0323",
+    "emoji": "\U0001f469\u200d\U0001f680 and \U0001f1e9\U0001f1ea",
+    "lone surrogates": "\ud83d\ude00\udc80",
+    "the last code point": "\U0010ffff\uffff",
+}
 
 
 @given(any_text.filter(lambda text: len(set(text)) >= 2))
@@ -36,9 +45,10 @@ def test_characters_beyond_the_basic_plane_are_one_character_each():
     assert vocabulary.encode("😀𝄞").tolist() == [3, 2]
 
 
-def test_carriage_returns_and_line_feeds_are_characters_of_their_own():
-    text = "a\r\nb\nc\rd"
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_what_texts_may_hold_comes_back_as_it_was(text):
     vocabulary = Vocabulary.from_text(text)
+    assert len(vocabulary.encode(text)) == len(text)
     assert vocabulary.decode(vocabulary.encode(text)) == text
 
 
@@ -111,7 +121,7 @@ def test_the_closest_character_is_what_a_person_would_type(unknown, closest):
 def test_there_may_be_no_character_that_is_close():
     vocabulary = Vocabulary("abc")
     assert vocabulary.closest("5") is None
-    with pytest.raises(UnknownCharacterError, match=r"it knows 3 characters\.$"):
+    with pytest.raises(UnknownCharacterError, match=r"it knows 3 characters\. To read"):
         vocabulary.encode("5")
 
 
@@ -122,6 +132,132 @@ def test_every_unknown_character_has_a_message(character):
         with pytest.raises(UnknownCharacterError) as caught:
             vocabulary.encode(character)
         assert "\n" not in str(caught.value)
+
+
+# What is not known
+
+
+def test_a_refusal_counts_what_else_is_unknown():
+    with pytest.raises(UnknownCharacterError) as caught:
+        Vocabulary("abc").encode("abcxaybxx")
+    assert "character 4 is 'x'" in str(caught.value)
+    assert "In all 4 characters of the text are unknown, 2 distinct." in str(caught.value)
+    assert "--unknown skip" in str(caught.value)
+
+
+def test_unknown_characters_can_be_skipped_and_are_told():
+    encoded = Vocabulary("abc").encode_with("xaybxcx", "skip")
+    assert encoded.ids.tolist() == [0, 1, 2]
+    assert encoded.unknown.total == 4
+    assert encoded.unknown.counts == (("x", 3), ("y", 1))
+    assert encoded.unknown.sentence == (
+        "4 unknown characters, 2 distinct, were skipped: 'x' (3), 'y' (1)"
+    )
+
+
+def test_unknown_characters_can_be_replaced_and_are_told():
+    encoded = Vocabulary("abc").encode_with("axé", "replace", "c")
+    assert encoded.ids.tolist() == [0, 2, 2]
+    assert "were replaced by 'c'" in encoded.unknown.sentence
+
+
+def test_only_the_commonest_unknown_characters_are_named():
+    sentence = Vocabulary("ab").encode_with("vwwxxxyyyyzzzzz", "skip").unknown.sentence
+    assert sentence.endswith("were skipped: 'z' (5), 'y' (4), 'x' (3), …")
+
+
+def test_a_single_unknown_character_is_told_as_one():
+    unknown = Vocabulary("ab").encode_with("a\n", "replace", "b").unknown
+    assert unknown.sentence == "1 unknown character was replaced by 'b': '\\n' (1)"
+
+
+@pytest.mark.parametrize("unknown", ["refuse", "skip", "replace"])
+def test_where_all_is_known_nothing_is_said(unknown):
+    encoded = Vocabulary("abc").encode_with("cab", unknown, "a")
+    assert encoded.ids.tolist() == [2, 0, 1]
+    assert encoded.unknown.sentence == ""
+
+
+@pytest.mark.parametrize("replacement", ["", "x", "ab"])
+def test_a_replacement_must_be_one_known_character(replacement):
+    with pytest.raises(ConfigError, match="it must be one character that the model knows"):
+        Vocabulary("abc").encode_with("axb", "replace", replacement)
+
+
+def test_no_other_treatment_is_known():
+    with pytest.raises(ConfigError, match="it must be one of refuse, skip, replace"):
+        Vocabulary("abc").encode_with("axb", "ignore")
+
+
+@given(any_text, st.text("abc", min_size=1))
+def test_skipping_leaves_what_is_known_and_replacing_keeps_the_length(text, known):
+    vocabulary = Vocabulary("abc")
+    skipped = vocabulary.encode_with(text, "skip")
+    assert vocabulary.decode(skipped.ids) == "".join(c for c in text if c in "abc")
+    replaced = vocabulary.encode_with(text, "replace", "b")
+    assert vocabulary.decode(replaced.ids) == "".join(c if c in "abc" else "b" for c in text)
+    assert skipped.unknown.total == replaced.unknown.total == len(text) - len(skipped.ids)
+
+
+# Bytes
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: len(text) > 1))
+def test_a_text_comes_back_from_its_bytes(text):
+    vocabulary = Vocabulary(map(chr, range(256)), "bytes")
+    ids = vocabulary.encode(text)
+    assert ids.tolist() == list(text.encode())
+    assert vocabulary.decode(ids) == text
+    assert vocabulary.to_bytes(ids) == text.encode()
+
+
+def test_a_vocabulary_of_bytes_has_the_bytes_that_are_there():
+    vocabulary = Vocabulary.from_text("aé", "bytes")
+    assert vocabulary.characters == ("a", "\xa9", "\xc3")
+    assert vocabulary.encode("é").tolist() == [2, 1]
+    assert "é" in vocabulary
+    assert "©" not in vocabulary  # c2 a9, of which it knows the second byte alone
+    assert vocabulary != Vocabulary("a\xa9\xc3")
+    assert repr(vocabulary) == "Vocabulary('a©Ã', tokens='bytes')"
+
+
+def test_bytes_that_are_no_text_are_shown_as_such():
+    vocabulary = Vocabulary(map(chr, range(256)), "bytes")
+    assert vocabulary.decode([0x61, 0xFF, 0x62, 0xE2, 0x82]) == "a\ufffdb\ufffd"
+    assert vocabulary.to_bytes([0x61, 0xFF]) == b"a\xff"
+
+
+@given(st.binary(max_size=30), st.integers(1, 5))
+def test_bytes_become_the_same_text_however_they_are_cut(data, size):
+    vocabulary = Vocabulary(map(chr, range(256)), "bytes")
+    decoder = vocabulary.decoder()
+    cut = [decoder.decode(list(data[at : at + size])) for at in range(0, len(data), size)]
+    assert "".join(cut) + decoder.decode([], final=True) == data.decode("utf-8", "replace")
+
+
+def test_a_character_whose_bytes_are_not_all_there_waits():
+    decoder = Vocabulary(map(chr, range(256)), "bytes").decoder()
+    assert decoder.decode([0xE2, 0x82]) == ""
+    assert decoder.decode([0xAC, 0x61]) == "€a"
+
+
+def test_an_unknown_byte_is_named_as_one():
+    with pytest.raises(UnknownCharacterError, match=r"^byte 2 is 0xc3, .* it knows 3 bytes"):
+        Vocabulary("abc", "bytes").encode("aé")
+    skipped = Vocabulary("abc", "bytes").encode_with("aéb", "skip")
+    assert skipped.ids.tolist() == [0, 1]
+    assert (
+        "2 unknown bytes, 2 distinct, were skipped: 0xa9 (1), 0xc3 (1)" in skipped.unknown.sentence
+    )
+
+
+def test_what_is_no_byte_is_refused():
+    with pytest.raises(ConfigError, match="'Ω' is no byte"):
+        Vocabulary("aΩ", "bytes")
+    with pytest.raises(ConfigError, match="tokens is 'words'"):
+        Vocabulary("ab", "words")
+    with pytest.raises(TextError, match="only 0x61 'a'; a model needs at least two distinct bytes"):
+        Vocabulary("aa", "bytes")
 
 
 def test_a_megabyte_is_encoded_within_a_tenth_of_a_second():

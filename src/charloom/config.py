@@ -12,9 +12,31 @@ from typing import Any, Final
 
 from charloom.errors import ConfigError
 
-CELLS: Final = ("rnn",)
+CELLS: Final = ("rnn", "lstm", "gru")
+OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
+SCHEDULES: Final = ("constant", "step", "cosine")
+INITS: Final = ("normal", "uniform", "orthogonal", "course")
+CLIPS: Final = ("value", "norm")
+REDUCTIONS: Final = ("sum", "mean")
+TOKENS: Final = ("characters", "bytes")
+SPLITS: Final = ("end", "streams")
+UNKNOWNS: Final = ("refuse", "skip", "replace")
 ENGINES: Final = ("auto", "native", "reference")
 DTYPES: Final = ("float32", "float64")
+
+CHOICES: Final = {
+    "cell": CELLS,
+    "init": INITS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "clip_by": CLIPS,
+    "reduction": REDUCTIONS,
+    "tokens": TOKENS,
+    "unknown": UNKNOWNS,
+    "split": SPLITS,
+    "dtype": DTYPES,
+    "engine": ENGINES,
+}  # of the settings that name one of several things
 
 SEED_LIMIT: Final = 2**64
 WHOLE_LIMIT: Final = 2**31  # of every other whole number: what the kernels count with
@@ -35,19 +57,46 @@ class Config:
 
     recipe: str = setting("classic", "the named preset that these settings started from")
     cell: str = setting("rnn", "the recurrent cell")
-    hidden_size: int = setting(100, "hidden units H")
+    hidden_size: int = setting(100, "hidden units H of each layer")
+    layers: int = setting(1, "recurrent layers L, each reading the one below")
+    dropout: float = setting(0.0, "share of each layer's outputs set to 0 in training")
+    init: str = setting("normal", "how the weights begin")
+    sigma: float = setting(0.01, "standard deviation of the initial weights of --init normal")
+    forget_bias: float = setting(1.0, "initial bias of an LSTM's forget gate")
     seq_length: int = setting(25, "steps T of a window: one update per window")
-    epochs: int = setting(10, "passes over the text")
+    batch_size: int = setting(1, "streams B of text that are read side by side")
+    epochs: int = setting(10, "passes over the training text")
     updates: int | None = setting(None, "stop after this many updates instead of after the epochs")
-    learning_rate: float = setting(0.1, "AdaGrad's step size")
-    epsilon: float = setting(1e-8, "AdaGrad's constant under the root")
-    clip: float = setting(5.0, "clip each gradient entry to [-clip, clip]")
-    sigma: float = setting(0.01, "standard deviation of the initial weights")
+    optimizer: str = setting("adagrad", "the update rule")
+    learning_rate: float = setting(0.1, "the optimizer's step size")
+    momentum: float = setting(0.9, "weight of the past steps in SGD")
+    decay: float = setting(0.99, "weight of the past squares in RMSprop")
+    beta1: float = setting(0.9, "weight of the past gradients in Adam")
+    beta2: float = setting(0.999, "weight of the past squares in Adam")
+    epsilon: float = setting(1e-8, "the optimizer's small constant; under the root in AdaGrad")
+    weight_decay: float = setting(0.0, "pull of the weights towards 0; decoupled in AdamW")
+    schedule: str = setting("constant", "how the learning rate changes")
+    warmup: int = setting(0, "updates over which the learning rate rises to its full size")
+    step_after: int = setting(10, "epochs before the first decay of --schedule step")
+    step_factor: float = setting(0.97, "what each decay of --schedule step multiplies by")
+    step_every: int = setting(1, "epochs between two decays of --schedule step")
+    cosine_end: float = setting(0.0, "share of the learning rate that --schedule cosine ends at")
+    clip: float = setting(5.0, "clip the gradient to this; 0 leaves it as it is")
+    clip_by: str = setting("value", "clip each entry by value, or the whole by its norm")
+    reduction: str = setting("sum", "the loss that is descended: sum or mean over a window's steps")
     smoothing: float = setting(0.999, "weight of the past in the smooth loss")
+    tokens: str = setting("characters", "what is predicted: Unicode characters, or bytes")
+    unknown: str = setting("refuse", "what to do with a character outside a given vocabulary")
+    replacement: str = setting("", "the known character that --unknown replace writes instead")
+    validation: float = setting(0.0, "share of the text held out to judge the model by")
+    test: float = setting(0.0, "share of the text held out and never looked at in training")
+    split: str = setting("end", "hold out the end of the text, or the end of each stream")
+    judge_every: int = setting(0, "updates between two judgements; 0: at each epoch's end")
+    patience: int = setting(0, "stop after so many judgements without a new best; 0: never")
     seed: int = setting(0, "decides every random number")
     dtype: str = setting("float32", "float32 or float64")
     engine: str = setting("auto", "auto, native or reference")
-    threads: int = setting(1, "threads; one stream of text can use only 1")
+    threads: int = setting(1, "threads that share the streams; 0: as many as there are processors")
     report_every: int = setting(100, "updates between two records in metrics.jsonl")
     sample_first: int = setting(1_000, "the first sample after the one before training")
     sample_every: int = setting(10_000, "updates between two samples")
@@ -57,28 +106,45 @@ class Config:
     save_seconds: float = setting(60.0, "seconds between two checkpoints")
 
     def __post_init__(self) -> None:
-        for name, options in (("cell", CELLS), ("engine", ENGINES), ("dtype", DTYPES)):
+        for name, options in CHOICES.items():
             require_one_of(name, getattr(self, name), options)
         positive = (
-            "hidden_size seq_length epochs threads report_every "
+            "hidden_size layers seq_length batch_size epochs step_every report_every "
             "sample_first sample_every sample_length passage_length"
         )
         for name in positive.split():
             require_whole(name, getattr(self, name), least=1)
-        if self.threads > 1:
-            raise ConfigError(
-                f"threads is {self.threads}; a network that reads one stream of text step by step "
-                f"can use only 1."
-            )
-        require_whole("sample_until", self.sample_until, least=0)
+        for name in ("warmup", "step_after", "judge_every", "patience", "threads", "sample_until"):
+            require_whole(name, getattr(self, name), least=0)
         require_whole("seed", self.seed, least=0, below=SEED_LIMIT)
         if self.updates is not None:
             require_whole("updates", self.updates, least=1)
-        for name in ("learning_rate", "epsilon", "clip", "save_seconds"):
+        for name in ("learning_rate", "epsilon", "step_factor", "save_seconds"):
             require_number(name, getattr(self, name), above=0.0)
         # Beyond this the first losses overflow whatever the text.
         require_number("sigma", self.sigma, above=0.0, below=1e6)
-        require_number("smoothing", self.smoothing, least=0.0, below=1.0)
+        require_number("forget_bias", self.forget_bias, least=-1e6, below=1e6)
+        require_number("clip", self.clip, least=0.0)
+        require_number("weight_decay", self.weight_decay, least=0.0)
+        for name in ("dropout", "smoothing", "momentum", "decay", "beta1", "beta2"):
+            require_number(name, getattr(self, name), least=0.0, below=1.0)
+        require_number("cosine_end", self.cosine_end, least=0.0, below=1.0 + 1e-9)
+        for name in ("validation", "test"):
+            require_number(name, getattr(self, name), least=0.0, below=1.0)
+        if self.validation + self.test >= 1:
+            raise ConfigError(
+                f"validation is {self.validation:g} and test {self.test:g}; together they must "
+                f"leave a part of the text to train on."
+            )
+        if self.patience and not self.validation:
+            raise ConfigError(
+                f"patience is {self.patience}, but nothing is held out to judge by; "
+                f"give --validation a share of the text, such as 0.1."
+            )
+        if not isinstance(self.replacement, str) or len(self.replacement) > 1:
+            raise ConfigError(f"replacement is {self.replacement!r}; it must be one character.")
+        if self.unknown == "replace" and not self.replacement:
+            raise ConfigError("unknown is 'replace'; name the --replacement, one known character.")
         if not isinstance(self.recipe, str):
             raise ConfigError(f"recipe is {self.recipe!r}; it must be a name.")
 

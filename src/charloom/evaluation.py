@@ -1,15 +1,26 @@
-"""Evaluation: how well a model predicts a text, per character. Knows nothing of files."""
+"""Evaluation: how well a model predicts a text, or a part of it, per character. Knows no files."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.config import SEED_LIMIT, require_whole
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
-from charloom.model import Learner, zero_state
+from charloom.model import Learner
+from charloom.random import uniforms
+from charloom.scoring import score_segments
+from charloom.text.windows import Segment
 
-CHUNK: Final = 65_536  # characters per call of the engine, so that Ctrl-C is heard
+BLOCK: Final = 1_000  # predicted characters that are drawn together: neighbours are not independent
+FEWEST_BLOCKS: Final = 10  # from which an interval is told
+RESAMPLES: Final = 1_000
+TAILS: Final = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -17,40 +28,76 @@ class Evaluation:
     """What a model makes of a text.
 
     Attributes:
-        characters: predicted characters: all of the text but the first.
+        split: which part of the text: train, validation, test or all.
+        characters: predicted characters: all of each segment but its first.
         nats: cross-entropy per predicted character, natural logarithm.
         bits: the same in bits.
+        interval: the 95 % bootstrap interval of the bits; None for a text of fewer than ten blocks
+            of 1,000 characters.
         perplexity: e to the nats: among how many characters it hesitates.
     """
 
+    split: str
     characters: int
     nats: float
     bits: float
+    interval: tuple[float, float] | None
     perplexity: float
 
 
-def evaluate(learner: Learner, engine: Engine, ids: Ids) -> Evaluation:
-    """Read a text from the zero state to its end, and measure the surprise.
+def evaluate(
+    learner: Learner,
+    engine: Engine,
+    ids: Ids,
+    segments: Sequence[Segment] | None = None,
+    *,
+    split: str = "all",
+    streams: int | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Read a text from the zero state to its end, and measure the surprise (SPEC: Evaluation).
 
     Args:
         learner: the model; not changed.
         engine: what computes.
         ids: the text in the model's vocabulary, shape (characters,).
+        segments: the stretches that are judged, each from the zero state; by default all of it.
+        split: what they are called.
+        streams: in how many pieces one segment is read side by side; 1 is exact; None lets its
+            length decide.
+        seed: decides the bootstrap interval.
 
     Raises:
         TextError: fewer than two characters: there is nothing to predict.
+        ConfigError: streams or seed out of its range.
         DivergedError: the model gives no finite number.
     """
+    if streams is not None:
+        require_whole("streams", streams, least=1)
+    require_whole("seed", seed, least=0, below=SEED_LIMIT)
     if len(ids) < 2:
         raise TextError(f"the text is {len(ids)} long; to predict a character it needs two.")
-    state = zero_state(learner.config)
-    total = 0.0
-    for start in range(0, len(ids) - 1, CHUNK):
-        nats, state = engine.score(learner, ids[start : start + CHUNK + 1], state)
-        total += float(nats.sum())
-    mean = total / (len(ids) - 1)
+    nats = score_segments(engine, learner, ids, segments or [(0, len(ids))], streams)
+    mean = float(nats.mean())
     if not math.isfinite(mean):
         raise DivergedError("the model gives no finite loss: it has diverged; use an earlier one.")
     # Beyond 709 nats the exponential leaves float64.
     perplexity = math.exp(mean) if mean < 709 else math.inf
-    return Evaluation(len(ids) - 1, mean, mean / math.log(2), perplexity)
+    bits = mean / math.log(2)
+    return Evaluation(split, len(nats), mean, bits, bits_interval(nats, seed), perplexity)
+
+
+def bits_interval(nats: NDArray[np.float64], seed: int) -> tuple[float, float] | None:
+    """The 95 % interval of the mean in bits, from means over blocks drawn with replacement."""
+    starts = np.arange(0, len(nats), BLOCK)
+    if len(starts) < FEWEST_BLOCKS:
+        return None
+    sums = np.add.reduceat(nats, starts)
+    sizes = np.diff(starts, append=len(nats))
+    means = np.empty(RESAMPLES)
+    for n in range(RESAMPLES):
+        numbers = uniforms(seed, "bootstrap", len(starts), time=n)
+        drawn = (numbers * len(starts)).astype(np.int64)
+        means[n] = sums[drawn].sum() / sizes[drawn].sum()
+    low, high = np.quantile(means, TAILS) / math.log(2)
+    return float(low), float(high)

@@ -10,8 +10,15 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Purpose = Literal["init", "sample", "training_sample", "gradcheck"]
-PURPOSES: Final[dict[str, int]] = {"init": 1, "sample": 2, "training_sample": 3, "gradcheck": 4}
+Purpose = Literal["init", "sample", "training_sample", "gradcheck", "dropout", "bootstrap"]
+PURPOSES: Final[dict[str, int]] = {
+    "init": 1,
+    "sample": 2,
+    "training_sample": 3,
+    "gradcheck": 4,
+    "dropout": 5,
+    "bootstrap": 6,
+}
 
 BLOCK: Final = 4  # Philox4x64 makes four 64-bit words per counter value
 
@@ -72,3 +79,26 @@ def normals(
     ).reshape(count, 2)
     radius = np.sqrt(-2.0 * np.log1p(-pairs[:, 0]))
     return np.asarray(radius * np.cos(2.0 * np.pi * pairs[:, 1]))
+
+
+FIELD_BITS: Final = 16  # of a word that decide one unit's dropout: four units share a word
+
+
+def dropout_mask(
+    seed: int, update: int, layer: int, stream: int, time: int, units: int, dropout: float
+) -> NDArray[np.float64]:
+    """What one layer's outputs are multiplied by, shape (units,): 0, or 1 / (1 - p) (SPEC: Dropout).
+
+    p is `dropout` rounded to a multiple of 2^-16.
+    """
+    threshold = dropout_threshold(dropout)
+    count = -(-units // 4)
+    raw = words(seed, "dropout", count, update=update, layer=layer, stream=stream, time=time)
+    shifts = np.arange(0, 64, FIELD_BITS, dtype=np.uint64)
+    fields = (raw[:, np.newaxis] >> shifts & np.uint64(0xFFFF)).reshape(-1)[:units]
+    return np.where(fields < threshold, 0.0, 2.0**FIELD_BITS / (2**FIELD_BITS - threshold))
+
+
+def dropout_threshold(dropout: float) -> int:
+    """How many of the 2^16 values of a field mean that the unit is dropped; at least one does not."""
+    return min(round(dropout * 2**FIELD_BITS), 2**FIELD_BITS - 1)

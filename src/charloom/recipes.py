@@ -1,7 +1,10 @@
-"""Named presets: each a whole Config, with what it is for."""
+"""Named presets: each a whole Config, with what it is for, what it costs and what it reaches.
+
+The figures are those of docs/RESULTS.md, on Tiny Shakespeare and two cores; a test holds them to it.
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from charloom.config import Config
 from charloom.errors import ConfigError
@@ -9,34 +12,157 @@ from charloom.errors import ConfigError
 
 @dataclass(frozen=True)
 class Recipe:
-    """A preset with a name and what it is for."""
+    """A preset of settings.
+
+    Attributes:
+        name: what `--recipe` calls it.
+        purpose: what it is for, in a sentence.
+        cost: how long it takes, in words.
+        config: its settings; each can be overridden.
+        minutes: how long it trains, where neither epochs nor updates say so: the updates follow from
+            a short calibration.
+        nats: what it reaches per character, the mean of the seeds in docs/RESULTS.md: on the
+            validation part where it holds one out, otherwise the smooth loss at the end; None where
+            nothing was measured.
+    """
 
     name: str
     purpose: str
+    cost: str
     config: Config
+    minutes: float | None = None
+    nats: float | None = None
+
+    @property
+    def judged(self) -> str:
+        """What its figures are measured on: "validation", or "smooth loss" of the training text."""
+        return "validation" if self.config.validation else "smooth loss"
 
 
-RECIPES: dict[str, Recipe] = {
+CLASSIC: Final = "classic"  # what `reproduce` starts from
+DEFAULT_RECIPE: Final = "quick"  # what `train` starts from
+
+RECIPES: Final[dict[str, Recipe]] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            "classic",
+            CLASSIC,
             "the course experiment: plain RNN, 100 units, windows of 25, AdaGrad, ten epochs",
+            "ten epochs; half a minute for a book of 1.1 MB",
             Config(),
+        ),
+        Recipe(
+            "course-2026",
+            "the newer handout of the course: mean loss, Adam, larger first weights, no clipping",
+            "ten epochs; a minute for a book of 1.1 MB",
+            Config(
+                recipe="course-2026",
+                init="course",
+                reduction="mean",
+                optimizer="adam",
+                learning_rate=1e-3,
+                clip=0.0,
+            ),
+        ),
+        Recipe(
+            "quick",
+            "the best bits per character that a minute buys; what train starts from",
+            "a minute, whatever the text and the machine",
+            Config(
+                recipe="quick",
+                cell="lstm",
+                hidden_size=192,
+                init="uniform",
+                seq_length=64,
+                batch_size=16,
+                optimizer="adam",
+                learning_rate=5e-3,
+                schedule="cosine",
+                warmup=50,
+                clip=5.0,
+                clip_by="norm",
+                reduction="mean",
+                smoothing=0.99,
+                validation=0.1,
+                threads=0,
+                sample_first=100,
+                sample_every=500,
+            ),
+            minutes=1.0,
+        ),
+        Recipe(
+            "char-rnn",
+            "char-rnn's own settings and way of judging: LSTM of 2 x 128 units, RMSprop",
+            "fifty epochs; about ten minutes for a text of 1.1 MB",
+            Config(
+                recipe="char-rnn",
+                cell="lstm",
+                hidden_size=128,
+                layers=2,
+                init="uniform",
+                seq_length=50,
+                batch_size=50,
+                epochs=50,
+                optimizer="rmsprop",
+                learning_rate=2e-3,
+                decay=0.95,
+                schedule="step",
+                step_after=10,
+                step_factor=0.97,
+                smoothing=0.99,
+                validation=0.05,
+                split="streams",
+                threads=0,
+            ),
+        ),
+        Recipe(
+            "large",
+            "a model to keep: LSTM of 2 x 512 units with dropout",
+            "half an hour, whatever the text and the machine",
+            Config(
+                recipe="large",
+                cell="lstm",
+                hidden_size=512,
+                layers=2,
+                init="uniform",
+                dropout=0.3,
+                seq_length=128,
+                batch_size=64,
+                optimizer="adam",
+                learning_rate=2e-3,
+                schedule="cosine",
+                warmup=100,
+                clip=5.0,
+                clip_by="norm",
+                reduction="mean",
+                smoothing=0.99,
+                validation=0.1,
+                threads=0,
+                report_every=20,
+                sample_first=100,
+                sample_every=500,
+            ),
+            minutes=30.0,
         ),
     )
 }
 
-DEFAULT_RECIPE = "classic"
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in RECIPES:
+        raise ConfigError(f"recipe is {name!r}; it must be one of {', '.join(RECIPES)}.")
+    return RECIPES[name]
 
 
-def configure(recipe: str | None = None, **changes: Any) -> Config:
+def configure(recipe: str = CLASSIC, **changes: Any) -> Config:
     """The recipe's settings with some of them changed (None means: as the recipe has it).
 
     Raises:
         ConfigError: no such recipe, no such setting, or a value out of its range.
     """
-    name = DEFAULT_RECIPE if recipe is None else recipe
-    if name not in RECIPES:
-        raise ConfigError(f"recipe is {name!r}; it must be one of {', '.join(RECIPES)}.")
-    return RECIPES[name].config.replace(**changes)
+    return recipe_of(recipe).config.replace(**changes)

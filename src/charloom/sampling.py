@@ -1,96 +1,180 @@
 """Sampling: a model writes text, from a prompt, piece by piece. Knows nothing of files.
 
-The text depends on the model, the prompt, the temperature and the seed; how it is cut into pieces
-changes nothing.
+The text depends on the model, the prompt, how characters are drawn, the seed and the text's number;
+how it is cut into pieces changes nothing.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, Self
 
 import numpy as np
 
 from charloom.config import SEED_LIMIT, require_number, require_whole
 from charloom.engines import Engine, Sampler
+from charloom.engines.base import Ids
+from charloom.errors import ConfigError
 from charloom.model import Learner, State, zero_state
 from charloom.random import uniforms
+from charloom.text.vocabulary import Unknowns
 
-FIRST_PIECE: Final = 16  # characters; small, so that something is seen at once
+FIRST_PIECE: Final = 16  # symbols; small, so that something is seen at once
 LARGEST_PIECE: Final = 4_096
+CHUNK: Final = 65_536  # symbols of a prompt per call of the engine, so that Ctrl-C is heard
+
+AS_IT_IS: Final = Sampler()
 
 
-def stream(
-    learner: Learner,
-    engine: Engine,
-    *,
-    prompt: str = "",
-    length: int = 200,
-    temperature: float = 1.0,
-    seed: int = 0,
-) -> Iterator[str]:
-    """Pieces of the text that a model writes after a prompt (which is not part of it).
+class Writing(Iterator[str]):
+    """The text that a model writes after a prompt (which is not part of it), in pieces.
 
-    The network starts from the zero state. Without a prompt it has just read a newline; where it
-    knows none, a space; where it knows none, its first character.
+    The network starts from the zero state. Without a prompt it has just read what `opening` says.
 
     Args:
         learner: the model; not changed.
         engine: what computes.
         prompt: what the network reads first.
-        length: characters to write.
-        temperature: divides the logits; 0 takes the likeliest character each time.
+        length: characters to write at most; of a model of bytes, bytes.
+        sampler: how each is drawn.
         seed: decides the text.
+        number: which of the texts of this seed.
+        stop: the text ends before the first of these strings that it completes.
+        unknown: what to do with a character of the prompt that the model never read: refuse, skip
+            or replace.
+        replacement: the character that stands for unknown ones then.
+
+    Attributes:
+        ended: why the text ended, "length" or "stop"; None until it has.
+        unknowns: the characters of the prompt that were skipped or replaced.
 
     Raises:
-        ConfigError: length, temperature or seed out of its range.
+        ConfigError: a value out of its range.
         UnknownCharacterError: the prompt has a character that the model never read.
     """
-    require_whole("length", length, least=1)
-    require_number("temperature", temperature, least=0.0)
-    require_whole("seed", seed, least=0, below=SEED_LIMIT)
-    ids = learner.vocabulary.encode(prompt or opening(learner))
+
+    def __init__(
+        self,
+        learner: Learner,
+        engine: Engine,
+        *,
+        prompt: str = "",
+        length: int = 200,
+        sampler: Sampler = AS_IT_IS,
+        seed: int = 0,
+        number: int = 0,
+        stop: Sequence[str] = (),
+        unknown: str = "refuse",
+        replacement: str = "",
+    ) -> None:
+        require_whole("length", length, least=1)
+        require_whole("seed", seed, least=0, below=SEED_LIMIT)
+        require_whole("number", number, least=0)
+        require_sampler(sampler)
+        stops = require_stops(stop)
+        encoded = learner.vocabulary.encode_with(prompt, unknown, replacement)
+        self.ended: Literal["length", "stop"] | None = None
+        self.unknowns: Unknowns = encoded.unknown
+        read = encoded.ids if len(encoded.ids) else opening(learner)
+        self._pieces = self._write(learner, engine, read, length, sampler, seed, number, stops)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def _write(
+        self,
+        learner: Learner,
+        engine: Engine,
+        read: Ids,
+        length: int,
+        sampler: Sampler,
+        seed: int,
+        number: int,
+        stops: tuple[str, ...],
+    ) -> Iterator[str]:
+        """Growing pieces; what may be the beginning of a stop string waits for the next one."""
+        state = after_all_but_the_last(learner, engine, read)
+        # All that a step depends on beside the state: the cost of one does not grow with the text.
+        recent = sampler.repetition_window if sampler.repetition_penalty != 1 else 1
+        decoder = learner.vocabulary.decoder()
+        held, written, size = "", 0, FIRST_PIECE
+        while written < length:
+            count = min(size, length - written)
+            numbers = uniforms(seed, "sample", count, first=written, stream=number)
+            read = read[-recent:]
+            ids, state = engine.generate(learner, read, sampler, numbers, state)
+            read = np.concatenate([read, ids])
+            written, size = written + count, min(2 * size, LARGEST_PIECE)
+            held += decoder.decode(
+                ids
+            )  # of bytes, what is no whole character at the end is left out
+            end = first_stop(held, stops)
+            if end is not None:
+                self.ended = "stop"
+                if end:
+                    yield held[:end]
+                return
+            sure = len(held) - waiting(held, stops) if written < length else len(held)
+            if sure:
+                yield held[:sure]
+            held = held[sure:]
+        self.ended = "length"
+
+
+def after_all_but_the_last(learner: Learner, engine: Engine, ids: Ids) -> State:
+    """The state of one stream that has read ids (N,) but for the last of them."""
     state = zero_state(learner.config)
-    if len(ids) > 1:
-        _, state = engine.score(learner, ids, state)
-    return _pieces(learner, engine, int(ids[-1]), state, length, Sampler(temperature), seed)
+    for start in range(0, len(ids) - 1, CHUNK):
+        tokens = ids[start : start + CHUNK + 1, np.newaxis]
+        _, state = engine.score(learner, tokens, state)
+    return state
 
 
-def write(
-    learner: Learner,
-    engine: Engine,
-    *,
-    prompt: str = "",
-    length: int = 200,
-    temperature: float = 1.0,
-    seed: int = 0,
-) -> str:
-    """The whole text that `stream` gives in pieces; the same arguments and errors."""
-    pieces = stream(
-        learner, engine, prompt=prompt, length=length, temperature=temperature, seed=seed
-    )
-    return "".join(pieces)
+def opening(learner: Learner) -> Ids:
+    """What a network reads that is given no prompt, shape (1,): a line feed; where it knows none, a
+    space; where it knows none, the symbol that it finds likeliest before it reads anything."""
+    vocabulary = learner.vocabulary
+    for character in "\n ":
+        if character in vocabulary:
+            return vocabulary.encode(character)
+    return np.array([np.argmax(learner.parameters["c"])], dtype=vocabulary.id_dtype)
 
 
-def opening(learner: Learner) -> str:
-    """What a network reads that is given no prompt."""
-    likely = [character for character in "\n " if character in learner.vocabulary]
-    return (likely or learner.vocabulary.characters)[0]
+def first_stop(text: str, stops: tuple[str, ...]) -> int | None:
+    """Where the first stop string to be completed begins; of several that one character completes,
+    the longest."""
+    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
+    return min(found)[1] if found else None
 
 
-def _pieces(
-    learner: Learner,
-    engine: Engine,
-    last: int,
-    state: State,
-    length: int,
-    sampler: Sampler,
-    seed: int,
-) -> Iterator[str]:
-    """Growing pieces, `length` characters in all."""
-    written, size = 0, FIRST_PIECE
-    while written < length:
-        count = min(size, length - written)
-        numbers = uniforms(seed, "sample", count, first=written)
-        ids, state = engine.generate(learner, last, sampler, numbers, state)
-        last = int(np.asarray(ids)[-1])
-        written, size = written + count, min(2 * size, LARGEST_PIECE)
-        yield learner.vocabulary.decode(ids)
+def waiting(text: str, stops: tuple[str, ...]) -> int:
+    """How many of the last characters could be the beginning of a stop string."""
+    longest = max((len(stop) - 1 for stop in stops), default=0)
+    for count in range(min(longest, len(text)), 0, -1):
+        if any(stop.startswith(text[-count:]) for stop in stops):
+            return count
+    return 0
+
+
+def require_sampler(sampler: Sampler) -> None:
+    """Refuse a sampler with a value out of its range."""
+    require_number("temperature", sampler.temperature, least=0.0)
+    require_whole("top_k", sampler.top_k, least=0)
+    require_number("top_p", sampler.top_p, above=0.0)
+    require_number("min_p", sampler.min_p, least=0.0)
+    for name in ("top_p", "min_p"):
+        if getattr(sampler, name) > 1:
+            raise ConfigError(f"{name} is {getattr(sampler, name)!r}; it must be at most 1.")
+    # Within these no logit that is finite stops being so.
+    require_number("repetition_penalty", sampler.repetition_penalty, least=1e-3, below=1e6)
+    require_whole("repetition_window", sampler.repetition_window, least=1)
+
+
+def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
+    """The stop strings, none of them empty; one string alone stands for itself."""
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    for text in stops:
+        if not isinstance(text, str) or not text:
+            raise ConfigError(f"stop is {text!r}; it must be a string of one character or more.")
+    return stops

@@ -1,4 +1,4 @@
-"""Makes torch_gradients.json: a small network's loss and gradients as PyTorch's autograd has them.
+"""Makes torch_gradients.json: what PyTorch's autograd and optimizers give for small problems.
 
 The inputs come from a formula in whole numbers, so that nothing random stands between this file
 and its reader. Run again (only if the inputs change) with PyTorch installed:
@@ -9,7 +9,9 @@ and its reader. Run again (only if the inputs change) with PyTorch installed:
 import json
 from pathlib import Path
 
-STEPS, STREAMS, HIDDEN, CHARACTERS = 7, 2, 4, 6
+STEPS, STREAMS, LAYERS, HIDDEN, CHARACTERS = 5, 2, 2, 3, 5
+CELLS = {"rnn": 1, "lstm": 4, "gru": 3}
+OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
 GOLDEN = Path(__file__).with_name("torch_gradients.json")
 
 
@@ -18,56 +20,158 @@ def number(place, row, column=0):
     return (37 * place + 29 * row + 53 * column + 17 * row * column) % 129 / 128 - 0.5
 
 
-def inputs():
-    """Parameters, ids and start state by formula."""
-    H, K, T, B = HIDDEN, CHARACTERS, STEPS, STREAMS
+def inputs(cell):
+    """Parameters by name, ids and start state of a window, by formula."""
+    H, K, T, B, G = HIDDEN, CHARACTERS, STEPS, STREAMS, CELLS[cell]
+    shapes = {}
+    for layer in range(LAYERS):
+        shapes[f"layers.{layer}.U"] = (G * H, H if layer else K)
+        shapes[f"layers.{layer}.W"] = (G * H, H)
+        shapes[f"layers.{layer}.b"] = (G * H,)
+        if cell == "gru":
+            shapes[f"layers.{layer}.d"] = (H,)
+    shapes |= {"V": (K, H), "c": (K,)}
+    parameters = {
+        name: [
+            [number(place, i, k) for k in range(shape[1])] if len(shape) == 2 else number(place, i)
+            for i in range(shape[0])
+        ]
+        for place, (name, shape) in enumerate(shapes.items())
+    }
+    states = ("h", "cell") if cell == "lstm" else ("h",)
     return {
-        "U": [[number(1, i, k) for k in range(K)] for i in range(H)],
-        "W": [[number(2, i, j) for j in range(H)] for i in range(H)],
-        "b": [number(3, i) for i in range(H)],
-        "V": [[number(4, k, i) for i in range(H)] for k in range(K)],
-        "c": [number(5, k) for k in range(K)],
+        "parameters": parameters,
         "x": [[(5 * t * t + 3 * s + t) % K for s in range(B)] for t in range(T)],
         "y": [[(5 * (t + 1) ** 2 + 3 * s + t + 1) % K for s in range(B)] for t in range(T)],
-        "h": [[number(6, s, i) for i in range(H)] for s in range(B)],
-    }
+        "state": {
+            name: [[[number(20 + place + n, s, i) for i in range(H)] for s in range(B)]
+                   for n in range(LAYERS)]
+            for place, name in enumerate(states)
+        },
+    }  # fmt: skip
 
 
-def torch_gradients(values):
-    """Loss, gradients and last h by torch.nn.RNN, cross_entropy and autograd, in float64."""
-    import torch
+class TorchNetwork:
+    """PyTorch's own network with given parameters, in float64; its redundant biases are zero.
 
-    H, K = len(values["b"]), len(values["c"])
-    rnn = torch.nn.RNN(K, H, dtype=torch.float64)
-    linear = torch.nn.Linear(H, K, dtype=torch.float64)
-    ours = {
-        "U": rnn.weight_ih_l0,
-        "W": rnn.weight_hh_l0,
-        "b": rnn.bias_ih_l0,
-        "V": linear.weight,
-        "c": linear.bias,
-    }
-    with torch.no_grad():
-        rnn.bias_hh_l0.zero_()
-        for name, parameter in ours.items():
-            parameter.copy_(torch.tensor(values[name], dtype=torch.float64))
-    x, y = torch.tensor(values["x"]), torch.tensor(values["y"])
-    one_hot = torch.nn.functional.one_hot(x, K).double()
-    h, h_last = rnn(one_hot, torch.tensor(values["h"], dtype=torch.float64)[None])
-    logits = linear(h).reshape(-1, K)
-    loss = torch.nn.functional.cross_entropy(logits, y.reshape(-1), reduction="sum") / x.shape[1]
+    For the GRU, b_hh is zero but for the candidate's part, which is d.
+    """
+
+    def __init__(self, cell, parameters):
+        import torch
+
+        self.cell, self.torch = cell, torch
+        K, H = len(parameters["V"]), len(parameters["V"][0])
+        self.layers = sum(name.endswith(".W") for name in parameters)
+        kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
+        self.recurrent = kind(K, H, self.layers, dtype=torch.float64)
+        self.linear = torch.nn.Linear(H, K, dtype=torch.float64)
+        self.H, self.K = H, K
+        with torch.no_grad():
+            for name, tensor in self.named().items():
+                tensor.copy_(torch.tensor(parameters[name], dtype=torch.float64))
+            for layer in range(self.layers):
+                bias = getattr(self.recurrent, f"bias_hh_l{layer}")
+                bias.zero_()
+                if cell == "gru":
+                    d = torch.tensor(parameters[f"layers.{layer}.d"], dtype=torch.float64)
+                    bias[2 * H :] = d
+
+    def named(self):
+        """Its tensors by our names, but for d."""
+        pairs = {"U": "weight_ih", "W": "weight_hh", "b": "bias_ih"}
+        return {
+            f"layers.{layer}.{ours}": getattr(self.recurrent, f"{theirs}_l{layer}")
+            for layer in range(self.layers)
+            for ours, theirs in pairs.items()
+        } | {"V": self.linear.weight, "c": self.linear.bias}
+
+    def trained(self):
+        """The tensors that training may change: the redundant biases are not among them."""
+        if self.cell != "gru":
+            return list(self.named().values())
+        biases = [getattr(self.recurrent, f"bias_hh_l{layer}") for layer in range(self.layers)]
+        for bias in biases:
+            bias.register_hook(
+                lambda g: self.torch.cat([self.torch.zeros_like(g[: 2 * self.H]), g[2 * self.H :]])
+            )
+        return [*self.named().values(), *biases]
+
+    def loss(self, x, y, state):
+        """Loss (summed over T, averaged over B) and the state after the window."""
+        x, y = self.torch.tensor(x), self.torch.tensor(y)
+        one_hot = self.torch.nn.functional.one_hot(x, self.K).double()
+        start = [self.torch.as_tensor(array, dtype=self.torch.float64) for array in state.values()]
+        h, last = self.recurrent(one_hot, tuple(start) if self.cell == "lstm" else start[0])
+        logits = self.linear(h).reshape(-1, self.K)
+        total = self.torch.nn.functional.cross_entropy(logits, y.reshape(-1), reduction="sum")
+        last = last if self.cell == "lstm" else (last,)
+        return total / x.shape[1], dict(zip(state, last, strict=True))
+
+    def collect(self, of):
+        """Something of each tensor, as nested lists by our names."""
+        found = {name: of(tensor).tolist() for name, tensor in self.named().items()}
+        if self.cell == "gru":
+            for layer in range(self.layers):
+                bias = getattr(self.recurrent, f"bias_hh_l{layer}")
+                found[f"layers.{layer}.d"] = of(bias)[2 * self.H :].tolist()
+        return found
+
+
+def torch_gradients(cell, values):
+    """Loss, gradients and the state after the window by PyTorch's autograd, in float64."""
+    network = TorchNetwork(cell, values["parameters"])
+    loss, state = network.loss(values["x"], values["y"], values["state"])
     loss.backward()
     return {
         "loss": loss.item(),
-        "gradients": {name: parameter.grad.tolist() for name, parameter in ours.items()},
-        "h_last": h_last[0].tolist(),
+        "gradients": network.collect(lambda tensor: tensor.grad),
+        "state": {name: tensor.tolist() for name, tensor in state.items()},
     }
 
 
+def torch_optimizer(name, tensors, *, learning_rate, weight_decay):
+    """PyTorch's optimizer of our name, with our defaults."""
+    import torch
+
+    kind, settings = {
+        "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+        "rmsprop": (torch.optim.RMSprop, {"alpha": 0.99, "eps": 1e-8}),
+        "adam": (torch.optim.Adam, {"betas": (0.9, 0.999), "eps": 1e-8}),
+        "adamw": (torch.optim.AdamW, {"betas": (0.9, 0.999), "eps": 1e-8}),
+    }[name]
+    return kind(tensors, lr=learning_rate, weight_decay=weight_decay, **settings)
+
+
+def gradients_to_step_by():
+    """Six gradients of four entries; some entries are zero."""
+    return [[number(3, n, i) * (0 if (n + i) % 4 == 3 else 1) for i in range(4)] for n in range(6)]
+
+
+def torch_steps(name, weight_decay):
+    """The parameter after each of PyTorch's six updates."""
+    import torch
+
+    tensor = torch.tensor([number(1, i) for i in range(4)], dtype=torch.float64, requires_grad=True)
+    optimizer = torch_optimizer(name, [tensor], learning_rate=0.05, weight_decay=weight_decay)
+    found = []
+    for gradient in gradients_to_step_by():
+        tensor.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        found.append(tensor.tolist())
+    return found
+
+
 def main():
-    values = inputs()
-    golden = {"inputs": values, **torch_gradients(values)}
-    GOLDEN.write_text(json.dumps(golden, indent=1) + "\n", encoding="utf-8")
+    golden = {
+        "networks": {cell: torch_gradients(cell, inputs(cell)) for cell in CELLS},
+        "optimizers": {
+            name: {str(decay): torch_steps(name, decay) for decay in (0.0, 0.1)}
+            for name in OPTIMIZERS
+        },
+    }
+    text = json.dumps(golden, indent=None, separators=(",", ":"))
+    GOLDEN.write_text(text.replace("],", "],\n") + "\n", encoding="utf-8")
     print(f"wrote {GOLDEN}")
 
 

@@ -5,12 +5,14 @@ What a command needs is imported when it runs, so that `--help` is quick.
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from charloom.cli import about, checks, models, runs
+from charloom.cli import about, checks, exchange, models, runs
 from charloom.cli.guard import Guarded
+from charloom.cli.options import Grouped
 from charloom.cli.terminal import show
 
 app = typer.Typer(
@@ -32,8 +34,12 @@ COMMANDS: Final = (
     runs.train,
     runs.resume,
     runs.report,
+    runs.control,
     models.sample,
     models.evaluate,
+    models.score,
+    exchange.export,
+    exchange.import_,
     checks.gradcheck,
     checks.bench,
     about.corpora,
@@ -41,7 +47,8 @@ COMMANDS: Final = (
     about.info,
 )
 for command in COMMANDS:
-    app.command()(command)
+    # A command that Python has a word for is called import_ here.
+    app.command(command.__name__.rstrip("_"), cls=Grouped)(command)
 
 
 def show_version(wanted: bool) -> None:
@@ -73,7 +80,10 @@ def main() -> None:
     """The entry point of the command `charloom`."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us: what is said goes nowhere
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, nowhere)
         # A terminal that cannot show a character shows its number; nothing ends for it.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     app()

@@ -1,10 +1,21 @@
 """The commands that tell what there is: corpora, recipes, info."""
 
 import dataclasses
-from typing import Any, Final
+import textwrap
+from typing import TYPE_CHECKING, Any, Final
 
 from charloom.cli.options import Json
 from charloom.cli.terminal import show, show_json
+
+if TYPE_CHECKING:
+    from charloom.recipes import Recipe
+
+WIDTH: Final = 78
+INDENT: Final[dict[str, Any]] = {
+    "initial_indent": "    ",
+    "subsequent_indent": "             ",
+    "break_on_hyphens": False,
+}
 
 # What adds something where it is installed: the package that shows it, and what it is for.
 PARTS: Final = {
@@ -51,20 +62,48 @@ def corpora(as_json: Json = False) -> None:
 def recipes(as_json: Json = False) -> None:
     """List the presets of settings that --recipe takes.
 
+    Each with what it is for, what it costs, what it reached, and the settings in
+    which it differs from the classic experiment. Any of them can be overridden.
+
     \b
     Example:
       charloom recipes
     """
     from charloom.recipes import RECIPES
+    from charloom.spelling import bits_per_character
 
     if as_json:
         show_json([dataclasses.asdict(recipe) for recipe in RECIPES.values()])
         return
     for recipe in RECIPES.values():
         show(f"{recipe.name:<12} {recipe.purpose}")
-        for name, value in recipe.config.to_dict().items():
-            if name != "recipe" and value is not None:
-                show(f"    --{name.replace('_', '-'):<17} {value}")
+        show(f"    cost:    {recipe.cost}")
+        if recipe.nats is not None:
+            bits = bits_per_character(recipe.nats)
+            show(
+                f"    reached: {recipe.nats:.3f} nats ({bits:.3f} bits) per character of Tiny "
+                f"Shakespeare, {recipe.judged}"
+            )
+        options = " ".join(differences(recipe)) or "the defaults of every setting"
+        lines = textwrap.fill(f"options: {options}", WIDTH, **INDENT)
+        show(lines.replace("\N{NO-BREAK SPACE}", " "))
+
+
+def differences(recipe: "Recipe") -> list[str]:
+    """The options that make a recipe of the classic experiment, in the order of the settings."""
+    from charloom.config import default_of
+
+    # No line shall break between an option and its value.
+    options = [
+        f"--{name.replace('_', '-')}\N{NO-BREAK SPACE}{value}"
+        for name, value in recipe.config.to_dict().items()
+        if name != "recipe" and value != default_of(name)
+    ]
+    return (
+        options
+        if recipe.minutes is None
+        else [f"--minutes\N{NO-BREAK SPACE}{recipe.minutes:g}", *options]
+    )
 
 
 def info(as_json: Json = False) -> None:
@@ -86,10 +125,11 @@ def info(as_json: Json = False) -> None:
     else:
         others = ", ".join(s for s in native["instruction_sets"] if s != native["chosen"])
         show(f"instruction set: {native['chosen']} (CHARLOOM_ISA can be: {others or 'no other'})")
-    show(f"threads:         1 of {found['processors']} processors")
+    show(f"processors:      {found['processors']}, of which --threads 0 takes one for each stream")
     for name, part in found["parts"].items():
         state = part["version"] or "not installed"
         show(f"{name + ':':<16} {state} ({part['for']})")
+    show(f"text cache:      {found['cache']}")
     show(f"Python:          {found['python']}")
     show(f"NumPy:           {found['numpy']}")
     show(f"system:          {found['system']}")
@@ -98,13 +138,14 @@ def info(as_json: Json = False) -> None:
 def gather() -> dict[str, Any]:
     """What `info` tells, as plain data."""
     import importlib.metadata
-    import os
     import platform
 
     import numpy as np
 
+    from charloom.api.settling import processors
     from charloom.engines import native_problem, open_engine
     from charloom.store import charloom_version
+    from charloom.text import cache
 
     def version(package: str) -> str | None:
         try:
@@ -124,11 +165,12 @@ def gather() -> dict[str, Any]:
         "version": charloom_version(),
         "engine": open_engine().describe(),
         "native": native,
-        "processors": os.cpu_count(),
+        "processors": processors(),
         "parts": {
             name: {"version": version(package), "for": purpose}
             for name, (package, purpose) in PARTS.items()
         },
+        "cache": str(cache.folder()),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",

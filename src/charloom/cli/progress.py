@@ -7,7 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from charloom.cli.terminal import bits, duration, excerpt, say
+from charloom.cli.terminal import say
+from charloom.spelling import bits_per_character, duration, excerpt
 from charloom.training import Item, Progress, Record, Sample, Warned
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 DRAW_SECONDS: Final = 0.25
 LINE_SECONDS: Final = 5.0
 LINE_WIDTH: Final = 69  # of a sentence after "charloom: "
-FIGURES_WIDTH: Final = 95  # of the longest line of figures
+FIGURES_WIDTH: Final = 118  # of the longest line of figures
 
 
 class Watcher:
@@ -35,6 +36,7 @@ class Watcher:
         self._first = done
         self._seq_length = seq_length
         self._record: Record | None = None
+        self._judged: float | None = None  # nats per character, the last time
         self._started = time.monotonic()
         self._bar = make_bar() if sys.stderr.isatty() else None
         self._narrow = self._bar is not None and self._bar.console.width < FIGURES_WIDTH
@@ -55,6 +57,8 @@ class Watcher:
     def __call__(self, item: Item) -> None:
         if isinstance(item, Record):
             self._record = item
+            if item.validation_nats is not None:
+                self._judged = item.validation_nats
         elif isinstance(item, Progress):
             now = time.monotonic()
             if now >= self._next or item.update == self._updates:
@@ -75,12 +79,16 @@ class Watcher:
             record = self._record
             rate = (item.update - self._first) / max(now - self._started, 1e-9)
             left = (self._updates - item.update) / max(rate, 1e-9)
-            loss = "" if self._narrow else f"  loss {record.loss:.2f}"
-            figures += (
-                f"  {duration(left)} left{loss}  smooth {record.smooth_loss:.2f} "
-                f"({bits(record.smooth_loss, self._seq_length):.2f} bits/char)  "
-                f"{record.characters_per_second:,.0f} chars/s"
-            )
+            smooth = bits_per_character(record.smooth_loss, self._seq_length)
+            figures += f"  {duration(left)} left  smooth {record.smooth_loss:.2f} "
+            figures += f"({smooth:.2f} bits/char)"
+            if self._judged is not None:
+                bits = bits_per_character(self._judged)
+                figures += f"  validation {self._judged:.3f} ({bits:.3f} bits)"
+            elif not self._narrow:
+                figures += f"  loss {record.loss:.2f}"
+            if not self._narrow or self._judged is None:
+                figures += f"  {record.characters_per_second:,.0f} chars/s"
         if self._bar is None:
             say(figures)
         else:

@@ -1,7 +1,8 @@
 """The contract that every engine keeps, on one screen. Engines never import one another.
 
-Shapes: T steps, B streams, K characters, H hidden units, N tokens; ids are unsigned integers.
-A state is a dict of arrays, `h` of shape (layers, B, H). Losses are nats.
+Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens; ids are unsigned
+integers. A state is a dict of arrays of shape (L, B, H): `h`, and for the LSTM `cell`. Losses are
+nats.
 """
 
 from dataclasses import dataclass
@@ -21,20 +22,22 @@ Array = NDArray[Any]
 class Plan:
     """What one call of `train` shall do: `len(learning_rates)` updates, one after another.
 
-    The caller sees to it that the windows do not run over the epoch's end.
+    Stream s reads its windows from tokens[starts[s] + learner.position] on. The caller sees to it
+    that the windows do not run over the epoch's end. All else is in the learner's config.
     """
 
     learning_rates: NDArray[np.float64]
-    clip: float
-    epsilon: float
+    starts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Trace:
     """What one call of `train` did, an entry per applied update.
 
-    `stopped` is "non-finite" where the loss or the gradient norm of the next update was not
-    finite; that update was not applied, and `failed_loss` and `failed_norm` hold its figures.
+    `losses` are summed over T and averaged over B, whatever the reduction; `gradient_norms` are of
+    the loss that is descended, before clipping. `stopped` is "non-finite" where the loss or the
+    gradient norm of the next update was not finite; that update was not applied, and `failed_loss`
+    and `failed_norm` hold its figures.
     """
 
     losses: NDArray[np.float64]
@@ -46,9 +49,23 @@ class Trace:
 
 @dataclass(frozen=True)
 class Sampler:
-    """How a character is drawn from the logits; temperature 0 takes the likeliest."""
+    """How a character is drawn from the logits (SPEC: Sampling); the defaults leave them alone.
+
+    Attributes:
+        temperature: divides the logits; 0 takes the likeliest character.
+        top_k: keep the k likeliest; 0 keeps all.
+        top_p: keep the likeliest that together have this probability; 1 keeps all.
+        min_p: keep those with at least this share of the likeliest's probability; 0 keeps all.
+        repetition_penalty: above 1 makes recently read characters less likely; 1 changes nothing.
+        repetition_window: how many of the last characters count as recent.
+    """
 
     temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    repetition_window: int = 64
 
 
 class Engine(Protocol):
@@ -60,11 +77,12 @@ class Engine(Protocol):
         """One line: the engine, its instruction set, its threads."""
 
     def loss_and_gradients(
-        self, learner: Learner, x: Ids, y: Ids
+        self, learner: Learner, x: Ids, y: Ids, update: int | None = None
     ) -> tuple[float, Parameters, State]:
-        """Loss (summed over T, averaged over B), exact gradient and next state of a window.
+        """Loss (summed over T, averaged over B), its exact gradient and next state of a window.
 
-        x and y have shape (T, B). Starts from the learner's state; clips nothing.
+        x and y have shape (T, B). Starts from the learner's state; clips nothing. With `update`
+        the dropout masks of that update (from 1) apply; without, no dropout.
         """
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
@@ -73,23 +91,28 @@ class Engine(Protocol):
     def score(
         self, learner: Learner, tokens: Ids, state: State
     ) -> tuple[NDArray[np.float64], State]:
-        """Nats of tokens[1:], each given all before it, shape (N-1,); state after tokens[:-1]."""
+        """Nats of tokens[1:], each given all before it in its stream, shape (N-1, B).
+
+        tokens has shape (N, B). The state returned is that after tokens[:-1].
+        """
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
         """Logits (B, K) after one more character in each stream; ids has shape (B,)."""
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        """Each state's value after each token, `h` of shape (N, layers, H), and the last state."""
+        """Each state's value after each token of one stream, arrays of shape (N, L, H), and the
+        last state; tokens has shape (N,)."""
 
     def generate(
         self,
         learner: Learner,
-        first: int,
+        read: Ids,
         sampler: Sampler,
         uniforms: NDArray[np.float64],
         state: State,
     ) -> tuple[Ids, State]:
-        """One new id per uniform; reads `first`, then each id it drew except the last.
+        """One new id per uniform; reads `read[-1]`, then each id it drew except the last.
 
-        To go on, call again with the last id as `first` and the returned state.
+        The state is that after read[:-1]; the earlier ids of `read` matter to the repetition
+        penalty alone. To go on, call again with the ids so far and the returned state.
         """

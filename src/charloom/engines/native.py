@@ -6,18 +6,20 @@ of another processor; `CHARLOOM_ISA` forces one.
 """
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom import _native
+from charloom.config import CELLS, OPTIMIZERS, Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.errors import EngineError
 from charloom.model import Learner, State, parameter_shapes
-from charloom.model.parameters import Parameters
+from charloom.model.parameters import STATES, Parameters
 
-MAX_ID_BITS = 32
+MAX_ID_BITS: Final = 32
+MAX_THREADS: Final = 256
 
 
 def choose_instruction_set() -> str:
@@ -34,6 +36,9 @@ def choose_instruction_set() -> str:
 class NativeEngine:
     """See `charloom.engines.base.Engine`, whose docstrings these methods keep.
 
+    Args:
+        threads: how many may share the streams of a batch; a stream is never divided.
+
     Raises:
         EngineError: CHARLOOM_ISA names a set that this processor does not run, or a call got
             arrays whose shape, dtype or contiguity do not fit, or ids out of range.
@@ -42,61 +47,77 @@ class NativeEngine:
     name = "native"
 
     def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
+        self.threads = max(1, threads)
         self.isa = choose_instruction_set()
+        self._workspace = _native.Workspace()
 
     def describe(self) -> str:
-        return f"native ({self.isa}, 1 thread)"
+        return f"native ({self.isa}, {self.threads} thread{'s' if self.threads > 1 else ''})"
 
     def loss_and_gradients(
-        self, learner: Learner, x: Ids, y: Ids
+        self, learner: Learner, x: Ids, y: Ids, update: int | None = None
     ) -> tuple[float, Parameters, State]:
         kernels = _kernels(learner)
-        if x.ndim != 2 or x.shape != y.shape or x.shape[1] != 1 or not len(x):
+        if x.ndim != 2 or x.shape != y.shape or not x.size:
             raise EngineError(
-                f"x has shape {x.shape} and y {y.shape}; the native engine takes windows of "
-                f"shape (T, 1), T at least 1."
+                f"x has shape {x.shape} and y {y.shape}; wanted windows of the same shape (T, B), "
+                f"each at least 1."
             )
         gradients = {name: np.empty_like(p) for name, p in learner.parameters.items()}
-        h_next = np.empty_like(learner.state["h"])
+        state = {name: np.empty_like(s) for name, s in learner.state.items()}
         loss = kernels.gradients(
             self.isa,
-            _bundle(learner, learner.parameters),
-            _window_ids(x, learner),
-            _window_ids(y, learner),
-            _flat_state(learner, learner.state),
+            _shape(learner),
+            _arrays(learner, learner.parameters),
+            _whole(x, learner),
+            _whole(y, learner),
+            _states(learner, learner.state, x.shape[1]),
+            _rule(learner.config if update else learner.config.replace(dropout=0.0)),
+            update or 0,
             tuple(gradients.values()),
-            h_next.reshape(-1),
+            tuple(state.values()),
         )
-        return loss, gradients, {"h": h_next}
+        return loss, gradients, state
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
-        kernels = _kernels(learner)
-        count, T = len(plan.learning_rates), learner.config.seq_length
-        start, end = learner.position, learner.position + count * T + 1
-        if end > len(tokens):
+        kernels, config = _kernels(learner), learner.config
+        count, T, B = len(plan.learning_rates), config.seq_length, config.batch_size
+        starts = np.ascontiguousarray(plan.starts, dtype=np.int64) + learner.position
+        if starts.shape != (B,):
+            raise EngineError(f"the plan has starts of shape {starts.shape}; wanted {(B,)}.")
+        end = int(starts.max()) + count * T + 1
+        if end > len(tokens) or starts.min() < 0:
             raise EngineError(
-                f"{count} windows of {T} from position {start} need {end} characters; "
+                f"{count} windows of {T} from position {starts.max()} need {end} characters; "
                 f"the text has {len(tokens)}."
             )
         losses, norms = np.empty(count), np.empty(count)
-        h = learner.state["h"].copy()
-        done, not_finite, loss, norm = kernels.train(
+        state = _copied(learner.state)
+        done, not_finite, bad_id, loss, norm = kernels.train(
             self.isa,
-            _bundle(learner, learner.parameters),
-            _bundle(learner, learner.slots["accumulator"]),
-            _flat_state(learner, {"h": h}),
-            _tokens(tokens[start:end], learner),
+            _shape(learner),
+            _arrays(learner, learner.parameters),
+            tuple(_arrays(learner, slot) for slot in learner.slots.values()),
+            _states(learner, state, B),
+            _tokens(tokens),
+            starts,
             T,
             plan.learning_rates,
-            plan.clip,
-            plan.epsilon,
+            learner.update,
+            _rule(config),
+            self._threads(B),
+            self._workspace,
             losses,
             norms,
         )
-        learner.state = {"h": h}
+        learner.state = state
         learner.position += done * T
         learner.update += done
+        if bad_id:
+            raise EngineError(
+                f"the text has an id beyond the model's {len(learner.vocabulary)} characters; "
+                f"ids must lie in 0 … {len(learner.vocabulary) - 1}."
+            )
         if not_finite:
             return Trace(losses[:done], norms[:done], "non-finite", loss, norm)
         return Trace(losses, norms)
@@ -105,63 +126,75 @@ class NativeEngine:
         self, learner: Learner, tokens: Ids, state: State
     ) -> tuple[NDArray[np.float64], State]:
         kernels = _kernels(learner)
-        if not len(tokens):
-            raise EngineError("there is nothing to score; give at least one id.")
-        nats, h = np.empty(len(tokens) - 1), state["h"].copy()
+        if tokens.ndim != 2 or not tokens.size:
+            raise EngineError(f"the ids have shape {tokens.shape}; wanted (N, B), each at least 1.")
+        state = _copied(state)
+        nats = np.empty((len(tokens) - 1, tokens.shape[1]))
         kernels.score(
             self.isa,
-            _bundle(learner, learner.parameters),
-            _flat_state(learner, {"h": h}),
-            _tokens(tokens, learner),
+            _shape(learner),
+            _arrays(learner, learner.parameters),
+            _states(learner, state, tokens.shape[1]),
+            _whole(tokens, learner),
+            self._threads(tokens.shape[1]),
             nats,
         )
-        return nats, {"h": h}
+        return nats, state
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
         kernels = _kernels(learner)
-        (id,) = _window_ids(np.asarray(ids).reshape(-1, 1), learner).tolist()
-        h = state["h"].copy()
-        logits = np.empty((1, len(learner.vocabulary)), dtype=h.dtype)
+        ids, state = np.asarray(ids), _copied(state)
+        logits = np.empty((len(ids), len(learner.vocabulary)), dtype=learner.config.dtype)
         kernels.step(
             self.isa,
-            _bundle(learner, learner.parameters),
-            _flat_state(learner, {"h": h}),
-            id,
-            logits.reshape(-1),
+            _shape(learner),
+            _arrays(learner, learner.parameters),
+            _states(learner, state, len(ids)),
+            _whole(ids, learner),
+            logits,
         )
-        return logits, {"h": h}
+        return logits, state
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        kernels = _kernels(learner)
-        h = state["h"].copy()
-        values = np.empty((len(tokens), learner.config.hidden_size), dtype=h.dtype)
+        kernels, config = _kernels(learner), learner.config
+        state = _copied(state)
+        shape = (len(tokens), config.layers, config.hidden_size)
+        values = {name: np.empty(shape, dtype=config.dtype) for name in state}
         kernels.activations(
             self.isa,
-            _bundle(learner, learner.parameters),
-            _flat_state(learner, {"h": h}),
-            _tokens(tokens, learner),
-            values,
+            _shape(learner),
+            _arrays(learner, learner.parameters),
+            _states(learner, state, 1),
+            _whole(tokens, learner),
+            tuple(values.values()),
         )
-        return {"h": values[:, np.newaxis]}, {"h": h}
+        return values, state
 
     def generate(
         self,
         learner: Learner,
-        first: int,
+        read: Ids,
         sampler: Sampler,
         uniforms: NDArray[np.float64],
         state: State,
     ) -> tuple[Ids, State]:
         kernels = _kernels(learner)
-        h = state["h"].copy()
+        state = _copied(state)
         ids = np.empty(len(uniforms), dtype=np.int32)
-        (first,) = _window_ids(np.array([[first]]), learner).tolist()
         finite = kernels.generate(
             self.isa,
-            _bundle(learner, learner.parameters),
-            _flat_state(learner, {"h": h}),
-            first,
-            sampler.temperature,
+            _shape(learner),
+            _arrays(learner, learner.parameters),
+            _states(learner, state, 1),
+            _whole(np.asarray(read), learner),
+            (
+                sampler.temperature,
+                sampler.top_p,
+                sampler.min_p,
+                sampler.repetition_penalty,
+                sampler.top_k,
+                sampler.repetition_window,
+            ),
             np.ascontiguousarray(uniforms, dtype=np.float64),
             ids,
         )
@@ -169,7 +202,11 @@ class NativeEngine:
             raise EngineError(
                 "the model's logits are not finite: it has diverged; use an earlier one."
             )
-        return ids.astype(learner.vocabulary.id_dtype), {"h": h}
+        return ids.astype(learner.vocabulary.id_dtype), state
+
+    def _threads(self, streams: int) -> int:
+        """How many threads so many streams can use."""
+        return min(self.threads, streams, MAX_THREADS)
 
 
 def _kernels(learner: Learner) -> Any:
@@ -185,8 +222,33 @@ def _kernels(learner: Learner) -> Any:
     )
 
 
-def _bundle(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
-    """Arrays shaped like the parameters in the kernels' order U, W, b, V, c, all checked."""
+def _shape(learner: Learner) -> tuple[int, int, int, int]:
+    """Cell, layers, K, H as the kernels take them."""
+    config = learner.config
+    cell = CELLS.index(config.cell)
+    return cell, config.layers, len(learner.vocabulary), config.hidden_size
+
+
+def _rule(config: Config) -> tuple[float, ...]:
+    """How updates are made, as the kernels take it."""
+    return (
+        OPTIMIZERS.index(config.optimizer),
+        config.momentum,
+        config.decay,
+        config.beta1,
+        config.beta2,
+        config.epsilon,
+        config.weight_decay,
+        config.clip,
+        config.clip_by == "norm",
+        config.reduction == "mean",
+        config.dropout,
+        config.seed,
+    )
+
+
+def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
+    """Arrays shaped like the parameters, in their order, all checked."""
     dtype = learner.parameters["V"].dtype
     shapes = parameter_shapes(learner.config, len(learner.vocabulary))
     if list(arrays) != list(shapes):
@@ -196,12 +258,21 @@ def _bundle(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
     return tuple(arrays.values())
 
 
-def _flat_state(learner: Learner, state: State) -> Array:
-    """The state's h as the kernels read it, shape (H,), sharing memory."""
-    h = state["h"]
-    shape = (1, 1, learner.config.hidden_size)
-    _require_array("the state h", h, shape, learner.parameters["V"].dtype)
-    return h.reshape(-1)
+def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
+    """The arrays of a state in the kernels' order, all checked."""
+    config = learner.config
+    names = STATES[config.cell]
+    if tuple(state) != names:
+        raise EngineError(f"the state has {', '.join(state)}; wanted {', '.join(names)}.")
+    shape = (config.layers, streams, config.hidden_size)
+    for name, array in state.items():
+        _require_array(f"the state {name}", array, shape, learner.parameters["V"].dtype)
+    return tuple(state.values())
+
+
+def _copied(state: State) -> State:
+    """A state that the kernels may change."""
+    return {name: array.copy(order="C") for name, array in state.items()}
 
 
 def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -214,29 +285,32 @@ def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dt
         raise EngineError(f"{name} is not C-contiguous; wanted numpy.ascontiguousarray of it.")
 
 
-def _tokens(tokens: Ids, learner: Learner) -> Ids:
-    """Ids as the kernels read them: unsigned, one axis, contiguous, each below K."""
-    if tokens.ndim != 1 or tokens.dtype.kind != "u" or tokens.dtype.itemsize > MAX_ID_BITS // 8:
+def _tokens(tokens: Ids) -> Ids:
+    """A text's ids as the kernels read them where they lie, perhaps in a file: unsigned, one axis.
+
+    The kernels look at each id as they come to it.
+    """
+    if (
+        tokens.ndim != 1
+        or tokens.dtype.kind != "u"
+        or tokens.dtype.itemsize > MAX_ID_BITS // 8
+        or not tokens.flags.c_contiguous
+    ):
         raise EngineError(
-            f"the ids are {tokens.dtype} of shape {tokens.shape}; wanted uint8, uint16 or uint32 "
-            f"with one axis."
+            f"the ids are {tokens.dtype} of shape {tokens.shape}; wanted contiguous uint8, uint16 "
+            f"or uint32 with one axis."
         )
-    _require_range(tokens, learner)
-    return np.ascontiguousarray(tokens)
+    return tokens.view(np.ndarray)
 
 
-def _window_ids(ids: Ids, learner: Learner) -> NDArray[np.int32]:
-    """Ids of shape (T, 1) as int32 of shape (T,), each checked."""
+def _whole(ids: Ids, learner: Learner) -> NDArray[np.int32]:
+    """Some ids as int32, each checked."""
     if ids.dtype.kind not in "ui":
         raise EngineError(f"the ids are {ids.dtype}; wanted whole numbers.")
-    _require_range(ids, learner)
-    return np.ascontiguousarray(ids[:, 0], dtype=np.int32)
-
-
-def _require_range(ids: Ids, learner: Learner) -> None:
     K = len(learner.vocabulary)
     if ids.size and (ids.min() < 0 or ids.max() >= K):
         raise EngineError(
             f"the ids run from {ids.min()} to {ids.max()}; the model has {K} characters, "
             f"so they must lie in 0 … {K - 1}."
         )
+    return np.ascontiguousarray(ids, dtype=np.int32)

@@ -1,6 +1,15 @@
 """What is learnt and how, as plain data: the learner, its parameters, its optimizer."""
 
-from charloom.model.learner import Learner, State, copy_learner, new_learner, zero_state
+from charloom.model.learner import (
+    Learner,
+    State,
+    copy_learner,
+    new_learner,
+    put_back,
+    stream_state,
+    zero_slots,
+    zero_state,
+)
 from charloom.model.parameters import initial_parameters, parameter_shapes
 
 __all__ = [
@@ -10,5 +19,8 @@ __all__ = [
     "initial_parameters",
     "new_learner",
     "parameter_shapes",
+    "put_back",
+    "stream_state",
+    "zero_slots",
     "zero_state",
 ]

@@ -1,11 +1,17 @@
-"""When things are due in a training: records, samples, the end. A pure function of the update.
+"""When things are due in a training, and the learning rate of each update.
 
-Nothing here depends on the clock, so that two runs of the same settings have the same records.
+A pure function of the update: nothing here depends on the clock, so that two runs of the same
+settings have the same records.
 """
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from charloom.config import Config
+from charloom.model.learner import Learner
 from charloom.text.windows import Windows
 
 
@@ -21,23 +27,62 @@ class Schedule:
         """The schedule for a text of so many characters.
 
         Raises:
-            TextError: the text is shorter than one window and its last target.
+            TextError: the text is too short for its division.
         """
-        return cls(config, Windows(characters, config.seq_length))
+        return cls(config, Windows.of(config, characters))
 
     @property
     def updates(self) -> int:
         """Updates in the whole run."""
         return self.config.updates or self.config.epochs * self.windows.per_epoch
 
+    def learning_rates(self, first: int, count: int) -> NDArray[np.float64]:
+        """The learning rates of `count` updates, the first of them number first + 1, shape (count,).
+
+        SPEC: Learning rates.
+        """
+        return np.array([self._learning_rate(done) for done in range(first, first + count)])
+
+    def _learning_rate(self, done: int) -> float:
+        """The learning rate of the update that follows so many."""
+        config = self.config
+        rate = config.learning_rate
+        if done < config.warmup:
+            return rate * (done + 1) / config.warmup
+        if config.schedule == "step":
+            late = done // self.windows.per_epoch - config.step_after
+            return rate * config.step_factor ** (late // config.step_every + 1 if late >= 0 else 0)
+        if config.schedule == "cosine":
+            way = (done - config.warmup) / max(1, self.updates - config.warmup)
+            share = 0.5 * (1 + math.cos(math.pi * min(way, 1.0)))
+            return rate * (config.cosine_end + (1 - config.cosine_end) * share)
+        return rate
+
+    def over(self, learner: Learner) -> bool:
+        """Whether nothing is left to do: all updates are made, or patience is at its end."""
+        return learner.update >= self.updates or self.why_early(learner) is not None
+
+    def why_early(self, learner: Learner) -> str | None:
+        """Why a learner is at its end before all updates are made; None where it is not."""
+        patience = self.config.patience
+        if not patience or learner.judgements_since_best < patience:
+            return None
+        return f"no better for {patience} judgement{'s' if patience > 1 else ''}"
+
     def record_due(self, update: int) -> bool:
         """Whether a record belongs to this update."""
         return (
             update == 1
             or update % self.config.report_every == 0
+            or self.judgement_due(update)
             or update % self.windows.per_epoch == 0
             or update == self.updates
         )
+
+    def judgement_due(self, update: int) -> bool:
+        """Whether the model is judged on the validation part after this update."""
+        every = self.config.judge_every or self.windows.per_epoch
+        return self.config.validation > 0 and (update % every == 0 or update == self.updates)
 
     def sample_due(self, update: int) -> bool:
         """Whether a sample belongs to this update."""
@@ -53,6 +98,7 @@ class Schedule:
         ahead = [
             next_multiple(update, config.report_every),
             next_multiple(update, config.sample_every),
+            next_multiple(update, config.judge_every or self.windows.per_epoch),
             next_multiple(update, self.windows.per_epoch),
             self.updates,
             config.sample_first,

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from charloom.errors import ConfigError
 from charloom.gradcheck import GradientCheck
-from charloom.report.numbers import bits_per_character, count, power_of_ten
+from charloom.report import prose
+from charloom.spelling import THIN, bits_per_character, count, power_of_ten
 from charloom.store.files import replace_file
 
 Palette = Mapping[str, str]
@@ -63,6 +64,13 @@ DARK: Final[Palette] = {
 SERIES: Final = (
     ("series-1", "o"), ("series-2", "s"), ("series-3", "^"), ("series-4", "D"), ("series-5", "v"),
 )  # fmt: skip
+DASHES: Final = (
+    "solid",
+    "dashed",
+    "dotted",
+    "dashdot",
+)  # for those after the first five, and so on
+LEGEND_COLUMNS: Final = 6
 LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # the lower and upper edge
 
 # Colours that nothing else has, put where a page's own variables shall stand.
@@ -86,8 +94,11 @@ def loss_figure(
 ) -> Figure:
     """The smooth loss against updates, with a red cross on the line at each epoch's end.
 
+    Where the model was judged, its loss on the validation part is a second line.
+
     Args:
-        metrics: records with `update`, `epoch` and `smooth_loss` (nats per window), in order.
+        metrics: records with `update`, `epoch` and `smooth_loss` (nats per window), in order; those
+            that were judged have `validation_nats` (per character).
         seq_length: steps T of a window; it makes bits per character of nats per window.
         size: width and height in units of 1/72 inch.
         palette: the colours by name.
@@ -120,9 +131,21 @@ def loss_figure(
         zorder=3,
         gid="epoch-ends",
     )
+    judged = [record for record in metrics if record.get("validation_nats") is not None]
+    validation = [seq_length * record["validation_nats"] for record in judged]
+    if judged:
+        axes.plot(
+            [record["update"] for record in judged],
+            validation,
+            color=palette["series-2"],
+            marker="o",
+            markersize=3,
+            linewidth=1.4,
+            gid="validation",
+        )
     _style(axes, palette, font)
     axes.set_xlim(0, max(updates.max(), 1))
-    low, high = smooth.min(), smooth.max()
+    low, high = min(smooth.min(), *validation, np.inf), max(smooth.max(), *validation, -np.inf)
     margin = 0.05 * (high - low) or 1.0
     axes.set_ylim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6, integer=True))
@@ -141,18 +164,23 @@ def loss_figure(
     bits.spines[:].set_visible(False)
     _heading(axes, "bits per character", 1.0, palette, font)
     bits.set_facecolor("none")
-    line = Line2D([], [], color=palette["line"], linewidth=1.4)
-    cross = Line2D(
-        [], [], color=palette["cross"], linestyle="none",
-        marker="x", markersize=CROSS, markeredgewidth=2.2,
-    )  # fmt: skip
+    entries = {"smooth loss": Line2D([], [], color=palette["line"], linewidth=1.4)}
+    if judged:
+        entries["validation"] = Line2D(
+            [], [], color=palette["series-2"], linewidth=1.4, marker="o", markersize=3
+        )
+    if ends.any():
+        entries["end of an epoch"] = Line2D(
+            [], [], color=palette["cross"], linestyle="none",
+            marker="x", markersize=CROSS, markeredgewidth=2.2,
+        )  # fmt: skip
     # Beside the headings where there is room, else in the empty corner above the curve.
     axes.legend(
-        [line, cross][: 1 + ends.any()],
-        ["smooth loss", "end of an epoch"][: 1 + ends.any()],
+        list(entries.values()),
+        list(entries),
         loc="upper right" if narrow else "lower center",
         bbox_to_anchor=(1, 1) if narrow else (0.5, 1),
-        ncols=1 if narrow else 2,
+        ncols=1 if narrow else 3,
         borderaxespad=1.2 if narrow else 0.1,
         fontsize=font,
         labelcolor=palette["ink"],
@@ -182,14 +210,16 @@ def curve_figure(
     problems = _by_problem(checks)
     columns = 1 if narrow else min(len(problems), 2)
     rows = -(-len(problems) // columns)
-    height = (68 if narrow else 52) + rows * (215 if narrow else 250)
+    # Beyond a line of five parameters and the complex step the legend takes more.
+    more = 18 * ((max(len(check.rows) for check in checks)) // LEGEND_COLUMNS)
+    height = (68 if narrow else 52) + more + rows * (215 if narrow else 250)
     figure = _figure((width, height), palette)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     figure.subplots_adjust(
         left=MARGIN / width,
         right=1 - 2 / width,
         bottom=46 / height,
-        top=1 - (76 if narrow else 58) / height,
+        top=1 - ((76 if narrow else 58) + more) / height,
         wspace=0.08,
         hspace=0.38 if narrow else 0.36,
     )
@@ -198,7 +228,7 @@ def curve_figure(
         panel.set_visible(False)
     for place, (axes, problem) in enumerate(zip(panels, problems, strict=False)):
         _style(axes, palette, font)
-        _draw_curves(axes, problem, palette, font, f"problem-{place}")
+        _draw_curves(axes, problem, palette, font, f"problem-{place}", 48 if narrow else 65)
         if place + columns >= len(problems):
             label = "step s of the central difference"
             axes.set_xlabel(label, color=palette["muted"], fontsize=font, labelpad=4)
@@ -206,7 +236,7 @@ def curve_figure(
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="upper left" if narrow else "upper right",
-        ncols=6,
+        ncols=LEGEND_COLUMNS,
         frameon=False,
         labelcolor=palette["ink"],
         fontsize=font,
@@ -228,17 +258,27 @@ def _by_problem(checks: Sequence[GradientCheck]) -> list[list[GradientCheck]]:
 
 
 def _draw_curves(
-    axes: Axes, checks: Sequence[GradientCheck], palette: Palette, font: float, gid: str
+    axes: Axes,
+    checks: Sequence[GradientCheck],
+    palette: Palette,
+    font: float,
+    gid: str,
+    room: int,
 ) -> None:
-    """One problem: a curve per parameter, the complex step below them, and what each arm is."""
+    """One problem: a curve per parameter, the complex step below them, and what each arm is.
+
+    What is said above it has room for so many characters.
+    """
     check = checks[0]
     curves = _drawable([row.curve for row in check.rows])
     steps = np.array(check.steps)
-    for row, curve, (series, marker) in zip(check.rows, curves, SERIES, strict=False):
+    for place, (row, curve) in enumerate(zip(check.rows, curves, strict=True)):
+        series, marker = SERIES[place % len(SERIES)]
         axes.plot(
             steps,
             curve,
             marker=marker,
+            linestyle=DASHES[place // len(SERIES) % len(DASHES)],
             markersize=5,
             linewidth=1.3,
             color=palette[series],
@@ -260,12 +300,12 @@ def _draw_curves(
                 ha=side, color=palette["muted"], fontsize=font - 1, fontstyle="italic",
             )  # fmt: skip
 
-    s = check.settings
-    size = f"H = {s.hidden_size}, T = {s.seq_length}, {s.dtype}"
-    start = f"sigma {s.sigma:g}, h0 {s.state}"
+    size = f"{prose.size(check).replace(THIN, ' ')}, {check.settings.dtype}"
+    start = prose.beginning(check)
     above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "parse_math": False}
     axes.text(0, 1.03, size, color=palette["ink"], fontsize=font, **above)
-    axes.text(1, 1.03, start, color=palette["muted"], fontsize=font - 1, ha="right", **above)
+    if len(size) + len(start) <= room:
+        axes.text(1, 1.03, start, color=palette["muted"], fontsize=font - 1, ha="right", **above)
 
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -3,12 +3,15 @@
 It knows nothing of HTML or files: plain data in, plain paragraphs out.
 """
 
+import dataclasses
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from charloom.config import Config
 from charloom.gradcheck import NORM_LIMITS, GradientCheck, Row
-from charloom.report.numbers import (
+from charloom.spelling import (
     THIN,
     bits_per_character,
     count,
@@ -36,9 +39,10 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
             f"{check.settings.engine}; the limit is {scientific(row.norm_limit)})"
         )
     check, row = max(of_dtype(rows, checks[0].settings.dtype), key=lambda pair: pair[1].elementwise)
+    parameters = listing(list(dict.fromkeys(row.parameter for _, row in rows)))
     paragraphs = [
         f"The gradient that backpropagation through time computes is right: over "
-        f"{count(sum(check.checked for check in checks))} entries of b, c, U, W and V it differs "
+        f"{count(sum(check.checked for check in checks))} entries of {parameters} it differs "
         f"from the complex step, norm-relative, by at most {listing(parts)}. The worst single entry "
         f"in {check.settings.dtype} is {entry(row)} at {size(check)}: "
         f"{scientific(row.worst.analytic)}, with an elementwise-relative error of "
@@ -47,7 +51,7 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
     if any(row.norm_limit > NORM_LIMITS[check.settings.dtype] for check, row in rows):
         check, row = max(rows, key=lambda pair: pair[1].rounding)
         paragraphs.append(
-            f"At {size(check)} with sigma {check.settings.sigma:g} the network is so sensitive that "
+            f"At {size(check)} with {beginning(check)} the network is so sensitive that "
             f"one rounding of its parameters moves the exact gradient of {row.parameter} by "
             f"{scientific(row.rounding)}, norm-relative; the limits give way to thirty times that."
         )
@@ -99,6 +103,10 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     ]
 
 
+# What a size is made of; two settings that are equal with these put in differ in size alone.
+SIZES: Final[dict[str, Any]] = {"hidden_size": 0, "seq_length": 0, "batch_size": 0, "entries": 0}
+
+
 def smallest_and_largest(
     checks: Sequence[GradientCheck],
 ) -> tuple[GradientCheck | None, GradientCheck | None]:
@@ -107,7 +115,7 @@ def smallest_and_largest(
     for large in sorted(right, key=lambda check: -check.settings.hidden_size):
         for small in sorted(right, key=lambda check: check.settings.hidden_size):
             a, b = small.settings, large.settings
-            same = (a.dtype, a.sigma, a.state, a.engine) == (b.dtype, b.sigma, b.state, b.engine)
+            same = dataclasses.replace(a, **SIZES) == dataclasses.replace(b, **SIZES)
             if same and a.hidden_size < b.hidden_size:
                 return small, large
     return None, None
@@ -120,7 +128,18 @@ def matrix(check: GradientCheck) -> Row:
 
 def size(check: GradientCheck) -> str:
     """The size of the network that was checked."""
-    return f"H{THIN}={THIN}{check.settings.hidden_size}, T{THIN}={THIN}{check.settings.seq_length}"
+    s = check.settings
+    sizes = {"H": s.hidden_size, "T": s.seq_length, "B": s.batch_size, "L": s.layers}
+    told = [f"{name}{THIN}={THIN}{n}" for name, n in sizes.items() if n > 1 or name in "HT"]
+    return ", ".join(told if s.cell == "rnn" else [s.cell.upper(), *told])
+
+
+def beginning(check: GradientCheck) -> str:
+    """What the network that was checked began with."""
+    s = check.settings
+    weights = f"sigma {s.sigma:g}" if s.init == "normal" else f"init {s.init}"
+    dropout = f", dropout {s.dropout:g}" if s.dropout else ""
+    return f"{weights}, h0 {s.state}{dropout}"
 
 
 def entry(row: Row) -> str:
@@ -129,12 +148,12 @@ def entry(row: Row) -> str:
 
 
 def loss_story(
-    metrics: Sequence[Record], seq_length: int, vocabulary_size: int, epoch_ends: Sequence[Record]
+    metrics: Sequence[Record], config: Config, vocabulary_size: int, epoch_ends: Sequence[Record]
 ) -> list[str]:
-    """How the smooth loss ran: where it began, fell, was lowest and ended."""
-    T, first, last = seq_length, metrics[0], metrics[-1]
+    """How the smooth loss ran: where it began, fell, was lowest and ended; and how it was judged."""
+    T, first, last = config.seq_length, metrics[0], metrics[-1]
     lowest = lowest_record(metrics)
-    knows_nothing = T * math.log(vocabulary_size)
+    knows_nothing = T * math.log(max(vocabulary_size, 1))
     fall = first["smooth_loss"] - lowest["smooth_loss"]
     sentences = [
         f"At update {count(first['update'])} the smooth loss is {first['smooth_loss']:.2f} nats per "
@@ -164,11 +183,34 @@ def loss_story(
     if mean is not None:
         sentences.append(
             f"Over the last whole epoch the text cost {mean:.3f} nats, or "
-            f"{mean / math.log(2):.3f} bits, per character; no part of it was held out."
+            f"{mean / math.log(2):.3f} bits, per character"
+            f"{'.' if config.validation or config.test else '; no part of it was held out.'}"
         )
     if epoch_ends:
         crosses = number_of(len(epoch_ends), "red cross marks", "red crosses mark")
         sentences.append(f"The {crosses} where an epoch ends.".replace("The one", "The"))
+    return [" ".join(sentences), *judged_story(metrics, config)]
+
+
+def judged_story(metrics: Sequence[Record], config: Config) -> list[str]:
+    """How the model did on the validation part; no paragraph where it was never judged."""
+    judged = [record for record in metrics if record.get("validation_nats") is not None]
+    best = best_judged(metrics)
+    if best is None:
+        return []
+    nats, last = best["validation_nats"], judged[-1]["validation_nats"]
+    part = "each stream" if config.split == "streams" else "the text"
+    sentences = [
+        f"The end of {part} was held out, {100 * config.validation:.3g}% of it: the model never learns from "
+        f"this validation part and was judged on it {number_of(len(judged), 'time')}. At best, after "
+        f"update {count(best['update'])}, it costs {nats:.4f} nats or "
+        f"{bits_per_character(nats):.4f} bits per character, a perplexity of {choices(nats)}."
+    ]
+    if judged[-1] is not best:
+        sentences.append(
+            f"The last judgement, after update {count(judged[-1]['update'])}, is {last:.4f} nats or "
+            f"{bits_per_character(last):.4f} bits."
+        )
     return [" ".join(sentences)]
 
 
@@ -192,13 +234,16 @@ def lowest_record(metrics: Sequence[Record]) -> Record:
     return min(metrics, key=lambda record: record["smooth_loss"])
 
 
+def best_judged(metrics: Sequence[Record]) -> Record | None:
+    """The first record with the lowest loss on the validation part; None where none was judged."""
+    judged = [record for record in metrics if record.get("validation_nats") is not None]
+    return min(judged, key=lambda record: record["validation_nats"], default=None)
+
+
 def record_at(metrics: Sequence[Record], update: int) -> Record | None:
-    """The last record at or before an update."""
-    return max(
-        (record for record in metrics if record["update"] <= update),
-        key=lambda record: record["update"],
-        default=None,
-    )
+    """The last record at or before an update, of records in the order of their updates."""
+    place = bisect_right(metrics, update, key=lambda record: record["update"])
+    return metrics[place - 1] if place else None
 
 
 def samples_story(samples: Sequence[Record], metrics: Sequence[Record]) -> list[str]:
@@ -242,13 +287,20 @@ def passage_story(
     passage: str, best: Record | None, seq_length: int, vocabulary_size: int
 ) -> list[str]:
     """Which model wrote the passage, and what the passage is made of."""
-    writer = f"{count(len(passage))} characters, written by the model with the lowest smooth loss"
+    judged = best is not None and best.get("validation_nats") is not None
+    which = "best judged on the validation part" if judged else "with the lowest smooth loss"
+    writer = f"{count(len(passage))} characters, written by the model {which}"
     if best is not None:
-        nats = best["smooth_loss"]
+        if judged:
+            nats = best["validation_nats"]
+            loss = f"{nats:.3f} nats there"
+        else:
+            nats = best["smooth_loss"] / seq_length
+            loss = f"{best['smooth_loss']:.2f} nats per window"
         writer += (
-            f": that of update {count(best['update'])}, with {nats:.2f} nats per window, or "
-            f"{bits_per_character(nats, seq_length):.2f} bits per character. It is as unsure of the "
-            f"next character as if it chose evenly among {choices(nats / seq_length)}, where "
+            f": that of update {count(best['update'])}, with {loss}, or "
+            f"{bits_per_character(nats):.2f} bits per character. It is as unsure of the "
+            f"next character as if it chose evenly among {choices(nats)}, where "
             f"the text has {vocabulary_size}"
         )
     words = passage.split()
@@ -265,9 +317,10 @@ def gradient_notes(checks: Sequence[GradientCheck]) -> list[str]:
     texts = listing([text for text in dict.fromkeys(c.settings.text for c in checks) if text])
     window = f"the first window of {texts}" if texts else "a random window"
     return [
-        f"The networks are fresh, with weights of the given sigma and biases of zero, on {window}. "
-        f"Entries are drawn by seed {seeds}; half of those of U lie in columns that the window "
-        f"reads, for the others have gradient zero. Absolute: the largest |a − n|. Elementwise: the "
-        f"largest |a − n| / (|a| + |n|), measured against no less than 10⁻⁴ of the largest entry. "
-        f"Norm-relative: ‖a − n‖ / (‖a‖ + ‖n‖). Central differences are given at their best step.",
+        f"The networks are fresh, as training begins with, on {window}. "
+        f"Entries are drawn by seed {seeds}; half of those of the first layer’s U lie in columns that "
+        f"the window reads, for the others have gradient zero. Norm-relative: ‖a − n‖ / (‖a‖ + ‖n‖). "
+        f"Absolute: the largest |a − n|. Elementwise: the largest |a − n| / (|a| + |n|), measured "
+        f"against no less than 10⁻⁴ of the largest entry. Central differences are given at their "
+        f"best step.",
     ]

@@ -5,18 +5,17 @@ it, or years later. Whatever a network wrote is untrusted text: it is escaped, a
 could disturb the page are shown as signs of themselves.
 """
 
-import math
-import unicodedata
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import jinja2
 from markupsafe import Markup
 
 from charloom.errors import DamagedError
 from charloom.gradcheck import GradientCheck
-from charloom.report import sections
+from charloom.report import prose, sections
 from charloom.report.plots import (
     DARK,
     LIGHT,
@@ -31,26 +30,33 @@ from charloom.report.plots import (
     svg_of,
 )
 from charloom.report.prose import Record
+from charloom.spelling import harmless
 from charloom.store import RunView, read_run, replace_file
 
 REPORT: Final = "report.html"
 LOSS_SVG: Final = "loss.svg"
 LOSS_PNG: Final = "loss.png"
 
+# What each record must have to be shown, and what it may have.
+NEEDED: Final = ("update", "epoch", "characters", "smooth_loss")
+WELCOME: Final = ("seconds", "train_nats", "validation_nats")
+LARGEST: Final = 1e15  # of a number that a picture can hold
+
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
-# Signs that reorder the text around them: shown as their code points instead.
-REORDERING: Final = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
-
-def write_report(run: str | Path) -> Path:
+def write_report(run: str | Path, output: str | Path | None = None) -> Path:
     """Write report.html, loss.svg and loss.png into a run directory, from what is in it.
 
     Each file is replaced at once. A run that is not finished gives a report of what there is; one
     without a record gives no picture of the loss.
 
+    Args:
+        run: the run directory.
+        output: where to write the page instead; nothing is then written into the run.
+
     Returns:
-        The path of report.html.
+        The path of the page.
 
     Raises:
         NotAModelError: the path is no run directory.
@@ -58,7 +64,7 @@ def write_report(run: str | Path) -> Path:
         WriteError: the disk refused.
     """
     view = read_run(run)
-    metrics = [record for record in view.metrics if is_record(record)]
+    metrics = sorted(filter(is_record, view.metrics), key=lambda record: record["update"])
     pictures: dict[str, Markup] = {}
     if metrics:
         wide = svg_of(loss_figure(metrics, view.config.seq_length, palette=SENTINELS))
@@ -66,12 +72,15 @@ def write_report(run: str | Path) -> Path:
             loss_figure(metrics, view.config.seq_length, size=NARROW, palette=SENTINELS)
         )
         label = "The smooth loss against updates, with a red cross at the end of each epoch"
+        if prose.best_judged(metrics) is not None:
+            label += ", and the loss on the validation part"
         pictures["loss_wide"] = inline_svg(wide, "loss-wide", label)
         pictures["loss_narrow"] = inline_svg(narrow, "loss-narrow", label)
-        png = png_of(loss_figure(metrics, view.config.seq_length))
-        # A report can be made again at any time, so nobody waits for the disk.
-        replace_file(view.path / LOSS_SVG, coloured(wide, LIGHT).encode(), durable=False)
-        replace_file(view.path / LOSS_PNG, png, durable=False)
+        if output is None:
+            png = png_of(loss_figure(metrics, view.config.seq_length))
+            # A report can be made again at any time, so nobody waits for the disk.
+            replace_file(view.path / LOSS_SVG, coloured(wide, LIGHT).encode(), durable=False)
+            replace_file(view.path / LOSS_PNG, png, durable=False)
     checks = gradient_checks(view)
     if checks:
         label = "The error of central differences against their step, and of the complex step"
@@ -79,8 +88,9 @@ def write_report(run: str | Path) -> Path:
             svg = svg_of(curve_figure(checks, width=width, palette=SENTINELS))
             pictures[name] = inline_svg(svg, name.replace("_", "-"), label)
     page = render(view, metrics, checks, pictures)
-    replace_file(view.path / REPORT, page.encode("utf-8", "replace"), durable=False)
-    return view.path / REPORT
+    path = view.path / REPORT if output is None else Path(output)
+    replace_file(path, page.encode("utf-8", "replace"), durable=False)
+    return path
 
 
 def render(
@@ -119,13 +129,19 @@ def render(
 
 def is_record(record: Mapping[str, Any]) -> bool:
     """Whether a line of metrics.jsonl has the numbers that the report shows."""
-    numbers = [record.get(name) for name in ("update", "epoch", "characters", "smooth_loss")]
-    return all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
+    return all(is_number(record.get(name)) for name in NEEDED) and all(
+        record.get(name) is None or is_number(record[name]) for name in WELCOME
+    )
+
+
+def is_number(value: object) -> bool:
+    """Whether a value can be drawn and written."""
+    return type(value) in (int, float) and -LARGEST < value < LARGEST  # type: ignore[operator]
 
 
 def is_sample(sample: Mapping[str, Any]) -> bool:
     """Whether a line of samples.jsonl is a sample."""
-    return isinstance(sample.get("update"), int) and isinstance(sample.get("text"), str)
+    return is_number(sample.get("update")) and isinstance(sample.get("text"), str)
 
 
 def gradient_checks(view: RunView) -> list[GradientCheck]:
@@ -133,7 +149,10 @@ def gradient_checks(view: RunView) -> list[GradientCheck]:
     if view.gradcheck is None:
         return []
     try:
-        return [GradientCheck.from_dict(check) for check in view.gradcheck["checks"]]
+        checks = [GradientCheck.from_dict(check) for check in view.gradcheck["checks"]]
+        if not all(fits(check, GradientCheck) for check in checks):
+            raise TypeError("a value of another type")
+        return checks
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(
             f"{view.path / 'gradcheck.json'} is damaged: {error!r} where a gradient check should "
@@ -141,32 +160,21 @@ def gradient_checks(view: RunView) -> list[GradientCheck]:
         ) from None
 
 
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value, and in a dataclass each of its fields, is of the type that it is said to be."""
+    if dataclasses.is_dataclass(kind):
+        return all(fits(getattr(value, name), k) for name, k in get_type_hints(kind).items())
+    parts = get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(fits(part, parts[0]) for part in value)
+    if parts:
+        return any(fits(value, part) for part in parts)
+    return type(value) in ((int, float) if kind is float else (kind,))
+
+
 def shown(text: str) -> str:
-    """A text as it can stand in a page: what would disturb it is shown as a sign of itself.
-
-    Control characters become their pictures (U+0000 becomes ␀), bidirectional controls their code
-    points, halves of surrogate pairs the replacement character. Line feeds and tabs stay.
-    """
-    return "".join(map(sign, text.replace("\r\n", "\n")))
-
-
-def sign(character: str) -> str:
-    """One character as it can stand in a page."""
-    point = ord(character)
-    if character in "\n\t":
-        return character
-    if point < 0x20:
-        return chr(0x2400 + point)
-    if point == 0x7F:
-        return "\u2421"
-    if unicodedata.category(character) == "Cs":
-        return "\ufffd"
-    if (
-        unicodedata.category(character) == "Cc"
-        or unicodedata.bidirectional(character) in REORDERING
-    ):
-        return f"[U+{point:04X}]"
-    return character
+    """A text as it can stand in a page: what would disturb it is shown as a sign of itself."""
+    return harmless(text.replace("\r\n", "\n"))
 
 
 def variables(palette: Mapping[str, str]) -> Markup:

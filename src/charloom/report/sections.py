@@ -11,26 +11,35 @@ from typing import Any, Final
 import matplotlib
 import numpy as np
 
-from charloom.config import Config, help_of
+from charloom.config import help_of
 from charloom.gradcheck import GradientCheck, Row
-from charloom.recipes import DEFAULT_RECIPE, RECIPES
+from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
 from charloom.report import prose
-from charloom.report.numbers import bits_per_character, count, duration, power_of_ten, scientific
 from charloom.report.plots import is_epoch_end
+from charloom.spelling import (
+    bits_per_character,
+    count,
+    duration,
+    number_of,
+    power_of_ten,
+    scientific,
+)
 from charloom.store import RunView, charloom_version
 
-CELLS: Final = {"rnn": "plain recurrent network"}
+CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A GRU"}
 
 
 def lede(view: RunView) -> str:
     """What was done, in one sentence."""
     config, text = view.config, view.text
     times = f"{count(config.updates)} updates" if config.updates else passes(config.epochs)
+    layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
+    streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
-        f"A {CELLS.get(config.cell, config.cell)} of {config.hidden_size} hidden units learns to "
+        f"{CELLS[config.cell]} of {layers}{config.hidden_size} hidden units learns to "
         f"write like this text of {count(text['characters'])} characters, "
         f"{text['vocabulary_size']} of them different, in {times} with windows of "
-        f"{config.seq_length} characters."
+        f"{config.seq_length} characters{streams}."
     )
 
 
@@ -56,20 +65,26 @@ def notice(view: RunView, metrics: Sequence[prose.Record]) -> str | None:
 
 
 def key_figures(view: RunView, metrics: Sequence[prose.Record]) -> list[tuple[str, str, list[str]]]:
-    """The first, lowest and last smooth loss and the time: label, value, and what goes with it."""
+    """The first, lowest and last smooth loss and the time: label, value, and what goes with it.
+
+    Where the model was judged, its best judgement stands instead of the lowest smooth loss.
+    """
     if not metrics:
         return []
-    T, last = view.config.seq_length, metrics[-1]
+    T, last, best = view.config.seq_length, metrics[-1], prose.best_judged(metrics)
+    shown = {"First": metrics[0], "Lowest": prose.lowest_record(metrics), "Last": last}
+    if best is not None:
+        del shown["Lowest"]
     figures = []
-    for label, record in (
-        ("First", metrics[0]),
-        ("Lowest", prose.lowest_record(metrics)),
-        ("Last", last),
-    ):
+    for label, record in shown.items():
         bits = bits_per_character(record["smooth_loss"], T)
         notes = ["nats per window", f"{bits:.2f} bits per character"]
         notes.append(f"at update {count(record['update'])}")
         figures.append((f"{label} smooth loss", f"{record['smooth_loss']:.2f}", notes))
+    if best is not None:
+        nats = best["validation_nats"]
+        notes = [f"{nats:.4f} nats", "bits per character", f"at update {count(best['update'])}"]
+        figures.append(("Best on the validation part", f"{bits_per_character(nats):.3f}", notes))
     seconds = last.get("seconds")
     if seconds:
         rates = [
@@ -90,8 +105,8 @@ def gradient_section(checks: Sequence[GradientCheck]) -> dict[str, Any] | None:
         "checks": [
             {
                 "size": prose.size(check),
-                "details": f"{check.settings.dtype}, sigma {check.settings.sigma:g}, "
-                f"h0 {check.settings.state}, engine {check.settings.engine}",
+                "details": f"{check.settings.dtype}, {prose.beginning(check)}, "
+                f"engine {check.settings.engine}",
                 "passed": check.passed,
                 "rows": [gradient_row(row) for row in check.rows],
             }
@@ -124,7 +139,7 @@ def loss_section(view: RunView, metrics: Sequence[prose.Record]) -> dict[str, An
         return None
     T, ends = view.config.seq_length, [r for r in metrics if is_epoch_end(r["epoch"])]
     return {
-        "paragraphs": prose.loss_story(metrics, T, view.text["vocabulary_size"], ends),
+        "paragraphs": prose.loss_story(metrics, view.config, view.text["vocabulary_size"], ends),
         "epochs": [
             {
                 "epoch": count(int(record["epoch"])),
@@ -248,16 +263,19 @@ def changes(view: RunView) -> list[tuple[str, str, str]]:
 def command(view: RunView) -> str:
     """What to type to have this run again, in a directory of its own."""
     config = view.config
-    usual = RECIPES[config.recipe].config if config.recipe in RECIPES else Config()
+    verb, default = ("train", DEFAULT_RECIPE) if view.gradcheck is None else ("reproduce", CLASSIC)
+    recipe = RECIPES.get(config.recipe, RECIPES[CLASSIC])
+    ends_otherwise = recipe.minutes is not None and config.updates is None
     changed = {
         name: value
         for name, value in config.to_dict().items()
-        if name == "seed" or (name != "recipe" and value != getattr(usual, name))
+        if name == "seed"
+        or (name == "epochs" and ends_otherwise)
+        or (name != "recipe" and value != getattr(recipe.config, name))
     }
-    if config.recipe != DEFAULT_RECIPE:
-        changed = {"recipe": config.recipe, **changed}
+    if recipe.name != default:
+        changed = {"recipe": recipe.name, **changed}
     sources = view.text["sources"] or [str(view.path / "text.txt")]
-    verb = "train" if view.gradcheck is None else "reproduce"
     options = (
         word
         for name, value in changed.items()

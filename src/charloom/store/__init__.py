@@ -1,7 +1,13 @@
 """What is kept on disk and how it survives: checkpoints, run directories, models."""
 
 from charloom.store.canonical import canonical_json
-from charloom.store.checkpoint import Checkpoint, load_checkpoint, model_bytes, save_checkpoint
+from charloom.store.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    model_bytes,
+    require_finite,
+    save_checkpoint,
+)
 from charloom.store.files import replace_file
 from charloom.store.run import RunWriter, charloom_version
 from charloom.store.steering import Control, read_control, read_status, write_control
@@ -21,6 +27,7 @@ __all__ = [
     "read_run",
     "read_status",
     "replace_file",
+    "require_finite",
     "save_checkpoint",
     "write_control",
 ]

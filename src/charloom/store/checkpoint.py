@@ -16,7 +16,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,12 @@ from safetensors.numpy import save as serialize
 
 from charloom.config import Config
 from charloom.errors import ConfigError, DamagedError, DivergedError, NotAModelError
-from charloom.model import Learner, parameter_shapes, zero_state
-from charloom.model.optimizers import SLOTS
+from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
+from charloom.model.optimizers import SQUARES
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import create_directory
 from charloom.text import Vocabulary
+from charloom.text.vocabulary import BYTES, CODE_POINTS
 
 FORMAT: Final = 1
 METADATA_KEY: Final = "charloom"
@@ -41,12 +42,14 @@ FILES: Final = (MODEL, STATE, TRAINING)
 
 SAFETENSORS_DTYPES: Final = {"F32": np.float32, "F64": np.float64}
 COUNT_LIMIT: Final = 2**63
-CODE_POINT_LIMIT: Final = 0x110000
 
-WHOLE_COUNTERS: Final = ("update", "epoch", "position", "pending_updates")
+WHOLE_COUNTERS: Final = (
+    "update", "epoch", "position", "pending_updates", "judgements_since_best", "rollbacks"
+)  # fmt: skip
 NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
 OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
 COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
+LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")  # 0 where a checkpoint has none
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -168,9 +171,7 @@ def require_finite(learner: Learner) -> None:
     wrong += [name for name, x in numbers.items() if x is not None and not math.isfinite(x)]
     if wrong:
         raise DivergedError(
-            f"at update {learner.update} {', '.join(wrong)} is no longer finite, so it was not "
-            f"saved. Train again with a lower --learning-rate than "
-            f"{learner.config.learning_rate:g}."
+            f"at update {learner.update} {', '.join(wrong)} is no longer finite, so it was not saved."
         )
 
 
@@ -234,7 +235,7 @@ def parse_tensors(data: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
 
 
 def parse_model(data: bytes, what: str) -> Learner:
-    """The learner of a model file's bytes."""
+    """The learner of a model file's bytes, with the state of one stream before any character."""
     arrays, metadata = parse_tensors(data, what)
     if METADATA_KEY not in metadata:
         raise NotAModelError(f"{what} is a safetensors file, and no model of charloom's.")
@@ -243,13 +244,18 @@ def parse_model(data: bytes, what: str) -> Learner:
     if set(about) != {"format", "config", "vocabulary"}:
         raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
     config = parse_config(about["config"], what)
-    vocabulary = parse_vocabulary(about["vocabulary"], what)
+    vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, what)
+    if config.layers > len(arrays):
+        raise DamagedError(
+            f"{what} is damaged: {len(arrays)} arrays are too few for {config.layers} layers."
+        )
     shapes = parameter_shapes(config, len(vocabulary))
     require_arrays(arrays, shapes, config, what)
     # Only now is the config's size known to be true: no array is made from it before.
     parameters = {name: arrays[name] for name in shapes}
-    slots = {slot: {name: np.zeros_like(p) for name, p in parameters.items()} for slot in SLOTS}
-    return Learner(config, vocabulary, parameters, slots, zero_state(config))
+    return Learner(
+        config, vocabulary, parameters, zero_slots(config, parameters), zero_state(config)
+    )
 
 
 def parse_config(values: object, what: str) -> Config:
@@ -262,18 +268,18 @@ def parse_config(values: object, what: str) -> Config:
         raise DamagedError(f"{what}: its config cannot be: {error}") from None
 
 
-def parse_vocabulary(points: object, what: str) -> Vocabulary:
-    """A vocabulary from a stranger's list of code points."""
+def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:
+    """A vocabulary from a stranger's list of code points, or of bytes."""
+    limit = BYTES if tokens == "bytes" else CODE_POINTS
     if (
         not isinstance(points, list)
-        or not all(type(point) is int and 0 <= point < CODE_POINT_LIMIT for point in points)
+        or not all(type(point) is int and 0 <= point < limit for point in points)
         or points != sorted(set(points))
         or len(points) < 2
     ):
-        raise DamagedError(
-            f"{what}: its vocabulary is not a rising list of at least two code points."
-        )
-    return Vocabulary(map(chr, points))
+        kind = "bytes" if tokens == "bytes" else "code points"
+        raise DamagedError(f"{what}: its vocabulary is not a rising list of at least two {kind}.")
+    return Vocabulary(map(chr, points), tokens)
 
 
 def require_arrays(
@@ -298,15 +304,17 @@ def require_arrays(
 def read_training(data: bytes, learner: Learner, what: str) -> None:
     """Put slots and recurrent state from a file's bytes into a learner."""
     arrays, _ = parse_tensors(data, what)
-    shapes = {f"state/{name}": array.shape for name, array in learner.state.items()}
+    config = learner.config
+    state_shape = (config.layers, config.batch_size, config.hidden_size)
+    shapes: dict[str, tuple[int, ...]] = {f"state/{name}": state_shape for name in learner.state}
     for slot, values in learner.slots.items():
         shapes |= {f"{slot}/{name}": array.shape for name, array in values.items()}
-    require_arrays(arrays, shapes, learner.config, what)
+    require_arrays(arrays, shapes, config, what)
     for slot, values in learner.slots.items():
         for name in values:
             values[name] = arrays[f"{slot}/{name}"]
-            if (values[name] < 0).any():
-                raise DamagedError(f"{what}: {slot}/{name}, a sum of squares, is negative.")
+            if slot in SQUARES and (values[name] < 0).any():
+                raise DamagedError(f"{what}: {slot}/{name}, made of squares, has negative entries.")
     for name in learner.state:
         learner.state[name] = arrays[f"state/{name}"]
 
@@ -320,13 +328,15 @@ def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int]
     if (
         set(values) != {"format", "counters", "lengths", "fingerprint"}
         or not isinstance(counters, dict)
-        or set(counters) != set(COUNTERS)
+        or set(COUNTERS) - set(LATER_COUNTERS) - set(counters)
+        or set(counters) - set(COUNTERS)
         or not isinstance(lengths, dict)
         or not all(is_count(length) for length in lengths.values())
         or not isinstance(fingerprint, str)
         or not re.fullmatch("[0-9a-f]{64}", fingerprint)
     ):
         raise DamagedError(f"{what} is damaged: its fields are not those of a state.")
+    counters = dict.fromkeys(LATER_COUNTERS, 0) | counters
     if not counters_make_sense(counters):
         raise DamagedError(f"{what} is damaged: its counters contradict each other.")
     for name, value in counters.items():
@@ -345,6 +355,7 @@ def counters_make_sense(counters: Mapping[str, Any]) -> bool:
         and all(is_number(counters[name]) for name in NUMBER_COUNTERS)
         and counters["learning_rate_factor"] > 0
         and counters["pending_updates"] <= update
+        and counters["judgements_since_best"] <= update
         and (smooth is None) == (update == 0)
         and (smooth is None or is_number(smooth))
         and (best is None) == (best_update is None)
@@ -352,12 +363,12 @@ def counters_make_sense(counters: Mapping[str, Any]) -> bool:
     )
 
 
-def is_count(value: object) -> bool:
+def is_count(value: object) -> TypeGuard[int]:
     """Whether a value is a whole number that a counter can have."""
     return type(value) is int and 0 <= value < COUNT_LIMIT
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number."""
     return type(value) is float and math.isfinite(value)
 

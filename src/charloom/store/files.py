@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from charloom.errors import WriteError
+from charloom.errors import DamagedError, WriteError
 
 TEMPORARY = ".tmp-"
 
@@ -40,15 +40,30 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(f"{path} cannot be written: {reason}. {mend}") from error
 
 
+def read_file(path: Path) -> bytes | None:
+    """The bytes of a file; None where there is none.
+
+    Raises:
+        DamagedError: it is there and cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
 def temporary_sibling(path: Path) -> Path:
     """A name beside a path that no other process uses and no reader looks at."""
     return path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
 
 
-def replace_file(path: Path, data: bytes, durable: bool = True) -> None:
+def replace_file(path: Path, data: bytes | Iterator[bytes], durable: bool = True) -> None:
     """Put a file in place at once: a reader sees the old bytes or the new ones.
 
     Args:
+        data: all bytes, or one block of them after another.
         durable: whether to wait until it would survive a power cut.
 
     Raises:
@@ -122,10 +137,11 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: Path, data: bytes, durable: bool) -> None:
+def _write(path: Path, data: bytes | Iterator[bytes], durable: bool) -> None:
     """Write a new file, and wait for the disk where asked."""
     with path.open("wb", buffering=0) as file:
-        write_all(file.fileno(), data)
+        for block in (data,) if isinstance(data, bytes) else data:
+            write_all(file.fileno(), block)
         if durable:
             os.fsync(file.fileno())
 

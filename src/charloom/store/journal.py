@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from charloom.errors import DamagedError
 from charloom.store.canonical import canonical_json, parse_object
-from charloom.store.files import write_all, writing
+from charloom.store.files import read_file, write_all, writing
 
 
 class Journal:
@@ -29,7 +29,7 @@ class Journal:
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
         self.path = path
-        whole = whole_lines(path.read_bytes() if path.exists() else b"", keep, path)
+        whole = whole_lines(read_file(path) or b"", keep, path)
         with writing(path):
             # Appending, so that what another process saw is only ever followed by more.
             self._file = path.open("ab", buffering=0)
@@ -68,6 +68,17 @@ class Journal:
             self._torn = False
         self._written += len(self._waiting)
         self._waiting.clear()
+
+    def cut(self, length: int) -> None:
+        """Take back all lines beyond so many bytes, which were brought to the disk before.
+
+        Raises:
+            WriteError: the disk refused.
+        """
+        self._waiting.clear()
+        with writing(self.path):
+            self._file.truncate(length)
+        self._written, self._torn = length, False
 
     def sync(self) -> None:
         """Write the waiting lines and wait until they would survive a power cut.
@@ -108,7 +119,5 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         DamagedError: a whole line that is no JSON object; the text gives its number.
     """
-    if not path.exists():
-        return []
-    lines = whole_lines(path.read_bytes(), None, path).split(b"\n")[:-1]
+    lines = whole_lines(read_file(path) or b"", None, path).split(b"\n")[:-1]
     return [parse_object(line, f"line {n} of {path}") for n, line in enumerate(lines, 1)]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError
 from charloom.store.canonical import parse_object
-from charloom.store.checkpoint import parse_config, require_format
+from charloom.store.checkpoint import is_count, parse_config, require_format
 
 CONFIG: Final = "config.json"
 METRICS: Final = "metrics.jsonl"
@@ -97,6 +97,6 @@ def text_makes_sense(text: dict[str, Any]) -> bool:
         and isinstance(text.get("fingerprint"), str)
         and isinstance(sources, list)
         and all(isinstance(source, str) for source in sources)
-        and type(text.get("characters")) is int
-        and type(text.get("vocabulary_size")) is int
+        and is_count(text.get("characters"))
+        and is_count(text.get("vocabulary_size"))
     )

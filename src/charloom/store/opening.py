@@ -21,8 +21,9 @@ from charloom.errors import (
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store.canonical import parse_object
-from charloom.store.checkpoint import Checkpoint, load_checkpoint
-from charloom.store.files import TEMPORARY
+from charloom.store.checkpoint import Checkpoint, is_count, is_number, load_checkpoint
+from charloom.store.files import TEMPORARY, read_file
+from charloom.store.journal import whole_lines
 from charloom.store.layout import (
     CHECKPOINTS,
     CONFIG,
@@ -40,9 +41,11 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
+from charloom.store.steering import FACTOR_LIMIT
 from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")
+STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back")
 # What a creation that was interrupted may have left behind, before anything was learnt.
 BEFORE_TRAINING: Final = frozenset(
     {CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL, LOCK, TEXT, CHECKPOINTS}
@@ -148,21 +151,19 @@ def open_text(
     path: Path, about: dict[str, Any], moved: Sequence[str | Path] | None, learner: Learner
 ) -> Corpus:
     """The text of a run, the same as ever."""
-    name, sources = about["name"], moved or about["sources"]
+    name, sources, config = about["name"], moved or about["sources"], learner.config
+    policy = {"unknown": config.unknown, "replacement": config.replacement}
     where = ", ".join(map(str, sources)) or str(path / TEXT)
     try:
         if sources:
-            corpus = Corpus.open(sources, learner.vocabulary)
+            corpus = Corpus.open(sources, learner.vocabulary, verify=True, **policy)
         else:
-            text = (path / TEXT).read_bytes().decode("utf-8", "surrogatepass")
-            corpus = Corpus.from_text(text, name, vocabulary=learner.vocabulary)
-    except (OSError, UnicodeError) as error:
-        raise DamagedError(
-            f"{path} is damaged: {TEXT}, its text, cannot be read ({error})."
-        ) from None
+            corpus = Corpus.from_kept(path / TEXT, name, learner.vocabulary, **policy)
     except UnknownCharacterError:
         fingerprint = "another text"
     except CharloomError as error:
+        if not sources:
+            raise DamagedError(f"{path} is damaged: its text cannot be read: {error}") from None
         raise TextError(
             f"the text of {path} cannot be read any more: {error} "
             f"If it was moved, say where it is now with --text."
@@ -178,12 +179,37 @@ def open_text(
     )
 
 
-def last_seconds(path: Path) -> float:
-    """The seconds of the last record; 0 where there is none."""
-    lines = path.read_bytes().splitlines()
+def last_seconds(path: Path, length: int) -> float:
+    """The seconds of the last record in the first so many bytes; 0 where there is none.
+
+    Raises:
+        DamagedError: that many bytes are not there, or no whole lines, or no record.
+    """
+    lines = whole_lines(read_file(path) or b"", length, path).splitlines()
     if not lines:
         return 0.0
     seconds = parse_object(lines[-1], f"the last line of {path}").get("seconds")
     if type(seconds) is not float or not 0 <= seconds < 1e10:
         raise DamagedError(f"{path} is damaged: its last record has seconds {seconds!r}.")
     return seconds
+
+
+def adopt_steering(learner: Learner, events: list[dict[str, Any]]) -> None:
+    """Give a learner the learning-rate factor that it had last, though no checkpoint says so.
+
+    A command or a number that was not finite may have changed it after the last save, or at the
+    update of the last save: then the events tell (SPEC: Steering).
+    """
+    factor, rollbacks = None, None
+    for event in reversed(events):
+        if event.get("event") not in STEERING_EVENTS:
+            continue
+        update = event.get("update")
+        if not is_count(update) or update < learner.update:
+            break  # what was before the checkpoint is in it
+        factor = event.get("learning_rate_factor") if factor is None else factor
+        rollbacks = event.get("rollbacks") if rollbacks is None else rollbacks
+    if is_number(factor) and 0 < factor < FACTOR_LIMIT:
+        learner.learning_rate_factor = factor
+    if is_count(rollbacks):
+        learner.rollbacks = max(learner.rollbacks, rollbacks)

@@ -32,8 +32,14 @@ from charloom.store.checkpoint import (
     require_finite,
     save_checkpoint,
 )
-from charloom.store.files import remove_directory, remove_temporaries, replace_file, writing
-from charloom.store.journal import Journal
+from charloom.store.files import (
+    read_file,
+    remove_directory,
+    remove_temporaries,
+    replace_file,
+    writing,
+)
+from charloom.store.journal import Journal, read_lines, whole_lines
 from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
@@ -53,6 +59,7 @@ from charloom.store.layout import (
     saved_updates,
 )
 from charloom.store.opening import (
+    adopt_steering,
     extended,
     last_seconds,
     load_latest,
@@ -61,7 +68,7 @@ from charloom.store.opening import (
     require_place,
     require_same_settings,
 )
-from charloom.store.steering import read_status, write_status
+from charloom.store.steering import read_control, read_status, write_status
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2
@@ -78,6 +85,7 @@ class RunWriter:
         samples: the journal of samples.
         events: the journal of what happened.
         seconds: how long the run had been trained when it was opened.
+        command_sequence: of the last command to the run when it was opened.
         saved_update: the update of the checkpoint that `latest` names.
         finished: whether the run had reached its end when it was opened.
         warnings: sentences about what was found amiss and mended.
@@ -94,8 +102,9 @@ class RunWriter:
             # Events tell what happened to the run, interruptions included: resuming adds to them
             # and takes nothing back. They hold clock times, so no checkpoint counts them.
             self.events = opened.enter_context(Journal(path / EVENTS))
-            self.seconds = last_seconds(path / METRICS)
             self._journals = opened.pop_all()
+        self.seconds = 0.0
+        self.command_sequence = read_control(path).sequence
         self.saved_update: int | None = None
         self.finished = False
         self.warnings: list[str] = []
@@ -122,8 +131,7 @@ class RunWriter:
                 remove_directory(checkpoint_path(path, leftover))
             if not corpus.sources:
                 # A text that no file holds is kept, so that the run can always be resumed.
-                text = corpus.vocabulary.decode(corpus.ids)
-                replace_file(path / TEXT, text.encode("utf-8", "surrogatepass"))
+                replace_file(path / TEXT, corpus.kept_bytes())
             write_about(path, learner.config, corpus, charloom_version())
             writer = cls(path, lock, corpus, {METRICS: 0, SAMPLES: 0})
         except BaseException:
@@ -191,30 +199,46 @@ class RunWriter:
             raise DamagedError(f"{path} is damaged: config.json and {LATEST} name different texts.")
         require_place(path, learner, len(corpus))
         learner.config = extended(config, epochs, updates)
-        total = Schedule.of(learner.config, len(corpus)).updates
-        if (epochs or updates) and total <= learner.update:
-            raise ConfigError(
-                f"{path} is at update {learner.update} and would end at {total}; "
-                f"give more epochs or updates."
-            )
+        schedule = Schedule.of(learner.config, len(corpus))
+        if epochs or updates:
+            if schedule.updates <= learner.update:
+                raise ConfigError(
+                    f"{path} is at update {learner.update} and would end at {schedule.updates}; "
+                    f"give more epochs or updates."
+                )
+            learner.judgements_since_best = 0  # whoever asks for more is patient anew
+        seconds = last_seconds(path / METRICS, checkpoint.lengths[METRICS])
+        whole_lines(read_file(path / SAMPLES) or b"", checkpoint.lengths[SAMPLES], path / SAMPLES)
+        read_pointer(path, BEST)
+        warnings = []
+        try:
+            adopt_steering(learner, read_lines(path / EVENTS))
+        except DamagedError as error:
+            warnings.append(f"whether the run was steered after its last save is unknown: {error}")
 
         for name in (CONFIG, STATUS, TEXT, GRADCHECK, PASSAGE):
             remove_temporaries(path, name)
         remove_temporaries(path / CHECKPOINTS)
-        for newer in [update for update in saved_updates(path) if update > learner.update]:
-            remove_directory(checkpoint_path(path, newer))  # left by an interrupted save
-        if learner.config != config or list(corpus.sources) != about["sources"]:
-            write_about(path, learner.config, corpus, version)
         writer = cls(path, lock, corpus, checkpoint.lengths)
-        writer.saved_update = learner.update
         try:
+            writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
+            writer._remove_newer(learner.update)  # left by an interrupted save
+            if about["sources"] and not corpus.sources:
+                # The text was moved to where it can be read only once.
+                replace_file(path / TEXT, corpus.kept_bytes())
+            if learner.config != config or list(corpus.sources) != about["sources"]:
+                write_about(path, learner.config, corpus, version)
             writer._restore_best(learner)
+            if not schedule.over(learner):
+                # It is of a model that is learning on.
+                with writing(path / PASSAGE):
+                    (path / PASSAGE).unlink(missing_ok=True)
         except BaseException:
             writer.close()
             raise
         status = read_status(path) or {}
         writer.finished = (
-            learner.update >= total
+            schedule.over(learner)
             and status.get("state") == "finished"
             and status.get("update") == learner.update
             and (path / PASSAGE).exists()
@@ -264,6 +288,21 @@ class RunWriter:
         self._prune(learner.best_update)
         return directory
 
+    def roll_back(self) -> Learner:
+        """The learner of the latest checkpoint; the journals become what they were then.
+
+        Raises:
+            DamagedError: the checkpoint is not what was written.
+            WriteError: the disk refused.
+        """
+        assert self.saved_update is not None, "a run has a checkpoint from its making on"
+        checkpoint = load_checkpoint(checkpoint_path(self.path, self.saved_update))
+        self.metrics.cut(checkpoint.lengths[METRICS])
+        self.samples.cut(checkpoint.lengths[SAMPLES])
+        self._best = None
+        self._remove_newer(self.saved_update)
+        return checkpoint.learner
+
     def load_best(self) -> Learner:
         """The best learner saved, or the latest where none was judged yet.
 
@@ -296,6 +335,11 @@ class RunWriter:
             WriteError: the disk refused.
         """
         write_status(self.path, state, update, updates, reason)
+
+    def remove_status(self) -> None:
+        """Remove status.json, which can be done on a full disk too."""
+        with suppress(OSError):
+            (self.path / STATUS).unlink(missing_ok=True)
 
     def write_passage(self, text: str) -> None:
         """Replace passage.txt.
@@ -335,6 +379,11 @@ class RunWriter:
     def _point(self, name: str, update: int) -> None:
         """Replace `latest` or `best`."""
         replace_file(self.path / CHECKPOINTS / name, f"{update}\n".encode("ascii"))
+
+    def _remove_newer(self, update: int) -> None:
+        """Remove all checkpoints after an update; no pointer names them."""
+        for newer in [later for later in saved_updates(self.path) if later > update]:
+            remove_directory(checkpoint_path(self.path, newer))
 
     def _prune(self, best_update: int | None) -> None:
         """Remove all checkpoints but the newest ones and the best."""

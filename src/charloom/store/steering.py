@@ -17,6 +17,8 @@ from charloom.store.files import replace_file
 from charloom.store.layout import CONTROL, STATUS
 
 COMMANDS: Final = ("run", "pause", "stop")
+# 1e6 times the learning rate is no wish, it is a slip of the pen.
+FACTOR_LIMIT: Final = 1e6
 STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
 
 
@@ -73,8 +75,7 @@ def makes_sense(control: Control) -> bool:
     return (
         is_count(control.sequence)
         and control.command in COMMANDS
-        # 1e6 times the learning rate is no wish, it is a slip of the pen.
-        and (factor is None or (type(factor) is float and 0 < factor < 1e6))
+        and (factor is None or (type(factor) is float and 0 < factor < FACTOR_LIMIT))
     )
 
 

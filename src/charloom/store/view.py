@@ -13,6 +13,7 @@ from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
+from charloom.store.files import read_file
 from charloom.store.journal import read_lines
 from charloom.store.layout import (
     BEST,
@@ -88,7 +89,7 @@ def read_run(path: str | Path) -> RunView:
     """
     path = Path(path)
     config, text, version = read_about(path)
-    gradcheck, passage = read_optional(path / GRADCHECK), read_optional(path / PASSAGE)
+    gradcheck, passage = read_file(path / GRADCHECK), read_file(path / PASSAGE)
     return RunView(
         path=path,
         config=config,
@@ -103,16 +104,6 @@ def read_run(path: str | Path) -> RunView:
         latest=read_pointer(path, LATEST),
         best=read_pointer(path, BEST),
     )
-
-
-def read_optional(path: Path) -> bytes | None:
-    """The bytes of a file, or None where there is none."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def load_model(path: str | Path, which: Which = "latest") -> Learner:

@@ -1,6 +1,7 @@
 """Text as numbers: vocabulary, corpus, windows. Knows nothing of networks."""
 
-from charloom.text.corpus import BUILTIN_TEXTS, Corpus
+from charloom.text.builtin import BUILTIN_TEXTS
+from charloom.text.corpus import Corpus
 from charloom.text.vocabulary import Vocabulary
 from charloom.text.windows import Windows
 

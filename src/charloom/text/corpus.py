@@ -1,20 +1,40 @@
 """A text to learn from: its ids, its vocabulary, and a fingerprint that tells it from any other.
 
-It knows where texts come from (files, built-in texts), and nothing of how they are learnt.
+It is put together from where texts come from, how they are read, and where the ids of a large one
+are kept; it knows nothing of how texts are learnt.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
-from charloom.errors import EncodingError, MissingPartError, TextError
-from charloom.text.vocabulary import Vocabulary
+from charloom.errors import TextError
+from charloom.text import cache
+from charloom.text.reading import (
+    Scan,
+    changed,
+    encode,
+    fingerprint,
+    first_left_out,
+    scan,
+    text_bytes,
+)
+from charloom.text.sources import (
+    IN_MEMORY,
+    Source,
+    Stamp,
+    file_source,
+    find_sources,
+    string_source,
+)
+from charloom.text.vocabulary import ALL_KNOWN, Unknowns, Vocabulary
 
-BOM = b"\xef\xbb\xbf"
+NAMED: Final = 3  # pieces that a text's name names
 
 
 @dataclass(frozen=True)
@@ -23,11 +43,15 @@ class Corpus:
 
     Attributes:
         name: what people call it.
-        sources: file paths, or `builtin:NAME`, from which `open` makes it again; empty if it was
-            given as a string.
-        ids: shape (characters,), smallest unsigned type, read-only.
-        vocabulary: its characters, unless another vocabulary was given.
-        fingerprint: SHA-256 of the text in UTF-8 without byte-order mark, in hexadecimal.
+        sources: absolute file paths, or `builtin:NAME`, from which `open` makes it again; empty if
+            a part of it was a string, or came through a pipe.
+        ids: shape (ids,), smallest unsigned type, read-only; of a large text, mapped from a file.
+        vocabulary: its symbols, unless another vocabulary was given.
+        fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal; where
+            the tokens are bytes, of all bytes.
+        unknown: the symbols that the given vocabulary lacks, and what was done with them.
+        notes: sentences about what was taken, left out or changed.
+        kept: the pieces, where `sources` is empty.
     """
 
     name: str
@@ -35,6 +59,9 @@ class Corpus:
     ids: NDArray[Any]
     vocabulary: Vocabulary
     fingerprint: str
+    unknown: Unknowns = ALL_KNOWN
+    notes: tuple[str, ...] = ()
+    kept: tuple[Source, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,137 +71,157 @@ class Corpus:
         cls,
         text: str,
         name: str = "text",
-        sources: tuple[str, ...] = (),
         vocabulary: Vocabulary | None = None,
+        *,
+        tokens: str = "characters",
+        unknown: str = "refuse",
+        replacement: str = "",
     ) -> "Corpus":
-        """A corpus from a string.
-
-        Raises:
-            TextError: the text is empty or has one distinct character.
-            UnknownCharacterError: a vocabulary was given and lacks a character of the text.
-        """
-        if not text:
-            raise TextError(f"{name} is empty; give a text with at least two distinct characters.")
-        vocabulary = vocabulary or Vocabulary.from_text(text)
-        ids = vocabulary.encode(text)
-        ids.flags.writeable = False
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        return cls(name, sources, ids, vocabulary, digest)
+        """A corpus from a string; arguments and errors as `open`."""
+        tokens = vocabulary.tokens if vocabulary else tokens
+        pieces = (string_source(text, name),)
+        return _corpus(pieces, name, vocabulary, tokens, (unknown, replacement))
 
     @classmethod
-    def open(cls, sources: Sequence[str | Path], vocabulary: Vocabulary | None = None) -> "Corpus":
-        """A corpus from files, read one after another, or from one built-in text.
+    def from_kept(
+        cls,
+        path: Path,
+        name: str,
+        vocabulary: Vocabulary,
+        *,
+        unknown: str = "refuse",
+        replacement: str = "",
+    ) -> "Corpus":
+        """A corpus from a file of `kept_bytes`; arguments and errors as `open`."""
+        pieces = (dataclasses.replace(file_source(path, raw=True), place=""),)
+        return _corpus(pieces, name, vocabulary, vocabulary.tokens, (unknown, replacement))
+
+    @classmethod
+    def open(
+        cls,
+        sources: Sequence[str | Path],
+        vocabulary: Vocabulary | None = None,
+        *,
+        tokens: str = "characters",
+        unknown: str = "refuse",
+        replacement: str = "",
+        verify: bool = False,
+    ) -> "Corpus":
+        """A corpus from files and other sources, read one after another.
 
         Args:
-            sources: paths, or the name of a built-in text (a file of that name goes first).
+            sources: paths of files and directories, patterns such as `**/*.txt`, `-` for standard
+                input, or names of built-in texts (a file of that name goes first). Of a directory
+                the texts in it and below, hidden ones left out, in the order of their paths.
             vocabulary: the vocabulary to use; by default the text's own.
+            tokens: what the text's own vocabulary is made of, characters or bytes.
+            unknown: "refuse", "skip" or "replace" what the given vocabulary lacks.
+            replacement: the known character that is written instead.
+            verify: whether to read every byte again for the fingerprint, also where the times and
+                sizes of large files say that they are as they were.
 
         Raises:
-            TextError: a source is missing, a directory, empty, binary or not readable.
+            TextError: a source is missing, empty, binary or not readable; the text has one
+                distinct symbol, or nothing is left of it.
             EncodingError: bytes that are not UTF-8.
+            UnknownCharacterError: the given vocabulary lacks a symbol, and that is refused.
+            ConfigError: a replacement that is not known itself.
             MissingPartError: the built-in text needs an extra that is not installed.
         """
-        if not sources:
-            raise TextError("no text was given; name one or more files, or a built-in text.")
-        texts, names, places = [], [], []
-        for source in sources:
-            builtin = str(source).removeprefix("builtin:")
-            if builtin in BUILTIN_TEXTS and not Path(source).exists():
-                texts.append(BUILTIN_TEXTS[builtin].read())
-                names.append(builtin)
-                places.append(f"builtin:{builtin}")
-            else:
-                texts.append(read_text(Path(source)))
-                names.append(Path(source).name)
-                places.append(str(Path(source).resolve()))
-        return cls.from_text("".join(texts), " + ".join(names), tuple(places), vocabulary)
+        tokens = vocabulary.tokens if vocabulary else tokens
+        found = find_sources(sources, any_bytes=tokens == "bytes")
+        pieces = tuple(source for one in found for source in one.sources)
+        notes = tuple(one.note for one in found if one.note)
+        name = " + ".join(one.name for one in found[:NAMED])
+        if len(found) > NAMED:
+            name += f" + {len(found) - NAMED} more"
+        policy = (unknown, replacement)
+        return _corpus(pieces, name, vocabulary, tokens, policy, notes, verify)
+
+    def kept_bytes(self) -> Iterator[bytes]:
+        """What a file must hold for `from_kept`, block by block; of a corpus without `sources`."""
+        return text_bytes(self.kept, self.vocabulary.tokens)
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without byte-order mark, newlines as they are."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        known = ", ".join(BUILTIN_TEXTS)
-        raise TextError(
-            f"{path}: no such file; give the path of a text, or a built-in text ({known})."
-        ) from None
-    except IsADirectoryError:
-        raise TextError(f"{path} is a directory; give the path of a text file.") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        reason = getattr(error, "strerror", None) or error
-        raise TextError(f"{str(path)!r} cannot be read: {reason}.") from None
-    return decode_text(data, str(path))
+def _corpus(
+    pieces: tuple[Source, ...],
+    name: str,
+    vocabulary: Vocabulary | None,
+    tokens: str,
+    policy: tuple[str, str],
+    notes: tuple[str, ...] = (),
+    verify: bool = True,
+) -> Corpus:
+    """The corpus of these pieces; the ids of a large one lie in the cache."""
+    large = sum(source.size for source in pieces) > IN_MEMORY
+    stamps = [source.stamp for source in pieces]
+    found = _known(pieces, stamps, tokens, verify) if large else None
+    if found is None:
+        found = scan(pieces, tokens)
+        if large:
+            cache.remember_scan(stamps, tokens, found)
+    vocabulary = vocabulary or Vocabulary(map(chr, found.values), tokens)
+    treatment = vocabulary.treatment(found.values, found.counts, *policy)
+    table, unknown = treatment.table, treatment.unknown
+    if treatment.refused:
+        raise vocabulary.refusal(*first_left_out(pieces, tokens, table), unknown)
+    count = int(found.counts.sum()) - unknown.total * treatment.skipping
+    if not count:
+        raise TextError(f"nothing is left of {name} without the {tokens} that are unknown.")
+    if unknown.total:
+        notes += (unknown.sentence,)
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        return encode(pieces, tokens, table, treatment.skipping)
+
+    ids = None
+    if large:
+        used = policy if unknown.total else ()
+        try:
+            ids = cache.ids_of(found.fingerprint, vocabulary, used, count, blocks())
+        except OSError as error:
+            notes += (
+                f"the ids of {name} are held in memory, for {cache.folder()} cannot be used "
+                f"({error.strerror or error}); {cache.VARIABLE} names another folder",
+            )
+    if ids is None:
+        ids = _in_memory(blocks(), count, vocabulary.id_dtype)
+    if [source.stamp for source in pieces] != stamps:
+        raise changed()
+    places = tuple(source.place for source in pieces)
+    lasting = all(places)
+    return Corpus(
+        name=name,
+        sources=places if lasting else (),
+        ids=ids,
+        vocabulary=vocabulary,
+        fingerprint=found.fingerprint,
+        unknown=unknown,
+        notes=notes,
+        kept=() if lasting else pieces,
+    )
 
 
-def decode_text(data: bytes, name: str) -> str:
-    """UTF-8 bytes as text; errors name the byte offset."""
-    if not data.removeprefix(BOM):
-        raise TextError(f"{name} is empty; give a text with at least two distinct characters.")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise EncodingError(
-            f"{name} begins with the bytes {data[:2].hex(' ')} (at offset 0), the mark of UTF-16; "
-            f"charloom reads UTF-8. Convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW.",
-            0,
-        )
-    nul = data.find(b"\0")
-    if nul >= 0:
-        raise EncodingError(
-            f"{name} has a NUL byte at offset {nul}: it is no plain text. "
-            f"If it is UTF-16 or UTF-32, convert it to UTF-8 first.",
-            nul,
-        )
-    try:
-        return data.removeprefix(BOM).decode("utf-8")
-    except UnicodeDecodeError as error:
-        offset = error.start + (len(BOM) if data.startswith(BOM) else 0)
-        raise EncodingError(
-            f"{name} is not UTF-8: byte 0x{data[offset]:02x} at offset {offset} ({error.reason}). "
-            f"If it is Latin-1 or Windows text, convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.",
-            offset,
-        ) from None
+def _known(
+    pieces: Sequence[Source], stamps: Sequence[Stamp | None], tokens: str, verify: bool
+) -> Scan | None:
+    """What is known of large files that are as they were."""
+    found = cache.known_scan(stamps, tokens)
+    if found and verify and fingerprint(pieces, tokens) != found.fingerprint:
+        return None
+    return found
 
 
-@dataclass(frozen=True)
-class BuiltinText:
-    """A text that an installed package carries."""
-
-    description: str
-    needs: str
-    read: Callable[[], str]
-
-
-def _python_docs() -> str:
-    from pydoc_data.topics import topics
-
-    return "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
-
-
-def _king_james() -> str:
-    try:
-        import pythonbible
-
-        bible = pythonbible.get_bible(pythonbible.Version.KING_JAMES, "plain_text_readers")
-        return str(bible.scripture_content)
-    except Exception as error:  # whatever another package raises where a part of it is missing
-        raise MissingPartError(
-            f"the built-in text kjv needs the extra corpora ({type(error).__name__}): "
-            f"pip install 'charloom[corpora]'."
-        ) from None
-
-
-def _new_testament() -> str:
-    return _king_james()[-NEW_TESTAMENT_LENGTH:]
-
-
-NEW_TESTAMENT_LENGTH = 956_068
-
-BUILTIN_TEXTS: dict[str, BuiltinText] = {
-    "python-docs": BuiltinText(
-        "the Python language reference that every CPython carries", "nothing", _python_docs
-    ),
-    "kjv": BuiltinText("the King James Bible, whole", "the extra corpora", _king_james),
-    "kjv-nt": BuiltinText(
-        "the King James Bible, New Testament", "the extra corpora", _new_testament
-    ),
-}
+def _in_memory(blocks: Iterator[NDArray[Any]], count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The ids in one array."""
+    ids = np.empty(count, dtype=dtype)
+    end = 0
+    for block in blocks:
+        start, end = end, end + len(block)
+        if end > count:
+            raise changed()
+        ids[start:end] = block
+    if end != count:
+        raise changed()
+    ids.flags.writeable = False
+    return ids

@@ -1,41 +1,126 @@
-"""How a text is cut into windows: T characters in, the same shifted by one out.
+"""How a text is divided: what is held out, and how the rest is cut into windows for B streams.
 
-A window at e reads x = text[e : e+T] and predicts y = text[e+1 : e+T+1]. The next starts at e+T.
-When e > len - T - 1 the epoch ends and e returns to 0 (SPEC: Windows). It does not hold the text.
+A window at e reads x = text[e : e+T] and predicts y = text[e+1 : e+T+1]. A stream's next window
+starts at e+T; its epoch ends after P windows (SPEC: Windows). It does not hold the text.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.config import Config
 from charloom.errors import TextError
+
+Part = Literal["train", "validation", "test"]
+Segment = tuple[int, int]  # from a character to before another; its first is read, not predicted
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one epoch over a text of `length` characters.
+    """The windows of one epoch: P in each of B streams of T steps.
 
-    Raises:
-        TextError: the text is shorter than one window and its last target.
+    Attributes:
+        length: characters of the whole text, N.
+        seq_length: T.
+        streams: B.
+        per_epoch: P, windows of a stream and so updates in one epoch.
+        spacing: characters from one stream's start to the next one's.
+        remainder: characters of the training text that an epoch does not predict, but for the
+            first; where there are several streams, odd epochs start so many characters later, so
+            that every character is predicted in one epoch of two at least.
+        parts: the segments of each part of the text.
     """
 
     length: int
     seq_length: int
+    streams: int
+    per_epoch: int
+    spacing: int
+    remainder: int
+    parts: dict[Part, tuple[Segment, ...]]
 
-    def __post_init__(self) -> None:
-        if self.length < self.seq_length + 1:
-            raise TextError(
-                f"the text has {self.length} characters; a window of {self.seq_length} steps needs "
-                f"at least {self.seq_length + 1}. Give a longer text or a smaller --seq-length."
+    @classmethod
+    def of(cls, config: Config, length: int) -> "Windows":
+        """The division of a text of so many characters.
+
+        Raises:
+            TextError: a part is too short for its share or for one window of each stream.
+        """
+        T, B = config.seq_length, config.batch_size
+        held_out = config.validation + config.test
+        if config.split == "streams":
+            whole = max(length - 1, 0) // (B * T)  # windows of a stream, training or not
+            train = _share(whole, 1 - held_out)
+            validation = _share(whole, 1 - config.test)
+            spacing, remainder = whole * T, 0
+            shares: tuple[tuple[Part, int, int], ...] = (
+                ("train", 0, train),
+                ("validation", train, validation),
+                ("test", validation, whole),
+            )  # windows of each stream, from one to before another
+            parts: dict[Part, tuple[Segment, ...]] = {
+                part: tuple((s * spacing + a * T, s * spacing + b * T + 1) for s in range(B))
+                for part, a, b in shares
+                if b > a
+            }
+        else:
+            end = _share(length, 1 - held_out)
+            middle = _share(length, 1 - config.test)
+            train = max(end - 1, 0) // (B * T)
+            spacing, remainder = train * T, max(end - 1, 0) - train * T * B
+            pieces: tuple[tuple[Part, int, int], ...] = (
+                ("train", 0, end),
+                ("validation", end, middle),
+                ("test", middle, length),
             )
+            parts = {part: ((a, b),) for part, a, b in pieces if b > a + 1}
+        _require_parts(config, length, train, parts)
+        return cls(length, T, B, train, spacing, remainder, parts)
 
-    @property
-    def per_epoch(self) -> int:
-        """Windows, and so updates, in one epoch."""
-        return (self.length - self.seq_length - 1) // self.seq_length + 1
+    def starts(self, epoch: int) -> NDArray[np.int64]:
+        """Where each stream's first window of an epoch starts, shape (B,)."""
+        late = self.remainder if self.streams > 1 and epoch % 2 else 0
+        return late + self.spacing * np.arange(self.streams, dtype=np.int64)
+
+    def place(self, epoch: int, position: int) -> int:
+        """Where in the text stream 0 stands, at `position` after so many completed epochs."""
+        current = epoch - 1 if self.ends_epoch(position) else epoch  # an end is left by the next
+        return int(self.starts(current)[0]) + position
 
     def left_in_epoch(self, position: int) -> int:
-        """Windows from `position` to the epoch's end, that at `position` included."""
+        """Windows from `position` in a stream to the epoch's end, that at `position` included."""
         return self.per_epoch - position // self.seq_length
 
     def ends_epoch(self, position: int) -> bool:
-        """Whether no further window starts at `position`."""
-        return position > self.length - self.seq_length - 1
+        """Whether no further window starts at `position` in a stream."""
+        return position >= self.per_epoch * self.seq_length
+
+
+def _share(whole: int, share: float) -> int:
+    """So much of a whole, rounded down, though not for the rounding of the share itself."""
+    return int(whole * share + 1e-6)
+
+
+def _require_parts(config: Config, length: int, train: int, parts: Mapping[Part, object]) -> None:
+    """Refuse a text that is too short for its division."""
+    T, B = config.seq_length, config.batch_size
+    if not train:
+        least = B * T + 1
+        if config.validation or config.test:
+            shares = f", beside what is held out ({config.validation + config.test:.0%})"
+        else:
+            shares = ""
+        raise TextError(
+            f"the text has {length} characters; a window of {T} steps"
+            f"{f' in each of {B} streams' if B > 1 else ''} needs at least {least}{shares}. Give a "
+            f"longer text or a smaller --seq-length{' or --batch-size' if B > 1 else ''}."
+        )
+    for part in ("validation", "test"):
+        if getattr(config, part) and part not in parts:
+            raise TextError(
+                f"the text has {length} characters; {part} {getattr(config, part):g} of it is too "
+                f"little to predict anything. Give a longer text or a larger --{part}."
+            )

@@ -1,11 +1,12 @@
-"""Training: the algorithm (`learn`), and the algorithm kept in a run directory (`train_run`).
+"""Training: the algorithm (`learn`), kept in a run directory (`train_run`) or in memory alone.
 
-Both are generators of what happens. They print nothing and draw nothing: terminals, pages and
+All are generators of what happens. They print nothing and draw nothing: terminals, pages and
 reports listen, or read the run directory.
 """
 
 from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
 from charloom.training.learn import Stopwatch, learn, passage
+from charloom.training.memory import train_in_memory
 from charloom.training.run import train_run
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "Warned",
     "learn",
     "passage",
+    "train_in_memory",
     "train_run",
 ]

@@ -12,14 +12,15 @@ class Record:
     Attributes:
         update: updates applied.
         epoch: passes over the text, with their fraction.
-        characters: characters read.
+        characters: characters read, in all streams.
         seconds: of training, interruptions and pauses left out.
-        loss: of the last window, summed over its steps.
+        loss: of the last window, summed over its steps, averaged over the streams.
         smooth_loss: the running mean of the losses.
         train_nats: per character, mean since the last record.
         learning_rate: of the last update.
         gradient_norm: of the last update, before clipping.
         characters_per_second: since the last record.
+        validation_nats: per character of the validation part; None where it was not judged.
     """
 
     update: int
@@ -32,10 +33,11 @@ class Record:
     learning_rate: float
     gradient_norm: float
     characters_per_second: float
+    validation_nats: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain data."""
-        return asdict(self)
+        """The record as plain data; without `validation_nats` where it was not judged."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def to_line(self) -> bytes:
         """The record's line in metrics.jsonl: canonical JSON but for two padded numbers.
@@ -43,13 +45,16 @@ class Record:
         `seconds` and `characters_per_second` take the same width whatever the clock says, so
         that the lengths of the journal, which checkpoints hold, are the same in every run.
         """
+        judged = (
+            "" if self.validation_nats is None else f',"validation_nats":{self.validation_nats!r}'
+        )
         return (
             f'{{"characters":{self.characters},'
             f'"characters_per_second":{self.characters_per_second:14.1f},'
             f'"epoch":{self.epoch!r},"gradient_norm":{self.gradient_norm!r},'
             f'"learning_rate":{self.learning_rate!r},"loss":{self.loss!r},'
             f'"seconds":{self.seconds:14.3f},"smooth_loss":{self.smooth_loss!r},'
-            f'"train_nats":{self.train_nats!r},"update":{self.update}}}'
+            f'"train_nats":{self.train_nats!r},"update":{self.update}{judged}}}'
         ).encode("ascii")
 
 

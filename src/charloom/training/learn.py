@@ -4,85 +4,81 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import numpy as np
-
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
-from charloom.model import Learner, zero_state
+from charloom.model import Learner, stream_state, zero_state
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
-from charloom.training.items import Progress, Record, Sample
+from charloom.text import Windows
+from charloom.training.items import Progress, Record, Sample, Warned
+from charloom.training.judging import rate, runaway, runs_away, take_record, validate
 
 CALL_SECONDS: Final = 0.1  # what one call of the engine may take, so that Ctrl-C feels immediate
 GROWTH: Final = 8  # how fast calls may grow until they take that long
 PASSAGE_STREAM: Final = 1  # the passage's random numbers are not those of the sample
 
+Told = Record | Sample | Warned | Progress
+
 
 def learn(
     learner: Learner, ids: Ids, engine: Engine, clock: Callable[[], float] | None = None
-) -> Iterator[Record | Sample | Progress]:
-    """Train a learner to the end of its config's updates or epochs, without a disk.
+) -> Iterator[Told]:
+    """Train a learner to the end of its config's updates or epochs, or of its patience.
 
     Args:
         learner: changed in place.
-        ids: the text, shape (characters,), in the vocabulary's id type.
+        ids: the whole text, shape (characters,), in the vocabulary's id type.
         engine: what computes.
         clock: seconds of training; nothing but the records' seconds depends on it.
 
-    Yields records and samples as they come due, and a `Progress` after each call of the engine:
-    only then is the learner between two updates of which everything was told, fit to be saved.
+    Yields records and samples as they come due, a warning where the loss runs away, and a
+    `Progress` after each call of the engine: only then is the learner between two updates of which
+    everything was told, fit to be saved.
 
     Raises:
         DivergedError: a loss or gradient was not finite; the learner is as before that update.
-        TextError: the text is shorter than one window.
+        TextError: the text is too short for its division.
     """
     clock = clock or Stopwatch()
     config = learner.config
     schedule = Schedule.of(config, len(ids))
+    windows = schedule.windows
     recorded_update, recorded_at = learner.update, clock()
-    limit = 1
+    limit, running_away = 1, False
     if learner.update == 0:
-        yield Sample(0, continuation(learner, ids, engine, config.sample_length))
+        yield Sample(0, continuation(learner, ids, windows, engine, config.sample_length))
         yield Progress(0, schedule.updates)
-    while learner.update < schedule.updates:
+    while not schedule.over(learner):
         # The epoch's end is left at the next one's start, so that the last state of an epoch can
         # still be sampled and saved.
-        if schedule.windows.ends_epoch(learner.position):
-            learner.position, learner.state = 0, zero_state(config)
-        learning_rate = config.learning_rate * learner.learning_rate_factor
+        if windows.ends_epoch(learner.position):
+            learner.position, learner.state = 0, zero_state(config, config.batch_size)
         count = min(limit, schedule.next_due(learner.update) - learner.update)
+        rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
         started = time.perf_counter()
-        plan = Plan(np.full(count, learning_rate), config.clip, config.epsilon)
-        trace = engine.train(learner, ids, plan)
+        trace = engine.train(learner, ids, Plan(rates, windows.starts(learner.epoch)))
         seconds = max(time.perf_counter() - started, 1e-9)
         limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
 
         count_losses(learner, trace)
         if trace.stopped:
-            raise diverged(learner, trace)
-        if schedule.windows.ends_epoch(learner.position):
+            raise diverged(learner, trace, float(rates[len(trace.losses)]))
+        if windows.ends_epoch(learner.position):
             learner.epoch += 1
         if schedule.record_due(learner.update):
-            now, done = clock(), learner.update - recorded_update
-            yield judge(
-                learner,
-                Record(
-                    update=learner.update,
-                    epoch=learner.update / schedule.windows.per_epoch,
-                    characters=learner.update * config.seq_length,
-                    seconds=round(now, 3),
-                    loss=float(trace.losses[-1]),
-                    smooth_loss=learner.smooth_loss or 0.0,
-                    train_nats=learner.pending_loss / (learner.pending_updates * config.seq_length),
-                    learning_rate=learning_rate,
-                    gradient_norm=float(trace.gradient_norms[-1]),
-                    characters_per_second=rate(done * config.seq_length, now - recorded_at),
-                ),
-            )
-            recorded_update, recorded_at = learner.update, now
-        if schedule.sample_due(learner.update):
-            yield Sample(learner.update, continuation(learner, ids, engine, config.sample_length))
+            now, characters = clock(), config.seq_length * config.batch_size
+            speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
+            judged = schedule.judgement_due(learner.update)
+            nats = validate(learner, ids, windows, engine) if judged else None
+            yield take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)
+            recorded_update, recorded_at = learner.update, clock()
+            before, running_away = running_away, runs_away(learner)
+            if running_away and not before:
+                yield Warned(learner.update, runaway(learner))
+        if schedule.sample_due(learner.update) or schedule.over(learner):
+            text = continuation(learner, ids, windows, engine, config.sample_length)
+            yield Sample(learner.update, text)
         yield Progress(learner.update, schedule.updates)
 
 
@@ -96,45 +92,35 @@ def count_losses(learner: Learner, trace: Trace) -> None:
     learner.pending_updates += len(trace.losses)
 
 
-def judge(learner: Learner, record: Record) -> Record:
-    """Take note of a record: the best so far is the one with the lowest smooth loss."""
-    learner.pending_loss, learner.pending_updates = 0.0, 0
-    if learner.best_loss is None or record.smooth_loss < learner.best_loss:
-        learner.best_loss, learner.best_update = record.smooth_loss, record.update
-    return record
-
-
-def rate(characters: int, seconds: float) -> float:
-    """Characters per second, within what the record's width holds."""
-    return round(min(characters / max(seconds, 1e-6), 999_999_999_999.0), 1)
-
-
-def diverged(learner: Learner, trace: Trace) -> DivergedError:
+def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
     """The error for an update that an engine refused to apply."""
-    rate = learner.config.learning_rate * learner.learning_rate_factor
     return DivergedError(
-        f"update {learner.update + 1} was not applied: its loss is {trace.failed_loss:g} and its "
-        f"gradient norm {trace.failed_norm:g}. Train again with a lower --learning-rate than "
-        f"{rate:g}."
+        f"update {learner.update + 1}, at a learning rate of {learning_rate:g}, was not applied: "
+        f"its loss is {trace.failed_loss:g} and its gradient norm {trace.failed_norm:g}."
     )
 
 
-def continuation(learner: Learner, ids: Ids, engine: Engine, length: int, stream: int = 0) -> str:
-    """How the learner would go on from its state and the text's next character.
+def continuation(
+    learner: Learner, ids: Ids, windows: Windows, engine: Engine, length: int, stream: int = 0
+) -> str:
+    """How the learner would go on from its first stream's state and next character.
 
-    The random numbers depend on the config's seed, the update and the stream alone.
+    The random numbers depend on the config's seed, the update and `stream` alone.
     """
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=stream
     )
-    first = int(ids[learner.position])
-    drawn, _ = engine.generate(learner, first, Sampler(), numbers, learner.state)
+    place = windows.place(learner.epoch, learner.position)
+    state = stream_state(learner.state)
+    drawn, _ = engine.generate(learner, ids[place : place + 1], Sampler(), numbers, state)
     return learner.vocabulary.decode(drawn)
 
 
 def passage(learner: Learner, ids: Ids, engine: Engine) -> str:
     """The long passage of a learner, `passage_length` characters."""
-    return continuation(learner, ids, engine, learner.config.passage_length, PASSAGE_STREAM)
+    windows = Windows.of(learner.config, len(ids))
+    length = learner.config.passage_length
+    return continuation(learner, ids, windows, engine, length, PASSAGE_STREAM)
 
 
 class Stopwatch:

@@ -18,13 +18,14 @@ from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store import Control, RunWriter, charloom_version, read_control
 from charloom.text import Corpus
+from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
-from charloom.training.learn import Stopwatch, learn, passage
+from charloom.training.learn import Stopwatch, Told, learn, passage
 
 LOOK_SECONDS: Final = 0.1  # between two looks at control.json
 FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save up to the config's
 STATUS_SECONDS: Final = 1.0  # between two flushes and heartbeats
-RETRY_SECONDS: Final = (0.5, 1.0, 2.0)  # waits before a last write is tried again
+RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits before a last save is tried again
 
 # What goes on while it yields items, and may end the training.
 Attending = Generator[Item, None, Ended | None]
@@ -50,35 +51,22 @@ def train_run(
             saved, as interrupted.
 
     Yields what `learn` yields, `Saved` after each checkpoint, `Warned` where something went wrong
-    that training survives (a full disk before the end), and `Ended` last. Whenever it yields, all
-    that happened so far is in the journals; closing it saves.
+    that training survives (a full disk before the end, a number that is not finite), and `Ended`
+    last. Whenever it yields, all that happened so far is in the journals; closing it saves.
 
     Raises:
-        DivergedError: a loss or gradient was not finite; the last good state is saved.
+        DivergedError: a number was not finite, and going back to the last checkpoint did not help.
         WriteError: the last save failed, several times.
     """
-    watch = Stopwatch(writer.seconds)
-    updates = Schedule.of(learner.config, len(corpus)).updates
-    keeper = Keeper(writer, learner, updates, watch, halt)
+    keeper = Keeper(writer, learner, len(corpus), halt)
     try:
         yield from keeper.start(engine)
-        told: list[Record | Sample | Progress] = []
-        for item in learn(learner, corpus.ids, engine, watch):
-            told.append(item)
-            if isinstance(item, Progress):
-                keeper.write(told)
-                yield from told
-                told.clear()
-                ended = None if item.update >= updates else (yield from keeper.attend())
-                if ended is not None:
-                    yield ended
-                    return
-        yield (yield from keeper.finish(corpus.ids, engine))
-    except DivergedError as error:
-        with suppress(CharloomError):
-            writer.save(learner)
-        keeper.tell_end("failed", str(error))
-        raise
+        while True:
+            try:
+                yield (yield from keeper.train(corpus.ids, engine))
+                return
+            except DivergedError as error:
+                yield keeper.go_back(error)
     except GeneratorExit:
         # Nobody listens any more. All is told, so the learner can be saved, if the run is open.
         if not writer.closed and not keeper.ended:
@@ -87,7 +75,8 @@ def train_run(
             keeper.tell_end("interrupted", "nobody listened any more")
         raise
     except BaseException as error:
-        # The learner may be in the middle of an update: the last checkpoint stays the truth.
+        # The learner may be in the middle of an update, or not finite: the last checkpoint stays
+        # the truth.
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         keeper.tell_end(state, str(error) or type(error).__name__)
         raise
@@ -104,19 +93,17 @@ class Keeper:
         self,
         writer: RunWriter,
         learner: Learner,
-        updates: int,
-        watch: Stopwatch,
+        characters: int,
         halt: Callable[[], str | None],
     ) -> None:
         self.ended = False
         self._writer = writer
         self._learner = learner
-        self._updates = updates
-        self._watch = watch
+        self._schedule = Schedule.of(learner.config, characters)
+        self._watch = Stopwatch(writer.seconds)
         self._halt = halt
-        # Commands of before this training were for another one.
-        self._control = Control(read_control(writer.path).sequence)
-        self._factor: float | None = None
+        # Commands of before the run was opened were for another training.
+        self._control = Control(writer.command_sequence)
         self._problem: str | None = None
         now = time.monotonic()
         self._next_look = now
@@ -140,7 +127,39 @@ class Keeper:
             yield self._warn(warning)
         yield from self._show("training")
 
-    def write(self, told: list[Record | Sample | Progress]) -> None:
+    def train(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:
+        """`learn` to its end, keeping what it tells and attending to all else on the way."""
+        told: list[Told] = []
+        for item in learn(self._learner, ids, engine, self._watch):
+            told.append(item)
+            if isinstance(item, Progress):
+                self.write(told)
+                yield from told
+                told.clear()
+                ended = yield from self.attend()
+                if ended is not None:
+                    return ended
+        return (yield from self.finish(ids, engine))
+
+    def go_back(self, error: DivergedError) -> Warned:
+        """Go on from the last checkpoint with half the learning rate.
+
+        Raises:
+            DivergedError: that was done too often already.
+            StoreError: the checkpoint cannot be read, or the journals not be cut back.
+        """
+        require_another_try(self._learner, error)
+        told = go_back(self._learner, self._writer.roll_back(), error)
+        self._writer.tell(
+            "rolled_back",
+            self._learner.update,
+            learning_rate_factor=self._learner.learning_rate_factor,
+            rollbacks=self._learner.rollbacks,
+            reason=str(error),
+        )
+        return self._warn(told)
+
+    def write(self, told: list[Told]) -> None:
         """Put what happened into the journals, and hold a copy of the learner if it is the best."""
         recorded = False
         for item in told:
@@ -149,11 +168,15 @@ class Keeper:
                 recorded = True
             elif isinstance(item, Sample):
                 self._writer.samples.append(item.to_dict())
+            elif isinstance(item, Warned):
+                self._warn(item.message)
         if recorded and self._learner.best_update == self._learner.update:
             self._writer.keep_best(self._learner)
 
     def attend(self) -> Attending:
         """Do what is due; returns an `Ended` if training shall end here."""
+        if self._schedule.over(self._learner):
+            return None
         reason = self._halt()
         if reason is not None:
             return (yield from self._end("interrupted", reason))
@@ -172,14 +195,15 @@ class Keeper:
     def finish(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:
         """Save the last state, and let the best one write the long passage."""
         yield from self._save_at_last()
+        why = self._schedule.why_early(self._learner)
         try:
             best = self._writer.load_best()
         except StoreError as error:
             yield self._warn(f"the passage is the latest model's, not the best one's: {error}")
             best = self._learner
         text = passage(best, ids, engine)
-        _try_often(lambda: self._writer.write_passage(text))
-        return (yield from self._end("finished", None))
+        yield from self._insist(lambda: self._writer.write_passage(text), "the passage")
+        return (yield from self._end("finished", why))
 
     def tell_end(self, state: str, reason: str | None) -> None:
         """Say that the training ended, if the disk lets us."""
@@ -188,8 +212,11 @@ class Keeper:
             self._writer.tell(state, self._learner.update, reason=reason)
             with suppress(WriteError):
                 self._writer.flush()
-            with suppress(WriteError):
-                self._writer.status(state, self._learner.update, self._updates, reason)
+            try:
+                self._writer.status(state, self._learner.update, self._schedule.updates, reason)
+            except WriteError:
+                # No status is better than one that says that it trains on.
+                self._writer.remove_status()
 
     def _end(self, state: str, reason: str | None) -> Generator[Item, None, Ended]:
         """Save, say that the training ended, and how."""
@@ -207,22 +234,23 @@ class Keeper:
                 return (yield from self._end("interrupted", reason))
         if self._control.command == "stop":
             return (yield from self._end("stopped", "a command in control.json"))
-        factor, self._factor = self._factor, None
+        if self._control.learning_rate_factor is not None:
+            yield from self._save()  # so that it holds even after a power cut
+        return None
+
+    def _new_command(self) -> bool:
+        """Whether control.json holds a newer command than the last one; its learning-rate factor
+        counts at once, whatever else it says."""
+        control = read_control(self._writer.path)
+        if control.sequence <= self._control.sequence:
+            return False
+        self._control = control
+        factor = control.learning_rate_factor
         if factor is not None and factor != self._learner.learning_rate_factor:
             self._learner.learning_rate_factor = factor
             self._writer.tell(
                 "learning_rate_factor", self._learner.update, learning_rate_factor=factor
             )
-        return None
-
-    def _new_command(self) -> bool:
-        """Whether control.json holds a command that is newer than the last one."""
-        control = read_control(self._writer.path)
-        if control.sequence <= self._control.sequence:
-            return False
-        self._control = control
-        if control.learning_rate_factor is not None:
-            self._factor = control.learning_rate_factor
         return True
 
     def _pause(self) -> Generator[Item, None, str | None]:
@@ -235,7 +263,7 @@ class Keeper:
             reason = self._halt()
             if reason is not None:
                 return reason
-            yield Progress(self._learner.update, self._updates, "paused")
+            yield Progress(self._learner.update, self._schedule.updates, "paused")
             time.sleep(LOOK_SECONDS)
             if time.monotonic() >= self._next_status:
                 yield from self._show("paused")
@@ -251,7 +279,7 @@ class Keeper:
         self._next_status = time.monotonic() + STATUS_SECONDS
         try:
             self._writer.flush()
-            self._writer.status(state, self._learner.update, self._updates, self._problem)
+            self._writer.status(state, self._learner.update, self._schedule.updates, self._problem)
         except WriteError as error:
             if self._problem is None:
                 yield self._warn(str(error))
@@ -273,22 +301,36 @@ class Keeper:
     def _save_at_last(self) -> Iterator[Item]:
         """Save, or fail after several tries."""
         before = self._writer.saved_update
-        path = _try_often(lambda: self._writer.save(self._learner))
+        path = yield from self._insist(
+            lambda: self._writer.save(self._learner),
+            f"what was learnt after update {before} (now at {self._learner.update})",
+        )
         if before != self._learner.update:
             yield Saved(self._learner.update, self._learner.best_update, path)
+
+    def _insist(self, action: Callable[[], T], what: str) -> Generator[Item, None, T]:
+        """Write something now or a little later: the disk may only be busy being emptied.
+
+        Raises:
+            WriteError: with what is lost, and how to go on.
+        """
+        for n, seconds in enumerate(RETRY_SECONDS):
+            try:
+                return action()
+            except WriteError as error:
+                if not n:
+                    yield self._warn(f"{error} Trying again for {sum(RETRY_SECONDS):.0f} seconds.")
+                time.sleep(seconds)
+        try:
+            return action()
+        except WriteError as error:
+            raise WriteError(
+                f"{what} is lost: {error} Then go on from update {self._writer.saved_update} by "
+                f"charloom resume {self._writer.path}."
+            ) from error
 
     def _warn(self, message: str) -> Warned:
         """A warning, also kept for the status and among the events."""
         self._problem = message
         self._writer.tell("warning", self._learner.update, reason=message)
         return Warned(self._learner.update, message)
-
-
-def _try_often(action: Callable[[], T]) -> T:
-    """Do something now or a little later; the disk may only be busy being emptied."""
-    for seconds in RETRY_SECONDS:
-        try:
-            return action()
-        except WriteError:
-            time.sleep(seconds)
-    return action()

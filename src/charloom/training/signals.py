@@ -1,10 +1,12 @@
 """SIGINT and SIGTERM as a wish to stop: training ends its call, saves, and says so.
 
-The second Ctrl-C leaves at once; the last checkpoint is then what remains.
+The second Ctrl-C leaves at once; the last checkpoint is then what remains. One key press can send
+SIGINT twice, by the terminal and by a program that started us: what comes within a second is one.
 """
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
@@ -15,16 +17,20 @@ HEARD: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 
+ONE_PRESS_SECONDS: Final = 1.0
+
 
 class Halt:
     """Listens to the signals within a `with` statement; called, it says which came, or None.
 
-    `tell` is given a sentence for people when the first comes. Python lets only the main thread listen; in any other it hears nothing.
+    `tell` is given a sentence for people when the first comes. Python lets only the main thread
+    listen; in any other it hears nothing.
     """
 
     def __init__(self, tell: Callable[[str], object] = str) -> None:
         self._tell = tell
         self._signal: signal.Signals | None = None
+        self._heard_at = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -62,10 +68,13 @@ class Halt:
         return 0 if self._signal is None else 128 + self._signal
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None and number == signal.SIGINT:
+        now = time.monotonic()
+        again = self._signal is not None and number == signal.SIGINT
+        if again and now - self._heard_at >= ONE_PRESS_SECONDS:
             raise KeyboardInterrupt
         if self._signal is None:
+            self._heard_at = now
             self._signal = signal.Signals(number)
-            again = "; again: leave at once" if number == signal.SIGINT else ""
+            hint = "; again: leave at once" if number == signal.SIGINT else ""
             with suppress(OSError):
-                self._tell(f"{self._signal.name}: saving{again} …")
+                self._tell(f"{self._signal.name}: saving{hint} …")

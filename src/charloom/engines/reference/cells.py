@@ -1,35 +1,153 @@
-"""The recurrent cells: one step forward, one step backward, side by side (SPEC: The plain cell).
+"""The recurrent cells: one step forward, one step backward, side by side (SPEC: The cells).
 
-Shapes: B streams, H hidden units, K characters. Any leading axes of the parameters broadcast in
-the forward direction, so that many perturbed networks run as one.
+A cell knows one layer and one step; what it reads is either ids or the outputs of the layer below.
+
+Shapes: B streams, H hidden units, G·H rows of gates one below another. What a cell carries from
+step to step is a dict of arrays (…, B, H): `h`, and for the LSTM `cell`. Any leading axes of the
+parameters broadcast in the forward direction, so that many perturbed networks run as one.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Carried = dict[str, Array]
+Cache = tuple[Array, ...]
+
+
+class Cell(Protocol):
+    """What the network asks of every cell."""
+
+    def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
+        """What is carried on, and what the way back needs, from x: ids (B,) or (…, B, H)."""
+
+    def backward(
+        self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: Any
+    ) -> tuple[Array, Carried]:
+        """Add this step's gradients; return those of x (of no use for ids) and of `prev`.
+
+        `d` holds the gradients with respect to what `forward` carried on, arrays (B, H);
+        `gradients` is a cell of the same kind whose arrays collect the sums.
+        """
 
 
 @dataclass(frozen=True)
 class RnnCell:
-    """The plain cell: a_t = W h_{t-1} + U x_t + b, h_t = tanh(a_t). U (H, K), W (H, H), b (H)."""
+    """The plain cell: h_t = tanh(W h_{t-1} + U x_t + b). U (H, input), W (H, H), b (H)."""
 
     U: Array
     W: Array
     b: Array
 
-    def forward(self, x: Array, h_prev: Array) -> Array:
-        """The next h (…, B, H), from the ids x (B,) and the previous h (…, B, H)."""
-        U_x = self.U[..., :, x].mT
-        return np.asarray(np.tanh(h_prev @ self.W.mT + U_x + self.b[..., np.newaxis, :]))
+    def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
+        a = prev["h"] @ self.W.mT + read(self.U, x) + self.b[..., np.newaxis, :]
+        h = np.tanh(a)
+        return {"h": h}, (h,)
 
-    def backward(self, x: Array, h_prev: Array, h: Array, dh: Array, gradients: "RnnCell") -> Array:
-        """Add this step's gradients, given dh (B, H); return the gradient of h_prev (B, H)."""
-        da = dh * (1 - h * h)
-        np.add.at(gradients.U.T, x, da)
-        gradients.W[...] += da.T @ h_prev
+    def backward(
+        self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: "RnnCell"
+    ) -> tuple[Array, Carried]:
+        (h,) = cache
+        da = d["h"] * (1 - h * h)
+        gradients.W[...] += da.T @ prev["h"]
         gradients.b[...] += da.sum(axis=0)
-        return np.asarray(da @ self.W)
+        return read_backward(self.U, x, da, gradients.U), {"h": da @ self.W}
+
+
+@dataclass(frozen=True)
+class LstmCell:
+    """The LSTM, gates i, f, g, o (Hochreiter and Schmidhuber 1997; Gers and others 2000).
+
+    U (4H, input), W (4H, H), b (4H).
+    """
+
+    U: Array
+    W: Array
+    b: Array
+
+    def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
+        a = prev["h"] @ self.W.mT + read(self.U, x) + self.b[..., np.newaxis, :]
+        a_i, a_f, a_g, a_o = np.split(a, 4, axis=-1)
+        i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
+        cell = f * prev["cell"] + i * g
+        tanh_cell = np.tanh(cell)
+        return {"h": o * tanh_cell, "cell": cell}, (i, f, g, o, tanh_cell)
+
+    def backward(
+        self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: "LstmCell"
+    ) -> tuple[Array, Carried]:
+        i, f, g, o, tanh_cell = cache
+        do = d["h"] * tanh_cell
+        dcell = d["cell"] + d["h"] * o * (1 - tanh_cell * tanh_cell)
+        da_i = dcell * g * i * (1 - i)
+        da_f = dcell * prev["cell"] * f * (1 - f)
+        da_g = dcell * i * (1 - g * g)
+        da_o = do * o * (1 - o)
+        da = np.concatenate([da_i, da_f, da_g, da_o], axis=-1)
+        gradients.W[...] += da.T @ prev["h"]
+        gradients.b[...] += da.sum(axis=0)
+        dx = read_backward(self.U, x, da, gradients.U)
+        return dx, {"h": da @ self.W, "cell": dcell * f}
+
+
+@dataclass(frozen=True)
+class GruCell:
+    """The GRU, gates r, z, n; r acts after the product (Cho and others 2014, as PyTorch has it).
+
+    U (3H, input), W (3H, H), b (3H), d (H): the bias beside W's part of n, within the reset.
+    """
+
+    U: Array
+    W: Array
+    b: Array
+    d: Array
+
+    def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
+        read_r, read_z, read_n = np.split(read(self.U, x) + self.b[..., np.newaxis, :], 3, axis=-1)
+        held_r, held_z, held_n = np.split(prev["h"] @ self.W.mT, 3, axis=-1)
+        r, z = sigmoid(read_r + held_r), sigmoid(read_z + held_z)
+        held = held_n + self.d[..., np.newaxis, :]
+        n = np.tanh(read_n + r * held)
+        return {"h": (1 - z) * n + z * prev["h"]}, (r, z, n, held)
+
+    def backward(
+        self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: "GruCell"
+    ) -> tuple[Array, Carried]:
+        r, z, n, held = cache
+        da_n = d["h"] * (1 - z) * (1 - n * n)
+        da_z = d["h"] * (prev["h"] - n) * z * (1 - z)
+        da_r = da_n * held * r * (1 - r)
+        dheld = da_n * r
+        da = np.concatenate([da_r, da_z, da_n], axis=-1)
+        dWh = np.concatenate([da_r, da_z, dheld], axis=-1)
+        gradients.W[...] += dWh.T @ prev["h"]
+        gradients.b[...] += da.sum(axis=0)
+        gradients.d[...] += dheld.sum(axis=0)
+        dx = read_backward(self.U, x, da, gradients.U)
+        return dx, {"h": d["h"] * z + dWh @ self.W}
+
+
+def read(U: Array, x: Array) -> Array:
+    """U x (…, B, G·H): of ids (B,) the columns that they name, else the product with (…, B, H)."""
+    if np.issubdtype(x.dtype, np.integer):
+        return np.asarray(U[..., :, x].mT)
+    return np.asarray(x @ U.mT)
+
+
+def read_backward(U: Array, x: Array, da: Array, dU: Array) -> Array:
+    """Add to dU what da (B, G·H) makes of it; return the gradient of x (B, input)."""
+    if np.issubdtype(x.dtype, np.integer):
+        np.add.at(dU.T, x, da)
+    else:
+        dU[...] += da.T @ x
+    return np.asarray(da @ U)
+
+
+def sigmoid(a: Array) -> Array:
+    """1 / (1 + exp(-a)), analytic, and written so that no exponential overflows."""
+    negative = a.real < 0
+    e = np.exp(np.where(negative, a, -a))
+    return np.asarray(np.where(negative, e, 1) / (1 + e))

@@ -5,9 +5,8 @@ from numpy.typing import NDArray
 
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.engines.reference import network
-from charloom.errors import EngineError
-from charloom.model import Learner, State
-from charloom.model.optimizers import adagrad, clip
+from charloom.engines.reference.draw import draw
+from charloom.model import Learner, State, optimizers
 from charloom.model.parameters import Parameters
 
 
@@ -20,37 +19,37 @@ class ReferenceEngine:
         return f"reference (NumPy {np.__version__}, 1 thread)"
 
     def loss_and_gradients(
-        self, learner: Learner, x: Ids, y: Ids
+        self, learner: Learner, x: Ids, y: Ids, update: int | None = None
     ) -> tuple[float, Parameters, State]:
-        loss, gradients, h = network.loss_and_gradients(
-            learner.parameters, x, y, learner.state["h"][0]
-        )
-        return loss, gradients, {"h": h[np.newaxis]}
+        masks = network.dropout_masks(learner.config, update, *x.shape)
+        return network.loss_and_gradients(learner.parameters, x, y, learner.state, masks)
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
-        T = learner.config.seq_length
-        accumulators = learner.slots["accumulator"]
+        config = learner.config
+        T = config.seq_length
+        window = np.arange(T + 1)[:, np.newaxis] + plan.starts
         losses: list[float] = []
         norms: list[float] = []
         for learning_rate in plan.learning_rates.tolist():
-            e = learner.position
-            x, y = tokens[e : e + T, np.newaxis], tokens[e + 1 : e + T + 1, np.newaxis]
+            ids, update = tokens[window + learner.position], learner.update + 1
             with np.errstate(over="ignore", invalid="ignore"):
-                loss, gradients, state = self.loss_and_gradients(learner, x, y)
+                loss, gradients, state = self.loss_and_gradients(learner, ids[:-1], ids[1:], update)
+                if config.reduction == "mean":
+                    gradients = {name: gradient / T for name, gradient in gradients.items()}
                 norm = gradient_norm(gradients)
             if not np.isfinite(loss + norm):
                 return Trace(np.array(losses), np.array(norms), "non-finite", loss, norm)
             for name, gradient in gradients.items():
-                adagrad(
-                    learner.parameters[name],
-                    clip(gradient, plan.clip),
-                    accumulators[name],
-                    learning_rate,
-                    plan.epsilon,
-                )
+                if config.clip and config.clip_by == "value":
+                    gradient = optimizers.clip_by_value(gradient, config.clip)
+                elif config.clip:
+                    gradient = gradient * optimizers.norm_factor(norm, config.clip)
+                slots = {slot: arrays[name] for slot, arrays in learner.slots.items()}
+                parameter = learner.parameters[name]
+                optimizers.step(config, parameter, gradient, slots, learning_rate, update)
             learner.state = state
             learner.position += T
-            learner.update += 1
+            learner.update = update
             losses.append(loss)
             norms.append(norm)
         return Trace(np.array(losses), np.array(norms))
@@ -58,62 +57,45 @@ class ReferenceEngine:
     def score(
         self, learner: Learner, tokens: Ids, state: State
     ) -> tuple[NDArray[np.float64], State]:
-        cell = network.cell_of(learner.parameters)
-        h = state["h"][0]
-        nats = np.empty(len(tokens) - 1)
-        for n in range(len(tokens) - 1):
-            h = cell.forward(tokens[n : n + 1], h)
-            log_p = network.log_softmax(network.output(learner.parameters, h))
-            nats[n] = -log_p[0, tokens[n + 1]]
-        return nats, {"h": h[np.newaxis]}
+        nats = np.empty((len(tokens) - 1, tokens.shape[1]))
+        streams = np.arange(tokens.shape[1])
+        for n in range(len(nats)):
+            logits, state = self.step(learner, tokens[n], state)
+            nats[n] = -network.log_softmax(logits)[streams, tokens[n + 1]]
+        return nats, state
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
-        h = network.cell_of(learner.parameters).forward(ids, state["h"][0])
-        return network.output(learner.parameters, h), {"h": h[np.newaxis]}
+        cells = network.cells_of(learner.parameters)
+        carried, h, _ = network.step(cells, ids, network.unstack(state))
+        return network.output(learner.parameters, h), network.stack(carried)
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        cell = network.cell_of(learner.parameters)
-        h = state["h"][0]
-        values = np.empty((len(tokens), 1, h.shape[-1]), dtype=h.dtype)
+        cells, carried = network.cells_of(learner.parameters), network.unstack(state)
+        L, _, H = state["h"].shape
+        values = {name: np.empty((len(tokens), L, H), array.dtype) for name, array in state.items()}
         for n in range(len(tokens)):
-            h = cell.forward(tokens[n : n + 1], h)
-            values[n, 0] = h[0]
-        return {"h": values}, {"h": h[np.newaxis]}
+            carried, _, _ = network.step(cells, tokens[n : n + 1], carried)
+            for name, array in network.stack(carried).items():
+                values[name][n] = array[:, 0]
+        return values, network.stack(carried)
 
     def generate(
         self,
         learner: Learner,
-        first: int,
+        read: Ids,
         sampler: Sampler,
         uniforms: NDArray[np.float64],
         state: State,
     ) -> tuple[Ids, State]:
-        ids = np.empty(len(uniforms), dtype=learner.vocabulary.id_dtype)
-        last = first
-        for n, uniform in enumerate(uniforms.tolist()):
-            logits, state = self.step(learner, np.array([last]), state)
-            last = draw(logits[0], sampler.temperature, uniform)
-            ids[n] = last
-        return ids, state
+        ids = np.zeros(len(read) + len(uniforms), dtype=learner.vocabulary.id_dtype)
+        ids[: len(read)] = read
+        for n, uniform in enumerate(uniforms.tolist(), start=len(read)):
+            logits, state = self.step(learner, ids[n - 1 : n], state)
+            recent = ids[max(0, n - sampler.repetition_window) : n]
+            ids[n] = draw(logits[0], sampler, recent, uniform)
+        return ids[len(read) :], state
 
 
 def gradient_norm(gradients: Parameters) -> float:
     """The Euclidean norm of all gradients together, summed in float64."""
     return float(np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values())))
-
-
-def draw(logits: Array, temperature: float, uniform: float) -> int:
-    """One id from softmax(logits / temperature) by the inverse of its distribution function.
-
-    SPEC: Sampling. Weights in the logits' dtype, their running sum in float64.
-    """
-    if not np.isfinite(logits).all():
-        raise EngineError("the model's logits are not finite: it has diverged; use an earlier one.")
-    rounded = logits.dtype.type(temperature)
-    if rounded == 0:
-        return int(np.argmax(logits))
-    with np.errstate(over="ignore"):  # a quotient beyond the range: its weight is 0
-        weights = np.exp((logits - logits.max()) / rounded)
-    sums = np.cumsum(weights, dtype=np.float64)
-    # u < 1, but u * total may round up to the total itself: then it is the last id.
-    return min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(sums) - 1)

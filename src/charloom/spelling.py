@@ -1,4 +1,8 @@
-"""Numbers and units as people read them: the report's only way of writing a number."""
+"""How numbers, units, times and untrusted text are written for people, wherever they are shown.
+
+Text that a network wrote, or that a stranger's file holds, is shown without its control characters:
+a terminal would obey them, a page be disturbed.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,14 +12,25 @@ SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸�
 
 THIN: Final = "\u202f"  # a narrow space at which no line breaks
 
+# What would be obeyed, and the sign that stands for it.
+SIGNS: Final[dict[int, str]] = {
+    **{point: chr(0x2400 + point) for point in range(0x20) if chr(point) not in "\n\t"},
+    0x7F: "\u2421",
+    **{
+        point: f"[U+{point:04X}]"
+        for point in (*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    },
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
+}
+
 WORDS: Final = (
     "no", "one", "two", "three", "four", "five", "six",
     "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
 
 
-def bits_per_character(nats: float, seq_length: int) -> float:
-    """Bits per character of a loss in nats per window of T steps."""
+def bits_per_character(nats: float, seq_length: int = 1) -> float:
+    """Bits per character of a loss in nats per window of T steps, or per character."""
     return nats / seq_length / math.log(2)
 
 
@@ -49,17 +64,29 @@ def power_of_ten(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time with two units at most: 2 min 5 s."""
-    whole = round(seconds)
-    if whole < 1:
-        return "less than a second"
-    if whole < 60:
-        return f"{whole} s"
-    minutes, seconds_left = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {seconds_left} s" if seconds_left else f"{minutes} min"
-    hours, minutes_left = divmod(minutes, 60)
-    return f"{count(hours)} h {minutes_left} min" if minutes_left else f"{count(hours)} h"
+    """A time as people say it: 2.5 s, 42 s, 2 min 05 s, 1 h 02 min."""
+    if round(seconds, 1) < 10:
+        return f"{seconds:.1f} s"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{count(hours)} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def harmless(text: str) -> str:
+    """A text in which nothing is obeyed but newlines and tabs.
+
+    Control characters become their pictures (U+0000 becomes ␀) or, like those that turn the
+    direction of writing, their code points; halves of surrogate pairs the replacement character.
+    """
+    return text.translate(SIGNS)
+
+
+def excerpt(text: str, width: int = 72) -> str:
+    """The beginning of a text on one line, for people."""
+    line = " ".join(harmless(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def listing(items: Sequence[str]) -> str:

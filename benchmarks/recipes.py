@@ -1,0 +1,182 @@
+"""What does each recipe reach, at what cost? Makes docs/RESULTS.md.
+
+    python benchmarks/recipes.py tinyshakespeare.txt --recipes classic quick quick:3 --seeds 0 1 2
+
+Trains each recipe (`quick:3` is quick with three minutes instead of its own) with each seed through
+the public interface, one after another, and judges the model as the recipe does: where it holds out
+a validation part, the best model on all of that part, read in one go; otherwise by the smooth loss
+of the training text at the end. Each training is a row of docs/results.json, replaced when it is run
+again; docs/RESULTS.md is made of all rows. Leave the machine alone meanwhile.
+"""
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import charloom
+from charloom.recipes import RECIPES, recipe_of
+from charloom.text import Corpus
+
+DOCS = Path(__file__).parent.parent / "docs"
+ROWS, TABLES = DOCS / "results.json", DOCS / "RESULTS.md"
+
+Row = dict[str, Any]
+
+
+def measure(text: str, asked: str, seed: int) -> Row:
+    """Train one recipe with one seed, and judge it."""
+    name, _, minutes = asked.partition(":")
+    recipe = recipe_of(name)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        model = charloom.train(
+            text,
+            f"{folder}/run",
+            recipe=name,
+            seed=seed,
+            minutes=float(minutes) if minutes else None,
+        )
+        seconds = time.perf_counter() - started
+        learner, config = model.learner, model.config
+        if recipe.config.validation:
+            best = charloom.load(f"{folder}/run", which="best")
+            found = best.evaluate(text, split="validation", streams=1)
+            nats, characters = found.nats, found.characters
+        else:
+            nats, characters = (learner.smooth_loss or math.nan) / config.seq_length, 0
+    read = learner.update * config.seq_length * config.batch_size
+    return {
+        "recipe": asked,
+        "seed": seed,
+        "nats": round(nats, 5),
+        "judged": recipe.judged,
+        "judged_characters": characters,
+        "seconds": round(seconds, 1),
+        "updates": learner.update,
+        "characters_per_second": round(read / seconds),
+        "parameters": sum(array.size for array in model.parameters.values()),
+        "threads": config.threads,
+        "engine": model.engine.describe(),
+        "machine": machine(),
+        "version": charloom.__version__,
+        "text": Corpus.open([text]).name,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def machine() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def merged(rows: Iterable[Row], new: Row) -> list[Row]:
+    """All rows in the order of the recipes, the new one instead of that of the same recipe and seed."""
+    kept = [row for row in rows if (row["recipe"], row["seed"]) != (new["recipe"], new["seed"])]
+    return sorted([*kept, new], key=place)
+
+
+def place(row: Row) -> tuple[int, float, int]:
+    """Where a row stands: by recipe, minutes and seed."""
+    name, _, minutes = row["recipe"].partition(":")
+    return [*RECIPES].index(name), float(minutes or 0), row["seed"]
+
+
+def mean_nats(rows: Iterable[Row], recipe: str) -> float | None:
+    """The mean of a recipe's seeds; None where it was never measured."""
+    found = [row["nats"] for row in rows if row["recipe"] == recipe]
+    return statistics.mean(found) if found else None
+
+
+def render(rows: Sequence[Row]) -> str:
+    """docs/RESULTS.md."""
+    text = ", ".join(dict.fromkeys(row["text"] for row in rows)) or "nothing yet"
+    lines = [
+        "# Results",
+        "",
+        "What each recipe reaches and what it costs. Made by `benchmarks/recipes.py`, never by hand:",
+        "`docs/results.json` holds a row for each training.",
+        "",
+        f"Text: {text}. *validation*: all of the part that the recipe holds out, read in one go by the",
+        "model that was best on it; *smooth loss*: of the training text, at the end, where nothing is",
+        "held out. `quick:3` is `quick --minutes 3`. Seconds are those of the whole training, with its",
+        "calibration, judgements, samples and checkpoints.",
+        "",
+        "| recipe | judged by | seeds | nats per character | bits per character | seconds | characters per second | parameters |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    groups = {name: list(group) for name, group in groupby(rows, key=lambda row: row["recipe"])}
+    for name, group in groups.items():
+        lines.append(
+            f"| `{name}` | {group[0]['judged']} | {', '.join(str(row['seed']) for row in group)} | "
+            f"{spread([row['nats'] for row in group], 4)} | "
+            f"{spread([row['nats'] / math.log(2) for row in group], 4)} | "
+            f"{statistics.mean(row['seconds'] for row in group):,.0f} | "
+            f"{statistics.mean(row['characters_per_second'] for row in group):,.0f} | "
+            f"{group[0]['parameters']:,} |"
+        )
+    lines += [
+        "",
+        "A figure with ± is the mean of the seeds and their standard deviation.",
+        "",
+        "## Each training",
+        "",
+        "| recipe | seed | nats | bits | seconds | updates | engine, threads | machine | charloom | date |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{row['recipe']}` | {row['seed']} | {row['nats']:.4f} | {row['nats'] / math.log(2):.4f} | "
+        f"{row['seconds']:,.0f} | {row['updates']:,} | {row['engine']}, {row['threads']} | "
+        f"{row['machine']} | {row['version']} | {row['date']} |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """A mean, and where there are several values their standard deviation."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("text")
+    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), metavar="NAME[:MINUTES]")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    options = parser.parse_args()
+    keep(read_rows())
+    for asked in options.recipes:
+        for seed in options.seeds:
+            row = measure(options.text, asked, seed)
+            print(f"{asked}, seed {seed}: {row['nats']:.4f} nats, {row['seconds']:.0f} s")
+            keep(merged(read_rows(), row))
+
+
+def read_rows() -> list[Row]:
+    """The trainings so far."""
+    return json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else []
+
+
+def keep(rows: Sequence[Row]) -> None:
+    """Write the rows, and the tables that are made of them."""
+    ROWS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    TABLES.write_text(render(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+// Where the parameters of a network of any depth lie while it works: in panels (panels.hpp), with the
+// gates of the same units side by side, so that a cell's step finds them in neighbouring registers.
+#pragma once
+
+#include "kernels.hpp"
+#include "panels.hpp"
+
+namespace {
+
+using charloom::Arrays;
+using charloom::Cell;
+using charloom::Shape;
+
+// The offsets of one layer's parameters in the block, and of its transposed copies in the back block.
+struct LayerPlaces {
+  std::ptrdiff_t U, W, b, d, U_back, W_back;
+};
+
+// Units come in groups of a vector; a panel of gates holds the gates of one group (LSTM, GRU) or up
+// to four groups (plain cell). Rows beyond H and lanes beyond H are 0 and stay 0.
+//
+//   block  of each layer  U (panels, inputs, row), W (panels, Hp, row), b (panels, row), d (Hp);
+//          V (panels of logits, Hp, their width), c (Kp)
+//   back   of each layer  U' (panels of units, depth, their width) above layer 0, W' likewise;
+//          V' (panels of units, Kp, their width)
+template <typename T>
+struct PanelLayout {
+  static constexpr int lanes = Simd<T>::lanes;
+  static constexpr int most_layers = 64;
+  Shape shape;
+  int G, per_panel, panels, groups;  // gates; unit groups of a panel; panels; unit groups
+  int vectors;                       // of a row of a gate panel
+  std::ptrdiff_t row, depth, Hp, Kp; // elements of such a row; of all of them; padded lengths
+  Columns units, logits;
+  LayerPlaces at[most_layers];
+  std::ptrdiff_t V, c, end, V_back, back_end;
+
+  explicit PanelLayout(Shape s) : shape(s), G(s.gates()), units(1), logits((s.K + lanes - 1) / lanes) {
+    const int least = (s.H + lanes - 1) / lanes;
+    panels = G == 1 ? (least + 3) / 4 : least;
+    per_panel = (least + panels - 1) / panels;
+    groups = panels * per_panel;
+    vectors = per_panel * G;
+    row = static_cast<std::ptrdiff_t>(vectors) * lanes;
+    depth = panels * row;
+    Hp = static_cast<std::ptrdiff_t>(groups) * lanes;
+    Kp = static_cast<std::ptrdiff_t>(logits.vectors) * lanes;
+    units = Columns(groups);
+    std::ptrdiff_t next = 0, back = 0;
+    for (int l = 0; l < s.layers; ++l) {
+      at[l].U = next;
+      next += panels * inputs(l) * row;
+      at[l].W = next;
+      next += panels * Hp * row;
+      at[l].b = next;
+      next += depth;
+      at[l].d = next;
+      if (s.cell == Cell::gru) next += Hp;
+      at[l].U_back = back;
+      if (l > 0) back += depth * Hp;
+      at[l].W_back = back;
+      back += depth * Hp;
+    }
+    V = next;
+    c = V + Hp * Kp;
+    end = c + Kp;
+    V_back = back;
+    back_end = V_back + Kp * Hp;
+  }
+
+  // Rows of layer l's U in each panel.
+  std::ptrdiff_t inputs(int l) const { return l ? Hp : shape.K; }
+
+  // Calls f(array, its index, place in the block) for every entry of the learner's arrays, whichever
+  // way it is then copied.
+  template <typename F>
+  void each_entry(F f) const {
+    const int H = shape.H, K = shape.K, per_layer = shape.arrays_per_layer();
+    for (int l = 0; l < shape.layers; ++l) {
+      const int first = l * per_layer;
+      matrix(first, l ? H : K, at[l].U, inputs(l), f);
+      matrix(first + 1, H, at[l].W, Hp, f);
+      matrix(first + 2, 1, at[l].b, 1, f);
+      if (per_layer == 4)
+        for (int i = 0; i < H; ++i) f(first + 3, i, at[l].d + i);
+    }
+    const int last = shape.layers * per_layer;
+    for (int p = 0; p < logits.panels; ++p) {
+      const int v0 = logits.first(p) * lanes, width = logits.width(p) * lanes;
+      for (int k = v0; k < v0 + width && k < K; ++k)
+        for (int j = 0; j < H; ++j)
+          f(last, k * std::ptrdiff_t(H) + j, V + v0 * Hp + j * width + (k - v0));
+    }
+    for (int k = 0; k < K; ++k) f(last + 1, k, c + k);
+  }
+
+  void pack(Arrays<T> from, T* to) const {
+    each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[place] = from[array][i]; });
+  }
+  void unpack(const T* from, Arrays<T> to) const {
+    each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[array][i] = from[place]; });
+  }
+
+  // Makes part `part` of `parts` of the back block from the block, block by block in registers.
+  void transpose(const T* block, T* back, int part, int parts) const {
+    for (int l = 0; l < shape.layers; ++l) {
+      if (l > 0) gates_back(block + at[l].U, back + at[l].U_back, part, parts);
+      gates_back(block + at[l].W, back + at[l].W_back, part, parts);
+    }
+    for (int p = 0; p < logits.panels; ++p) {
+      const int first = logits.first(p), width = logits.width(p);
+      for (int v = 0; v < width; ++v)
+        to_back(block + V + first * lanes * Hp + v * lanes, width * lanes, back + V_back,
+                (first + v) * lanes, Kp, part, parts);
+    }
+  }
+
+ private:
+  // One matrix of gates × inputs, stored input by input in every panel; a bias has one input.
+  template <typename F>
+  void matrix(int array, int columns, std::ptrdiff_t start, std::ptrdiff_t rows, F f) const {
+    for (int g = 0; g < G; ++g)
+      for (int unit = 0; unit < shape.H; ++unit) {
+        const int group = unit / lanes;
+        const std::ptrdiff_t place = start + group / per_panel * rows * row +
+                                     (group % per_panel * G + g) * lanes + unit % lanes;
+        const std::ptrdiff_t entry = (g * std::ptrdiff_t(shape.H) + unit) * columns;
+        for (int j = 0; j < columns; ++j) f(array, entry + j, place + j * row);
+      }
+  }
+
+  void gates_back(const T* matrix, T* back, int part, int parts) const {
+    for (int p = 0; p < panels; ++p)
+      for (int v = 0; v < vectors; ++v)
+        to_back(matrix + p * Hp * row + v * lanes, row, back, p * row + v * lanes, depth, part, parts);
+  }
+
+  // `lanes` columns of a matrix of Hp rows become rows start … of a matrix of panels of units.
+  void to_back(const T* from, std::ptrdiff_t from_row, T* back, std::ptrdiff_t start,
+               std::ptrdiff_t back_rows, int part, int parts) const {
+    for (int p = 0; p < units.panels; ++p) {
+      if (p % parts != part) continue;
+      const int first = units.first(p), width = units.width(p);
+      for (int v = 0; v < width; ++v)
+        transpose_block<T>(from + (first + v) * lanes * from_row, from_row,
+                           back + first * lanes * back_rows + start * width * lanes + v * lanes,
+                           width * lanes);
+    }
+  }
+};
+
+}  // namespace

@@ -1,0 +1,51 @@
+// Aligned memory, handed out in pieces of whole vectors: zeroed and one's own, or out of a workspace.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels.hpp"
+#include "simd.hpp"
+
+namespace {
+
+template <typename T>
+class Memory {
+ public:
+  explicit Memory(std::size_t elements) {
+    const std::size_t bytes = elements * sizeof(T) + vector_bytes;
+    void* at = nullptr;
+    if (posix_memalign(&at, 64, bytes) == 0) {
+      own_ = next_ = static_cast<T*>(at);
+      std::memset(at, 0, bytes);
+    }
+    ok_ = next_ != nullptr;
+  }
+  // Whatever the workspace's last user left is in it.
+  Memory(const charloom::Workspace& workspace, int slot, std::size_t elements)
+      : next_(static_cast<T*>(
+            workspace.take(workspace.self, slot, elements * sizeof(T) + vector_bytes))),
+        ok_(next_ != nullptr) {}
+  ~Memory() { std::free(own_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  bool ok() const { return ok_; }
+  T* take(std::ptrdiff_t elements) {
+    T* piece = next_;
+    next_ += elements;
+    return piece;
+  }
+  T* take_zeroed(std::ptrdiff_t elements) {
+    T* piece = take(elements);
+    std::memset(piece, 0, static_cast<std::size_t>(elements) * sizeof(T));
+    return piece;
+  }
+
+ private:
+  T* own_ = nullptr;
+  T* next_ = nullptr;
+  bool ok_ = false;
+};
+
+}  // namespace

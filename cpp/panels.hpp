@@ -1,0 +1,171 @@
+// Products of matrices that lie in panels: the work of networks with several streams, gates, layers.
+//
+// A panel is a strip of a few whole vectors, its rows one after another, so that whoever walks down
+// it reads memory in order. All products have one form: row r of the result is the sum over d of
+// A(r, d) times row d of a panel of B. A tile of up to eight rows and four vectors is summed in
+// registers; what becomes of the sums (a cell's step, a gradient) is not known here.
+#pragma once
+
+#include "simd.hpp"
+
+namespace {
+
+constexpr int most_rows = 8, most_vectors = 4;
+// Rows of a tile that fit the registers beside NR vectors of B.
+template <int NR>
+constexpr int rows_beside = vector_registers == 32 ? (NR == 4 ? 6 : 8)
+                                                   : (NR == 4 ? 2 : NR == 3 ? 4 : NR == 2 ? 5 : 8);
+
+// A(r, d) = at[r * row + d / width * group + d % width * depth]: rows of panels, or their transpose.
+template <typename T>
+struct Factors {
+  const T* at;
+  std::ptrdiff_t row, depth, group;
+  int width;
+
+  Factors from_row(std::ptrdiff_t r) const { return {at + r * row, row, depth, group, width}; }
+};
+
+// sums[r * NR + v] += sum over d < depth of A(r, d) B[d][v], r < MR, v < NR.
+template <typename T, int MR, int NR>
+__attribute__((noinline)) void tile_sums(const Factors<T>& A, const T* b, std::ptrdiff_t b_row,
+                                         int depth, Vec<T>* sums) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> acc[MR][NR];
+#pragma GCC unroll 8
+  for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < NR; ++v) acc[r][v] = sums[r * NR + v];
+  const std::ptrdiff_t row = A.row, step = A.depth;
+  const T* group = A.at;
+  for (int left = depth; left > 0; left -= A.width, group += A.group) {
+    const int count = left < A.width ? left : A.width;
+    const T* a = group;
+    for (int d = 0; d < count; ++d, a += step, b += b_row) {
+      Vec<T> of_b[NR];
+#pragma GCC unroll 4
+      for (int v = 0; v < NR; ++v) of_b[v] = load<T>(b + v * lanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < MR; ++r) {
+        const Vec<T> scalar = splat<T>(a[r * row]);
+#pragma GCC unroll 4
+        for (int v = 0; v < NR; ++v) acc[r][v] += scalar * of_b[v];
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < NR; ++v) sums[r * NR + v] = acc[r][v];
+}
+
+template <typename T>
+using TileSums = void (*)(const Factors<T>&, const T*, std::ptrdiff_t, int, Vec<T>*);
+
+template <typename T, int NR>
+TileSums<T> tile_of_rows(int rows) {
+  constexpr int most = rows_beside<NR>;
+  constexpr TileSums<T> tiles[] = {
+      tile_sums<T, 1, NR>,
+      tile_sums<T, 2, NR>,
+      tile_sums<T, most < 3 ? most : 3, NR>,
+      tile_sums<T, most < 4 ? most : 4, NR>,
+      tile_sums<T, most < 5 ? most : 5, NR>,
+      tile_sums<T, most < 6 ? most : 6, NR>,
+      tile_sums<T, most < 7 ? most : 7, NR>,
+      tile_sums<T, most, NR>,
+  };
+  return tiles[rows - 1];
+}
+
+// The tile function for so many rows (at most rows_for(vectors)) and vectors (1 … 4).
+template <typename T>
+TileSums<T> tile_for(int rows, int vectors) {
+  switch (vectors) {
+    case 1: return tile_of_rows<T, 1>(rows);
+    case 2: return tile_of_rows<T, 2>(rows);
+    case 3: return tile_of_rows<T, 3>(rows);
+    default: return tile_of_rows<T, 4>(rows);
+  }
+}
+inline int rows_for(int vectors) {
+  switch (vectors) {
+    case 1: return rows_beside<1>;
+    case 2: return rows_beside<2>;
+    case 3: return rows_beside<3>;
+    default: return rows_beside<4>;
+  }
+}
+
+// Part p of `total` divided evenly into `parts`: where it starts.
+inline int even_start(int total, int parts, int p) {
+  return static_cast<int>(static_cast<std::int64_t>(total) * p / parts);
+}
+
+// Columns in panels of up to four vectors, as even as can be: panel p has width(p) vectors from
+// vector first(p) on; in a matrix of so many rows it lies at first(p) * lanes * rows.
+struct Columns {
+  int vectors, panels;
+
+  explicit Columns(int vectors_) : vectors(vectors_), panels((vectors_ + 3) / 4) {}
+  int first(int p) const { return even_start(vectors, panels, p); }
+  int width(int p) const { return first(p + 1) - first(p); }
+};
+
+// Calls f(first row, rows) for blocks of at most `most` rows, evenly divided.
+template <typename F>
+CHARLOOM_INLINE void each_block(int rows, int most, F f) {
+  const int blocks = (rows + most - 1) / most;
+  for (int block = 0; block < blocks; ++block) {
+    const int r0 = even_start(rows, blocks, block);
+    f(r0, even_start(rows, blocks, block + 1) - r0);
+  }
+}
+
+// The product of A (rows × depth) and B, whose panels are `columns` with B_rows rows each. begin(r, v)
+// gives what a sum starts from, end(r, v, sum) takes it; v is a vector of the whole result.
+template <typename T, typename Begin, typename End>
+CHARLOOM_INLINE void panel_product(int rows, Columns columns, int depth, const Factors<T>& A,
+                                   const T* B, std::ptrdiff_t B_rows, Begin begin, End end) {
+  constexpr int lanes = Simd<T>::lanes;
+  for (int p = 0; p < columns.panels; ++p) {
+    const int v0 = columns.first(p), width = columns.width(p);
+    const T* b = B + v0 * lanes * B_rows;
+    each_block(rows, rows_for(width), [&](int r0, int count) {
+      Vec<T> sums[most_rows * most_vectors];
+      for (int r = 0; r < count; ++r)
+        for (int v = 0; v < width; ++v) sums[r * width + v] = begin(r0 + r, v0 + v);
+      tile_for<T>(count, width)(A.from_row(r0), b, width * lanes, depth, sums);
+      for (int r = 0; r < count; ++r)
+        for (int v = 0; v < width; ++v) end(r0 + r, v0 + v, sums[r * width + v]);
+    });
+  }
+}
+
+// How many rows of a long sum are taken at a time: their part of d then stays in the second-level
+// cache while all rows of the result go over it.
+constexpr int sum_rows = 512;
+
+// gradient[j][…] = or, where `more`, += sum over n < rows of h(n, j) d(n, …): what one stretch of steps
+// and streams adds to the gradient of a weight panel. h lies in panels of one vector and `h_rows`
+// rows, d in one panel whose rows are d_row apart; the gradient's rows are `vectors` vectors, one
+// after another.
+template <typename T>
+void gradient_panel(int units, int vectors, int rows, const T* h, std::ptrdiff_t h_rows, const T* d,
+                    std::ptrdiff_t d_row, bool more, T* gradient) {
+  constexpr int lanes = Simd<T>::lanes;
+  const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(vectors) * lanes;
+  for (int j0 = 0; j0 < units; j0 += lanes) {
+    const int group = units - j0 < lanes ? units - j0 : lanes;
+    const T* a = h + j0 / lanes * h_rows * lanes;
+    each_block(group, rows_for(vectors), [&](int r0, int count) {
+      Vec<T> sums[most_rows * most_vectors];
+      T* to = gradient + (j0 + r0) * row;
+      for (int i = 0; i < count * vectors; ++i) sums[i] = more ? load<T>(to + i * lanes) : Vec<T>{};
+      tile_for<T>(count, vectors)(Factors<T>{a + r0, 1, lanes, 0, rows}, d, d_row, rows, sums);
+      for (int i = 0; i < count * vectors; ++i) store<T>(to + i * lanes, sums[i]);
+    });
+  }
+}
+
+}  // namespace

@@ -1,0 +1,526 @@
+// A network of any cell and depth at work on some streams: forward and backward over one window
+// (SPEC: The cells; The network; Dropout).
+//
+// What makes it fast: only the recurrence goes step by step, and there all streams at once, each
+// weight panel read from the nearest cache for all of them; inputs of upper layers, logits and every
+// weight's gradient are products over all steps and streams; a cell's nonlinearities take the sums of
+// all its gates while they are at hand. Each thread has a slice of the streams to itself, so that
+// threads meet once an update and not once a step. Time it: charloom bench --list.
+#pragma once
+
+#include <cstring>
+
+#include "layout.hpp"
+#include "memory.hpp"
+#include "philox.hpp"
+#include "softmax.hpp"
+
+namespace {
+
+using charloom::State;
+
+// The buffers of one layer, in panels of one vector unless it says gates: `row` elements a row there.
+template <typename T>
+struct LayerBuffers {
+  T *gates;      // T·B rows: input sums, then the gates, then the gradient of their sums
+  T *h, *cell;   // (T+1)·B rows, the state before the first step in the first B; cell: LSTM
+  T *inner;      // T·B rows: LSTM tanh(cell); GRU W_n h + d, then the gradient of n's sum
+  T *out, *mask; // T·B rows: h after dropout and what it was multiplied by; only with dropout
+  T *dh;         // T·B rows: the gradient of h that comes from above
+  T *carry;      // B rows: what goes back past the recurrent product: LSTM dcell, GRU z dh
+};
+
+// Rows of a lower layer that an upper one reads at a time.
+constexpr int input_rows = 256;
+
+template <typename T>
+class Slice {
+ public:
+  static constexpr int lanes = Simd<T>::lanes;
+
+  // Room for windows of up to T_steps steps of `streams` streams, the first of them number `first`.
+  Slice(const PanelLayout<T>& layout, int T_steps, int streams, int first, bool learns, bool drops)
+      : B(streams),
+        layout_(layout),
+        first_stream_(first),
+        rows_(panel_rows(T_steps, streams)),
+        memory_(elements(layout, T_steps, streams, learns, drops)) {
+    if (ok()) divide(learns, drops);
+  }
+  // The same in piece number `slot` of a workspace, to learn.
+  Slice(const PanelLayout<T>& layout, int T_steps, int streams, int first, bool drops,
+        const charloom::Workspace& workspace, int slot)
+      : B(streams),
+        layout_(layout),
+        first_stream_(first),
+        rows_(panel_rows(T_steps, streams)),
+        memory_(workspace, slot, elements(layout, T_steps, streams, true, drops)) {
+    if (ok()) divide(true, drops);
+  }
+
+  bool ok() const { return memory_.ok(); }
+
+  // The state of stream first + s is row first + s of (L, streams, H) arrays.
+  void set_state(State<const T> from, int streams) {
+    for (int l = 0; l < layout_.shape.layers; ++l)
+      for (int group = 0; group < layout_.groups; ++group) {
+        const std::size_t bytes = std::size_t(B) * lanes * sizeof(T);
+        std::memset(layer_[l].h + place(group, 0), 0, bytes);
+        if (layer_[l].cell) std::memset(layer_[l].cell + place(group, 0), 0, bytes);
+      }
+    each_state(streams, [&](int which, T* here, std::ptrdiff_t there) {
+      *here = (which ? from.cell : from.h)[there];
+    }, 0);
+  }
+  void get_state(State<T> to, int streams, int t) const {
+    const_cast<Slice*>(this)->each_state(streams, [&](int which, T* here, std::ptrdiff_t there) {
+      (which ? to.cell : to.h)[there] = *here;
+    }, t);
+  }
+  // The state after step t becomes the state before step 0.
+  void carry(int t) {
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(B) * lanes;
+    for (int l = 0; l < layout_.shape.layers; ++l)
+      for (int group = 0; group < layout_.groups; ++group) {
+        T* h = layer_[l].h + group * rows_ * lanes;
+        std::memcpy(h, h + t * size, size * sizeof(T));
+        if (!layer_[l].cell) continue;
+        T* cell = layer_[l].cell + group * rows_ * lanes;
+        std::memcpy(cell, cell + t * size, size * sizeof(T));
+      }
+  }
+
+  // Reads x (row t·B + s: step t of stream s); all layers, then the logits o.
+  void forward(const T* block, int steps, const Dropout<T>& dropout) {
+    for (int l = 0; l < layout_.shape.layers; ++l) {
+      if (l > 0) inputs(block, l, steps, dropout.any());
+      switch (layout_.shape.cell) {
+        case Cell::rnn: recurrence<Cell::rnn>(block, l, steps); break;
+        case Cell::lstm: recurrence<Cell::lstm>(block, l, steps); break;
+        case Cell::gru: recurrence<Cell::gru>(block, l, steps); break;
+      }
+      if (dropout.any()) drop(l, steps, dropout);
+    }
+    logits(block, steps, dropout.any());
+  }
+
+  // The nats of y in row n; the row becomes exp(o - max o), whose sum is `normalizer`.
+  double surprise(std::ptrdiff_t n, T& normalizer) {
+    T* row = o + n * layout_.Kp;
+    const T target = row[y[n]];
+    T most;
+    normalizer = exponentials<T>(row, layout_.logits.vectors, most);
+    return __builtin_log(static_cast<double>(normalizer)) - (double(target) - double(most));
+  }
+
+  // The nats of all rows together; o becomes the gradient of the logits, (softmax - onehot) · scale.
+  double loss(int steps, T scale) {
+    double total = 0;
+    for (std::ptrdiff_t n = 0; n < std::ptrdiff_t(steps) * B; ++n) {
+      T normalizer;
+      total += surprise(n, normalizer);
+      T* row = o + n * layout_.Kp;
+      const T factor = scale / normalizer;
+      for (int v = 0; v < layout_.logits.vectors; ++v)
+        store<T>(row + v * lanes, load<T>(row + v * lanes) * factor);
+      row[y[n]] -= scale;
+    }
+    return total;
+  }
+
+  // The gradient of every parameter, into a block; uses up the gates.
+  void backward(const T* back, int steps, bool dropped, T* gradient) {
+    const int top = layout_.shape.layers - 1;
+    const std::ptrdiff_t rows = std::ptrdiff_t(steps) * B;
+    for (std::ptrdiff_t n0 = 0; n0 < rows; n0 += sum_rows) {
+      const int some = static_cast<int>(rows - n0 < sum_rows ? rows - n0 : sum_rows);
+      for (int p = 0; p < layout_.logits.panels; ++p) {
+        const std::ptrdiff_t first = layout_.logits.first(p) * lanes;
+        gradient_panel<T>(layout_.shape.H, layout_.logits.width(p), some,
+                          output(top, dropped) + n0 * lanes, rows_, o + n0 * layout_.Kp + first,
+                          layout_.Kp, n0 > 0, gradient + layout_.V + first * layout_.Hp);
+      }
+    }
+    column_sums(o, layout_.Kp, rows, layout_.logits.vectors, gradient + layout_.c);
+    panel_product<T>(static_cast<int>(rows), layout_.units, layout_.shape.K,
+                     Factors<T>{o, layout_.Kp, 1, 0, layout_.shape.K}, back + layout_.V_back,
+                     layout_.Kp, [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; },
+                     into_dh(top, dropped));
+    for (int l = top; l >= 0; --l) {
+      switch (layout_.shape.cell) {
+        case Cell::rnn: through_time<Cell::rnn>(back, l, steps); break;
+        case Cell::lstm: through_time<Cell::lstm>(back, l, steps); break;
+        case Cell::gru: through_time<Cell::gru>(back, l, steps); break;
+      }
+      weight_gradients(l, rows, gradient);
+      if (l > 0)
+        input_gradients(back, l, rows, dropped, gradient);
+      else
+        column_gradients(rows, gradient);
+    }
+  }
+
+  // h of layer l and unit i after step t of stream s, and the LSTM's cell.
+  T state_at(int l, int which, std::ptrdiff_t row, int unit) const {
+    const T* from = which ? layer_[l].cell : layer_[l].h;
+    return from[(unit / lanes * rows_ + row) * lanes + unit % lanes];
+  }
+
+  const int B;
+  T* o = nullptr;                           // (T·B, Kp)
+  std::int32_t *x = nullptr, *y = nullptr;  // (T·B)
+
+ private:
+  // Gives every buffer its place.
+  void divide(bool learns, bool drops) {
+    const std::ptrdiff_t one = rows_ * layout_.Hp;
+    const Cell cell = layout_.shape.cell;
+    for (int l = 0; l < layout_.shape.layers; ++l) {
+      LayerBuffers<T>& at = layer_[l];
+      at = {};
+      at.gates = memory_.take(rows_ * layout_.depth);
+      at.h = memory_.take(one);
+      if (cell == Cell::lstm) at.cell = memory_.take(one);
+      if (cell != Cell::rnn) at.inner = memory_.take(one);
+      if (drops) {
+        at.out = memory_.take(one);
+        at.mask = memory_.take_zeroed(one);
+      }
+      if (learns) {
+        at.dh = memory_.take(one);
+        at.carry = memory_.take(B * layout_.Hp);
+      }
+    }
+    o = memory_.take(rows_ * layout_.Kp);
+    x = reinterpret_cast<std::int32_t*>(memory_.take(rows_ + lanes));
+    y = reinterpret_cast<std::int32_t*>(memory_.take(rows_ + lanes));
+  }
+
+  template <typename F>
+  void each_state(int streams, F f, int t) {
+    const int H = layout_.shape.H;
+    for (int l = 0; l < layout_.shape.layers; ++l)
+      for (int which = 0; which < layout_.shape.states(); ++which) {
+        T* base = which ? layer_[l].cell : layer_[l].h;
+        for (int s = 0; s < B; ++s)
+          for (int i = 0; i < H; ++i)
+            f(which, base + (i / lanes * rows_ + std::ptrdiff_t(t) * B + s) * lanes + i % lanes,
+              (std::ptrdiff_t(l) * streams + first_stream_ + s) * H + i);
+      }
+  }
+
+  // What the layer above reads of layer l, and how many rows its panels have.
+  const T* output(int l, bool dropped) const {
+    return dropped ? layer_[l].out : layer_[l].h + std::ptrdiff_t(B) * lanes;
+  }
+  Factors<T> output_factors(int l, bool dropped) const {
+    return {output(l, dropped), lanes, 1, rows_ * lanes, lanes};
+  }
+
+  // gates = U y + b for all steps of a layer that reads another; some hundred rows of y at a time,
+  // which stay in the second-level cache while every panel of U goes over them.
+  void inputs(const T* block, int l, int steps, bool dropped) {
+    const Factors<T> A = output_factors(l - 1, dropped);
+    const int vectors = layout_.vectors;
+    each_block(steps * B, input_rows, [&](int first, int some) {
+      for (int p = 0; p < layout_.panels; ++p) {
+        const T* U = block + layout_.at[l].U + p * layout_.Hp * layout_.row;
+        const T* b = block + layout_.at[l].b + p * layout_.row;
+        T* gates = layer_[l].gates + (p * rows_ + first) * layout_.row;
+        each_block(some, rows_for(vectors), [&](int r0, int count) {
+          Vec<T> sums[most_rows * most_vectors];
+          for (int r = 0; r < count; ++r)
+            for (int v = 0; v < vectors; ++v) sums[r * vectors + v] = load<T>(b + v * lanes);
+          tile_for<T>(count, vectors)(A.from_row(first + r0), U, layout_.row, layout_.shape.H, sums);
+          for (int i = 0; i < count * vectors; ++i)
+            store<T>(gates + r0 * layout_.row + i * lanes, sums[i]);
+        });
+      }
+    });
+  }
+
+  template <Cell cell>
+  void recurrence(const T* block, int l, int steps) {
+    LayerBuffers<T>& at = layer_[l];
+    const int vectors = layout_.vectors;
+    const T* d = block + layout_.at[l].d;
+    for (int t = 0; t < steps; ++t)
+      for (int i = 0; i < layout_.panels; ++i) {
+        // To and fro, so that a step begins with the panel that the last one left in the cache.
+        const int p = t & 1 ? layout_.panels - 1 - i : i;
+        const T* W = block + layout_.at[l].W + p * layout_.Hp * layout_.row;
+        const T* b = block + layout_.at[l].b + p * layout_.row;
+        each_block(B, rows_for(vectors), [&](int r0, int count) {
+          const std::ptrdiff_t n0 = std::ptrdiff_t(t) * B + r0;
+          Vec<T> sums[most_rows * most_vectors], from_input[most_rows];
+          for (int r = 0; r < count; ++r) {
+            Vec<T>* row = sums + r * vectors;
+            if (l == 0) {
+              const T* U = block + layout_.at[0].U +
+                           (std::ptrdiff_t(p) * layout_.shape.K + x[n0 + r]) * layout_.row;
+              for (int v = 0; v < vectors; ++v)
+                row[v] = load<T>(U + v * lanes) + load<T>(b + v * lanes);
+            } else {
+              const T* gates = at.gates + (p * rows_ + n0 + r) * layout_.row;
+              for (int v = 0; v < vectors; ++v) row[v] = load<T>(gates + v * lanes);
+            }
+            if constexpr (cell == Cell::gru) {  // the reset gate acts on W_n h + d alone
+              from_input[r] = row[2];
+              row[2] = load<T>(d + p * lanes);
+            }
+          }
+          tile_for<T>(count, vectors)(
+              Factors<T>{at.h + n0 * lanes, lanes, 1, rows_ * lanes, lanes}, W, layout_.row,
+              layout_.shape.H, sums);
+          for (int r = 0; r < count; ++r)
+            step<cell>(at, p, n0 + r, sums + r * vectors, from_input[r]);
+        });
+      }
+  }
+
+  // One cell's step: row n of panel p, from the sums of its gates.
+  template <Cell cell>
+  CHARLOOM_INLINE void step(LayerBuffers<T>& at, int p, std::ptrdiff_t n, const Vec<T>* a,
+                            Vec<T> from_input) {
+    T* gates = at.gates + (p * rows_ + n) * layout_.row;
+    if constexpr (cell == Cell::rnn) {
+      for (int v = 0; v < layout_.vectors; ++v)
+        store<T>(at.h + place(p * layout_.per_panel + v, n + B), tanh<T>(a[v]));
+    } else if constexpr (cell == Cell::lstm) {
+      const Vec<T> i = sigmoid<T>(a[0]), f = sigmoid<T>(a[1]), g = tanh<T>(a[2]),
+                   o_gate = sigmoid<T>(a[3]);
+      const Vec<T> c = f * load<T>(at.cell + place(p, n)) + i * g;
+      const Vec<T> c_tanh = tanh<T>(c);
+      store<T>(gates, i);
+      store<T>(gates + lanes, f);
+      store<T>(gates + 2 * lanes, g);
+      store<T>(gates + 3 * lanes, o_gate);
+      store<T>(at.cell + place(p, n + B), c);
+      store<T>(at.inner + place(p, n), c_tanh);
+      store<T>(at.h + place(p, n + B), o_gate * c_tanh);
+    } else {
+      const Vec<T> r = sigmoid<T>(a[0]), z = sigmoid<T>(a[1]);
+      const Vec<T> candidate = tanh<T>(from_input + r * a[2]);
+      const Vec<T> h_prev = load<T>(at.h + place(p, n));
+      store<T>(gates, r);
+      store<T>(gates + lanes, z);
+      store<T>(gates + 2 * lanes, candidate);
+      store<T>(at.inner + place(p, n), a[2]);
+      store<T>(at.h + place(p, n + B), (T(1) - z) * candidate + z * h_prev);
+    }
+  }
+
+  // BPTT through one layer: gates become the gradients of their sums.
+  template <Cell cell>
+  void through_time(const T* back, int l, int steps) {
+    LayerBuffers<T>& at = layer_[l];
+    const Columns& units = layout_.units;
+    std::memset(at.carry, 0, std::size_t(B) * layout_.Hp * sizeof(T));
+    for (int t = steps - 1; t >= 0; --t)
+      for (int p = 0; p < units.panels; ++p) {
+        const int first = units.first(p), width = units.width(p);
+        const T* W = back + layout_.at[l].W_back + first * lanes * layout_.depth;
+        each_block(B, rows_for(width), [&](int r0, int count) {
+          const std::ptrdiff_t n0 = std::ptrdiff_t(t) * B + r0;
+          Vec<T> sums[most_rows * most_vectors];
+          for (int r = 0; r < count; ++r)
+            for (int v = 0; v < width; ++v) {
+              Vec<T> dh = load<T>(at.dh + place(first + v, n0 + r));
+              if constexpr (cell == Cell::gru)
+                dh += load<T>(at.carry + carried(first + v, r0 + r));
+              sums[r * width + v] = dh;
+            }
+          if (t + 1 < steps)
+            tile_for<T>(count, width)(
+                Factors<T>{at.gates + (n0 + B) * layout_.row, layout_.row, 1, rows_ * layout_.row,
+                           static_cast<int>(layout_.row)},
+                W, width * lanes, static_cast<int>(layout_.depth), sums);
+          for (int r = 0; r < count; ++r)
+            for (int v = 0; v < width; ++v)
+              step_back<cell>(at, first + v, n0 + r, r0 + r, sums[r * width + v]);
+        });
+      }
+  }
+
+  // One cell's step backward: row n (of stream s) of a group of units, given the gradient of h.
+  template <Cell cell>
+  CHARLOOM_INLINE void step_back(LayerBuffers<T>& at, int group, std::ptrdiff_t n, std::ptrdiff_t s,
+                                 Vec<T> dh) {
+    T* carry = at.carry + carried(group, s);
+    if constexpr (cell == Cell::rnn) {
+      const int p = group / layout_.per_panel, v = group % layout_.per_panel;
+      const Vec<T> h = load<T>(at.h + place(group, n + B));
+      store<T>(at.gates + (p * rows_ + n) * layout_.row + v * lanes, dh * (T(1) - h * h));
+    } else if constexpr (cell == Cell::lstm) {
+      T* gates = at.gates + (group * rows_ + n) * layout_.row;
+      const Vec<T> i = load<T>(gates), f = load<T>(gates + lanes), g = load<T>(gates + 2 * lanes),
+                   o_gate = load<T>(gates + 3 * lanes);
+      const Vec<T> c_prev = load<T>(at.cell + place(group, n));
+      const Vec<T> c_tanh = load<T>(at.inner + place(group, n));
+      const Vec<T> dc = load<T>(carry) + dh * o_gate * (T(1) - c_tanh * c_tanh);
+      store<T>(gates, dc * g * i * (T(1) - i));
+      store<T>(gates + lanes, dc * c_prev * f * (T(1) - f));
+      store<T>(gates + 2 * lanes, dc * i * (T(1) - g * g));
+      store<T>(gates + 3 * lanes, dh * c_tanh * o_gate * (T(1) - o_gate));
+      store<T>(carry, dc * f);
+    } else {
+      T* gates = at.gates + (group * rows_ + n) * layout_.row;
+      T* inner = at.inner + place(group, n);
+      const Vec<T> r = load<T>(gates), z = load<T>(gates + lanes),
+                   candidate = load<T>(gates + 2 * lanes), sum = load<T>(inner);
+      const Vec<T> h_prev = load<T>(at.h + place(group, n));
+      const Vec<T> d_candidate = dh * (T(1) - z) * (T(1) - candidate * candidate);
+      store<T>(gates, d_candidate * sum * r * (T(1) - r));
+      store<T>(gates + lanes, dh * (h_prev - candidate) * z * (T(1) - z));
+      store<T>(gates + 2 * lanes, d_candidate * r);
+      store<T>(inner, d_candidate);
+      store<T>(carry, dh * z);
+    }
+  }
+
+  // dW, db and the GRU's dd. Afterwards the GRU's gates hold the gradients of the input sums.
+  void weight_gradients(int l, std::ptrdiff_t rows, T* gradient) {
+    const LayerBuffers<T>& at = layer_[l];
+    gate_gradients(l, rows, at.h, gradient + layout_.at[l].W);
+    for (int p = 0; p < layout_.panels; ++p) {
+      T* gates = at.gates + p * rows_ * layout_.row;
+      if (layout_.shape.cell == Cell::gru) {
+        column_sums(gates + 2 * lanes, layout_.row, rows, 1, gradient + layout_.at[l].d + p * lanes);
+        const T* inner = at.inner + p * rows_ * lanes;
+        for (std::ptrdiff_t n = 0; n < rows; ++n)
+          store<T>(gates + n * layout_.row + 2 * lanes, load<T>(inner + n * lanes));
+      }
+      column_sums(gates, layout_.row, rows, layout_.vectors,
+                  gradient + layout_.at[l].b + p * layout_.row);
+    }
+  }
+
+  // The gradient of a matrix of gates × units, from what it multiplied and the gates' gradients.
+  void gate_gradients(int l, std::ptrdiff_t rows, const T* multiplied, T* gradient) {
+    for (std::ptrdiff_t n0 = 0; n0 < rows; n0 += sum_rows) {
+      const int some = static_cast<int>(rows - n0 < sum_rows ? rows - n0 : sum_rows);
+      for (int p = 0; p < layout_.panels; ++p)
+        gradient_panel<T>(layout_.shape.H, layout_.vectors, some, multiplied + n0 * lanes, rows_,
+                          layer_[l].gates + (p * rows_ + n0) * layout_.row, layout_.row, n0 > 0,
+                          gradient + p * layout_.Hp * layout_.row);
+    }
+  }
+
+  // dU of a layer that reads another, and the gradient of what it read.
+  void input_gradients(const T* back, int l, std::ptrdiff_t rows, bool dropped, T* gradient) {
+    gate_gradients(l, rows, output(l - 1, dropped), gradient + layout_.at[l].U);
+    panel_product<T>(static_cast<int>(rows), layout_.units, static_cast<int>(layout_.depth),
+                     Factors<T>{layer_[l].gates, layout_.row, 1, rows_ * layout_.row,
+                                static_cast<int>(layout_.row)},
+                     back + layout_.at[l].U_back, layout_.depth,
+                     [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; }, into_dh(l - 1, dropped));
+  }
+
+  // dU of the layer that reads characters: a column for each id, the sum over the rows that read it.
+  void column_gradients(std::ptrdiff_t rows, T* gradient) {
+    for (int p = 0; p < layout_.panels; ++p) {
+      T* dU = gradient + layout_.at[0].U + std::ptrdiff_t(p) * layout_.shape.K * layout_.row;
+      const T* gates = layer_[0].gates + p * rows_ * layout_.row;
+      std::memset(dU, 0, std::size_t(layout_.shape.K) * layout_.row * sizeof(T));
+      for (std::ptrdiff_t n = 0; n < rows; ++n) {
+        T* to = dU + x[n] * layout_.row;
+        const T* from = gates + n * layout_.row;
+        for (int v = 0; v < layout_.vectors; ++v)
+          store<T>(to + v * lanes, load<T>(to + v * lanes) + load<T>(from + v * lanes));
+      }
+    }
+  }
+
+  // A product's end: the gradient of layer l's outputs, back through its dropout.
+  auto into_dh(int l, bool dropped) {
+    T* dh = layer_[l].dh;
+    const T* mask = dropped ? layer_[l].mask : nullptr;
+    return [this, dh, mask](int n, int v, Vec<T> sum) CHARLOOM_LAMBDA {
+      const std::ptrdiff_t at = place(v, n);
+      store<T>(dh + at, mask ? sum * load<T>(mask + at) : sum);
+    };
+  }
+
+  void drop(int l, int steps, const Dropout<T>& dropout) {
+    LayerBuffers<T>& at = layer_[l];
+    const int blocks = (layout_.shape.H + 15) / 16, Hp = static_cast<int>(layout_.Hp);
+    for (int t = 0; t < steps; ++t)
+      for (int s = 0; s < B; ++s) {
+        const std::ptrdiff_t n = std::ptrdiff_t(t) * B + s;
+        for (int block = 0; block < blocks; ++block) {
+          T factors[16];
+          dropout.factors(l, first_stream_ + s, t, block, factors);
+          for (int i = 0; i < 16 && block * 16 + i < Hp; ++i) {
+            const int unit = block * 16 + i;
+            at.mask[place(unit / lanes, n) + unit % lanes] = factors[i];
+          }
+        }
+        for (int group = 0; group < layout_.groups; ++group)
+          store<T>(at.out + place(group, n), load<T>(at.mask + place(group, n)) *
+                                                 load<T>(at.h + place(group, n + B)));
+      }
+  }
+
+  void logits(const T* block, int steps, bool dropped) {
+    const T* c = block + layout_.c;
+    const int last = layout_.logits.vectors - 1, K = layout_.shape.K;
+    panel_product<T>(
+        steps * B, layout_.logits, layout_.shape.H,
+        output_factors(layout_.shape.layers - 1, dropped), block + layout_.V, layout_.Hp,
+        [&](int, int v) CHARLOOM_LAMBDA { return load<T>(c + v * lanes); },
+        [&](int n, int v, Vec<T> sum) CHARLOOM_LAMBDA {
+          T* row = o + n * layout_.Kp;
+          store<T>(row + v * lanes, sum);
+          if (v == last)
+            for (std::ptrdiff_t k = K; k < layout_.Kp; ++k) row[k] = padding_logit<T>;
+        });
+  }
+
+  // Sums of columns, some hundred rows at a time, so that a long sum loses no digits.
+  static void column_sums(const T* from, std::ptrdiff_t row, std::ptrdiff_t rows, int vectors, T* to) {
+    constexpr std::ptrdiff_t some = 256;
+    for (int v = 0; v < vectors; ++v) {
+      Vec<T> total{};
+      for (std::ptrdiff_t n0 = 0; n0 < rows; n0 += some) {
+        Vec<T> part{};
+        const std::ptrdiff_t end = n0 + some < rows ? n0 + some : rows;
+        for (std::ptrdiff_t n = n0; n < end; ++n) part += load<T>(from + n * row + v * lanes);
+        total += part;
+      }
+      store<T>(to + v * lanes, total);
+    }
+  }
+
+  // Where row n of a group of units lies in the buffers of one vector, and in carry.
+  std::ptrdiff_t place(std::ptrdiff_t group, std::ptrdiff_t n) const {
+    return (group * rows_ + n) * lanes;
+  }
+  std::ptrdiff_t carried(std::ptrdiff_t group, std::ptrdiff_t s) const {
+    return (group * B + s) * lanes;
+  }
+
+  // Rows of every panel: T·B and B more for the state before. An odd number of steps, so that the
+  // panels' rows of one step do not all fall on the same lines of a cache.
+  static std::ptrdiff_t panel_rows(int T_steps, int streams) {
+    return static_cast<std::ptrdiff_t>((T_steps + 1) | 1) * streams;
+  }
+
+  static std::size_t elements(const PanelLayout<T>& l, int T_steps, int streams, bool learns,
+                              bool drops) {
+    const std::ptrdiff_t rows = panel_rows(T_steps, streams), one = rows * l.Hp;
+    std::ptrdiff_t n = rows * l.depth + one;
+    if (l.shape.cell == Cell::lstm) n += one;
+    if (l.shape.cell != Cell::rnn) n += one;
+    if (drops) n += 2 * one;
+    if (learns) n += one + streams * l.Hp;
+    return static_cast<std::size_t>(n * l.shape.layers + rows * l.Kp + 2 * (rows + lanes));
+  }
+
+  const PanelLayout<T>& layout_;
+  const int first_stream_;
+  const std::ptrdiff_t rows_;
+  Memory<T> memory_;
+  LayerBuffers<T> layer_[PanelLayout<T>::most_layers];
+};
+
+}  // namespace

@@ -1,0 +1,91 @@
+#include "threads.hpp"
+
+namespace charloom {
+
+namespace {
+
+constexpr int spins = 4000;  // some ten microseconds
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Until `value` is no longer `old`.
+void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
+  for (int i = 0; i < spins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+Crew::Crew(int threads) : threads_(threads) {
+  workers_.reserve(threads_ - 1);
+  try {
+    for (int i = 1; i < threads_; ++i) workers_.emplace_back(&Crew::work, this, i);
+  } catch (...) {
+    // The system gave fewer threads than asked for: those that run wait for a job; end them.
+    job_ = nullptr;
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+    for (auto& worker : workers_) worker.join();
+    throw;
+  }
+}
+
+Crew::~Crew() {
+  job_ = nullptr;
+  round_.fetch_add(1, std::memory_order_release);
+  round_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+Team Crew::team() {
+  return {threads_, this,
+          [](void* self, void (*job)(void*, int), void* context) {
+            static_cast<Crew*>(self)->run(job, context);
+          },
+          [](void* self) { static_cast<Crew*>(self)->barrier(); }};
+}
+
+void Crew::run(void (*job)(void* context, int thread), void* context) {
+  if (threads_ == 1) {
+    job(context, 0);
+    return;
+  }
+  job_ = job;
+  context_ = context;
+  round_.fetch_add(1, std::memory_order_release);
+  round_.notify_all();
+  job(context, 0);
+  barrier();  // nobody is in the job any more
+}
+
+void Crew::work(int thread) {
+  std::uint32_t seen = 0;
+  for (;;) {
+    wait_while(round_, seen);
+    ++seen;
+    if (job_ == nullptr) return;
+    job_(context_, thread);
+    barrier();
+  }
+}
+
+void Crew::barrier() {
+  if (threads_ == 1) return;
+  const std::uint32_t now = generation_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(threads_)) {
+    arrived_.store(0, std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+  } else {
+    wait_while(generation_, now);
+  }
+}
+
+}  // namespace charloom

@@ -1,0 +1,201 @@
+// Many updates of a network of any kind, the streams shared among threads (SPEC: The native engine).
+//
+// Each thread reads its own streams forward and backward and makes a gradient of its own; then the
+// threads together sum the gradients, take the norm, and update, each its part of the block. The order
+// of every sum follows from the number of threads alone, so that bits repeat for the same number.
+#pragma once
+
+#include <new>
+
+#include "optimizers.hpp"
+#include "stack.hpp"
+
+namespace {
+
+using charloom::Descent;
+using charloom::Team;
+using charloom::TrainResult;
+
+inline std::int32_t id_at(const charloom::Tokens& tokens, std::size_t at) {
+  return tokens.bytes == 1   ? static_cast<const std::uint8_t*>(tokens.at)[at]
+         : tokens.bytes == 2 ? static_cast<const std::uint16_t*>(tokens.at)[at]
+                             : static_cast<std::int32_t>(
+                                   static_cast<const std::uint32_t*>(tokens.at)[at]);
+}
+
+template <typename T>
+class Training {
+ public:
+  static constexpr int lanes = Simd<T>::lanes;
+  static constexpr int most_threads = 256;
+
+  Training(const PanelLayout<T>& layout, const charloom::Windows& windows, const Descent& how,
+           const Team& team, const charloom::Workspace& workspace, double* losses, double* norms)
+      : layout_(layout),
+        windows_(windows),
+        how_(how),
+        team_(team),
+        losses_(losses),
+        norms_(norms),
+        slot_count_(how.rule == charloom::Rule::adam || how.rule == charloom::Rule::adamw ? 2 : 1),
+        memory_(workspace, 0,
+                static_cast<std::size_t>(layout.end) * (1 + slot_count_ + team.threads) +
+                    static_cast<std::size_t>(layout.back_end)) {
+    ok_ = memory_.ok();
+    if (!ok_) return;
+    block_ = memory_.take_zeroed(layout.end);
+    for (int k = 0; k < slot_count_; ++k) slots_[k] = memory_.take_zeroed(layout.end);
+    back_ = memory_.take(layout.back_end);
+    for (int thread = 0; thread < team.threads; ++thread) {
+      const int first = even_start(windows.B, team.threads, thread);
+      const int streams = even_start(windows.B, team.threads, thread + 1) - first;
+      gradients_[thread] = memory_.take_zeroed(layout.end);
+      slices_[thread] = new (std::nothrow)
+          Slice<T>(layout, windows.T, streams, first, Dropout<T>(how.dropout, 0, 0).any(),
+                   workspace, 1 + thread);
+      if (slices_[thread] == nullptr || !slices_[thread]->ok()) ok_ = false;
+    }
+  }
+  ~Training() {
+    for (int thread = 0; thread < team_.threads; ++thread) delete slices_[thread];
+  }
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
+
+  TrainResult run(Arrays<T> weights, const Arrays<T>* slots, State<T> state) {
+    if (!ok_) {
+      result_.no_memory = true;
+      return result_;
+    }
+    layout_.pack(weights, block_);
+    for (int k = 0; k < slot_count_; ++k) layout_.pack(slots[k], slots_[k]);
+    layout_.transpose(block_, back_, 0, 1);
+    for (int thread = 0; thread < team_.threads; ++thread)
+      slices_[thread]->set_state({state.h, state.cell}, windows_.B);
+    team_.run(team_.self, [](void* self, int thread) { static_cast<Training*>(self)->work(thread); },
+              this);
+    layout_.unpack(block_, weights);
+    for (int k = 0; k < slot_count_; ++k) layout_.unpack(slots_[k], slots[k]);
+    for (int thread = 0; thread < team_.threads; ++thread)
+      slices_[thread]->get_state(state, windows_.B, 0);
+    return result_;
+  }
+
+ private:
+  // One thread's part of all updates.
+  void work(int thread) {
+    Slice<T>& slice = *slices_[thread];
+    const double scale = 1.0 / windows_.B / (how_.mean ? windows_.T : 1);
+    const std::ptrdiff_t vectors = layout_.end / lanes;
+    const std::ptrdiff_t start = vectors * thread / team_.threads * lanes,
+                         end = vectors * (thread + 1) / team_.threads * lanes;
+    for (int u = 0; u < windows_.count; ++u) {
+      bad_[thread] = !read(slice, thread, u);
+      if (!bad_[thread]) {
+        const Dropout<T> dropout(how_.dropout, how_.seed,
+                                 static_cast<std::uint64_t>(windows_.update + u + 1));
+        slice.forward(block_, windows_.T, dropout);
+        part_loss_[thread] = slice.loss(windows_.T, static_cast<T>(scale));
+        slice.backward(back_, windows_.T, dropout.any(), gradients_[thread]);
+      }
+      meet();
+      part_squares_[thread] = add_up(start, end);
+      meet();
+      // Every thread comes to the same decision, from the same numbers in the same order.
+      bool bad = false;
+      double loss = 0, squares = 0;
+      for (int k = 0; k < team_.threads; ++k) {
+        bad = bad || bad_[k];
+        loss += part_loss_[k];
+        squares += part_squares_[k];
+      }
+      loss /= windows_.B;
+      const double norm = __builtin_sqrt(squares);
+      if (bad || !__builtin_isfinite(loss) || !__builtin_isfinite(norm)) {
+        if (thread == 0) {
+          result_.bad_id = bad;
+          result_.not_finite = !bad;
+          result_.loss = loss;
+          result_.norm = norm;
+        }
+        return;
+      }
+      Descend<T>{block_, gradients_[0], slots_[0], slots_[1], how_, windows_.learning_rates[u], norm,
+                 windows_.update + u + 1}
+          .run(start, end);
+      slice.carry(windows_.T);
+      if (thread == 0) {
+        losses_[u] = loss;
+        norms_[u] = norm;
+        ++result_.updates;
+      }
+      meet();
+      layout_.transpose(block_, back_, thread, team_.threads);
+      meet();
+    }
+  }
+
+  void meet() const { team_.barrier(team_.self); }
+
+  // The ids of window u of this thread's streams; false where one is not below K.
+  bool read(Slice<T>& slice, int thread, int u) const {
+    const int first = even_start(windows_.B, team_.threads, thread), T_steps = windows_.T;
+    for (int s = 0; s < slice.B; ++s) {
+      const std::size_t at = static_cast<std::size_t>(windows_.starts[first + s]) +
+                             static_cast<std::size_t>(u) * T_steps;
+      std::int32_t next = id_at(windows_.tokens, at);
+      for (int t = 0; t < T_steps; ++t) {
+        const std::int32_t id = next;
+        next = id_at(windows_.tokens, at + t + 1);
+        if (id < 0 || id >= layout_.shape.K || next < 0 || next >= layout_.shape.K) return false;
+        slice.x[std::ptrdiff_t(t) * slice.B + s] = id;
+        slice.y[std::ptrdiff_t(t) * slice.B + s] = next;
+      }
+    }
+    return true;
+  }
+
+  // Sums the threads' gradients into the first; returns the sum of the squares.
+  double add_up(std::ptrdiff_t start, std::ptrdiff_t end) const {
+    constexpr std::ptrdiff_t some = 64 * lanes;
+    double squares = 0;
+    T* sums = gradients_[0];
+    for (std::ptrdiff_t from = start; from < end; from += some) {
+      const std::ptrdiff_t to = from + some < end ? from + some : end;
+      Vec<T> part{};
+      for (std::ptrdiff_t at = from; at < to; at += lanes) {
+        Vec<T> g = load<T>(sums + at);
+        for (int k = 1; k < team_.threads; ++k) g += load<T>(gradients_[k] + at);
+        if (team_.threads > 1) store<T>(sums + at, g);
+        part += g * g;
+      }
+      const double few = static_cast<double>(sum<T>(part));
+      squares += __builtin_isfinite(few) ? few : careful_squares(from, to);
+    }
+    return squares;
+  }
+  // The same where a square may be beyond the range of T.
+  double careful_squares(std::ptrdiff_t from, std::ptrdiff_t to) const {
+    double squares = 0;
+    for (std::ptrdiff_t at = from; at < to; ++at)
+      squares += double(gradients_[0][at]) * double(gradients_[0][at]);
+    return squares;
+  }
+
+  const PanelLayout<T>& layout_;
+  const charloom::Windows& windows_;
+  const Descent& how_;
+  const Team& team_;
+  double *losses_, *norms_;
+  const int slot_count_;
+  Memory<T> memory_;
+  bool ok_ = false;
+  TrainResult result_{};
+  T *block_ = nullptr, *back_ = nullptr, *slots_[2] = {};
+  T* gradients_[most_threads] = {};
+  Slice<T>* slices_[most_threads] = {};
+  double part_loss_[most_threads] = {}, part_squares_[most_threads] = {};
+  bool bad_[most_threads] = {};
+};
+
+}  // namespace

@@ -1,0 +1,63 @@
+// Memory that is kept between calls of one engine.
+#pragma once
+
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "kernels.hpp"
+
+namespace charloom {
+
+// One call at a time uses it; who finds it in use takes another for the while.
+class Pieces {
+ public:
+  Pieces() = default;
+  ~Pieces() {
+    for (const Piece& piece : pieces_) std::free(piece.at);
+  }
+  Pieces(const Pieces&) = delete;
+  Pieces& operator=(const Pieces&) = delete;
+
+  std::mutex in_use;
+
+  Workspace workspace() {
+    return {this, [](void* self, int slot, std::size_t bytes) {
+              return static_cast<Pieces*>(self)->take(static_cast<std::size_t>(slot), bytes);
+            }};
+  }
+
+ private:
+  struct Piece {
+    void* at = nullptr;
+    std::size_t bytes = 0;
+  };
+
+  void* take(std::size_t slot, std::size_t bytes) {
+    // Large pages, where the system has them, spare the processor most of its address look-ups.
+    constexpr std::size_t large_page = std::size_t(2) << 20;
+    if (slot >= pieces_.size()) pieces_.resize(slot + 1);
+    Piece& piece = pieces_[slot];
+    if (bytes > piece.bytes) {
+      std::free(piece.at);
+      piece = {};
+      const bool large = bytes >= large_page;
+      if (posix_memalign(&piece.at, large ? large_page : 64, bytes) != 0) {
+        piece.at = nullptr;
+        return nullptr;
+      }
+#if defined(__linux__)
+      if (large) madvise(piece.at, bytes, MADV_HUGEPAGE);
+#endif
+      piece.bytes = bytes;
+    }
+    return piece.at;
+  }
+
+  std::vector<Piece> pieces_;
+};
+
+}  // namespace charloom

@@ -1,0 +1,44 @@
+"""charloom in Python: what the commands do, as functions that take and return values.
+
+It knows in which order things are done, and prints nothing.
+"""
+
+from charloom.api.experiment import Reproduction, reproduce, reproduction
+from charloom.api.model import Model, load
+from charloom.api.parts import choose_part, judge, judge_others
+from charloom.api.settling import settle, text_to_learn, updates_per_second
+from charloom.api.steering import control
+from charloom.api.texts import DEMO_TEXTS, Text, demo_text, free_run, open_text
+from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
+from charloom.evaluation import Evaluation
+from charloom.gradcheck import GradientCheck, gradcheck
+
+__all__ = [
+    "DEMO_TEXTS",
+    "Evaluation",
+    "GradientCheck",
+    "Listener",
+    "Model",
+    "Reproduction",
+    "Text",
+    "Training",
+    "begin",
+    "choose_part",
+    "control",
+    "demo_text",
+    "free_run",
+    "gradcheck",
+    "judge",
+    "judge_others",
+    "learner_of",
+    "load",
+    "open_text",
+    "reopen",
+    "reproduce",
+    "reproduction",
+    "resume",
+    "settle",
+    "text_to_learn",
+    "train",
+    "updates_per_second",
+]

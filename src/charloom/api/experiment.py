@@ -1,0 +1,132 @@
+"""The whole classic experiment: prove the gradients, train, write, and report."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.api.model import Model
+from charloom.api.settling import settle, text_to_learn
+from charloom.api.texts import Text, as_path, demo_text
+from charloom.api.training import Asked, Listener, Training, begin, ignore, never
+from charloom.config import Config
+from charloom.engines import native_problem
+from charloom.gradcheck import GradientCheck, check_gradients, fresh_problem
+from charloom.recipes import CLASSIC
+from charloom.store import read_run
+from charloom.text import Corpus
+from charloom.training import Ended, Item
+from charloom.training.signals import Halt
+
+# The course's gradient check, in a few streams where there are several.
+SMALL: Final = {"hidden_size": 5, "seq_length": 3, "batch_size": 2}
+# What decides a gradient.
+NETWORK: Final = (
+    "cell", "hidden_size", "layers", "dropout", "init", "sigma", "forget_bias",
+    "seq_length", "batch_size",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The outcome of the whole experiment.
+
+    Attributes:
+        checks: the gradient checks, small and full size, by engine and dtype.
+        model: the model with the lowest smooth loss.
+        run: the run directory.
+        report: the report in it; None where another process stopped the training.
+    """
+
+    checks: tuple[GradientCheck, ...]
+    model: Model
+    run: Path
+    report: Path | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gradient was right."""
+        return all(check.passed for check in self.checks)
+
+
+def reproduce(
+    text: Text | None = None,
+    run: str | Path | None = None,
+    *,
+    string: str | None = None,
+    listener: Listener = ignore,
+    **settings: Any,
+) -> Reproduction:
+    """The whole classic experiment: prove the gradients, train, write, and report.
+
+    Args:
+        text: as for `train`; by default a built-in text.
+        run: the run directory to make; by default a new one under runs/.
+        string: the text itself, instead of `text`.
+        listener: called with each gradient check, record, sample and so on as it comes.
+        **settings: as for `train`.
+
+    Raises:
+        The same as `train`. A wrong gradient raises nothing: it is in the result and the report.
+    """
+    if text is None and string is None:
+        corpus = demo_text(settings.get("tokens") or "characters")
+    else:
+        corpus = text_to_learn(text, string, default=CLASSIC, **settings)
+    config = settle(corpus, default=CLASSIC, **settings)
+    with begin(corpus, config, None if run is None else as_path(run)) as training:
+        checks: list[GradientCheck] = []
+        report = None
+        with Halt() as halt, closing(reproduction(training, halt)) as items:
+            for item in items:
+                if isinstance(item, Path):
+                    report = item
+                    continue
+                if isinstance(item, GradientCheck):
+                    checks.append(item)
+                listener(item)
+        halt.send_on()
+        return Reproduction(tuple(checks), training.model(), training.run, report)
+
+
+def reproduction(training: Training, halt: Asked = never) -> Generator[GradientCheck | Item | Path]:
+    """The experiment step by step: gradient checks, what training tells, the report's path.
+
+    A halt in time, or a command to the run, ends it before the report.
+    """
+    if not (read_run(training.run).gradcheck or {}).get("checks"):
+        # An empty list stands for checks that were begun: a resumed run does them again.
+        training.writer.write_gradcheck([])
+        checks = []
+        for check in gradient_checks(training.corpus, training.learner.config):
+            checks.append(check)
+            yield check
+            if halt() is not None:
+                break
+        else:
+            training.writer.write_gradcheck([check.to_dict() for check in checks])
+    for item in training.items(halt):
+        yield item
+        if isinstance(item, Ended) and item.state != "finished":
+            return
+    from charloom.report import write_report
+
+    yield write_report(training.run)
+
+
+def gradient_checks(corpus: Corpus, config: Config) -> Iterator[GradientCheck]:
+    """The checks that go before an experiment: each engine that it could use, both dtypes, a small
+    network and the full one, on the text's first window."""
+    engines = ["reference"]
+    if config.engine != "reference" and native_problem() is None:
+        engines.append("native")
+    network = {name: getattr(config, name) for name in NETWORK}
+    for size in ({**SMALL, "batch_size": min(SMALL["batch_size"], config.batch_size)}, {}):
+        for dtype in ("float64", "float32"):
+            learner, x, y = fresh_problem(
+                corpus=corpus, dtype=dtype, seed=config.seed, **{**network, **size}
+            )
+            yield from check_gradients(
+                learner, x, y, engines=engines, seed=config.seed, text=corpus.name
+            )

@@ -1,0 +1,265 @@
+"""A model that is opened: it writes, is measured, and is saved as one file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from charloom.api.parts import Part, choose_part, judge, judge_others
+from charloom.api.texts import Text, as_path
+from charloom.baselines import Baselines
+from charloom.config import Config
+from charloom.engines import Engine, Sampler, open_engine
+from charloom.evaluation import Evaluation
+from charloom.model import Learner
+from charloom.model.parameters import Parameters
+from charloom.sampling import AS_IT_IS, Writing
+from charloom.store import load_model, model_bytes, replace_file
+from charloom.store.layout import is_run
+from charloom.store.view import Which
+from charloom.surprise import Surprise, surprise
+from charloom.text import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network, ready to write and to be measured.
+
+    Attributes:
+        learner: all of it, as plain data.
+        engine: what computes.
+        run: the run directory that it belongs to, if one was written.
+    """
+
+    learner: Learner
+    engine: Engine
+    run: Path | None = None
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+        return self.learner.config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The characters that it knows, K of them."""
+        return self.learner.vocabulary
+
+    @property
+    def parameters(self) -> Parameters:
+        """Its arrays by name: `layers.0.U` (H, K), `layers.0.W` (H, H), `layers.0.b` (H),
+        `V` (K, H), `c` (K)."""
+        return self.learner.parameters
+
+    def __repr__(self) -> str:
+        return (
+            f"<charloom.Model: {self.config.cell}, H={self.config.hidden_size}, "
+            f"K={len(self.vocabulary)}, update {self.learner.update:,}>"
+        )
+
+    def sample(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        temperature: float = 1.0,
+        seed: int = 0,
+        *,
+        top_k: int = AS_IT_IS.top_k,
+        top_p: float = AS_IT_IS.top_p,
+        min_p: float = AS_IT_IS.min_p,
+        repetition_penalty: float = AS_IT_IS.repetition_penalty,
+        repetition_window: int = AS_IT_IS.repetition_window,
+        stop: str | Sequence[str] = (),
+        unknown: str = "refuse",
+        replacement: str = "",
+        number: int = 0,
+    ) -> str:
+        """The text that it writes after a prompt, which is not part of it.
+
+        Args:
+            prompt: what it reads first.
+            length: characters to write at most; of a model of bytes, bytes.
+            temperature: divides the logits; 0 takes the likeliest character each time.
+            seed: decides the text; the same on every engine.
+            top_k: draw among the k likeliest characters; 0 takes all.
+            top_p: draw among the likeliest that together have this probability.
+            min_p: draw among those with at least this share of the likeliest's probability.
+            repetition_penalty: above 1 makes characters read lately less likely.
+            repetition_window: how many of the last characters were read lately.
+            stop: the text ends before the first of these strings that it completes.
+            unknown: what to do with a character of the prompt that it never read: "refuse", "skip"
+                or "replace".
+            replacement: the known character that is read instead.
+            number: which of the texts of this seed; every one is another text.
+
+        Raises:
+            ConfigError: a value out of its range.
+            UnknownCharacterError: the prompt has a character that it never read.
+        """
+        return "".join(
+            self.stream(
+                prompt,
+                length,
+                temperature,
+                seed,
+                top_k=top_k,
+                top_p=top_p,
+                min_p=min_p,
+                repetition_penalty=repetition_penalty,
+                repetition_window=repetition_window,
+                stop=stop,
+                unknown=unknown,
+                replacement=replacement,
+                number=number,
+            )
+        )
+
+    def stream(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        temperature: float = 1.0,
+        seed: int = 0,
+        *,
+        top_k: int = AS_IT_IS.top_k,
+        top_p: float = AS_IT_IS.top_p,
+        min_p: float = AS_IT_IS.min_p,
+        repetition_penalty: float = AS_IT_IS.repetition_penalty,
+        repetition_window: int = AS_IT_IS.repetition_window,
+        stop: str | Sequence[str] = (),
+        unknown: str = "refuse",
+        replacement: str = "",
+        number: int = 0,
+    ) -> Writing:
+        """The text of `sample` in pieces, the first of them soon; same arguments and errors.
+
+        The iterator that it returns says why the text ended: its `ended` is "length" or "stop".
+        """
+        sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
+        return Writing(
+            self.learner,
+            self.engine,
+            prompt=prompt,
+            length=length,
+            sampler=sampler,
+            seed=seed,
+            number=number,
+            stop=stop,
+            unknown=unknown,
+            replacement=replacement,
+        )
+
+    def evaluate(
+        self,
+        text: Text | None = None,
+        *,
+        string: str | None = None,
+        split: str | None = None,
+        streams: int | None = None,
+        unknown: str = "refuse",
+        replacement: str = "",
+        seed: int = 0,
+    ) -> Evaluation:
+        """How well it predicts a text: nats and bits per character, and perplexity.
+
+        Args:
+            text: paths, or the name of a built-in text; without it, and without `string`, the text
+                that it was trained on.
+            string: the text itself, instead of `text`.
+            split: which part of the text: "train", "validation", "test", as its training divides
+                a text, or "all". By default all of a text that is given; of its own the validation
+                part, or where nothing was held out, the training part.
+            streams: in how many pieces the part is read side by side; 1 is exact; None lets its
+                length decide.
+            unknown: what to do with a character that it never read: "refuse", "skip" or "replace".
+            replacement: the known character that is read instead.
+            seed: decides the bootstrap interval.
+
+        Raises:
+            TextError: the text cannot be read, has fewer than two characters, or is not known any
+                more.
+            UnknownCharacterError: the text has a character that the model never read.
+            ConfigError: no such split, or a value out of its range.
+        """
+        part = self._part(text, string, split, unknown, replacement)
+        return judge(self.learner, self.engine, part, streams, seed)
+
+    def baselines(
+        self,
+        text: Text | None = None,
+        *,
+        string: str | None = None,
+        split: str | None = None,
+        unknown: str = "refuse",
+        replacement: str = "",
+    ) -> Baselines:
+        """What n-grams and compressors make of the same part of a text, having read the training
+        part; arguments and errors as `evaluate`, and
+
+        Raises:
+            ConfigError: the part is what they would learn from.
+        """
+        part = self._part(text, string, split, unknown, replacement)
+        return judge_others(self.learner, self.run, part)
+
+    def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
+        """What each character of a text costs it, in nats and bits, given all before it.
+
+        Args:
+            text: the text itself.
+            unknown: as for `evaluate`, and `replacement` too.
+
+        Raises:
+            TextError: fewer than two characters.
+            UnknownCharacterError: the text has a character that the model never read.
+        """
+        return surprise(self.learner, self.engine, text, unknown, replacement)
+
+    def _part(
+        self,
+        text: Text | None,
+        string: str | None,
+        split: str | None,
+        unknown: str,
+        replacement: str,
+    ) -> Part:
+        """The part of a text that it is judged on."""
+        return choose_part(
+            self.learner,
+            self.run,
+            text,
+            string=string,
+            split=split,
+            unknown=unknown,
+            replacement=replacement,
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the whole model into a single file, which `load` opens again.
+
+        Raises:
+            WriteError: the disk refused; what was there before is as it was.
+        """
+        path = as_path(path)
+        replace_file(path, model_bytes(self.learner))
+        return path
+
+
+def load(path: str | Path, *, which: Which = "latest", engine: str = "auto") -> Model:
+    """Open a model.
+
+    Args:
+        path: a run directory, a checkpoint directory or a model file.
+        which: of a run, the "latest" checkpoint, or the "best": on the validation part, or where
+            nothing is held out the one with the lowest smooth loss.
+        engine: auto, native or reference.
+
+    Raises:
+        NotAModelError: nothing of the three is there.
+        DamagedError: it is not what was written.
+        ConfigError: no such engine, no such checkpoint, or what is no path.
+        MissingPartError: the native engine was asked for by name and is not there.
+    """
+    path = as_path(path)
+    learner = load_model(path, which)
+    opened = open_engine(engine, learner.config.threads)
+    return Model(learner, opened, path if is_run(path) else None)

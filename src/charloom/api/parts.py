@@ -1,0 +1,108 @@
+"""Which part of which text a model is judged on, what it makes of it, and what others make of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from charloom.api.texts import Text, open_text
+from charloom.baselines import Baselines, measure_baselines
+from charloom.config import require_one_of
+from charloom.engines import Engine
+from charloom.engines.base import Ids
+from charloom.errors import ConfigError, TextError
+from charloom.evaluation import Evaluation, evaluate
+from charloom.model import Learner
+from charloom.store.layout import read_about
+from charloom.store.opening import open_text as open_own_text
+from charloom.text import Corpus, Windows
+from charloom.text.windows import Segment
+
+PARTS = ("train", "validation", "test", "all")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a text, in a model's vocabulary.
+
+    Attributes:
+        corpus: the whole text.
+        split: train, validation, test or all.
+        segments: the stretches that it is made of, from a character to before another.
+        own: whether the text is the one that the model was trained on.
+    """
+
+    corpus: Corpus
+    split: str
+    segments: tuple[Segment, ...]
+    own: bool
+
+    def texts(self) -> list[Ids]:
+        """The ids of each segment."""
+        return [self.corpus.ids[start:end] for start, end in self.segments]
+
+
+def choose_part(
+    learner: Learner,
+    run: Path | None,
+    text: Text | None = None,
+    *,
+    string: str | None = None,
+    split: str | None = None,
+    unknown: str = "refuse",
+    replacement: str = "",
+) -> Part:
+    """The part that a model shall be judged on; arguments and errors as `Model.evaluate`."""
+    if split is not None:
+        require_one_of("split", split, PARTS)
+    own = text is None and string is None
+    if own:
+        corpus = own_text(learner, run)
+    else:
+        policy = {"unknown": unknown, "replacement": replacement}
+        corpus = open_text(text, string, learner.vocabulary, **policy)
+    if split == "all" or (split is None and not own):
+        return Part(corpus, "all", ((0, len(corpus)),), own)
+    parts = Windows.of(learner.config, len(corpus)).parts
+    for name, segments in parts.items():
+        if name == (split or ("validation" if "validation" in parts else "train")):
+            return Part(corpus, name, segments, own)
+    raise ConfigError(
+        f"split is {split!r}, but this model's training held out no such part; its parts are "
+        f"{', '.join(parts)} and all."
+    )
+
+
+def own_text(learner: Learner, run: Path | None) -> Corpus:
+    """The text that the model was trained on."""
+    if run is None:
+        raise TextError(
+            "a model without its run does not know the text that it was trained on; name a text, "
+            "or give the run directory."
+        )
+    return open_own_text(run, read_about(run)[1], None, learner)
+
+
+def judge(
+    learner: Learner, engine: Engine, part: Part, streams: int | None = None, seed: int = 0
+) -> Evaluation:
+    """What the model makes of a part; arguments and errors as `charloom.evaluation.evaluate`."""
+    ids, segments = part.corpus.ids, part.segments
+    return evaluate(learner, engine, ids, segments, split=part.split, streams=streams, seed=seed)
+
+
+def judge_others(learner: Learner, run: Path | None, part: Part) -> Baselines:
+    """What n-grams and compressors make of it, having read the training part of the same text, or
+    where all of another text is judged, of the model's own.
+
+    Raises:
+        ConfigError: the part is what they would learn from.
+        TextError: the model's own text is needed and not to be had.
+    """
+    if part.split == "train" or (part.own and part.split == "all"):
+        raise ConfigError(
+            "baselines are judged on what they have not learnt, and this part is what they would "
+            "learn from; name another text, or a model trained with --validation 0.1."
+        )
+    corpus = own_text(learner, run) if part.split == "all" else part.corpus
+    segments = Windows.of(learner.config, len(corpus)).parts["train"]
+    training = Part(corpus, "train", segments, own=True)
+    return measure_baselines(training.texts(), part.texts(), learner.vocabulary)

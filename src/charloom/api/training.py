@@ -1,0 +1,234 @@
+"""Training, begun or gone on with: `train` and `resume`, and the `Training` that both hold.
+
+Who wants to see it as it goes gives a `listener`, or takes the items one by one as the command
+line does.
+"""
+
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Self
+
+from charloom.api.model import Model
+from charloom.api.settling import require_one_end, settle, text_to_learn
+from charloom.api.texts import Text, as_path, as_sources, free_run
+from charloom.config import Config
+from charloom.engines import Engine, open_engine
+from charloom.errors import RunExistsError, RunInUseError
+from charloom.finetune import tuned_learner
+from charloom.gradcheck import GradientCheck
+from charloom.model import Learner, new_learner
+from charloom.model.schedule import Schedule
+from charloom.store import RunWriter, load_model
+from charloom.store.layout import read_about
+from charloom.text import Corpus
+from charloom.training import Item, train_in_memory, train_run
+from charloom.training.signals import Halt
+
+Listener = Callable[[Item | GradientCheck], None]
+Asked = Callable[[], str | None]
+
+
+def ignore(item: Item | GradientCheck) -> None:
+    """The listener of who does not listen."""
+
+
+def never() -> str | None:
+    """The halt of who lets a training come to its end."""
+    return None
+
+
+def train(
+    text: Text | None = None,
+    run: str | Path | None = None,
+    *,
+    string: str | None = None,
+    from_model: str | Path | Model | None = None,
+    minutes: float | None = None,
+    listener: Listener = ignore,
+    **settings: Any,
+) -> Model:
+    """Train a model on a text.
+
+    Args:
+        text: the path of a file, or several, read one after another; of a directory, for the
+            texts in it; a pattern such as `**/*.txt`; or the name of a built-in text.
+        run: the run directory to make, in which everything is kept; None keeps nothing on disk.
+        string: the text itself, instead of `text`.
+        from_model: a model to train further, in a new run from update 0: a run (its last
+            checkpoint), a checkpoint, a model file or a model. Network, vocabulary and weights are
+            its own, and the settings as well, where none are given.
+        minutes: train about this long, measured beforehand, instead of `epochs` or `updates`.
+        listener: called with each record, sample and so on as it comes.
+        **settings: any setting of `Config`, and `recipe`, the preset to start from: "quick" where
+            none is named.
+
+    Without a run Ctrl-C ends the training with a warning, and what was learnt is returned; with
+    one it is saved and the KeyboardInterrupt goes on.
+
+    Returns:
+        The model after the last update; `load(run, which="best")` opens the one that was best on
+        the validation part, or where nothing is held out has the lowest smooth loss.
+
+    Raises:
+        ConfigError: no such setting, a value out of its range, or one that contradicts the model.
+        TextError: the text is missing, empty, too short, or of one character.
+        UnknownCharacterError: the text has a character that the model to begin with never read,
+            and the setting `unknown` is neither "skip" nor "replace".
+        RunExistsError: something is at `run` already.
+        DivergedError: the loss stopped being finite.
+        WriteError: the disk refused.
+    """
+    model = learner_of(from_model)
+    corpus = text_to_learn(text, string, model=model, **settings)
+    config = settle(corpus, minutes, model=model, **settings)
+    if run is None:
+        return train_without_run(corpus, config, listener, model)
+    with begin(corpus, config, as_path(run), model) as training:
+        training.to_the_end(listener)
+        return training.model()
+
+
+def resume(
+    run: str | Path,
+    *,
+    text: Text | None = None,
+    epochs: int | None = None,
+    updates: int | None = None,
+    engine: str | None = None,
+    listener: Listener = ignore,
+) -> Model:
+    """Go on with a run from its last checkpoint; one that is finished is only opened.
+
+    Args:
+        run: the run directory.
+        text: where the text is now, if it was moved.
+        epochs: a new end for the run, in epochs from its start.
+        updates: a new end for the run, in updates from its start.
+        engine: another engine than the run's; the bits of the results are then others.
+        listener: called with each record, sample and so on as it comes.
+
+    Returns:
+        The model after the last update; `load(run, which="best")` opens the one that was best on
+        the validation part, or where nothing is held out has the lowest smooth loss.
+
+    Raises:
+        NotAModelError: no run is there.
+        RunInUseError: another process trains it.
+        DamagedError: its last checkpoint is not what was written.
+        TextError: its text is gone, or is another one now.
+        ConfigError: the new end is not ahead of where the run is.
+    """
+    with reopen(as_path(run), text, epochs, updates, engine) as training:
+        if not training.finished:
+            training.to_the_end(listener)
+        return training.model()
+
+
+class Training:
+    """A run directory that is held, and all that is needed to train it; made by `begin` or
+    `reopen`. Use it in a `with` statement.
+
+    Attributes:
+        run: the directory.
+        learner: what is learning.
+        corpus: the text.
+        engine: what computes.
+        writer: what writes the directory.
+        finished: whether there is nothing left to do.
+    """
+
+    def __init__(self, writer: RunWriter, learner: Learner, corpus: Corpus, engine: Engine) -> None:
+        self.run = writer.path
+        self.writer = writer
+        self.learner = learner
+        self.corpus = corpus
+        self.engine = engine
+        self.finished = writer.finished
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.writer.close()
+
+    @property
+    def updates(self) -> int:
+        """Updates in the whole run."""
+        return Schedule.of(self.learner.config, len(self.corpus)).updates
+
+    def items(self, halt: Asked = never) -> Generator[Item]:
+        """Train to the end, or until `halt` gives a reason; see `charloom.training.train_run`."""
+        yield from train_run(self.writer, self.learner, self.corpus, self.engine, halt)
+
+    def to_the_end(self, listener: Listener) -> None:
+        """Train to the end; at Ctrl-C, or where the listener fails, what was learnt is saved first."""
+        with Halt() as halt, closing(self.items(halt)) as items:
+            for item in items:
+                listener(item)
+        halt.send_on()
+
+    def model(self) -> Model:
+        """The model as it is now."""
+        return Model(self.learner, self.engine, self.run)
+
+
+def learner_of(model: str | Path | Model | None) -> Learner | None:
+    """The learner of a model, wherever it is; None where there is none."""
+    if model is None:
+        return None
+    return model.learner if isinstance(model, Model) else load_model(model)
+
+
+def begin(
+    corpus: Corpus, config: Config, run: Path | None = None, model: Learner | None = None
+) -> Training:
+    """A new training in a new run directory, by default a free one under runs/, of a new network
+    or of a model's; errors as `train`."""
+    engine = open_engine(config.engine, config.threads)
+    learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    while True:
+        path = free_run(corpus) if run is None else run
+        try:
+            return Training(RunWriter.create(path, learner, corpus), learner, corpus, engine)
+        except (RunExistsError, RunInUseError):
+            # Another process may take the same free name at the same moment.
+            if run is not None:
+                raise
+
+
+def reopen(
+    run: Path,
+    text: Text | None = None,
+    epochs: int | None = None,
+    updates: int | None = None,
+    engine: str | None = None,
+) -> Training:
+    """A training that goes on; arguments and errors as `resume`."""
+    require_one_end(epochs=epochs, updates=updates)
+    sources = None if text is None else as_sources(text)
+    # Resuming changes the directory: an engine that is not there is found before.
+    config, _, _ = read_about(run)
+    opened = open_engine(engine or config.engine, config.threads)
+    writer, learner, corpus = RunWriter.resume(run, text=sources, epochs=epochs, updates=updates)
+    return Training(writer, learner, corpus, opened)
+
+
+def train_without_run(
+    corpus: Corpus, config: Config, listener: Listener, model: Learner | None = None
+) -> Model:
+    """Train without a disk; Ctrl-C ends it with a warning, and what was learnt is returned."""
+    engine = open_engine(config.engine, config.threads)
+    learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    with Halt() as halt:
+        for item in train_in_memory(learner, corpus.ids, engine, halt):
+            listener(item)
+    if halt() == "SIGINT":
+        warnings.warn(
+            f"interrupted at update {learner.update:,}; the model is returned as it is now.",
+            stacklevel=3,
+        )
+    else:
+        halt.send_on()
+    return Model(learner, engine)

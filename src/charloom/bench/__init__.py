@@ -1,0 +1,37 @@
+"""Speed, side by side with other ways to do the same: the classic update, and named workloads."""
+
+from charloom.bench.classic import Bench, Row, accuracy, bench, render
+from charloom.bench.steps import StepTimes, measure_steps
+from charloom.bench.workloads import CLASSIC, WORKLOADS
+from charloom.bench.writing import WritingTimes, measure_writing
+from charloom.config import require_one_of, require_whole
+
+__all__ = [
+    "CLASSIC",
+    "WORKLOADS",
+    "Bench",
+    "Row",
+    "StepTimes",
+    "WritingTimes",
+    "accuracy",
+    "bench",
+    "measure",
+    "render",
+]
+
+
+def measure(workload: str, rounds: int | None = None) -> StepTimes | WritingTimes:
+    """Time a named workload.
+
+    Args:
+        workload: one of WORKLOADS.
+        rounds: turns of each contestant; None: as many as the workload has.
+
+    Raises:
+        ConfigError: no such workload, or fewer rounds than one.
+    """
+    require_one_of("workload", workload, tuple(WORKLOADS))
+    if rounds is not None:
+        require_whole("rounds", rounds, least=1)
+    found = WORKLOADS[workload]
+    return (measure_writing if found.kind == "writing" else measure_steps)(found, rounds)

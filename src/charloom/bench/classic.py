@@ -1,0 +1,231 @@
+"""The classic experiment's update and sampling, side by side with other ways to do the same.
+
+Every contestant does the classic update on the same text, on one core, in turn; what is quoted is
+the median over the rounds, and ratios are of medians. The share is of the peak of fused
+multiply-adds that the same core reached in the same rounds.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.bench import jitted, pytorch
+from charloom.bench.clock import PEAK_OPERATIONS, Work, interleave, on_processors, peaks
+from charloom.bench.ours import engine_sampling, engine_updates
+from charloom.bench.text import bench_text, bench_vocabulary
+from charloom.config import Config, require_whole
+from charloom.engines import native_problem, open_engine
+from charloom.model import new_learner
+
+BASE: Final = "native float32"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contestant: medians over the rounds.
+
+    Attributes:
+        microseconds: per update, or per character.
+        ratio: how many times as long as native float32 it takes.
+        spread: (slowest - fastest) / median over the rounds.
+        peak_share: of the measured peak, for native rows.
+    """
+
+    name: str
+    microseconds: float
+    per_second: float
+    ratio: float
+    spread: float
+    peak_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What `bench` measured.
+
+    Attributes:
+        setting: hidden_size, seq_length, vocabulary_size, rounds, floating-point operations of an
+            update by the blueprint's count 6 T H (H + K).
+        machine: engine description and measured peaks in GFLOP/s.
+        updates, sampling: a row per contestant.
+        accuracy: the largest error of exp and tanh in units in the last place.
+        missing: contestants that are not installed, and why.
+    """
+
+    setting: dict[str, Any]
+    machine: dict[str, Any]
+    updates: list[Row]
+    sampling: list[Row]
+    accuracy: dict[str, dict[str, float]]
+    missing: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for --json."""
+        return asdict(self)
+
+
+def bench(rounds: int = 7, hidden_size: int = 100, vocabulary_size: int = 80) -> Bench:
+    """Measure the classic update and sampling against whatever else is installed.
+
+    Args:
+        rounds: turns of each contestant; the medians are over these.
+        hidden_size: H; the classic experiment has 100.
+        vocabulary_size: K; the built-in text is mapped to so many characters (2 to 103).
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+    require_whole("rounds", rounds, least=1)
+    require_whole("vocabulary_size", vocabulary_size, least=2, below=104)
+    config = Config(hidden_size=hidden_size, engine="auto")
+    tokens = bench_text(vocabulary_size)
+    missing: list[str] = []
+    with on_processors(1):
+        updates = dict(_update_contestants(config, vocabulary_size, tokens, missing))
+        peak_works = peaks("float32", "float64")
+        times = interleave({**updates, **peak_works}, rounds)
+        sampling = dict(_sampling_contestants(config, vocabulary_size))
+        sampling_times = interleave(sampling, rounds)
+    operations = 6 * config.seq_length * hidden_size * (hidden_size + vocabulary_size)
+    peak = {
+        name.removeprefix("peak "): PEAK_OPERATIONS / float(np.median(times[name]))
+        for name in peak_works
+    }
+    return Bench(
+        setting={
+            "hidden_size": hidden_size,
+            "seq_length": config.seq_length,
+            "vocabulary_size": vocabulary_size,
+            "rounds": rounds,
+            "operations_per_update": operations,
+        },
+        machine={
+            "engine": open_engine("auto").describe(),
+            "peak_gflops": {name: rate / 1e9 for name, rate in peak.items()},
+        },
+        updates=_rows(updates, times, operations, peak),
+        sampling=_rows(sampling, sampling_times, 0, {}),
+        accuracy={} if native_problem() else accuracy(),
+        missing=sorted(set(missing)),
+    )
+
+
+def _rows(
+    contestants: dict[str, Work],
+    times: dict[str, list[float]],
+    operations: int,
+    peak: dict[str, float],
+) -> list[Row]:
+    medians = {name: float(np.median(times[name])) for name in contestants}
+    base = medians.get(BASE) or min(medians.values())
+    rows = []
+    for name, median in medians.items():
+        dtype = name.removeprefix("native ")
+        rows.append(
+            Row(
+                name=name,
+                microseconds=median * 1e6,
+                per_second=1 / median,
+                ratio=median / base,
+                spread=(max(times[name]) - min(times[name])) / median,
+                peak_share=operations / median / peak[dtype] if dtype in peak else None,
+            )
+        )
+    return rows
+
+
+def _update_contestants(
+    config: Config, K: int, tokens: NDArray[np.uint8], missing: list[str]
+) -> Iterator[tuple[str, Work]]:
+    vocabulary = bench_vocabulary(K)
+    if native_problem() is None:
+        for dtype in ("float32", "float64"):
+            yield (
+                f"native {dtype}",
+                engine_updates(
+                    open_engine("native"),
+                    new_learner(config.replace(dtype=dtype), vocabulary),
+                    tokens,
+                ),
+            )
+    else:
+        missing.append(str(native_problem()))
+    yield (
+        "reference float32",
+        engine_updates(open_engine("reference"), new_learner(config, vocabulary), tokens),
+    )
+    for name, make in (("PyTorch eager", pytorch.updates), ("JAX jitted scan", jitted.updates)):
+        try:
+            yield f"{name} float32", make(config, K, tokens)
+        except ImportError as error:
+            missing.append(f"{name}: {error}")
+
+
+def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
+    learner = new_learner(config, bench_vocabulary(K))
+    names = ["reference"] if native_problem() else ["native", "reference"]
+    for name in names:
+        yield f"{name} float32", engine_sampling(open_engine(name), learner)
+    with suppress(ImportError):
+        yield "PyTorch RNNCell float32", pytorch.sampling(config, K)
+
+
+def accuracy() -> dict[str, dict[str, float]]:
+    """The largest error of the native exp and tanh, in units in the last place of each type."""
+    from charloom import _native
+    from charloom.engines.native import choose_instruction_set
+
+    rng = np.random.default_rng(0)
+    inputs = {
+        "exp": rng.uniform(-80, 0, 160_000),
+        "tanh": rng.choice([-1, 1], 160_000) * 10 ** rng.uniform(-6, 1.3, 160_000),
+    }
+    exact = {"exp": np.exp, "tanh": np.tanh}
+    errors: dict[str, dict[str, float]] = {}
+    for function, values in inputs.items():
+        errors[function] = {}
+        for dtype in ("float32", "float64"):
+            x = values.astype(dtype)
+            y = np.empty_like(x)
+            getattr(_native, dtype).apply(choose_instruction_set(), function, x, y)
+            truth = exact[function](x.astype(np.longdouble))
+            ulp = np.spacing(np.abs(truth).astype(dtype))
+            errors[function][dtype] = float((np.abs(y - truth) / ulp).max())
+    return errors
+
+
+def render(result: Bench) -> str:
+    """The result as text for people."""
+    s = result.setting
+    lines = [
+        f"One core, medians of {s['rounds']} interleaved rounds; H = {s['hidden_size']}, "
+        f"T = {s['seq_length']}, K = {s['vocabulary_size']}.",
+        f"{result.machine['engine']}; measured FMA peak "
+        + ", ".join(f"{g:.1f} GFLOP/s {d}" for d, g in result.machine["peak_gflops"].items()),
+        "",
+        f"{'one update':<26}{'µs':>10}{'updates/s':>12}{'times native':>14}{'of peak':>9}{'spread':>8}",
+    ]
+    lines += [_line(row) for row in result.updates]
+    lines += ["", f"{'one sampled character':<26}{'µs':>10}{'chars/s':>12}{'times native':>14}"]
+    lines += [_line(row) for row in result.sampling]
+    if result.accuracy:
+        parts = [
+            f"{function} {error:.2f} ulp in {dtype}"
+            for function, errors in result.accuracy.items()
+            for dtype, error in errors.items()
+        ]
+        lines += ["", "largest error: " + ", ".join(parts)]
+    lines += [f"not measured: {reason}" for reason in result.missing]
+    return "\n".join(lines)
+
+
+def _line(row: Row) -> str:
+    share = f"{row.peak_share:.0%}" if row.peak_share else ""
+    return (
+        f"{row.name:<26}{row.microseconds:>10.2f}{row.per_second:>12,.0f}{row.ratio:>13.1f}×"
+        f"{share:>9}{row.spread:>8.0%}"
+    )

@@ -1,0 +1,42 @@
+"""Charloom's own engines as contestants."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.bench.clock import Work
+from charloom.engines import Engine, Plan, Sampler
+from charloom.errors import DivergedError
+from charloom.model import Learner, zero_state
+from charloom.text.windows import Windows
+
+
+def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) -> Work:
+    """Updates of a learner, epoch after epoch, as many in a call as the epoch has left."""
+    config = learner.config
+    windows = Windows.of(config, len(tokens))
+
+    def work(count: int) -> None:
+        while count:
+            if windows.ends_epoch(learner.position):
+                learner.position = 0
+            part = min(count, windows.left_in_epoch(learner.position))
+            plan = Plan(np.full(part, config.learning_rate), windows.starts(0))
+            if engine.train(learner, tokens, plan).stopped:
+                raise DivergedError(
+                    f"{engine.describe()} met a loss that is not finite at update "
+                    f"{learner.update + 1}, so that its time says nothing."
+                )
+            count -= part
+
+    return work
+
+
+def engine_sampling(engine: Engine, learner: Learner) -> Work:
+    """Characters of one stream from the learner's model."""
+
+    def work(count: int) -> None:
+        uniforms = np.random.default_rng(0).random(count)
+        read = np.zeros(1, dtype=learner.vocabulary.id_dtype)
+        engine.generate(learner, read, Sampler(), uniforms, zero_state(learner.config))
+
+    return work

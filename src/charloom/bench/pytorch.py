@@ -1,0 +1,178 @@
+"""PyTorch as a contestant, each time in the fastest form that was found for it (docs/LOG.md)."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.bench.clock import Work
+from charloom.bench.text import windows_of
+from charloom.config import Config
+
+MODULES: Final = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+
+
+def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
+    """nn.RNN and nn.Linear, cross-entropy summed over T, clip_grad_value_, Adagrad; eager."""
+    import torch
+
+    torch.set_num_threads(1)
+    T, H = config.seq_length, config.hidden_size
+    rnn, linear = torch.nn.RNN(K, H), torch.nn.Linear(H, K)
+    parameters = [*rnn.parameters(), *linear.parameters()]
+    optimizer = torch.optim.Adagrad(parameters, lr=config.learning_rate, eps=config.epsilon)
+    one_hot = torch.eye(K)
+    windows = windows_of(tokens, T)
+    h = torch.zeros(1, 1, H)
+
+    def work(count: int) -> None:
+        nonlocal h
+        for _ in range(count):
+            x, y = next(windows)
+            optimizer.zero_grad()
+            outputs, h_next = rnn(one_hot[torch.from_numpy(x).long()], h)
+            target = torch.from_numpy(y[:, 0]).long()
+            loss = torch.nn.functional.cross_entropy(linear(outputs[:, 0]), target, reduction="sum")
+            loss.backward()
+            torch.nn.utils.clip_grad_value_(parameters, config.clip)
+            optimizer.step()
+            h = h_next.detach()
+
+    return work
+
+
+def sampling(config: Config, K: int) -> Work:
+    """RNNCell on an embedded input (its column of U), Linear, softmax, multinomial; no gradients."""
+    import torch
+
+    torch.set_num_threads(1)
+    cell, linear = torch.nn.RNNCell(K, config.hidden_size), torch.nn.Linear(config.hidden_size, K)
+    one_hot = torch.eye(K)
+
+    def work(count: int) -> None:
+        with torch.inference_mode():
+            h, x = torch.zeros(1, config.hidden_size), one_hot[:1]
+            for _ in range(count):
+                h = cell(x, h)
+                id = torch.multinomial(torch.softmax(linear(h), dim=1), 1)
+                x = one_hot[id[0]]
+
+    return work
+
+
+def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Work:
+    """A training step of any cell, depth and batch, as the config has it: mean loss, clip by norm,
+    Adam.
+
+    One-hot rows as input (an nn.Embedding costs its own gradient and is never faster), oneDNN
+    where PyTorch takes it, fused Adam.
+    """
+    import torch
+
+    T, B, H = config.seq_length, config.batch_size, config.hidden_size
+    rnn = getattr(torch.nn, MODULES[config.cell])(K, H, num_layers=config.layers)
+    linear = torch.nn.Linear(H, K)
+    parameters = [*rnn.parameters(), *linear.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+    one_hot = torch.eye(K)
+    windows = windows_of(tokens, T, B)
+    state: Any = None
+
+    def work(count: int) -> None:
+        nonlocal state
+        torch.set_num_threads(threads)
+        for _ in range(count):
+            x, y = (torch.from_numpy(ids).long() for ids in next(windows))
+            optimizer.zero_grad()
+            outputs, last = rnn(one_hot[x], state)
+            logits = linear(outputs).reshape(T * B, K)
+            torch.nn.functional.cross_entropy(logits, y.reshape(-1)).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, config.clip, foreach=True)
+            optimizer.step()
+            state = last.detach() if config.cell != "lstm" else tuple(s.detach() for s in last)
+
+    return work
+
+
+def cell_loop(config: Config, K: int, threads: int) -> Work:
+    """One stream from LSTMCells, by their function: the classes' calls cost more."""
+    import torch
+
+    H = config.hidden_size
+    cells = [torch.nn.LSTMCell(H if layer else K, H) for layer in range(config.layers)]
+    weights = [(c.weight_ih, c.weight_hh, c.bias_ih, c.bias_hh) for c in cells]
+    linear = torch.nn.Linear(H, K)
+    one_hot = torch.eye(K)
+
+    def work(count: int) -> None:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            states = [(torch.zeros(1, H), torch.zeros(1, H)) for _ in cells]
+            ids, x = torch.empty(count, dtype=torch.long), one_hot[:1]
+            for n in range(count):
+                for layer, arrays in enumerate(weights):
+                    states[layer] = torch.lstm_cell(x, states[layer], *arrays)
+                    x = states[layer][0]
+                id = torch.multinomial(torch.softmax(linear(x), dim=1), 1)[0]
+                ids[n : n + 1] = id
+                x = one_hot[id]
+
+    return work
+
+
+def row_loop(config: Config, K: int, threads: int) -> Work:
+    """One stream from the LSTM's equations by hand (`row_step`)."""
+    import torch
+
+    module = torch.nn.LSTM(K, config.hidden_size, num_layers=config.layers)
+    linear = torch.nn.Linear(config.hidden_size, K)
+    weights = row_weights(module)
+
+    def work(count: int) -> None:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            step = row_step(weights, linear)
+            ids, id = torch.empty(count, dtype=torch.long), torch.zeros(1, dtype=torch.long)
+            for n in range(count):
+                id = torch.multinomial(torch.softmax(step(id), dim=0), 1)
+                ids[n : n + 1] = id
+
+    return work
+
+
+def row_weights(module: Any) -> list[tuple[Any, Any]]:
+    """Of layer 0 of an nn.LSTM: W, and U as rows with the biases; above: [U W], and the biases."""
+    import torch
+
+    weights = []
+    for layer in range(module.num_layers):
+        U, W, b_ih, b_hh = (
+            getattr(module, f"{name}_l{layer}").detach()
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        b = b_ih + b_hh
+        weights.append((torch.cat([U, W], 1), b) if layer else (W, (U.T + b).contiguous()))
+    return weights
+
+
+def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any]:
+    """From an id (1,) to the next logits (K,), from the zero state on, all written in place.
+
+    Layer 0's input is a row; the two products of a layer above are one.
+    """
+    import torch
+
+    L, H = len(weights), linear.in_features
+    h, cells, a = torch.zeros(L * H), torch.zeros(L, H), torch.empty(4 * H)
+
+    def step(id: Any) -> Any:
+        for layer, (W, rest) in enumerate(weights):
+            before = h[max(0, layer - 1) * H : (layer + 1) * H]  # the layer below, and its own
+            torch.addmv(rest if layer else rest.index_select(0, id)[0], W, before, out=a)
+            gates, cell = torch.sigmoid(a), cells[layer]
+            cell.mul_(gates[H : 2 * H]).addcmul_(gates[:H], torch.tanh(a[2 * H : 3 * H]))
+            torch.mul(gates[3 * H :], torch.tanh(cell), out=h[layer * H : (layer + 1) * H])
+        return torch.addmv(linear.bias, linear.weight, h[-H:])
+
+    return step

@@ -1,0 +1,197 @@
+"""A training step of a workload: charloom and PyTorch, with one thread and with two, in turn.
+
+One-threaded contestants are held to one processor, the others to two. Ratios are of medians.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from charloom.bench import pytorch
+from charloom.bench.clock import PEAK_OPERATIONS, Work, held_to, interleave, peaks, processors
+from charloom.bench.ours import engine_updates
+from charloom.bench.table import table
+from charloom.bench.text import bench_text, bench_vocabulary
+from charloom.bench.workloads import Workload
+from charloom.engines import native_problem, open_engine
+from charloom.model import new_learner
+
+TORCH: Final = "PyTorch"
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One contestant: medians over the rounds.
+
+    Attributes:
+        name: charloom's engine, or PyTorch.
+        milliseconds: of a step.
+        characters_per_second: B T in that time.
+        times_ours: how many times as long as charloom it takes with as many threads; None where
+            charloom has no such row.
+        second_core: how many times as fast as its own single thread; None for one thread.
+        peak_share: of `threads` times one core's measured peak, on useful arithmetic; None where
+            that was not measured.
+        spread: (slowest - fastest) / median over the rounds.
+    """
+
+    name: str
+    threads: int
+    milliseconds: float
+    characters_per_second: float
+    times_ours: float | None
+    second_core: float | None
+    peak_share: float | None
+    spread: float
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """What `measure_steps` measured.
+
+    Attributes:
+        workload: its sizes, rounds, and `operations`, useful ones of a step.
+        machine: engine, processors, and the measured peak of one core in GFLOP/s.
+        rows: a row per contestant and number of threads.
+        missing: what was not measured, and why.
+    """
+
+    workload: dict[str, Any]
+    machine: dict[str, Any]
+    rows: list[StepRow]
+    missing: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for --json."""
+        return asdict(self)
+
+    def render(self) -> str:
+        """The result as text for people."""
+        w, m = self.workload, self.machine
+        heads = [
+            "",
+            "threads",
+            "ms a step",
+            "characters/s",
+            "times charloom",
+            "of peak",
+            "2nd core",
+            "spread",
+        ]
+        rows = [
+            [
+                row.name,
+                str(row.threads),
+                f"{row.milliseconds:.3f}",
+                f"{row.characters_per_second:,.0f}",
+                "" if row.times_ours is None else f"{row.times_ours:.2f}×",
+                "" if row.peak_share is None else f"{row.peak_share:.0%}",
+                "" if row.second_core is None else f"{row.second_core:.2f}×",
+                f"{row.spread:.0%}",
+            ]
+            for row in self.rows
+        ]  # fmt: skip
+        peak = m["peak_gflops"]
+        lines = [
+            f"{w['name']}: {w['title']}; float32, medians of {w['rounds']} interleaved rounds.",
+            f"{m['engine']}; {m['processors']} processors"
+            + ("." if peak is None else f"; measured FMA peak {peak:.1f} GFLOP/s a core."),
+            f"Useful arithmetic: {w['operations'] / 1e6:,.1f} million operations a step.",
+            "",
+            *table(heads, rows),
+            *(f"not measured: {reason}" for reason in self.missing),
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who takes part, with how many threads, and its work."""
+
+    name: str
+    threads: int
+    work: Work
+
+    @property
+    def label(self) -> str:
+        """Its key among the times."""
+        return f"{self.name} {self.threads}"
+
+
+def measure_steps(
+    workload: Workload, rounds: int | None = None, engine: str | None = None
+) -> StepTimes:
+    """Time a workload's training step.
+
+    Args:
+        rounds: turns of each contestant; None: as many as the workload has.
+        engine: ours; None: native, or the reference where that cannot run.
+    """
+    rounds = rounds or workload.rounds
+    ours = engine or ("reference" if native_problem() else "native")
+    missing = [str(native_problem())] if engine is None and native_problem() else []
+    contestants = list(_contestants(workload, ours, missing))
+    peak_works = {label: held_to(work, 1) for label, work in peaks("float32").items()}
+    works = {contestant.label: contestant.work for contestant in contestants} | peak_works
+    times = interleave(works, rounds, workload.turn)
+    medians = {label: float(np.median(seconds)) for label, seconds in times.items()}
+    peak = PEAK_OPERATIONS / medians["peak float32"] if peak_works else None
+    return StepTimes(
+        workload={
+            **asdict(workload),
+            "title": workload.title,
+            "rounds": rounds,
+            "operations": workload.operations,
+        },
+        machine={
+            "engine": open_engine(ours).describe(),
+            "processors": processors(),
+            "peak_gflops": None if peak is None else peak / 1e9,
+        },
+        rows=[_row(workload, c, ours, times[c.label], medians, peak) for c in contestants],
+        missing=missing,
+    )
+
+
+def _contestants(workload: Workload, ours: str, missing: list[str]) -> Iterator[Contestant]:
+    """Ours and PyTorch's, with one thread and with two where there are two processors."""
+    tokens, K = bench_text(workload.vocabulary_size), workload.vocabulary_size
+    counts = (1, 2) if processors() > 1 else (1,)
+    for threads in counts if ours == "native" else (1,):
+        learner = new_learner(workload.config, bench_vocabulary(K))
+        work = engine_updates(open_engine(ours, threads), learner, tokens)
+        yield Contestant(ours, threads, held_to(work, threads))
+    try:
+        for threads in counts:
+            work = pytorch.steps(workload.config, K, tokens, threads)
+            yield Contestant(TORCH, threads, held_to(work, threads))
+    except ImportError as error:
+        missing.append(f"{TORCH}: {error}")
+    if len(counts) == 1:
+        missing.append("two threads: this process has one processor")
+
+
+def _row(
+    workload: Workload,
+    contestant: Contestant,
+    ours: str,
+    seconds: list[float],
+    medians: dict[str, float],
+    peak: float | None,
+) -> StepRow:
+    """A contestant's row from its times and everyone's medians, in seconds."""
+    name, threads = contestant.name, contestant.threads
+    median = medians[contestant.label]
+    base = medians.get(f"{ours} {threads}")
+    return StepRow(
+        name=name,
+        threads=threads,
+        milliseconds=median * 1e3,
+        characters_per_second=workload.batch_size * workload.seq_length / median,
+        times_ours=None if base is None else median / base,
+        second_core=medians[f"{name} 1"] / median if threads > 1 else None,
+        peak_share=None if peak is None else workload.operations / median / (threads * peak),
+        spread=(max(seconds) - min(seconds)) / median,
+    )

@@ -1,0 +1,124 @@
+"""The commands that take models to other frameworks and back: export, import."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from charloom.cli.options import AModel, Json, Which, takes_settings
+from charloom.cli.terminal import say, show, show_json
+from charloom.errors import ConfigError
+from charloom.spelling import harmless
+
+if TYPE_CHECKING:
+    from charloom.model import Learner
+
+
+def export(
+    model: AModel,
+    to: Annotated[str, typer.Option(metavar="[torch]", help="the framework")] = "torch",
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="the file to write [default: NAME.torch.safetensors]"),
+    ] = None,
+    which: Which = "latest",
+    as_json: Json = False,
+) -> None:
+    """Write a model as a PyTorch state_dict, and print the Python that loads it.
+
+    The file is safetensors with the names of nn.RNN, nn.LSTM or nn.GRU and nn.Linear.
+
+    \b
+    Example:
+      charloom export runs/book --to torch --output book.torch.safetensors
+    """
+    from charloom.exchange import loading_lines, torch_bytes
+    from charloom.store import load_model, replace_file
+
+    if to != "torch":
+        raise ConfigError(f"to is {to!r}; it must be torch.")
+    learner = load_model(model, which)  # type: ignore[arg-type]
+    path = output or Path(f"{model.resolve().name.removesuffix('.safetensors')}.torch.safetensors")
+    if path.resolve() == model.resolve():
+        raise ConfigError(f"{path} is the model itself; name another --output.")
+    replace_file(path, torch_bytes(learner, path.name))
+    lines = loading_lines(learner, str(path))
+    if as_json:
+        show_json({"file": str(path), **figures(learner), "load": lines})
+    else:
+        say(f"{path}: {described(learner)}; this loads it:")
+        show(lines.rstrip("\n"))
+
+
+@takes_settings("tokens", tokens="as the file says, else characters")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A safetensors file with a state_dict.")
+    ],
+    output: Annotated[Path, typer.Option(metavar="MODEL", help="the model file to write")],
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="the text that it was trained on, or a .json file with its characters in the "
+            "order of their ids, where FILE does not tell",
+        ),
+    ] = None,
+    recurrent: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="which recurrent part is meant, where there are several"),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="which nn.Linear makes the logits, likewise"),
+    ] = None,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Make a model of a PyTorch state_dict.
+
+    FILE comes from export, or holds any network of nn.RNN, nn.LSTM or nn.GRU with
+    nn.Linear on top; before it, one-hot characters or nn.Embedding.
+
+    \b
+    Example:
+      charloom import lstm.safetensors --vocabulary book.txt --output book.safetensors
+    """
+    from charloom.exchange import Prefixes, read_characters, read_torch_file
+    from charloom.store import model_bytes, replace_file
+
+    tokens = (settings or {}).get("tokens")
+    characters = None if vocabulary is None else read_characters(vocabulary, tokens)
+    learner = read_torch_file(file, characters, tokens, Prefixes(recurrent, head))
+    if output.resolve() == file.resolve():
+        raise ConfigError(f"{output} is the file that is read; name another --output.")
+    replace_file(output, model_bytes(learner))
+    if as_json:
+        show_json({"model": str(output), **figures(learner)})
+    else:
+        show(f"{harmless(str(output))}: {described(learner)}")
+
+
+import_.__name__ = "import"  # the command's name, which Python keeps for itself
+
+
+def figures(learner: "Learner") -> dict[str, Any]:
+    """What kind of network it is, for programs."""
+    config = learner.config
+    return {
+        "cell": config.cell,
+        "layers": config.layers,
+        "hidden_size": config.hidden_size,
+        "vocabulary_size": len(learner.vocabulary),
+        "tokens": config.tokens,
+        "dtype": config.dtype,
+    }
+
+
+def described(learner: "Learner") -> str:
+    """What kind of network it is, for people."""
+    config = learner.config
+    return (
+        f"{config.cell}, {config.layers} × {config.hidden_size} hidden units, "
+        f"{len(learner.vocabulary)} {config.tokens}, {config.dtype}"
+    )

@@ -1,0 +1,225 @@
+"""A training that is followed from the command line: what is said before, during and after it."""
+
+import shlex
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from charloom.cli.guard import CHECK_FAILED
+from charloom.cli.terminal import say, show, show_json
+from charloom.spelling import bits_per_character, duration, excerpt
+
+if TYPE_CHECKING:
+    from charloom.api import Training
+    from charloom.gradcheck import GradientCheck
+    from charloom.model import Learner
+    from charloom.training import Ended
+
+
+FEW_UPDATES: Final = 1_000  # the smooth loss alone needs as many to forget its start
+
+
+class Outcome:
+    """What came of following a training.
+
+    Attributes:
+        checks: the gradient checks.
+        ended: how the training ended; None where there was nothing to do.
+        validation_nats: per character, the last time that the model was judged.
+        report: the report, if one was written.
+        exit_code: of the signal that ended it, or 0.
+        seconds: that it took.
+    """
+
+    def __init__(self) -> None:
+        self.checks: list[GradientCheck] = []
+        self.ended: Ended | None = None
+        self.validation_nats: float | None = None
+        self.report: Path | None = None
+        self.exit_code = 0
+        self.seconds = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training came to its end just now."""
+        return self.ended is not None and self.ended.state == "finished"
+
+
+def introduce(training: "Training") -> None:
+    """Say what begins, and what it begins with."""
+    from charloom.engines import native_problem
+
+    config, corpus = training.learner.config, training.corpus
+    problem = native_problem()
+    if config.engine == "auto" and training.engine.name == "reference" and problem:
+        say(
+            f"{problem}. The reference engine runs, many times slower; for the fast one install a "
+            f"C++20 compiler and then charloom again."
+        )
+    for note in corpus.notes:
+        say(f"{note}.")
+    say(
+        f"{corpus.name}: {len(corpus):,} {config.tokens}, {len(corpus.vocabulary)} distinct; "
+        f"{training.updates:,} updates; {training.engine.describe()}, {config.dtype}; "
+        f"run directory {training.run}"
+    )
+    if config.updates is None and training.updates < FEW_UPDATES:
+        say(
+            f"only {training.updates:,} updates: a text this short is learnt in some "
+            f"{10 * FEW_UPDATES:,} of them, --updates {10 * FEW_UPDATES}."
+        )
+
+
+def follow(training: "Training", whole: bool = False) -> Outcome:
+    """Train, or do the whole experiment, and show it as it goes."""
+    from charloom.api import reproduction
+    from charloom.cli.progress import Watcher
+    from charloom.gradcheck import GradientCheck
+    from charloom.training import Ended, Record
+    from charloom.training.signals import Halt
+
+    outcome = Outcome()
+    config, done = training.learner.config, training.learner.update
+    started = time.monotonic()
+    try:
+        with Halt(say) as halt, Watcher(training.updates, done, config.seq_length) as watch:
+            items = reproduction(training, halt) if whole else training.items(halt)
+            with closing(items):
+                for item in items:
+                    if isinstance(item, GradientCheck):
+                        outcome.checks.append(item)
+                        if not item.passed:
+                            say(item.verdict())
+                    elif isinstance(item, Path):
+                        outcome.report = item
+                    else:
+                        watch(item)
+                        if isinstance(item, Ended):
+                            outcome.ended = item
+                        elif isinstance(item, Record) and item.validation_nats is not None:
+                            outcome.validation_nats = item.validation_nats
+            if outcome.ended is not None and outcome.ended.state == "interrupted":
+                outcome.exit_code = halt.exit_code
+    except KeyboardInterrupt:
+        run = shlex.quote(str(training.run))
+        say(
+            f"left at once, unsaved since the last checkpoint. To go on there: charloom resume {run}"
+        )
+        raise
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
+    """Show what came of it, and leave with the exit code."""
+    ended, run = outcome.ended, shlex.quote(str(training.run))
+    if ended is not None and ended.state != "finished":
+        say(
+            f"{ended.state} by {ended.reason} at update {ended.update:,} of {training.updates:,}; "
+            f"saved. To go on: charloom resume {run}"
+        )
+    elif ended is not None and ended.reason:
+        say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
+    if as_json:
+        show_json(summary(training, outcome))
+    else:
+        for line in headlines(training, outcome):
+            show(line)
+        if outcome.finished and outcome.report is None:
+            say(f"its report: charloom report {run}; its writing: charloom sample {run}")
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
+    if not all(check.passed for check in outcome.checks):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def headlines(training: "Training", outcome: Outcome) -> list[str]:
+    """The result in a few lines, in the order of the report's sections."""
+    learner = training.learner
+    lines = []
+    if outcome.checks:
+        lines.append(gradients_line(outcome.checks))
+    if learner.smooth_loss is not None:
+        bits = bits_per_character(learner.smooth_loss, learner.config.seq_length)
+        line = (
+            f"smooth loss: {learner.smooth_loss:.2f} at update {learner.update:,} "
+            f"({bits:.3f} bits per character of the training text)"
+        )
+        if learner.best_loss is not None and not learner.config.validation:
+            line += f", lowest {learner.best_loss:.2f} at update {learner.best_update:,}"
+        lines.append(line)
+    if learner.config.validation and learner.best_loss is not None:
+        lines.append(validation_line(learner, outcome.validation_nats))
+    passage = training.run / "passage.txt"
+    if outcome.finished and passage.exists():
+        text = passage.read_text(encoding="utf-8", errors="replace")
+        lines.append(f"it writes:   {excerpt(text)}")
+    if outcome.seconds:
+        lines.append(f"time:        {duration(outcome.seconds)}")
+    if outcome.report is not None:
+        lines.append(f"report:      {outcome.report}")
+    else:
+        lines.append(f"run:         {training.run}")
+    return lines
+
+
+def validation_line(learner: "Learner", last: float | None) -> str:
+    """How the model was judged on the validation part, the last time and at its best."""
+    config, best = learner.config, learner.best_loss or 0.0
+    part = f"validation part ({100 * config.validation:.3g}% of "
+    part += "each stream)" if config.split == "streams" else "the text)"
+    figures = f"{best:.4f} nats ({bits_per_character(best):.4f} bits)"
+    line = f"validation:  best {figures} per character of the {part}, at update "
+    line += f"{learner.best_update:,}"
+    return (
+        line if last is None else f"{line}; last {last:.4f} ({bits_per_character(last):.4f} bits)"
+    )
+
+
+def gradients_line(checks: "list[GradientCheck]") -> str:
+    """All the gradient checks in one line."""
+    wrong = [check for check in checks if not check.passed]
+    if wrong:
+        return f"gradients:   {len(wrong)} of {len(checks)} checks FAILED"
+    exact = [check.worst for check in checks if check.settings.dtype == "float64"]
+    worst = max(row.norm_relative for row in exact)
+    engines = " and ".join(dict.fromkeys(check.settings.engine for check in checks))
+    return (
+        f"gradients:   right in all {len(checks)} checks ({engines}); in float64 at most "
+        f"{worst:.0e} from the complex step"
+    )
+
+
+def summary(training: "Training", outcome: Outcome) -> dict[str, Any]:
+    """The result for programs; nats and bits are per character."""
+    learner, ended, last = training.learner, outcome.ended, outcome.validation_nats
+    smooth, best = learner.smooth_loss, learner.best_loss
+    judged = learner.config.validation > 0
+    nats = None if smooth is None else smooth / learner.config.seq_length
+    return {
+        "run": str(training.run),
+        "state": "finished" if ended is None else ended.state,
+        "reason": None if ended is None else ended.reason,
+        "update": learner.update,
+        "updates": training.updates,
+        "smooth_loss": smooth,
+        "train_bits_per_character": bits(nats),
+        "validation_nats": last,
+        "validation_bits": bits(last),
+        "best_smooth_loss": None if judged else best,
+        "best_validation_nats": best if judged else None,
+        "best_validation_bits": bits(best) if judged else None,
+        "best_update": learner.best_update,
+        "seconds": round(outcome.seconds, 3),
+        "engine": training.engine.describe(),
+        "gradients_right": all(c.passed for c in outcome.checks) if outcome.checks else None,
+        "report": None if outcome.report is None else str(outcome.report),
+    }
+
+
+def bits(nats: float | None) -> float | None:
+    """Nats in bits, where there are any."""
+    return None if nats is None else bits_per_character(nats)

@@ -1,0 +1,47 @@
+"""How one character is drawn from the logits (SPEC: Sampling). Knows nothing of networks."""
+
+import numpy as np
+
+from charloom.engines.base import Array, Ids, Sampler
+from charloom.errors import EngineError
+
+
+def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
+    """One id from logits (K,) by the inverse of the distribution function.
+
+    `recent` are the last ids read, which the repetition penalty makes less likely. Weights are in
+    the logits' dtype, all sums of them in float64.
+    """
+    if not np.isfinite(logits).all():
+        raise EngineError("the model's logits are not finite: it has diverged; use an earlier one.")
+    if sampler.repetition_penalty != 1:
+        logits = penalised(logits, recent, sampler.repetition_penalty)
+    temperature = logits.dtype.type(sampler.temperature)
+    if temperature == 0:
+        return int(np.argmax(logits))
+    with np.errstate(over="ignore"):  # a quotient beyond the range: its weight is 0
+        weights = np.exp((logits - logits.max()) / temperature).astype(np.float64)
+    ids = kept(weights, sampler)
+    sums = np.cumsum(weights[ids])
+    # u < 1, but u * total may round up to the total itself: then it is the last id.
+    place = min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(ids) - 1)
+    return int(ids[place])
+
+
+def penalised(logits: Array, recent: Ids, penalty: float) -> Array:
+    """The logits, those of recent ids made less likely (Keskar and others 2019)."""
+    logits, ids = logits.copy(), np.unique(recent)
+    own = logits[ids]
+    logits[ids] = np.where(own > 0, own / penalty, own * penalty)
+    return logits
+
+
+def kept(weights: Array, sampler: Sampler) -> Ids:
+    """The ids that top-k, then top-p, then min-p leave, rising; at least one."""
+    order = np.argsort(-weights, kind="stable")
+    if sampler.top_k:
+        order = order[: sampler.top_k]
+    if sampler.top_p < 1:
+        sums = np.cumsum(weights[order])
+        order = order[: int(np.searchsorted(sums, sampler.top_p * sums[-1])) + 1]
+    return np.sort(order[weights[order] >= sampler.min_p * weights.max()])

@@ -1,0 +1,14 @@
+"""Is a gradient right? An engine's analytic gradient is held to numerical ones of the reference."""
+
+from charloom.gradcheck.check import NORM_LIMITS, check_gradients, fresh_problem, gradcheck
+from charloom.gradcheck.result import STEPS, GradientCheck, Row
+
+__all__ = [
+    "NORM_LIMITS",
+    "STEPS",
+    "GradientCheck",
+    "Row",
+    "check_gradients",
+    "fresh_problem",
+    "gradcheck",
+]

@@ -1,0 +1,52 @@
+"""Texts that installed packages carry, so that there is always something to learn from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from charloom.errors import MissingPartError
+
+
+@dataclass(frozen=True)
+class BuiltinText:
+    """A text that an installed package carries."""
+
+    description: str
+    needs: str
+    read: Callable[[], str]
+
+
+def _python_docs() -> str:
+    from pydoc_data.topics import topics
+
+    return "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
+
+
+def _king_james() -> str:
+    try:
+        import pythonbible
+
+        bible = pythonbible.get_bible(pythonbible.Version.KING_JAMES, "plain_text_readers")
+        return str(bible.scripture_content)
+    except Exception as error:  # whatever another package raises where a part of it is missing
+        raise MissingPartError(
+            f"the built-in text kjv needs the extra corpora ({type(error).__name__}): "
+            f"pip install 'charloom[corpora]'."
+        ) from None
+
+
+def _new_testament() -> str:
+    return _king_james()[-NEW_TESTAMENT_LENGTH:]
+
+
+NEW_TESTAMENT_LENGTH: Final = 956_068
+
+BUILTIN_TEXTS: Final[dict[str, BuiltinText]] = {
+    "python-docs": BuiltinText(
+        "the Python language reference that every CPython carries", "nothing", _python_docs
+    ),
+    "kjv": BuiltinText("the King James Bible, whole", "the extra corpora", _king_james),
+    "kjv-nt": BuiltinText(
+        "the King James Bible, New Testament", "the extra corpora", _new_testament
+    ),
+}

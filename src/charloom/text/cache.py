@@ -1,0 +1,167 @@
+"""Large texts as ids in the user's cache folder, so that they need not fit into memory.
+
+Nothing depends on what lies there: whatever is missing, damaged or of another format is made again,
+and the folder may be deleted at any time (SPEC: The cache of ids).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.text.reading import Scan, changed
+from charloom.text.sources import Stamp
+from charloom.text.vocabulary import BYTES, CODE_POINTS, Vocabulary
+
+FORMAT: Final = 1
+VARIABLE: Final = "CHARLOOM_CACHE"
+HEADER: Final = 4096  # bytes before the ids: a page, so that they are aligned for every type
+TEMPORARY: Final = ".tmp-"
+ABANDONED_SECONDS: Final = 86_400.0  # after which a temporary file has no writer any more
+SETTLED_NS: Final = 2_000_000_000  # a file that was changed later may change again unnoticed
+
+
+def folder() -> Path:
+    """Where the cache lies: $CHARLOOM_CACHE, or charloom in the system's folder for caches."""
+    if chosen := os.environ.get(VARIABLE):
+        return Path(chosen).absolute()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        return Path(base) / "charloom" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "charloom"
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(xdg) if Path(xdg).is_absolute() else Path.home() / ".cache") / "charloom"
+
+
+def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
+    """What was found when files of these stamps were read, if that is known."""
+    try:
+        found = json.loads(_scan_path(stamps, tokens).read_bytes())
+        values = np.array(found["values"], dtype=np.int64)
+        counts = np.array(found["counts"], dtype=np.int64)
+        limit = BYTES if tokens == "bytes" else CODE_POINTS
+        sound = (
+            found["format"] == FORMAT
+            and values.ndim == 1
+            and values.shape == counts.shape
+            and bool((np.diff(values) > 0).all() and (counts > 0).all())
+            and len(values) > 0
+            and values[0] >= 0
+            and values[-1] < limit
+            and isinstance(found["fingerprint"], str)
+        )
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+    return Scan(found["fingerprint"], values, counts) if sound else None
+
+
+def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> None:
+    """Keep what was found, so that files of these stamps need not be read for it again."""
+    now = time.time_ns()
+    if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):
+        return  # no file, or one that is perhaps still being written
+    values = {
+        "counts": scan.counts.tolist(),
+        "fingerprint": scan.fingerprint,
+        "format": FORMAT,
+        "values": scan.values.tolist(),
+    }
+    with contextlib.suppress(OSError), _replacing(_scan_path(stamps, tokens)) as file:
+        file.write(json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii"))
+
+
+def ids_of(
+    fingerprint: str,
+    vocabulary: Vocabulary,
+    treatment: Sequence[str],
+    count: int,
+    blocks: Iterable[NDArray[Any]],
+) -> NDArray[Any]:
+    """The ids of a text, from the cache or else made and put there; mapped and read-only.
+
+    Args:
+        fingerprint: of the text.
+        vocabulary: which ids its symbols have.
+        treatment: what is done with symbols that the vocabulary lacks.
+        count: how many ids there are.
+        blocks: what makes them; not touched where they are there.
+
+    Raises:
+        OSError: the folder cannot be written, or is full.
+        TextError: the blocks have another number of ids.
+    """
+    about = {
+        "count": count,
+        "fingerprint": fingerprint,
+        "format": FORMAT,
+        "tokens": vocabulary.tokens,
+        "treatment": list(treatment),
+        "vocabulary": [ord(character) for character in vocabulary.characters],
+    }
+    text = json.dumps(about, sort_keys=True, separators=(",", ":"))
+    key = hashlib.sha256(text.encode("ascii")).hexdigest()
+    dtype = vocabulary.id_dtype.newbyteorder("<")
+    path = folder() / "ids" / f"{key}.ids"
+    header = f"charloom ids {FORMAT}\n{key}\n{dtype.str}\n{count}\n".encode("ascii").ljust(HEADER)
+    if not _is_whole(path, header, count * dtype.itemsize):
+        with _replacing(path) as file:
+            file.write(header)
+            written = 0
+            for block in blocks:
+                file.write(np.ascontiguousarray(block, dtype=dtype).data)
+                written += len(block)
+            if written != count:
+                raise changed()
+    # As a plain array: what computes with it need not know that it is a file.
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=HEADER, shape=(count,)))
+
+
+def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
+    """Where the scan of files of these stamps lies."""
+    key = hashlib.sha256(json.dumps([FORMAT, tokens, stamps]).encode("ascii")).hexdigest()
+    return folder() / "scans" / f"{key}.json"
+
+
+def _is_whole(path: Path, header: bytes, size: int) -> bool:
+    """Whether a file has this header and so many bytes after it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(HEADER) == header and os.fstat(file.fileno()).st_size == HEADER + size
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the path's place once it is written and on the disk, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Delete what killed writers left."""
+    for path in parent.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink()

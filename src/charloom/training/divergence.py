@@ -1,0 +1,37 @@
+"""What happens when a number stops being finite: back to an earlier state, with half the rate.
+
+Three times at most (SPEC: The non-finite rule). It does not know where the earlier state was kept.
+"""
+
+from typing import Final
+
+from charloom.errors import DivergedError
+from charloom.model import Learner, put_back
+
+MOST_ROLLBACKS: Final = 3
+
+
+def require_another_try(learner: Learner, error: DivergedError) -> None:
+    """Refuse to go back once more than allowed.
+
+    Raises:
+        DivergedError: with what happened, and how to mend it.
+    """
+    if learner.rollbacks >= MOST_ROLLBACKS:
+        rate = learner.config.learning_rate
+        raise DivergedError(
+            f"{error} Training went back {learner.rollbacks} times, each time with half the "
+            f"learning rate, and diverges still. Train again with a lower --learning-rate than "
+            f"{rate * learner.learning_rate_factor:g}."
+        ) from error
+
+
+def go_back(learner: Learner, earlier: Learner, error: DivergedError) -> str:
+    """Make a learner what it was, with half its present learning rate; returns what to tell."""
+    rollbacks, factor = learner.rollbacks + 1, learner.learning_rate_factor / 2
+    put_back(learner, earlier)
+    learner.rollbacks, learner.learning_rate_factor = rollbacks, factor
+    return (
+        f"{error} Training goes on from update {learner.update} with half the learning rate "
+        f"({rollbacks} of {MOST_ROLLBACKS} times)."
+    )

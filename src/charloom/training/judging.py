@@ -1,0 +1,94 @@
+"""What a training notes of itself at a record: its figures, the best so far, a loss that runs away.
+
+It knows nothing of when records are due, nor of who reads them (SPEC: Records).
+"""
+
+import math
+from typing import Final
+
+from charloom.engines import Engine, Trace
+from charloom.engines.base import Ids
+from charloom.errors import DivergedError
+from charloom.model import Learner
+from charloom.scoring import mean_nats
+from charloom.text import Windows
+from charloom.training.items import Record
+
+RUNAWAY: Final = 2.0  # times the loss of a network that knows nothing
+
+
+def validate(learner: Learner, ids: Ids, windows: Windows, engine: Engine) -> float:
+    """Nats per character of the validation part.
+
+    Raises:
+        DivergedError: they are not finite.
+    """
+    nats = mean_nats(engine, learner, ids, windows.parts["validation"])
+    if not math.isfinite(nats):
+        raise DivergedError(
+            f"after update {learner.update} the model's loss on the validation part is {nats:g}."
+        )
+    return nats
+
+
+def take_record(
+    learner: Learner,
+    windows: Windows,
+    trace: Trace,
+    learning_rate: float,
+    seconds: float,
+    characters_per_second: float,
+    validation_nats: float | None,
+) -> Record:
+    """The record of an update, after which the sums begin anew and the best may be another one."""
+    config = learner.config
+    record = Record(
+        update=learner.update,
+        epoch=learner.update / windows.per_epoch,
+        characters=learner.update * config.seq_length * config.batch_size,
+        seconds=round(seconds, 3),
+        loss=float(trace.losses[-1]),
+        smooth_loss=learner.smooth_loss or 0.0,
+        train_nats=learner.pending_loss / (learner.pending_updates * config.seq_length),
+        learning_rate=learning_rate,
+        gradient_norm=float(trace.gradient_norms[-1]),
+        characters_per_second=characters_per_second,
+        validation_nats=validation_nats,
+    )
+    learner.pending_loss, learner.pending_updates = 0.0, 0
+    if not config.validation:
+        note_judgement(learner, record.smooth_loss)
+    elif validation_nats is not None:
+        note_judgement(learner, validation_nats)
+        if learner.best_update != learner.update:
+            learner.judgements_since_best += 1
+    return record
+
+
+def note_judgement(learner: Learner, loss: float) -> None:
+    """Take note of the loss by which the best is told: the first of the lowest ones."""
+    if learner.best_loss is None or loss < learner.best_loss:
+        learner.best_loss, learner.best_update = loss, learner.update
+        learner.judgements_since_best = 0
+
+
+def rate(characters: int, seconds: float) -> float:
+    """Characters per second, within what the record's width holds."""
+    return round(min(characters / max(seconds, 1e-6), 999_999_999_999.0), 1)
+
+
+def runs_away(learner: Learner) -> bool:
+    """Whether the smooth loss is far above that of a network that knows nothing."""
+    nothing = learner.config.seq_length * math.log(len(learner.vocabulary))
+    return (learner.smooth_loss or 0.0) > RUNAWAY * nothing
+
+
+def runaway(learner: Learner) -> str:
+    """The warning of a loss that runs away."""
+    config, loss = learner.config, learner.smooth_loss or 0.0
+    nothing = math.log(len(learner.vocabulary))
+    return (
+        f"the loss runs away: {loss / config.seq_length:.2f} nats per character, and a network "
+        f"that knows nothing has {nothing:.2f}. Nothing is learnt like this; train again with a "
+        f"lower --learning-rate than {config.learning_rate:g}, or with --clip."
+    )

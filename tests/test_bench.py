@@ -1,0 +1,351 @@
+"""The bench: contestants in turn, each where it belongs, and the same work for all."""
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from charloom.bench import (
+    CLASSIC,
+    WORKLOADS,
+    bench,
+    classic,
+    clock,
+    measure,
+    render,
+    steps,
+    writing,
+)
+from charloom.bench.ours import engine_sampling, engine_updates
+from charloom.bench.table import table
+from charloom.bench.text import bench_text, bench_vocabulary, windows_of
+from charloom.cli import app
+from charloom.engines import native_problem, open_engine
+from charloom.errors import ConfigError, DivergedError
+from charloom.model import new_learner, parameter_shapes, zero_state
+
+NAMES = (
+    "lstm-100 gru-100 lstm-128 gru-128 rnn-128 lstm-2x128 lstm-256 lstm-2x512 gru-2x512 rnn-2x512 "
+    "sample-2x512"
+)
+
+
+def charloom_(words):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, shlex.split(words), prog_name="charloom")
+
+
+def tiny(name, **changes):
+    """A workload that takes a moment."""
+    small = {"hidden_size": 4, "seq_length": 3, "turn": 0.002, "length": 2_500}
+    return replace(WORKLOADS[name], **{**small, **changes})
+
+
+def tiny_learner(name="lstm-128", **changes):
+    workload = tiny(name, **changes)
+    return new_learner(workload.config, bench_vocabulary(workload.vocabulary_size))
+
+
+@pytest.fixture
+def without_frameworks(monkeypatch):
+    """As if neither PyTorch nor JAX were installed."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "jax", None)
+
+
+# Workloads
+
+
+def test_the_workloads_are_those_that_are_promised():
+    assert " ".join(WORKLOADS) == NAMES
+    sizes = {
+        name: (w.layers, w.hidden_size, w.batch_size, w.seq_length) for name, w in WORKLOADS.items()
+    }
+    assert sizes["lstm-100"] == (1, 100, 1, 25)
+    assert sizes["gru-128"] == (1, 128, 32, 64)
+    assert sizes["lstm-2x128"] == (2, 128, 50, 50)
+    assert sizes["lstm-256"] == (1, 256, 64, 128)
+    assert sizes["rnn-2x512"] == (2, 512, 64, 128)
+
+
+@pytest.mark.parametrize("name", NAMES.split())
+def test_useful_arithmetic_is_six_operations_for_each_weight_but_the_look_up(name):
+    workload = WORKLOADS[name]
+    shapes = parameter_shapes(workload.config, workload.vocabulary_size)
+    entries = sum(
+        rows * columns[0] for n, (rows, *columns) in shapes.items() if columns and n != "layers.0.U"
+    )
+    if workload.kind == "writing":
+        assert workload.operations == 2 * entries
+    else:
+        assert workload.operations == 6 * entries * workload.batch_size * workload.seq_length
+
+
+def test_an_unknown_workload_is_refused():
+    with pytest.raises(ConfigError, match="workload is 'lstm-9'; it must be one of lstm-100"):
+        measure("lstm-9")
+    with pytest.raises(ConfigError, match="rounds is 0"):
+        measure("lstm-100", 0)
+
+
+# The clock
+
+
+def test_contestants_take_turns():
+    calls = []
+    works = {name: lambda count, name=name: calls.append((name, count)) for name in "AB"}
+    times = clock.interleave(works, rounds=3, turn=1e-9)
+    assert [name for name, _ in calls[-6:]] == list("ABABAB")
+    assert {name: len(seconds) for name, seconds in times.items()} == {"A": 3, "B": 3}
+    assert len({count for name, count in calls[-6:] if name == "A"}) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no threads")
+def test_work_is_held_to_its_processors_and_released_whatever_happens():
+    before, seen = os.sched_getaffinity(0), []
+
+    def work(count):
+        seen.append(os.sched_getaffinity(0))
+        raise ValueError
+
+    for count in (1, 2):
+        with pytest.raises(ValueError):
+            clock.held_to(work, count)(1)
+    assert seen == [set(sorted(before)[-1:]), set(sorted(before)[-2:])]
+    assert os.sched_getaffinity(0) == before
+
+
+# What contestants read and do
+
+
+def test_windows_follow_one_another_in_every_stream():
+    tokens = np.arange(26, dtype=np.uint8)
+    windows = windows_of(tokens, 4, 3)  # spacing 8: two windows a stream
+    found = [next(windows) for _ in range(3)]
+    assert found[0][0].T.tolist() == [[0, 1, 2, 3], [8, 9, 10, 11], [16, 17, 18, 19]]
+    assert found[1][0].T.tolist() == [[4, 5, 6, 7], [12, 13, 14, 15], [20, 21, 22, 23]]
+    for x, y in found:
+        np.testing.assert_array_equal(y, x + 1)
+    np.testing.assert_array_equal(found[2][0], found[0][0])
+
+
+def test_the_text_has_the_characters_asked_for():
+    assert np.unique(bench_text(17)).tolist() == list(range(17))
+
+
+def test_our_updates_go_on_over_the_end_of_an_epoch():
+    learner = tiny_learner(batch_size=2)
+    engine_updates(open_engine("reference"), learner, bench_text(65)[:31])(12)  # 5 an epoch
+    assert learner.update == 12
+    assert learner.position == 6
+
+
+def test_a_contestant_that_breaks_off_is_no_fast_one():
+    learner = tiny_learner(batch_size=2)
+    learner.parameters["V"][0, 0] = np.nan
+    with pytest.raises(DivergedError, match="its time says nothing"):
+        engine_updates(open_engine("reference"), learner, bench_text(65))(1)
+
+
+def test_pytorch_by_hand_is_an_lstm():
+    torch = pytest.importorskip("torch")
+    from charloom.bench.pytorch import row_step, row_weights
+
+    lstm, linear = torch.nn.LSTM(7, 5, num_layers=3), torch.nn.Linear(5, 7)
+    ids = torch.arange(20) * 3 % 7
+    with torch.inference_mode():
+        step = row_step(row_weights(lstm), linear)
+        ours = torch.stack([step(id.reshape(1)) for id in ids])
+        theirs = linear(lstm(torch.eye(7)[ids])[0])
+    assert (ours - theirs).abs().max() < 1e-6
+
+
+def test_pytorch_takes_the_steps_that_ours_takes():
+    """The same network from the same weights descends to the same ones."""
+    torch = pytest.importorskip("torch")
+    from charloom.bench import pytorch
+
+    workload = tiny("gru-128", layers=2, batch_size=3)
+    tokens = bench_text(65)[:1000]
+    torch.manual_seed(5)
+    learner = tiny_learner("gru-128", layers=2, batch_size=3)
+    kept = []
+
+    class Watched(torch.optim.Adam):
+        def __init__(self, parameters, **more):
+            kept.extend(parameters)
+            names = [f"layers.{n}.{p}" for n in range(2) for p in ("U", "W", "b", "d")] + ["V", "c"]
+            with torch.no_grad():
+                for theirs, name in zip(kept, names, strict=True):
+                    ours = learner.parameters[name]
+                    if name.endswith("d"):  # bias_hh, in which only the candidate's part is ours
+                        theirs.zero_()
+                        theirs[8:] = torch.from_numpy(ours)
+                    else:
+                        theirs.copy_(torch.from_numpy(ours))
+            super().__init__(parameters, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "Adam", Watched)
+        work = pytorch.steps(workload.config, 65, tokens, 1)
+    before = learner.parameters["V"].copy()
+    work(5)
+    engine_updates(open_engine("reference"), learner, tokens)(5)
+    np.testing.assert_allclose(kept[-2].detach(), learner.parameters["V"], atol=2e-5)
+    np.testing.assert_allclose(kept[5].detach(), learner.parameters["layers.1.W"], atol=2e-5)
+    assert np.abs(before - learner.parameters["V"]).max() > 1e-3
+
+
+# Measuring
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_steps_are_timed_beside_pytorch(cell):
+    pytest.importorskip("torch")
+    times = steps.measure_steps(tiny(f"{cell}-128", batch_size=2), rounds=2, engine="reference")
+    assert [(row.name, row.threads) for row in times.rows][:2] == [("reference", 1), ("PyTorch", 1)]
+    ours, theirs = times.rows[:2]
+    assert ours.times_ours == 1
+    assert theirs.times_ours == pytest.approx(theirs.milliseconds / ours.milliseconds)
+    assert ours.characters_per_second == pytest.approx(6 / ours.milliseconds * 1e3)
+    if times.machine["peak_gflops"]:
+        gflops = times.workload["operations"] / ours.milliseconds / 1e6
+        assert ours.peak_share == pytest.approx(gflops / times.machine["peak_gflops"])
+    for row in times.rows[2:]:
+        assert (row.name, row.threads, row.times_ours) == ("PyTorch", 2, None)
+        assert row.second_core == pytest.approx(theirs.milliseconds / row.milliseconds)
+    assert json.loads(json.dumps(times.to_dict()))["workload"]["rounds"] == 2
+    assert "medians of 2 interleaved rounds" in times.render()
+
+
+def test_writing_is_timed_beside_pytorch(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(writing, "PIECE", 20)
+    workload = tiny("sample-2x512", length=50)
+    times = writing.measure_writing(workload, rounds=2, engine="reference")
+    names = [row.name for row in times.rows if row.threads == 1]
+    assert names == ["reference", "PyTorch LSTMCell", "PyTorch, cell by hand"]
+    assert times.rows[0].times_ours == 1
+    assert times.long_text["characters"] == 50
+    assert "a text of 50 characters by charloom" in times.render()
+    assert json.loads(json.dumps(times.to_dict()))["rows"][0]["name"] == "reference"
+
+
+def test_the_long_text_is_one_text():
+    """Pieces are written each with all before it, and from the state that the last one left."""
+    learner = tiny_learner("sample-2x512")
+    engine, read_lengths = open_engine("reference"), []
+
+    class Watched:
+        def generate(self, learner, read, sampler, uniforms, state):
+            read_lengths.append(len(read))
+            if read_lengths[1:]:
+                assert state is states[-1]
+                np.testing.assert_array_equal(read[1:], np.concatenate(written))
+            ids, state = engine.generate(learner, read[-1:], sampler, uniforms, state)
+            states.append(state)
+            written.append(ids)
+            return ids, state
+
+    states, written = [], []
+    told = writing.write_long_text(Watched(), learner, 2_500)
+    assert read_lengths == [1, 1001, 2001]
+    assert len(np.concatenate(written)) == told["characters"] == 2_500
+
+
+def test_sampling_begins_anew_each_time():
+    learner = tiny_learner()
+    before = learner.state["h"].copy()
+    engine_sampling(open_engine("reference"), learner)(5)
+    np.testing.assert_array_equal(learner.state["h"], before)
+    assert learner.update == 0
+    assert zero_state(learner.config)["h"].shape == (1, 1, 4)
+
+
+def test_what_is_not_installed_is_told(without_frameworks):
+    times = steps.measure_steps(tiny("rnn-128"), rounds=1, engine="reference")
+    assert [row.name for row in times.rows] == ["reference"]
+    assert any(reason.startswith("PyTorch: ") for reason in times.missing)
+    assert "not measured: PyTorch" in times.render()
+    text = writing.measure_writing(tiny("sample-2x512"), rounds=1, engine="reference")
+    assert "not measured: PyTorch" in text.render()
+
+
+def test_a_single_processor_is_told(without_frameworks, monkeypatch):
+    monkeypatch.setattr(steps, "processors", lambda: 1)
+    times = steps.measure_steps(tiny("rnn-128"), rounds=1, engine="reference")
+    assert "two threads: this process has one processor" in times.missing
+
+
+def test_the_classic_bench_measures_without_frameworks(without_frameworks, monkeypatch):
+    monkeypatch.setattr(classic, "interleave", partial(clock.interleave, turn=0.002))
+    monkeypatch.setattr(classic, "native_problem", lambda: "no compiler")
+    monkeypatch.setattr(clock, "native_problem", lambda: "no compiler")
+    result = bench(rounds=1, hidden_size=4, vocabulary_size=5)
+    assert result.setting["operations_per_update"] == 6 * 25 * 4 * 9
+    assert [row.name for row in result.updates] == ["reference float32"]
+    assert [row.name for row in result.sampling] == ["reference float32"]
+    assert result.missing[-1] == "no compiler"
+    assert "H = 4, T = 25, K = 5" in render(result)
+    assert json.loads(json.dumps(result.to_dict()))["updates"][0]["ratio"] == 1
+
+
+@pytest.mark.skipif(native_problem() is not None, reason="no native engine here")
+def test_native_steps_are_timed_with_two_threads(without_frameworks):
+    times = steps.measure_steps(tiny("lstm-128", batch_size=2), rounds=1)
+    assert {row.threads for row in times.rows} == set(range(1, min(clock.processors(), 2) + 1))
+    assert all(row.name == "native" and row.times_ours == 1 for row in times.rows)
+
+
+# What is shown
+
+
+def test_a_table_lines_up():
+    assert table(["", "ms"], [["a", "1"], ["longer", "22.5"]]) == [
+        "          ms",
+        "a          1",
+        "longer  22.5",
+    ]
+
+
+def test_the_workloads_are_listed():
+    shown = charloom_("bench --list").stdout
+    assert [line.split()[0] for line in shown.splitlines()] == [CLASSIC, *WORKLOADS]
+    assert "training step of lstm 2×512, K = 65: B = 64, T = 128" in shown
+    assert list(json.loads(charloom_("bench --list --json").stdout)) == [CLASSIC, *WORKLOADS]
+
+
+def test_a_workload_is_shown_and_told(monkeypatch):
+    class Times:
+        def render(self):
+            return "a table"
+
+        def to_dict(self):
+            return {"rows": []}
+
+    asked = []
+    monkeypatch.setattr("charloom.bench.measure", lambda *given: asked.append(given) or Times())
+    assert charloom_("bench --workload gru-128 --rounds 4").stdout == "a table\n"
+    assert json.loads(charloom_("bench --workload gru-128 --json").stdout) == {"rows": []}
+    assert asked == [("gru-128", 4), ("gru-128", None)]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--workload gru-9", "it must be one of classic, lstm-100"),
+        ("--workload gru-128 --hidden-size 9", "has its own sizes"),
+        ("--workload gru-128 --vocabulary-size 9", "has its own sizes"),
+        ("--workload gru-128 --rounds 0", "rounds is 0"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(options, sentence):
+    done = charloom_(f"bench {options}")
+    assert done.exit_code == 2
+    assert sentence in done.stderr

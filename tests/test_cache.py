@@ -1,0 +1,176 @@
+"""The cache of ids: found again to the bit, made again where anything is wrong with it."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charloom.errors import TextError
+from charloom.text import Vocabulary, cache
+from charloom.text.reading import Scan
+
+STAMPS = [("/books/a.txt", 5, 10**18, 7)]
+SCAN = Scan("ab" * 32, np.array([97, 98]), np.array([3, 2]))
+VOCABULARY = Vocabulary("ab")
+IDS = np.array([0, 1, 0, 1, 0], dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty cache."""
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def ids_of(blocks, vocabulary=VOCABULARY, treatment=(), count=5):
+    """The ids of the text, made from these blocks where they are not there."""
+    return cache.ids_of(SCAN.fingerprint, vocabulary, treatment, count, blocks)
+
+
+def nothing():
+    """Blocks that nobody may ask for."""
+    raise AssertionError("the ids were made again")
+    yield
+
+
+def files(folder):
+    """Every file of the cache."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_ids_are_made_once(folder):
+    assert ids_of([IDS[:2], IDS[2:]]).tolist() == IDS.tolist()
+    again = ids_of(nothing())
+    assert again.tolist() == IDS.tolist()
+    assert again.dtype == VOCABULARY.id_dtype
+    assert not again.flags.writeable
+
+
+def test_the_file_is_as_specified(folder):
+    ids_of([IDS])
+    about = (
+        f'{{"count":5,"fingerprint":"{SCAN.fingerprint}","format":1,"tokens":"characters",'
+        '"treatment":[],"vocabulary":[97,98]}'
+    )
+    key = hashlib.sha256(about.encode()).hexdigest()
+    data = (folder / "ids" / f"{key}.ids").read_bytes()
+    assert data == f"charloom ids 1\n{key}\n|u1\n5\n".encode().ljust(4096) + IDS.tobytes()
+
+
+def test_wide_ids_are_little_endian(folder):
+    vocabulary = Vocabulary(chr(256 + k) for k in range(300))
+    wide = ids_of([np.array([1, 256, 299])], vocabulary, count=3)
+    assert wide.tolist() == [1, 256, 299]
+    (path,) = files(folder)
+    assert path.read_bytes()[4096:] == b"\x01\0\0\x01\x2b\x01"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: b"C" + data[1:],
+        lambda _: b"",
+    ],
+    ids=["short", "long", "header", "empty"],
+)
+def test_a_damaged_file_is_made_again(damage, folder):
+    ids_of([IDS])
+    (path,) = files(folder)
+    path.write_bytes(damage(path.read_bytes()))
+    assert ids_of([IDS]).tolist() == IDS.tolist()
+
+
+@pytest.mark.parametrize(
+    "other", [{"vocabulary": Vocabulary("abc")}, {"treatment": ("skip", "")}, {"count": 4}]
+)
+def test_another_vocabulary_or_treatment_has_ids_of_its_own(other):
+    ids_of([IDS])
+    blocks = [IDS[: other.get("count", 5)]]
+    ids_of(blocks, **other)
+    assert ids_of(nothing()).tolist() == IDS.tolist()
+
+
+@pytest.mark.parametrize("blocks", [[IDS, IDS], [IDS[:3]]])
+def test_another_number_of_ids_is_refused_and_leaves_nothing(blocks, folder):
+    with pytest.raises(TextError, match="changed while it was read"):
+        ids_of(blocks)
+    assert files(folder) == []
+
+
+def test_what_a_killed_writer_left_goes_after_a_day(folder):
+    (folder / "ids").mkdir(parents=True)
+    for name, age in {"old": 2 * 86_400, "new": 60}.items():
+        path = folder / "ids" / f"{cache.TEMPORARY}{name}"
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    ids_of([IDS])
+    left = [path.name for path in files(folder) if path.name.startswith(cache.TEMPORARY)]
+    assert left == [f"{cache.TEMPORARY}new"]
+
+
+def test_a_scan_is_known_by_the_stamps_of_its_files():
+    cache.remember_scan(STAMPS, "characters", SCAN)
+    found = cache.known_scan(STAMPS, "characters")
+    assert found.fingerprint == SCAN.fingerprint
+    assert found.values.tolist() == [97, 98]
+    assert found.counts.tolist() == [3, 2]
+    assert cache.known_scan(STAMPS, "bytes") is None
+    for place, value in enumerate(("/books/b.txt", 6, 10**18 + 1, 8)):
+        other = list(STAMPS[0])
+        other[place] = value
+        assert cache.known_scan([tuple(other)], "characters") is None
+
+
+def test_files_that_were_just_written_are_not_known_again():
+    fresh = ("/books/a.txt", 5, time.time_ns(), 7)
+    for stamps in ([fresh], [*STAMPS, None]):
+        cache.remember_scan(stamps, "characters", SCAN)
+        assert cache.known_scan(stamps, "characters") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"values": [98, 97]},
+        {"values": [97]},
+        {"values": []},
+        {"values": [97, 0x110000]},
+        {"values": [-1, 97]},
+        {"counts": [3, 0]},
+        {"counts": "many"},
+        {"counts": [[3], [2]]},
+        {"counts": [3, 1e400]},
+        {"fingerprint": 5},
+        None,
+    ],
+)
+def test_a_damaged_scan_is_no_scan(change, folder):
+    cache.remember_scan(STAMPS, "characters", SCAN)
+    (path,) = files(folder)
+    sound = json.loads(path.read_bytes())
+    path.write_text("{" if change is None else json.dumps(sound | change))
+    assert cache.known_scan(STAMPS, "characters") is None
+
+
+def test_the_folder_is_where_the_system_has_caches(monkeypatch):
+    assert cache.folder().name == "cache"
+    monkeypatch.delenv(cache.VARIABLE)
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/ada"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/fast")
+    assert cache.folder() == Path("/fast/charloom")
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    assert cache.folder() == Path("/home/ada/.cache/charloom")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache.folder() == Path("/home/ada/Library/Caches/charloom")
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    assert cache.folder() == Path("/local/charloom/cache")

@@ -1,0 +1,461 @@
+"""Models to and from PyTorch: the same logits both ways, and clear words for wrong files."""
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+from charloom.cli import app
+from charloom.config import Config
+from charloom.engines import open_engine
+from charloom.errors import CharloomError, DamagedError, NotAModelError, TextError
+from charloom.exchange import Prefixes, loading_lines, read_characters, read_torch_file, torch_bytes
+from charloom.model import new_learner, zero_state
+from charloom.store import load_model, model_bytes
+from charloom.text import Vocabulary
+from golden import make_torch_logits as golden
+
+CELLS = ["rnn", "lstm", "gru"]
+CHARACTERS = "\nabcdeé"
+LIMIT = {"float32": 1e-6, "float64": 1e-13}  # sums of a few numbers below 1, in another order
+
+
+def charloom_(words):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, shlex.split(words), prog_name="charloom")
+
+
+def make_learner(cell="lstm", characters=CHARACTERS, tokens="characters", **settings):
+    """A model with no weight and no bias at zero."""
+    config = Config(cell=cell, hidden_size=6, init="uniform", tokens=tokens, **settings)
+    return new_learner(config, Vocabulary(characters, tokens))
+
+
+def logits_of(learner, ids):
+    """The logits after each id, shape (len(ids), K), by the reference engine."""
+    engine, state, rows = open_engine("reference"), zero_state(learner.config), []
+    for id in ids:
+        logits, state = engine.step(learner, np.array([id]), state)
+        rows.append(logits[0])
+    return np.array(rows)
+
+
+def written(path, tensors, **more):
+    """A safetensors file of these arrays."""
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path, **more)
+    return path
+
+
+def golden_tensors(cell):
+    """The weights that the golden logits belong to, float64."""
+    return {name: np.array(values) for name, values in golden.state_dict(cell).items()}
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """A file that charloom wrote, and its model."""
+    learner = make_learner(layers=2)
+    path = tmp_path / "book.torch.safetensors"
+    path.write_bytes(torch_bytes(learner, path.name))
+    return path, learner
+
+
+# The same numbers
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_imported_state_dict_gives_the_logits_that_pytorch_gave(cell, tmp_path):
+    path = written(tmp_path / "theirs.safetensors", golden_tensors(cell))
+    learner = read_torch_file(path, list("abcde"))
+    theirs = json.loads(golden.GOLDEN.read_text(encoding="utf-8"))[cell]
+    np.testing.assert_allclose(logits_of(learner, golden.IDS), theirs, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("planted", ["gates", "bias_hh_l1"])
+def test_planted_errors_of_an_import_would_be_seen(cell, planted, tmp_path):
+    tensors = golden_tensors(cell)
+    for name in tensors:
+        if planted == "gates" and name == "rnn.weight_ih_l0":
+            tensors[name] = np.roll(tensors[name], 1, axis=0)
+        if planted in name:
+            tensors[name] = np.zeros_like(tensors[name])
+    learner = read_torch_file(written(tmp_path / "x.safetensors", tensors), list("abcde"))
+    theirs = json.loads(golden.GOLDEN.read_text(encoding="utf-8"))[cell]
+    assert np.abs(logits_of(learner, golden.IDS) - theirs).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_printed_lines_load_the_same_logits_in_pytorch(cell, layers, dtype, tmp_path):
+    torch = pytest.importorskip("torch")
+    learner = make_learner(cell, layers=layers, dtype=dtype)
+    path = tmp_path / "a 'b'.safetensors"
+    path.write_bytes(torch_bytes(learner, path.name))
+    names = {}
+    exec(loading_lines(learner, str(path)), names)
+    ids = np.arange(40) * 5 % 7
+    with torch.inference_mode():
+        theirs, state = names["model"](torch.from_numpy(ids).reshape(20, 2))
+        one_more, _ = names["model"](torch.tensor([[3, 0]]), state)
+    ours = np.stack(
+        [
+            logits_of(learner, [*stream, id])
+            for stream, id in zip(ids.reshape(20, 2).T, (3, 0), strict=True)
+        ],
+        axis=1,
+    )
+    found = np.concatenate([theirs.numpy(), one_more.numpy()])
+    assert found.dtype == dtype
+    assert np.abs(found - ours).max() <= LIMIT[dtype]
+    assert names["characters"] == list(CHARACTERS)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_network_of_pytorch_gives_the_same_logits_in_charloom(cell, layers, tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(1)
+    kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
+    model = torch.nn.ModuleDict(
+        {"core": kind(7, 6, num_layers=layers), "out": torch.nn.Linear(6, 7)}
+    )
+    tensors = {name: value.numpy() for name, value in model.state_dict().items()}
+    learner = read_torch_file(written(tmp_path / "t.safetensors", tensors), list(CHARACTERS))
+    ids = np.arange(30) * 5 % 7
+    with torch.inference_mode():
+        x = torch.nn.functional.one_hot(torch.from_numpy(ids), 7).float()
+        theirs = model["out"](model["core"](x)[0]).numpy()
+    assert np.abs(logits_of(learner, ids) - theirs).max() <= 1e-6
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_there_and_back_is_the_same_model_to_the_byte(cell, tmp_path):
+    learner = make_learner(cell, layers=2, seq_length=9, batch_size=4, dtype="float64")
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(torch_bytes(learner, path.name))
+    assert model_bytes(read_torch_file(path)) == model_bytes(learner)
+
+
+# The file
+
+
+def test_an_exported_file_has_pytorchs_names_and_shapes(exported):
+    path, _ = exported
+    shapes = {name: array.shape for name, array in load_file(path).items()}
+    assert shapes == {
+        "rnn.weight_ih_l0": (24, 7), "rnn.weight_hh_l0": (24, 6),
+        "rnn.bias_ih_l0": (24,), "rnn.bias_hh_l0": (24,),
+        "rnn.weight_ih_l1": (24, 6), "rnn.weight_hh_l1": (24, 6),
+        "rnn.bias_ih_l1": (24,), "rnn.bias_hh_l1": (24,),
+        "head.weight": (7, 6), "head.bias": (7,),
+    }  # fmt: skip
+
+
+def test_only_the_candidate_of_the_gru_has_a_second_bias(exported, tmp_path):
+    assert not load_file(exported[0])["rnn.bias_hh_l1"].any()
+    learner = make_learner("gru")
+    path = tmp_path / "gru.safetensors"
+    path.write_bytes(torch_bytes(learner, path.name))
+    bias = load_file(path)["rnn.bias_hh_l0"]
+    assert not bias[:12].any()
+    np.testing.assert_array_equal(bias[12:], learner.parameters["layers.0.d"])
+
+
+def test_an_exported_file_tells_its_settings_its_characters_and_how_to_load_it(exported):
+    path, learner = exported
+    with safe_open(path, "np") as file:
+        (key,) = file.metadata()
+        about = json.loads(file.metadata()[key])
+    assert key == "charloom.torch"
+    assert set(about) == {"format", "config", "vocabulary", "load"}
+    assert about["config"] == learner.config.to_dict()
+    assert about["vocabulary"] == [ord(character) for character in CHARACTERS]
+    assert about["load"] == loading_lines(learner, "book.torch.safetensors")
+    compile(about["load"], "load.py", "exec")
+
+
+def test_a_model_that_is_not_finite_is_not_exported():
+    learner = make_learner()
+    learner.parameters["V"][0, 0] = np.nan
+    with pytest.raises(CharloomError, match="V is no longer finite"):
+        torch_bytes(learner, "x")
+
+
+def test_a_network_with_an_embedding_is_the_one_with_the_product(tmp_path):
+    tensors = golden_tensors("gru")
+    U = tensors.pop("rnn.weight_ih_l0")
+    rng = np.random.default_rng(0)
+    embedding = rng.normal(size=(5, 5))  # invertible, so that the product can be the golden U
+    tensors["rnn.weight_ih_l0"] = U @ np.linalg.inv(embedding.T)
+    tensors["letters.weight"] = embedding
+    learner = read_torch_file(written(tmp_path / "e.safetensors", tensors), list("abcde"))
+    np.testing.assert_allclose(learner.parameters["layers.0.U"], U, atol=1e-12)
+
+
+def test_layers_without_biases_have_zeros(tmp_path):
+    tensors = {n: a for n, a in golden_tensors("gru").items() if "bias" not in n}
+    learner = read_torch_file(written(tmp_path / "b.safetensors", tensors), list("abcde"))
+    for name in ("layers.1.b", "layers.1.d", "c"):
+        assert not learner.parameters[name].any()
+
+
+def test_ids_in_another_order_are_put_in_ours(tmp_path):
+    path = written(tmp_path / "o.safetensors", golden_tensors("lstm"))
+    theirs = json.loads(golden.GOLDEN.read_text(encoding="utf-8"))["lstm"]
+    learner = read_torch_file(path, list("ebacd"))
+    ids = learner.vocabulary.encode("".join("ebacd"[id] for id in golden.IDS))
+    ours = logits_of(learner, ids)[:, learner.vocabulary.encode("ebacd")]
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-13)
+
+
+def test_a_model_of_all_bytes_needs_no_vocabulary(tmp_path):
+    learner = make_learner("rnn", map(chr, range(256)), "bytes")
+    tensors = {"head.weight": learner.parameters["V"], "head.bias": learner.parameters["c"]}
+    for theirs, ours in (("weight_ih", "U"), ("weight_hh", "W"), ("bias_ih", "b")):
+        tensors[f"{theirs}_l0"] = learner.parameters[f"layers.0.{ours}"]
+    path = written(tmp_path / "bytes.safetensors", tensors)
+    found = read_torch_file(path, tokens="bytes")
+    assert found.vocabulary == learner.vocabulary
+    with pytest.raises(TextError, match="does not say which characters its 256 ids"):
+        read_torch_file(path)
+
+
+def test_the_characters_given_win_over_the_files_own(exported):
+    path, _ = exported
+    assert read_torch_file(path, list("tuvwxyz")).vocabulary.characters == tuple("tuvwxyz")
+
+
+# Where there is a choice
+
+
+def two_of_each():
+    """A state_dict with two recurrent parts and two outputs."""
+    tensors = golden_tensors("rnn")
+    other = {name.replace("rnn", "spare").replace("head", "aux"): a for name, a in tensors.items()}
+    return {**tensors, **other}
+
+
+@pytest.mark.parametrize(
+    ("drop", "sentence"),
+    [
+        ("nothing", "several parts could be meant: 'rnn', 'spare'. Name one: --recurrent NAME"),
+        ("spare", "several parts could be meant: 'aux', 'head'. Name one: --head NAME"),
+    ],
+)
+def test_a_choice_is_asked_for(drop, sentence, tmp_path):
+    tensors = {n: a for n, a in two_of_each().items() if not n.startswith(drop)}
+    with pytest.raises(NotAModelError, match=sentence):
+        read_torch_file(written(tmp_path / "2.safetensors", tensors), list("abcde"))
+
+
+def test_what_was_chosen_must_fit(tmp_path):
+    path = written(tmp_path / "x.safetensors", golden_tensors("rnn"))
+    assert read_torch_file(path, list("abcde"), prefixes=Prefixes("rnn", "head."))
+    with pytest.raises(NotAModelError, match="--head 'rnn' does not fit; it can be 'head'"):
+        read_torch_file(path, list("abcde"), prefixes=Prefixes(head="rnn"))
+
+
+# Wrong files
+
+
+def changed(cell="lstm", **changes):
+    """The golden tensors with some replaced, added, or (None) left out; dots are written as __."""
+    tensors = golden_tensors(cell)
+    for name, array in changes.items():
+        name = name.replace("__", ".")
+        tensors.pop(name, None)
+        if array is not None:
+            tensors[name] = array
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("tensors", "sentence"),
+    [
+        ({"x": np.zeros(3)}, "it has no weight_hh_l0"),
+        ({}, "types none at all"),
+        ({"x": np.zeros(3, np.float16)}, "types F16; wanted all F32 or all F64"),
+        (changed(head__bias=np.zeros(5, np.float32)), "types F32, F64"),
+        (changed(rnn__weight_hh_l0=np.zeros((10, 3))), r"shape \(10, 3\); wanted \(H, H\)"),
+        (changed(rnn__weight_hh_l0=np.zeros((0, 0))), r"shape \(0, 0\); wanted \(H, H\)"),
+        (changed(rnn__weight_hh_l0=np.zeros(12)), r"shape \(12,\); wanted \(H, H\)"),
+        (changed(rnn__weight_ih_l1=None), "rnn.weight_ih_l1 is missing"),
+        (changed(rnn__bias_hh_l1=np.zeros(3)), r"rnn.bias_hh_l1 has shape \(3,\); wanted \(12,\)"),
+        (changed(rnn__weight_ih_l1=np.zeros((12, 4))), r"has shape \(12, 4\); wanted \(12, 3\)"),
+        (changed(rnn__weight_hh_l3=np.zeros((12, 3))), "'rnn.weight_hh_l3': no part of a network"),
+        (changed(rnn__weight_hr_l0=np.zeros((2, 3))), "projects its states"),
+        (changed(rnn__weight_hh_l0_reverse=np.zeros((12, 3))), "reads both ways"),
+        (changed(head__weight=None), "it has no nn.Linear with 3 inputs"),
+        (changed(head__weight=np.zeros((5, 8))), "it has no nn.Linear with 3 inputs"),
+        (changed(head__weight=np.zeros((6, 3)), head__bias=np.zeros(6)), "reads 5 inputs and the output has 6"),
+        (changed(head__weight=np.full((5, 3), np.inf)), "V has entries that are not finite"),
+        (changed(norm__weight=np.zeros(3)), "'norm.weight': no part of a network"),
+        (changed(rnn__weight_ih_l0=np.zeros(12)), r"has shape \(12,\); wanted \(12, 0\)"),
+    ],
+)  # fmt: skip
+def test_a_wrong_state_dict_is_told_from_a_right_one(tensors, sentence, tmp_path):
+    path = written(tmp_path / "wrong.safetensors", tensors)
+    with pytest.raises(CharloomError, match=sentence):
+        read_torch_file(path, list("abcde"))
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"PK\x03\x04rest", "is a pickle.*safetensors.torch.save_file"),
+        (b"\x80\x02}q\x00.", "is a pickle"),
+        (b"", "no safetensors file"),
+        (b"hello, world", "no safetensors file"),
+        ((2**40).to_bytes(8, "little") + b"{}", "is damaged"),
+    ],
+)
+def test_a_file_that_is_none_is_told(data, sentence, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    with pytest.raises(CharloomError, match=sentence):
+        read_torch_file(path)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(NotAModelError, match="cannot be read"):
+            read_torch_file(path)
+
+
+def test_a_file_cut_short_is_damaged(exported):
+    path, _ = exported
+    data = path.read_bytes()
+    for length in range(9, len(data), len(data) // 20):
+        path.write_bytes(data[:length])
+        with pytest.raises(DamagedError):
+            read_torch_file(path)
+
+
+@pytest.mark.parametrize(
+    ("about", "sentence"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "not a JSON object"),
+        ({"format": 9}, "format 9; this charloom reads format 1"),
+        ({"vocabulary": None}, "its vocabulary is not"),
+        ({"vocabulary": list(range(90, 99))}, "has 7 ids; the vocabulary given has 9"),
+        ({"config": {"cell": "gru"}}, "its metadata says cell 'gru', its tensors 'lstm'"),
+        ({"config": {"hidden_size": 1 << 30, "cell": "lstm"}}, "hidden_size 1073741824"),
+        ({"config": {"cell": "lstm", "hidden_size": 6}}, "says layers 1, its tensors 2"),
+        ({"config": {"cell": "sheep"}}, "its config cannot be"),
+    ],
+)
+def test_metadata_that_contradicts_its_tensors_is_damage(about, sentence, exported):
+    path, learner = exported
+    if isinstance(about, dict):
+        whole = {
+            "format": 1,
+            "config": learner.config.to_dict(),
+            "vocabulary": [ord(character) for character in CHARACTERS],
+        }
+        about = json.dumps({**whole, **about})
+    written(path, load_file(path), metadata={"charloom.torch": about})
+    with pytest.raises(CharloomError, match=sentence):
+        read_torch_file(path)
+
+
+# Vocabularies
+
+
+def test_characters_come_from_a_list_an_object_or_a_text(tmp_path):
+    given = {
+        "list.json": '["b", "a", "é"]',
+        "object.json": '{"a": 1, "é": 2, "b": 0}',
+        "text.txt": "ébaba",
+    }
+    found = {}
+    for name, content in given.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        found[name] = read_characters(str(tmp_path / name))
+    assert found == {
+        "list.json": ["b", "a", "é"], "object.json": ["b", "a", "é"], "text.txt": ["a", "b", "é"],
+    }  # fmt: skip
+    assert read_characters(str(tmp_path / "text.txt"), "bytes") == ["a", "b", "\xa9", "\xc3"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "3", '["ab"]', "[1]", '{"a": 0, "b": 0}', '{"a": 1}', '{"a": [0]}', '{"a": true}'],
+)
+def test_a_list_of_something_else_is_told(content, tmp_path):
+    path = tmp_path / "v.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(TextError, match="wanted a list of single characters"):
+        read_characters(str(path))
+    with pytest.raises(TextError, match="cannot be read"):
+        read_characters(str(tmp_path / "none.json"))
+
+
+@pytest.mark.parametrize("characters", [list("abcd"), list("abcdd"), list("abcdef")])
+def test_a_vocabulary_of_another_size_is_refused(characters, tmp_path):
+    path = written(tmp_path / "x.safetensors", golden_tensors("rnn"))
+    with pytest.raises(TextError, match="has 5 ids; the vocabulary given has"):
+        read_torch_file(path, characters)
+
+
+# The commands
+
+
+def test_a_model_goes_out_and_comes_back_by_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    learner = make_learner("gru", layers=2)
+    (tmp_path / "book.safetensors").write_bytes(model_bytes(learner))
+    done = charloom_("export book.safetensors")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == loading_lines(learner, "book.torch.safetensors")
+    assert "gru, 2 × 6 hidden units, 7 characters, float32" in done.stderr
+    done = charloom_("import book.torch.safetensors --output again.safetensors --json")
+    assert json.loads(done.stdout) == {
+        "model": "again.safetensors", "cell": "gru", "layers": 2, "hidden_size": 6,
+        "vocabulary_size": 7, "tokens": "characters", "dtype": "float32",
+    }  # fmt: skip
+    assert model_bytes(load_model("again.safetensors")) == model_bytes(learner)
+    told = json.loads(charloom_("export again.safetensors --output x.st --json").stdout)
+    assert told["load"] == loading_lines(learner, "x.st")
+
+
+def test_an_imported_model_writes_and_is_measured(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "theirs.safetensors", golden_tensors("lstm"))
+    (tmp_path / "v.json").write_text('["d", "a", "b", "e", "c"]', encoding="utf-8")
+    (tmp_path / "text.txt").write_text("abcdeabcde", encoding="utf-8")
+    done = charloom_("import theirs.safetensors --vocabulary v.json --output m.safetensors")
+    assert done.stdout == "m.safetensors: lstm, 2 × 3 hidden units, 5 characters, float64\n"
+    done = charloom_("sample m.safetensors --length 5 --engine reference")
+    assert set(done.stdout.strip()) <= set("abcde")
+    assert charloom_("evaluate m.safetensors text.txt --engine reference").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("export m.safetensors --to onnx", "it must be torch"),
+        ("export m.safetensors --output m.safetensors", "is the model itself"),
+        ("export nothing", "nothing is there"),
+        ("import t.safetensors --output m.safetensors", "give the text that it was trained on"),
+        ("import t.safetensors --output t.safetensors --vocabulary v.txt", "file that is read"),
+        ("import t.safetensors --output m.safetensors --vocabulary none.txt", "none.txt"),
+        ("import t.safetensors --vocabulary v.txt --head x --output y", "--head 'x' does not fit"),
+    ],
+)
+def test_mistakes_of_the_commands_end_in_a_sentence(command, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.safetensors").write_bytes(model_bytes(make_learner()))
+    (tmp_path / "v.txt").write_text("abcde", encoding="utf-8")
+    written(tmp_path / "t.safetensors", golden_tensors("rnn"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    done = charloom_(command)
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

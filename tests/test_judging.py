@@ -1,0 +1,153 @@
+"""Judging by what is held out: the right figure, the best model by it, and an end of patience."""
+
+import json
+
+import numpy as np
+import pytest
+
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import DivergedError
+from charloom.model import copy_learner, new_learner, zero_state
+from charloom.model.schedule import Schedule
+from charloom.store import RunWriter, load_model, read_run, read_status
+from charloom.training import Ended, Progress, Record, Sample, learn, train_run
+from runs import after, create, lasting, resume, small_config, small_corpus, train
+
+JUDGED = {"validation": 0.2, "judge_every": 6, "report_every": 9}
+
+
+def of(kind, items):
+    """The items of one kind."""
+    return [item for item in items if isinstance(item, kind)]
+
+
+@pytest.mark.parametrize("split", ["end", "streams"])
+def test_a_judgement_is_the_mean_over_what_is_held_out(split):
+    corpus = small_corpus()
+    config = small_config(split=split, batch_size=3, dropout=0.2, **JUDGED)
+    learner = new_learner(config, corpus.vocabulary)
+    schedule = Schedule.of(config, len(corpus))
+    for item in learn(learner, corpus.ids, ReferenceEngine()):
+        if isinstance(item, Record):
+            assert (item.validation_nats is not None) == schedule.judgement_due(item.update)
+        if isinstance(item, Record) and item.validation_nats is not None:
+            nats = []
+            for a, b in schedule.windows.parts["validation"]:
+                tokens = corpus.ids[a:b, np.newaxis]
+                nats.append(ReferenceEngine().score(learner, tokens, zero_state(config))[0])
+            assert item.validation_nats == pytest.approx(np.concatenate(nats).mean(), rel=1e-5)
+    assert len(schedule.windows.parts["validation"]) == (3 if split == "streams" else 1)
+
+
+def test_judging_changes_nothing_of_what_is_learnt():
+    corpus = small_corpus()
+    often, rarely = (
+        new_learner(small_config(validation=0.2, judge_every=n), corpus.vocabulary) for n in (1, 99)
+    )
+    for learner in (often, rarely):
+        list(learn(learner, corpus.ids, ReferenceEngine()))
+    for name, parameter in often.parameters.items():
+        assert parameter.tobytes() == rarely.parameters[name].tobytes()
+    assert often.state["h"].tobytes() == rarely.state["h"].tobytes()
+
+
+def test_what_is_held_out_is_never_learnt_from():
+    corpus = small_corpus()
+    learner = new_learner(small_config(validation=0.2, test=0.1), corpus.vocabulary)
+    (start, _), *_ = Schedule.of(learner.config, len(corpus)).windows.parts["validation"]
+    spoilt = corpus.ids.copy()
+    spoilt[start:] = 0
+    twin = copy_learner(learner)
+    list(learn(learner, corpus.ids, ReferenceEngine()))
+    list(learn(twin, spoilt, ReferenceEngine()))
+    assert twin.parameters["V"].tobytes() == learner.parameters["V"].tobytes()
+    assert twin.best_loss != learner.best_loss
+
+
+def test_the_best_is_the_lowest_judgement_and_not_the_lowest_smooth_loss(tmp_path):
+    items = train(tmp_path / "run", epochs=15, learning_rate=0.2, **JUDGED)
+    judged = [record for record in of(Record, items) if record.validation_nats is not None]
+    best = min(judged, key=lambda record: record.validation_nats)
+    view = read_run(tmp_path / "run")
+    assert view.best == best.update < view.latest
+    learner = load_model(tmp_path / "run", "best")
+    assert (learner.best_loss, learner.judgements_since_best) == (best.validation_nats, 0)
+    last = load_model(tmp_path / "run")
+    assert last.judgements_since_best == len(judged) - 1 - judged.index(best) > 0
+    lines = (tmp_path / "run" / "metrics.jsonl").read_bytes().splitlines()
+    assert [json.loads(line).get("validation_nats") for line in lines] == [
+        record.validation_nats for record in of(Record, items)
+    ]
+
+
+class Worsening(ReferenceEngine):
+    """A model whose judgements are the given ones, one after another."""
+
+    def __init__(self, *judgements):
+        self.judgements = list(judgements)
+
+    def score(self, learner, tokens, state):
+        nats = np.full((len(tokens) - 1, tokens.shape[1]), self.judgements[0])
+        if len(self.judgements) > 1:
+            del self.judgements[0]
+        return nats, state
+
+
+PATIENT = {"patience": 2, **JUDGED}
+
+
+def test_patience_ends_the_training_with_its_reason_and_resuming_knows_it(tmp_path):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run, **PATIENT)
+    with writer:
+        items = list(
+            train_run(writer, learner, corpus, Worsening(3.0, 2.0, 2.5, 1.5, 1.5, 1.75, 1.0))
+        )
+    assert items[-1] == Ended(36, "finished", "no better for 2 judgements")
+    assert of(Sample, items)[-1].update == 36
+    assert of(Progress, items)[-1].update == 36
+    status = read_status(run)
+    assert (status["state"], status["reason"]) == ("finished", "no better for 2 judgements")
+    view = read_run(run)
+    assert (view.best, view.latest) == (24, 36)
+    assert view.passage
+    writer, learner, corpus = RunWriter.resume(run)
+    with writer:
+        assert writer.finished
+        again = list(train_run(writer, learner, corpus, ReferenceEngine()))
+    assert of(Record, again) == []
+    assert again[-1] == Ended(36, "finished", "no better for 2 judgements")
+
+
+def test_whoever_asks_for_more_is_patient_anew_and_the_old_passage_is_gone(tmp_path):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run, **PATIENT)
+    with writer:
+        list(train_run(writer, learner, corpus, Worsening(3.0, 3.5)))
+    assert read_run(run).latest == 18
+    writer, learner, corpus = RunWriter.resume(run, updates=500)
+    with writer:
+        assert not writer.finished
+        assert read_run(run).passage is None
+        items = list(train_run(writer, learner, corpus, Worsening(4.0)))
+    assert items[-1] == Ended(30, "finished", "no better for 2 judgements")
+    assert read_run(run).passage
+
+
+def test_an_interrupted_patience_goes_on_where_it_was(tmp_path):
+    settings = {"epochs": 30, "learning_rate": 0.2, **PATIENT}
+    whole = train(tmp_path / "whole", **settings)
+    assert whole[-1].reason == "no better for 2 judgements"
+    items = train(tmp_path / "cut", halt=after(3), **settings)
+    while items[-1].state == "interrupted":
+        items = resume(tmp_path / "cut", halt=after(3))
+    assert items[-1] == whole[-1]
+    assert lasting(tmp_path / "cut") == lasting(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("nats", [float("nan"), float("inf")])
+def test_a_judgement_that_is_not_finite_counts_as_divergence(nats):
+    corpus = small_corpus()
+    learner = new_learner(small_config(**JUDGED), corpus.vocabulary)
+    with pytest.raises(DivergedError, match="after update 6 the model's loss on the validation"):
+        list(learn(learner, corpus.ids, Worsening(nats)))

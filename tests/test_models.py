@@ -1,0 +1,325 @@
+"""What a trained model can be asked, in Python and on the command line: write, be judged, score."""
+
+import io
+import json
+import math
+import re
+import shlex
+
+import pytest
+from typer.testing import CliRunner
+
+import charloom
+from charloom.cli import app
+from charloom.config import Config
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import ConfigError, TextError
+from charloom.evaluation import evaluate
+from charloom.scoring import score_segments
+from charloom.text import Corpus, Windows
+from runs import TEXT, train
+
+SETTINGS = {"epochs": 1, "validation": 0.2, "test": 0.1}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run whose text is in a file, with all three parts; tests only read it."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "book.txt").write_text(TEXT, encoding="utf-8")
+    train(folder / "run", Corpus.open([folder / "book.txt"]), **SETTINGS)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    """Its model, on the engine that every machine has."""
+    return charloom.load(run, engine="reference")
+
+
+@pytest.fixture(scope="module")
+def alone(model, tmp_path_factory):
+    """The model in a file of its own: it does not know its text."""
+    return model.save(tmp_path_factory.mktemp("alone") / "model.safetensors")
+
+
+def charloom_(*words, stdin=None, **environment):
+    """Run a command in this process; the words are split as a shell does."""
+    args = [part for word in words for part in shlex.split(str(word))]
+    return CliRunner().invoke(
+        app, [*args, "--engine", "reference"], input=stdin, env=environment, prog_name="charloom"
+    )
+
+
+def told_by(*words, **more):
+    """What a command tells programs."""
+    done = charloom_(*words, "--json", **more)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def refused(*words, **more):
+    """What a command says that refuses, without a traceback."""
+    done = charloom_(*words, **more)
+    assert done.exit_code == 2
+    (sentence,) = done.stderr.splitlines()
+    return sentence
+
+
+# Writing
+
+
+def test_a_stream_says_why_it_ended(model):
+    whole = model.stream(length=200)
+    assert whole.ended is None
+    text = "".join(whole)
+    assert whole.ended == "length"
+    stopped = model.stream(length=200, stop=text[50:53])
+    assert text.startswith("".join(stopped))
+    assert stopped.ended == "stop"
+
+
+def test_a_sample_takes_all_that_shapes_the_draws(model):
+    plain = model.sample(length=300)
+    for drawing in (
+        {"top_k": 2},
+        {"top_p": 0.5},
+        {"min_p": 0.3},
+        {"repetition_penalty": 2.0},
+        {"temperature": 0.5},
+        {"number": 1},
+        {"seed": 1},
+    ):
+        assert model.sample(length=300, **drawing) != plain
+    penalised = model.sample(length=300, repetition_penalty=2.0)
+    assert model.sample(length=300, repetition_penalty=2.0, repetition_window=2) != penalised
+    assert model.sample("thé ", unknown="replace", replacement="e") == model.sample("the ")
+
+
+def test_the_command_writes_several_texts_and_says_how_each_ended(run, model):
+    drawing = "--length 80 --temperature 0.8 --top-k 9 --top-p 0.95 --min-p 0.01 --seed 3"
+    told = told_by("sample", run, drawing, "--repetition-penalty 1.1 -n 3 --stop at --stop og")
+    python = {
+        "length": 80, "temperature": 0.8, "top_k": 9, "top_p": 0.95, "min_p": 0.01, "seed": 3,
+        "repetition_penalty": 1.1, "repetition_window": 64, "stop": ["at", "og"],
+        "unknown": "refuse", "replacement": "",
+    }  # fmt: skip
+    assert {name: told[name] for name in python} == python
+    assert [sample["number"] for sample in told["samples"]] == [0, 1, 2]
+    for sample in told["samples"]:
+        writing = model.stream(number=sample["number"], **python)
+        assert (sample["text"], sample["ended"]) == ("".join(writing), writing.ended)
+
+
+def test_several_texts_are_kept_apart(run, model):
+    done = charloom_("sample", run, "--prompt the --length 20 -n 2")
+    texts = ["the" + model.sample("the", 20, number=number) for number in range(2)]
+    assert done.stdout == f"--- 1 of 2\n{texts[0]}\n--- 2 of 2\n{texts[1]}\n"
+
+
+def test_a_prompt_comes_from_a_file_or_from_standard_input_as_it_is(run, tmp_path):
+    wanted = told_by("sample", run, "--prompt 'the big '")
+    (tmp_path / "prompt.txt").write_bytes(b"\xef\xbb\xbfthe big ")
+    assert told_by("sample", run, "--prompt-file", tmp_path / "prompt.txt") == wanted
+    assert told_by("sample", run, "--prompt -", stdin="the big ") == wanted
+
+
+def test_unknown_characters_of_a_prompt_are_told(run):
+    done = charloom_("sample", run, "--prompt thQe --unknown skip --length 5")
+    assert done.exit_code == 0
+    assert "1 unknown character was skipped: 'Q' (1) in the prompt." in done.stderr
+
+
+def test_a_prompt_that_cannot_be_read_is_refused(run, tmp_path):
+    assert "cannot be read" in refused("sample", run, "--prompt-file", tmp_path / "none.txt")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9 ")
+    sentence = refused("sample", run, "--prompt-file", tmp_path / "latin.txt")
+    assert "is not UTF-8: byte 0xe9" in sentence
+    sentence = refused("sample", run, "--prompt a --prompt-file", tmp_path / "latin.txt")
+    assert "give one of them" in sentence
+    assert "samples is 0" in refused("sample", run, "-n 0")
+
+
+# Being judged
+
+
+def test_of_its_own_text_the_validation_part_is_judged(run, model):
+    windows = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT))
+    ((start, end),) = windows.parts["validation"]
+    ids = model.vocabulary.encode(TEXT)
+    nats = score_segments(ReferenceEngine(), model.learner, ids, [(start, end)])
+    found = model.evaluate()
+    assert (found.split, found.characters) == ("validation", end - start - 1)
+    assert found.nats == pytest.approx(nats.mean(), rel=1e-12)
+    told = told_by("evaluate", run)
+    assert (told["nats"], told["split"], told["text"]) == (found.nats, "validation", "book.txt")
+    shown = charloom_("evaluate", run).stdout
+    assert f"validation: characters {start + 1:,} to {end:,} of {len(TEXT):,}" in shown
+    assert f"bits:       {found.bits:.4f} per character\n" in shown
+
+
+def test_every_part_can_be_judged_and_the_whole(model, run):
+    parts = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts
+    for split in ("train", "validation", "test"):
+        ((start, end),) = parts[split]
+        found = model.evaluate(split=split)
+        assert (found.split, found.characters) == (split, end - start - 1)
+    assert model.evaluate(split="all") == model.evaluate(string=TEXT)
+    assert model.evaluate(split="all") == model.evaluate(run.parent / "book.txt")
+    assert "all of it" in charloom_("evaluate", run, run.parent / "book.txt").stdout
+
+
+def test_a_given_text_is_divided_as_in_training_where_that_is_asked(model, alone):
+    wanted = model.evaluate(split="test")
+    opened = charloom.load(alone, engine="reference")
+    assert opened.evaluate(string=TEXT, split="test") == wanted
+
+
+def test_without_a_held_out_part_the_training_part_is_judged_and_named(tmp_path):
+    train(tmp_path / "run", epochs=1)
+    told = told_by("evaluate", tmp_path / "run")
+    assert (told["split"], told["characters"]) == ("train", len(TEXT) - 1)
+    sentence = refused("evaluate", tmp_path / "run", "--split test")
+    assert "its parts are train and all" in sentence
+    assert "--validation 0.1" in refused("evaluate", tmp_path / "run", "--baselines")
+
+
+def test_the_ends_of_the_streams_are_judged_each_from_the_zero_state(tmp_path):
+    settings = {"validation": 0.3, "split": "streams", "batch_size": 3, "seq_length": 5}
+    train(tmp_path / "run", epochs=1, **settings)
+    segments = Windows.of(Config(**settings), len(TEXT)).parts["validation"]
+    assert len(segments) == 3
+    model = charloom.load(tmp_path / "run", engine="reference")
+    ids = model.vocabulary.encode(TEXT)
+    wanted = [evaluate(model.learner, model.engine, ids[start:end]).nats for start, end in segments]
+    assert model.evaluate().nats == pytest.approx(sum(wanted) / 3, rel=1e-6)
+    assert "a part of each of 3 streams" in charloom_("evaluate", tmp_path / "run").stdout
+
+
+def test_a_model_without_its_run_wants_a_text(alone, run):
+    assert "name a text, or give the run directory" in refused("evaluate", alone)
+    found = told_by("evaluate", alone, run.parent / "book.txt")
+    assert found["characters"] == len(TEXT) - 1
+
+
+def test_a_long_part_has_an_interval(run, tmp_path):
+    (tmp_path / "long.txt").write_text(TEXT * 20, encoding="utf-8")
+    told = told_by("evaluate", run, tmp_path / "long.txt", "--streams 1 --seed 4")
+    low, high = told["interval"]
+    assert low <= told["bits"] <= high
+    shown = charloom_("evaluate", run, tmp_path / "long.txt", "--streams 1 --seed 4").stdout
+    assert f"per character, 95 % between {low:.4f} and {high:.4f}" in shown
+
+
+def test_unknown_characters_of_a_text_are_refused_or_told(run, model, tmp_path):
+    (tmp_path / "other.txt").write_text("the €at sat", encoding="utf-8")
+    assert "never read" in refused("evaluate", run, tmp_path / "other.txt")
+    done = charloom_("evaluate", run, tmp_path / "other.txt", "--unknown skip")
+    assert "1 unknown character was skipped: '€' (1)." in done.stderr
+    told = told_by("evaluate", run, tmp_path / "other.txt", "--unknown replace --replacement c")
+    assert told["unknown"] == 1
+    assert told["nats"] == model.evaluate(string="the cat sat").nats
+
+
+def test_a_split_that_is_none_is_refused(model):
+    with pytest.raises(ConfigError, match="split is 'some'; it must be one of train, validation"):
+        model.evaluate(split="some")
+
+
+# The baselines
+
+
+def test_baselines_stand_beside_the_model_on_the_same_part(run, model):
+    told = told_by("evaluate", run, "--baselines")["baselines"]
+    found = model.baselines()
+    parts = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts
+    assert (found.learnt, found.judged) == tuple(
+        end - start for ((start, end),) in (parts["train"], parts["validation"])
+    )
+    assert list(told["ngrams"].values()) == list(found.ngrams.values())
+    assert told["compressors"]["xz"]["alone"] == found.compressors["xz"].alone
+    shown = charloom_("evaluate", run, "--baselines").stdout
+    assert f"{found.best_order}-gram, the best order" in shown
+    table = [line.split()[-1] for line in shown.splitlines() if line.startswith("  ")]
+    assert [float(bits) for bits in table] == sorted(float(bits) for bits in table)
+    assert len(table) == 6
+
+
+def test_for_another_text_baselines_learn_the_training_part_of_the_model_s_own(model, alone):
+    other = "the dog sat on the log, and the cat ran round the mat;"
+    found = model.baselines(string=other)
+    ((start, end),) = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts["train"]
+    assert (found.learnt, found.judged) == (end - start, len(other))
+    with pytest.raises(TextError, match="does not know the text"):
+        charloom.load(alone, engine="reference").baselines(string=other)
+    # Divided as in training, a text has a part to learn from.
+    opened = charloom.load(alone, engine="reference")
+    assert opened.baselines(string=TEXT, split="validation") == model.baselines()
+
+
+# Surprise
+
+
+def test_score_tells_the_bits_of_each_character(run, model):
+    told = told_by("score", run, "--text 'the cat'")
+    found = model.score("the cat")
+    assert told["characters"] == list("the cat")
+    assert told["bits"] == [None, *found.bits.tolist()[1:]]
+    assert told["nats"] == [None, *found.nats.tolist()[1:]]
+    assert told["mean_bits"] == pytest.approx(model.evaluate(string="the cat").bits)
+
+
+def test_score_reads_a_file_or_standard_input(run, tmp_path):
+    wanted = told_by("score", run, "--text 'the cat'")
+    (tmp_path / "text.txt").write_text("the cat", encoding="utf-8")
+    assert told_by("score", run, tmp_path / "text.txt") == wanted
+    assert told_by("score", run, stdin="the cat") == wanted
+    assert told_by("score", run, "-", stdin="the cat") == wanted
+    assert "give one of them" in refused("score", run, tmp_path / "text.txt", "--text cat")
+
+
+def test_without_a_terminal_a_scored_text_is_plain(run):
+    done = charloom_("score", run, "--text 'the cat'")
+    assert done.stdout == "the cat\n"
+    assert "bits per character" in done.stderr
+    assert charloom_("score", run, "--text 'the cat'", FORCE_COLOR="1", NO_COLOR="1").stdout == (
+        "the cat\n"
+    )
+
+
+def test_in_a_terminal_the_surprising_is_coloured(run, model):
+    text = "the cat gone mad"
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": ""}
+    legend, painted = charloom_("score", run, f"--text '{text}'", **terminal).stdout.splitlines()
+    plain = re.sub(r"\x1b\[[\d;]*m", "", legend)
+    assert plain.split() == ["bits:", "0-1", "1-2", "2-4", "4-6", "6", "and", "more"]
+    steps = {"0": "\x1b[2m", "1": "", "2": "48;5;229m", "4": "48;5;215m", "6": "48;5;160m"}
+    wanted = [
+        steps[max(least for least in steps if bits >= int(least))]
+        for bits in model.score(text).bits.tolist()[1:]
+    ]
+    assert len(set(wanted)) > 2
+    assert painted.startswith("\x1b[4mt\x1b[0m")
+    for style in set(wanted):
+        assert painted.count(style) or style == ""
+    for style in set(steps.values()) - set(wanted):
+        assert style not in painted
+
+
+def test_control_characters_of_a_scored_text_reach_no_terminal(tmp_path):
+    train(tmp_path / "run", Corpus.from_text(TEXT + "\x1b\x07"), epochs=1)
+    done = charloom_("score", tmp_path / "run", stdin="a\x1b]0;\x07t")
+    assert "␛" not in done.stdout
+    assert done.exit_code == 2  # "]" was never read
+    done = charloom_("score", tmp_path / "run", stdin="a \x1b\x07t")
+    assert done.stdout == "a ␛␇t\n"
+
+
+def test_a_text_too_short_to_score_is_refused(run):
+    assert "needs two" in refused("score", run, stdin="t")
+    assert math.isnan(charloom.load(run, engine="reference").score("th").nats[0])
+
+
+def test_input_that_is_not_text_is_refused(run):
+    stdin = io.BytesIO(b"\xff\xfe\x00").read()
+    assert "standard input is not UTF-8" in refused("score", run, stdin=stdin)

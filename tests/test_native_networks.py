@@ -1,0 +1,279 @@
+"""The native engine on every cell, depth, batch, rule and number of threads, against the reference."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charloom.config import Config
+from charloom.engines import Plan, Sampler, native_problem
+from charloom.engines.reference import ReferenceEngine
+from charloom.model import Learner, copy_learner, new_learner, zero_slots
+from charloom.text import Vocabulary
+from charloom.text.windows import Windows
+
+if native_problem() is not None:
+    pytest.skip(f"{native_problem()}", allow_module_level=True)
+
+from charloom import _native
+from charloom.engines.native import NativeEngine
+
+REFERENCE = ReferenceEngine()
+CELLS = ("rnn", "lstm", "gru")
+CHARACTERS = 1_500
+
+
+@pytest.fixture(params=_native.instruction_sets())
+def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> NativeEngine:
+    monkeypatch.setenv("CHARLOOM_ISA", request.param)
+    return NativeEngine()
+
+
+def make_learner(K=11, dtype="float64", **changes) -> Learner:
+    """A small network whose every parameter and state is away from zero."""
+    defaults = {"hidden_size": 18, "seq_length": 6, "init": "uniform", "dtype": dtype}
+    config = Config(**{**defaults, **changes})
+    learner = new_learner(config, Vocabulary(chr(0x100 + k) for k in range(K)))
+    rng = np.random.default_rng(config.hidden_size + K)
+    for state in learner.state.values():
+        state[:] = rng.uniform(-1, 1, size=state.shape)
+    return learner
+
+
+def text(learner: Learner, seed: int = 1) -> np.ndarray:
+    ids = np.random.default_rng(seed).integers(0, len(learner.vocabulary), CHARACTERS)
+    return ids.astype(learner.vocabulary.id_dtype)
+
+
+def in_dtype(learner: Learner, dtype: str) -> Learner:
+    copy = copy_learner(learner)
+    copy.config = learner.config.replace(dtype=dtype)
+    copy.parameters = {name: p.astype(dtype) for name, p in copy.parameters.items()}
+    copy.state = {name: s.astype(dtype) for name, s in copy.state.items()}
+    copy.slots = zero_slots(copy.config, copy.parameters)
+    return copy
+
+
+def distance(a, b) -> float:
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    scale = np.linalg.norm(a) + np.linalg.norm(b)
+    return float(np.linalg.norm(a - b) / scale) if scale else 0.0
+
+
+def farthest(ours, theirs) -> float:
+    return max(distance(ours[name], theirs[name]) for name in theirs)
+
+
+def gradients_apart(engine, learner: Learner, update: int | None = None) -> float:
+    """How far an engine's loss, gradients and state are from the float64 reference's."""
+    T, B, K = learner.config.seq_length, learner.config.batch_size, len(learner.vocabulary)
+    x, y = np.random.default_rng(2).integers(0, K, (2, T, B))
+    ours = engine.loss_and_gradients(learner, x, y, update)
+    theirs = REFERENCE.loss_and_gradients(in_dtype(learner, "float64"), x, y, update)
+    return max(
+        abs(ours[0] - theirs[0]) / theirs[0],
+        farthest(ours[1], theirs[1]),
+        farthest(ours[2], theirs[2]),
+    )
+
+
+# With T = 1, H = 1, K = 2 and sizes that are no multiple of any vector among them.
+SIZES = [(1, 1, 2), (5, 1, 7), (33, 4, 2), (18, 6, 70), (131, 3, 20)]
+
+
+@pytest.mark.parametrize(("layers", "batch_size"), list(product((1, 2, 3), (1, 7, 32))))
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_every_gradient_agrees_with_the_reference(native, cell, layers, batch_size, dtype, limit):
+    for H, T, K in SIZES:
+        learner = make_learner(
+            K, "float64", cell=cell, layers=layers, batch_size=batch_size, hidden_size=H,
+            seq_length=T, dropout=0.25,
+        )  # fmt: skip
+        for update in (None, 3):
+            assert gradients_apart(native, in_dtype(learner, dtype), update) <= limit, (H, T, K)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_gradients_agree_at_any_size(data):
+    draw, whole = data.draw, st.integers
+    learner = make_learner(
+        draw(whole(2, 90)), cell=draw(st.sampled_from(CELLS)), layers=draw(whole(1, 3)),
+        hidden_size=draw(whole(1, 70)), seq_length=draw(whole(1, 9)),
+        batch_size=draw(whole(1, 20)), dropout=draw(st.sampled_from([0.0, 0.1, 0.9])),
+    )  # fmt: skip
+    assert gradients_apart(NativeEngine(), learner, draw(whole(1, 10**9))) <= 1e-12
+
+
+def test_another_dropout_mask_is_caught_by_that_comparison(native):
+    learner = make_learner(cell="lstm", layers=2, batch_size=3, dropout=0.25)
+    x, y = np.random.default_rng(2).integers(0, 11, (2, 6, 3))
+    ours = native.loss_and_gradients(learner, x, y, 4)
+    theirs = REFERENCE.loss_and_gradients(learner, x, y, 5)
+    assert farthest(ours[1], theirs[1]) > 1e-3
+
+
+RULES = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
+WAYS = [
+    {"clip": 0.02, "clip_by": "value", "reduction": "sum"},
+    {"clip": 0.1, "clip_by": "norm", "reduction": "mean", "weight_decay": 0.05},
+    {"clip": 0.0, "dropout": 0.3},
+]
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+@pytest.mark.parametrize("way", WAYS, ids=["by-value", "by-norm", "unclipped"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-11), ("float32", 2e-4)])
+def test_updates_follow_the_reference(native, cell, way, optimizer, dtype, limit):
+    start = make_learner(cell=cell, layers=2, batch_size=3, optimizer=optimizer, **way)
+    ours, theirs = in_dtype(start, dtype), in_dtype(start, "float64")
+    windows = Windows.of(start.config, CHARACTERS)
+    for epoch, rates in ((0, [0.002, 0.001, 0.003, 0.002]), (1, [0.001])):
+        plan = Plan(np.array(rates), windows.starts(epoch))
+        trace, truth = (e.train(n, text(n), plan) for e, n in ((native, ours), (REFERENCE, theirs)))
+        assert distance(trace.losses, truth.losses) <= limit
+        assert distance(trace.gradient_norms, truth.gradient_norms) <= limit
+        assert (ours.update, ours.position) == (theirs.update, theirs.position)
+    for name, before in start.parameters.items():
+        # The way that was gone, not where it led: a weight's own size would hide a wrong step.
+        way_gone = ours.parameters[name] - before, theirs.parameters[name] - before
+        assert distance(*way_gone) <= 50 * limit, name
+    for slot in theirs.slots:
+        assert farthest(ours.slots[slot], theirs.slots[slot]) <= 10 * limit, slot
+    assert farthest(ours.state, theirs.state) <= limit
+
+
+def test_a_wrong_rate_is_caught_by_that_comparison(native):
+    ours = make_learner(cell="gru", batch_size=3, optimizer="adam")
+    theirs = copy_learner(ours)
+    starts = Windows.of(ours.config, CHARACTERS).starts(0)
+    native.train(ours, text(ours), Plan(np.array([0.002]), starts))
+    REFERENCE.train(theirs, text(ours), Plan(np.array([0.002 * 1.0001]), starts))
+    before = make_learner(cell="gru", batch_size=3, optimizer="adam").parameters["V"]
+    assert distance(ours.parameters["V"] - before, theirs.parameters["V"] - before) > 1e-6
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
+    starts_at = make_learner(cell=cell, layers=2, batch_size=5, optimizer="adam", dropout=0.2)
+    windows = Windows.of(starts_at.config, CHARACTERS)
+    plan = Plan(np.full(6, 0.01), windows.starts(0))
+    results = {}
+    for threads in (1, 2, 3, 5, 9):  # more than streams: as many as streams
+        twice = [copy_learner(starts_at), copy_learner(starts_at)]
+        for learner in twice:
+            NativeEngine(threads).train(learner, text(learner), plan)
+        for name, value in twice[0].parameters.items():
+            assert np.array_equal(value, twice[1].parameters[name])
+        results[threads] = twice[0]
+    for threads, learner in results.items():
+        assert farthest(learner.parameters, results[1].parameters) <= 1e-12, threads
+    tokens = np.random.default_rng(3).integers(0, 11, (70, 5))
+    scores = [NativeEngine(n).score(starts_at, tokens, starts_at.state)[0] for n in (1, 2, 5)]
+    assert np.array_equal(scores[0], scores[1])
+    assert np.array_equal(scores[0], scores[2])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, cell):
+    once = make_learner(cell=cell, layers=2, batch_size=3, optimizer="adam", dropout=0.1)
+    often = copy_learner(once)
+    starts = Windows.of(once.config, CHARACTERS).starts(0)
+    native.train(once, text(once), Plan(np.full(9, 0.01), starts))
+    for count in (1, 3, 5):
+        native.train(often, text(often), Plan(np.full(count, 0.01), starts))
+    for name in once.parameters:
+        assert np.array_equal(once.parameters[name], often.parameters[name])
+    for name in once.state:
+        assert np.array_equal(once.state[name], often.state[name])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_reading_agrees_with_the_reference(native, cell):
+    learner = make_learner(cell=cell, layers=2, batch_size=4)
+    tokens = np.random.default_rng(3).integers(0, 11, (75, 4)).astype(np.uint8)
+    for method, ids in (("score", tokens), ("step", tokens[0])):
+        ours, our_state = getattr(native, method)(learner, ids, learner.state)
+        theirs, their_state = getattr(REFERENCE, method)(learner, ids, learner.state)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12)
+        assert farthest(our_state, their_state) <= 1e-12
+    one = {name: state[:, :1].copy() for name, state in learner.state.items()}
+    values, last = native.activations(learner, tokens[:, 0], one)
+    true_values, true_last = REFERENCE.activations(learner, tokens[:, 0], one)
+    assert farthest(values, true_values) <= 1e-12
+    assert farthest(last, true_last) <= 1e-12
+
+
+SAMPLERS = [
+    Sampler(),
+    Sampler(0.0),
+    Sampler(0.7, top_k=3),
+    Sampler(1.2, top_p=0.7),
+    Sampler(1.0, min_p=0.4),
+    Sampler(1.1, repetition_penalty=1.5, repetition_window=5),
+    Sampler(0.9, top_k=8, top_p=0.8, min_p=0.1, repetition_penalty=0.7, repetition_window=3),
+]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_both_engines_write_the_same_text(native, cell, sampler):
+    for layers in (1, 2):
+        learner = make_learner(cell=cell, layers=layers)
+        learner.parameters["V"] *= 8
+        uniforms, read = np.random.default_rng(5).random(80), np.array([1, 4, 2])
+        ids, state = native.generate(learner, read, sampler, uniforms, learner.state)
+        true_ids, true_state = REFERENCE.generate(learner, read, sampler, uniforms, learner.state)
+        assert np.array_equal(ids, true_ids)
+        assert farthest(state, true_state) <= 1e-10
+        # Cut in two, it goes on where it stopped.
+        first, between = native.generate(learner, read, sampler, uniforms[:33], learner.state)
+        so_far = np.concatenate([read, first])
+        rest, _ = native.generate(learner, so_far, sampler, uniforms[33:], between)
+        assert np.array_equal(ids, np.concatenate([first, rest]))
+
+
+@pytest.mark.parametrize("where", ["layers.1.W", "V", "layers.0.b"])
+def test_an_update_that_is_not_finite_is_not_applied(native, where):
+    learner = make_learner(cell="lstm", layers=2, batch_size=4, optimizer="adam")
+    learner.parameters[where].reshape(-1)[3] = np.nan
+    before = copy_learner(learner)
+    starts = Windows.of(learner.config, CHARACTERS).starts(0)
+    trace = native.train(learner, text(learner), Plan(np.full(3, 0.1), starts))
+    assert trace.stopped == "non-finite"
+    assert (learner.update, learner.position, len(trace.losses)) == (0, 0, 0)
+    for name in before.parameters:
+        assert np.array_equal(learner.parameters[name], before.parameters[name], equal_nan=True)
+        assert not learner.slots["square"][name].any()
+    for name in before.state:
+        assert np.array_equal(learner.state[name], before.state[name])
+
+
+def test_a_gradient_whose_square_overflows_float32_is_not_taken_for_infinite(native):
+    learner = make_learner(dtype="float32", cell="gru", batch_size=2, optimizer="sgd", clip=1e-3)
+    learner.parameters["V"] *= np.float32(1e25)
+    theirs = in_dtype(learner, "float64")
+    plan = Plan(np.array([0.1]), Windows.of(learner.config, CHARACTERS).starts(0))
+    trace, truth = (e.train(n, text(n), plan) for e, n in ((native, learner), (REFERENCE, theirs)))
+    assert trace.stopped is truth.stopped is None
+    assert truth.gradient_norms[0] > 1e19
+    np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=1e-3)
+
+
+def test_two_calls_at_once_do_not_share_their_memory():
+    from concurrent.futures import ThreadPoolExecutor
+
+    engine = NativeEngine(2)
+    alone = make_learner(cell="lstm", layers=2, batch_size=4, optimizer="adam")
+    plan = Plan(np.full(40, 0.01), Windows.of(alone.config, CHARACTERS).starts(0))
+    together = [copy_learner(alone) for _ in range(4)]
+    engine.train(alone, text(alone), plan)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda learner: engine.train(learner, text(learner), plan), together))
+    for learner in together:
+        for name in alone.parameters:
+            assert np.array_equal(learner.parameters[name], alone.parameters[name])

@@ -1,0 +1,75 @@
+"""The update rules against PyTorch's, live and golden."""
+
+import json
+
+import numpy as np
+import pytest
+
+from charloom.config import Config
+from charloom.model import optimizers
+from golden import make_torch_gradients as script
+
+RULES = ("sgd", "rmsprop", "adam", "adamw")
+
+
+def own_steps(name, weight_decay):
+    """The parameter after each of six updates by our rule."""
+    config = Config(optimizer=name, weight_decay=weight_decay, dtype="float64")
+    parameter = np.array([script.number(1, i) for i in range(4)])
+    slots = {slot: np.zeros(4) for slot in optimizers.SLOTS[name]}
+    found = []
+    for update, gradient in enumerate(script.gradients_to_step_by(), start=1):
+        optimizers.step(config, parameter, np.array(gradient), slots, 0.05, update)
+        found.append(parameter.copy())
+    return np.array(found)
+
+
+def golden_steps(name, weight_decay):
+    """The same by PyTorch, once."""
+    golden = json.loads(script.GOLDEN.read_text(encoding="utf-8"))
+    return golden["optimizers"][name][str(weight_decay)]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", RULES)
+def test_each_rule_steps_as_pytorch_once_did(name, weight_decay):
+    found, truth = own_steps(name, weight_decay), golden_steps(name, weight_decay)
+    np.testing.assert_allclose(found, truth, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", RULES)
+def test_each_rule_steps_as_pytorch_does_now(name, weight_decay):
+    pytest.importorskip("torch", reason="PyTorch is not installed: its golden values must do")
+    truth = script.torch_steps(name, weight_decay)
+    np.testing.assert_allclose(own_steps(name, weight_decay), truth, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [("adam", "adam"), ("rmsprop", "rmsprop"), ("sgd", "sgd")],
+)
+def test_a_step_that_is_too_long_by_a_millionth_is_caught(rule, name, monkeypatch):
+    honest = getattr(optimizers, rule)
+
+    def longer(parameter, gradient, memory, learning_rate, *settings):
+        honest(parameter, gradient, memory, learning_rate * (1 + 1e-6), *settings)
+
+    monkeypatch.setattr(optimizers, rule, longer)
+    with pytest.raises(AssertionError):
+        test_each_rule_steps_as_pytorch_once_did(name, 0.0)
+
+
+def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw():
+    assert not np.allclose(own_steps("adam", 0.1), own_steps("adamw", 0.1), rtol=1e-3)
+    np.testing.assert_array_equal(own_steps("adam", 0.0), own_steps("adamw", 0.0))
+
+
+def test_clipping_by_value_keeps_a_nan_in_sight():
+    clipped = optimizers.clip_by_value(np.array([-9.0, 0.5, np.nan, 9.0]), 1.0)
+    np.testing.assert_array_equal(clipped, [-1.0, 0.5, np.nan, 1.0])
+
+
+@pytest.mark.parametrize(("norm", "factor"), [(0.0, 1.0), (1.9, 1.0), (8.0, 2.0 / 8.000001)])
+def test_clipping_by_norm_multiplies_all_by_one_factor_and_never_lengthens(norm, factor):
+    assert optimizers.norm_factor(norm, 2.0) == factor

@@ -1,0 +1,157 @@
+"""Texts read in blocks: the same whatever the blocks, and every bad byte refused with its place."""
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charloom.errors import EncodingError, TextError
+from charloom.text import Vocabulary, reading
+from charloom.text.reading import encode, fingerprint, first_left_out, scan, text_bytes
+from charloom.text.sources import Source
+
+BOM = b"\xef\xbb\xbf"
+
+
+def source(data, raw=False):
+    """A piece with these bytes."""
+    return Source("it", "", raw, held=io.BytesIO(data))
+
+
+def read(*pieces, tokens="characters", raw=False):
+    """The text of these pieces as it is read: its scan, and its ids as one array."""
+    sources = [source(piece, raw) for piece in pieces]
+    found = scan(sources, tokens)
+    vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
+    table = vocabulary.treatment(found.values, found.counts, "refuse", "").table
+    ids = np.concatenate(list(encode(sources, tokens, table, False)))
+    assert len(ids) == found.counts.sum()
+    assert fingerprint(sources, tokens) == found.fingerprint
+    return found, vocabulary, ids
+
+
+def text_of(data, **options):
+    """The text of one piece."""
+    _, vocabulary, ids = read(data, **options)
+    return vocabulary.decode(ids)
+
+
+@pytest.fixture(params=[1, 2, 3, 5, 1 << 20])
+def block(request, monkeypatch):
+    """Blocks of so many bytes, fewer than some characters have."""
+    monkeypatch.setattr(reading, "BLOCK", request.param)
+    return request.param
+
+
+TEXTS = ["plain", "Zwölf", "漢字かな", "a😀é𝄞", "x\r\ny\rz\n", "e\u0301", "a\ufeffb", "\U0010ffff!"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_the_same_however_it_is_cut_into_blocks(text, block):
+    found, vocabulary, ids = read(text.encode())
+    assert vocabulary.decode(ids) == text
+    assert found.fingerprint == hashlib.sha256(text.encode()).hexdigest()
+    counted = dict(zip(map(chr, found.values), found.counts.tolist(), strict=True))
+    assert counted == {character: text.count(character) for character in sorted(set(text))}
+
+
+def test_marks_at_the_beginning_of_each_piece_are_no_part_of_the_text(block):
+    found, vocabulary, ids = read(BOM + b"ab", BOM + "é".encode())
+    assert vocabulary.decode(ids) == "abé"
+    assert found.fingerprint == hashlib.sha256("abé".encode()).hexdigest()
+
+
+def test_only_the_first_mark_is_left_out(block):
+    assert text_of(BOM + BOM + b"a") == "\ufeffa"
+
+
+def test_a_raw_piece_is_read_as_it_is(block):
+    text = "\ufeffa\0b\ud800"
+    assert text_of(text.encode("utf-8", "surrogatepass"), raw=True) == text
+
+
+def test_bytes_are_read_as_they_are(block):
+    data = BOM + b"\0\xff\xc3" + "é".encode()
+    found, vocabulary, ids = read(data, tokens="bytes")
+    assert vocabulary.to_bytes(ids) == data
+    assert found.fingerprint == hashlib.sha256(data).hexdigest()
+
+
+def test_the_texts_own_bytes_can_be_kept(block):
+    sources = [source(BOM + "aé".encode()), source(b"b")]
+    assert b"".join(text_bytes(sources, "characters")) == "aéb".encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "offset"),
+    [
+        (b"caf\xe9 au lait", 3),
+        (b"\xff", 0),
+        ("grün".encode() + b"\xc3", 5),
+        (BOM + b"ab\xf0", 5),
+        (b"ab\xed\xa0\x80", 2),
+        ("ä".encode() + b"\x80\x80\x80\x80\x80", 2),
+    ],
+)
+def test_bytes_that_are_not_utf8_are_refused_with_their_offset(data, offset, block):
+    with pytest.raises(EncodingError, match=f"0x{data[offset]:02x} at offset {offset} ") as caught:
+        scan([source(data)], "characters")
+    assert caught.value.offset == offset
+
+
+def test_nul_bytes_are_refused_with_their_offset(block):
+    with pytest.raises(EncodingError, match="NUL byte at offset 4") as caught:
+        scan([source(b"text\0\0")], "characters")
+    assert caught.value.offset == 4
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-32"])
+def test_utf16_and_utf32_are_recognised(codec):
+    with pytest.raises(EncodingError, match="UTF-16"):
+        scan([source("wide text".encode(codec))], "characters")
+
+
+@pytest.mark.parametrize("data", [b"", BOM])
+def test_an_empty_piece_is_refused(data, block):
+    with pytest.raises(TextError, match="it is empty"):
+        scan([source(b"text"), source(data)], "characters")
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_read_exactly_or_refused(data):
+    try:
+        text = text_of(data)
+    except TextError:
+        assert b"\0" in data or not data.removeprefix(BOM) or not decodes(data)
+    else:
+        assert text.encode() == data.removeprefix(BOM)
+
+
+def decodes(data):
+    """Whether Python takes these bytes for UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def test_what_has_no_id_is_left_out(block):
+    vocabulary = Vocabulary("abé")
+    pieces = [source("xaéy".encode()), source(b"zb")]
+    found = scan(pieces, "characters")
+    treatment = vocabulary.treatment(found.values, found.counts, "skip", "")
+    ids = np.concatenate(list(encode(pieces, "characters", treatment.table, True)))
+    assert vocabulary.decode(ids) == "aéb"
+    assert treatment.unknown.total == 3
+
+
+def test_the_first_that_has_no_id_is_found_across_pieces(block):
+    pieces = [source("abé".encode()), source(b"bxb")]
+    table = Vocabulary("abé").treatment(*np.zeros((2, 0), dtype=int), "refuse", "").table
+    assert first_left_out(pieces, "characters", table) == (ord("x"), 4)
+    with pytest.raises(TextError, match="changed while it was read"):
+        first_left_out(pieces[:1], "characters", table)

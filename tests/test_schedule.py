@@ -1,0 +1,151 @@
+"""When things are due and how fast is learnt: pure functions of the update, SPEC: Learning rates."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charloom.model import new_learner
+from charloom.model.schedule import Schedule
+from charloom.text import Windows
+from runs import small_config, small_corpus
+
+
+def schedule(characters=457, **settings):
+    """A schedule; by default of about 45 windows an epoch."""
+    config = small_config(**settings)
+    return Schedule(config, Windows.of(config, characters))
+
+
+# When things are due
+
+
+def test_the_classic_schedule_is_the_experiments():
+    classic = schedule(
+        1_107_542,
+        epochs=10,
+        seq_length=25,
+        report_every=100,
+        sample_first=1_000,
+        sample_every=10_000,
+        sample_until=100_000,
+    )
+    assert classic.windows.per_epoch == 44_301
+    assert classic.updates == 443_010
+    samples = [update for update in range(443_011) if classic.sample_due(update)]
+    assert samples == [0, 1_000, *range(10_000, 100_001, 10_000), 443_010]
+    records = {update for update in range(1, 443_011) if classic.record_due(update)}
+    epoch_ends = range(44_301, 443_011, 44_301)
+    assert records == {1, *range(100, 443_011, 100), *epoch_ends}
+
+
+@pytest.mark.parametrize("updates", [None, 1, 77])
+@pytest.mark.parametrize(
+    "judging", [{}, {"validation": 0.2}, {"validation": 0.2, "judge_every": 9}]
+)
+def test_nothing_that_is_due_is_jumped_over(updates, judging):
+    found = schedule(updates=updates, **judging)
+    due = [
+        update
+        for update in range(1, found.updates + 1)
+        if found.record_due(update) or found.sample_due(update) or found.judgement_due(update)
+    ]
+    update, stops = 0, []
+    while update < found.updates:
+        update = found.next_due(update)
+        stops.append(update)
+    assert set(due) <= set(stops)
+    assert stops[-1] == found.updates
+
+
+def test_judgements_come_at_epochs_ends_or_every_so_many_updates_and_each_has_a_record():
+    by_epoch = schedule(validation=0.2, report_every=1_000)
+    per_epoch = by_epoch.windows.per_epoch
+    assert [u for u in range(1, 91) if by_epoch.judgement_due(u)] == [per_epoch, 2 * per_epoch]
+    often = schedule(validation=0.2, judge_every=11, updates=40, report_every=1_000)
+    judged = [u for u in range(1, 41) if often.judgement_due(u)]
+    assert judged == [11, 22, 33, 40]
+    assert all(often.record_due(update) for update in judged)
+    assert not any(schedule(judge_every=11).judgement_due(update) for update in range(1, 91))
+
+
+# How fast is learnt
+
+
+def test_a_constant_rate_is_the_setting():
+    assert schedule(learning_rate=0.3).learning_rates(17, 3).tolist() == [0.3] * 3
+
+
+def test_a_warm_up_rises_in_even_steps_to_the_full_rate():
+    for name in ("constant", "step", "cosine"):
+        rates = schedule(learning_rate=0.5, warmup=5, schedule=name).learning_rates(0, 7)
+        np.testing.assert_allclose(rates[:5], [0.1, 0.2, 0.3, 0.4, 0.5], rtol=1e-15)
+        assert rates[5] == pytest.approx(0.5)
+        assert rates[5] >= rates[6]
+
+
+def test_step_decay_is_char_rnns():
+    # char-rnn: after each epoch from the tenth on, times 0.97.
+    found = schedule(101, seq_length=10, epochs=14, learning_rate=2e-3, schedule="step")
+    assert found.windows.per_epoch == 10
+    by_epoch = found.learning_rates(0, 140).reshape(14, 10)
+    for epoch, rates in enumerate(by_epoch):
+        expected = 2e-3 * 0.97 ** max(0, epoch - 9)
+        np.testing.assert_allclose(rates, expected, rtol=1e-14)
+
+
+def test_step_decay_can_come_every_few_epochs():
+    found = schedule(
+        101, epochs=9, schedule="step", step_after=2, step_every=3, step_factor=0.5, learning_rate=1
+    )
+    by_epoch = found.learning_rates(0, 90).reshape(9, 10)[:, 0]
+    assert by_epoch.tolist() == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
+
+
+def test_the_cosine_falls_from_the_full_rate_to_its_share():
+    found = schedule(updates=100, warmup=20, schedule="cosine", cosine_end=0.1, learning_rate=2.0)
+    rates = found.learning_rates(20, 80)
+    assert rates[0] == 2.0
+    assert rates[40] == pytest.approx(2.0 * 0.55)  # half way: the mean of both ends
+    assert rates[-1] == pytest.approx(2.0 * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 79 / 80))))
+    assert (np.diff(rates) < 0).all()
+    # A run that goes on beyond its end stays there.
+    np.testing.assert_allclose(found.learning_rates(100, 3), 0.2)
+
+
+@given(
+    st.sampled_from(["constant", "step", "cosine"]),
+    st.integers(0, 30),
+    st.integers(0, 80),
+    st.integers(1, 20),
+)
+def test_a_rate_depends_on_its_update_alone(name, warmup, first, count):
+    found = schedule(schedule=name, warmup=warmup, step_after=1)
+    assert found.learning_rates(first, count).tolist() == [
+        found.learning_rates(update, 1)[0] for update in range(first, first + count)
+    ]
+
+
+# When it ends
+
+
+def test_it_is_over_at_the_last_update_or_at_the_end_of_patience():
+    found = schedule(updates=50, validation=0.2, patience=2)
+    learner = new_learner(found.config, small_corpus().vocabulary)
+    learner.update, learner.judgements_since_best = 49, 1
+    assert not found.over(learner)
+    assert found.why_early(learner) is None
+    learner.judgements_since_best = 2
+    assert found.over(learner)
+    assert found.why_early(learner) == "no better for 2 judgements"
+    learner.update, learner.judgements_since_best = 50, 0
+    assert found.over(learner)
+
+
+def test_without_patience_no_judgement_ends_anything():
+    found = schedule(validation=0.2)
+    learner = new_learner(found.config, small_corpus().vocabulary)
+    learner.judgements_since_best = 10**6
+    assert not found.over(learner)

@@ -1,0 +1,103 @@
+"""The surprise of each character is what the model's own probabilities say."""
+
+import math
+
+import numpy as np
+import pytest
+
+from charloom.config import Config
+from charloom.engines import open_engine
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import ConfigError, DivergedError, TextError, UnknownCharacterError
+from charloom.evaluation import evaluate
+from charloom.model import copy_learner, new_learner, zero_state
+from charloom.surprise import surprise
+from charloom.text import Vocabulary
+from runs import ENGINES
+
+
+def opinionated(characters, **settings):
+    """A small network far from indifferent, whose own state must not matter."""
+    config = Config(hidden_size=6, sigma=0.8, dtype="float64", cell="gru", **settings)
+    learner = new_learner(config, Vocabulary(characters, config.tokens))
+    learner.state["h"] += 0.5
+    return learner
+
+
+@pytest.fixture(scope="module")
+def learner():
+    """A model of a few characters."""
+    return opinionated("abcdefgh \n")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_character_costs_what_the_probabilities_before_it_say(learner, engine):
+    text = "a bad cab\nhad egg"
+    found = surprise(learner, open_engine(engine), text)
+    assert "".join(found.characters) == text
+    assert math.isnan(found.nats[0])
+    state, ids = zero_state(learner.config), learner.vocabulary.encode(text)
+    for n in range(1, len(text)):
+        logits, state = ReferenceEngine().step(learner, ids[n - 1 : n], state)
+        p = np.exp(logits[0]) / np.exp(logits[0]).sum()
+        assert found.nats[n] == pytest.approx(-math.log(p[ids[n]]), rel=1e-9)
+        assert found.bits[n] == pytest.approx(-math.log2(p[ids[n]]), rel=1e-9)
+
+
+def test_the_mean_is_what_evaluation_says(learner):
+    text = "a bad cab\nhad egg"
+    found = surprise(learner, ReferenceEngine(), text)
+    judged = evaluate(learner, ReferenceEngine(), learner.vocabulary.encode(text))
+    assert found.mean_bits == pytest.approx(judged.bits, rel=1e-12)
+
+
+def test_of_bytes_a_character_costs_the_sum_of_its_bytes():
+    learner = opinionated(map(chr, range(256)), tokens="bytes")
+    text = "é a€😀b"
+    found = surprise(learner, ReferenceEngine(), text)
+    nats, _ = ReferenceEngine().score(
+        learner, learner.vocabulary.encode(text)[:, np.newaxis], zero_state(learner.config)
+    )
+    # Bytes 0-1 are é, 2 the space, 3 a, 4-6 the euro sign, 7-10 the face, 11 b; byte n is nats[n-1].
+    wanted = [nats[1], nats[2], nats[3:6].sum(), nats[6:10].sum(), nats[10]]
+    assert "".join(found.characters) == text
+    assert math.isnan(found.nats[0])
+    assert found.nats[1:] == pytest.approx(np.hstack(wanted), rel=1e-12)
+
+
+def test_bytes_that_are_no_text_are_shown_as_such():
+    learner = opinionated(["a", "\xc3", "\xe2"], tokens="bytes")
+    found = surprise(learner, ReferenceEngine(), "aéa€", unknown="skip")
+    assert found.characters == ("a", "\ufffda", "\ufffd")  # 61 c3 61 e2
+    assert len(found.nats) == 3
+    assert found.unknowns.total == 3
+
+
+def test_unknown_characters_are_refused_skipped_or_replaced(learner):
+    with pytest.raises(UnknownCharacterError, match="'x'"):
+        surprise(learner, ReferenceEngine(), "abxc")
+    skipped = surprise(learner, ReferenceEngine(), "abxc", "skip")
+    assert (skipped.characters, skipped.unknowns.total) == (("a", "b", "c"), 1)
+    replaced = surprise(learner, ReferenceEngine(), "abxc", "replace", "h")
+    assert replaced.characters == ("a", "b", "h", "c")
+    with pytest.raises(ConfigError, match="unknown"):
+        surprise(learner, ReferenceEngine(), "abxc", "guess")
+
+
+@pytest.mark.parametrize("text", ["", "a"])
+def test_a_text_with_nothing_to_predict_is_refused(learner, text):
+    with pytest.raises(TextError, match="needs two"):
+        surprise(learner, ReferenceEngine(), text)
+
+
+def test_one_character_of_several_bytes_is_refused():
+    learner = opinionated(map(chr, range(256)), tokens="bytes")
+    with pytest.raises(TextError, match="needs two"):
+        surprise(learner, ReferenceEngine(), "€")
+
+
+def test_a_model_that_is_not_finite_is_refused(learner):
+    broken = copy_learner(learner)
+    broken.parameters["c"][:] = np.nan
+    with pytest.raises(DivergedError):
+        surprise(broken, ReferenceEngine(), "abc")

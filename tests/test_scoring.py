@@ -1,0 +1,122 @@
+"""Scores in batches: each character exactly once, and the same number as when read in one go."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charloom import scoring
+from charloom.engines.reference import ReferenceEngine
+from charloom.model import new_learner, zero_state
+from charloom.scoring import cut, mean_nats, score_segments
+from charloom.text import Corpus
+from runs import LINES, WORDS, small_config
+
+CELLS = ["rnn", "lstm", "gru"]
+TEXT = "".join(LINES.format(*(WORDS[(7 * n + k) % 10] for k in range(4))) for n in range(60))
+CORPUS = Corpus.from_text(TEXT)
+
+
+def network(cell="lstm"):
+    """A network that forgets within some ten characters."""
+    config = small_config(cell=cell, layers=2, dtype="float64", sigma=0.4)
+    return new_learner(config, CORPUS.vocabulary)
+
+
+def in_one_go(learner, segment):
+    """Nats of a segment's characters by one call of the engine."""
+    tokens = CORPUS.ids[slice(*segment), np.newaxis]
+    return ReferenceEngine().score(learner, tokens, zero_state(learner.config))[0][:, 0]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_one_stream_is_exact_however_it_is_cut_into_calls(cell, monkeypatch):
+    learner, segment = network(cell), (3, 700)
+    truth = in_one_go(learner, segment)
+    for chunk in (1, 100, 10**9):
+        monkeypatch.setattr(scoring, "CHUNK", chunk)
+        found = score_segments(ReferenceEngine(), learner, CORPUS.ids, [segment], streams=1)
+        assert found.dtype == np.float64
+        assert found.tolist() == truth.tolist()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_pieces_read_side_by_side_give_the_same_numbers_after_the_warm_up(cell, monkeypatch):
+    monkeypatch.setattr(scoring, "WARM_UP", 200)
+    learner, segment = network(cell), (0, len(CORPUS))
+    truth = in_one_go(learner, segment)
+    found = score_segments(ReferenceEngine(), learner, CORPUS.ids, [segment], streams=7)
+    np.testing.assert_allclose(found, truth, rtol=1e-9)
+    monkeypatch.setattr(scoring, "WARM_UP", 0)
+    cold = score_segments(ReferenceEngine(), learner, CORPUS.ids, [segment], streams=7)
+    assert abs(cold - truth).max() > 1e-3  # so the warm-up does what it is for
+
+
+def test_a_piece_begins_as_a_network_that_has_read_something_and_a_segment_does_not():
+    learner, states = network(), []
+
+    class Spy(ReferenceEngine):
+        def score(self, learner, tokens, state):
+            states.append({name: array.copy() for name, array in state.items()})
+            return super().score(learner, tokens, state)
+
+    start, end = 9, len(CORPUS)
+    score_segments(Spy(), learner, CORPUS.ids, [(start, end)], streams=5)
+    opening = CORPUS.ids[start : start + scoring.WARM_UP + 1, np.newaxis]
+    _, warm = ReferenceEngine().score(learner, opening, zero_state(learner.config))
+    begun = next(state for state in states if state["h"].shape[1] == 5)
+    counts = [piece.counts - start for piece in cut([(start, end)], 5)]
+    for name, array in begun.items():
+        for n, count in enumerate(counts):
+            expected = warm[name][:, 0] if count > scoring.WARM_UP + 1 else 0.0
+            np.testing.assert_array_equal(array[:, n], expected + np.zeros_like(array[:, n]))
+    assert sum(count > scoring.WARM_UP + 1 for count in counts) == 4
+    score_segments(Spy(), learner, CORPUS.ids, [(0, 300), (700, 900)])
+    assert not any(array.any() for array in states[-1].values())
+
+
+def test_several_segments_are_each_read_from_the_zero_state():
+    learner, segments = network(), [(0, 300), (250, 412), (500, 502), (100, 101), (900, 1200)]
+    truth = np.concatenate([in_one_go(learner, segment) for segment in segments])
+    found = score_segments(ReferenceEngine(), learner, CORPUS.ids, segments)
+    np.testing.assert_allclose(found, truth, rtol=1e-12)
+    mean = mean_nats(ReferenceEngine(), learner, CORPUS.ids, segments)
+    assert mean == pytest.approx(truth.mean(), rel=1e-12)
+
+
+@given(st.integers(0, 50), st.integers(2, 3_000), st.integers(1, 80))
+def test_every_character_but_the_first_counts_exactly_once(start, length, streams):
+    pieces = cut([(start, start + length)], streams)
+    assert [n for piece in pieces for n in range(piece.counts, piece.end)] == list(
+        range(start + 1, start + length)
+    )
+    assert pieces[0].reads == start
+    for piece in pieces[1:]:
+        assert piece.reads == max(start, piece.counts - 1 - scoring.WARM_UP)
+
+
+@pytest.mark.parametrize(
+    ("length", "streams"), [(2, 1), (4_096, 1), (8_191, 1), (8_192, 2), (10**6, 64), (10**9, 64)]
+)
+def test_a_long_segment_is_cut_into_pieces_of_their_least_length(length, streams):
+    assert len(cut([(0, length)])) == streams
+
+
+def test_the_learner_and_its_state_are_left_alone():
+    learner = network()
+    learner.state["h"][...] = 0.25
+    score_segments(ReferenceEngine(), learner, CORPUS.ids, [(0, 600)], streams=3)
+    assert (learner.state["h"] == 0.25).all()
+
+
+def test_a_character_that_counts_twice_or_not_at_all_is_noticed(monkeypatch):
+    learner, segment = network(), (0, 600)
+    truth = in_one_go(learner, segment)
+
+    def one_late(segments, streams=None):
+        first, *rest = cut(segments, streams)
+        return [scoring.Piece(first.reads, first.counts + 1, first.end), *rest]
+
+    monkeypatch.setattr(scoring, "cut", one_late)
+    found = score_segments(ReferenceEngine(), learner, CORPUS.ids, [segment], streams=1)
+    assert len(found) != len(truth)

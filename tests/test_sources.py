@@ -1,0 +1,158 @@
+"""Finding texts: files, directories, patterns, pipes; the order is stated, what is no text is named."""
+
+import io
+import os
+import sys
+import threading
+
+import pytest
+
+from charloom.errors import TextError
+from charloom.text import sources
+from charloom.text.sources import LOOKED_AT, find_sources
+
+PICTURE = b"\x89PNG\r\n\x1a\n\0\0"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder to be in, with texts and other things."""
+    for name, data in {
+        "books/b.txt": b"second",
+        "books/a.txt": b"first",
+        "books/a/deep.md": "tief: ä".encode(),
+        "books/.hidden.txt": b"hidden",
+        "books/.git/config": b"hidden",
+        "books/picture.png": PICTURE,
+        "books/latin.txt": b"caf\xe9",
+        "books/empty.txt": b"",
+        "books/run/config.json": b"{}",
+        "books/run/checkpoints/latest": b"40",
+        "single.txt": b"one",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def places(asked, any_bytes=False):
+    """Where the pieces lie, relative to this folder."""
+    found = find_sources(asked, any_bytes)
+    return [os.path.relpath(source.place) for one in found for source in one.sources]
+
+
+def content(source):
+    """The bytes of a piece, read twice."""
+    read = []
+    for _ in range(2):
+        with source.opened() as file:
+            read.append(file.read())
+    assert read[0] == read[1]
+    return read[0]
+
+
+def test_a_directory_stands_for_its_texts_in_the_order_of_their_paths(folder):
+    assert places(["books"]) == ["books/a/deep.md", "books/a.txt", "books/b.txt"]
+
+
+def test_what_is_left_out_is_told(folder):
+    (found,) = find_sources(["books"], any_bytes=False)
+    assert found.name == "books"
+    assert found.note == (
+        "books: 3 files, read in the order of their paths, books/a/deep.md first; left out 3 that "
+        "are empty or no text in UTF-8: books/empty.txt, books/latin.txt, books/picture.png"
+    )
+
+
+def test_to_a_model_of_bytes_every_file_is_a_text(folder):
+    assert "books/picture.png" in places(["books"], any_bytes=True)
+    assert "books/empty.txt" not in places(["books"], any_bytes=True)
+
+
+def test_patterns_find_files_below_as_well(folder):
+    assert places(["books/*.txt"]) == ["books/a.txt", "books/b.txt"]
+    assert places(["**/*.md"]) == ["books/a/deep.md"]
+    assert places([str(folder / "b*" / "a.*")]) == ["books/a.txt"]
+
+
+def test_a_file_is_what_its_name_says_before_it_is_a_pattern(folder):
+    (folder / "[ab].txt").write_bytes(b"brackets")
+    assert places(["[ab].txt"]) == ["[ab].txt"]
+
+
+def test_what_was_read_before_is_not_found_again_but_may_be_named_again(folder):
+    assert places(["books/a.txt", "books"]) == ["books/a.txt", "books/a/deep.md", "books/b.txt"]
+    assert places(["single.txt", "single.txt"]) == ["single.txt", "single.txt"]
+
+
+def test_links_to_directories_are_not_followed(folder):
+    (folder / "books" / "loop").symlink_to(folder / "books")
+    assert len(places(["books"])) == 3
+
+
+def test_a_character_cut_where_looking_ends_does_not_make_a_binary(folder):
+    (folder / "long").mkdir()
+    (folder / "long" / "text").write_bytes(b"a" * (LOOKED_AT - 1) + "é".encode())
+    assert places(["long"]) == ["long/text"]
+
+
+@pytest.mark.parametrize("asked", ["nothing/*.txt", "empty", "books/*.png"])
+def test_where_there_is_no_text_it_is_told(folder, asked):
+    (folder / "empty").mkdir()
+    with pytest.raises(TextError, match="no text in UTF-8 among"):
+        find_sources([asked], any_bytes=False)
+
+
+def test_a_file_knows_its_place_and_its_stamp(folder):
+    ((source,),) = [one.sources for one in find_sources(["single.txt"], any_bytes=False)]
+    assert source.place == str(folder / "single.txt")
+    assert source.size == 3
+    before = source.stamp
+    (folder / "single.txt").write_bytes(b"longer")
+    assert source.stamp != before
+    assert content(source) == b"longer"
+
+
+def test_standard_input_is_held(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
+    ((source,),) = [one.sources for one in find_sources(["-"], any_bytes=False)]
+    assert (source.name, source.place, source.stamp) == ("stdin", "", None)
+    assert content(source) == b"piped"
+
+
+def test_much_of_standard_input_is_held_on_the_disk(monkeypatch):
+    monkeypatch.setattr(sources, "IN_MEMORY", 4)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"longer than that")))
+    ((source,),) = [one.sources for one in find_sources(["-"], any_bytes=False)]
+    assert content(source) == b"longer than that"
+    held = source.held
+    del source
+    assert held.closed
+
+
+def test_without_standard_input_it_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(TextError, match="there is none"):
+        find_sources(["-"], any_bytes=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_comes_through_a_pipe_is_held(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"piped",))
+    writer.start()
+    ((source,),) = [one.sources for one in find_sources([tmp_path / "pipe"], any_bytes=False)]
+    writer.join()
+    assert source.place == ""
+    assert content(source) == b"piped"
+
+
+def test_the_file_that_cannot_be_read_is_the_one_that_is_named(folder, monkeypatch):
+    def refuse(self, *args, **options):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(TextError, match=r"books/a/deep\.md' cannot be read: Permission denied"):
+        find_sources(["books"], any_bytes=False)
