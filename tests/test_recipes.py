@@ -44,7 +44,7 @@ def test_the_classic_recipe_is_what_every_setting_defaults_to():
 
 def test_everything_in_a_recipe_can_be_overridden():
     config = configure("char-rnn", layers=3, dropout=0.5, clip=None)
-    assert (config.layers, config.dropout, config.clip) == (3, 0.5, 5.0)
+    assert (config.layers, config.dropout, config.clip) == (3, 0.5, 0.1)
     assert config.recipe == "char-rnn"
 
 
@@ -66,6 +66,7 @@ def test_the_char_rnn_recipe_has_the_originals_settings():
     assert (config.optimizer, config.learning_rate, config.decay) == ("rmsprop", 2e-3, 0.95)
     assert (config.schedule, config.step_after, config.step_factor) == ("step", 10, 0.97)
     assert (config.split, config.validation, config.test) == ("streams", 0.05, 0.0)
+    assert config.clip * config.seq_length == 5.0  # the original clips a sum over the steps
 
 
 # The results
