@@ -5,8 +5,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cerrno>
+#include <exception>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "kernels.hpp"
@@ -177,6 +180,16 @@ void require_memory(bool ok) {
   if (!ok) throw std::bad_alloc();
 }
 
+// The system gave fewer threads than asked for: an OSError, with the system's own words.
+void system_refused(const std::exception_ptr& thrown, void*) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::system_error& error) {
+    errno = error.code().value();
+    PyErr_SetFromErrno(PyExc_OSError);
+  }
+}
+
 template <typename T>
 void bind(nb::module_& m) {
   m.def("gradients",
@@ -334,8 +347,13 @@ void bind(nb::module_& m) {
                       logits.shape(1) == static_cast<std::size_t>(shape.K),
                   "logits must have the shape (B, K)");
           const State<T> at = state_of<T>(shape, state, B);
-          require_memory(kernels<T>(isa).step(shape, net.arrays.data(), at, ids.data(),
-                                              static_cast<int>(B), logits.data()));
+          bool ok;
+          {
+            nb::gil_scoped_release release;
+            ok = kernels<T>(isa).step(shape, net.arrays.data(), at, ids.data(),
+                                      static_cast<int>(B), logits.data());
+          }
+          require_memory(ok);
         },
         "isa"_a, "shape"_a, "weights"_a, "state"_a, "ids"_a.noconvert(), "logits"_a.noconvert());
 
@@ -372,10 +390,14 @@ void bind(nb::module_& m) {
           const Kernels<T>& k = kernels<T>(isa);
           require_length(y, x.size(), "y must be as long as x");
           require(x.ndim() == 1 && x.size() % 16 == 0, "x must be a multiple of 16 long");
-          const auto f = function == "exp"       ? k.exp
-                         : function == "tanh"    ? k.tanh
-                         : function == "sigmoid" ? k.sigmoid
-                                                 : k.reciprocal_root;
+          const auto f = function == "exp"               ? k.exp
+                         : function == "tanh"            ? k.tanh
+                         : function == "sigmoid"         ? k.sigmoid
+                         : function == "reciprocal_root" ? k.reciprocal_root
+                         : function == "reciprocal"      ? k.reciprocal
+                         : function == "root"            ? k.root
+                                                         : nullptr;
+          require(f != nullptr, "no such function");
           f(x.data(), y.data(), x.size());
         },
         "isa"_a, "function"_a, "x"_a.noconvert(), "y"_a.noconvert());
@@ -386,6 +408,7 @@ void bind(nb::module_& m) {
 
 NB_MODULE(_native, m) {
   m.doc() = "The compiled kernels of charloom; see charloom.engines.native.";
+  nb::register_exception_translator(charloom::system_refused);
   nb::class_<charloom::Pieces>(m, "Workspace", "Memory that one engine keeps between calls.")
       .def(nb::init<>());
   nb::module_ f32 = m.def_submodule("float32"), f64 = m.def_submodule("float64");

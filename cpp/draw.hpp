@@ -29,6 +29,8 @@ class Drawer {
     if (temperature == 0) return largest_id(row);
     T most;
     exponentials<T>(row, vectors_, most, temperature);
+    // At an absurd temperature even the padding has a weight, and it is no character.
+    for (int k = K_; k < vectors_ * Simd<T>::lanes; ++k) row[k] = 0;
     if (how_.top_k > 0 || how_.top_p < 1 || how_.min_p > 0) narrow(row);
     return choose(row, uniform);
   }

@@ -339,6 +339,7 @@ constexpr Kernels<T> table{gradients<T>, train<T>,
                            step<T>,      generate<T>,
                            map<T, exp<T>>, map<T, tanh<T>>,
                            map<T, sigmoid<T>>, map<T, reciprocal_root>,
+                           map<T, reciprocal>, map<T, root>,
                            multiply_adds<T>};
 
 }  // namespace

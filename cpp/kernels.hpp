@@ -114,6 +114,8 @@ struct Kernels {
   void (*tanh)(const T* x, T* y, std::size_t n);
   void (*sigmoid)(const T* x, T* y, std::size_t n);
   void (*reciprocal_root)(const T* x, T* y, std::size_t n);
+  void (*reciprocal)(const T* x, T* y, std::size_t n);
+  void (*root)(const T* x, T* y, std::size_t n);
   // Does so many floating-point operations as independent fused multiply-adds: what takes the
   // least time is the peak that shares are quoted of.
   void (*multiply_adds)(double operations);

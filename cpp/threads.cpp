@@ -4,7 +4,7 @@ namespace charloom {
 
 namespace {
 
-constexpr int spins = 4000;  // some ten microseconds
+constexpr int spins = 4000;  // ten to two hundred microseconds: how long a pause is, the processor decides
 
 void pause() {
 #if defined(__x86_64__)

@@ -1,6 +1,7 @@
 """charloom in Python: train, resume, load, reproduce, with the names and defaults of the commands."""
 
 import json
+import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, NotAModelError, RunExistsError, TextError
 from charloom.recipes import RECIPES, configure
 from charloom.store import RunWriter
+from charloom.store.steering import write_status
 from charloom.text import Corpus, Windows
 from charloom.training import Ended, Progress, Record, Sample
 
@@ -340,6 +342,11 @@ def test_reproduce_checks_both_sizes_and_types_on_the_text(reproduction):
     assert {check.settings.vocabulary_size for check in result.checks} == {len(set(TEXT))}
 
 
+def test_reproduce_takes_minutes_as_its_command_does(tmp_path):
+    with pytest.raises(ConfigError, match="minutes and updates each say when to end"):
+        charloom.reproduce(string=TEXT, run=tmp_path / "run", minutes=1, **SMALL)
+
+
 def test_a_wrong_gradient_is_in_the_result(reproduction, monkeypatch, tmp_path):
     honest = ReferenceEngine.loss_and_gradients
 
@@ -423,6 +430,15 @@ def test_a_training_is_steered_from_outside(tmp_path):
         charloom.control(path, "pause")
     with pytest.raises(NotAModelError, match="no run directory"):
         charloom.control(tmp_path, "pause")
+
+
+def test_a_run_whose_process_was_killed_is_not_steered(run, tmp_path):
+    """Its status still says that it trains; nobody holds its lock."""
+    path = shutil.copytree(run, tmp_path / "run")
+    write_status(path, "training", 3, 9, None)
+    with pytest.raises(ConfigError, match=r"nothing trains .*killed.*charloom resume"):
+        charloom.control(path, "pause")
+    assert not (path / "control.json").exists()
 
 
 def test_training_in_a_thread_leaves_the_signals_alone(tmp_path):

@@ -1,6 +1,7 @@
 """The command line: what each command shows and where, its exit codes, signals and pipes."""
 
 import inspect
+import io
 import json
 import os
 import re
@@ -132,7 +133,8 @@ def test_the_help_of_a_training_stands_under_headings_and_shows_its_recipe():
         command: " ".join(charloom_(f"{command} --help").stdout.split())
         for command in ("train", "reproduce")
     }
-    assert "the recurrent cell [default: lstm]" in defaults["train"]
+    quick = RECIPES["quick"].config
+    assert f"the recurrent cell [default: {quick.cell}]" in defaults["train"]
     assert "the recurrent cell [default: rnn]" in defaults["reproduce"]
     assert "passes over the training text --" in defaults["train"]
     assert "passes over the training text [default: 10]" in defaults["reproduce"]
@@ -223,6 +225,15 @@ def test_what_was_held_out_is_judged_and_named(book, tmp_path):
         None,
         told["best_validation_nats"],
     )
+
+
+def test_of_a_model_of_bytes_losses_are_per_byte(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED, "--tokens bytes")
+    assert "bits per byte of the training text" in done.stdout
+    assert "bits) per byte of the validation part" in done.stdout
+    assert "per character" not in done.stdout
+    assert "bits/byte)" in done.stderr
+    assert " bytes/s" in done.stderr
 
 
 def test_patience_ends_a_training_and_says_so(book, tmp_path):
@@ -471,6 +482,21 @@ def test_control_characters_do_not_reach_a_terminal(capsys):
     assert capsys.readouterr().out == harmless(harmed) + "\n"
     assert excerpt("one\n  two\x07", 20) == "one two␇"
     assert excerpt("word " * 50, 20) == "word word word word…"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "readable"), [("utf-8", "é東😀"), ("cp1252", "é"), ("ascii", "")]
+)
+def test_json_is_json_whatever_stdout_can_hold(encoding, readable, monkeypatch):
+    for text in ("é", "東", "😀", "\ud800", "\x9b[31m", "\x7f", "\u202e"):
+        stdout = io.TextIOWrapper(io.BytesIO(), encoding, "backslashreplace")
+        monkeypatch.setattr(sys, "stdout", stdout)
+        terminal.show_json({"text": text})
+        stdout.flush()
+        written = stdout.buffer.getvalue().decode(encoding)
+        assert json.loads(written) == {"text": text}
+        assert harmless(written) == written
+        assert (text in written) == (text in readable)
 
 
 def test_evaluate_shows_nats_and_bits(run, book):

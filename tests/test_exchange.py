@@ -312,6 +312,7 @@ def test_a_wrong_state_dict_is_told_from_a_right_one(tensors, sentence, tmp_path
         (b"\x80\x02}q\x00.", "is a pickle"),
         (b"", "no safetensors file"),
         (b"hello, world", "no safetensors file"),
+        (b"\x80\x04\x95\x0b\0\0\0\0\0\0\0}q\0.", "is a pickle"),
         ((2**40).to_bytes(8, "little") + b"{}", "is damaged"),
     ],
 )
@@ -320,6 +321,16 @@ def test_a_file_that_is_none_is_told(data, sentence, tmp_path):
     path.write_bytes(data)
     with pytest.raises(CharloomError, match=sentence):
         read_torch_file(path)
+
+
+@pytest.mark.parametrize("length", [0x0480, 0x4B50], ids=["as \\x80", "as PK"])
+def test_a_header_whose_length_looks_like_a_pickle_is_none(length, tmp_path):
+    """One in 32 safetensors files begins with the byte of a pickle."""
+    path = written(tmp_path / "file", golden_tensors("rnn"), metadata={"room": ""})
+    room = length - int.from_bytes(path.read_bytes()[:8], "little")
+    written(path, golden_tensors("rnn"), metadata={"room": " " * room})
+    assert path.read_bytes().startswith((b"\x80", b"PK"))
+    assert read_torch_file(path, list("abcde")).config.cell == "rnn"
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
@@ -442,6 +453,8 @@ def test_an_imported_model_writes_and_is_measured(tmp_path, monkeypatch):
     [
         ("export m.safetensors --to onnx", "it must be torch"),
         ("export m.safetensors --output m.safetensors", "is the model itself"),
+        ("export m.safetensors --output .", "is a directory; name a file in it"),
+        ("import t.safetensors --output . --vocabulary v.txt", "is a directory; name a file"),
         ("export nothing", "nothing is there"),
         ("import t.safetensors --output m.safetensors", "give the text that it was trained on"),
         ("import t.safetensors --output t.safetensors --vocabulary v.txt", "file that is read"),

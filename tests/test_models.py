@@ -111,6 +111,24 @@ def test_the_command_writes_several_texts_and_says_how_each_ended(run, model):
         assert (sample["text"], sample["ended"]) == ("".join(writing), writing.ended)
 
 
+def test_texts_are_begun_one_after_another(run, monkeypatch):
+    """However many are asked for."""
+    begun = []
+    honest = charloom.Model.stream
+
+    def stream(self, *given, **more):
+        begun.append(more["number"])
+        if len(begun) > 2:
+            raise ConfigError("enough")
+        return honest(self, *given, **more)
+
+    monkeypatch.setattr(charloom.Model, "stream", stream)
+    done = charloom_("sample", run, "--length 5 -n 1000000000")
+    assert (done.exit_code, begun) == (2, [0, 1, 2])
+    assert done.stdout.startswith("--- 1 of 1000000000\n")
+    assert "--- 2 of" in done.stdout
+
+
 def test_several_texts_are_kept_apart(run, model):
     done = charloom_("sample", run, "--prompt the --length 20 -n 2")
     texts = ["the" + model.sample("the", 20, number=number) for number in range(2)]
@@ -134,7 +152,10 @@ def test_a_prompt_that_cannot_be_read_is_refused(run, tmp_path):
     assert "cannot be read" in refused("sample", run, "--prompt-file", tmp_path / "none.txt")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9 ")
     sentence = refused("sample", run, "--prompt-file", tmp_path / "latin.txt")
-    assert "is not UTF-8: byte 0xe9" in sentence
+    assert "is not UTF-8: byte 0xe9 at offset 3" in sentence
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfcaf\xe9 ")
+    sentence = refused("sample", run, "--prompt-file", tmp_path / "marked.txt")
+    assert "is not UTF-8: byte 0xe9 at offset 6" in sentence
     sentence = refused("sample", run, "--prompt a --prompt-file", tmp_path / "latin.txt")
     assert "give one of them" in sentence
     assert "samples is 0" in refused("sample", run, "-n 0")
@@ -226,6 +247,11 @@ def test_a_split_that_is_none_is_refused(model):
         model.evaluate(split="some")
 
 
+def test_a_treatment_that_is_none_is_refused_with_the_model_s_own_text_too(model):
+    with pytest.raises(ConfigError, match="unknown is 'guess'; it must be one of refuse"):
+        model.evaluate(unknown="guess")
+
+
 # The baselines
 
 
@@ -257,6 +283,14 @@ def test_for_another_text_baselines_learn_the_training_part_of_the_model_s_own(m
     assert opened.baselines(string=TEXT, split="validation") == model.baselines()
 
 
+def test_baselines_do_not_learn_what_they_are_judged_on(run, model):
+    """The model's own text is that also where its file is named."""
+    for given in ({"split": "train"}, {"split": "all"}, {"string": TEXT}):
+        with pytest.raises(ConfigError, match="what they have not learnt"):
+            model.baselines(**given)
+    assert "not learnt" in refused("evaluate", run, run.parent / "book.txt", "--baselines")
+
+
 # Surprise
 
 
@@ -285,6 +319,11 @@ def test_without_a_terminal_a_scored_text_is_plain(run):
     assert charloom_("score", run, "--text 'the cat'", FORCE_COLOR="1", NO_COLOR="1").stdout == (
         "the cat\n"
     )
+
+
+def test_a_terminal_without_colours_is_shown_the_text_alone(run):
+    dumb = {"FORCE_COLOR": "1", "TERM": "dumb", "NO_COLOR": ""}
+    assert charloom_("score", run, "--text 'the cat'", **dumb).stdout == "the cat\n"
 
 
 def test_in_a_terminal_the_surprising_is_coloured(run, model):

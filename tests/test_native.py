@@ -1,7 +1,10 @@
 """The native engine against the reference, on every instruction set that this processor has."""
 
+import errno
+import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -245,7 +248,14 @@ def test_reading_a_learner_changes_nothing(native):
     assert np.array_equal(learner.state["h"], before.state["h"])
 
 
-UNITS_IN_THE_LAST_PLACE = {"exp": 1.1, "tanh": 3.0, "sigmoid": 2.5, "reciprocal_root": 2.5}
+UNITS_IN_THE_LAST_PLACE = {
+    "exp": 1.1,
+    "tanh": 3.0,
+    "sigmoid": 2.5,
+    "reciprocal_root": 2.5,
+    "reciprocal": 2.5,
+    "root": 2.5,
+}
 
 
 @pytest.mark.parametrize("function", list(UNITS_IN_THE_LAST_PLACE))
@@ -257,6 +267,8 @@ def test_vector_functions_are_within_their_stated_error(native, function, dtype)
         "tanh": rng.choice([-1, 1], 64_000) * 10 ** rng.uniform(-6, 1.5, 64_000),
         "sigmoid": rng.uniform(-80 if dtype == np.float32 else -700, 30, 64_000),
         "reciprocal_root": 10 ** rng.uniform(-8, 6, 64_000),
+        "reciprocal": 10 ** rng.uniform(-8, 6, 64_000),
+        "root": 10 ** rng.uniform(-30, 6, 64_000),
     }[function].astype(dtype)
     y = np.empty_like(x)
     getattr(_native, np.dtype(dtype).name).apply(native.isa, function, x, y)
@@ -265,6 +277,8 @@ def test_vector_functions_are_within_their_stated_error(native, function, dtype)
         "tanh": np.tanh,
         "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
         "reciprocal_root": lambda v: 1 / np.sqrt(v),
+        "reciprocal": lambda v: 1 / v,
+        "root": np.sqrt,
     }
     truth = exact[function](x.astype(np.longdouble))
     error = np.abs(y - truth) / np.spacing(np.abs(truth).astype(dtype))
@@ -283,6 +297,9 @@ def test_vector_functions_keep_nan_and_signs(native, dtype):
     assert np.isnan(exp[:2]).all()
     assert exp[2] == exp[3] == 1
     assert exp[6] == 0
+    root = np.empty(16, dtype=dtype)
+    module.apply(native.isa, "root", np.zeros(16, dtype=dtype), root)
+    assert not root.any()
 
 
 def refuse(what: str, call) -> None:
@@ -318,6 +335,12 @@ def test_arrays_that_do_not_fit_are_refused_at_the_door():
             what,
             lambda learner=learner: engine.score(learner, tokens[:, np.newaxis], learner.state),
         )
+    read_only = make_learner()
+    read_only.parameters["V"].flags.writeable = False
+    refuse("V is read-only", lambda: engine.train(read_only, tokens, plan))
+    deep, long = make_learner(H=2, layers=65), make_learner(H=2, T=2**24)
+    refuse("65 layers; the native engine takes 64", lambda: engine.train(deep, tokens, plan))
+    refuse("takes 16777215 characters", lambda: engine.train(long, tokens, plan))
     good = make_learner()
     refuse("80 characters", lambda: engine.train(good, np.full(100, 80, np.uint8), plan))
     refuse(
@@ -378,6 +401,41 @@ def test_the_compiled_door_refuses_what_slips_past_the_python_one():
             np.array([1]), 25, np.array([0.1]), 0, (0, *[0.5] * 7, False, False, 0.0, 0), 1,
             _native.Workspace(), np.empty(1), np.empty(1),
         )  # fmt: skip
+
+
+CALLS_WITH_TOO_FEW_THREADS = """
+import resource
+import numpy as np
+from charloom.config import Config
+from charloom.engines.native import NativeEngine
+from charloom.model import new_learner, zero_state
+from charloom.text import Vocabulary
+learner = new_learner(Config(hidden_size=2, batch_size=200), Vocabulary("ab"))
+kilobytes = next(line.split()[1] for line in open("/proc/self/status") if "VmSize" in line)
+room = int(kilobytes) * 1024 + 2**27
+resource.setrlimit(resource.RLIMIT_STACK, (2**23, 2**23))
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+tokens = np.zeros((3, 200), np.uint8)
+for threads in (200, 2, 200):
+    try:
+        NativeEngine(threads).score(learner, tokens, zero_state(learner.config, 200))
+        print("done")
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux limits memory so")
+def test_threads_that_the_system_refuses_are_an_error_and_nobody_waits_for_them():
+    found = subprocess.run(
+        [sys.executable, "-c", CALLS_WITH_TOO_FEW_THREADS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    refused = os.strerror(errno.EAGAIN)
+    assert found.stdout.splitlines() == [refused, "done", refused]
 
 
 def test_an_unknown_instruction_set_is_named(monkeypatch):
@@ -539,9 +597,11 @@ def test_the_padding_beyond_the_last_character_is_never_drawn_or_summed(native):
         for engine in (native, REFERENCE)
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
-    uniforms, hot = np.linspace(0.02, 0.98, 12), Sampler(1e31)
-    ids = [
-        e.generate(learner, np.array([0]), hot, uniforms, learner.state)[0]
-        for e in (native, REFERENCE)
-    ]
-    assert np.array_equal(*ids)
+    uniforms = np.linspace(0.02, 0.98, 12)
+    hot = make_learner(H=8, K=11, T=4, dtype="float32")
+    for model, temperature in ((learner, 1e31), (hot, 1e37), (hot, 1e38), (hot, 1e39)):
+        ids = [
+            e.generate(model, np.array([0]), Sampler(temperature), uniforms, model.state)[0]
+            for e in (native, REFERENCE)
+        ]
+        assert np.array_equal(*ids), temperature

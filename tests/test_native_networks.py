@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from charloom.config import Config
 from charloom.engines import Plan, Sampler, native_problem
 from charloom.engines.reference import ReferenceEngine
+from charloom.errors import EngineError
 from charloom.model import Learner, copy_learner, new_learner, zero_slots
 from charloom.text import Vocabulary
 from charloom.text.windows import Windows
@@ -96,6 +97,14 @@ def test_every_gradient_agrees_with_the_reference(native, cell, layers, batch_si
             assert gradients_apart(native, in_dtype(learner, dtype), update) <= limit, (H, T, K)
 
 
+# Rows, steps times streams, are summed some hundred at a time (512 at most): here in three stretches.
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_gradients_of_long_windows_of_many_streams_agree_too(native, cell, dtype, limit):
+    learner = make_learner(70, cell=cell, layers=2, batch_size=33, seq_length=41, dropout=0.25)
+    assert gradients_apart(native, in_dtype(learner, dtype), 3) <= limit
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_gradients_agree_at_any_size(data):
@@ -172,10 +181,70 @@ def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
         results[threads] = twice[0]
     for threads, learner in results.items():
         assert farthest(learner.parameters, results[1].parameters) <= 1e-12, threads
+    # Sums in another order: the threads were there.
+    assert farthest(results[2].parameters, results[1].parameters) > 0
     tokens = np.random.default_rng(3).integers(0, 11, (70, 5))
     scores = [NativeEngine(n).score(starts_at, tokens, starts_at.state)[0] for n in (1, 2, 5)]
     assert np.array_equal(scores[0], scores[1])
     assert np.array_equal(scores[0], scores[2])
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.parametrize("cell", CELLS)
+def test_threads_make_one_update_together(cell, threads):
+    ours = make_learner(
+        cell=cell, layers=2, hidden_size=70, batch_size=5, optimizer="adam", dropout=0.2, clip=0.1,
+        clip_by="norm", reduction="mean",
+    )  # fmt: skip
+    theirs, engine = copy_learner(ours), NativeEngine(threads)
+    plan = Plan(np.full(5, 0.002), Windows.of(ours.config, CHARACTERS).starts(0))
+    trace, truth = (e.train(n, text(n), plan) for e, n in ((engine, ours), (REFERENCE, theirs)))
+    assert truth.gradient_norms.min() > 0.1
+    assert distance(trace.losses, truth.losses) <= 1e-11
+    assert distance(trace.gradient_norms, truth.gradient_norms) <= 1e-11
+    assert farthest(ours.parameters, theirs.parameters) <= 1e-11
+    assert farthest(ours.state, theirs.state) <= 1e-11
+
+
+@pytest.mark.parametrize("threads", [1, 3, 4])
+@pytest.mark.parametrize("bad", ["a number that is not finite", "an id beyond the vocabulary"])
+def test_an_update_that_one_stream_alone_refuses_is_not_applied_in_any(threads, bad):
+    learner = make_learner(cell="gru", batch_size=4, optimizer="adam")
+    ids, starts = text(learner) % 10, Windows.of(learner.config, CHARACTERS).starts(0)
+    learner.parameters["layers.0.U"][:, 10] = np.nan
+    once = copy_learner(learner)
+    NativeEngine(threads).train(once, ids, Plan(np.full(1, 0.01), starts))
+    plan = Plan(np.full(3, 0.01), starts)
+    second_window = starts[3] + learner.config.seq_length
+    if bad.startswith("an id"):
+        ids[second_window + 2] = 11
+        with pytest.raises(EngineError, match="beyond the model's 11 characters"):
+            NativeEngine(threads).train(learner, ids, plan)
+    else:
+        ids[second_window + 2] = 10
+        trace = NativeEngine(threads).train(learner, ids, plan)
+        assert (trace.stopped, len(trace.losses)) == ("non-finite", 1)
+    assert (learner.update, learner.position) == (once.update, once.position)
+    for name, value in once.parameters.items():
+        assert np.array_equal(learner.parameters[name], value, equal_nan=True)
+        slots = learner.slots["square"][name], once.slots["square"][name]
+        assert np.array_equal(*slots, equal_nan=True)
+    assert np.array_equal(learner.state["h"], once.state["h"])
+
+
+def test_slots_are_taken_by_their_names(native):
+    ours = make_learner(cell="gru", batch_size=2, optimizer="adam")
+    theirs = copy_learner(ours)
+    theirs.slots = dict(reversed(theirs.slots.items()))
+    plan = Plan(np.full(3, 0.01), Windows.of(ours.config, CHARACTERS).starts(0))
+    for learner in (ours, theirs):
+        native.train(learner, text(learner), plan)
+    for name in ours.parameters:
+        assert np.array_equal(ours.parameters[name], theirs.parameters[name])
+        assert np.array_equal(ours.slots["mean"][name], theirs.slots["mean"][name])
+    del ours.slots["square"]
+    with pytest.raises(EngineError, match="the slots are mean; wanted mean, square"):
+        native.train(ours, text(ours), plan)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from charloom import spelling
 from charloom.config import Config
-from charloom.errors import CharloomError, DamagedError, NotAModelError
+from charloom.errors import CharloomError, ConfigError, DamagedError, NotAModelError
 from charloom.gradcheck import GradientCheck, gradcheck
 from charloom.recipes import RECIPES
 from charloom.report import prose, write_report
@@ -512,6 +512,24 @@ def test_the_page_can_go_elsewhere_and_then_nothing_goes_into_the_run(tmp_path: 
     assert path == tmp_path / "page.html"
     assert Page(path.read_text(encoding="utf-8")).titles == TITLES
     assert sorted(run.iterdir()) == before
+
+
+def test_a_page_is_no_directory(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    with pytest.raises(ConfigError, match="is a directory; name a file in it"):
+        write_report(run, tmp_path)
+
+
+def test_of_a_model_of_bytes_the_page_speaks_of_bytes(tmp_path: Path) -> None:
+    judged = [{**record, "validation_nats": 1.5} for record in records(3 * PER_EPOCH)]
+    for name, metrics in (("plain", records(3 * PER_EPOCH)), ("judged", judged)):
+        run = make_run(tmp_path / name, metrics=metrics, tokens="bytes", validation=0.1)
+        html = write_report(run).read_text(encoding="utf-8")
+        words = Page(html).words
+        assert "per character" not in words
+        assert "bits per byte" in words
+        assert "different bytes K" in words
+        assert "characters, 30 of them" not in words
 
 
 @pytest.mark.parametrize(

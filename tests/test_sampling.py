@@ -143,6 +143,11 @@ def test_draws_follow_the_stated_distribution(engine, drawing, wanted, wrong):
     assert chi_squared(counts_of(engine, **drawing), wanted) < 1
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_at_the_highest_temperature_all_characters_are_alike(engine):
+    assert chi_squared(counts_of(engine, temperature=999_999), np.full(8, 1 / 8)) < 1
+
+
 def worst_after_each(engine, penalty):
     """The largest statistic of what follows each character, whose own logit a penalty of 1.5 made
     less likely: those above 0 are divided by it, the others multiplied."""
@@ -393,6 +398,7 @@ def test_what_is_out_of_range_is_refused_before_anything_is_drawn(learner, name,
         ("temperature", -0.1),
         ("temperature", float("nan")),
         ("temperature", float("inf")),
+        ("temperature", 1e6),
         ("temperature", "hot"),
         ("top_k", -1),
         ("top_k", 2.5),

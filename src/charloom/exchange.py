@@ -230,12 +230,14 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             beginning = file.read(9)
     except OSError as error:
         raise NotAModelError(f"{path} cannot be read: {error.strerror or error}.") from None
-    if beginning.startswith(PICKLES):
-        raise NotAModelError(
-            f"{path} is a pickle, which could run anything when it is read. In PyTorch, write the "
-            f"weights with safetensors.torch.save_file(model.state_dict(), 'model.safetensors')."
-        )
-    if beginning[8:] != b"{":  # where the header of every safetensors file begins
+    # After eight bytes of length the header of every safetensors file begins, of no pickle.
+    if beginning[8:] != b"{":
+        if beginning.startswith(PICKLES):
+            raise NotAModelError(
+                f"{path} is a pickle, which could run anything when it is read. In PyTorch, write "
+                f"the weights with safetensors.torch.save_file(model.state_dict(), "
+                f"'model.safetensors')."
+            )
         raise NotAModelError(f"{path} is no model: it is no safetensors file.")
     try:
         with safe_open(path, "np") as tensors:

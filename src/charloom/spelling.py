@@ -34,6 +34,11 @@ def bits_per_character(nats: float, seq_length: int = 1) -> float:
     return nats / seq_length / math.log(2)
 
 
+def one_of(tokens: str) -> str:
+    """What one symbol of a text is called: character, or byte."""
+    return tokens.removesuffix("s")
+
+
 def count(value: int) -> str:
     """A whole number with its thousands parted: 443,010."""
     return f"{value:,}"

@@ -55,6 +55,7 @@ def reproduce(
     run: str | Path | None = None,
     *,
     string: str | None = None,
+    minutes: float | None = None,
     listener: Listener = ignore,
     **settings: Any,
 ) -> Reproduction:
@@ -64,6 +65,7 @@ def reproduce(
         text: as for `train`; by default a built-in text.
         run: the run directory to make; by default a new one under runs/.
         string: the text itself, instead of `text`.
+        minutes: as for `train`.
         listener: called with each gradient check, record, sample and so on as it comes.
         **settings: as for `train`.
 
@@ -74,7 +76,7 @@ def reproduce(
         corpus = demo_text(settings.get("tokens") or "characters")
     else:
         corpus = text_to_learn(text, string, default=CLASSIC, **settings)
-    config = settle(corpus, default=CLASSIC, **settings)
+    config = settle(corpus, minutes, default=CLASSIC, **settings)
     with begin(corpus, config, None if run is None else as_path(run)) as training:
         checks: list[GradientCheck] = []
         report = None

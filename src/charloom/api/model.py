@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charloom.api.parts import Part, choose_part, judge, judge_others
-from charloom.api.texts import Text, as_path
+from charloom.api.texts import Text, as_file, as_path
 from charloom.baselines import Baselines
 from charloom.config import Config
 from charloom.engines import Engine, Sampler, open_engine
@@ -46,8 +46,9 @@ class Model:
 
     @property
     def parameters(self) -> Parameters:
-        """Its arrays by name: `layers.0.U` (H, K), `layers.0.W` (H, H), `layers.0.b` (H),
-        `V` (K, H), `c` (K)."""
+        """Its arrays by name: of each layer `layers.0.U` (G·H, K; above layer 0 G·H, H),
+        `layers.0.W` (G·H, H), `layers.0.b` (G·H), of the GRU `layers.0.d` (H); then `V` (K, H),
+        `c` (K). The gates G: rnn 1, lstm 4, gru 3."""
         return self.learner.parameters
 
     def __repr__(self) -> str:
@@ -237,9 +238,10 @@ class Model:
         """Write the whole model into a single file, which `load` opens again.
 
         Raises:
+            ConfigError: it is no path, or a directory's.
             WriteError: the disk refused; what was there before is as it was.
         """
-        path = as_path(path)
+        path = as_file(path)
         replace_file(path, model_bytes(self.learner))
         return path
 

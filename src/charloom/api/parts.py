@@ -5,7 +5,7 @@ from pathlib import Path
 
 from charloom.api.texts import Text, open_text
 from charloom.baselines import Baselines, measure_baselines
-from charloom.config import require_one_of
+from charloom.config import UNKNOWNS, require_one_of
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
@@ -53,6 +53,7 @@ def choose_part(
     """The part that a model shall be judged on; arguments and errors as `Model.evaluate`."""
     if split is not None:
         require_one_of("split", split, PARTS)
+    require_one_of("unknown", unknown, UNKNOWNS)
     own = text is None and string is None
     if own:
         corpus = own_text(learner, run)
@@ -97,12 +98,15 @@ def judge_others(learner: Learner, run: Path | None, part: Part) -> Baselines:
         ConfigError: the part is what they would learn from.
         TextError: the model's own text is needed and not to be had.
     """
-    if part.split == "train" or (part.own and part.split == "all"):
+    corpus = own_text(learner, run) if part.split == "all" and not part.own else part.corpus
+    # The model's own text may have been given as another one.
+    whole = part.split == "all" and corpus.fingerprint == part.corpus.fingerprint
+    if part.split == "train" or whole:
         raise ConfigError(
             "baselines are judged on what they have not learnt, and this part is what they would "
-            "learn from; name another text, or a model trained with --validation 0.1."
+            "learn from; name another text, or take --split validation of a model trained with "
+            "--validation 0.1."
         )
-    corpus = own_text(learner, run) if part.split == "all" else part.corpus
     segments = Windows.of(learner.config, len(corpus)).parts["train"]
     training = Part(corpus, "train", segments, own=True)
     return measure_baselines(training.texts(), part.texts(), learner.vocabulary)

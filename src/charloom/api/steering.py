@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from charloom.api.texts import as_path
-from charloom.errors import ConfigError, NotAModelError
+from charloom.errors import ConfigError, NotAModelError, RunInUseError
 from charloom.store import Control, read_status, write_control
 from charloom.store.layout import is_run
+from charloom.store.run import acquire
 
 
 def control(
@@ -30,8 +31,19 @@ def control(
     if not is_run(path):
         raise NotAModelError(f"{path} is no run directory; give one that is being trained.")
     state = (read_status(path) or {}).get("state")
-    if state not in (None, "training", "paused"):
+    if state in (None, "training", "paused"):
+        state = None if is_trained(path) else "left by a process that was killed"
+    if state is not None:
         raise ConfigError(
             f"nothing trains {path} now: it is {state}. Go on with it first: charloom resume."
         )
     return write_control(path, command, learning_rate_factor)
+
+
+def is_trained(run: Path) -> bool:
+    """Whether a process holds a run's lock."""
+    try:
+        acquire(run).release()
+    except RunInUseError:
+        return True
+    return False

@@ -64,6 +64,18 @@ def as_path(given: str | Path) -> Path:
     return path
 
 
+def as_file(given: str | Path) -> Path:
+    """A path at which a file can be written.
+
+    Raises:
+        ConfigError: it is no path, or a directory's.
+    """
+    path = as_path(given)
+    if path.is_dir():
+        raise ConfigError(f"{path} is a directory; name a file in it.")
+    return path
+
+
 def as_sources(text: Text) -> Sequence[str | Path]:
     """A list of paths or names, where one may stand for a list."""
     return [text] if isinstance(text, (str, Path)) else text

@@ -2,7 +2,7 @@
 grows?
 
 A unit of work is a text of 1,000 characters. The long text is written once by charloom alone, in pieces of
-1,000 as `charloom sample` does, each read with all that was written before.
+1,000, each of them given all that was written before.
 """
 
 import time

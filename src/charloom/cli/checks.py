@@ -172,12 +172,12 @@ def bench(
         else:
             show(render(result))
     else:
+        require_one_of("workload", workload, (CLASSIC, *WORKLOADS))
         if set(sizes) - {"rounds"}:
             raise ConfigError(
                 f"workload {workload} has its own sizes; --hidden-size and --vocabulary-size are "
                 f"for the {CLASSIC} one."
             )
-        require_one_of("workload", workload, (CLASSIC, *WORKLOADS))
         times = measure(workload, rounds)
         if as_json:
             show_json(times.to_dict())

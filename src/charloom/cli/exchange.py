@@ -8,7 +8,6 @@ import typer
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
-from charloom.spelling import harmless
 
 if TYPE_CHECKING:
     from charloom.model import Learner
@@ -32,13 +31,15 @@ def export(
     Example:
       charloom export runs/book --to torch --output book.torch.safetensors
     """
+    from charloom.api.texts import as_file
     from charloom.exchange import loading_lines, torch_bytes
     from charloom.store import load_model, replace_file
 
     if to != "torch":
         raise ConfigError(f"to is {to!r}; it must be torch.")
     learner = load_model(model, which)  # type: ignore[arg-type]
-    path = output or Path(f"{model.resolve().name.removesuffix('.safetensors')}.torch.safetensors")
+    name = model.resolve().name.removesuffix(".safetensors")
+    path = as_file(output or f"{name}.torch.safetensors")
     if path.resolve() == model.resolve():
         raise ConfigError(f"{path} is the model itself; name another --output.")
     replace_file(path, torch_bytes(learner, path.name))
@@ -84,19 +85,21 @@ def import_(
     Example:
       charloom import lstm.safetensors --vocabulary book.txt --output book.safetensors
     """
+    from charloom.api.texts import as_file
     from charloom.exchange import Prefixes, read_characters, read_torch_file
     from charloom.store import model_bytes, replace_file
 
     tokens = (settings or {}).get("tokens")
     characters = None if vocabulary is None else read_characters(vocabulary, tokens)
     learner = read_torch_file(file, characters, tokens, Prefixes(recurrent, head))
-    if output.resolve() == file.resolve():
-        raise ConfigError(f"{output} is the file that is read; name another --output.")
-    replace_file(output, model_bytes(learner))
+    path = as_file(output)
+    if path.resolve() == file.resolve():
+        raise ConfigError(f"{path} is the file that is read; name another --output.")
+    replace_file(path, model_bytes(learner))
     if as_json:
-        show_json({"model": str(output), **figures(learner)})
+        show_json({"model": str(path), **figures(learner)})
     else:
-        show(f"{harmless(str(output))}: {described(learner)}")
+        show(f"{path}: {described(learner)}")
 
 
 import_.__name__ = "import"  # the command's name, which Python keeps for itself

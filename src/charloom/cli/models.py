@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import sys
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,7 +14,7 @@ import typer
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError, EncodingError, TextError
-from charloom.spelling import harmless
+from charloom.spelling import harmless, one_of
 
 if TYPE_CHECKING:
     from charloom.api.parts import Part
@@ -103,9 +104,11 @@ def sample(
         "replacement": "",
         **chosen,
     }
-    writings = [opened.stream(begun, number=number, **drawing) for number in range(samples)]
-    if writings[0].unknowns.total:
-        say(f"{writings[0].unknowns.sentence} in the prompt.")
+    write = partial(opened.stream, begun, **drawing)
+    first = write(number=0)  # what is wrong with a request shows here
+    writings = chain([first], (write(number=number) for number in range(1, samples)))
+    if first.unknowns.total:
+        say(f"{first.unknowns.sentence} in the prompt.")
     if as_json:
         told = [
             {"number": number, "text": "".join(writing), "ended": writing.ended}
@@ -193,7 +196,7 @@ def evaluate(
         return
     show(f"model:      {model}, after update {learner.update:,}")
     show(f"text:       {part.corpus.name}, {described(part)}")
-    tokens, one = learner.config.tokens, learner.config.tokens.removesuffix("s")
+    tokens, one = learner.config.tokens, one_of(learner.config.tokens)
     show(f"{tokens + ':':<11} {result.characters:,} predicted")
     show(f"nats:       {result.nats:.4f} per {one}")
     show(f"bits:       {result.bits:.4f} per {one}{between(result)}")
@@ -298,7 +301,7 @@ def paint(result: "Surprise") -> None:
     pairs = zip(styles, result.characters, strict=True)
     for style, alike in groupby(pairs, key=itemgetter(0)):
         painted.append(harmless("".join(character for _, character in alike)), style=style)
-    if console.no_color or not console.is_terminal:
+    if console.no_color or console.color_system is None:
         show(painted.plain)
         return
     legend = Text("bits: ")
@@ -330,10 +333,12 @@ def read_text(source: str) -> str:
     name = "standard input" if source == STDIN else source
     try:
         data = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise EncodingError(
-            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} ({error.reason}).", error.start
+            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,} "
+            f"({error.reason}).",
+            error.start,
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = getattr(error, "strerror", None) or error

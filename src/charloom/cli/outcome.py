@@ -10,7 +10,7 @@ import typer
 
 from charloom.cli.guard import CHECK_FAILED
 from charloom.cli.terminal import say, show, show_json
-from charloom.spelling import bits_per_character, duration, excerpt
+from charloom.spelling import bits_per_character, duration, excerpt, one_of
 
 if TYPE_CHECKING:
     from charloom.api import Training
@@ -85,7 +85,8 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     config, done = training.learner.config, training.learner.update
     started = time.monotonic()
     try:
-        with Halt(say) as halt, Watcher(training.updates, done, config.seq_length) as watch:
+        watcher = Watcher(training.updates, done, config.seq_length, config.tokens)
+        with Halt(say) as halt, watcher as watch:
             items = reproduction(training, halt) if whole else training.items(halt)
             with closing(items):
                 for item in items:
@@ -139,6 +140,7 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
 def headlines(training: "Training", outcome: Outcome) -> list[str]:
     """The result in a few lines, in the order of the report's sections."""
     learner = training.learner
+    one = one_of(learner.config.tokens)
     lines = []
     if outcome.checks:
         lines.append(gradients_line(outcome.checks))
@@ -146,7 +148,7 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
         bits = bits_per_character(learner.smooth_loss, learner.config.seq_length)
         line = (
             f"smooth loss: {learner.smooth_loss:.2f} at update {learner.update:,} "
-            f"({bits:.3f} bits per character of the training text)"
+            f"({bits:.3f} bits per {one} of the training text)"
         )
         if learner.best_loss is not None and not learner.config.validation:
             line += f", lowest {learner.best_loss:.2f} at update {learner.best_update:,}"
@@ -172,7 +174,7 @@ def validation_line(learner: "Learner", last: float | None) -> str:
     part = f"validation part ({100 * config.validation:.3g}% of "
     part += "each stream)" if config.split == "streams" else "the text)"
     figures = f"{best:.4f} nats ({bits_per_character(best):.4f} bits)"
-    line = f"validation:  best {figures} per character of the {part}, at update "
+    line = f"validation:  best {figures} per {one_of(config.tokens)} of the {part}, at update "
     line += f"{learner.best_update:,}"
     return (
         line if last is None else f"{line}; last {last:.4f} ({bits_per_character(last):.4f} bits)"

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from charloom.cli.terminal import say
-from charloom.spelling import bits_per_character, duration, excerpt
+from charloom.spelling import bits_per_character, duration, excerpt, one_of
 from charloom.training import Item, Progress, Record, Sample, Warned
 
 if TYPE_CHECKING:
@@ -29,12 +29,16 @@ class Watcher:
         updates: of the whole run.
         done: of them, before this training.
         seq_length: T, by which losses become bits per character.
+        tokens: what is predicted, characters or bytes.
     """
 
-    def __init__(self, updates: int, done: int, seq_length: int) -> None:
+    def __init__(
+        self, updates: int, done: int, seq_length: int, tokens: str = "characters"
+    ) -> None:
         self._updates = updates
         self._first = done
         self._seq_length = seq_length
+        self._one = one_of(tokens)[:4]  # char or byte: there is little room
         self._record: Record | None = None
         self._judged: float | None = None  # nats per character, the last time
         self._started = time.monotonic()
@@ -81,14 +85,14 @@ class Watcher:
             left = (self._updates - item.update) / max(rate, 1e-9)
             smooth = bits_per_character(record.smooth_loss, self._seq_length)
             figures += f"  {duration(left)} left  smooth {record.smooth_loss:.2f} "
-            figures += f"({smooth:.2f} bits/char)"
+            figures += f"({smooth:.2f} bits/{self._one})"
             if self._judged is not None:
                 bits = bits_per_character(self._judged)
                 figures += f"  validation {self._judged:.3f} ({bits:.3f} bits)"
             elif not self._narrow:
                 figures += f"  loss {record.loss:.2f}"
             if not self._narrow or self._judged is None:
-                figures += f"  {record.characters_per_second:,.0f} chars/s"
+                figures += f"  {record.characters_per_second:,.0f} {self._one}s/s"
         if self._bar is None:
             say(figures)
         else:

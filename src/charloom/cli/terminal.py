@@ -21,8 +21,22 @@ def show(text: str = "") -> None:
 
 
 def show_json(value: Any) -> None:
-    """A result as JSON, to stdout; a number that is not finite becomes null."""
-    print(json.dumps(finite(value), ensure_ascii=False, indent=2))
+    """A result as JSON, to stdout; a number that is not finite becomes null.
+
+    What stdout cannot hold, or a terminal would obey, is written by its number as JSON has it.
+    """
+    told = json.dumps(finite(value), ensure_ascii=False, indent=2)
+    plain = harmless(told) == told and holds(sys.stdout.encoding, told)
+    print(told if plain else json.dumps(finite(value), indent=2))
+
+
+def holds(encoding: str | None, text: str) -> bool:
+    """Whether a text can be written in an encoding."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def finite(value: Any) -> Any:

@@ -16,10 +16,13 @@ from charloom.config import CELLS, OPTIMIZERS, Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.errors import EngineError
 from charloom.model import Learner, State, parameter_shapes
+from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import STATES, Parameters
 
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
+MAX_LAYERS: Final = 64
+MAX_WINDOW: Final = 2**24 - 1  # characters: steps times streams
 
 
 def choose_instruction_set() -> str:
@@ -41,7 +44,9 @@ class NativeEngine:
 
     Raises:
         EngineError: CHARLOOM_ISA names a set that this processor does not run, or a call got
-            arrays whose shape, dtype or contiguity do not fit, or ids out of range.
+            arrays whose shape, dtype or contiguity do not fit, ids out of range, or a network or
+            window that is too large.
+        OSError: a call was not given as many threads by the system.
     """
 
     name = "native"
@@ -82,6 +87,11 @@ class NativeEngine:
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
         kernels, config = _kernels(learner), learner.config
         count, T, B = len(plan.learning_rates), config.seq_length, config.batch_size
+        if T * B > MAX_WINDOW:
+            raise EngineError(
+                f"a window has {T} steps of {B} streams; the native engine takes {MAX_WINDOW} "
+                f"characters at most, the reference engine any number."
+            )
         starts = np.ascontiguousarray(plan.starts, dtype=np.int64) + learner.position
         if starts.shape != (B,):
             raise EngineError(f"the plan has starts of shape {starts.shape}; wanted {(B,)}.")
@@ -97,12 +107,12 @@ class NativeEngine:
             self.isa,
             _shape(learner),
             _arrays(learner, learner.parameters),
-            tuple(_arrays(learner, slot) for slot in learner.slots.values()),
+            _slots(learner),
             _states(learner, state, B),
             _tokens(tokens),
             starts,
             T,
-            plan.learning_rates,
+            np.ascontiguousarray(plan.learning_rates, dtype=np.float64),
             learner.update,
             _rule(config),
             self._threads(B),
@@ -225,6 +235,11 @@ def _kernels(learner: Learner) -> Any:
 def _shape(learner: Learner) -> tuple[int, int, int, int]:
     """Cell, layers, K, H as the kernels take them."""
     config = learner.config
+    if config.layers > MAX_LAYERS:
+        raise EngineError(
+            f"the network has {config.layers} layers; the native engine takes {MAX_LAYERS} at "
+            f"most, the reference engine any number."
+        )
     cell = CELLS.index(config.cell)
     return cell, config.layers, len(learner.vocabulary), config.hidden_size
 
@@ -258,6 +273,14 @@ def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
     return tuple(arrays.values())
 
 
+def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
+    """The arrays of each of the rule's slots, in the kernels' order, all checked."""
+    names = SLOTS[learner.config.optimizer]
+    if sorted(learner.slots) != sorted(names):
+        raise EngineError(f"the slots are {', '.join(learner.slots)}; wanted {', '.join(names)}.")
+    return tuple(_arrays(learner, learner.slots[name]) for name in names)
+
+
 def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
     """The arrays of a state in the kernels' order, all checked."""
     config = learner.config
@@ -283,6 +306,8 @@ def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dt
         )
     if not array.flags.c_contiguous:
         raise EngineError(f"{name} is not C-contiguous; wanted numpy.ascontiguousarray of it.")
+    if not array.flags.writeable:
+        raise EngineError(f"{name} is read-only; wanted a copy of it.")
 
 
 def _tokens(tokens: Ids) -> Ids:

@@ -89,6 +89,7 @@ def loss_figure(
     metrics: Sequence[Mapping[str, Any]],
     seq_length: int,
     *,
+    one: str = "character",
     size: tuple[int, int] = WIDE,
     palette: Palette = LIGHT,
 ) -> Figure:
@@ -100,6 +101,7 @@ def loss_figure(
         metrics: records with `update`, `epoch` and `smooth_loss` (nats per window), in order; those
             that were judged have `validation_nats` (per character).
         seq_length: steps T of a window; it makes bits per character of nats per window.
+        one: what such a character is called.
         size: width and height in units of 1/72 inch.
         palette: the colours by name.
     """
@@ -162,7 +164,7 @@ def loss_figure(
     bits.yaxis.set_major_locator(MaxNLocator(6))
     bits.tick_params(colors=palette["muted"], length=0, labelsize=font)
     bits.spines[:].set_visible(False)
-    _heading(axes, "bits per character", 1.0, palette, font)
+    _heading(axes, f"bits per {one}", 1.0, palette, font)
     bits.set_facecolor("none")
     entries = {"smooth loss": Line2D([], [], color=palette["line"], linewidth=1.4)}
     if judged:

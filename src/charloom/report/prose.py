@@ -17,6 +17,7 @@ from charloom.spelling import (
     count,
     listing,
     number_of,
+    one_of,
     power_of_ten,
     scientific,
 )
@@ -152,12 +153,13 @@ def loss_story(
 ) -> list[str]:
     """How the smooth loss ran: where it began, fell, was lowest and ended; and how it was judged."""
     T, first, last = config.seq_length, metrics[0], metrics[-1]
+    tokens, one = config.tokens, one_of(config.tokens)
     lowest = lowest_record(metrics)
     knows_nothing = T * math.log(max(vocabulary_size, 1))
     fall = first["smooth_loss"] - lowest["smooth_loss"]
     sentences = [
         f"At update {count(first['update'])} the smooth loss is {first['smooth_loss']:.2f} nats per "
-        f"window of {T} characters; to know nothing about {vocabulary_size} characters costs "
+        f"window of {T} {tokens}; to know nothing about {vocabulary_size} {tokens} costs "
         f"{T} ln {vocabulary_size} = {knows_nothing:.2f}."
     ]
     if epoch_ends and fall > 0:
@@ -167,12 +169,12 @@ def loss_story(
             f"The first epoch ends at {end['smooth_loss']:.2f} (update {count(end['update'])}) and "
             f"brings {share:.0%} of the way to the lowest value, {lowest['smooth_loss']:.2f} at "
             f"update {count(lowest['update'])}, which is "
-            f"{bits_per_character(lowest['smooth_loss'], T):.2f} bits per character."
+            f"{bits_per_character(lowest['smooth_loss'], T):.2f} bits per {one}."
         )
     else:
         sentences.append(
             f"The lowest value is {lowest['smooth_loss']:.2f} at update {count(lowest['update'])}, "
-            f"which is {bits_per_character(lowest['smooth_loss'], T):.2f} bits per character."
+            f"which is {bits_per_character(lowest['smooth_loss'], T):.2f} bits per {one}."
         )
     epochs = f"{last['epoch']:.2f}".removesuffix(".00")
     sentences.append(
@@ -183,7 +185,7 @@ def loss_story(
     if mean is not None:
         sentences.append(
             f"Over the last whole epoch the text cost {mean:.3f} nats, or "
-            f"{mean / math.log(2):.3f} bits, per character"
+            f"{mean / math.log(2):.3f} bits, per {one}"
             f"{'.' if config.validation or config.test else '; no part of it was held out.'}"
         )
     if epoch_ends:
@@ -204,7 +206,8 @@ def judged_story(metrics: Sequence[Record], config: Config) -> list[str]:
         f"The end of {part} was held out, {100 * config.validation:.3g}% of it: the model never learns from "
         f"this validation part and was judged on it {number_of(len(judged), 'time')}. At best, after "
         f"update {count(best['update'])}, it costs {nats:.4f} nats or "
-        f"{bits_per_character(nats):.4f} bits per character, a perplexity of {choices(nats)}."
+        f"{bits_per_character(nats):.4f} bits per {one_of(config.tokens)}, a perplexity of "
+        f"{choices(nats)}."
     ]
     if judged[-1] is not best:
         sentences.append(
@@ -284,9 +287,10 @@ def choices(nats: float) -> str:
 
 
 def passage_story(
-    passage: str, best: Record | None, seq_length: int, vocabulary_size: int
+    passage: str, best: Record | None, config: Config, vocabulary_size: int
 ) -> list[str]:
     """Which model wrote the passage, and what the passage is made of."""
+    one = one_of(config.tokens)
     judged = best is not None and best.get("validation_nats") is not None
     which = "best judged on the validation part" if judged else "with the lowest smooth loss"
     writer = f"{count(len(passage))} characters, written by the model {which}"
@@ -295,12 +299,12 @@ def passage_story(
             nats = best["validation_nats"]
             loss = f"{nats:.3f} nats there"
         else:
-            nats = best["smooth_loss"] / seq_length
+            nats = best["smooth_loss"] / config.seq_length
             loss = f"{best['smooth_loss']:.2f} nats per window"
         writer += (
             f": that of update {count(best['update'])}, with {loss}, or "
-            f"{bits_per_character(nats):.2f} bits per character. It is as unsure of the "
-            f"next character as if it chose evenly among {choices(nats)}, where "
+            f"{bits_per_character(nats):.2f} bits per {one}. It is as unsure of the "
+            f"next {one} as if it chose evenly among {choices(nats)}, where "
             f"the text has {vocabulary_size}"
         )
     words = passage.split()

@@ -7,13 +7,14 @@ could disturb the page are shown as signs of themselves.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import jinja2
 from markupsafe import Markup
 
-from charloom.errors import DamagedError
+from charloom.errors import ConfigError, DamagedError
 from charloom.gradcheck import GradientCheck
 from charloom.report import prose, sections
 from charloom.report.plots import (
@@ -30,7 +31,7 @@ from charloom.report.plots import (
     svg_of,
 )
 from charloom.report.prose import Record
-from charloom.spelling import harmless
+from charloom.spelling import harmless, one_of
 from charloom.store import RunView, read_run, replace_file
 
 REPORT: Final = "report.html"
@@ -59,25 +60,27 @@ def write_report(run: str | Path, output: str | Path | None = None) -> Path:
         The path of the page.
 
     Raises:
+        ConfigError: the output is a directory.
         NotAModelError: the path is no run directory.
         DamagedError: a file in it is not as it was written.
         WriteError: the disk refused.
     """
+    if output is not None and Path(output).is_dir():
+        raise ConfigError(f"{output} is a directory; name a file in it.")
     view = read_run(run)
     metrics = sorted(filter(is_record, view.metrics), key=lambda record: record["update"])
     pictures: dict[str, Markup] = {}
     if metrics:
-        wide = svg_of(loss_figure(metrics, view.config.seq_length, palette=SENTINELS))
-        narrow = svg_of(
-            loss_figure(metrics, view.config.seq_length, size=NARROW, palette=SENTINELS)
-        )
+        draw = partial(loss_figure, metrics, view.config.seq_length, one=one_of(view.config.tokens))
+        wide = svg_of(draw(palette=SENTINELS))
+        narrow = svg_of(draw(size=NARROW, palette=SENTINELS))
         label = "The smooth loss against updates, with a red cross at the end of each epoch"
         if prose.best_judged(metrics) is not None:
             label += ", and the loss on the validation part"
         pictures["loss_wide"] = inline_svg(wide, "loss-wide", label)
         pictures["loss_narrow"] = inline_svg(narrow, "loss-narrow", label)
         if output is None:
-            png = png_of(loss_figure(metrics, view.config.seq_length))
+            png = png_of(draw())
             # A report can be made again at any time, so nobody waits for the disk.
             replace_file(view.path / LOSS_SVG, coloured(wide, LIGHT).encode(), durable=False)
             replace_file(view.path / LOSS_PNG, png, durable=False)

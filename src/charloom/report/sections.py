@@ -21,6 +21,7 @@ from charloom.spelling import (
     count,
     duration,
     number_of,
+    one_of,
     power_of_ten,
     scientific,
 )
@@ -37,9 +38,9 @@ def lede(view: RunView) -> str:
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
         f"{CELLS[config.cell]} of {layers}{config.hidden_size} hidden units learns to "
-        f"write like this text of {count(text['characters'])} characters, "
+        f"write like this text of {count(text['characters'])} {config.tokens}, "
         f"{text['vocabulary_size']} of them different, in {times} with windows of "
-        f"{config.seq_length} characters{streams}."
+        f"{config.seq_length} {config.tokens}{streams}."
     )
 
 
@@ -72,24 +73,26 @@ def key_figures(view: RunView, metrics: Sequence[prose.Record]) -> list[tuple[st
     if not metrics:
         return []
     T, last, best = view.config.seq_length, metrics[-1], prose.best_judged(metrics)
+    tokens = view.config.tokens
+    per = f"bits per {one_of(tokens)}"
     shown = {"First": metrics[0], "Lowest": prose.lowest_record(metrics), "Last": last}
     if best is not None:
         del shown["Lowest"]
     figures = []
     for label, record in shown.items():
         bits = bits_per_character(record["smooth_loss"], T)
-        notes = ["nats per window", f"{bits:.2f} bits per character"]
+        notes = ["nats per window", f"{bits:.2f} {per}"]
         notes.append(f"at update {count(record['update'])}")
         figures.append((f"{label} smooth loss", f"{record['smooth_loss']:.2f}", notes))
     if best is not None:
         nats = best["validation_nats"]
-        notes = [f"{nats:.4f} nats", "bits per character", f"at update {count(best['update'])}"]
+        notes = [f"{nats:.4f} nats", per, f"at update {count(best['update'])}"]
         figures.append(("Best on the validation part", f"{bits_per_character(nats):.3f}", notes))
     seconds = last.get("seconds")
     if seconds:
         rates = [
             f"{last['update'] / seconds:,.0f} updates per second",
-            f"{last['characters'] / seconds:,.0f} characters per second",
+            f"{last['characters'] / seconds:,.0f} {tokens} per second",
         ]
         figures.append(("Training time", duration(seconds), rates))
     return figures
@@ -140,6 +143,7 @@ def loss_section(view: RunView, metrics: Sequence[prose.Record]) -> dict[str, An
     T, ends = view.config.seq_length, [r for r in metrics if is_epoch_end(r["epoch"])]
     return {
         "paragraphs": prose.loss_story(metrics, view.config, view.text["vocabulary_size"], ends),
+        "per": f"bits per {one_of(view.config.tokens)}",
         "epochs": [
             {
                 "epoch": count(int(record["epoch"])),
@@ -167,7 +171,7 @@ def samples_section(
             facts = [
                 f"epoch {record['epoch']:.2f}",
                 f"smooth loss {record['smooth_loss']:.2f} nats",
-                f"{bits:.2f} bits per character",
+                f"{bits:.2f} bits per {one_of(view.config.tokens)}",
             ]
         heading = f"Update {count(sample['update'])}" if sample["update"] else "Before training"
         entries.append({"heading": heading, "facts": facts, "text": sample["text"]})
@@ -185,7 +189,7 @@ def passage_section(view: RunView, metrics: Sequence[prose.Record]) -> dict[str,
             best = prose.record_at(metrics, view.best) or best
     return {
         "paragraphs": prose.passage_story(
-            view.passage, best, view.config.seq_length, view.text["vocabulary_size"]
+            view.passage, best, view.config, view.text["vocabulary_size"]
         ),
         "text": view.passage,
     }
@@ -195,7 +199,7 @@ def settings_section(
     view: RunView, metrics: Sequence[prose.Record]
 ) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """Everything that made the run what it is, in groups of name, value and explanation."""
-    text = view.text
+    text, tokens = view.text, view.config.tokens
     last = metrics[-1] if metrics else {}
     seconds = last.get("seconds") or 0.0
     taken = f"{seconds:,.1f} for {count(last.get('update', 0))} of {count(view.updates)} updates"
@@ -204,8 +208,8 @@ def settings_section(
             "Text",
             [
                 ("name", text["name"], ""),
-                ("characters", count(text["characters"]), "the length of the text"),
-                ("vocabulary", count(text["vocabulary_size"]), "different characters K"),
+                (tokens, count(text["characters"]), "the length of the text"),
+                ("vocabulary", count(text["vocabulary_size"]), f"different {tokens} K"),
                 ("SHA-256", text["fingerprint"], ""),
             ],
         ),

@@ -16,10 +16,10 @@ def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
         raise EngineError("the model's logits are not finite: it has diverged; use an earlier one.")
     if sampler.repetition_penalty != 1:
         logits = penalised(logits, recent, sampler.repetition_penalty)
-    temperature = logits.dtype.type(sampler.temperature)
-    if temperature == 0:
-        return int(np.argmax(logits))
-    with np.errstate(over="ignore"):  # a quotient beyond the range: its weight is 0
+    with np.errstate(over="ignore"):  # a temperature or a quotient beyond the range is infinite
+        temperature = logits.dtype.type(sampler.temperature)
+        if temperature == 0:
+            return int(np.argmax(logits))
         weights = np.exp((logits - logits.max()) / temperature).astype(np.float64)
     ids = kept(weights, sampler)
     sums = np.cumsum(weights[ids])
