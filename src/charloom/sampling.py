@@ -4,6 +4,8 @@ The text depends on the model, the prompt, how characters are drawn, the seed an
 how it is cut into pieces changes nothing.
 """
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, Self
 
@@ -41,6 +43,7 @@ class Writing(Iterator[str]):
         unknown: what to do with a character of the prompt that the model never read: refuse, skip
             or replace.
         replacement: the character that stands for unknown ones then.
+        piece_seconds: how long a piece may take, about; by it only the cutting changes.
 
     Attributes:
         ended: why the text ended, "length" or "stop"; None until it has.
@@ -64,6 +67,7 @@ class Writing(Iterator[str]):
         stop: Sequence[str] = (),
         unknown: str = "refuse",
         replacement: str = "",
+        piece_seconds: float = math.inf,
     ) -> None:
         require_whole("length", length, least=1)
         require_whole("seed", seed, least=0, below=SEED_LIMIT)
@@ -74,6 +78,7 @@ class Writing(Iterator[str]):
         self.ended: Literal["length", "stop"] | None = None
         self.unknowns: Unknowns = encoded.unknown
         read = encoded.ids if len(encoded.ids) else opening(learner)
+        self._patience = piece_seconds
         self._pieces = self._write(learner, engine, read, length, sampler, seed, number, stops)
 
     def __iter__(self) -> Self:
@@ -103,9 +108,15 @@ class Writing(Iterator[str]):
             count = min(size, length - written)
             numbers = uniforms(seed, "sample", count, first=written, stream=number)
             read = read[-recent:]
+            began = time.perf_counter()
             ids, state = engine.generate(learner, read, sampler, numbers, state)
             read = np.concatenate([read, ids])
-            written, size = written + count, min(2 * size, LARGEST_PIECE)
+            written += count
+            took = time.perf_counter() - began
+            if took > self._patience:
+                size = max(size // 2, FIRST_PIECE)
+            elif took <= self._patience / 2:
+                size = min(2 * size, LARGEST_PIECE)
             held += decoder.decode(
                 ids
             )  # of bytes, what is no whole character at the end is left out

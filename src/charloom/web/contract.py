@@ -197,11 +197,11 @@ class RunDetail(Told):
     """A run with its settings."""
 
     run: Run
-    settings: dict[str, Any]
-    version: str | None
-    engine: str | None
-    gradcheck: dict[str, Any] | None
-    passage: str | None
+    settings: dict[str, Any] = {}
+    version: str | None = None
+    engine: str | None = None
+    gradcheck: dict[str, Any] | None = None
+    passage: str | None = None
 
 
 class Record(Told):
@@ -363,7 +363,7 @@ class Models(Told):
 
 
 class ModelDetail(Told):
-    """A model that was opened. `gates`: what GET inside may be asked for."""
+    """A model that was opened. `whats`: what of a unit can be shown."""
 
     id: str
     update: int
@@ -374,7 +374,7 @@ class ModelDetail(Told):
     vocabulary: str
     parameters: int
     recipe: str
-    gates: list[str]
+    whats: list[str]
 
 
 class Drawing(Asked):

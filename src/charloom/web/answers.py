@@ -1,0 +1,23 @@
+"""JSON as it is sent: ASCII, and no number that JSON does not have."""
+
+import json
+import math
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+
+class Plain(JSONResponse):
+    """JSON in ASCII: whatever a model wrote, halves of surrogate pairs too, can be sent."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(finite(content), separators=(",", ":")).encode("ascii")
+
+
+def finite(value: Any) -> Any:
+    """A value as JSON has it: a number that is not finite becomes null."""
+    if isinstance(value, dict):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

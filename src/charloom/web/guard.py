@@ -1,0 +1,328 @@
+"""The door: what a request must be before anything else of the server sees it.
+
+A local page can be reached by every page that the user visits, so a request must name this server
+as its host (else another name was bound to our address) and come from this page or from no page.
+Bodies are JSON, bounded and prompt. It knows no route but for how large its body may be.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from charloom.web.contract import SMALL_BODY, TEXT_BODY, UPLOAD_BODY
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE: Final = "charloom"
+LONGEST_QUERY: Final = 2_048  # bytes
+BODY_SECONDS: Final = 10.0
+UPLOAD_SECONDS: Final = 60.0
+UPLOADS_AT_ONCE: Final = 2
+METHODS: Final = ("GET", "POST")
+
+# Bytes of a body, most, by how its path begins; the first that fits counts.
+BODIES: Final = (
+    ("/api/texts", UPLOAD_BODY),
+    ("/api/generate", TEXT_BODY),
+    ("/api/compare", TEXT_BODY),
+    ("/api/next", TEXT_BODY),
+    ("/api/score", TEXT_BODY),
+    ("/api/inside/", TEXT_BODY),
+    ("/v1/", TEXT_BODY),
+    ("", SMALL_BODY),
+)
+
+# Nothing from elsewhere, nothing inline; data: and blob: are how a chart is saved as a picture.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+)
+HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
+# No route has any of these; they are ways to leave a folder.
+ODD_PATH: Final = re.compile(rb"\.\.|%2e|%2f|%5c|%00|\\|//|[^\x21-\x7e]", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """A request that is not let in."""
+
+    def __init__(self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()):
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
+@dataclass
+class Door:
+    """Whom the server lets in.
+
+    Attributes:
+        hosts: what a request may call the server, with the port; empty where it listens to other
+            machines, which know it by many names: there the token guards it.
+        token: what every request must show then; None on a loopback address.
+    """
+
+    hosts: frozenset[str]
+    token: str | None = None
+    uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
+
+    @classmethod
+    def of(cls, host: str, port: int, token: str | None) -> "Door":
+        """The door of a server that listens there."""
+        if token is not None:
+            return cls(frozenset(), token)
+        names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
+        ports = {f":{port}"} | ({""} if port == 80 else set())
+        return cls(frozenset(name + suffix for name in names for suffix in ports))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """The application behind its door.
+
+    Args:
+        app: what answers the requests that are let in.
+        door: whom it lets in.
+    """
+
+    def __init__(self, app: App, door: Door) -> None:
+        self.app = app
+        self.door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # no route is a websocket
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        guarded = with_headers(send, scope["path"])
+        try:
+            headers = headers_of(scope)
+            self.check_who(scope, headers)
+            cookie = self.check_token(scope, headers)
+            if cookie is not None:
+                await redirect(guarded, cookie)
+                return
+            limit = check_shape(scope, headers)
+            if limit is None:
+                await self.app(scope, receive, guarded)
+            elif limit == UPLOAD_BODY:
+                if self.door.uploads.locked():
+                    raise Refused(
+                        503, "other texts are coming in; try again soon.", ((b"retry-after", b"2"),)
+                    )
+                async with self.door.uploads:
+                    body = await read_body(receive, limit, UPLOAD_SECONDS)
+                    await self.app(scope, replay(body, receive), guarded)
+            else:
+                body = await read_body(receive, limit, BODY_SECONDS)
+                await self.app(scope, replay(body, receive), guarded)
+        except Refused as refused:
+            await refuse(guarded, refused)
+        except Gone:
+            return
+
+    def check_who(self, scope: Scope, headers: dict[str, list[str]]) -> None:
+        """Refuse a request that another page sent, or that took us for another server."""
+        hosts = headers.get("host", [])
+        if len(hosts) != 1 or not HOST.fullmatch(hosts[0]):
+            raise Refused(400, "a request must say once, in Host, which server it wants.")
+        host = hosts[0].lower()
+        if self.door.hosts and host not in self.door.hosts:
+            raise Refused(
+                403,
+                f"this server is not {host!r}; open it as {min(self.door.hosts, key=len)}, "
+                f"or as localhost.",
+            )
+        for origin in headers.get("origin", []):
+            if origin.lower() != f"http://{host}":
+                raise Refused(403, f"a page of {origin[:100]!r} may not use this server.")
+        for site in headers.get("sec-fetch-site", []):
+            opens = (
+                scope["method"] == "GET"
+                and scope["path"] == "/"
+                and headers.get("sec-fetch-mode") == ["navigate"]
+            )
+            if site not in ("same-origin", "none") and not opens:
+                raise Refused(403, "another page may not use this server.")
+
+    def check_token(self, scope: Scope, headers: dict[str, list[str]]) -> str | None:
+        """Refuse who does not know the token; who shows it in the address gets a cookie instead."""
+        if self.door.token is None:
+            return None
+        shown = [
+            value.removeprefix("Bearer ")
+            for value in headers.get("authorization", [])
+            if value.startswith("Bearer ")
+        ]
+        for line in headers.get("cookie", []):
+            for pair in line.split(";"):
+                name, _, value = pair.strip().partition("=")
+                shown += [value] if name == COOKIE else []
+        if any(self.knows(token) for token in shown):
+            return None
+        asked = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20)
+        if scope["method"] == "GET" and scope["path"] == "/":
+            for token in asked.get("token", []):
+                if self.knows(token):
+                    return token
+        raise Refused(
+            401,
+            "open the address that the server printed when it started; programs send its token as "
+            "Authorization: Bearer.",
+            ((b"www-authenticate", b"Bearer"),),
+        )
+
+    def knows(self, token: str) -> bool:
+        """Whether this is the token, in a time that does not tell how nearly."""
+        assert self.door.token is not None
+        return hmac.compare_digest(token.encode(), self.door.token.encode())
+
+
+def headers_of(scope: Scope) -> dict[str, list[str]]:
+    """The values of each header, names in lower case."""
+    found: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return found
+
+
+def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
+    """Refuse what no route takes; the bytes that a body may have, None where there is none."""
+    method = scope["method"]
+    if method not in METHODS:
+        raise Refused(
+            405, f"{method[:20]} is not known here; GET and POST are.", ((b"allow", b"GET, POST"),)
+        )
+    if len(scope["query_string"]) > LONGEST_QUERY:
+        raise Refused(414, f"the query is longer than {LONGEST_QUERY:,} bytes.")
+    if ODD_PATH.search(scope.get("raw_path") or scope["path"].encode()):
+        raise Refused(400, "the path is none of this server's.")
+    sizes = headers.get("content-length", [])
+    if method == "GET":
+        if "transfer-encoding" in headers or any(size != "0" for size in sizes):
+            raise Refused(400, "a GET request has no body.")
+        return None
+    kinds = headers.get("content-type", [])
+    if len(kinds) != 1 or kinds[0].split(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "the body must be JSON, with Content-Type: application/json.")
+    if "content-encoding" in headers:
+        raise Refused(415, "the body must not be compressed.")
+    limit = next(most for start, most in BODIES if scope["path"].startswith(start))
+    if any(not size.isdecimal() or int(size[:20]) > limit for size in sizes):
+        raise too_large(limit)
+    return limit
+
+
+def too_large(limit: int) -> Refused:
+    """The refusal of a body that is too large."""
+    return Refused(413, f"the body is too large: it may have {limit:,} bytes.")
+
+
+class Gone(Exception):
+    """The client went away before its request was whole."""
+
+
+async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
+    """A whole body, if it comes soon enough and is not too large.
+
+    Raises:
+        Refused: it is, or did not.
+        Gone: the client went away; what came is forgotten.
+    """
+    blocks, size = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                block = message.get("body", b"")
+                size += len(block)
+                if size > limit:
+                    raise too_large(limit)
+                blocks.append(block)
+                if not message.get("more_body"):
+                    return b"".join(blocks)
+    except TimeoutError:
+        raise Refused(408, f"the body did not come within {seconds:g} seconds.") from None
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that was read, and then what comes after it."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def with_headers(send: Send, path: str) -> Send:
+    """A `send` that gives every answer the headers of this server."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = {name for name, _ in message.get("headers", [])}
+            more = [pair for pair in HEADERS if pair[0] not in own]
+            if b"cache-control" not in own:
+                more.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": [*message.get("headers", []), *more]}
+        await send(message)
+
+    return sending
+
+
+async def refuse(send: Send, refused: Refused) -> None:
+    """Answer with a refusal, and close the connection: what else comes on it is not read."""
+    mistake = {"message": str(refused), "type": "refused", "param": None, "code": None}
+    body = json.dumps({"error": mistake}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        *refused.headers,
+    ]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def redirect(send: Send, token: str) -> None:
+    """Put the token from the address into a cookie, so that no link or screenshot shows it."""
+    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
+    headers = [
+        (b"location", b"/"),
+        (b"set-cookie", cookie.encode()),
+        (b"content-length", b"0"),
+    ]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

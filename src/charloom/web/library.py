@@ -1,0 +1,153 @@
+"""The library: models that are open, so that a second request need not read them again.
+
+A few are kept, those used last; a checkpoint never changes, so what was read stays true. It knows
+models by the keys of the shelf.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from charloom.engines import Engine, open_engine
+from charloom.errors import NotAModelError
+from charloom.model import Learner
+from charloom.neurons import WHATS
+from charloom.store import load_model
+from charloom.store.checkpoint import load_checkpoint
+from charloom.store.layout import BEST, LATEST, checkpoint_path, read_pointer
+from charloom.web.contract import ModelDetail
+from charloom.web.mistakes import NotHereError, UnknownCharactersError
+from charloom.web.shelf import Shelf
+
+KEPT_BYTES: Final = 512 * 1024 * 1024
+KEPT: Final = 8
+ATTEMPTS: Final = 5  # a writer may move a pointer and remove a checkpoint between two reads of ours
+NAMED: Final = 20  # unknown characters that an answer names
+
+
+@dataclass(frozen=True, eq=False)
+class Open:
+    """A model that is open.
+
+    Attributes:
+        id: what it was asked for by.
+        learner: the model; its optimizer's memory left out.
+        engine: what computes, with one thread: those that write side by side share the processors.
+    """
+
+    id: str
+    learner: Learner
+    engine: Engine
+
+    @property
+    def update(self) -> int:
+        """The update that it is of."""
+        return self.learner.update
+
+    def about(self) -> ModelDetail:
+        """It, for people and programs."""
+        config, vocabulary = self.learner.config, self.learner.vocabulary
+        return ModelDetail(
+            id=self.id,
+            update=self.update,
+            cell=config.cell,
+            hidden_size=config.hidden_size,
+            layers=config.layers,
+            tokens=config.tokens,
+            vocabulary="".join(vocabulary.characters),
+            parameters=sum(array.size for array in self.learner.parameters.values()),
+            recipe=config.recipe,
+            whats=list(WHATS[config.cell]),
+        )
+
+    def require_known(self, text: str, unknown: str, param: str) -> None:
+        """Refuse a text with characters that it has never read, and name them.
+
+        Raises:
+            UnknownCharactersError: it has some, and they are not to be skipped.
+        """
+        if unknown != "refuse":
+            return
+        vocabulary = self.learner.vocabulary
+        strange = [c for c in dict.fromkeys(text) if c not in vocabulary]
+        if strange:
+            named = ", ".join(map(repr, strange[:NAMED])) + (", …" if strange[NAMED:] else "")
+            raise UnknownCharactersError(
+                f"the {param} has characters that the model has never read: {named}. Leave them "
+                f'out, or set "unknown" to "skip".',
+                strange[:NAMED],
+                param,
+            )
+
+
+class Library:
+    """Models that are open.
+
+    Args:
+        shelf: where the keys lead.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self._lock = threading.Lock()
+        self._models: OrderedDict[tuple[Path, int], Learner] = OrderedDict()
+        self._engine = open_engine("auto", 1)
+
+    def open(self, key: str) -> Open:
+        """The model of a key; reads the disk where it must.
+
+        Raises:
+            NotHereError: there is no such model, or no such checkpoint any more.
+            DamagedError: it is not what was written.
+        """
+        place, which = self.shelf.model(key)
+        # One at a time: many who ask for the same model at once shall not all read it.
+        with self._lock:
+            learner = self._file(place.path) if which == "file" else self._run(place.path, which)
+        return Open(key, learner, self._engine)
+
+    def _file(self, path: Path) -> Learner:
+        """The model of a file, read anew when the file has changed."""
+        return self._kept((path, path.stat().st_mtime_ns), lambda: load_model(path))
+
+    def _run(self, path: Path, which: str) -> Learner:
+        """A model of a run, however often its writer moves a pointer."""
+        for attempt in range(ATTEMPTS):
+            if which in (LATEST, BEST):
+                update = read_pointer(path, which)
+                if update is None:
+                    update = read_pointer(path, LATEST)
+                if update is None:
+                    raise NotHereError(f"{path.name} has saved no model yet; wait a little.")
+            else:
+                update = int(which)
+            checkpoint = checkpoint_path(path, update)
+            try:
+                return self._kept((path, update), lambda at=checkpoint: load_checkpoint(at).learner)
+            except NotAModelError:
+                if which not in (LATEST, BEST) or attempt == ATTEMPTS - 1:
+                    break
+        raise NotHereError(
+            f"{path.name} keeps no checkpoint {which}: a run keeps its two newest and the best; "
+            f"GET /api/models has those that are there."
+        )
+
+    def _kept(self, key: tuple[Path, int], read: Callable[[], Learner]) -> Learner:
+        """A model that is kept, or is read and kept from now on."""
+        if key not in self._models:
+            # What an optimizer remembers is larger than the model, and no model writes with it.
+            self._models[key] = replace(read(), slots={})
+        self._models.move_to_end(key)
+        while len(self._models) > 1 and (
+            len(self._models) > KEPT or sum(map(size, self._models.values())) > KEPT_BYTES
+        ):
+            self._models.popitem(last=False)
+        return self._models[key]
+
+
+def size(learner: Learner) -> int:
+    """Bytes of a model's arrays."""
+    return sum(array.nbytes for array in learner.parameters.values())

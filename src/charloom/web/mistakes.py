@@ -1,0 +1,117 @@
+"""From what went wrong to a status and a sentence: one shape of refusal on every route."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from charloom.errors import (
+    CharloomError,
+    DamagedError,
+    MissingPartError,
+    RunExistsError,
+    RunInUseError,
+    UnknownCharacterError,
+    WriteError,
+)
+from charloom.web.answers import Plain
+from charloom.web.limits import Busy
+
+INVALID: Final = "invalid_request_error"
+
+
+class NotHereError(CharloomError):
+    """A key that is not in the list."""
+
+
+class UnknownCharactersError(CharloomError):
+    """Characters that a model has never read, all of them named."""
+
+    def __init__(self, message: str, characters: list[str], param: str) -> None:
+        super().__init__(message)
+        self.characters = characters
+        self.param = param
+
+
+class NotAllowedError(CharloomError):
+    """A value that makes no sense for this model or run; `param` is its field."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+# The status of each kind of error, and what clients call it; the first that fits counts.
+KINDS: Final[tuple[tuple[type[Exception], int, str, str | None], ...]] = (
+    (NotHereError, 404, "not_found_error", "not_found"),
+    (UnknownCharactersError, 422, INVALID, "unknown_characters"),
+    (UnknownCharacterError, 422, INVALID, "unknown_characters"),
+    (RunExistsError, 409, "conflict_error", "exists"),
+    (RunInUseError, 409, "conflict_error", "in_use"),
+    (DamagedError, 409, "conflict_error", "damaged"),
+    (MissingPartError, 409, "conflict_error", "missing_part"),
+    (WriteError, 409, "conflict_error", "disk"),
+    (CharloomError, 422, INVALID, None),
+)
+
+
+def mistake_of(error: Exception) -> tuple[int, dict[str, Any]]:
+    """The status of an error, and the body that tells it."""
+    if isinstance(error, Busy):
+        return error.status, refusal(str(error), "busy_error", code="busy")
+    for kind, status, name, code in KINDS:
+        if isinstance(error, kind):
+            param = getattr(error, "param", None)
+            characters = getattr(error, "characters", None)
+            return status, refusal(str(error), name, param, code, characters)
+    raise error
+
+
+def refusal(
+    message: str,
+    kind: str,
+    param: str | None = None,
+    code: str | None = None,
+    characters: list[str] | None = None,
+) -> dict[str, Any]:
+    """The body of a refusal."""
+    told = {"message": message, "type": kind, "param": param, "code": code}
+    return {"error": told if characters is None else {**told, "characters": characters}}
+
+
+def tell_mistakes(app: FastAPI) -> None:
+    """Let every error that a client can cause become a refusal."""
+    @app.exception_handler(CharloomError)
+    async def charloom_error(request: Request, error: CharloomError) -> Response:
+        status, body = mistake_of(error)
+        return Plain(body, status)
+
+    @app.exception_handler(Busy)
+    async def busy(request: Request, error: Busy) -> Response:
+        status, body = mistake_of(error)
+        return Plain(body, status, {"retry-after": str(error.retry_after)})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        # What was sent is not repeated: it may be large, or no JSON.
+        found = error.errors()[0]
+        place = [str(part) for part in found["loc"] if part not in ("body", "query", "path")]
+        param = ".".join(place)[:200] or None
+        more = f" ({len(error.errors())} mistakes in all)" if len(error.errors()) > 1 else ""
+        message = f"{param or 'the request'}: {found['msg'][:300]}{more}."
+        # As OpenAI answers: their clients raise BadRequestError.
+        status = 400 if request.url.path.startswith("/v1/") else 422
+        return Plain(refusal(message, INVALID, param, "invalid"), status)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        kind = "not_found_error" if error.status_code == 404 else INVALID
+        message = {
+            404: "there is nothing at this address; the addresses are in /openapi.json.",
+            405: "this address does not take that method.",
+        }.get(error.status_code, "the body is not JSON that can be read.")
+        headers = dict(error.headers or {})
+        return Plain(refusal(message, kind), error.status_code, headers)
+

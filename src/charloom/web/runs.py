@@ -1,0 +1,201 @@
+"""Runs over the wire: the list, each one's journals, all of it as a live stream, and its steering."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from pydantic import ValidationError
+
+from charloom import api
+from charloom.errors import ConfigError, DamagedError
+from charloom.store.journal import read_lines
+from charloom.store.layout import EVENTS, METRICS, SAMPLES
+from charloom.store.view import read_run
+from charloom.web import contract as wire
+from charloom.web.answers import Plain
+from charloom.web.limits import Counter
+from charloom.web.mistakes import NotAllowedError
+from charloom.web.shelf import Shelf
+from charloom.web.streams import EVENT_STREAM, EventStream, event
+from charloom.web.tail import Tail
+
+LOOK_SECONDS: Final = 0.25  # between two looks at the files
+PING_SECONDS: Final = 10.0  # after which a silent stream says that it is alive
+MOST_FOLLOWED: Final = 8
+MOST_AT_FIRST: Final = 5_000  # records of a run when it begins to be followed
+MANY: Final = 2_000  # lines of one event
+
+RunKey = wire.Key
+
+
+def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter:
+    """The routes of runs."""
+    router = APIRouter(tags=["runs"])
+
+    @router.get("/api/runs")
+    def list_runs() -> wire.Runs:
+        """All runs, those that changed last first."""
+        return wire.Runs(runs=shelf.runs())
+
+    @router.get("/api/runs/{run}", response_model=wire.RunDetail)
+    def one_run(run: RunKey) -> Plain:
+        """One run, with its settings, its gradient check and its long passage."""
+        place, told = shelf.place_if_any(run), shelf.run(run)
+        detail = wire.RunDetail(run=told).model_dump()
+        if place is not None and told.state != "damaged":
+            view = read_run(place.path)
+            detail |= {
+                "settings": view.config.to_dict(),
+                "version": view.version,
+                "engine": view.engine,
+                "gradcheck": view.gradcheck,
+                "passage": view.passage,
+            }
+        return Plain(detail)
+
+    @router.get("/api/runs/{run}/records")
+    def records(
+        run: RunKey, most: Annotated[int, Query(ge=2, le=wire.MOST_RECORDS)] = 5_000
+    ) -> wire.Records:
+        """The records of a run. Thinned ones keep the first, the last, and every end of an epoch
+        and judgement as far as they fit."""
+        found = [record_of(line) for line in read_lines(shelf.place(run).path / METRICS)]
+        return wire.Records(records=thinned(found, most), total=len(found))
+
+    @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
+    def samples(run: RunKey) -> Plain:
+        """The samples of a run, by update."""
+        return Plain({"samples": read_lines(shelf.place(run).path / SAMPLES)})
+
+    @router.get("/api/runs/{run}/events", response_model=wire.Events)
+    def events(run: RunKey) -> Plain:
+        """What happened to a run."""
+        return Plain({"events": read_lines(shelf.place(run).path / EVENTS)})
+
+    @router.post("/api/runs/{run}/control")
+    def control(run: RunKey, command: wire.Command) -> wire.Sent:
+        """Pause, continue or stop a run, or change how fast it learns, whoever trains it."""
+        path = shelf.place(run).path
+        try:
+            sent = api.control(
+                path, command.command, learning_rate_factor=command.learning_rate_factor
+            )
+        except ConfigError as error:
+            raise NotAllowedError(str(error), "command") from None
+        return wire.Sent(
+            sequence=sent.sequence,
+            command=sent.command,
+            learning_rate_factor=sent.learning_rate_factor,
+        )
+
+    @router.get("/api/stream", response_class=EventStream, responses=EVENT_STREAM)
+    async def stream(
+        run: Annotated[list[str], Query(max_length=MOST_FOLLOWED)] = [],  # noqa: B006
+    ) -> EventStream:
+        """The list of runs, and the journals of those named, as they grow.
+
+        Events: `runs` (the whole list, at once and whenever it changes); of each run named
+        `records`, `samples`, `events`, each `{run, fresh, …}`: where `fresh` is true, those of
+        before count no more.
+        """
+        paths = {key: (await asyncio.to_thread(shelf.place, key)).path for key in run}
+        return EventStream(watching(shelf, watchers, paths), closing)
+
+    return router
+
+
+@asynccontextmanager
+async def watching(
+    shelf: Shelf, watchers: Counter, paths: dict[str, Path]
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The events of a stream, with a place among those who watch."""
+    async with watchers.place():
+        yield follow(shelf, paths)
+
+
+async def follow(shelf: Shelf, paths: dict[str, Path]) -> AsyncIterator[bytes]:
+    """The list of runs and some runs' journals, again and again."""
+    followed = [
+        (kind, key, Tail(path / name))
+        for key, path in paths.items()
+        for kind, name in (("records", METRICS), ("samples", SAMPLES), ("events", EVENTS))
+    ]
+    before: list[wire.Run] | None = None
+    first, silent = True, 0.0
+    while True:
+        said = False
+        runs = await asyncio.to_thread(shelf.runs)
+        if runs != before:
+            before, said = runs, True
+            yield event("runs", {"runs": [run.model_dump() for run in runs]})
+        for kind, key, tail in followed:
+            fresh, lines = await asyncio.to_thread(tail.look)
+            if not (lines or fresh or first):
+                continue
+            said = True
+            if kind == "records":
+                lines = readable(lines)
+                if first:
+                    lines = thinned(lines, MOST_AT_FIRST)
+            # The first event of each kind always comes, so that a page knows that there is nothing.
+            for at in range(0, max(len(lines), 1), MANY):
+                part = lines[at : at + MANY]
+                yield event(kind, {"run": key, "fresh": (fresh or first) and not at, kind: part})
+        first = False
+        silent = 0.0 if said else silent + LOOK_SECONDS
+        if silent >= PING_SECONDS:
+            silent = 0.0
+            yield b": still here\n\n"
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def record_of(line: dict[str, Any]) -> wire.Record:
+    """A record from its line.
+
+    Raises:
+        DamagedError: it is none.
+    """
+    try:
+        return wire.Record.model_validate({**line, "end": is_end(line.get("epoch"))})
+    except ValidationError:
+        raise DamagedError("metrics.jsonl has a line that is no record.") from None
+
+
+def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records among some lines: who reads along leaves out what is none."""
+    found = []
+    for line in lines:
+        with suppress(DamagedError):
+            found.append(record_of(line).model_dump())
+    return found
+
+
+def is_end(epoch: Any) -> bool:
+    """Whether a record of this epoch was made where an epoch ended."""
+    return isinstance(epoch, (int, float)) and epoch >= 1 and float(epoch).is_integer()
+
+
+def thinned(records: list[Any], most: int) -> list[Any]:
+    """At most so many records: the first, the last, ends and judgements before all others."""
+    if len(records) <= most:
+        return records
+
+    def matters(record: Any) -> bool:
+        values = record if isinstance(record, dict) else vars(record)
+        return bool(values["end"]) or values["validation_nats"] is not None
+
+    special = [n for n, record in enumerate(records) if matters(record)]
+    if len(special) > most // 2:
+        special = spread(special, most // 2)
+    kept = {*special, *spread(range(len(records)), most - len(special))}
+    return [records[n] for n in sorted(kept)]
+
+
+def spread(items: Any, count: int) -> list[int]:
+    """So many of some items, the first and the last among them, evenly."""
+    if count <= 1:
+        return [items[-1]]
+    return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]

@@ -1,0 +1,359 @@
+"""The shelf: the runs and model files of one folder, each under a key, and how each run does.
+
+A key comes from the list and leads to what is in the list; nothing here takes a path from a client.
+"""
+
+import hashlib
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.config import Config
+from charloom.errors import CharloomError
+from charloom.model.schedule import Schedule
+from charloom.store import read_status
+from charloom.store.layout import (
+    BEST,
+    CONFIG,
+    EVENTS,
+    LATEST,
+    METRICS,
+    is_run,
+    read_about,
+    read_pointer,
+    saved_updates,
+)
+from charloom.web.contract import ModelAbout, Run
+from charloom.web.jobs import Job, Jobs, is_alive
+from charloom.web.mistakes import NotHereError
+from charloom.web.tail import Tail
+
+DEPTH: Final = 3  # folders within folders in which runs are looked for
+MOST: Final = 1_000  # runs and model files
+STALE_SECONDS: Final = 0.4  # how old a list may be that is given again
+SILENT_SECONDS: Final = 3.0  # without a heartbeat, after which a process that is gone counts as gone
+LOST_SECONDS: Final = 600.0  # after which any does: its number may be another process's by now
+YOUNG_SECONDS: Final = 30.0  # of a run that nothing is known of yet
+MODEL_FILE: Final = ".safetensors"
+
+
+def key_of(relative: str) -> str:
+    """The key of what lies at a path within the folder: the path, made plain and unique."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", ".")).strip("-.")[:60]
+    if plain == relative:
+        return plain
+    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{plain or 'run'}-{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run or a model file lies, and its key."""
+
+    key: str
+    path: Path
+    name: str
+
+
+class Shelf:
+    """The runs and model files of a folder.
+
+    Args:
+        folder: it need not be there yet.
+        jobs: trainings that were started from here.
+    """
+
+    def __init__(self, folder: Path, jobs: Jobs) -> None:
+        self.folder = folder
+        self.jobs = jobs
+        self._lock = threading.Lock()
+        self._looked = -math.inf
+        self._places: dict[str, Place] = {}
+        self._files: dict[str, Place] = {}
+        self._watched: dict[str, Watched] = {}
+        self._runs: list[Run] = []
+
+    def runs(self) -> list[Run]:
+        """All runs, those that changed last first."""
+        with self._lock:
+            self._look()
+            return self._runs
+
+    def place(self, key: str) -> Place:
+        """Where the run of a key lies.
+
+        Raises:
+            NotHereError: no run has it.
+        """
+        with self._lock:
+            if key not in self._places:
+                self._looked = -math.inf
+                self._look()
+            if key not in self._places:
+                raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
+            return self._places[key]
+
+    def place_if_any(self, key: str) -> Place | None:
+        """Where the run of a key lies; None where it has no directory yet."""
+        try:
+            return self.place(key)
+        except NotHereError:
+            return None
+
+    def run(self, key: str) -> Run:
+        """A run as the list shows it; errors as `place`."""
+        for run in self.runs():
+            if run.key == key:
+                return run
+        raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
+
+    def models(self) -> list[ModelAbout]:
+        """Every model that can write: of each run its latest and best, and the model files."""
+        found = []
+        for run in self.runs():
+            if run.latest is None:
+                continue
+            about: dict[str, Any] = {"run": run.key, "state": run.state, "created": int(run.changed)}
+            found.append(
+                ModelAbout(id=run.key, which=LATEST, update=run.latest, name=run.name, **about)
+            )
+            if run.best is not None:
+                best = f"{run.key}@{BEST}"
+                found.append(
+                    ModelAbout(
+                        id=best, which=BEST, update=run.best, name=f"{run.name}, best", **about
+                    )
+                )
+            for update in run.checkpoints:
+                name = f"{run.name}, update {update:,}"
+                found.append(
+                    ModelAbout(
+                        id=f"{run.key}@{update}", which=str(update), update=update, name=name, **about
+                    )
+                )
+        with self._lock:
+            files = list(self._files.values())
+        return found + [
+            ModelAbout(id=file.key, run=None, which="file", name=file.name) for file in files
+        ]
+
+    def model(self, key: str) -> tuple[Place, str]:
+        """Where a model of the list lies, and which of a run it is: latest, best, an update, file.
+
+        Raises:
+            NotHereError: there is no such model.
+        """
+        name, _, which = key.partition("@")
+        with self._lock:
+            if name not in self._places and name not in self._files:
+                self._looked = -math.inf
+            self._look()
+            if name in self._places:
+                return self._places[name], which or LATEST
+            if name in self._files and not which:
+                return self._files[name], "file"
+        raise NotHereError(f"there is no model {key!r}; the models are in GET /api/models.")
+
+    def _look(self) -> None:
+        """Read the folder, unless that was done a moment ago."""
+        if time.monotonic() - self._looked < STALE_SECONDS:
+            return
+        runs, files = {}, {}
+        for path, is_model in found_in(self.folder, DEPTH):
+            relative = path.relative_to(self.folder).as_posix()
+            place = Place(key_of(relative), path, relative)
+            (files if is_model else runs)[place.key] = place
+            if len(runs) + len(files) >= MOST:
+                break
+        jobs = self.jobs.all()
+        self._watched = {
+            key: self._watched.get(key) or Watched(place.path) for key, place in runs.items()
+        }
+        told = [self._watched[key].tell(place, jobs.get(key)) for key, place in runs.items()]
+        told += [of_job(job) for key, job in jobs.items() if key not in runs]
+        self._places, self._files = runs, files
+        self._runs = sorted(told, key=lambda run: (-run.changed, run.key))
+        self._looked = time.monotonic()
+
+
+def found_in(folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
+    """The runs in a folder and the folders in it, and the model files; which of the two."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        try:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if is_run(path):
+                    yield path, False
+                elif depth > 1:
+                    yield from found_in(path, depth - 1)
+            elif entry.name.endswith(MODEL_FILE):
+                yield path, True
+        except OSError:
+            continue
+
+
+class Watched:
+    """A run that is looked at again and again; only what is new in it is read.
+
+    Args:
+        path: the run directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._metrics = Tail(path / METRICS)
+        self._events = Tail(path / EVENTS)
+        self._stamp: tuple[int, int] | None = None
+        self._about: tuple[Config, dict[str, Any]] | None = None
+        self._updates: int | None = None
+        self._last: dict[str, Any] = {}
+        self._judged: dict[str, Any] = {}
+        self._best: dict[int, float] = {}
+        self._event: dict[str, Any] = {}
+        self._factor = 1.0
+
+    def tell(self, place: Place, job: Job | None) -> Run:
+        """The run as it is now; `job` is its training, if it was started from here."""
+        try:
+            return self._tell(place, job)
+        except (CharloomError, OSError, KeyError, TypeError, ValueError) as error:
+            # A stranger's files may hold anything: such a run is shown, with what is wrong.
+            return Run(key=place.key, name=place.name, state="damaged", reason=str(error)[:500])
+
+    def _tell(self, place: Place, job: Job | None) -> Run:
+        config, text = self._read_about()
+        self._read_journals()
+        status, last = read_status(self.path) or {}, self._last
+        latest, best = read_pointer(self.path, LATEST), read_pointer(self.path, BEST)
+        changed = max(
+            float(status.get("heartbeat") or 0),
+            float(self._event.get("time") or 0),
+            (self.path / CONFIG).stat().st_mtime,
+        )
+        state, reason = self._state(status, latest, changed)
+        if job is not None:
+            state, reason = job.state(state, reason, status)
+        update = status.get("update", last.get("update", latest))
+        updates = self._updates if state == "finished" else status.get("updates", self._updates)
+        speed = last.get("characters_per_second") if state == "training" else None
+        each = config.seq_length * config.batch_size
+        left = None
+        if speed and update is not None and updates is not None:
+            left = max(0, updates - update) * each / speed
+        train, judged = bits(last.get("train_nats")), bits(self._judged.get("validation_nats"))
+        return Run(
+            key=place.key,
+            name=place.name,
+            state=state,
+            reason=reason,
+            here=state in ("training", "paused"),
+            resumable=latest is not None and state in ("interrupted", "stopped", "failed", "finished"),
+            recipe=config.recipe,
+            cell=config.cell,
+            hidden_size=config.hidden_size,
+            layers=config.layers,
+            seq_length=config.seq_length,
+            text=text["name"],
+            characters=text["characters"],
+            vocabulary_size=text["vocabulary_size"],
+            update=update,
+            updates=updates,
+            epoch=last.get("epoch"),
+            bits=train if judged is None else judged,
+            train_bits=train,
+            validation_bits=judged,
+            best_bits=bits(None if best is None else self._best.get(best)),
+            smooth_loss=last.get("smooth_loss"),
+            learning_rate=last.get("learning_rate"),
+            learning_rate_factor=self._factor,
+            characters_per_second=last.get("characters_per_second"),
+            seconds=last.get("seconds"),
+            seconds_left=left,
+            changed=changed,
+            checkpoints=saved_updates(self.path),
+            best=best,
+            latest=latest,
+        )
+
+    def _read_about(self) -> tuple[Config, dict[str, Any]]:
+        """Settings and text, read anew only when their file has changed."""
+        stat = (self.path / CONFIG).stat()
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        if self._about is None or stamp != self._stamp:
+            config, text, _ = read_about(self.path)
+            self._about, self._stamp = (config, text), stamp
+            self._updates = Schedule.of(config, text["characters"]).updates
+        return self._about
+
+    def _read_journals(self) -> None:
+        """What is new in the journals, summed up."""
+        fresh, records = self._metrics.look()
+        if fresh:
+            self._last, self._judged, self._best = {}, {}, {}
+        for record in records:
+            self._last = record
+            if "validation_nats" in record:
+                self._judged = record
+                self._best[record["update"]] = record["validation_nats"]
+            elif not self._judged:
+                self._best[record["update"]] = record["train_nats"]
+        fresh, events = self._events.look()
+        for event in events:
+            self._event = event
+            self._factor = float(event.get("learning_rate_factor", self._factor))
+
+    def _state(
+        self, status: dict[str, Any], latest: int | None, changed: float
+    ) -> tuple[Any, str | None]:
+        """The state of the run and why, from its status and its last event."""
+        silent = time.time() - changed
+        state, reason = status.get("state"), status.get("reason")
+        if state in ("training", "paused"):
+            gone = silent > SILENT_SECONDS and not is_alive(status.get("pid"))
+            if gone or silent > LOST_SECONDS:
+                return "interrupted", lost(latest)
+            return state, reason
+        if state is not None:
+            return state, reason
+        event = self._event.get("event")
+        if event in ("finished", "interrupted", "stopped", "failed"):
+            return event, self._event.get("reason")
+        return ("starting", None) if silent < YOUNG_SECONDS else ("interrupted", lost(latest))
+
+
+def lost(latest: int | None) -> str:
+    """Why a run whose process is gone is interrupted."""
+    if latest is None:
+        return "its process ended before anything was saved"
+    return f"its process ended without a word; resuming goes on from update {latest:,}"
+
+
+def of_job(job: Job) -> Run:
+    """A training that was started and has no run directory yet, or never made one."""
+    state, reason = job.state("starting", None, {})
+    return Run(
+        key=job.run,
+        name=job.run,
+        state=state,
+        reason=reason,
+        text=job.text,
+        recipe=job.recipe,
+        changed=job.time,
+    )
+
+
+def bits(nats: float | None) -> float | None:
+    """Nats in bits."""
+    return None if nats is None else nats / math.log(2)

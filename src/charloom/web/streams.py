@@ -1,0 +1,121 @@
+"""Server-sent events: an answer that goes on until it is done, the client gone or the server closed.
+
+Whatever ends it, what was working for it is closed at once. It knows nothing of what is told.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from typing import Any, Final, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from charloom.errors import CharloomError
+from charloom.web.answers import Plain, finite
+from charloom.web.limits import Busy
+from charloom.web.mistakes import mistake_of
+
+SEND_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
+EVENT_STREAM: Final = {
+    200: {
+        "description": "server-sent events",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+T = TypeVar("T")
+Source = AbstractAsyncContextManager[AsyncIterator[bytes]]
+
+
+def event(name: str, data: Any) -> bytes:
+    """One event."""
+    told = json.dumps(finite(data), separators=(",", ":"))
+    return f"event: {name}\ndata: {told}\n\n".encode("ascii")
+
+
+class EventStream(Response):
+    """An answer of events.
+
+    Args:
+        opened: what they come from. Entering it may wait for a place, and may raise what becomes
+            an ordinary refusal; a mistake after that becomes the event `mistake`.
+        closing: set when the server closes.
+        mistake: how a mistake in the middle is told; None: as the event of that name.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        opened: Source,
+        closing: asyncio.Event,
+        mistake: Callable[[dict[str, Any]], bytes] | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.opened = opened
+        self.closing = closing
+        self.mistake = mistake or (lambda told: event("mistake", told))
+        self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        telling = asyncio.ensure_future(self.tell(send))
+        await until_over(telling, receive, self.closing)
+
+    async def tell(self, send: Send) -> None:
+        """Send the events as they come."""
+        async with self.opened as source:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            with suppress(OSError, TimeoutError):
+                async with aclosing(source) as events:  # type: ignore[type-var]
+                    try:
+                        async for told in events:
+                            await self.send(send, told)
+                    except (CharloomError, Busy) as error:
+                        await self.send(send, self.mistake(mistake_of(error)[1]))
+                await self.send(send, b"", more=False)
+
+    async def send(self, send: Send, told: bytes, more: bool = True) -> None:
+        """Send a part of the body, unless the client takes it too slowly."""
+        message: Message = {"type": "http.response.body", "body": told, "more_body": more}
+        await asyncio.wait_for(send(message), SEND_SECONDS)
+
+
+async def until_over(
+    working: "asyncio.Future[T]", receive: Receive, closing: asyncio.Event
+) -> T | None:
+    """The result of some work; None, and the work cancelled, where its client left or we close."""
+    leaving = asyncio.ensure_future(left(receive))
+    closed = asyncio.ensure_future(closing.wait())
+    try:
+        await asyncio.wait({working, leaving, closed}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for future in (working, leaving, closed):
+            future.cancel()
+        with suppress(BaseException):
+            await asyncio.gather(working, leaving, closed, return_exceptions=True)
+
+
+async def left(receive: Callable[[], Awaitable[Message]]) -> None:
+    """Wait until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of some work for a request, which ends where the client leaves.
+
+    What is returned then reaches nobody.
+    """
+    told = await until_over(asyncio.ensure_future(work), request.receive, closing)
+    return Plain({}, 503) if told is None else told

@@ -1,0 +1,59 @@
+"""A journal that is followed: each look gives what is new in it, and says when it began anew.
+
+A run that is resumed cuts its journals back (SPEC: Journals). It knows nothing of what lines mean.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.errors import DamagedError
+from charloom.store.canonical import parse_object
+
+MOST_BYTES: Final = 8 * 1024 * 1024  # of one look
+CHECKED: Final = 256  # bytes before the place that was read, by which a cut and regrown file shows
+
+
+class Tail:
+    """What is new in a file of JSON lines.
+
+    Args:
+        path: the file; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._place = 0
+        self._before = b""
+
+    def look(self) -> tuple[bool, list[dict[str, Any]]]:
+        """Whether the file began anew, so that lines of before count no more; and the new lines.
+
+        A line that is no JSON object is left out: who reads along is not who repairs.
+        """
+        try:
+            with self.path.open("rb") as file:
+                fresh = self._was_cut(file.read, file.seek)
+                if fresh:
+                    self._place, self._before = 0, b""
+                file.seek(self._place)
+                data = file.read(MOST_BYTES)
+        except FileNotFoundError:
+            fresh, data = self._place > 0, b""
+            self._place, self._before = 0, b""
+        except OSError:
+            return False, []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._place += len(whole)
+        self._before = (self._before + whole)[-CHECKED:]
+        lines = []
+        for line in whole.split(b"\n")[:-1]:
+            try:
+                lines.append(parse_object(line, str(self.path)))
+            except DamagedError:
+                continue
+        return fresh, lines
+
+    def _was_cut(self, read: Any, seek: Any) -> bool:
+        """Whether what was read is no longer what stands there."""
+        seek(self._place - len(self._before))
+        return bool(read(len(self._before)) != self._before)

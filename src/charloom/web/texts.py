@@ -1,0 +1,148 @@
+"""Texts to learn from: built in, brought by the page, or read by a run of the list; each has a key.
+
+What the page brings is kept beside the runs, for a run needs its text again when it goes on.
+"""
+
+import hashlib
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter
+
+from charloom.errors import CharloomError
+from charloom.store.files import replace_file, writing
+from charloom.store.layout import TEXT, read_about
+from charloom.text import BUILTIN_TEXTS
+from charloom.web import contract as wire
+from charloom.web.mistakes import NotAllowedError, NotHereError
+from charloom.web.shelf import Shelf
+
+FOLDER: Final = "texts"
+MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all that the page brought
+PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, and what `charloom train` reads it by: a name or paths."""
+
+    about: wire.TextAbout
+    sources: tuple[str, ...]
+
+
+def routes(texts: "TextShelf") -> APIRouter:
+    """The routes of texts."""
+    router = APIRouter(tags=["training"])
+
+    @router.get("/api/texts")
+    def list_texts() -> wire.Texts:
+        """The texts that a run can be started with."""
+        return wire.Texts(texts=[text.about for text in texts.all().values()])
+
+    @router.post("/api/texts", status_code=201)
+    def bring(text: wire.NewText) -> wire.TextAbout:
+        """Keep a text; the same text is kept once."""
+        return texts.keep(text.name, text.text).about
+
+    return router
+
+
+class TextShelf:
+    """The texts that can be learnt from.
+
+    Args:
+        shelf: whose runs' texts are among them.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.folder = shelf.folder / FOLDER
+
+    def all(self) -> dict[str, Text]:
+        """All texts by key."""
+        found = [
+            Text(
+                wire.TextAbout(
+                    key=f"builtin.{name}", name=name, kind="builtin", description=text.description
+                ),
+                (name,),
+            )
+            for name, text in BUILTIN_TEXTS.items()
+            if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
+        ]
+        if self.folder.is_dir():
+            found += [_kept(path) for path in sorted(self.folder.glob("*.txt"))]
+        seen = {text.sources for text in found}
+        for run in self.shelf.runs():
+            place = self.shelf.place_if_any(run.key)
+            text = None if place is None else _of_run(run, place.path)
+            if text is not None and text.sources not in seen:
+                seen.add(text.sources)
+                found.append(text)
+        return {text.about.key: text for text in found}
+
+    def find(self, key: str) -> Text:
+        """The text of a key.
+
+        Raises:
+            NotHereError: there is none.
+        """
+        texts = self.all()
+        if key not in texts:
+            raise NotHereError(f"there is no text {key!r}; the texts are in GET /api/texts.")
+        return texts[key]
+
+    def keep(self, name: str, text: str) -> Text:
+        """Keep a text that was brought.
+
+        Raises:
+            NotAllowedError: so much was brought already that it does not fit.
+            WriteError: the disk refused.
+        """
+        data = text.encode("utf-8")
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-")[:40] or "text"
+        path = self.folder / f"{plain}-{hashlib.sha256(data).hexdigest()[:8]}.txt"
+        if not path.exists():
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            held = sum(other.stat().st_size for other in self.folder.glob("*.txt"))
+            if held + len(data) > MOST_BYTES:
+                raise NotAllowedError(
+                    f"the folder {FOLDER} holds {held:,} bytes of texts already, and may hold "
+                    f"{MOST_BYTES:,}; remove some of them.",
+                    "text",
+                )
+            replace_file(path, data)
+        return _kept(path)
+
+
+def _kept(path: Path) -> Text:
+    """A text that was brought."""
+    name = re.sub(r"-[0-9a-f]{8}$", "", path.stem)
+    about = wire.TextAbout(
+        key=f"own.{path.stem}"[:80], name=name, kind="uploaded", bytes=path.stat().st_size
+    )
+    return Text(about, (str(path.resolve()),))
+
+
+def _of_run(run: wire.Run, path: Path) -> Text | None:
+    """The text of a run; None where it is gone, or is built in anyway."""
+    try:
+        _, text, _ = read_about(path)
+    except CharloomError:
+        return None
+    sources = text["sources"] or [str((path / TEXT).resolve())]
+    files = [Path(source) for source in sources]
+    # A name may stand for a pattern or a pipe; only whole files are sure to be the same text.
+    if not all(file.is_absolute() and file.is_file() for file in files):
+        return None
+    about = wire.TextAbout(
+        key=f"of.{run.key}"[:80],
+        name=str(text["name"])[: wire.SHORT],
+        kind="run",
+        bytes=sum(file.stat().st_size for file in files),
+    )
+    return Text(about, tuple(sources))
