@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.engines import Engine
+from charloom.engines.base import Ids
 from charloom.errors import TextError
 from charloom.model import Learner
-from charloom.neurons.values import blocks, choose
-from charloom.text.vocabulary import Unknowns
+from charloom.neurons.values import Choice, blocks
+from charloom.text.vocabulary import ALL_KNOWN, Unknowns
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +49,9 @@ class Activity:
 def activity(
     learner: Learner,
     engine: Engine,
-    text: str,
-    *,
-    layer: int | None = None,
-    unit: int | None = None,
-    what: str = "h",
-    unknown: str = "refuse",
-    replacement: str = "",
+    ids: Ids,
+    choice: Choice,
+    unknowns: Unknowns = ALL_KNOWN,
 ) -> Activity:
     """What units do while the model reads a text from the zero state, in one stream.
 
@@ -63,25 +60,17 @@ def activity(
     Args:
         learner: the model; not changed.
         engine: what computes.
-        text: one character or more.
-        layer: from 0; None takes all.
-        unit: of each layer, from 0; None takes all.
-        what: h; of an LSTM also cell and the gates i, f, g, o; of a GRU the gates r, z, n.
-        unknown: what to do with a character that the model never read: refuse, skip or replace.
-        replacement: the character that stands for unknown ones then.
+        ids: the text.
+        choice: which units, and one of their values.
+        unknowns: what of the text is not in the ids as it was.
 
     Raises:
         TextError: the text is empty.
-        UnknownCharacterError: the text has a character that the model never read.
-        ConfigError: no such layer, unit, value or treatment of unknown characters.
         DivergedError: a value is not finite.
     """
-    choice = choose(learner, layer, unit, what)
-    encoded = learner.vocabulary.encode_with(text, unknown, replacement)
-    if not len(encoded.ids):
+    if not len(ids):
         raise TextError("the text is empty; to see what units do, give some of it.")
-    characters, ends = learner.vocabulary.completed(encoded.ids)
-    whole = np.concatenate([block[:, 0] for block in blocks(learner, engine, encoded.ids, choice)])
-    return Activity(
-        characters, what, choice.layers, choice.units, whole[ends - 1], encoded.unknown
-    )
+    (what,) = choice.whats
+    characters, ends = learner.vocabulary.completed(ids)
+    values = np.concatenate([block[:, 0] for block in blocks(learner, engine, ids, choice)])
+    return Activity(characters, what, choice.layers, choice.units, values[ends - 1], unknowns)
