@@ -4,6 +4,7 @@ It knows in which order things are done, and prints nothing.
 """
 
 from charloom.api.experiment import Reproduction, reproduce, reproduction
+from charloom.api.inside import Neurons, neurons
 from charloom.api.model import Model, load
 from charloom.api.parts import choose_part, judge, judge_others
 from charloom.api.settling import settle, text_to_learn, updates_per_second
@@ -12,13 +13,16 @@ from charloom.api.texts import DEMO_TEXTS, Text, demo_text, free_run, open_text
 from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
 from charloom.evaluation import Evaluation
 from charloom.gradcheck import GradientCheck, gradcheck
+from charloom.neurons import Activity
 
 __all__ = [
+    "Activity",
     "DEMO_TEXTS",
     "Evaluation",
     "GradientCheck",
     "Listener",
     "Model",
+    "Neurons",
     "Reproduction",
     "Text",
     "Training",
@@ -32,6 +36,7 @@ __all__ = [
     "judge_others",
     "learner_of",
     "load",
+    "neurons",
     "open_text",
     "reopen",
     "reproduce",

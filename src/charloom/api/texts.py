@@ -81,14 +81,22 @@ def as_sources(text: Text) -> Sequence[str | Path]:
     return [text] if isinstance(text, (str, Path)) else text
 
 
-def demo_text(tokens: str = "characters") -> Corpus:
-    """The built-in text for who gives none: prose where it is installed."""
+def demo_text(
+    tokens: str = "characters",
+    vocabulary: Vocabulary | None = None,
+    *,
+    unknown: str = "refuse",
+    replacement: str = "",
+) -> Corpus:
+    """The built-in text for who gives none: prose where it is installed. Arguments as
+    `charloom.text.Corpus.open`."""
+    policy = {"unknown": unknown, "replacement": replacement}
     for name in DEMO_TEXTS[:-1]:
         try:
-            return Corpus.open([name], tokens=tokens)
+            return Corpus.open([name], vocabulary, tokens=tokens, **policy)
         except MissingPartError:
             continue
-    return Corpus.open(DEMO_TEXTS[-1:], tokens=tokens)
+    return Corpus.open(DEMO_TEXTS[-1:], vocabulary, tokens=tokens, **policy)
 
 
 def free_run(corpus: Corpus, folder: Path = RUNS) -> Path:

@@ -1,0 +1,75 @@
+"""A map of units over time: a row for each unit, a column for each character, a colour for its value.
+
+It knows nothing of how the values came about.
+"""
+
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from charloom.neurons import MEANINGS, Activity
+from charloom.report.plots import LIGHT, UNITS_PER_INCH, WIDE, Palette
+from charloom.spelling import harmless
+
+SIGNED: Final = "PuOr_r"  # from orange through white to purple: about zero
+GATE: Final = "viridis"  # from 0, closed, to 1, open
+GATES: Final = "ifozr"  # values from 0 to 1
+LETTERS: Final = 120  # characters at most that are written below
+ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # of a layer, in units of 1/72 inch
+FONT: Final = 8.0
+
+
+def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
+    """The values of units over a text, a panel for each layer.
+
+    Gates have one scale from 0 to 1; all else has a scale about zero whose ends are the 99.5th
+    percentile of the values' sizes.
+
+    Args:
+        seen: of one or more characters.
+        palette: the colours of all but the map.
+    """
+    layers, units = len(seen.layers), len(seen.units)
+    panel = min(max(ROW * units, LEAST_HEIGHT), MOST_HEIGHT)
+    width, height = WIDE[0], layers * (panel + 30) + 40
+    figure = Figure(
+        figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH),
+        dpi=UNITS_PER_INCH,
+        facecolor=palette["paper"],
+        layout="constrained",
+    )
+    values = np.asarray(seen.values, dtype=np.float64)
+    size = float(np.percentile(np.abs(values), 99.5)) or 1.0
+    low, high, colours = (0.0, 1.0, GATE) if seen.what in GATES else (-size, size, SIGNED)
+    grid = figure.subplots(layers, 1, sharex=True, squeeze=False)[:, 0].tolist()
+    image = None
+    for place, axes in enumerate(grid):
+        image = axes.imshow(
+            values[:, place].T,
+            cmap=colours,
+            vmin=low,
+            vmax=high,
+            aspect="auto",
+            interpolation="nearest",
+        )
+        axes.set_ylabel(f"layer {seen.layers[place]}, unit", color=palette["muted"], fontsize=FONT)
+        axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+        if units == 1:
+            axes.set_yticks([0], [str(seen.units[0])])
+        axes.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
+        axes.spines[:].set_visible(False)
+    below = grid[-1]
+    if len(seen.characters) <= LETTERS:
+        letters = [harmless(c).replace("\n", "↵") for c in seen.characters]
+        below.set_xticks(range(len(letters)), letters, family="monospace")
+    else:
+        below.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        below.set_xlabel("characters read", color=palette["muted"], fontsize=FONT)
+    assert image is not None
+    bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01)
+    bar.ax.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.set_label(f"{seen.what} ({MEANINGS[seen.what]})", color=palette["muted"], fontsize=FONT)
+    return figure
