@@ -1,16 +1,20 @@
-"""Surprise: what each character of a text cost a model that read all before it. Knows no files."""
+"""Surprise: what each character of a text cost a model that read all before it, and what it thought
+likely instead. Knows no files."""
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.engines import Engine
 from charloom.errors import DivergedError, TextError
-from charloom.model import Learner
+from charloom.model import Learner, zero_state
 from charloom.scoring import score_segments
 from charloom.text.vocabulary import Unknowns
+
+BLOCK: Final = 1_024  # ids that are read at once: as many rows of logits are in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +74,86 @@ def surprise(
         raise TextError("the text is one character; to predict a character it needs two.")
     sums = np.add.reduceat(np.concatenate([[math.nan], nats]), [0, *ends[:-1].tolist()])
     return Surprise(characters, sums, encoded.unknown)
+
+
+@dataclass(frozen=True, eq=False)
+class Thoughts:
+    """What a model thought at each character of a piece of text.
+
+    Attributes:
+        characters: the piece, one string for each character that the model read.
+        nats: -ln of the probability of each, shape (characters,); NaN for the first of all, which
+            nothing predicts. A character of several bytes costs their sum.
+        likely: the likeliest symbols to come after each, with their probabilities, the likeliest
+            first. Of a model of bytes, one that is no printable ASCII is named, as \\xe2.
+    """
+
+    characters: tuple[str, ...]
+    nats: NDArray[np.float64]
+    likely: tuple[tuple[tuple[str, float], ...], ...]
+
+
+class Reader:
+    """Reads a text piece by piece from the zero state, and tells what the model thought.
+
+    The probabilities are those of the model, before any temperature.
+
+    Args:
+        learner: the model; not changed.
+        engine: what computes.
+        count: how many of the likeliest symbols to tell.
+    """
+
+    def __init__(self, learner: Learner, engine: Engine, count: int = 5) -> None:
+        self._learner = learner
+        self._engine = engine
+        self._count = min(count, len(learner.vocabulary))
+        self._state = zero_state(learner.config)
+        self._next: NDArray[np.float64] | None = None
+        vocabulary = learner.vocabulary
+        self._names = [
+            c if vocabulary.tokens == "characters" or c.isprintable() and c.isascii() else named(c)
+            for c in vocabulary.characters
+        ]
+
+    def read(self, ids: Ids) -> Thoughts:
+        """Read some more ids, shape (N,), whole characters of them; N may be 0.
+
+        Raises:
+            DivergedError: the model gives no finite number.
+        """
+        parts = [self._read(ids[n : n + BLOCK]) for n in range(0, len(ids), BLOCK)]
+        if not parts:
+            return Thoughts((), np.empty(0), ())
+        nats, best, p = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        characters, ends = self._learner.vocabulary.completed(ids)
+        likely = tuple(
+            tuple((self._names[k], q) for k, q in zip(row, qs, strict=True))
+            for row, qs in zip(best[ends - 1].tolist(), p[ends - 1].tolist(), strict=True)
+        )
+        return Thoughts(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
+
+    def _read(
+        self, ids: Ids
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+        """Nats of each id (N,), and the likeliest after it with their probabilities (N, count)."""
+        parameters = self._learner.parameters
+        tokens = np.ascontiguousarray(ids)
+        states, self._state = self._engine.activations(self._learner, tokens, self._state)
+        logits = (states["h"][:, -1] @ parameters["V"].T + parameters["c"]).astype(np.float64)
+        if not np.isfinite(logits).all():
+            raise DivergedError("the model gives no finite logits: it has diverged.")
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        nats = np.full(len(ids), math.nan)
+        nats[1:] = -logits[np.arange(len(ids) - 1), ids[1:]]
+        if self._next is not None:
+            nats[0] = -self._next[ids[0]]
+        self._next = logits[-1]
+        best = np.argsort(-logits, axis=1, kind="stable")[:, : self._count]
+        return nats, best, np.exp(np.take_along_axis(logits, best, axis=1))
+
+
+def named(byte: str) -> str:
+    """A byte as Python writes it, such as \\xe2."""
+    return f"\\x{ord(byte):02x}"

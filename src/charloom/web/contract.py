@@ -131,7 +131,6 @@ class About(Told):
     recipes: list[RecipeAbout]
     settings: list[SettingAbout]
     limits: dict[str, int]
-    inside: bool
 
 
 class Run(Told):
@@ -535,7 +534,7 @@ class RankingAsked(Asked):
 
     Attributes:
         pattern: a string of which every occurrence is marked, as it is (no regular expression).
-        marks: what the user marked, from a character to before another.
+        marks: what the user marked, from a character to before another, of those that are read.
         top: units per property.
     """
 
@@ -553,20 +552,30 @@ class RankingAsked(Asked):
 
 
 class UnitFound(Told):
-    """A unit and how it goes with a property: Pearson's correlation, -1 … 1."""
+    """A value of a unit and how it goes with a property: `r`, Pearson's correlation, -1 … 1."""
 
     layer: int
     unit: int
     what: str
-    correlation: float
+    r: float
 
 
 class PropertyRanked(Told):
-    """A property of a text and the units that follow it most, the best first."""
+    """A property of a text and the units that follow it most, the best first.
 
-    name: str
+    Attributes:
+        mean: of the property over the text; of a yes or no, the share of the characters.
+        by_chance: what is not above it means nothing: the largest |r| with the property moved along
+            the text.
+        why_none: where there are no units, the reason.
+    """
+
+    property: str
     description: str
-    best: list[UnitFound]
+    mean: float
+    by_chance: float | None
+    units: list[UnitFound]
+    why_none: str = ""
 
 
 class Ranking(Told):

@@ -1,0 +1,42 @@
+"""The command that opens the page: serve."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charloom.cli.terminal import say
+from charloom.errors import MissingPartError
+
+
+def serve(
+    runs: Annotated[
+        Path,
+        typer.Argument(metavar="[RUNS]", help="The folder that holds your runs [default: runs]."),
+    ] = Path("runs"),
+    host: Annotated[
+        str, typer.Option(help="the address to listen at; one that others reach gets a token")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="the port; 0 takes a free one", min=0, max=65535)] = 8421,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="open the page in a browser")
+    ] = True,
+) -> None:
+    """Open the page: watch models learn, talk to them, look inside.
+
+    It shows every run in a folder, whoever trains it, and starts new ones. Only
+    this machine can reach it, unless --host says otherwise.
+
+    \b
+    Example:
+      charloom serve runs
+    """
+    try:
+        from charloom.web.server import serve as serving
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "charloom":
+            raise
+        raise MissingPartError(
+            f"the page needs the extra web ({error.name} is missing): pip install 'charloom[web]'."
+        ) from None
+    serving(runs, host, port, open_page, say)

@@ -1,0 +1,350 @@
+"""/v1: models and completions as OpenAI's clients expect them. A token is one character.
+
+What cannot be done here is refused, never left out in silence.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final
+
+import numpy as np
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from charloom.surprise import Thoughts
+from charloom.web import contract as wire
+from charloom.web.answers import Plain
+from charloom.web.library import Library
+from charloom.web.limits import Desk
+from charloom.web.mistakes import NotAllowedError
+from charloom.web.playing import Author
+from charloom.web.shelf import Shelf
+from charloom.web.streams import EventStream, answer
+
+MOST_TOKENS: Final = 16_384
+MOST_CHOICES: Final = 8
+MOST_LOGPROBS: Final = 20
+STOPS: Final = 8
+DONE: Final = b"data: [DONE]\n\n"
+
+Line = Annotated[str, StringConstraints(max_length=wire.LONGEST_PROMPT)]
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=wire.SHORT)]
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells besides."""
+
+    model_config = ConfigDict(strict=True)
+    include_usage: bool = False
+
+
+class Completion(BaseModel):
+    """A request for completions. `suffix`, `best_of` other than `n`, penalties other than 0 and
+    `logit_bias` are refused; `user` is not looked at. `top_k`, `min_p` and `repetition_penalty` are
+    ours; clients send them as extra_body."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    model: wire.ModelKey
+    prompt: Line | Annotated[list[Line], Field(min_length=1, max_length=MOST_CHOICES)] = ""
+    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = 16
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = 1.0
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = 1
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
+    echo: bool | None = False
+    stop: Stop | Annotated[list[Stop], Field(max_length=STOPS)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
+    user: Annotated[str, StringConstraints(max_length=wire.SHORT)] | None = None
+    suffix: Annotated[str, StringConstraints(max_length=wire.SHORT)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = 0.0
+    logit_bias: Annotated[dict[str, float], Field(max_length=300)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_114_112)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+
+    def refuse_what_is_not_done(self) -> None:
+        """Raise NotAllowedError for what this server does not do."""
+        if self.suffix:
+            raise NotAllowedError("suffix: a character model writes on, it fills no gaps.", "suffix")
+        if self.best_of not in (None, self.n or 1):
+            raise NotAllowedError("best_of: leave it out, or give it the value of n.", "best_of")
+        for name in ("presence_penalty", "frequency_penalty"):
+            if getattr(self, name):
+                raise NotAllowedError(
+                    f"{name}: leave it at 0; repetition_penalty is there instead.", name
+                )
+        if self.logit_bias:
+            raise NotAllowedError("logit_bias: tokens have no numbers here.", "logit_bias")
+        if self.max_tokens == 0 and not self.echo:
+            raise NotAllowedError("max_tokens: 0 makes sense with echo only.", "max_tokens")
+        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        if len(prompts) * (self.n or 1) > MOST_CHOICES:
+            raise NotAllowedError(
+                f"n: {len(prompts)} prompts with n = {self.n} are more than {MOST_CHOICES} texts.",
+                "n",
+            )
+
+
+class ModelCard(wire.Told):
+    """A model as OpenAI's clients know it."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str = "charloom"
+
+
+class ModelCards(wire.Told):
+    """All models."""
+
+    object: str = "list"
+    data: list[ModelCard]
+
+
+class Logprobs(wire.Told):
+    """What the model thought of each token: natural logarithms, before any temperature."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class Choice(wire.Told):
+    """One text. `finish_reason`: stop, or length."""
+
+    text: str
+    index: int
+    logprobs: Logprobs | None = None
+    finish_reason: str | None = None
+
+
+class Usage(wire.Told):
+    """Characters that were read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completed(wire.Told):
+    """An answer; of a stream, one event."""
+
+    id: str
+    object: str = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: Usage | None = None
+
+
+def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
+    """The routes of /v1."""
+    router = APIRouter(tags=["OpenAI"])
+
+    @router.get("/v1/models")
+    def list_models() -> ModelCards:
+        """All models."""
+        return ModelCards(
+            data=[ModelCard(id=model.id, created=model.created) for model in shelf.models()]
+        )
+
+    @router.get("/v1/models/{model}")
+    def one_model(model: wire.ModelKey) -> ModelCard:
+        """One model."""
+        shelf.model(model)
+        return ModelCard(id=model, created=0)
+
+    @router.post(
+        "/v1/completions",
+        response_model=Completed,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    async def complete(asked: Completion, request: Request) -> Any:
+        """Let a model write on."""
+        asked.refuse_what_is_not_done()
+        if asked.stream:
+            opened = writing(library, desk, asked)
+            return EventStream(opened, closing, lambda told: b"data: " + dumped(told) + b"\n\n")
+        return await answer(request, closing, whole(library, desk, asked))
+
+    return router
+
+
+class Text:
+    """One of the texts of a completion, as it grows.
+
+    Args:
+        author: who writes it.
+        index: which of the texts it is.
+        asked: the request.
+        prompt: its prompt.
+    """
+
+    def __init__(self, author: Author, index: int, asked: Completion, prompt: str) -> None:
+        self.author = author
+        self.index = index
+        self.asked = asked
+        self.prompt = prompt
+        self.offset = 0
+        self.before: tuple[tuple[str, float], ...] = ()  # the likeliest to come next
+
+    def begin(self) -> Choice | None:
+        """Read the prompt; the part of the answer that echoes it, if any does."""
+        thoughts = self.author.begin(self.prompt)
+        echoed = self.asked.echo and self.prompt
+        if not echoed:
+            self.offset = len(self.prompt)
+        logprobs = self.logprobs(thoughts, told=bool(echoed))
+        return Choice(text=self.prompt, index=self.index, logprobs=logprobs) if echoed else None
+
+    def next(self) -> Choice | None:
+        """The next part; the last one says why it ended; None after it."""
+        ended = self.author.writing.ended
+        if ended is not None:
+            return None
+        piece = None if self.asked.max_tokens == 0 else self.author.next()
+        if piece is None:
+            reason = self.author.writing.ended or "length"
+            self.author.writing.ended = reason
+            return Choice(text="", index=self.index, finish_reason=reason)
+        return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], told=True))
+
+    def logprobs(self, thoughts: Thoughts | None, told: bool) -> Logprobs | None:
+        """What the model thought of a part, as OpenAI tells it."""
+        if thoughts is None or self.asked.logprobs is None:
+            return None
+        tokens = list(thoughts.characters)
+        rows = [self.before, *thoughts.likely]
+        self.before = rows.pop()
+        found = Logprobs(tokens=tokens, token_logprobs=[], top_logprobs=[], text_offset=[])
+        for token, cost, row in zip(tokens, thoughts.nats.tolist(), rows, strict=True):
+            known = cost == cost
+            found.token_logprobs.append(-cost if known else None)
+            top = {name: float(np.log(max(p, 1e-300))) for name, p in row[: self.asked.logprobs]}
+            found.top_logprobs.append(top if known else None)
+            found.text_offset.append(self.offset)
+            self.offset += len(token) if told else 0
+        return found
+
+
+def texts_of(library: Library, asked: Completion) -> list[Text]:
+    """The texts that are asked for, nothing of them written yet."""
+    model = library.open(asked.model)
+    prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
+    n = asked.n or 1
+    drawing = {
+        "length": max(1, 16 if asked.max_tokens is None else asked.max_tokens),
+        "temperature": 1.0 if asked.temperature is None else asked.temperature,
+        "top_p": 1.0 if asked.top_p is None else asked.top_p,
+        "top_k": asked.top_k,
+        "min_p": asked.min_p,
+        "repetition_penalty": asked.repetition_penalty,
+        "seed": secrets.randbits(48) if asked.seed is None else asked.seed % 2**64,
+        "stop": [asked.stop] if isinstance(asked.stop, str) else asked.stop or [],
+        "probabilities": asked.logprobs is not None,
+    }
+    texts = []
+    for place, prompt in enumerate(prompts):
+        for number in range(n):
+            author = Author.of(model, wire.Drawing(prompt=prompt, **drawing), number, max(asked.logprobs or 0, 1))
+            texts.append(Text(author, place * n + number, asked, prompt))
+    return texts
+
+
+async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
+    """Parts of all texts as they come, each text in its turn."""
+    for text in texts:
+        echoed = await desk.work(text.begin)
+        if echoed is not None:
+            yield echoed
+    at_work = list(texts)
+    while at_work:
+        for text in list(at_work):
+            part = await desk.work(text.next)
+            if part is None:
+                at_work.remove(text)
+            else:
+                yield part
+
+
+def head(asked: Completion) -> dict[str, Any]:
+    """What every part of an answer begins with."""
+    return {
+        "id": f"cmpl-{secrets.token_hex(12)}",
+        "created": int(time.time()),
+        "model": asked.model,
+        "system_fingerprint": "charloom",
+    }
+
+
+def usage(texts: list[Text]) -> Usage:
+    """What was read and written; a prompt counts once, however many texts follow it."""
+    n = texts[0].asked.n or 1
+    read = sum(len(text.prompt) for text in texts[::n])
+    written = sum(text.author.written for text in texts)
+    return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+
+
+async def whole(library: Library, desk: Desk, asked: Completion) -> Plain:
+    """An answer in one."""
+    async with desk.place():
+        texts = await desk.work(texts_of, library, asked)
+        choices = [Choice(text="", index=text.index) for text in texts]
+        pieces: list[list[str]] = [[] for _ in texts]
+        async for part in parts(desk, texts):
+            choice = choices[part.index]
+            pieces[part.index].append(part.text)
+            choice.finish_reason = part.finish_reason
+            if part.logprobs is not None:
+                if choice.logprobs is None:
+                    choice.logprobs = part.logprobs
+                else:
+                    for name, values in part.logprobs:
+                        getattr(choice.logprobs, name).extend(values)
+        for choice, written in zip(choices, pieces, strict=True):
+            choice.text = "".join(written)
+        told = [choice.model_dump() for choice in choices]
+        return Plain(
+            {
+                **head(asked),
+                "object": "text_completion",
+                "choices": told,
+                "usage": usage(texts).model_dump(),
+            }
+        )
+
+
+@asynccontextmanager
+async def writing(
+    library: Library, desk: Desk, asked: Completion
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The events of a streamed answer, with a place at the desk."""
+    async with desk.place():
+        yield streamed(desk, asked, await desk.work(texts_of, library, asked))
+
+
+async def streamed(desk: Desk, asked: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
+    """A streamed answer, part by part."""
+    start = {**head(asked), "object": "text_completion"}
+    async for part in parts(desk, texts):
+        yield b"data: " + dumped({**start, "choices": [part.model_dump()]}) + b"\n\n"
+    if asked.stream_options is not None and asked.stream_options.include_usage:
+        told = {**start, "choices": [], "usage": usage(texts).model_dump()}
+        yield b"data: " + dumped(told) + b"\n\n"
+    yield DONE
+
+
+def dumped(told: Any) -> bytes:
+    """JSON in ASCII."""
+    return json.dumps(told, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,274 @@
+"""The server, put together: the app out of its parts, and how it is run and closed.
+
+It listens where it is told to; a loopback address needs no token, any other gets one.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from charloom.config import CHOICES, help_of
+from charloom.engines import open_engine
+from charloom.errors import ConfigError
+from charloom.recipes import DEFAULT_RECIPE, RECIPES
+from charloom.store import charloom_version
+from charloom.store.layout import is_run
+from charloom.web import completions, inside, pages, playing, runs, starting, texts
+from charloom.web import contract as wire
+from charloom.web.answers import Plain
+from charloom.web.guard import Door, Guard, is_loopback
+from charloom.web.jobs import Jobs
+from charloom.web.library import Library
+from charloom.web.limits import Counter, Desk
+from charloom.web.mistakes import tell_mistakes
+from charloom.web.patience import PatientProtocol
+from charloom.web.shelf import Shelf
+from charloom.web.texts import TextShelf
+
+CONNECTIONS: Final = 900  # beyond, uvicorn answers 503 itself
+CLOSING_SECONDS: Final = 3
+KEEP_ALIVE_SECONDS: Final = 30
+LONGEST_HEAD: Final = 16 * 1024  # bytes
+
+DESCRIPTION: Final = """Everything that the page of charloom does. Bodies are JSON; a refusal is
+`{"error": {…}}`, and 429 and 503 come with `Retry-After`. `/v1` is for OpenAI's clients."""
+
+
+@dataclass
+class House:
+    """All that the routes share.
+
+    Attributes:
+        folder: where the runs are.
+        door: whom the server lets in.
+        desk: the room for work, watchers the room for those who only look.
+        closing: set when the server closes; what streams ends then.
+    """
+
+    folder: Path
+    door: Door
+    desk: Desk = field(default_factory=Desk)
+    watchers: Counter = field(default_factory=Counter)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def make_app(house: House) -> Guard:
+    """The application behind its door."""
+    jobs = Jobs(house.folder)
+    shelf = Shelf(house.folder, jobs)
+    kept = TextShelf(shelf)
+    library = Library(shelf)
+    app = FastAPI(
+        title="charloom",
+        version=charloom_version(),
+        description=DESCRIPTION,
+        docs_url=None,  # its page comes from elsewhere, which this server never asks for anything
+        redoc_url=None,
+        default_response_class=Plain,
+        responses={
+            "4XX": {"model": wire.Refusal, "description": "what was wrong, and how to mend it"},
+            503: {"model": wire.Refusal, "description": "no room now; see Retry-After"},
+        },
+    )
+    tell_mistakes(app)
+
+    @app.get("/api/health", tags=["server"])
+    async def health() -> wire.Health:
+        """That the server answers, and how busy it is."""
+        return wire.Health(
+            ok=True,
+            version=charloom_version(),
+            writing=house.desk.working,
+            waiting=house.desk.queued,
+        )
+
+    @app.get("/api/about", tags=["server"], response_model=wire.About)
+    def about() -> Plain:
+        """Version, engine, recipes, settings and limits."""
+        return Plain(about_us(house.folder).model_dump())
+
+    app.include_router(runs.routes(shelf, house.watchers, house.closing))
+    app.include_router(texts.routes(kept))
+    app.include_router(starting.routes(shelf, kept, jobs))
+    app.include_router(playing.routes(library, shelf, house.desk, house.closing))
+    app.include_router(inside.routes(library, house.desk, house.closing))
+    app.include_router(completions.routes(library, shelf, house.desk, house.closing))
+    app.include_router(pages.routes())
+    return Guard(app, house.door)
+
+
+def about_us(folder: Path) -> wire.About:
+    """What a page needs to know before it shows anything."""
+    recipes = [
+        wire.RecipeAbout(
+            name=recipe.name,
+            purpose=recipe.purpose,
+            cost=recipe.cost,
+            minutes=recipe.minutes,
+            nats=recipe.nats,
+            settings=recipe.config.to_dict(),
+        )
+        for recipe in RECIPES.values()
+    ]
+    return wire.About(
+        version=charloom_version(),
+        engine=open_engine("auto", 1).describe(),
+        folder=folder.resolve().name,
+        default_recipe=DEFAULT_RECIPE,
+        recipes=recipes,
+        settings=[setting_about(name) for name in wire.Settings.model_fields],
+        limits={
+            "upload": wire.UPLOAD_BODY,
+            "prompt": wire.LONGEST_PROMPT,
+            "length": wire.LONGEST_WRITING,
+            "read": wire.LONGEST_READ,
+            "map": wire.LONGEST_MAP,
+            "followed": runs.MOST_FOLLOWED,
+        },
+    )
+
+
+def setting_about(name: str) -> wire.SettingAbout:
+    """A setting of the form: its help from the config, its bounds from the contract."""
+    schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
+    help = "train about this long, instead of epochs or updates"
+    if name != "minutes":
+        help = help_of(name)
+    if name in CHOICES:
+        return wire.SettingAbout(name=name, help=help, kind="choice", choices=list(CHOICES[name]))
+    return wire.SettingAbout(
+        name=name,
+        help=help,
+        kind="whole" if schema["type"] == "integer" else "number",
+        least=schema.get("minimum", schema.get("exclusiveMinimum")),
+        most=schema.get("maximum", schema.get("exclusiveMaximum")),
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which tells all streams at once when it is to close.
+
+    Args:
+        config: uvicorn's.
+        closing: what it sets then.
+        ready: called when it listens.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, closing: asyncio.Event, ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self.closing = closing
+        self.ready = ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self.ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.closing.set)
+
+
+def serve(
+    folder: Path,
+    host: str,
+    port: int,
+    open_page: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Serve the page until SIGINT or SIGTERM.
+
+    Args:
+        folder: where the runs are; one run stands for the folder that it is in.
+        host: the address to listen at; one that is not loopback gets a token.
+        port: the port; 0 takes a free one.
+        open_page: whether to open a browser, where there is a screen.
+        say: what tells the user where the page is.
+
+    Raises:
+        ConfigError: the folder is a file, or the address cannot be listened at.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; name the folder that holds your runs.")
+    if is_run(folder):
+        folder = folder.resolve().parent
+    listening = listen(host, port)
+    port = listening.getsockname()[1]
+    token = None if is_loopback(host) else secrets.token_urlsafe(32)
+    # Events belong to the loop that runs; uvicorn makes it, and nothing here waits before.
+    house = House(folder, Door.of(host, port, token))
+    config = uvicorn.Config(
+        make_app(house),
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+
+    def ready() -> None:
+        say(f"the page is at {address}")
+        say(f"it shows the runs in {folder}; Ctrl-C closes it, and ends no training.")
+        if token is not None:
+            say("other machines can reach it: whoever has this address can use it.")
+        if open_page and has_screen():
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    try:
+        with listening:
+            Server(config, house.closing, ready).run(sockets=[listening])
+    finally:
+        house.desk.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, so that a port that is taken is a sentence, and no log.
+
+    Raises:
+        ConfigError: it cannot be listened at.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{host}, port {port} cannot be listened at: {reason}. Give another --port; 0 takes a "
+            f"free one."
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+def has_screen() -> bool:
+    """Whether a browser would be seen: none that draws letters shall take the terminal."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
