@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.engines import Engine
+from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.model import Learner, zero_state
 from charloom.scoring import score_segments
@@ -110,11 +111,9 @@ class Reader:
         self._count = min(count, len(learner.vocabulary))
         self._state = zero_state(learner.config)
         self._next: NDArray[np.float64] | None = None
-        vocabulary = learner.vocabulary
-        self._names = [
-            c if vocabulary.tokens == "characters" or c.isprintable() and c.isascii() else named(c)
-            for c in vocabulary.characters
-        ]
+        symbols = learner.vocabulary.characters
+        of_bytes = learner.vocabulary.tokens == "bytes"
+        self._names = [named(symbol) if of_bytes else symbol for symbol in symbols]
 
     def read(self, ids: Ids) -> Thoughts:
         """Read some more ids, shape (N,), whole characters of them; N may be 0.
@@ -133,9 +132,7 @@ class Reader:
         )
         return Thoughts(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
 
-    def _read(
-        self, ids: Ids
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
         """Nats of each id (N,), and the likeliest after it with their probabilities (N, count)."""
         parameters = self._learner.parameters
         tokens = np.ascontiguousarray(ids)
@@ -155,5 +152,7 @@ class Reader:
 
 
 def named(byte: str) -> str:
-    """A byte as Python writes it, such as \\xe2."""
-    return f"\\x{ord(byte):02x}"
+    """A byte as Python writes it, such as \\xe2; one that is a character in ASCII as that."""
+    return (
+        byte if byte.isascii() and (byte.isprintable() or byte == "\n") else f"\\x{ord(byte):02x}"
+    )

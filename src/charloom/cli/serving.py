@@ -17,7 +17,9 @@ def serve(
     host: Annotated[
         str, typer.Option(help="the address to listen at; one that others reach gets a token")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="the port; 0 takes a free one", min=0, max=65535)] = 8421,
+    port: Annotated[
+        int, typer.Option(help="the port; 0 takes a free one", min=0, max=65535)
+    ] = 8421,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="open the page in a browser")
     ] = True,

@@ -74,7 +74,9 @@ class Completion(BaseModel):
     def refuse_what_is_not_done(self) -> None:
         """Raise NotAllowedError for what this server does not do."""
         if self.suffix:
-            raise NotAllowedError("suffix: a character model writes on, it fills no gaps.", "suffix")
+            raise NotAllowedError(
+                "suffix: a character model writes on, it fills no gaps.", "suffix"
+            )
         if self.best_of not in (None, self.n or 1):
             raise NotAllowedError("best_of: leave it out, or give it the value of n.", "best_of")
         for name in ("presence_penalty", "frequency_penalty"):
@@ -257,7 +259,9 @@ def texts_of(library: Library, asked: Completion) -> list[Text]:
     texts = []
     for place, prompt in enumerate(prompts):
         for number in range(n):
-            author = Author.of(model, wire.Drawing(prompt=prompt, **drawing), number, max(asked.logprobs or 0, 1))
+            author = Author.of(
+                model, wire.Drawing(prompt=prompt, **drawing), number, max(asked.logprobs or 0, 1)
+            )
             texts.append(Text(author, place * n + number, asked, prompt))
     return texts
 

@@ -542,9 +542,7 @@ class RankingAsked(Asked):
     text: Annotated[str, StringConstraints(min_length=2, max_length=LONGEST_READ)]
     pattern: Annotated[str, StringConstraints(min_length=1, max_length=SHORT)] | None = None
     marks: Annotated[
-        list[
-            Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)],
-        ],
+        list[Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)],],
         Field(max_length=1_000),
     ] = []
     top: Annotated[int, Field(ge=1, le=50)] = 5

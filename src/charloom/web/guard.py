@@ -124,7 +124,7 @@ class Guard:
         if scope["type"] != "http":  # no route is a websocket
             await send({"type": "websocket.close", "code": 1008})
             return
-        guarded = with_headers(send, scope["path"])
+        guarded = with_headers(send)
         try:
             headers = headers_of(scope)
             self.check_who(scope, headers)
@@ -287,7 +287,7 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def with_headers(send: Send, path: str) -> Send:
+def with_headers(send: Send) -> Send:
     """A `send` that gives every answer the headers of this server."""
 
     async def sending(message: Message) -> None:

@@ -133,9 +133,7 @@ def wished(asked: wire.RankingAsked, text: str) -> list[Property]:
     found = []
     if asked.pattern is not None:
         places = [match.span() for match in re.finditer(re.escape(asked.pattern), text)]
-        found.append(
-            replace(marked(places), name="pattern", description=f"in {asked.pattern!r}")
-        )
+        found.append(replace(marked(places), name="pattern", description=f"in {asked.pattern!r}"))
     if asked.marks:
         found.append(marked([(start, end) for start, end in asked.marks]))
     return found

@@ -49,7 +49,9 @@ class Job:
         """Whether its process is still there."""
         return is_alive(self.pid)
 
-    def state(self, state: Any, reason: str | None, status: dict[str, Any]) -> tuple[Any, str | None]:
+    def state(
+        self, state: Any, reason: str | None, status: dict[str, Any]
+    ) -> tuple[Any, str | None]:
         """The state of the run, given what its directory says: a process that has just been started
         has said nothing there yet, and one that failed at once never does."""
         if status.get("pid") == self.pid or float(status.get("heartbeat") or 0) > self.time + 1:

@@ -83,13 +83,14 @@ def refusal(
 
 def tell_mistakes(app: FastAPI) -> None:
     """Let every error that a client can cause become a refusal."""
+
     @app.exception_handler(CharloomError)
-    async def charloom_error(request: Request, error: CharloomError) -> Response:
+    async def charloom_error(_: Request, error: CharloomError) -> Response:
         status, body = mistake_of(error)
         return Plain(body, status)
 
     @app.exception_handler(Busy)
-    async def busy(request: Request, error: Busy) -> Response:
+    async def busy(_: Request, error: Busy) -> Response:
         status, body = mistake_of(error)
         return Plain(body, status, {"retry-after": str(error.retry_after)})
 
@@ -106,7 +107,7 @@ def tell_mistakes(app: FastAPI) -> None:
         return Plain(refusal(message, INVALID, param, "invalid"), status)
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> Response:
+    async def http(_: Request, error: HTTPException) -> Response:
         kind = "not_found_error" if error.status_code == 404 else INVALID
         message = {
             404: "there is nothing at this address; the addresses are in /openapi.json.",
@@ -114,4 +115,3 @@ def tell_mistakes(app: FastAPI) -> None:
         }.get(error.status_code, "the body is not JSON that can be read.")
         headers = dict(error.headers or {})
         return Plain(refusal(message, kind), error.status_code, headers)
-

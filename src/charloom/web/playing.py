@@ -98,9 +98,7 @@ class Author:
         self.written += len(piece)
         if self.reader is None:
             return piece, None
-        return piece, self.reader.read(
-            self.model.learner.vocabulary.encode_with(piece, "skip").ids
-        )
+        return piece, self.reader.read(self.model.learner.vocabulary.encode_with(piece, "skip").ids)
 
 
 def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
@@ -206,7 +204,9 @@ async def events(
             "unknowns": sentence(author.writing.unknowns),
         }
         thoughts = await desk.work(author.begin, asked.prompt)
-        yield event("begin", on_side(told | ({"read": shown(thoughts)} if thoughts else {}), side, sides))
+        yield event(
+            "begin", on_side(told | ({"read": shown(thoughts)} if thoughts else {}), side, sides)
+        )
     while at_work:
         for side, author in list(at_work):
             piece = await desk.work(author.next)

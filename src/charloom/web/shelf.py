@@ -37,7 +37,9 @@ from charloom.web.tail import Tail
 DEPTH: Final = 3  # folders within folders in which runs are looked for
 MOST: Final = 1_000  # runs and model files
 STALE_SECONDS: Final = 0.4  # how old a list may be that is given again
-SILENT_SECONDS: Final = 3.0  # without a heartbeat, after which a process that is gone counts as gone
+SILENT_SECONDS: Final = (
+    3.0  # without a heartbeat, after which a process that is gone counts as gone
+)
 LOST_SECONDS: Final = 600.0  # after which any does: its number may be another process's by now
 YOUNG_SECONDS: Final = 30.0  # of a run that nothing is known of yet
 MODEL_FILE: Final = ".safetensors"
@@ -119,7 +121,11 @@ class Shelf:
         for run in self.runs():
             if run.latest is None:
                 continue
-            about: dict[str, Any] = {"run": run.key, "state": run.state, "created": int(run.changed)}
+            about: dict[str, Any] = {
+                "run": run.key,
+                "state": run.state,
+                "created": int(run.changed),
+            }
             found.append(
                 ModelAbout(id=run.key, which=LATEST, update=run.latest, name=run.name, **about)
             )
@@ -134,7 +140,11 @@ class Shelf:
                 name = f"{run.name}, update {update:,}"
                 found.append(
                     ModelAbout(
-                        id=f"{run.key}@{update}", which=str(update), update=update, name=name, **about
+                        id=f"{run.key}@{update}",
+                        which=str(update),
+                        update=update,
+                        name=name,
+                        **about,
                     )
                 )
         with self._lock:
@@ -259,7 +269,8 @@ class Watched:
             state=state,
             reason=reason,
             here=state in ("training", "paused"),
-            resumable=latest is not None and state in ("interrupted", "stopped", "failed", "finished"),
+            resumable=latest is not None
+            and state in ("interrupted", "stopped", "failed", "finished"),
             recipe=config.recipe,
             cell=config.cell,
             hidden_size=config.hidden_size,

@@ -1,0 +1,391 @@
+"""Runs over the wire: the list, states, journals, the live stream, steering and starting."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+import httpx
+from starlette.testclient import TestClient
+
+import runs
+from charloom.store import read_control, write_status
+from charloom.web import jobs
+from charloom.web.runs import spread, thinned
+from charloom.web.server import make_app
+from charloom.web.shelf import key_of
+from charloom.web.tail import Tail
+from web import HERE, Live, house, streaming, until
+
+TEXT = 30 * runs.TEXT
+SLOWLY = {"recipe": "classic", "settings": {"hidden_size": 16, "epochs": 10_000}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a finished run, a stopped one, one within a folder, and one that is damaged."""
+    path = tmp_path_factory.mktemp("shelf")
+    runs.train(path / "book", validation=0.2)
+    runs.train(path / "cut short", halt=runs.after(3))
+    runs.train(path / "more" / "deep")
+    (path / "broken").mkdir()
+    (path / "broken" / "config.json").write_text("{")
+    (path / "notes.txt").write_text("no run")
+    return path
+
+
+@pytest.fixture
+def client(folder):
+    """A client of a server of that folder; tests only read it."""
+    with TestClient(make_app(house(folder)), base_url=HERE) as client:
+        yield client
+
+
+# The list
+
+
+def test_the_list_tells_what_each_run_is_and_how_it_does(client):
+    listed = {run["name"]: run for run in client.get("/api/runs").json()["runs"]}
+    assert set(listed) == {"book", "cut short", "more/deep", "broken"}
+    book = listed["book"]
+    assert (book["key"], book["state"], book["recipe"], book["text"]) == (
+        "book", "finished", "classic", "cat",
+    )  # fmt: skip
+    assert book["update"] == book["updates"] == book["latest"]
+    assert book["bits"] == book["validation_bits"] != book["train_bits"]
+    assert 0 < book["best_bits"] <= book["validation_bits"]
+    assert (book["here"], book["resumable"]) == (False, True)
+    short = listed["cut short"]
+    assert (short["state"], short["reason"]) == ("interrupted", "SIGINT")
+    assert short["update"] < short["updates"]
+    assert short["bits"] == short["train_bits"]
+    assert listed["broken"]["state"] == "damaged"
+    assert "JSON" in listed["broken"]["reason"]
+
+
+def test_a_key_is_plain_and_leads_to_its_run_alone(client):
+    keys = {run["name"]: run["key"] for run in client.get("/api/runs").json()["runs"]}
+    assert keys["cut short"].startswith("cut-short-")
+    for name, key in keys.items():
+        assert client.get(f"/api/runs/{key}").json()["run"]["name"] == name
+    assert len({key_of(name) for name in ("a/b", "a.b", "a b", "a-b", "a?b")}) == 5
+
+
+@pytest.mark.parametrize("key", ["nothing", "more", "notes.txt", "cut short", "..", "book/samples/x"])
+def test_what_is_not_in_the_list_is_not_found(client, key):
+    answer = client.get(f"/api/runs/{key}")
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["error"]["message"]
+
+
+def test_a_run_with_its_settings_and_its_journals(client, folder):
+    one = client.get("/api/runs/book").json()
+    assert one["settings"]["hidden_size"] == 8
+    assert one["passage"] == (folder / "book" / "passage.txt").read_text()
+    lines = runs.lines_of(folder / "book" / "metrics.jsonl")
+    told = client.get("/api/runs/book/records").json()
+    assert told["total"] == len(lines)
+    assert [record["update"] for record in told["records"]] == [line["update"] for line in lines]
+    ends = [record["update"] for record in told["records"] if record["end"]]
+    assert ends == [line["update"] for line in lines if line["epoch"] in (1, 2)]
+    samples = client.get("/api/runs/book/samples").json()["samples"]
+    assert samples == runs.lines_of(folder / "book" / "samples.jsonl")
+    events = client.get("/api/runs/book/events").json()["events"]
+    assert [event["event"] for event in events] == ["created", "started", "finished"]
+
+
+def test_a_damaged_run_is_told_and_answers_with_no_failure(client):
+    assert client.get("/api/runs/broken").json()["run"]["state"] == "damaged"
+    assert client.get("/api/runs/broken/records").json()["records"] == []
+
+
+def test_thinned_records_keep_the_ends():
+    many = [{"n": n, "end": n % 50 == 49, "validation_nats": None} for n in range(1_000)]
+    kept = thinned(many, 60)
+    assert len(kept) <= 60
+    assert {record["n"] for record in many if record["end"]} <= {record["n"] for record in kept}
+    assert (kept[0]["n"], kept[-1]["n"]) == (0, 999)
+    assert thinned(many, 1_000) == many
+    assert spread(range(10), 3) == [0, 4, 9]
+
+
+# Following
+
+
+def test_a_tail_gives_what_is_new_and_sees_a_cut(tmp_path):
+    path = tmp_path / "a.jsonl"
+    tail = Tail(path)
+    assert tail.look() == (False, [])
+    path.write_bytes(b'{"a":1}\n{"a":2}\n{"a":')
+    assert tail.look() == (False, [{"a": 1}, {"a": 2}])
+    path.write_bytes(b'{"a":1}\n{"a":2}\n{"a":3}\nno JSON\n')
+    assert tail.look() == (False, [{"a": 3}])
+    # Cut back and grown beyond where it was, between two looks: other bytes stand there now.
+    path.write_bytes(b'{"a":1}\n{"a":9}\n{"a":8}\n{"a":7}\n{"a":6}\n')
+    fresh, lines = tail.look()
+    assert fresh
+    assert [line["a"] for line in lines] == [1, 9, 8, 7, 6]
+    path.unlink()
+    assert tail.look() == (True, [])
+
+
+def test_the_stream_tells_a_run_that_another_process_trains_within_a_second(tmp_path):
+    with Live(tmp_path) as live, streaming(live.url, "/api/stream") as events:
+        assert next(events) == ("runs", {"runs": []})
+        runs.train(tmp_path / "late", epochs=1)
+        began = time.monotonic()
+        name, data = next(events)
+        assert (name, data["runs"][0]["key"]) == ("runs", "late")
+        assert time.monotonic() - began < 1.0
+
+
+def test_the_stream_follows_the_journals_of_a_run(tmp_path):
+    runs.train(tmp_path / "book")
+    path = tmp_path / "book" / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    with Live(tmp_path) as live, streaming(live.url, "/api/stream?run=book") as events:
+        first = {}
+        while len(first) < 4:
+            name, data = next(events)
+            first.setdefault(name, data)
+        assert first["records"]["fresh"]
+        assert len(first["records"]["records"]) == len(lines)
+        assert first["samples"]["samples"][0]["update"] == 0
+
+        def after(change):
+            began = time.monotonic()
+            change()
+            data = next(data for name, data in events if name == "records")
+            assert time.monotonic() - began < 1.0
+            return data["fresh"], [record["update"] for record in data["records"]]
+
+        more = json.loads(lines[-1]) | {"update": 9_999}
+        assert after(lambda: append(path, json.dumps(more).encode() + b"\n")) == (False, [9_999])
+        # As resuming does: the journal is cut back, and those of before count no more.
+        assert after(lambda: path.write_bytes(b"".join(lines[:2]))) == (
+            True,
+            [json.loads(line)["update"] for line in lines[:2]],
+        )
+
+
+def append(path, data):
+    """Add bytes to a file."""
+    with path.open("ab") as file:
+        file.write(data)
+
+
+# States
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
+    runs.train(tmp_path / "book", halt=runs.after(3))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    status = json.loads((tmp_path / "book" / "status.json").read_text())
+    status |= {"pid": gone.pid, "state": "training", "heartbeat": time.time() - 60}
+    (tmp_path / "book" / "status.json").write_text(json.dumps(status))
+    old = time.time() - 100
+    os.utime(tmp_path / "book" / "config.json", (old, old))
+    events = (tmp_path / "book" / "events.jsonl").read_text().replace('"time":', '"time":0.5,"t":')
+    (tmp_path / "book" / "events.jsonl").write_text(events)
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        (run,) = client.get("/api/runs").json()["runs"]
+        assert (run["state"], run["here"], run["resumable"]) == ("interrupted", False, True)
+        assert "its process ended" in run["reason"]
+        # The same with a process that lives counts as training.
+        status["pid"] = os.getpid()
+        (tmp_path / "book" / "status.json").write_text(json.dumps(status))
+        time.sleep(0.5)
+        assert client.get("/api/runs").json()["runs"][0]["state"] == "training"
+
+
+def test_control_reaches_the_process_that_trains(tmp_path):
+    writer, learner, _ = runs.create(tmp_path / "book")
+    with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        write_status(tmp_path / "book", "training", 0, 10, None)
+        sent = client.post(
+            "/api/runs/book/control", json={"command": "pause", "learning_rate_factor": 0.5}
+        )
+        assert sent.json() == {"sequence": 1, "command": "pause", "learning_rate_factor": 0.5}
+        assert read_control(tmp_path / "book").command == "pause"
+        for wrong in (
+            {"command": "burn"},
+            {"learning_rate_factor": 0},
+            {"learning_rate_factor": -1},
+            {"learning_rate_factor": 1e9},
+            {"learning_rate_factor": "2"},
+            {"command": "run", "more": 1},
+        ):
+            assert client.post("/api/runs/book/control", json=wrong).status_code == 422
+    assert read_control(tmp_path / "book").sequence == 1
+
+
+def test_nothing_is_sent_to_a_run_that_nothing_trains(client):
+    answer = client.post("/api/runs/book/control", json={"command": "pause"})
+    assert answer.status_code == 422
+    assert "nothing trains" in answer.json()["error"]["message"]
+
+
+# Starting
+
+
+def test_a_training_is_started_steered_survives_the_server_and_is_found_again(tmp_path):
+    folder = tmp_path / "runs"
+    with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        assert client.get("/api/runs").json() == {"runs": []}
+        kept = client.post("/api/texts", json={"name": "My Cat!.txt", "text": TEXT})
+        assert kept.status_code == 201
+        assert kept.json()["name"] == "My-Cat"
+        started = client.post("/api/runs", json={"text": kept.json()["key"], **SLOWLY})
+        assert (started.status_code, started.json()) == (202, {"run": "My-Cat-1"})
+        assert client.get("/api/runs/My-Cat-1").json()["run"]["state"] in ("starting", "training")
+        run = until(lambda: state_of(client, "My-Cat-1", "training"), 60)
+        assert run["here"]
+        sent = {"command": "pause", "learning_rate_factor": 0.25}
+        assert client.post("/api/runs/My-Cat-1/control", json=sent).status_code == 200
+        paused = until(lambda: state_of(client, "My-Cat-1", "paused"), 20)
+        assert paused["learning_rate_factor"] == 0.25
+    # The server is gone, the training is not; another server finds it.
+    (job,) = jobs.Jobs(folder).all().values()
+    assert job.alive
+    with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        assert client.get("/api/runs/My-Cat-1").json()["run"]["state"] == "paused"
+        client.post("/api/runs/My-Cat-1/control", json={"command": "run"})
+        until(lambda: state_of(client, "My-Cat-1", "training"), 20)
+        client.post("/api/runs/My-Cat-1/control", json={"command": "stop"})
+        stopped = until(lambda: state_of(client, "My-Cat-1", "stopped"), 20)
+        assert stopped["resumable"]
+        until(lambda: not job.alive, 10)
+        # And it goes on where it was, to an end that is near.
+        wanted = {"updates": stopped["update"] + 50}
+        assert client.post("/api/runs/My-Cat-1/resume", json=wanted).status_code == 202
+        done = until(lambda: state_of(client, "My-Cat-1", "finished"), 60)
+        assert done["update"] == wanted["updates"]
+        nothing = client.post("/api/runs/My-Cat-1/resume", json={})
+        assert nothing.status_code == 422
+        assert "is finished" in nothing.json()["error"]["message"]
+
+
+def state_of(client, key, state):
+    """A run, if it is in a state."""
+    run = client.get(f"/api/runs/{key}").json()["run"]
+    assert run["state"] == state or run["state"] != "failed", run
+    return run if run["state"] == state else None
+
+
+def test_a_training_that_fails_at_once_says_why(tmp_path):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        key = client.post("/api/texts", json={"name": "short", "text": "abcabc"}).json()["key"]
+        client.post("/api/runs", json={"text": key, "recipe": "classic", "name": "tiny"})
+        run = until(
+            lambda: next(
+                (r for r in client.get("/api/runs").json()["runs"] if r["state"] == "failed"), None
+            ),
+            60,
+        )
+        assert run["key"] == "tiny"
+        assert "6 characters" in run["reason"] or "too short" in run["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"text": "own.nothing"}, "there is no text"),
+        ({"text": "../../etc/passwd"}, "text"),
+        ({"recipe": "grand"}, "there is no recipe"),
+        ({"settings": {"epochs": 1, "minutes": 1}}, "each say when to end"),
+        ({"settings": {"hidden_size": 10**6}}, "settings.hidden_size"),
+        ({"settings": {"hidden_size": "8"}}, "settings.hidden_size"),
+        ({"settings": {"learning_rate": 0}}, "settings.learning_rate"),
+        ({"settings": {"engine": "native"}}, "settings.engine"),
+        ({"name": "../elsewhere"}, "name"),
+        ({"name": "book"}, "there is a run"),
+        ({"name": "-" * 61}, "name"),
+    ],
+)
+def test_a_training_that_makes_no_sense_is_not_started(client, folder, change, named):
+    before = sorted(path.name for path in folder.iterdir())
+    answer = client.post("/api/runs", json={"text": "builtin.python-docs", **change})
+    assert 400 <= answer.status_code < 500
+    error = answer.json()["error"]
+    assert named in error["message"] or named == error["param"]
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs.Jobs, "running", property(lambda self: jobs.MOST_AT_ONCE))
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        answer = client.post("/api/runs", json={"text": "builtin.python-docs"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")
+        assert not (tmp_path / ".jobs").exists()
+
+
+def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):
+    book = tmp_path / "cat.txt"
+    book.write_text(TEXT)
+    runs.train(tmp_path / "runs" / "of-a-file", runs.Corpus.open([book]), epochs=1)
+    runs.train(tmp_path / "runs" / "of-none", epochs=1)
+    with TestClient(make_app(house(tmp_path / "runs")), base_url=HERE) as client:
+        client.post("/api/texts", json={"name": "mine.txt", "text": "abcabc"})
+        again = client.post("/api/texts", json={"name": "mine.txt", "text": "abcabc"})
+        texts = {text["key"]: text for text in client.get("/api/texts").json()["texts"]}
+        assert again.json() == texts[again.json()["key"]]
+        assert {"builtin.python-docs", "of.of-a-file", "of.of-none"} <= set(texts)
+        assert texts["of.of-a-file"]["bytes"] == len(TEXT)
+        assert sum(text["kind"] == "uploaded" for text in texts.values()) == 1
+        assert not any(str(tmp_path) in json.dumps(text) for text in texts.values())
+
+
+def test_a_zombie_is_not_alive():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not jobs.is_alive(child.pid)
+    child.wait()
+    assert not jobs.is_alive(child.pid)
+    assert jobs.is_alive(os.getpid())
+    assert not jobs.is_alive("1")
+    assert not jobs.is_alive(-1)
+
+
+# The server as a process
+
+
+def test_sigterm_closes_the_server_soon_while_pages_watch(tmp_path):
+    served = subprocess.Popen(
+        [sys.executable, "-m", "charloom", "serve", str(tmp_path), "--port", "0", "--no-open"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = served.stderr.readline().split()[-1]
+        with streaming(url, "/api/stream") as events:
+            next(events)
+            began = time.monotonic()
+            served.send_signal(signal.SIGTERM)
+            assert list(events) == []
+            assert served.wait(10) == -signal.SIGTERM
+            assert time.monotonic() - began < 5.0
+    finally:
+        served.kill()
+        served.wait()
+        served.stderr.close()
+
+
+def test_a_port_that_is_taken_is_a_sentence(tmp_path):
+    with Live(tmp_path) as live:
+        done = subprocess.run(
+            [sys.executable, "-m", "charloom", "serve", str(tmp_path), "--port", str(live.port)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"port {live.port} cannot be listened at" in done.stderr
+    assert "Traceback" not in done.stderr

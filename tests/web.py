@@ -1,0 +1,132 @@
+"""The page's server for tests: in this process behind a client, or listening as a real one."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+
+from charloom.web import limits, server
+from charloom.web.guard import Door
+from charloom.web.patience import PatientProtocol
+
+PORT = 8421
+HERE = f"http://127.0.0.1:{PORT}"
+
+
+def house(folder, port=PORT, token=None, **desk):
+    """What a server of a folder is made of."""
+    return server.House(folder, Door.of("127.0.0.1", port, token), limits.Desk(**desk))
+
+
+class Live:
+    """A server that listens on a free port, in a thread.
+
+    Attributes:
+        url: its address.
+        house: what it is made of.
+    """
+
+    def __init__(self, folder, **desk):
+        self._listening = server.listen("127.0.0.1", 0)
+        self.port = self._listening.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.house = house(folder, self.port, **desk)
+        config = uvicorn.Config(
+            server.make_app(self.house),
+            http=PatientProtocol,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            timeout_graceful_shutdown=2,
+        )
+        self._ready = threading.Event()
+        self._server = server.Server(config, self.house.closing, self._ready.set)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True
+        )
+
+    def __enter__(self):
+        self._thread.start()
+        assert self._ready.wait(20), "the server does not listen"
+        return self
+
+    def __exit__(self, *error):
+        self._server.handle_exit(15, None)
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "the server does not close"
+        self._listening.close()
+        self.house.desk.close()
+
+    def raw(self, request, seconds=5.0):
+        """What comes back for some bytes, until the server closes or so long."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
+            connection.sendall(request)
+            answer = b""
+            try:
+                while block := connection.recv(65536):
+                    answer += block
+                    if complete(answer):
+                        break
+            except TimeoutError:
+                pass
+        return answer
+
+
+def complete(answer):
+    """Whether an answer with a Content-Length is all there."""
+    head, found, body = answer.partition(b"\r\n\r\n")
+    sizes = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return bool(found and sizes and len(body) >= int(sizes[0].split(b":")[1]))
+
+
+def status_of(answer):
+    """The status of an answer's bytes; None where there is no answer."""
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
+
+
+def events_of(lines):
+    """Name and data of each server-sent event in an iterator of lines."""
+    name = None
+    for line in lines:
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            yield name, json.loads(line[6:])
+
+
+@contextmanager
+def streaming(url, path, body=None):
+    """The events of a stream, one after another."""
+    method = "GET" if body is None else "POST"
+    with (
+        httpx.Client(base_url=url, timeout=20) as client,
+        client.stream(method, path, json=body) as answer,
+    ):
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield events_of(answer.iter_lines())
+
+
+def written(events):
+    """The whole text of a stream of one writing, and its last event."""
+    text, last = "", None
+    for name, data in events:
+        last = (name, data)
+        if name == "text":
+            text += data["text"]
+        if name in ("end", "mistake"):
+            break
+    return text, last
+
+
+def until(holds, seconds=10.0):
+    """Wait until something holds; what it was then."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.02)
+    return found
