@@ -15,7 +15,8 @@ import httpx
 from starlette.testclient import TestClient
 
 import runs
-from charloom.store import read_control, write_status
+from charloom.store import read_control
+from charloom.store.steering import write_status
 from charloom.web import jobs
 from charloom.web.runs import spread, thinned
 from charloom.web.server import make_app
@@ -77,7 +78,9 @@ def test_a_key_is_plain_and_leads_to_its_run_alone(client):
     assert len({key_of(name) for name in ("a/b", "a.b", "a b", "a-b", "a?b")}) == 5
 
 
-@pytest.mark.parametrize("key", ["nothing", "more", "notes.txt", "cut short", "..", "book/samples/x"])
+@pytest.mark.parametrize(
+    "key", ["nothing", "more", "notes.txt", "cut short", "..", "book/samples/x"]
+)
 def test_what_is_not_in_the_list_is_not_found(client, key):
     answer = client.get(f"/api/runs/{key}")
     assert 400 <= answer.status_code < 500
@@ -328,7 +331,7 @@ def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
 
 def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):
     book = tmp_path / "cat.txt"
-    book.write_text(TEXT)
+    book.write_text(runs.TEXT)
     runs.train(tmp_path / "runs" / "of-a-file", runs.Corpus.open([book]), epochs=1)
     runs.train(tmp_path / "runs" / "of-none", epochs=1)
     with TestClient(make_app(house(tmp_path / "runs")), base_url=HERE) as client:
@@ -337,7 +340,7 @@ def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):
         texts = {text["key"]: text for text in client.get("/api/texts").json()["texts"]}
         assert again.json() == texts[again.json()["key"]]
         assert {"builtin.python-docs", "of.of-a-file", "of.of-none"} <= set(texts)
-        assert texts["of.of-a-file"]["bytes"] == len(TEXT)
+        assert texts["of.of-a-file"]["bytes"] == len(runs.TEXT)
         assert sum(text["kind"] == "uploaded" for text in texts.values()) == 1
         assert not any(str(tmp_path) in json.dumps(text) for text in texts.values())
 

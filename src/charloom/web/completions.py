@@ -199,6 +199,7 @@ class Text:
         self.asked = asked
         self.prompt = prompt
         self.offset = 0
+        self.over = False
         self.before: tuple[tuple[str, float], ...] = ()  # the likeliest to come next
 
     def begin(self) -> Choice | None:
@@ -212,13 +213,12 @@ class Text:
 
     def next(self) -> Choice | None:
         """The next part; the last one says why it ended; None after it."""
-        ended = self.author.writing.ended
-        if ended is not None:
+        if self.over:
             return None
         piece = None if self.asked.max_tokens == 0 else self.author.next()
         if piece is None:
+            self.over = True
             reason = self.author.writing.ended or "length"
-            self.author.writing.ended = reason
             return Choice(text="", index=self.index, finish_reason=reason)
         return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], told=True))
 

@@ -58,23 +58,23 @@ class EventStream(Response):
         self.background = None
         self.opened = opened
         self.closing = closing
+        self.begun = False  # and not at its end
         self.mistake = mistake or (lambda told: event("mistake", told))
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         telling = asyncio.ensure_future(self.tell(send))
         await until_over(telling, receive, self.closing)
+        if self.begun and self.closing.is_set():
+            with suppress(OSError, TimeoutError):
+                await self.send(send, b"", more=False)  # a whole answer, though a short one
 
     async def tell(self, send: Send) -> None:
         """Send the events as they come."""
         async with self.opened as source:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status_code,
-                    "headers": self.raw_headers,
-                }
-            )
+            head = {"status": self.status_code, "headers": self.raw_headers}
+            await send({"type": "http.response.start", **head})
+            self.begun = True
             with suppress(OSError, TimeoutError):
                 async with aclosing(source) as events:  # type: ignore[type-var]
                     try:
@@ -82,6 +82,7 @@ class EventStream(Response):
                             await self.send(send, told)
                     except (CharloomError, Busy) as error:
                         await self.send(send, self.mistake(mistake_of(error)[1]))
+                self.begun = False
                 await self.send(send, b"", more=False)
 
     async def send(self, send: Send, told: bytes, more: bool = True) -> None:
