@@ -13,7 +13,7 @@ from charloom.neurons import MEANINGS, Activity
 from charloom.report.plots import LIGHT, UNITS_PER_INCH, WIDE, Palette
 from charloom.spelling import harmless
 
-SIGNED: Final = "PuOr_r"  # from orange through white to purple: about zero
+SIGNED: Final = "PuOr_r"  # from purple through white to orange: about zero
 GATE: Final = "viridis"  # from 0, closed, to 1, open
 GATES: Final = "ifozr"  # values from 0 to 1
 LETTERS: Final = 120  # characters at most that are written below
