@@ -362,13 +362,3 @@ def test_a_text_too_short_to_score_is_refused(run):
 def test_input_that_is_not_text_is_refused(run):
     stdin = io.BytesIO(b"\xff\xfe\x00").read()
     assert "standard input is not UTF-8" in refused("score", run, stdin=stdin)
-
-
-# Inside
-
-
-def test_neurons_tells_what_the_function_finds(run, model):
-    told = told_by("neurons", run, "--property vowel --property in-word --top 2 --limit 120")
-    found = charloom.neurons(model, properties=["vowel", "in-word"], top=2, limit=120)
-    assert {name: told[name] for name in found.to_json()} == found.to_json()
-    assert (told["split"], told["characters"], told["activity"]) == ("validation", 93, None)

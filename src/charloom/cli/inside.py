@@ -251,10 +251,10 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
         return [""] * len(values), [(f"always {low:.2g}", "")]
     step = (high - low) / len(SCALE)
     places = [min(max(int((value - low) / step), 0), len(SCALE) - 1) for value in values]
-    middles = [f"{low + (n + 0.5) * step:.2g}" for n in range(len(SCALE))]
-    middles[0] += " and less"
-    middles[-1] += " and more"
-    return [SCALE[place] for place in places], list(zip(middles, SCALE, strict=True))
+    half = (len(SCALE) - 1) / 2
+    told = [f"{(low + high) / 2 + (n - half) * step:.2g}" for n in range(len(SCALE))]
+    told[0], told[-1] = f"<{low + step:.2g}", f">{high - step:.2g}"
+    return [SCALE[place] for place in places], list(zip(told, SCALE, strict=True))
 
 
 def require_picture(path: Path) -> None:
