@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import charloom
 from charloom.cli import app
 from charloom.cli.inside import SCALE, coloured
-from charloom.neurons import PROPERTIES
+from charloom.neurons.properties import PROPERTIES
 from charloom.text import Corpus
 from runs import TEXT, train
 

@@ -16,17 +16,16 @@ from charloom.errors import ConfigError, DivergedError, TextError, UnknownCharac
 from charloom.exchange import to_state_dict
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.neurons import (
-    WHATS,
     Property,
     blocks,
     choose,
     gates,
     named,
-    pattern,
     rank,
     values,
 )
 from charloom.neurons.correlation import Correlation
+from charloom.neurons.gates import WHATS
 from charloom.text import Vocabulary
 from runs import ENGINES, TEXT, train
 
@@ -62,9 +61,7 @@ def latch(hidden_size=6, dtype="float64", layers=1):
 
 def all_values(learner, ids, engine=None):
     """Every value of every unit, shape (N, whats, layers, units)."""
-    return np.concatenate(
-        list(blocks(learner, engine or ReferenceEngine(), ids, choose(learner)))
-    )
+    return np.concatenate(list(blocks(learner, engine or ReferenceEngine(), ids, choose(learner))))
 
 
 def reference_values(learner, ids):
@@ -353,7 +350,7 @@ def test_a_pattern_and_marks_are_properties_too():
 
 def test_a_text_too_short_and_a_property_too_rare_tell_nothing():
     model = charloom.Model(latch(), ReferenceEngine())
-    with pytest.raises(TextError, match="99 long; .* needs 100"):
+    with pytest.raises(TextError, match=r"99 long; .* needs 100"):
         charloom.neurons(model, string=STORY[:99])
     with pytest.raises(TextError, match="99 long"):
         charloom.neurons(model, string=STORY, limit=99)
@@ -399,7 +396,7 @@ def test_a_property_that_gives_no_numbers_is_refused():
     model = charloom.Model(latch(), ReferenceEngine())
     ids, choice = model.vocabulary.encode(STORY), choose(model.learner)
     for wrong in (
-        Property("short", "", lambda text: np.zeros(3)),
+        Property("short", "", lambda _: np.zeros(3)),
         Property("none", "", lambda text: np.full(len(text), np.nan)),
     ):
         with pytest.raises(ConfigError, match=f"the property {wrong.name}"):
@@ -460,4 +457,3 @@ def test_a_model_without_its_text_reads_a_built_in_one():
     assert found.characters == 300
     with pytest.raises(TextError, match="does not know the text"):
         charloom.neurons(model, split="train")
-

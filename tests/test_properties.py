@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import ConfigError
-from charloom.neurons import PROPERTIES, marked, named, pattern
+from charloom.neurons.properties import PROPERTIES, marked, named, pattern
 
 # A property, a text, and its numbers as a person counts them: a digit for each character.
 BY_HAND = [

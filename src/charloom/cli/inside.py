@@ -36,7 +36,7 @@ UNIT_PANEL: Final = "Which units"
 def list_properties(wanted: bool) -> None:
     """Show the built-in properties and leave."""
     if wanted:
-        from charloom.neurons import PROPERTIES
+        from charloom.neurons.properties import PROPERTIES
 
         for found in PROPERTIES:
             show(f"{found.name:<20}{found.description}")
@@ -107,13 +107,14 @@ def neurons(
         typer.Option("--show", help="how many of them to colour or to draw, from the first"),
     ] = 1_000,
     colour: Annotated[
-        bool, typer.Option("--colour", help="colour the text by the best unit of the first property")
+        bool,
+        typer.Option("--colour", help="colour the text by the best unit of the first property"),
     ] = False,
     png: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="draw all units over the text; .png or .svg"),
     ] = None,
-    listed: Annotated[
+    listed: Annotated[  # noqa: ARG001 - its callback does it
         bool,
         typer.Option(
             "--list", callback=list_properties, is_eager=True, help="the built-in properties"
@@ -139,7 +140,8 @@ def neurons(
     from charloom import api
     from charloom.api.inside import Neurons, asked_properties, find_units, watch
     from charloom.config import require_whole
-    from charloom.neurons import LEAST_CHARACTERS, Activity, activity, choose
+    from charloom.neurons import Activity, activity, choose
+    from charloom.neurons.ranking import LEAST_CHARACTERS
 
     if text and string is not None:
         raise ConfigError("TEXT and --text both name a text; give one of them.")
@@ -153,7 +155,9 @@ def neurons(
     layers = learner.config.layers
     if unit is not None and layer is None:
         if layers > 1:
-            raise ConfigError(f"this model has {layers} layers; say with --layer which unit is meant.")
+            raise ConfigError(
+                f"this model has {layers} layers; say with --layer which unit is meant."
+            )
         layer = 0
     choice = choose(learner, layer, unit, what)
     if png is not None:
@@ -165,9 +169,7 @@ def neurons(
 
     def at_work(layer: int | None, unit: int | None, what: str | None) -> Activity:
         """What units do over the text that is shown."""
-        return activity(
-            learner, opened.engine, first, choose(learner, layer, unit, what or "h")
-        )
+        return activity(learner, opened.engine, first, choose(learner, layer, unit, what or "h"))
 
     found: Neurons | None = None
     if unit is None or len(watched) >= LEAST_CHARACTERS:
@@ -225,7 +227,7 @@ def address(unit: "Unit") -> str:
 
 def paint_unit(seen: "Activity") -> None:
     """A text coloured by what one unit does."""
-    from charloom.neurons import MEANINGS
+    from charloom.neurons.gates import MEANINGS
 
     values = seen.values[:, 0, 0].tolist()
     styles, legend = coloured(values)
@@ -269,5 +271,7 @@ def draw(seen: "Activity", path: Path) -> None:
     from charloom.report.units import units_figure
 
     save_figure(units_figure(seen), path)
-    say(f"{path}: {count(seen.values.shape[1] * seen.values.shape[2])} units over "
-        f"{count(len(seen.characters))} characters.")
+    say(
+        f"{path}: {count(seen.values.shape[1] * seen.values.shape[2])} units over "
+        f"{count(len(seen.characters))} characters."
+    )

@@ -112,8 +112,7 @@ def rank(
     characters = sum(len(ends) for _, ends in read)
     if characters < LEAST_CHARACTERS:
         raise TextError(
-            f"the text is {characters} long; to tell what units follow it needs "
-            f"{LEAST_CHARACTERS}."
+            f"the text is {characters} long; to tell what units follow it needs {LEAST_CHARACTERS}."
         )
     measured = np.stack(
         [np.concatenate([_measured(found, pieces) for pieces, _ in read]) for found in properties]

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from charloom.neurons import MEANINGS, Activity
+from charloom.neurons import Activity
+from charloom.neurons.gates import MEANINGS
 from charloom.report.plots import LIGHT, UNITS_PER_INCH, WIDE, Palette
 from charloom.spelling import harmless
 
@@ -70,6 +71,6 @@ def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
     assert image is not None
     bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01)
     bar.ax.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.set_label(f"{seen.what} ({MEANINGS[seen.what]})", color=palette["muted"], fontsize=FONT)
     return figure
