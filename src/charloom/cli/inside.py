@@ -132,7 +132,7 @@ def neurons(
     coloured by what the unit does.
 
     \b
-    Examples:
+    Example:
       charloom neurons runs/book
       charloom neurons runs/book --property in-quotes --colour
       charloom neurons runs/book --layer 0 --unit 17 --what cell
