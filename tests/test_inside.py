@@ -1,5 +1,6 @@
 """`charloom neurons`: what it tells, in which colours, and what it refuses."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -12,6 +13,7 @@ import charloom
 from charloom.cli import app
 from charloom.cli.inside import SCALE, coloured
 from charloom.neurons.properties import PROPERTIES
+from charloom.report.units import units_figure
 from charloom.text import Corpus
 from runs import TEXT, train
 
@@ -174,12 +176,26 @@ def test_a_planted_error_in_the_colours_is_seen():
 
 
 def test_the_map_is_a_picture(run, tmp_path):
-    for name in ("map.png", "map.svg"):
-        done = neurons(run, "--property vowel --show 40 --what z --png", tmp_path / name)
-        assert done.exit_code == 0, done.output
-        assert "16 units over 40 characters" in done.stderr
+    done = neurons(run, "--property vowel --show 130 --what z --png", tmp_path / "map.png")
+    assert done.exit_code == 0, done.output
+    assert "16 units over 130 characters" in done.stderr
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
-    assert "update gate" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+
+
+def test_the_map_has_a_row_for_each_unit_and_a_column_for_each_character(model):
+    for what, low in (("h", None), ("z", 0)):
+        seen = model.activity("the cat", what=what)
+        seen = dataclasses.replace(seen, characters=tuple("the\ncat"))
+        upper, lower, scale = units_figure(seen).axes
+        for layer, axes in enumerate((upper, lower)):
+            (image,) = axes.images
+            assert (image.get_array() == seen.values[:, layer].T).all()
+            assert image.norm.vmin == (-image.norm.vmax if low is None else low)
+            assert axes.get_ylabel() == f"layer {layer}, unit"
+        assert [label.get_text() for label in lower.get_xticklabels()] == list("the↵cat")
+        assert what in scale.get_ylabel()
+    alone = units_figure(model.activity("cat", layer=1, unit=5)).axes[0]
+    assert [label.get_text() for label in alone.get_yticklabels()] == ["5"]
 
 
 def test_a_model_without_its_text_says_what_it_reads(model, tmp_path):
