@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 
-import charloom
-import runs
-from web import Live
+import charloom  # noqa: E402
+import runs  # noqa: E402
+from web import Live  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,9 @@ def test_the_text_is_that_of_charloom_sample(client, folder, model, asked):
     assert asked.get("prompt", "") + text + "\n" == done.stdout
     assert name == "end"
     assert last["characters"] == len(text)
-    assert last["ended"] == ("length" if last["characters"] >= 200 or model == "bytes" else "stop")
+    assert last["ended"] in ("length", "stop" if "stop" in asked else "length")
+    if model != "bytes":
+        assert (last["ended"] == "length") == (len(text) == asked.get("length", 200))
 
 
 def test_another_seed_is_another_text(client):
@@ -89,6 +91,8 @@ def test_each_character_comes_with_the_likeliest_next_ones_and_its_surprise(clie
     parts = [events[0][1]["read"], *(data["analysis"] for name, data in events if name == "text")]
     whole = {key: [x for part in parts for x in part[key]] for key in parts[0]}
     text = "the cat " + "".join(data["text"] for name, data in events if name == "text")
+    if model == "bytes":
+        text = text.replace("\ufffd", "")  # bytes that are no character
     assert "".join(whole["characters"]) == text
     score = charloom.load(folder / model).score(text)
     assert whole["nats"][0] is None
@@ -195,7 +199,7 @@ def test_a_client_that_leaves_ends_its_writing_soon(live):
             assert live.house.desk.working == 1
         left = time.monotonic()
         until(lambda: live.house.desk.working == 0)
-        assert time.monotonic() - left < 0.5
+        assert time.monotonic() - left < 2.0  # else it would be 20, when nobody reads
 
 
 def test_those_beyond_the_places_wait_and_those_beyond_are_refused(folder):

@@ -209,7 +209,7 @@ def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
 
 
 def test_control_reaches_the_process_that_trains(tmp_path):
-    writer, learner, _ = runs.create(tmp_path / "book")
+    writer, _, _ = runs.create(tmp_path / "book")
     with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
         write_status(tmp_path / "book", "training", 0, 10, None)
         sent = client.post(
@@ -322,7 +322,7 @@ def test_a_training_that_makes_no_sense_is_not_started(client, folder, change, n
 
 
 def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs.Jobs, "running", property(lambda self: jobs.MOST_AT_ONCE))
+    monkeypatch.setattr(jobs.Jobs, "running", jobs.MOST_AT_ONCE)
     with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
         answer = client.post("/api/runs", json={"text": "builtin.python-docs"})
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")

@@ -11,7 +11,6 @@ from charloom.errors import CharloomError
 
 if TYPE_CHECKING:
     from charloom.api import (
-        Activity,
         Evaluation,
         GradientCheck,
         Model,
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "Activity",
     "CharloomError",
     "Evaluation",
     "GradientCheck",

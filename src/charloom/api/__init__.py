@@ -13,10 +13,8 @@ from charloom.api.texts import DEMO_TEXTS, Text, demo_text, free_run, open_text
 from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
 from charloom.evaluation import Evaluation
 from charloom.gradcheck import GradientCheck, gradcheck
-from charloom.neurons import Activity
 
 __all__ = [
-    "Activity",
     "DEMO_TEXTS",
     "Evaluation",
     "GradientCheck",

@@ -12,7 +12,6 @@ from charloom.config import require_whole
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
 from charloom.neurons import (
-    PROPERTIES,
     Choice,
     Finding,
     Property,
@@ -22,6 +21,7 @@ from charloom.neurons import (
     pattern,
     rank,
 )
+from charloom.neurons.properties import PROPERTIES
 
 LIMIT: Final = 50_000  # characters read where nobody says how many
 TOP: Final = 3

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -90,13 +91,15 @@ def demo_text(
 ) -> Corpus:
     """The built-in text for who gives none: prose where it is installed. Arguments as
     `charloom.text.Corpus.open`."""
-    policy = {"unknown": unknown, "replacement": replacement}
+    read = partial(
+        Corpus.open, vocabulary=vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
+    )
     for name in DEMO_TEXTS[:-1]:
         try:
-            return Corpus.open([name], vocabulary, tokens=tokens, **policy)
+            return read([name])
         except MissingPartError:
             continue
-    return Corpus.open(DEMO_TEXTS[-1:], vocabulary, tokens=tokens, **policy)
+    return read(DEMO_TEXTS[-1:])
 
 
 def free_run(corpus: Corpus, folder: Path = RUNS) -> Path:

@@ -38,6 +38,6 @@ def paint(
     for meaning, style in legend:
         told.append(f" {meaning} ", style)
         told.append(" ")
-    console.print(told)
+    console.print(told, soft_wrap=True)
     console.print(painted, soft_wrap=True)
     return True

@@ -36,7 +36,7 @@ UNIT_PANEL: Final = "Which units"
 def list_properties(wanted: bool) -> None:
     """Show the built-in properties and leave."""
     if wanted:
-        from charloom.neurons import PROPERTIES
+        from charloom.neurons.properties import PROPERTIES
 
         for found in PROPERTIES:
             show(f"{found.name:<20}{found.description}")
@@ -107,13 +107,14 @@ def neurons(
         typer.Option("--show", help="how many of them to colour or to draw, from the first"),
     ] = 1_000,
     colour: Annotated[
-        bool, typer.Option("--colour", help="colour the text by the best unit of the first property")
+        bool,
+        typer.Option("--colour", help="colour the text by the best unit of the first property"),
     ] = False,
     png: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="draw all units over the text; .png or .svg"),
     ] = None,
-    listed: Annotated[
+    listed: Annotated[  # noqa: ARG001 - its callback does it
         bool,
         typer.Option(
             "--list", callback=list_properties, is_eager=True, help="the built-in properties"
@@ -131,7 +132,7 @@ def neurons(
     coloured by what the unit does.
 
     \b
-    Examples:
+    Example:
       charloom neurons runs/book
       charloom neurons runs/book --property in-quotes --colour
       charloom neurons runs/book --layer 0 --unit 17 --what cell
@@ -139,7 +140,8 @@ def neurons(
     from charloom import api
     from charloom.api.inside import Neurons, asked_properties, find_units, watch
     from charloom.config import require_whole
-    from charloom.neurons import LEAST_CHARACTERS, Activity, activity, choose
+    from charloom.neurons import Activity, activity, choose
+    from charloom.neurons.ranking import LEAST_CHARACTERS
 
     if text and string is not None:
         raise ConfigError("TEXT and --text both name a text; give one of them.")
@@ -153,7 +155,9 @@ def neurons(
     layers = learner.config.layers
     if unit is not None and layer is None:
         if layers > 1:
-            raise ConfigError(f"this model has {layers} layers; say with --layer which unit is meant.")
+            raise ConfigError(
+                f"this model has {layers} layers; say with --layer which unit is meant."
+            )
         layer = 0
     choice = choose(learner, layer, unit, what)
     if png is not None:
@@ -165,9 +169,7 @@ def neurons(
 
     def at_work(layer: int | None, unit: int | None, what: str | None) -> Activity:
         """What units do over the text that is shown."""
-        return activity(
-            learner, opened.engine, first, choose(learner, layer, unit, what or "h")
-        )
+        return activity(learner, opened.engine, first, choose(learner, layer, unit, what or "h"))
 
     found: Neurons | None = None
     if unit is None or len(watched) >= LEAST_CHARACTERS:
@@ -225,7 +227,7 @@ def address(unit: "Unit") -> str:
 
 def paint_unit(seen: "Activity") -> None:
     """A text coloured by what one unit does."""
-    from charloom.neurons import MEANINGS
+    from charloom.neurons.gates import MEANINGS
 
     values = seen.values[:, 0, 0].tolist()
     styles, legend = coloured(values)
@@ -251,10 +253,10 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
         return [""] * len(values), [(f"always {low:.2g}", "")]
     step = (high - low) / len(SCALE)
     places = [min(max(int((value - low) / step), 0), len(SCALE) - 1) for value in values]
-    middles = [f"{low + (n + 0.5) * step:.2g}" for n in range(len(SCALE))]
-    middles[0] += " and less"
-    middles[-1] += " and more"
-    return [SCALE[place] for place in places], list(zip(middles, SCALE, strict=True))
+    half = (len(SCALE) - 1) / 2
+    told = [f"{(low + high) / 2 + (n - half) * step:.2g}" for n in range(len(SCALE))]
+    told[0], told[-1] = f"<{low + step:.2g}", f">{high - step:.2g}"
+    return [SCALE[place] for place in places], list(zip(told, SCALE, strict=True))
 
 
 def require_picture(path: Path) -> None:
@@ -269,5 +271,7 @@ def draw(seen: "Activity", path: Path) -> None:
     from charloom.report.units import units_figure
 
     save_figure(units_figure(seen), path)
-    say(f"{path}: {count(seen.values.shape[1] * seen.values.shape[2])} units over "
-        f"{count(len(seen.characters))} characters.")
+    say(
+        f"{path}: {count(seen.values.shape[1] * seen.values.shape[2])} units over "
+        f"{count(len(seen.characters))} characters."
+    )

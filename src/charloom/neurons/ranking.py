@@ -23,7 +23,8 @@ from charloom.spelling import count
 
 LEAST_CHARACTERS: Final = 100  # below, some unit follows anything
 LEAST_CHANGES: Final = 10  # characters at which a property is not what it mostly is
-TURNS: Final = (1, 2, 3)  # quarters of the text by which a property is turned
+TURNS: Final = (0.618034, 0.236068, 0.854102)  # shares of the text by which a property is turned:
+# those of the golden section, which no text that repeats itself meets in step
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,8 @@ class Finding:
         property: its name.
         description: it in words.
         mean: its mean over the text; of a yes or no, the share of the characters.
-        by_chance: the largest |r| of all units with the same property turned by a quarter, a half
-            and three quarters of the text: what is not above it means nothing. None where nothing
-            could be compared.
+        by_chance: the largest |r| of all units with the same property turned three times: what is
+            not above it means nothing. None where nothing could be compared.
         units: the best, the largest |r| first. Those that never changed are not among them.
         why_none: where there is none, the reason; else empty.
     """
@@ -112,13 +112,12 @@ def rank(
     characters = sum(len(ends) for _, ends in read)
     if characters < LEAST_CHARACTERS:
         raise TextError(
-            f"the text is {characters} long; to tell what units follow it needs "
-            f"{LEAST_CHARACTERS}."
+            f"the text is {characters} long; to tell what units follow it needs {LEAST_CHARACTERS}."
         )
     measured = np.stack(
         [np.concatenate([_measured(found, pieces) for pieces, _ in read]) for found in properties]
     )
-    turns = [characters * quarter // 4 for quarter in TURNS]
+    turns = [int(characters * share) for share in TURNS]
     sums = Correlation((1 + len(turns)) * len(properties), choice.size)
     at = 0
     for ids, (_, ends) in zip(texts, read, strict=True):

@@ -9,16 +9,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from charloom.neurons import MEANINGS, Activity
+from charloom.neurons import Activity
+from charloom.neurons.gates import MEANINGS
 from charloom.report.plots import LIGHT, UNITS_PER_INCH, WIDE, Palette
 from charloom.spelling import harmless
 
-SIGNED: Final = "PuOr_r"  # from orange through white to purple: about zero
+SIGNED: Final = "PuOr_r"  # from purple through white to orange: about zero
 GATE: Final = "viridis"  # from 0, closed, to 1, open
 GATES: Final = "ifozr"  # values from 0 to 1
 LETTERS: Final = 120  # characters at most that are written below
 ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # of a layer, in units of 1/72 inch
 FONT: Final = 8.0
+LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in the same units
 
 
 def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
@@ -33,17 +35,21 @@ def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
     """
     layers, units = len(seen.layers), len(seen.units)
     panel = min(max(ROW * units, LEAST_HEIGHT), MOST_HEIGHT)
-    width, height = WIDE[0], layers * (panel + 30) + 40
+    width = WIDE[0]
+    height = layers * panel + (layers - 1) * BETWEEN + BELOW + ABOVE
     figure = Figure(
         figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH),
         dpi=UNITS_PER_INCH,
         facecolor=palette["paper"],
-        layout="constrained",
     )
     values = np.asarray(seen.values, dtype=np.float64)
     size = float(np.percentile(np.abs(values), 99.5)) or 1.0
     low, high, colours = (0.0, 1.0, GATE) if seen.what in GATES else (-size, size, SIGNED)
     grid = figure.subplots(layers, 1, sharex=True, squeeze=False)[:, 0].tolist()
+    figure.subplots_adjust(
+        left=LEFT / width, right=1 - RIGHT / width, bottom=BELOW / height, top=1 - ABOVE / height,
+        hspace=BETWEEN / panel,
+    )  # fmt: skip
     image = None
     for place, axes in enumerate(grid):
         image = axes.imshow(
@@ -68,8 +74,9 @@ def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
         below.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         below.set_xlabel("characters read", color=palette["muted"], fontsize=FONT)
     assert image is not None
-    bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01)
+    scale = figure.add_axes((1 - 70 / width, BELOW / height, 10 / width, panel / height))
+    bar = figure.colorbar(image, cax=scale)
     bar.ax.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.set_label(f"{seen.what} ({MEANINGS[seen.what]})", color=palette["muted"], fontsize=FONT)
     return figure

@@ -428,7 +428,8 @@ class Analysis(Told):
     """What a model thought of each character of a text: lists of one length.
 
     Attributes:
-        characters: the text, a string for each.
+        characters: the text, a string for each; of a model of bytes without those that are no
+            UTF-8.
         nats: what each cost, -ln of its probability given all before; None where nothing
             predicts it.
         likely: the five likeliest ones that could come after it, each with its probability.

@@ -11,7 +11,8 @@ import numpy as np
 from fastapi import APIRouter, Request
 
 from charloom.errors import ConfigError
-from charloom.neurons import PROPERTIES, Property, activity, choose, marked, rank
+from charloom.neurons import Property, activity, choose, marked, rank
+from charloom.neurons.properties import PROPERTIES
 from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.library import Library, Open
@@ -105,17 +106,11 @@ def active(model: Open, asked: Any, unit: int | None) -> Any:
         NotAllowedError: the model has no such layer, unit or value.
     """
     try:
-        return activity(
-            model.learner,
-            model.engine,
-            asked.text,
-            layer=asked.layer,
-            unit=unit,
-            what=asked.what,
-            unknown=asked.unknown,
-        )
+        choice = choose(model.learner, asked.layer, unit, asked.what)
     except ConfigError as error:
         raise NotAllowedError(str(error), str(error).split(" ")[0]) from None
+    encoded = model.learner.vocabulary.encode_with(asked.text, asked.unknown)
+    return activity(model.learner, model.engine, encoded.ids, choice, encoded.unknown)
 
 
 def bounds(what: str, values: Any) -> tuple[float, float]:

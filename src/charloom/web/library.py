@@ -14,7 +14,7 @@ from typing import Final
 from charloom.engines import Engine, open_engine
 from charloom.errors import NotAModelError
 from charloom.model import Learner
-from charloom.neurons import WHATS
+from charloom.neurons.gates import WHATS
 from charloom.store import load_model
 from charloom.store.checkpoint import load_checkpoint
 from charloom.store.layout import BEST, LATEST, checkpoint_path, read_pointer
