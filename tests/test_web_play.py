@@ -42,7 +42,7 @@ def live(folder):
         yield live
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(folder):
     """A client of a server of that folder."""
     with TestClient(make_app(house(folder)), base_url=HERE) as client:

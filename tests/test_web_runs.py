@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(folder):
     """A client of a server of that folder; tests only read it."""
     with TestClient(make_app(house(folder)), base_url=HERE) as client:
