@@ -7,11 +7,9 @@ import time
 from contextlib import contextmanager
 
 import httpx
-import uvicorn
 
 from charloom.web import limits, server
 from charloom.web.guard import Door
-from charloom.web.patience import PatientProtocol
 
 PORT = 8421
 HERE = f"http://127.0.0.1:{PORT}"
@@ -35,16 +33,8 @@ class Live:
         self.port = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.house = house(folder, self.port, **desk)
-        config = uvicorn.Config(
-            server.make_app(self.house),
-            http=PatientProtocol,
-            ws="none",
-            lifespan="off",
-            log_level="error",
-            timeout_graceful_shutdown=2,
-        )
         self._ready = threading.Event()
-        self._server = server.Server(config, self.house.closing, self._ready.set)
+        self._server = server.Server(self.house, self._ready.set)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True
         )
@@ -77,8 +67,10 @@ class Live:
 
 
 def complete(answer):
-    """Whether an answer with a Content-Length is all there."""
+    """Whether an answer with a Content-Length is all there; of a stream, whether it has begun."""
     head, found, body = answer.partition(b"\r\n\r\n")
+    if found and b"text/event-stream" in head:
+        return True
     sizes = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     return bool(found and sizes and len(body) >= int(sizes[0].split(b":")[1]))
 

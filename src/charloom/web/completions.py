@@ -245,7 +245,7 @@ def texts_of(library: Library, asked: Completion) -> list[Text]:
     model = library.open(asked.model)
     prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
     n = asked.n or 1
-    drawing = {
+    drawing: dict[str, Any] = {
         "length": max(1, 16 if asked.max_tokens is None else asked.max_tokens),
         "temperature": 1.0 if asked.temperature is None else asked.temperature,
         "top_p": 1.0 if asked.top_p is None else asked.top_p,

@@ -25,6 +25,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE: Final = "charloom"
 LONGEST_QUERY: Final = 2_048  # bytes
+LONGEST_HEAD: Final = 16 * 1024
+MOST_HEADERS: Final = 100
 BODY_SECONDS: Final = 10.0
 UPLOAD_SECONDS: Final = 60.0
 UPLOADS_AT_ONCE: Final = 2
@@ -190,7 +192,9 @@ class Guard:
                 shown += [value] if name == COOKIE else []
         if any(self.knows(token) for token in shown):
             return None
-        asked = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20)
+        asked: dict[str, list[str]] = parse_qs(
+            scope["query_string"].decode("latin-1"), max_num_fields=20
+        )
         if scope["method"] == "GET" and scope["path"] == "/":
             for token in asked.get("token", []):
                 if self.knows(token):
@@ -223,6 +227,9 @@ def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
         raise Refused(
             405, f"{method[:20]} is not known here; GET and POST are.", ((b"allow", b"GET, POST"),)
         )
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > LONGEST_HEAD or len(scope["headers"]) > MOST_HEADERS:
+        raise Refused(431, f"the head may have {LONGEST_HEAD:,} bytes in {MOST_HEADERS} headers.")
     if len(scope["query_string"]) > LONGEST_QUERY:
         raise Refused(414, f"the query is longer than {LONGEST_QUERY:,} bytes.")
     if ODD_PATH.search(scope.get("raw_path") or scope["path"].encode()):

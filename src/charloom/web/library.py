@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -126,7 +127,9 @@ class Library:
                 update = int(which)
             checkpoint = checkpoint_path(path, update)
             try:
-                return self._kept((path, update), lambda at=checkpoint: load_checkpoint(at).learner)
+                return self._kept(
+                    (path, update), partial(lambda at: load_checkpoint(at).learner, checkpoint)
+                )
             except NotAModelError:
                 if which not in (LATEST, BEST) or attempt == ATTEMPTS - 1:
                     break

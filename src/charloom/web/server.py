@@ -28,7 +28,7 @@ from charloom.store.layout import is_run
 from charloom.web import completions, inside, pages, playing, runs, starting, texts
 from charloom.web import contract as wire
 from charloom.web.answers import Plain
-from charloom.web.guard import Door, Guard, is_loopback
+from charloom.web.guard import LONGEST_HEAD, Door, Guard, is_loopback
 from charloom.web.jobs import Jobs
 from charloom.web.library import Library
 from charloom.web.limits import Counter, Desk
@@ -40,7 +40,6 @@ from charloom.web.texts import TextShelf
 CONNECTIONS: Final = 900  # beyond, uvicorn answers 503 itself
 CLOSING_SECONDS: Final = 3
 KEEP_ALIVE_SECONDS: Final = 30
-LONGEST_HEAD: Final = 16 * 1024  # bytes
 
 DESCRIPTION: Final = """Everything that the page of charloom does. Bodies are JSON; a refusal is
 `{"error": {…}}`, and 429 and 503 come with `Retry-After`. `/v1` is for OpenAI's clients."""
@@ -158,19 +157,29 @@ def setting_about(name: str) -> wire.SettingAbout:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells all streams at once when it is to close.
+    """uvicorn, kept within bounds, which tells all streams at once when it is to close.
 
     Args:
-        config: uvicorn's.
-        closing: what it sets then.
+        house: what it serves.
         ready: called when it listens.
     """
 
-    def __init__(
-        self, config: uvicorn.Config, closing: asyncio.Event, ready: Callable[[], None]
-    ) -> None:
+    def __init__(self, house: House, ready: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            make_app(house),
+            http=PatientProtocol,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+        )
         super().__init__(config)
-        self.closing = closing
+        self.closing = house.closing
         self.ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -213,19 +222,6 @@ def serve(
     token = None if is_loopback(host) else secrets.token_urlsafe(32)
     # Events belong to the loop that runs; uvicorn makes it, and nothing here waits before.
     house = House(folder, Door.of(host, port, token))
-    config = uvicorn.Config(
-        make_app(house),
-        http=PatientProtocol,
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        h11_max_incomplete_event_size=LONGEST_HEAD,
-    )
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
 
@@ -239,7 +235,7 @@ def serve(
 
     try:
         with listening:
-            Server(config, house.closing, ready).run(sockets=[listening])
+            Server(house, ready).run(sockets=[listening])
     finally:
         house.desk.close()
 
@@ -269,6 +265,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 def has_screen() -> bool:
     """Whether a browser would be seen: none that draws letters shall take the terminal."""
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
+    if not sys.platform.startswith("linux"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -174,7 +174,8 @@ class Shelf:
         """Read the folder, unless that was done a moment ago."""
         if time.monotonic() - self._looked < STALE_SECONDS:
             return
-        runs, files = {}, {}
+        runs: dict[str, Place] = {}
+        files: dict[str, Place] = {}
         for path, is_model in found_in(self.folder, DEPTH):
             relative = path.relative_to(self.folder).as_posix()
             place = Place(key_of(relative), path, relative)

@@ -19,7 +19,7 @@ from charloom.web.limits import Busy
 from charloom.web.mistakes import mistake_of
 
 SEND_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
-EVENT_STREAM: Final = {
+EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "server-sent events",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
@@ -98,7 +98,8 @@ async def until_over(
     leaving = asyncio.ensure_future(left(receive))
     closed = asyncio.ensure_future(closing.wait())
     try:
-        await asyncio.wait({working, leaving, closed}, return_when=asyncio.FIRST_COMPLETED)
+        futures: list[asyncio.Future[Any]] = [working, leaving, closed]
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         return working.result() if working.done() else None
     finally:
         for future in (working, leaving, closed):
