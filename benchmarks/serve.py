@@ -1,0 +1,348 @@
+"""How the page's server does: when a text begins and how fast it comes, and what it does under load.
+
+It makes a model of the default recipe (its weights hardly trained: speed does not depend on them),
+starts `charloom serve` as a process of its own, and then
+
+1. asks for texts one at a time: time to the first characters, characters per second, beside those of
+   the model without a server;
+2. has CLIENTS stream at once, keeps ten times as many asking, and asks /api/health all the while; drops
+   clients and sees when their places are taken or free; compares the memory before and after;
+3. with --training trains beside it, alone, beside the load, and beside as many busy processes as the
+   server has threads, which is what sharing the cores alone would cost.
+
+    python benchmarks/serve.py [--clients 50] [--seconds 15] [--training] [--json]
+
+The clients run in this process, on the same cores, so that their own delays count against the server.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import charloom
+from charloom.store.journal import read_lines
+
+LENGTH = 20_000
+TIMES = 40
+TEXT = "It was the best of times, it was the worst of times, it was the age of wisdom. "
+SYMBOLS = "".join(map(chr, [10, *range(32, 96)]))  # 65 characters, as Tiny Shakespeare has
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--training", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder) / "runs"
+        charloom.train(run=runs / "model", string=20 * TEXT + SYMBOLS + 20 * TEXT, updates=3, validation=0.0)  # fmt: skip
+        with Served(runs) as served:
+            told = {"alone": asyncio.run(alone(served, runs))}
+            told["load"] = asyncio.run(load(served, given.clients, given.seconds))
+            if given.training:
+                told["training"] = training(served, runs, given.clients, given.seconds)
+    print(json.dumps(told, indent=2) if given.json else "\n".join(spelt(told)))
+
+
+class Served:
+    """`charloom serve` as a process, and how much memory it holds."""
+
+    def __init__(self, runs: Path) -> None:
+        command = ["-m", "charloom", "serve", str(runs), "--port", "0", "--no-open"]
+        self.process = subprocess.Popen(
+            [sys.executable, *command], stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        self.port = int(self.process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+
+    def __enter__(self) -> "Served":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        began = time.monotonic()
+        self.process.terminate()
+        self.process.wait(30)
+        print(f"SIGTERM: closed after {time.monotonic() - began:.2f} s", file=sys.stderr)
+
+    def megabytes(self) -> float:
+        """Memory that the server holds now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+class Client:
+    """One connection and one request on it, as a page would make it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def ask(self, path: str, body: dict | None = None) -> int:
+        """Send a request; the status of the answer."""
+        self.reader, self.writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, limit=2**24
+        )
+        data = b"" if body is None else json.dumps(body).encode()
+        head = f"{'GET' if body is None else 'POST'} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+        self.writer.write(head.encode() + b"Connection: close\r\n\r\n" + data)
+        self.status = int((await self.reader.readline()).split()[1])
+        while (await self.reader.readline()).strip():
+            pass
+        return self.status
+
+    async def events(self):
+        """Name and data of each event."""
+        name = b""
+        while line := await self.reader.readline():
+            if line.startswith(b"event: "):
+                name = line[7:-1]
+            elif line.startswith(b"data: "):
+                yield name.decode(), json.loads(line[6:])
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+async def health(port: int) -> tuple[float, dict]:
+    """How long /api/health takes, seconds, and what it says."""
+    began = time.perf_counter()
+    client = Client(port)
+    assert await client.ask("/api/health") == 200
+    told = json.loads((await client.reader.read()).split(b"\r\n")[-1] or b"{}")
+    client.close()
+    return time.perf_counter() - began, told
+
+
+async def alone(served: Served, runs: Path) -> dict:
+    """One client at a time."""
+    firsts, rates, thoughtful = [], [], []
+    for n in range(TIMES):
+        took, _ = await write(served.port, 200, seed=n)
+        firsts.append(took)
+    for n in range(3):
+        rates.append((await write(served.port, LENGTH, seed=n))[1])
+        thoughtful.append((await write(served.port, LENGTH, seed=n, probabilities=True))[1])
+    model = charloom.load(runs / "model")
+    began = time.perf_counter()
+    model.sample(length=LENGTH)
+    return {
+        "first_ms": milliseconds(firsts),
+        "characters_per_second": statistics.median(rates),
+        "with_probabilities": statistics.median(thoughtful),
+        "without_a_server": LENGTH / (time.perf_counter() - began),
+    }
+
+
+async def write(port: int, length: int, **more: object) -> tuple[float, float]:
+    """Seconds to the first characters, and characters per second, of one text."""
+    client, began, first, count = Client(port), time.perf_counter(), 0.0, 0
+    assert await client.ask("/api/generate", {"model": "model", "length": length, **more}) == 200
+    async for name, data in client.events():
+        if name == "text":
+            first = first or time.perf_counter() - began
+            count += len(data["text"])
+    client.close()
+    assert count == length
+    return first, count / (time.perf_counter() - began)
+
+
+async def load(served: Served, clients: int, seconds: float) -> dict:
+    """Many at once, ten times as many asking, health asked all the while."""
+    rounds = []
+    before = served.megabytes()
+    for _ in range(2):  # the first makes threads and fills caches that are kept
+        rounds.append(await one_load(served.port, clients, seconds))
+        await asyncio.sleep(1.0)
+        rounds[-1]["megabytes"] = served.megabytes()
+    first, last = rounds
+    return {
+        **last,
+        "megabytes_before": before,
+        "megabytes_after_first": first["megabytes"],
+        "growth_percent": 100 * (last["megabytes"] / first["megabytes"] - 1),
+    }
+
+
+async def one_load(port: int, clients: int, seconds: float) -> dict:
+    """One such time."""
+    end = time.monotonic() + seconds
+    pings: list[float] = []
+    refusals: list[float] = []
+    statuses: dict[int, int] = {}
+    written = [0] * clients
+    streams: list[Client] = []
+
+    async def stream(n: int) -> None:
+        client = Client(port)
+        assert (
+            await client.ask("/api/generate", {"model": "model", "length": 100_000, "seed": n})
+            == 200
+        )
+        streams.append(client)
+        async for name, data in client.events():
+            if name == "text":
+                written[n] += len(data["text"])
+            if time.monotonic() > end:
+                break
+        client.close()
+
+    async def ping() -> None:
+        while time.monotonic() < end:
+            pings.append((await health(port))[0])
+            await asyncio.sleep(0.02)
+
+    async def excess(n: int) -> None:
+        """One of those who come in vain, again and again, as clients that keep to Retry-After do."""
+        await asyncio.sleep(seconds * n / (10 * clients) / 2)
+        while time.monotonic() < end - 1:
+            client, began = Client(port), time.perf_counter()
+            asking = asyncio.ensure_future(
+                client.ask("/api/generate", {"model": "model", "length": 100_000})
+            )
+            await asyncio.wait({asking}, timeout=max(0.1, end - time.monotonic()))
+            if not asking.done():  # it has a place among those who wait
+                asking.cancel()
+                client.writer.close()
+                return
+            status = asking.result()
+            statuses[status] = statuses.get(status, 0) + 1
+            if status != 200:
+                refusals.append(time.perf_counter() - began)
+            client.close()
+            await asyncio.sleep(2.0)
+
+    working = [asyncio.ensure_future(stream(n)) for n in range(clients)]
+    await asyncio.sleep(1.0)
+    others = [asyncio.ensure_future(excess(n)) for n in range(10 * clients)]
+    pinging = asyncio.ensure_future(ping())
+    await asyncio.gather(*working, *others, pinging)
+    freed = await drops(port, clients)
+    return {
+        "health_ms": milliseconds(pings),
+        "refused_ms": milliseconds(refusals),
+        "statuses": {str(status): count for status, count in sorted(statuses.items())},
+        "characters_per_second_together": sum(written) / seconds,
+        "slowest_client": min(written) / seconds,
+        "freed_ms": milliseconds(freed),
+    }
+
+
+async def drops(port: int, clients: int) -> list[float]:
+    """After how long the place of a client that drops is free, while the others go on."""
+    await until_writing(port, 0)
+    opened = []
+    for n in range(clients):
+        client = Client(port)
+        await client.ask("/api/generate", {"model": "model", "length": 100_000, "seed": n})
+        opened.append(client)
+    reading = [asyncio.ensure_future(drain(client)) for client in opened]
+    freed = []
+    for n in range(10):
+        writing = (await health(port))[1]["writing"]
+        began = time.perf_counter()
+        reading[n].cancel()
+        opened[n].close()
+        while (await health(port))[1]["writing"] >= writing:
+            await asyncio.sleep(0.005)
+        freed.append(time.perf_counter() - began)
+    for n in range(10, clients):
+        reading[n].cancel()
+        opened[n].close()
+    await until_writing(port, 0)
+    return freed
+
+
+async def drain(client: Client) -> None:
+    """Read and forget."""
+    while await client.reader.read(65536):
+        pass
+
+
+async def until_writing(port: int, count: int) -> None:
+    """Wait until so many texts are written."""
+    while (await health(port))[1]["writing"] != count:
+        await asyncio.sleep(0.02)
+
+
+def training(served: Served, runs: Path, clients: int, seconds: float) -> dict:
+    """Characters per second of a training alone, beside the load, and beside busy processes."""
+    command = [
+        "train",
+        "python-docs",
+        "--recipe",
+        "classic",
+        "--epochs",
+        "1000",
+        "--report-every",
+        "100",
+        "--run",
+    ]
+    path = runs / "beside"
+    trained = subprocess.Popen(
+        [sys.executable, "-m", "charloom", *command, str(path)], stderr=subprocess.DEVNULL
+    )
+    try:
+        while not (path / "metrics.jsonl").exists() or len(read_lines(path / "metrics.jsonl")) < 20:
+            time.sleep(0.2)
+        told = {"alone": speed(path, lambda: time.sleep(seconds))}
+        told["beside_the_load"] = speed(
+            path, lambda: asyncio.run(one_load(served.port, clients, seconds))
+        )
+        busy = [
+            subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            for _ in range(max(2, min(8, os.cpu_count() or 2)) + 1)  # its threads, and the clients
+        ]
+        try:
+            told["beside_busy_processes"] = speed(path, lambda: time.sleep(seconds))
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+    finally:
+        trained.kill()
+        trained.wait()
+    return told
+
+
+def speed(run: Path, meanwhile) -> float:
+    """Characters per second of a training while something else happens."""
+    began, first = time.monotonic(), read_lines(run / "metrics.jsonl")[-1]["characters"]
+    meanwhile()
+    last = read_lines(run / "metrics.jsonl")[-1]["characters"]
+    return (last - first) / (time.monotonic() - began)
+
+
+def milliseconds(seconds: list[float]) -> dict:
+    """Median, 99th of a hundred, and most."""
+    if not seconds:
+        return {"count": 0}
+    ordered = sorted(1e3 * second for second in seconds)
+    return {
+        "count": len(ordered),
+        "median": round(statistics.median(ordered), 2),
+        "p99": round(ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], 2),
+        "most": round(ordered[-1], 2),
+    }
+
+
+def spelt(told: dict) -> list[str]:
+    """Lines for people."""
+    lines = []
+    for part, figures in told.items():
+        lines.append(f"{part}:")
+        lines += [f"  {name:<32} {value}" for name, value in figures.items()]
+    return lines
+
+
+if __name__ == "__main__":
+    main()
