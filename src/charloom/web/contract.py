@@ -40,7 +40,9 @@ Unknown = Literal["refuse", "skip"]
 State = Literal[
     "starting", "training", "paused", "finished", "interrupted", "stopped", "failed", "damaged"
 ]
-Probable = tuple[str, float]
+Probable = Annotated[
+    list[str | float], Field(min_length=2, max_length=2, description="a character, its probability")
+]
 
 
 class Asked(BaseModel):

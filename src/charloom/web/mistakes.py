@@ -102,6 +102,8 @@ def tell_mistakes(app: FastAPI) -> None:
         param = ".".join(place)[:200] or None
         more = f" ({len(error.errors())} mistakes in all)" if len(error.errors()) > 1 else ""
         message = f"{param or 'the request'}: {found['msg'][:300]}{more}."
+        if found["type"] == "json_invalid":
+            param, message = None, "the body is not JSON that can be read."
         # As OpenAI answers: their clients raise BadRequestError.
         status = 400 if request.url.path.startswith("/v1/") else 422
         return Plain(refusal(message, INVALID, param, "invalid"), status)

@@ -115,12 +115,16 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
         """A model, opened: its cell, its size, the characters that it knows."""
         return Plain(library.open(model).about().model_dump())
 
-    @router.post("/api/generate", response_class=EventStream, responses=EVENT_STREAM)
+    @router.post(
+        "/api/generate", status_code=200, response_class=EventStream, responses=EVENT_STREAM
+    )
     async def generate(asked: wire.Generate) -> EventStream:
         """Let a model write; the events are described at Generate."""
         return EventStream(writing(library, desk, asked, [asked.model]), closing)
 
-    @router.post("/api/compare", response_class=EventStream, responses=EVENT_STREAM)
+    @router.post(
+        "/api/compare", status_code=200, response_class=EventStream, responses=EVENT_STREAM
+    )
     async def compare(asked: wire.Compare) -> EventStream:
         """Let models write side by side; the events are those of Generate, each with a `side`."""
         return EventStream(writing(library, desk, asked, asked.models, sides=True), closing)

@@ -91,7 +91,7 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
             learning_rate_factor=sent.learning_rate_factor,
         )
 
-    @router.get("/api/stream", response_class=EventStream, responses=EVENT_STREAM)
+    @router.get("/api/stream", status_code=200, response_class=EventStream, responses=EVENT_STREAM)
     async def stream(
         run: Annotated[list[str], Query(max_length=MOST_FOLLOWED)] = [],  # noqa: B006
     ) -> EventStream:

@@ -75,6 +75,7 @@ def make_app(house: House) -> Guard:
         description=DESCRIPTION,
         docs_url=None,  # its page comes from elsewhere, which this server never asks for anything
         redoc_url=None,
+        openapi_url=None,
         default_response_class=Plain,
         responses={
             "4XX": {"model": wire.Refusal, "description": "what was wrong, and how to mend it"},
@@ -92,6 +93,11 @@ def make_app(house: House) -> Guard:
             writing=house.desk.working,
             waiting=house.desk.queued,
         )
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def openapi() -> Plain:
+        """All of this; made when it is first asked for, by a thread, for it takes a moment."""
+        return Plain(app.openapi())
 
     @app.get("/api/about", tags=["server"], response_model=wire.About)
     def about() -> Plain:

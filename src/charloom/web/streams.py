@@ -19,11 +19,14 @@ from charloom.web.limits import Busy
 from charloom.web.mistakes import mistake_of
 
 SEND_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
+REFUSED: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
 EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    "4XX": {"description": "what was wrong, and how to mend it", "content": REFUSED},
+    503: {"description": "no room now; see Retry-After", "content": REFUSED},
     200: {
         "description": "server-sent events",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
+    },
 }
 
 T = TypeVar("T")
