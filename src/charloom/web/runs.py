@@ -93,7 +93,7 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
 
     @router.get("/api/stream", status_code=200, response_class=EventStream, responses=EVENT_STREAM)
     async def stream(
-        run: Annotated[list[str], Query(max_length=MOST_FOLLOWED)] = [],  # noqa: B006
+        run: Annotated[list[wire.Key], Query(max_length=MOST_FOLLOWED)] = [],  # noqa: B006
     ) -> EventStream:
         """The list of runs, and the journals of those named, as they grow.
 

@@ -20,12 +20,17 @@ from charloom.web.mistakes import mistake_of
 
 SEND_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
 REFUSED: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+EVENT: Final = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"description": "what was wrong, and how to mend it", "content": REFUSED},
     503: {"description": "no room now; see Retry-After", "content": REFUSED},
     200: {
         "description": "server-sent events",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
     },
 }
 
