@@ -1,0 +1,79 @@
+// The page, put together: which view is shown, light or dark, and whether the server answers.
+import { Live, get } from "./api.js";
+import { byId, put } from "./dom.js";
+import { Inside } from "./inside.js";
+import { Learning } from "./learning.js";
+import { Models } from "./models.js";
+import { Playground } from "./playground.js";
+import { Runs } from "./runs.js";
+
+const live = new Live();
+const models = new Models(live);
+
+/** Go to a view with settings, as a link would. */
+function go(view, settings = {}) {
+  const query = new URLSearchParams(settings).toString();
+  location.hash = `#/${view}${query ? `?${query}` : ""}`;
+}
+
+const views = {
+  runs: new Runs(live, go),
+  learning: new Learning(live, go),
+  playground: new Playground(models, go),
+  inside: new Inside(models),
+};
+
+function route() {
+  const [name, query] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
+  const view = name in views ? name : "runs";
+  for (const other of Object.keys(views)) {
+    const shown = other === view;
+    const section = byId(`view-${other}`);
+    if (!shown && !section.hidden) views[other].hide();
+    section.hidden = !shown;
+    const link = document.querySelector(`.views [data-view="${other}"]`);
+    if (shown) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${byId(`title-${view}`).textContent} – charloom`;
+  views[view].show(Object.fromEntries(new URLSearchParams(query ?? "")));
+}
+
+function themes() {
+  const names = ["system", "light", "dark"];
+  const labels = { system: "as the system has them", light: "light", dark: "dark" };
+  const button = byId("theme");
+  const set = (name) => {
+    if (name === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = name;
+    button.setAttribute("aria-label", `Colours: ${labels[name]}`);
+    button.title = `Colours: ${labels[name]}`;
+    put(button.firstElementChild, { system: "◐", light: "☀", dark: "☾" }[name]);
+    document.dispatchEvent(new Event("themechange"));
+  };
+  let now = names.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "system";
+  button.addEventListener("click", () => {
+    now = names[(names.indexOf(now) + 1) % names.length];
+    localStorage.setItem("theme", now);
+    set(now);
+  });
+  set(now);
+}
+
+async function about() {
+  try {
+    const told = await get`/api/about`;
+    put(byId("about"), `charloom ${told.version} · ${told.engine}`);
+    put(byId("runs-folder"), `in the folder ${told.folder}`);
+    views.runs.about(told);
+  } catch {
+    setTimeout(about, 2000);
+  }
+}
+
+themes();
+live.on("answering", (answers) => (byId("gone").hidden = answers));
+addEventListener("hashchange", route);
+route();
+live.follow("page", []);
+about();

@@ -1,0 +1,129 @@
+// Charts: plotly.js, fetched when the first one is wanted, in the page's colours. What is drawn is
+// its owner's. Where plotly.js is not there, the chart's place says so.
+import { el, seldom } from "./dom.js";
+import { colour } from "./colours.js";
+
+let wanted = null;
+
+function plotly() {
+  wanted ??= new Promise((resolve, reject) => {
+    const script = el("script", { src: "/static/plotly.min.js" });
+    script.addEventListener("load", () => resolve(window.Plotly));
+    script.addEventListener("error", () => {
+      wanted = null;
+      reject(new Error("The charts need plotly: pip install 'charloom[web]', and load this page again."));
+    });
+    document.head.append(script);
+  });
+  return wanted;
+}
+
+/** An axis with a title, in the page's manner. */
+export function axis(title, more = {}) {
+  return {
+    title: { text: title, font: { size: 12 }, standoff: 6 },
+    gridcolor: colour("line"),
+    linecolor: colour("line"),
+    zeroline: false,
+    automargin: true,
+    tickfont: { size: 11 },
+    exponentformat: "power",
+    nticks: 7,
+    ...more,
+  };
+}
+
+/**
+ * A chart in a box, drawn again when its figure, the box's width or the page's colours change.
+ *
+ * `figure(width)` gives traces and layout, or a sentence where there is nothing to draw.
+ */
+export class Chart {
+  constructor(box, figure) {
+    this.box = box;
+    this.figure = figure;
+    this.drawn = false;
+    this.again = seldom(350, () => this.#draw());
+    this.note = el("p", { class: "empty-chart" });
+    this.canvas = el("div", {});
+    new ResizeObserver(() => this.again()).observe(box);
+    for (const query of ["(prefers-color-scheme: dark)"]) matchMedia(query).addEventListener("change", this.again);
+    document.addEventListener("visibilitychange", this.again);
+    document.addEventListener("themechange", this.again);
+  }
+
+  async #draw() {
+    // What nobody sees is not drawn.
+    if (document.hidden || !this.box.clientWidth) return;
+    const made = this.figure(this.box.clientWidth);
+    if (typeof made === "string") {
+      this.#say(made);
+      return;
+    }
+    try {
+      const library = await plotly();
+      this.note.remove();
+      if (!this.canvas.isConnected) this.box.append(this.canvas);
+      await library.react(this.canvas, made.traces, this.#layout(made.layout), {
+        displayModeBar: false,
+        doubleClick: "reset",
+        showTips: false,
+      });
+      this.drawn = true;
+    } catch (error) {
+      this.#say(error.message);
+    }
+  }
+
+  #say(sentence) {
+    this.note.textContent = sentence;
+    if (!this.note.isConnected) this.box.append(this.note);
+    this.canvas.remove();
+  }
+
+  #layout(layout) {
+    const family = getComputedStyle(document.body).fontFamily;
+    return {
+      width: this.box.clientWidth,
+      height: this.box.clientHeight,
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family, size: 12, color: colour("soft") },
+      hoverlabel: { bgcolor: colour("paper"), bordercolor: colour("line"), font: { family, color: colour("ink") } },
+      margin: { l: 56, r: 14, t: 26, b: 44 },
+      dragmode: "zoom",
+      hovermode: "x unified",
+      ...layout,
+    };
+  }
+
+  /** Show all of it again. */
+  async reset() {
+    if (!this.drawn) return;
+    const axes = Object.keys(this.canvas.layout).filter((name) => /^[xy]axis/.test(name));
+    const changes = Object.fromEntries(axes.map((name) => [`${name}.autorange`, true]));
+    await (await plotly()).relayout(this.canvas, changes);
+  }
+
+  /** Save it as a picture, on the page's ground. */
+  async png(name) {
+    if (!this.drawn) return;
+    const library = await plotly();
+    const url = await library.toImage(
+      { data: this.canvas.data, layout: { ...this.canvas.layout, paper_bgcolor: colour("paper") } },
+      { format: "png", scale: 2, width: this.box.clientWidth, height: this.box.clientHeight },
+    );
+    el("a", { href: url, download: `${name}.png` }).click();
+  }
+}
+
+/** A line of a chart. */
+export const line = (x, y, name, ink, more = {}) => ({
+  type: "scatter",
+  mode: "lines",
+  x,
+  y,
+  name,
+  line: { color: colour(ink), width: 2 },
+  ...more,
+});

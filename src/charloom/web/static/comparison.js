@@ -1,0 +1,105 @@
+// Curves of several runs in one chart.
+// It follows the runs that were chosen, no more than the server lets a page follow.
+import { Chart, axis, line } from "./charts.js";
+import { colour } from "./colours.js";
+import { byId, el, toast } from "./dom.js";
+import { Journals } from "./journal.js";
+
+const MOST = 7; // of the eight that a stream may follow, one is left to the learning view
+const INKS = ["accent", "amber", "blue", "red", "violet", "high", "soft"];
+const WHAT = {
+  smooth: ["Smooth bits per character", (record, run) => record.smooth_loss / (run.seq_length || 1) / Math.LN2],
+  train: ["Training bits per character", (record) => record.train_nats / Math.LN2],
+  validation: ["Validation bits per character", (record) => (record.validation_nats === null ? null : record.validation_nats / Math.LN2)],
+  rate: ["Learning rate", (record) => record.learning_rate],
+  norm: ["Gradient norm", (record) => record.gradient_norm],
+  speed: ["Characters per second", (record) => record.characters_per_second],
+};
+const OVER = {
+  characters: ["Characters read", (record) => record.characters],
+  update: ["Updates", (record) => record.update],
+  epoch: ["Epochs", (record) => record.epoch],
+  seconds: ["Seconds", (record) => record.seconds],
+};
+
+/** The chart below the list. */
+export class Comparison {
+  constructor(live) {
+    this.live = live;
+    this.chosen = [];
+    this.list = [];
+    this.inks = new Map();
+    this.shown = false;
+    this.journals = new Journals(live, (key) => this.chosen.includes(key) && this.chart.again());
+    this.chart = new Chart(byId("compare-chart"), () => this.#figure());
+    this.what = byId("compare-what");
+    this.over = byId("compare-over");
+    const options = (of) => Object.entries(of).map(([value, [label]]) => el("option", { value }, label));
+    this.what.append(...options(WHAT));
+    this.over.append(...options(OVER));
+    for (const input of [this.what, this.over, byId("compare-log")]) input.addEventListener("change", () => this.chart.again());
+    byId("compare-zoom").addEventListener("click", () => this.chart.reset());
+    byId("compare-png").addEventListener("click", () => this.chart.png("charloom-comparison"));
+  }
+
+  /** Begin to follow the chosen runs. */
+  show() {
+    this.shown = true;
+    this.#follow();
+  }
+
+  /** Follow none. */
+  hide() {
+    this.shown = false;
+    this.live.follow("comparison", []);
+  }
+
+  /** The runs as they are now. */
+  runs(list) {
+    this.list = list;
+    this.#follow();
+  }
+
+  /** Put a run in, or take it out. */
+  choose(key, on) {
+    if (on && this.chosen.length >= MOST) toast(`At most ${MOST} runs are compared; the first one was left out.`);
+    this.chosen = [...this.chosen.filter((other) => other !== key), ...(on ? [key] : [])].slice(-MOST);
+    byId("comparison").hidden = this.chosen.length === 0;
+    this.#follow();
+    this.chart.again();
+  }
+
+  #follow() {
+    if (!this.shown) return;
+    const there = this.list.filter((run) => run.state !== "starting").map((run) => run.key);
+    this.live.follow("comparison", this.chosen.filter((key) => there.includes(key)));
+  }
+
+  #figure() {
+    const [title, of] = WHAT[this.what.value];
+    const [base, at] = OVER[this.over.value];
+    const traces = this.chosen.flatMap((key) => {
+      const run = this.list.find((other) => other.key === key);
+      if (!run) return [];
+      const records = this.journals.of(key).records.filter((record) => of(record, run) !== null);
+      return [line(records.map(at), records.map((record) => of(record, run)), run.name, this.#ink(key), { hovertemplate: "%{y:.4g}" })];
+    });
+    if (!traces.some((trace) => trace.x.length)) return "None of these runs has such records yet.";
+    return {
+      traces,
+      layout: {
+        uirevision: `${this.what.value} ${this.over.value}`,
+        showlegend: true,
+        legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { color: colour("ink") } },
+        xaxis: axis(base),
+        yaxis: axis(title, { type: byId("compare-log").checked ? "log" : "linear" }),
+      },
+    };
+  }
+
+  /** A run keeps its colour as long as the page is open. */
+  #ink(key) {
+    if (!this.inks.has(key)) this.inks.set(key, INKS[this.inks.size % INKS.length]);
+    return this.inks.get(key);
+  }
+}

@@ -1,0 +1,109 @@
+// Units that follow something: a ranking by the properties of a text, a pattern, and what was marked.
+import { post } from "./api.js";
+import { byId, el, fixed, put, say } from "./dom.js";
+
+/** The list of what was found; `chosen` is told a unit that is to be looked at. */
+export class Finding {
+  constructor(view, chosen) {
+    this.view = view;
+    this.chosen = chosen;
+    this.marks = [];
+    byId("find-go").addEventListener("click", () => this.find());
+    byId("find-pattern").addEventListener("keydown", (event) => event.key === "Enter" && this.find());
+    byId("find-mark").addEventListener("click", () => this.#mark());
+    byId("find-unmark").addEventListener("click", () => this.clear());
+  }
+
+  /** Forget the marks: they are of another text. */
+  clear() {
+    this.marks = [];
+    this.#told();
+  }
+
+  /** Look for units. */
+  async find() {
+    const asked = this.view.asked();
+    if (!asked) return;
+    const pattern = byId("find-pattern").value;
+    this.#problem("");
+    byId("find-go").disabled = true;
+    try {
+      const { properties } = await post("/api/inside/ranking", {
+        ...asked,
+        top: 6,
+        ...(pattern && { pattern }),
+        ...(this.marks.length && { marks: this.marks }),
+      });
+      this.#list(properties);
+      say("Found");
+    } catch (error) {
+      this.#problem(error.message);
+    } finally {
+      byId("find-go").disabled = false;
+    }
+  }
+
+  /** Show which of the units is the one that is looked at. */
+  press(layer, unit, what) {
+    for (const button of byId("find-list").querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", button.dataset.unit === `${layer} ${unit} ${what}`);
+    }
+  }
+
+  #mark() {
+    const range = this.view.selected();
+    if (!range) {
+      this.#problem("Select a part of the coloured text first, then mark it; mark several parts of the same kind.");
+      return;
+    }
+    this.#problem("");
+    this.marks.push(range);
+    this.#told();
+  }
+
+  #told() {
+    byId("find-unmark").disabled = !this.marks.length;
+    put(byId("find-unmark"), this.marks.length ? `Clear ${this.marks.length} marked` : "Clear marks");
+  }
+
+  #problem(text) {
+    put(byId("find-problem"), text);
+  }
+
+  #list(properties) {
+    const best = (property) => (property.units.length ? Math.abs(property.units[0].r) - (property.by_chance ?? 0) : -1);
+    const own = (property) => ["pattern", "marked"].includes(property.property);
+    const ranked = [...properties].sort((a, b) => own(b) - own(a) || best(b) - best(a));
+    byId("find-list").replaceChildren(
+      el("p", { class: "aside" }, "r: how closely a unit follows it, from −1 to 1; grey: no more than by chance."),
+      ...ranked.map((property) =>
+        el(
+          "div",
+          { class: "property" },
+          el("div", {}, el("strong", {}, property.property.replaceAll("-", " ")), el("span", { class: "aside" }, property.description)),
+          el(
+            "div",
+            { class: "units" },
+            property.units.length ? property.units.map((unit) => this.#button(unit, property)) : el("span", { class: "aside" }, property.why_none),
+          ),
+        ),
+      ),
+    );
+    this.view.pressed();
+  }
+
+  #button({ layer, unit, what, r }, { property, by_chance }) {
+    return el(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": "false",
+        data: { unit: `${layer} ${unit} ${what}`, ...(Math.abs(r) <= (by_chance ?? 0) && { weak: "" }) },
+        title: `layer ${layer}, unit ${unit}, ${what}: r = ${fixed(r, 3)} with ${property}`,
+        onclick: () => this.chosen(layer, unit, what),
+      },
+      `${layer}·${unit} ${what} `,
+      el("b", {}, fixed(r, 2).replace("-", "−")),
+    );
+  }
+}

@@ -1,0 +1,195 @@
+// Inside a model: a text coloured by a unit, all units over time, and which unit follows what.
+// Values come from the server; a link leads to a unit.
+import { events, get, post } from "./api.js";
+import { valueStep } from "./colours.js";
+import { byId, copy, el, fixed, put, say, visible, whole } from "./dom.js";
+import { Finding } from "./finding.js";
+import { Painted } from "./painted.js";
+import { UnitMap } from "./unitmap.js";
+
+const LONGEST_MAP = 4000; // characters, as the server has it
+const LONGEST_LINK = 4000; // characters of text that a link carries
+const WRITTEN = 1500;
+
+/** The view. */
+export class Inside {
+  constructor(models) {
+    this.models = models;
+    for (const name of ["model", "text", "layer", "unit", "what"]) this[name] = byId(`inside-${name}`);
+    this.painted = new Painted(byId("inside-painted"), { pointed: (index) => this.#read(index) });
+    this.painted.box.classList.add("of-value", "coloured");
+    this.finding = new Finding(
+      { asked: () => this.#asked(), selected: () => this.painted.selected(), pressed: () => this.#press() },
+      (layer, unit, what) => this.#choose(layer, unit, what),
+    );
+    this.map = new UnitMap({
+      pointed: (unit, character, value) => this.#readMap(unit, character, value),
+      chosen: (unit) => this.#choose(this.layer.valueAsNumber, unit, this.what.value),
+    });
+    models.fill(this.model);
+    models.on((list) => {
+      byId("inside-empty").hidden = list.length > 0;
+      byId("inside-body").hidden = list.length === 0;
+      if (this.model.value && this.model.value !== this.detail?.id) this.#detail();
+    });
+    byId("inside").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.look();
+    });
+    this.model.addEventListener("change", () => this.#detail().then(() => this.text.value && this.look()));
+    for (const input of [this.layer, this.unit, this.what]) input.addEventListener("change", () => this.text.value && this.look());
+    byId("inside-write").addEventListener("click", () => this.#write());
+    byId("inside-link").addEventListener("click", () => copy(this.#link(), "Link"));
+  }
+
+  /** Restore what a link leads to, and look at it. */
+  async show(settings) {
+    for (const name of ["text", "layer", "unit"]) if (name in settings) this[name].value = settings[name];
+    if (!("model" in settings)) return;
+    this.models.choose(this.model, settings.model);
+    await this.#detail();
+    if ("what" in settings) this.what.value = settings.what;
+    if (this.text.value) this.look();
+  }
+
+  /** Nothing to do. */
+  hide() {}
+
+  /** Read the text with the model, and show the unit and the map. */
+  async look() {
+    const asked = this.#asked();
+    if (!asked || !byId("inside").reportValidity()) return;
+    this.turn?.abort();
+    const turn = (this.turn = new AbortController());
+    const layer = this.layer.valueAsNumber;
+    const unit = this.unit.valueAsNumber;
+    const what = this.what.value;
+    this.#problem("");
+    try {
+      const told = await post("/api/inside/unit", { ...asked, layer, unit, what }, turn.signal);
+      this.#paint(told);
+      say(`Unit ${unit} of layer ${layer}`);
+      this.#press();
+      const stamp = JSON.stringify([asked, layer, what]);
+      if (stamp !== this.mapped) {
+        await this.#map(asked, layer, what, turn.signal);
+        this.mapped = stamp;
+      }
+      this.map.mark(unit);
+    } catch (error) {
+      if (error.name !== "AbortError") this.#problem(error.message);
+    }
+  }
+
+  #asked() {
+    if (!this.text.value) {
+      this.#problem("There is no text to read yet: paste one, or let the model write one.");
+      return null;
+    }
+    return { model: this.model.value, text: this.text.value };
+  }
+
+  async #detail() {
+    const id = this.model.value;
+    if (!id || this.detail?.id === id) return;
+    try {
+      const detail = await get`/api/models/${id}`;
+      if (this.model.value !== id) return;
+      this.detail = detail;
+      const chosen = this.what.value;
+      const names = { h: "h", cell: "cell", i: "gate i", f: "gate f", g: "gate g", o: "gate o", r: "gate r", z: "gate z", n: "gate n" };
+      this.what.replaceChildren(...detail.whats.map((what) => el("option", { value: what }, names[what] ?? what)));
+      if (detail.whats.includes(chosen)) this.what.value = chosen;
+      this.layer.max = detail.layers - 1;
+      this.unit.max = detail.hidden_size - 1;
+      this.layer.value = Math.min(this.layer.valueAsNumber || 0, detail.layers - 1);
+      this.unit.value = Math.min(this.unit.valueAsNumber || 0, detail.hidden_size - 1);
+    } catch (error) {
+      this.#problem(error.message);
+    }
+  }
+
+  #paint({ characters, values, low, high }) {
+    const text = characters.join("");
+    if (text !== this.shownText) this.finding.clear();
+    this.shownText = text;
+    Object.assign(this, { values, low, high });
+    this.painted.show(characters, values.map((value) => valueStep(value, low, high)));
+    byId("inside-legend").hidden = false;
+    put(byId("inside-low"), fixed(low, 2));
+    put(byId("inside-high"), fixed(high, 2));
+    const [least, most] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+    this.summary = `Layer ${this.layer.value}, unit ${this.unit.value}, ${this.what.value}: from ${fixed(least, 2)} to ${fixed(most, 2)} over ${whole(values.length)} characters.`;
+    this.#read(null);
+  }
+
+  #read(index) {
+    if (index === null || !this.values) {
+      if (this.summary) put(byId("inside-readout"), this.summary);
+      return;
+    }
+    const told = `${visible(this.painted.characters[index])} at character ${whole(index + 1)}: ${fixed(this.values[index], 3)}`;
+    put(byId("inside-readout"), told);
+    if (document.activeElement === this.painted.box) say(told);
+  }
+
+  async #map(asked, layer, what, signal) {
+    const characters = [...asked.text];
+    const text = characters.slice(0, LONGEST_MAP).join("");
+    const told = await post("/api/inside/map", { ...asked, text, layer, what }, signal);
+    const values = Uint8Array.from(atob(told.values), (byte) => byte.charCodeAt(0));
+    this.mapOf = told;
+    this.map.show(told.units, told.characters.length, values);
+    const cut = characters.length > LONGEST_MAP ? ", the text's beginning" : "";
+    put(byId("map-size"), `${whole(told.units)} units × ${whole(told.characters.length)} characters${cut}`);
+  }
+
+  #readMap(unit, character, value) {
+    const { characters, low, high } = this.mapOf;
+    const around = characters.slice(Math.max(0, character - 12), character).join("").replaceAll("\n", "⏎");
+    const told = `Unit ${unit}: ${fixed(low + (value / 255) * (high - low), 2)} at …${around}${visible(characters[character])}`;
+    put(byId("map-readout"), told);
+    if (document.activeElement === this.map.box) say(told);
+  }
+
+  #choose(layer, unit, what) {
+    this.layer.value = layer;
+    this.unit.value = unit;
+    this.what.value = what;
+    this.look();
+  }
+
+  #press() {
+    this.finding.press(this.layer.value, this.unit.value, this.what.value);
+  }
+
+  async #write() {
+    this.#problem("");
+    byId("inside-write").disabled = true;
+    const seed = Math.floor(Math.random() * 1e6);
+    try {
+      let text = "";
+      const asked = { model: this.model.value, length: WRITTEN, temperature: 0.8, seed };
+      for await (const [name, data] of events("/api/generate", asked)) {
+        if (name === "mistake") throw new Error(data.error.message);
+        if (name === "text") text += data.text;
+      }
+      this.text.value = text;
+      await this.look();
+    } catch (error) {
+      this.#problem(error.message);
+    } finally {
+      byId("inside-write").disabled = false;
+    }
+  }
+
+  #link() {
+    const text = [...this.text.value].slice(0, LONGEST_LINK).join("");
+    const settings = { model: this.model.value, layer: this.layer.value, unit: this.unit.value, what: this.what.value, text };
+    return `${location.origin}/#/inside?${new URLSearchParams(settings)}`;
+  }
+
+  #problem(text) {
+    put(byId("inside-problem"), text);
+  }
+}

@@ -1,0 +1,188 @@
+// Learning, live: how a run does, its curves, and its samples from noise to prose.
+// It shows what the run's files say, whoever trains it.
+import { Chart, axis, line } from "./charts.js";
+import { colour } from "./colours.js";
+import { byId, duration, el, fixed, put, short, whole } from "./dom.js";
+import { Journals } from "./journal.js";
+import { Steering } from "./steering.js";
+import { Timeline } from "./timeline.js";
+
+const FIGURES = [
+  ["Bits per character", (run) => fixed(run.bits, 3)],
+  ["Training bits", (run) => fixed(run.train_bits, 3)],
+  ["Validation bits", (run) => fixed(run.validation_bits, 3)],
+  ["Smooth loss", (run) => fixed(run.smooth_loss, 2)],
+  ["Learning rate", (run) => short(run.learning_rate)],
+  ["Gradient norm", (run, last) => short(last?.gradient_norm)],
+  ["Characters per second", (run) => whole(run.characters_per_second)],
+  ["Time left", (run) => (run.seconds_left === null ? "–" : duration(run.seconds_left))],
+];
+
+/** The view of one run. */
+export class Learning {
+  constructor(live, go) {
+    this.live = live;
+    this.runs = [];
+    this.key = null;
+    this.shown = false;
+    this.journals = new Journals(live, (key, kind) => key === this.key && this.#news(kind));
+    this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
+    this.timeline = new Timeline();
+    this.steering = new Steering(byId("learning-steering"), (text) => this.#say(text), true);
+    this.values = FIGURES.map(() => el("dd", {}, "–"));
+    byId("learning-figures").append(
+      ...FIGURES.map(([name], n) => el("div", {}, el("dt", {}, name), this.values[n])),
+    );
+    this.select = byId("learning-run");
+    this.select.addEventListener("change", () => go("learning", { run: this.select.value }));
+    for (const id of ["learning-log-x", "learning-log-y"]) byId(id).addEventListener("change", () => this.chart.again());
+    byId("learning-zoom").addEventListener("click", () => this.chart.reset());
+    byId("learning-png").addEventListener("click", () => this.chart.png(`charloom-${this.key}`));
+    live.on("runs", ({ runs }) => this.#list(runs));
+  }
+
+  /** Show a run, or where none is named the one that changed last. */
+  show({ run }) {
+    this.shown = true;
+    this.wanted = run ?? null;
+    this.#choose();
+  }
+
+  /** Follow nothing any more. */
+  hide() {
+    this.shown = false;
+    this.live.follow("learning", []);
+  }
+
+  #list(runs) {
+    this.runs = runs;
+    const named = runs.map((run) => `${run.key} ${run.name}`).join("\n");
+    if (named !== this.named) {
+      this.named = named;
+      this.select.replaceChildren(...runs.map((run) => el("option", { value: run.key }, run.name)));
+    }
+    if (this.shown) this.#choose();
+  }
+
+  #choose() {
+    byId("learning-empty").hidden = this.runs.length > 0;
+    byId("learning-body").hidden = this.runs.length === 0;
+    this.select.hidden = this.runs.length === 0;
+    const there = (key) => this.runs.some((run) => run.key === key);
+    const key = this.wanted ?? (there(this.key) ? this.key : this.runs[0]?.key) ?? null;
+    if (key !== this.key) {
+      this.key = key;
+      this.#say("");
+      this.#news("samples");
+      this.#news("records");
+    }
+    if (!this.runs.length) return;
+    if (!there(key)) {
+      this.#say(`There is no run ${key} here; choose another one above.`);
+      this.live.follow("learning", []);
+      return;
+    }
+    this.select.value = key;
+    this.#run(this.runs.find((run) => run.key === key));
+    // A run that is starting has no directory yet, so there is nothing to follow.
+    const { state } = this.runs.find((run) => run.key === key);
+    if (state !== "starting" || this.journals.of(key).known) this.live.follow("learning", [key]);
+  }
+
+  #run(run) {
+    const badge = byId("learning-state");
+    badge.className = "state";
+    badge.dataset.state = run.state;
+    put(badge, run.state);
+    this.#say(this.problem ?? "", run.reason ?? "");
+    const progress = byId("learning-progress");
+    progress.max = run.updates || 1;
+    progress.value = run.updates ? run.update ?? 0 : 0;
+    const parts = [
+      run.updates ? `update ${whole(run.update)} of ${whole(run.updates)}` : `update ${whole(run.update)}`,
+      run.epoch === null ? null : `${fixed(run.epoch, 2)} times through ${run.text ?? "the text"}`,
+      run.seconds === null ? null : `${duration(run.seconds)} of training`,
+      run.cell && `${run.cell.toUpperCase()} ${run.layers} × ${run.hidden_size}`,
+      run.recipe && `recipe ${run.recipe}`,
+    ];
+    put(byId("learning-done"), parts.filter(Boolean).join(" · "));
+    const last = this.journals.of(run.key).records.at(-1);
+    FIGURES.forEach(([, value], n) => put(this.values[n], value(run, last)));
+    this.steering.show(run);
+  }
+
+  #say(problem, reason = "") {
+    this.problem = problem;
+    put(byId("learning-reason"), problem || reason);
+  }
+
+  #news(kind) {
+    if (!this.key) return;
+    const journal = this.journals.of(this.key);
+    if (kind === "samples") this.timeline.show(this.key, journal.samples);
+    else this.chart.again();
+  }
+
+  #figure(width) {
+    const { records, known } = this.key ? this.journals.of(this.key) : { records: [], known: false };
+    if (!records.length) return known ? "The first record comes after the first update." : "Reading the run …";
+    const of = (name) => records.map((record) => record[name]);
+    const bits = (name) => of(name).map((nats) => (nats === null ? null : nats / Math.LN2));
+    const x = of("update");
+    const ends = records.filter((record) => record.end);
+    const judged = records.filter((record) => record.validation_nats !== null);
+    const traces = [
+      line(x, of("smooth_loss"), "smooth loss", "accent", { hovertemplate: "%{y:.3f} nats" }),
+      {
+        type: "scatter",
+        mode: "markers",
+        name: "end of an epoch",
+        x: ends.map((record) => record.update),
+        y: ends.map((record) => record.smooth_loss),
+        marker: { symbol: "x-thin", size: 9, line: { color: colour("red"), width: 2.2 } },
+        text: ends.map((record) => `epoch ${record.epoch}`),
+        hovertemplate: "%{text}<extra></extra>",
+      },
+      line(x, bits("train_nats"), "training bits", "blue", { yaxis: "y2", xaxis: "x2", line: { color: colour("blue"), width: 1.3 }, hovertemplate: "%{y:.3f}" }),
+      {
+        ...line(judged.map((record) => record.update), judged.map((record) => record.validation_nats / Math.LN2), "validation bits", "amber"),
+        mode: "lines+markers",
+        marker: { size: 5 },
+        yaxis: "y2",
+        xaxis: "x2",
+        hovertemplate: "%{y:.3f}",
+      },
+      ...[
+        ["learning_rate", "learning rate", "violet", 3],
+        ["gradient_norm", "gradient norm", "violet", 4],
+        ["characters_per_second", "characters per second", "violet", 5],
+      ].map(([name, label, ink, n]) =>
+        line(x, of(name), label, ink, { xaxis: `x${n}`, yaxis: `y${n}`, line: { color: colour(ink), width: 1.3 }, hovertemplate: "%{y:.4s}" }),
+      ),
+    ];
+    return { traces, layout: this.#layout(width, judged.length > 0) };
+  }
+
+  #layout(width, judged) {
+    const log = (id) => (byId(id).checked ? "log" : "linear");
+    const [logX, logY] = [log("learning-log-x"), log("learning-log-y")];
+    const narrow = width < 560;
+    const rows = narrow
+      ? [[0.74, 1], [0.51, 0.68], [0.34, 0.45], [0.17, 0.28], [0, 0.11]]
+      : [[0.585, 1], [0.285, 0.52], [0, 0.175], [0, 0.175], [0, 0.175]];
+    const columns = narrow ? Array(5).fill([0, 1]) : [[0, 1], [0, 1], [0, 0.28], [0.36, 0.64], [0.72, 1]];
+    const names = ["Smooth loss, nats per window", judged ? "Bits per character: training, validation" : "Bits per character, training", "Learning rate", "Gradient norm", "Characters per second"];
+    const layout = { showlegend: false, annotations: [], uirevision: `${this.key} ${logX} ${logY}` };
+    names.forEach((name, n) => {
+      const id = n ? n + 1 : "";
+      layout[`xaxis${id}`] = axis("", { domain: columns[n], anchor: `y${id}`, type: logX, nticks: n > 1 && !narrow ? 4 : 8, ...(n ? { matches: "x" } : {}) });
+      layout[`yaxis${id}`] = axis("", { domain: rows[n], anchor: `x${id}`, type: n < 2 || n === 3 ? logY : "linear", nticks: n > 1 ? 4 : 7, rangemode: n === 4 || n === 2 ? "tozero" : "normal" });
+      layout.annotations.push({
+        text: name, x: columns[n][0], y: rows[n][1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
+        showarrow: false, font: { size: 12.5, color: colour("ink") }, yshift: 3,
+      });
+    });
+    layout.margin = { l: 44, r: 10, t: 22, b: 24 };
+    return layout;
+  }
+}

@@ -1,0 +1,85 @@
+// Lists of models to choose from, kept as runs save new ones. What is chosen stays chosen.
+import { get } from "./api.js";
+import { el, seldom } from "./dom.js";
+
+/** Fills selects with the models there are. */
+export class Models {
+  constructor(live) {
+    this.selects = new Map();
+    this.models = [];
+    this.known = false;
+    this.listeners = [];
+    const again = seldom(1500, () => this.load());
+    live.on("runs", ({ runs }) => {
+      const stamp = runs.map((run) => [run.key, run.latest, run.best, run.checkpoints.length]).join();
+      if (stamp !== this.stamp) {
+        this.stamp = stamp;
+        again();
+      }
+    });
+  }
+
+  /** Fill a select from now on; `none` names the choice of no model. */
+  fill(select, none = null) {
+    this.selects.set(select, none);
+    this.#draw(select);
+  }
+
+  /** Call `listener` whenever the list was read. */
+  on(listener) {
+    this.listeners.push(listener);
+    if (this.known) listener(this.models);
+  }
+
+  /** Read the list. */
+  async load() {
+    try {
+      this.models = (await get`/api/models`).models;
+    } catch {
+      this.stamp = null; // the next change of the runs asks again
+      return;
+    }
+    this.known = true;
+    for (const select of this.selects.keys()) this.#draw(select);
+    for (const listener of this.listeners) listener(this.models);
+  }
+
+  /** Choose a model; one that is not in the list is named, so that asking for it says why. */
+  choose(select, id) {
+    select.dataset.wanted = id;
+    this.#draw(select);
+  }
+
+  /** What a model is called. */
+  name(id) {
+    return this.models.find((model) => model.id === id)?.name ?? id;
+  }
+
+  #draw(select) {
+    const none = this.selects.get(select);
+    const chosen = select.dataset.wanted ?? select.value;
+    const groups = new Map();
+    for (const model of this.models) {
+      const title = model.run === null ? "Model files" : this.models.find((other) => other.id === model.run)?.name ?? model.run;
+      if (!groups.has(title)) groups.set(title, []);
+      groups.get(title).push(model);
+    }
+    const options = [...groups].map(([title, models]) =>
+      el("optgroup", { label: title }, models.map((model) => el("option", { value: model.id }, label(model)))),
+    );
+    if (none !== null) options.unshift(el("option", { value: "" }, none));
+    select.replaceChildren(...options);
+    if (chosen && !this.models.some((model) => model.id === chosen)) {
+      if (!this.known) return;
+      select.append(el("option", { value: chosen }, `${chosen} (not here)`));
+    }
+    if (chosen) select.value = chosen;
+    if (this.known) delete select.dataset.wanted;
+  }
+}
+
+function label(model) {
+  if (model.which === "latest") return `${model.name} – latest`;
+  if (model.which === "best") return `${model.name.replace(/, best$/, "")} – best`;
+  return model.name;
+}

@@ -1,0 +1,208 @@
+// A text whose characters have colours and can be pointed at, with the mouse or the arrow keys.
+// What a colour or a character means is its owner's. Neighbours of one colour share one element.
+import { el } from "./dom.js";
+
+/**
+ * A text that is painted.
+ *
+ * @param {HTMLElement} box where it is shown; it scrolls.
+ * @param {(index: number | null) => void} pointed told which character is pointed at.
+ * @param {(index: number) => void} chosen told which character was clicked.
+ */
+export class Painted {
+  constructor(box, { pointed = () => {}, chosen = () => {} } = {}) {
+    this.box = box;
+    this.pointed = pointed;
+    this.chosen = chosen;
+    this.text = el("span", { class: "letters" });
+    this.marker = el("span", { class: "marker", hidden: true, "aria-hidden": "true" });
+    box.classList.add("painted");
+    box.replaceChildren(this.text, this.marker);
+    this.clear();
+    box.addEventListener("pointermove", (event) => this.#point(this.#at(event)));
+    box.addEventListener("pointerdown", (event) => this.#point(this.#at(event)));
+    box.addEventListener("click", (event) => {
+      const index = this.#at(event);
+      if (index !== null) this.chosen(index);
+    });
+    box.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "mouse") this.#point(null);
+    });
+    box.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  /** The number of characters. */
+  get length() {
+    return this.characters.length;
+  }
+
+  /** All of it as a string. */
+  get string() {
+    return this.characters.join("");
+  }
+
+  /** Show nothing. */
+  clear() {
+    this.characters = [];
+    this.starts = []; // of each character, in UTF-16 units from the beginning
+    this.size = 0;
+    this.last = null;
+    this.text.replaceChildren();
+    this.#point(null);
+  }
+
+  /** Add characters, each with its step of colour and, the same for all, a class; follow the end where it was seen. */
+  append(characters, steps, kind = "") {
+    const box = this.box;
+    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 24;
+    for (let n = 0, end = 1; n < characters.length; n = end, end += 1) {
+      const step = steps?.[n] ?? 0;
+      while (end < characters.length && (steps?.[end] ?? 0) === step) end += 1;
+      const alike = characters.slice(n, end);
+      this.#node(step, kind).appendData(alike.join(""));
+      for (const character of alike) {
+        this.characters.push(character);
+        this.starts.push(this.size);
+        this.size += character.length;
+      }
+    }
+    if (atEnd) box.scrollTop = box.scrollHeight;
+  }
+
+  /** Show other characters, with their steps. */
+  show(characters, steps, kind = "") {
+    const top = this.box.scrollTop;
+    this.clear();
+    this.append(characters, steps, kind);
+    this.box.scrollTop = top;
+  }
+
+  /** The characters that are selected, from one to before another; null where none are. */
+  selected() {
+    const selection = document.getSelection();
+    if (!selection.rangeCount || selection.isCollapsed) return null;
+    const range = selection.getRangeAt(0);
+    if (!this.text.contains(range.startContainer) || !this.text.contains(range.endContainer)) return null;
+    const start = this.#index(range.startContainer, range.startOffset);
+    const end = this.#index(range.endContainer, range.endOffset);
+    return end > start ? [start, end] : null;
+  }
+
+  /** Where a character is drawn, in the window. */
+  place(index) {
+    const range = this.#range(index);
+    return range ? range.getBoundingClientRect() : null;
+  }
+
+  /** Where characters of a step and a class are added. */
+  #node(step, kind) {
+    if (!this.last || this.last.step !== step || this.last.kind !== kind) {
+      const node = document.createTextNode("");
+      const span = el("span", { class: kind }, node);
+      if (step) paint(span, step);
+      span.start = this.size;
+      this.text.append(span);
+      this.last = { step, kind, node };
+    }
+    return this.last.node;
+  }
+
+  #index(node, offset) {
+    if (node === this.text || node.nodeType !== Node.TEXT_NODE) {
+      const child = node.childNodes[offset];
+      if (!child) return node === this.text ? this.length : this.#find(node.start + node.textContent.length);
+      return this.#find(child.start ?? node.start ?? 0);
+    }
+    return this.#find(node.parentNode.start + offset);
+  }
+
+  #find(unit) {
+    let [low, high] = [0, this.starts.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.starts[middle] < unit) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #range(index) {
+    if (index < 0 || index >= this.length) return null;
+    const unit = this.starts[index];
+    const spans = this.text.children;
+    let [low, high] = [0, spans.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (spans[middle].start <= unit) low = middle;
+      else high = middle - 1;
+    }
+    const node = spans[low]?.firstChild;
+    if (!node) return null;
+    const range = document.createRange();
+    range.setStart(node, unit - spans[low].start);
+    range.setEnd(node, Math.min(node.length, unit - spans[low].start + this.characters[index].length));
+    return range;
+  }
+
+  #at(event) {
+    const found = caret(event.clientX, event.clientY);
+    if (!found || !this.text.contains(found.node) || found.node.nodeType !== Node.TEXT_NODE) return null;
+    const near = this.#find(found.node.parentNode.start + found.offset);
+    for (const index of [near, near - 1]) {
+      for (const box of this.#range(index)?.getClientRects() ?? []) {
+        const inside = event.clientX >= box.left - 0.5 && event.clientX <= box.right + 0.5;
+        if (inside && event.clientY >= box.top - 4 && event.clientY <= box.bottom + 4) return index;
+      }
+    }
+    return null;
+  }
+
+  #point(index) {
+    if (index === this.index) return;
+    this.index = index;
+    const box = index === null ? null : this.place(index);
+    this.marker.hidden = box === null;
+    if (box !== null) {
+      const frame = this.box.getBoundingClientRect();
+      const { style } = this.marker;
+      style.left = `${box.left - frame.left + this.box.scrollLeft - this.box.clientLeft}px`;
+      style.top = `${box.top - frame.top + this.box.scrollTop - this.box.clientTop}px`;
+      style.width = `${Math.max(box.width, 5)}px`;
+      style.height = `${box.height}px`;
+    }
+    this.pointed(index);
+  }
+
+  #key(event) {
+    const steps = { ArrowLeft: -1, ArrowRight: 1 };
+    const now = this.index ?? -1;
+    let next = null;
+    if (event.key in steps) next = now + steps[event.key];
+    else if (event.key === "Home") next = 0;
+    else if (event.key === "End") next = this.length - 1;
+    else if (event.key === "Enter" && this.index !== null) this.chosen(this.index);
+    else if (event.key === "Escape") this.#point(null);
+    if (next === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    this.#point(Math.max(0, Math.min(this.length - 1, next)));
+    const place = this.index === null ? null : this.place(this.index);
+    const frame = this.box.getBoundingClientRect();
+    if (place && place.bottom > frame.bottom) this.box.scrollTop += place.bottom - frame.bottom + 8;
+    if (place && place.top < frame.top) this.box.scrollTop -= frame.top - place.top + 8;
+  }
+}
+
+function paint(span, step) {
+  span.classList.add(step > 0 ? "hot" : "cold");
+  span.style.setProperty("--step", Math.abs(step) / 8);
+}
+
+/** The text node and offset at a point, as whichever browser tells it. */
+function caret(x, y) {
+  if (document.caretPositionFromPoint) {
+    const found = document.caretPositionFromPoint(x, y);
+    return found && { node: found.offsetNode, offset: found.offset };
+  }
+  const range = document.caretRangeFromPoint?.(x, y);
+  return range && { node: range.startContainer, offset: range.startOffset };
+}

@@ -1,0 +1,187 @@
+// The playground: one model or two write from the same seed, and show what they think.
+// It never starts by itself: a link only restores the settings.
+import { events } from "./api.js";
+import { byId, copy, el, put, save, say } from "./dom.js";
+import { Output } from "./output.js";
+import { nothing, spoken, thought } from "./thought.js";
+
+const FIELDS = ["prompt", "temperature", "top-k", "top-p", "length", "seed"];
+const POINT = "Point at a character of a text, or walk through it with the arrow keys, to see its surprise and the five likeliest to come next.";
+
+/** The view. */
+export class Playground {
+  constructor(models, go) {
+    this.models = models;
+    this.go = go;
+    this.form = byId("play");
+    this.fields = Object.fromEntries(FIELDS.map((name) => [name, byId(`play-${name}`)]));
+    this.model = byId("play-model");
+    this.other = byId("play-other");
+    this.outputs = [];
+    this.writing = null;
+    models.fill(this.model);
+    models.fill(this.other, "nothing");
+    models.on((list) => {
+      byId("play-empty").hidden = list.length > 0;
+      byId("play-body").hidden = list.length === 0;
+      if (!this.outputs.length) this.#outputs();
+    });
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.write();
+    });
+    for (const select of [this.model, this.other]) select.addEventListener("change", () => this.#outputs());
+    byId("play-stop").addEventListener("click", () => this.stop());
+    document.addEventListener("keydown", (event) => this.#key(event));
+    const [range, number] = [byId("play-temperature-range"), this.fields.temperature];
+    range.addEventListener("input", () => (number.value = range.value));
+    number.addEventListener("input", () => (range.value = number.value));
+    byId("play-dice").addEventListener("click", () => (this.fields.seed.value = Math.floor(Math.random() * 1e6)));
+    byId("play-colour").addEventListener("change", () => this.#colour());
+    byId("play-copy").addEventListener("click", () => copy(this.#all(), "Text"));
+    byId("play-save").addEventListener("click", () => save(this.#all(), "charloom.txt"));
+    byId("play-link").addEventListener("click", () => copy(this.#link(), "Link"));
+    byId("play-inside").addEventListener("click", () => {
+      const { prompt = "", text } = this.outputs[0];
+      go("inside", { model: this.outputs[0].id, text: (prompt + text).slice(0, 4000) });
+    });
+    nothing(byId("play-thought"), POINT);
+  }
+
+  /** Restore the settings of a link. */
+  show(settings) {
+    for (const name of FIELDS) if (name in settings) this.fields[name].value = settings[name];
+    byId("play-temperature-range").value = this.fields.temperature.value;
+    if ("model" in settings) this.models.choose(this.model, settings.model);
+    if ("other" in settings) this.models.choose(this.other, settings.other);
+    if ("colour" in settings) byId("play-colour").checked = settings.colour === "1";
+    this.#colour();
+    if (Object.keys(settings).length) this.#outputs();
+  }
+
+  /** Nothing to do: what is being written goes on. */
+  hide() {}
+
+  /** Let the chosen models write. */
+  async write() {
+    if (!this.form.reportValidity()) return;
+    this.stop();
+    this.#problem("");
+    this.#outputs();
+    const writing = new AbortController();
+    this.writing = writing;
+    this.#busy(true);
+    say("Writing");
+    const value = (name) => this.fields[name].valueAsNumber;
+    const drawing = {
+      prompt: this.fields.prompt.value,
+      length: value("length"),
+      temperature: value("temperature"),
+      top_k: value("top-k"),
+      top_p: value("top-p"),
+      seed: value("seed"),
+      unknown: this.skip ? "skip" : "refuse",
+      probabilities: true,
+    };
+    this.skip = false;
+    const ids = this.outputs.map((output) => output.id);
+    const stream = ids.length > 1
+      ? events("/api/compare", { ...drawing, models: ids }, writing.signal)
+      : events("/api/generate", { ...drawing, model: ids[0] }, writing.signal);
+    try {
+      let over = 0;
+      for await (const [name, data] of stream) {
+        if (name === "mistake") throw new Error(data.error.message);
+        this.outputs[data.side ?? 0].take(name, data);
+        over += name === "end";
+      }
+      if (over < ids.length) throw new Error("The server closed before the text was done; what came stays. Press Write to begin anew.");
+      say("Done");
+    } catch (error) {
+      for (const output of this.outputs) output.stop();
+      if (error.name !== "AbortError") this.#problem(error.message, error.code === "unknown_characters");
+    } finally {
+      if (this.writing === writing) {
+        this.writing = null;
+        this.#busy(false);
+      }
+    }
+  }
+
+  /** End what is being written. */
+  stop() {
+    if (!this.writing) return;
+    this.writing.abort();
+    this.writing = null;
+    for (const output of this.outputs) output.stop();
+    this.#busy(false);
+    say("Stopped");
+  }
+
+  #key(event) {
+    if (byId("view-playground").hidden) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.write();
+    } else if (event.key === "Escape") this.stop();
+  }
+
+  #busy(busy) {
+    byId("play-stop").disabled = !busy;
+    for (const id of ["play-copy", "play-save", "play-inside"]) {
+      byId(id).disabled = !this.outputs.some((output) => output.text || output.began);
+    }
+  }
+
+  #problem(message, unknown = false) {
+    const box = byId("play-problem");
+    put(box, message);
+    if (!unknown) return;
+    const again = () => {
+      this.skip = true;
+      this.write();
+    };
+    box.append(" ", el("button", { type: "button", class: "link", onclick: again }, "Write without them"));
+  }
+
+  /** An output for each model that is chosen, empty. */
+  #outputs() {
+    this.stop();
+    const ids = [this.model.value, this.other.value].filter(Boolean);
+    this.outputs = ids.map((id) => {
+      const output = new Output(this.models.name(id), (told) => this.#thought(told));
+      output.id = id;
+      return output;
+    });
+    byId("play-outputs").replaceChildren(...this.outputs.map((output) => output.section));
+    nothing(byId("play-thought"), POINT);
+    this.#colour();
+    this.#busy(false);
+  }
+
+  #thought(told) {
+    // The last one stays while the mouse is elsewhere: there is nothing better to show.
+    if (!told) return;
+    thought(byId("play-thought"), told);
+    if (this.outputs.some((output) => output.sheet === document.activeElement)) say(spoken(told));
+  }
+
+  #colour() {
+    const coloured = byId("play-colour").checked;
+    byId("play-legend").hidden = !coloured;
+    for (const output of this.outputs) output.sheet.classList.toggle("coloured", coloured);
+  }
+
+  #all() {
+    const texts = this.outputs.map((output) => (output.prompt ?? "") + output.text);
+    if (texts.length === 1) return texts[0];
+    return this.outputs.map((output, n) => `== ${output.title.textContent}\n\n${texts[n]}`).join("\n\n");
+  }
+
+  #link() {
+    const settings = Object.fromEntries(FIELDS.map((name) => [name, this.fields[name].value]));
+    const chosen = { model: this.model.value, ...(this.other.value && { other: this.other.value }) };
+    const colour = byId("play-colour").checked ? { colour: "1" } : {};
+    return `${location.origin}/#/playground?${new URLSearchParams({ ...chosen, ...settings, ...colour })}`;
+  }
+}

@@ -1,0 +1,113 @@
+// The list of runs as it changes, with their buttons; several can be chosen to compare.
+// It shows what the server tells; runs that any process trains are in it.
+import { Comparison } from "./comparison.js";
+import { byId, duration, el, fixed, put, whole } from "./dom.js";
+import { Start } from "./start.js";
+import { Steering } from "./steering.js";
+
+/** The view. */
+export class Runs {
+  constructor(live, go) {
+    this.rows = new Map();
+    this.start = new Start(go);
+    this.comparison = new Comparison(live);
+    byId("runs-first").addEventListener("click", () => this.start.open(true));
+    live.on("runs", ({ runs }) => this.#list(runs));
+  }
+
+  /** What the server says of itself. */
+  about(told) {
+    this.start.about(told);
+  }
+
+  /** Show the list; a link may ask for the form. */
+  show(settings) {
+    this.comparison.show();
+    if ("new" in settings) this.start.open(true);
+  }
+
+  /** Follow nothing any more. */
+  hide() {
+    this.comparison.hide();
+  }
+
+  #list(runs) {
+    byId("runs-loading").hidden = true;
+    byId("runs-empty").hidden = runs.length > 0;
+    const keys = new Set(runs.map((run) => run.key));
+    for (const [key, row] of this.rows) {
+      if (keys.has(key)) continue;
+      row.item.remove();
+      this.rows.delete(key);
+      this.comparison.choose(key, false);
+    }
+    const list = byId("runs-list");
+    runs.forEach((run, n) => {
+      if (!this.rows.has(run.key)) this.rows.set(run.key, new Row(run, (on) => this.comparison.choose(run.key, on)));
+      const row = this.rows.get(run.key);
+      row.show(run);
+      // What someone holds with mouse or keyboard does not move away from under them.
+      const held = list.matches(":hover") || list.contains(document.activeElement);
+      if (list.children[n] !== row.item && (!held || !row.item.isConnected)) {
+        list.insertBefore(row.item, list.children[n] ?? null);
+      }
+    });
+    this.comparison.runs(runs);
+    this.start.runs(runs);
+  }
+}
+
+/** A run of the list. */
+class Row {
+  constructor(run, choose) {
+    const box = el("input", { type: "checkbox", onchange: () => choose(box.checked) });
+    this.box = box;
+    this.name = el("a", { class: "name", href: `#/learning?${new URLSearchParams({ run: run.key })}` });
+    this.meta = el("div", { class: "aside" });
+    this.progress = el("progress", { max: 1, value: 0 });
+    this.done = el("div", { class: "aside" });
+    this.bits = el("span", {});
+    this.kind = el("span", { class: "aside" });
+    this.badge = el("span", { class: "state" });
+    this.problem = el("p", { class: "problem", role: "status" });
+    const acts = el("div", { class: "acts" });
+    this.steering = new Steering(acts, (text) => this.#say(text));
+    this.item = el(
+      "li",
+      { class: "card run" },
+      el("label", { class: "check", title: "compare" }, box),
+      el("div", {}, this.name, this.meta),
+      el("div", { class: "going" }, this.progress, this.done),
+      el("div", { class: "bits" }, this.bits, this.kind),
+      el("div", { class: "badge" }, this.badge),
+      acts,
+      this.problem,
+    );
+  }
+
+  /** Fit it to the run as it is now. */
+  show(run) {
+    put(this.name, run.name);
+    this.box.setAttribute("aria-label", `Compare ${run.name}`);
+    const network = run.cell && `${run.cell.toUpperCase()} ${run.layers} × ${run.hidden_size}`;
+    put(this.meta, [run.text, run.recipe, network].filter(Boolean).join(" · "));
+    this.progress.hidden = !run.updates;
+    this.progress.setAttribute("aria-label", `Progress of ${run.name}`);
+    this.progress.max = run.updates || 1;
+    this.progress.value = run.update ?? 0;
+    const far = run.updates ? `${whole(run.update)} of ${whole(run.updates)} updates` : run.update === null ? "" : `${whole(run.update)} updates`;
+    put(this.done, run.seconds_left === null ? far : `${far} · ${duration(run.seconds_left)} left`);
+    put(this.bits, fixed(run.bits, 3));
+    put(this.kind, run.bits === null ? "" : run.validation_bits === null ? "bits, training" : "bits, validation");
+    this.badge.dataset.state = run.state;
+    put(this.badge, run.state);
+    this.reason = run.reason ?? "";
+    this.#say(this.trouble ?? "");
+    this.steering.show(run);
+  }
+
+  #say(trouble) {
+    this.trouble = trouble;
+    put(this.problem, trouble || this.reason);
+  }
+}

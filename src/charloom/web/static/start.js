@@ -1,0 +1,184 @@
+// The form that starts a run: a text that is dropped or chosen, a recipe, the few settings that matter.
+// Which recipes and settings there are, the server says.
+import { get, post } from "./api.js";
+import { byId, bytes, el, put, say, short } from "./dom.js";
+
+const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs"];
+const ENDS = ["minutes", "epochs", "updates"];
+
+/** The form. */
+export class Start {
+  constructor(go) {
+    this.go = go;
+    this.form = byId("start");
+    this.text = byId("start-text");
+    this.fields = new Map();
+    byId("start-open").addEventListener("click", () => this.open(this.form.hidden));
+    byId("start-close").addEventListener("click", () => this.open(false));
+    byId("start-file").addEventListener("change", (event) => this.#bring(event.target.files[0]));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#start();
+    });
+    const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+    let within = 0; // elements under the mouse that the file entered and has not left
+    const dropping = (on) => document.body.classList.toggle("dropping", on);
+    addEventListener("dragenter", (event) => files(event) && (event.preventDefault(), (within += 1), dropping(true)));
+    addEventListener("dragleave", () => (within = Math.max(0, within - 1)) || dropping(false));
+    addEventListener("dragover", (event) => files(event) && event.preventDefault());
+    addEventListener("drop", (event) => {
+      if (!files(event)) return;
+      event.preventDefault();
+      within = 0;
+      dropping(false);
+      if (location.hash.split("?")[0] !== "#/runs") this.go("runs");
+      this.open(true);
+      this.#bring(event.dataTransfer.files[0]);
+    });
+  }
+
+  /** Show the form, or hide it. */
+  open(on) {
+    this.form.hidden = !on;
+    byId("start-open").setAttribute("aria-expanded", on);
+    if (!on) {
+      byId("start-open").focus();
+      return;
+    }
+    this.#texts();
+    this.form.scrollIntoView({ block: "nearest" });
+    this.text.focus();
+  }
+
+  /** The runs as they are now: a new one may bring its text to the list. */
+  runs(list) {
+    const stamp = list.map((run) => run.key).sort().join();
+    if (stamp !== this.stamp && !this.form.hidden) this.#texts();
+    this.stamp = stamp;
+  }
+
+  /** What the server says of recipes and settings. */
+  about({ recipes, default_recipe, settings, limits }) {
+    this.recipes = recipes;
+    this.limits = limits;
+    byId("start-recipes").replaceChildren(
+      ...recipes.map((recipe) =>
+        el(
+          "label",
+          { class: "choice" },
+          el("input", { type: "radio", name: "recipe", value: recipe.name, checked: recipe.name === default_recipe, onchange: () => this.#placeholders() }),
+          el("strong", {}, recipe.name),
+          el("span", { class: "aside" }, `${recipe.purpose}; ${recipe.cost}`),
+        ),
+      ),
+    );
+    this.fields.clear();
+    byId("start-settings").replaceChildren();
+    byId("start-more").replaceChildren();
+    const order = [...settings].sort((a, b) => rank(a.name) - rank(b.name));
+    for (const setting of order) {
+      const input = field(setting);
+      this.fields.set(setting.name, { setting, input });
+      const label = el("label", { class: "field", title: setting.help }, words(setting.name), input);
+      byId(FIRST.includes(setting.name) ? "start-settings" : "start-more").append(label);
+    }
+    this.#placeholders();
+  }
+
+  get #recipe() {
+    return this.recipes.find((recipe) => recipe.name === new FormData(this.form).get("recipe"));
+  }
+
+  /** Show what the recipe has where nothing is given. */
+  #placeholders() {
+    const { settings, minutes } = this.#recipe;
+    for (const [name, { setting, input }] of this.fields) {
+      let value = name === "minutes" ? minutes : settings[name];
+      if (minutes !== null && (name === "epochs" || name === "updates")) value = null;
+      const shown = value === null || value === undefined ? "–" : setting.kind === "choice" ? value : short(value, 6);
+      if (setting.kind === "choice") input.options[0].textContent = `${shown} (recipe)`;
+      else input.placeholder = shown;
+    }
+  }
+
+  async #texts(chosen = this.text.value) {
+    try {
+      const { texts } = await get`/api/texts`;
+      const kinds = { uploaded: "Brought here", run: "Of other runs", builtin: "Built in" };
+      this.text.replaceChildren(
+        ...Object.entries(kinds).flatMap(([kind, label]) => {
+          const found = texts.filter((text) => text.kind === kind);
+          return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
+        }),
+      );
+      if (texts.some((text) => text.key === chosen)) this.text.value = chosen;
+    } catch (error) {
+      this.#problem(error.message);
+    }
+  }
+
+  async #bring(file) {
+    if (!file) return;
+    byId("start-file").value = "";
+    this.#problem("");
+    const most = this.limits?.upload ?? Infinity;
+    if (file.size > most) {
+      this.#problem(`${file.name} has ${bytes(file.size)}; a page can bring ${bytes(most)}. Train it from a terminal: charloom train ${file.name}`);
+      return;
+    }
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+      say(`Bringing ${file.name}`);
+      const kept = await post("/api/texts", { name: file.name.slice(0, 200), text });
+      await this.#texts(kept.key);
+      say(`${file.name} is here`);
+    } catch (error) {
+      this.#problem(error instanceof TypeError ? `${file.name} is not UTF-8; save it as UTF-8 text and drop it again.` : error.message);
+    }
+  }
+
+  async #start() {
+    const settings = {};
+    for (const [name, { setting, input }] of this.fields) {
+      if (input.value !== "") settings[name] = setting.kind === "choice" ? input.value : input.valueAsNumber;
+    }
+    const ends = ENDS.filter((name) => name in settings);
+    if (ends.length > 1) {
+      this.#problem(`${ends.map(words).join(" and ")} each say when to end; give one of them.`);
+      return;
+    }
+    const name = byId("start-name").value.trim();
+    byId("start-go").disabled = true;
+    try {
+      const { run } = await post("/api/runs", { text: this.text.value, recipe: this.#recipe.name, settings, ...(name && { name }) });
+      this.#problem("");
+      byId("start-name").value = "";
+      this.open(false);
+      say(`Training ${run} starts`);
+      this.go("learning", { run });
+    } catch (error) {
+      this.#problem(error.message);
+    } finally {
+      byId("start-go").disabled = false;
+    }
+  }
+
+  #problem(text) {
+    put(byId("start-problem"), text);
+  }
+}
+
+const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+
+const words = (name) => {
+  const said = name.replaceAll("_", " ");
+  return said[0].toUpperCase() + said.slice(1);
+};
+
+function field({ name, kind, choices, least, most }) {
+  if (kind === "choice") {
+    return el("select", {}, el("option", { value: "" }, ""), choices.map((choice) => el("option", { value: choice }, choice)));
+  }
+  // A bound of 0 may be one that is not reached: the server says so then.
+  return el("input", { type: "number", step: kind === "whole" ? "1" : "any", min: least ?? undefined, max: most ?? undefined, data: { setting: name } });
+}

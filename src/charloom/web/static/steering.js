@@ -1,0 +1,99 @@
+// Buttons that steer a run: pause, go on, stop, train further, and how fast it learns.
+// What a run does about it shows when its files say so.
+import { post, path } from "./api.js";
+import { el, say, short } from "./dom.js";
+
+const BUTTONS = {
+  pause: ["Pause", (run) => run.state === "training"],
+  run: ["Resume", (run) => run.state === "paused"],
+  resume: ["Resume", (run) => run.resumable && run.state !== "finished" && run.state !== "paused"],
+  stop: ["Stop", (run) => run.state === "training" || run.state === "paused"],
+};
+
+/**
+ * The buttons of a run.
+ *
+ * @param {HTMLElement} box where they go.
+ * @param {(message: string) => void} problem told what went wrong, and "" where nothing did.
+ * @param {boolean} whole also with the learning rate, and training further.
+ */
+export class Steering {
+  constructor(box, problem, whole = false) {
+    this.problem = problem;
+    this.run = null;
+    this.buttons = Object.fromEntries(
+      Object.entries(BUTTONS).map(([command, [label]]) => [
+        command,
+        el("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#send(command) }, label),
+      ]),
+    );
+    box.append(...Object.values(this.buttons));
+    if (!whole) return;
+    this.factor = el("input", { type: "number", min: "0.000001", max: "999999", step: "any", class: "rate", value: "1", required: true });
+    this.rate = el(
+      "form",
+      { class: "row", hidden: true, onsubmit: (event) => this.#rate(event) },
+      el("label", { class: "field inline" }, "Learning rate ×", this.factor),
+      el("button", { type: "submit" }, "Set"),
+    );
+    this.updates = el("input", { type: "number", min: "1", step: "1", required: true });
+    this.further = el(
+      "form",
+      { class: "row", hidden: true, onsubmit: (event) => this.#further(event) },
+      el("label", { class: "field inline" }, "Train on to update", this.updates),
+      el("button", { type: "submit" }, "Train further"),
+    );
+    box.append(this.rate, this.further);
+  }
+
+  /** Fit the buttons to a run as it is now. */
+  show(run) {
+    const other = this.run?.key !== run.key;
+    this.run = run;
+    for (const [command, [label, fits]] of Object.entries(BUTTONS)) {
+      const button = this.buttons[command];
+      // A button that was just pressed must not lose the keyboard's place to nowhere.
+      const focused = document.activeElement === button;
+      button.hidden = !fits(run);
+      button.setAttribute("aria-label", `${label} ${run.name}`);
+      if (focused && button.hidden) Object.values(this.buttons).find((next) => !next.hidden)?.focus();
+    }
+    if (!this.rate) return;
+    this.rate.hidden = !run.here;
+    this.further.hidden = !(run.resumable && run.state === "finished");
+    if (other) this.updates.value = 2 * (run.update || 1000);
+    if (other || (document.activeElement !== this.factor && run.learning_rate_factor !== this.known)) {
+      this.factor.value = short(run.learning_rate_factor, 6);
+    }
+    this.known = run.learning_rate_factor;
+  }
+
+  #send(command) {
+    const { key } = this.run;
+    if (command === "resume") return this.#try(() => post(path`/api/runs/${key}/resume`, {}), "starting");
+    return this.#try(() => post(path`/api/runs/${key}/control`, { command }), `${BUTTONS[command][0]} sent`);
+  }
+
+  #rate(event) {
+    event.preventDefault();
+    const command = this.run.state === "paused" ? "pause" : "run";
+    const learning_rate_factor = this.factor.valueAsNumber;
+    this.#try(() => post(path`/api/runs/${this.run.key}/control`, { command, learning_rate_factor }), "Learning rate set");
+  }
+
+  #further(event) {
+    event.preventDefault();
+    const updates = this.updates.valueAsNumber;
+    this.#try(() => post(path`/api/runs/${this.run.key}/resume`, { updates }), "starting");
+  }
+
+  async #try(action, done) {
+    try {
+      await action();
+      this.problem("");
+      say(`${this.run.name}: ${done}`);
+    } catch (error) {
+      this.problem(error.message);
+    }
+  }
+}

@@ -1,0 +1,75 @@
+// The samples of a run as a timeline: scrub from noise to prose, or play it. At its end it follows
+// the run. It knows nothing of where samples come from.
+import { byId, put, say, whole } from "./dom.js";
+
+const STEP = 550; // milliseconds between samples when played
+
+/** The timeline of the learning view. */
+export class Timeline {
+  constructor() {
+    this.slider = byId("sample-slider");
+    this.text = byId("sample-text");
+    this.samples = [];
+    this.key = null;
+    this.timer = null;
+    this.slider.addEventListener("input", () => {
+      this.#stop();
+      this.#draw();
+    });
+    byId("sample-play").addEventListener("click", () => (this.timer ? this.#stop() : this.#play()));
+  }
+
+  /** Show the samples of a run: the last one, unless another one is looked at. */
+  show(key, samples) {
+    const atEnd = key !== this.key || this.slider.valueAsNumber >= this.samples.length - 1;
+    if (key !== this.key) this.#stop();
+    this.key = key;
+    this.samples = [...samples];
+    this.slider.max = Math.max(0, samples.length - 1);
+    this.slider.disabled = samples.length < 2;
+    byId("sample-play").disabled = samples.length < 2;
+    if (atEnd && !this.timer) this.slider.value = samples.length - 1;
+    put(
+      byId("sample-hint"),
+      samples.length < 2
+        ? "The first sample is from before the first update; the next ones come as it learns."
+        : `${samples.length} samples. At the right end, the newest one shows as it comes.`,
+    );
+    this.#draw();
+  }
+
+  #draw() {
+    const sample = this.samples[this.slider.valueAsNumber];
+    put(this.text, sample?.text ?? "");
+    const label = sample ? (sample.update ? `after update ${whole(sample.update)}` : "before the first update") : "";
+    put(byId("sample-update"), label);
+    this.slider.setAttribute("aria-valuetext", label);
+  }
+
+  #play() {
+    if (this.slider.valueAsNumber >= this.samples.length - 1) this.slider.value = 0;
+    this.#draw();
+    this.timer = setInterval(() => {
+      if (this.slider.valueAsNumber >= this.samples.length - 1) {
+        this.#stop();
+        say("The newest sample");
+        return;
+      }
+      this.slider.value = this.slider.valueAsNumber + 1;
+      this.#draw();
+    }, STEP);
+    this.#button("❚❚", "Pause the samples");
+  }
+
+  #stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.#button("▶", "Play from noise to prose");
+  }
+
+  #button(sign, label) {
+    const button = byId("sample-play");
+    put(button.firstElementChild, sign);
+    button.setAttribute("aria-label", label);
+  }
+}

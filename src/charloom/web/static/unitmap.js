@@ -1,0 +1,82 @@
+// A map of all units of a layer over a text, on a canvas: a row for each unit, a column for each
+// character. It knows nothing of models.
+import { valueTable } from "./colours.js";
+import { byId } from "./dom.js";
+
+const WIDE = 5; // pixels of a character
+
+/** The map; `pointed` and `chosen` are told a unit and a character. */
+export class UnitMap {
+  constructor({ pointed, chosen }) {
+    this.box = byId("map-box");
+    this.canvas = byId("map");
+    this.cursor = byId("map-cursor");
+    this.pointed = pointed;
+    this.chosen = chosen;
+    this.units = 0;
+    const at = (event) => [Math.floor(event.offsetY / this.tall), Math.floor(event.offsetX / WIDE)];
+    this.canvas.addEventListener("pointermove", (event) => this.#point(...at(event)));
+    this.canvas.addEventListener("click", (event) => {
+      this.#point(...at(event));
+      if (this.units) this.chosen(this.unit, this.character);
+    });
+    this.box.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("themechange", () => this.#draw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+  }
+
+  /** Show values of 0 … 255, unit by unit. */
+  show(units, characters, values) {
+    Object.assign(this, { units, characters, values, unit: 0, character: 0 });
+    this.tall = units > 400 ? 1 : units > 160 ? 2 : units > 60 ? 4 : 8;
+    this.cursor.hidden = true;
+    this.#draw();
+  }
+
+  /** Show which unit is chosen. */
+  mark(unit) {
+    this.marked = unit;
+    if (this.units) this.#place(unit, 0, this.characters);
+  }
+
+  #draw() {
+    if (!this.units) return;
+    const { canvas, units, characters, values } = this;
+    canvas.width = characters;
+    canvas.height = units;
+    canvas.style.width = `${characters * WIDE}px`;
+    canvas.style.height = `${units * this.tall}px`;
+    const table = new Uint32Array(valueTable().buffer);
+    const image = new ImageData(characters, units);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let n = 0; n < pixels.length; n += 1) pixels[n] = table[values[n]];
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  #place(unit, character, wide) {
+    this.cursor.hidden = false;
+    const { style } = this.cursor;
+    style.left = `${character * WIDE}px`;
+    style.top = `${unit * this.tall}px`;
+    style.width = `${wide * WIDE}px`;
+    style.height = `${Math.max(this.tall, 3)}px`;
+  }
+
+  #point(unit, character) {
+    if (!this.units) return;
+    this.unit = Math.max(0, Math.min(this.units - 1, unit));
+    this.character = Math.max(0, Math.min(this.characters - 1, character));
+    this.#place(this.unit, this.character, 1);
+    this.pointed(this.unit, this.character, this.values[this.unit * this.characters + this.character]);
+  }
+
+  #key(event) {
+    const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    if (!this.units) return;
+    if (event.key in steps) {
+      event.preventDefault();
+      this.#point(this.unit + steps[event.key][0], this.character + steps[event.key][1]);
+      this.cursor.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else if (event.key === "Enter") this.chosen(this.unit, this.character);
+  }
+}
