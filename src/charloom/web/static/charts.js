@@ -27,7 +27,7 @@ export function axis(title, more = {}) {
     zeroline: false,
     automargin: true,
     tickfont: { size: 11 },
-    exponentformat: "power",
+    exponentformat: "e", // "power" would need inline styles, which the page refuses
     nticks: 7,
     ...more,
   };

@@ -91,7 +91,7 @@ export class Comparison {
         uirevision: `${this.what.value} ${this.over.value}`,
         showlegend: true,
         legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { color: colour("ink") } },
-        xaxis: axis(base),
+        xaxis: axis(base, { exponentformat: "SI" }),
         yaxis: axis(title, { type: byId("compare-log").checked ? "log" : "linear" }),
       },
     };

@@ -30,7 +30,7 @@ export class Finding {
     try {
       const { properties } = await post("/api/inside/ranking", {
         ...asked,
-        top: 6,
+        top: 5,
         ...(pattern && { pattern }),
         ...(this.marks.length && { marks: this.marks }),
       });

@@ -175,7 +175,7 @@ export class Learning {
     const layout = { showlegend: false, annotations: [], uirevision: `${this.key} ${logX} ${logY}` };
     names.forEach((name, n) => {
       const id = n ? n + 1 : "";
-      layout[`xaxis${id}`] = axis("", { domain: columns[n], anchor: `y${id}`, type: logX, nticks: n > 1 && !narrow ? 4 : 8, ...(n ? { matches: "x" } : {}) });
+      layout[`xaxis${id}`] = axis("", { domain: columns[n], anchor: `y${id}`, type: logX, exponentformat: "SI", nticks: n > 1 && !narrow ? 4 : 8, ...(n ? { matches: "x" } : {}) });
       layout[`yaxis${id}`] = axis("", { domain: rows[n], anchor: `x${id}`, type: n < 2 || n === 3 ? logY : "linear", nticks: n > 1 ? 4 : 7, rangemode: n === 4 || n === 2 ? "tozero" : "normal" });
       layout.annotations.push({
         text: name, x: columns[n][0], y: rows[n][1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
