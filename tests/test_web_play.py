@@ -1,8 +1,10 @@
 """The playground and the inside of models over the wire: the same text, the same numbers, and soon."""
 
+import asyncio
 import base64
 import json
 import time
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ import runs
 from charloom.cli import app
 from charloom.web import limits
 from charloom.web.server import make_app
+from charloom.web.streams import EventStream
 from web import HERE, Live, events_of, house, streaming, until, written
 
 HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
@@ -202,6 +205,42 @@ def test_a_client_that_leaves_ends_its_writing_soon(live):
         assert time.monotonic() - left < 2.0  # else it would be 20, when nobody reads
 
 
+@pytest.mark.parametrize("turns", range(12))
+def test_a_client_that_leaves_while_a_piece_is_sent_is_noticed(turns):
+    """A cancellation that comes just as the sending ends must not get lost (Python 3.11's wait_for
+    loses it): such a writing would go on for nobody, and keep its place."""
+
+    async def scene():
+        gone, closing, sent = asyncio.Event(), asyncio.Event(), 0
+
+        async def receive():
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            nonlocal sent
+            sent += 1
+            assert sent < 100, "it goes on for nobody"
+            if sent == 5:
+                gone.set()
+            for _ in range(turns if sent == 5 else 1):
+                await asyncio.sleep(0)
+
+        @asynccontextmanager
+        async def opened():
+            async def endless():
+                while True:
+                    await asyncio.sleep(0)
+                    yield b"x"
+
+            yield endless()
+
+        await asyncio.wait_for(EventStream(opened(), closing)({}, receive, send), 10)
+        assert sent < 20
+
+    asyncio.run(scene())
+
+
 def test_those_beyond_the_places_wait_and_those_beyond_are_refused(folder):
     asked = {"model": "book", "length": 100_000, "probabilities": True}
     with Live(folder, at_work=1, waiting=1) as live, httpx.Client(base_url=live.url) as other:
@@ -252,8 +291,6 @@ class Waiting:
 
 
 def test_who_leaves_while_waiting_leaves_no_place_taken():
-    import asyncio
-
     async def scene():
         desk = limits.Desk(at_work=1, waiting=2, threads=1)
         first = desk.place()

@@ -128,10 +128,10 @@ def test_requests_made_of_the_schema_are_answered_as_it_says(tmp_path):
     fuzz = fuzzing()
     runs.train(tmp_path / "book", cell="lstm", validation=0.2)
     with Live(tmp_path) as live:
-        told = fuzz.fuzz(live.url, 150, seed=1)
+        told = fuzz.fuzz(live.url, 70, seed=1)
     assert told["failures"] == []
-    assert told["cases"] >= 100
-    assert told["statuses"]["200"] > 10
+    assert told["cases"] >= 50
+    assert told["statuses"]["200"] > 5
     assert not any(status.startswith("5") for status in told["statuses"])
 
 

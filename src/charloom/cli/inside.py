@@ -29,9 +29,6 @@ SCALE: Final = (
 )
 EDGES: Final = (1, 99)  # percentiles: what is beyond has the outermost colours
 
-PROPERTY_PANEL: Final = "What to look for"
-UNIT_PANEL: Final = "Which units"
-
 
 def list_properties(wanted: bool) -> None:
     """Show the built-in properties and leave."""
@@ -71,7 +68,6 @@ def neurons(
             "--property",
             metavar="NAME",
             help="a built-in property; repeatable [default: all of them]",
-            rich_help_panel=PROPERTY_PANEL,
         ),
     ] = None,
     pattern: Annotated[
@@ -79,17 +75,12 @@ def neurons(
         typer.Option(
             metavar="REGEX",
             help="a regular expression: what it matches is to be told from the rest",
-            rich_help_panel=PROPERTY_PANEL,
         ),
     ] = None,
-    layer: Annotated[
-        int | None, typer.Option(help="only this layer, from 0", rich_help_panel=UNIT_PANEL)
-    ] = None,
+    layer: Annotated[int | None, typer.Option(help="only this layer, from 0")] = None,
     unit: Annotated[
         int | None,
-        typer.Option(
-            help="only this unit, from 0; colours the text by it", rich_help_panel=UNIT_PANEL
-        ),
+        typer.Option(help="only this unit, from 0; colours the text by it"),
     ] = None,
     what: Annotated[
         str | None,
@@ -97,7 +88,6 @@ def neurons(
             metavar="[h|cell|i|f|g|o|r|z|n]",
             help="only this value of each: its output h; of an LSTM its cell and the gates "
             "i, f, g, o; of a GRU the gates r, z, n",
-            rich_help_panel=UNIT_PANEL,
         ),
     ] = None,
     top: Annotated[int, typer.Option(help="how many units to name for each property")] = 3,

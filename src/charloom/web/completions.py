@@ -4,7 +4,6 @@ What cannot be done here is refused, never left out in silence.
 """
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.surprise import Thoughts
 from charloom.web import contract as wire
-from charloom.web.answers import Plain
+from charloom.web.answers import Plain, dumped
 from charloom.web.library import Library
 from charloom.web.limits import Desk
 from charloom.web.mistakes import NotAllowedError
@@ -347,8 +346,3 @@ async def streamed(desk: Desk, asked: Completion, texts: list[Text]) -> AsyncIte
         told = {**start, "choices": [], "usage": usage(texts).model_dump()}
         yield b"data: " + dumped(told) + b"\n\n"
     yield DONE
-
-
-def dumped(told: Any) -> bytes:
-    """JSON in ASCII."""
-    return json.dumps(told, separators=(",", ":")).encode("ascii")

@@ -79,7 +79,8 @@ class Desk:
         self._turns.append(turn)
         self.queued += 1
         try:
-            await asyncio.wait_for(asyncio.shield(turn), WAIT_SECONDS)
+            async with asyncio.timeout(WAIT_SECONDS):
+                await asyncio.shield(turn)
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self._leave()  # the place that came at the last moment goes to the next one
