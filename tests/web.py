@@ -21,15 +21,15 @@ def house(folder, port=PORT, token=None, **desk):
 
 
 class Live:
-    """A server that listens on a free port, in a thread.
+    """A server that listens on a port, a free one if none is named, in a thread.
 
     Attributes:
         url: its address.
         house: what it is made of.
     """
 
-    def __init__(self, folder, **desk):
-        self._listening = server.listen("127.0.0.1", 0)
+    def __init__(self, folder, port=0, **desk):
+        self._listening = server.listen("127.0.0.1", port)
         self.port = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.house = house(folder, self.port, **desk)
