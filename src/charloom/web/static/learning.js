@@ -14,7 +14,7 @@ const FIGURES = [
   ["Smooth loss", (run) => fixed(run.smooth_loss, 2)],
   ["Learning rate", (run) => short(run.learning_rate)],
   ["Gradient norm", (run, last) => short(last?.gradient_norm)],
-  ["Characters per second", (run) => whole(run.characters_per_second)],
+  ["Characters / s", (run) => whole(run.characters_per_second)],
   ["Time left", (run) => (run.seconds_left === null ? "–" : duration(run.seconds_left))],
 ];
 
@@ -106,8 +106,7 @@ export class Learning {
       run.recipe && `recipe ${run.recipe}`,
     ];
     put(byId("learning-done"), parts.filter(Boolean).join(" · "));
-    const last = this.journals.of(run.key).records.at(-1);
-    FIGURES.forEach(([, value], n) => put(this.values[n], value(run, last)));
+    this.#numbers();
     this.steering.show(run);
   }
 
@@ -120,7 +119,17 @@ export class Learning {
     if (!this.key) return;
     const journal = this.journals.of(this.key);
     if (kind === "samples") this.timeline.show(this.key, journal.samples);
-    else this.chart.again();
+    else {
+      this.chart.again();
+      this.#numbers();
+    }
+  }
+
+  /** The figures, of the run as it was told last and its last record. */
+  #numbers() {
+    const run = this.runs.find((other) => other.key === this.key);
+    const last = this.journals.of(this.key).records.at(-1);
+    if (run) FIGURES.forEach(([, value], n) => put(this.values[n], value(run, last)));
   }
 
   #figure(width) {
@@ -169,14 +178,14 @@ export class Learning {
     const narrow = width < 560;
     const rows = narrow
       ? [[0.74, 1], [0.51, 0.68], [0.34, 0.45], [0.17, 0.28], [0, 0.11]]
-      : [[0.585, 1], [0.285, 0.52], [0, 0.175], [0, 0.175], [0, 0.175]];
+      : [[0.61, 1], [0.295, 0.515], [0, 0.175], [0, 0.175], [0, 0.175]];
     const columns = narrow ? Array(5).fill([0, 1]) : [[0, 1], [0, 1], [0, 0.28], [0.36, 0.64], [0.72, 1]];
     const names = ["Smooth loss, nats per window", judged ? "Bits per character: training, validation" : "Bits per character, training", "Learning rate", "Gradient norm", "Characters per second"];
     const layout = { showlegend: false, annotations: [], uirevision: `${this.key} ${logX} ${logY}` };
     names.forEach((name, n) => {
       const id = n ? n + 1 : "";
       layout[`xaxis${id}`] = axis("", { domain: columns[n], anchor: `y${id}`, type: logX, exponentformat: "SI", nticks: n > 1 && !narrow ? 4 : 8, ...(n ? { matches: "x" } : {}) });
-      layout[`yaxis${id}`] = axis("", { domain: rows[n], anchor: `x${id}`, type: n < 2 || n === 3 ? logY : "linear", nticks: n > 1 ? 4 : 7, rangemode: n === 4 || n === 2 ? "tozero" : "normal" });
+      layout[`yaxis${id}`] = axis("", { domain: rows[n], anchor: `x${id}`, type: n < 2 || n === 3 ? logY : "linear", nticks: n > 1 ? 4 : 7, ...(n !== 2 && { exponentformat: "SI" }), rangemode: n === 4 || n === 2 ? "tozero" : "normal" });
       layout.annotations.push({
         text: name, x: columns[n][0], y: rows[n][1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
         showarrow: false, font: { size: 12.5, color: colour("ink") }, yshift: 3,
