@@ -65,6 +65,16 @@ PLACE = """(box, n) => {
     n -= node.length;
   }
 }"""
+# Selects characters of the painted text, from one to before another.
+SELECT = """(letters, [start, end]) => {
+  const at = (n) => {
+    for (const { firstChild: node } of letters.children) {
+      if (n <= node.length) return [node, n];
+      n -= node.length;
+    }
+  };
+  getSelection().setBaseAndExtent(...at(start), ...at(end));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -314,12 +324,11 @@ def test_two_models_write_side_by_side_from_one_seed(trained, page):
 def test_the_playground_writes_what_sample_writes(trained, page):
     page.goto(f"{trained.url}/#/playground?model=cats@best&temperature=0.7&top-k=9&top-p=0.9&seed=11")
     text = write(page, 300)
-    words = "--which best --prompt the\\  --length 300 --temperature 0.7 --top-k 9 --top-p 0.9 --seed 11 --json"
-    args = ["sample", str(trained.house.folder / "cats"), *words.replace("the\\ ", "THE").split()]
-    done = CliRunner().invoke(app, ["the " if word == "THE" else word for word in args])
+    options = "--which best --length 300 --temperature 0.7 --top-k 9 --top-p 0.9 --seed 11 --json".split()
+    run = str(trained.house.folder / "cats")
+    done = CliRunner().invoke(app, ["sample", run, "--prompt", "the ", *options])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert text in (told.get("prompt", "") + told["text"], told["text"])
+    assert text == "the " + json.loads(done.stdout)["samples"][0]["text"]
     page.click("#play-copy")
     eventually(page.locator("#toast"), "Text copied")
     assert page.evaluate("navigator.clipboard.readText()") == text
@@ -393,14 +402,7 @@ def test_what_is_marked_is_looked_for(trained, page):
     letters = page.locator("#inside-painted .letters")
     eventually(letters, "^the ")
     for start in (10, 60):
-        letters.evaluate(
-            "(box) => getSelection().selectAllChildren(box)"
-            if start == 0
-            else f"""(box) => {{
-              const at = (n) => {{ for (const span of box.children) {{ if (n <= span.firstChild.length) return [span.firstChild, n]; n -= span.firstChild.length; }} }};
-              getSelection().setBaseAndExtent(...at({start}), ...at({start + 8}));
-            }}"""
-        )
+        letters.evaluate(SELECT, [start, start + 8])
         page.click("#find-mark")
     with page.expect_request("**/api/inside/ranking") as sent:
         page.click("#find-go")

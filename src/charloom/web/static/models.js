@@ -70,8 +70,7 @@ export class Models {
     if (none !== null) options.unshift(el("option", { value: "" }, none));
     select.replaceChildren(...options);
     if (chosen && !this.models.some((model) => model.id === chosen)) {
-      if (!this.known) return;
-      select.append(el("option", { value: chosen }, `${chosen} (not here)`));
+      select.append(el("option", { value: chosen }, this.known ? `${chosen} (not here)` : chosen));
     }
     if (chosen) select.value = chosen;
     if (this.known) delete select.dataset.wanted;
