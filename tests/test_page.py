@@ -188,8 +188,18 @@ def test_a_run_that_another_process_trains_appears_by_itself(tmp_path, page):
     with Live(folder) as live:
         page.goto(live.url)
         eventually(page.locator("#runs-empty"), "Nothing has been trained")
-        command = [sys.executable, "-m", "charloom", "train", str(text), "--run", str(folder / "own")]
-        subprocess.run([*command, "--recipe", "classic", "--updates", "50"], check=True, capture_output=True)
+        command = [
+            sys.executable,
+            "-m",
+            "charloom",
+            "train",
+            str(text),
+            "--run",
+            str(folder / "own"),
+        ]
+        subprocess.run(
+            [*command, "--recipe", "classic", "--updates", "50"], check=True, capture_output=True
+        )
         eventually(page.locator(".run .name"), "^own$")
         eventually(page.locator(".run .state"), "^finished$")
         expect(page.locator("#runs-empty")).to_be_hidden()
@@ -317,14 +327,20 @@ def test_two_models_write_side_by_side_from_one_seed(trained, page):
     for side, model in enumerate(("cats", "gates")):
         asked = {"model": model, "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 5}
         answer = httpx.post(f"{trained.url}/api/generate", json=asked).text
-        text = "".join(json.loads(piece)["text"] for piece in re.findall(r"^data: (\{\"text.*)$", answer, re.M))
+        text = "".join(
+            json.loads(piece)["text"] for piece in re.findall(r"^data: (\{\"text.*)$", answer, re.M)
+        )
         assert page.locator(".output .letters").nth(side).text_content() == "the " + text
 
 
 def test_the_playground_writes_what_sample_writes(trained, page):
-    page.goto(f"{trained.url}/#/playground?model=cats@best&temperature=0.7&top-k=9&top-p=0.9&seed=11")
+    page.goto(
+        f"{trained.url}/#/playground?model=cats@best&temperature=0.7&top-k=9&top-p=0.9&seed=11"
+    )
     text = write(page, 300)
-    options = "--which best --length 300 --temperature 0.7 --top-k 9 --top-p 0.9 --seed 11 --json".split()
+    options = (
+        ["--which", "best", "--length", "300", "--temperature", "0.7", "--top-k", "9", "--top-p", "0.9", "--seed", "11", "--json"]
+    )
     run = str(trained.house.folder / "cats")
     done = CliRunner().invoke(app, ["sample", run, "--prompt", "the ", *options])
     assert done.exit_code == 0, done.output
@@ -375,7 +391,7 @@ def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
     page.fill("#find-pattern", "cat")
     page.click("#find-go")
     found = page.locator(".property", has_text="pattern").locator("button").first
-    layer, unit, what = found.get_attribute("data-unit").split()
+    _, unit, what = found.get_attribute("data-unit").split()
     found.click()
     expect(page.locator("#inside-unit")).to_have_value(unit)
     expect(page.locator("#inside-what")).to_have_value(what)
@@ -412,7 +428,12 @@ def test_what_is_marked_is_looked_for(trained, page):
 
 # Manners
 
-VIEWS = ("runs?new", "learning?run=cats", "playground?model=cats", "inside?model=cats&text=the+cat+sat+on")
+VIEWS = (
+    "runs?new",
+    "learning?run=cats",
+    "playground?model=cats",
+    "inside?model=cats&text=the+cat+sat+on",
+)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -420,7 +441,10 @@ def test_a_view_fits_a_phone(trained, page, view):
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(f"{trained.url}/#/{view}")
     page.wait_for_timeout(600)
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert (
+        page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        <= 0
+    )
     wide = page.evaluate(
         """[...document.querySelectorAll("main *")].filter((e) => e.getClientRects().length
         && !e.closest(".map-box, .chart, .hidden-input") && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 80))"""
@@ -453,7 +477,9 @@ def test_axe_finds_nothing_serious(trained, page, scheme):
             page.locator(".output .sheet").focus()
             page.keyboard.press("ArrowRight")
         assert violations(page) == [], view
-    page.evaluate("document.querySelector('label:has(#inside-model)').replaceWith(document.getElementById('inside-model'))")
+    page.evaluate(
+        "document.querySelector('label:has(#inside-model)').replaceWith(document.getElementById('inside-model'))"
+    )
     assert [found.split(":")[0] for found in violations(page)] == ["select-name"]
 
 
