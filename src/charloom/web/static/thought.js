@@ -14,7 +14,7 @@ export function thought(box, { character, nats, likely, came }) {
   const bits = nats === null || nats === undefined ? null : nats / Math.LN2;
   const told = bits === null
     ? "the first one: nothing predicts it"
-    : `${fixed(bits, 2)} bits of surprise: it had ${percent(Math.exp(-nats))}`;
+    : `${fixed(bits, 2)} bits of surprise: its chance was ${percent(Math.exp(-nats)).replace(" ", "\u00a0")}`;
   box.replaceChildren(
     el("div", {}, el("div", { class: "letter" }, visible(character)), el("p", { class: "aside" }, told)),
     el(

@@ -1,0 +1,106 @@
+"""Pictures of the page for the README: learning, playground, and a unit that follows quotation marks.
+
+Of the run of a folder that changed last. It trains nothing; scripts/screenshots does.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from browser import NONE, chromium, chromium_path  # noqa: E402
+from web import Live  # noqa: E402
+
+PICTURES = ROOT / "docs" / "pictures"
+MOST = 200_000  # bytes
+SIZE = {"width": 1280, "height": 860}
+PATIENCE = 120_000  # milliseconds
+TEXT = (
+    'A "string" is written in quotes: "this one", or "that other one, which is longer". A list has\n'
+    'brackets, such as ["a", "b", "c"], and a "dict" pairs a key like "name" with what it stands for.\n'
+    "\n"
+    "   The statement \"import\" finds a module; what follows \"as\" is the name by which it is known here,\n"
+    '   and "from" takes single names out of it. See also the function "open()", and what it says of\n'
+    '   the "mode": "r" to read, "w" to write, "a" to add to what is there already.\n'
+    "\n"
+    '   If no file of that name is there, a "FileNotFoundError" is raised, unless the mode was "w".\n'
+    'Where nothing is quoted nothing shall be coloured; and here, "at last", is one more to end with.\n'
+)
+
+
+def keep(page, name):
+    """A picture of what the window shows, in few colours."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    path = PICTURES / f"{name}.png"
+    picture.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+    assert path.stat().st_size < MOST, f"{path} has {path.stat().st_size:,} bytes"
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
+
+
+def learning(page, url, run):
+    """The curves, and a sample from the middle of the way."""
+    page.goto(f"{url}/#/learning?run={run}")
+    page.wait_for_selector("#learning-chart .main-svg")
+    slider = page.locator("#sample-slider")
+    expect(slider).to_be_enabled(timeout=PATIENCE)
+    slider.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowLeft")
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(1_500)
+    keep(page, "learning")
+
+
+def playground(page, url, run):
+    """A text coloured by surprise, one of its characters thought about."""
+    page.goto(f"{url}/#/playground?model={run}@best&temperature=0.7&length=700&seed=4&colour=1&prompt=The+function+")
+    page.wait_for_selector(".output")
+    page.click("#play-go")
+    expect(page.locator(".output > .aside")).to_contain_text("characters in", timeout=PATIENCE)
+    page.focus(".output .sheet")
+    for _ in range(24):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    keep(page, "playground")
+
+
+def inside(page, url, run):
+    """The unit that follows quotation marks most."""
+    page.goto(f"{url}/#/inside?model={run}@best")
+    page.fill("#inside-text", TEXT)
+    page.click("#inside-go")
+    expect(page.locator("#map-size")).to_contain_text("units", timeout=PATIENCE)
+    page.click("#find-go")
+    unit = page.locator(".property", has_text="in quotes").locator("button").first
+    print("in quotes:", unit.get_attribute("title"))
+    unit.click()
+    expect(unit).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.wait_for_timeout(500)
+    keep(page, "inside")
+
+
+def main(folder):
+    if chromium_path() is None:
+        raise SystemExit(NONE)
+    with Live(folder) as live, chromium() as browser:
+        found = httpx.get(f"{live.url}/api/runs").json()["runs"]
+        if not found:
+            raise SystemExit(f"{folder} has no run.")
+        page = browser.new_page(viewport=SIZE)
+        page.set_default_timeout(PATIENCE)
+        for picture in (learning, playground, inside):
+            picture(page, live.url, found[0]["key"])
+        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        print(f"first paint: {paint:.0f} ms")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
