@@ -24,7 +24,7 @@ TEXT = (
     'A "string" is written in quotes: "this one", or "that other one, which is longer". A list has\n'
     'brackets, such as ["a", "b", "c"], and a "dict" pairs a key like "name" with what it stands for.\n'
     "\n"
-    "   The statement \"import\" finds a module; what follows \"as\" is the name by which it is known here,\n"
+    '   The statement "import" finds a module; what follows "as" is the name by which it is known here,\n'
     '   and "from" takes single names out of it. See also the function "open()", and what it says of\n'
     '   the "mode": "r" to read, "w" to write, "a" to add to what is there already.\n'
     "\n"
@@ -60,7 +60,9 @@ def learning(page, url, run):
 
 def playground(page, url, run):
     """A text coloured by surprise, one of its characters thought about."""
-    page.goto(f"{url}/#/playground?model={run}@best&temperature=0.7&length=700&seed=4&colour=1&prompt=The+function+")
+    page.goto(
+        f"{url}/#/playground?model={run}@best&temperature=0.7&length=700&seed=4&colour=1&prompt=The+function+"
+    )
     page.wait_for_selector(".output")
     page.click("#play-go")
     expect(page.locator(".output > .aside")).to_contain_text("characters in", timeout=PATIENCE)
