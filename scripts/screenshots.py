@@ -18,7 +18,7 @@ from web import Live  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 MOST = 200_000  # bytes
-SIZE = {"width": 1280, "height": 860}
+SIZE = {"width": 1280, "height": 940}
 PATIENCE = 120_000  # milliseconds
 TEXT = (
     'A "string" is written in quotes: "this one", or "that other one, which is longer". A list has\n'
@@ -34,12 +34,12 @@ TEXT = (
 
 
 def keep(page, name):
-    """A picture of what the window shows, in few colours."""
+    """A picture of what the window shows."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     path = PICTURES / f"{name}.png"
-    picture.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.save(path, optimize=True)
     assert path.stat().st_size < MOST, f"{path} has {path.stat().st_size:,} bytes"
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
 
