@@ -101,6 +101,18 @@ class Shelf:
                 raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
             return self._places[key]
 
+    def path(self, key: str) -> Path:
+        """Where the run of a key lies, or will lie once its training has made it.
+
+        Raises:
+            NotHereError: no run has it.
+        """
+        place = self.place_if_any(key)
+        if place is not None:
+            return place.path
+        self.run(key)
+        return self.folder / key
+
     def place_if_any(self, key: str) -> Place | None:
         """Where the run of a key lies; None where it has no directory yet."""
         try:
