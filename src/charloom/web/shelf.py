@@ -173,9 +173,10 @@ class Shelf:
         """
         name, _, which = key.partition("@")
         with self._lock:
+            # One that is known needs no new look at all the others: a writing begins at once.
             if name not in self._places and name not in self._files:
                 self._looked = -math.inf
-            self._look()
+                self._look()
             if name in self._places:
                 return self._places[name], which or LATEST
             if name in self._files and not which:
