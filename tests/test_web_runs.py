@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 import runs
 from charloom.store import read_control
 from charloom.store.steering import write_status
-from charloom.web import jobs
+from charloom.web import jobs, starting
 from charloom.web.runs import spread, thinned
 from charloom.web.server import make_app
 from charloom.web.shelf import key_of
@@ -248,6 +248,8 @@ def test_a_training_is_started_steered_survives_the_server_and_is_found_again(tm
         started = client.post("/api/runs", json={"text": kept.json()["key"], **SLOWLY})
         assert (started.status_code, started.json()) == (202, {"run": "My-Cat-1"})
         assert client.get("/api/runs/My-Cat-1").json()["run"]["state"] in ("starting", "training")
+        with streaming(live.url, "/api/stream?run=My-Cat-1") as events:  # from before it is there
+            until(lambda: next(events)[1].get("records"), 60)
         run = until(lambda: state_of(client, "My-Cat-1", "training"), 60)
         assert run["here"]
         sent = {"command": "pause", "learning_rate_factor": 0.25}
@@ -322,7 +324,7 @@ def test_a_training_that_makes_no_sense_is_not_started(client, folder, change, n
 
 
 def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs.Jobs, "running", jobs.MOST_AT_ONCE)
+    monkeypatch.setattr(starting, "MOST_AT_ONCE", 0)
     with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
         answer = client.post("/api/runs", json={"text": "builtin.python-docs"})
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")

@@ -18,7 +18,6 @@ from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import replace_file, writing
 
 FOLDER: Final = ".jobs"  # beside the runs; hidden, so that it is no run
-MOST_AT_ONCE: Final = 4
 KEPT_SECONDS: Final = 24 * 3_600.0  # a job that made no run is told of for so long
 LOST_SECONDS: Final = 3_600.0  # to make a run; its process may be another one by then
 TOLD: Final = 4_096  # bytes of the log's end in which the reason stands
@@ -127,11 +126,6 @@ class Jobs:
                 continue
             found[job.run] = job
         return found
-
-    @property
-    def running(self) -> int:
-        """How many of them are at work."""
-        return sum(job.alive for job in self.all().values())
 
     def _one(self, path: Path) -> Job | None:
         """A job from its file; None where that makes no sense."""

@@ -53,6 +53,15 @@ class Desk:
         count = threads or max(2, min(8, os.cpu_count() or 2))
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="charloom-work")
 
+    def full(self) -> Busy | None:
+        """Why nobody else can be let in now; None where someone can."""
+        if self.working < self.at_work or self.queued < self.most_waiting:
+            return None
+        return Busy(
+            f"{self.working} are being served and {self.queued} wait; try again in "
+            f"{RETRY_SECONDS} seconds."
+        )
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """A place to work at, at once or after a while.
@@ -70,11 +79,8 @@ class Desk:
         if self.working < self.at_work:
             self.working += 1
             return
-        if self.queued >= self.most_waiting:
-            raise Busy(
-                f"{self.working} are being served and {self.queued} wait; try again in "
-                f"{RETRY_SECONDS} seconds."
-            )
+        if (busy := self.full()) is not None:
+            raise busy
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turns.append(turn)
         self.queued += 1

@@ -62,18 +62,18 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
     ) -> wire.Records:
         """The records of a run. Thinned ones keep the first, the last, and every end of an epoch
         and judgement as far as they fit."""
-        found = [record_of(line) for line in read_lines(shelf.place(run).path / METRICS)]
+        found = [record_of(line) for line in read_lines(shelf.path(run) / METRICS)]
         return wire.Records(records=thinned(found, most), total=len(found))
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
     def samples(run: RunKey) -> Plain:
         """The samples of a run, by update."""
-        return Plain({"samples": read_lines(shelf.place(run).path / SAMPLES)})
+        return Plain({"samples": read_lines(shelf.path(run) / SAMPLES)})
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
     def events(run: RunKey) -> Plain:
         """What happened to a run."""
-        return Plain({"events": read_lines(shelf.place(run).path / EVENTS)})
+        return Plain({"events": read_lines(shelf.path(run) / EVENTS)})
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
@@ -101,7 +101,7 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
         `records`, `samples`, `events`, each `{run, fresh, …}`: where `fresh` is true, those of
         before count no more.
         """
-        paths = {key: (await asyncio.to_thread(shelf.place, key)).path for key in run}
+        paths = {key: await asyncio.to_thread(shelf.path, key) for key in run}
         return EventStream(watching(shelf, watchers, paths), closing)
 
     return router

@@ -69,9 +69,10 @@ def make_app(house: House) -> Guard:
     shelf = Shelf(house.folder, jobs)
     kept = TextShelf(shelf)
     library = Library(shelf)
+    version = charloom_version()
     app = FastAPI(
         title="charloom",
-        version=charloom_version(),
+        version=version,
         description=DESCRIPTION,
         docs_url=None,  # its page comes from elsewhere, which this server never asks for anything
         redoc_url=None,
@@ -89,7 +90,7 @@ def make_app(house: House) -> Guard:
         """That the server answers, and how busy it is."""
         return wire.Health(
             ok=True,
-            version=charloom_version(),
+            version=version,
             writing=house.desk.working,
             waiting=house.desk.queued,
         )
@@ -111,7 +112,7 @@ def make_app(house: House) -> Guard:
     app.include_router(inside.routes(library, house.desk, house.closing))
     app.include_router(completions.routes(library, shelf, house.desk, house.closing))
     app.include_router(pages.routes())
-    return Guard(app, house.door)
+    return Guard(app, house.door, house.desk.full)
 
 
 def about_us(folder: Path) -> wire.About:

@@ -101,6 +101,18 @@ class Shelf:
                 raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
             return self._places[key]
 
+    def path(self, key: str) -> Path:
+        """Where the run of a key lies, or will lie once its training has made it.
+
+        Raises:
+            NotHereError: no run has it.
+        """
+        place = self.place_if_any(key)
+        if place is not None:
+            return place.path
+        self.run(key)
+        return self.folder / key
+
     def place_if_any(self, key: str) -> Place | None:
         """Where the run of a key lies; None where it has no directory yet."""
         try:
@@ -161,9 +173,10 @@ class Shelf:
         """
         name, _, which = key.partition("@")
         with self._lock:
+            # One that is known needs no new look at all the others: a writing begins at once.
             if name not in self._places and name not in self._files:
                 self._looked = -math.inf
-            self._look()
+                self._look()
             if name in self._places:
                 return self._places[name], which or LATEST
             if name in self._files and not which:

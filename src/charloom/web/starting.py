@@ -14,12 +14,14 @@ from charloom.config import Config
 from charloom.errors import RunExistsError
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
 from charloom.web import contract as wire
-from charloom.web.jobs import MOST_AT_ONCE, Jobs
+from charloom.web.jobs import Jobs
 from charloom.web.limits import Busy
 from charloom.web.mistakes import NotAllowedError
 from charloom.web.shelf import Shelf
 from charloom.web.texts import TextShelf
 
+MOST_AT_ONCE: Final = 4
+AT_WORK: Final = ("starting", "training", "paused")
 RETRY_SECONDS: Final = 30
 ENDS: Final = ("epochs", "updates", "minutes")
 
@@ -32,7 +34,7 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
     def start(new: wire.NewRun) -> wire.Started:
         """Start a training in a process of its own. What is wrong with the text itself shows as
         the run's state `failed`, with the reason."""
-        require_room(jobs)
+        require_room(shelf, jobs)
         recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
         given = new.settings.model_dump(exclude_none=True)
@@ -56,7 +58,7 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
     @router.post("/api/runs/{run}/resume", status_code=202)
     def resume(run: wire.Key, further: wire.GoOn) -> wire.Started:
         """Go on with a run that no process trains, in a process of its own."""
-        require_room(jobs)
+        require_room(shelf, jobs)
         place, told = shelf.place(run), shelf.run(run)
         if not told.resumable:
             raise NotAllowedError(
@@ -78,11 +80,13 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
     return router
 
 
-def require_room(jobs: Jobs) -> None:
-    """Refuse a training where enough of them are at work."""
-    if jobs.running >= MOST_AT_ONCE:
+def require_room(shelf: Shelf, jobs: Jobs) -> None:
+    """Refuse a training where enough that were started here are at work."""
+    started = jobs.all()
+    running = sum(run.state in AT_WORK and run.key in started for run in shelf.runs())
+    if running >= MOST_AT_ONCE:
         raise Busy(
-            f"{jobs.running} trainings that were started here are at work; stop one, or wait.",
+            f"{running} trainings that were started here are at work; stop one, or wait.",
             RETRY_SECONDS,
             status=429,
         )
