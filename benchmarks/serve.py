@@ -12,18 +12,23 @@ starts `charloom serve` as a process of its own, and then
 
     python benchmarks/serve.py [--clients 50] [--seconds 15] [--training] [--json]
 
-The clients run in this process, on the same cores, so that their own delays count against the server.
+The clients run on the same cores, so that their own delays count against the server.
 """
 
 import argparse
 import asyncio
+import collections
+import functools
 import json
+import multiprocessing
+import operator
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import charloom
@@ -47,7 +52,7 @@ def main() -> None:
         charloom.train(run=runs / "model", string=20 * TEXT + SYMBOLS + 20 * TEXT, updates=3, validation=0.0)  # fmt: skip
         with Served(runs) as served:
             told = {"alone": asyncio.run(alone(served, runs))}
-            told["load"] = asyncio.run(load(served, given.clients, given.seconds))
+            told["load"] = load(served, given.clients, given.seconds)
             if given.training:
                 told["training"] = training(served, runs, given.clients, given.seconds)
     print(json.dumps(told, indent=2) if given.json else "\n".join(spelt(told)))
@@ -84,6 +89,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.writer: asyncio.StreamWriter | None = None
 
     async def ask(self, path: str, body: dict | None = None) -> int:
         """Send a request; the status of the answer."""
@@ -110,7 +116,8 @@ class Client:
                 yield name.decode(), json.loads(line[6:])
 
     def close(self) -> None:
-        self.writer.close()
+        if self.writer is not None:
+            self.writer.close()
 
 
 async def health(port: int) -> tuple[float, dict]:
@@ -136,7 +143,8 @@ async def alone(served: Served, runs: Path) -> dict:
     began = time.perf_counter()
     model.sample(length=LENGTH)
     return {
-        "first_ms": milliseconds(firsts),
+        "first_of_all_ms": round(1e3 * firsts[0], 2),  # which opens the model
+        "first_ms": milliseconds(firsts[1:]),
         "characters_per_second": statistics.median(rates),
         "with_probabilities": statistics.median(thoughtful),
         "without_a_server": LENGTH / (time.perf_counter() - began),
@@ -156,13 +164,14 @@ async def write(port: int, length: int, **more: object) -> tuple[float, float]:
     return first, count / (time.perf_counter() - began)
 
 
-async def load(served: Served, clients: int, seconds: float) -> dict:
+def load(served: Served, clients: int, seconds: float) -> dict:
     """Many at once, ten times as many asking, health asked all the while."""
     rounds = []
     before = served.megabytes()
     for _ in range(2):  # the first makes threads and fills caches that are kept
-        rounds.append(await one_load(served.port, clients, seconds))
-        await asyncio.sleep(1.0)
+        rounds.append(one_load(served.port, clients, seconds))
+        rounds[-1]["freed_ms"] = milliseconds(asyncio.run(drops(served.port, clients)))
+        time.sleep(1.0)
         rounds[-1]["megabytes"] = served.megabytes()
     first, last = rounds
     return {
@@ -173,68 +182,78 @@ async def load(served: Served, clients: int, seconds: float) -> dict:
     }
 
 
-async def one_load(port: int, clients: int, seconds: float) -> dict:
-    """One such time."""
-    end = time.monotonic() + seconds
-    pings: list[float] = []
-    refusals: list[float] = []
-    statuses: dict[int, int] = {}
-    written = [0] * clients
-    streams: list[Client] = []
-
-    async def stream(n: int) -> None:
-        client = Client(port)
-        assert (
-            await client.ask("/api/generate", {"model": "model", "length": 100_000, "seed": n})
-            == 200
-        )
-        streams.append(client)
-        async for name, data in client.events():
-            if name == "text":
-                written[n] += len(data["text"])
-            if time.monotonic() > end:
-                break
-        client.close()
-
-    async def ping() -> None:
-        while time.monotonic() < end:
-            pings.append((await health(port))[0])
-            await asyncio.sleep(0.02)
-
-    async def excess(n: int) -> None:
-        """One of those who come in vain, again and again, as clients that keep to Retry-After do."""
-        await asyncio.sleep(seconds * n / (10 * clients) / 2)
-        while time.monotonic() < end - 1:
-            client, began = Client(port), time.perf_counter()
-            asking = asyncio.ensure_future(
-                client.ask("/api/generate", {"model": "model", "length": 100_000})
-            )
-            await asyncio.wait({asking}, timeout=max(0.1, end - time.monotonic()))
-            if not asking.done():  # it has a place among those who wait
-                asking.cancel()
-                client.writer.close()
-                return
-            status = asking.result()
-            statuses[status] = statuses.get(status, 0) + 1
-            if status != 200:
-                refusals.append(time.perf_counter() - began)
-            client.close()
-            await asyncio.sleep(2.0)
-
-    working = [asyncio.ensure_future(stream(n)) for n in range(clients)]
-    await asyncio.sleep(1.0)
-    others = [asyncio.ensure_future(excess(n)) for n in range(10 * clients)]
-    pinging = asyncio.ensure_future(ping())
-    await asyncio.gather(*working, *others, pinging)
-    freed = await drops(port, clients)
+def one_load(port: int, clients: int, seconds: float) -> dict:
+    """One such time. Those who stream, those who come in vain and the one who asks for health are a
+    process each, so that they do not wait for one another."""
+    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        streaming = pool.submit(at_once, "stream", port, clients, seconds)
+        time.sleep(2.0)
+        vain = pool.submit(at_once, "excess", port, 10 * clients, seconds - 2)
+        pings = pool.submit(at_once, "ping", port, 1, seconds - 2).result()[0]
+        written, refused = streaming.result(), functools.reduce(operator.iadd, vain.result(), [])
+    statuses = collections.Counter(str(status) for status, _ in refused)
     return {
         "health_ms": milliseconds(pings),
-        "refused_ms": milliseconds(refusals),
-        "statuses": {str(status): count for status, count in sorted(statuses.items())},
+        "refused_ms": milliseconds([took for status, took in refused if status != 200]),
+        "statuses": dict(sorted(statuses.items())),
         "characters_per_second_together": sum(written) / seconds,
         "slowest_client": min(written) / seconds,
-        "freed_ms": milliseconds(freed),
     }
+
+
+def at_once(what: str, port: int, count: int, seconds: float) -> list:
+    """What so many clients of a kind found in so many seconds."""
+
+    async def all_of_them() -> list:
+        end = time.monotonic() + seconds
+        kind = {"stream": stream, "excess": excess, "ping": ping}[what]
+        return await asyncio.gather(*(kind(port, n, n / count, end) for n in range(count)))
+
+    return asyncio.run(all_of_them())
+
+
+async def stream(port: int, n: int, _: float, end: float) -> int:
+    """Read a text as it is written; its characters."""
+    client, written = Client(port), 0
+    asked = {"model": "model", "length": 100_000, "seed": n}
+    assert await client.ask("/api/generate", asked) == 200
+    async for name, data in client.events():
+        if name == "text":
+            written += len(data["text"])
+        if time.monotonic() > end:
+            break
+    client.close()
+    return written
+
+
+async def ping(port: int, _n: int, _: float, end: float) -> list[float]:
+    """Ask for health all the while; how long each took."""
+    found = []
+    while time.monotonic() < end:
+        found.append((await health(port))[0])
+        await asyncio.sleep(0.02)
+    return found
+
+
+async def excess(port: int, _: int, share: float, end: float) -> list[tuple[int, float]]:
+    """Come in vain, again and again, as clients that keep to Retry-After do; status and seconds of
+    each answer."""
+    found = []
+    await asyncio.sleep(2.0 * share)
+    while time.monotonic() < end - 0.5:
+        client, began = Client(port), time.perf_counter()
+        asking = asyncio.ensure_future(
+            client.ask("/api/generate", {"model": "model", "length": 100_000})
+        )
+        await asyncio.wait({asking}, timeout=max(0.1, end - time.monotonic()))
+        if not asking.done():  # it has a place among those who wait
+            asking.cancel()
+            client.close()
+            break
+        found.append((asking.result(), time.perf_counter() - began))
+        client.close()
+        await asyncio.sleep(2.0)
+    return found
 
 
 async def drops(port: int, clients: int) -> list[float]:
@@ -295,9 +314,7 @@ def training(served: Served, runs: Path, clients: int, seconds: float) -> dict:
         while not (path / "metrics.jsonl").exists() or len(read_lines(path / "metrics.jsonl")) < 20:
             time.sleep(0.2)
         told = {"alone": speed(path, lambda: time.sleep(seconds))}
-        told["beside_the_load"] = speed(
-            path, lambda: asyncio.run(one_load(served.port, clients, seconds))
-        )
+        told["beside_the_load"] = speed(path, lambda: one_load(served.port, clients, seconds))
         busy = [
             subprocess.Popen([sys.executable, "-c", "while True: pass"])
             for _ in range(max(2, min(8, os.cpu_count() or 2)) + 1)  # its threads, and the clients

@@ -25,7 +25,8 @@ from charloom.web.tail import Tail
 from web import HERE, Live, house, streaming, until
 
 TEXT = 30 * runs.TEXT
-SLOWLY = {"recipe": "classic", "settings": {"hidden_size": 16, "epochs": 10_000}}
+# Long enough to be steered, and over by itself where a test that fails leaves it behind.
+SLOWLY = {"recipe": "classic", "settings": {"hidden_size": 16, "updates": 5_000_000}}
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +239,17 @@ def test_nothing_is_sent_to_a_run_that_nothing_trains(client):
 # Starting
 
 
-def test_a_training_is_started_steered_survives_the_server_and_is_found_again(tmp_path):
-    folder = tmp_path / "runs"
+@pytest.fixture
+def folder_of_trainings(tmp_path):
+    """A folder for runs; what still trains in it at the end is ended."""
+    yield tmp_path / "runs"
+    for job in jobs.Jobs(tmp_path / "runs").all().values():
+        if job.alive:
+            os.kill(job.pid, signal.SIGKILL)
+
+
+def test_a_training_is_started_steered_survives_the_server_and_is_found_again(folder_of_trainings):
+    folder = folder_of_trainings
     with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
         assert client.get("/api/runs").json() == {"runs": []}
         kept = client.post("/api/texts", json={"name": "My Cat!.txt", "text": TEXT})

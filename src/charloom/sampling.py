@@ -43,7 +43,8 @@ class Writing(Iterator[str]):
         unknown: what to do with a character of the prompt that the model never read: refuse, skip
             or replace.
         replacement: the character that stands for unknown ones then.
-        piece_seconds: how long a piece may take, about; by it only the cutting changes.
+        piece_seconds: how much of a processor's time a piece may take, about; by it only the
+            cutting changes.
 
     Attributes:
         ended: why the text ended, "length" or "stop"; None until it has.
@@ -108,11 +109,11 @@ class Writing(Iterator[str]):
             count = min(size, length - written)
             numbers = uniforms(seed, "sample", count, first=written, stream=number)
             read = read[-recent:]
-            began = time.perf_counter()
+            began = time.thread_time()
             ids, state = engine.generate(learner, read, sampler, numbers, state)
             read = np.concatenate([read, ids])
             written += count
-            took = time.perf_counter() - began
+            took = time.thread_time() - began
             if took > self._patience:
                 size = max(size // 2, FIRST_PIECE)
             elif took <= self._patience / 2:
