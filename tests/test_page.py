@@ -28,7 +28,7 @@ if chromium_path() is None:
 
 TEXT = 30 * runs.TEXT
 MARKUP = "<img src=x onerror=\"document.title='caught'\"><script>document.title='caught'</script>"
-SLOW = {"recipe": "classic", "settings": {"hidden_size": 16, "epochs": 100_000}}
+SLOW = {"recipe": "classic", "settings": {"cell": "lstm", "hidden_size": 100, "epochs": 10_000}}
 PATIENCE = 30_000  # milliseconds; machines may be busy
 
 # Before anything of the page runs: what breaks the content policy, and how far things jump.
@@ -160,8 +160,9 @@ def test_a_dropped_file_is_trained_and_its_curve_moves(tmp_path, page):
         page.evaluate(DROP, {"name": "my cats.txt", "text": TEXT})
         eventually(page.locator("#start-text option:checked"), "my-cats")
         page.check("input[name=recipe][value=classic]")
-        page.fill("[data-setting=hidden_size]", "16")
-        page.fill("[data-setting=epochs]", "100000")
+        page.select_option("#start-settings select", "lstm")
+        page.fill("[data-setting=hidden_size]", "100")
+        page.fill("[data-setting=epochs]", "10000")
         page.click("#start-go")
         try:
             eventually(page.locator("#learning-state"), "training")
@@ -242,6 +243,21 @@ def test_a_server_that_starts_again_finds_the_training(tmp_path, page):
             until(lambda: done.text_content() != before, 30)
         finally:
             stop(live, key)
+
+
+def test_a_long_run_is_drawn_in_as_much_as_can_be_seen(tmp_path, page):
+    runs.train(tmp_path / "long")
+    metrics = tmp_path / "long" / "metrics.jsonl"
+    last = runs.lines_of(metrics)[-1]
+    lines = [{**last, "update": last["update"] + n, "epoch": float(2 + n)} for n in range(20_000)]
+    metrics.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    with Live(tmp_path) as live:
+        page.goto(f"{live.url}/#/learning?run=long")
+        crosses = page.locator("#learning-chart .points path")
+        until(lambda: crosses.count() >= 100, 30)
+        assert crosses.count() == 150
+        curve = page.locator("#learning-chart .scatterlayer .js-line").first.get_attribute("d")
+        assert len(curve) < 60_000
 
 
 def test_samples_are_scrubbed_from_the_first_to_the_last(trained, page):

@@ -43,13 +43,28 @@ export class Chart {
     this.box = box;
     this.figure = figure;
     this.drawn = false;
-    this.again = seldom(350, () => this.#draw());
+    this.again = seldom(350, () => this.#turn());
     this.note = el("p", { class: "empty-chart" });
     this.canvas = el("div", {});
     new ResizeObserver(() => this.again()).observe(box);
-    for (const query of ["(prefers-color-scheme: dark)"]) matchMedia(query).addEventListener("change", this.again);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.again);
     document.addEventListener("visibilitychange", this.again);
     document.addEventListener("themechange", this.again);
+  }
+
+  /** Draw, one picture after another; a slow machine draws more seldom. */
+  async #turn() {
+    if (this.drawing) {
+      this.wanted = true;
+      return;
+    }
+    this.drawing = true;
+    const began = performance.now();
+    await this.#draw();
+    await new Promise((done) => setTimeout(done, performance.now() - began));
+    this.drawing = false;
+    if (this.wanted) this.again();
+    this.wanted = false;
   }
 
   async #draw() {

@@ -3,9 +3,10 @@
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
 import { byId, el, toast } from "./dom.js";
-import { Journals } from "./journal.js";
+import { Journals, spread } from "./journal.js";
 
 const MOST = 7; // of the eight that a stream may follow, one is left to the learning view
+const POINTS = 1000; // of a curve
 const INKS = ["accent", "amber", "blue", "red", "violet", "high", "soft"];
 const WHAT = {
   smooth: ["Smooth bits per character", (record, run) => record.smooth_loss / (run.seq_length || 1) / Math.LN2],
@@ -81,7 +82,8 @@ export class Comparison {
     const traces = this.chosen.flatMap((key) => {
       const run = this.list.find((other) => other.key === key);
       if (!run) return [];
-      const records = this.journals.of(key).records.filter((record) => of(record, run) !== null);
+      const told = this.journals.of(key).records.filter((record) => of(record, run) !== null);
+      const records = spread(told, POINTS);
       return [line(records.map(at), records.map((record) => of(record, run)), run.name, this.#ink(key), { hovertemplate: "%{y:.4g}" })];
     });
     if (!traces.some((trace) => trace.x.length)) return "None of these runs has such records yet.";

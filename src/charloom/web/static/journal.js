@@ -1,7 +1,21 @@
 // What a run wrote into its journals so far, kept together as the stream tells it.
 // It knows nothing of how it is shown.
 
-const MOST = 12000; // records; beyond, the server is asked for thinned ones again
+const MOST = 12000; // records; beyond, half of them go
+
+/** At most so many of some things, evenly, with the first and the last. */
+export function spread(things, most) {
+  if (things.length <= most) return things;
+  return Array.from({ length: most }, (_, n) => things[Math.round((n * (things.length - 1)) / (most - 1))]);
+}
+
+/** Half as many records; ends of epochs and judgements stay before all others. */
+function half(records) {
+  const matters = (record) => record.end || record.validation_nats !== null;
+  const special = spread(records.filter(matters), MOST / 4);
+  const others = spread(records.filter((record) => !matters(record)), MOST / 4);
+  return [...special, ...others].sort((a, b) => a.update - b.update);
+}
 
 /** The records and samples of the runs that are followed, by key. */
 export class Journals {
@@ -13,7 +27,7 @@ export class Journals {
       if (fresh) journal.records = [];
       journal.records.push(...records);
       journal.known = true;
-      if (journal.records.length > MOST) live.open();
+      if (journal.records.length > MOST) journal.records = half(journal.records);
       changed(run, "records");
     });
     live.on("samples", ({ run, fresh, samples }) => {

@@ -3,9 +3,13 @@
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
 import { byId, duration, el, fixed, put, short, whole } from "./dom.js";
-import { Journals } from "./journal.js";
+import { Journals, spread } from "./journal.js";
 import { Steering } from "./steering.js";
 import { Timeline } from "./timeline.js";
+
+// What a chart shows at most: more could not be told apart, and would take the browser's breath.
+const POINTS = 1500;
+const CROSSES = 150;
 
 const FIGURES = [
   ["Bits per character", (run) => fixed(run.bits, 3)],
@@ -133,13 +137,13 @@ export class Learning {
   }
 
   #figure(width) {
-    const { records, known } = this.key ? this.journals.of(this.key) : { records: [], known: false };
-    if (!records.length) return known ? "The first record comes after the first update." : "Reading the run …";
+    const { records: all, known } = this.key ? this.journals.of(this.key) : { records: [], known: false };
+    if (!all.length) return known ? "The first record comes after the first update." : "Reading the run …";
+    const records = spread(all, POINTS);
+    const ends = spread(all.filter((record) => record.end), CROSSES);
+    const judged = spread(all.filter((record) => record.validation_nats !== null), POINTS);
     const of = (name) => records.map((record) => record[name]);
-    const bits = (name) => of(name).map((nats) => (nats === null ? null : nats / Math.LN2));
     const x = of("update");
-    const ends = records.filter((record) => record.end);
-    const judged = records.filter((record) => record.validation_nats !== null);
     const traces = [
       line(x, of("smooth_loss"), "smooth loss", "accent", { hovertemplate: "%{y:.3f} nats" }),
       {
@@ -152,7 +156,7 @@ export class Learning {
         text: ends.map((record) => `epoch ${record.epoch}`),
         hovertemplate: "%{text}<extra></extra>",
       },
-      line(x, bits("train_nats"), "training bits", "blue", { yaxis: "y2", xaxis: "x2", line: { color: colour("blue"), width: 1.3 }, hovertemplate: "%{y:.3f}" }),
+      line(x, records.map((record) => record.train_nats / Math.LN2), "training bits", "blue", { yaxis: "y2", xaxis: "x2", line: { color: colour("blue"), width: 1.3 }, hovertemplate: "%{y:.3f}" }),
       {
         ...line(judged.map((record) => record.update), judged.map((record) => record.validation_nats / Math.LN2), "validation bits", "amber"),
         mode: "lines+markers",
