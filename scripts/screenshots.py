@@ -21,15 +21,18 @@ MOST = 200_000  # bytes
 SIZE = {"width": 1280, "height": 940}
 PATIENCE = 120_000  # milliseconds
 TEXT = (
-    'A "string" is written in quotes: "this one", or "that other one, which is longer". A list has\n'
-    'brackets, such as ["a", "b", "c"], and a "dict" pairs a key like "name" with what it stands for.\n'
+    'A "string" is written in quotes: "this one", or "that other one", which is\n'
+    'longer.  A list has brackets, such as ["a", "b", "c"], and a "dict" pairs a\n'
+    'key like "name" with what it stands for.\n'
     "\n"
-    '   The statement "import" finds a module; what follows "as" is the name by which it is known here,\n'
-    '   and "from" takes single names out of it. See also the function "open()", and what it says of\n'
-    '   the "mode": "r" to read, "w" to write, "a" to add to what is there already.\n'
+    '   The statement "import" finds a module; what follows "as" is the name by\n'
+    '   which it is known here, and "from" takes single names out of it.  See also\n'
+    '   the function "open()", and what it says of the "mode": "r" to read, "w" to\n'
+    '   write, "a" to add to what is there already.\n'
     "\n"
-    '   If no file of that name is there, a "FileNotFoundError" is raised, unless the mode was "w".\n'
-    'Where nothing is quoted nothing shall be coloured; and here, "at last", is one more to end with.\n'
+    '   If no file of that name is there, a "FileNotFoundError" is raised, unless\n'
+    '   the mode was "w".\n'
+    "Where nothing is quoted nothing should be coloured, as in this line here.\n"
 )
 
 
@@ -85,6 +88,7 @@ def inside(page, url, run):
     unit.click()
     expect(unit).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.evaluate("document.getElementById('inside-text').scrollTo(0, 0)")
     page.wait_for_timeout(500)
     keep(page, "inside")
 
