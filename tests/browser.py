@@ -22,7 +22,8 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     # Debian's Chromium refuses to sandbox itself for root, as whom tests often run in containers.
-    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    arguments = ["--disable-gpu", *(["--no-sandbox"] if root else [])]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
         try:

@@ -1,6 +1,7 @@
 """The page in a real browser: what a user does with it, from dropping a text to looking at a unit.
 
-Every test fails, too, where the page's own code throws or breaks the content policy.
+Every test fails, too, where the page's own code throws or breaks the content policy. Each takes a second
+or more, for a browser must load the page; a few start trainings as well, each a process of its own.
 """
 
 import json
