@@ -16,6 +16,8 @@ from charloom.errors import DamagedError, WriteError
 TEMPORARY = ".tmp-"
 
 MENDS = {
+    errno.ENOENT: "Make the directory first.",
+    errno.ENOTDIR: "Part of the path is a file; choose another one.",
     errno.ENOSPC: "Free some space and try again.",
     errno.EDQUOT: "Free some of your quota and try again.",
     errno.EROFS: "Choose a place that can be written to.",
