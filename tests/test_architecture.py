@@ -28,7 +28,7 @@ FLOORS = [
     {"store"},
     {"scoring", "finetune"},
     {"training", "gradcheck", "bench", "exchange"}
-    | {"sampling", "evaluation", "surprise", "baselines"},
+    | {"sampling", "evaluation", "surprise", "baselines", "neurons"},
     {"report"},
     {"api"},
     {"cli"},

@@ -93,8 +93,8 @@ def test_help_lists_the_commands_of_the_blueprint():
         command.__name__.rstrip("_") for command in COMMANDS
     ]
     assert {
-        "reproduce", "train", "resume", "report", "control", "sample", "evaluate", "score", "export",
-        "import", "gradcheck", "bench", "corpora", "recipes", "info",
+        "reproduce", "train", "resume", "report", "control", "sample", "evaluate", "score",
+        "neurons", "export", "import", "gradcheck", "bench", "corpora", "recipes", "info",
     } == {command.__name__.rstrip("_") for command in COMMANDS}  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from charloom.cli import app
 from charloom.config import Config
 from charloom.errors import DamagedError
 from charloom.model import new_learner
+from charloom.neurons.properties import PROPERTIES
 from charloom.random import PURPOSES
 from charloom.store import canonical_json, read_control, read_status
 from charloom.store.checkpoint import (
@@ -494,6 +495,11 @@ def test_the_table_of_settings_has_every_setting_with_its_default():
 
 def test_the_table_of_purposes_has_every_purpose_with_its_code():
     assert {row[0].strip("`"): int(row[1]) for row in table("Random numbers")} == PURPOSES
+
+
+def test_the_table_of_properties_has_every_property_in_its_order():
+    rows = [row[0].strip("`") for row in table("Properties of a text")]
+    assert rows == [found.name for found in PROPERTIES]
 
 
 def test_every_field_of_a_record_and_every_counter_is_described():

@@ -22,7 +22,16 @@ def test_the_public_names_are_sorted_and_there():
 
 
 def test_the_names_of_every_package_are_sorted_and_there():
-    for package in ("api", "engines", "engines.reference", "model", "store", "text", "training"):
+    for package in (
+        "api",
+        "engines",
+        "engines.reference",
+        "model",
+        "neurons",
+        "store",
+        "text",
+        "training",
+    ):
         module = importlib.import_module(f"charloom.{package}")
         assert list(module.__all__) == sorted(module.__all__), package
         for name in module.__all__:
@@ -44,11 +53,22 @@ ORDERS = [
     "import charloom; charloom.train; import charloom.gradcheck",
     "from charloom.gradcheck import GradientCheck; import charloom",
 ]
+SHADOWED = [
+    "import charloom.neurons, charloom",
+    "import charloom; charloom.train; import charloom.neurons",
+    "from charloom.neurons import rank; import charloom",
+]
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_gradcheck_is_the_function_although_a_module_has_its_name(order):
     code = f"{order}; assert charloom.gradcheck(hidden_size=2, seq_length=2).passed"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("order", SHADOWED)
+def test_neurons_is_the_function_although_a_package_has_its_name(order):
+    code = f"{order}; assert charloom.neurons.__module__ == 'charloom.api.inside'"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
         Evaluation,
         GradientCheck,
         Model,
+        Neurons,
         Reproduction,
         control,
         gradcheck,
         load,
+        neurons,
         reproduce,
         resume,
         train,
@@ -30,11 +32,13 @@ __all__ = [
     "Evaluation",
     "GradientCheck",
     "Model",
+    "Neurons",
     "Reproduction",
     "__version__",
     "control",
     "gradcheck",
     "load",
+    "neurons",
     "reproduce",
     "resume",
     "train",
@@ -58,22 +62,30 @@ def __dir__() -> list[str]:
     return __all__
 
 
-class _Package(ModuleType):
-    """A package in which `gradcheck` is the function, although a module has that name too.
+class _Function:
+    """A function of the package whose name a module has as well.
 
     Importing the module charloom.gradcheck, which others do at any time, would otherwise put the
     module in the function's place.
     """
 
-    @property
-    def gradcheck(self) -> Any:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, package: ModuleType, kind: type[ModuleType]) -> Any:
         from charloom import api
 
-        return api.gradcheck
+        return getattr(api, self.name)
 
-    @gradcheck.setter
-    def gradcheck(self, module: ModuleType) -> None:
+    def __set__(self, package: ModuleType, module: ModuleType) -> None:
         """The import system offers the module; it is found in sys.modules."""
+
+
+class _Package(ModuleType):
+    """A package in which `gradcheck` and `neurons` are the functions."""
+
+    gradcheck = _Function("gradcheck")
+    neurons = _Function("neurons")
 
 
 sys.modules[__name__].__class__ = _Package

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.engines import Engine
-from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.model import Learner
 from charloom.scoring import score_segments
@@ -69,22 +68,8 @@ def surprise(
     nats = score_segments(engine, learner, ids, [(0, len(ids))], streams=1)
     if not np.isfinite(nats).all():
         raise DivergedError("the model gives no finite loss: it has diverged; use an earlier one.")
-    characters, sums = by_character(learner, ids, np.concatenate([[math.nan], nats]))
+    characters, ends = learner.vocabulary.completed(ids)
     if len(characters) < 2:
         raise TextError("the text is one character; to predict a character it needs two.")
+    sums = np.add.reduceat(np.concatenate([[math.nan], nats]), [0, *ends[:-1].tolist()])
     return Surprise(characters, sums, encoded.unknown)
-
-
-def by_character(
-    learner: Learner, ids: Ids, nats: NDArray[np.float64]
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """The characters that ids complete one after another, and the nats of each."""
-    if learner.vocabulary.tokens == "characters":
-        return tuple(learner.vocabulary.decode(ids)), nats
-    decoder = learner.vocabulary.decoder()
-    characters, ends = [], []
-    for n, last in enumerate(ids.tolist(), start=1):
-        if completed := decoder.decode([last], final=n == len(ids)):
-            characters.append(completed)
-            ends.append(n)
-    return tuple(characters), np.add.reduceat(nats, [0, *ends[:-1]])

@@ -4,6 +4,7 @@ It knows in which order things are done, and prints nothing.
 """
 
 from charloom.api.experiment import Reproduction, reproduce, reproduction
+from charloom.api.inside import Neurons, neurons
 from charloom.api.model import Model, load
 from charloom.api.parts import choose_part, judge, judge_others
 from charloom.api.settling import settle, text_to_learn, updates_per_second
@@ -19,6 +20,7 @@ __all__ = [
     "GradientCheck",
     "Listener",
     "Model",
+    "Neurons",
     "Reproduction",
     "Text",
     "Training",
@@ -32,6 +34,7 @@ __all__ = [
     "judge_others",
     "learner_of",
     "load",
+    "neurons",
     "open_text",
     "reopen",
     "reproduce",

@@ -12,6 +12,7 @@ from charloom.engines import Engine, Sampler, open_engine
 from charloom.evaluation import Evaluation
 from charloom.model import Learner
 from charloom.model.parameters import Parameters
+from charloom.neurons import Activity, activity, choose
 from charloom.sampling import AS_IT_IS, Writing
 from charloom.store import load_model, model_bytes, replace_file
 from charloom.store.layout import is_run
@@ -214,6 +215,37 @@ class Model:
             UnknownCharacterError: the text has a character that the model never read.
         """
         return surprise(self.learner, self.engine, text, unknown, replacement)
+
+    def activity(
+        self,
+        text: str,
+        *,
+        layer: int | None = None,
+        unit: int | None = None,
+        what: str = "h",
+        unknown: str = "refuse",
+        replacement: str = "",
+    ) -> Activity:
+        """What units of it do at each character of a text; `charloom.neurons` finds units that are
+        worth a look.
+
+        Args:
+            text: the text itself.
+            layer: from 0; None takes all.
+            unit: of each layer, from 0; None takes all, which for a long text takes memory:
+                characters × layers × units numbers.
+            what: h; of an LSTM also cell and the gates i, f, g, o; of a GRU the gates r, z, n.
+            unknown: as for `evaluate`, and `replacement` too.
+
+        Raises:
+            ConfigError: no such layer, unit or value.
+            TextError: the text is empty.
+            UnknownCharacterError: the text has a character that the model never read.
+            DivergedError: a value is not finite.
+        """
+        choice = choose(self.learner, layer, unit, what)
+        encoded = self.vocabulary.encode_with(text, unknown, replacement)
+        return activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
 
     def _part(
         self,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -81,14 +82,24 @@ def as_sources(text: Text) -> Sequence[str | Path]:
     return [text] if isinstance(text, (str, Path)) else text
 
 
-def demo_text(tokens: str = "characters") -> Corpus:
-    """The built-in text for who gives none: prose where it is installed."""
+def demo_text(
+    tokens: str = "characters",
+    vocabulary: Vocabulary | None = None,
+    *,
+    unknown: str = "refuse",
+    replacement: str = "",
+) -> Corpus:
+    """The built-in text for who gives none: prose where it is installed. Arguments as
+    `charloom.text.Corpus.open`."""
+    read = partial(
+        Corpus.open, vocabulary=vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
+    )
     for name in DEMO_TEXTS[:-1]:
         try:
-            return Corpus.open([name], tokens=tokens)
+            return read([name])
         except MissingPartError:
             continue
-    return Corpus.open(DEMO_TEXTS[-1:], tokens=tokens)
+    return read(DEMO_TEXTS[-1:])
 
 
 def free_run(corpus: Corpus, folder: Path = RUNS) -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from charloom.cli import about, checks, exchange, models, runs
+from charloom.cli import about, checks, exchange, inside, models, runs
 from charloom.cli.guard import Guarded
 from charloom.cli.options import Grouped
 from charloom.cli.terminal import show
@@ -38,6 +38,7 @@ COMMANDS: Final = (
     models.sample,
     models.evaluate,
     models.score,
+    inside.neurons,
     exchange.export,
     exchange.import_,
     checks.gradcheck,

@@ -4,13 +4,13 @@ import dataclasses
 import math
 import sys
 from functools import partial
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from charloom.cli.colours import paint
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError, EncodingError, TextError
@@ -283,35 +283,21 @@ def score(
             }
         )
         return
-    paint(result)
+    paint_surprise(result)
     say(
         f"{result.mean_bits:.4f} bits per character "
         f"({result.mean_bits * math.log(2):.4f} nats), {len(result.characters) - 1:,} predicted."
     )
 
 
-def paint(result: "Surprise") -> None:
-    """A text coloured by its bits and a legend; where colours are not wanted the text alone."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
+def paint_surprise(result: "Surprise") -> None:
+    """A text coloured by its bits; where colours are not wanted the text alone."""
+    spans = [
+        (f"{least:g}-{most:g}" if most < math.inf else f"{least:g} and more", style)
+        for (least, style), (most, _) in zip(HEAT, (*HEAT[1:], (math.inf, "")), strict=True)
+    ]
     styles = ["underline", *map(heat, result.bits.tolist()[1:])]  # the first is not predicted
-    painted = Text()
-    pairs = zip(styles, result.characters, strict=True)
-    for style, alike in groupby(pairs, key=itemgetter(0)):
-        painted.append(harmless("".join(character for _, character in alike)), style=style)
-    if console.no_color or console.color_system is None:
-        show(painted.plain)
-        return
-    legend = Text("bits: ")
-    for (least, style), (most, _) in zip(HEAT, (*HEAT[1:], (math.inf, "")), strict=True):
-        legend.append(
-            f" {least:g}-{most:g} " if most < math.inf else f" {least:g} and more ", style
-        )
-        legend.append(" ")
-    console.print(legend)
-    console.print(painted, soft_wrap=True)
+    paint(result.characters, styles, "bits", spans)
 
 
 def heat(bits: float) -> str:

@@ -231,6 +231,23 @@ class Vocabulary:
         """The text of ids; bytes that are no UTF-8 become U+FFFD."""
         return self.decoder().decode(ids, final=True)
 
+    def completed(self, ids: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """The characters that ids complete one after another, and how many ids were read by then.
+
+        Of bytes, one that shows that those before it are no UTF-8 completes them as U+FFFD together
+        with what it begins: then a string is several characters long.
+        """
+        if self.tokens == "characters":
+            characters = tuple(map(self.characters.__getitem__, np.asarray(ids).tolist()))
+            return characters, np.arange(1, len(characters) + 1)
+        decoder = self.decoder()
+        pieces, ends = [], []
+        for n, last in enumerate(np.asarray(ids).tolist(), start=1):
+            if completed := decoder.decode([last], final=n == len(ids)):
+                pieces.append(completed)
+                ends.append(n)
+        return tuple(pieces), np.array(ends, dtype=np.int64)
+
     def decoder(self) -> "Decoder":
         """What turns ids into text as they come."""
         return Decoder(self)

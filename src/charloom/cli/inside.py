@@ -1,0 +1,267 @@
+"""The command that looks inside a model: neurons."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from charloom.cli.colours import paint
+from charloom.cli.options import AModel, Json, Which, takes_settings
+from charloom.cli.terminal import say, show, show_json
+from charloom.errors import ConfigError
+from charloom.spelling import count
+
+if TYPE_CHECKING:
+    from charloom.api.inside import Neurons
+    from charloom.neurons import Activity, Finding, Unit
+
+# From the lowest values to the highest: blue, nothing, orange. Each has its own letters' colour, so
+# that they can be read on light and dark terminals.
+SCALE: Final = (
+    "bright_white on color(25)",
+    "black on color(74)",
+    "black on color(153)",
+    "",
+    "black on color(223)",
+    "black on color(215)",
+    "bright_white on color(130)",
+)
+EDGES: Final = (1, 99)  # percentiles: what is beyond has the outermost colours
+
+
+def list_properties(wanted: bool) -> None:
+    """Show the built-in properties and leave."""
+    if wanted:
+        from charloom.neurons.properties import PROPERTIES
+
+        for found in PROPERTIES:
+            show(f"{found.name:<20}{found.description}")
+        raise typer.Exit
+
+
+@takes_settings("engine", "unknown", "replacement")
+def neurons(
+    model: AModel,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="Files, directories and so on, as for train. Without one, the model's own text, "
+            "or where that is not there a built-in one.",
+        ),
+    ] = None,
+    string: Annotated[
+        str | None, typer.Option("--text", help="the text itself, instead of a file")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[train|validation|test|all]",
+            help="which part of it [default: all of a TEXT; of the model's own the validation "
+            "part, or where it has none, train]",
+        ),
+    ] = None,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            metavar="NAME",
+            help="a built-in property; repeatable [default: all of them]",
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="a regular expression: what it matches is to be told from the rest",
+        ),
+    ] = None,
+    layer: Annotated[int | None, typer.Option(help="only this layer, from 0")] = None,
+    unit: Annotated[
+        int | None,
+        typer.Option(help="only this unit, from 0; colours the text by it"),
+    ] = None,
+    what: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[h|cell|i|f|g|o|r|z|n]",
+            help="only this value of each: its output h; of an LSTM its cell and the gates "
+            "i, f, g, o; of a GRU the gates r, z, n",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(help="how many units to name for each property")] = 3,
+    limit: Annotated[int, typer.Option(help="how many characters to read at most")] = 50_000,
+    shown: Annotated[
+        int,
+        typer.Option("--show", help="how many of them to colour or to draw, from the first"),
+    ] = 1_000,
+    colour: Annotated[
+        bool,
+        typer.Option("--colour", help="colour the text by the best unit of the first property"),
+    ] = False,
+    png: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="draw all units over the text; .png or .svg"),
+    ] = None,
+    listed: Annotated[  # noqa: ARG001 - its callback does it
+        bool,
+        typer.Option(
+            "--list", callback=list_properties, is_eager=True, help="the built-in properties"
+        ),
+    ] = False,
+    which: Which = "latest",
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Find the units of a model that follow something in a text, and show them.
+
+    Of each property the units that correlate with it best: layer:unit, which
+    value, and r. By chance is the best r with the same property elsewhere in the
+    text; what is no better means nothing. With --unit or --colour the text is
+    coloured by what the unit does.
+
+    \b
+    Example:
+      charloom neurons runs/book
+      charloom neurons runs/book --property in-quotes --colour
+      charloom neurons runs/book --layer 0 --unit 17 --what cell
+    """
+    from charloom import api
+    from charloom.api.inside import Neurons, asked_properties, find_units, watch
+    from charloom.config import require_whole
+    from charloom.neurons import Activity, activity, choose
+    from charloom.neurons.ranking import LEAST_CHARACTERS
+
+    if text and string is not None:
+        raise ConfigError("TEXT and --text both name a text; give one of them.")
+    require_whole("show", shown, least=1)
+    require_whole("top", top, least=1)
+    asked = asked_properties(properties, pattern)
+    chosen = settings or {}
+    engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
+    opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
+    learner = opened.learner
+    layers = learner.config.layers
+    if unit is not None and layer is None:
+        if layers > 1:
+            raise ConfigError(
+                f"this model has {layers} layers; say with --layer which unit is meant."
+            )
+        layer = 0
+    choice = choose(learner, layer, unit, what)
+    if png is not None:
+        require_picture(png)
+    watched = watch(opened, text or None, string=string, split=split, limit=limit, **chosen)
+    for note in watched.notes:
+        say(f"{note}.")
+    first = watched.texts[0][:shown]
+
+    def at_work(layer: int | None, unit: int | None, what: str | None) -> Activity:
+        """What units do over the text that is shown."""
+        return activity(learner, opened.engine, first, choose(learner, layer, unit, what or "h"))
+
+    found: Neurons | None = None
+    if unit is None or len(watched) >= LEAST_CHARACTERS:
+        found = find_units(opened, watched, asked, choice, top)
+    else:
+        say(f"to tell what the unit follows a text needs {LEAST_CHARACTERS} characters.")
+    seen: Activity | None = None
+    if unit is not None:
+        seen = at_work(layer, unit, what)
+    elif colour and found is not None and (best := next(best_units(found), None)):
+        seen = at_work(best.layer, best.unit, best.what)
+    if png is not None:
+        draw(at_work(layer, None, what), png)
+    if as_json:
+        about = {"model": str(model), "update": learner.update}
+        told = {} if found is None else found.to_json()
+        show_json({**about, **told, "activity": None if seen is None else seen.to_json()})
+        return
+    if found is not None:
+        show(f"model:      {model}, after update {learner.update:,}")
+        tokens = learner.config.tokens
+        show(f"text:       {found.text}, {found.split}: {count(found.characters)} {tokens} read")
+        show_findings(found.findings, by_size=unit is not None)
+    if seen is not None:
+        if found is not None:
+            show()
+        paint_unit(seen)
+    elif colour and found is not None:
+        say("no unit follows it; there is nothing to colour.")
+
+
+def best_units(found: "Neurons") -> Iterator["Unit"]:
+    """The best unit of each property that has one."""
+    return (finding.units[0] for finding in found.findings if finding.units)
+
+
+def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:
+    """A line for each property: its best units, and what is reached by chance."""
+    if by_size:
+        findings = sorted(findings, key=lambda f: -abs(f.units[0].r) if f.units else 1.0)
+    show()
+    show(f"{'property':<20}{'by chance':>9}   best units: layer:unit, value, r")
+    for finding in findings:
+        if not finding.units:
+            show(f"{finding.property:<20}{'-':>9}   {finding.why_none}")
+            continue
+        units = "   ".join(f"{address(unit):<11} {unit.r:+.2f}" for unit in finding.units)
+        show(f"{finding.property:<20}{finding.by_chance:9.2f}   {units}")
+
+
+def address(unit: "Unit") -> str:
+    """A value of a unit in short: 0:17 cell."""
+    return f"{unit.layer}:{unit.unit} {unit.what}"
+
+
+def paint_unit(seen: "Activity") -> None:
+    """A text coloured by what one unit does."""
+    from charloom.neurons.gates import MEANINGS
+
+    values = seen.values[:, 0, 0].tolist()
+    styles, legend = coloured(values)
+    title = f"layer {seen.layers[0]}, unit {seen.units[0]}, {seen.what}"
+    painted = paint(seen.characters, styles, title, legend)
+    spread = f"{min(values):.3g} to {max(values):.3g}"
+    more = "" if painted else "; there are no colours here, --json has the numbers"
+    say(f"{title} ({MEANINGS[seen.what]}): from {spread}{more}.")
+
+
+def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]:
+    """A style for each value, and what each style means.
+
+    The colours part the range between the percentiles of `EDGES` evenly; a value that never changes
+    has no colour.
+    """
+    import numpy as np
+
+    low, high = np.percentile(np.asarray(values, dtype=np.float64), EDGES).tolist()
+    if not low < high:
+        low, high = min(values), max(values)
+    if not low < high:
+        return [""] * len(values), [(f"always {low:.2g}", "")]
+    step = (high - low) / len(SCALE)
+    places = [min(max(int((value - low) / step), 0), len(SCALE) - 1) for value in values]
+    half = (len(SCALE) - 1) / 2
+    told = [f"{(low + high) / 2 + (n - half) * step:.2g}" for n in range(len(SCALE))]
+    told[0], told[-1] = f"<{low + step:.2g}", f">{high - step:.2g}"
+    return [SCALE[place] for place in places], list(zip(told, SCALE, strict=True))
+
+
+def require_picture(path: Path) -> None:
+    """Refuse a name that is none of a picture, before anything is read."""
+    if path.suffix not in (".png", ".svg"):
+        raise ConfigError(f"{path} does not say which picture it is; let it end in .png or .svg.")
+
+
+def draw(seen: "Activity", path: Path) -> None:
+    """The map of all units over the text, as a file."""
+    from charloom.report.plots import save_figure
+    from charloom.report.units import units_figure
+
+    save_figure(units_figure(seen), path)
+    say(
+        f"{path}: {count(seen.values.shape[1] * seen.values.shape[2])} units over "
+        f"{count(len(seen.characters))} characters."
+    )

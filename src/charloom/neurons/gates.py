@@ -1,0 +1,75 @@
+"""The gates of a network while it reads, from what it read and what it held (SPEC: Inside a network).
+
+They are computed anew from the states that an engine gave, all steps at once: given the states, no
+step waits for another.
+
+Shapes: N tokens, H hidden units, G gates.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.errors import ConfigError
+from charloom.model.parameters import STATES
+
+Array = NDArray[Any]
+
+GATE_NAMES: Final = {"rnn": "", "lstm": "ifgo", "gru": "rzn"}
+
+# What every unit of a cell has a value of, states first; what each is in words.
+WHATS: Final = {cell: (*STATES[cell], *GATE_NAMES[cell]) for cell in STATES}
+MEANINGS: Final = {
+    "h": "output",
+    "cell": "cell",
+    "i": "input gate",
+    "f": "forget gate",
+    "g": "candidate",
+    "o": "output gate",
+    "r": "reset gate",
+    "z": "update gate",
+    "n": "candidate",
+}
+
+
+def require_what(what: str, cell: str) -> None:
+    """Raise ConfigError unless the units of such a cell have a value of that name."""
+    if what not in WHATS[cell]:
+        raise ConfigError(
+            f"what is {what!r}, but the units of this model, cell {cell}, have "
+            f"{', '.join(WHATS[cell])}."
+        )
+
+
+def gates(parameters: Mapping[str, Array], layer: int, x: Array, h_prev: Array) -> dict[str, Array]:
+    """The gates of one layer at each of N steps, by name, arrays of shape (N, H).
+
+    Args:
+        parameters: the network's; its cell is known by their shapes.
+        layer: from 0.
+        x: what the layer reads at each step: ids (N,), or the outputs (N, H) of the layer below.
+        h_prev: the layer's h before each step, shape (N, H).
+
+    Returns:
+        LSTM: i, f, g, o. GRU: r, z, n. Of the plain cell nothing.
+    """
+    U, W, b = (parameters[f"layers.{layer}.{name}"] for name in "UWb")
+    G = len(W) // W.shape[1]
+    if G == 1:
+        return {}
+    read = (U.T[x] if np.issubdtype(x.dtype, np.integer) else x @ U.T) + b
+    if G == 4:
+        a_i, a_f, a_g, a_o = np.split(read + h_prev @ W.T, G, axis=1)
+        return {"i": sigmoid(a_i), "f": sigmoid(a_f), "g": np.tanh(a_g), "o": sigmoid(a_o)}
+    read_r, read_z, read_n = np.split(read, G, axis=1)
+    held_r, held_z, held_n = np.split(h_prev @ W.T, G, axis=1)
+    r = sigmoid(read_r + held_r)
+    n = np.tanh(read_n + r * (held_n + parameters[f"layers.{layer}.d"]))
+    return {"r": r, "z": sigmoid(read_z + held_z), "n": n}
+
+
+def sigmoid(a: Array) -> Array:
+    """1 / (1 + exp(-a)), by way of tanh, which overflows nowhere."""
+    return np.asarray((1 + np.tanh(a / 2)) / 2)

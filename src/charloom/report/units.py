@@ -1,0 +1,82 @@
+"""A map of units over time: a row for each unit, a column for each character, a colour for its value.
+
+It knows nothing of how the values came about.
+"""
+
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from charloom.neurons import Activity
+from charloom.neurons.gates import MEANINGS
+from charloom.report.plots import LIGHT, UNITS_PER_INCH, WIDE, Palette
+from charloom.spelling import harmless
+
+SIGNED: Final = "PuOr_r"  # from purple through white to orange: about zero
+GATE: Final = "viridis"  # from 0, closed, to 1, open
+GATES: Final = "ifozr"  # values from 0 to 1
+LETTERS: Final = 120  # characters at most that are written below
+ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # of a layer, in units of 1/72 inch
+FONT: Final = 8.0
+LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in the same units
+
+
+def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
+    """The values of units over a text, a panel for each layer.
+
+    Gates have one scale from 0 to 1; all else has a scale about zero whose ends are the 99.5th
+    percentile of the values' sizes.
+
+    Args:
+        seen: of one or more characters.
+        palette: the colours of all but the map.
+    """
+    layers, units = len(seen.layers), len(seen.units)
+    panel = min(max(ROW * units, LEAST_HEIGHT), MOST_HEIGHT)
+    width = WIDE[0]
+    height = layers * panel + (layers - 1) * BETWEEN + BELOW + ABOVE
+    figure = Figure(
+        figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH),
+        dpi=UNITS_PER_INCH,
+        facecolor=palette["paper"],
+    )
+    values = np.asarray(seen.values, dtype=np.float64)
+    size = float(np.percentile(np.abs(values), 99.5)) or 1.0
+    low, high, colours = (0.0, 1.0, GATE) if seen.what in GATES else (-size, size, SIGNED)
+    grid = figure.subplots(layers, 1, sharex=True, squeeze=False)[:, 0].tolist()
+    figure.subplots_adjust(
+        left=LEFT / width, right=1 - RIGHT / width, bottom=BELOW / height, top=1 - ABOVE / height,
+        hspace=BETWEEN / panel,
+    )  # fmt: skip
+    image = None
+    for place, axes in enumerate(grid):
+        image = axes.imshow(
+            values[:, place].T,
+            cmap=colours,
+            vmin=low,
+            vmax=high,
+            aspect="auto",
+            interpolation="nearest",
+        )
+        axes.set_ylabel(f"layer {seen.layers[place]}, unit", color=palette["muted"], fontsize=FONT)
+        axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+        if units == 1:
+            axes.set_yticks([0], [str(seen.units[0])])
+        axes.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
+        axes.spines[:].set_visible(False)
+    below = grid[-1]
+    if len(seen.characters) <= LETTERS:
+        letters = [harmless(c).replace("\n", "↵") for c in seen.characters]
+        below.set_xticks(range(len(letters)), letters, family="monospace")
+    else:
+        below.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        below.set_xlabel("characters read", color=palette["muted"], fontsize=FONT)
+    assert image is not None
+    scale = figure.add_axes((1 - 70 / width, BELOW / height, 10 / width, panel / height))
+    bar = figure.colorbar(image, cax=scale)
+    bar.ax.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
+    bar.outline.set_visible(False)
+    bar.set_label(f"{seen.what} ({MEANINGS[seen.what]})", color=palette["muted"], fontsize=FONT)
+    return figure

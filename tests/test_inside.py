@@ -1,0 +1,241 @@
+"""`charloom neurons`: what it tells, in which colours, and what it refuses."""
+
+import dataclasses
+import json
+import re
+import shlex
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import charloom
+from charloom.cli import app
+from charloom.cli.inside import SCALE, coloured
+from charloom.neurons.properties import PROPERTIES
+from charloom.report.units import units_figure
+from charloom.text import Corpus
+from runs import TEXT, train
+
+TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": ""}
+
+HELD_OUT = len(TEXT) - int(0.7 * len(TEXT))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of two layers whose text is in a file; tests only read it."""
+    folder = tmp_path_factory.mktemp("inside")
+    (folder / "book.txt").write_text(TEXT, encoding="utf-8")
+    train(folder / "run", Corpus.open([folder / "book.txt"]), cell="gru", layers=2, epochs=1,
+          validation=0.3)  # fmt: skip
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    """Its model."""
+    return charloom.load(run, engine="reference")
+
+
+def neurons(*words, stdin=None, **environment):
+    """Run the command in this process; the words are split as a shell does."""
+    args = [part for word in words for part in shlex.split(str(word))]
+    return CliRunner().invoke(
+        app,
+        ["neurons", *args, "--engine", "reference"],
+        input=stdin,
+        env=environment,
+        prog_name="charloom",
+    )
+
+
+def refused(*words):
+    """What the command says that refuses, in one sentence."""
+    done = neurons(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    (sentence,) = done.stderr.splitlines()
+    return sentence
+
+
+def test_the_table_has_the_best_units_of_every_property(run, model):
+    done = neurons(run, "--top 2")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    found = charloom.neurons(model, top=2)
+    assert f"validation: {HELD_OUT} characters read" in lines[1]
+    for line, finding in zip(lines[-len(PROPERTIES) :], found.findings, strict=True):
+        name, chance, *rest = line.split()
+        assert name == finding.property
+        if not finding.units:
+            assert (chance, "needs 10" in line) == ("-", True)
+            continue
+        assert chance == f"{finding.by_chance:.2f}"
+        wanted = [
+            word
+            for unit in finding.units
+            for word in (f"{unit.layer}:{unit.unit}", unit.what, f"{unit.r:+.2f}")
+        ]
+        assert rest == wanted
+
+
+def test_json_has_all_of_it(run, model):
+    done = neurons(run, "--property vowel --layer 1 --unit 3 --what z --show 20 --json")
+    told = json.loads(done.stdout)
+    found = charloom.neurons(model, properties=["vowel"], layer=1, unit=3, what="z")
+    assert {name: told[name] for name in found.to_json()} == found.to_json()
+    start = len(TEXT) - HELD_OUT
+    seen = model.activity(TEXT[start : start + 20], layer=1, unit=3, what="z")
+    assert told["activity"] == seen.to_json()
+    assert told["update"] == model.learner.update
+
+
+def test_the_properties_are_listed():
+    done = CliRunner().invoke(app, ["neurons", "--list"])
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [p.name for p in PROPERTIES]
+
+
+def test_a_text_may_be_a_file_or_standard_input_or_an_option(run):
+    whole = neurons(run, run.parent / "book.txt", "--property vowel --json")
+    told = json.loads(whole.stdout)
+    assert (told["split"], told["characters"]) == ("all", len(TEXT))
+    piped = json.loads(neurons(run, "- --property vowel --json", stdin=TEXT).stdout)
+    given = json.loads(neurons(run, "--property vowel --json --text", shlex.quote(TEXT)).stdout)
+    assert piped["findings"] == given["findings"] == told["findings"]
+
+
+def test_a_unit_colours_the_text(run, model):
+    done = neurons(run, "--text 'the cat sat' --layer 1 --unit 2", **TERMINAL)
+    assert done.exit_code == 0, done.output
+    legend, painted = done.stdout.splitlines()
+    plain = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
+    assert plain.startswith("layer 1, unit 2, h: ")
+    assert plain.splitlines()[1] == "the cat sat"
+    values = model.activity("the cat sat", layer=1, unit=2).values[:, 0, 0]
+    styles, _ = coloured(values.tolist())
+    assert len(set(styles)) > 2
+    numbers = {style: re.search(r"color\((\d+)\)", style)[1] for style in SCALE if style}
+    for style, number in numbers.items():
+        assert (f"48;5;{number}m" in painted) == (style in styles)
+        assert f"48;5;{number}m" in legend
+    assert "to tell what the unit follows" in done.stderr
+    assert "output" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {**TERMINAL, "NO_COLOR": "1"}, {**TERMINAL, "TERM": "dumb"}]
+)
+def test_without_colours_the_text_stands_alone_and_it_is_said(run, environment):
+    done = neurons(run, "--text 'the cat sat' --layer 1 --unit 2", **environment)
+    assert done.stdout == "the cat sat\n"
+    assert "there are no colours here, --json has the numbers" in done.stderr
+
+
+def test_the_best_unit_of_a_property_colours_the_text(run, model):
+    done = neurons(run, "--property vowel --colour --show 30", **TERMINAL)
+    (finding,) = charloom.neurons(model, properties=["vowel"]).findings
+    best = finding.units[0]
+    plain = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
+    assert f"layer {best.layer}, unit {best.unit}, {best.what}: " in plain
+    start = len(TEXT) - HELD_OUT
+    assert plain.splitlines()[-1] == TEXT[start : start + 30]
+    none = neurons(run, "--property digit --colour", **TERMINAL)
+    assert "there is nothing to colour" in none.stderr
+
+
+def test_of_a_unit_the_properties_that_it_follows_best_come_first(run):
+    lines = neurons(run, "--layer 0 --unit 1 --what r --top 1").stdout.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("property"))
+    rows = [line.split() for line in lines[first + 1 : first + 1 + len(PROPERTIES)]]
+    sizes = [abs(float(row[-1])) for row in rows if row[1] != "-"]
+    assert len(sizes) > 5
+    assert sizes == sorted(sizes, reverse=True)
+    assert [row[1] for row in rows[len(sizes) :]] == ["-"] * (len(rows) - len(sizes))
+
+
+def test_colours_part_the_range_evenly_and_say_so():
+    values = np.linspace(-1, 1, 1_001).tolist()
+    styles, legend = coloured(values)
+    assert styles[0] == SCALE[0]
+    assert styles[500] == ""
+    assert styles[-1] == SCALE[-1]
+    assert [style for _, style in legend] == list(SCALE)
+    assert [meaning for meaning, _ in legend] == [
+        "<-0.7", "-0.56", "-0.28", "0", "0.28", "0.56", ">0.7",
+    ]  # fmt: skip
+    assert coloured([0.5, 0.5]) == (["", ""], [("always 0.5", "")])
+    outlier = [0.0] * 999 + [1.0]  # beyond the percentiles, and yet the only change there is
+    assert set(coloured(outlier)[0]) == {SCALE[0], SCALE[-1]}
+
+
+def test_a_planted_error_in_the_colours_is_seen():
+    """The scale turned round."""
+    values = np.linspace(-1, 1, 101).tolist()
+    assert coloured(values)[0] != coloured(values[::-1])[0]
+
+
+def test_the_map_is_a_picture(run, tmp_path):
+    done = neurons(run, "--property vowel --show 130 --what z --png", tmp_path / "map.png")
+    assert done.exit_code == 0, done.output
+    assert "16 units over 130 characters" in done.stderr
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_map_has_a_row_for_each_unit_and_a_column_for_each_character(model):
+    for what, low in (("h", None), ("z", 0)):
+        seen = model.activity("the cat", what=what)
+        seen = dataclasses.replace(seen, characters=tuple("the\ncat"))
+        upper, lower, scale = units_figure(seen).axes
+        for layer, axes in enumerate((upper, lower)):
+            (image,) = axes.images
+            assert (image.get_array() == seen.values[:, layer].T).all()
+            assert image.norm.vmin == (-image.norm.vmax if low is None else low)
+            assert axes.get_ylabel() == f"layer {layer}, unit"
+        assert [label.get_text() for label in lower.get_xticklabels()] == list("the↵cat")
+        assert what in scale.get_ylabel()
+    alone = units_figure(model.activity("cat", layer=1, unit=5)).axes[0]
+    assert [label.get_text() for label in alone.get_yticklabels()] == ["5"]
+
+
+def test_a_model_without_its_text_says_what_it_reads(model, tmp_path):
+    model.save(tmp_path / "model.safetensors")
+    done = neurons(tmp_path / "model.safetensors", "--property vowel --limit 500")
+    assert done.exit_code == 0, done.output
+    assert "reads the built-in text" in done.stderr
+    assert "were skipped" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--property quotes", "must be one of in-quotes, in-brackets"),
+        ("--pattern '('", "no regular expression"),
+        ("--layer 2", "this model has layers 0 to 1"),
+        ("--layer 0 --unit 8", "this model has units 0 to 7"),
+        ("--unit 1", "has 2 layers; say with --layer"),
+        ("--what cell", "cell gru, have h, r, z, n"),
+        ("--top 0", "top is 0"),
+        ("--show 0", "show is 0"),
+        ("--limit 0", "limit is 0"),
+        ("--limit 99", "needs 100"),
+        ("--text cat --layer 0", "needs 100"),
+        ("--text ''", "empty"),
+        ("--text thé", "never read"),
+        ("--split test", "held out no such part"),
+        ("book.txt --text cat", "both name a text"),
+        ("nowhere.txt", "nowhere.txt"),
+        ("--png map.jpg", "end in .png or .svg"),
+        ("--unknown guess", "guess"),
+    ],
+)
+def test_a_mistake_is_refused_in_one_sentence(run, words, sentence):
+    assert sentence in refused(run, words)
+
+
+def test_control_characters_reach_no_terminal(tmp_path):
+    train(tmp_path / "run", Corpus.from_text(TEXT + "\x1b\x07"), epochs=1)
+    done = neurons(tmp_path / "run", "- --unit 0", stdin="a \x1b\x07t", **TERMINAL)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
+    assert plain.splitlines()[1] == "a ␛␇t"
+    assert "\x07" not in done.stdout
