@@ -38,6 +38,14 @@ SIGMOID_DERIVATIVES: Final = {
     "σ": lambda s: s,
     "1 - σ": lambda s: 1 - s,
 }
+TARGETS: Final = {
+    "": lambda x, y: y,
+    "y_{t+1}": lambda x, y: np.append(y[1:], y[-1:]),
+    "y_{t+1}, wrapping": lambda x, y: np.roll(y, -1),
+    "y_{t-1}": lambda x, y: np.append(y[:1], y[:-1]),
+    "y_{t-1}, wrapping": lambda x, y: np.roll(y, 1),
+    "x_t": lambda x, y: x,
+}
 
 
 class Answer(NamedTuple):
@@ -205,15 +213,8 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
         top = o.max()
         log_p = o - top - np.log(np.exp(o - top).sum(axis=over, keepdims=True))
     p = np.exp(log_p)
-    where, shift = m.get("target-off-by-one", " ").split(" ", 1)
-    moved = {
-        "y_{t+1}": np.append(y[1:], y[-1:]),
-        "y_{t+1}, wrapping": np.roll(y, -1),
-        "y_{t-1}": np.append(y[:1], y[:-1]),
-        "y_{t-1}, wrapping": np.roll(y, 1),
-        "x_t": x,
-    }.get(shift, y)
-    # The log of a probability that is zero is as small as floats are: it stays comparable.
+    where, _, shift = m.get("target-off-by-one", "").partition(" ")
+    moved = TARGETS[shift](x, y)
     counted = slice(T - 1, T) if "last-step-only" in m else slice(None)
     loss = -log_p[steps, moved if where == "loss" else y][counted].sum()
     do = p.copy()
