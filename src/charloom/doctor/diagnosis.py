@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.doctor import behaviour
+from charloom.doctor import behaviour, numerical
 from charloom.doctor.faulty import Answer, Arrays, Problem, answer
 from charloom.doctor.mistakes import BY_ID, MISTAKES, RANK
 from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
-from charloom.doctor.runner import Call, Job, Outcome
+from charloom.doctor.runner import NUMERICAL_TRIALS, Call, Job, Outcome
 from charloom.doctor.trials import Trial, make_trials, window
 from charloom.measures import distances, errors
 
@@ -127,7 +127,7 @@ def diagnose(
     noticed: Sequence[str] = (),
 ) -> Diagnosis:
     """The verdict on what a function answered, and why it is wrong where it is."""
-    trials = make_trials(outcome.cell, job.seed, outcome.sizes)
+    trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
     calls = outcome.trials
     rounded = all(behaviour.holds_float32(call.gradients) for call in calls)
     returned32 = all(call.float32 for call in calls)
@@ -160,7 +160,15 @@ def diagnose(
         notes.append("the function returned no loss, so only its gradients were judged.")
     if "W transposed" in outcome.convention:
         notes.append("your loss has a = Wᵀ h where SPEC.md has a = W h: W and dW were taken as transposed.")
-    mistaken = bool(wrong or found_calls)
+    judged = [trials[place].problem for place in NUMERICAL_TRIALS] if outcome.numerical else []
+    own = None
+    if judged:
+        mean = job.options.reduction == "mean"
+        own = numerical.judge(judged, [call.gradients for call in outcome.numerical], mean)
+    unexplained = bool(wrong) and not explanations
+    if own is not None:
+        explanations = [(*explanation, own) for explanation in explanations or [()]]
+    mistaken = bool(wrong or found_calls or own)
     # What calls show comes first: a changed argument explains much of what follows from it.
     joined = [(*found_calls, *explanation) for explanation in explanations or ([()] if found_calls else [])]
     by_step = errors_by_step(case, outcome)
@@ -168,7 +176,7 @@ def diagnose(
         verdict=WRONG if mistaken else RIGHT,
         found=tuple(dict.fromkeys(one for explanation in joined for one in explanation)),
         explanations=tuple(joined),
-        exact=exact and not (wrong and not explanations),
+        exact=exact and not unexplained,
         rows=rows,
         errors_by_step=by_step,
         clues=tuple(clues(case, rows, by_step)) if wrong else (),
@@ -183,16 +191,24 @@ def diagnose(
             trials=tuple(TrialInfo(*trial[:6]) for trial in trials),
         ),
         seconds=time.perf_counter() - started,
+        numerical=tuple(
+            row
+            for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
+            for row in rows_of(case, place, call, numerical.GOOD)
+        ),
         subject=subject,
     )
 
 
-def rows_of(case: Case, place: int) -> list[Row]:
-    """The errors of all parameters and of the loss in one trial."""
-    exact, call = case.exact[place], case.calls[place]
+def rows_of(
+    case: Case, place: int, call: Call | None = None, limit: float | None = None
+) -> list[Row]:
+    """The errors of all parameters and of the loss in one trial, or in another call on it."""
+    exact, call = case.exact[place], call or case.calls[place]
+    limits = case.limits[place] if limit is None else dict.fromkeys(case.limits[place], limit)
     found = []
     for name, right in exact.gradients.items():
-        given, limit = call.gradients[name], case.limits[place][name]
+        given, limit = call.gradients[name], limits[name]
         if given.shape != right.shape:
             found.append(Row(place, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan))
             continue
@@ -221,8 +237,7 @@ def rows_of(case: Case, place: int) -> list[Row]:
     if call.loss is not None:
         far_loss = abs(call.loss - exact.loss)
         error = relative(call.loss, exact.loss)
-        limit = case.limits[place][LOSS]
-        found.append(Row(place, LOSS, far_loss, error, error, limit, (), call.loss, exact.loss))
+        found.append(Row(place, LOSS, far_loss, error, error, limits[LOSS], (), call.loss, exact.loss))
     return found
 
 

@@ -87,7 +87,8 @@ def answer(problem: Problem, switches: Switches | None = None) -> Answer:
     dh = do @ theta["V"]
     da, dr, dq = backward(cell, theta, steps, dh, m)
     gradients = sums(cell, (x, y), (h, h_prev), (da, dr, dq, do), m)
-    return Answer(*finished(cell, loss, gradients, T, m))
+    loss, gradients = finished(cell, loss, gradients, T, m)
+    return Answer(loss, {name: gradients[name] for name in given})
 
 
 def exact_state(problem: Problem) -> Arrays:
@@ -232,6 +233,11 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
         do /= K
     elif "softmax-target-missing" not in m:
         do[steps, moved] -= 1
+    if "softmax-twice" in m:
+        q = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)
+        loss = -np.log(q[steps, y])[counted].sum()
+        q[steps, moved] -= 1
+        do = p * (q - (p * q).sum(axis=1, keepdims=True))
     if "last-step-only" in m:
         do[:-1] = 0
     return float(loss), do

@@ -313,6 +313,14 @@ MISTAKES: Final = (
         variants=each("only the target's entry", "p (1 - p)", "2 (p - y)", "divided by K"),
     ),
     Mistake(
+        "softmax-twice",
+        "softmax is taken twice",
+        "loss = Σ_t -ln softmax(softmax(o_t))[y_t]",
+        LOSS,
+        NETWORK_SECTION,
+        "give logits to a loss that takes the softmax itself (in PyTorch, cross_entropy).",
+    ),
+    Mistake(
         "gradient-negated",
         "the gradient has the wrong sign",
         "do_t = onehot(y_t) - p_t, and all that follows",
@@ -631,6 +639,15 @@ MISTAKES: Final = (
         "(f(θ + s) - f(θ - s)) / 2s",
         CHECK_SECTION,
         "evaluate the loss of the parameters that were perturbed.",
+        kind="numerical",
+    ),
+    Mistake(
+        "numerical-unexplained",
+        "the numerical gradient is not the derivative of the loss",
+        "(f(θ + s) - f(θ - s)) / 2s ≠ f'",
+        "(f(θ + s) - f(θ - s)) / 2s",
+        CHECK_SECTION,
+        "restore each entry after it was perturbed, and evaluate the same loss on both sides.",
         kind="numerical",
     ),
 )
