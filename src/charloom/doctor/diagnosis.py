@@ -170,7 +170,10 @@ def diagnose(
         explanations = [(*explanation, own) for explanation in explanations or [()]]
     mistaken = bool(wrong or found_calls or own)
     # What calls show comes first: a changed argument explains much of what follows from it.
-    joined = [(*found_calls, *explanation) for explanation in explanations or ([()] if found_calls else [])]
+    joined = [
+        tuple(sorted((*found_calls, *explanation), key=lambda one: one.id != "loss-after-update"))
+        for explanation in explanations or ([()] if found_calls else [])
+    ]
     by_step = errors_by_step(case, outcome)
     return Diagnosis(
         verdict=WRONG if mistaken else RIGHT,

@@ -87,6 +87,10 @@ def answer(problem: Problem, switches: Switches | None = None) -> Answer:
     dh = do @ theta["V"]
     da, dr, dq = backward(cell, theta, steps, dh, m)
     gradients = sums(cell, (x, y), (h, h_prev), (da, dr, dq, do), m)
+    if m.get("reset-before-product") == "product":
+        reset = np.array([step.cache[1] for step in steps])
+        H = h.shape[1]
+        gradients["W"][2 * H :] = dr[:, 2 * H :].T @ (reset * h_prev)
     loss, gradients = finished(cell, loss, gradients, T, m)
     return Answer(loss, {name: gradients[name] for name in given})
 
@@ -210,9 +214,8 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
     if axis is None:
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     else:
-        over = None if axis == "all" else 0
-        top = o.max()
-        log_p = o - top - np.log(np.exp(o - top).sum(axis=over, keepdims=True))
+        seen = shifted if axis == "all, each step shifted by its maximum" else o - o.max()
+        log_p = seen - np.log(np.exp(seen).sum(axis=0 if axis == "time" else None, keepdims=True))
     p = np.exp(log_p)
     where, _, shift = m.get("target-off-by-one", "").partition(" ")
     moved = TARGETS[shift](x, y)
@@ -446,11 +449,11 @@ def sums(
         @ onehot[chosen("input-gradient-not-summed", T, m)],
         "W": dr[chosen("recurrent-gradient-not-summed", T, m)].T
         @ before[chosen("recurrent-gradient-not-summed", T, m)],
-        "b": da.T if m.get("hidden-bias-not-summed") == "apart"
+        "b": da.T if m.get("hidden-bias-not-summed") == "apart" and T > 1
         else da[chosen("hidden-bias-not-summed", T, m)].sum(axis=0),
         "V": do[chosen("output-gradient-not-summed", T, m)].T
         @ seen[chosen("output-gradient-not-summed", T, m)],
-        "c": do.T if m.get("output-bias-not-summed") == "apart"
+        "c": do.T if m.get("output-bias-not-summed") == "apart" and T > 1
         else do[chosen("output-bias-not-summed", T, m)].sum(axis=0),
     }  # fmt: skip
     if cell == "gru":

@@ -335,7 +335,7 @@ MISTAKES: Final = (
         "p_t = softmax(o_t) = exp(o_t) / Σ_k exp(o_t[k])",
         NETWORK_SECTION,
         "sum over the characters of each step: of a (K, T) array axis 0, of a (T, K) array axis 1.",
-        variants=each("all", "time"),
+        variants=each("all", "time", "all, each step shifted by its maximum"),
     ),
     Mistake(
         "mean-over-time",
