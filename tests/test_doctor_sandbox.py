@@ -269,7 +269,7 @@ def test_the_command_shows_verdict_reason_table_and_picture(tmp_path):
     done = charloom_("doctor", f"{path}:loss_and_gradients")
     assert done.exit_code == 1
     assert done.stdout.startswith("Wrong, and this is why: no gradient comes from step t+1.\n")
-    for part in ("time-carry-missing", "(SPEC.md: The network)", "mend it", "dW    ", "·  █"):
+    for part in ("time-carry-missing", "(SPEC.md, The network)", "mend it", "dW    ", "·  █"):
         assert part in done.stdout, part
     assert "charloom doctor:" not in done.stdout
 

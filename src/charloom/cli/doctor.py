@@ -213,7 +213,7 @@ def reason(one: "Found") -> Iterator[str]:
     yield from wrap(
         mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14
     )
-    spec = f"{' '.join(mistake.right.split())}   (SPEC.md: {mistake.section})"
+    spec = f"{' '.join(mistake.right.split())}   (SPEC.md, {mistake.section})"
     yield from wrap(spec, WIDTH, initial_indent="    right is  ", subsequent_indent=" " * 14)
     yield from wrap(mistake.fix, WIDTH, initial_indent="    mend it   ", subsequent_indent=" " * 14)
     yield ""
