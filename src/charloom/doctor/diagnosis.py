@@ -209,7 +209,8 @@ def limits_seen(case: Case) -> list[str]:
     high = max(norms)
     if np.isfinite(high) and sum(abs(norm - high) <= 1e-9 * high for norm in norms) > 1:
         found.append(f"norm {float(f'{high:.9g}')!r}")
-    return [variant for variant in found if variant not in usual]
+    known = {(kind, float(limit)) for kind, _, limit in (v.partition(" ") for v in usual)}
+    return [v for v in found if (v.split()[0], float(v.split()[1])) not in known]
 
 
 def nearest(

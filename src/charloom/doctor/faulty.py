@@ -308,15 +308,19 @@ def walk_back(
     rows = len(theta["b"])
     da, dr, dq = np.zeros((T, rows)), np.zeros((T, rows)), np.zeros((T, H))
     nothing = {name: np.zeros(H) for name in steps[0].prev}
-    carried = nothing
+    carried = last = nothing
     missing = m.get("time-carry-missing")
-    order = span if "time-carry-reversed" in m else reversed(span)
+    turned = m.get("time-carry-reversed")
+    order = span if turned == "" else reversed(span)
     for t in order:
         da[t], dr[t], dq[t], carried = back(theta, steps[t], dh[t], carried, m)
         if missing == "" or t in cuts or "state-not-carried" in m:
             carried = nothing
         elif missing in carried:
             carried = {**carried, missing: nothing[missing]}
+        if turned == "read too early":  # at t = 0 the index -1 is that of the last step
+            last = carried if t == T - 1 else last
+            carried = last if t == 1 else nothing
     return da, dr, dq
 
 
@@ -452,6 +456,8 @@ def sums(
     before = h_prev
     if "recurrent-gradient-from-current-state" in m:
         before = h
+    elif "recurrent-gradient-from-last-state" in m:
+        before = np.broadcast_to(h[-1], h.shape)
     elif "initial-state-dropped" in m or "index-wraps" in m:
         before = h_prev.copy()
         before[0] = h[-1] if "index-wraps" in m else 0

@@ -119,10 +119,11 @@ MISTAKES: Final = (
     Mistake(
         "time-carry-reversed",
         "the gradient comes from step t-1 instead of t+1",
-        "dh_t = Vᵀ do_t + Wᵀ da_{t-1}: the loop runs forwards",
+        "dh_t = Vᵀ do_t + Wᵀ da_{t-1}: the loop runs forwards, or reads da_{t-1} before it is there",
         DH,
         NETWORK_SECTION,
-        "run the loop backwards: for t in reversed(range(T)).",
+        "run the loop backwards, for t in reversed(range(T)), and take da_{t+1}.",
+        variants=each("", "read too early"),
     ),
     Mistake(
         "tanh-derivative",
@@ -154,6 +155,14 @@ MISTAKES: Final = (
         DW,
         CELLS_SECTION,
         "use the state before the step, h_{t-1}; at the first step that is h_0.",
+    ),
+    Mistake(
+        "recurrent-gradient-from-last-state",
+        "dW is built from the last state at every step",
+        "dW = Σ_t da_t h_Tᵀ",
+        DW,
+        CELLS_SECTION,
+        "keep the state before each step; a variable that the forward pass left behind holds the last.",
     ),
     Mistake(
         "output-gradient-from-previous-state",
