@@ -357,9 +357,10 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
             firsts.setdefault(at, []).append(f"d{name}")
     for at, names in sorted(firsts.items()):
         yield f"{', '.join(names)}: first wrong in a window of {at} step{'s' if at > 1 else ''}."
-    zero = {case.trials[row.trial].state for row in rows if not row.passed}
-    if zero == {"non-zero"}:
-        yield "it is wrong only where the initial state is not zero."
+    failed = {row.trial for row in rows if not row.passed}
+    started = {place for place, trial in enumerate(case.trials) if trial.state == "non-zero"}
+    if failed == started:
+        yield "it is wrong exactly where the initial state is not zero."
     factor = common_factor(case)
     if factor is not None:
         yield f"every gradient is {factor:.6g} times the right one."
