@@ -281,6 +281,7 @@ def commands_in(script):
     found = []
     for line in joined.splitlines():
         lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+        lexer.wordchars += ":"  # FILE.py:FUNCTION is one word
         words, redirected = [], False
         for word in lexer:
             if word in SEPARATORS:
