@@ -27,13 +27,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from charloom.engines.reference import ReferenceEngine
 from charloom.gradcheck import fresh_problem, gradcheck
-from charloom.gradcheck.numerical import (
-    Window,
-    central_differences,
-    complex_step,
-    draw_entries,
-    errors,
-)
+from charloom.gradcheck.numerical import Window, central_differences, complex_step, draw_entries
+from charloom.measures import errors
 from charloom.report.plots import (
     DARK,
     LIGHT,
