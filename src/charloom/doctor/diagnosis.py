@@ -1,0 +1,414 @@
+"""From what a function answered to a verdict, and to the mistake that explains it.
+
+Each explanation is a set of mistakes. `faulty.py` computes what the gradient would be with it; the
+one that predicts every number of every trial, with no other closer, is the diagnosis. It runs no
+code of the user's.
+"""
+
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from charloom.doctor import behaviour
+from charloom.doctor.faulty import Answer, Arrays, Problem, answer
+from charloom.doctor.mistakes import BY_ID, MISTAKES, RANK
+from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
+from charloom.doctor.runner import Call, Job, Outcome
+from charloom.doctor.trials import Trial, make_trials, window
+from charloom.measures import distances, errors
+
+MATCHES: Final = 1e-6  # norm-relative: how near a prediction must come in float64
+FLOAT64: Final = 1e-10  # what a right gradient keeps in float64; careful code keeps 1e-14
+FLOAT32: Final = 1e-5  # and in float32, where rounding does no more than that
+MARGIN: Final = 30.0  # how many times what one rounding in float32 does, is still rounding
+WIDEST: Final = 1e-3
+ZERO: Final = 1e-12  # of all gradients' norm: what counts as zero
+CLOSER: Final = 10.0  # an explanation that is so many times further than the best is none
+SAME: Final = 1e-11  # nearer than this they are all the same: rounding
+SHORT: Final = 1  # the trial on which pairs are tried first
+PAIR_ORDERS: Final = 5  # of the gates, in pairs
+
+Explanation = tuple[Found, ...]
+
+
+class Case:
+    """All trials with the right answers, what the function answered, and the limits."""
+
+    def __init__(self, trials: Sequence[Trial], calls: Sequence[Call], reduction: str, single: bool) -> None:
+        self.trials, self.calls, self.reduction, self.single = trials, calls, reduction, single
+        self.cell = trials[0].problem.cell
+        self.exact = [self.predicted(trial.problem, ()) for trial in trials]
+        self.limits = [self._limits(place) for place in range(len(trials))]
+
+    def predicted(self, problem: Problem, explanation: Explanation) -> Answer:
+        """The answer that code with these mistakes would give."""
+        with np.errstate(all="ignore"):
+            found = answer(problem, {one.id: one.variant for one in explanation})
+        if self.reduction == "sum":
+            return found
+        T = len(problem.x)
+        return Answer(found.loss / T, {name: g / T for name, g in found.gradients.items()})
+
+    def _limits(self, place: int) -> dict[str, float]:
+        """What a right answer keeps in a trial, by parameter."""
+        names = [*self.exact[place].gradients, LOSS]
+        if not self.single:
+            return dict.fromkeys(names, FLOAT64)
+        problem = self.trials[place].problem
+        rounded = problem._replace(
+            parameters={name: p.astype(np.float32) for name, p in problem.parameters.items()},
+            state={name: s.astype(np.float32) for name, s in problem.state.items()},
+        )
+        moved = self.predicted(rounded, ())
+        found = {name: distance(g, self.exact[place].gradients[name], 0) for name, g in moved.gradients.items()}
+        found[LOSS] = relative(moved.loss, self.exact[place].loss)
+        return {name: max(FLOAT32, min(WIDEST, MARGIN * error)) for name, error in found.items()}
+
+    def distances(self, place: int, predicted: Answer) -> dict[str, float]:
+        """How far the function's answer is from a predicted one in a trial, by parameter."""
+        call = self.calls[place]
+        size = math.sqrt(sum(float(np.vdot(g, g)) for g in call.gradients.values()))
+        found = {
+            name: distance(call.gradients[name], g, ZERO * size)
+            for name, g in predicted.gradients.items()
+        }
+        if call.loss is not None:
+            found[LOSS] = relative(call.loss, predicted.loss)
+        return found
+
+    def accepts(self, place: int, explanation: Explanation, only: Iterable[str] | None = None) -> float:
+        """The largest distance in a trial if it is a match, else infinity; `only` these names."""
+        predicted = self.predicted(self.trials[place].problem, explanation)
+        far = 0.0
+        for name, error in self.distances(place, predicted).items():
+            if only is not None and name not in only:
+                continue
+            limit = max(MATCHES, self.limits[place][name]) if self.single else MATCHES
+            if not error <= limit:
+                return math.inf
+            far = max(far, error)
+        return far
+
+
+def distance(a: Any, n: Any, zero: float) -> float:
+    """Norm-relative distance of two arrays; infinite where their shapes differ."""
+    if a.shape != n.shape:
+        return math.inf
+    gap = a - n
+    far = math.sqrt(float(np.vdot(gap, gap)))
+    if far <= zero:
+        return 0.0
+    return far / (math.sqrt(float(np.vdot(a, a))) + math.sqrt(float(np.vdot(n, n))))
+
+
+def relative(a: float, n: float) -> float:
+    """The same of two losses."""
+    return 0.0 if a == n else abs(a - n) / (abs(a) + abs(n))
+
+
+def diagnose(
+    outcome: Outcome,
+    job: Job,
+    dtype: str,
+    subject: str,
+    started: float,
+    noticed: Sequence[str] = (),
+) -> Diagnosis:
+    """The verdict on what a function answered, and why it is wrong where it is."""
+    trials = make_trials(outcome.cell, job.seed, outcome.sizes)
+    calls = outcome.trials
+    rounded = all(behaviour.holds_float32(call.gradients) for call in calls)
+    returned32 = all(call.float32 for call in calls)
+    single = dtype == "float32" or (dtype == "auto" and returned32)
+    case = Case(trials, calls, job.options.reduction, single)
+    rows = tuple(row for place in range(len(trials)) for row in rows_of(case, place))
+    notes = list(noticed)
+    found_calls = behaviour.found_in_calls(outcome, trials[0].problem, job.options.reduction)
+    wrong = [row for row in rows if not row.passed]
+    explanations: list[Explanation] = []
+    exact = True
+    if wrong and not single:
+        loose = Case(trials, calls, job.options.reduction, True)
+        loose_rows = [row for place in range(len(trials)) for row in rows_of(loose, place)]
+        if all(row.passed for row in loose_rows):
+            found_calls.append(Found("float32-where-float64"))
+            wrong = []
+        elif rounded:
+            found_calls.append(Found("float32-where-float64"))
+            case = loose
+    if wrong:
+        explanations, exact = explained(case, wrong)
+        late = behaviour.loss_after_update(case, outcome, explanations, wrong)
+        if late is not None:
+            explanations, exact = late, True
+    if single and not wrong:
+        notes.append("judged as float32: the gradients are float32 arrays."
+                     if returned32 else "judged as float32, as you said.")  # fmt: skip
+    if outcome.trials[0].loss is None:
+        notes.append("the function returned no loss, so only its gradients were judged.")
+    if "W transposed" in outcome.convention:
+        notes.append("your loss has a = Wᵀ h where SPEC.md has a = W h: W and dW were taken as transposed.")
+    mistaken = bool(wrong or found_calls)
+    # What calls show comes first: a changed argument explains much of what follows from it.
+    joined = [(*found_calls, *explanation) for explanation in explanations or ([()] if found_calls else [])]
+    by_step = errors_by_step(case, outcome)
+    return Diagnosis(
+        verdict=WRONG if mistaken else RIGHT,
+        found=tuple(dict.fromkeys(one for explanation in joined for one in explanation)),
+        explanations=tuple(joined),
+        exact=exact and not (wrong and not explanations),
+        rows=rows,
+        errors_by_step=by_step,
+        clues=tuple(clues(case, rows, by_step)) if wrong else (),
+        notes=tuple(notes),
+        tried=Tried(
+            cell=outcome.cell,
+            dtype="float32" if single else "float64",
+            reduction=job.options.reduction,
+            seed=job.seed,
+            convention=outcome.convention,
+            calls=sum(len(getattr(outcome, s)) for s in ("trials", "windows", "repeats", "fresh")),
+            trials=tuple(TrialInfo(*trial[:6]) for trial in trials),
+        ),
+        seconds=time.perf_counter() - started,
+        subject=subject,
+    )
+
+
+def rows_of(case: Case, place: int) -> list[Row]:
+    """The errors of all parameters and of the loss in one trial."""
+    exact, call = case.exact[place], case.calls[place]
+    found = []
+    for name, right in exact.gradients.items():
+        given, limit = call.gradients[name], case.limits[place][name]
+        if given.shape != right.shape:
+            found.append(Row(place, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan))
+            continue
+        with np.errstate(all="ignore"):
+            far = errors(given, right)
+            apart = distances(given, right)
+        size = math.sqrt(sum(float(np.vdot(g, g)) for g in exact.gradients.values()))
+        norm = 0.0 if np.linalg.norm(given - right) <= ZERO * size else far.norm_relative
+        bad = ~np.isfinite(given)
+        worst = np.unravel_index(int(np.argmax(bad if bad.any() else apart)), given.shape)
+        found.append(
+            Row(
+                place,
+                name,
+                far.absolute,
+                far.elementwise,
+                norm,
+                limit,
+                tuple(map(int, worst)),
+                float(given[worst]),
+                float(right[worst]),
+            )
+        )
+    if call.loss is not None:
+        far_loss = abs(call.loss - exact.loss)
+        error = relative(call.loss, exact.loss)
+        limit = case.limits[place][LOSS]
+        found.append(Row(place, LOSS, far_loss, error, error, limit, (), call.loss, exact.loss))
+    return found
+
+
+# The explanations.
+
+
+def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
+    """The explanations that fit, likeliest first, and whether they predict every number."""
+    names = sorted({row.parameter for row in wrong})
+    singles = list(candidates(case))
+    for only in (None, [name for name in case.exact[0].gradients]):
+        fitting = nearest(case, ((one,) for one in singles), only)
+        if not fitting:
+            fitting = nearest(case, pairs(case, singles, only), only)
+        if fitting:
+            return fitting, only is None
+        if LOSS not in names:
+            break
+    return apart(case, singles, names), False
+
+
+def candidates(case: Case) -> Iterator[Found]:
+    """Every known mistake that shows in one call, in every variant, likeliest first."""
+    for mistake in MISTAKES:
+        if mistake.kind != "gradient" or (mistake.id == "mean-over-time" and case.reduction == "mean"):
+            continue
+        for variant in mistake.variants_of(case.cell):
+            yield Found(mistake.id, variant)
+        if mistake.id == "clipped":
+            for variant in limits_seen(case):
+                yield Found(mistake.id, variant)
+
+
+def limits_seen(case: Case) -> list[str]:
+    """Clipping limits other than the usual ones that the function's answers show."""
+    usual = BY_ID["clipped"].variants
+    entries = np.concatenate([np.abs(g).ravel() for call in case.calls for g in call.gradients.values()])
+    top = float(np.max(entries, initial=0))
+    found = []
+    if np.isfinite(top) and int((entries == top).sum()) > 1:
+        found.append(f"entries {top!r}")
+    norms = [
+        math.sqrt(sum(float((g * g).sum()) for g in call.gradients.values())) for call in case.calls
+    ]
+    high = max(norms)
+    if np.isfinite(high) and sum(abs(norm - high) <= 1e-9 * high for norm in norms) > 1:
+        found.append(f"norm {float(f'{high:.9g}')!r}")
+    return [variant for variant in found if variant not in usual]
+
+
+def nearest(
+    case: Case, explanations: Iterable[Explanation], only: Sequence[str] | None
+) -> list[Explanation]:
+    """Those that match in every trial, with no other closer; likeliest first."""
+    fitting: list[tuple[float, Explanation]] = []
+    for explanation in explanations:
+        far = 0.0
+        for place in range(len(case.trials)):
+            far = max(far, case.accepts(place, explanation, only))
+            if math.isinf(far):
+                break
+        else:
+            fitting.append((far, explanation))
+    if not fitting:
+        return []
+    best = min(far for far, _ in fitting)
+    near = max(SAME, CLOSER * best) if not case.single else math.inf
+    return sorted((e for far, e in fitting if far <= near), key=likelihood)
+
+
+def likelihood(explanation: Explanation) -> tuple[int, ...]:
+    """The order of explanations: the place of their mistakes, then of their variants, in the list."""
+    ranks = sorted(RANK[one.id] for one in explanation)
+    variants = [
+        list(BY_ID[one.id].variants).index(one.variant) if one.variant in BY_ID[one.id].variants else 99
+        for one in explanation
+    ]
+    return (*ranks, *variants)
+
+
+def pairs(case: Case, singles: Sequence[Found], only: Sequence[str] | None) -> Iterator[Explanation]:
+    """Pairs that match in the smallest trial.
+
+    Most mistakes there do nothing on their own (a truncation beyond its length, a limit that is not
+    reached): with such a one a pair is what the other is alone.
+    """
+    problem, exact = case.trials[SHORT].problem, case.exact[SHORT]
+    kept = [one for one in singles if one.id != "gate-order" or in_pairs(case.cell, one)]
+    idle, matching = set(), set()
+    for one in kept:
+        predicted = case.predicted(problem, (one,))
+        if all(np.array_equal(g, exact.gradients[n]) for n, g in predicted.gradients.items()) and predicted.loss == exact.loss:
+            idle.add(one)
+        elif not math.isinf(case.accepts(SHORT, (one,), only)):
+            matching.add(one)
+    for first, second in itertools.combinations(kept, 2):
+        if first.id == second.id:
+            continue
+        if first in idle or second in idle:
+            if first in matching or second in matching:
+                yield (first, second)
+            continue
+        if not math.isinf(case.accepts(SHORT, (first, second), only)):
+            yield (first, second)
+
+
+def in_pairs(cell: str, one: Found) -> bool:
+    """Whether an order of the gates is usual enough to be tried together with another mistake."""
+    return BY_ID["gate-order"].variants_of(cell).index(one.variant) < PAIR_ORDERS
+
+
+def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Explanation]:
+    """One explanation made of mistakes that each explain some wrong parameters on their own.
+
+    For three mistakes and more, each in a parameter of its own. Empty where that explains not all.
+    """
+    left = {name for name in names if name != LOSS}
+    chosen: list[Found] = []
+    fits = {
+        one: {name for name in left if all(
+            not math.isinf(case.accepts(place, (one,), [name])) for place in range(len(case.trials))
+        )}
+        for one in singles
+    }  # fmt: skip
+    while left:
+        best = max(singles, key=lambda one: (len(fits[one] & left), -RANK[one.id]))
+        if not fits[best] & left:
+            return []
+        chosen.append(best)
+        left -= fits[best]
+    return [tuple(chosen)] if chosen else []
+
+
+# What can be said besides.
+
+
+def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]:
+    """How far each step's contribution to each gradient is from the right one, norm-relative.
+
+    The contribution of step t is what the window of t steps has more than that of t - 1: the
+    gradient of step t's loss, through all steps before it.
+    """
+    first = case.trials[0].problem
+    found: dict[str, list[float]] = {name: [] for name in case.exact[0].gradients}
+    before: tuple[Arrays, Arrays] | None = None
+    for length, call in enumerate(outcome.windows, start=1):
+        exact = case.predicted(window(first, length), ()).gradients
+        for name, errors in found.items():
+            given, right = call.gradients[name], exact[name]
+            if given.shape != right.shape:
+                errors.append(math.nan)
+                continue
+            if before is not None and before[0][name].shape == given.shape:
+                given, right = given - before[0][name], right - before[1][name]
+            errors.append(distance(given, right, ZERO))
+        before = (call.gradients, exact)
+    return {name: tuple(errors) for name, errors in found.items()}
+
+
+def clues(
+    case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]]
+) -> Iterator[str]:
+    """What the pattern of errors tells."""
+    wrong = {row.parameter for row in rows if not row.passed}
+    right = [name for name in (*case.exact[0].gradients, LOSS) if name not in wrong]
+    if right and any(row.parameter == LOSS for row in rows) or LOSS not in right:
+        told = [("the loss" if name == LOSS else f"d{name}") for name in right]
+        if told:
+            yield f"right in every trial: {', '.join(told)}."
+    limit = 1e-4 if case.single else MATCHES
+    firsts: dict[int, list[str]] = {}
+    for name, errors in by_step.items():
+        at = next((t for t, error in enumerate(errors, start=1) if not error <= limit), None)
+        if at is not None:
+            firsts.setdefault(at, []).append(f"d{name}")
+    for at, names in sorted(firsts.items()):
+        yield f"{', '.join(names)}: first wrong in a window of {at} step{'s' if at > 1 else ''}."
+    zero = {case.trials[row.trial].state for row in rows if not row.passed}
+    if zero == {"non-zero"}:
+        yield "it is wrong only where the initial state is not zero."
+    factor = common_factor(case)
+    if factor is not None:
+        yield f"every gradient is {factor:.6g} times the right one."
+
+
+def common_factor(case: Case) -> float | None:
+    """The number that all gradients of all trials are multiplied by, where there is one."""
+    factors = []
+    for place, exact in enumerate(case.exact):
+        for name, right in exact.gradients.items():
+            given = case.calls[place].gradients[name]
+            size = float(np.vdot(right, right))
+            if given.shape != right.shape or size == 0:
+                return None
+            factors.append(float(np.vdot(given, right)) / size)
+            if distance(given, factors[-1] * right, ZERO) > MATCHES:
+                return None
+    spread = max(factors) - min(factors)
+    return factors[0] if spread <= MATCHES * abs(factors[0]) else None
