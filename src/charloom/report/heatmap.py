@@ -1,17 +1,16 @@
-"""A table of errors as a picture: a row for each gradient, a column for each length of the window.
+"""A table of errors as a picture: a row for each gradient, a column for each step of a window.
 
 Every cell says its error, or that there is none, in a sign; the colour only repeats it. The picture
 knows nothing of how the errors were found.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
 from charloom.report.plots import LIGHT, WIDE, Palette, blank_figure, font_size, heading
 from charloom.spelling import power_of_ten
@@ -24,24 +23,22 @@ RIGHT: Final = "✓"
 
 
 def heatmap_figure(
-    names: Sequence[str],
-    lengths: Sequence[int],
-    errors: NDArray[Any],
+    errors: Mapping[str, Sequence[float]],
     limit: float,
     *,
     width: int = WIDE[0],
     palette: Palette = LIGHT,
 ) -> Figure:
-    """The errors of gradients over windows of growing length.
+    """The errors of what the loss of each step adds to each gradient.
 
     Args:
-        names: what each row is the gradient of.
-        lengths: steps of the window of each column.
-        errors: norm-relative errors, (rows, columns); NaN where a gradient is no number.
+        errors: norm-relative errors by the name of the parameter, one for each step; NaN where a
+            gradient is no number.
         limit: errors up to this are none.
         width: in units of 1/72 inch; the height follows.
         palette: the colours by name.
     """
+    names, steps = [f"d{name}" for name in errors], len(next(iter(errors.values())))
     top, bottom = 34, 46
     height = top + bottom + ROW * len(names)
     figure, font = blank_figure((width, height), palette), font_size(width)
@@ -49,37 +46,37 @@ def heatmap_figure(
     figure.subplots_adjust(
         left=NAMES / width, right=1 - 2 / width, bottom=bottom / height, top=1 - top / height
     )
-    roomy = (width - NAMES) / len(lengths) >= ROOM
-    for place, row in enumerate(errors):
+    roomy = (width - NAMES) / steps >= ROOM
+    for place, row in enumerate(errors.values()):
         for at, error in enumerate(row):
-            strength = depth(float(error), limit)
+            strength = depth(error, limit)
             axes.add_patch(
                 Rectangle(
                     (at + 0.03, place + 0.06), 0.94, 0.88, linewidth=0,
                     facecolor=palette["cross" if strength else "rule"],
                     alpha=FAINTEST + (STRONGEST - FAINTEST) * strength if strength else 0.5,
-                    gid=f"cell-{names[place]}-{lengths[at]}",
+                    gid=f"cell-{names[place]}-{at + 1}",
                 )
             )  # fmt: skip
             if roomy:
                 axes.text(
-                    at + 0.5, place + 0.5, said(float(error), limit), ha="center", va="center",
+                    at + 0.5, place + 0.5, said(error, limit), ha="center", va="center",
                     color=palette["ink" if strength else "muted"], fontsize=font - 1,
                     parse_math=False,
                 )  # fmt: skip
     axes.set_facecolor("none")
     axes.spines[:].set_visible(False)
-    axes.set_xlim(0, len(lengths))
+    axes.set_xlim(0, steps)
     axes.set_ylim(len(names), 0)
     axes.tick_params(colors=palette["muted"], length=0, labelsize=font)
     axes.set_yticks(np.arange(len(names)) + 0.5, names, parse_math=False)
-    every = max(1, math.ceil(ROOM / 2 * len(lengths) / (width - NAMES)))
-    shown = range(0, len(lengths), every)
-    axes.set_xticks([at + 0.5 for at in shown], [str(lengths[at]) for at in shown])
-    axes.set_xlabel(
-        "steps of the window", color=palette["muted"], fontsize=font, labelpad=4, parse_math=False
+    every = max(1, math.ceil(ROOM / 2 * steps / (width - NAMES)))
+    shown = range(0, steps, every)
+    axes.set_xticks([at + 0.5 for at in shown], [str(at + 1) for at in shown])
+    axes.set_xlabel("step t", color=palette["muted"], fontsize=font, labelpad=4)
+    heading(
+        axes, "error of what step t’s loss adds, norm-relative", 0.0, palette, font, up=12
     )
-    heading(axes, "norm-relative error", 0.0, palette, font, up=12)
     return figure
 
 
