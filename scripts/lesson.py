@@ -77,9 +77,7 @@ class Truth:
         )
         self.window = Window.of(self.learner, self.x, self.y)
         self.own = dict(self.learner.parameters)
-        self.loss, gradients, _ = ReferenceEngine().loss_and_gradients(
-            self.learner, self.x, self.y
-        )
+        self.loss, gradients, _ = ReferenceEngine().loss_and_gradients(self.learner, self.x, self.y)
         self.gradients = dict(gradients)
 
     def entries(self, name: str) -> Any:
@@ -350,7 +348,9 @@ QUOTED: Final = re.compile(r"<!-- ([\w-]+) -->([^<\n]*)<!-- /\1 -->")
 
 def written(text: str, texts: Mapping[str, str]) -> str:
     """The lesson with every quoted figure as it should be."""
-    return QUOTED.sub(lambda found: f"<!-- {found[1]} -->{texts[found[1]]}<!-- /{found[1]} -->", text)
+    return QUOTED.sub(
+        lambda found: f"<!-- {found[1]} -->{texts[found[1]]}<!-- /{found[1]} -->", text
+    )
 
 
 # What is drawn
@@ -471,9 +471,7 @@ def draw_entries_of_W(figures: Figures, palette: Palette) -> Figure:
         gid="expected",
     )  # fmt: skip
     axes.axhline(USUAL_LIMIT, color=palette["cross"], linewidth=1.2)
-    note(
-        axes, "a usual limit, 10⁻⁴", (ends[1], USUAL_LIMIT), palette, ha="right", color="cross"
-    )
+    note(axes, "a usual limit, 10⁻⁴", (ends[1], USUAL_LIMIT), palette, ha="right", color="cross")
     axes.set_xscale("log")
     axes.set_xlim(*ends)
     axes.set_ylim(1e-10, 1e-2)

@@ -5,6 +5,7 @@ then where it shows. Names of files and functions are a stranger's text. It judg
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -55,7 +56,9 @@ def write_diagnosis(diagnosis: Diagnosis, path: str | Path) -> Path:
     if path.is_dir():
         raise ConfigError(f"{path} is a directory; name a file in it.")
     if not path.parent.is_dir():
-        raise ConfigError(f"there is no directory {path.parent} to write {path.name} into; make it.")
+        raise ConfigError(
+            f"there is no directory {path.parent} to write {path.name} into; make it."
+        )
     replace_file(path, render_diagnosis(diagnosis).encode("utf-8", "replace"), durable=False)
     return path
 
@@ -72,7 +75,7 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
             listing([one.mistake.title for one in explanation])
             for explanation in diagnosis.explanations[SEVERAL:]
         ],
-        clues=[clue[:1].upper() + clue[1:] for clue in diagnosis.clues],
+        clues=list(map(sentence, diagnosis.clues)),
         pictures=pictures(diagnosis),
         summary=[line(diagnosis, row) for row in worst_rows(diagnosis.rows)],
         trials=[
@@ -81,6 +84,11 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
         ],
         tried=list(what_was_tried(diagnosis)),
     )
+
+
+def sentence(clue: str) -> str:
+    """A clue with a capital, unless it begins with the name of a gradient."""
+    return clue if re.match(r"d\w\b", clue) else clue[:1].upper() + clue[1:]
 
 
 def key_figures(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:

@@ -74,9 +74,7 @@ def heatmap_figure(
     shown = range(0, steps, every)
     axes.set_xticks([at + 0.5 for at in shown], [str(at + 1) for at in shown])
     axes.set_xlabel("step t", color=palette["muted"], fontsize=font, labelpad=4)
-    heading(
-        axes, "error of what step t’s loss adds, norm-relative", 0.0, palette, font, up=12
-    )
+    heading(axes, "error of what step t’s loss adds, norm-relative", 0.0, palette, font, up=12)
     return figure
 
 
@@ -95,4 +93,4 @@ def said(error: float, limit: float) -> str:
         return "NaN"
     if error <= limit:
         return RIGHT
-    return f"{error:.2f}" if error >= 0.01 else power_of_ten(error)
+    return f"{error:.2f}" if error >= 0.1 else power_of_ten(error)
