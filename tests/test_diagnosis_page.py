@@ -132,7 +132,7 @@ def test_a_strangers_text_is_harmless_wherever_it_comes(wrong):
 
 
 def test_the_certificate_of_a_hostile_name_is_harmless(right):
-    html = render_diagnosis(dataclasses.replace(right, subject=HOSTILE))
+    html = render_diagnosis(dataclasses.replace(right, subject=HOSTILE, errors_by_step={}))
     assert "script" not in Page(html).tags
     assert "\x1b" not in html
 
@@ -155,7 +155,7 @@ def test_several_explanations_are_told_apart_and_the_rest_is_named(wrong):
     names = ("time-carry-missing", "truncated", "clipped")
     chosen = [next(m for m in MISTAKES if m.id.startswith(name[:6])) for name in names]
     explanations = tuple((Found(m.id),) for m in chosen)
-    several = dataclasses.replace(wrong, explanations=explanations, exact=False)
+    several = dataclasses.replace(wrong, explanations=explanations, exact=False, errors_by_step={})
     page = Page(render_diagnosis(several))
     for mistake in chosen:
         assert mistake.title[1:] in page.words
@@ -165,7 +165,7 @@ def test_several_explanations_are_told_apart_and_the_rest_is_named(wrong):
 
 
 def test_a_mistake_that_nobody_knows_is_said_to_be_one(wrong):
-    unknown = dataclasses.replace(wrong, found=(), explanations=(), exact=False)
+    unknown = dataclasses.replace(wrong, found=(), explanations=(), exact=False, errors_by_step={})
     page = Page(render_diagnosis(unknown))
     assert "by no mistake that the doctor knows" in page.words
     assert "not every number of every trial" not in page.words
@@ -181,6 +181,7 @@ def test_every_mistake_can_be_shown(wrong):
 
 def test_the_page_goes_where_it_is_told(tmp_path: Path, right):
     path = tmp_path / "page.html"
+    right = dataclasses.replace(right, errors_by_step={})
     path.write_text("old", encoding="utf-8")
     assert write_diagnosis(right, path) == path
     assert path.read_text(encoding="utf-8") == render_diagnosis(right)

@@ -5,6 +5,7 @@ itself. It knows nothing of what the pages say.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,19 +21,25 @@ CSS: Final = "page.css"  # what all pages share
 
 def page(template: str, **shown_there: Any) -> str:
     """A template of the folder, filled in. It is also given `css` and `colours`."""
-    environment = jinja2.Environment(
+    return environment().get_template(template).render(
+        css=Markup((TEMPLATES / CSS).read_text(encoding="utf-8")),
+        colours={"light": variables(LIGHT), "dark": variables(DARK)},
+        **shown_there,
+    )
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates; each is compiled once."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = shown
-    return environment.get_template(template).render(
-        css=Markup((TEMPLATES / CSS).read_text(encoding="utf-8")),
-        colours={"light": variables(LIGHT), "dark": variables(DARK)},
-        **shown_there,
-    )
+    made.filters["shown"] = shown
+    return made
 
 
 def shown(text: str) -> str:
