@@ -5,7 +5,7 @@
     sh scripts/lesson --check      # measure, change nothing, and say what would change
 
 The figures are kept in docs/gradient-checking.json. Rounding errors come out a little different on
-another processor: they are quoted as powers of ten, and two measurements of one are the same where
+another processor: they are quoted with one digit, and two measurements of one are the same where
 neither is three times the other.
 """
 
@@ -40,7 +40,7 @@ from charloom.report.plots import (
     quiet_axes,
     save_figure,
 )
-from charloom.spelling import power_of_ten, scientific
+from charloom.spelling import THIN, power_of_ten, scientific
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 LESSON: Final = DOCS / "gradient-checking.md"
@@ -52,7 +52,8 @@ Figures = dict[str, Any]
 K: Final = 80
 USUAL_STEP: Final = 1e-4
 USUAL_LIMIT: Final = 1e-4
-SIZES: Final = ((5, 3), (5, 25), (10, 25), (20, 25), (50, 25), (100, 25))  # H and T
+SIZES: Final = (5, 10, 20, 50, 100)  # hidden units H
+T: Final = 25
 SEEDS: Final = (0, 1, 2)
 NAMES: Final = ("b", "c", "U", "W", "V")
 STEPS: Final = tuple(10.0 ** (half / 2) for half in range(2, -25, -1))
@@ -68,10 +69,10 @@ SAME: Final = 3.0
 class Truth:
     """A fresh network and one window: its gradient by every way, entry by entry.
 
-    The setting is the classic one: weights of 0.01, the first state zero, K = 80 characters.
+    The setting is the classic one: weights of 0.01, the first state zero, T = 25 steps, K = 80.
     """
 
-    def __init__(self, H: int, T: int, seed: int = 0, dtype: str = "float64") -> None:
+    def __init__(self, H: int, seed: int = 0, dtype: str = "float64") -> None:
         self.learner, self.x, self.y = fresh_problem(
             hidden_size=H, seq_length=T, vocabulary_size=K, dtype=dtype, seed=seed
         )
@@ -110,19 +111,17 @@ def short(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def measure_growth(
-    sizes: Sequence[tuple[int, int]] = SIZES, seeds: Sequence[int] = SEEDS
-) -> list[Figures]:
+def measure_growth(sizes: Sequence[int] = SIZES, seeds: Sequence[int] = SEEDS) -> list[Figures]:
     """The numerical gradient's errors at the usual step for networks of growing size.
 
     For each parameter the worst entry's relative error and that of the norms, and the worst entry's
     of back-propagation, all against the complex step over all entries: medians over the seeds.
     """
     rows = []
-    for H, T in sizes:
+    for H in sizes:
         found: dict[str, list[list[float]]] = {name: [] for name in NAMES}
         for seed in seeds:
-            truth = Truth(H, T, seed)
+            truth = Truth(H, seed)
             for name in truth.own:
                 entries = truth.entries(name)
                 exact = truth.exact(name, entries)
@@ -141,7 +140,7 @@ def measure_growth(
         }
         kinds = ("worst", "norm", "analytic", "absolute")
         rows.append(
-            {"H": H, "T": T}
+            {"H": H}
             | {
                 kind: {name: medians[name][place] for name in NAMES}
                 for place, kind in enumerate(kinds)
@@ -150,11 +149,11 @@ def measure_growth(
     return rows
 
 
-def measure_entries(sizes: Sequence[tuple[int, int]] = (SIZES[1], SIZES[-1])) -> list[Figures]:
+def measure_entries(sizes: Sequence[int] = (SIZES[0], SIZES[-1])) -> list[Figures]:
     """Of W, each entry's size and the relative error of its central difference, smallest first."""
     rows = []
-    for H, T in sizes:
-        truth, name = Truth(H, T), "layers.0.W"
+    for H in sizes:
+        truth, name = Truth(H), "layers.0.W"
         entries = truth.entries(name)
         exact = truth.exact(name, entries)
         (central,) = truth.central(name, entries)
@@ -167,7 +166,6 @@ def measure_entries(sizes: Sequence[tuple[int, int]] = (SIZES[1], SIZES[-1])) ->
         rows.append(
             {
                 "H": H,
-                "T": T,
                 "count": len(order),
                 "loss": truth.loss,
                 "spacing": spacing,
@@ -182,13 +180,11 @@ def measure_entries(sizes: Sequence[tuple[int, int]] = (SIZES[1], SIZES[-1])) ->
     return rows
 
 
-def measure_valley(
-    H: int = 100, T: int = 25, steps: Sequence[float] = STEPS, count: int = 50
-) -> Figures:
+def measure_valley(H: int = 100, steps: Sequence[float] = STEPS, count: int = 50) -> Figures:
     """The norm-relative error of central differences of c and W over steps, in both dtypes."""
-    found: Figures = {"H": H, "T": T, "steps": list(steps)}
+    found: Figures = {"H": H, "steps": list(steps)}
     for dtype in ("float64", "float32"):
-        truth = Truth(H, T, dtype=dtype)
+        truth = Truth(H, dtype=dtype)
         curves, exactly = {}, {}
         for place, name in enumerate(("c", "layers.0.W")):
             entries = draw_entries(truth.own[name].shape, count, 0, place, None)
@@ -303,26 +299,26 @@ def quoted(figures: Figures) -> dict[str, str]:
     def best(dtype: str, name: str) -> tuple[str, str]:
         curve = valley[dtype]["curves"][name]
         lowest = min(curve)
-        return nearest(valley["steps"][curve.index(lowest)]), power_of_ten(lowest)
+        return rough(valley["steps"][curve.index(lowest)]), rough(lowest)
 
     texts = {
         "loss": f"{large['loss']:.1f}",
         "spacing": scientific(large["spacing"]),
         "blur": scientific(large["expected"]),
-        "measured-blur": power_of_ten(last["absolute"]["W"]),
+        "measured-blur": rough(last["absolute"]["W"]),
         "count-small": f"{small['count']:,}",
         "count-large": f"{large['count']:,}",
-        "typical": power_of_ten(large["typical"]),
-        "smallest": power_of_ten(large["smallest"]),
-        "worst-small": power_of_ten(first["worst"]["W"]),
-        "worst-large": power_of_ten(last["worst"]["W"]),
-        "norm-large": power_of_ten(last["norm"]["W"]),
-        "analytic-large": power_of_ten(max(last["analytic"].values())),
-        "agree": power_of_ten(max(valley["float64"]["analytic"].values())),
+        "typical": rough(large["typical"]),
+        "smallest": rough(large["smallest"]),
+        "worst-small": rough(first["worst"]["W"]),
+        "worst-large": rough(last["worst"]["W"]),
+        "norm-large": rough(last["norm"]["W"]),
+        "analytic-large": rough(max(last["analytic"].values())),
+        "agree": rough(max(valley["float64"]["analytic"].values())),
         "float32-spacing": scientific(valley["float32"]["spacing"]),
         "float32-blur": scientific(valley["float32"]["spacing"] / (2 * USUAL_STEP)),
         "float32-usual": f"{100 * at_usual(valley, 'float32', 'W'):.0f} %",
-        "mistake-zero": power_of_ten(zero["central"]["W"]),
+        "mistake-zero": rough(zero["central"]["W"]),
         "mistake-other": scientific(other["complex"]["W"]),
     }
     for dtype in ("float64", "float32"):
@@ -331,10 +327,11 @@ def quoted(figures: Figures) -> dict[str, str]:
     return texts
 
 
-def nearest(step: float) -> str:
-    """A step of half a power of ten, as 10⁻³ or 3 × 10⁻⁴."""
-    whole = round(2 * math.log10(step)) % 2 == 0
-    return power_of_ten(step) if whole else scientific(float(f"{step:.0e}"))
+def rough(value: float) -> str:
+    """A small number with one digit: 4 × 10⁻⁴, 10⁻³."""
+    digit, exponent = f"{value:.0e}".split("e")
+    power = power_of_ten(float(f"1e{exponent}"))
+    return power if digit == "1" else f"{digit}{THIN}×{THIN}{power}"
 
 
 def at_usual(valley: Figures, dtype: str, name: str) -> float:
@@ -442,11 +439,13 @@ def draw_growth(figures: Figures, palette: Palette) -> Figure:
         axes.set_xticks(list(places), [f"{row['H']}" for row in rows])
         powers(axes, "y", 3)
         titled(axes, title, palette)
-        label = "hidden units H (T = 25 steps; the first: T = 3)"
+        label = "hidden units H"
         axes.set_xlabel(label, color=palette["muted"], fontsize=font_size(WIDTH), labelpad=4)
     grid[0].plot(
         places, exact, color=palette["ink"], linewidth=1.3, linestyle=(0, (5, 3)), gid="analytic"
     )
+    grid[0].axhline(USUAL_LIMIT, color=palette["cross"], linewidth=1.2)
+    note(grid[0], "a usual limit, 10⁻⁴", (0, USUAL_LIMIT), palette, color="cross")
     note(grid[0], "back-propagation, worst entry", (0, exact[0]), palette, xytext=(0, -16))
     heading(grid[0], "relative error", 0.0, palette, font_size(WIDTH), up=30)
     legend(figure, [sign(palette, place, name) for place, name in enumerate(NAMES)], palette)
@@ -522,8 +521,8 @@ def draw_valley(figures: Figures, palette: Palette) -> Figure:
         )  # fmt: skip
         note(axes, "the usual step", (USUAL_STEP, 1e-17), palette, ha="center", xytext=(0, 8))
     note(grid[0], "back-propagation", (steps[-1], 1e-15), palette, xytext=(0, 8))
-    note(grid[0], "rounding, as 1/s", (1e-10, 1e-3), palette, ha="right", xytext=(-6, 34))
-    note(grid[0], "truncation, as s²", (1e-2, 1e-6), palette, xytext=(22, 0))
+    note(grid[0], "rounding, as 1/s", (2e-9, 5e-2), palette, xytext=(0, 0))
+    note(grid[0], "truncation, as s²", (10, 3e-10), palette, ha="right", xytext=(0, 0))
     heading(grid[0], "norm-relative error", 0.0, palette, font_size(WIDTH), up=30)
     handles = [
         sign(palette, 1, "central differences of c"),

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from markupsafe import Markup
 
 from charloom.doctor import Diagnosis, Row
+from charloom.doctor.result import LOSS
 from charloom.errors import ConfigError
 from charloom.report.heatmap import heatmap_figure
 from charloom.report.page import page
@@ -94,10 +95,15 @@ def sentence(clue: str) -> str:
 def key_figures(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
     """Label, value, and what goes with it."""
     worst, tried = diagnosis.worst(), diagnosis.tried
-    yield "Largest error", scientific(worst.norm_relative), f"{named(worst)}, norm-relative"
+    of = "the loss, relative" if worst.parameter == LOSS else f"{named(worst)}, norm-relative"
+    yield "Largest error", scientific(worst.norm_relative), of
     trials = len(tried.trials)
     wrong = len({row.trial for row in diagnosis.rows if not row.passed})
-    yield "Trials", count(trials), f"{number_of(wrong, 'of them', 'of them')} wrong"
+    yield (
+        "Trials",
+        count(trials),
+        f"{number_of(wrong, '').strip() if wrong else 'none'} of them wrong",
+    )
     yield "Calls", count(tried.calls), f"in {duration(diagnosis.seconds)}"
 
 
@@ -132,7 +138,7 @@ def line(diagnosis: Diagnosis, row: Row) -> Line:
 
 def named(row: Row) -> str:
     """What the row is the error of: dW, or the loss."""
-    return row.parameter if row.parameter == "loss" else f"d{row.parameter}"
+    return LOSS if row.parameter == LOSS else f"d{row.parameter}"
 
 
 def tell_trial(trial: Any) -> str:

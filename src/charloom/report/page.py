@@ -21,10 +21,14 @@ CSS: Final = "page.css"  # what all pages share
 
 def page(template: str, **shown_there: Any) -> str:
     """A template of the folder, filled in. It is also given `css` and `colours`."""
-    return environment().get_template(template).render(
-        css=Markup((TEMPLATES / CSS).read_text(encoding="utf-8")),
-        colours={"light": variables(LIGHT), "dark": variables(DARK)},
-        **shown_there,
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            css=Markup((TEMPLATES / CSS).read_text(encoding="utf-8")),
+            colours={"light": variables(LIGHT), "dark": variables(DARK)},
+            **shown_there,
+        )
     )
 
 
