@@ -94,7 +94,7 @@ def test_help_lists_the_commands_of_the_blueprint():
     ]
     assert {
         "reproduce", "train", "resume", "report", "control", "sample", "evaluate", "score", "export",
-        "import", "gradcheck", "bench", "corpora", "recipes", "info",
+        "import", "gradcheck", "doctor", "bench", "corpora", "recipes", "info",
     } == {command.__name__.rstrip("_") for command in COMMANDS}  # fmt: skip
 
 

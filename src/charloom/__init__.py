@@ -11,11 +11,13 @@ from charloom.errors import CharloomError
 
 if TYPE_CHECKING:
     from charloom.api import (
+        Diagnosis,
         Evaluation,
         GradientCheck,
         Model,
         Reproduction,
         control,
+        doctor,
         gradcheck,
         load,
         reproduce,
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CharloomError",
+    "Diagnosis",
     "Evaluation",
     "GradientCheck",
     "Model",
     "Reproduction",
     "__version__",
     "control",
+    "doctor",
     "gradcheck",
     "load",
     "reproduce",
@@ -59,7 +63,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """A package in which `gradcheck` is the function, although a module has that name too.
+    """A package in which `gradcheck` and `doctor` are functions, although modules have those names.
 
     Importing the module charloom.gradcheck, which others do at any time, would otherwise put the
     module in the function's place.
@@ -73,6 +77,16 @@ class _Package(ModuleType):
 
     @gradcheck.setter
     def gradcheck(self, module: ModuleType) -> None:
+        """The import system offers the module; it is found in sys.modules."""
+
+    @property
+    def doctor(self) -> Any:
+        from charloom import api
+
+        return api.doctor
+
+    @doctor.setter
+    def doctor(self, module: ModuleType) -> None:
         """The import system offers the module; it is found in sys.modules."""
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SAME: Final = 1e-9  # two answers that are nearer are the same answer
 SAME32: Final = 1e-5
+CHAIN: Final = 80  # calls that a function may have seen before
 
 # The steps of an update by gradient g: plain, clipped, and AdaGrad's or Adam's first.
 STEPS: Final = {
@@ -52,21 +53,32 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
         and any(np.any(g) for g in left.values())
     ):
         return [Found("gradients-carried-over"), *found]
-    if remembers(problem, second, mean=reduction == "mean"):
+    if remembers(problem, (first, second, third), mean=reduction == "mean"):
         return [Found("state-carried-over"), *found]
     return [Found("answers-differ"), *found]
 
 
-def remembers(problem: Problem, call: Call, mean: bool) -> bool:
-    """Whether a call's loss is that from the state after the window, not from the one given."""
-    if call.loss is None:
+def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
+    """Whether each call's loss is that from the state which the call before it left.
+
+    How many calls there were before the first of these is not known: a function that is given as
+    such was called while it was found out how.
+    """
+    if any(call.loss is None for call in calls):
         return False
     zero = {name: np.zeros_like(s) for name, s in problem.state.items()}
     for start in (problem.state, zero):
-        left = exact_state(problem._replace(state=start))
-        loss = answer(problem._replace(state=left)).loss / (len(problem.x) if mean else 1)
-        if abs(call.loss - loss) <= SAME32 * abs(loss):
-            return True
+        state, losses = start, []
+        for _ in range(CHAIN):
+            losses.append(answer(problem._replace(state=state)).loss / (len(problem.x) if mean else 1))
+            state = exact_state(problem._replace(state=state))
+        for first in range(CHAIN - len(calls) + 1):
+            expected = losses[first : first + len(calls)]
+            if all(
+                abs((call.loss or 0.0) - loss) <= SAME32 * abs(loss)
+                for call, loss in zip(calls, expected, strict=True)
+            ):
+                return True
     return False
 
 

@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     }
     for name in ("gradients", "arguments"):
         options[name] = tuple(options[name])
-    job = Job(Options(**options), about["seed"], about["numerical"] is not None)
+    job = Job(Options(**options), about["seed"])
     sys.path.insert(0, str(file.parent))
     sys.argv = [str(file)]
     warnings.simplefilter("ignore")

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.doctor import behaviour
+from charloom.doctor import behaviour, numerical
 from charloom.doctor.faulty import Answer, Arrays, Problem, answer
 from charloom.doctor.mistakes import BY_ID, MISTAKES, RANK
 from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
-from charloom.doctor.runner import Call, Job, Outcome
+from charloom.doctor.runner import NUMERICAL_TRIALS, Call, Job, Outcome
 from charloom.doctor.trials import Trial, make_trials, window
 from charloom.measures import distances, errors
 
@@ -80,6 +80,15 @@ class Case:
             found[LOSS] = relative(call.loss, predicted.loss)
         return found
 
+    def matching(self, place: int, predicted: Answer, names: Iterable[str]) -> set[str]:
+        """Of these names those at which the function's answer matches a predicted one."""
+        found = self.distances(place, predicted)
+        return {name for name in names if found.get(name, 0.0) <= self.match_limit(place, name)}
+
+    def match_limit(self, place: int, name: str) -> float:
+        """How near a prediction must come."""
+        return max(MATCHES, self.limits[place][name]) if self.single else MATCHES
+
     def accepts(self, place: int, explanation: Explanation, only: Iterable[str] | None = None) -> float:
         """The largest distance in a trial if it is a match, else infinity; `only` these names."""
         predicted = self.predicted(self.trials[place].problem, explanation)
@@ -87,8 +96,7 @@ class Case:
         for name, error in self.distances(place, predicted).items():
             if only is not None and name not in only:
                 continue
-            limit = max(MATCHES, self.limits[place][name]) if self.single else MATCHES
-            if not error <= limit:
+            if not error <= self.match_limit(place, name):
                 return math.inf
             far = max(far, error)
         return far
@@ -119,7 +127,7 @@ def diagnose(
     noticed: Sequence[str] = (),
 ) -> Diagnosis:
     """The verdict on what a function answered, and why it is wrong where it is."""
-    trials = make_trials(outcome.cell, job.seed, outcome.sizes)
+    trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
     calls = outcome.trials
     rounded = all(behaviour.holds_float32(call.gradients) for call in calls)
     returned32 = all(call.float32 for call in calls)
@@ -152,15 +160,26 @@ def diagnose(
         notes.append("the function returned no loss, so only its gradients were judged.")
     if "W transposed" in outcome.convention:
         notes.append("your loss has a = Wᵀ h where SPEC.md has a = W h: W and dW were taken as transposed.")
-    mistaken = bool(wrong or found_calls)
+    judged = [trials[place].problem for place in NUMERICAL_TRIALS] if outcome.numerical else []
+    own = None
+    if judged:
+        mean = job.options.reduction == "mean"
+        own = numerical.judge(judged, [call.gradients for call in outcome.numerical], mean)
+    unexplained = bool(wrong) and not explanations
+    if own is not None:
+        explanations = [(*explanation, own) for explanation in explanations or [()]]
+    mistaken = bool(wrong or found_calls or own)
     # What calls show comes first: a changed argument explains much of what follows from it.
-    joined = [(*found_calls, *explanation) for explanation in explanations or ([()] if found_calls else [])]
+    joined = [
+        tuple(sorted((*found_calls, *explanation), key=lambda one: one.id != "loss-after-update"))
+        for explanation in explanations or ([()] if found_calls else [])
+    ]
     by_step = errors_by_step(case, outcome)
     return Diagnosis(
         verdict=WRONG if mistaken else RIGHT,
         found=tuple(dict.fromkeys(one for explanation in joined for one in explanation)),
         explanations=tuple(joined),
-        exact=exact and not (wrong and not explanations),
+        exact=exact and not unexplained,
         rows=rows,
         errors_by_step=by_step,
         clues=tuple(clues(case, rows, by_step)) if wrong else (),
@@ -175,16 +194,24 @@ def diagnose(
             trials=tuple(TrialInfo(*trial[:6]) for trial in trials),
         ),
         seconds=time.perf_counter() - started,
+        numerical=tuple(
+            row
+            for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
+            for row in rows_of(case, place, call, numerical.GOOD)
+        ),
         subject=subject,
     )
 
 
-def rows_of(case: Case, place: int) -> list[Row]:
-    """The errors of all parameters and of the loss in one trial."""
-    exact, call = case.exact[place], case.calls[place]
+def rows_of(
+    case: Case, place: int, call: Call | None = None, limit: float | None = None
+) -> list[Row]:
+    """The errors of all parameters and of the loss in one trial, or in another call on it."""
+    exact, call = case.exact[place], call or case.calls[place]
+    limits = case.limits[place] if limit is None else dict.fromkeys(case.limits[place], limit)
     found = []
     for name, right in exact.gradients.items():
-        given, limit = call.gradients[name], case.limits[place][name]
+        given, limit = call.gradients[name], limits[name]
         if given.shape != right.shape:
             found.append(Row(place, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan))
             continue
@@ -192,7 +219,9 @@ def rows_of(case: Case, place: int) -> list[Row]:
             far = errors(given, right)
             apart = distances(given, right)
         size = math.sqrt(sum(float(np.vdot(g, g)) for g in exact.gradients.values()))
-        norm = 0.0 if np.linalg.norm(given - right) <= ZERO * size else far.norm_relative
+        # Where nothing but rounding is left of a gradient, rounding is no error of it.
+        nothing = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
+        norm = 0.0 if nothing else far.norm_relative
         bad = ~np.isfinite(given)
         worst = np.unravel_index(int(np.argmax(bad if bad.any() else apart)), given.shape)
         found.append(
@@ -211,8 +240,7 @@ def rows_of(case: Case, place: int) -> list[Row]:
     if call.loss is not None:
         far_loss = abs(call.loss - exact.loss)
         error = relative(call.loss, exact.loss)
-        limit = case.limits[place][LOSS]
-        found.append(Row(place, LOSS, far_loss, error, error, limit, (), call.loss, exact.loss))
+        found.append(Row(place, LOSS, far_loss, error, error, limits[LOSS], (), call.loss, exact.loss))
     return found
 
 
@@ -296,27 +324,40 @@ def likelihood(explanation: Explanation) -> tuple[int, ...]:
 def pairs(case: Case, singles: Sequence[Found], only: Sequence[str] | None) -> Iterator[Explanation]:
     """Pairs that match in the smallest trial.
 
-    Most mistakes there do nothing on their own (a truncation beyond its length, a limit that is not
-    reached): with such a one a pair is what the other is alone.
+    What only one of the two changes there must be what that one predicts, and what neither changes
+    must be right: so nearly all pairs are left out without computing them. Some mistakes do nothing
+    there (a truncation beyond its length, a limit that is not reached): with such a one a pair is
+    what the other is alone.
     """
-    problem, exact = case.trials[SHORT].problem, case.exact[SHORT]
-    kept = [one for one in singles if one.id != "gate-order" or in_pairs(case.cell, one)]
-    idle, matching = set(), set()
-    for one in kept:
-        predicted = case.predicted(problem, (one,))
-        if all(np.array_equal(g, exact.gradients[n]) for n, g in predicted.gradients.items()) and predicted.loss == exact.loss:
-            idle.add(one)
-        elif not math.isinf(case.accepts(SHORT, (one,), only)):
-            matching.add(one)
-    for first, second in itertools.combinations(kept, 2):
+    exact = case.exact[SHORT]
+    names = [*exact.gradients, LOSS] if only is None else list(only)
+    right = case.matching(SHORT, exact, names)
+    changes: dict[Found, set[str]] = {}
+    matches: dict[Found, set[str]] = {}
+    for one in singles:
+        if one.id == "gate-order" and not in_pairs(case.cell, one):
+            continue
+        predicted = case.predicted(case.trials[SHORT].problem, (one,))
+        changes[one] = {name for name in names if not same(predicted, exact, name)}
+        matches[one] = case.matching(SHORT, predicted, names)
+    for first, second in itertools.combinations(changes, 2):
         if first.id == second.id:
             continue
-        if first in idle or second in idle:
-            if first in matching or second in matching:
-                yield (first, second)
-            continue
-        if not math.isinf(case.accepts(SHORT, (first, second), only)):
+        one, other = changes[first], changes[second]
+        if (
+            one - other <= matches[first]
+            and other - one <= matches[second]
+            and set(names) - one - other <= right
+            and (not one & other or not math.isinf(case.accepts(SHORT, (first, second), only)))
+        ):
             yield (first, second)
+
+
+def same(a: Answer, b: Answer, name: str) -> bool:
+    """Whether two predictions agree on a parameter, or on the loss."""
+    if name == LOSS:
+        return a.loss == b.loss
+    return np.array_equal(a.gradients[name], b.gradients[name])
 
 
 def in_pairs(cell: str, one: Found) -> bool:

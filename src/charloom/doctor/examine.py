@@ -80,7 +80,7 @@ def doctor(
         arguments=tuple(arguments),
         reduction=reduction,
     )
-    job = Job(options, seed, numerical is not None)
+    job = Job(options, seed)
     notes: tuple[str, ...] = ()
     if isinstance(function, str):
         if numerical is not None and not isinstance(numerical, str):

@@ -38,6 +38,14 @@ SIGMOID_DERIVATIVES: Final = {
     "σ": lambda s: s,
     "1 - σ": lambda s: 1 - s,
 }
+TARGETS: Final = {
+    "": lambda x, y: y,
+    "y_{t+1}": lambda x, y: np.append(y[1:], y[-1:]),
+    "y_{t+1}, wrapping": lambda x, y: np.roll(y, -1),
+    "y_{t-1}": lambda x, y: np.append(y[:1], y[:-1]),
+    "y_{t-1}, wrapping": lambda x, y: np.roll(y, 1),
+    "x_t": lambda x, y: x,
+}
 
 
 class Answer(NamedTuple):
@@ -79,7 +87,12 @@ def answer(problem: Problem, switches: Switches | None = None) -> Answer:
     dh = do @ theta["V"]
     da, dr, dq = backward(cell, theta, steps, dh, m)
     gradients = sums(cell, (x, y), (h, h_prev), (da, dr, dq, do), m)
-    return Answer(*finished(cell, loss, gradients, T, m))
+    if m.get("reset-before-product") == "product":
+        reset = np.array([step.cache[1] for step in steps])
+        H = h.shape[1]
+        gradients["W"][2 * H :] = dr[:, 2 * H :].T @ (reset * h_prev)
+    loss, gradients = finished(cell, loss, gradients, T, m)
+    return Answer(loss, {name: gradients[name] for name in given})
 
 
 def exact_state(problem: Problem) -> Arrays:
@@ -201,19 +214,11 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
     if axis is None:
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     else:
-        over = None if axis == "all" else 0
-        top = o.max()
-        log_p = o - top - np.log(np.exp(o - top).sum(axis=over, keepdims=True))
+        seen = shifted if axis == "all, each step shifted by its maximum" else o - o.max()
+        log_p = seen - np.log(np.exp(seen).sum(axis=0 if axis == "time" else None, keepdims=True))
     p = np.exp(log_p)
-    where, shift = m.get("target-off-by-one", " ").split(" ", 1)
-    moved = {
-        "y_{t+1}": np.append(y[1:], y[-1:]),
-        "y_{t+1}, wrapping": np.roll(y, -1),
-        "y_{t-1}": np.append(y[:1], y[:-1]),
-        "y_{t-1}, wrapping": np.roll(y, 1),
-        "x_t": x,
-    }.get(shift, y)
-    # The log of a probability that is zero is as small as floats are: it stays comparable.
+    where, _, shift = m.get("target-off-by-one", "").partition(" ")
+    moved = TARGETS[shift](x, y)
     counted = slice(T - 1, T) if "last-step-only" in m else slice(None)
     loss = -log_p[steps, moved if where == "loss" else y][counted].sum()
     do = p.copy()
@@ -231,6 +236,11 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
         do /= K
     elif "softmax-target-missing" not in m:
         do[steps, moved] -= 1
+    if "softmax-twice" in m:
+        q = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)
+        loss = -np.log(q[steps, y])[counted].sum()
+        q[steps, moved] -= 1
+        do = p * (q - (p * q).sum(axis=1, keepdims=True))
     if "last-step-only" in m:
         do[:-1] = 0
     return float(loss), do
@@ -439,11 +449,11 @@ def sums(
         @ onehot[chosen("input-gradient-not-summed", T, m)],
         "W": dr[chosen("recurrent-gradient-not-summed", T, m)].T
         @ before[chosen("recurrent-gradient-not-summed", T, m)],
-        "b": da.T if m.get("hidden-bias-not-summed") == "apart"
+        "b": da.T if m.get("hidden-bias-not-summed") == "apart" and T > 1
         else da[chosen("hidden-bias-not-summed", T, m)].sum(axis=0),
         "V": do[chosen("output-gradient-not-summed", T, m)].T
         @ seen[chosen("output-gradient-not-summed", T, m)],
-        "c": do.T if m.get("output-bias-not-summed") == "apart"
+        "c": do.T if m.get("output-bias-not-summed") == "apart" and T > 1
         else do[chosen("output-bias-not-summed", T, m)].sum(axis=0),
     }  # fmt: skip
     if cell == "gru":

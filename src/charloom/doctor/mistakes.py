@@ -58,7 +58,7 @@ def truncations() -> Iterator[str]:
     """The ways of truncating within a window, and how far."""
     for kind in ("depth", "chunks", "ends", "last"):
         for k in (*range(1, 11), 12, 15, 16, 20, 24):
-            if not (kind == "ends" and k == 1):  # the same as chunks 1
+            if k > 1 or kind in ("depth", "last"):  # in chunks of one step nothing is carried at all
                 yield f"{kind} {k}"
 
 
@@ -313,6 +313,14 @@ MISTAKES: Final = (
         variants=each("only the target's entry", "p (1 - p)", "2 (p - y)", "divided by K"),
     ),
     Mistake(
+        "softmax-twice",
+        "softmax is taken twice",
+        "loss = Σ_t -ln softmax(softmax(o_t))[y_t]",
+        LOSS,
+        NETWORK_SECTION,
+        "give logits to a loss that takes the softmax itself (in PyTorch, cross_entropy).",
+    ),
+    Mistake(
         "gradient-negated",
         "the gradient has the wrong sign",
         "do_t = onehot(y_t) - p_t, and all that follows",
@@ -327,7 +335,7 @@ MISTAKES: Final = (
         "p_t = softmax(o_t) = exp(o_t) / Σ_k exp(o_t[k])",
         NETWORK_SECTION,
         "sum over the characters of each step: of a (K, T) array axis 0, of a (T, K) array axis 1.",
-        variants=each("all", "time"),
+        variants=each("all", "time", "all, each step shifted by its maximum"),
     ),
     Mistake(
         "mean-over-time",
@@ -631,6 +639,15 @@ MISTAKES: Final = (
         "(f(θ + s) - f(θ - s)) / 2s",
         CHECK_SECTION,
         "evaluate the loss of the parameters that were perturbed.",
+        kind="numerical",
+    ),
+    Mistake(
+        "numerical-unexplained",
+        "the numerical gradient is not the derivative of the loss",
+        "(f(θ + s) - f(θ - s)) / 2s ≠ f'",
+        "(f(θ + s) - f(θ - s)) / 2s",
+        CHECK_SECTION,
+        "restore each entry after it was perturbed, and evaluate the same loss on both sides.",
         kind="numerical",
     ),
 )

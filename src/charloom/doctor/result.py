@@ -102,6 +102,7 @@ class Diagnosis:
         notes: what was noticed and is no mistake.
         tried: what was tried.
         seconds: how long it took.
+        numerical: the same rows of the user's own numerical gradient, where it was given.
         subject: what was judged, FILE.py:FUNCTION or the function's name.
     """
 
@@ -115,6 +116,7 @@ class Diagnosis:
     notes: tuple[str, ...]
     tried: Tried
     seconds: float
+    numerical: tuple[Row, ...] = ()
     subject: str = ""
 
     @property
@@ -138,6 +140,10 @@ class Diagnosis:
             return f"Right: the largest error is {error}, no more than rounding."
         if not self.found:
             return "Wrong, and no known mistake explains it."
+        about = {one.mistake.kind for one in self.found}
+        if about == {"numerical"}:
+            title = self.found[0].mistake.title
+            return f"Your gradient is right; your numerical gradient is wrong: {title}."
         titles = [one.mistake.title for one in self.explanations[0]]
         if len(self.explanations) > 1:
             others = len(self.explanations) - 1
@@ -188,6 +194,10 @@ class Diagnosis:
             ],
             "rows": [
                 {**vars(row), "index": list(row.index), "passed": row.passed} for row in self.rows
+            ],
+            "numerical": [
+                {**vars(row), "index": list(row.index), "passed": row.passed}
+                for row in self.numerical
             ],
             "errors_by_step": {name: list(errors) for name, errors in self.errors_by_step.items()},
             "clues": list(self.clues),

@@ -15,11 +15,12 @@ from typing import Any, Final, NamedTuple, Protocol
 from charloom.doctor import forms
 from charloom.doctor.faulty import Arrays, Problem, answer
 from charloom.doctor.forms import Options
-from charloom.doctor.trials import PLANS, Trial, make_trial, make_trials, window
+from charloom.doctor.trials import PLANS, Plan, Trial, make_trial, make_trials, window
 from charloom.errors import DoctorError
 
 PACKAGE: Final = str(Path(__file__).parent)
 NUMERICAL_TRIALS: Final = (1, 5)  # small ones: a numerical gradient takes two calls an entry
+OTHER: Final = 50  # the place of the numbers of the problem that is of the first trial's sizes
 QUICK_LOAD: Final = 0.1  # seconds; a file that loads so quickly is loaded anew for each trial
 LEAST_LINES: Final = 12  # of a traceback that are shown
 
@@ -56,11 +57,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be run: options, seed, and whether there is a numerical gradient."""
+    """What is to be run: how the function is called, and on which problems."""
 
     options: Options
     seed: int = 0
-    numerical: bool = False
+    plans: tuple[Plan, ...] = PLANS
 
 
 class Caller(Protocol):
@@ -112,7 +113,7 @@ def run(load: Load, job: Job, tell: Callable[[str], None], anew: bool = True) ->
     function, numerical = guarded("while it was loaded", load)
     anew = anew and time.perf_counter() - started < QUICK_LOAD
     caller = caller_of(function, job.options)
-    trials = make_trials(caller.cell, job.seed, caller.sizes)
+    trials = make_trials(caller.cell, job.seed, caller.sizes, job.plans)
     first = trials[0].problem
     tell(f"the first call ({told(trials[0])})")
     exact = answer(first).loss
@@ -137,7 +138,7 @@ def run(load: Load, job: Job, tell: Callable[[str], None], anew: bool = True) ->
     again = fresh()
     for number in range(3):
         outcome.repeats.append(one(again, first, f"call {number + 1} with the same arguments"))
-    other = other_problem(caller, job.seed)
+    other = make_trial(caller.cell, job.seed, OTHER, job.plans[0], caller.sizes).problem
     outcome.repeats.append(one(again, other, "a call with other arguments after it"))
     outcome.fresh.append(one(fresh(), other, "a first call with those arguments"))
     for trial in trials:
@@ -159,11 +160,6 @@ def numerical_caller(numerical: Callable[..., Any], caller: Caller, job: Job) ->
     if isinstance(caller, FunctionCaller):
         made.convention = caller.convention
     return made
-
-
-def other_problem(caller: Caller, seed: int) -> Problem:
-    """A problem of the first trial's sizes with other numbers."""
-    return make_trial(caller.cell, seed, 50, PLANS[0], caller.sizes).problem
 
 
 def caller_of(function: Any, options: Options) -> Caller:
