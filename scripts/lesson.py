@@ -296,11 +296,6 @@ def quoted(figures: Figures) -> dict[str, str]:
     valley = figures["valley"]
     zero, other = figures["mistake"]
 
-    def best(dtype: str, name: str) -> tuple[str, str]:
-        curve = valley[dtype]["curves"][name]
-        lowest = min(curve)
-        return rough(valley["steps"][curve.index(lowest)]), rough(lowest)
-
     texts = {
         "loss": f"{large['loss']:.1f}",
         "spacing": scientific(large["spacing"]),
@@ -318,12 +313,17 @@ def quoted(figures: Figures) -> dict[str, str]:
         "float32-spacing": scientific(valley["float32"]["spacing"]),
         "float32-blur": scientific(valley["float32"]["spacing"] / (2 * USUAL_STEP)),
         "float32-usual": f"{100 * at_usual(valley, 'float32', 'W'):.0f} %",
+        "float32-best": rough(min(valley["float32"]["curves"]["W"])),
         "mistake-zero": rough(zero["central"]["W"]),
         "mistake-other": scientific(other["complex"]["W"]),
     }
-    for dtype in ("float64", "float32"):
-        for name in ("c", "W"):
-            texts[f"best-step-{name}-{dtype}"], texts[f"best-{name}-{dtype}"] = best(dtype, name)
+    for name in ("c", "W"):
+        lowest = min(valley["float64"]["curves"][name])
+        at = valley["float64"]["curves"][name].index(lowest)
+        texts[f"best-{name}"], texts[f"best-step-{name}"] = (
+            rough(lowest),
+            rough(valley["steps"][at]),
+        )
     return texts
 
 
@@ -519,7 +519,7 @@ def draw_valley(figures: Figures, palette: Palette) -> Figure:
             "step s (units of the weight)",
             color=palette["muted"], fontsize=font_size(WIDTH), labelpad=4,
         )  # fmt: skip
-        note(axes, "the usual step", (USUAL_STEP, 1e-17), palette, ha="center", xytext=(0, 8))
+        note(axes, "the usual step", (USUAL_STEP, 1e-13), palette, xytext=(8, 0))
     note(grid[0], "back-propagation", (steps[-1], 1e-15), palette, xytext=(0, 8))
     note(grid[0], "rounding, as 1/s", (2e-9, 5e-2), palette, xytext=(0, 0))
     note(grid[0], "truncation, as s²", (10, 3e-10), palette, ha="right", xytext=(0, 0))

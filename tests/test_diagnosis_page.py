@@ -177,6 +177,7 @@ def test_every_mistake_can_be_shown(wrong):
         page = Page(render_diagnosis(dataclasses.replace(shown, errors_by_step={})))
         assert mistake.fix in page.words
         assert mistake.does in page.words
+        assert mistake.right.replace("\n", " ") in page.words
 
 
 def test_the_page_goes_where_it_is_told(tmp_path: Path, right):
