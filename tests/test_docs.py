@@ -39,7 +39,10 @@ from test_architecture import FLOORS
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = typer.main.get_command(app).commands
-DOCUMENTS = ["README.md", "SPEC.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+DOCUMENTS = [
+    "README.md", "SPEC.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md",
+    "docs/gradient-checking.md",
+]  # fmt: skip
 SOURCES = [
     path
     for folder in ("src", "cpp", "tests", "scripts", "benchmarks", "examples")

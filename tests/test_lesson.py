@@ -124,7 +124,7 @@ def test_every_picture_is_there_for_light_and_dark_pages_with_words_for_those_wh
         for name, palette in ((light, LIGHT), (dark, DARK)):
             svg = (lesson.DOCS / name).read_text(encoding="utf-8")
             assert palette["paper"] in svg
-            assert palette["series-1"] in svg
+            assert palette["ink"] in svg
 
 
 @pytest.mark.parametrize("name", list(lesson.DRAWN))
