@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from charloom.cli import app
 from charloom.doctor import MISTAKES, Diagnosis, Found, doctor
 from charloom.errors import ConfigError
 from charloom.report import write_diagnosis
@@ -272,3 +274,19 @@ def test_what_the_picture_shows_is_said_in_words(wrong):
         sum("dW is wrong at every step; db is right at every step" in label for label in labels)
         == 2
     )
+
+
+# The command
+
+
+def test_the_command_writes_the_page_whatever_the_verdict(tmp_path: Path):
+    path, page = tmp_path / "mine.py", tmp_path / "page.html"
+    right = f"import numpy as np\n\n{inspect.getsource(backpropagation)}"
+    path.write_text(f"{right}\n\n{inspect.getsource(forgetful)}", encoding="utf-8")
+    for name, code in (("backpropagation", 0), ("forgetful", 1)):
+        done = CliRunner().invoke(app, ["doctor", f"{path}:{name}", "--html", str(page)])
+        assert done.exit_code == code, done.output
+        assert f"the page is {page}" in done.output
+        words = Page(page.read_text(encoding="utf-8")).words
+        assert f"mine.py:{name}" in words
+        assert ("Certificate" in words) == (code == 0)
