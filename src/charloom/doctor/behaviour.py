@@ -118,7 +118,7 @@ def holds_float32(gradients: Arrays) -> bool:
 
 
 def loss_after_update(
-    case: "Case", outcome: Outcome, explanations: "Sequence[Explanation]", wrong: Sequence[Row]
+    case: "Case", explanations: "Sequence[Explanation]", wrong: Sequence[Row]
 ) -> "list[Explanation] | None":
     """An explanation by a loss that was computed after an update; None where it is none.
 

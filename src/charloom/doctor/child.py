@@ -13,6 +13,7 @@ from typing import Any
 from charloom.doctor.forms import Options
 from charloom.doctor.runner import Job, guarded, run
 from charloom.doctor.sandbox import leave, write_outcome
+from charloom.doctor.trials import Plan
 from charloom.errors import CharloomError, DoctorError
 
 
@@ -26,7 +27,8 @@ def main(folder: Path) -> None:
     }
     for name in ("gradients", "arguments"):
         options[name] = tuple(options[name])
-    job = Job(Options(**options), about["seed"])
+    plans = tuple(Plan(*plan) for plan in about["plans"])
+    job = Job(Options(**options), about["seed"], plans)
     sys.path.insert(0, str(file.parent))
     sys.argv = [str(file)]
     warnings.simplefilter("ignore")

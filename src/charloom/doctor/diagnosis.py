@@ -150,9 +150,10 @@ def diagnose(
             case = loose
     if wrong:
         explanations, exact = explained(case, wrong)
-        late = behaviour.loss_after_update(case, outcome, explanations, wrong)
-        if late is not None:
-            explanations, exact = late, True
+        if not (explanations and exact):
+            late = behaviour.loss_after_update(case, explanations, wrong)
+            if late is not None:
+                explanations, exact = late, True
     if single and not wrong:
         notes.append("judged as float32: the gradients are float32 arrays."
                      if returned32 else "judged as float32, as you said.")  # fmt: skip
@@ -296,9 +297,11 @@ def nearest(
 ) -> list[Explanation]:
     """Those that match in every trial, with no other closer; likeliest first."""
     fitting: list[tuple[float, Explanation]] = []
+    places = sorted(range(len(case.trials)), key=lambda place: len(case.trials[place].problem.x))
+    places.sort(key=lambda place: place != SHORT)  # the cheapest that tells most of them apart
     for explanation in explanations:
         far = 0.0
-        for place in range(len(case.trials)):
+        for place in places:
             far = max(far, case.accepts(place, explanation, only))
             if math.isinf(far):
                 break
@@ -446,8 +449,10 @@ def common_factor(case: Case) -> float | None:
         for name, right in exact.gradients.items():
             given = case.calls[place].gradients[name]
             size = float(np.vdot(right, right))
-            if given.shape != right.shape or size == 0:
+            if given.shape != right.shape:
                 return None
+            if size == 0:
+                continue
             factors.append(float(np.vdot(given, right)) / size)
             if distance(given, factors[-1] * right, ZERO) > MATCHES:
                 return None

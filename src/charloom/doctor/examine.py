@@ -15,6 +15,7 @@ from charloom.doctor.forms import Options
 from charloom.doctor.result import Diagnosis
 from charloom.doctor.runner import Job
 from charloom.doctor.sandbox import place_of, run_apart
+from charloom.doctor.trials import PLANS, Plan
 from charloom.errors import ConfigError
 
 CELLS: Final = ("rnn", "lstm", "gru")
@@ -36,6 +37,7 @@ def doctor(
     dtype: str = "auto",
     seed: int = 0,
     time_limit: float = 60.0,
+    plans: tuple[Plan, ...] = PLANS,
 ) -> Diagnosis:
     """Judge somebody's loss and gradients of the classic network, and name the mistake in them.
 
@@ -56,6 +58,8 @@ def doctor(
         dtype: "float32" judges by what float32 can do; "auto" does so if float32 arrays come back.
         seed: decides the numbers of all trials.
         time_limit: seconds, in all; only for FILE.py:FUNCTION.
+        plans: what the trials are like; the first is looked at step by step, the second is the
+            smallest.
 
     Returns:
         The diagnosis; `verdict` is "right" or "wrong", `mistakes` the ids, likeliest first.
@@ -80,7 +84,7 @@ def doctor(
         arguments=tuple(arguments),
         reduction=reduction,
     )
-    job = Job(options, seed)
+    job = Job(options, seed, plans)
     notes: tuple[str, ...] = ()
     if isinstance(function, str):
         if numerical is not None and not isinstance(numerical, str):

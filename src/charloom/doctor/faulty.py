@@ -95,6 +95,13 @@ def answer(problem: Problem, switches: Switches | None = None) -> Answer:
     return Answer(loss, {name: gradients[name] for name in given})
 
 
+def exact_loss(problem: Problem) -> float:
+    """The exact loss alone, in nats."""
+    cell, theta, x, y, state = problem
+    h = np.array([step.state["h"] for step in forward(cell, theta, x, state, {})])
+    return output(h @ theta["V"].T + theta["c"], x, y, len(theta["c"]), {})[0]
+
+
 def exact_state(problem: Problem) -> Arrays:
     """The states after the window (H,)."""
     return forward(problem.cell, problem.parameters, problem.x, problem.state, {})[-1].state
@@ -256,6 +263,8 @@ def backward(
     T = len(steps)
     kind, _, depth = m.get("truncated", "").partition(" ")
     k = int(depth or 0)
+    if kind in ("depth", "last") and k >= T:
+        kind = ""
     if kind == "depth":  # every step's loss on its own, at most k steps back
         parts = []
         for source in range(T):

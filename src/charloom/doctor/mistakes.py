@@ -591,7 +591,7 @@ MISTAKES: Final = (
         "numerical-step-large",
         "the step of the numerical gradient is too large",
         "(f(θ + s) - f(θ - s)) / 2s = f' + s²/6 f''' + …",
-        "Their error\nfalls with s² until rounding",
+        "their error\nfalls with s² until rounding",
         CHECK_SECTION,
         "take a step of about 1e-5 in float64; the table of docs/gradient-checking.md shows the V.",
         kind="numerical",

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from charloom.doctor.faulty import Array, Arrays, Problem, answer, exact_state
+from charloom.doctor.faulty import Array, Arrays, Problem, answer, exact_loss, exact_state
 from charloom.doctor.result import Found
 
 GOOD: Final = 1e-6  # norm-relative; central differences at 1e-5 in float64 keep 1e-8
@@ -51,13 +51,11 @@ def explanations(sides: Sequence[Side]) -> Iterator[Found]:
     if all(far(side.given, 2 * side.right) <= 1e-3 for side in sides):
         yield Found("numerical-not-halved")
         return
-    for name, kind in KINDS.items():
-        for step in STEPS:
-            if step < 1e-8 and not name.startswith("numerical-state"):
-                break
-            if all(explains(side, kind, step) for side in sides):
-                yield Found(name.partition(" ")[0], f"s = {step:.0e}")
-                return
+    for name, (kind, power, reference) in KINDS.items():
+        step = fitted(sides[0], kind, power, reference)
+        if step is not None and all(explains(side, kind, step) for side in sides):
+            yield Found(name.partition(" ")[0], f"s ≈ {step:.1e}")
+            return
     if all(is_offset(side) for side in sides):
         yield Found("numerical-state-differs")
         return
@@ -71,21 +69,33 @@ def explanations(sides: Sequence[Side]) -> Iterator[Found]:
             return
 
 
+def fitted(side: Side, kind: "Kind", power: int, reference: float) -> float | None:
+    """The step at which a way of differencing makes about the user's error, which grows with that
+    power of the step; None where it makes another one."""
+    some = pick(side)
+    error = side.given[some] - side.right[some]
+    own = kind(side.problem, side.factor, reference, some) - side.right[some]
+    size = float(own @ own)
+    ratio = float(error @ own) / size if size else 0.0
+    if not ratio > 0:
+        return None
+    step = reference * ratio ** (1 / power)
+    return float(step) if 1e-12 < step < 10 else None
+
+
 def explains(side: Side, kind: "Kind", step: float) -> bool:
     """Whether a way of differencing leaves (nearly) the error that the user's has."""
-    error = np.linalg.norm(side.given - side.right)
-    sizes = np.linalg.norm(side.right)
     some = pick(side)
     predicted = kind(side.problem, side.factor, step, some)
     left = np.linalg.norm(side.given[some] - predicted)
     had = np.linalg.norm(side.given[some] - side.right[some])
-    return bool(error > GOOD * sizes and left <= EXPLAINS * had)
+    return bool(left <= EXPLAINS * had)
 
 
 def pick(side: Side) -> Array:
-    """The entries that predictions are made for: at most forty, evenly."""
+    """The entries that predictions are made for: at most thirty, evenly."""
     n = len(side.right)
-    return np.unique(np.linspace(0, n - 1, min(n, 40)).astype(int))
+    return np.unique(np.linspace(0, n - 1, min(n, 30)).astype(int))
 
 
 Kind = Callable[[Problem, float, float, Array], Array]
@@ -93,7 +103,7 @@ Kind = Callable[[Problem, float, float, Array], Array]
 
 def forward(problem: Problem, factor: float, step: float, entries: Array) -> Array:
     """(f(θ + s) - f(θ)) / s."""
-    here = factor * answer(problem).loss
+    here = factor * exact_loss(problem)
     return np.array([(factor * loss(problem, e, step) - here) / step for e in entries])
 
 
@@ -118,10 +128,25 @@ def carried(problem: Problem, factor: float, step: float, entries: Array) -> Arr
     return two_states(problem, later, factor, step, entries)
 
 
+def carried_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
+    """(f(θ + s; h_T) - f(θ - s; h_0)) / 2s."""
+    later = problem._replace(state=exact_state(problem))
+    return two_states(later, problem, factor, step, entries)
+
+
 def zeroed(problem: Problem, factor: float, step: float, entries: Array) -> Array:
     """(f(θ + s; h_0) - f(θ - s; 0)) / 2s."""
-    zero = {name: np.zeros_like(s) for name, s in problem.state.items()}
-    return two_states(problem, problem._replace(state=zero), factor, step, entries)
+    return two_states(problem, from_zero(problem), factor, step, entries)
+
+
+def zeroed_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
+    """(f(θ + s; 0) - f(θ - s; h_0)) / 2s."""
+    return two_states(from_zero(problem), problem, factor, step, entries)
+
+
+def from_zero(problem: Problem) -> Problem:
+    """The problem from a state of zeros."""
+    return problem._replace(state={name: np.zeros_like(s) for name, s in problem.state.items()})
 
 
 def two_states(
@@ -133,12 +158,15 @@ def two_states(
     )
 
 
-KINDS: Final[dict[str, Kind]] = {
-    "numerical-forward-difference": forward,
-    "numerical-forward-difference backward": backward,
-    "numerical-step-large": central,
-    "numerical-state-differs carried": carried,
-    "numerical-state-differs zero": zeroed,
+# Each with the power of the step with which its error grows, and a step at which that shows.
+KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
+    "numerical-forward-difference": (forward, 1, 1e-4),
+    "numerical-forward-difference backward": (backward, 1, 1e-4),
+    "numerical-step-large": (central, 2, 1e-2),
+    "numerical-state-differs carried": (carried, -1, 1e-5),
+    "numerical-state-differs carried, plus": (carried_plus, -1, 1e-5),
+    "numerical-state-differs zero": (zeroed, -1, 1e-5),
+    "numerical-state-differs zero, plus": (zeroed_plus, -1, 1e-5),
 }
 
 
@@ -149,7 +177,7 @@ def loss(problem: Problem, entry: int, step: float) -> float:
         if at < array.size:
             moved = array.copy()
             moved.flat[at] += step
-            return answer(problem._replace(parameters={**problem.parameters, name: moved})).loss
+            return exact_loss(problem._replace(parameters={**problem.parameters, name: moved}))
         at -= array.size
     raise IndexError(entry)
 
@@ -166,7 +194,7 @@ def is_offset(side: Side) -> bool:
 def divisor(side: Side, digits: type[np.floating]) -> float | None:
     """The number by which differences of losses were divided: the smallest that makes each entry a
     whole number of last digits of the loss. None where none does."""
-    last = float(np.spacing(digits(abs(side.factor * answer(side.problem).loss))))
+    last = float(np.spacing(digits(abs(side.factor * exact_loss(side.problem)))))
     unit = last / 4  # the two losses may lie below a power of two
     some = side.given[side.given != 0]
     if not len(some):

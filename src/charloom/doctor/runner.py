@@ -5,6 +5,7 @@ given as such, in this one. It judges nothing.
 """
 
 import linecache
+import sysconfig
 import time
 import traceback
 from collections.abc import Callable
@@ -18,7 +19,12 @@ from charloom.doctor.forms import Options
 from charloom.doctor.trials import PLANS, Plan, Trial, make_trial, make_trials, window
 from charloom.errors import DoctorError
 
-PACKAGE: Final = str(Path(__file__).parent)
+# What is no line of the user's: charloom's own, Python's, and what is installed.
+OTHERS: Final = (
+    str(Path(__file__).parents[1]),
+    "<frozen",
+    *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
+)
 NUMERICAL_TRIALS: Final = (1, 5)  # small ones: a numerical gradient takes two calls an entry
 OTHER: Final = 50  # the place of the numbers of the problem that is of the first trial's sizes
 QUICK_LOAD: Final = 0.1  # seconds; a file that loads so quickly is loaded anew for each trial
@@ -207,7 +213,7 @@ def own_lines(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((PACKAGE, "<frozen"))
+        if not frame.filename.startswith(OTHERS)
     ]
     linecache.checkcache()
     lines = "".join(traceback.format_list(frames)).rstrip("\n").splitlines()

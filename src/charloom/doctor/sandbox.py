@@ -68,6 +68,7 @@ def run_apart(place: Place, numerical: str | None, job: Job, time_limit: float) 
             "function": place.function,
             "numerical": numerical,
             "seed": job.seed,
+            "plans": job.plans,
             "options": dataclasses.asdict(job.options),
         }
         (Path(folder) / "job.json").write_text(json.dumps(about), encoding="utf-8")

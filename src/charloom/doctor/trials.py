@@ -51,7 +51,7 @@ PLANS: Final = (
     Plan("one step, zero state", 5, 1, 7, 0.1, "zero"),
     Plan("one character", 5, 16, 7, 0.1, "non-zero", "same"),
     Plan("strong output", 10, 13, 9, 1.0, "non-zero", "random", 8.0),
-    Plan("long", 20, 26, 30, 0.1, "non-zero", "window"),
+    Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
 FEW: Final = (0, 1, 3, 9)  # for code that is slow: still every kind of trial but the largest
 
