@@ -106,13 +106,14 @@ def plants() -> list[Plant]:
 def measure(chosen: Sequence[Plant]) -> list[dict[str, Any]]:
     """For each mistake, what the usual check sees; where that is nothing, what shows it.
 
-    `worst` is the usual check's error; `norms` those of the other looks; `loss` the loss's own error;
+    `worst` is the usual check's error, None where it is no number; `norms` those of the other looks; `loss` the loss's own error;
     `doctor` the ids that the doctor gives.
     """
     rows = []
     for plant in chosen:
         usual = look_at(function(WRITTEN, plant))
-        row: dict[str, Any] = {"id": plant.id, "note": plant.note, "worst": usual.worst}
+        worst = usual.worst if math.isfinite(usual.worst) else None
+        row: dict[str, Any] = {"id": plant.id, "note": plant.note, "worst": worst}
         if usual.worst <= LIMIT:
             looks = [look_at(function(WRITTEN, plant), look) for look in OTHERS]
             row["norms"] = [found.norm for found in looks]
@@ -124,7 +125,7 @@ def measure(chosen: Sequence[Plant]) -> list[dict[str, Any]]:
 
 def let_through(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The mistakes that the usual check calls right."""
-    return [row for row in rows if row["worst"] <= LIMIT]
+    return [row for row in rows if row["worst"] is not None and row["worst"] <= LIMIT]
 
 
 def shown_by(row: dict[str, Any]) -> str:
