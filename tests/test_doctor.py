@@ -181,7 +181,9 @@ def test_three_mistakes_in_three_parameters_are_named_apart():
 
 
 def test_what_nobody_knows_is_wrong_without_a_name():
-    plant = Plant("loop", "none", (("da = dh * (1 - h[t] ** 2)", "da = dh * (1 - h[t] ** 2) + 0.01 * x[t]"),))
+    plant = Plant(
+        "loop", "none", (("da = dh * (1 - h[t] ** 2)", "da = dh * (1 - h[t] ** 2) + 0.01 * x[t]"),)
+    )
     found = judge("loop", plant)
     assert (found.verdict, found.mistakes, found.exact) == ("wrong", (), False)
     assert "no known mistake" in found.headline()
@@ -258,7 +260,8 @@ def differs(a, b):
     if abs(a.loss - b.loss) > 1e-6 * abs(b.loss):
         return True
     return any(
-        a.gradients[n].shape != g.shape or np.linalg.norm(a.gradients[n] - g) > 1e-6 * np.linalg.norm(g)
+        a.gradients[n].shape != g.shape
+        or np.linalg.norm(a.gradients[n] - g) > 1e-6 * np.linalg.norm(g)
         for n, g in b.gradients.items()
     )
 
@@ -267,7 +270,9 @@ def test_trials_depend_on_the_seed_alone_and_their_sizes_tell_shapes_apart():
     for seed in (0, 1):
         once, again = make_trials("gru", seed), make_trials("gru", seed)
         for a, b in zip(once, again, strict=True):
-            assert all(np.array_equal(a.problem.parameters[n], p) for n, p in b.problem.parameters.items())
+            assert all(
+                np.array_equal(a.problem.parameters[n], p) for n, p in b.problem.parameters.items()
+            )
             assert len({a.hidden_size, a.seq_length, a.vocabulary_size}) == 3
     assert not np.array_equal(
         make_trials("rnn", 0)[0].problem.x, make_trials("rnn", 1)[0].problem.x
@@ -294,7 +299,13 @@ def random_plans(draw):
     return tuple(
         plan._replace(
             H=sizes[0],
-            T=1 if plan.T == 1 else 4 if place == 1 else plan.T if plan.text == "same" else sizes[1],
+            T=1
+            if plan.T == 1
+            else 4
+            if place == 1
+            else plan.T
+            if plan.text == "same"
+            else sizes[1],
             K=sizes[2],
             sigma=plan.sigma * factor,
         )

@@ -47,7 +47,11 @@ def test_a_right_file_is_right(file, tmp_path):
 
 
 # Of those that need more than one call, or change their arguments, a process of their own tells more.
-CALLS = [p for p in PLANTS if p.id in ("gradients-carried-over", "state-carried-over") and p.file == "loop"]
+CALLS = [
+    p
+    for p in PLANTS
+    if p.id in ("gradients-carried-over", "state-carried-over") and p.file == "loop"
+]
 
 
 @pytest.mark.parametrize("plant", CALLS, ids=lambda plant: plant.name)
@@ -57,7 +61,10 @@ def test_a_function_that_remembers_is_named(plant, tmp_path):
 
 
 def test_an_exception_shows_the_users_own_lines_and_no_others(tmp_path):
-    told = refused(tmp_path, "    helper(params)\n\n\ndef helper(params):\n    return params['U'] @ params['U']\n")
+    told = refused(
+        tmp_path,
+        "    helper(params)\n\n\ndef helper(params):\n    return params['U'] @ params['U']\n",
+    )
     assert f'File "{tmp_path}/mine.py", line 9, in helper' in told
     assert "return params['U'] @ params['U']" in told
     assert "ValueError: matmul" in told
@@ -74,7 +81,9 @@ def test_an_endless_loop_is_ended(tmp_path):
 
 
 def test_a_flood_of_words_is_no_flood(tmp_path):
-    flood = Plant("loop", "none", (("    T = len(x)\n", "    T = len(x)\n    print('words ' * 40_000)\n"),))
+    flood = Plant(
+        "loop", "none", (("    T = len(x)\n", "    T = len(x)\n    print('words ' * 40_000)\n"),)
+    )
     found = doctor(f"{written(tmp_path, source('loop', flood))}:loss_and_gradients")
     assert found.verdict == "right"
     assert any("printed" in note for note in found.notes)
@@ -171,7 +180,7 @@ def test_a_file_may_import_its_neighbours(tmp_path):
 
 # The user's own numerical gradient.
 
-NUMERICAL = '''
+NUMERICAL = """
 
 def loss_of(params, x, y, h0):
     return loss_and_gradients(params, x, y, h0)[0]
@@ -191,7 +200,7 @@ def numerical(params, x, y, h0):
             array[at] = old
             grads[name][at] = (plus - minus) / (2 * s)
     return grads
-'''
+"""
 
 NUMERICAL_PLANTS = [
     ("numerical-step-large", "s = 1e-5", "s = 1e-1"),
@@ -229,7 +238,9 @@ def test_a_good_numerical_gradient_is_good(step):
     assert len(found.numerical) == 10
 
 
-@pytest.mark.parametrize("planted", NUMERICAL_PLANTS, ids=lambda planted: f"{planted[0]} {planted[2]}")
+@pytest.mark.parametrize(
+    "planted", NUMERICAL_PLANTS, ids=lambda planted: f"{planted[0]} {planted[2]}"
+)
 def test_a_mistake_in_a_numerical_gradient_is_named(planted):
     right, numerical = with_numerical(*planted[1:])
     found = doctor(right, numerical=numerical)
@@ -294,7 +305,10 @@ def test_list_names_every_mistake():
     assert {one["id"] for one in told} == {m.id for m in MISTAKES}
 
 
-@pytest.mark.parametrize(("kind", "name"), [("numpy", "loss_and_gradients"), ("course", "loss_and_gradients"), ("torch", "Model")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("numpy", "loss_and_gradients"), ("course", "loss_and_gradients"), ("torch", "Model")],
+)
 def test_a_template_is_right_and_is_never_written_over(kind, name, tmp_path):
     path = tmp_path / "mine.py"
     assert charloom_("doctor", "--template", kind, "--output", path).exit_code == 0

@@ -23,7 +23,9 @@ TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch":
 def doctor(
     function: Annotated[
         str | None,
-        typer.Argument(metavar="FILE.py:FUNCTION", help="The function that computes loss and gradients."),
+        typer.Argument(
+            metavar="FILE.py:FUNCTION", help="The function that computes loss and gradients."
+        ),
     ] = None,
     form: Annotated[
         str, typer.Option(metavar="[auto|natural|course|torch]", help="how it wants to be called")
@@ -31,7 +33,9 @@ def doctor(
     cell: Annotated[str, typer.Option(metavar="[rnn|lstm|gru]", help="its cell")] = "rnn",
     numerical: Annotated[
         str | None,
-        typer.Option(metavar="FUNCTION", help="your numerical gradient in the same file, to judge too"),
+        typer.Option(
+            metavar="FUNCTION", help="your numerical gradient in the same file, to judge too"
+        ),
     ] = None,
     names: Annotated[
         str | None,
@@ -56,8 +60,12 @@ def doctor(
         ),
     ] = "auto",
     seed: Annotated[int, typer.Option(help="decides all numbers of the trials")] = 0,
-    time_limit: Annotated[float, typer.Option(help="seconds that your code may take in all")] = 60.0,
-    known: Annotated[bool, typer.Option("--list", help="list the known mistakes and leave")] = False,
+    time_limit: Annotated[
+        float, typer.Option(help="seconds that your code may take in all")
+    ] = 60.0,
+    known: Annotated[
+        bool, typer.Option("--list", help="list the known mistakes and leave")
+    ] = False,
     template: Annotated[
         str | None,
         typer.Option(metavar="[numpy|course|torch]", help="write a file to start from, and leave"),
@@ -167,7 +175,9 @@ def write_template(kind: str, output: Path | None) -> None:
             file.write(template_of(kind))
     except FileExistsError:
         raise ConfigError(f"{path} is there already; name another place with --output.") from None
-    say(f"wrote {path}; judge it with: charloom doctor {path}:{'Model' if kind == 'torch' else 'loss_and_gradients'}")
+    say(
+        f"wrote {path}; judge it with: charloom doctor {path}:{'Model' if kind == 'torch' else 'loss_and_gradients'}"
+    )
 
 
 def told(diagnosis: "Diagnosis") -> Iterator[str]:
@@ -207,7 +217,9 @@ def reason(one: "Found") -> Iterator[str]:
     yield f"  {mistake.id}: {mistake.title}"
     if one.variant:
         yield f"    yours     {one.variant}"
-    yield from wrap(mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14)
+    yield from wrap(
+        mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14
+    )
     spec = f"{' '.join(mistake.right.split())}   (SPEC.md: {mistake.section})"
     yield from wrap(spec, WIDTH, initial_indent="    right is  ", subsequent_indent=" " * 14)
     yield from wrap(mistake.fix, WIDTH, initial_indent="    mend it   ", subsequent_indent=" " * 14)

@@ -6,16 +6,15 @@ is computed after an update, numbers that are float32. It runs no code of the us
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 
+from charloom.doctor.case import Case, Explanation
 from charloom.doctor.faulty import Arrays, Problem, answer, exact_state
 from charloom.doctor.result import LOSS, Found, Row
 from charloom.doctor.runner import Call, Outcome
-
-if TYPE_CHECKING:
-    from charloom.doctor.diagnosis import Case, Explanation
 
 SAME: Final = 1e-9  # two answers that are nearer are the same answer
 SAME32: Final = 1e-5
@@ -34,7 +33,9 @@ USUAL_RATES: Final = (0.1, 0.01, 0.001, 1e-4, 1.0, 0.5, 0.05, 0.005, 1e-5)
 
 def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[Found]:
     """The mistakes that calls in sequence show; `problem` is the first trial's."""
-    changed = {name for calls in (outcome.trials, outcome.repeats) for c in calls for name in c.changed}
+    changed = {
+        name for calls in (outcome.trials, outcome.repeats) for c in calls for name in c.changed
+    }
     found = [
         Found(name)
         for name in ("initial-state-changed", "parameters-changed", "inputs-changed")
@@ -70,7 +71,9 @@ def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
     for start in (problem.state, zero):
         state, losses = start, []
         for _ in range(CHAIN):
-            losses.append(answer(problem._replace(state=state)).loss / (len(problem.x) if mean else 1))
+            losses.append(
+                answer(problem._replace(state=state)).loss / (len(problem.x) if mean else 1)
+            )
             state = exact_state(problem._replace(state=state))
         for first in range(CHAIN - len(calls) + 1):
             expected = losses[first : first + len(calls)]
@@ -114,12 +117,14 @@ def gap(a: Arrays, b: Arrays) -> Arrays:
 def holds_float32(gradients: Arrays) -> bool:
     """Whether every number is one that float32 has."""
     with np.errstate(all="ignore"):
-        return all(np.array_equal(g, g.astype(np.float32), equal_nan=True) for g in gradients.values())
+        return all(
+            np.array_equal(g, g.astype(np.float32), equal_nan=True) for g in gradients.values()
+        )
 
 
 def loss_after_update(
-    case: "Case", explanations: "Sequence[Explanation]", wrong: Sequence[Row]
-) -> "list[Explanation] | None":
+    case: Case, explanations: Sequence[Explanation], wrong: Sequence[Row]
+) -> list[Explanation] | None:
     """An explanation by a loss that was computed after an update; None where it is none.
 
     The gradients must be right or explained; then a step and a rate are looked for that give the
@@ -130,14 +135,15 @@ def loss_after_update(
     rest = {row.parameter for row in wrong} - {LOSS}
     bases: list[Any] = [()] if not rest else [e for e in explanations if e]
     if rest and not any(
-        all(not math.isinf(case.accepts(p, base, list(case.exact[0].gradients))) for p in range(len(case.trials)))
+        all(
+            not math.isinf(case.accepts(p, base, list(case.exact[0].gradients)))
+            for p in range(len(case.trials))
+        )
         for base in bases
     ):
         return None
     after = [call.after for call in case.calls]
-    if all(after) and all(
-        loss_is(case, place, arrays) for place, arrays in enumerate(after)
-    ):
+    if all(after) and all(loss_is(case, place, arrays) for place, arrays in enumerate(after)):
         return [(*bases[0], Found("loss-after-update"))]
     for name, step in STEPS.items():
         rate = rate_of(case, step)
@@ -146,7 +152,7 @@ def loss_after_update(
     return None
 
 
-def loss_is(case: "Case", place: int, parameters: Arrays) -> bool:
+def loss_is(case: Case, place: int, parameters: Arrays) -> bool:
     """Whether the function's loss in a trial is that of other parameters."""
     problem = case.trials[place].problem._replace(parameters=parameters)
     call = case.calls[place]
@@ -155,7 +161,7 @@ def loss_is(case: "Case", place: int, parameters: Arrays) -> bool:
     return call.loss is not None and abs(call.loss - right) <= limit * abs(right)
 
 
-def rate_of(case: "Case", step: Any) -> float | None:
+def rate_of(case: Case, step: Any) -> float | None:
     """The rate η for which the losses of all trials are those after an update; None if there is none."""
 
     def moved(place: int, rate: float) -> Arrays:
@@ -181,11 +187,11 @@ def rate_of(case: "Case", step: Any) -> float | None:
         return case.predicted(problem, ()).loss - (case.calls[place].loss or 0.0)
 
     grid = [0.0, *np.geomspace(1e-6, 2, 40).tolist()]
-    for low, high in zip(grid, grid[1:], strict=False):
+    for low, high in pairwise(grid):
         if miss(low) * miss(high) < 0:
             for _ in range(60):
                 middle = (low + high) / 2
                 low, high = (middle, high) if miss(low) * miss(middle) > 0 else (low, middle)
             if fits(low):
-                return low
+                return float(low)
     return None

@@ -21,14 +21,16 @@ def main(folder: Path) -> None:
     """Do the job that lies in a folder."""
     about = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     file = Path(about["file"])
-    options = {
-        name: tuple(map(tuple, value)) if name == "names" else value
-        for name, value in about["options"].items()
-    }
-    for name in ("gradients", "arguments"):
-        options[name] = tuple(options[name])
-    plans = tuple(Plan(*plan) for plan in about["plans"])
-    job = Job(Options(**options), about["seed"], plans)
+    given = about["options"]
+    options = Options(
+        form=given["form"],
+        cell=given["cell"],
+        names=tuple((ours, own) for ours, own in given["names"]),
+        gradients=tuple(given["gradients"]),
+        arguments=tuple(given["arguments"]),
+        reduction=given["reduction"],
+    )
+    job = Job(options, about["seed"], tuple(Plan(*plan) for plan in about["plans"]))
     sys.path.insert(0, str(file.parent))
     sys.argv = [str(file)]
     warnings.simplefilter("ignore")
@@ -71,7 +73,9 @@ def named(module: Any, name: str, file: Path) -> Any:
     """A name of the user's module."""
     if not hasattr(module, name):
         there = [
-            own for own, value in vars(module).items() if callable(value) and not own.startswith("_")
+            own
+            for own, value in vars(module).items()
+            if callable(value) and not own.startswith("_")
         ]
         raise DoctorError(
             f"{file.name} has no {name}; it has {', '.join(there[:12]) or 'no function'}."

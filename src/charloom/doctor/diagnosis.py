@@ -9,113 +9,23 @@ import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from charloom.doctor import behaviour, numerical
-from charloom.doctor.faulty import Answer, Arrays, Problem, answer
+from charloom.doctor.case import MATCHES, ZERO, Case, Explanation, distance, relative
+from charloom.doctor.faulty import Answer, Arrays
 from charloom.doctor.mistakes import BY_ID, MISTAKES, RANK
 from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
 from charloom.doctor.runner import NUMERICAL_TRIALS, Call, Job, Outcome
-from charloom.doctor.trials import Trial, make_trials, window
+from charloom.doctor.trials import make_trials, window
 from charloom.measures import distances, errors
 
-MATCHES: Final = 1e-6  # norm-relative: how near a prediction must come in float64
-FLOAT64: Final = 1e-10  # what a right gradient keeps in float64; careful code keeps 1e-14
-FLOAT32: Final = 1e-5  # and in float32, where rounding does no more than that
-MARGIN: Final = 30.0  # how many times what one rounding in float32 does, is still rounding
-WIDEST: Final = 1e-3
-ZERO: Final = 1e-12  # of all gradients' norm: what counts as zero
 CLOSER: Final = 10.0  # an explanation that is so many times further than the best is none
 SAME: Final = 1e-11  # nearer than this they are all the same: rounding
 SHORT: Final = 1  # the trial on which pairs are tried first
 PAIR_ORDERS: Final = 5  # of the gates, in pairs
-
-Explanation = tuple[Found, ...]
-
-
-class Case:
-    """All trials with the right answers, what the function answered, and the limits."""
-
-    def __init__(self, trials: Sequence[Trial], calls: Sequence[Call], reduction: str, single: bool) -> None:
-        self.trials, self.calls, self.reduction, self.single = trials, calls, reduction, single
-        self.cell = trials[0].problem.cell
-        self.exact = [self.predicted(trial.problem, ()) for trial in trials]
-        self.limits = [self._limits(place) for place in range(len(trials))]
-
-    def predicted(self, problem: Problem, explanation: Explanation) -> Answer:
-        """The answer that code with these mistakes would give."""
-        with np.errstate(all="ignore"):
-            found = answer(problem, {one.id: one.variant for one in explanation})
-        if self.reduction == "sum":
-            return found
-        T = len(problem.x)
-        return Answer(found.loss / T, {name: g / T for name, g in found.gradients.items()})
-
-    def _limits(self, place: int) -> dict[str, float]:
-        """What a right answer keeps in a trial, by parameter."""
-        names = [*self.exact[place].gradients, LOSS]
-        if not self.single:
-            return dict.fromkeys(names, FLOAT64)
-        problem = self.trials[place].problem
-        rounded = problem._replace(
-            parameters={name: p.astype(np.float32) for name, p in problem.parameters.items()},
-            state={name: s.astype(np.float32) for name, s in problem.state.items()},
-        )
-        moved = self.predicted(rounded, ())
-        found = {name: distance(g, self.exact[place].gradients[name], 0) for name, g in moved.gradients.items()}
-        found[LOSS] = relative(moved.loss, self.exact[place].loss)
-        return {name: max(FLOAT32, min(WIDEST, MARGIN * error)) for name, error in found.items()}
-
-    def distances(self, place: int, predicted: Answer) -> dict[str, float]:
-        """How far the function's answer is from a predicted one in a trial, by parameter."""
-        call = self.calls[place]
-        size = math.sqrt(sum(float(np.vdot(g, g)) for g in call.gradients.values()))
-        found = {
-            name: distance(call.gradients[name], g, ZERO * size)
-            for name, g in predicted.gradients.items()
-        }
-        if call.loss is not None:
-            found[LOSS] = relative(call.loss, predicted.loss)
-        return found
-
-    def matching(self, place: int, predicted: Answer, names: Iterable[str]) -> set[str]:
-        """Of these names those at which the function's answer matches a predicted one."""
-        found = self.distances(place, predicted)
-        return {name for name in names if found.get(name, 0.0) <= self.match_limit(place, name)}
-
-    def match_limit(self, place: int, name: str) -> float:
-        """How near a prediction must come."""
-        return max(MATCHES, self.limits[place][name]) if self.single else MATCHES
-
-    def accepts(self, place: int, explanation: Explanation, only: Iterable[str] | None = None) -> float:
-        """The largest distance in a trial if it is a match, else infinity; `only` these names."""
-        predicted = self.predicted(self.trials[place].problem, explanation)
-        far = 0.0
-        for name, error in self.distances(place, predicted).items():
-            if only is not None and name not in only:
-                continue
-            if not error <= self.match_limit(place, name):
-                return math.inf
-            far = max(far, error)
-        return far
-
-
-def distance(a: Any, n: Any, zero: float) -> float:
-    """Norm-relative distance of two arrays; infinite where their shapes differ."""
-    if a.shape != n.shape:
-        return math.inf
-    gap = a - n
-    far = math.sqrt(float(np.vdot(gap, gap)))
-    if far <= zero:
-        return 0.0
-    return far / (math.sqrt(float(np.vdot(a, a))) + math.sqrt(float(np.vdot(n, n))))
-
-
-def relative(a: float, n: float) -> float:
-    """The same of two losses."""
-    return 0.0 if a == n else abs(a - n) / (abs(a) + abs(n))
 
 
 def diagnose(
@@ -160,7 +70,9 @@ def diagnose(
     if outcome.trials[0].loss is None:
         notes.append("the function returned no loss, so only its gradients were judged.")
     if "W transposed" in outcome.convention:
-        notes.append("your loss has a = Wᵀ h where SPEC.md has a = W h: W and dW were taken as transposed.")
+        notes.append(
+            "your loss has a = Wᵀ h where SPEC.md has a = W h: W and dW were taken as transposed."
+        )
     judged = [trials[place].problem for place in NUMERICAL_TRIALS] if outcome.numerical else []
     own = None
     if judged:
@@ -214,7 +126,9 @@ def rows_of(
     for name, right in exact.gradients.items():
         given, limit = call.gradients[name], limits[name]
         if given.shape != right.shape:
-            found.append(Row(place, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan))
+            found.append(
+                Row(place, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan)
+            )
             continue
         with np.errstate(all="ignore"):
             far = errors(given, right)
@@ -241,7 +155,9 @@ def rows_of(
     if call.loss is not None:
         far_loss = abs(call.loss - exact.loss)
         error = relative(call.loss, exact.loss)
-        found.append(Row(place, LOSS, far_loss, error, error, limits[LOSS], (), call.loss, exact.loss))
+        found.append(
+            Row(place, LOSS, far_loss, error, error, limits[LOSS], (), call.loss, exact.loss)
+        )
     return found
 
 
@@ -252,7 +168,7 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
     """The explanations that fit, likeliest first, and whether they predict every number."""
     names = sorted({row.parameter for row in wrong})
     singles = list(candidates(case))
-    for only in (None, [name for name in case.exact[0].gradients]):
+    for only in (None, list(case.exact[0].gradients)):
         fitting = nearest(case, ((one,) for one in singles), only)
         if not fitting:
             fitting = nearest(case, pairs(case, singles, only), only)
@@ -266,7 +182,9 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
 def candidates(case: Case) -> Iterator[Found]:
     """Every known mistake that shows in one call, in every variant, likeliest first."""
     for mistake in MISTAKES:
-        if mistake.kind != "gradient" or (mistake.id == "mean-over-time" and case.reduction == "mean"):
+        if mistake.kind != "gradient" or (
+            mistake.id == "mean-over-time" and case.reduction == "mean"
+        ):
             continue
         for variant in mistake.variants_of(case.cell):
             yield Found(mistake.id, variant)
@@ -278,7 +196,9 @@ def candidates(case: Case) -> Iterator[Found]:
 def limits_seen(case: Case) -> list[str]:
     """Clipping limits other than the usual ones that the function's answers show."""
     usual = BY_ID["clipped"].variants
-    entries = np.concatenate([np.abs(g).ravel() for call in case.calls for g in call.gradients.values()])
+    entries = np.concatenate(
+        [np.abs(g).ravel() for call in case.calls for g in call.gradients.values()]
+    )
     top = float(np.max(entries, initial=0))
     found = []
     if np.isfinite(top) and int((entries == top).sum()) > 1:
@@ -318,13 +238,17 @@ def likelihood(explanation: Explanation) -> tuple[int, ...]:
     """The order of explanations: the place of their mistakes, then of their variants, in the list."""
     ranks = sorted(RANK[one.id] for one in explanation)
     variants = [
-        list(BY_ID[one.id].variants).index(one.variant) if one.variant in BY_ID[one.id].variants else 99
+        list(BY_ID[one.id].variants).index(one.variant)
+        if one.variant in BY_ID[one.id].variants
+        else 99
         for one in explanation
     ]
     return (*ranks, *variants)
 
 
-def pairs(case: Case, singles: Sequence[Found], only: Sequence[str] | None) -> Iterator[Explanation]:
+def pairs(
+    case: Case, singles: Sequence[Found], only: Sequence[str] | None
+) -> Iterator[Explanation]:
     """Pairs that match in the smallest trial.
 
     What only one of the two changes there must be what that one predicts, and what neither changes
@@ -346,12 +270,12 @@ def pairs(case: Case, singles: Sequence[Found], only: Sequence[str] | None) -> I
     for first, second in itertools.combinations(changes, 2):
         if first.id == second.id:
             continue
-        one, other = changes[first], changes[second]
+        mine, its = changes[first], changes[second]
         if (
-            one - other <= matches[first]
-            and other - one <= matches[second]
-            and set(names) - one - other <= right
-            and (not one & other or not math.isinf(case.accepts(SHORT, (first, second), only)))
+            mine - its <= matches[first]
+            and its - mine <= matches[second]
+            and set(names) - mine - its <= right
+            and (not mine & its or not math.isinf(case.accepts(SHORT, (first, second), only)))
         ):
             yield (first, second)
 
@@ -404,32 +328,30 @@ def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]
     before: tuple[Arrays, Arrays] | None = None
     for length, call in enumerate(outcome.windows, start=1):
         exact = case.predicted(window(first, length), ()).gradients
-        for name, errors in found.items():
+        for name, gaps in found.items():
             given, right = call.gradients[name], exact[name]
             if given.shape != right.shape:
-                errors.append(math.nan)
+                gaps.append(math.nan)
                 continue
             if before is not None and before[0][name].shape == given.shape:
                 given, right = given - before[0][name], right - before[1][name]
-            errors.append(distance(given, right, ZERO))
+            gaps.append(distance(given, right, ZERO))
         before = (call.gradients, exact)
-    return {name: tuple(errors) for name, errors in found.items()}
+    return {name: tuple(gaps) for name, gaps in found.items()}
 
 
-def clues(
-    case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]]
-) -> Iterator[str]:
+def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]]) -> Iterator[str]:
     """What the pattern of errors tells."""
     wrong = {row.parameter for row in rows if not row.passed}
     right = [name for name in (*case.exact[0].gradients, LOSS) if name not in wrong]
-    if right and any(row.parameter == LOSS for row in rows) or LOSS not in right:
+    if (right and any(row.parameter == LOSS for row in rows)) or LOSS not in right:
         told = [("the loss" if name == LOSS else f"d{name}") for name in right]
         if told:
             yield f"right in every trial: {', '.join(told)}."
     limit = 1e-4 if case.single else MATCHES
     firsts: dict[int, list[str]] = {}
-    for name, errors in by_step.items():
-        at = next((t for t, error in enumerate(errors, start=1) if not error <= limit), None)
+    for name, gaps in by_step.items():
+        at = next((t for t, error in enumerate(gaps, start=1) if not error <= limit), None)
         if at is not None:
             firsts.setdefault(at, []).append(f"d{name}")
     for at, names in sorted(firsts.items()):

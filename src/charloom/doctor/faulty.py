@@ -8,7 +8,7 @@ Shapes: x, y ids (T,); states (H,); U (G·H, K), W (G·H, H), b (G·H), d (H), V
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,30 +21,31 @@ Switches = Mapping[str, str]  # mistake -> which variant of it
 GATES: Final = {"rnn": "a", "lstm": "ifgo", "gru": "rzn"}  # the blocks, in SPEC's order
 
 # The ways in which a derivative of tanh goes wrong, from a, h = tanh(a) and the state before.
-TANH_DERIVATIVES: Final = {
-    "1 - a²": lambda a, h, prev: 1 - a * a,
-    "1 - tanh(a²)": lambda a, h, prev: 1 - np.tanh(a * a),
-    "1 - h": lambda a, h, prev: 1 - h,
-    "1 - tanh(h)²": lambda a, h, prev: 1 - np.tanh(h) ** 2,
-    "h (1 - h)": lambda a, h, prev: h * (1 - h),
-    "1 + h²": lambda a, h, prev: 1 + h * h,
-    "h² - 1": lambda a, h, prev: h * h - 1,
-    "1 - h_{t-1}²": lambda a, h, prev: 1 - prev * prev,
-    "(1 - h)²": lambda a, h, prev: (1 - h) ** 2,
+TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
+    "1 - a²": lambda a, _h, _prev: 1 - a * a,
+    "1 - tanh(a²)": lambda a, _h, _prev: 1 - np.tanh(a * a),
+    "1 - h": lambda _a, h, _prev: 1 - h,
+    "1 - tanh(h)²": lambda _a, h, _prev: 1 - np.tanh(h) ** 2,
+    "h (1 - h)": lambda _a, h, _prev: h * (1 - h),
+    "1 + h²": lambda _a, h, _prev: 1 + h * h,
+    "h² - 1": lambda _a, h, _prev: h * h - 1,
+    "1 - h_{t-1}²": lambda _a, _h, prev: 1 - prev * prev,
+    "(1 - h)²": lambda _a, h, _prev: (1 - h) ** 2,
 }
-SIGMOID_DERIVATIVES: Final = {
+SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
     "1": lambda s: np.ones_like(s),
     "1 - σ²": lambda s: 1 - s * s,
     "σ": lambda s: s,
     "1 - σ": lambda s: 1 - s,
 }
-TARGETS: Final = {
-    "": lambda x, y: y,
-    "y_{t+1}": lambda x, y: np.append(y[1:], y[-1:]),
-    "y_{t+1}, wrapping": lambda x, y: np.roll(y, -1),
-    "y_{t-1}": lambda x, y: np.append(y[:1], y[:-1]),
-    "y_{t-1}, wrapping": lambda x, y: np.roll(y, 1),
-    "x_t": lambda x, y: x,
+# The targets y_t, and what else is taken for them.
+TARGETS: Final[dict[str, Callable[[Array, Array], Array]]] = {
+    "": lambda _x, y: y,
+    "y_{t+1}": lambda _x, y: np.append(y[1:], y[-1:]),
+    "y_{t+1}, wrapping": lambda _x, y: np.roll(y, -1),
+    "y_{t-1}": lambda _x, y: np.append(y[:1], y[:-1]),
+    "y_{t-1}, wrapping": lambda _x, y: np.roll(y, 1),
+    "x_t": lambda x, _y: x,
 }
 
 
@@ -66,11 +67,13 @@ class Problem(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a step leaves: the states before and after it, and what its way back needs."""
+    """What a step leaves: the states before and after it, what its way back needs, and whether it
+    is the first of the window."""
 
     prev: Arrays
     state: Arrays
     cache: tuple[Array, ...]
+    first: bool
 
 
 def answer(problem: Problem, switches: Switches | None = None) -> Answer:
@@ -153,7 +156,7 @@ def forward(cell: str, theta: Arrays, x: Array, state: Arrays, m: Switches) -> l
     prev = state
     for t in range(len(x)):
         after, cache = ahead(theta, read[t], prev, m)
-        steps.append(Step(prev, after, cache))
+        steps.append(Step(prev, after, cache, t == 0))
         prev = state if "state-not-carried" in m else after
     return steps
 
@@ -181,7 +184,12 @@ def lstm_ahead(
     """Gates i, f, g, o; s = f s_prev + i g; h = o tanh(s)."""
     a = theta["W"] @ prev["h"] + read
     H = len(a) // 4
-    i, f, g, o = sigmoid(a[:H]), sigmoid(a[H : 2 * H]), np.tanh(a[2 * H : 3 * H]), sigmoid(a[3 * H :])
+    i, f, g, o = (
+        sigmoid(a[:H]),
+        sigmoid(a[H : 2 * H]),
+        np.tanh(a[2 * H : 3 * H]),
+        sigmoid(a[3 * H :]),
+    )
     s = f * prev["cell"] + i * g
     tanh_s = s if "cell-tanh-missing" in m else np.tanh(s)
     return {"h": o * tanh_s, "cell": s}, (a, i, f, g, o, tanh_s)
@@ -270,7 +278,9 @@ def backward(
         for source in range(T):
             own = np.zeros_like(dh)
             own[source] = dh[source]
-            parts.append(walk_back(cell, theta, steps, own, m, range(max(0, source - k), source + 1)))
+            parts.append(
+                walk_back(cell, theta, steps, own, m, range(max(0, source - k), source + 1))
+            )
         da, dr, dq = (np.sum(part, axis=0) for part in zip(*parts, strict=True))
         return da, dr, dq
     if kind == "last":
@@ -302,7 +312,7 @@ def walk_back(
     missing = m.get("time-carry-missing")
     order = span if "time-carry-reversed" in m else reversed(span)
     for t in order:
-        da[t], dr[t], dq[t], carried = back(theta, steps[t], dh[t], carried, m, t)
+        da[t], dr[t], dq[t], carried = back(theta, steps[t], dh[t], carried, m)
         if missing == "" or t in cuts or "state-not-carried" in m:
             carried = nothing
         elif missing in carried:
@@ -311,7 +321,7 @@ def walk_back(
 
 
 def rnn_back(
-    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches, t: int
+    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
     """da = dh (1 - h²); dh_prev = Wᵀ da."""
     (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
@@ -340,18 +350,20 @@ def rnn_back(
 
 
 def lstm_back(
-    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches, t: int
+    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
     """The four gates' da; dh_prev = Wᵀ da, ds_prev = ds f (SPEC: The cells)."""
     _, i, f, g, o, tanh_s = step.cache
     s_prev = step.prev["cell"]
-    if t == 0 and "initial-cell-dropped" in m:
+    if step.first and "initial-cell-dropped" in m:
         s_prev = np.zeros_like(s_prev)
     dh = clipped_step(own + carried["h"], m)
     slope_s = np.ones_like(o) if "cell-tanh-missing" in m else tanh_slope(tanh_s, m)
     if m.get("tanh-derivative-missing") == "state":
         slope_s = np.ones_like(o)
-    slope_g = np.ones_like(g) if m.get("tanh-derivative-missing") == "candidate" else tanh_slope(g, m)
+    slope_g = (
+        np.ones_like(g) if m.get("tanh-derivative-missing") == "candidate" else tanh_slope(g, m)
+    )
     ds = carried["cell"] + dh * o * slope_s
     da = np.concatenate(
         [
@@ -366,7 +378,7 @@ def lstm_back(
 
 
 def gru_back(
-    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches, t: int
+    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
     """da of r, z, n, and dr, in which dq stands in place of da_n (SPEC: The cells)."""
     _, r, z, n, q = step.cache
@@ -415,7 +427,7 @@ def sigmoid_slope(s: Array, m: Switches) -> Array:
     """The derivative of σ from its value."""
     if "sigmoid-derivative" in m:
         return np.asarray(SIGMOID_DERIVATIVES[m["sigmoid-derivative"]](s))
-    return s * (1 - s)
+    return np.asarray(s * (1 - s))
 
 
 def clipped_step(dh: Array, m: Switches) -> Array:
@@ -513,7 +525,11 @@ def finished(
         squares = {name: float((g * g).sum()) for name, g in gradients.items()}
         total = sum(squares.values())
         gradients = {
-            name: g * min(1.0, float(limit) / max(math.sqrt(squares[name] if kind == "norms" else total), 1e-300))
+            name: g
+            * min(
+                1.0,
+                float(limit) / max(math.sqrt(squares[name] if kind == "norms" else total), 1e-300),
+            )
             for name, g in gradients.items()
         }
     for mistake, name in (

@@ -64,14 +64,20 @@ class Convention:
 
     def told(self) -> str:
         """The convention in words."""
-        ids = {"ids": "ids x and y (T,)", "KT": "one-hot X and Y (K, T)", "TK": "one-hot X and Y (T, K)"}
+        ids = {
+            "ids": "ids x and y (T,)",
+            "KT": "one-hot X and Y (K, T)",
+            "TK": "one-hot X and Y (T, K)",
+        }
         parts = [ids[self.ids], f"{self.state} h0", f"{self.bias} biases"]
         if self.matrices == "transposed":
             parts.append("matrices transposed (U is (K, H))")
         if self.recurrent == "transposed":
             parts.append("W transposed (a = Wᵀ h)")
         if self.names:
-            parts.append(", ".join(f"{ours} called {own}" for ours, own in self.names if ours != own))
+            parts.append(
+                ", ".join(f"{ours} called {own}" for ours, own in self.names if ours != own)
+            )
         return "; ".join(part for part in parts if part)
 
 

@@ -58,7 +58,10 @@ def truncations() -> Iterator[str]:
     """The ways of truncating within a window, and how far."""
     for kind in ("depth", "chunks", "ends", "last"):
         for k in (*range(1, 11), 12, 15, 16, 20, 24):
-            if k > 1 or kind in ("depth", "last"):  # in chunks of one step nothing is carried at all
+            if k > 1 or kind in (
+                "depth",
+                "last",
+            ):  # in chunks of one step nothing is carried at all
                 yield f"{kind} {k}"
 
 

@@ -18,7 +18,17 @@ from charloom.errors import DoctorError
 CELLS: Final = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 K_NAMES: Final = ("k", "vocab", "vocabsize", "vocabularysize", "inputsize", "outputsize", "nvocab",
                   "numclasses", "nchars", "insize", "outsize", "numchars", "nin", "nout", "inputdim", "outputdim")  # fmt: skip
-H_NAMES: Final = ("h", "m", "hidden", "hiddensize", "nhidden", "hiddendim", "numhidden", "units", "nhid")
+H_NAMES: Final = (
+    "h",
+    "m",
+    "hidden",
+    "hiddensize",
+    "nhidden",
+    "hiddendim",
+    "numhidden",
+    "units",
+    "nhid",
+)
 
 
 class ModuleCaller:
@@ -39,7 +49,10 @@ class ModuleCaller:
         probe = function if isinstance(function, torch.nn.Module) else self.make(4, 7)
         rnn, out = parts_of(torch, probe)
         self.cell = CELLS[type(rnn).__name__]
-        fixed = isinstance(function, torch.nn.Module) or (rnn.hidden_size, out.out_features) != (4, 7)
+        fixed = isinstance(function, torch.nn.Module) or (rnn.hidden_size, out.out_features) != (
+            4,
+            7,
+        )
         self.sizes: tuple[int | None, int | None] = (
             (rnn.hidden_size, out.out_features) if fixed else (None, None)
         )
@@ -81,13 +94,15 @@ class ModuleCaller:
         module = self.made[sizes]
         rnn, out = parts_of(torch, module)
         with torch.no_grad():
-            for (ours, tensor) in weights_of(rnn, out).items():
+            for ours, tensor in weights_of(rnn, out).items():
                 if ours in problem.parameters:
                     tensor.copy_(torch.as_tensor(problem.parameters[ours]))
             if rnn.bias:
                 rnn.bias_hh_l0.zero_()
                 if self.cell == "gru":
-                    rnn.bias_hh_l0[-len(problem.state["h"]) :] = torch.as_tensor(problem.parameters["d"])
+                    rnn.bias_hh_l0[-len(problem.state["h"]) :] = torch.as_tensor(
+                        problem.parameters["d"]
+                    )
             for layer in module.modules():
                 if isinstance(layer, torch.nn.Embedding):
                     if layer.weight.shape[0] != layer.weight.shape[1]:
@@ -135,7 +150,11 @@ class ModuleCaller:
     def ways(self, problem: Problem) -> Iterator[tuple[str, str, str]]:
         """How x, y and h0 are shaped, the likeliest first."""
         rnn, _ = parts_of(self.torch, self.module(problem))
-        batched = ("ids (1, T)", "one-hot (1, T, K)") if rnn.batch_first else ("ids (T, 1)", "one-hot (T, 1, K)")
+        batched = (
+            ("ids (1, T)", "one-hot (1, T, K)")
+            if rnn.batch_first
+            else ("ids (T, 1)", "one-hot (T, 1, K)")
+        )
         for x, y in (
             ("ids (T,)", "ids (T,)"),
             (batched[0], batched[0]),
@@ -145,6 +164,12 @@ class ModuleCaller:
         ):
             for h0 in ("(1, 1, H)", "(1, H)"):
                 yield x, y, h0
+
+    def renewed(self, function: Any) -> "ModuleCaller":
+        """The same way of calling with another module."""
+        made = ModuleCaller(function, self.options)
+        made.way, made.double = self.way, self.double
+        return made
 
     def call(self, problem: Problem) -> Call:
         """One call: the module's loss, and its gradients by autograd."""
@@ -258,7 +283,9 @@ class ModuleCaller:
         for tensor in tensors:
             if tensor.shape[-1:] == (K,) and tensor.numel() == T * K:
                 target = torch.as_tensor(problem.y, dtype=torch.long)
-                total = torch.nn.functional.cross_entropy(tensor.reshape(T, K), target, reduction="sum")
+                total = torch.nn.functional.cross_entropy(
+                    tensor.reshape(T, K), target, reduction="sum"
+                )
                 return total / T if self.options.reduction == "mean" else total
         shapes = ", ".join(str(tuple(t.shape)) for t in tensors) or "no tensor"
         raise DoctorError(
@@ -269,7 +296,9 @@ class ModuleCaller:
 
 def parts_of(torch: Any, module: Any) -> tuple[Any, Any]:
     """The recurrent layer and the linear output of a module."""
-    layers = [m for m in module.modules() if isinstance(m, (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU))]
+    layers = [
+        m for m in module.modules() if isinstance(m, (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU))
+    ]
     outs = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
     if len(layers) != 1 or len(outs) != 1:
         raise DoctorError(
@@ -293,5 +322,3 @@ def weights_of(rnn: Any, out: Any) -> dict[str, Any]:
     if out.bias is not None:
         found["c"] = out.bias
     return found
-
-

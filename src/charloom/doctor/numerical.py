@@ -37,7 +37,9 @@ def judge(problems: Sequence[Problem], gradients: Sequence[Arrays], mean: bool) 
         exact = {name: factor * g for name, g in answer(problem).gradients.items()}
         if any(given[name].shape != g.shape for name, g in exact.items()):
             return Found("numerical-unexplained", "shapes differ")
-        sides.append(Side(problem, flat({name: given[name] for name in exact}), flat(exact), factor))
+        sides.append(
+            Side(problem, flat({name: given[name] for name in exact}), flat(exact), factor)
+        )
     if all(far(side.given, side.right) <= GOOD for side in sides):
         return None
     return next(iter(explanations(sides)), Found("numerical-unexplained"))
@@ -115,10 +117,7 @@ def backward(problem: Problem, factor: float, step: float, entries: Array) -> Ar
 def central(problem: Problem, factor: float, step: float, entries: Array) -> Array:
     """(f(θ + s) - f(θ - s)) / 2s."""
     return np.array(
-        [
-            factor * (loss(problem, e, step) - loss(problem, e, -step)) / (2 * step)
-            for e in entries
-        ]
+        [factor * (loss(problem, e, step) - loss(problem, e, -step)) / (2 * step) for e in entries]
     )
 
 
@@ -149,9 +148,7 @@ def from_zero(problem: Problem) -> Problem:
     return problem._replace(state={name: np.zeros_like(s) for name, s in problem.state.items()})
 
 
-def two_states(
-    plus: Problem, minus: Problem, factor: float, step: float, entries: Array
-) -> Array:
+def two_states(plus: Problem, minus: Problem, factor: float, step: float, entries: Array) -> Array:
     """Central differences whose sides start from different states."""
     return np.array(
         [factor * (loss(plus, e, step) - loss(minus, e, -step)) / (2 * step) for e in entries]
@@ -199,7 +196,9 @@ def divisor(side: Side, digits: type[np.floating]) -> float | None:
     some = side.given[side.given != 0]
     if not len(some):
         return None
-    for step in sorted({s * m for s in (*STEPS, *(10.0**-k for k in range(14, 18))) for m in (1, 2)}):
+    for step in sorted(
+        {s * m for s in (*STEPS, *(10.0**-k for k in range(14, 18))) for m in (1, 2)}
+    ):
         counts = some * step / unit
         if np.abs(counts).max() < 0.5 or np.abs(counts).max() > 1e12:
             continue

@@ -79,6 +79,9 @@ class Caller(Protocol):
     def settle(self, problem: Problem, loss: float) -> str:
         """Find out how it wants to be called; in words."""
 
+    def renewed(self, function: Any) -> "Caller":
+        """The same way of calling with another function."""
+
     def call(self, problem: Problem) -> Call:
         """Call it."""
 
@@ -86,15 +89,19 @@ class Caller(Protocol):
 class FunctionCaller:
     """A Python function on arrays, called by a convention of `forms.py`."""
 
-    sizes = (None, None)
-
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         self.function, self.options, self.cell = function, options, options.cell
+        self.sizes: tuple[int | None, int | None] = (None, None)
         self.convention = forms.Convention()
 
     def settle(self, problem: Problem, loss: float) -> str:
         self.convention = forms.settle(self.function, problem, loss, self.options)
         return self.convention.told()
+
+    def renewed(self, function: Any) -> "FunctionCaller":
+        made = FunctionCaller(function, self.options)
+        made.convention = self.convention
+        return made
 
     def call(self, problem: Problem) -> Call:
         reply, made = forms.call(self.function, problem, self.convention, self.options)
@@ -130,16 +137,12 @@ def run(load: Load, job: Job, tell: Callable[[str], None], anew: bool = True) ->
         """The function with nothing left of earlier calls, called as before."""
         if not anew:
             return caller
-        made = caller_of(load()[0], job.options)
-        if isinstance(made, FunctionCaller) and isinstance(caller, FunctionCaller):
-            made.convention = caller.convention
-        elif not isinstance(made, FunctionCaller):
-            made.settle(first, exact)
-        return made
+        return caller.renewed(load()[0])
 
     def one(made: Caller, problem: Problem, where: str) -> Call:
         tell(where)
-        return guarded(where, lambda: made.call(problem))
+        found: Call = guarded(where, lambda: made.call(problem))
+        return found
 
     again = fresh()
     for number in range(3):
@@ -154,18 +157,8 @@ def run(load: Load, job: Job, tell: Callable[[str], None], anew: bool = True) ->
     if numerical is not None:
         for place in NUMERICAL_TRIALS:
             where = f"the numerical gradient, {told(trials[place])}"
-            outcome.numerical.append(
-                one(numerical_caller(numerical, caller, job), trials[place].problem, where)
-            )
+            outcome.numerical.append(one(caller.renewed(numerical), trials[place].problem, where))
     return outcome
-
-
-def numerical_caller(numerical: Callable[..., Any], caller: Caller, job: Job) -> Caller:
-    """The user's numerical gradient, called as the function itself."""
-    made = FunctionCaller(numerical, job.options)
-    if isinstance(caller, FunctionCaller):
-        made.convention = caller.convention
-    return made
 
 
 def caller_of(function: Any, options: Options) -> Caller:

@@ -155,7 +155,9 @@ def read_outcome(folder: Path, code: int, heard: Heard) -> Outcome:
                 why += " (often: no memory left)"
         else:
             why = f"it ended Python itself with exit code {code}"
-        raise DoctorError(f"the function gave no answer: {why}, at {doing(str(folder))}.{heard.told()}") from None
+        raise DoctorError(
+            f"the function gave no answer: {why}, at {doing(str(folder))}.{heard.told()}"
+        ) from None
     if "error" in about:
         raise DoctorError(about["error"])
     outcome = Outcome(about["cell"], tuple(about["sizes"]), about["convention"])
