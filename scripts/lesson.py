@@ -1,7 +1,6 @@
 """The figures and pictures of docs/gradient-checking.md: measured here, quoted there, drawn from both.
 
-    sh scripts/lesson              # measure (some minutes), draw, and write the figures into the text
-    sh scripts/lesson --only usual # measure one part, keep the other figures
+    sh scripts/lesson              # measure (about four minutes), draw, and write the figures into the text
     sh scripts/lesson --draw       # draw and write again from the figures that are there
     sh scripts/lesson --check      # measure, change nothing, and say what would change
 
@@ -26,7 +25,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-import usual_check
 from charloom.engines.reference import ReferenceEngine
 from charloom.gradcheck import fresh_problem, gradcheck
 from charloom.gradcheck.numerical import Window, central_differences, complex_step, draw_entries
@@ -246,18 +244,16 @@ def measure_mistake() -> list[Figures]:
     return rows
 
 
-MEASURES: Final[dict[str, Callable[[], Any]]] = {
-    "growth": measure_growth,
-    "entries": measure_entries,
-    "valley": measure_valley,
-    "mistake": measure_mistake,
-    "usual": lambda: usual_check.measure(usual_check.plants()),
-}
-
-
-def measure(only: str | None = None) -> Figures:
-    """All that the lesson shows, or one part of it."""
-    return {name: rounded(work()) for name, work in MEASURES.items() if only in (None, name)}
+def measure() -> Figures:
+    """All that the lesson shows."""
+    return rounded(
+        {
+            "growth": measure_growth(),
+            "entries": measure_entries(),
+            "valley": measure_valley(),
+            "mistake": measure_mistake(),
+        }
+    )
 
 
 def rounded(value: Any) -> Any:
@@ -347,20 +343,11 @@ def at_usual(valley: Figures, dtype: str, name: str) -> float:
 QUOTED: Final = re.compile(r"<!-- ([\w-]+) -->([^<\n]*)<!-- /\1 -->")
 
 
-TABLE: Final = re.compile(r"<!-- usual-check -->\n.*?<!-- /usual-check -->", re.DOTALL)
-
-
-def written(text: str, texts: Mapping[str, str], table: str) -> str:
-    """The lesson with every quoted figure, and the table of the usual check, as it should be."""
-    text = TABLE.sub(lambda _: f"<!-- usual-check -->\n{table}\n<!-- /usual-check -->", text)
+def written(text: str, texts: Mapping[str, str]) -> str:
+    """The lesson with every quoted figure as it should be."""
     return QUOTED.sub(
         lambda found: f"<!-- {found[1]} -->{texts[found[1]]}<!-- /{found[1]} -->", text
     )
-
-
-def told(text: str, figures: Figures) -> str:
-    """The lesson as the figures have it."""
-    return written(text, quoted(figures), usual_check.table(figures["usual"]))
 
 
 # What is drawn
@@ -601,21 +588,20 @@ def main() -> int:
     """Measure, draw and write, or check."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     mode = parser.add_mutually_exclusive_group()
-    parser.add_argument("--only", choices=MEASURES, help="measure this alone, keep the others")
     mode.add_argument("--draw", action="store_true", help="from the figures that are there")
     mode.add_argument("--check", action="store_true", help="change nothing; exit 1 if it would")
     asked = parser.parse_args()
     kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
-    figures = kept | ({} if asked.draw else measure(asked.only))
+    figures = kept if asked.draw else measure()
     text = LESSON.read_text(encoding="utf-8")
     if asked.check:
         found = disagreements(kept, figures)
-        if told(text, kept) != text:
+        if written(text, quoted(kept)) != text:
             found.append(f"{LESSON.name} quotes other figures than {FIGURES.name} has")
         print("\n".join(found) or "the lesson says what is measured")
         return int(bool(found))
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    LESSON.write_text(told(text, figures), encoding="utf-8")
+    LESSON.write_text(written(text, quoted(figures)), encoding="utf-8")
     draw(figures)
     return 0
 

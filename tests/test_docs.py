@@ -283,6 +283,7 @@ def commands_in(script):
     found = []
     for line in joined.splitlines():
         lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True  # else FILE.py:FUNCTION is three words
         words, redirected = [], False
         for word in lexer:
             if word in SEPARATORS:
@@ -368,6 +369,7 @@ def test_a_planted_command_is_caught(script, problem):
 
 def test_commands_as_people_write_them_are_understood():
     script = '$ charloom train a.txt b.txt --run="my run" --json | head\nsh scripts/test -k x\nls'
+    assert commands_in("charloom doctor a.py:f&&ls")[0] == ["charloom", "doctor", "a.py:f"]
     assert commands_in(script)[0] == [
         "charloom",
         "train",

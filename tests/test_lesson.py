@@ -3,41 +3,47 @@
 All of it is measured by `sh scripts/lesson --check`, which takes minutes.
 """
 
+import importlib.util
 import json
 import re
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from charloom.report.plots import DARK, LIGHT, svg_of
-from plants import function
 
 ROOT = Path(__file__).parent.parent
 SVG = "{http://www.w3.org/2000/svg}"
 
-sys.path.insert(0, str(ROOT / "scripts"))
-import lesson  # noqa: E402
-import usual_check  # noqa: E402
 
+def script(folder: str, name: str):
+    """A script of the repository as a module."""
+    spec = importlib.util.spec_from_file_location(f"{folder}_{name}", ROOT / folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+lesson = script("scripts", "lesson")
+judge = script("benchmarks", "doctor")
 FIGURES = json.loads(lesson.FIGURES.read_text(encoding="utf-8"))
 TEXT = lesson.LESSON.read_text(encoding="utf-8")
 
 
 def test_the_text_quotes_the_figures_that_are_kept():
     texts = lesson.quoted(FIGURES)
-    assert lesson.told(TEXT, FIGURES) == TEXT
+    assert lesson.written(TEXT, texts) == TEXT
     assert {found[1] for found in lesson.QUOTED.finditer(TEXT)} == set(texts)
 
 
 def test_a_figure_that_was_changed_by_hand_is_caught():
+    texts = lesson.quoted(FIGURES)
     planted = TEXT.replace("<!-- loss -->109.5", "<!-- loss -->109.4")
     assert planted != TEXT
-    assert lesson.told(planted, FIGURES) == TEXT
+    assert lesson.written(planted, texts) == TEXT
     other = {**FIGURES, "mistake": lesson.rounded(lesson.measure_mistake())[::-1]}
-    assert lesson.told(TEXT, other) != TEXT
-    assert lesson.told(TEXT, {**FIGURES, "usual": FIGURES["usual"][1:]}) != TEXT
+    assert lesson.written(TEXT, lesson.quoted(other)) != TEXT
 
 
 def test_small_networks_measured_again_give_the_same_figures():
@@ -67,44 +73,19 @@ def test_some_steps_of_the_v_measured_again_give_the_same_figures():
         assert max(found[dtype]["analytic"].values()) < {"float64": 1e-12, "float32": 1e-5}[dtype]
 
 
-CHOSEN = (
-    "initial-state-dropped",
-    "time-carry-missing",
-    "input-gradient-repeats-lost",
-    "mean-over-time",
-)
+def table_in(text):
+    """What stands between the marks of the table of the usual check."""
+    before, after = judge.MARKS
+    return text.partition(before)[2].partition(after)[0].strip()
 
 
-def test_some_mistakes_looked_at_again_give_the_same_table():
-    plants = [plant for plant in usual_check.plants() if plant.id in CHOSEN]
-    kept = [row for row in FIGURES["usual"] if row["id"] in CHOSEN]
-    assert lesson.disagreements(kept, lesson.rounded(usual_check.measure(plants))) == []
-
-
-def test_the_table_has_every_mistake_that_is_planted_in_the_hand_written_network():
-    planted = [(plant.id, plant.note) for plant in usual_check.plants()]
-    assert [(row["id"], row["note"]) for row in FIGURES["usual"]] == planted
-    assert len(planted) > 30
-
-
-def test_what_the_table_says_of_the_mistakes_that_are_let_through_is_so():
-    missed = usual_check.let_through(FIGURES["usual"])
-    said = {(row["id"], row["note"]): usual_check.shown_by(row) for row in missed}
-    assert "h₀ ≠ 0" in said["initial-state-dropped", ""]
-    assert said["input-gradient-repeats-lost", ""] == "T = 25"
-    for row in missed:
-        if usual_check.shown_by(row) == "only the loss itself":
-            assert row["loss"] > 1e-6, row["id"]
-        assert row["doctor"], row["id"]
-
-
-def test_the_usual_check_calls_a_right_function_right_wherever_it_looks():
-    """T = 25 takes seconds, and scripts/lesson looks there as well."""
-    for look in (usual_check.USUAL, *usual_check.OTHERS[:2]):
-        found = usual_check.look_at(function(usual_check.WRITTEN), look)
-        assert found.worst < usual_check.LIMIT
-        assert found.norm < usual_check.LIMIT
-        assert found.loss < 1e-12
+def test_the_table_of_what_the_usual_check_misses_is_that_of_the_kept_figures():
+    rows = json.loads(judge.FIGURES.read_text(encoding="utf-8"))["usual"]
+    assert table_in(TEXT) == judge.usual_table(rows)
+    missed = [row["id"] for row in rows if row["passes_absolute"] and row["passes_relative"]]
+    assert "initial-state-dropped" in missed
+    planted = [{**row, "passes_absolute": False, "passes_relative": False} for row in rows]
+    assert table_in(TEXT) != judge.usual_table(planted)
 
 
 @pytest.mark.parametrize(
