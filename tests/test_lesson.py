@@ -73,6 +73,17 @@ def test_some_steps_of_the_v_measured_again_give_the_same_figures():
         assert max(found[dtype]["analytic"].values()) < {"float64": 1e-12, "float32": 1e-5}[dtype]
 
 
+def broken_paragraphs(text):
+    """Lines that begin with a comment: there a paragraph of Markdown ends, whatever was meant."""
+    starts = [line.strip() for line in text.splitlines() if line.lstrip().startswith("<!--")]
+    return [line for line in starts if line not in judge.MARKS]
+
+
+def test_no_quoted_figure_breaks_its_paragraph():
+    assert broken_paragraphs(TEXT) == []
+    assert len(broken_paragraphs(TEXT.replace("close to T ln K", "close to\n<!-- x -->"))) == 1
+
+
 def table_in(text):
     """What stands between the marks of the table of the usual check."""
     before, after = judge.MARKS
