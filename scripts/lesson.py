@@ -45,6 +45,7 @@ from charloom.spelling import THIN, power_of_ten, scientific
 DOCS: Final = Path(__file__).parent.parent / "docs"
 LESSON: Final = DOCS / "gradient-checking.md"
 FIGURES: Final = DOCS / "gradient-checking.json"
+JUDGED: Final = DOCS / "doctor.json"  # made by benchmarks/doctor.py
 PICTURES: Final = DOCS / "pictures"
 
 Figures = dict[str, Any]
@@ -324,7 +325,14 @@ def quoted(figures: Figures) -> dict[str, str]:
             rough(lowest),
             rough(valley["steps"][at]),
         )
-    return texts
+    return texts | usual_counts()
+
+
+def usual_counts() -> dict[str, str]:
+    """How many mistakes the usual check was given and let through, whichever error it looks at."""
+    rows = json.loads(JUDGED.read_text(encoding="utf-8"))["usual"]
+    missed = [row for row in rows if row["passes_absolute"] and row["passes_relative"]]
+    return {"planted": str(len(rows)), "let-through": str(len(missed))}
 
 
 def rough(value: float) -> str:

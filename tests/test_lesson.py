@@ -95,6 +95,7 @@ def test_the_table_of_what_the_usual_check_misses_is_that_of_the_kept_figures():
     assert table_in(TEXT) == judge.usual_table(rows)
     missed = [row["id"] for row in rows if row["passes_absolute"] and row["passes_relative"]]
     assert "initial-state-dropped" in missed
+    assert [row["id"] for row in rows if row["id"] not in row["doctor"]] == []
     planted = [{**row, "passes_absolute": False, "passes_relative": False} for row in rows]
     assert table_in(TEXT) != judge.usual_table(planted)
 
