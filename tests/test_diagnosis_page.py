@@ -69,6 +69,8 @@ def test_a_wrong_function_has_its_verdict_first_then_the_mistake_and_where_it_sh
     assert places == sorted(places)
     assert one.mistake.section in page.words
     assert "Certificate" not in page.words
+    assert "eight of them wrong" in page.words
+    assert len({row.trial for row in wrong.rows if not row.passed}) == 8
     assert [text for text in page.samples if "da_t h_{t-1}ᵀ" in text]
 
 
@@ -98,6 +100,7 @@ def test_a_right_function_gets_its_certificate(right):
     assert page.samples == [right.certificate()]
     assert "WRONG" not in page.words
     assert "What the code computes" not in page.words
+    assert "none of them wrong" in page.words
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing(wrong, right):

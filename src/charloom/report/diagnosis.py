@@ -99,11 +99,8 @@ def key_figures(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
     yield "Largest error", scientific(worst.norm_relative), of
     trials = len(tried.trials)
     wrong = len({row.trial for row in diagnosis.rows if not row.passed})
-    yield (
-        "Trials",
-        count(trials),
-        f"{number_of(wrong, '').strip() if wrong else 'none'} of them wrong",
-    )
+    those = number_of(wrong, "of them", "of them") if wrong else "none of them"
+    yield "Trials", count(trials), f"{those} wrong"
     yield "Calls", count(tried.calls), f"in {duration(diagnosis.seconds)}"
 
 
