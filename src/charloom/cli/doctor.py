@@ -73,6 +73,9 @@ def doctor(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="where to write the template")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the diagnosis as a page, too")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find what is wrong with your own backpropagation.
@@ -114,6 +117,10 @@ def doctor(
         show_json(diagnosis.to_dict())
     else:
         show("\n".join(told(diagnosis)))
+    if html is not None:
+        from charloom.report import write_diagnosis
+
+        say(f"the page is {write_diagnosis(diagnosis, html)}")
     if not diagnosis.passed:
         raise typer.Exit(CHECK_FAILED)
 

@@ -115,14 +115,20 @@ def complex_step(parameters: Parameters, name: str, entries: Array, window: Wind
     return _perturbed_losses(parameters, name, entries, steps, window).imag / COMPLEX_STEP
 
 
-def central_differences(parameters: Parameters, name: str, entries: Array, window: Window) -> Array:
-    """(f(θ + s) - f(θ - s)) / 2s at each of `STEPS` for entries (N,), shape (steps, N)."""
-    steps = np.array(STEPS)
-    signed = np.concatenate([steps, -steps]).repeat(len(entries))
-    everywhere = np.tile(entries, 2 * len(steps))
+def central_differences(
+    parameters: Parameters,
+    name: str,
+    entries: Array,
+    window: Window,
+    steps: Sequence[float] = STEPS,
+) -> Array:
+    """(f(θ + s) - f(θ - s)) / 2s at each step for entries (N,), shape (steps, N)."""
+    sizes = np.array(steps)
+    signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
+    everywhere = np.tile(entries, 2 * len(sizes))
     f = _perturbed_losses(parameters, name, everywhere, signed, window)
-    after, before = f.reshape(2, len(steps), len(entries))
-    return np.asarray((after - before) / (2 * steps[:, np.newaxis]))
+    after, before = f.reshape(2, len(sizes), len(entries))
+    return np.asarray((after - before) / (2 * sizes[:, np.newaxis]))
 
 
 def _perturbed_losses(
