@@ -262,8 +262,17 @@ def read() -> dict[str, Any]:
 
 
 def keep(figures: dict[str, Any]) -> None:
-    """Write the figures, and the table that is made of them."""
-    FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write the figures, a case a line, and the tables that are made of them."""
+    parts = []
+    for name, part in figures.items():
+        items = part.items() if isinstance(part, dict) else ((None, one) for one in part)
+        lines = [
+            ("" if key is None else f"{json.dumps(key)}: ") + json.dumps(one, ensure_ascii=False)
+            for key, one in items
+        ]
+        left, right = "{}" if isinstance(part, dict) else "[]"
+        parts.append(f"{json.dumps(name)}: {left}\n" + ",\n".join(lines) + f"\n{right}")
+    FIGURES.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
     TABLES.write_text(render(figures), encoding="utf-8")
     if LESSON.exists() and figures["usual"]:
         text = LESSON.read_text(encoding="utf-8")
