@@ -14,7 +14,9 @@ number in docs/doctor.json, so that a long count can be made in parts. docs/DOCT
 
 import argparse
 import json
+import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -213,28 +215,35 @@ def usual_table(rows: Iterable[dict[str, Any]]) -> str:
 # Seconds.
 
 
-def seconds_of(file: str, plants: Iterable[Plant] = (), repeats: int = 3) -> float:
-    """The shortest of some runs of the whole command on a file, seconds of the clock."""
+def seconds_of(file: str, plants: Iterable[Plant] = (), repeats: int = 3) -> tuple[float, float]:
+    """Of some runs of the whole command on a file the shortest: seconds of the clock, and of the
+    processor, which a busy machine leaves alone."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mine.py"
         path.write_text(source(file, *plants), encoding="utf-8")
         words = [f"{path}:loss_and_gradients", "--cell", CELL.get(file, "rnn"), "--json"]
         times = []
         for _ in range(repeats):
-            started = time.perf_counter()
+            started, used = time.perf_counter(), processor()
             subprocess.run(
                 [sys.executable, "-m", "charloom", "doctor", *words],
                 check=False,
                 capture_output=True,
             )
-            times.append(time.perf_counter() - started)
-    return min(times)
+            times.append((time.perf_counter() - started, processor() - used))
+    return min(seconds for seconds, _ in times), min(used for _, used in times)
+
+
+def processor() -> float:
+    """Seconds of a processor that ended child processes have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 UNKNOWN = Plant("lstm", "none", (("ds_next = ds * f", "ds_next = ds * f + 0.01"),))
 
 
-def timings() -> dict[str, float]:
+def timings() -> dict[str, tuple[float, float]]:
     """Whole diagnoses: right ones, a single mistake, a pair, and one that nothing explains."""
     named = {plant.name: plant for plant in PLANTS}
     pair = [named["loop-tanh-derivative-1-h"], named["loop-hidden-bias-not-summed"]]
@@ -262,8 +271,17 @@ def read() -> dict[str, Any]:
 
 
 def keep(figures: dict[str, Any]) -> None:
-    """Write the figures, and the table that is made of them."""
-    FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write the figures, a case a line, and the tables that are made of them."""
+    parts = []
+    for name, part in figures.items():
+        items = part.items() if isinstance(part, dict) else ((None, one) for one in part)
+        lines = [
+            ("" if key is None else f"{json.dumps(key)}: ") + json.dumps(one, ensure_ascii=False)
+            for key, one in items
+        ]
+        left, right = "{}" if isinstance(part, dict) else "[]"
+        parts.append(f"{json.dumps(name)}: {left}\n" + ",\n".join(lines) + f"\n{right}")
+    FIGURES.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
     TABLES.write_text(render(figures), encoding="utf-8")
     if LESSON.exists() and figures["usual"]:
         text = LESSON.read_text(encoding="utf-8")
@@ -309,11 +327,15 @@ def render(figures: dict[str, Any]) -> str:
     if figures["seconds"]:
         about = figures["seconds"]
         lines += [
-            f"A whole diagnosis from the command line, the shortest of three, {about['machine']}:",
+            f"A whole diagnosis from the command line, the shortest of three, {about['machine']},",
+            f"{about['waiting']:.1f} other processes running or waiting on its {about['cores']} cores:",
             "",
-            "| | seconds |",
-            "|---|---|",
-            *(f"| {name} | {value:.2f} |" for name, value in about["times"].items()),
+            "| | seconds of the clock | of the processor |",
+            "|---|---|---|",
+            *(
+                f"| {name} | {clock:.2f} | {used:.2f} |"
+                for name, (clock, used) in about["times"].items()
+            ),
             "",
         ]
     if figures["usual"]:
@@ -365,9 +387,14 @@ def main() -> None:
     else:
         times = timings()
         figures = read()
-        figures["seconds"] = {"machine": machine(), "times": times}
-        for name, value in times.items():
-            print(f"{name:<36}{value:6.2f} s")
+        figures["seconds"] = {
+            "machine": machine(),
+            "cores": os.cpu_count(),
+            "waiting": max(0.0, round(os.getloadavg()[0] - 1, 1)),
+            "times": times,
+        }
+        for name, (clock, used) in times.items():
+            print(f"{name:<36}{clock:6.2f} s, {used:.2f} s of the processor")
     keep(figures)
 
 

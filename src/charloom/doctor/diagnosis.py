@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from charloom.doctor import behaviour, numerical
-from charloom.doctor.case import MATCHES, ZERO, Case, Explanation, distance, relative
+from charloom.doctor.case import MATCHES, WIDEST, ZERO, Case, Explanation, distance, relative
 from charloom.doctor.faulty import Answer, Arrays
 from charloom.doctor.mistakes import BY_ID, MISTAKES, RANK
 from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
@@ -49,7 +49,8 @@ def diagnose(
     wrong = [row for row in rows if not row.passed]
     explanations: list[Explanation] = []
     exact = True
-    if wrong and not single:
+    # float32's digits show in all numbers, or no error is larger than they make it.
+    if wrong and not single and (rounded or all(row.norm_relative <= WIDEST for row in wrong)):
         loose = Case(trials, calls, job.options.reduction, True)
         loose_rows = [row for place in range(len(trials)) for row in rows_of(loose, place)]
         if all(row.passed for row in loose_rows):

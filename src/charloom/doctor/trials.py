@@ -53,8 +53,6 @@ PLANS: Final = (
     Plan("strong output", 10, 13, 9, 1.0, "non-zero", "random", 8.0),
     Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
-FEW: Final = (0, 1, 3, 9)  # for code that is slow: still every kind of trial but the largest
-
 USUAL: Final = PLANS[2]
 
 
