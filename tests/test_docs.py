@@ -42,7 +42,7 @@ COMMANDS = typer.main.get_command(app).commands
 DOCUMENTS = ["README.md", "SPEC.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 SOURCES = [
     path
-    for folder in ("src", "cpp", "tests", "scripts", "benchmarks", "examples")
+    for folder in ("src", "cpp", "tests", "scripts", "benchmarks", "examples", "reliability")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in (".py", ".pyi", ".hpp", ".cpp") and path != Path(__file__)
 ]
