@@ -85,8 +85,7 @@ def race_once(work: Callable[[], object], what: str) -> tuple[Forked, float]:
         os.close(gun)
         losers: list[Forked] = []
         while len(losers) < CONTENDERS - 1:
-            left = [contender for contender in contenders if contender not in losers]
-            losers += [contender for contender in left if contender.code(0) is not None]
+            losers = [contender for contender in contenders if contender.code(0) is not None]
             seconds = time.monotonic() - began
             assert seconds < LIMIT or len(losers) >= CONTENDERS - 1, (
                 f"{what}: after {LIMIT:.0f} s {CONTENDERS - len(losers)} processes go on with one run"
@@ -97,8 +96,9 @@ def race_once(work: Callable[[], object], what: str) -> tuple[Forked, float]:
             assert code == 2, f"{what}: a loser ended with {code}: {told}"
             assert any(word in told for word in CLEAR), f"{what}: a loser said {told!r}"
             assert "Traceback" not in told, f"{what}: a loser showed {told}"
-        (winner,) = [contender for contender in contenders if contender not in losers]
-        return winner, seconds
+        left = [contender for contender in contenders if contender not in losers]
+        assert left, f"{what}: nobody won"
+        return left[0], seconds
     except BaseException:
         for contender in contenders:
             contender.send()

@@ -83,8 +83,8 @@ def _do(work: Callable[[Tell], object], told: int, errors: int) -> NoReturn:
     """The life of a copy."""
     code = 1
     try:
-        # A parent that hears no more is no reason to fail.
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        # Whoever started us may be deaf to Ctrl-C, as what runs in the background is.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(errors, 2)
         sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115
         work(lambda data: _tell(told, data))
