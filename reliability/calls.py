@@ -151,7 +151,9 @@ class Calls:
 
     # io.open
 
-    def open_file(self, file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any) -> Any:
+    def open_file(
+        self, file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any
+    ) -> Any:
         """Unbuffered files for writing are ours; of others only the opening is seen."""
 
         def action() -> Any:

@@ -238,7 +238,10 @@ class LosingFsync:
         """Keep track of what lies in the journals."""
         if call.path.suffix != ".jsonl":
             return
-        seen, lost = self._seen.setdefault(call.path, bytearray()), self._lost.setdefault(call.path, set())
+        seen, lost = (
+            self._seen.setdefault(call.path, bytearray()),
+            self._lost.setdefault(call.path, set()),
+        )
         if call.kind == "write":
             seen[call.offset : call.offset + len(call.data)] = call.data
             lost -= set(range(call.offset, call.offset + len(call.data)))  # waits anew
@@ -276,7 +279,9 @@ def small_tmpfs() -> str:
             read_only(disk, truth)
         finally:
             subprocess.run(["umount", disk], check=False, capture_output=True)
-    return "filled up and emptied while a run trained on it, read-only and writable again: same bytes"
+    return (
+        "filled up and emptied while a run trained on it, read-only and writable again: same bytes"
+    )
 
 
 def filled_up(disk: Path, truth: dict[str, Any]) -> None:

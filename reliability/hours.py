@@ -54,7 +54,10 @@ class Looks:
         with suppress(OSError, StopIteration):
             status = (place / "status").read_text().splitlines()
             memory = next(line for line in status if line.startswith("VmRSS:"))
-            files, threads = len(list((place / "fd").iterdir())), len(list((place / "task").iterdir()))
+            files, threads = (
+                len(list((place / "fd").iterdir())),
+                len(list((place / "task").iterdir())),
+            )
             self.memory.append(int(memory.split()[1]) << 10)
             self.files.append(files)
             self.threads.append(threads)

@@ -62,7 +62,9 @@ class File:
         if count < len(self.waiting) and self.waiting[count].kind == "write":
             call = self.waiting[count]
             length = int(part * len(call.data))
-            data = changed(data, Call("write", call.path, offset=call.offset, data=call.data[:length]))
+            data = changed(
+                data, Call("write", call.path, offset=call.offset, data=call.data[:length])
+            )
         return data
 
 

@@ -12,7 +12,14 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
+
+# What commands import when they run: copies shall have it from the start.
+import charloom.api
+import charloom.cli.progress
+import charloom.training.signals  # noqa: F401
+from charloom.cli import main
 
 PATIENCE = 60.0  # seconds, for a process that must come to its own end
 
@@ -31,6 +38,7 @@ class Forked:
         self._hear, told = os.pipe()
         self._hear_errors, errors = os.pipe()
         self._status: int | None = None
+        self._account = 0.0
         with warnings.catch_warnings():
             # The copy has this thread alone, and uses no other.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -54,10 +62,18 @@ class Forked:
         if self.code(0) is None:
             os.kill(self.pid, number)
 
+    def account(self) -> float:
+        """Seconds since some moment, without those in which it waited for a processor that others
+        had: a machine's other work is not its fault. Once it has ended, those of its end."""
+        self.code(0)
+        return self._account
+
     def code(self, timeout: float = PATIENCE) -> int | None:
         """Its exit code, negative for the signal that ended it; None where it runs on."""
         until = time.monotonic() + timeout
         while self._status is None:
+            # An ended process has its figures until it is waited for.
+            self._account = time.monotonic() - waited(self.pid)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self._status = os.waitstatus_to_exitcode(status)
@@ -79,6 +95,14 @@ class Forked:
         return told.decode(errors="replace")
 
 
+def waited(pid: int) -> float:
+    """Seconds that a process has waited for a processor; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
 def _do(work: Callable[[Tell], object], told: int, errors: int) -> NoReturn:
     """The life of a copy."""
     code = 1
@@ -86,7 +110,7 @@ def _do(work: Callable[[Tell], object], told: int, errors: int) -> NoReturn:
         # Whoever started us may be deaf to Ctrl-C, as what runs in the background is.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(errors, 2)
-        sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+        sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         work(lambda data: _tell(told, data))
         code = 0
     except SystemExit as done:
@@ -106,7 +130,5 @@ def _tell(told: int, data: bytes) -> None:
 
 def command(*arguments: object) -> None:
     """The command `charloom` with these arguments; ends by SystemExit."""
-    from charloom.cli import main
-
     sys.argv = ["charloom", *map(str, arguments)]
     main()

@@ -7,7 +7,6 @@ the only one must be there and load.
 """
 
 import os
-import random
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +15,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from charloom.config import Config
 from charloom.errors import CharloomError

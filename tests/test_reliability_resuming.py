@@ -2,9 +2,7 @@
 
 import pytest
 
-from charloom.model import Learner
 from charloom.store import checkpoint
-from charloom.training.run import Keeper
 from reliability import resuming
 
 
