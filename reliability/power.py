@@ -298,30 +298,33 @@ def check(scale: str, seed: int = 0) -> Figures:
             what = f"power cut after call {number}, {log[number]}"
             counts["states"] += 1
             on = counts["states"] % TRAINED_ON[scale] == 0
-            found = require_run(copy / "runs" / "run", saved, saving, what)
-            if found is None:
-                counts["without_a_run"] += 1
-                opened(copy / "runs" / "run", SETTINGS[scale])[0].close()
+            try:
+                found = go_on(copy / "runs" / "run", SETTINGS[scale], saved, saving, what)
+                if on:
+                    train(copy / "runs" / "run", SETTINGS[scale], "reference")
+            except CharloomError as error:
+                raise AssertionError(f"{what}: {error}") from error
+            counts["without_a_run"] += found is None
             if on:
-                train(copy / "runs" / "run", SETTINGS[scale], "reference")
                 require_same(copy / "runs" / "run", truth, what)
                 counts["trained_on"] += 1
             shutil.rmtree(copy)
     return {**counts, "seed": seed}
 
 
-def require_run(run: Path, saved: int | None, saving: int | None, what: str) -> int | None:
-    """The update that a run goes on from; None where no save had returned and none is there."""
-    try:
-        if saved is None and not (run / "checkpoints" / "latest").exists():
-            return None
-        writer, learner, _ = RunWriter.resume(run)
-    except CharloomError as error:
-        raise AssertionError(f"{what}: {error}") from error
+def go_on(
+    run: Path, settings: dict[str, Any], saved: int | None, saving: int | None, what: str
+) -> int | None:
+    """Open the run that a power cut left: the update that it goes on from; None where no save had
+    returned, and it was made anew."""
+    if saved is None and not (run / "checkpoints" / "latest").exists():
+        opened(run, settings)[0].close()
+        return None
+    writer, learner, _ = RunWriter.resume(run)
     with writer:
         assert learner.update in (saved, saving), (
             f"{what}: update {learner.update} is there; {saved} was saved"
         )
         assert not writer.warnings, f"{what}: {writer.warnings}"
     load_model(run, "best")
-    return int(learner.update)
+    return learner.update
