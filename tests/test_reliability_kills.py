@@ -26,7 +26,7 @@ def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(mon
         return save(self, learner)
 
     monkeypatch.setattr(RunWriter, "save", pointed_first)
-    with pytest.raises(AssertionError, match="after a kill|the training failed"):
+    with pytest.raises(AssertionError, match=r"after a kill|the training failed"):
         kills.check("short")
 
 
