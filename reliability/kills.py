@@ -28,7 +28,7 @@ PROMISE = (
     "interval of saving is lost; the run then ends with the bytes of an uninterrupted one."
 )
 
-KILLS = {SHORT: 12, LONG: 1_000}
+KILLS = {SHORT: 8, LONG: 1_000}
 INTERVAL = 0.1  # seconds between two saves, as a user sets it
 MIX: tuple[dict[str, Any], ...] = (
     {"cell": "lstm", "batch_size": 3, "dropout": 0.1, "optimizer": "adam"},
@@ -85,6 +85,7 @@ class Tally:
     finished_with_the_same_bytes: int = 0
     most_seconds_lost: float = 0.0
     most_updates_lost: int = 0
+    usual_save_seconds: float = 0.02
 
 
 def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
@@ -168,7 +169,8 @@ def lives(
         process = Forked(lambda tell, life=life: live(run, settings, life, tell))
         heard = b""
         if tally.kills < kills:
-            heard = kill(process, chance, aim=2 * tally.in_a_save <= tally.kills)
+            within = tally.usual_save_seconds if 2 * tally.in_a_save <= tally.kills else None
+            heard = kill(process, chance, within)
         code = process.code()
         while more := process.hear():
             heard += more
@@ -188,13 +190,16 @@ def lives(
             tally.in_a_save += heard.endswith(b"<")
             tally.before_the_first_checkpoint += after is None
             yield from loss(life, after, tally)
+        if life.save:
+            tally.usual_save_seconds = life.save
         before = after
 
 
-def kill(process: Forked, chance: random.Random, aim: bool) -> bytes:
-    """Kill a process at a random moment, or in one of its next saves; what it told until then."""
+def kill(process: Forked, chance: random.Random, within: float | None) -> bytes:
+    """Kill a process at a random moment, or so many seconds at most after one of its next saves
+    began; what it told until then."""
     heard, count = b"", 0
-    if aim:
+    if within is not None:
         wanted = chance.randint(1, 4)
         while count < wanted:
             more = process.hear()
@@ -202,7 +207,7 @@ def kill(process: Forked, chance: random.Random, aim: bool) -> bytes:
                 return heard
             heard += more
             count += more.count(b"<")
-        time.sleep(0.006 * chance.random())
+        time.sleep(within * chance.random())
     else:
         time.sleep(chance.choice([0.05, 0.4, 0.4]) * chance.random())
     process.send()
