@@ -95,7 +95,8 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
     def told(writer: RunWriter, learner: Any) -> Path:
         began = time.monotonic()
         if writer.saved_update is not None:
-            life.note(alive=began, saving=learner.update, began=began)
+            note_alive(began)
+            life.note(saving=learner.update, began=began)
         tell(b"<")
         path = save(writer, learner)
         tell(b">")
@@ -103,12 +104,15 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
         life.note(alive=now, saved=learner.update, since=began, save=max(life.save, now - began))
         return path
 
+    def note_alive(now: float) -> None:
+        life.note(alive=now, pause=max(life.pause, now - life.alive) if life.alive else 0.0)
+
     def seen(item: Any) -> None:
         now = time.monotonic()
         if not life.saving and not life.since:
             life.note(since=now)
+        note_alive(now)
         life.note(update=item.update)
-        life.note(alive=now, pause=max(life.pause, now - life.alive) if life.alive else 0.0)
 
     RunWriter.save = told  # type: ignore[method-assign]
     train(run, settings, seen=seen)
