@@ -26,8 +26,8 @@ PROMISE = (
     "threads, records without gaps or repeats, and the result of an uninterrupted run."
 )
 
-MINUTES = {SHORT: 0.05, LONG: 60.0}
-LIFE = {SHORT: (0.3, 1.0), LONG: (2.0, 40.0)}  # seconds of training, of lives that end soon
+MINUTES = {SHORT: 0.03, LONG: 60.0}
+LIFE = {SHORT: (0.5, 1.5), LONG: (2.0, 40.0)}  # seconds of training, of lives that end soon
 UNBORN = 0.1  # of all lives end within a second, while they begin
 WARM = {SHORT: 0.5, LONG: 20.0}  # seconds of training, after which nothing may grow
 LOOK = {SHORT: 0.05, LONG: 0.5}  # seconds between two looks
@@ -98,7 +98,7 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
         words = (book, *SETTINGS, "--save-seconds", save)
         speed = measure(place / "trial", words, 60 * minutes)
         updates = max(100, int(speed * 60 * minutes))
-        words = (*words, "--updates", updates, "--report-every", max(1, updates // 2_000),
+        words = (*words, "--updates", updates, "--report-every", max(20, updates // 2_000),
                  "--judge-every", max(1, updates // 20))  # fmt: skip
         began = time.monotonic()
         kills, looks, growth = disturb(place / "run", words, scale, 60 * minutes, chance)

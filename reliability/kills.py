@@ -237,6 +237,11 @@ def loss(life: Life, after: int | None, tally: Tally) -> Iterator[str]:
     lost = max(0.0, life.alive - since)
     tally.most_updates_lost = max(tally.most_updates_lost, int(life.update) - (after or 0))
     tally.most_seconds_lost = max(tally.most_seconds_lost, lost)
-    limit = INTERVAL + life.pause + life.save
+    # It may have become due right after it was looked at: then a call of the engine comes first, and
+    # what is told after it.
+    limit = INTERVAL + 2 * life.pause + life.save
     if lost > limit:
-        yield f"{lost:.2f} s of training were lost, more than an interval of {INTERVAL} s, {life.pause:.2f} s and {life.save:.2f} s"
+        yield (
+            f"{lost:.2f} s of training were lost, more than an interval of {INTERVAL} s, two calls "
+            f"of {life.pause:.2f} s and a save of {life.save:.2f} s"
+        )
