@@ -38,7 +38,7 @@ PROMISE = (
 )
 
 SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6}
-STEP = {SHORT: 23, LONG: 1}  # every call, or every so many
+STEP = {SHORT: 21, LONG: 1}  # every call, or every so many
 # After so many calls that the disk took again it refuses all, so that a save that is tried anew is
 # cut short; by error.
 GAPS: dict[str, dict[int, tuple[int, ...]]] = {

@@ -99,6 +99,8 @@ class Rotation(RuleBasedStateMachine):
         self._train(updates, better)
         self.writer.save(self.learner)
         self._saved()
+        updates_left = saved_updates(self.run)
+        assert len(updates_left) <= NEWEST_KEPT + 1, f"{updates_left}: nothing is ever removed"
 
     @precondition(lambda self: self.writer is not None)
     @rule(updates=st.integers(1, 12), better=st.booleans(), at=st.integers(1, 70))
@@ -163,9 +165,6 @@ class Rotation(RuleBasedStateMachine):
                 raise AssertionError(f"the {name} checkpoint is gone: {error}") from error
             assert found.update == update
             assert (found.parameters["c"] == update).all()
-        if self.writer is not None and self.saved == self.saving:
-            # One may be there that a crash left; the next save takes it away.
-            assert len(updates) <= NEWEST_KEPT + 2, f"{updates}: nothing is ever removed"
 
     def teardown(self) -> None:
         """The process ends, and the clock is right again."""
