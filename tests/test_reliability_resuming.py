@@ -10,7 +10,7 @@ from reliability import resuming
 
 
 def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bytes():
-    # Some seconds: four ways, five runs each that are stopped and go on.
+    # Some seconds: three ways, five runs each that are stopped and go on.
     figures = resuming.check("short")
     assert figures["differing_bytes"] == 0
     assert figures["resumed_runs"] >= 2 * 5
