@@ -68,6 +68,14 @@ class Forked:
         self.code(0)
         return self._account
 
+    def computed(self) -> float:
+        """Seconds of a processor that it has used, as long as it lives; afterwards 0."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError, ValueError):
+            return 0.0
+
     def code(self, timeout: float = PATIENCE) -> int | None:
         """Its exit code, negative for the signal that ended it; None where it runs on."""
         until = time.monotonic() + timeout
