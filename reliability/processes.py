@@ -3,6 +3,7 @@
 What is patched here is patched there, which is how a planted fault reaches them.
 """
 
+import ctypes
 import mmap
 import os
 import select
@@ -25,6 +26,7 @@ from charloom.cli import main
 
 PATIENCE = 60.0  # seconds, for a process that must come to its own end
 
+PR_SET_PDEATHSIG = 1  # of prctl
 ACCOUNT = struct.Struct("d")
 
 Tell = Callable[[bytes], object]
@@ -118,6 +120,7 @@ def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mm
     """The life of a copy."""
     code = 1
     try:
+        _end_with_parent()
         # Whoever started us may be deaf to Ctrl-C, as what runs in the background is.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(errors, 2)
@@ -133,6 +136,12 @@ def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mm
             sys.stderr.flush()
         account[:] = ACCOUNT.pack(time.monotonic() - waited(os.getpid()))
         os._exit(code)
+
+
+def _end_with_parent() -> None:
+    """Let the system kill this process when the one that started it is no more, where it can."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _tell(told: int, data: bytes) -> None:
