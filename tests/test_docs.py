@@ -46,7 +46,7 @@ DOCUMENTS = [
 ]  # fmt: skip
 SOURCES = [
     path
-    for folder in ("src", "cpp", "tests", "scripts", "benchmarks", "examples")
+    for folder in ("src", "cpp", "tests", "scripts", "benchmarks", "examples", "reliability")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in (".py", ".pyi", ".hpp", ".cpp") and path != Path(__file__)
 ]

@@ -33,10 +33,12 @@ from charloom.store.checkpoint import (
     save_checkpoint,
 )
 from charloom.store.files import (
+    make_directories,
     read_file,
     remove_directory,
     remove_temporaries,
     replace_file,
+    sync_directory,
     writing,
 )
 from charloom.store.journal import Journal, read_lines, whole_lines
@@ -61,6 +63,7 @@ from charloom.store.layout import (
 from charloom.store.opening import (
     adopt_steering,
     extended,
+    last_engine,
     last_seconds,
     load_latest,
     open_text,
@@ -86,6 +89,7 @@ class RunWriter:
         events: the journal of what happened.
         seconds: how long the run had been trained when it was opened.
         command_sequence: of the last command to the run when it was opened.
+        engine: what trained the run before it was opened, in words; None where nothing tells.
         saved_update: the update of the checkpoint that `latest` names.
         finished: whether the run had reached its end when it was opened.
         warnings: sentences about what was found amiss and mended.
@@ -96,15 +100,19 @@ class RunWriter:
         self._lock = lock
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
+        self._unsure = False  # whether `latest` may name another checkpoint than the last one saved
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
             self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))
             # Events tell what happened to the run, interruptions included: resuming adds to them
             # and takes nothing back. They hold clock times, so no checkpoint counts them.
             self.events = opened.enter_context(Journal(path / EVENTS))
+            with writing(path):
+                sync_directory(path)  # where the journals may be new names
             self._journals = opened.pop_all()
         self.seconds = 0.0
         self.command_sequence = read_control(path).sequence
+        self.engine: str | None = None
         self.saved_update: int | None = None
         self.finished = False
         self.warnings: list[str] = []
@@ -123,7 +131,8 @@ class RunWriter:
         Schedule.of(learner.config, len(corpus))
         refuse_existing(path)
         with writing(path):
-            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            for directory in (path, path / CHECKPOINTS):
+                make_directories(directory)
         lock = acquire(path)
         try:
             refuse_existing(path)
@@ -210,9 +219,11 @@ class RunWriter:
         seconds = last_seconds(path / METRICS, checkpoint.lengths[METRICS])
         whole_lines(read_file(path / SAMPLES) or b"", checkpoint.lengths[SAMPLES], path / SAMPLES)
         read_pointer(path, BEST)
-        warnings = []
+        warnings, engine = [], None
         try:
-            adopt_steering(learner, read_lines(path / EVENTS))
+            events = read_lines(path / EVENTS)
+            adopt_steering(learner, events)
+            engine = last_engine(events)
         except DamagedError as error:
             warnings.append(f"whether the run was steered after its last save is unknown: {error}")
 
@@ -222,6 +233,7 @@ class RunWriter:
         writer = cls(path, lock, corpus, checkpoint.lengths)
         try:
             writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
+            writer.engine = engine
             writer._remove_newer(learner.update)  # left by an interrupted save
             if about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.
@@ -274,12 +286,15 @@ class RunWriter:
         directory = checkpoint_path(self.path, learner.update)
         if learner.update != self.saved_update:
             require_finite(learner)
+            self._point_back()
             self.metrics.sync()
             self.samples.sync()
             if self._best is not None and self._best.learner.update != learner.update:
                 self._put(self._best)
             self._put(Checkpoint(learner, self._lengths(), self._fingerprint))
+            self._unsure = True
             self._point(LATEST, learner.update)
+            self._unsure = False
             self.saved_update = learner.update
             # On the disk now, under a name that `latest` or this state has: never made again.
             self._best = None
@@ -296,6 +311,7 @@ class RunWriter:
             WriteError: the disk refused.
         """
         assert self.saved_update is not None, "a run has a checkpoint from its making on"
+        self._point_back()
         checkpoint = load_checkpoint(checkpoint_path(self.path, self.saved_update))
         self.metrics.cut(checkpoint.lengths[METRICS])
         self.samples.cut(checkpoint.lengths[SAMPLES])
@@ -379,6 +395,13 @@ class RunWriter:
     def _point(self, name: str, update: int) -> None:
         """Replace `latest` or `best`."""
         replace_file(self.path / CHECKPOINTS / name, f"{update}\n".encode("ascii"))
+
+    def _point_back(self) -> None:
+        """Make `latest` name the last checkpoint saved, where a disk that refused has left it between
+        that one and another, which can then be made anew."""
+        if self._unsure and self.saved_update is not None:
+            self._point(LATEST, self.saved_update)
+            self._unsure = False
 
     def _remove_newer(self, update: int) -> None:
         """Remove all checkpoints after an update; no pointer names them."""
