@@ -25,6 +25,8 @@ from charloom.store.layout import (
     SAMPLES,
     checkpoint_path,
     is_run,
+    load_at,
+    newest_whole,
     read_about,
     read_pointer,
 )
@@ -145,8 +147,16 @@ def load_from_run(path: Path, which: Which) -> Learner:
         if update is None:
             raise NotAModelError(f"{path} has no checkpoint yet; wait until it has begun to train.")
         try:
-            return load_checkpoint(checkpoint_path(path, update)).learner
-        except (NotAModelError, DamagedError):
+            return load_at(path, update).learner
+        except (NotAModelError, DamagedError) as error:
             if attempt == ATTEMPTS - 1 or read_pointer(path, which) in (update, None):
-                raise
+                raise DamagedError(f"{error}{another(path)}") from None
     raise AssertionError("unreachable")
+
+
+def another(path: Path) -> str:
+    """Which checkpoint of a run is whole, as a sentence to follow one about damage."""
+    whole = newest_whole(path)
+    if whole is None:
+        return ""
+    return f" This one is whole, and a model: {checkpoint_path(path, whole.learner.update)}."
