@@ -8,12 +8,18 @@ goes on with the inputs kept in a folder; it needs the extra `fuzz`.
 
 import sys
 
-import atheris
 
-with atheris.instrument_imports(include=["charloom"]):
-    from reliability import fuzz
+def main() -> None:
+    """Fuzz one target; all other arguments are for atheris."""
+    import atheris
 
-if __name__ == "__main__":
+    with atheris.instrument_imports(include=["charloom"]):
+        from reliability import fuzz
+
     action, _ = fuzz.TARGETS[sys.argv.pop(1)]
     atheris.Setup(sys.argv, lambda data: fuzz.timed(action, data))
     atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

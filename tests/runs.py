@@ -87,7 +87,7 @@ def lasting(run):
     checkpoints = run / "checkpoints"
     kept = {name: (checkpoints / name).read_bytes() for name in ("latest", "best")}
     for name in ("latest", "best"):
-        update = kept[name].decode().strip()
+        update = kept[name].decode().split()[0]
         files = tree(checkpoints / update)
         kept |= {f"{update}/{file}": data for file, data in files.items()}
     for name in ("samples.jsonl", "passage.txt"):

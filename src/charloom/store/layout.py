@@ -7,6 +7,8 @@ checkpoints/<update>/  checkpoints/damaged-<update>/  checkpoints/latest  checkp
 
 import hashlib
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
@@ -116,13 +118,15 @@ def load_at(run: Path, update: int) -> Checkpoint:
     return checkpoint
 
 
-def newest_whole(run: Path) -> Checkpoint | None:
-    """The newest checkpoint that is as it was written, whatever `latest` says; None without one."""
+def newest_whole(
+    run: Path, fits: Callable[[Checkpoint], bool] = lambda checkpoint: True
+) -> Checkpoint | None:
+    """The newest checkpoint that is as it was written and fits, whatever `latest` says; or None."""
     for update in reversed(saved_updates(run)):
-        try:
-            return load_at(run, update)
-        except (DamagedError, NotAModelError):
-            continue
+        with suppress(DamagedError, NotAModelError):
+            checkpoint = load_at(run, update)
+            if fits(checkpoint):
+                return checkpoint
     return None
 
 

@@ -89,11 +89,13 @@ def read_pointer_or_none(path: Path) -> int | None:
         return 0
 
 
-def load_latest(path: Path, allow_older: bool = False) -> tuple[Checkpoint, str]:
+def load_latest(
+    path: Path, config: Config, fingerprint: str, allow_older: bool = False
+) -> tuple[Checkpoint, str]:
     """The checkpoint that `latest` names, and an empty sentence.
 
     Where that one cannot be had: the newest whole one and what is damaged, if that is allowed, else
-    the error says which one it would be.
+    the error says which one it would be. Only one of the run's settings and text can be meant.
 
     Raises:
         NotAModelError: nothing was learnt yet.
@@ -112,7 +114,13 @@ def load_latest(path: Path, allow_older: bool = False) -> tuple[Checkpoint, str]
                 f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
                 f"Train again with the same --run."
             )
-    whole = newest_whole(path)
+    whole = newest_whole(
+        path,
+        lambda checkpoint: (
+            not differing(config, checkpoint.learner.config)
+            and checkpoint.fingerprint == fingerprint
+        ),
+    )
     if whole is None:
         raise DamagedError(f"{problem} No checkpoint of {path} is whole.")
     if not allow_older:
@@ -125,16 +133,20 @@ def load_latest(path: Path, allow_older: bool = False) -> tuple[Checkpoint, str]
 
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:
     """Refuse a config.json that differs from the checkpoint in more than the run's end."""
-    neutral = {name: getattr(saved, name) for name in EXTENDABLE}
-    if dataclasses.replace(config, **neutral) != saved:
-        names = [
-            name
-            for name, value in config.to_dict().items()
-            if name not in EXTENDABLE and value != getattr(saved, name)
-        ]
+    names = differing(config, saved)
+    if names:
         raise DamagedError(
             f"{path} is damaged: {CONFIG} and the last checkpoint disagree about {', '.join(names)}."
         )
+
+
+def differing(one: Config, two: Config) -> list[str]:
+    """The settings in which two configs differ, but for those of a run's end."""
+    return [
+        name
+        for name, value in one.to_dict().items()
+        if name not in EXTENDABLE and value != getattr(two, name)
+    ]
 
 
 def require_place(path: Path, learner: Learner, characters: int) -> None:

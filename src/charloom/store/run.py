@@ -197,7 +197,7 @@ class RunWriter:
     ) -> tuple[Self, Learner, Corpus]:
         """`resume`, once the lock is held: first look at everything, then change anything."""
         config, about, version = read_about(path)
-        checkpoint, damage = load_latest(path, allow_older)
+        checkpoint, damage = load_latest(path, config, about["fingerprint"], allow_older)
         learner = checkpoint.learner
         require_same_settings(path, config, learner.config)
         corpus = open_text(path, about, text, learner)

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import numpy as np
+
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
@@ -61,6 +63,7 @@ def learn(
         seconds = max(time.perf_counter() - started, 1e-9)
         limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
 
+        require_told(learner, trace)
         count_losses(learner, trace)
         if trace.stopped:
             raise diverged(learner, trace, float(rates[len(trace.losses)]))
@@ -80,6 +83,22 @@ def learn(
             text = continuation(learner, ids, windows, engine, config.sample_length)
             yield Sample(learner.update, text)
         yield Progress(learner.update, schedule.updates)
+
+
+def require_told(learner: Learner, trace: Trace) -> None:
+    """Refuse figures of applied updates that are not finite, whatever engine tells them: they would
+    go into the sums, and from there into every record.
+
+    Raises:
+        DivergedError: with the first of them.
+    """
+    wrong = ~np.isfinite(trace.losses) | ~np.isfinite(trace.gradient_norms)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise DivergedError(
+            f"update {learner.update - len(wrong) + first + 1} has the loss "
+            f"{trace.losses[first]:g} and the gradient norm {trace.gradient_norms[first]:g}."
+        )
 
 
 def count_losses(learner: Learner, trace: Trace) -> None:
