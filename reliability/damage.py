@@ -312,7 +312,7 @@ def fell_back(case: Path, truth: Truth, what: str, touched: set[str], files: Fil
         others = {"run/config.json", "run/metrics.jsonl"} & touched
         assert not whole or others or "of another run" in what, f"no fallback: {what}"
         return False
-    assert same_but_for_the_end(learner, wanted), f"fell back to what is not whole: {what}"
+    assert same_but_for_the_end(learner, wanted), f"fell back to what is not the newest whole: {what}"
     again = load_model(case / "run", "latest")
     assert again.update == wanted.update, f"a fallback that was not kept: {what}"
     return True

@@ -34,7 +34,7 @@ PROMISE = (
 
 SEED = 8
 FUZZED = {SHORT: {"loader": 3_000, "text": 600}, LONG: {"loader": 600_000, "text": 400_000}}
-BIG = {SHORT: 16 << 20, LONG: 256 << 20}  # bytes of the hostile files that are large
+BIG = {SHORT: 12 << 20, LONG: 256 << 20}  # bytes of the hostile files that are large
 PATIENCE = 20  # seconds of a processor until a file that is being opened counts as never ending
 ALLOWED = 100 << 20  # bytes of memory beside twice the file's size
 SECRET = "a secret of the user's, which is in no run"
@@ -185,6 +185,7 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
         + b'"}}'
     )  # fmt: skip
     yield "a vocabulary of no end", model(vocabulary=list(range(1_000_000)))
+    yield "a vocabulary of all there is", big_vocabulary(0x110000)
     yield "a vocabulary beyond Unicode", model(vocabulary=[97, 98, 2**31])
     yield "a vocabulary of huge numbers", model(vocabulary=[97, 98, 10**4000])
     yield "a number of too many digits", model(text='{"format":' + "1" * 100_000 + "}")
@@ -206,6 +207,12 @@ def big_model(size: int) -> bytes:
     H = int((size / 4) ** 0.5)
     config = {"hidden_size": H, "optimizer": "adam"}
     return serialize(arrays(3, H), metadata={"charloom": json.dumps(about(config=config))})
+
+
+def big_vocabulary(K: int) -> bytes:
+    """A model of so many characters, and of one unit."""
+    text = json.dumps(about(config={"hidden_size": 1}, vocabulary=list(range(K))))
+    return serialize(arrays(K, 1), metadata={"charloom": text})
 
 
 # Runs: a good one, in which something is not
@@ -363,7 +370,7 @@ def openers(path: Path) -> dict[str, Callable[[], object]]:
     from charloom.report import write_report
     from charloom.store import RunWriter, load_checkpoint, read_run, write_control
 
-    if path.is_file() or not path.exists():
+    if not path.is_dir():
         return {"load": lambda: charloom.load(path), "import": lambda: read_torch_file(path)}
 
     def resume() -> None:

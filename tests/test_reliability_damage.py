@@ -2,7 +2,7 @@
 
 import pytest
 
-from charloom.store import checkpoint, layout
+from charloom.store import checkpoint, layout, opening
 from reliability import SHORT, damage
 
 
@@ -39,8 +39,7 @@ def test_a_model_file_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
         damage.check(SHORT)
 
 
-def test_a_fallback_that_takes_what_is_damaged_is_noticed(monkeypatch):
-    monkeypatch.setattr(layout, "read_pointer", lambda run, name: 20)
-    monkeypatch.setattr("charloom.store.opening.read_pointer", lambda run, name: 20)
-    with pytest.raises(AssertionError):
+def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
+    monkeypatch.setattr(opening, "newest_whole", lambda run, fits: layout.load_at(run, 20))
+    with pytest.raises(AssertionError, match="fell back to what is not"):
         damage.check(SHORT)

@@ -15,6 +15,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -111,13 +112,23 @@ def load_model_file(path: Path) -> Learner:
         NotAModelError: the file cannot be read or is no model of charloom's.
         DamagedError: it is one, and damaged.
     """
+    return parse_model(read_model_file(path), str(path))
+
+
+def read_model_file(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file that a user named, or so many of them at most.
+
+    Raises:
+        NotAModelError: it cannot be read, or is a pipe or a device, which may never end.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise NotAModelError(f"{path} is no model: it is no plain file.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise NotAModelError(f"{path} cannot be read: {error.strerror or error}.") from None
-    return parse_model(data, str(path))
+        with path.open("rb") as file:
+            return file.read(most)
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise NotAModelError(f"{path} cannot be read: {reason}.") from None
 
 
 # Writing
@@ -297,6 +308,11 @@ def parse_model(data: bytes, what: str) -> Learner:
     if set(about) != {"format", "config", "vocabulary"}:
         raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
     config = parse_config(about["config"], what)
+    rows = arrays["V"].shape[:1] if "V" in arrays else ()
+    if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):
+        raise DamagedError(
+            f"{what} is damaged: its vocabulary has {len(about['vocabulary'])} entries, and V has not."
+        )
     vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, what)
     if config.layers > len(arrays):
         raise DamagedError(
@@ -329,7 +345,7 @@ def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:
     if (
         not isinstance(points, list)
         or not all(type(point) is int and 0 <= point < limit for point in points)
-        or points != sorted(set(points))
+        or not all(point < following for point, following in pairwise(points))
         or len(points) < 2
     ):
         kind = "bytes" if tokens == "bytes" else "code points"
