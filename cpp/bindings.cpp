@@ -359,7 +359,8 @@ void bind(nb::module_& m) {
 
   m.def("generate",
         [](const std::string& isa, nb::tuple about, nb::tuple weights, nb::tuple state,
-           In<std::int32_t> read, nb::tuple how, In<double> uniforms, Array<std::int32_t> ids) {
+           In<std::int32_t> read, nb::tuple how, In<double> uniforms, std::size_t threads,
+           Array<std::int32_t> ids) {
           const Shape shape = shape_of(about);
           const Bundle<T> net(shape, weights);
           require(read.ndim() == 1 && read.shape(0) > 0, "at least one id must be read");
@@ -371,19 +372,21 @@ void bind(nb::module_& m) {
           require(sampler.window >= 0, "the window must be at least 0");
           require_length(uniforms, uniforms.shape(0), "uniforms must have one axis");
           require_length(ids, uniforms.shape(0), "ids must be as long as uniforms");
+          require(threads > 0 && threads <= most_threads, "there must be at least one thread");
           const State<T> at = state_of<T>(shape, state, 1);
           Draw draw;
           {
             nb::gil_scoped_release release;
+            Crew crew(static_cast<int>(threads));
             draw = kernels<T>(isa).generate(shape, net.arrays.data(), at, read.data(),
                                             read.shape(0), sampler, uniforms.data(),
-                                            uniforms.shape(0), ids.data());
+                                            uniforms.shape(0), crew.team(), ids.data());
           }
           require_memory(draw != Draw::no_memory);
           return draw == Draw::done;
         },
         "isa"_a, "shape"_a, "weights"_a, "state"_a, "read"_a.noconvert(), "sampler"_a,
-        "uniforms"_a.noconvert(), "ids"_a.noconvert());
+        "uniforms"_a.noconvert(), "threads"_a, "ids"_a.noconvert());
 
   m.def("apply",
         [](const std::string& isa, const std::string& function, In<T> x, Array<T> y) {

@@ -39,6 +39,7 @@ template <typename T>
 bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std::int32_t* y,
                int T_steps, int B, State<T> state, Descent how, std::int64_t update, double* loss,
                Arrays<T> result, State<T> next) {
+  const NoSubnormals fast;
   if (is_classic(shape, B, how)) {
     Network<T> net(shape, T_steps, true);
     Memory<T> memory(static_cast<std::size_t>(net.layout.end));
@@ -60,20 +61,20 @@ bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std:
   const PanelLayout<T> layout(shape);
   const Dropout<T> drop(how.dropout, how.seed, static_cast<std::uint64_t>(update));
   Memory<T> memory(static_cast<std::size_t>(2 * layout.end + layout.back_end));
-  Slice<T> slice(layout, T_steps, B, 0, true, drop.any());
+  Slice<T> slice(layout, T_steps, streams_of(B, 1, 0), true, drop.any());
   if (!memory.ok() || !slice.ok()) return false;
   T *block = memory.take(layout.end), *g = memory.take(layout.end);
   T* back = memory.take(layout.back_end);
   layout.pack(weights, block);
   layout.transpose(block, back, 0, 1);
-  slice.set_state({state.h, state.cell}, B);
+  slice.set_state({state.h, state.cell});
   std::memcpy(slice.x, x, sizeof(*x) * T_steps * B);
   std::memcpy(slice.y, y, sizeof(*y) * T_steps * B);
   slice.forward(block, T_steps, drop);
   *loss = slice.loss(T_steps, T(1) / static_cast<T>(B)) / B;
   slice.backward(back, T_steps, drop.any(), g);
   layout.unpack(g, result);
-  slice.get_state(next, B, T_steps);
+  slice.get_state(next, T_steps);
   return true;
 }
 
@@ -98,6 +99,7 @@ template <typename T>
 TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
                           const charloom::Windows& windows, const Descent& how, double* losses,
                           double* norms) {
+  const NoSubnormals fast;
   TrainResult result{};
   const int T_steps = windows.T;
   const Weights<T> weights(arrays), accumulators(slots);
@@ -179,32 +181,32 @@ struct Scoring {
   bool failed[Training<T>::most_threads];
 
   void work(int thread) {
-    const int first = even_start(B, threads, thread);
-    const int streams = even_start(B, threads, thread + 1) - first;
-    Reader<T> reader(layout, weights, score_steps, streams, first);
+    const NoSubnormals fast;
+    const Streams mine = streams_of(B, threads, thread);
+    Reader<T> reader(layout, weights, score_steps, mine);
     failed[thread] = !reader.ok();
     if (failed[thread]) return;
-    reader.slice.set_state({state.h, state.cell}, B);
+    reader.slice.set_state({state.h, state.cell});
     for (std::size_t n = 0; n + 1 < count;) {
       const std::size_t left = count - 1 - n;
       const int steps = left < score_steps ? static_cast<int>(left) : score_steps;
       for (int t = 0; t < steps; ++t)
-        for (int s = 0; s < streams; ++s) {
-          const std::int32_t* from = tokens + (n + t) * B + first + s;
-          reader.slice.x[t * streams + s] = from[0];
-          reader.slice.y[t * streams + s] = from[B];
+        for (int s = 0; s < mine.count; ++s) {
+          const std::int32_t* from = tokens + (n + t) * B + mine.first + s;
+          reader.slice.x[t * mine.count + s] = from[0];
+          reader.slice.y[t * mine.count + s] = from[B];
         }
       reader.run(steps);
       for (int t = 0; t < steps; ++t)
-        for (int s = 0; s < streams; ++s) {
+        for (int s = 0; s < mine.count; ++s) {
           T normalizer;
-          nats[(n + t) * B + first + s] =
-              reader.slice.surprise(std::ptrdiff_t(t) * streams + s, normalizer);
+          nats[(n + t) * B + mine.first + s] =
+              reader.slice.surprise(std::ptrdiff_t(t) * mine.count + s, normalizer);
         }
       reader.slice.carry(steps);
       n += steps;
     }
-    reader.slice.get_state(state, B, 0);
+    reader.slice.get_state(state, 0);
   }
 };
 
@@ -223,8 +225,9 @@ bool score(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* t
 template <typename T>
 bool activations(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* tokens,
                  std::size_t count, State<T> values) {
+  const NoSubnormals fast;
   const PanelLayout<T> layout(shape);
-  Reader<T> reader(layout, weights, score_steps, 1);
+  Reader<T> reader(layout, weights, score_steps, streams_of(1, 1, 0));
   if (!reader.ok()) return false;
   reader.begin(state);
   const int L = shape.layers, H = shape.H;
@@ -249,54 +252,114 @@ bool activations(Shape shape, Arrays<T> weights, State<T> state, const std::int3
 template <typename T>
 bool step(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* ids, int B,
           T* logits) {
+  const NoSubnormals fast;
   const PanelLayout<T> layout(shape);
-  Reader<T> reader(layout, weights, 1, B);
+  Reader<T> reader(layout, weights, 1, streams_of(B, 1, 0));
   if (!reader.ok()) return false;
-  reader.slice.set_state({state.h, state.cell}, B);
+  reader.slice.set_state({state.h, state.cell});
   std::memcpy(reader.slice.x, ids, sizeof(*ids) * B);
   reader.run(1);
   for (int s = 0; s < B; ++s)
     std::memcpy(logits + std::ptrdiff_t(s) * shape.K, reader.slice.o + s * layout.Kp,
                 shape.K * sizeof(T));
-  reader.slice.get_state(state, B, 1);
+  reader.slice.get_state(state, 1);
   return true;
 }
 
-// Lets a Writer or a Reader write. `ids` begins with the `n` ids read and goes on with those drawn.
-template <typename T, typename Model>
-Draw write(Model& model, const Drawer<T>& drawer, State<T> state, std::int32_t* ids, std::size_t n,
-           const double* uniforms, std::size_t count) {
-  model.begin(state);
-  for (std::size_t end = n; end < n + count; ++end) {
-    model.read(ids[end - 1]);
-    if (!drawer.finite(model.logits())) return Draw::not_finite;
-    ids[end] = drawer.draw(model.logits(), ids, end, uniforms[end - n]);
+// What is written: `ids` begins with the `n` ids read and goes on with those drawn.
+struct Text {
+  std::int32_t* ids;
+  std::size_t n, count;
+  const double* uniforms;
+
+  // Draws the character at `at` from the logits before it; false where they are not finite.
+  template <typename T>
+  bool draw(const Drawer<T>& drawer, T* logits, std::size_t at) {
+    if (!drawer.finite(logits)) return false;
+    ids[at] = drawer.draw(logits, ids, at, uniforms[at - n]);
+    return true;
   }
-  if (count > 0) model.end(state);
+};
+
+// The plain network of one layer.
+template <typename T>
+Draw write(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
+           std::int32_t* order, Text text) {
+  const NoSubnormals fast;
+  Writer<T> writer(shape, Weights<T>(weights));
+  if (!writer.ok()) return Draw::no_memory;
+  const Drawer<T> drawer(shape.K, writer.vectors(), sampler, order);
+  writer.begin(state);
+  for (std::size_t at = text.n; at < text.n + text.count; ++at) {
+    writer.read(text.ids[at - 1]);
+    if (!text.draw(drawer, writer.logits(), at)) return Draw::not_finite;
+  }
+  if (text.count > 0) writer.end(state);
+  return Draw::done;
+}
+
+// Any network, by threads that share every step: each has some panels of a layer, so that no sum depends
+// on their number. The first one draws.
+template <typename T>
+struct Writing {
+  Reader<T>& reader;
+  const Drawer<T>& drawer;
+  const Team& team;
+  int layers;
+  Text text;
+  bool finite = true;
+
+  void work(int thread) {
+    const NoSubnormals fast;
+    const Share share{thread, team.threads};
+    for (std::size_t at = text.n; at < text.n + text.count; ++at) {
+      if (thread == 0) reader.slice.x[0] = text.ids[at - 1];
+      meet();
+      if (!finite) return;
+      for (int l = 0; l < layers; ++l) {
+        reader.layer(l, share);
+        meet();
+      }
+      reader.logits(share);
+      meet();
+      if (thread > 0) continue;
+      reader.slice.carry(1);
+      finite = text.draw(drawer, reader.slice.o, at);
+    }
+  }
+
+  void meet() const { team.barrier(team.self); }
+};
+
+template <typename T>
+Draw write_together(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
+                    std::int32_t* order, const Team& team, Text text) {
+  const PanelLayout<T> layout(shape);
+  Reader<T> reader(layout, weights, 1, streams_of(1, 1, 0));
+  if (!reader.ok()) return Draw::no_memory;
+  const Drawer<T> drawer(shape.K, layout.logits.vectors, sampler, order);
+  reader.begin(state);
+  Writing<T> job{reader, drawer, team, shape.layers, text};
+  team.run(team.self, [](void* self, int thread) { static_cast<Writing<T>*>(self)->work(thread); },
+           &job);
+  if (!job.finite) return Draw::not_finite;
+  if (text.count > 0) reader.end(state);
   return Draw::done;
 }
 
 template <typename T>
 Draw generate(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* read,
-              std::size_t n, Sampler sampler, const double* uniforms, std::size_t count,
+              std::size_t n, Sampler sampler, const double* uniforms, std::size_t count, Team team,
               std::int32_t* ids) {
   Memory<std::int32_t> room(n + count + static_cast<std::size_t>(shape.K));
   if (!room.ok()) return Draw::no_memory;
   std::int32_t *order = room.take(shape.K), *text = room.take(n + count);
   std::memcpy(text, read, n * sizeof(*read));
-  Draw result;
-  if (shape.cell == Cell::rnn && shape.layers == 1) {
-    Writer<T> writer(shape, Weights<T>(weights));
-    if (!writer.ok()) return Draw::no_memory;
-    const Drawer<T> drawer(shape.K, writer.vectors(), sampler, order);
-    result = write<T>(writer, drawer, state, text, n, uniforms, count);
-  } else {
-    const PanelLayout<T> layout(shape);
-    Reader<T> reader(layout, weights, 1, 1);
-    if (!reader.ok()) return Draw::no_memory;
-    const Drawer<T> drawer(shape.K, reader.vectors(), sampler, order);
-    result = write<T>(reader, drawer, state, text, n, uniforms, count);
-  }
+  const Draw result =
+      shape.cell == Cell::rnn && shape.layers == 1
+          ? write<T>(shape, weights, state, sampler, order, {text, n, count, uniforms})
+          : write_together<T>(shape, weights, state, sampler, order, team,
+                              {text, n, count, uniforms});
   std::memcpy(ids, text + n, count * sizeof(*ids));
   return result;
 }

@@ -108,7 +108,7 @@ struct Kernels {
   bool (*step)(Shape, Arrays<T>, State<T>, const std::int32_t* ids, int B, T* logits);
   // Reads read[n - 1], then what it draws; the earlier ids matter to the repetition penalty.
   Draw (*generate)(Shape, Arrays<T>, State<T>, const std::int32_t* read, std::size_t n, Sampler,
-                   const double* uniforms, std::size_t count, std::int32_t* ids);
+                   const double* uniforms, std::size_t count, Team, std::int32_t* ids);
   // For the accuracy tests and the bench: y = f(x), n a multiple of 16.
   void (*exp)(const T* x, T* y, std::size_t n);
   void (*tanh)(const T* x, T* y, std::size_t n);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels.hpp"
+#include "pages.hpp"
 #include "simd.hpp"
 
 namespace {
@@ -15,12 +16,9 @@ class Memory {
  public:
   explicit Memory(std::size_t elements) {
     const std::size_t bytes = elements * sizeof(T) + vector_bytes;
-    void* at = nullptr;
-    if (posix_memalign(&at, 64, bytes) == 0) {
-      own_ = next_ = static_cast<T*>(at);
-      std::memset(at, 0, bytes);
-    }
-    ok_ = next_ != nullptr;
+    own_ = next_ = static_cast<T*>(take_pages(bytes));
+    ok_ = own_ != nullptr;
+    if (ok_) std::memset(own_, 0, bytes);
   }
   // Whatever the workspace's last user left is in it.
   Memory(const charloom::Workspace& workspace, int slot, std::size_t elements)

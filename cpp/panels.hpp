@@ -6,6 +6,8 @@
 // registers; what becomes of the sums (a cell's step, a gradient) is not known here.
 #pragma once
 
+#include <cstring>
+
 #include "simd.hpp"
 
 namespace {
@@ -26,46 +28,60 @@ struct Factors {
   Factors from_row(std::ptrdiff_t r) const { return {at + r * row, row, depth, group, width}; }
 };
 
-// sums[r * NR + v] += sum over d < depth of A(r, d) B[d][v], r < MR, v < NR.
-template <typename T, int MR, int NR>
+// sums[r * NR + v] += sum over d < depth of A(r, d) B[d][v], r < MR, v < NR. With two sets each result has two
+// sums, for d in turn: a single row alone would wait for each other's additions.
+template <typename T, int MR, int NR, int sets = 1>
 __attribute__((noinline)) void tile_sums(const Factors<T>& A, const T* b, std::ptrdiff_t b_row,
                                          int depth, Vec<T>* sums) {
   constexpr int lanes = Simd<T>::lanes;
-  Vec<T> acc[MR][NR];
+  Vec<T> acc[sets][MR][NR];
 #pragma GCC unroll 8
   for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < NR; ++v) acc[r][v] = sums[r * NR + v];
+    for (int v = 0; v < NR; ++v) {
+      acc[0][r][v] = sums[r * NR + v];
+      if constexpr (sets == 2) acc[1][r][v] = Vec<T>{};
+    }
   const std::ptrdiff_t row = A.row, step = A.depth;
+  const auto add = [&](const T* a, const T* from, Vec<T>(&to)[MR][NR]) CHARLOOM_LAMBDA {
+    Vec<T> of_b[NR];
+#pragma GCC unroll 4
+    for (int v = 0; v < NR; ++v) of_b[v] = load<T>(from + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < MR; ++r) {
+      const Vec<T> scalar = splat<T>(a[r * row]);
+#pragma GCC unroll 4
+      for (int v = 0; v < NR; ++v) to[r][v] += scalar * of_b[v];
+    }
+  };
   const T* group = A.at;
   for (int left = depth; left > 0; left -= A.width, group += A.group) {
     const int count = left < A.width ? left : A.width;
     const T* a = group;
-    for (int d = 0; d < count; ++d, a += step, b += b_row) {
-      Vec<T> of_b[NR];
-#pragma GCC unroll 4
-      for (int v = 0; v < NR; ++v) of_b[v] = load<T>(b + v * lanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < MR; ++r) {
-        const Vec<T> scalar = splat<T>(a[r * row]);
-#pragma GCC unroll 4
-        for (int v = 0; v < NR; ++v) acc[r][v] += scalar * of_b[v];
+    int d = 0;
+    if constexpr (sets == 2)
+      for (; d + 2 <= count; d += 2, a += 2 * step, b += 2 * b_row) {
+        add(a, b, acc[0]);
+        add(a + step, b + b_row, acc[1]);
       }
-    }
+    for (; d < count; ++d, a += step, b += b_row) add(a, b, acc[0]);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < NR; ++v) sums[r * NR + v] = acc[r][v];
+    for (int v = 0; v < NR; ++v) {
+      if constexpr (sets == 2) acc[0][r][v] += acc[1][r][v];
+      sums[r * NR + v] = acc[0][r][v];
+    }
 }
 
 template <typename T>
 using TileSums = void (*)(const Factors<T>&, const T*, std::ptrdiff_t, int, Vec<T>*);
 
 template <typename T, int NR>
-TileSums<T> tile_of_rows(int rows) {
+TileSums<T> tile_of_rows(int rows, bool alone) {
   constexpr int most = rows_beside<NR>;
-  constexpr TileSums<T> tiles[] = {
+  static constexpr TileSums<T> tiles[] = {
       tile_sums<T, 1, NR>,
       tile_sums<T, 2, NR>,
       tile_sums<T, most < 3 ? most : 3, NR>,
@@ -75,17 +91,18 @@ TileSums<T> tile_of_rows(int rows) {
       tile_sums<T, most < 7 ? most : 7, NR>,
       tile_sums<T, most, NR>,
   };
-  return tiles[rows - 1];
+  return alone && rows == 1 ? tile_sums<T, 1, NR, 2> : tiles[rows - 1];
 }
 
-// The tile function for so many rows (at most rows_for(vectors)) and vectors (1 … 4).
+// The tile function for so many rows (at most rows_for(vectors)) and vectors (1 … 4). A row that is the only
+// one of its product, not left over by some division of many, may be `alone` and summed in another order.
 template <typename T>
-TileSums<T> tile_for(int rows, int vectors) {
+TileSums<T> tile_for(int rows, int vectors, bool alone = false) {
   switch (vectors) {
-    case 1: return tile_of_rows<T, 1>(rows);
-    case 2: return tile_of_rows<T, 2>(rows);
-    case 3: return tile_of_rows<T, 3>(rows);
-    default: return tile_of_rows<T, 4>(rows);
+    case 1: return tile_of_rows<T, 1>(rows, alone);
+    case 2: return tile_of_rows<T, 2>(rows, alone);
+    case 3: return tile_of_rows<T, 3>(rows, alone);
+    default: return tile_of_rows<T, 4>(rows, alone);
   }
 }
 inline int rows_for(int vectors) {
@@ -122,13 +139,21 @@ CHARLOOM_INLINE void each_block(int rows, int most, F f) {
   }
 }
 
+// The panels that one of several threads has, where they share a step.
+struct Share {
+  int part = 0, parts = 1;
+  int first(int panels) const { return even_start(panels, parts, part); }
+  int end(int panels) const { return even_start(panels, parts, part + 1); }
+};
+
 // The product of A (rows × depth) and B, whose panels are `columns` with B_rows rows each. begin(r, v)
 // gives what a sum starts from, end(r, v, sum) takes it; v is a vector of the whole result.
 template <typename T, typename Begin, typename End>
 CHARLOOM_INLINE void panel_product(int rows, Columns columns, int depth, const Factors<T>& A,
-                                   const T* B, std::ptrdiff_t B_rows, Begin begin, End end) {
+                                   const T* B, std::ptrdiff_t B_rows, Begin begin, End end,
+                                   Share share = {}) {
   constexpr int lanes = Simd<T>::lanes;
-  for (int p = 0; p < columns.panels; ++p) {
+  for (int p = share.first(columns.panels); p < share.end(columns.panels); ++p) {
     const int v0 = columns.first(p), width = columns.width(p);
     const T* b = B + v0 * lanes * B_rows;
     each_block(rows, rows_for(width), [&](int r0, int count) {
@@ -143,7 +168,7 @@ CHARLOOM_INLINE void panel_product(int rows, Columns columns, int depth, const F
 }
 
 // How many rows of a long sum are taken at a time: their part of d then stays in the second-level
-// cache while all rows of the result go over it.
+// cache while all rows of the result go over it, and a long sum loses no digits.
 constexpr int sum_rows = 512;
 
 // gradient[j][…] = or, where `more`, += sum over n < rows of h(n, j) d(n, …): what one stretch of steps
@@ -159,11 +184,10 @@ void gradient_panel(int units, int vectors, int rows, const T* h, std::ptrdiff_t
     const int group = units - j0 < lanes ? units - j0 : lanes;
     const T* a = h + j0 / lanes * h_rows * lanes;
     each_block(group, rows_for(vectors), [&](int r0, int count) {
-      Vec<T> sums[most_rows * most_vectors];
       T* to = gradient + (j0 + r0) * row;
-      for (int i = 0; i < count * vectors; ++i) sums[i] = more ? load<T>(to + i * lanes) : Vec<T>{};
-      tile_for<T>(count, vectors)(Factors<T>{a + r0, 1, lanes, 0, rows}, d, d_row, rows, sums);
-      for (int i = 0; i < count * vectors; ++i) store<T>(to + i * lanes, sums[i]);
+      if (!more) std::memset(to, 0, static_cast<std::size_t>(count * row) * sizeof(T));
+      tile_for<T>(count, vectors)(Factors<T>{a + r0, 1, lanes, 0, rows}, d, d_row, rows,
+                                  reinterpret_cast<Vec<T>*>(to));
     });
   }
 }

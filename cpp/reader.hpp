@@ -9,8 +9,8 @@ namespace {
 template <typename T>
 class Reader {
  public:
-  Reader(const PanelLayout<T>& layout, Arrays<T> weights, int T_steps, int streams, int first = 0)
-      : slice(layout, T_steps, streams, first, false, false),
+  Reader(const PanelLayout<T>& layout, Arrays<T> weights, int T_steps, Streams streams)
+      : slice(layout, T_steps, streams, false, false),
         layout_(layout),
         memory_(static_cast<std::size_t>(layout.end)) {
     if (!ok()) return;
@@ -23,16 +23,12 @@ class Reader {
   // Predicts after each of `steps` steps of slice.x.
   void run(int steps) { slice.forward(block_, steps, Dropout<T>{}); }
 
-  // As a Writer, of one stream.
-  void begin(State<T> state) { slice.set_state({state.h, state.cell}, 1); }
-  void end(State<T> state) const { slice.get_state(state, 1, 0); }
-  void read(int id) {
-    slice.x[0] = id;
-    run(1);
-    slice.carry(1);
-  }
-  T* logits() const { return slice.o; }
-  int vectors() const { return layout_.logits.vectors; }
+  // A share of one step of a layer, and of the logits.
+  void layer(int l, Share share) { slice.layer(block_, l, 1, false, share); }
+  void logits(Share share) { slice.logits(block_, 1, false, share); }
+
+  void begin(State<T> state) { slice.set_state({state.h, state.cell}); }
+  void end(State<T> state) const { slice.get_state(state, 0); }
 
   Slice<T> slice;
 

@@ -30,6 +30,16 @@ struct LayerBuffers {
   T *carry;      // B rows: what goes back past the recurrent product: LSTM dcell, GRU z dh
 };
 
+// Which of the streams a slice has, and how many there are in all.
+struct Streams {
+  int first, count, all;
+};
+// Part p of B streams divided among some.
+inline Streams streams_of(int B, int parts, int p) {
+  const int first = even_start(B, parts, p);
+  return {first, even_start(B, parts, p + 1) - first, B};
+}
+
 // Rows of a lower layer that an upper one reads at a time.
 constexpr int input_rows = 256;
 
@@ -38,42 +48,42 @@ class Slice {
  public:
   static constexpr int lanes = Simd<T>::lanes;
 
-  // Room for windows of up to T_steps steps of `streams` streams, the first of them number `first`.
-  Slice(const PanelLayout<T>& layout, int T_steps, int streams, int first, bool learns, bool drops)
-      : B(streams),
+  // Room for windows of up to T_steps steps of some streams.
+  Slice(const PanelLayout<T>& layout, int T_steps, Streams streams, bool learns, bool drops)
+      : B(streams.count),
         layout_(layout),
-        first_stream_(first),
-        rows_(panel_rows(T_steps, streams)),
-        memory_(elements(layout, T_steps, streams, learns, drops)) {
+        streams_(streams),
+        rows_(panel_rows(T_steps, B)),
+        memory_(elements(layout, T_steps, B, learns, drops)) {
     if (ok()) divide(learns, drops);
   }
   // The same in piece number `slot` of a workspace, to learn.
-  Slice(const PanelLayout<T>& layout, int T_steps, int streams, int first, bool drops,
+  Slice(const PanelLayout<T>& layout, int T_steps, Streams streams, bool drops,
         const charloom::Workspace& workspace, int slot)
-      : B(streams),
+      : B(streams.count),
         layout_(layout),
-        first_stream_(first),
-        rows_(panel_rows(T_steps, streams)),
-        memory_(workspace, slot, elements(layout, T_steps, streams, true, drops)) {
+        streams_(streams),
+        rows_(panel_rows(T_steps, B)),
+        memory_(workspace, slot, elements(layout, T_steps, B, true, drops)) {
     if (ok()) divide(true, drops);
   }
 
   bool ok() const { return memory_.ok(); }
 
-  // The state of stream first + s is row first + s of (L, streams, H) arrays.
-  void set_state(State<const T> from, int streams) {
+  // The states of its streams lie at their places in (L, all streams, H) arrays.
+  void set_state(State<const T> from) {
     for (int l = 0; l < layout_.shape.layers; ++l)
       for (int group = 0; group < layout_.groups; ++group) {
         const std::size_t bytes = std::size_t(B) * lanes * sizeof(T);
         std::memset(layer_[l].h + place(group, 0), 0, bytes);
         if (layer_[l].cell) std::memset(layer_[l].cell + place(group, 0), 0, bytes);
       }
-    each_state(streams, [&](int which, T* here, std::ptrdiff_t there) {
+    each_state([&](int which, T* here, std::ptrdiff_t there) {
       *here = (which ? from.cell : from.h)[there];
     }, 0);
   }
-  void get_state(State<T> to, int streams, int t) const {
-    const_cast<Slice*>(this)->each_state(streams, [&](int which, T* here, std::ptrdiff_t there) {
+  void get_state(State<T> to, int t) const {
+    const_cast<Slice*>(this)->each_state([&](int which, T* here, std::ptrdiff_t there) {
       (which ? to.cell : to.h)[there] = *here;
     }, t);
   }
@@ -93,15 +103,37 @@ class Slice {
   // Reads x (row t·B + s: step t of stream s); all layers, then the logits o.
   void forward(const T* block, int steps, const Dropout<T>& dropout) {
     for (int l = 0; l < layout_.shape.layers; ++l) {
-      if (l > 0) inputs(block, l, steps, dropout.any());
-      switch (layout_.shape.cell) {
-        case Cell::rnn: recurrence<Cell::rnn>(block, l, steps); break;
-        case Cell::lstm: recurrence<Cell::lstm>(block, l, steps); break;
-        case Cell::gru: recurrence<Cell::gru>(block, l, steps); break;
-      }
+      layer(block, l, steps, dropout.any());
       if (dropout.any()) drop(l, steps, dropout);
     }
     logits(block, steps, dropout.any());
+  }
+
+  // One layer, of what the one below it gave; of a single step also a share of it, the others' at the
+  // same time.
+  void layer(const T* block, int l, int steps, bool dropped, Share share = {}) {
+    if (l > 0) inputs(block, l, steps, dropped, share);
+    switch (layout_.shape.cell) {
+      case Cell::rnn: return recurrence<Cell::rnn>(block, l, steps, share);
+      case Cell::lstm: return recurrence<Cell::lstm>(block, l, steps, share);
+      case Cell::gru: return recurrence<Cell::gru>(block, l, steps, share);
+    }
+  }
+
+  void logits(const T* block, int steps, bool dropped, Share share = {}) {
+    const T* c = block + layout_.c;
+    const int last = layout_.logits.vectors - 1, K = layout_.shape.K;
+    panel_product<T>(
+        steps * B, layout_.logits, layout_.shape.H,
+        output_factors(layout_.shape.layers - 1, dropped), block + layout_.V, layout_.Hp,
+        [&](int, int v) CHARLOOM_LAMBDA { return load<T>(c + v * lanes); },
+        [&](int n, int v, Vec<T> sum) CHARLOOM_LAMBDA {
+          T* row = o + n * layout_.Kp;
+          store<T>(row + v * lanes, sum);
+          if (v == last)
+            for (std::ptrdiff_t k = K; k < layout_.Kp; ++k) row[k] = padding_logit<T>;
+        },
+        share);
   }
 
   // The nats of y in row n; the row becomes exp(o - max o), whose sum is `normalizer`.
@@ -128,35 +160,26 @@ class Slice {
     return total;
   }
 
-  // The gradient of every parameter, into a block; uses up the gates.
+  // The gradient of every parameter, into a block; uses up the gates. A layer is gone back through in
+  // stretches of steps: what a stretch adds to the gradients is summed while its gates are near.
   void backward(const T* back, int steps, bool dropped, T* gradient) {
-    const int top = layout_.shape.layers - 1;
-    const std::ptrdiff_t rows = std::ptrdiff_t(steps) * B;
-    for (std::ptrdiff_t n0 = 0; n0 < rows; n0 += sum_rows) {
-      const int some = static_cast<int>(rows - n0 < sum_rows ? rows - n0 : sum_rows);
-      for (int p = 0; p < layout_.logits.panels; ++p) {
-        const std::ptrdiff_t first = layout_.logits.first(p) * lanes;
-        gradient_panel<T>(layout_.shape.H, layout_.logits.width(p), some,
-                          output(top, dropped) + n0 * lanes, rows_, o + n0 * layout_.Kp + first,
-                          layout_.Kp, n0 > 0, gradient + layout_.V + first * layout_.Hp);
-      }
-    }
-    column_sums(o, layout_.Kp, rows, layout_.logits.vectors, gradient + layout_.c);
-    panel_product<T>(static_cast<int>(rows), layout_.units, layout_.shape.K,
-                     Factors<T>{o, layout_.Kp, 1, 0, layout_.shape.K}, back + layout_.V_back,
-                     layout_.Kp, [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; },
-                     into_dh(top, dropped));
+    const int top = layout_.shape.layers - 1, stretch = B < sum_rows ? sum_rows / B : 1;
+    output_gradients(back, top, std::ptrdiff_t(steps) * B, dropped, gradient);
     for (int l = top; l >= 0; --l) {
-      switch (layout_.shape.cell) {
-        case Cell::rnn: through_time<Cell::rnn>(back, l, steps); break;
-        case Cell::lstm: through_time<Cell::lstm>(back, l, steps); break;
-        case Cell::gru: through_time<Cell::gru>(back, l, steps); break;
+      std::memset(layer_[l].carry, 0, std::size_t(B) * layout_.Hp * sizeof(T));
+      for (int end = steps; end > 0; end -= stretch) {
+        const int start = end > stretch ? end - stretch : 0;
+        switch (layout_.shape.cell) {
+          case Cell::rnn: through_time<Cell::rnn>(back, l, start, end, steps); break;
+          case Cell::lstm: through_time<Cell::lstm>(back, l, start, end, steps); break;
+          case Cell::gru: through_time<Cell::gru>(back, l, start, end, steps); break;
+        }
+        const Stretch those{std::ptrdiff_t(start) * B, (end - start) * B, end < steps};
+        recurrent_gradients(l, those, gradient);
+        if (layout_.shape.cell == Cell::gru) exchange_candidates(l, those.first, those.count);
+        input_gradients(back, l, those, dropped, gradient);
+        if (layout_.shape.cell == Cell::gru) exchange_candidates(l, those.first, B);
       }
-      weight_gradients(l, rows, gradient);
-      if (l > 0)
-        input_gradients(back, l, rows, dropped, gradient);
-      else
-        column_gradients(rows, gradient);
     }
   }
 
@@ -171,6 +194,31 @@ class Slice {
   std::int32_t *x = nullptr, *y = nullptr;  // (T·B)
 
  private:
+  // Some rows of a window, and whether others were summed before them.
+  struct Stretch {
+    std::ptrdiff_t first;
+    int count;
+    bool more;
+  };
+
+  // dV, dc, and the gradient of the top layer's outputs.
+  void output_gradients(const T* back, int top, std::ptrdiff_t rows, bool dropped, T* gradient) {
+    for (std::ptrdiff_t n0 = 0; n0 < rows; n0 += sum_rows) {
+      const int some = static_cast<int>(rows - n0 < sum_rows ? rows - n0 : sum_rows);
+      for (int p = 0; p < layout_.logits.panels; ++p) {
+        const std::ptrdiff_t first = layout_.logits.first(p) * lanes;
+        gradient_panel<T>(layout_.shape.H, layout_.logits.width(p), some,
+                          output(top, dropped) + n0 * lanes, rows_, o + n0 * layout_.Kp + first,
+                          layout_.Kp, n0 > 0, gradient + layout_.V + first * layout_.Hp);
+      }
+    }
+    column_sums(o, layout_.Kp, rows, layout_.logits.vectors, false, gradient + layout_.c);
+    panel_product<T>(static_cast<int>(rows), layout_.units, layout_.shape.K,
+                     Factors<T>{o, layout_.Kp, 1, 0, layout_.shape.K}, back + layout_.V_back,
+                     layout_.Kp, [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; },
+                     into_dh(top, dropped));
+  }
+
   // Gives every buffer its place.
   void divide(bool learns, bool drops) {
     const std::ptrdiff_t one = rows_ * layout_.Hp;
@@ -197,7 +245,7 @@ class Slice {
   }
 
   template <typename F>
-  void each_state(int streams, F f, int t) {
+  void each_state(F f, int t) {
     const int H = layout_.shape.H;
     for (int l = 0; l < layout_.shape.layers; ++l)
       for (int which = 0; which < layout_.shape.states(); ++which) {
@@ -205,7 +253,7 @@ class Slice {
         for (int s = 0; s < B; ++s)
           for (int i = 0; i < H; ++i)
             f(which, base + (i / lanes * rows_ + std::ptrdiff_t(t) * B + s) * lanes + i % lanes,
-              (std::ptrdiff_t(l) * streams + first_stream_ + s) * H + i);
+              (std::ptrdiff_t(l) * streams_.all + streams_.first + s) * H + i);
       }
   }
 
@@ -219,35 +267,35 @@ class Slice {
 
   // gates = U y + b for all steps of a layer that reads another; some hundred rows of y at a time,
   // which stay in the second-level cache while every panel of U goes over them.
-  void inputs(const T* block, int l, int steps, bool dropped) {
+  void inputs(const T* block, int l, int steps, bool dropped, Share share) {
     const Factors<T> A = output_factors(l - 1, dropped);
     const int vectors = layout_.vectors;
     each_block(steps * B, input_rows, [&](int first, int some) {
-      for (int p = 0; p < layout_.panels; ++p) {
+      for (int p = share.first(layout_.panels); p < share.end(layout_.panels); ++p) {
         const T* U = block + layout_.at[l].U + p * layout_.Hp * layout_.row;
         const T* b = block + layout_.at[l].b + p * layout_.row;
         T* gates = layer_[l].gates + (p * rows_ + first) * layout_.row;
         each_block(some, rows_for(vectors), [&](int r0, int count) {
-          Vec<T> sums[most_rows * most_vectors];
+          T* sums = gates + r0 * layout_.row;
           for (int r = 0; r < count; ++r)
-            for (int v = 0; v < vectors; ++v) sums[r * vectors + v] = load<T>(b + v * lanes);
-          tile_for<T>(count, vectors)(A.from_row(first + r0), U, layout_.row, layout_.shape.H, sums);
-          for (int i = 0; i < count * vectors; ++i)
-            store<T>(gates + r0 * layout_.row + i * lanes, sums[i]);
+            std::memcpy(sums + r * layout_.row, b, static_cast<std::size_t>(layout_.row) * sizeof(T));
+          tile_for<T>(count, vectors)(A.from_row(first + r0), U, layout_.row, layout_.shape.H,
+                                      reinterpret_cast<Vec<T>*>(sums));
         });
       }
     });
   }
 
   template <Cell cell>
-  void recurrence(const T* block, int l, int steps) {
+  void recurrence(const T* block, int l, int steps, Share share) {
     LayerBuffers<T>& at = layer_[l];
     const int vectors = layout_.vectors;
+    const int first_panel = share.first(layout_.panels), end_panel = share.end(layout_.panels);
     const T* d = block + layout_.at[l].d;
     for (int t = 0; t < steps; ++t)
-      for (int i = 0; i < layout_.panels; ++i) {
+      for (int i = first_panel; i < end_panel; ++i) {
         // To and fro, so that a step begins with the panel that the last one left in the cache.
-        const int p = t & 1 ? layout_.panels - 1 - i : i;
+        const int p = t & 1 ? first_panel + end_panel - 1 - i : i;
         const T* W = block + layout_.at[l].W + p * layout_.Hp * layout_.row;
         const T* b = block + layout_.at[l].b + p * layout_.row;
         each_block(B, rows_for(vectors), [&](int r0, int count) {
@@ -269,7 +317,7 @@ class Slice {
               row[2] = load<T>(d + p * lanes);
             }
           }
-          tile_for<T>(count, vectors)(
+          tile_for<T>(count, vectors, streams_.all == 1)(
               Factors<T>{at.h + n0 * lanes, lanes, 1, rows_ * lanes, lanes}, W, layout_.row,
               layout_.shape.H, sums);
           for (int r = 0; r < count; ++r)
@@ -310,13 +358,12 @@ class Slice {
     }
   }
 
-  // BPTT through one layer: gates become the gradients of their sums.
+  // BPTT through one layer from step end - 1 to `start`: gates become the gradients of their sums.
   template <Cell cell>
-  void through_time(const T* back, int l, int steps) {
+  void through_time(const T* back, int l, int start, int end, int steps) {
     LayerBuffers<T>& at = layer_[l];
     const Columns& units = layout_.units;
-    std::memset(at.carry, 0, std::size_t(B) * layout_.Hp * sizeof(T));
-    for (int t = steps - 1; t >= 0; --t)
+    for (int t = end - 1; t >= start; --t)
       for (int p = 0; p < units.panels; ++p) {
         const int first = units.first(p), width = units.width(p);
         const T* W = back + layout_.at[l].W_back + first * lanes * layout_.depth;
@@ -331,7 +378,7 @@ class Slice {
               sums[r * width + v] = dh;
             }
           if (t + 1 < steps)
-            tile_for<T>(count, width)(
+            tile_for<T>(count, width, streams_.all == 1)(
                 Factors<T>{at.gates + (n0 + B) * layout_.row, layout_.row, 1, rows_ * layout_.row,
                            static_cast<int>(layout_.row)},
                 W, width * lanes, static_cast<int>(layout_.depth), sums);
@@ -378,51 +425,66 @@ class Slice {
     }
   }
 
-  // dW, db and the GRU's dd. Afterwards the GRU's gates hold the gradients of the input sums.
-  void weight_gradients(int l, std::ptrdiff_t rows, T* gradient) {
+  // What a stretch adds to dW and the GRU's dd.
+  void recurrent_gradients(int l, const Stretch& rows, T* gradient) {
     const LayerBuffers<T>& at = layer_[l];
     gate_gradients(l, rows, at.h, gradient + layout_.at[l].W);
-    for (int p = 0; p < layout_.panels; ++p) {
-      T* gates = at.gates + p * rows_ * layout_.row;
-      if (layout_.shape.cell == Cell::gru) {
-        column_sums(gates + 2 * lanes, layout_.row, rows, 1, gradient + layout_.at[l].d + p * lanes);
-        const T* inner = at.inner + p * rows_ * lanes;
-        for (std::ptrdiff_t n = 0; n < rows; ++n)
-          store<T>(gates + n * layout_.row + 2 * lanes, load<T>(inner + n * lanes));
-      }
-      column_sums(gates, layout_.row, rows, layout_.vectors,
-                  gradient + layout_.at[l].b + p * layout_.row);
-    }
+    if (layout_.shape.cell != Cell::gru) return;
+    for (int p = 0; p < layout_.panels; ++p)
+      column_sums(at.gates + (p * rows_ + rows.first) * layout_.row + 2 * lanes, layout_.row, rows.count,
+                  1, rows.more, gradient + layout_.at[l].d + p * lanes);
   }
 
-  // The gradient of a matrix of gates × units, from what it multiplied and the gates' gradients.
-  void gate_gradients(int l, std::ptrdiff_t rows, const T* multiplied, T* gradient) {
-    for (std::ptrdiff_t n0 = 0; n0 < rows; n0 += sum_rows) {
-      const int some = static_cast<int>(rows - n0 < sum_rows ? rows - n0 : sum_rows);
+  // The gradient of n's recurrent sum, which is in the GRU's gates, and that of its whole sum change
+  // places. Step by step backward the gates must hold the first, for the inputs the second.
+  void exchange_candidates(int l, std::ptrdiff_t first, int count) {
+    for (int p = 0; p < layout_.panels; ++p)
+      for (std::ptrdiff_t n = first; n < first + count; ++n) {
+        T* gate = layer_[l].gates + (p * rows_ + n) * layout_.row + 2 * lanes;
+        T* inner = layer_[l].inner + place(p, n);
+        const Vec<T> held = load<T>(gate);
+        store<T>(gate, load<T>(inner));
+        store<T>(inner, held);
+      }
+  }
+
+  // What a stretch adds to db and dU; above layer 0 also the gradient of what the layer read.
+  void input_gradients(const T* back, int l, const Stretch& rows, bool dropped, T* gradient) {
+    for (int p = 0; p < layout_.panels; ++p)
+      column_sums(layer_[l].gates + (p * rows_ + rows.first) * layout_.row, layout_.row, rows.count,
+                  layout_.vectors, rows.more, gradient + layout_.at[l].b + p * layout_.row);
+    if (l == 0) {
+      column_gradients(rows, gradient);
+      return;
+    }
+    gate_gradients(l, rows, output(l - 1, dropped), gradient + layout_.at[l].U);
+    panel_product<T>(rows.count, layout_.units, static_cast<int>(layout_.depth),
+                     Factors<T>{layer_[l].gates + rows.first * layout_.row, layout_.row, 1,
+                                rows_ * layout_.row, static_cast<int>(layout_.row)},
+                     back + layout_.at[l].U_back, layout_.depth,
+                     [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; },
+                     into_dh(l - 1, dropped, rows.first));
+  }
+
+  // What a stretch adds to the gradient of a matrix of gates × units, from what it multiplied.
+  void gate_gradients(int l, const Stretch& rows, const T* multiplied, T* gradient) {
+    for (int i = 0; i < rows.count; i += sum_rows) {
+      const int some = rows.count - i < sum_rows ? rows.count - i : sum_rows;
+      const std::ptrdiff_t n0 = rows.first + i;
       for (int p = 0; p < layout_.panels; ++p)
         gradient_panel<T>(layout_.shape.H, layout_.vectors, some, multiplied + n0 * lanes, rows_,
-                          layer_[l].gates + (p * rows_ + n0) * layout_.row, layout_.row, n0 > 0,
-                          gradient + p * layout_.Hp * layout_.row);
+                          layer_[l].gates + (p * rows_ + n0) * layout_.row, layout_.row,
+                          rows.more || i > 0, gradient + p * layout_.Hp * layout_.row);
     }
   }
 
-  // dU of a layer that reads another, and the gradient of what it read.
-  void input_gradients(const T* back, int l, std::ptrdiff_t rows, bool dropped, T* gradient) {
-    gate_gradients(l, rows, output(l - 1, dropped), gradient + layout_.at[l].U);
-    panel_product<T>(static_cast<int>(rows), layout_.units, static_cast<int>(layout_.depth),
-                     Factors<T>{layer_[l].gates, layout_.row, 1, rows_ * layout_.row,
-                                static_cast<int>(layout_.row)},
-                     back + layout_.at[l].U_back, layout_.depth,
-                     [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; }, into_dh(l - 1, dropped));
-  }
-
-  // dU of the layer that reads characters: a column for each id, the sum over the rows that read it.
-  void column_gradients(std::ptrdiff_t rows, T* gradient) {
+  // What a stretch adds to dU of the layer that reads characters: to a column those rows that read it.
+  void column_gradients(const Stretch& rows, T* gradient) {
     for (int p = 0; p < layout_.panels; ++p) {
       T* dU = gradient + layout_.at[0].U + std::ptrdiff_t(p) * layout_.shape.K * layout_.row;
       const T* gates = layer_[0].gates + p * rows_ * layout_.row;
-      std::memset(dU, 0, std::size_t(layout_.shape.K) * layout_.row * sizeof(T));
-      for (std::ptrdiff_t n = 0; n < rows; ++n) {
+      if (!rows.more) std::memset(dU, 0, std::size_t(layout_.shape.K) * layout_.row * sizeof(T));
+      for (std::ptrdiff_t n = rows.first; n < rows.first + rows.count; ++n) {
         T* to = dU + x[n] * layout_.row;
         const T* from = gates + n * layout_.row;
         for (int v = 0; v < layout_.vectors; ++v)
@@ -431,12 +493,12 @@ class Slice {
     }
   }
 
-  // A product's end: the gradient of layer l's outputs, back through its dropout.
-  auto into_dh(int l, bool dropped) {
+  // A product's end: the gradient of layer l's outputs from row `first` on, back through its dropout.
+  auto into_dh(int l, bool dropped, std::ptrdiff_t first = 0) {
     T* dh = layer_[l].dh;
     const T* mask = dropped ? layer_[l].mask : nullptr;
-    return [this, dh, mask](int n, int v, Vec<T> sum) CHARLOOM_LAMBDA {
-      const std::ptrdiff_t at = place(v, n);
+    return [this, dh, mask, first](int n, int v, Vec<T> sum) CHARLOOM_LAMBDA {
+      const std::ptrdiff_t at = place(v, first + n);
       store<T>(dh + at, mask ? sum * load<T>(mask + at) : sum);
     };
   }
@@ -449,7 +511,7 @@ class Slice {
         const std::ptrdiff_t n = std::ptrdiff_t(t) * B + s;
         for (int block = 0; block < blocks; ++block) {
           T factors[16];
-          dropout.factors(l, first_stream_ + s, t, block, factors);
+          dropout.factors(l, streams_.first + s, t, block, factors);
           for (int i = 0; i < 16 && block * 16 + i < Hp; ++i) {
             const int unit = block * 16 + i;
             at.mask[place(unit / lanes, n) + unit % lanes] = factors[i];
@@ -461,26 +523,13 @@ class Slice {
       }
   }
 
-  void logits(const T* block, int steps, bool dropped) {
-    const T* c = block + layout_.c;
-    const int last = layout_.logits.vectors - 1, K = layout_.shape.K;
-    panel_product<T>(
-        steps * B, layout_.logits, layout_.shape.H,
-        output_factors(layout_.shape.layers - 1, dropped), block + layout_.V, layout_.Hp,
-        [&](int, int v) CHARLOOM_LAMBDA { return load<T>(c + v * lanes); },
-        [&](int n, int v, Vec<T> sum) CHARLOOM_LAMBDA {
-          T* row = o + n * layout_.Kp;
-          store<T>(row + v * lanes, sum);
-          if (v == last)
-            for (std::ptrdiff_t k = K; k < layout_.Kp; ++k) row[k] = padding_logit<T>;
-        });
-  }
-
-  // Sums of columns, some hundred rows at a time, so that a long sum loses no digits.
-  static void column_sums(const T* from, std::ptrdiff_t row, std::ptrdiff_t rows, int vectors, T* to) {
+  // Sums of columns, added to those of other rows where there are `more`, some hundred rows at a time, so
+  // that a long sum loses no digits.
+  static void column_sums(const T* from, std::ptrdiff_t row, std::ptrdiff_t rows, int vectors,
+                          bool more, T* to) {
     constexpr std::ptrdiff_t some = 256;
     for (int v = 0; v < vectors; ++v) {
-      Vec<T> total{};
+      Vec<T> total = more ? load<T>(to + v * lanes) : Vec<T>{};
       for (std::ptrdiff_t n0 = 0; n0 < rows; n0 += some) {
         Vec<T> part{};
         const std::ptrdiff_t end = n0 + some < rows ? n0 + some : rows;
@@ -517,7 +566,7 @@ class Slice {
   }
 
   const PanelLayout<T>& layout_;
-  const int first_stream_;
+  const Streams streams_;
   const std::ptrdiff_t rows_;
   Memory<T> memory_;
   LayerBuffers<T> layer_[PanelLayout<T>::most_layers];

@@ -47,12 +47,10 @@ class Training {
     for (int k = 0; k < slot_count_; ++k) slots_[k] = memory_.take_zeroed(layout.end);
     back_ = memory_.take(layout.back_end);
     for (int thread = 0; thread < team.threads; ++thread) {
-      const int first = even_start(windows.B, team.threads, thread);
-      const int streams = even_start(windows.B, team.threads, thread + 1) - first;
       gradients_[thread] = memory_.take_zeroed(layout.end);
       slices_[thread] = new (std::nothrow)
-          Slice<T>(layout, windows.T, streams, first, Dropout<T>(how.dropout, 0, 0).any(),
-                   workspace, 1 + thread);
+          Slice<T>(layout, windows.T, streams_of(windows.B, team.threads, thread),
+                   Dropout<T>(how.dropout, 0, 0).any(), workspace, 1 + thread);
       if (slices_[thread] == nullptr || !slices_[thread]->ok()) ok_ = false;
     }
   }
@@ -71,19 +69,20 @@ class Training {
     for (int k = 0; k < slot_count_; ++k) layout_.pack(slots[k], slots_[k]);
     layout_.transpose(block_, back_, 0, 1);
     for (int thread = 0; thread < team_.threads; ++thread)
-      slices_[thread]->set_state({state.h, state.cell}, windows_.B);
+      slices_[thread]->set_state({state.h, state.cell});
     team_.run(team_.self, [](void* self, int thread) { static_cast<Training*>(self)->work(thread); },
               this);
     layout_.unpack(block_, weights);
     for (int k = 0; k < slot_count_; ++k) layout_.unpack(slots_[k], slots[k]);
     for (int thread = 0; thread < team_.threads; ++thread)
-      slices_[thread]->get_state(state, windows_.B, 0);
+      slices_[thread]->get_state(state, 0);
     return result_;
   }
 
  private:
   // One thread's part of all updates.
   void work(int thread) {
+    const NoSubnormals fast;
     Slice<T>& slice = *slices_[thread];
     const double scale = 1.0 / windows_.B / (how_.mean ? windows_.T : 1);
     const std::ptrdiff_t vectors = layout_.end / lanes;

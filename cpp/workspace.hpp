@@ -4,11 +4,9 @@
 #include <cstdlib>
 #include <mutex>
 #include <vector>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #include "kernels.hpp"
+#include "pages.hpp"
 
 namespace charloom {
 
@@ -37,22 +35,12 @@ class Pieces {
   };
 
   void* take(std::size_t slot, std::size_t bytes) {
-    // Large pages, where the system has them, spare the processor most of its address look-ups.
-    constexpr std::size_t large_page = std::size_t(2) << 20;
     if (slot >= pieces_.size()) pieces_.resize(slot + 1);
     Piece& piece = pieces_[slot];
     if (bytes > piece.bytes) {
       std::free(piece.at);
-      piece = {};
-      const bool large = bytes >= large_page;
-      if (posix_memalign(&piece.at, large ? large_page : 64, bytes) != 0) {
-        piece.at = nullptr;
-        return nullptr;
-      }
-#if defined(__linux__)
-      if (large) madvise(piece.at, bytes, MADV_HUGEPAGE);
-#endif
-      piece.bytes = bytes;
+      piece = {take_pages(bytes), bytes};
+      if (piece.at == nullptr) piece = {};
     }
     return piece.at;
   }

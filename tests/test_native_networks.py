@@ -189,6 +189,32 @@ def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
     assert np.array_equal(scores[0], scores[2])
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_threads_that_share_a_character_write_what_one_writes(cell, monkeypatch):
+    learner = make_learner(cell=cell, layers=2, hidden_size=70)
+    uniforms, read = np.random.default_rng(4).random(300), np.array([3, 1])
+    asked = []
+    alone = NativeEngine().generate(learner, read, Sampler(), uniforms, learner.state)
+    monkeypatch.setattr("charloom.engines.native.SHARED_WRITING", 0)
+    for threads in (1, 2, 3, 9):  # more than panels: some have nothing to do
+        engine = NativeEngine(threads)
+        asked.append(engine._writers(learner))
+        ids, state = engine.generate(learner, read, Sampler(), uniforms, learner.state)
+        assert np.array_equal(ids, alone[0])
+        for name, value in alone[1].items():
+            assert np.array_equal(state[name], value)
+    assert asked == [1, 2, 3, 9]
+    learner.parameters["c"][0] = np.nan
+    with pytest.raises(EngineError, match="not finite"):
+        NativeEngine(3).generate(learner, read, Sampler(), uniforms, learner.state)
+
+
+def test_threads_share_a_character_of_large_networks_alone():
+    shared = {"cell": "lstm", "layers": 2, "hidden_size": 256}
+    for changes, threads in ((shared, 2), ({"cell": "lstm"}, 1), ({"hidden_size": 900}, 1)):
+        assert NativeEngine(2)._writers(make_learner(**changes)) == threads
+
+
 @pytest.mark.parametrize("threads", [2, 3, 5])
 @pytest.mark.parametrize("cell", CELLS)
 def test_threads_make_one_update_together(cell, threads):
@@ -346,3 +372,19 @@ def test_two_calls_at_once_do_not_share_their_memory():
     for learner in together:
         for name in alone.parameters:
             assert np.array_equal(learner.parameters[name], alone.parameters[name])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_averages_that_fade_end_at_zero_and_not_among_the_subnormals(native, optimizer):
+    learner = make_learner(
+        hidden_size=3, batch_size=2, seq_length=2, optimizer=optimizer, dtype="float32", decay=0.5,
+        init="uniform",
+    )  # fmt: skip
+    ids = np.array([0, 1, 2, 3, 4, 5] + [0, 1] * 1_200, np.uint8)  # 2 to 5 are read once
+    native.train(learner, ids, Plan(np.full(1_150, 0.01), np.array([0, 4])))
+    smallest = np.finfo(np.float32).smallest_normal
+    slots = [np.abs(slot["layers.0.U"]) for slot in learner.slots.values()]
+    for slot in slots:
+        assert slot[:, :2].all()
+        assert not ((slot != 0) & (slot < smallest)).any()
+    assert not slots[0][:, 2:4].any()

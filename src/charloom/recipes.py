@@ -149,6 +149,7 @@ RECIPES: Final[dict[str, Recipe]] = {
                 sample_every=500,
             ),
             minutes=30.0,
+            nats=1.470,
         ),
     )
 }

@@ -29,7 +29,7 @@ class WritingRow:
 
     Attributes:
         microseconds: of a character.
-        times_ours: how many times as long as charloom it takes.
+        times_ours: how many times as long as charloom it takes with as many threads.
         spread: (slowest - fastest) / median over the rounds.
     """
 
@@ -105,7 +105,13 @@ def measure_writing(
     missing = [str(native_problem())] if engine is None and native_problem() else []
     learner = new_learner(workload.config, bench_vocabulary(workload.vocabulary_size))
     opened = open_engine(ours)
-    works = {(ours, 1): held_to(texts(engine_sampling(opened, learner)), 1)}
+    counts = (1, 2) if processors() > 1 and ours == "native" else (1,)
+    works = {
+        (ours, threads): held_to(
+            texts(engine_sampling(open_engine(ours, threads), learner)), threads
+        )
+        for threads in counts
+    }
     try:
         works |= _torch_works(workload)
     except ImportError as error:
@@ -115,11 +121,11 @@ def measure_writing(
         rounds,
         workload.turn,
     )
-    base = float(np.median(times[f"{ours} 1"]))
     rows = []
     for name, threads in works:
         seconds = times[f"{name} {threads}"]
         median = float(np.median(seconds))
+        base = float(np.median(times.get(f"{ours} {threads}", times[f"{ours} 1"])))
         rows.append(
             WritingRow(
                 name=name,

@@ -22,6 +22,7 @@ from charloom.model.parameters import STATES, Parameters
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
 MAX_LAYERS: Final = 64
+SHARED_WRITING: Final = 2**21  # bytes of weights from which threads share a character
 MAX_WINDOW: Final = 2**24 - 1  # characters: steps times streams
 
 
@@ -206,6 +207,7 @@ class NativeEngine:
                 sampler.repetition_window,
             ),
             np.ascontiguousarray(uniforms, dtype=np.float64),
+            self._writers(learner),
             ids,
         )
         if not finite:
@@ -217,6 +219,12 @@ class NativeEngine:
     def _threads(self, streams: int) -> int:
         """How many threads so many streams can use."""
         return min(self.threads, streams, MAX_THREADS)
+
+    def _writers(self, learner: Learner) -> int:
+        """How many threads write a text: all where the weights are too many for one's cache."""
+        size = sum(array.nbytes for array in learner.parameters.values())
+        alone = size < SHARED_WRITING or (learner.config.cell, learner.config.layers) == ("rnn", 1)
+        return 1 if alone else min(self.threads, MAX_THREADS)
 
 
 def _kernels(learner: Learner) -> Any:
