@@ -108,6 +108,20 @@ def replace_file(path: Path, data: bytes | Iterator[bytes], durable: bool = True
             sync_directory(path.parent)
 
 
+def make_directories(path: Path) -> None:
+    """Make a directory, and those above it that are missing, and bring their names to the disk.
+
+    Raises:
+        OSError: the disk refused, or a file is in the way.
+    """
+    if not path.parent.is_dir():
+        make_directories(path.parent)
+    path.mkdir(exist_ok=True)
+    # Someone else may have made it a moment ago. A parent that may not be read is not ours to sync.
+    with suppress(PermissionError):
+        sync_directory(path.parent)
+
+
 def create_directory(path: Path, files: Mapping[str, bytes]) -> None:
     """Make a directory of files appear at once, and durably.
 

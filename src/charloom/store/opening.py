@@ -236,6 +236,12 @@ def last_seconds(path: Path, length: int) -> float:
     return seconds
 
 
+def last_engine(events: list[dict[str, Any]]) -> str | None:
+    """The engine that trained a run last, in words; None where no event tells."""
+    engines = [event["engine"] for event in events if isinstance(event.get("engine"), str)]
+    return engines[-1] if engines else None
+
+
 def adopt_steering(learner: Learner, events: list[dict[str, Any]]) -> None:
     """Give a learner the learning-rate factor that it had last, though no checkpoint says so.
 

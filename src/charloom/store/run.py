@@ -32,10 +32,12 @@ from charloom.store.checkpoint import (
     save_checkpoint,
 )
 from charloom.store.files import (
+    make_directories,
     read_file,
     remove_directory,
     remove_temporaries,
     replace_file,
+    sync_directory,
     writing,
 )
 from charloom.store.journal import Journal, read_lines, whole_lines
@@ -63,6 +65,7 @@ from charloom.store.layout import (
 from charloom.store.opening import (
     adopt_steering,
     extended,
+    last_engine,
     last_seconds,
     load_latest,
     open_text,
@@ -88,6 +91,7 @@ class RunWriter:
         events: the journal of what happened.
         seconds: how long the run had been trained when it was opened.
         command_sequence: of the last command to the run when it was opened.
+        engine: what trained the run before it was opened, in words; None where nothing tells.
         saved_update: the update of the checkpoint that `latest` names.
         finished: whether the run had reached its end when it was opened.
         warnings: sentences about what was found amiss and mended.
@@ -104,9 +108,12 @@ class RunWriter:
             # Events tell what happened to the run, interruptions included: resuming adds to them
             # and takes nothing back. They hold clock times, so no checkpoint counts them.
             self.events = opened.enter_context(Journal(path / EVENTS))
+            with writing(path):
+                sync_directory(path)  # where the journals may be new names
             self._journals = opened.pop_all()
         self.seconds = 0.0
         self.command_sequence = read_control(path).sequence
+        self.engine: str | None = None
         self.saved_update: int | None = None
         self.finished = False
         self.warnings: list[str] = []
@@ -125,7 +132,8 @@ class RunWriter:
         Schedule.of(learner.config, len(corpus))
         refuse_existing(path)
         with writing(path):
-            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            for directory in (path, path / CHECKPOINTS):
+                make_directories(directory)
         lock = acquire(path)
         try:
             refuse_existing(path)
@@ -220,7 +228,7 @@ class RunWriter:
             learner.judgements_since_best = 0  # whoever asks for more is patient anew
         seconds = last_seconds(path / METRICS, checkpoint.lengths[METRICS])
         whole_lines(read_file(path / SAMPLES) or b"", checkpoint.lengths[SAMPLES], path / SAMPLES)
-        warnings = []
+        warnings, engine = [], None
         try:
             read_pointer(path, BEST)
         except DamagedError as error:
@@ -233,7 +241,9 @@ class RunWriter:
         if damage:
             warnings.append(f"training goes on from the checkpoint of update {learner.update}: {damage}")
         try:
-            adopt_steering(learner, read_lines(path / EVENTS))
+            events = read_lines(path / EVENTS)
+            adopt_steering(learner, events)
+            engine = last_engine(events)
         except DamagedError as error:
             warnings.append(f"whether the run was steered after its last save is unknown: {error}")
 
@@ -246,6 +256,7 @@ class RunWriter:
             if damage:
                 writer._set_aside_newer(learner.update)
                 writer._point(LATEST, learner.update)
+            writer.engine = engine
             writer._remove_newer(learner.update)  # left by an interrupted save
             if about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.

@@ -32,6 +32,7 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
+from charloom.store.opening import last_engine
 from charloom.store.steering import read_status
 
 Which = Literal["best", "latest"]
@@ -80,8 +81,7 @@ class RunView:
     @property
     def engine(self) -> str | None:
         """The engine that trained last, in words."""
-        engines = [event["engine"] for event in self.events if "engine" in event]
-        return str(engines[-1]) if engines else None
+        return last_engine(self.events)
 
 
 def read_run(path: str | Path) -> RunView:
