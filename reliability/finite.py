@@ -8,7 +8,6 @@ file that was ever saved may hold it. Then models that are not finite, or barely
 import itertools
 import json
 import math
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import Saved, Warned, train_in_memory, train_run
 from reliability import LONG, SHORT, Figures
+from reliability.damage import folder
 
 NUMBER = 11
 PROMISE = (
@@ -35,8 +35,8 @@ PROMISE = (
 )
 
 VALUES = (math.nan, math.inf, -math.inf)
-AT = 10  # updates before the fault
-CELLS = {SHORT: ("lstm",), LONG: ("rnn", "lstm", "gru")}
+AT = 6  # updates before the fault
+CELLS = {SHORT: ("gru",), LONG: ("rnn", "lstm", "gru")}
 OPTIMIZERS = {SHORT: ("adam",), LONG: ("adagrad", "sgd", "rmsprop", "adam", "adamw")}
 TEMPERATURES = {SHORT: 7, LONG: 61}
 DRAWS = 400
@@ -47,19 +47,19 @@ FAR = 6.0  # standard deviations that a count of draws may be away from what is 
 def check(scale: str) -> Figures:
     """Put every fault into every place, then sample at the edges."""
     engines = ["reference"] + ([] if native_problem() else ["native"])
-    injected = late = 0
+    injected, turn = 0, itertools.cycle(VALUES)
     for engine, cell, optimizer in itertools.product(engines, CELLS[scale], OPTIMIZERS[scale]):
         config = settings(cell, optimizer)
         for place in places(config, engine):
-            for value in VALUES:
+            for value in VALUES if scale == LONG else [next(turn)]:
                 injected += 1
                 what = f"{value} in {place} of {cell}, {optimizer}, {engine}"
-                with tempfile.TemporaryDirectory() as folder:
-                    in_a_run(Path(folder) / "run", config, Faulty(engine, place, value), what)
+                with folder() as place_of_run:
+                    in_a_run(place_of_run / "run", config, Faulty(engine, place, value), what)
                 in_memory(config, Faulty(engine, place, value), what)
     return {
         "faults_put_in": 2 * injected,
-        "caught_late_or_saved": late,
+        "saved_or_told_late": 0,
         "refusals_to_sample": refuses_to_sample(engines),
         "samples_at_extreme_temperatures": samples(engines, TEMPERATURES[scale]),
         "engines": ", ".join(engines),
@@ -71,7 +71,7 @@ def settings(cell: str, optimizer: str) -> Config:
     return Config(
         cell=cell, optimizer=optimizer, hidden_size=5, seq_length=6, batch_size=2, sigma=0.1,
         learning_rate=0.01, report_every=4, sample_until=0, sample_length=4, passage_length=8,
-        updates=60, save_seconds=1e-9,
+        updates=20, save_seconds=1e-9,
     )  # fmt: skip
 
 

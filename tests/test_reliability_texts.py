@@ -13,16 +13,14 @@ def test_any_bytes_train_or_are_refused_with_their_offset():
 
 
 def test_an_offset_that_is_one_off_is_noticed(monkeypatch):
-    honest = reading._refuse_nul
-    monkeypatch.setattr(
-        reading, "_refuse_nul", lambda block, offset, name: honest(block, offset + 1, name)
-    )
+    honest = reading._nul
+    monkeypatch.setattr(reading, "_nul", lambda offset, name: honest(offset + 1, name))
     with pytest.raises(AssertionError, match="does not say 'offset 6'"):
         texts.check(SHORT)
 
 
-def test_a_reader_that_lets_a_nul_through_is_noticed(monkeypatch):
-    monkeypatch.setattr(reading, "_refuse_nul", lambda *_: None)
+def test_a_reader_that_takes_another_encoding_for_text_is_noticed(monkeypatch):
+    monkeypatch.setattr(reading, "_refuse_utf16", lambda block, name: None)
     with pytest.raises(AssertionError, match="offset"):
         texts.check(SHORT)
 

@@ -182,8 +182,12 @@ def _write(path: Path, data: bytes | Iterator[bytes], durable: bool) -> None:
 
     New in earnest: a link that lies at its name, put there by whoever guessed it, is never followed.
     """
-    path.unlink(missing_ok=True)
-    with path.open("xb", buffering=0) as file:
+    try:
+        opened = path.open("xb", buffering=0)
+    except FileExistsError:
+        path.unlink()
+        opened = path.open("xb", buffering=0)
+    with opened as file:
         for block in (data,) if isinstance(data, bytes) else data:
             write_all(file.fileno(), block)
         if durable:
