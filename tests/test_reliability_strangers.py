@@ -25,7 +25,7 @@ def child(place, faults):
         f"try:\n    s.main(pathlib.Path({str(place)!r}), {2 << 20})\n"
         "except AssertionError as error:\n    raise SystemExit(str(error))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=fuzz.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stderr
 
