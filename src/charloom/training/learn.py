@@ -1,5 +1,6 @@
 """Training as an algorithm, on one screen: it knows nothing of disks, clocks decide nothing."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -63,8 +64,8 @@ def learn(
         seconds = max(time.perf_counter() - started, 1e-9)
         limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
 
-        require_told(learner, trace)
         count_losses(learner, trace)
+        require_told(learner, trace)
         if trace.stopped:
             raise diverged(learner, trace, float(rates[len(trace.losses)]))
         if windows.ends_epoch(learner.position):
@@ -86,8 +87,8 @@ def learn(
 
 
 def require_told(learner: Learner, trace: Trace) -> None:
-    """Refuse figures of applied updates that are not finite, whatever engine tells them: they would
-    go into the sums, and from there into every record.
+    """Refuse figures of applied updates, and sums of them, that are not finite, whatever engine tells
+    them: they would go into every record.
 
     Raises:
         DivergedError: with the first of them.
@@ -98,6 +99,11 @@ def require_told(learner: Learner, trace: Trace) -> None:
         raise DivergedError(
             f"update {learner.update - len(wrong) + first + 1} has the loss "
             f"{trace.losses[first]:g} and the gradient norm {trace.gradient_norms[first]:g}."
+        )
+    if not math.isfinite((learner.smooth_loss or 0.0) + learner.pending_loss):
+        raise DivergedError(
+            f"after update {learner.update} the smooth loss is {learner.smooth_loss} and the sum of "
+            f"losses since the last record {learner.pending_loss:g}."
         )
 
 
