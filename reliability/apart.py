@@ -117,16 +117,22 @@ def run(place: Path, command: str) -> None:
     for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR", "CHARLOOM_CACHE"):
         environment.pop(name, None)
     watched = [sys.executable, "-m", "reliability.apart", *command.split()]
-    done = subprocess.run(watched, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        watched, cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
     assert "Traceback" not in done.stderr, f"{command}: {done.stderr[-1500:]}"
-    assert done.returncode in (0, 2), f"{command}: exit code {done.returncode}: {done.stderr[-500:]}"
+    assert done.returncode in (0, 2), (
+        f"{command}: exit code {done.returncode}: {done.stderr[-500:]}"
+    )
     noted = json.loads((place / "noted.json").read_text(encoding="utf-8"))
     (place / "noted.json").unlink()
     assert not noted["talk"], f"{command}: {noted['talk']}"
     kept = ("runs", "asked", "home/.cache/matplotlib", "home/.config/matplotlib")
     allowed = tuple(str(place / name) + os.sep for name in kept)
     above = {str(place / name) + os.sep for name in ("home", "home/.cache", "home/.config")}
-    elsewhere = [path for path in noted["writes"] if not path.startswith(allowed) and path not in above]
+    elsewhere = [
+        path for path in noted["writes"] if not path.startswith(allowed) and path not in above
+    ]
     assert not elsewhere, f"{command}: writes {', '.join(elsewhere)}"
 
 
@@ -153,17 +159,22 @@ def main() -> None:
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if done:
             return
-        if event.startswith(("socket.connect", "socket.getaddrinfo", "socket.bind", "socket.sendto")):
+        if event.startswith(
+            ("socket.connect", "socket.getaddrinfo", "socket.bind", "socket.sendto")
+        ):
             talk.append(f"{event}{arguments!r}"[:200])
         elif event == "open":
-            path, mode, flags = (*arguments, None, None, None)[:3]
+            path, _mode, flags = (*arguments, None, None, None)[:3]
             writing = isinstance(flags, int) and flags & changes
             if writing and isinstance(path, (str, bytes, os.PathLike)):
                 writes.add(os.path.realpath(os.fsdecode(os.fspath(path))))
         elif event in ("os.mkdir", "os.rename", "os.symlink", "os.truncate"):
             for path in arguments[: 2 if event == "os.rename" else 1]:
                 if isinstance(path, (str, bytes, os.PathLike)):
-                    writes.add(os.path.realpath(os.fsdecode(os.fspath(path))) + os.sep * (event == "os.mkdir"))
+                    writes.add(
+                        os.path.realpath(os.fsdecode(os.fspath(path)))
+                        + os.sep * (event == "os.mkdir")
+                    )
 
     sys.addaudithook(hook)
     if fault := os.environ.get("CHARLOOM_PLANTED_FAULT"):

@@ -312,15 +312,15 @@ def fell_back(case: Path, truth: Truth, what: str, touched: set[str], files: Fil
         others = {"run/config.json", "run/metrics.jsonl"} & touched
         assert not whole or others or "of another run" in what, f"no fallback: {what}"
         return False
-    assert same_but_for_the_end(learner, wanted), f"fell back to what is not the newest whole: {what}"
+    assert same_but_for_the_end(learner, wanted), (
+        f"fell back to what is not the newest whole: {what}"
+    )
     again = load_model(case / "run", "latest")
     assert again.update == wanted.update, f"a fallback that was not kept: {what}"
     return True
 
 
-def resumed_learner(
-    run: Path, truth: Truth, wanted: Learner, allow_older: bool = False
-) -> Learner:
+def resumed_learner(run: Path, truth: Truth, wanted: Learner, allow_older: bool = False) -> Learner:
     """The learner that a training would go on with; where it fell back, something was said. Where a
     best that is damaged was given up, and that was said, it counts as the one that is wanted."""
     writer, learner, _ = RunWriter.resume(run, text=[truth.text], allow_older=allow_older)
@@ -332,9 +332,7 @@ def resumed_learner(
     return learner
 
 
-def attempt(
-    name: str, read: Callable[[], Learner], what: str, touched: set[str]
-) -> Learner | None:
+def attempt(name: str, read: Callable[[], Learner], what: str, touched: set[str]) -> Learner | None:
     """What was read; None where an error told of it as it must."""
     try:
         return read()

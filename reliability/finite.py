@@ -122,7 +122,9 @@ class BadGradient(ReferenceEngine):
     def __init__(self, told: Faulty, value: float) -> None:
         self.told, self.value = told, value
 
-    def loss_and_gradients(self, learner: Learner, x: Any, y: Any, update: int | None = None) -> Any:
+    def loss_and_gradients(
+        self, learner: Learner, x: Any, y: Any, update: int | None = None
+    ) -> Any:
         loss, gradients, state = super().loss_and_gradients(learner, x, y, update)
         if not self.told.done and learner.update >= AT:
             self.told.done = True
@@ -192,7 +194,9 @@ def require_finite_files(checkpoint: Path, what: str) -> None:
     for path in checkpoint.glob("*.safetensors"):
         for name, tensor in deserialize(path.read_bytes()):
             values = np.frombuffer(tensor["data"], {"F32": "<f4", "F64": "<f8"}[tensor["dtype"]])
-            assert np.isfinite(values).all(), f"{what}: saved in {checkpoint.name}/{path.name}, {name}"
+            assert np.isfinite(values).all(), (
+                f"{what}: saved in {checkpoint.name}/{path.name}, {name}"
+            )
     json.loads((checkpoint / "state.json").read_bytes(), parse_constant=refuse_constant(what))
 
 
@@ -222,7 +226,7 @@ def refuses_to_sample(engines: list[str]) -> int:
         config = Config(cell=cell, hidden_size=5, dtype=dtype, optimizer="adam")
         whole = new_learner(config, Corpus.from_text(TEXT).vocabulary)
         top = float(np.finfo(dtype).max)
-        faults: dict[str, float] = {name: math.nan for name in whole.parameters}
+        faults: dict[str, float] = dict.fromkeys(whole.parameters, math.nan)
         for name, value in [*faults.items(), ("c", math.inf), ("c", -math.inf), ("V", top)]:
             learner = copy_learner(whole)
             learner.parameters[name][...] = value
@@ -246,7 +250,9 @@ def samples(engines: list[str], count: int) -> int:
     """Any model that is finite writes at any temperature; cold it takes the likeliest, hot any."""
     written = 0
     vocabulary = Corpus.from_text(TEXT).vocabulary
-    for engine, dtype, size in itertools.product(engines, ("float32", "float64"), (1e-3, 1.0, 1e30)):
+    for engine, dtype, size in itertools.product(
+        engines, ("float32", "float64"), (1e-3, 1.0, 1e30)
+    ):
         config = Config(hidden_size=5, dtype=dtype)
         learner = new_learner(config, vocabulary)
         draw = np.random.default_rng(3)

@@ -77,8 +77,12 @@ def tells_of(fault: str) -> bool:
         source.write_text(FAULTS[fault], encoding="ascii")
         flags = [f"-fsanitize={fault}", "-fno-sanitize-recover=all", "-O0", "-pthread"]
         subprocess.run(["c++", *flags, str(source), "-o", str(program)], check=True)
-        done = subprocess.run([str(program)], capture_output=True, text=True, check=False, env=options())
-        return done.returncode != 0 and ("Sanitizer" in done.stderr or "runtime error" in done.stderr)
+        done = subprocess.run(
+            [str(program)], capture_output=True, text=True, check=False, env=options()
+        )
+        return done.returncode != 0 and (
+            "Sanitizer" in done.stderr or "runtime error" in done.stderr
+        )
 
 
 def site(kind: str) -> Path:
@@ -132,7 +136,12 @@ def under(kind: str, words: Sequence[str]) -> str:
     where = os.pathsep.join([str(site(kind)), str(ROOT), str(ROOT / "tests")])
     environment = {**options(), "LD_PRELOAD": " ".join(preloaded), "PYTHONPATH": where}
     done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     told = done.stderr[-6000:] + done.stdout[-3000:]
     assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, told
@@ -216,7 +225,9 @@ def threads(seconds: float) -> int:
     from charloom.model import copy_learner, new_learner, zero_state
     from charloom.text import Vocabulary
 
-    config = Config(cell="lstm", layers=2, hidden_size=20, seq_length=8, batch_size=4, optimizer="adam")
+    config = Config(
+        cell="lstm", layers=2, hidden_size=20, seq_length=8, batch_size=4, optimizer="adam"
+    )
     first = new_learner(config, Vocabulary("abcdefg"))
     tokens = np.random.default_rng(1).integers(0, 7, 4_000).astype(np.uint8)
     plan = Plan(np.full(5, 0.01), np.arange(4, dtype=np.int64) * 1_000)

@@ -64,7 +64,7 @@ Build = Callable[[Path, int], Path]
 def check(scale: str) -> Figures:
     """Open every hostile file in every way, then whatever chance makes."""
     with tempfile.TemporaryDirectory() as name:
-        command = [sys.executable, "-m", "reliability.strangers", name, str(BIG[scale])]
+        command = [sys.executable, "-m", "reliability.strangers", name, str(BIG[scale]), scale]
         done = subprocess.run(command, cwd=fuzz.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:] or f"ended by {done.returncode}"
     figures: Figures = json.loads(done.stdout)
@@ -88,7 +88,13 @@ def about(**changes: Any) -> dict[str, Any]:
 
 def arrays(K: int = 3, H: int = 2) -> dict[str, Any]:
     """The parameters of a plain network."""
-    shapes = {"layers.0.U": (H, K), "layers.0.W": (H, H), "layers.0.b": (H,), "V": (K, H), "c": (K,)}
+    shapes = {
+        "layers.0.U": (H, K),
+        "layers.0.W": (H, H),
+        "layers.0.b": (H,),
+        "V": (K, H),
+        "c": (K,),
+    }
     return {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
 
 
@@ -155,8 +161,9 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
     yield "a header of objects", raw(b'{"a":[' + b"{}," * (size // 3) + b"{}]}")
     # Tensors
     yield "overlapping tensors", raw({"a": tensor, "b": tensor}, bytes(8))
-    yield "a hole between tensors", raw(
-        {"a": tensor, "b": {**tensor, "data_offsets": [8, 12]}}, bytes(12)
+    yield (
+        "a hole between tensors",
+        raw({"a": tensor, "b": {**tensor, "data_offsets": [8, 12]}}, bytes(12)),
     )
     yield "a tensor beyond the end", with_entry("c", data_offsets=[0, 2**40])
     yield "a tensor that ends before it begins", with_entry("c", data_offsets=[12, 0])
@@ -170,8 +177,9 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
     yield "a type of objects", with_entry("c", dtype="|O")
     yield "bytes after the last tensor", model() + b"\0" * 64
     yield "a name like a path", model({"../../../tmp/x": np.ones(1, np.float32)})
-    yield "a name that is a screen full of control characters", model(
-        {"\x1b[2J\x1b]0;x\x07": np.ones(1, np.float32)}
+    yield (
+        "a name that is a screen full of control characters",
+        model({"\x1b[2J\x1b]0;x\x07": np.ones(1, np.float32)}),
     )
     for value in (np.nan, np.inf, -np.inf):
         yield f"a weight that is {value}", model({"c": np.array([0, value, 0], np.float32)})
@@ -336,7 +344,7 @@ class Watch:
             path = os.fsdecode(os.fspath(arguments[0]))
             flags = arguments[2] if isinstance(arguments[2], int) else 0
             itself = flags & (os.O_NOFOLLOW | os.O_EXCL)  # a link at this name is not followed
-            real = os.path.abspath(path) if itself else os.path.realpath(path)
+            real = str(Path.cwd() / path) if itself else os.path.realpath(path)
             others = not real.startswith((self.allowed, *HARMLESS))
             if others or real in (f"{self.allowed}/secret", f"{self.allowed}/precious"):
                 self.seen.append(f"opened {path}"[:200])
@@ -359,15 +367,21 @@ def memory() -> tuple[int, int]:
     """Bytes of memory that this process has now, and had at most."""
     found = dict(
         line.split(":", 1)
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        for line in Path("/proc/self/status")
+        .read_text(encoding="ascii", errors="replace")
+        .splitlines()
         if line.startswith(("VmRSS", "VmHWM"))
     )
     now, most = (int(found[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
     return now, most
 
 
-def openers(path: Path) -> dict[str, Callable[[], object]]:
-    """Every way in which a path is opened."""
+# What a report shows; other hostile runs are drawn in the long version alone, for that takes a second.
+SHOWN = ("passage", "samples", "record", "name", "gradcheck")
+
+
+def openers(path: Path, drawn: bool) -> dict[str, Callable[[], object]]:
+    """Every way in which a path is opened; `drawn`: a report of a run as well."""
     import charloom
     from charloom.exchange import read_torch_file
     from charloom.report import write_report
@@ -379,7 +393,7 @@ def openers(path: Path) -> dict[str, Callable[[], object]]:
     def resume() -> None:
         RunWriter.resume(path)[0].close()
 
-    return {
+    ways: dict[str, Callable[[], object]] = {
         "load": lambda: charloom.load(path),
         "load the best": lambda: charloom.load(path, which="best"),
         "a checkpoint": lambda: load_checkpoint(path / CHECKPOINT),
@@ -389,9 +403,12 @@ def openers(path: Path) -> dict[str, Callable[[], object]]:
         "steer": lambda: write_control(path, "pause"),
         "resume": resume,
     }
+    if not drawn:
+        del ways["report"]
+    return ways
 
 
-def open_all(name: str, path: Path, watch: Watch, size: int) -> tuple[int, int]:
+def open_all(name: str, path: Path, watch: Watch, size: int, everything: bool) -> tuple[int, int]:
     """Open one hostile thing in every way; how often an error was the answer, how often not.
 
     Raises:
@@ -400,7 +417,8 @@ def open_all(name: str, path: Path, watch: Watch, size: int) -> tuple[int, int]:
     from charloom.errors import CharloomError
 
     refused = opened = 0
-    for how, action in openers(path).items():
+    drawn = everything or any(part in name for part in SHOWN)
+    for how, action in openers(path, drawn).items():
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the most begins anew
         before, _ = memory()
@@ -439,7 +457,7 @@ def too_long(*_: object) -> None:
     raise TimeoutError("never ends")
 
 
-def main(place: Path, size: int) -> Figures:
+def main(place: Path, size: int, everything: bool = False) -> Figures:
     """Make all hostile files under a folder, open each, and see that nothing else was touched."""
     import shutil
 
@@ -460,7 +478,7 @@ def main(place: Path, size: int) -> Figures:
     def one(name: str, path: Path) -> None:
         nonlocal refused, opened, cases
         bytes_of = sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file())
-        told = open_all(name, path, watch, bytes_of)
+        told = open_all(name, path, watch, bytes_of, everything)
         refused, opened, cases = refused + told[0], opened + told[1], cases + 1
         assert not (place / "executed").exists(), f"{name}: executed"
         assert (place / "precious").read_text(encoding="utf-8") == "precious", f"{name}: overwrote"
@@ -495,7 +513,7 @@ def main(place: Path, size: int) -> Figures:
 def open_once(run: Path) -> None:
     """Open what is good in every way, so that what is imported late is there."""
     for path in (run, run / CHECKPOINT / "model.safetensors"):
-        for action in openers(path).values():
+        for action in openers(path, True).values():
             with contextlib.suppress(Exception):
                 action()
     for name in ("control.json", "report.html", "loss.svg", "loss.png"):
@@ -504,7 +522,7 @@ def open_once(run: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        told = main(Path(sys.argv[1]).resolve(), int(sys.argv[2]))
+        told = main(Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3] == LONG)
     except AssertionError as error:
         sys.exit(str(error))
     print(json.dumps(told))

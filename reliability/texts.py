@@ -31,10 +31,27 @@ EXAMPLES = {SHORT: 1_000, LONG: 100_000}
 LINE = {SHORT: 4 << 20, LONG: 200 << 20}  # bytes of a text that is one line
 MEMORY = 600 << 20  # bytes that training on it may take, however long it is
 MISTAKE = 2  # the exit code
-SETTINGS = (
-    "--recipe classic --hidden-size 4 --seq-length 3 --updates 3 --report-every 1 --sample-length 3 "
-    "--sample-until 0 --passage-length 5 --engine reference --json"
-).split()
+SETTINGS = [
+    "--recipe",
+    "classic",
+    "--hidden-size",
+    "4",
+    "--seq-length",
+    "3",
+    "--updates",
+    "3",
+    "--report-every",
+    "1",
+    "--sample-length",
+    "3",
+    "--sample-until",
+    "0",
+    "--passage-length",
+    "5",
+    "--engine",
+    "reference",
+    "--json",
+]
 
 # Every character that people have stumbled upon.
 TEXTS: dict[str, bytes] = {
@@ -138,7 +155,9 @@ def through_the_command(what: str, data: bytes, tokens: str) -> bool:
     words = ["train", "text.txt", "--run", "run", "--tokens", tokens, *SETTINGS]
     done = CliRunner().invoke(app, words, prog_name="charloom")
     case = f"{what}, as {tokens}"
-    assert done.exception is None or isinstance(done.exception, SystemExit), f"{case}: {done.exception!r}"
+    assert done.exception is None or isinstance(done.exception, SystemExit), (
+        f"{case}: {done.exception!r}"
+    )
     wanted = problem(data, tokens)
     if done.exit_code == 0:
         assert wanted is None, f"{case}: trained, and {wanted} was wrong"
@@ -149,7 +168,9 @@ def through_the_command(what: str, data: bytes, tokens: str) -> bool:
     assert done.exit_code == MISTAKE, f"{case}: exit code {done.exit_code}"
     sentence = done.stderr
     assert wanted is not None, f"{case}: refused for no reason: {sentence}"
-    assert re.fullmatch(r"charloom: [^\n]+[.?]\n", sentence), f"{case}: no one sentence: {sentence!r}"
+    assert re.fullmatch(r"charloom: [^\n]+[.?]\n", sentence), (
+        f"{case}: no one sentence: {sentence!r}"
+    )
     assert wanted in sentence, f"{case}: does not say {wanted!r}: {sentence}"
     assert not Path("run").exists(), f"{case}: refused, and left a run"
     return False

@@ -17,7 +17,9 @@ def fault(monkeypatch, code):
 
 
 def test_a_command_that_looks_up_a_name_is_noticed(monkeypatch):
-    fault(monkeypatch, "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError: pass")
+    fault(
+        monkeypatch, "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError: pass"
+    )
     with pytest.raises(AssertionError, match=r"info: .*getaddrinfo"):
         apart.check(SHORT)
 

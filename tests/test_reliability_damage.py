@@ -19,11 +19,13 @@ def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
     def careless(files):
         """All lines but that of the state are taken from what is there."""
         return b"".join(
-            line + b"\n" for line in honest(files).splitlines() if not line.endswith(b"training.safetensors")
+            line + b"\n"
+            for line in honest(files).splitlines()
+            if not line.endswith(b"training.safetensors")
         )
 
     monkeypatch.setattr(checkpoint, "manifest_of", careless)
-    with pytest.raises(AssertionError, match="silently|no fallback|was not kept|fell back to what"):
+    with pytest.raises(AssertionError, match=r"silently|no fallback|was not kept|fell back to what"):
         damage.check(SHORT)
 
 

@@ -15,7 +15,7 @@ def test_what_is_not_finite_is_caught_and_never_saved():
 def test_a_save_that_does_not_look_is_noticed(monkeypatch):
     for module in (checkpoint, run, memory):
         monkeypatch.setattr(module, "require_finite", lambda learner: None)
-    with pytest.raises(AssertionError, match="saved at|saved in|was written|came out"):
+    with pytest.raises(AssertionError, match=r"saved at|saved in|was written|came out"):
         finite.check(SHORT)
 
 

@@ -1,12 +1,10 @@
 """A stranger's files are only data; a loader that trusts one of them goes red."""
 
-import contextlib
-import pickle
 import sys
 
 import pytest
 
-from charloom.store import checkpoint, files, layout
+from charloom.store import checkpoint
 from charloom.text import reading
 from reliability import SHORT, fuzz, strangers
 
@@ -25,7 +23,9 @@ def child(place, faults):
         f"try:\n    s.main(pathlib.Path({str(place)!r}), {2 << 20})\n"
         "except AssertionError as error:\n    raise SystemExit(str(error))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=fuzz.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=fuzz.ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stderr
 

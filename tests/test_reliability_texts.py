@@ -8,7 +8,9 @@ from reliability import SHORT, texts
 
 def test_any_bytes_train_or_are_refused_with_their_offset():
     figures = texts.check(SHORT)
-    assert figures["texts_trained_on"] + figures["texts_refused_with_a_sentence"] == 2 * len(texts.TEXTS)
+    assert figures["texts_trained_on"] + figures["texts_refused_with_a_sentence"] == 2 * len(
+        texts.TEXTS
+    )
     assert figures["examples_decoded_from_what_they_were_encoded_to"] >= 1_000
 
 

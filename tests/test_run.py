@@ -388,7 +388,7 @@ def test_pointers_that_changed_places_are_damage(tmp_path):
     for which in ("latest", "best"):
         with pytest.raises(DamagedError, match=f"{which} is damaged"):
             load_model(run, which)
-    with pytest.raises(DamagedError, match="latest is damaged.*--allow-older"):
+    with pytest.raises(DamagedError, match=r"latest is damaged.*--allow-older"):
         RunWriter.resume(run)
 
 

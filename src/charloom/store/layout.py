@@ -119,7 +119,7 @@ def load_at(run: Path, update: int) -> Checkpoint:
 
 
 def newest_whole(
-    run: Path, fits: Callable[[Checkpoint], bool] = lambda checkpoint: True
+    run: Path, fits: Callable[[Checkpoint], bool] = lambda _: True
 ) -> Checkpoint | None:
     """The newest checkpoint that is as it was written and fits, whatever `latest` says; or None."""
     for update in reversed(saved_updates(run)):

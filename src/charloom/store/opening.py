@@ -25,6 +25,7 @@ from charloom.store.checkpoint import Checkpoint, is_count, is_number
 from charloom.store.files import TEMPORARY, read_file
 from charloom.store.journal import whole_lines
 from charloom.store.layout import (
+    BUILTIN,
     CHECKPOINTS,
     CONFIG,
     CONTROL,
@@ -36,7 +37,6 @@ from charloom.store.layout import (
     SAMPLES,
     STATUS,
     TEXT,
-    BUILTIN,
     is_run,
     load_at,
     newest_whole,

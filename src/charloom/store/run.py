@@ -239,7 +239,9 @@ class RunWriter:
                 ) from None
             warnings.append(str(error))
         if damage:
-            warnings.append(f"training goes on from the checkpoint of update {learner.update}: {damage}")
+            warnings.append(
+                f"training goes on from the checkpoint of update {learner.update}: {damage}"
+            )
         try:
             events = read_lines(path / EVENTS)
             adopt_steering(learner, events)
