@@ -181,8 +181,8 @@ def open_text(
     where = ", ".join(map(str, sources)) or str(path / TEXT)
     if not sources and (path / TEXT).is_symlink():
         raise DamagedError(f"{path / TEXT} is no plain file but a link; it is not followed.")
-    require_plain([] if moved else sources or [path / TEXT])
     try:
+        require_plain([] if moved else sources or [path / TEXT])
         if sources:
             corpus = Corpus.open(sources, learner.vocabulary, verify=True, **policy)
         else:
@@ -210,15 +210,16 @@ def open_text(
 def require_plain(sources: Sequence[str | Path]) -> None:
     """Refuse to read, as the text that a run directory names, what is no plain file.
 
-    The run may be a stranger's: a device or a pipe never ends, a directory may hold anything.
+    The run may be a stranger's: a device or a pipe never ends, a directory may hold anything, a pattern
+    looks through the whole disk.
     """
     for source in map(str, sources):
-        there = not source.startswith(BUILTIN) and Path(source).exists()
-        if there and not Path(source).is_file():
-            raise TextError(
-                f"{source}, which a run names as its text, is no plain file. If its text is elsewhere, "
-                f"say where with --text."
-            )
+        if source.startswith(BUILTIN):
+            continue
+        if not Path(source).exists():
+            raise TextError(f"{source}: no such file.")
+        if not Path(source).is_file():
+            raise TextError(f"{source} is no plain file.")
 
 
 def last_seconds(path: Path, length: int) -> float:
