@@ -42,7 +42,7 @@ SECRET = "a secret of the user's, which is in no run"
 # What a process must not do while it opens a file.
 FORBIDDEN = (
     "compile", "exec", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system",
-    "pickle.find_class", "marshal.loads", "subprocess.Popen", "ctypes.dlopen", "socket.connect",
+    "pickle.find_class", "subprocess.Popen", "ctypes.dlopen", "socket.connect",
     "socket.getaddrinfo",
 )  # fmt: skip
 
@@ -270,6 +270,11 @@ def text_of(**changes: Any) -> Build:
     return build
 
 
+def another_text(run: Path, size: int) -> Path:
+    """In config.json, the run names another file of the user's as its text."""
+    return text_of(sources=[str(run.parent / "diary")])(run, size)
+
+
 def guessed_names(run: Path, _: int) -> Path:
     """Links lie where a writer's temporary files would be, for whatever process it is."""
     for pid in {os.getpid(), *range(max(1, os.getpid() - 3), os.getpid() + 4)}:
@@ -311,7 +316,7 @@ RUNS: dict[str, Build] = {
     "a text that is a folder": text_of(sources=["/"]),
     "a text by a path from here": text_of(sources=["../secret"]),
     "a text by a pattern": text_of(sources=["/**/*"]),
-    "a text that is another file": text_of(sources=["/etc/hostname"]),
+    "a text that is another file": another_text,
     "a name that writes on the screen": text_of(name="\x1b[2J<script>alert(1)</script>"),
     "samples that are a page": data(
         "samples.jsonl", b'{"text":"</pre><script>alert(1)</script>","update":5}\n'
@@ -338,6 +343,9 @@ class Watch:
         """Note what is forbidden, and every file elsewhere that is opened."""
         if not self.looking:
             return
+        name = getattr(arguments[0], "co_filename", "") if event == "exec" else ""
+        if name.startswith(HARMLESS):
+            return  # a module that is imported late
         if event in FORBIDDEN:
             self.seen.append(f"{event}{arguments!r}"[:200])
         elif event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
@@ -470,6 +478,7 @@ def main(place: Path, size: int, everything: bool = False) -> Figures:
     text.write_text(TEXT, encoding="utf-8")
     charloom.train(text, place / "good", updates=5, **SETTINGS)
     (place / "secret").write_text(SECRET, encoding="utf-8")
+    (place / "diary").write_text(SECRET, encoding="utf-8")
     (place / "precious").write_text("precious", encoding="utf-8")
     watch = Watch(place)
     open_once(place / "good")
