@@ -45,6 +45,7 @@ class Calls:
         below: only calls about what lies below it, or about itself, are seen.
         before: told of each before it is made, and may raise instead.
         after: told of each that was made.
+        patch: what puts it in place; one that is given is not undone here.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Calls:
         below: Path,
         before: Callable[[Call], object] = lambda call: None,
         after: Callable[[Call], object] = lambda call: None,
+        patch: pytest.MonkeyPatch | None = None,
     ) -> None:
         self._below = below
         self._before = before
         self._after = after
-        self._patch = pytest.MonkeyPatch()
+        self._ours = patch is None
+        self._patch = patch or pytest.MonkeyPatch()
         self._paths: dict[int, Path] = {}  # of open descriptors
         self._real = {name: getattr(os, name) for name in
                       ("open", "close", "write", "fsync", "rename", "mkdir", "rmdir", "unlink")}  # fmt: skip
@@ -77,7 +80,8 @@ class Calls:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._patch.undo()
+        if self._ours:
+            self._patch.undo()
 
     def make(self, call: Call, action: Callable[[], Any]) -> Any:
         """Make a call, seen if it concerns us."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from charloom.model.schedule import Schedule
-from charloom.store import load_model, read_run
+from charloom.store import load_model, read_run, read_status
 from reliability import LONG, SHORT, Figures
 from reliability.processes import Forked, command
 from reliability.runs import folder, lasting, require_same, text
@@ -26,10 +26,12 @@ PROMISE = (
     "threads, records without gaps or repeats, and the result of an uninterrupted run."
 )
 
-MINUTES = {SHORT: 0.05, LONG: 60.0}
-LIFE = {SHORT: (0.3, 1.0), LONG: (2.0, 40.0)}  # seconds, of those that are ended soon
-WARM = {SHORT: 0.7, LONG: 20.0}  # seconds, after which nothing may grow
+MINUTES = {SHORT: 0.03, LONG: 60.0}
+LIFE = {SHORT: (0.5, 1.5), LONG: (2.0, 40.0)}  # seconds of training, of lives that end soon
+UNBORN = 0.1  # of all lives end within a second, while they begin
+WARM = {SHORT: 0.5, LONG: 20.0}  # seconds of training, after which nothing may grow
 LOOK = {SHORT: 0.05, LONG: 0.5}  # seconds between two looks
+ENOUGH = 4  # looks in each third
 GROWTH = 4 << 20  # bytes that memory may vary by
 CHARACTERS = 200_000
 SETTINGS = (
@@ -65,7 +67,7 @@ class Looks:
     def require_no_growth(self, what: str) -> None:
         """The last third beside the first, once it was warm; a save may hold a file open."""
         third = len(self.memory) // 3
-        if not third:
+        if third < ENOUGH:
             return
         for name, values, limit in (
             ("bytes of memory", self.memory, GROWTH),
@@ -80,7 +82,9 @@ class Looks:
     def growth(self) -> int:
         """Bytes of memory by which the last third is above the first."""
         third = len(self.memory) // 3
-        return max(0, min(self.memory[-third:]) - max(self.memory[:third])) if third else 0
+        if third < ENOUGH:
+            return 0
+        return max(0, min(self.memory[-third:]) - max(self.memory[:third]))
 
 
 def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
@@ -94,14 +98,15 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
         words = (book, *SETTINGS, "--save-seconds", save)
         speed = measure(place / "trial", words, 60 * minutes)
         updates = max(100, int(speed * 60 * minutes))
-        words = (*words, "--updates", updates, "--report-every", max(1, updates // 2_000),
+        words = (*words, "--updates", updates, "--report-every", max(20, updates // 2_000),
                  "--judge-every", max(1, updates // 20))  # fmt: skip
         began = time.monotonic()
         kills, looks, growth = disturb(place / "run", words, scale, 60 * minutes, chance)
         disturbed = time.monotonic() - began
         records = require_records(place / "run", updates)
-        whole = watch(Forked(lambda tell: command("train", *words, "--run", place / "whole")), scale,
-                      1e9, "the run that nobody disturbed")  # fmt: skip
+        alone = place / "whole"
+        process = Forked(lambda tell: command("train", *words, "--run", alone))
+        whole = watch(process, alone, scale, 1e9, "the run that nobody disturbed")
         require_same(place / "run", lasting(place / "whole"), f"after {kills} kills")
     return {
         "minutes_disturbed": round(disturbed / 60, 2),
@@ -142,7 +147,10 @@ def disturb(
         length = chance.uniform(*LIFE[scale])
         if not long_life and time.monotonic() - began > seconds / 3:
             length, long_life = max(length, seconds / 3), True
-        seen = watch(process, scale, length, f"life {kills + 1}", chance.choice(ENDS))
+        if chance.random() < UNBORN:
+            time.sleep(chance.random())
+            length = 0.0
+        seen = watch(process, run, scale, length, f"life {kills + 1}", chance.choice(ENDS))
         looks += len(seen.memory)
         growth = max(growth, seen.growth)
         status = read_run(run).status if (run / "config.json").exists() else None
@@ -152,15 +160,23 @@ def disturb(
 
 
 def watch(
-    process: Forked, scale: str, length: float, what: str, end: int = signal.SIGKILL
+    process: Forked,
+    run: Path,
+    scale: str,
+    length: float,
+    what: str,
+    end: int = signal.SIGKILL,
 ) -> Looks:
-    """Look at a process until it ends, and end it after so many seconds."""
-    looks, began, sent = Looks(), time.monotonic(), False
+    """Look at a process until it ends, and end it after so many seconds of training (0: at once)."""
+    looks, sent = Looks(), False
+    began: float | None = None
     while process.code(LOOK[scale]) is None:
-        age = time.monotonic() - began
+        if began is None and (read_status(run) or {}).get("pid") == process.pid:
+            began = time.monotonic()
+        age = 0.0 if began is None else time.monotonic() - began
         if age > WARM[scale] and not sent:
             looks.look(process.pid)
-        if age > length and not sent:
+        if not sent and (not length or age > length):
             process.send(end)
             sent = True
     code = process.code()

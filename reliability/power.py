@@ -248,8 +248,8 @@ def record(root: Path, run: Path, scale: str) -> list[Call | Mark]:
     try:
         with Calls(root, after=log.append):
             halt = lambda: "SIGINT" if next(asked) >= HALTS[scale] else None  # noqa: E731
-            train(run, SETTINGS[scale], "reference", halt)
-            train(run, SETTINGS[scale], "reference")
+            train(run, SETTINGS[scale], halt=halt)
+            train(run, SETTINGS[scale])
     finally:
         RunWriter.save = save  # type: ignore[method-assign]
     return log
@@ -301,7 +301,7 @@ def check(scale: str, seed: int = 0) -> Figures:
             try:
                 found = go_on(copy / "runs" / "run", SETTINGS[scale], saved, saving, what)
                 if on:
-                    train(copy / "runs" / "run", SETTINGS[scale], "reference")
+                    train(copy / "runs" / "run", SETTINGS[scale])
             except CharloomError as error:
                 raise AssertionError(f"{what}: {error}") from error
             counts["without_a_run"] += found is None

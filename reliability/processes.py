@@ -3,9 +3,11 @@
 What is patched here is patched there, which is how a planted fault reaches them.
 """
 
+import mmap
 import os
 import select
 import signal
+import struct
 import sys
 import time
 import traceback
@@ -23,6 +25,8 @@ from charloom.cli import main
 
 PATIENCE = 60.0  # seconds, for a process that must come to its own end
 
+ACCOUNT = struct.Struct("d")
+
 Tell = Callable[[bytes], object]
 
 
@@ -38,7 +42,7 @@ class Forked:
         self._hear, told = os.pipe()
         self._hear_errors, errors = os.pipe()
         self._status: int | None = None
-        self._account = 0.0
+        self._account = mmap.mmap(-1, 8)  # its own last word on it, which copies share
         with warnings.catch_warnings():
             # The copy has this thread alone, and uses no other.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -46,7 +50,7 @@ class Forked:
         if not self.pid:
             os.close(self._hear)
             os.close(self._hear_errors)
-            _do(work, told, errors)
+            _do(work, told, errors, self._account)
         os.close(told)
         os.close(errors)
 
@@ -64,16 +68,23 @@ class Forked:
 
     def account(self) -> float:
         """Seconds since some moment, without those in which it waited for a processor that others
-        had: a machine's other work is not its fault. Once it has ended, those of its end."""
-        self.code(0)
-        return self._account
+        had: a machine's other work is not its fault. Once it has come to its own end, those of that
+        moment."""
+        (ended,) = ACCOUNT.unpack(self._account[:])
+        return float(ended) or time.monotonic() - waited(self.pid)
+
+    def computed(self) -> float:
+        """Seconds of a processor that it has used, as long as it lives; afterwards 0."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError, ValueError):
+            return 0.0
 
     def code(self, timeout: float = PATIENCE) -> int | None:
         """Its exit code, negative for the signal that ended it; None where it runs on."""
         until = time.monotonic() + timeout
         while self._status is None:
-            # An ended process has its figures until it is waited for.
-            self._account = time.monotonic() - waited(self.pid)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self._status = os.waitstatus_to_exitcode(status)
@@ -103,7 +114,7 @@ def waited(pid: int) -> float:
         return 0.0
 
 
-def _do(work: Callable[[Tell], object], told: int, errors: int) -> NoReturn:
+def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mmap) -> NoReturn:
     """The life of a copy."""
     code = 1
     try:
@@ -120,6 +131,7 @@ def _do(work: Callable[[Tell], object], told: int, errors: int) -> NoReturn:
     finally:
         with suppress(Exception):
             sys.stderr.flush()
+        account[:] = ACCOUNT.pack(time.monotonic() - waited(os.getpid()))
         os._exit(code)
 
 

@@ -30,7 +30,7 @@ SECONDS = {SHORT: 1, LONG: 10}
 PIPES = {SHORT: 1, LONG: 10}
 LIMIT = 10.0
 AT_ONCE = 2.0  # seconds from the second SIGINT, waiting for a processor not counted
-BUSY = 3  # processes that only compute, on the same processor
+BUSY = {SHORT: 1, LONG: 3}  # processes beside that only compute
 SLOW_DISK = 0.4  # seconds that each wait for the disk takes, so that a save can be interrupted
 SETTINGS = (
     "--recipe", "classic", "--cell", "lstm", "--hidden-size", 64, "--batch-size", 8,
@@ -44,7 +44,7 @@ def check(scale: str, seed: int = 0) -> Figures:
     with folder() as place, ExitStack() as ends:
         book = place / "book.txt"
         book.write_text(text(20_000))
-        for _ in range(BUSY):
+        for _ in range(BUSY[scale]):
             ends.callback(Forked(compute).close)
         stops = [stop(book, place / f"stop{n}", n, chance) for n in range(STOPS[scale])]
         twice = [stop_twice(book, place / f"twice{n}", chance) for n in range(SECONDS[scale])]
@@ -57,7 +57,7 @@ def check(scale: str, seed: int = 0) -> Figures:
         "second_signals": len(twice),
         "slowest_second_signal_seconds": round(max(twice), 2),
         "closed_pipes": 2 * PIPES[scale],
-        "busy_processes_beside": BUSY,
+        "busy_processes_beside": BUSY[scale],
         "seed": seed,
     }
 

@@ -453,6 +453,16 @@ def test_ctrl_c_elsewhere_is_no_traceback(monkeypatch):
 # Models
 
 
+def test_ctrl_c_before_a_command_has_begun_is_no_traceback(monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.main, "get_command", interrupt)
+    with pytest.raises(SystemExit) as caught:
+        charloom.cli.main()
+    assert caught.value.code == 130
+
+
 def test_sample_writes_the_prompt_and_the_text(run):
     model = charloom.load(run)
     done = charloom_("sample", run, "--prompt 'the ' --length 60 --temperature 0.7 --seed 4")

@@ -43,5 +43,5 @@ def test_files_that_stay_open_are_caught(monkeypatch):
 def test_a_record_that_is_lost_is_caught(monkeypatch):
     append = Journal.append_line
     monkeypatch.setattr(Journal, "append_line", lambda self, line: append(self, line) if hash(line) % 9 else None)  # fmt: skip
-    with pytest.raises(AssertionError, match="records: [1-9]"):
+    with pytest.raises(AssertionError, match=r"records: [1-9]"):
         hours.check("short")

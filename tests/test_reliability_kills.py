@@ -3,18 +3,18 @@ and bytes that differ in the end."""
 
 import pytest
 
-from charloom.store.run import Checkpoint, RunWriter
+from charloom.store.run import RunWriter
 from charloom.training.run import Keeper
 from reliability import kills, runs
 
 
 def test_killed_runs_go_on_from_whole_checkpoints_and_end_with_the_same_bytes():
-    # Some seconds: a dozen lives of a moment each.
+    # Some seconds: some lives of a moment each.
     figures = kills.check("short")
-    assert figures["kills"] == 12
-    assert figures["in_a_save"] >= 4
+    assert figures["kills"] == 8
+    assert figures["in_a_save"] >= 2
     assert figures["finished_with_the_same_bytes"] >= 1
-    assert figures["resumed"] >= 6
+    assert figures["resumed"] >= 4
 
 
 def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(monkeypatch):
@@ -26,7 +26,8 @@ def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(mon
         return save(self, learner)
 
     monkeypatch.setattr(RunWriter, "save", pointed_first)
-    with pytest.raises(AssertionError, match="after a kill|the training failed"):
+    monkeypatch.setitem(kills.KILLS, "short", 40)  # until one hits the moment between
+    with pytest.raises(AssertionError, match=r"after a kill|the training failed"):
         kills.check("short")
 
 
@@ -40,12 +41,10 @@ def test_a_checkpoint_that_forgets_something_is_caught(monkeypatch):
     put = RunWriter._put
 
     def forgetful(self, checkpoint):
-        learner = checkpoint.learner
-        learner.pending_loss = 0.0
-        put(self, Checkpoint(learner, checkpoint.lengths, checkpoint.fingerprint))
+        checkpoint.learner.pending_loss = 0.0
+        put(self, checkpoint)
 
     monkeypatch.setattr(RunWriter, "_put", forgetful)
-    monkeypatch.setattr(kills, "uninterrupted", lambda run, settings: {"planted": b""})
     with pytest.raises(AssertionError, match="differ from the uninterrupted run"):
         kills.check("short")
 

@@ -36,12 +36,12 @@ from charloom.store.journal import Journal, read_lines
 from charloom.store.layout import load_at
 from charloom.text import Corpus
 from charloom.training import train_run
+from reliability.runs import lasting
 from runs import (
     TEXT,
     FullDisk,
     after,
     create,
-    lasting,
     lines_of,
     resume,
     small_config,

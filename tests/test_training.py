@@ -35,13 +35,12 @@ from charloom.training import (
     train_run,
 )
 from charloom.training import learn as learn_function
+from reliability.runs import CLOCK_FIELDS, lasting
 from runs import (
-    CLOCK_FIELDS,
     ENGINES,
     FullDisk,
     after,
     create,
-    lasting,
     lines_of,
     resume,
     small_config,

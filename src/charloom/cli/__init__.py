@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from charloom.cli import about, checks, exchange, models, runs
-from charloom.cli.guard import Guarded
+from charloom.cli.guard import INTERRUPTED, Guarded
 from charloom.cli.options import Grouped
 from charloom.cli.terminal import show
 
@@ -86,4 +86,7 @@ def main() -> None:
             setattr(sys, name, nowhere)
         # A terminal that cannot show a character shows its number; nothing ends for it.
         getattr(sys, name).reconfigure(errors="backslashreplace")
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # while the commands were still being put together
+        sys.exit(INTERRUPTED)

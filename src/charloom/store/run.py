@@ -102,6 +102,7 @@ class RunWriter:
         self._lock = lock
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
+        self._unsure = False  # whether `latest` may name another checkpoint than the last one saved
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
             self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))
@@ -311,12 +312,15 @@ class RunWriter:
         directory = checkpoint_path(self.path, learner.update)
         if learner.update != self.saved_update:
             require_finite(learner)
+            self._point_back()
             self.metrics.sync()
             self.samples.sync()
             if self._best is not None and self._best.learner.update != learner.update:
                 self._put(self._best)
             self._put(Checkpoint(learner, self._lengths(), self._fingerprint))
+            self._unsure = True
             self._point(LATEST, learner.update)
+            self._unsure = False
             self.saved_update = learner.update
             # On the disk now, under a name that `latest` or this state has: never made again.
             self._best = None
@@ -333,6 +337,7 @@ class RunWriter:
             WriteError: the disk refused.
         """
         assert self.saved_update is not None, "a run has a checkpoint from its making on"
+        self._point_back()
         checkpoint = load_at(self.path, self.saved_update)
         self.metrics.cut(checkpoint.lengths[METRICS])
         self.samples.cut(checkpoint.lengths[SAMPLES])
@@ -417,6 +422,13 @@ class RunWriter:
     def _point(self, name: str, update: int) -> None:
         """Replace `latest` or `best`."""
         replace_file(self.path / CHECKPOINTS / name, pointer_line(self.path, name, update))
+
+    def _point_back(self) -> None:
+        """Make `latest` name the last checkpoint saved, where a disk that refused has left it between
+        that one and another, which can then be made anew."""
+        if self._unsure and self.saved_update is not None:
+            self._point(LATEST, self.saved_update)
+            self._unsure = False
 
     def _remove_newer(self, update: int) -> None:
         """Remove all checkpoints after an update; no pointer names them."""
