@@ -7,6 +7,7 @@ line, the checkpoint's metadata and the documentation all derive from here.
 import contextlib
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +38,22 @@ CHOICES: Final = {
     "dtype": DTYPES,
     "engine": ENGINES,
 }  # of the settings that name one of several things
+
+# Settings that count only where another one has one of some values.
+ONLY_WITH: Final = {
+    "sigma": ("init", ("normal",)),
+    "forget_bias": ("cell", ("lstm",)),
+    "momentum": ("optimizer", ("sgd",)),
+    "decay": ("optimizer", ("rmsprop",)),
+    "beta1": ("optimizer", ("adam", "adamw")),
+    "beta2": ("optimizer", ("adam", "adamw")),
+    "epsilon": ("optimizer", ("adagrad", "rmsprop", "adam", "adamw")),
+    "step_after": ("schedule", ("step",)),
+    "step_factor": ("schedule", ("step",)),
+    "step_every": ("schedule", ("step",)),
+    "cosine_end": ("schedule", ("cosine",)),
+    "replacement": ("unknown", ("replace",)),
+}
 
 SEED_LIMIT: Final = 2**64
 WHOLE_LIMIT: Final = 2**31  # of every other whole number: what the kernels count with
@@ -167,6 +184,23 @@ class Config:
         """A copy with some settings changed; those given as None stay as they are."""
         given = {name: value for name, value in changes.items() if value is not None}
         return Config.from_dict({**self.to_dict(), **given})
+
+
+def without_effect(config: Config, given: Iterable[str]) -> list[str]:
+    """A sentence for each of the settings given that changes nothing beside the others."""
+    told = []
+    for name in given:
+        other, values = ONLY_WITH.get(name, ("", ()))
+        if other and getattr(config, other) not in values:
+            told.append(
+                f"{name} has no effect: {other} is {getattr(config, other)}, and it counts only "
+                f"where that is {' or '.join(values)}"
+            )
+        elif name == "judge_every" and not config.validation:
+            told.append(f"{name} has no effect: nothing is held out; give --validation a share")
+        elif name == "clip_by" and not config.clip:
+            told.append(f"{name} has no effect: clip is 0")
+    return told
 
 
 def help_of(name: str) -> str:

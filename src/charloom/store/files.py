@@ -22,6 +22,8 @@ READING = os.O_RDONLY | sum(
 )
 
 MENDS = {
+    errno.ENOENT: "Make the directory first.",
+    errno.ENOTDIR: "Part of the path is a file; choose another one.",
     errno.ENOSPC: "Free some space and try again.",
     errno.EDQUOT: "Free some of your quota and try again.",
     errno.EROFS: "Choose a place that can be written to.",

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from charloom.errors import CharloomError, ConfigError
+from charloom.config import require_number, require_one_of
+from charloom.errors import CharloomError
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import FORMAT, MOST_STATE, is_count
 from charloom.store.files import read_file, replace_file
@@ -45,13 +46,11 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
         ConfigError: no such command, or a factor that is not a number above 0.
         WriteError: the disk refused.
     """
-    before = read_control(run)
-    control = Control(before.sequence + 1, command, learning_rate_factor)
-    if not makes_sense(control):
-        raise ConfigError(
-            f"{command!r} with the learning-rate factor {learning_rate_factor!r}: the command "
-            f"must be one of {', '.join(COMMANDS)}, the factor a number above 0, or None."
-        )
+    require_one_of("command", command, COMMANDS)
+    if learning_rate_factor is not None:
+        require_number("learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT)
+        learning_rate_factor = float(learning_rate_factor)
+    control = Control(read_control(run).sequence + 1, command, learning_rate_factor)
     replace_file(run / CONTROL, canonical_json({"format": FORMAT, **asdict(control)}))
     return control
 

@@ -83,7 +83,7 @@ def learn(
         if schedule.sample_due(learner.update) or schedule.over(learner):
             text = continuation(learner, ids, windows, engine, config.sample_length)
             yield Sample(learner.update, text)
-        yield Progress(learner.update, schedule.updates)
+        yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
 
 
 def require_told(learner: Learner, trace: Trace) -> None:
