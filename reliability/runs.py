@@ -91,7 +91,7 @@ def lasting(run: Path) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for pointer in ("latest", "best"):
         kept[pointer] = (checkpoints / pointer).read_bytes()
-        update = kept[pointer].decode().strip()
+        update = kept[pointer].decode().split()[0]
         for path in (checkpoints / update).iterdir():
             kept[f"{update}/{path.name}"] = path.read_bytes()
     for name in ("samples.jsonl", "passage.txt"):

@@ -235,13 +235,11 @@ def require_number(
     least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    most: float | None = None,
 ) -> None:
     """Refuse a value that is not a finite number within the given bounds."""
-    wanted = [
-        f"{word} {bound:g}"
-        for word, bound in (("at least", least), ("above", above), ("below", below))
-        if bound is not None
-    ]
+    bounds = (("at least", least), ("above", above), ("below", below), ("at most", most))
+    wanted = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
     x = math.nan
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):  # a whole number may be larger than any float
@@ -251,6 +249,7 @@ def require_number(
         and (least is None or x >= least)
         and (above is None or x > above)
         and (below is None or x < below)
+        and (most is None or x <= most)
     )
     if not fits:
         raise ConfigError(f"{name} is {value!r}; it must be a number {' and '.join(wanted)}.")

@@ -24,10 +24,13 @@ from charloom.model.parameters import GATES, Parameters
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
     FORMAT,
+    MOST_METADATA,
     SAFETENSORS_DTYPES,
     contiguous,
+    header_of,
     parse_config,
     parse_vocabulary,
+    read_model_file,
     require_arrays,
     require_finite,
     require_format,
@@ -231,20 +234,16 @@ WANTED: Final = (
 
 def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays of a stranger's file, all of one dtype, and its metadata."""
-    try:
-        with path.open("rb") as file:
-            beginning = file.read(9)
-    except OSError as error:
-        raise NotAModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+    beginning = read_model_file(path, 9 + MOST_METADATA)
     # After eight bytes of length the header of every safetensors file begins, of no pickle.
-    if beginning[8:] != b"{":
-        if beginning.startswith(PICKLES):
-            raise NotAModelError(
-                f"{path} is a pickle, which could run anything when it is read. In PyTorch, write "
-                f"the weights with safetensors.torch.save_file(model.state_dict(), "
-                f"'model.safetensors')."
-            )
-        raise NotAModelError(f"{path} is no model: it is no safetensors file.")
+    if beginning[8:9] != b"{" and beginning.startswith(PICKLES):
+        raise NotAModelError(
+            f"{path} is a pickle, which could run anything when it is read. In PyTorch, write "
+            f"the weights with safetensors.torch.save_file(model.state_dict(), "
+            f"'model.safetensors')."
+        )
+    header_of(beginning, str(path))
+    del beginning
     try:
         with safe_open(path, "np") as tensors:
             types = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118

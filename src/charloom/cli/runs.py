@@ -99,6 +99,13 @@ def resume(
     updates: Annotated[
         int | None, typer.Option(help="a new end, in updates from the start")
     ] = None,
+    allow_older: Annotated[
+        bool,
+        typer.Option(
+            "--allow-older",
+            help="where the last checkpoint is damaged, go on from the newest whole one",
+        ),
+    ] = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -113,7 +120,8 @@ def resume(
     """
     from charloom import api
 
-    with api.reopen(run, text, epochs, updates, **(settings or {})) as training:
+    changes = {"allow_older": allow_older, **(settings or {})}
+    with api.reopen(run, text, epochs, updates, **changes) as training:
         if training.finished:
             say(
                 f"{run} is finished, at update {training.learner.update:,}; nothing to do. "
