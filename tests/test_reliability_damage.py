@@ -25,7 +25,9 @@ def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
         )
 
     monkeypatch.setattr(checkpoint, "manifest_of", careless)
-    with pytest.raises(AssertionError, match=r"silently|no fallback|was not kept|fell back to what"):
+    with pytest.raises(
+        AssertionError, match=r"silently|no fallback|was not kept|fell back to what"
+    ):
         damage.check(SHORT)
 
 
