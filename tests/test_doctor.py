@@ -190,9 +190,46 @@ def test_what_nobody_knows_is_wrong_without_a_name():
     assert any("right in every trial: dV, dc, the loss" in clue for clue in found.clues)
 
 
-def test_a_constant_factor_is_told():
-    plant = Plant("loop", "none", (("do[y[t]] -= 1", "do[y[t]] -= 1\n        do *= 0.37"),))
-    assert "every gradient is 0.37 times the right one." in judge("loop", plant).clues
+def planted(*names):
+    """The plants of these names."""
+    return [plant for name in names for plant in PLANTS if plant.name == name]
+
+
+def test_a_constant_factor_is_told_of_one_gradient_or_all():
+    found = judge("loop", *planted("loop-gradient-scaled"))
+    assert found.exact
+    assert found.headline() == "Wrong, and this is why: db is 2 times the right one."
+    (two,) = judge("loop", *planted("loop-gradient-scaled-two")).explanations
+    assert [one.title for one in two] == [
+        "db is 2 times the right one and dV is -1 times the right one"
+    ]
+    found = judge("loop", *planted("loop-gradient-scaled-all"))
+    assert "every gradient is 0.37 times the right one." in found.clues
+
+
+def test_a_mistake_that_would_spoil_what_is_right_explains_nothing():
+    """db alone is what 2 (p - y) would make of it; but that would spoil dV, which is right."""
+    names = ("gradient-scaled", "input-gradient-from-target", "recurrent-gradient-transposed")
+    found = judge("loop", *planted(*(f"loop-{name}" for name in names)))
+    assert set(found.mistakes) == set(names)
+
+
+def test_a_wrong_loss_beside_right_gradients_is_explained_to_the_last_digit_or_not_at_all():
+    strange = Plant("loop", "none", (("loss += -np", "loss += 1e-3 * t - np"),))
+    found = judge("loop", strange)
+    assert (found.verdict, found.mistakes, found.exact) == ("wrong", (), False)
+    assert found.headline() == (
+        "Your gradients are right; the loss is wrong, and no known mistake explains it."
+    )
+    found = judge("loop", *planted("loop-epsilon-in-log"))
+    assert found.exact
+    assert [[one.variant for one in e] for e in found.explanations] == [["ε = 1e-8"]]
+
+
+def test_an_explanation_of_the_gradients_says_nothing_wrong_of_the_loss():
+    strange = (("loss += -np", "loss += 1e-3 * t - np"), ("        dh_next = W.T @ da\n", ""))
+    found = judge("loop", Plant("loop", "none", strange))
+    assert (found.mistakes, found.exact) == (("time-carry-missing",), False)
 
 
 def test_a_gradient_that_is_no_number_is_wrong():
@@ -200,6 +237,8 @@ def test_a_gradient_that_is_no_number_is_wrong():
     found = judge("loop", plant)
     assert found.verdict == "wrong"
     assert found.worst().parameter == "W"
+    assert "dW is not a number" in found.headline()
+    assert not any("times the right one" in clue for clue in found.clues)
     json.dumps(found.to_dict())
 
 

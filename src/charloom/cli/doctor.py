@@ -214,7 +214,7 @@ def told(diagnosis: "Diagnosis") -> Iterator[str]:
 def reason(one: "Found") -> Iterator[str]:
     """One mistake: what it is, what it does beside what is right, and how it is mended."""
     mistake = one.mistake
-    yield f"  {mistake.id}: {mistake.title}"
+    yield f"  {mistake.id}: {one.title}"
     if one.variant:
         yield f"    yours     {one.variant}"
     yield from wrap(

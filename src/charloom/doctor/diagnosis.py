@@ -21,6 +21,7 @@ from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, Tr
 from charloom.doctor.runner import NUMERICAL_TRIALS, Call, Job, Outcome
 from charloom.doctor.trials import make_trials, window
 from charloom.measures import distances, errors
+from charloom.spelling import listing
 
 CLOSER: Final = 10.0  # an explanation that is so many times further than the best is none
 SAME: Final = 1e-11  # nearer than this they are all the same: rounding
@@ -59,7 +60,10 @@ def diagnose(
         elif rounded:
             found_calls.append(Found("float32-where-float64"))
             case = loose
-    if wrong:
+    broken = not_numbers(case)
+    if broken:
+        explanations = [(Found("not-a-number", broken),)]
+    elif wrong:
         explanations, exact = explained(case, wrong)
         if not (explanations and exact):
             late = behaviour.loss_after_update(case, explanations, wrong)
@@ -168,16 +172,31 @@ def rows_of(
 def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
     """The explanations that fit, likeliest first, and whether they predict every number."""
     names = sorted({row.parameter for row in wrong})
-    singles = list(candidates(case))
+    singles, constant = list(candidates(case)), list(scalings(case))
     for only in (None, list(case.exact[0].gradients)):
-        fitting = nearest(case, ((one,) for one in singles), only)
-        if not fitting:
-            fitting = nearest(case, pairs(case, singles, only), only)
+        fitting = (
+            nearest(case, ((one,) for one in singles), only)
+            or nearest(case, ((one,) for one in constant), only)
+            or nearest(case, pairs(case, [*singles, *constant], only), only)
+        )
         if fitting:
             return fitting, only is None
-        if LOSS not in names:
+        # Gradients that are right explain nothing about a loss.
+        if LOSS not in names or names == [LOSS]:
             break
-    return apart(case, singles, names), False
+    return apart(case, [*singles, *constant], names), False
+
+
+def not_numbers(case: Case) -> str:
+    """Which gradients are not finite somewhere, and whether the loss is; empty where all are."""
+    found = [
+        f"d{name}"
+        for name in case.exact[0].gradients
+        if not all(np.isfinite(call.gradients[name]).all() for call in case.calls)
+    ]
+    if not all(call.loss is None or math.isfinite(call.loss) for call in case.calls):
+        found.append("the loss")
+    return listing(found)
 
 
 def candidates(case: Case) -> Iterator[Found]:
@@ -192,6 +211,34 @@ def candidates(case: Case) -> Iterator[Found]:
         if mistake.id == "clipped":
             for variant in limits_seen(case):
                 yield Found(mistake.id, variant)
+        if mistake.id == "epsilon-in-log":
+            for variant in epsilons_seen(case):
+                yield Found(mistake.id, variant)
+
+
+def epsilons_seen(case: Case) -> list[str]:
+    """An ε other than the usual ones: what the p of a window of one step is too large by."""
+    usual = BY_ID["epsilon-in-log"].variants
+    for place, call in enumerate(case.calls):
+        if len(case.trials[place].problem.x) > 1 or call.loss is None:
+            continue
+        epsilon = math.exp(-min(max(call.loss, -1), 700)) - math.exp(-case.exact[place].loss)
+        told = f"ε = {float(f'{epsilon:.3g}')!r}"
+        known = {float(variant[4:].partition(",")[0]) for variant in usual}
+        if 1e-13 < epsilon < 1 and float(told[4:]) not in known:
+            return [told, f"{told}, gradient too"]
+    return []
+
+
+def scalings(case: Case) -> Iterator[Found]:
+    """The gradients that are a constant times the right ones, if there are any, as one mistake."""
+    found = []
+    for name in case.exact[0].gradients:
+        factor = common_factor(case, (name,))
+        if factor is not None and abs(factor - 1) > MATCHES:
+            found.append(f"{factor:.12g} d{name}")
+    if found:
+        yield Found("gradient-scaled", ", ".join(found))
 
 
 def limits_seen(case: Case) -> list[str]:
@@ -231,9 +278,22 @@ def nearest(
             fitting.append((far, explanation))
     if not fitting:
         return []
+    if only is not None:  # what it says of the loss must be true, too
+        fitting = [(far, e) for far, e in fitting if says_no_wrong_loss(case, e)]
+        if not fitting:
+            return []
     best = min(far for far, _ in fitting)
     near = max(SAME, CLOSER * best) if not case.single else math.inf
     return sorted((e for far, e in fitting if far <= near), key=likelihood)
+
+
+def says_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
+    """Whether an explanation leaves the loss alone, or predicts what the function returned."""
+    for place, trial in enumerate(case.trials):
+        predicted = case.predicted(trial.problem, explanation)
+        if predicted.loss != case.exact[place].loss and not case.matching(place, predicted, [LOSS]):
+            return False
+    return True
 
 
 def likelihood(explanation: Explanation) -> tuple[int, ...]:
@@ -298,6 +358,7 @@ def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Ex
     """One explanation made of mistakes that each explain some wrong parameters on their own.
 
     For three mistakes and more, each in a parameter of its own. Empty where that explains not all.
+    A mistake that would make something else wrong, which is right, explains nothing.
     """
     left = {name for name in names if name != LOSS}
     chosen: list[Found] = []
@@ -307,13 +368,26 @@ def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Ex
         )}
         for one in singles
     }  # fmt: skip
-    while left:
-        best = max(singles, key=lambda one: (len(fits[one] & left), -RANK[one.id]))
+    fits = {
+        one: fitting for one, fitting in fits.items() if fitting and harms_none(case, one, names)
+    }
+    while left and fits:
+        best = max(fits, key=lambda one: (len(fits[one] & left), -RANK[one.id]))
         if not fits[best] & left:
             return []
         chosen.append(best)
         left -= fits[best]
-    return [tuple(chosen)] if chosen else []
+    return [tuple(chosen)] if chosen and not left else []
+
+
+def harms_none(case: Case, one: Found, names: Sequence[str]) -> bool:
+    """Whether a mistake leaves alone what is right, and predicts no loss that is not the function's."""
+    for place, trial in enumerate(case.trials):
+        predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]
+        changed = {name for name in exact.gradients if not same(predicted, exact, name)}
+        if not changed <= {*names, *case.matching(place, predicted, changed)}:
+            return False
+    return says_no_wrong_loss(case, (one,))
 
 
 # What can be said besides.
@@ -367,11 +441,13 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
         yield f"every gradient is {factor:.6g} times the right one."
 
 
-def common_factor(case: Case) -> float | None:
-    """The number that all gradients of all trials are multiplied by, where there is one."""
+def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
+    """The number that these gradients (all) of all trials are multiplied by, where there is one."""
     factors = []
     for place, exact in enumerate(case.exact):
         for name, right in exact.gradients.items():
+            if names and name not in names:
+                continue
             given = case.calls[place].gradients[name]
             size = float(np.vdot(right, right))
             if given.shape != right.shape:
@@ -379,7 +455,9 @@ def common_factor(case: Case) -> float | None:
             if size == 0:
                 continue
             factors.append(float(np.vdot(given, right)) / size)
-            if distance(given, factors[-1] * right, ZERO) > MATCHES:
+            if not distance(given, factors[-1] * right, ZERO) <= MATCHES:
                 return None
+    if not factors:
+        return None
     spread = max(factors) - min(factors)
     return factors[0] if spread <= MATCHES * abs(factors[0]) else None

@@ -235,7 +235,8 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
     where, _, shift = m.get("target-off-by-one", "").partition(" ")
     moved = TARGETS[shift](x, y)
     counted = slice(T - 1, T) if "last-step-only" in m else slice(None)
-    loss = -log_p[steps, moved if where == "loss" else y][counted].sum()
+    seen_log, slope = epsilon_in_log(log_p[steps, moved if where == "loss" else y], m)
+    loss = -seen_log[counted].sum()
     do = p.copy()
     target = m.get("softmax-gradient")
     if target == "only the target's entry":
@@ -256,9 +257,22 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
         loss = -np.log(q[steps, y])[counted].sum()
         q[steps, moved] -= 1
         do = p * (q - (p * q).sum(axis=1, keepdims=True))
+    do *= slope[:, None]
     if "last-step-only" in m:
         do[:-1] = 0
     return float(loss), do
+
+
+def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
+    """ln p of the targets (T,), and what its derivative is multiplied by, with an ε in it."""
+    one = np.ones_like(log_p)
+    if "epsilon-in-log" not in m:
+        return log_p, one
+    told, _, where = m["epsilon-in-log"].partition(", ")
+    epsilon, p = float(told.removeprefix("ε = ")), np.exp(log_p)
+    if where == "maximum":
+        return np.log(np.maximum(p, epsilon)), one
+    return np.log(p + epsilon), p / (p + epsilon) if where else one
 
 
 # Backward.
@@ -538,6 +552,9 @@ def finished(
             )
             for name, g in gradients.items()
         }
+    for part in m["gradient-scaled"].split(", ") if "gradient-scaled" in m else ():
+        factor, _, scaled = part.partition(" d")
+        gradients[scaled] = float(factor) * gradients[scaled]
     for mistake, name in (
         ("input-gradient-transposed", "U"),
         ("recurrent-gradient-transposed", "W"),

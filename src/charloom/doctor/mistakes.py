@@ -368,6 +368,22 @@ MISTAKES: Final = (
         variants=each("2", "10", "2 both", "10 both"),
     ),
     Mistake(
+        "epsilon-in-log",
+        "the logarithm of the loss is taken of p + ε, not of p",
+        "loss = Σ_t -ln(p_t[y_t] + ε), or of max(p_t[y_t], ε)",
+        LOSS,
+        NETWORK_SECTION,
+        "take the logarithm without ε, from the logits: ln p[y] = o[y] - max(o) - ln Σ exp(o - max(o)), "
+        "which is never ln 0.",
+        variants=each(
+            *(
+                f"ε = 1e-{n}{more}"
+                for more in ("", ", gradient too", ", maximum")
+                for n in (8, 10, 12, 5, 6, 7, 9, 15, 4, 3)
+            )
+        ),
+    ),
+    Mistake(
         "clipped",
         "the gradient is clipped inside the function",
         "g = clip(g, -c, c) before it is returned",
@@ -526,6 +542,24 @@ MISTAKES: Final = (
         "multiply by σ (1 - σ), where σ is the gate's own value.",
         cells=("lstm", "gru"),
         variants=each("1", "1 - σ²", "σ", "1 - σ", cells=("lstm", "gru")),
+    ),
+    Mistake(
+        "gradient-scaled",
+        "a gradient is a constant times the right one",
+        "dθ = k dθ, with the same k in every trial",
+        "This is the\nexact gradient of the window's loss",
+        NETWORK_SECTION,
+        "look for the factor where this gradient alone is summed or returned.",
+        variants={},
+    ),
+    Mistake(
+        "not-a-number",
+        "there are numbers that are not finite",
+        "exp of a large number is infinite, and ∞/∞ and 0 · ln 0 are no numbers (NaN)",
+        "p_t = softmax(o_t) = exp(o_t) / Σ_k exp(o_t[k])",
+        NETWORK_SECTION,
+        "subtract the largest logit before exp, and take no logarithm of 0; look for a division by 0.",
+        kind="calls",
     ),
     Mistake(
         "gradients-carried-over",

@@ -28,6 +28,16 @@ class Found:
         """What it is, in words and equations."""
         return BY_ID[self.id]
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line: with the names of the gradients, where the variant has them."""
+        if self.id == "gradient-scaled":
+            return listing([scaled(part) for part in self.variant.split(", ")])
+        if self.id == "not-a-number":
+            verb = "are" if " and " in self.variant else "is"
+            return f"{self.variant} {verb} not a number (an overflow in exp, or a logarithm of 0?)"
+        return self.mistake.title
+
 
 @dataclass(frozen=True)
 class Row:
@@ -139,12 +149,16 @@ class Diagnosis:
             error = scientific(self.worst().norm_relative)
             return f"Right: the largest error is {error}, no more than rounding."
         if not self.found:
+            if {row.parameter for row in self.rows if not row.passed} == {LOSS}:
+                return (
+                    "Your gradients are right; the loss is wrong, and no known mistake explains it."
+                )
             return "Wrong, and no known mistake explains it."
         about = {one.mistake.kind for one in self.found}
         if about == {"numerical"}:
             title = self.found[0].mistake.title
             return f"Your gradient is right; your numerical gradient is wrong: {title}."
-        titles = [one.mistake.title for one in self.explanations[0]]
+        titles = [one.title for one in self.explanations[0]]
         if len(self.explanations) > 1:
             others = len(self.explanations) - 1
             return (
@@ -209,6 +223,14 @@ class Diagnosis:
             "subject": self.subject,
             "seconds": self.seconds,
         }
+
+
+def scaled(part: str) -> str:
+    """A gradient that is a constant times the right one, in words: 2 db."""
+    factor, _, name = part.partition(" ")
+    if float(factor) == 0:
+        return f"{name} is zero"
+    return f"{name} is {float(factor):.6g} times the right one"
 
 
 def span(values: Sequence[float]) -> str:
