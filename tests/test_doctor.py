@@ -1,6 +1,7 @@
 """The doctor: right code passes in every form, and each mistake, planted by hand, is named."""
 
 import dataclasses
+import inspect
 import json
 
 import numpy as np
@@ -22,7 +23,8 @@ HAND_WRITTEN = ("loop", "whole", "course", "scalar", "lstm", "gru")
 def judge(file, *plants, **options):
     """The diagnosis of a hand-written network with these mistakes in it."""
     name = "Model" if file == "module" else "loss_and_gradients"
-    return doctor(function(file, *plants, name=name), cell=CELL.get(file, "rnn"), **options)
+    cell = None if file == "module" else CELL.get(file, "rnn")
+    return doctor(function(file, *plants, name=name), **{"cell": cell, **options})
 
 
 # Right code.
@@ -116,7 +118,9 @@ def test_a_mistake_in_float32_is_named_all_the_same():
 
 def test_a_mean_is_right_where_a_mean_is_meant():
     (plant,) = (p for p in PLANTS if p.name == "loop-mean-over-time-both")
-    assert judge("loop", plant, reduction="mean").verdict == "right"
+    found = judge("loop", plant, reduction="mean")
+    assert found.verdict == "right"
+    assert "(rnn, float64, mean over time)" in found.certificate()
     assert judge("loop", reduction="mean").verdict == "wrong"
 
 
@@ -384,6 +388,28 @@ def test_the_result_is_plain_data_with_verdict_and_mistakes():
     assert dataclasses.is_dataclass(judge("loop"))
 
 
+def test_a_line_with_streams_says_that_there_is_one():
+    (plant,) = planted("loop-softmax-target-missing")
+    ((one,),) = judge("loop", plant).explanations
+    assert one.right == "do_t = (p_t - onehot(y_t)) / B, with B = 1 here"
+
+
+def test_a_diagnosis_and_the_signature_are_short_to_read():
+    assert repr(judge("loop")).startswith("<Diagnosis of loss_and_gradients: Right:")
+    assert len(str(inspect.signature(doctor))) < 800
+
+
+def test_a_gru_without_the_bias_within_the_reset_is_told_of_it():
+    inner = function("gru")
+
+    def without(params, x, y, h0):
+        loss, grads = inner(params, x, y, h0)
+        return loss, {name: g for name, g in grads.items() if name != "d"}
+
+    with pytest.raises(DoctorError, match=r"no gradient of d.*W_n h \+ d"):
+        doctor(without, cell="gru")
+
+
 def test_the_worst_entry_is_the_worst():
     plant = Plant("loop", "none", (("    return loss", "    dW[2, 1] += 5\n    return loss"),))
     rows = [row for row in judge("loop", plant).rows if row.parameter == "W"]
@@ -419,7 +445,10 @@ ASKED = {
     "three arguments": (lambda params, x, y: 0, "must take four"),
     "names nobody knows": (lambda params, foo, bar, baz: 0, "--arguments"),
     "nothing returned": (lambda params, x, y, h0: None, "no gradient of U, W, b, V, c"),
-    "a parameter nobody knows": (lambda params, x, y, h0: params["Q"], "--names U=Q"),
+    "a parameter nobody knows": (
+        lambda params, x, y, h0: params["Q"],
+        "--names U=Q,W=…,b=…,V=…,c=…",
+    ),
     "arrays that look alike": (
         lambda params, x, y, h0: (1.0, [params["W"], params["W"], params["V"]]),
         "--gradients",
@@ -429,7 +458,7 @@ ASKED = {
         r"gradient of W has shape \(2, 2\)",
     ),
     "words": (lambda params, x, y, h0: (1.0, {**params, "b": "words"}), "gradient of b"),
-    "no function": (3, "name a function"),
+    "no function": (3, "of the type int; name a function"),
 }
 
 

@@ -83,6 +83,14 @@ def diagnose(
     if judged:
         mean = job.options.reduction == "mean"
         own = numerical.judge(judged, [call.gradients for call in outcome.numerical], mean)
+        if own is None:
+            off = max(
+                row.norm_relative
+                for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
+                for row in rows_of(case, place, call, numerical.GOOD)
+                if row.parameter != LOSS
+            )
+            notes.append(f"your numerical gradient is right too, to {off:.0e}.")
     unexplained = bool(wrong) and not explanations
     if own is not None:
         explanations = [(*explanation, own) for explanation in explanations or [()]]

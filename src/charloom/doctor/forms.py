@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.doctor.faulty import Array, Problem
+from charloom.doctor.faulty import GATES, Array, Problem, reordered
 from charloom.doctor.replies import Reply, parameter_of, read_reply
 from charloom.errors import DoctorError
 
@@ -35,15 +35,16 @@ class Options:
 
     `names`: parameter -> what they call it; `gradients`: what the items of a returned tuple are;
     `arguments`: the roles of the arguments in their order (params, x, y, h0); `reduction`: whether
-    the loss is meant to be the sum over time, or the mean.
+    the loss is meant to be the sum over time, or the mean; `gates`: the order of their gates.
     """
 
     form: str = "auto"
-    cell: str = "rnn"
+    cell: str = ""
     names: tuple[tuple[str, str], ...] = ()
     gradients: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     reduction: str = "sum"
+    gates: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Convention:
     recurrent: str = "ours"
     arguments: tuple[str, ...] = ("params", "x", "y", "h0")
     names: tuple[tuple[str, str], ...] = ()
+    gates: str = ""
 
     def told(self) -> str:
         """The convention in words."""
@@ -78,6 +80,8 @@ class Convention:
             parts.append(
                 ", ".join(f"{ours} called {own}" for ours, own in self.names if ours != own)
             )
+        if self.gates:
+            parts.append(f"gates in the order {', '.join(self.gates)}")
         return "; ".join(part for part in parts if part)
 
 
@@ -178,6 +182,8 @@ class Called:
 
 def oriented(name: str, array: Array, convention: Convention) -> Array:
     """A parameter in the shape that a convention wants."""
+    if convention.gates and name in ("U", "W", "b"):
+        array = reordered(array, gates_of(convention), convention.gates)
     if array.ndim == 1:
         return vector(array, convention.bias)
     turned = convention.matrices == "transposed"
@@ -187,13 +193,20 @@ def oriented(name: str, array: Array, convention: Convention) -> Array:
 
 
 def restored(name: str, array: Array, convention: Convention) -> Array:
-    """The inverse of `oriented`, of a matrix; a bias stays as it is."""
-    if array.ndim != 2 or 1 in array.shape or name in ("b", "c", "d"):
-        return array
-    turned = convention.matrices == "transposed"
-    if name == "W" and convention.recurrent == "transposed":
+    """The inverse of `oriented`, of a matrix; a bias keeps its shape."""
+    matrix = array.ndim == 2 and 1 not in array.shape and name not in ("b", "c", "d")
+    turned = matrix and convention.matrices == "transposed"
+    if matrix and name == "W" and convention.recurrent == "transposed":
         turned = not turned
-    return array.T if turned else array
+    array = array.T if turned else array
+    if convention.gates and name in ("U", "W", "b") and len(array) % len(convention.gates) == 0:
+        return reordered(array, convention.gates, gates_of(convention))
+    return array
+
+
+def gates_of(convention: Convention) -> str:
+    """SPEC's own order of the gates of which a convention has another."""
+    return next(own for own in GATES.values() if sorted(own) == sorted(convention.gates))
 
 
 def vector(array: Array, kind: str) -> Array:
@@ -284,14 +297,21 @@ def try_names(
             if made.network._unknown and isinstance(error, (KeyError, AttributeError)):
                 raise DoctorError(
                     f"the function asks the parameters for {made.network._unknown[0]!r}, which is "
-                    f"none of {', '.join(made.shapes)} by any usual name; say which it is, for "
-                    f"example --names U={made.network._unknown[0]}."
+                    f"none of {', '.join(made.shapes)} by any usual name; say what you call them all, "
+                    f"for example --names {names_example(made)}."
                 ) from error
             raise error
         assert reply is not None
         ours = {name: restored(name, g, convention) for name, g in reply.gradients.items()}
         return reply._replace(gradients=ours), convention
     raise DoctorError("the function asks for ever new names of its parameters; say --names.")
+
+
+def names_example(made: Called) -> str:
+    """All pairs of --names, with the names that were asked for, those not known last."""
+    own = {**made.network._asked}
+    left = iter(made.network._unknown)
+    return ",".join(f"{name}={own.get(name) or next(left, '…')}" for name in made.shapes)
 
 
 def agrees(loss: float, right: float, T: int) -> bool:
@@ -310,7 +330,9 @@ def conventions(options: Options, arguments: tuple[str, ...]) -> Iterator[Conven
     for kind, turned in itertools.product(ids, ("ours", "transposed")):
         for bias, state in vectors[kind]:
             for recurrent in ("ours", "transposed"):
-                yield Convention(kind, bias, state, turned, recurrent, arguments, options.names)
+                yield Convention(
+                    kind, bias, state, turned, recurrent, arguments, options.names, options.gates
+                )
 
 
 def argument_order(function: Callable[..., Any], options: Options) -> tuple[str, ...]:

@@ -49,6 +49,16 @@ class ModuleCaller:
         probe = function if isinstance(function, torch.nn.Module) else self.make(4, 7)
         rnn, out = parts_of(torch, probe)
         self.cell = CELLS[type(rnn).__name__]
+        if options.cell and options.cell != self.cell:
+            raise DoctorError(
+                f"you said {options.cell}; the module has an nn.{type(rnn).__name__}. Say --cell "
+                f"{self.cell}, or leave it out."
+            )
+        if options.gates:
+            raise DoctorError(
+                "--gates is for functions on arrays; the order of a module's gates is PyTorch's own, "
+                "and the doctor knows it. Leave it out."
+            )
         fixed = isinstance(function, torch.nn.Module) or (rnn.hidden_size, out.out_features) != (
             4,
             7,
