@@ -52,6 +52,21 @@ def column(file="loop"):
     )  # fmt: skip
 
 
+def spread(arguments):
+    """The network with each parameter as an argument of its own."""
+    inner = function("loop")
+    ours = {"inputs": "x", "targets": "y", "hprev": "h0", "h": "h0", "Wxh": "U", "Wx": "U", "Whh": "W",
+            "Wh": "W", "Why": "V", "Wy": "V", "bh": "b", "bias_h": "b", "by": "c", "bias_y": "c"}  # fmt: skip
+
+    def judged(*values):
+        by = {ours.get(n, n): v for n, v in zip(arguments.split(", "), values, strict=True)}
+        return inner({name: by[name] for name in "UWbVc"}, by["x"], by["y"], by["h0"])
+
+    scope = {"judged": judged}
+    exec(f"def lossFun({arguments}):\n    return judged({arguments})", scope)
+    return scope["lossFun"]
+
+
 VARIATIONS = {
     "columns": column(),
     "flat h0 in the course's form": edited(
@@ -75,6 +90,8 @@ VARIATIONS = {
         "for name in (\"U\", \"W\", \"b\", \"V\", \"c\"))\n    assert U.shape[1] == len(b)\n    U, W, V = U.T, W.T, V.T",
         '"U": dU, "W": dW, "b": db, "V": dV', '"U": dU.T, "W": dW.T, "b": db, "V": dV.T',
     ),
+    "parameters spread out": spread("inputs, targets, hprev, Wxh, Whh, Why, bh, by"),
+    "parameters spread out, in front": spread("Wx, Wh, bias_h, Wy, bias_y, x, y, h"),
     "a row times W": edited("whole", "Whh @ states[t]", "states[t] @ Whh", "da[t] @ Whh", "Whh @ da[t]",
                             "dWhh = da.T @ states[:-1]", "dWhh = states[:-1].T @ da"),
 }  # fmt: skip
@@ -442,7 +459,12 @@ def test_an_option_out_of_its_range_is_refused(options, word):
 
 
 ASKED = {
-    "three arguments": (lambda params, x, y: 0, "must take four"),
+    "three arguments": (lambda params, x, y: 0, "takes three arguments.*must take four"),
+    "one argument": (lambda params: 0, r"takes one argument \(params\)"),
+    "more than anybody knows": (
+        lambda params, x, y, h0, more, still: 0,
+        "--arguments U,W,b,V,c,x,y,h0",
+    ),
     "names nobody knows": (lambda params, foo, bar, baz: 0, "--arguments"),
     "nothing returned": (lambda params, x, y, h0: None, "no gradient of U, W, b, V, c"),
     "a parameter nobody knows": (
@@ -484,6 +506,60 @@ def test_names_orders_and_arguments_can_be_said():
         arguments=["h0", "params", "x", "y"],
     )
     assert found.verdict == "right"
+
+
+def test_an_lstm_may_take_its_two_states_apart():
+    inner = function("lstm")
+    assert doctor(lambda p, x, y, h0, c0: inner(p, x, y, (h0, c0)), cell="lstm").verdict == "right"
+    assert doctor(lambda p, x, y, h, c: inner(p, x, y, (h, c)), cell="lstm").verdict == "right"
+
+
+MODULE = """
+import numpy as np
+
+vocab_size, hidden_size = 4, 3
+Wxh, Whh, Why = np.zeros((3, 4)), np.zeros((3, 3)), np.zeros((4, 3))
+bh, by = np.zeros((3, 1)), np.zeros((4, 1))
+
+
+def lossFun(inputs, targets, hprev):
+    assert by.shape == (vocab_size, 1) and bh.shape == (hidden_size, 1)
+    loss, g = inner({"U": Wxh, "W": Whh, "b": bh[:, 0], "V": Why, "c": by[:, 0]}, inputs, targets, hprev[:, 0])
+    return loss, g["U"], g["W"], g["V"], g["b"], g["c"]
+"""
+
+
+def test_a_function_of_module_parameters_gets_the_wrapper_that_makes_it_judged():
+    scope = {"inner": function("loop")}
+    exec(MODULE, scope)
+    with pytest.raises(DoctorError, match="takes three arguments") as caught:
+        doctor(scope["lossFun"])
+    lines = str(caught.value).partition("def judged")
+    assert "vocab_size=len" in lines[2]
+    exec(lines[1] + lines[2], scope)
+    assert doctor(scope["judged"]).verdict == "right"
+
+
+def test_a_method_gets_a_wrapper():
+    with pytest.raises(DoctorError, match=r"MyRNN.backward is a method") as caught:
+        doctor("cls.py:MyRNN.backward")
+    assert "return net.backward(x, y, h0)" in str(caught.value)
+    compile(str(caught.value).partition("name judged:")[2], "cls.py", "exec")
+
+
+def test_an_embedding_before_the_recurrent_layer_is_told_of():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    edits = (
+        ("nn.RNN(vocab_size, hidden_size)", "nn.RNN(13, hidden_size)"),
+        (
+            "        self.head =",
+            "        self.embedding = nn.Embedding(vocab_size, 13)\n        self.head =",
+        ),
+    )
+    with pytest.raises(
+        DoctorError, match=r"13 numbers from an nn.Embedding.*one-hot vectors of size K"
+    ):
+        judge("module", Plant("module", "none", edits))
 
 
 def test_a_problem_is_plain_data():

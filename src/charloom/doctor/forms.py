@@ -17,6 +17,7 @@ import numpy as np
 from charloom.doctor.faulty import GATES, Array, Problem, reordered
 from charloom.doctor.replies import Reply, parameter_of, read_reply
 from charloom.errors import DoctorError
+from charloom.spelling import number_of
 
 FORMS: Final = ("auto", "natural", "course", "torch")
 LOSS_AGREES: Final = 1e-4  # two ways of calling differ by far more; float32 by far less
@@ -27,6 +28,23 @@ ROLES: Final = {
     "y": ("y", "targets", "target", "ys", "labels", "yonehot", "ybatch", "t"),
     "h0": ("h0", "hprev", "h", "state", "hinit", "h0s", "hstart", "hidden", "hidden0", "initialstate"),
 }  # fmt: skip
+
+
+CELL_NAMES: Final = ("c0", "s0", "cprev", "sprev", "c", "s", "cell", "cell0", "cinit")
+# What people call the numbers of characters and of hidden units.
+K_NAMES: Final = ("k", "vocab", "vocabsize", "vocabularysize", "inputsize", "outputsize", "nvocab",
+                  "numclasses", "nchars", "insize", "outsize", "numchars", "nin", "nout", "inputdim", "outputdim")  # fmt: skip
+H_NAMES: Final = (
+    "h",
+    "m",
+    "hidden",
+    "hiddensize",
+    "nhidden",
+    "hiddendim",
+    "numhidden",
+    "units",
+    "nhid",
+)
 
 
 @dataclass(frozen=True)
@@ -153,6 +171,10 @@ class Called:
         """The arguments in their order."""
         state = self.states[0] if len(self.states) == 1 else tuple(self.states)
         by_role = {"params": self.network, "x": self.x, "y": self.y, "h0": state}
+        names = dict(self.convention.names)
+        by_role |= {name: self.network[names.get(name, name)] for name in self.shapes}
+        if "c0" in self.convention.arguments:
+            by_role |= {"h0": self.states[0], "c0": self.states[1]}
         return [by_role[role] for role in self.convention.arguments]
 
     def changed(self) -> list[str]:
@@ -249,7 +271,7 @@ def settle(
     function: Callable[..., Any], problem: Problem, loss: float, options: Options
 ) -> Convention:
     """The way in which this function wants to be called; `loss` is the right one of the problem."""
-    arguments = argument_order(function, options)
+    arguments = argument_order(function, options, tuple(problem.parameters))
     first_error: Exception | None = None
     first_running: Convention | None = None
     for convention in conventions(options, arguments):
@@ -335,14 +357,22 @@ def conventions(options: Options, arguments: tuple[str, ...]) -> Iterator[Conven
                 )
 
 
-def argument_order(function: Callable[..., Any], options: Options) -> tuple[str, ...]:
-    """The roles of the function's arguments, by their names; asks where they do not tell."""
+def argument_order(
+    function: Callable[..., Any], options: Options, known: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The roles of the function's arguments, by their names; asks where they do not tell.
+
+    `known`: the parameters. They may come as one argument, or each as one of its own.
+    """
     wanted = ("params", "x", "y", "h0")
+    pair = ("h0", "c0") if options.cell == "lstm" else ("h0",)
+    forms = [("params", "x", "y", *pair), (*known, "x", "y", *pair)]
     if options.arguments:
-        if sorted(options.arguments) != sorted(wanted):
+        if sorted(options.arguments) not in map(sorted, (wanted, (*known, "x", "y", "h0"), *forms)):
             raise DoctorError(
                 f"--arguments is {','.join(options.arguments)}; it must name each of "
-                f"{', '.join(wanted)} once, in the order of the function's arguments."
+                f"{', '.join(wanted)} once, in the order of the function's arguments; or in place "
+                f"of params each of {', '.join(known)}."
             )
         return options.arguments
     try:
@@ -356,13 +386,15 @@ def argument_order(function: Callable[..., Any], options: Options) -> tuple[str,
     ]  # fmt: skip
     if any(p.kind == p.VAR_POSITIONAL for p in parameters) and not needed:
         return wanted
-    roles = [role_of(p.name) for p in needed[:4]]
     required = [p.name for p in needed if p.default is p.empty]
-    if len(needed) < 4 or len(required) > 4:
+    if len(required) > 4:
+        return spread_out(required, forms, known, options)
+    roles = [role_of(p.name) for p in needed[:4]]
+    if len(needed) < 4:
         raise DoctorError(
-            f"the function takes {len(required)} arguments ({', '.join(required) or 'none'}); it "
-            "must take four: the parameters, x, y and the initial state h0. Write a line around it: "
-            "charloom doctor --template numpy shows how."
+            f"the function takes {number_of(len(required), 'argument')} "
+            f"({', '.join(required) or 'none'}); it must take four: the parameters, x, y and the initial "
+            f"state h0. {wrapper(function, required, known)}"
         )
     if sorted(role or "" for role in roles) == sorted(wanted):
         return tuple(role for role in roles if role)
@@ -375,6 +407,69 @@ def argument_order(function: Callable[..., Any], options: Options) -> tuple[str,
         f"the function's arguments are {', '.join(p.name for p in needed)}: which of them are the "
         "parameters, x, y and h0? Say it in their order, for example --arguments x,y,h0,params."
     )
+
+
+def spread_out(
+    required: Sequence[str],
+    forms: Sequence[tuple[str, ...]],
+    known: tuple[str, ...],
+    options: Options,
+) -> tuple[str, ...]:
+    """The roles of more than four arguments: each parameter as one, or h0 and c0 apart."""
+    inputs = ("x", "y", "h0", "c0")
+    roles: list[str | None] = []
+    for name in required:
+        role = role_of(name)
+        one = parameter_of(name, known, dict(options.names))
+        # Short names say more of a parameter (c, b, W) than of an input, but those of ROLES do.
+        roles.append(role if role in ("x", "y", "h0", "params") else one)
+    if options.cell == "lstm" and roles.count("h0") == 1 and "params" in roles:
+        roles = ["c0" if name.lower().replace("_", "") in CELL_NAMES else role
+                 for name, role in zip(required, roles, strict=True)]  # fmt: skip
+    for form in forms:
+        if sorted(role or "" for role in roles) == sorted(form):
+            return tuple(role for role in roles if role)
+        if len(required) == len(form) and sum(role is None for role in roles) == 1:
+            left = set(form) - set(roles)
+            if len(left) == 1 and len(set(roles)) == len(roles):
+                return tuple(role or next(iter(left)) for role in roles)
+    example = ",".join((*known, *inputs[: 4 if options.cell == "lstm" else 3]))
+    raise DoctorError(
+        f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}); which of "
+        "them is what? It may take the parameters as one argument, or each as one of its own, and x, y "
+        f"and h0. Say it in their order, for example --arguments {example}."
+    )
+
+
+def wrapper(function: Callable[..., Any], required: Sequence[str], known: Sequence[str]) -> str:
+    """The lines that make a function of the natural form out of one that takes too few arguments."""
+    roles = [role_of(name) for name in required]
+    own = getattr(function, "__globals__", {})
+    used = getattr(getattr(function, "__code__", None), "co_names", ())
+    given = {}
+    for name in used:
+        parameter = parameter_of(name, known, {})
+        if name in own and parameter is not None and hasattr(own[name], "shape"):
+            given[name] = f'params["{parameter}"]'
+        elif name in own and isinstance(own[name], int) and size_of(name):
+            given[name] = size_of(name)
+    if len(given) == 0 or sorted(role or "" for role in roles) != ["h0", "x", "y"]:
+        return "Write a line around it: charloom doctor --template numpy shows how."
+    lines = ", ".join(f"{name}={value}" for name, value in given.items())
+    return (
+        "It reads its parameters from the module. Put this below it, and name judged:\n\n"
+        "def judged(params, x, y, h0):\n"
+        f"    globals().update({lines})\n"
+        f"    return {getattr(function, '__name__', 'function')}({', '.join(str(role) for role in roles)})\n"
+    )
+
+
+def size_of(name: str) -> str:
+    """What a size of the module is, in the parameters: of K or H; empty where it is neither."""
+    plain = name.lower().replace("_", "")
+    if plain in K_NAMES:
+        return 'len(params["c"])'
+    return "len(h0)" if plain in H_NAMES else ""
 
 
 def role_of(name: str) -> str | None:

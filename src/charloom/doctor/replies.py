@@ -18,10 +18,10 @@ Array = NDArray[Any]
 ALIASES: Final = {
     "U": ("u", "wxh", "wx", "win", "wih", "whx", "wax", "weightihl0", "wi"),
     "W": ("w", "whh", "wh", "waa", "wrec", "weighthhl0", "wr"),
-    "b": ("b", "bh", "ba", "bhh", "biasihl0"),
+    "b": ("b", "bh", "ba", "bhh", "biasihl0", "biash", "biashidden", "hbias"),
     "d": ("d", "bn", "bhn"),
     "V": ("v", "why", "wy", "wya", "wout", "who", "wyh", "woh", "wo"),
-    "c": ("c", "by", "bo", "bout"),
+    "c": ("c", "by", "bo", "bout", "biasy", "biaso", "biasout", "ybias"),
 }
 EXAMPLE: Final = "U=Wxh,W=Whh,b=bh,V=Why,c=by"
 PREFIXES: Final = ("", "d", "grad", "g", "delta", "dl", "dld", "grads")
