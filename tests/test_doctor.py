@@ -236,12 +236,13 @@ def test_a_mistake_that_would_spoil_what_is_right_explains_nothing():
 
 
 def test_a_wrong_loss_beside_right_gradients_is_explained_to_the_last_digit_or_not_at_all():
-    strange = Plant("loop", "none", (("loss += -np", "loss += 1e-3 * t - np"),))
-    found = judge("loop", strange)
-    assert (found.verdict, found.mistakes, found.exact) == ("wrong", (), False)
-    assert found.headline() == (
-        "Your gradients are right; the loss is wrong, and no known mistake explains it."
-    )
+    for amount in ("1e-3", "1e-8", "-1e-8"):
+        strange = Plant("loop", "none", (("loss += -np", f"loss += {amount} * t - np"),))
+        found = judge("loop", strange)
+        assert (found.verdict, found.mistakes, found.exact) == ("wrong", (), False)
+        assert found.headline() == (
+            "Your gradients are right; the loss is wrong, and no known mistake explains it."
+        )
     found = judge("loop", *planted("loop-epsilon-in-log"))
     assert found.exact
     assert [[one.variant for one in e] for e in found.explanations] == [["ε = 1e-8"]]

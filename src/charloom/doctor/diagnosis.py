@@ -25,6 +25,7 @@ from charloom.spelling import listing
 
 CLOSER: Final = 10.0  # an explanation that is so many times further than the best is none
 SAME: Final = 1e-11  # nearer than this they are all the same: rounding
+LOSS_BROKEN: Final = "the loss"  # what is not finite
 SHORT: Final = 1  # the trial on which pairs are tried first
 PAIR_ORDERS: Final = 5  # of the gates, in pairs
 
@@ -54,21 +55,23 @@ def diagnose(
     if wrong and not single and (rounded or all(row.norm_relative <= WIDEST for row in wrong)):
         loose = Case(trials, calls, job.options.reduction, True)
         loose_rows = [row for place in range(len(trials)) for row in rows_of(loose, place)]
-        if all(row.passed for row in loose_rows):
+        # float32 would blur the gradients, too.
+        blurred = rounded or any(row.parameter != LOSS for row in wrong)
+        if blurred and all(row.passed for row in loose_rows):
             found_calls.append(Found("float32-where-float64"))
             wrong = []
         elif rounded:
             found_calls.append(Found("float32-where-float64"))
             case = loose
     broken = not_numbers(case)
-    if broken:
-        explanations = [(Found("not-a-number", broken),)]
-    elif wrong:
+    if wrong and broken in ("", LOSS_BROKEN):
         explanations, exact = explained(case, wrong)
         if not (explanations and exact):
             late = behaviour.loss_after_update(case, explanations, wrong)
             if late is not None:
                 explanations, exact = late, True
+    if broken and not explanations:
+        explanations, exact = [(Found("not-a-number", broken),)], True
     if single and not wrong:
         notes.append("judged as float32: the gradients are float32 arrays."
                      if returned32 else "judged as float32, as you said.")  # fmt: skip
@@ -180,7 +183,7 @@ def rows_of(
 def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
     """The explanations that fit, likeliest first, and whether they predict every number."""
     names = sorted({row.parameter for row in wrong})
-    singles, constant = list(candidates(case)), list(scalings(case))
+    singles, constant = list(candidates(case)), [*scalings(case), *decays(case)]
     for only in (None, list(case.exact[0].gradients)):
         fitting = (
             nearest(case, ((one,) for one in singles), only)
@@ -203,7 +206,7 @@ def not_numbers(case: Case) -> str:
         if not all(np.isfinite(call.gradients[name]).all() for call in case.calls)
     ]
     if not all(call.loss is None or math.isfinite(call.loss) for call in case.calls):
-        found.append("the loss")
+        found.append(LOSS_BROKEN)
     return listing(found)
 
 
@@ -249,6 +252,24 @@ def scalings(case: Case) -> Iterator[Found]:
         yield Found("gradient-scaled", ", ".join(found))
 
 
+def decays(case: Case) -> Iterator[Found]:
+    """Weight decay with the λ that the first trial's numbers show, in the parameters that it has."""
+    parameters = case.trials[0].problem.parameters
+    rates = {}
+    for name, right in case.exact[0].gradients.items():
+        given, theta = case.calls[0].gradients[name], parameters[name]
+        if given.shape == right.shape:
+            rate = float(np.vdot(theta, given - right)) / float(np.vdot(theta, theta))
+            if abs(rate) > ZERO and distance(given, right + rate * theta, ZERO) <= MATCHES:
+                rates[name] = rate
+    # The largest decay is read off most exactly; of rounding there is none that is the same in all.
+    for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
+        names = [name for name, own in rates.items() if abs(own - rate) <= 1e-3 * abs(rate)]
+        told = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
+        yield Found("weight-decay-added", told)
+        yield Found("weight-decay-added", f"{told} and the loss")
+
+
 def limits_seen(case: Case) -> list[str]:
     """Clipping limits other than the usual ones that the function's answers show."""
     usual = BY_ID["clipped"].variants
@@ -284,20 +305,26 @@ def nearest(
                 break
         else:
             fitting.append((far, explanation))
-    if not fitting:
-        return []
+    # What is hardly nearer than code without any mistake explains nothing.
+    none = max(case.accepts(place, (), only) for place in places)
+    fitting = [(far, e) for far, e in fitting if CLOSER * max(far, SAME) <= none]
     if only is not None:  # what it says of the loss must be true, too
         fitting = [(far, e) for far, e in fitting if says_no_wrong_loss(case, e)]
-        if not fitting:
-            return []
+    if not fitting:
+        return []
     best = min(far for far, _ in fitting)
     near = max(SAME, CLOSER * best) if not case.single else math.inf
     return sorted((e for far, e in fitting if far <= near), key=likelihood)
 
 
 def says_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
-    """Whether an explanation leaves the loss alone, or predicts what the function returned."""
+    """Whether an explanation leaves the loss alone, or predicts what the function returned.
+
+    A loss that is not finite is another matter: another network may drive p to 0.
+    """
     for place, trial in enumerate(case.trials):
+        if not math.isfinite(case.calls[place].loss or 0.0):
+            continue
         predicted = case.predicted(trial.problem, explanation)
         if predicted.loss != case.exact[place].loss and not case.matching(place, predicted, [LOSS]):
             return False

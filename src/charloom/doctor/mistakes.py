@@ -57,11 +57,9 @@ def each(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[str, ...]
 def truncations() -> Iterator[str]:
     """The ways of truncating within a window, and how far."""
     for kind in ("depth", "chunks", "ends", "last"):
-        for k in (*range(1, 11), 12, 15, 16, 20, 24):
-            if k > 1 or kind in (
-                "depth",
-                "last",
-            ):  # in chunks of one step nothing is carried at all
+        for k in range(1, 26):
+            # In chunks of one step nothing is carried at all; 25 steps back is all of 26.
+            if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"
 
 
@@ -136,7 +134,7 @@ MISTAKES: Final = (
             **each("1 - a²", "1 - tanh(a²)", cells=RNN),
             **each("1 - h", "1 - tanh(h)²", "h (1 - h)"),
             **each("1 + h²", "h² - 1", "(1 - h)²"),
-            **each("1 - h_{t-1}²", cells=RNN),
+            **each("1 - h_{t-1}²", "1 where a > 0, else 0", cells=RNN),
         },
     ),
     Mistake(
@@ -448,6 +446,15 @@ MISTAKES: Final = (
         "add b at every step.",
     ),
     Mistake(
+        "hidden-bias-twice",
+        "the hidden bias b is added twice",
+        "a_t = W h_{t-1} + U x_t + b + b",
+        FORWARD,
+        CELLS_SECTION,
+        "add b once: with W h or with U x, not with both.",
+        variants=each("forward alone", "gradient too"),
+    ),
+    Mistake(
         "output-bias-left-out",
         "the output bias c is not used",
         "o_t = V h_t",
@@ -542,6 +549,15 @@ MISTAKES: Final = (
         "multiply by σ (1 - σ), where σ is the gate's own value.",
         cells=("lstm", "gru"),
         variants=each("1", "1 - σ²", "σ", "1 - σ", cells=("lstm", "gru")),
+    ),
+    Mistake(
+        "weight-decay-added",
+        "weight decay (L2) is part of the gradient",
+        "dθ = the gradient of the loss + λ θ",
+        LOSS,
+        NETWORK_SECTION,
+        "return the gradient of the loss alone, and let weights decay where they are updated.",
+        variants={},
     ),
     Mistake(
         "gradient-scaled",
