@@ -1,6 +1,7 @@
 """The doctor: right code passes in every form, and each mistake, planted by hand, is named."""
 
 import dataclasses
+import inspect
 import json
 
 import numpy as np
@@ -22,7 +23,8 @@ HAND_WRITTEN = ("loop", "whole", "course", "scalar", "lstm", "gru")
 def judge(file, *plants, **options):
     """The diagnosis of a hand-written network with these mistakes in it."""
     name = "Model" if file == "module" else "loss_and_gradients"
-    return doctor(function(file, *plants, name=name), cell=CELL.get(file, "rnn"), **options)
+    cell = None if file == "module" else CELL.get(file, "rnn")
+    return doctor(function(file, *plants, name=name), **{"cell": cell, **options})
 
 
 # Right code.
@@ -50,6 +52,21 @@ def column(file="loop"):
     )  # fmt: skip
 
 
+def spread(arguments):
+    """The network with each parameter as an argument of its own."""
+    inner = function("loop")
+    ours = {"inputs": "x", "targets": "y", "hprev": "h0", "h": "h0", "Wxh": "U", "Wx": "U", "Whh": "W",
+            "Wh": "W", "Why": "V", "Wy": "V", "bh": "b", "bias_h": "b", "by": "c", "bias_y": "c"}  # fmt: skip
+
+    def judged(*values):
+        by = {ours.get(n, n): v for n, v in zip(arguments.split(", "), values, strict=True)}
+        return inner({name: by[name] for name in "UWbVc"}, by["x"], by["y"], by["h0"])
+
+    scope = {"judged": judged}
+    exec(f"def lossFun({arguments}):\n    return judged({arguments})", scope)
+    return scope["lossFun"]
+
+
 VARIATIONS = {
     "columns": column(),
     "flat h0 in the course's form": edited(
@@ -73,6 +90,8 @@ VARIATIONS = {
         "for name in (\"U\", \"W\", \"b\", \"V\", \"c\"))\n    assert U.shape[1] == len(b)\n    U, W, V = U.T, W.T, V.T",
         '"U": dU, "W": dW, "b": db, "V": dV', '"U": dU.T, "W": dW.T, "b": db, "V": dV.T',
     ),
+    "parameters spread out": spread("inputs, targets, hprev, Wxh, Whh, Why, bh, by"),
+    "parameters spread out, in front": spread("Wx, Wh, bias_h, Wy, bias_y, x, y, h"),
     "a row times W": edited("whole", "Whh @ states[t]", "states[t] @ Whh", "da[t] @ Whh", "Whh @ da[t]",
                             "dWhh = da.T @ states[:-1]", "dWhh = states[:-1].T @ da"),
 }  # fmt: skip
@@ -116,7 +135,9 @@ def test_a_mistake_in_float32_is_named_all_the_same():
 
 def test_a_mean_is_right_where_a_mean_is_meant():
     (plant,) = (p for p in PLANTS if p.name == "loop-mean-over-time-both")
-    assert judge("loop", plant, reduction="mean").verdict == "right"
+    found = judge("loop", plant, reduction="mean")
+    assert found.verdict == "right"
+    assert "(rnn, float64, mean over time)" in found.certificate()
     assert judge("loop", reduction="mean").verdict == "wrong"
 
 
@@ -190,9 +211,47 @@ def test_what_nobody_knows_is_wrong_without_a_name():
     assert any("right in every trial: dV, dc, the loss" in clue for clue in found.clues)
 
 
-def test_a_constant_factor_is_told():
-    plant = Plant("loop", "none", (("do[y[t]] -= 1", "do[y[t]] -= 1\n        do *= 0.37"),))
-    assert "every gradient is 0.37 times the right one." in judge("loop", plant).clues
+def planted(*names):
+    """The plants of these names."""
+    return [plant for name in names for plant in PLANTS if plant.name == name]
+
+
+def test_a_constant_factor_is_told_of_one_gradient_or_all():
+    found = judge("loop", *planted("loop-gradient-scaled"))
+    assert found.exact
+    assert found.headline() == "Wrong, and this is why: db is 2 times the right one."
+    (two,) = judge("loop", *planted("loop-gradient-scaled-two")).explanations
+    assert [one.title for one in two] == [
+        "db is 2 times the right one and dV is -1 times the right one"
+    ]
+    found = judge("loop", *planted("loop-gradient-scaled-all"))
+    assert "every gradient is 0.37 times the right one." in found.clues
+
+
+def test_a_mistake_that_would_spoil_what_is_right_explains_nothing():
+    """db alone is what 2 (p - y) would make of it; but that would spoil dV, which is right."""
+    names = ("gradient-scaled", "input-gradient-from-target", "recurrent-gradient-transposed")
+    found = judge("loop", *planted(*(f"loop-{name}" for name in names)))
+    assert set(found.mistakes) == set(names)
+
+
+def test_a_wrong_loss_beside_right_gradients_is_explained_to_the_last_digit_or_not_at_all():
+    for amount in ("1e-3", "1e-8", "-1e-8"):
+        strange = Plant("loop", "none", (("loss += -np", f"loss += {amount} * t - np"),))
+        found = judge("loop", strange)
+        assert (found.verdict, found.mistakes, found.exact) == ("wrong", (), False)
+        assert found.headline() == (
+            "Your gradients are right; the loss is wrong, and no known mistake explains it."
+        )
+    found = judge("loop", *planted("loop-epsilon-in-log"))
+    assert found.exact
+    assert [[one.variant for one in e] for e in found.explanations] == [["ε = 1e-8"]]
+
+
+def test_an_explanation_of_the_gradients_says_nothing_wrong_of_the_loss():
+    strange = (("loss += -np", "loss += 1e-3 * t - np"), ("        dh_next = W.T @ da\n", ""))
+    found = judge("loop", Plant("loop", "none", strange))
+    assert (found.mistakes, found.exact) == (("time-carry-missing",), False)
 
 
 def test_a_gradient_that_is_no_number_is_wrong():
@@ -200,6 +259,8 @@ def test_a_gradient_that_is_no_number_is_wrong():
     found = judge("loop", plant)
     assert found.verdict == "wrong"
     assert found.worst().parameter == "W"
+    assert "dW is not a number" in found.headline()
+    assert not any("times the right one" in clue for clue in found.clues)
     json.dumps(found.to_dict())
 
 
@@ -345,6 +406,28 @@ def test_the_result_is_plain_data_with_verdict_and_mistakes():
     assert dataclasses.is_dataclass(judge("loop"))
 
 
+def test_a_line_with_streams_says_that_there_is_one():
+    (plant,) = planted("loop-softmax-target-missing")
+    ((one,),) = judge("loop", plant).explanations
+    assert one.right == "do_t = (p_t - onehot(y_t)) / B, with B = 1 here"
+
+
+def test_a_diagnosis_and_the_signature_are_short_to_read():
+    assert repr(judge("loop")).startswith("<Diagnosis of loss_and_gradients: Right:")
+    assert len(str(inspect.signature(doctor))) < 800
+
+
+def test_a_gru_without_the_bias_within_the_reset_is_told_of_it():
+    inner = function("gru")
+
+    def without(params, x, y, h0):
+        loss, grads = inner(params, x, y, h0)
+        return loss, {name: g for name, g in grads.items() if name != "d"}
+
+    with pytest.raises(DoctorError, match=r"no gradient of d.*W_n h \+ d"):
+        doctor(without, cell="gru")
+
+
 def test_the_worst_entry_is_the_worst():
     plant = Plant("loop", "none", (("    return loss", "    dW[2, 1] += 5\n    return loss"),))
     rows = [row for row in judge("loop", plant).rows if row.parameter == "W"]
@@ -377,10 +460,18 @@ def test_an_option_out_of_its_range_is_refused(options, word):
 
 
 ASKED = {
-    "three arguments": (lambda params, x, y: 0, "must take four"),
+    "three arguments": (lambda params, x, y: 0, "takes three arguments.*must take four"),
+    "one argument": (lambda params: 0, r"takes one argument \(params\)"),
+    "more than anybody knows": (
+        lambda params, x, y, h0, more, still: 0,
+        "--arguments U,W,b,V,c,x,y,h0",
+    ),
     "names nobody knows": (lambda params, foo, bar, baz: 0, "--arguments"),
     "nothing returned": (lambda params, x, y, h0: None, "no gradient of U, W, b, V, c"),
-    "a parameter nobody knows": (lambda params, x, y, h0: params["Q"], "--names U=Q"),
+    "a parameter nobody knows": (
+        lambda params, x, y, h0: params["Q"],
+        "--names U=Q,W=…,b=…,V=…,c=…",
+    ),
     "arrays that look alike": (
         lambda params, x, y, h0: (1.0, [params["W"], params["W"], params["V"]]),
         "--gradients",
@@ -390,7 +481,7 @@ ASKED = {
         r"gradient of W has shape \(2, 2\)",
     ),
     "words": (lambda params, x, y, h0: (1.0, {**params, "b": "words"}), "gradient of b"),
-    "no function": (3, "name a function"),
+    "no function": (3, "of the type int; name a function"),
 }
 
 
@@ -416,6 +507,60 @@ def test_names_orders_and_arguments_can_be_said():
         arguments=["h0", "params", "x", "y"],
     )
     assert found.verdict == "right"
+
+
+def test_an_lstm_may_take_its_two_states_apart():
+    inner = function("lstm")
+    assert doctor(lambda p, x, y, h0, c0: inner(p, x, y, (h0, c0)), cell="lstm").verdict == "right"
+    assert doctor(lambda p, x, y, h, c: inner(p, x, y, (h, c)), cell="lstm").verdict == "right"
+
+
+MODULE = """
+import numpy as np
+
+vocab_size, hidden_size = 4, 3
+Wxh, Whh, Why = np.zeros((3, 4)), np.zeros((3, 3)), np.zeros((4, 3))
+bh, by = np.zeros((3, 1)), np.zeros((4, 1))
+
+
+def lossFun(inputs, targets, hprev):
+    assert by.shape == (vocab_size, 1) and bh.shape == (hidden_size, 1)
+    loss, g = inner({"U": Wxh, "W": Whh, "b": bh[:, 0], "V": Why, "c": by[:, 0]}, inputs, targets, hprev[:, 0])
+    return loss, g["U"], g["W"], g["V"], g["b"], g["c"]
+"""
+
+
+def test_a_function_of_module_parameters_gets_the_wrapper_that_makes_it_judged():
+    scope = {"inner": function("loop")}
+    exec(MODULE, scope)
+    with pytest.raises(DoctorError, match="takes three arguments") as caught:
+        doctor(scope["lossFun"])
+    lines = str(caught.value).partition("def judged")
+    assert "vocab_size=len" in lines[2]
+    exec(lines[1] + lines[2], scope)
+    assert doctor(scope["judged"]).verdict == "right"
+
+
+def test_a_method_gets_a_wrapper():
+    with pytest.raises(DoctorError, match=r"MyRNN.backward is a method") as caught:
+        doctor("cls.py:MyRNN.backward")
+    assert "return net.backward(x, y, h0)" in str(caught.value)
+    compile(str(caught.value).partition("name judged:")[2], "cls.py", "exec")
+
+
+def test_an_embedding_before_the_recurrent_layer_is_told_of():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    edits = (
+        ("nn.RNN(vocab_size, hidden_size)", "nn.RNN(13, hidden_size)"),
+        (
+            "        self.head =",
+            "        self.embedding = nn.Embedding(vocab_size, 13)\n        self.head =",
+        ),
+    )
+    with pytest.raises(
+        DoctorError, match=r"13 numbers from an nn.Embedding.*one-hot vectors of size K"
+    ):
+        judge("module", Plant("module", "none", edits))
 
 
 def test_a_problem_is_plain_data():

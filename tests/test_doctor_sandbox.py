@@ -236,6 +236,9 @@ def test_a_good_numerical_gradient_is_good(step):
     assert (found.verdict, found.mistakes) == ("right", ())
     assert all(row.passed for row in found.numerical)
     assert len(found.numerical) == 10
+    (note,) = (note for note in found.notes if "numerical" in note)
+    off = max(row.norm_relative for row in found.numerical if row.parameter != "loss")
+    assert note == f"your numerical gradient is right too, to {off:.0e}."
 
 
 @pytest.mark.parametrize(
@@ -279,6 +282,11 @@ def test_a_right_function_gets_a_certificate_and_exit_code_0(tmp_path):
     done = charloom_("doctor", f"{path}:loss_and_gradients")
     assert (done.exit_code, done.stdout[:6]) == (0, "Right:")
     assert "is right (rnn, float64): twelve trials with H 3–20, T 1–26" in done.stdout
+    assert "no window longer than 26 steps" in done.stdout
+    assert "wrong in" not in done.stdout
+    whole = charloom_("doctor", f"{path}:loss_and_gradients", "--table").stdout
+    assert "wrong in" in whole
+    assert "· right" in whole
 
 
 def test_json_has_verdict_and_mistakes(tmp_path):
@@ -321,7 +329,56 @@ def test_a_template_is_right_and_is_never_written_over(kind, name, tmp_path):
     assert doctor(f"{path}:{name}", form=form).verdict == "right"
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_a_template_of_a_cell_is_of_that_cell_and_judged_by_the_line_it_prints(
+    kind, cell, tmp_path
+):
+    if kind == "torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = tmp_path / "mine.py"
+    done = charloom_("doctor", "--template", kind, "--cell", cell, "--output", path)
+    line = (done.stdout + done.stderr).partition("judge it with: charloom ")[2].split()
+    assert line[-2:] == ["--cell", cell]
+    judged = charloom_(*line)
+    assert judged.exit_code == 0, judged.stdout
+    assert f"is right ({cell}, float64)" in judged.stdout
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_course_has_no_template_of_another_cell(cell, tmp_path):
+    done = charloom_("doctor --template course --cell", cell, "--output", tmp_path / "mine.py")
+    assert done.exit_code == 2
+    assert f"--template numpy --cell {cell}" in " ".join(done.stderr.split())
+    assert not (tmp_path / "mine.py").exists()
+
+
+def test_a_cell_that_is_said_is_held_to_the_module(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = tmp_path / "mine.py"
+    assert charloom_("doctor --template torch --output", path).exit_code == 0
+    done = charloom_("doctor", f"{path}:Model", "--cell", "lstm")
+    assert done.exit_code == 2
+    assert "you said lstm; the module has an nn.RNN" in " ".join(done.stderr.split())
+
+
+def test_gates_in_another_order_are_right_where_that_order_is_said(tmp_path):
+    plant = next(p for p in PLANTS if p.name.startswith("lstm-gate-order"))
+    path = written(tmp_path, source("lstm", plant))
+    wrong = doctor(f"{path}:loss_and_gradients", cell="lstm")
+    ((one,),) = wrong.explanations
+    assert f"in the order {', '.join(one.variant)}, not i, f, g, o" in wrong.headline()
+    assert f"--gates {one.variant}" in one.fix
+    done = charloom_("doctor", f"{path}:loss_and_gradients --cell lstm --gates", one.variant)
+    assert done.exit_code == 0, done.stdout
+    assert f"gates in the order {', '.join(one.variant)}" in done.stdout
+    for words in ("--cell lstm --gates ifg", "--gates ofig", "--cell gru --gates ifgo"):
+        assert charloom_("doctor", f"{path}:loss_and_gradients", words).exit_code == 2
+
+
 def test_options_of_the_command_are_checked():
+    told = " ".join(charloom_("doctor nowhere.py:f --names U").stderr.split())
+    assert "--names U=Wxh,W=Whh,b=bh,V=Why,c=by" in told
     for words in ("--names U", "--names Q=Wxh", "--form matlab", "--template tex"):
         assert charloom_("doctor nowhere.py:f", words).exit_code == 2
 

@@ -30,7 +30,18 @@ def doctor(
     form: Annotated[
         str, typer.Option(metavar="[auto|natural|course|torch]", help="how it wants to be called")
     ] = "auto",
-    cell: Annotated[str, typer.Option(metavar="[rnn|lstm|gru]", help="its cell")] = "rnn",
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[rnn|lstm|gru]",
+            help="its cell; left out: rnn, or a module's own. An LSTM's fourth argument is the pair "
+            "(h0, c0), each (H), its U, W, b have the gates i, f, g, o; a GRU's have r, z, n, and d (H) "
+            "is the bias beside W_n h. --template writes one",
+        ),
+    ] = None,
+    gates: Annotated[
+        str, typer.Option(help="the order of your gates, where it is not ifgo (LSTM), rzn (GRU)")
+    ] = "",
     numerical: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +50,9 @@ def doctor(
     ] = None,
     names: Annotated[
         str | None,
-        typer.Option(help="what you call the parameters, where it is nothing usual: U=Wxh,W=Whh"),
+        typer.Option(
+            help="what you call the parameters, where it is nothing usual: U=Wxh,W=Whh,b=bh,V=Why,c=by"
+        ),
     ] = None,
     gradients: Annotated[
         str | None,
@@ -76,6 +89,9 @@ def doctor(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write the diagnosis as a page, too")
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--table", help="show the tables of a right function, too")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Find what is wrong with your own backpropagation.
@@ -91,7 +107,7 @@ def doctor(
         list_mistakes(as_json)
         return
     if template is not None:
-        write_template(template, output)
+        write_template(template, cell or "rnn", output)
         return
     if function is None:
         raise ConfigError(
@@ -112,11 +128,12 @@ def doctor(
         dtype=dtype,
         seed=seed,
         time_limit=time_limit,
+        gates=gates,
     )
     if as_json:
         show_json(diagnosis.to_dict())
     else:
-        show("\n".join(told(diagnosis)))
+        show("\n".join(told(diagnosis, whole)))
     if html is not None:
         from charloom.report import write_diagnosis
 
@@ -137,8 +154,8 @@ def pairs_of(given: str | None) -> dict[str, str]:
         ours, equals, own = part.partition("=")
         if not equals or ours not in ("U", "W", "b", "d", "V", "c") or not own:
             raise ConfigError(
-                f"--names has {part!r}; it must have pairs like U=Wxh, with U, W, b, V, c (GRU: d) "
-                "on the left."
+                f"--names has {part!r}; it must be pairs with U, W, b, V, c (GRU: d) on the left, all "
+                "in one: --names U=Wxh,W=Whh,b=bh,V=Why,c=by."
             )
         found[ours] = own
     return found
@@ -163,25 +180,31 @@ def list_mistakes(as_json: bool) -> None:
         show(f"{m.id:<{width}}  {m.title}{cells}")
 
 
-def write_template(kind: str, output: Path | None) -> None:
+def write_template(kind: str, cell: str, output: Path | None) -> None:
     """Write a file to start from; one that is there is left alone."""
     from charloom.config import require_one_of
     from charloom.doctor.beginnings import template_of
 
     require_one_of("template", kind, tuple(TEMPLATES))
-    path = output or Path(TEMPLATES[kind])
+    require_one_of("cell", cell, ("rnn", "lstm", "gru"))
+    if kind == "course" and cell != "rnn":
+        raise ConfigError(
+            f"there is no template of the course's form for {cell}: the course has the plain network "
+            f"alone. Take --template numpy --cell {cell}."
+        )
+    path = output or Path(TEMPLATES[kind].replace("rnn", cell))
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(template_of(kind))
+            file.write(template_of(kind, cell))
     except FileExistsError:
         raise ConfigError(f"{path} is there already; name another place with --output.") from None
-    say(
-        f"wrote {path}; judge it with: charloom doctor {path}:{'Model' if kind == 'torch' else 'loss_and_gradients'}"
-    )
+    name = "Model" if kind == "torch" else "loss_and_gradients"
+    said = "" if cell == "rnn" else f" --cell {cell}"
+    say(f"wrote {path}; judge it with: charloom doctor {path}:{name}{said}")
 
 
-def told(diagnosis: "Diagnosis") -> Iterator[str]:
-    """A diagnosis as text: verdict, reasons, table, picture."""
+def told(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
+    """A diagnosis as text: verdict, reasons, table, picture; these of a right one where `whole`."""
     yield from wrap(diagnosis.headline(), WIDTH)
     yield ""
     for number, explanation in enumerate(diagnosis.explanations):
@@ -200,10 +223,11 @@ def told(diagnosis: "Diagnosis") -> Iterator[str]:
         yield from wrap(f"- {clue}", WIDTH, subsequent_indent="  ")
     if diagnosis.clues:
         yield ""
-    yield from table(diagnosis)
-    yield ""
-    yield from picture(diagnosis)
-    yield ""
+    if whole or not diagnosis.passed:
+        yield from table(diagnosis)
+        yield ""
+        yield from picture(diagnosis)
+        yield ""
     for note in (f"called with {diagnosis.tried.convention}.", *diagnosis.notes):
         yield from wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
     if diagnosis.passed:
@@ -214,15 +238,15 @@ def told(diagnosis: "Diagnosis") -> Iterator[str]:
 def reason(one: "Found") -> Iterator[str]:
     """One mistake: what it is, what it does beside what is right, and how it is mended."""
     mistake = one.mistake
-    yield f"  {mistake.id}: {mistake.title}"
+    yield f"  {mistake.id}: {one.title}"
     if one.variant:
         yield f"    yours     {one.variant}"
     yield from wrap(
         mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14
     )
-    spec = f"{' '.join(mistake.right.split())}   (SPEC.md, {mistake.section})"
+    spec = f"{' '.join(one.right.split())}   (SPEC.md, {mistake.section})"
     yield from wrap(spec, WIDTH, initial_indent="    right is  ", subsequent_indent=" " * 14)
-    yield from wrap(mistake.fix, WIDTH, initial_indent="    mend it   ", subsequent_indent=" " * 14)
+    yield from wrap(one.fix, WIDTH, initial_indent="    mend it   ", subsequent_indent=" " * 14)
     yield ""
 
 

@@ -3,6 +3,7 @@
 from importlib.resources import files
 
 
-def template_of(kind: str) -> str:
-    """The text of the file for a form: numpy, course or torch."""
-    return (files("charloom.doctor") / "templates" / f"{kind}.txt").read_text(encoding="utf-8")
+def template_of(kind: str, cell: str = "rnn") -> str:
+    """The text of the file for a form, numpy, course or torch, and a cell (course: rnn alone)."""
+    name = f"{kind}.txt" if cell == "rnn" else f"{kind}_{cell}.txt"
+    return (files("charloom.doctor") / "templates" / name).read_text(encoding="utf-8")

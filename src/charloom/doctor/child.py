@@ -29,6 +29,7 @@ def main(folder: Path) -> None:
         gradients=tuple(given["gradients"]),
         arguments=tuple(given["arguments"]),
         reduction=given["reduction"],
+        gates=given["gates"],
     )
     job = Job(options, about["seed"], tuple(Plan(*plan) for plan in about["plans"]))
     sys.path.insert(0, str(file.parent))
@@ -78,7 +79,8 @@ def named(module: Any, name: str, file: Path) -> Any:
             if callable(value) and not own.startswith("_")
         ]
         raise DoctorError(
-            f"{file.name} has no {name}; it has {', '.join(there[:12]) or 'no function'}."
+            f"{file.name} has no {name}; it has {', '.join(there[:12]) or 'no function'}"
+            f"{f' and {len(there) - 12} more' if len(there) > 12 else ''}."
         )
     return getattr(module, name)
 

@@ -21,9 +21,11 @@ from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, Tr
 from charloom.doctor.runner import NUMERICAL_TRIALS, Call, Job, Outcome
 from charloom.doctor.trials import make_trials, window
 from charloom.measures import distances, errors
+from charloom.spelling import listing
 
 CLOSER: Final = 10.0  # an explanation that is so many times further than the best is none
 SAME: Final = 1e-11  # nearer than this they are all the same: rounding
+LOSS_BROKEN: Final = "the loss"  # what is not finite
 SHORT: Final = 1  # the trial on which pairs are tried first
 PAIR_ORDERS: Final = 5  # of the gates, in pairs
 
@@ -53,18 +55,23 @@ def diagnose(
     if wrong and not single and (rounded or all(row.norm_relative <= WIDEST for row in wrong)):
         loose = Case(trials, calls, job.options.reduction, True)
         loose_rows = [row for place in range(len(trials)) for row in rows_of(loose, place)]
-        if all(row.passed for row in loose_rows):
+        # float32 would blur the gradients, too.
+        blurred = rounded or any(row.parameter != LOSS for row in wrong)
+        if blurred and all(row.passed for row in loose_rows):
             found_calls.append(Found("float32-where-float64"))
             wrong = []
         elif rounded:
             found_calls.append(Found("float32-where-float64"))
             case = loose
-    if wrong:
+    broken = not_numbers(case)
+    if wrong and broken in ("", LOSS_BROKEN):
         explanations, exact = explained(case, wrong)
         if not (explanations and exact):
             late = behaviour.loss_after_update(case, explanations, wrong)
             if late is not None:
                 explanations, exact = late, True
+    if broken and not explanations:
+        explanations, exact = [(Found("not-a-number", broken),)], True
     if single and not wrong:
         notes.append("judged as float32: the gradients are float32 arrays."
                      if returned32 else "judged as float32, as you said.")  # fmt: skip
@@ -79,6 +86,14 @@ def diagnose(
     if judged:
         mean = job.options.reduction == "mean"
         own = numerical.judge(judged, [call.gradients for call in outcome.numerical], mean)
+        if own is None:
+            off = max(
+                row.norm_relative
+                for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
+                for row in rows_of(case, place, call, numerical.GOOD)
+                if row.parameter != LOSS
+            )
+            notes.append(f"your numerical gradient is right too, to {off:.0e}.")
     unexplained = bool(wrong) and not explanations
     if own is not None:
         explanations = [(*explanation, own) for explanation in explanations or [()]]
@@ -168,16 +183,31 @@ def rows_of(
 def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
     """The explanations that fit, likeliest first, and whether they predict every number."""
     names = sorted({row.parameter for row in wrong})
-    singles = list(candidates(case))
+    singles, constant = list(candidates(case)), [*scalings(case), *decays(case)]
     for only in (None, list(case.exact[0].gradients)):
-        fitting = nearest(case, ((one,) for one in singles), only)
-        if not fitting:
-            fitting = nearest(case, pairs(case, singles, only), only)
+        fitting = (
+            nearest(case, ((one,) for one in singles), only)
+            or nearest(case, ((one,) for one in constant), only)
+            or nearest(case, pairs(case, [*singles, *constant], only), only)
+        )
         if fitting:
             return fitting, only is None
-        if LOSS not in names:
+        # Gradients that are right explain nothing about a loss.
+        if LOSS not in names or names == [LOSS]:
             break
-    return apart(case, singles, names), False
+    return apart(case, [*singles, *constant], names), False
+
+
+def not_numbers(case: Case) -> str:
+    """Which gradients are not finite somewhere, and whether the loss is; empty where all are."""
+    found = [
+        f"d{name}"
+        for name in case.exact[0].gradients
+        if not all(np.isfinite(call.gradients[name]).all() for call in case.calls)
+    ]
+    if not all(call.loss is None or math.isfinite(call.loss) for call in case.calls):
+        found.append(LOSS_BROKEN)
+    return listing(found)
 
 
 def candidates(case: Case) -> Iterator[Found]:
@@ -192,6 +222,52 @@ def candidates(case: Case) -> Iterator[Found]:
         if mistake.id == "clipped":
             for variant in limits_seen(case):
                 yield Found(mistake.id, variant)
+        if mistake.id == "epsilon-in-log":
+            for variant in epsilons_seen(case):
+                yield Found(mistake.id, variant)
+
+
+def epsilons_seen(case: Case) -> list[str]:
+    """An ε other than the usual ones: what the p of a window of one step is too large by."""
+    usual = BY_ID["epsilon-in-log"].variants
+    for place, call in enumerate(case.calls):
+        if len(case.trials[place].problem.x) > 1 or call.loss is None:
+            continue
+        epsilon = math.exp(-min(max(call.loss, -1), 700)) - math.exp(-case.exact[place].loss)
+        told = f"ε = {float(f'{epsilon:.3g}')!r}"
+        known = {float(variant[4:].partition(",")[0]) for variant in usual}
+        if 1e-13 < epsilon < 1 and float(told[4:]) not in known:
+            return [told, f"{told}, gradient too"]
+    return []
+
+
+def scalings(case: Case) -> Iterator[Found]:
+    """The gradients that are a constant times the right ones, if there are any, as one mistake."""
+    found = []
+    for name in case.exact[0].gradients:
+        factor = common_factor(case, (name,))
+        if factor is not None and abs(factor - 1) > MATCHES:
+            found.append(f"{factor:.12g} d{name}")
+    if found:
+        yield Found("gradient-scaled", ", ".join(found))
+
+
+def decays(case: Case) -> Iterator[Found]:
+    """Weight decay with the λ that the first trial's numbers show, in the parameters that it has."""
+    parameters = case.trials[0].problem.parameters
+    rates = {}
+    for name, right in case.exact[0].gradients.items():
+        given, theta = case.calls[0].gradients[name], parameters[name]
+        if given.shape == right.shape:
+            rate = float(np.vdot(theta, given - right)) / float(np.vdot(theta, theta))
+            if abs(rate) > ZERO and distance(given, right + rate * theta, ZERO) <= MATCHES:
+                rates[name] = rate
+    # The largest decay is read off most exactly; of rounding there is none that is the same in all.
+    for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
+        names = [name for name, own in rates.items() if abs(own - rate) <= 1e-3 * abs(rate)]
+        told = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
+        yield Found("weight-decay-added", told)
+        yield Found("weight-decay-added", f"{told} and the loss")
 
 
 def limits_seen(case: Case) -> list[str]:
@@ -229,11 +305,30 @@ def nearest(
                 break
         else:
             fitting.append((far, explanation))
+    # What is hardly nearer than code without any mistake explains nothing.
+    none = max(case.accepts(place, (), only) for place in places)
+    fitting = [(far, e) for far, e in fitting if CLOSER * max(far, SAME) <= none]
+    if only is not None:  # what it says of the loss must be true, too
+        fitting = [(far, e) for far, e in fitting if says_no_wrong_loss(case, e)]
     if not fitting:
         return []
     best = min(far for far, _ in fitting)
     near = max(SAME, CLOSER * best) if not case.single else math.inf
     return sorted((e for far, e in fitting if far <= near), key=likelihood)
+
+
+def says_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
+    """Whether an explanation leaves the loss alone, or predicts what the function returned.
+
+    A loss that is not finite is another matter: another network may drive p to 0.
+    """
+    for place, trial in enumerate(case.trials):
+        if not math.isfinite(case.calls[place].loss or 0.0):
+            continue
+        predicted = case.predicted(trial.problem, explanation)
+        if predicted.loss != case.exact[place].loss and not case.matching(place, predicted, [LOSS]):
+            return False
+    return True
 
 
 def likelihood(explanation: Explanation) -> tuple[int, ...]:
@@ -298,6 +393,7 @@ def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Ex
     """One explanation made of mistakes that each explain some wrong parameters on their own.
 
     For three mistakes and more, each in a parameter of its own. Empty where that explains not all.
+    A mistake that would make something else wrong, which is right, explains nothing.
     """
     left = {name for name in names if name != LOSS}
     chosen: list[Found] = []
@@ -307,13 +403,26 @@ def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Ex
         )}
         for one in singles
     }  # fmt: skip
-    while left:
-        best = max(singles, key=lambda one: (len(fits[one] & left), -RANK[one.id]))
+    fits = {
+        one: fitting for one, fitting in fits.items() if fitting and harms_none(case, one, names)
+    }
+    while left and fits:
+        best = max(fits, key=lambda one: (len(fits[one] & left), -RANK[one.id]))
         if not fits[best] & left:
             return []
         chosen.append(best)
         left -= fits[best]
-    return [tuple(chosen)] if chosen else []
+    return [tuple(chosen)] if chosen and not left else []
+
+
+def harms_none(case: Case, one: Found, names: Sequence[str]) -> bool:
+    """Whether a mistake leaves alone what is right, and predicts no loss that is not the function's."""
+    for place, trial in enumerate(case.trials):
+        predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]
+        changed = {name for name in exact.gradients if not same(predicted, exact, name)}
+        if not changed <= {*names, *case.matching(place, predicted, changed)}:
+            return False
+    return says_no_wrong_loss(case, (one,))
 
 
 # What can be said besides.
@@ -367,11 +476,13 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
         yield f"every gradient is {factor:.6g} times the right one."
 
 
-def common_factor(case: Case) -> float | None:
-    """The number that all gradients of all trials are multiplied by, where there is one."""
+def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
+    """The number that these gradients (all) of all trials are multiplied by, where there is one."""
     factors = []
     for place, exact in enumerate(case.exact):
         for name, right in exact.gradients.items():
+            if names and name not in names:
+                continue
             given = case.calls[place].gradients[name]
             size = float(np.vdot(right, right))
             if given.shape != right.shape:
@@ -379,7 +490,9 @@ def common_factor(case: Case) -> float | None:
             if size == 0:
                 continue
             factors.append(float(np.vdot(given, right)) / size)
-            if distance(given, factors[-1] * right, ZERO) > MATCHES:
+            if not distance(given, factors[-1] * right, ZERO) <= MATCHES:
                 return None
+    if not factors:
+        return None
     spread = max(factors) - min(factors)
     return factors[0] if spread <= MATCHES * abs(factors[0]) else None

@@ -11,6 +11,7 @@ from typing import Any, Final
 from charloom.config import require_one_of
 from charloom.doctor import forms, runner
 from charloom.doctor.diagnosis import diagnose
+from charloom.doctor.faulty import GATES
 from charloom.doctor.forms import Options
 from charloom.doctor.result import Diagnosis
 from charloom.doctor.runner import Job
@@ -28,7 +29,7 @@ def doctor(
     function: str | Callable[..., Any],
     *,
     form: str = "auto",
-    cell: str = "rnn",
+    cell: str | None = None,
     numerical: str | Callable[..., Any] | None = None,
     names: Mapping[str, str] | None = None,
     gradients: Sequence[str] = (),
@@ -37,7 +38,8 @@ def doctor(
     dtype: str = "auto",
     seed: int = 0,
     time_limit: float = 60.0,
-    plans: tuple[Plan, ...] = PLANS,
+    gates: str = "",
+    plans: tuple[Plan, ...] | None = None,
 ) -> Diagnosis:
     """Judge somebody's loss and gradients of the classic network, and name the mistake in them.
 
@@ -46,9 +48,12 @@ def doctor(
             "FILE.py:FUNCTION", which runs in a process of its own; or a function, which runs in
             this one. Its forms: f(params, x, y, h0) -> (loss, gradients) with a dict of U (H, K),
             W (H, H), b (H), V (K, H), c (K), ids x and y (T,), and h0 (H); the course's, with
-            one-hot X and Y (K, T) and columns; a module of PyTorch. An LSTM gets (h0, s0).
+            one-hot X and Y (K, T) and columns; a module of PyTorch. An LSTM's fourth argument is the
+            pair (h0, c0) of hidden state and cell, each (H); f(params, x, y, h0, c0) does as well.
+            Its U, W and b have 4 H rows, the gates i, f, g, o; those of a GRU have 3 H, r, z, n,
+            and it has a bias d (H) of its own beside W_n h (SPEC: The cells).
         form: "natural", "course" or "torch"; "auto" tries.
-        cell: "rnn", "lstm" or "gru".
+        cell: "rnn", "lstm" or "gru"; None: that of the module, "rnn" for a function.
         numerical: the user's own numerical gradient, called like the function; a name in the same
             file, or a function. It is judged too.
         names: what the parameters are called, where it is nothing usual: {"U": "Wxh", …}.
@@ -58,8 +63,10 @@ def doctor(
         dtype: "float32" judges by what float32 can do; "auto" does so if float32 arrays come back.
         seed: decides the numbers of all trials.
         time_limit: seconds, in all; only for FILE.py:FUNCTION.
-        plans: what the trials are like; the first is looked at step by step, the second is the
-            smallest.
+        gates: the order in which the gates' blocks stand, where it is another than SPEC's "ifgo" (LSTM)
+            or "rzn" (GRU).
+        plans: what the trials are like (None: PLANS); the first is looked at step by step, the
+            second is the smallest.
 
     Returns:
         The diagnosis; `verdict` is "right" or "wrong", `mistakes` the ids, likeliest first.
@@ -71,20 +78,28 @@ def doctor(
     """
     started = time.perf_counter()
     require_one_of("form", form, forms.FORMS)
-    require_one_of("cell", cell, CELLS)
+    if cell is not None:
+        require_one_of("cell", cell, CELLS)
+    own_gates = GATES.get(cell or "", "")
+    if gates and (cell == "rnn" or sorted(gates) != sorted(own_gates)):
+        raise ConfigError(
+            f"gates is {gates!r}; it must be the letters of ifgo in your order with cell lstm, or of "
+            "rzn with cell gru."
+        )
     require_one_of("reduction", reduction, REDUCTIONS)
     require_one_of("dtype", dtype, DTYPES)
     if not time_limit > 0:
         raise ConfigError(f"time_limit is {time_limit}; it must be above 0 (seconds).")
     options = Options(
         form=form,
-        cell=cell,
+        cell=cell or "",
         names=tuple((names or {}).items()),
         gradients=tuple(gradients),
         arguments=tuple(arguments),
         reduction=reduction,
+        gates="" if gates == own_gates else gates,
     )
-    job = Job(options, seed, plans)
+    job = Job(options, seed, PLANS if plans is None else plans)
     notes: tuple[str, ...] = ()
     if isinstance(function, str):
         if numerical is not None and not isinstance(numerical, str):

@@ -8,6 +8,7 @@ Shapes: x, y ids (T,); states (H,); U (G·H, K), W (G·H, H), b (G·H), d (H), V
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +32,7 @@ TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "h² - 1": lambda _a, h, _prev: h * h - 1,
     "1 - h_{t-1}²": lambda _a, _h, prev: 1 - prev * prev,
     "(1 - h)²": lambda _a, h, _prev: (1 - h) ** 2,
+    "1 where a > 0, else 0": lambda a, _h, _prev: (a > 0).astype(a.dtype),
 }
 SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
     "1": lambda s: np.ones_like(s),
@@ -95,6 +97,8 @@ def answer(problem: Problem, switches: Switches | None = None) -> Answer:
         H = h.shape[1]
         gradients["W"][2 * H :] = dr[:, 2 * H :].T @ (reset * h_prev)
     loss, gradients = finished(cell, loss, gradients, T, m)
+    if "weight-decay-added" in m:
+        loss, gradients = decayed(given, loss, gradients, m["weight-decay-added"])
     return Answer(loss, {name: gradients[name] for name in given})
 
 
@@ -126,6 +130,8 @@ def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
         theta["b"][forget] += 1 if m["forget-bias-twice"] == "1 added" else theta["b"][forget]
     if "hidden-bias-left-out" in m:
         theta["b"] = np.zeros_like(theta["b"])
+    if "hidden-bias-twice" in m:
+        theta["b"] = 2 * theta["b"]
     if "output-bias-left-out" in m:
         theta["c"] = np.zeros_like(theta["c"])
     return theta
@@ -235,7 +241,8 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
     where, _, shift = m.get("target-off-by-one", "").partition(" ")
     moved = TARGETS[shift](x, y)
     counted = slice(T - 1, T) if "last-step-only" in m else slice(None)
-    loss = -log_p[steps, moved if where == "loss" else y][counted].sum()
+    seen_log, slope = epsilon_in_log(log_p[steps, moved if where == "loss" else y], m)
+    loss = -seen_log[counted].sum()
     do = p.copy()
     target = m.get("softmax-gradient")
     if target == "only the target's entry":
@@ -256,9 +263,22 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
         loss = -np.log(q[steps, y])[counted].sum()
         q[steps, moved] -= 1
         do = p * (q - (p * q).sum(axis=1, keepdims=True))
+    do *= slope[:, None]
     if "last-step-only" in m:
         do[:-1] = 0
     return float(loss), do
+
+
+def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
+    """ln p of the targets (T,), and what its derivative is multiplied by, with an ε in it."""
+    one = np.ones_like(log_p)
+    if "epsilon-in-log" not in m:
+        return log_p, one
+    told, _, where = m["epsilon-in-log"].partition(", ")
+    epsilon, p = float(told.removeprefix("ε = ")), np.exp(log_p)
+    if where == "maximum":
+        return np.log(np.maximum(p, epsilon)), one
+    return np.log(p + epsilon), p / (p + epsilon) if where else one
 
 
 # Backward.
@@ -509,6 +529,8 @@ def finished(
         H = gradients["V"].shape[1]
         gradients["b"] = gradients["b"].copy()
         gradients["b"][H : 2 * H] *= 2
+    if m.get("hidden-bias-twice") == "gradient too":
+        gradients["b"] = 2 * gradients["b"]
     if "gradient-negated" in m:
         scale = -scale
     mean = m.get("mean-over-time")
@@ -538,6 +560,9 @@ def finished(
             )
             for name, g in gradients.items()
         }
+    for part in m["gradient-scaled"].split(", ") if "gradient-scaled" in m else ():
+        factor, _, scaled = part.partition(" d")
+        gradients[scaled] = float(factor) * gradients[scaled]
     for mistake, name in (
         ("input-gradient-transposed", "U"),
         ("recurrent-gradient-transposed", "W"),
@@ -546,6 +571,17 @@ def finished(
         if mistake in m:
             gradients[name] = gradients[name].T
     return loss, gradients
+
+
+def decayed(theta: Arrays, loss: float, gradients: Arrays, told: str) -> tuple[float, Arrays]:
+    """Loss and gradients with λ θ added to some gradients: λ = 0.1 in U, W, V and the loss."""
+    decay, _, where = told.removeprefix("λ = ").partition(" in ")
+    rate, names = float(decay), [name for name in theta if name in re.findall(r"\b\w\b", where)]
+    added = {name: gradients[name] + rate * theta[name] for name in names
+             if gradients[name].shape == theta[name].shape}  # fmt: skip
+    if "loss" in where:
+        loss += rate / 2 * sum(float((theta[name] ** 2).sum()) for name in names)
+    return loss, {**gradients, **added}
 
 
 def sigmoid(a: Array) -> Array:

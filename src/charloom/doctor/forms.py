@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.doctor.faulty import Array, Problem
+from charloom.doctor.faulty import GATES, Array, Problem, reordered
 from charloom.doctor.replies import Reply, parameter_of, read_reply
 from charloom.errors import DoctorError
+from charloom.spelling import number_of
 
 FORMS: Final = ("auto", "natural", "course", "torch")
 LOSS_AGREES: Final = 1e-4  # two ways of calling differ by far more; float32 by far less
@@ -29,21 +30,39 @@ ROLES: Final = {
 }  # fmt: skip
 
 
+CELL_NAMES: Final = ("c0", "s0", "cprev", "sprev", "c", "s", "cell", "cell0", "cinit")
+# What people call the numbers of characters and of hidden units.
+K_NAMES: Final = ("k", "vocab", "vocabsize", "vocabularysize", "inputsize", "outputsize", "nvocab",
+                  "numclasses", "nchars", "insize", "outsize", "numchars", "nin", "nout", "inputdim", "outputdim")  # fmt: skip
+H_NAMES: Final = (
+    "h",
+    "m",
+    "hidden",
+    "hiddensize",
+    "nhidden",
+    "hiddendim",
+    "numhidden",
+    "units",
+    "nhid",
+)
+
+
 @dataclass(frozen=True)
 class Options:
     """What the user said about their function; empty where they left it to us.
 
     `names`: parameter -> what they call it; `gradients`: what the items of a returned tuple are;
     `arguments`: the roles of the arguments in their order (params, x, y, h0); `reduction`: whether
-    the loss is meant to be the sum over time, or the mean.
+    the loss is meant to be the sum over time, or the mean; `gates`: the order of their gates.
     """
 
     form: str = "auto"
-    cell: str = "rnn"
+    cell: str = ""
     names: tuple[tuple[str, str], ...] = ()
     gradients: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     reduction: str = "sum"
+    gates: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,7 @@ class Convention:
     recurrent: str = "ours"
     arguments: tuple[str, ...] = ("params", "x", "y", "h0")
     names: tuple[tuple[str, str], ...] = ()
+    gates: str = ""
 
     def told(self) -> str:
         """The convention in words."""
@@ -78,6 +98,8 @@ class Convention:
             parts.append(
                 ", ".join(f"{ours} called {own}" for ours, own in self.names if ours != own)
             )
+        if self.gates:
+            parts.append(f"gates in the order {', '.join(self.gates)}")
         return "; ".join(part for part in parts if part)
 
 
@@ -149,6 +171,10 @@ class Called:
         """The arguments in their order."""
         state = self.states[0] if len(self.states) == 1 else tuple(self.states)
         by_role = {"params": self.network, "x": self.x, "y": self.y, "h0": state}
+        names = dict(self.convention.names)
+        by_role |= {name: self.network[names.get(name, name)] for name in self.shapes}
+        if "c0" in self.convention.arguments:
+            by_role |= {"h0": self.states[0], "c0": self.states[1]}
         return [by_role[role] for role in self.convention.arguments]
 
     def changed(self) -> list[str]:
@@ -178,6 +204,8 @@ class Called:
 
 def oriented(name: str, array: Array, convention: Convention) -> Array:
     """A parameter in the shape that a convention wants."""
+    if convention.gates and name in ("U", "W", "b"):
+        array = reordered(array, gates_of(convention), convention.gates)
     if array.ndim == 1:
         return vector(array, convention.bias)
     turned = convention.matrices == "transposed"
@@ -187,13 +215,20 @@ def oriented(name: str, array: Array, convention: Convention) -> Array:
 
 
 def restored(name: str, array: Array, convention: Convention) -> Array:
-    """The inverse of `oriented`, of a matrix; a bias stays as it is."""
-    if array.ndim != 2 or 1 in array.shape or name in ("b", "c", "d"):
-        return array
-    turned = convention.matrices == "transposed"
-    if name == "W" and convention.recurrent == "transposed":
+    """The inverse of `oriented`, of a matrix; a bias keeps its shape."""
+    matrix = array.ndim == 2 and 1 not in array.shape and name not in ("b", "c", "d")
+    turned = matrix and convention.matrices == "transposed"
+    if matrix and name == "W" and convention.recurrent == "transposed":
         turned = not turned
-    return array.T if turned else array
+    array = array.T if turned else array
+    if convention.gates and name in ("U", "W", "b") and len(array) % len(convention.gates) == 0:
+        return reordered(array, convention.gates, gates_of(convention))
+    return array
+
+
+def gates_of(convention: Convention) -> str:
+    """SPEC's own order of the gates of which a convention has another."""
+    return next(own for own in GATES.values() if sorted(own) == sorted(convention.gates))
 
 
 def vector(array: Array, kind: str) -> Array:
@@ -236,7 +271,7 @@ def settle(
     function: Callable[..., Any], problem: Problem, loss: float, options: Options
 ) -> Convention:
     """The way in which this function wants to be called; `loss` is the right one of the problem."""
-    arguments = argument_order(function, options)
+    arguments = argument_order(function, options, tuple(problem.parameters))
     first_error: Exception | None = None
     first_running: Convention | None = None
     for convention in conventions(options, arguments):
@@ -284,14 +319,21 @@ def try_names(
             if made.network._unknown and isinstance(error, (KeyError, AttributeError)):
                 raise DoctorError(
                     f"the function asks the parameters for {made.network._unknown[0]!r}, which is "
-                    f"none of {', '.join(made.shapes)} by any usual name; say which it is, for "
-                    f"example --names U={made.network._unknown[0]}."
+                    f"none of {', '.join(made.shapes)} by any usual name; say what you call them all, "
+                    f"for example --names {names_example(made)}."
                 ) from error
             raise error
         assert reply is not None
         ours = {name: restored(name, g, convention) for name, g in reply.gradients.items()}
         return reply._replace(gradients=ours), convention
     raise DoctorError("the function asks for ever new names of its parameters; say --names.")
+
+
+def names_example(made: Called) -> str:
+    """All pairs of --names, with the names that were asked for, those not known last."""
+    own = {**made.network._asked}
+    left = iter(made.network._unknown)
+    return ",".join(f"{name}={own.get(name) or next(left, '…')}" for name in made.shapes)
 
 
 def agrees(loss: float, right: float, T: int) -> bool:
@@ -310,17 +352,27 @@ def conventions(options: Options, arguments: tuple[str, ...]) -> Iterator[Conven
     for kind, turned in itertools.product(ids, ("ours", "transposed")):
         for bias, state in vectors[kind]:
             for recurrent in ("ours", "transposed"):
-                yield Convention(kind, bias, state, turned, recurrent, arguments, options.names)
+                yield Convention(
+                    kind, bias, state, turned, recurrent, arguments, options.names, options.gates
+                )
 
 
-def argument_order(function: Callable[..., Any], options: Options) -> tuple[str, ...]:
-    """The roles of the function's arguments, by their names; asks where they do not tell."""
+def argument_order(
+    function: Callable[..., Any], options: Options, known: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The roles of the function's arguments, by their names; asks where they do not tell.
+
+    `known`: the parameters. They may come as one argument, or each as one of its own.
+    """
     wanted = ("params", "x", "y", "h0")
+    pair = ("h0", "c0") if options.cell == "lstm" else ("h0",)
+    forms = [("params", "x", "y", *pair), (*known, "x", "y", *pair)]
     if options.arguments:
-        if sorted(options.arguments) != sorted(wanted):
+        if sorted(options.arguments) not in map(sorted, (wanted, (*known, "x", "y", "h0"), *forms)):
             raise DoctorError(
                 f"--arguments is {','.join(options.arguments)}; it must name each of "
-                f"{', '.join(wanted)} once, in the order of the function's arguments."
+                f"{', '.join(wanted)} once, in the order of the function's arguments; or in place "
+                f"of params each of {', '.join(known)}."
             )
         return options.arguments
     try:
@@ -334,13 +386,15 @@ def argument_order(function: Callable[..., Any], options: Options) -> tuple[str,
     ]  # fmt: skip
     if any(p.kind == p.VAR_POSITIONAL for p in parameters) and not needed:
         return wanted
-    roles = [role_of(p.name) for p in needed[:4]]
     required = [p.name for p in needed if p.default is p.empty]
-    if len(needed) < 4 or len(required) > 4:
+    if len(required) > 4:
+        return spread_out(required, forms, known, options)
+    roles = [role_of(p.name) for p in needed[:4]]
+    if len(needed) < 4:
         raise DoctorError(
-            f"the function takes {len(required)} arguments ({', '.join(required) or 'none'}); it "
-            "must take four: the parameters, x, y and the initial state h0. Write a line around it: "
-            "charloom doctor --template numpy shows how."
+            f"the function takes {number_of(len(required), 'argument')} "
+            f"({', '.join(required) or 'none'}); it must take four: the parameters, x, y and the initial "
+            f"state h0. {wrapper(function, required, known)}"
         )
     if sorted(role or "" for role in roles) == sorted(wanted):
         return tuple(role for role in roles if role)
@@ -353,6 +407,69 @@ def argument_order(function: Callable[..., Any], options: Options) -> tuple[str,
         f"the function's arguments are {', '.join(p.name for p in needed)}: which of them are the "
         "parameters, x, y and h0? Say it in their order, for example --arguments x,y,h0,params."
     )
+
+
+def spread_out(
+    required: Sequence[str],
+    forms: Sequence[tuple[str, ...]],
+    known: tuple[str, ...],
+    options: Options,
+) -> tuple[str, ...]:
+    """The roles of more than four arguments: each parameter as one, or h0 and c0 apart."""
+    inputs = ("x", "y", "h0", "c0")
+    roles: list[str | None] = []
+    for name in required:
+        role = role_of(name)
+        one = parameter_of(name, known, dict(options.names))
+        # Short names say more of a parameter (c, b, W) than of an input, but those of ROLES do.
+        roles.append(role if role in ("x", "y", "h0", "params") else one)
+    if options.cell == "lstm" and roles.count("h0") == 1 and "params" in roles:
+        roles = ["c0" if name.lower().replace("_", "") in CELL_NAMES else role
+                 for name, role in zip(required, roles, strict=True)]  # fmt: skip
+    for form in forms:
+        if sorted(role or "" for role in roles) == sorted(form):
+            return tuple(role for role in roles if role)
+        if len(required) == len(form) and sum(role is None for role in roles) == 1:
+            left = set(form) - set(roles)
+            if len(left) == 1 and len(set(roles)) == len(roles):
+                return tuple(role or next(iter(left)) for role in roles)
+    example = ",".join((*known, *inputs[: 4 if options.cell == "lstm" else 3]))
+    raise DoctorError(
+        f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}); which of "
+        "them is what? It may take the parameters as one argument, or each as one of its own, and x, y "
+        f"and h0. Say it in their order, for example --arguments {example}."
+    )
+
+
+def wrapper(function: Callable[..., Any], required: Sequence[str], known: Sequence[str]) -> str:
+    """The lines that make a function of the natural form out of one that takes too few arguments."""
+    roles = [role_of(name) for name in required]
+    own = getattr(function, "__globals__", {})
+    used = getattr(getattr(function, "__code__", None), "co_names", ())
+    given = {}
+    for name in used:
+        parameter = parameter_of(name, known, {})
+        if name in own and parameter is not None and hasattr(own[name], "shape"):
+            given[name] = f'params["{parameter}"]'
+        elif name in own and isinstance(own[name], int) and size_of(name):
+            given[name] = size_of(name)
+    if len(given) == 0 or sorted(role or "" for role in roles) != ["h0", "x", "y"]:
+        return "Write a line around it: charloom doctor --template numpy shows how."
+    lines = ", ".join(f"{name}={value}" for name, value in given.items())
+    return (
+        "It reads its parameters from the module. Put this below it, and name judged:\n\n"
+        "def judged(params, x, y, h0):\n"
+        f"    globals().update({lines})\n"
+        f"    return {getattr(function, '__name__', 'function')}({', '.join(str(role) for role in roles)})\n"
+    )
+
+
+def size_of(name: str) -> str:
+    """What a size of the module is, in the parameters: of K or H; empty where it is neither."""
+    plain = name.lower().replace("_", "")
+    if plain in K_NAMES:
+        return 'len(params["c"])'
+    return "len(h0)" if plain in H_NAMES else ""
 
 
 def role_of(name: str) -> str | None:

@@ -57,11 +57,9 @@ def each(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[str, ...]
 def truncations() -> Iterator[str]:
     """The ways of truncating within a window, and how far."""
     for kind in ("depth", "chunks", "ends", "last"):
-        for k in (*range(1, 11), 12, 15, 16, 20, 24):
-            if k > 1 or kind in (
-                "depth",
-                "last",
-            ):  # in chunks of one step nothing is carried at all
+        for k in range(1, 26):
+            # In chunks of one step nothing is carried at all; 25 steps back is all of 26.
+            if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"
 
 
@@ -136,7 +134,7 @@ MISTAKES: Final = (
             **each("1 - a²", "1 - tanh(a²)", cells=RNN),
             **each("1 - h", "1 - tanh(h)²", "h (1 - h)"),
             **each("1 + h²", "h² - 1", "(1 - h)²"),
-            **each("1 - h_{t-1}²", cells=RNN),
+            **each("1 - h_{t-1}²", "1 where a > 0, else 0", cells=RNN),
         },
     ),
     Mistake(
@@ -368,6 +366,22 @@ MISTAKES: Final = (
         variants=each("2", "10", "2 both", "10 both"),
     ),
     Mistake(
+        "epsilon-in-log",
+        "the logarithm of the loss is taken of p + ε, not of p",
+        "loss = Σ_t -ln(p_t[y_t] + ε), or of max(p_t[y_t], ε)",
+        LOSS,
+        NETWORK_SECTION,
+        "take the logarithm without ε, from the logits: ln p[y] = o[y] - max(o) - ln Σ exp(o - max(o)), "
+        "which is never ln 0.",
+        variants=each(
+            *(
+                f"ε = 1e-{n}{more}"
+                for more in ("", ", gradient too", ", maximum")
+                for n in (8, 10, 12, 5, 6, 7, 9, 15, 4, 3)
+            )
+        ),
+    ),
+    Mistake(
         "clipped",
         "the gradient is clipped inside the function",
         "g = clip(g, -c, c) before it is returned",
@@ -430,6 +444,15 @@ MISTAKES: Final = (
         FORWARD,
         CELLS_SECTION,
         "add b at every step.",
+    ),
+    Mistake(
+        "hidden-bias-twice",
+        "the hidden bias b is added twice",
+        "a_t = W h_{t-1} + U x_t + b + b",
+        FORWARD,
+        CELLS_SECTION,
+        "add b once: with W h or with U x, not with both.",
+        variants=each("forward alone", "gradient too"),
     ),
     Mistake(
         "output-bias-left-out",
@@ -526,6 +549,33 @@ MISTAKES: Final = (
         "multiply by σ (1 - σ), where σ is the gate's own value.",
         cells=("lstm", "gru"),
         variants=each("1", "1 - σ²", "σ", "1 - σ", cells=("lstm", "gru")),
+    ),
+    Mistake(
+        "weight-decay-added",
+        "weight decay (L2) is part of the gradient",
+        "dθ = the gradient of the loss + λ θ",
+        LOSS,
+        NETWORK_SECTION,
+        "return the gradient of the loss alone, and let weights decay where they are updated.",
+        variants={},
+    ),
+    Mistake(
+        "gradient-scaled",
+        "a gradient is a constant times the right one",
+        "dθ = k dθ, with the same k in every trial",
+        "This is the\nexact gradient of the window's loss",
+        NETWORK_SECTION,
+        "look for the factor where this gradient alone is summed or returned.",
+        variants={},
+    ),
+    Mistake(
+        "not-a-number",
+        "there are numbers that are not finite",
+        "exp of a large number is infinite, and ∞/∞ and 0 · ln 0 are no numbers (NaN)",
+        "p_t = softmax(o_t) = exp(o_t) / Σ_k exp(o_t[k])",
+        NETWORK_SECTION,
+        "subtract the largest logit before exp, and take no logarithm of 0; look for a division by 0.",
+        kind="calls",
     ),
     Mistake(
         "gradients-carried-over",

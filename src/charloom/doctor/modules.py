@@ -11,24 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from charloom.doctor.faulty import Array, Arrays, Problem
-from charloom.doctor.forms import Options, agrees, role_of
+from charloom.doctor.forms import H_NAMES, K_NAMES, Options, agrees, role_of
 from charloom.doctor.runner import Call
 from charloom.errors import DoctorError
 
 CELLS: Final = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
-K_NAMES: Final = ("k", "vocab", "vocabsize", "vocabularysize", "inputsize", "outputsize", "nvocab",
-                  "numclasses", "nchars", "insize", "outsize", "numchars", "nin", "nout", "inputdim", "outputdim")  # fmt: skip
-H_NAMES: Final = (
-    "h",
-    "m",
-    "hidden",
-    "hiddensize",
-    "nhidden",
-    "hiddendim",
-    "numhidden",
-    "units",
-    "nhid",
-)
 
 
 class ModuleCaller:
@@ -49,6 +36,16 @@ class ModuleCaller:
         probe = function if isinstance(function, torch.nn.Module) else self.make(4, 7)
         rnn, out = parts_of(torch, probe)
         self.cell = CELLS[type(rnn).__name__]
+        if options.cell and options.cell != self.cell:
+            raise DoctorError(
+                f"you said {options.cell}; the module has an nn.{type(rnn).__name__}. Say --cell "
+                f"{self.cell}, or leave it out."
+            )
+        if options.gates:
+            raise DoctorError(
+                "--gates is for functions on arrays; the order of a module's gates is PyTorch's own, "
+                "and the doctor knows it. Leave it out."
+            )
         fixed = isinstance(function, torch.nn.Module) or (rnn.hidden_size, out.out_features) != (
             4,
             7,
@@ -93,6 +90,17 @@ class ModuleCaller:
             self.made[sizes] = module.double() if self.double else module.float()
         module = self.made[sizes]
         rnn, out = parts_of(torch, module)
+        if rnn.input_size != sizes[1]:
+            widths = [
+                m.embedding_dim for m in module.modules() if isinstance(m, torch.nn.Embedding)
+            ]
+            raise DoctorError(
+                f"the nn.{type(rnn).__name__} reads vectors of {rnn.input_size} numbers"
+                f"{' from an nn.Embedding' if rnn.input_size in widths else ''}, and there are "
+                f"{sizes[1]} characters; it must read one-hot vectors of size K = {sizes[1]}, as the "
+                "classic network does. For the doctor write functional.one_hot(x, K) in place of the "
+                "embedding, and K for the layer's input size."
+            )
         with torch.no_grad():
             for ours, tensor in weights_of(rnn, out).items():
                 if ours in problem.parameters:

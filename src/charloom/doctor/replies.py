@@ -18,11 +18,12 @@ Array = NDArray[Any]
 ALIASES: Final = {
     "U": ("u", "wxh", "wx", "win", "wih", "whx", "wax", "weightihl0", "wi"),
     "W": ("w", "whh", "wh", "waa", "wrec", "weighthhl0", "wr"),
-    "b": ("b", "bh", "ba", "bhh", "biasihl0"),
+    "b": ("b", "bh", "ba", "bhh", "biasihl0", "biash", "biashidden", "hbias"),
     "d": ("d", "bn", "bhn"),
     "V": ("v", "why", "wy", "wya", "wout", "who", "wyh", "woh", "wo"),
-    "c": ("c", "by", "bo", "bout"),
+    "c": ("c", "by", "bo", "bout", "biasy", "biaso", "biasout", "ybias"),
 }
+EXAMPLE: Final = "U=Wxh,W=Whh,b=bh,V=Why,c=by"
 PREFIXES: Final = ("", "d", "grad", "g", "delta", "dl", "dld", "grads")
 
 
@@ -72,11 +73,17 @@ def read_reply(
     """
     loss, found = parts_of(returned, shapes, names, order)
     missing = [name for name in shapes if name not in found]
+    if missing == ["d"]:
+        raise DoctorError(
+            "the function returned no gradient of d. SPEC.md's GRU has a bias of its own inside the "
+            "reset, n = tanh(U_n x + b_n + r ∘ (W_n h + d)): read params['d'] there and return its "
+            "gradient. A GRU without it is another network, and cannot be judged by this one."
+        )
     if missing:
         raise DoctorError(
             f"the function returned no gradient of {', '.join(missing)}; it returned "
             f"{described(returned)}. It must return (loss, gradients), with a gradient for each of "
-            f"{', '.join(shapes)}. If yours has other names, say for example --names U=Wxh,W=Whh."
+            f"{', '.join(shapes)}. If yours has other names, say for example --names {EXAMPLE}."
         )
     gradients = {name: shaped(name, found[name], shapes[name], T) for name in shapes}
     single = all(np.asarray(plain(found[name])).dtype == np.float32 for name in shapes)
@@ -223,9 +230,10 @@ def described(value: Any, depth: int = 0) -> str:
     if is_array(value):
         return f"an array of shape {tuple(value.shape)}"
     if isinstance(value, Mapping):
-        return "a dict with " + (", ".join(map(str, list(value)[:12])) or "nothing in it")
+        more = f" and {len(value) - 12} more" if len(value) > 12 else ""
+        return "a dict with " + (", ".join(map(str, list(value)[:12])) or "nothing in it") + more
     if isinstance(value, (tuple, list)) and depth == 0:
         return f"({', '.join(described(item, 1) for item in list(value)[:12])})"
     if isinstance(value, (int, float)):
         return "a number"
-    return f"a {type(value).__name__}"
+    return f"something of the type {type(value).__name__}"

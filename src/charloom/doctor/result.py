@@ -4,6 +4,7 @@ It computes no gradient, and knows nothing of files, pictures or terminals.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +28,34 @@ class Found:
     def mistake(self) -> Mistake:
         """What it is, in words and equations."""
         return BY_ID[self.id]
+
+    @property
+    def title(self) -> str:
+        """What it is, in a line: with the names of the gradients, where the variant has them."""
+        if self.id == "gradient-scaled" and self.variant:
+            return listing([scaled(part) for part in self.variant.split(", ")])
+        if self.id == "not-a-number" and self.variant:
+            verb = "are" if " and " in self.variant else "is"
+            return f"{self.variant} {verb} not a number (an overflow in exp, or a logarithm of 0?)"
+        if self.id == "gate-order" and self.variant:
+            wanted = "ifgo" if len(self.variant) == 4 else "rzn"
+            return (
+                f"the gates stand in the order {', '.join(self.variant)}, not {', '.join(wanted)}"
+            )
+        return self.mistake.title
+
+    @property
+    def fix(self) -> str:
+        """What to do, in a sentence."""
+        if self.id == "gate-order" and self.variant:
+            return f"{self.mistake.fix[:-1]}; if your order is meant, say --gates {self.variant}."
+        return self.mistake.fix
+
+    @property
+    def right(self) -> str:
+        """The line of SPEC.md that it breaks, in one line, for one stream."""
+        line = self.mistake.right.replace("\n", " ")
+        return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
 
 
 @dataclass(frozen=True)
@@ -83,7 +112,7 @@ class Tried:
     trials: tuple[TrialInfo, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """The doctor's answer.
 
@@ -119,6 +148,9 @@ class Diagnosis:
     numerical: tuple[Row, ...] = ()
     subject: str = ""
 
+    def __repr__(self) -> str:
+        return f"<Diagnosis of {self.subject or 'a function'}: {self.headline()}>"
+
     @property
     def mistakes(self) -> tuple[str, ...]:
         """The ids of the mistakes, likeliest first."""
@@ -139,12 +171,16 @@ class Diagnosis:
             error = scientific(self.worst().norm_relative)
             return f"Right: the largest error is {error}, no more than rounding."
         if not self.found:
+            if {row.parameter for row in self.rows if not row.passed} == {LOSS}:
+                return (
+                    "Your gradients are right; the loss is wrong, and no known mistake explains it."
+                )
             return "Wrong, and no known mistake explains it."
         about = {one.mistake.kind for one in self.found}
         if about == {"numerical"}:
             title = self.found[0].mistake.title
             return f"Your gradient is right; your numerical gradient is wrong: {title}."
-        titles = [one.mistake.title for one in self.explanations[0]]
+        titles = [one.title for one in self.explanations[0]]
         if len(self.explanations) > 1:
             others = len(self.explanations) - 1
             return (
@@ -158,14 +194,17 @@ class Diagnosis:
         if not self.passed:
             return ""
         tried, sizes = self.tried, self.tried.trials
+        mean = ", mean over time" if tried.reduction == "mean" else ""
+        longest = max(trial.seq_length for trial in sizes)
         spans = [
             span([getattr(trial, name) for trial in sizes])
             for name in ("hidden_size", "seq_length", "vocabulary_size", "sigma")
         ]
         return (
-            f"charloom doctor: {self.subject or 'the function'} is right ({tried.cell}, {tried.dtype}): "
+            f"charloom doctor: {self.subject or 'the function'} is right ({tried.cell}, {tried.dtype}{mean}): "
             f"{number_of(len(sizes), 'trial')} with H {spans[0]}, T {spans[1]}, K {spans[2]}, sigma "
             f"{spans[3]}, initial state zero and not, repeated characters, {tried.calls} calls, "
+            f"no window longer than {longest} steps, "
             f"seed {tried.seed}; largest norm-relative error {self.worst().norm_relative:.1e}."
         )
 
@@ -182,11 +221,11 @@ class Diagnosis:
                     {
                         "id": one.id,
                         "variant": one.variant,
-                        "title": one.mistake.title,
+                        "title": one.title,
                         "does": one.mistake.does,
-                        "right": one.mistake.right,
+                        "right": one.right,
                         "section": one.mistake.section,
-                        "fix": one.mistake.fix,
+                        "fix": one.fix,
                     }
                     for one in explanation
                 ]
@@ -209,6 +248,14 @@ class Diagnosis:
             "subject": self.subject,
             "seconds": self.seconds,
         }
+
+
+def scaled(part: str) -> str:
+    """A gradient that is a constant times the right one, in words: 2 db."""
+    factor, _, name = part.partition(" ")
+    if float(factor) == 0:
+        return f"{name} is zero"
+    return f"{name} is {float(factor):.6g} times the right one"
 
 
 def span(values: Sequence[float]) -> str:

@@ -90,7 +90,7 @@ class FunctionCaller:
     """A Python function on arrays, called by a convention of `forms.py`."""
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
-        self.function, self.options, self.cell = function, options, options.cell
+        self.function, self.options, self.cell = function, options, options.cell or "rnn"
         self.sizes: tuple[int | None, int | None] = (None, None)
         self.convention = forms.Convention()
 
@@ -168,7 +168,9 @@ def caller_of(function: Any, options: Options) -> Caller:
 
         return ModuleCaller(function, options)
     if not callable(function):
-        raise DoctorError(f"this is a {type(function).__name__}; name a function.")
+        raise DoctorError(
+            f"what you named is no function but of the type {type(function).__name__}; name a function."
+        )
     return FunctionCaller(function, options)
 
 

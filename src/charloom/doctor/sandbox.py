@@ -37,6 +37,17 @@ class Place(NamedTuple):
 def place_of(given: str) -> Place:
     """FILE.py:FUNCTION taken apart, and looked at."""
     file, colon, function = given.rpartition(":")
+    owner, dot, method = function.partition(".")
+    if colon and file and dot and owner.isidentifier() and method.isidentifier():
+        raise DoctorError(
+            f"{function} is a method; the doctor calls functions. Put this below the class, with your "
+            "own way of making one and your own names, and name judged:\n\n"
+            "def judged(params, x, y, h0):\n"
+            f'    net = {owner}(len(params["c"]), len(h0))  # K characters, H hidden units\n'
+            '    net.U, net.W, net.b = params["U"], params["W"], params["b"]\n'
+            '    net.V, net.c = params["V"], params["c"]\n'
+            f"    return net.{method}(x, y, h0)  # the loss, and a dict of gradients\n"
+        )
     if not colon or not file or not function.isidentifier():
         raise DoctorError(
             f"{given} names no function; say FILE.py:FUNCTION, for example rnn.py:loss_and_gradients."

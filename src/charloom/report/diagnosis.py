@@ -70,10 +70,11 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
         "diagnosis.html",
         diagnosis=diagnosis,
         verdict=diagnosis.headline(),
+        starting=sentence,
         key_figures=list(key_figures(diagnosis)),
         explanations=diagnosis.explanations[:SEVERAL],
         others=[
-            listing([one.mistake.title for one in explanation])
+            listing([one.title for one in explanation])
             for explanation in diagnosis.explanations[SEVERAL:]
         ],
         clues=list(map(sentence, diagnosis.clues)),
