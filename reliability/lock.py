@@ -29,6 +29,7 @@ RACES = {SHORT: 6, LONG: 200}
 CONTENDERS = 3
 LIMIT = 2.0  # seconds from the gun to a loser's exit, waiting for a processor not counted
 CLEAR = ("is in use", "already holds a run")
+WORK = 2.0  # seconds of a processor; who has used them goes on with the run
 RACES_PER_RUN = 4
 SETTINGS = ("--recipe", "classic", "--hidden-size", 8, "--updates", 1_000_000, "--engine")
 
@@ -88,7 +89,7 @@ def race_once(work: Callable[[], object], what: str) -> tuple[Forked, float]:
             time.sleep(0.001)
             losers = [contender for contender in contenders if contender.code(0) is not None]
             alive = [contender for contender in contenders if contender not in losers]
-            working = [contender for contender in alive if contender.computed() > LIMIT]
+            working = [contender for contender in alive if contender.computed() > WORK]
             if len(working) > 1 or time.monotonic() > gone + PATIENCE:
                 told = [contender.close() for contender in alive]
                 raise AssertionError(f"{what}: {len(alive)} processes go on with one run: {told}")

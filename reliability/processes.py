@@ -24,7 +24,7 @@ import charloom.cli.progress
 import charloom.training.signals  # noqa: F401
 from charloom.cli import main
 
-PATIENCE = 60.0  # seconds, for a process that must come to its own end
+PATIENCE = 300.0  # seconds, for a process that must come to its own end
 
 PR_SET_PDEATHSIG = 1  # of prctl
 ACCOUNT = struct.Struct("d")

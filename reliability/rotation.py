@@ -43,7 +43,7 @@ PROMISE = (
 )
 
 SEQUENCES = {SHORT: 30, LONG: 2_000}
-STEPS = {SHORT: 15, LONG: 30}
+STEPS = {SHORT: 15, LONG: 20}
 TEN_YEARS = 10 * 365 * 86_400
 CONFIG: dict[str, Any] = {
     "hidden_size": 2, "seq_length": 10, "epochs": 1_000, "save_seconds": 1e-6,

@@ -40,7 +40,8 @@ def keep(name: str, scale: str, date: str, seconds: float, figures: Figures) -> 
     kept = read_figures()
     entry = {"date": date, "seconds": round(seconds, 1), "figures": figures}
     kept.setdefault(name, {})[scale] = entry
-    FIGURES.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    told = json.dumps(dict(sorted(kept.items())), indent=1)
+    FIGURES.write_text(told + "\n", encoding="utf-8")
 
 
 def render(kept: Kept, promises: dict[str, ModuleType]) -> str:

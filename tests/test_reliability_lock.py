@@ -22,7 +22,7 @@ def test_a_lock_that_is_never_taken_is_caught(monkeypatch):
             return None
 
     monkeypatch.setattr(run, "FileLock", NoLock)
-    monkeypatch.setattr(lock, "LIMIT", 0.3)  # two that go on are seen sooner
+    monkeypatch.setattr(lock, "WORK", 0.5)  # two that go on are seen sooner
     with pytest.raises(AssertionError, match="processes go on with one run"):
         lock.check("short")
 
