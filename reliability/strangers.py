@@ -33,8 +33,8 @@ PROMISE = (
 )
 
 SEED = 8
-FUZZED = {SHORT: {"loader": 3_000, "text": 600}, LONG: {"loader": 600_000, "text": 400_000}}
-BIG = {SHORT: 12 << 20, LONG: 256 << 20}  # bytes of the hostile files that are large
+FUZZED = {SHORT: {"loader": 3_000, "text": 600}, LONG: {"loader": 800_000, "text": 200_000}}
+BIG = {SHORT: 12 << 20, LONG: 128 << 20}  # bytes of the hostile files that are large
 PATIENCE = 20  # seconds of a processor until a file that is being opened counts as never ending
 ALLOWED = 100 << 20  # bytes of memory beside twice the file's size
 SECRET = "a secret of the user's, which is in no run"
