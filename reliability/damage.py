@@ -273,6 +273,10 @@ def read_all(
         )
     alone = [name for name in readers if name[0].startswith("checkpoint")]
     for name, read, wanted in readers:
+        its_own = {"a model file": "model.safetensors", "the latest": "run/", "the best": "run/"}
+        place = its_own.get(name, f"run/checkpoints/{name.rsplit(' ', 1)[-1]}/")
+        if not any(one.startswith(place) or place.startswith(one) for one in touched):
+            continue  # nothing that it reads is damaged
         learner = attempt(name, read, what, touched)
         if learner is None:
             noticed = True
@@ -283,6 +287,8 @@ def read_all(
             foreign = "of another run" in what or (whole and "swapped" in what)
             alone_read = name.startswith(("checkpoint", "a model file"))
             assert alone_read and foreign, f"{name} loaded silently: {what}"
+    if not any(one.startswith("run/") for one in touched):
+        return noticed, False
     resumed = attempt("resume", lambda: resumed_learner(run, truth, truth.latest), what, touched)
     if resumed is not None:
         assert same_but_for_the_end(resumed, truth.latest), f"resumed silently: {what}"

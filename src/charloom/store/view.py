@@ -18,6 +18,7 @@ from charloom.store.journal import read_lines
 from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
+    CONFIG,
     EVENTS,
     GRADCHECK,
     LATEST,
@@ -127,6 +128,11 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
     if is_run(path):
         return load_from_run(path, which)
     if path.is_dir():
+        if (path / CHECKPOINTS).is_dir():
+            raise NotAModelError(
+                f"{path} has checkpoints and no {CONFIG}, without which it is no run; give one of its "
+                f"checkpoints, or put {CONFIG} back."
+            )
         if not (path / MANIFEST).exists():
             raise NotAModelError(
                 f"{path} is neither a run directory nor a checkpoint directory; "
