@@ -188,7 +188,12 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
         fitting = (
             nearest(case, ((one,) for one in singles), only)
             or nearest(case, ((one,) for one in constant), only)
-            or nearest(case, pairs(case, [*singles, *constant], only), only)
+            or (
+                # Where all is within what a match may be off, nearly every pair would be one.
+                nearest(case, pairs(case, [*singles, *constant], only), only)
+                if math.isinf(unmistaken(case, only))
+                else []
+            )
         )
         if fitting:
             return fitting, only is None
@@ -306,7 +311,7 @@ def nearest(
         else:
             fitting.append((far, explanation))
     # What is hardly nearer than code without any mistake explains nothing.
-    none = max(case.accepts(place, (), only) for place in places)
+    none = unmistaken(case, only)
     fitting = [(far, e) for far, e in fitting if CLOSER * max(far, SAME) <= none]
     if only is not None:  # what it says of the loss must be true, too
         fitting = [(far, e) for far, e in fitting if says_no_wrong_loss(case, e)]
@@ -315,6 +320,11 @@ def nearest(
     best = min(far for far, _ in fitting)
     near = max(SAME, CLOSER * best) if not case.single else math.inf
     return sorted((e for far, e in fitting if far <= near), key=likelihood)
+
+
+def unmistaken(case: Case, only: Sequence[str] | None) -> float:
+    """How far code without any mistake is from the function's answers; infinite beyond a match."""
+    return max(case.accepts(place, (), only) for place in range(len(case.trials)))
 
 
 def says_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
