@@ -16,7 +16,7 @@ from pathlib import Path
 from charloom.store import files, load_model
 from charloom.training import signals
 from reliability import LONG, SHORT, Figures
-from reliability.processes import Forked, Tell, command
+from reliability.processes import PATIENCE, Forked, Tell, command
 from reliability.runs import folder, text
 
 NUMBER = 13
@@ -85,10 +85,10 @@ def start(book: Path, run: Path, slow: bool = False) -> Forked:
         command("train", book, "--run", run, *SETTINGS)
 
     process = Forked(train)
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE
     while not (run / "status.json").exists():
         assert process.code(0) is None, f"the training did not begin: {process.close()}"
-        assert time.monotonic() < until, "the training did not begin within 30 s"
+        assert time.monotonic() < until, "the training did not begin"
         time.sleep(0.01)
     return process
 

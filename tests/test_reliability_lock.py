@@ -23,7 +23,7 @@ def test_a_lock_that_is_never_taken_is_caught(monkeypatch):
 
     monkeypatch.setattr(run, "FileLock", NoLock)
     monkeypatch.setattr(lock, "WORK", 0.5)  # two that go on are seen sooner
-    with pytest.raises(AssertionError, match="processes go on with one run"):
+    with pytest.raises(AssertionError, match=r"processes go on with one run|a loser said"):
         lock.check("short")
 
 
