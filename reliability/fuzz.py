@@ -245,7 +245,7 @@ def with_coverage(target: str, inputs: int, seed: int) -> int:
         for number, data in enumerate(TARGETS[target][1]):
             (Path(folder) / f"seed-{number}").write_bytes(data)
         command = [sys.executable, "-m", "reliability.guided", target, folder]
-        options = [f"-runs={inputs}", f"-seed={seed}", "-max_len=8192", "-timeout=0",
+        options = [f"-runs={inputs}", f"-seed={seed}", "-max_len=8192", "-timeout=600",
                    "-rss_limit_mb=2048", f"-artifact_prefix={folder}/", "-print_final_stats=1"]  # fmt: skip
         done = subprocess.run(
             [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
