@@ -245,7 +245,7 @@ def with_coverage(target: str, inputs: int, seed: int) -> int:
         for number, data in enumerate(TARGETS[target][1]):
             (Path(folder) / f"seed-{number}").write_bytes(data)
         command = [sys.executable, "-m", "reliability.guided", target, folder]
-        options = [f"-runs={inputs}", f"-seed={seed}", "-max_len=8192", "-timeout=0",
+        options = [f"-runs={inputs}", f"-seed={seed}", "-max_len=8192", "-timeout=600",
                    "-rss_limit_mb=2048", f"-artifact_prefix={folder}/", "-print_final_stats=1"]  # fmt: skip
         done = subprocess.run(
             [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
@@ -254,6 +254,11 @@ def with_coverage(target: str, inputs: int, seed: int) -> int:
         kept = sorted(Path(folder).glob("crash-*")) + sorted(Path(folder).glob("oom-*"))
         told = "; ".join(repr(path.read_bytes()[:300]) for path in kept)
         assert done.returncode == 0, f"{target}: {told}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-    executed = re.search(r"number_of_executed_units:\s*(\d+)", done.stderr + done.stdout)
+    executed, added = (
+        re.search(rf"{figure}:\s*(\d+)", done.stderr + done.stdout)
+        for figure in ("number_of_executed_units", "new_units_added")
+    )
     assert executed, done.stderr[-1000:]
+    assert added, done.stderr[-1000:]
+    assert int(added[1]), f"{target}: no input reached anything new: is coverage seen at all?"
     return int(executed[1])

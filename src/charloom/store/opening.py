@@ -107,7 +107,7 @@ def load_latest(
             return load_at(path, latest), ""
         problem = f"{path / CHECKPOINTS / LATEST} is missing."
     except (DamagedError, NotAModelError) as error:
-        problem = str(error)
+        problem = f"{error} {path / CHECKPOINTS / LATEST} names it."
     else:
         if max(saved_updates(path), default=0) == 0:
             raise NotAModelError(

@@ -157,7 +157,8 @@ def load_from_run(path: Path, which: Which) -> Learner:
                 return load_at(path, update).learner
         except (NotAModelError, DamagedError) as error:
             if attempt == ATTEMPTS - 1 or read_pointer(path, which) == named:
-                raise DamagedError(f"{error}{another(path)}") from None
+                told = f"{error} {path / CHECKPOINTS / which} names it."
+                raise DamagedError(f"{told}{another(path)}") from None
             continue
         if max(saved_updates(path), default=0) > 0:
             missing = path / CHECKPOINTS / LATEST
