@@ -340,7 +340,7 @@ def test_a_header_whose_length_looks_like_a_pickle_is_none(length, tmp_path):
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(NotAModelError, match="cannot be read|no plain file"):
+        with pytest.raises(NotAModelError, match=r"cannot be read|no plain file"):
             read_torch_file(path)
 
 
