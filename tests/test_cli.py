@@ -445,9 +445,11 @@ def test_ctrl_c_before_a_command_has_begun_is_no_traceback(monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
+    from charloom import __main__
+
     monkeypatch.setattr(typer.main, "get_command", interrupt)
     with pytest.raises(SystemExit) as caught:
-        charloom.cli.main()
+        __main__.main()
     assert caught.value.code == 130
 
 
