@@ -49,7 +49,7 @@ MODEL = PARTS[checkpoint.MODEL]
 HEADER = int.from_bytes(MODEL[:8], "little")
 ABOUT = json.loads(MODEL[8 : 8 + HEADER])
 SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
-FILE = SCRATCH / f"charloom-fuzz-{os.getpid()}"
+FILE = Path(os.environ.get("CHARLOOM_SCRATCH", SCRATCH)) / f"charloom-fuzz-{os.getpid()}"
 
 
 def as_model(data: bytes) -> None:
@@ -241,17 +241,24 @@ def remove_scratch() -> None:
 
 def with_coverage(target: str, inputs: int, seed: int) -> int:
     """Let atheris make inputs, led by what they reach, in a process of its own; returns how many."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
+        folder = f"{scratch}/inputs"
+        Path(folder).mkdir()
         for number, data in enumerate(TARGETS[target][1]):
             (Path(folder) / f"seed-{number}").write_bytes(data)
         command = [sys.executable, "-m", "reliability.guided", target, folder]
         options = [f"-runs={inputs}", f"-seed={seed}", "-max_len=8192", "-timeout=600",
-                   "-rss_limit_mb=2048", f"-artifact_prefix={folder}/", "-print_final_stats=1"]  # fmt: skip
+                   "-rss_limit_mb=2048", f"-artifact_prefix={scratch}/", "-print_final_stats=1"]  # fmt: skip
         done = subprocess.run(
-            [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+            [*command, *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "CHARLOOM_SCRATCH": scratch},
         )
         assert "No module named 'atheris'" not in done.stderr, "pip install 'charloom[fuzz]'"
-        kept = sorted(Path(folder).glob("crash-*")) + sorted(Path(folder).glob("oom-*"))
+        kept = sorted(Path(scratch).glob("crash-*")) + sorted(Path(scratch).glob("oom-*"))
         told = "; ".join(repr(path.read_bytes()[:300]) for path in kept)
         assert done.returncode == 0, f"{target}: {told}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     executed, added = (
