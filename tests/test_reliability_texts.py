@@ -21,12 +21,6 @@ def test_an_offset_that_is_one_off_is_noticed(monkeypatch):
         texts.check(SHORT)
 
 
-def test_a_reader_that_takes_another_encoding_for_text_is_noticed(monkeypatch):
-    monkeypatch.setattr(reading, "_refuse_utf16", lambda block, name: None)
-    with pytest.raises(AssertionError, match="offset"):
-        texts.check(SHORT)
-
-
 def test_a_decoder_that_tidies_up_is_noticed(monkeypatch):
     honest = Vocabulary.decode
     monkeypatch.setattr(
