@@ -126,6 +126,8 @@ PLANTS = [
     P(L, "activation-differs", "h[t] = np.tanh(a[t])", "h[t] = np.maximum(a[t], 0)", "(1 - h[t] ** 2)", "(a[t] > 0)", note="relu"),
     P(L, "hidden-bias-left-out", "U[:, x[t]] + b", "U[:, x[t]]", "db += da", "pass"),
     P(L, "output-bias-left-out", "V @ h[t] + c", "V @ h[t]", "dc += do", "pass"),
+    P(L, "hidden-bias-left-out", "U[:, x[t]] + b", "U[:, x[t]]", note="forward alone"),
+    P(L, "output-bias-left-out", "V @ h[t] + c", "V @ h[t]", note="forward alone"),
     P(L, "gradients-carried-over", PRE, "kept = {}\n\n\n" + PRE, "    return loss", "    for name, g in zip('UWbVc', (dU, dW, db, dV, dc)):\n        g += kept.get(name, np.zeros(1)) if np.shape(kept.get(name)) in ((), g.shape) else 0\n        kept[name] = g.copy()\n    return loss"),
     P(L, "state-carried-over", PRE, "kept = {}\n\n\n" + PRE, "h = {-1: h0}", "h = {-1: kept.get(len(h0), h0)}", "    return loss", "    kept[len(h0)] = h[T - 1]\n    return loss"),
     P(L, "initial-state-changed", "    return loss", "    h0[:] = h[T - 1]\n    return loss"),

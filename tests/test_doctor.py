@@ -138,7 +138,7 @@ def test_a_mean_is_right_where_a_mean_is_meant():
     found = judge("loop", plant, reduction="mean")
     assert found.verdict == "right"
     assert "(rnn, float64, mean over time)" in found.certificate()
-    assert judge("loop", reduction="mean").verdict == "wrong"
+    assert judge("loop", reduction="mean").mistakes == ("sum-over-time",)
 
 
 # Each mistake.
@@ -169,6 +169,7 @@ def test_right_modules_of_pytorch_are_right():
 
 def test_every_mistake_of_gradient_and_calls_is_planted_somewhere():
     planted = {plant.id for plant in (*PLANTS, *TORCH_PLANTS)}
+    planted.add("sum-over-time")  # where a mean is meant: the test of means
     known = {m.id for m in MISTAKES if m.kind != "numerical"}
     assert known - planted == set()
 
@@ -262,6 +263,24 @@ def test_a_gradient_that_is_no_number_is_wrong():
     assert "dW is not a number" in found.headline()
     assert not any("times the right one" in clue for clue in found.clues)
     json.dumps(found.to_dict())
+
+
+def test_an_infinite_entry_is_explained_by_nothing():
+    edit = ("    return loss", "    dW[0, 0] = np.inf\n    return loss")
+    found = judge("loop", Plant("loop", "none", (edit,)))
+    assert found.verdict == "wrong"
+    assert set(found.mistakes) <= {"not-a-number"}
+
+
+def test_complex_gradients_are_refused():
+    edit = ('"W": dW', '"W": dW + 1j')
+    with pytest.raises(DoctorError, match="array of real numbers"):
+        judge("loop", Plant("loop", "none", (edit,)))
+
+
+def test_a_single_hidden_unit_is_no_bias():
+    plans = tuple(plan._replace(H=1) for plan in PLANS)
+    assert doctor(function("loop"), plans=plans).verdict == "right"
 
 
 def test_the_first_step_that_goes_wrong_is_seen():

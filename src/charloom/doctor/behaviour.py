@@ -50,7 +50,7 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
     if (
         losses_same(first, second)
         and losses_same(other, fresh)
-        and near(growth[0], growth[1])
+        and near(growth[0], growth[1], SAME32 if first.float32 else SAME)
         and any(np.any(g) for g in left.values())
     ):
         return [Found("gradients-carried-over"), *found]
@@ -94,17 +94,19 @@ def losses_same(a: Call, b: Call) -> bool:
     """Whether two calls gave the same loss."""
     if a.loss is None or b.loss is None:
         return a.loss is b.loss
+    if math.isnan(a.loss) and math.isnan(b.loss):
+        return True
     return a.loss == b.loss or abs(a.loss - b.loss) <= (SAME32 if a.float32 else SAME) * abs(a.loss)
 
 
-def near(a: Arrays, b: Arrays) -> bool:
+def near(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
     """Whether two sets of gradients are the same, but for rounding."""
     for name in a:
         if a[name].shape != b[name].shape:
             return False
         if not np.array_equal(a[name], b[name], equal_nan=True):
             size = np.linalg.norm(a[name]) + np.linalg.norm(b[name])
-            if not np.linalg.norm(a[name] - b[name]) <= SAME * size:
+            if not np.linalg.norm(a[name] - b[name]) <= limit * size:
                 return False
     return True
 
@@ -183,7 +185,7 @@ def rate_of(case: Case, step: Any) -> float | None:
         if loss_is(case, 0, moved(0, rate)) and fits(rate):
             return rate
     # Any other: where the loss of the small-weight trial, smooth in η, crosses the function's.
-    place = 3
+    place = min(range(len(case.trials)), key=lambda p: case.trials[p].sigma)
 
     def miss(rate: float) -> float:
         problem = case.trials[place].problem._replace(parameters=moved(place, rate))

@@ -106,6 +106,8 @@ def distance(a: Any, n: Any, zero: float) -> float:
         return math.inf
     gap = a - n
     far = math.sqrt(float(np.vdot(gap, gap)))
+    if not math.isfinite(far):
+        return math.inf  # and then `zero`, a share of the same numbers, is no limit either
     if far <= zero:
         return 0.0
     return far / (math.sqrt(float(np.vdot(a, a))) + math.sqrt(float(np.vdot(n, n))))

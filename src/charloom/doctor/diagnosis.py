@@ -30,6 +30,7 @@ SHORT: Final = 1  # the trial on which pairs are tried first
 PAIR_ORDERS: Final = 5  # of the gates, in pairs
 
 
+@np.errstate(invalid="ignore", over="ignore")  # a function may answer infinities
 def diagnose(
     outcome: Outcome,
     job: Job,
@@ -218,9 +219,8 @@ def not_numbers(case: Case) -> str:
 def candidates(case: Case) -> Iterator[Found]:
     """Every known mistake that shows in one call, in every variant, likeliest first."""
     for mistake in MISTAKES:
-        if mistake.kind != "gradient" or (
-            mistake.id == "mean-over-time" and case.reduction == "mean"
-        ):
+        no_mistake = "mean-over-time" if case.reduction == "mean" else "sum-over-time"
+        if mistake.kind != "gradient" or mistake.id == no_mistake:
             continue
         for variant in mistake.variants_of(case.cell):
             yield Found(mistake.id, variant)

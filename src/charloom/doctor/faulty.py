@@ -130,6 +130,8 @@ def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
         theta["b"][forget] += 1 if m["forget-bias-twice"] == "1 added" else theta["b"][forget]
     if "hidden-bias-left-out" in m:
         theta["b"] = np.zeros_like(theta["b"])
+        if m["hidden-bias-left-out"] == "d too":
+            theta["d"] = np.zeros_like(theta["d"])
     if "hidden-bias-twice" in m:
         theta["b"] = 2 * theta["b"]
     if "output-bias-left-out" in m:
@@ -235,8 +237,9 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
     if axis is None:
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     else:
-        seen = shifted if axis == "all, each step shifted by its maximum" else o - o.max()
-        log_p = seen - np.log(np.exp(seen).sum(axis=0 if axis == "time" else None, keepdims=True))
+        over, _, shift = axis.partition(", ")
+        seen = shifted if shift else o - o.max()
+        log_p = seen - np.log(np.exp(seen).sum(axis=0 if over == "time" else None, keepdims=True))
     p = np.exp(log_p)
     where, _, shift = m.get("target-off-by-one", "").partition(" ")
     moved = TARGETS[shift](x, y)
@@ -505,9 +508,11 @@ def sums(
     }  # fmt: skip
     if cell == "gru":
         gradients["d"] = dq.sum(axis=0)
-    if "hidden-bias-left-out" in m:
+    if m.get("hidden-bias-left-out") in ("", "d too"):
         gradients["b"] = np.zeros(rows)
-    if "output-bias-left-out" in m:
+        if m["hidden-bias-left-out"] == "d too":
+            gradients["d"] = np.zeros_like(gradients["d"])
+    if m.get("output-bias-left-out") == "":
         gradients["c"] = np.zeros(K)
     return gradients
 
@@ -538,6 +543,11 @@ def finished(
         scale /= T
     if mean in ("both", "loss"):
         loss /= T
+    total = m.get("sum-over-time")
+    if total in ("both", "gradient"):
+        scale *= T
+    if total in ("both", "loss"):
+        loss *= T
     base = m.get("logarithm-base")
     if base is not None:
         number, _, where = base.partition(" ")
@@ -551,12 +561,12 @@ def finished(
         gradients = {name: np.clip(g, -bound, bound) for name, g in gradients.items()}
     elif kind in ("norm", "norms"):
         squares = {name: float((g * g).sum()) for name, g in gradients.items()}
-        total = sum(squares.values())
+        whole = sum(squares.values())
         gradients = {
             name: g
             * min(
                 1.0,
-                float(limit) / max(math.sqrt(squares[name] if kind == "norms" else total), 1e-300),
+                float(limit) / max(math.sqrt(squares[name] if kind == "norms" else whole), 1e-300),
             )
             for name, g in gradients.items()
         }

@@ -345,7 +345,12 @@ MISTAKES: Final = (
         "p_t = softmax(o_t) = exp(o_t) / Σ_k exp(o_t[k])",
         NETWORK_SECTION,
         "sum over the characters of each step: of a (K, T) array axis 0, of a (T, K) array axis 1.",
-        variants=each("all", "time", "all, each step shifted by its maximum"),
+        variants=each(
+            "all",
+            "time",
+            "all, each step shifted by its maximum",
+            "time, each step shifted by its maximum",
+        ),
     ),
     Mistake(
         "mean-over-time",
@@ -354,6 +359,15 @@ MISTAKES: Final = (
         LOSS,
         NETWORK_SECTION,
         "do not divide by T; or, if your loss is meant to be the mean, say --reduction mean.",
+        variants=each("both", "gradient", "loss"),
+    ),
+    Mistake(
+        "sum-over-time",
+        "there is a sum over time where a mean is wanted",
+        "loss = Σ_t -ln p_t[y_t], or gradients not divided by T",
+        LOSS,
+        NETWORK_SECTION,
+        "divide loss and gradients by T; or, if your loss is meant to be the sum, leave --reduction out.",
         variants=each("both", "gradient", "loss"),
     ),
     Mistake(
@@ -389,7 +403,11 @@ MISTAKES: Final = (
         NETWORK_SECTION,
         "return the exact gradient, and clip where the parameters are updated.",
         variants=each(
-            *(f"{kind} {c}" for c in (5, 1, 10, 0.5, 2, 3) for kind in ("entries", "steps", "norm"))
+            *(
+                f"{kind} {c}"
+                for c in (5, 1, 10, 0.5, 2, 3)
+                for kind in ("entries", "steps", "norm", "norms")
+            )
         ),
     ),
     Mistake(
@@ -444,6 +462,7 @@ MISTAKES: Final = (
         FORWARD,
         CELLS_SECTION,
         "add b at every step.",
+        variants={**each("", "forward alone"), "d too": GRU},
     ),
     Mistake(
         "hidden-bias-twice",
@@ -461,6 +480,7 @@ MISTAKES: Final = (
         "o_t  = V h_t + c",
         NETWORK_SECTION,
         "add c at every step.",
+        variants=each("", "forward alone"),
     ),
     Mistake(
         "gate-order",

@@ -163,14 +163,16 @@ def shaped(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
     """One gradient as an array: a bias flat, a matrix as it was returned."""
     try:
         array = np.asarray(plain(value))
-        array = array.astype(np.float64)
+        if np.iscomplexobj(array) and array.imag.any():
+            raise TypeError
+        array = array.real.astype(np.float64)
     except (TypeError, ValueError):
         raise DoctorError(
-            f"the gradient of {name} is {described(value)}; it must be an array of numbers of shape "
+            f"the gradient of {name} is {described(value)}; it must be an array of real numbers of shape "
             f"{shape}."
         ) from None
-    if len(squeezed(shape)) == 1:
-        n = squeezed(shape)[0]
+    if name in ("b", "c", "d"):
+        n = int(np.prod(shape))
         if array.size == n:
             return array.reshape(n)
         if squeezed(array.shape) in ((n, T), (T, n)):  # not summed over time

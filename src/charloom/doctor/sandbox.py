@@ -84,7 +84,7 @@ def run_apart(place: Place, numerical: str | None, job: Job, time_limit: float) 
         }
         (Path(folder) / "job.json").write_text(json.dumps(about), encoding="utf-8")
         process = subprocess.Popen(
-            [sys.executable, "-m", "charloom.doctor.child", folder],
+            [sys.executable, "-P", "-m", "charloom.doctor.child", folder],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
