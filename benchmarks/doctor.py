@@ -15,7 +15,6 @@ number in docs/doctor.json, so that a long count can be made in parts. docs/DOCT
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -30,6 +29,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from charloom.bench.machine import machine  # noqa: E402
 from charloom.doctor import doctor  # noqa: E402
 from charloom.doctor.mistakes import BY_ID  # noqa: E402
 from charloom.doctor.trials import PLANS, Plan, make_trial  # noqa: E402
@@ -348,16 +348,6 @@ def render(figures: dict[str, Any]) -> str:
             "",
         ]
     return "\n".join(lines)
-
-
-def machine() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def main() -> None:

@@ -1,12 +1,10 @@
 """The doctor's page: the verdict first, every mistake with its equations, a stranger's text harmless."""
 
 import dataclasses
-import inspect
 import math
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,42 +16,20 @@ from charloom.report.diagnosis import render_diagnosis, sentence, worst_rows
 from charloom.report.heatmap import STRONGEST, depth, heatmap_figure, said
 from charloom.report.plots import DARK, LIGHT, NARROW, Palette, svg_of
 from charloom.spelling import scientific
+from plants import PLANTS, function, source
 from test_report import Page
 
-
-def backpropagation(params, x, y, h0, first=1.0):
-    """Loss and gradients of the plain cell; `first` is what the first step's term of dW is scaled by."""
-    U, W, b, V, c = (params[name] for name in "UWbVc")
-    h = [h0]
-    for t in range(len(x)):
-        h.append(np.tanh(W @ h[t] + U[:, x[t]] + b))
-    o = np.array(h[1:]) @ V.T + c
-    p = np.exp(o) / np.exp(o).sum(axis=1, keepdims=True)
-    loss = -np.log(p[range(len(y)), y]).sum()
-    p[range(len(y)), y] -= 1
-    dU, dW, db, dh_next = np.zeros_like(U), np.zeros_like(W), np.zeros_like(b), 0.0
-    for t in reversed(range(len(x))):
-        da = (V.T @ p[t] + dh_next) * (1 - h[t + 1] ** 2)
-        dU[:, x[t]] += da
-        dW += (1.0 if t else first) * np.outer(da, h[t])
-        db += da
-        dh_next = W.T @ da
-    return loss, {"U": dU, "W": dW, "b": db, "V": p.T @ np.array(h[1:]), "c": p.sum(axis=0)}
-
-
-def forgetful(params, x, y, h0):
-    """The first step's term of dW is left out."""
-    return backpropagation(params, x, y, h0, 0.0)
+FORGETFUL = next(plant for plant in PLANTS if plant.name == "loop-initial-state-dropped")
 
 
 @pytest.fixture(scope="module")
 def wrong() -> Diagnosis:
-    return doctor(forgetful)
+    return doctor(function("loop", FORGETFUL))
 
 
 @pytest.fixture(scope="module")
 def right() -> Diagnosis:
-    return doctor(backpropagation)
+    return doctor(function("loop"))
 
 
 def test_a_wrong_function_has_its_verdict_first_then_the_mistake_and_where_it_shows(wrong):
@@ -148,12 +124,11 @@ def test_a_page_that_does_not_escape_would_be_caught():
 
 def test_a_function_that_is_called_script_is_judged_and_shown(tmp_path: Path):
     path = tmp_path / "<script>.py"
-    source = inspect.getsource(backpropagation)
-    path.write_text(f"import numpy as np\n\n{source}", encoding="utf-8")
-    diagnosis = doctor(f"{path}:backpropagation")
+    path.write_text(source("loop"), encoding="utf-8")
+    diagnosis = doctor(f"{path}:loss_and_gradients")
     page = Page(write_diagnosis(diagnosis, tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "script" not in page.tags
-    assert "<script>.py:backpropagation" in page.words
+    assert "<script>.py:loss_and_gradients" in page.words
 
 
 def test_several_explanations_are_told_apart_and_the_rest_is_named(wrong):
@@ -284,12 +259,13 @@ def test_what_the_picture_shows_is_said_in_words(wrong):
 
 def test_the_command_writes_the_page_whatever_the_verdict(tmp_path: Path):
     path, page = tmp_path / "mine.py", tmp_path / "page.html"
-    right = f"import numpy as np\n\n{inspect.getsource(backpropagation)}"
-    path.write_text(f"{right}\n\n{inspect.getsource(forgetful)}", encoding="utf-8")
-    for name, code in (("backpropagation", 0), ("forgetful", 1)):
-        done = CliRunner().invoke(app, ["doctor", f"{path}:{name}", "--html", str(page)])
+    for plants, code in (((), 0), ((FORGETFUL,), 1)):
+        path.write_text(source("loop", *plants), encoding="utf-8")
+        done = CliRunner().invoke(
+            app, ["doctor", f"{path}:loss_and_gradients", "--html", str(page)]
+        )
         assert done.exit_code == code, done.output
         assert f"the page is {page}" in done.output
         words = Page(page.read_text(encoding="utf-8")).words
-        assert f"mine.py:{name}" in words
+        assert "mine.py:loss_and_gradients" in words
         assert ("Certificate" in words) == (code == 0)

@@ -3,6 +3,7 @@
 It knows nothing of what the numbers are.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,3 +48,8 @@ def distances(a: Array, n: Array) -> Array:
     """Elementwise-relative error of each entry, shaped like them."""
     floor = max(ELEMENTWISE_FLOOR * float(np.abs(n).max()), np.finfo(np.float64).tiny)
     return np.asarray(np.abs(a - n) / np.maximum(np.abs(a) + np.abs(n), floor))
+
+
+def rank(error: float) -> float:
+    """An error to compare by: one that is not a number is the worst."""
+    return math.inf if math.isnan(error) else error

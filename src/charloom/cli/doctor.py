@@ -252,7 +252,7 @@ def reason(one: "Found") -> Iterator[str]:
 
 def table(diagnosis: "Diagnosis") -> Iterator[str]:
     """For each parameter the trial in which it is furthest off."""
-    from charloom.doctor.result import rank
+    from charloom.measures import rank
 
     trials = diagnosis.tried.trials
     yield (

@@ -1,33 +1,26 @@
-"""From what a function answered to a verdict, and to the mistake that explains it.
+"""From what a function answered to a verdict, with all that there is to say of it.
 
-Each explanation is a set of mistakes. `faulty.py` computes what the gradient would be with it; the
-one that predicts every number of every trial, with no other closer, is the diagnosis. It runs no
-code of the user's.
+It runs no code of the user's; what explains a wrong answer is found by `explaining.py`.
 """
 
-import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from charloom.doctor import behaviour, numerical
-from charloom.doctor.case import MATCHES, WIDEST, ZERO, Case, Explanation, distance, relative
-from charloom.doctor.faulty import Answer, Arrays
-from charloom.doctor.mistakes import BY_ID, MISTAKES, RANK
+from charloom.doctor.case import WIDEST, ZERO, Case, Explanation, relative
+from charloom.doctor.clues import clues, errors_by_step
+from charloom.doctor.explaining import explained
 from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
 from charloom.doctor.runner import NUMERICAL_TRIALS, Call, Job, Outcome
-from charloom.doctor.trials import make_trials, window
+from charloom.doctor.trials import make_trials
 from charloom.measures import distances, errors
 from charloom.spelling import listing
 
-CLOSER: Final = 10.0  # an explanation that is so many times further than the best is none
-SAME: Final = 1e-11  # nearer than this they are all the same: rounding
 LOSS_BROKEN: Final = "the loss"  # what is not finite
-SHORT: Final = 1  # the trial on which pairs are tried first
-PAIR_ORDERS: Final = 5  # of the gates, in pairs
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a function may answer infinities
@@ -83,17 +76,17 @@ def diagnose(
             "your loss has a = Wᵀ h where SPEC.md has a = W h: W and dW were taken as transposed."
         )
     judged = [trials[place].problem for place in NUMERICAL_TRIALS] if outcome.numerical else []
+    numerical_rows = tuple(
+        row
+        for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
+        for row in rows_of(case, place, call, numerical.GOOD)
+    )
     own = None
     if judged:
         mean = job.options.reduction == "mean"
         own = numerical.judge(judged, [call.gradients for call in outcome.numerical], mean)
         if own is None:
-            off = max(
-                row.norm_relative
-                for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
-                for row in rows_of(case, place, call, numerical.GOOD)
-                if row.parameter != LOSS
-            )
+            off = max(row.norm_relative for row in numerical_rows if row.parameter != LOSS)
             notes.append(f"your numerical gradient is right too, to {off:.0e}.")
     unexplained = bool(wrong) and not explanations
     if own is not None:
@@ -124,11 +117,7 @@ def diagnose(
             trials=tuple(TrialInfo(*trial[:6]) for trial in trials),
         ),
         seconds=time.perf_counter() - started,
-        numerical=tuple(
-            row
-            for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
-            for row in rows_of(case, place, call, numerical.GOOD)
-        ),
+        numerical=numerical_rows,
         subject=subject,
     )
 
@@ -178,32 +167,6 @@ def rows_of(
     return found
 
 
-# The explanations.
-
-
-def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
-    """The explanations that fit, likeliest first, and whether they predict every number."""
-    names = sorted({row.parameter for row in wrong})
-    singles, constant = list(candidates(case)), [*scalings(case), *decays(case)]
-    for only in (None, list(case.exact[0].gradients)):
-        fitting = (
-            nearest(case, ((one,) for one in singles), only)
-            or nearest(case, ((one,) for one in constant), only)
-            or (
-                # Where all is within what a match may be off, nearly every pair would be one.
-                nearest(case, pairs(case, [*singles, *constant], only), only)
-                if math.isinf(unmistaken(case, only))
-                else []
-            )
-        )
-        if fitting:
-            return fitting, only is None
-        # Gradients that are right explain nothing about a loss.
-        if LOSS not in names or names == [LOSS]:
-            break
-    return apart(case, [*singles, *constant], names), False
-
-
 def not_numbers(case: Case) -> str:
     """Which gradients are not finite somewhere, and whether the loss is; empty where all are."""
     found = [
@@ -214,295 +177,3 @@ def not_numbers(case: Case) -> str:
     if not all(call.loss is None or math.isfinite(call.loss) for call in case.calls):
         found.append(LOSS_BROKEN)
     return listing(found)
-
-
-def candidates(case: Case) -> Iterator[Found]:
-    """Every known mistake that shows in one call, in every variant, likeliest first."""
-    for mistake in MISTAKES:
-        no_mistake = "mean-over-time" if case.reduction == "mean" else "sum-over-time"
-        if mistake.kind != "gradient" or mistake.id == no_mistake:
-            continue
-        for variant in mistake.variants_of(case.cell):
-            yield Found(mistake.id, variant)
-        if mistake.id == "clipped":
-            for variant in limits_seen(case):
-                yield Found(mistake.id, variant)
-        if mistake.id == "epsilon-in-log":
-            for variant in epsilons_seen(case):
-                yield Found(mistake.id, variant)
-
-
-def epsilons_seen(case: Case) -> list[str]:
-    """An ε other than the usual ones: what the p of a window of one step is too large by."""
-    usual = BY_ID["epsilon-in-log"].variants
-    for place, call in enumerate(case.calls):
-        if len(case.trials[place].problem.x) > 1 or call.loss is None:
-            continue
-        epsilon = math.exp(-min(max(call.loss, -1), 700)) - math.exp(-case.exact[place].loss)
-        told = f"ε = {float(f'{epsilon:.3g}')!r}"
-        known = {float(variant[4:].partition(",")[0]) for variant in usual}
-        if 1e-13 < epsilon < 1 and float(told[4:]) not in known:
-            return [told, f"{told}, gradient too"]
-    return []
-
-
-def scalings(case: Case) -> Iterator[Found]:
-    """The gradients that are a constant times the right ones, if there are any, as one mistake."""
-    found = []
-    for name in case.exact[0].gradients:
-        factor = common_factor(case, (name,))
-        if factor is not None and abs(factor - 1) > MATCHES:
-            found.append(f"{factor:.12g} d{name}")
-    if found:
-        yield Found("gradient-scaled", ", ".join(found))
-
-
-def decays(case: Case) -> Iterator[Found]:
-    """Weight decay with the λ that the first trial's numbers show, in the parameters that it has."""
-    parameters = case.trials[0].problem.parameters
-    rates = {}
-    for name, right in case.exact[0].gradients.items():
-        given, theta = case.calls[0].gradients[name], parameters[name]
-        if given.shape == right.shape:
-            rate = float(np.vdot(theta, given - right)) / float(np.vdot(theta, theta))
-            if abs(rate) > ZERO and distance(given, right + rate * theta, ZERO) <= MATCHES:
-                rates[name] = rate
-    # The largest decay is read off most exactly; of rounding there is none that is the same in all.
-    for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
-        names = [name for name, own in rates.items() if abs(own - rate) <= 1e-3 * abs(rate)]
-        told = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
-        yield Found("weight-decay-added", told)
-        yield Found("weight-decay-added", f"{told} and the loss")
-
-
-def limits_seen(case: Case) -> list[str]:
-    """Clipping limits other than the usual ones that the function's answers show."""
-    usual = BY_ID["clipped"].variants
-    entries = np.concatenate(
-        [np.abs(g).ravel() for call in case.calls for g in call.gradients.values()]
-    )
-    top = float(np.max(entries, initial=0))
-    found = []
-    if np.isfinite(top) and int((entries == top).sum()) > 1:
-        found.append(f"entries {top!r}")
-    norms = [
-        math.sqrt(sum(float((g * g).sum()) for g in call.gradients.values())) for call in case.calls
-    ]
-    high = max(norms)
-    if np.isfinite(high) and sum(abs(norm - high) <= 1e-9 * high for norm in norms) > 1:
-        found.append(f"norm {float(f'{high:.9g}')!r}")
-    known = {(kind, float(limit)) for kind, _, limit in (v.partition(" ") for v in usual)}
-    return [v for v in found if (v.split()[0], float(v.split()[1])) not in known]
-
-
-def nearest(
-    case: Case, explanations: Iterable[Explanation], only: Sequence[str] | None
-) -> list[Explanation]:
-    """Those that match in every trial, with no other closer; likeliest first."""
-    fitting: list[tuple[float, Explanation]] = []
-    places = sorted(range(len(case.trials)), key=lambda place: len(case.trials[place].problem.x))
-    places.sort(key=lambda place: place != SHORT)  # the cheapest that tells most of them apart
-    for explanation in explanations:
-        far = 0.0
-        for place in places:
-            far = max(far, case.accepts(place, explanation, only))
-            if math.isinf(far):
-                break
-        else:
-            fitting.append((far, explanation))
-    # What is hardly nearer than code without any mistake explains nothing.
-    none = unmistaken(case, only)
-    fitting = [(far, e) for far, e in fitting if CLOSER * max(far, SAME) <= none]
-    if only is not None:  # what it says of the loss must be true, too
-        fitting = [(far, e) for far, e in fitting if says_no_wrong_loss(case, e)]
-    if not fitting:
-        return []
-    best = min(far for far, _ in fitting)
-    near = max(SAME, CLOSER * best) if not case.single else math.inf
-    return sorted((e for far, e in fitting if far <= near), key=likelihood)
-
-
-def unmistaken(case: Case, only: Sequence[str] | None) -> float:
-    """How far code without any mistake is from the function's answers; infinite beyond a match."""
-    return max(case.accepts(place, (), only) for place in range(len(case.trials)))
-
-
-def says_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
-    """Whether an explanation leaves the loss alone, or predicts what the function returned.
-
-    A loss that is not finite is another matter: another network may drive p to 0.
-    """
-    for place, trial in enumerate(case.trials):
-        if not math.isfinite(case.calls[place].loss or 0.0):
-            continue
-        predicted = case.predicted(trial.problem, explanation)
-        if predicted.loss != case.exact[place].loss and not case.matching(place, predicted, [LOSS]):
-            return False
-    return True
-
-
-def likelihood(explanation: Explanation) -> tuple[int, ...]:
-    """The order of explanations: the place of their mistakes, then of their variants, in the list."""
-    ranks = sorted(RANK[one.id] for one in explanation)
-    variants = [
-        list(BY_ID[one.id].variants).index(one.variant)
-        if one.variant in BY_ID[one.id].variants
-        else 99
-        for one in explanation
-    ]
-    return (*ranks, *variants)
-
-
-def pairs(
-    case: Case, singles: Sequence[Found], only: Sequence[str] | None
-) -> Iterator[Explanation]:
-    """Pairs that match in the smallest trial.
-
-    What only one of the two changes there must be what that one predicts, and what neither changes
-    must be right: so nearly all pairs are left out without computing them. Some mistakes do nothing
-    there (a truncation beyond its length, a limit that is not reached): with such a one a pair is
-    what the other is alone.
-    """
-    exact = case.exact[SHORT]
-    names = [*exact.gradients, LOSS] if only is None else list(only)
-    right = case.matching(SHORT, exact, names)
-    changes: dict[Found, set[str]] = {}
-    matches: dict[Found, set[str]] = {}
-    for one in singles:
-        if one.id == "gate-order" and not in_pairs(case.cell, one):
-            continue
-        predicted = case.predicted(case.trials[SHORT].problem, (one,))
-        changes[one] = {name for name in names if not same(predicted, exact, name)}
-        matches[one] = case.matching(SHORT, predicted, names)
-    for first, second in itertools.combinations(changes, 2):
-        if first.id == second.id:
-            continue
-        mine, its = changes[first], changes[second]
-        if (
-            mine - its <= matches[first]
-            and its - mine <= matches[second]
-            and set(names) - mine - its <= right
-            and (not mine & its or not math.isinf(case.accepts(SHORT, (first, second), only)))
-        ):
-            yield (first, second)
-
-
-def same(a: Answer, b: Answer, name: str) -> bool:
-    """Whether two predictions agree on a parameter, or on the loss."""
-    if name == LOSS:
-        return a.loss == b.loss
-    return np.array_equal(a.gradients[name], b.gradients[name])
-
-
-def in_pairs(cell: str, one: Found) -> bool:
-    """Whether an order of the gates is usual enough to be tried together with another mistake."""
-    return BY_ID["gate-order"].variants_of(cell).index(one.variant) < PAIR_ORDERS
-
-
-def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Explanation]:
-    """One explanation made of mistakes that each explain some wrong parameters on their own.
-
-    For three mistakes and more, each in a parameter of its own. Empty where that explains not all.
-    A mistake that would make something else wrong, which is right, explains nothing.
-    """
-    left = {name for name in names if name != LOSS}
-    chosen: list[Found] = []
-    fits = {
-        one: {name for name in left if all(
-            not math.isinf(case.accepts(place, (one,), [name])) for place in range(len(case.trials))
-        )}
-        for one in singles
-    }  # fmt: skip
-    fits = {
-        one: fitting for one, fitting in fits.items() if fitting and harms_none(case, one, names)
-    }
-    while left and fits:
-        best = max(fits, key=lambda one: (len(fits[one] & left), -RANK[one.id]))
-        if not fits[best] & left:
-            return []
-        chosen.append(best)
-        left -= fits[best]
-    return [tuple(chosen)] if chosen and not left else []
-
-
-def harms_none(case: Case, one: Found, names: Sequence[str]) -> bool:
-    """Whether a mistake leaves alone what is right, and predicts no loss that is not the function's."""
-    for place, trial in enumerate(case.trials):
-        predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]
-        changed = {name for name in exact.gradients if not same(predicted, exact, name)}
-        if not changed <= {*names, *case.matching(place, predicted, changed)}:
-            return False
-    return says_no_wrong_loss(case, (one,))
-
-
-# What can be said besides.
-
-
-def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]:
-    """How far each step's contribution to each gradient is from the right one, norm-relative.
-
-    The contribution of step t is what the window of t steps has more than that of t - 1: the
-    gradient of step t's loss, through all steps before it.
-    """
-    first = case.trials[0].problem
-    found: dict[str, list[float]] = {name: [] for name in case.exact[0].gradients}
-    before: tuple[Arrays, Arrays] | None = None
-    for length, call in enumerate(outcome.windows, start=1):
-        exact = case.predicted(window(first, length), ()).gradients
-        for name, gaps in found.items():
-            given, right = call.gradients[name], exact[name]
-            if given.shape != right.shape:
-                gaps.append(math.nan)
-                continue
-            if before is not None and before[0][name].shape == given.shape:
-                given, right = given - before[0][name], right - before[1][name]
-            gaps.append(distance(given, right, ZERO))
-        before = (call.gradients, exact)
-    return {name: tuple(gaps) for name, gaps in found.items()}
-
-
-def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]]) -> Iterator[str]:
-    """What the pattern of errors tells."""
-    wrong = {row.parameter for row in rows if not row.passed}
-    right = [name for name in (*case.exact[0].gradients, LOSS) if name not in wrong]
-    if (right and any(row.parameter == LOSS for row in rows)) or LOSS not in right:
-        told = [("the loss" if name == LOSS else f"d{name}") for name in right]
-        if told:
-            yield f"right in every trial: {', '.join(told)}."
-    limit = 1e-4 if case.single else MATCHES
-    firsts: dict[int, list[str]] = {}
-    for name, gaps in by_step.items():
-        at = next((t for t, error in enumerate(gaps, start=1) if not error <= limit), None)
-        if at is not None:
-            firsts.setdefault(at, []).append(f"d{name}")
-    for at, names in sorted(firsts.items()):
-        yield f"{', '.join(names)}: first wrong in a window of {at} step{'s' if at > 1 else ''}."
-    failed = {row.trial for row in rows if not row.passed}
-    started = {place for place, trial in enumerate(case.trials) if trial.state == "non-zero"}
-    if failed == started:
-        yield "it is wrong exactly where the initial state is not zero."
-    factor = common_factor(case)
-    if factor is not None:
-        yield f"every gradient is {factor:.6g} times the right one."
-
-
-def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
-    """The number that these gradients (all) of all trials are multiplied by, where there is one."""
-    factors = []
-    for place, exact in enumerate(case.exact):
-        for name, right in exact.gradients.items():
-            if names and name not in names:
-                continue
-            given = case.calls[place].gradients[name]
-            size = float(np.vdot(right, right))
-            if given.shape != right.shape:
-                return None
-            if size == 0:
-                continue
-            factors.append(float(np.vdot(given, right)) / size)
-            if not distance(given, factors[-1] * right, ZERO) <= MATCHES:
-                return None
-    if not factors:
-        return None
-    spread = max(factors) - min(factors)
-    return factors[0] if spread <= MATCHES * abs(factors[0]) else None

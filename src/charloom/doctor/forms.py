@@ -34,17 +34,7 @@ CELL_NAMES: Final = ("c0", "s0", "cprev", "sprev", "c", "s", "cell", "cell0", "c
 # What people call the numbers of characters and of hidden units.
 K_NAMES: Final = ("k", "vocab", "vocabsize", "vocabularysize", "inputsize", "outputsize", "nvocab",
                   "numclasses", "nchars", "insize", "outsize", "numchars", "nin", "nout", "inputdim", "outputdim")  # fmt: skip
-H_NAMES: Final = (
-    "h",
-    "m",
-    "hidden",
-    "hiddensize",
-    "nhidden",
-    "hiddendim",
-    "numhidden",
-    "units",
-    "nhid",
-)
+H_NAMES: Final = ("h", "m", "hidden", "hiddensize", "nhidden", "hiddendim", "numhidden", "units", "nhid")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -246,25 +236,22 @@ def ids_as(ids: Array, K: int, kind: str) -> Array:
 
 
 def call(
-    function: Callable[..., Any],
-    problem: Problem,
-    convention: Convention,
-    options: Options,
-    extra: Sequence[Any] = (),
+    function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
 ) -> tuple[Reply, Called]:
     """Call a function by a convention; its reply in our orientation."""
     made = Called(problem, convention)
+    return reply_of(function, made, options), made
+
+
+def reply_of(function: Callable[..., Any], made: Called, options: Options) -> Reply:
+    """What a function answers to a call that was made ready, in our orientation."""
+    convention = made.convention
     with np.errstate(all="ignore"):
-        returned = function(*made.arguments(), *extra)
-    reply = read_reply(
-        returned,
-        made.shapes,
-        {**dict(options.names), **dict(convention.names)},
-        options.gradients,
-        len(problem.x),
-    )
+        returned = function(*made.arguments())
+    names = {**dict(options.names), **dict(convention.names)}
+    reply = read_reply(returned, made.shapes, names, options.gradients, len(made.problem.x))
     ours = {name: restored(name, g, convention) for name, g in reply.gradients.items()}
-    return reply._replace(gradients=ours), made
+    return reply._replace(gradients=ours)
 
 
 def settle(
@@ -303,12 +290,7 @@ def try_names(
         error: Exception | None = None
         reply: Reply | None = None
         try:
-            with np.errstate(all="ignore"):
-                returned = function(*made.arguments())
-            names = {**dict(options.names), **dict(convention.names)}
-            reply = read_reply(
-                returned, made.shapes, names, options.gradients, len(problem.x)
-            )  # fmt: skip
+            reply = reply_of(function, made, options)
         except Exception as caught:
             error = caught
         asked = {**dict(convention.names), **made.network._asked}
@@ -324,8 +306,7 @@ def try_names(
                 ) from error
             raise error
         assert reply is not None
-        ours = {name: restored(name, g, convention) for name, g in reply.gradients.items()}
-        return reply._replace(gradients=ours), convention
+        return reply, convention
     raise DoctorError("the function asks for ever new names of its parameters; say --names.")
 
 

@@ -3,13 +3,13 @@
 It computes no gradient, and knows nothing of files, pictures or terminals.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from charloom.doctor.mistakes import BY_ID, Mistake
+from charloom.measures import rank
 from charloom.spelling import listing, number_of, scientific
 
 RIGHT: Final = "right"
@@ -262,8 +262,3 @@ def span(values: Sequence[float]) -> str:
     """The range of some numbers: 3–20, or 5."""
     low, high = min(values), max(values)
     return f"{low:g}" if low == high else f"{low:g}–{high:g}"
-
-
-def rank(error: float) -> float:
-    """An error to compare by: one that is not a number is the worst."""
-    return math.inf if math.isnan(error) else error

@@ -31,9 +31,8 @@ from charloom.gradcheck.result import (
     Row,
     Settings,
     Worst,
-    rank,
 )
-from charloom.measures import Errors, distances, errors
+from charloom.measures import Errors, distances, errors, rank
 from charloom.model import Learner, new_learner
 from charloom.model.parameters import Parameters, short_name
 from charloom.random import uniforms

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charloom.measures import Errors
+from charloom.measures import Errors, rank
 
 STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of the central differences
 
@@ -248,11 +248,6 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
         ),
         curve=tuple(map(_number, row["curve"])),
     )
-
-
-def rank(error: float) -> float:
-    """An error to compare by: one that is not a number is the worst."""
-    return math.inf if math.isnan(error) else error
 
 
 def _plain(value: Any) -> Any:

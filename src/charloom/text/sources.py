@@ -185,17 +185,17 @@ def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -
         )
     if not taken:
         raise TextError(
-            f"{asked}: no text in UTF-8 among {files_(paths)}; give the path of a text, a "
+            f"{asked}: no text in UTF-8 among {how_many(paths)}; give the path of a text, a "
             f"directory of texts, or in quotes a pattern such as '**/*.txt'."
         )
-    note = f"{asked}: {files_(taken)}, read in the order of their paths, {taken[0]} first"
+    note = f"{asked}: {how_many(taken)}, read in the order of their paths, {taken[0]} first"
     if left:
         named = ", ".join(map(str, left[:NAMED])) + (" …" if len(left) > NAMED else "")
         note += f"; left out {len(left):,} that are empty or no text in UTF-8: {named}"
     return Found(name, tuple(map(file_source, taken)), note)
 
 
-def files_(paths: Sequence[Path]) -> str:
+def how_many(paths: Sequence[Path]) -> str:
     """How many files these are."""
     return "1 file" if len(paths) == 1 else f"{len(paths):,} files"
 
