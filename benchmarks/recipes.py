@@ -12,7 +12,6 @@ again; docs/RESULTS.md is made of all rows. Leave the machine alone meanwhile.
 import argparse
 import json
 import math
-import platform
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import charloom
+from charloom.bench.machine import machine
 from charloom.recipes import RECIPES, recipe_of
 from charloom.text import Corpus
 
@@ -70,16 +70,6 @@ def measure(text: str, asked: str, seed: int) -> Row:
         "text": Corpus.open([text]).name,
         "date": time.strftime("%Y-%m-%d"),
     }
-
-
-def machine() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def merged(rows: Iterable[Row], new: Row) -> list[Row]:

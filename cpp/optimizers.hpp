@@ -2,10 +2,19 @@
 // is still in registers, and every rule on a stretch of a block whose gradient is in memory.
 #pragma once
 
+#include <limits>
+
 #include "kernels.hpp"
 #include "simd.hpp"
 
 namespace {
+
+// A rule's small constant as kernels can take it: a subnormal one would count as zero, and 0 / 0 be no number.
+template <typename T>
+CHARLOOM_INLINE Vec<T> small_constant(double epsilon) {
+  constexpr T least = std::numeric_limits<T>::min();
+  return splat<T>(static_cast<T>(epsilon) < least ? least : static_cast<T>(epsilon));
+}
 
 // Clip each entry to [-limit, limit], then AdaGrad with the constant under the root:
 // m += g², theta -= eta g / sqrt(m + epsilon). Sums the squares of the unclipped gradient.
@@ -19,7 +28,7 @@ struct AdaGrad {
         m(accumulators),
         learning_rate(splat<T>(static_cast<T>(eta))),
         limit(splat<T>(static_cast<T>(clip))),
-        epsilon(splat<T>(static_cast<T>(eps))),
+        epsilon(small_constant<T>(eps)),
         squares{} {}
 
   CHARLOOM_INLINE void operator()(std::ptrdiff_t at, Vec<T> g) {
@@ -80,7 +89,8 @@ struct Descend {
     const bool by_value = how.clip > 0 && !how.clip_by_norm;
     const double shrink = how.clip / (norm + 1e-6);
     const Vec<T> factor = cast(how.clip > 0 && how.clip_by_norm && shrink < 1 ? shrink : 1.0);
-    const Vec<T> limit = cast(how.clip), epsilon = cast(how.epsilon), eta = cast(learning_rate);
+    const Vec<T> limit = cast(how.clip), eta = cast(learning_rate);
+    const Vec<T> epsilon = small_constant<T>(how.epsilon);
     const Vec<T> pull = cast(decoupled ? 0.0 : how.weight_decay);
     const Vec<T> keep = cast(decoupled ? 1.0 - learning_rate * how.weight_decay : 1.0);
     const Vec<T> momentum = cast(how.momentum), decay = cast(how.decay), fresh = cast(1 - how.decay);

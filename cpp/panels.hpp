@@ -28,8 +28,9 @@ struct Factors {
   Factors from_row(std::ptrdiff_t r) const { return {at + r * row, row, depth, group, width}; }
 };
 
-// sums[r * NR + v] += sum over d < depth of A(r, d) B[d][v], r < MR, v < NR. With two sets each result has two
-// sums, for d in turn: a single row alone would wait for each other's additions.
+// sums[r * NR + v] += sum over d < depth of A(r, d) B[d][v], r < MR, v < NR: summed from zero and added at the end,
+// so that a long sum that comes in parts loses no digits. With two sets each result has two sums, for d in
+// turn: a single row alone would wait for each other's additions.
 template <typename T, int MR, int NR, int sets = 1>
 __attribute__((noinline)) void tile_sums(const Factors<T>& A, const T* b, std::ptrdiff_t b_row,
                                          int depth, Vec<T>* sums) {
@@ -38,10 +39,9 @@ __attribute__((noinline)) void tile_sums(const Factors<T>& A, const T* b, std::p
 #pragma GCC unroll 8
   for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < NR; ++v) {
-      acc[0][r][v] = sums[r * NR + v];
-      if constexpr (sets == 2) acc[1][r][v] = Vec<T>{};
-    }
+    for (int v = 0; v < NR; ++v)
+#pragma GCC unroll 2
+      for (int set = 0; set < sets; ++set) acc[set][r][v] = Vec<T>{};
   const std::ptrdiff_t row = A.row, step = A.depth;
   const auto add = [&](const T* a, const T* from, Vec<T>(&to)[MR][NR]) CHARLOOM_LAMBDA {
     Vec<T> of_b[NR];
@@ -71,7 +71,7 @@ __attribute__((noinline)) void tile_sums(const Factors<T>& A, const T* b, std::p
 #pragma GCC unroll 4
     for (int v = 0; v < NR; ++v) {
       if constexpr (sets == 2) acc[0][r][v] += acc[1][r][v];
-      sums[r * NR + v] = acc[0][r][v];
+      sums[r * NR + v] += acc[0][r][v];
     }
 }
 

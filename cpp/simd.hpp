@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -149,7 +150,7 @@ class NoSubnormals {
     asm volatile("mrs %0, fpcr" : "=r"(control));
     return control;
   }
-  static void set(Control control) { asm volatile("msr fpcr, %0" : : "r"(control)); }
+  static void set(Control control) { asm volatile("msr fpcr, %0" : : "r"(control) : "memory"); }
 #else
   using Control = int;
   static constexpr Control bits = 0;
@@ -159,13 +160,16 @@ class NoSubnormals {
   const Control before_;
 };
 
+// Of what is larger than every finite number, infinity, an estimate is exact, and Newton's step no number.
+constexpr float largest_float = std::numeric_limits<float>::max();
+
 // 1 / sqrt(x), x > 0. Float with an estimate instruction: refined by Newton's method,
 // y (3 - x y²) / 2, once from 14 bits, twice from 12; relative error below 2^-22 either way
 // (tests compare with the exact one). No product in it is subnormal where x is not: many processors are a
 // hundred times slower then. Elsewhere, and for doubles: the exact root and quotient.
 CHARLOOM_INLINE Vec<float> reciprocal_root(Vec<float> x) {
   [[maybe_unused]] const auto newton = [](Vec<float> of, Vec<float> y) CHARLOOM_LAMBDA {
-    return y * (1.5f - 0.5f * (of * y) * y);
+    return of > largest_float ? y : y * (1.5f - 0.5f * (of * y) * y);
   };
 #if defined(__AVX512F__)
   Vec<float> y = (Vec<float>)_mm512_maskz_rsqrt14_ps(0xffff, (__m512)x);
@@ -205,7 +209,7 @@ CHARLOOM_INLINE Vec<double> reciprocal_root(Vec<double> x) {
 CHARLOOM_INLINE Vec<float> reciprocal(Vec<float> x) {
 #if defined(__AVX512F__)
   const Vec<float> y = (Vec<float>)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
-  return y * (2.0f - x * y);
+  return x > largest_float ? y : y * (2.0f - x * y);
 #else
   return 1.0f / x;
 #endif
@@ -214,8 +218,8 @@ CHARLOOM_INLINE Vec<double> reciprocal(Vec<double> x) { return 1.0 / x; }
 
 // sqrt(x), x >= 0, by way of its reciprocal in float (relative error below 2^-21), exact in double.
 CHARLOOM_INLINE Vec<float> root(Vec<float> x) {
-  constexpr float least = 1.17549435e-38f;
-  return x * reciprocal_root(x < least ? splat<float>(least) : x);
+  constexpr float least = std::numeric_limits<float>::min();
+  return x > largest_float ? x : x * reciprocal_root(x < least ? splat<float>(least) : x);
 }
 CHARLOOM_INLINE Vec<double> root(Vec<double> x) {
 #if defined(__AVX512F__)

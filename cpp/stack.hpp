@@ -163,22 +163,22 @@ class Slice {
   // The gradient of every parameter, into a block; uses up the gates. A layer is gone back through in
   // stretches of steps: what a stretch adds to the gradients is summed while its gates are near.
   void backward(const T* back, int steps, bool dropped, T* gradient) {
-    const int top = layout_.shape.layers - 1, stretch = B < sum_rows ? sum_rows / B : 1;
+    const int top = layout_.shape.layers - 1, steps_at_once = B < sum_rows ? sum_rows / B : 1;
     output_gradients(back, top, std::ptrdiff_t(steps) * B, dropped, gradient);
     for (int l = top; l >= 0; --l) {
       std::memset(layer_[l].carry, 0, std::size_t(B) * layout_.Hp * sizeof(T));
-      for (int end = steps; end > 0; end -= stretch) {
-        const int start = end > stretch ? end - stretch : 0;
+      for (int end = steps; end > 0; end -= steps_at_once) {
+        const int start = end > steps_at_once ? end - steps_at_once : 0;
         switch (layout_.shape.cell) {
           case Cell::rnn: through_time<Cell::rnn>(back, l, start, end, steps); break;
           case Cell::lstm: through_time<Cell::lstm>(back, l, start, end, steps); break;
           case Cell::gru: through_time<Cell::gru>(back, l, start, end, steps); break;
         }
-        const Stretch those{std::ptrdiff_t(start) * B, (end - start) * B, end < steps};
-        recurrent_gradients(l, those, gradient);
-        if (layout_.shape.cell == Cell::gru) exchange_candidates(l, those.first, those.count);
-        input_gradients(back, l, those, dropped, gradient);
-        if (layout_.shape.cell == Cell::gru) exchange_candidates(l, those.first, B);
+        const Stretch stretch{std::ptrdiff_t(start) * B, (end - start) * B, end < steps};
+        recurrent_gradients(l, stretch, gradient);
+        if (layout_.shape.cell == Cell::gru) exchange_candidates(l, stretch.first, stretch.count);
+        input_gradients(back, l, stretch, dropped, gradient);
+        if (layout_.shape.cell == Cell::gru) exchange_candidates(l, stretch.first, B);
       }
     }
   }
@@ -239,6 +239,7 @@ class Slice {
         at.carry = memory_.take(B * layout_.Hp);
       }
     }
+    if (learns && sums_apart(layout_)) columns_ = memory_.take(column_elements(layout_));
     o = memory_.take(rows_ * layout_.Kp);
     x = reinterpret_cast<std::int32_t*>(memory_.take(rows_ + lanes));
     y = reinterpret_cast<std::int32_t*>(memory_.take(rows_ + lanes));
@@ -478,18 +479,24 @@ class Slice {
     }
   }
 
-  // What a stretch adds to dU of the layer that reads characters: to a column those rows that read it.
+  // What a stretch adds to dU of the layer that reads characters: to a column those rows that read it. All but
+  // the first are summed apart, so that a long sum loses no digits.
   void column_gradients(const Stretch& rows, T* gradient) {
+    const std::ptrdiff_t all = column_elements(layout_);
     for (int p = 0; p < layout_.panels; ++p) {
       T* dU = gradient + layout_.at[0].U + std::ptrdiff_t(p) * layout_.shape.K * layout_.row;
       const T* gates = layer_[0].gates + p * rows_ * layout_.row;
-      if (!rows.more) std::memset(dU, 0, std::size_t(layout_.shape.K) * layout_.row * sizeof(T));
+      const bool apart = rows.more && columns_ != nullptr;
+      T* sums = apart ? columns_ : dU;
+      if (apart || !rows.more) std::memset(sums, 0, std::size_t(all) * sizeof(T));
       for (std::ptrdiff_t n = rows.first; n < rows.first + rows.count; ++n) {
-        T* to = dU + x[n] * layout_.row;
+        T* to = sums + x[n] * layout_.row;
         const T* from = gates + n * layout_.row;
         for (int v = 0; v < layout_.vectors; ++v)
           store<T>(to + v * lanes, load<T>(to + v * lanes) + load<T>(from + v * lanes));
       }
+      for (std::ptrdiff_t i = 0; apart && i < all; i += lanes)
+        store<T>(dU + i, load<T>(dU + i) + load<T>(sums + i));
     }
   }
 
@@ -554,6 +561,13 @@ class Slice {
     return static_cast<std::ptrdiff_t>((T_steps + 1) | 1) * streams;
   }
 
+  // A panel of dU of the layer that reads characters; and whether its columns are so few that a stretch
+  // sums them apart: with more, most columns of a stretch would be zeros.
+  static std::ptrdiff_t column_elements(const PanelLayout<T>& l) {
+    return std::ptrdiff_t(l.shape.K) * l.row;
+  }
+  static bool sums_apart(const PanelLayout<T>& l) { return l.shape.K <= sum_rows; }
+
   static std::size_t elements(const PanelLayout<T>& l, int T_steps, int streams, bool learns,
                               bool drops) {
     const std::ptrdiff_t rows = panel_rows(T_steps, streams), one = rows * l.Hp;
@@ -562,13 +576,15 @@ class Slice {
     if (l.shape.cell != Cell::rnn) n += one;
     if (drops) n += 2 * one;
     if (learns) n += one + streams * l.Hp;
-    return static_cast<std::size_t>(n * l.shape.layers + rows * l.Kp + 2 * (rows + lanes));
+    const std::ptrdiff_t columns = learns && sums_apart(l) ? column_elements(l) : 0;
+    return static_cast<std::size_t>(n * l.shape.layers + columns + rows * l.Kp + 2 * (rows + lanes));
   }
 
   const PanelLayout<T>& layout_;
   const Streams streams_;
   const std::ptrdiff_t rows_;
   Memory<T> memory_;
+  T* columns_ = nullptr;  // a panel of layer 0's dU, where it is summed apart
   LayerBuffers<T> layer_[PanelLayout<T>::most_layers];
 };
 

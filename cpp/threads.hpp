@@ -10,7 +10,7 @@
 namespace charloom {
 
 // Made for one call and ended with it, so that no thread outlives the work that it was made for. The
-// caller is thread 0. Who waits spins for some ten microseconds and then sleeps: two processes that
+// caller is thread 0. Who waits spins for ten to two hundred microseconds and then sleeps: two processes that
 // share the processors do not burn each other's time.
 class Crew {
  public:

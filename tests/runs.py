@@ -1,7 +1,6 @@
 """Small runs for tests: a text, settings, and ways to train, break and compare run directories."""
 
 import errno
-import io
 import json
 import os
 from pathlib import Path
@@ -12,14 +11,13 @@ from charloom.model import new_learner
 from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import train_run
+from reliability.calls import Calls
 
 LINES = "the {} cat sat on the {} mat, and the {} dog ran round the {} log; "
 WORDS = ["red", "blue", "big", "small", "wet", "dry", "old", "new", "odd", "shy"]
 TEXT = "".join(LINES.format(*(WORDS[(3 * n + k * n) % 10] for k in range(4))) for n in range(7))
 
 ENGINES = ["reference"] + ([] if native_problem() else ["native"])
-
-CLOCK_FIELDS = ("seconds", "characters_per_second")
 
 
 def small_config(**settings):
@@ -82,58 +80,21 @@ def tree(directory):
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
-def lasting(run):
-    """What two runs of the same settings must share: all bytes that no clock has touched."""
-    checkpoints = run / "checkpoints"
-    kept = {name: (checkpoints / name).read_bytes() for name in ("latest", "best")}
-    for name in ("latest", "best"):
-        update = kept[name].decode().strip()
-        files = tree(checkpoints / update)
-        kept |= {f"{update}/{file}": data for file, data in files.items()}
-    for name in ("samples.jsonl", "passage.txt"):
-        kept[name] = (run / name).read_bytes() if (run / name).exists() else None
-    records = lines_of(run / "metrics.jsonl")
-    for record in records:
-        for field in CLOCK_FIELDS:
-            del record[field]
-    kept["metrics.jsonl"] = records
-    kept["length of metrics.jsonl"] = (run / "metrics.jsonl").stat().st_size
-    return kept
-
-
 class FullDisk:
     """A disk that refuses one call: the `at`-th that would change it, once `armed`.
 
     With `forever`, every call from that one on.
     """
 
-    CHANGES = ("write", "fsync", "rename", "replace", "mkdir")
+    CHANGES = ("open", "write", "fsync", "rename", "mkdir")
 
     def __init__(self, monkeypatch, code=errno.ENOSPC):
         self.armed, self.forever, self.at, self.calls, self.code = False, False, 0, 0, code
-        for name in self.CHANGES:
-            monkeypatch.setattr(os, name, self.guard(getattr(os, name)))
-        really_open = io.open
+        Calls(Path("/"), before=self.count, patch=monkeypatch).__enter__()
 
-        def guarded_open(file, mode="r", *arguments, **more):
-            if set(mode) & set("wxa"):
-                self.count()
-            return really_open(file, mode, *arguments, **more)
-
-        monkeypatch.setattr(io, "open", guarded_open)
-
-    def guard(self, function):
-        """The function, but refused where it is its turn."""
-
-        def guarded(*arguments, **more):
-            self.count()
-            return function(*arguments, **more)
-
-        return guarded
-
-    def count(self):
+    def count(self, call):
         """Refuse, if this is the call."""
-        if self.armed:
+        if self.armed and call.kind in self.CHANGES:
             self.calls += 1
             if self.calls == self.at or (self.forever and self.calls > self.at):
                 raise OSError(self.code, os.strerror(self.code))

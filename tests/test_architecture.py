@@ -19,7 +19,7 @@ PACKAGE = Path(charloom.__file__).parent
 
 # From the ground up. A name stands for the module or the package and all that is in it.
 FLOORS = [
-    {"errors", "spelling"},
+    {"errors", "spelling", "measures"},
     {"random", "config"},
     {"recipes", "text"},
     {"model"},
@@ -27,7 +27,7 @@ FLOORS = [
     {"engines"},
     {"store"},
     {"scoring", "finetune"},
-    {"training", "gradcheck", "bench", "exchange"}
+    {"training", "gradcheck", "doctor", "bench", "exchange"}
     | {"sampling", "evaluation", "surprise", "baselines", "neurons"},
     {"report"},
     {"api"},

@@ -103,8 +103,8 @@ def test_a_missing_file_is_refused(command, folder):
 def test_a_directory_or_a_pattern_without_a_text_is_refused(folder):
     (folder / "books").mkdir()
     (folder / "books" / "picture.png").write_bytes(b"\x89PNG\0")
-    assert_refused(run_command("train books"), "books: no text in UTF-8 among 1 files")
-    assert_refused(run_command("train 'books/*.txt'"), "books/*.txt: no text in UTF-8 among 0")
+    assert_refused(run_command("train books"), "books: no text in UTF-8 among 1 file;")
+    assert_refused(run_command("train 'books/*.txt'"), "books/*.txt: no file is found by it")
 
 
 def test_one_bad_file_among_many_is_named(folder):

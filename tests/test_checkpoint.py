@@ -166,7 +166,8 @@ def test_the_model_file_begins_with_these_bytes(saved):
     length = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + length])
     about = json.loads(header.pop("__metadata__")["charloom"])
-    assert list(about) == ["config", "format", "vocabulary"]
+    assert list(about) == ["config", "format", "sha256", "vocabulary"]
+    assert about["sha256"] == sha256_of(about, data[8 + length :], header)
     assert about["vocabulary"] == [10, 97, 98, 0x1F600]
     assert {name: (entry["dtype"], entry["shape"]) for name, entry in header.items()} == {
         "V": ("F32", [4, 3]),
@@ -176,6 +177,16 @@ def test_the_model_file_begins_with_these_bytes(saved):
         "layers.0.b": ("F32", [3]),
     }
     assert len(data) == 8 + length + 4 * (12 + 4 + 12 + 9 + 3)
+
+
+def sha256_of(about, tensors, header):
+    """The seal of a model file, put together from its bytes alone (SPEC: Model files)."""
+    told = {name: value for name, value in about.items() if name != "sha256"}
+    digest = hashlib.sha256(canonical_json(told))
+    for name in sorted(header):
+        start, end = header[name]["data_offsets"]
+        digest.update(b"\n" + name.encode() + b"\n" + tensors[start:end])
+    return digest.hexdigest()
 
 
 def test_the_training_file_names_slots_and_state(saved):
@@ -401,6 +412,19 @@ def test_a_hostile_model_is_refused(saved, tmp_path, what):
 def test_a_forged_model_that_makes_sense_is_read(saved):
     forge(saved, MODEL, model_with())
     assert_same_learner(load_checkpoint(saved).learner, make_learner())
+
+
+def test_a_model_file_of_before_there_were_seals_is_read(tmp_path):
+    (tmp_path / "model").write_bytes(model_with())
+    assert_same_arrays(load_model(tmp_path / "model").parameters, make_learner().parameters)
+
+
+def test_a_weight_that_changed_in_a_single_file_is_noticed(tmp_path):
+    data = bytearray(model_bytes(make_learner()))
+    data[-1] ^= 1
+    (tmp_path / "model").write_bytes(data)
+    with pytest.raises(DamagedError, match="not those that were written"):
+        load_model(tmp_path / "model")
 
 
 def test_a_newer_format_says_so(saved, tmp_path):

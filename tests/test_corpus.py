@@ -306,7 +306,7 @@ def test_a_missing_file_is_named_with_the_built_in_texts():
 
 
 def test_a_directory_without_a_text_is_refused(tmp_path):
-    with pytest.raises(TextError, match="no text in UTF-8 among 0 files"):
+    with pytest.raises(TextError, match="no file is found by it"):
         Corpus.open([tmp_path])
 
 

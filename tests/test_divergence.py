@@ -13,17 +13,8 @@ from charloom.model import new_learner
 from charloom.store import RunWriter, load_checkpoint, load_model, read_run, read_status
 from charloom.training import Ended, Record, Warned, learn, train_in_memory, train_run
 from charloom.training import memory as memory_module
-from runs import (
-    CLOCK_FIELDS,
-    ENGINES,
-    after,
-    create,
-    lasting,
-    resume,
-    small_config,
-    small_corpus,
-    train,
-)
+from reliability.runs import CLOCK_FIELDS, lasting
+from runs import ENGINES, after, create, resume, small_config, small_corpus, train
 
 
 def of(kind, items):

@@ -40,10 +40,13 @@ from test_architecture import FLOORS
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = typer.main.get_command(app).commands
-DOCUMENTS = ["README.md", "SPEC.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+DOCUMENTS = [
+    "README.md", "SPEC.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md",
+    "docs/gradient-checking.md",
+]  # fmt: skip
 SOURCES = [
     path
-    for folder in ("src", "cpp", "tests", "scripts", "benchmarks", "examples")
+    for folder in ("src", "cpp", "tests", "scripts", "benchmarks", "examples", "reliability")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in (".py", ".pyi", ".hpp", ".cpp") and path != Path(__file__)
 ]
@@ -281,6 +284,7 @@ def commands_in(script):
     found = []
     for line in joined.splitlines():
         lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True  # else FILE.py:FUNCTION is three words
         words, redirected = [], False
         for word in lexer:
             if word in SEPARATORS:
@@ -366,6 +370,7 @@ def test_a_planted_command_is_caught(script, problem):
 
 def test_commands_as_people_write_them_are_understood():
     script = '$ charloom train a.txt b.txt --run="my run" --json | head\nsh scripts/test -k x\nls'
+    assert commands_in("charloom doctor a.py:f&&ls")[0] == ["charloom", "doctor", "a.py:f"]
     assert commands_in(script)[0] == [
         "charloom",
         "train",

@@ -226,9 +226,14 @@ def test_a_model_of_all_bytes_needs_no_vocabulary(tmp_path):
         read_torch_file(path)
 
 
-def test_the_characters_given_win_over_the_files_own(exported):
-    path, _ = exported
-    assert read_torch_file(path, list("tuvwxyz")).vocabulary.characters == tuple("tuvwxyz")
+def test_characters_that_contradict_the_files_own_are_refused(exported):
+    path, learner = exported
+    own = list(learner.vocabulary.characters)
+    assert read_torch_file(path, own).vocabulary == learner.vocabulary
+    with pytest.raises(TextError, match=r"Id 0 is '\\n' there and 't' in the vocabulary given"):
+        read_torch_file(path, list("tuvwxyz"))
+    with pytest.raises(TextError, match=r"in the vocabulary given\. Leave out --vocabulary"):
+        read_torch_file(path, own[:-1])
 
 
 # Where there is a choice
@@ -335,7 +340,7 @@ def test_a_header_whose_length_looks_like_a_pickle_is_none(length, tmp_path):
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(NotAModelError, match="cannot be read"):
+        with pytest.raises(NotAModelError, match=r"cannot be read|no plain file"):
             read_torch_file(path)
 
 
@@ -432,6 +437,9 @@ def test_a_model_goes_out_and_comes_back_by_commands(tmp_path, monkeypatch):
         "vocabulary_size": 7, "tokens": "characters", "dtype": "float32",
     }  # fmt: skip
     assert model_bytes(load_model("again.safetensors")) == model_bytes(learner)
+    again = "import book.torch.safetensors --output again.safetensors"
+    assert charloom_(again).exit_code == 2
+    assert charloom_(f"{again} --force").exit_code == 0
     told = json.loads(charloom_("export again.safetensors --output x.st --json").stdout)
     assert told["load"] == loading_lines(learner, "x.st")
 
@@ -454,6 +462,9 @@ def test_an_imported_model_writes_and_is_measured(tmp_path, monkeypatch):
         ("export m.safetensors --to onnx", "it must be torch"),
         ("export m.safetensors --output m.safetensors", "is the model itself"),
         ("export m.safetensors --output .", "is a directory; name a file in it"),
+        ("export m.safetensors --output v.txt", "v.txt exists; name another --output, or give"),
+        ("export m.safetensors --output no/x", "Make the directory first"),
+        ("import t.safetensors --vocabulary v.txt --output m.safetensors", "m.safetensors exists"),
         ("import t.safetensors --output . --vocabulary v.txt", "is a directory; name a file"),
         ("export nothing", "nothing is there"),
         ("import t.safetensors --output m.safetensors", "give the text that it was trained on"),

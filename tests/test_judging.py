@@ -11,7 +11,8 @@ from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_model, read_run, read_status
 from charloom.training import Ended, Progress, Record, Sample, learn, train_run
-from runs import after, create, lasting, resume, small_config, small_corpus, train
+from reliability.runs import lasting
+from runs import after, create, resume, small_config, small_corpus, train
 
 JUDGED = {"validation": 0.2, "judge_every": 6, "report_every": 9}
 

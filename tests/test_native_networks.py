@@ -105,6 +105,22 @@ def test_gradients_of_long_windows_of_many_streams_agree_too(native, cell, dtype
     assert gradients_apart(native, in_dtype(learner, dtype), 3) <= limit
 
 
+@pytest.mark.parametrize(("batch_size", "seq_length"), [(600, 3), (1, 1030)])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_stretch_is_one_step_of_many_streams_or_many_of_one(native, cell, batch_size, seq_length):
+    learner = make_learner(cell=cell, layers=2, batch_size=batch_size, seq_length=seq_length)
+    assert gradients_apart(native, learner) <= 1e-12
+
+
+# 2^18 rows: in one chain of additions float32 would be wrong by up to 1e-4.
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_very_long_sum_loses_no_digits(native, cell):
+    learner = make_learner(
+        2, "float32", cell=cell, layers=2, hidden_size=2, batch_size=1024, seq_length=256
+    )
+    assert gradients_apart(native, learner) <= 2e-6
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_gradients_agree_at_any_size(data):
@@ -190,11 +206,12 @@ def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_threads_that_share_a_character_write_what_one_writes(cell, monkeypatch):
-    learner = make_learner(cell=cell, layers=2, hidden_size=70)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_threads_that_share_a_character_write_what_one_writes(native, dtype, cell, monkeypatch):
+    learner = make_learner(dtype=dtype, cell=cell, layers=2, hidden_size=70)
     uniforms, read = np.random.default_rng(4).random(300), np.array([3, 1])
     asked = []
-    alone = NativeEngine().generate(learner, read, Sampler(), uniforms, learner.state)
+    alone = native.generate(learner, read, Sampler(), uniforms, learner.state)
     monkeypatch.setattr("charloom.engines.native.SHARED_WRITING", 0)
     for threads in (1, 2, 3, 9):  # more than panels: some have nothing to do
         engine = NativeEngine(threads)
@@ -357,6 +374,26 @@ def test_a_gradient_whose_square_overflows_float32_is_not_taken_for_infinite(nat
     assert trace.stopped is truth.stopped is None
     assert truth.gradient_norms[0] > 1e19
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=1e-3)
+
+
+@pytest.mark.parametrize("rule", ["adagrad", "rmsprop", "adam", "adamw"])
+@pytest.mark.parametrize("case", ["a square overflows", "epsilon 1e-38", "epsilon 1e-40"])
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_no_quotient_of_a_rule_makes_a_weight_not_a_number(native, rule, case, batch_size):
+    learner = make_learner(
+        40, "float32", optimizer=rule, batch_size=batch_size, clip=0.0, seq_length=3,
+        epsilon=float(case.split()[1]) if "epsilon" in case else 1e-8,
+    )  # fmt: skip
+    if "square" in case:
+        learner.parameters["V"] *= np.float32(1e25)
+    theirs = copy_learner(learner)
+    plan = Plan(np.array([0.1]), Windows.of(learner.config, CHARACTERS).starts(0))
+    with np.errstate(all="ignore"):
+        traces = [e.train(n, text(n), plan) for e, n in ((native, learner), (REFERENCE, theirs))]
+    assert [trace.stopped for trace in traces] == [None, None]
+    for name, parameter in learner.parameters.items():
+        assert np.isfinite(parameter).all(), name
+        np.testing.assert_allclose(parameter, theirs.parameters[name], rtol=1e-3, atol=1e-4)
 
 
 def test_two_calls_at_once_do_not_share_their_memory():

@@ -21,7 +21,7 @@ from charloom.errors import CharloomError, ConfigError, DamagedError, NotAModelE
 from charloom.gradcheck import GradientCheck, gradcheck
 from charloom.recipes import RECIPES
 from charloom.report import prose, write_report
-from charloom.report.report import shown
+from charloom.report.page import shown
 from charloom.store import canonical_json
 
 TITLES = [

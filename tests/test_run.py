@@ -1,5 +1,6 @@
 """A run directory has one writer, comes back from every interruption, and is read while written."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -32,14 +33,15 @@ from charloom.store import (
 )
 from charloom.store.files import remove_directory, replace_file
 from charloom.store.journal import Journal, read_lines
+from charloom.store.layout import load_at
 from charloom.text import Corpus
 from charloom.training import train_run
+from reliability.runs import lasting
 from runs import (
     TEXT,
     FullDisk,
     after,
     create,
-    lasting,
     lines_of,
     resume,
     small_config,
@@ -82,7 +84,9 @@ def test_a_new_run_can_be_resumed_before_it_was_trained(tmp_path):
     with writer:
         assert writer.saved_update == 0
         assert checkpoints(run) == {"0", "latest"}
-        assert (run / "checkpoints" / "latest").read_bytes() == b"0\n"
+        manifest = (run / "checkpoints" / "0" / "MANIFEST").read_bytes()
+        seal = hashlib.sha256(b"latest 0\n" + manifest).hexdigest()
+        assert (run / "checkpoints" / "latest").read_bytes() == f"0 {seal}\n".encode()
     assert names(run) == {
         "checkpoints",
         "config.json",
@@ -293,7 +297,7 @@ def test_what_was_written_after_the_last_save_is_cut_off(halted, tmp_path):
 
 
 def test_what_an_interrupted_save_left_is_removed(halted, tmp_path):
-    latest = int((halted / "checkpoints" / "latest").read_bytes())
+    latest = int((halted / "checkpoints" / "latest").read_bytes().split()[0])
     kept = checkpoints(halted)
     for name in (latest + 1, latest + 700, ".tmp-999-1"):
         shutil.copytree(halted / "checkpoints" / str(latest), halted / "checkpoints" / str(name))
@@ -343,10 +347,11 @@ def test_a_damaged_latest_says_what_else_is_there_and_that_works(tmp_path):
     )
     state = run / "checkpoints" / str(latest) / "state.json"
     state.write_bytes(state.read_bytes()[:-1])
-    with pytest.raises(DamagedError, match=f"To go on from update {older}, write {older} into"):
+    with pytest.raises(DamagedError, match=f"update {older} is whole.*--allow-older"):
         RunWriter.resume(run)
-    (run / "checkpoints" / "latest").write_text(str(older))
-    resume(run)
+    told = resume(run, allow_older=True)
+    assert "goes on from the checkpoint of update" in told[0].message
+    assert (run / "checkpoints" / f"damaged-{latest}" / "state.json").exists()
     train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")
 
@@ -363,6 +368,28 @@ def test_a_pointer_that_names_no_update_is_damage(halted, name, data):
         RunWriter.resume(halted)
     with pytest.raises(DamagedError, match=name):
         read_run(halted)
+
+
+def test_a_pointer_of_before_there_were_seals_is_read(halted):
+    for name in ("latest", "best"):
+        path = halted / "checkpoints" / name
+        path.write_bytes(path.read_bytes().split()[0] + b"\n")
+    resume(halted)
+
+
+def test_pointers_that_changed_places_are_damage(tmp_path):
+    run = tmp_path / "run"
+    train(run, save_seconds=1e-9, smoothing=0.0)
+    latest, best = (run / "checkpoints" / name for name in ("latest", "best"))
+    assert read_run(run).latest != read_run(run).best
+    data = latest.read_bytes(), best.read_bytes()
+    latest.write_bytes(data[1])
+    best.write_bytes(data[0])
+    for which in ("latest", "best"):
+        with pytest.raises(DamagedError, match=f"{which} is damaged"):
+            load_model(run, which)
+    with pytest.raises(DamagedError, match=r"latest is damaged.*--allow-older"):
+        RunWriter.resume(run)
 
 
 def test_a_journal_that_lost_something_is_damage(halted):
@@ -400,9 +427,9 @@ def test_a_config_file_that_makes_no_sense_is_damage(halted, change):
 
 
 def test_a_checkpoint_of_another_place_is_damage(halted):
-    latest = (halted / "checkpoints" / "latest").read_text().strip()
+    latest = (halted / "checkpoints" / "latest").read_text().split()[0]
     (halted / "checkpoints" / latest).rename(halted / "checkpoints" / "1000")
-    (halted / "checkpoints" / "latest").write_text("1000")
+    (halted / "checkpoints" / "latest").write_text("1000\n")
     with pytest.raises(DamagedError, match="not one of this run"):
         RunWriter.resume(halted)
 
@@ -625,15 +652,15 @@ def test_a_run_without_a_best_is_opened_at_its_latest(tmp_path):
 def test_a_checkpoint_that_is_removed_while_it_is_read_does_not_matter(halted, monkeypatch):
     other = halted / "checkpoints" / "0"
     latest = read_run(halted).latest
-    (halted / "checkpoints" / "latest").write_text("0")
+    (halted / "checkpoints" / "latest").write_text("0\n")
 
-    def replaced_meanwhile(directory):
-        if directory == other:
+    def replaced_meanwhile(run, update):
+        if update == 0:
             remove_directory(other)
             replace_file(halted / "checkpoints" / "latest", b"%d\n" % latest)
-        return load_checkpoint(directory)
+        return load_at(run, update)
 
-    monkeypatch.setattr(view, "load_checkpoint", replaced_meanwhile)
+    monkeypatch.setattr(view, "load_at", replaced_meanwhile)
     assert load_model(halted, "latest").update == latest
 
 

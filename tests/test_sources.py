@@ -98,11 +98,31 @@ def test_a_character_cut_where_looking_ends_does_not_make_a_binary(folder):
     assert places(["long"]) == ["long/text"]
 
 
-@pytest.mark.parametrize("asked", ["nothing/*.txt", "empty", "books/*.png"])
-def test_where_there_is_no_text_it_is_told(folder, asked):
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("nothing/*.txt", "no file is found"),
+        ("empty", "no file is found"),
+        ("books/*.png", "no text in UTF-8 among"),
+    ],
+)
+def test_where_there_is_no_text_it_is_told(folder, asked, told):
     (folder / "empty").mkdir()
-    with pytest.raises(TextError, match="no text in UTF-8 among"):
+    with pytest.raises(TextError, match=told):
         find_sources([asked], any_bytes=False)
+
+
+def test_a_text_that_is_named_twice_is_read_twice_and_told(folder):
+    (folder / "one").mkdir()
+    (folder / "one" / "text").write_text("abc")
+    twice = find_sources(["one/text", "one/text"], any_bytes=False)
+    assert [len(found.sources) for found in twice] == [1, 1]
+    assert [found.note for found in twice] == [
+        "",
+        "one/text was read before, and is read once more",
+    ]
+    found = find_sources(["one/text", "one"], any_bytes=False)
+    assert [len(one.sources) for one in found] == [1, 0]
 
 
 def test_a_file_knows_its_place_and_its_stamp(folder):

@@ -11,12 +11,14 @@ from charloom.errors import CharloomError
 
 if TYPE_CHECKING:
     from charloom.api import (
+        Diagnosis,
         Evaluation,
         GradientCheck,
         Model,
         Neurons,
         Reproduction,
         control,
+        doctor,
         gradcheck,
         load,
         neurons,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CharloomError",
+    "Diagnosis",
     "Evaluation",
     "GradientCheck",
     "Model",
@@ -36,6 +39,7 @@ __all__ = [
     "Reproduction",
     "__version__",
     "control",
+    "doctor",
     "gradcheck",
     "load",
     "neurons",
@@ -82,8 +86,9 @@ class _Function:
 
 
 class _Package(ModuleType):
-    """A package in which `gradcheck` and `neurons` are the functions."""
+    """A package in which `doctor`, `gradcheck` and `neurons` are the functions."""
 
+    doctor = _Function("doctor")
     gradcheck = _Function("gradcheck")
     neurons = _Function("neurons")
 

@@ -1,6 +1,18 @@
-"""`python -m charloom` is the command `charloom`."""
+"""`python -m charloom` is the command `charloom`. Ctrl-C counts from here on, while the rest is still read."""
 
-from charloom.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from charloom.cli import main as command
+
+        command()
+    except KeyboardInterrupt:  # before or after the commands, which handle their own
+        print("charloom: interrupted.", file=sys.stderr)
+        raise SystemExit(130) from None
+
 
 if __name__ == "__main__":
     main()

@@ -7,6 +7,7 @@ line, the checkpoint's metadata and the documentation all derive from here.
 import contextlib
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +38,22 @@ CHOICES: Final = {
     "dtype": DTYPES,
     "engine": ENGINES,
 }  # of the settings that name one of several things
+
+# Settings that count only where another one has one of some values.
+ONLY_WITH: Final = {
+    "sigma": ("init", ("normal",)),
+    "forget_bias": ("cell", ("lstm",)),
+    "momentum": ("optimizer", ("sgd",)),
+    "decay": ("optimizer", ("rmsprop",)),
+    "beta1": ("optimizer", ("adam", "adamw")),
+    "beta2": ("optimizer", ("adam", "adamw")),
+    "epsilon": ("optimizer", ("adagrad", "rmsprop", "adam", "adamw")),
+    "step_after": ("schedule", ("step",)),
+    "step_factor": ("schedule", ("step",)),
+    "step_every": ("schedule", ("step",)),
+    "cosine_end": ("schedule", ("cosine",)),
+    "replacement": ("unknown", ("replace",)),
+}
 
 SEED_LIMIT: Final = 2**64
 WHOLE_LIMIT: Final = 2**31  # of every other whole number: what the kernels count with
@@ -169,6 +186,23 @@ class Config:
         return Config.from_dict({**self.to_dict(), **given})
 
 
+def without_effect(config: Config, given: Iterable[str]) -> list[str]:
+    """A sentence for each of the settings given that changes nothing beside the others."""
+    told = []
+    for name in given:
+        other, values = ONLY_WITH.get(name, ("", ()))
+        if other and getattr(config, other) not in values:
+            told.append(
+                f"{name} has no effect: {other} is {getattr(config, other)}, and it counts only "
+                f"where that is {' or '.join(values)}"
+            )
+        elif name == "judge_every" and not config.validation:
+            told.append(f"{name} has no effect: nothing is held out; give --validation a share")
+        elif name == "clip_by" and not config.clip:
+            told.append(f"{name} has no effect: clip is 0")
+    return told
+
+
 def help_of(name: str) -> str:
     """The help text of a setting."""
     return str(Config.__dataclass_fields__[name].metadata["help"])
@@ -201,13 +235,11 @@ def require_number(
     least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    most: float | None = None,
 ) -> None:
     """Refuse a value that is not a finite number within the given bounds."""
-    wanted = [
-        f"{word} {bound:g}"
-        for word, bound in (("at least", least), ("above", above), ("below", below))
-        if bound is not None
-    ]
+    bounds = (("at least", least), ("above", above), ("below", below), ("at most", most))
+    wanted = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
     x = math.nan
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):  # a whole number may be larger than any float
@@ -217,6 +249,7 @@ def require_number(
         and (least is None or x >= least)
         and (above is None or x > above)
         and (below is None or x < below)
+        and (most is None or x <= most)
     )
     if not fits:
         raise ConfigError(f"{name} is {value!r}; it must be a number {' and '.join(wanted)}.")

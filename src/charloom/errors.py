@@ -11,6 +11,7 @@ the command line prints the sentence and chooses the exit code.
     ├── EngineError               arrays that do not fit: shape, dtype, contiguity, ids out of range
     ├── DivergedError             a loss or a gradient stopped being finite
     ├── MissingPartError          an optional part is not installed
+    ├── DoctorError               a function under the doctor crashed, or returned no gradients
     └── StoreError                what is kept on disk
         ├── NotAModelError        nothing there that could be a run, a checkpoint or a model
         ├── DamagedError          a checkpoint or model whose bytes are not what was written
@@ -83,3 +84,7 @@ class RunInUseError(StoreError):
 
 class WriteError(StoreError):
     """The disk refused a write: full, read-only or gone."""
+
+
+class DoctorError(CharloomError):
+    """A function that the doctor cannot judge: it crashed, ran too long, or returned no gradients."""

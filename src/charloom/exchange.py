@@ -8,6 +8,7 @@ training: what arrives is a model at update 0.
 import json
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,10 +24,13 @@ from charloom.model.parameters import GATES, Parameters
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
     FORMAT,
+    MOST_METADATA,
     SAFETENSORS_DTYPES,
     contiguous,
+    header_of,
     parse_config,
     parse_vocabulary,
+    read_model_file,
     require_arrays,
     require_finite,
     require_format,
@@ -153,7 +157,7 @@ def read_torch_file(
         path: a safetensors file with the state_dict of an nn.RNN (tanh), nn.LSTM or nn.GRU and an
             nn.Linear on top of it; before it, an nn.Embedding may stand instead of a one-hot input.
         characters: of id 0, 1, 2 …; None where the file itself has them, as those that charloom
-            wrote do, or where they are all 256 bytes. They win over the file's own.
+            wrote do, or where they are all 256 bytes.
         tokens: what those are, characters or bytes (a byte as the character of the same number);
             None: as the file says, else characters.
         prefixes: the names of the parts, where the shapes leave a choice.
@@ -161,7 +165,8 @@ def read_torch_file(
     Raises:
         NotAModelError: no such file, no safetensors, or not such a network; or a choice is left.
         DamagedError: the file contradicts itself, or holds numbers that are not finite.
-        TextError: the vocabulary is missing, repeats a character, or has another size.
+        TextError: the vocabulary is missing, repeats a character, has another size, or
+            contradicts the file's own.
     """
     what = str(path)
     arrays, metadata = _read_tensors(path)
@@ -175,7 +180,11 @@ def read_torch_file(
     K = len(theirs["V"])
     if METADATA_KEY in metadata:
         config, known = _read_about(metadata[METADATA_KEY], config, what)
-        characters = known if characters is None else characters
+        if characters is not None and characters != known:
+            raise TextError(
+                f"{what} says itself what its ids stand for. {_difference(characters, known)}"
+            )
+        characters = known
     config = config.replace(tokens=tokens)
     vocabulary, order = _order(characters, config.tokens, K, what)
     shapes = parameter_shapes(config, K)
@@ -225,20 +234,16 @@ WANTED: Final = (
 
 def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays of a stranger's file, all of one dtype, and its metadata."""
-    try:
-        with path.open("rb") as file:
-            beginning = file.read(9)
-    except OSError as error:
-        raise NotAModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+    beginning = read_model_file(path, 9 + MOST_METADATA)
     # After eight bytes of length the header of every safetensors file begins, of no pickle.
-    if beginning[8:] != b"{":
-        if beginning.startswith(PICKLES):
-            raise NotAModelError(
-                f"{path} is a pickle, which could run anything when it is read. In PyTorch, write "
-                f"the weights with safetensors.torch.save_file(model.state_dict(), "
-                f"'model.safetensors')."
-            )
-        raise NotAModelError(f"{path} is no model: it is no safetensors file.")
+    if beginning[8:9] != b"{" and beginning.startswith(PICKLES):
+        raise NotAModelError(
+            f"{path} is a pickle, which could run anything when it is read. In PyTorch, write "
+            f"the weights with safetensors.torch.save_file(model.state_dict(), "
+            f"'model.safetensors')."
+        )
+    header_of(beginning, str(path))
+    del beginning
     try:
         with safe_open(path, "np") as tensors:
             types = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
@@ -409,6 +414,15 @@ def _read_about(about: object, found: Config, what: str) -> tuple[Config, list[s
     return config.replace(dtype=found.dtype), list(vocabulary.characters)
 
 
+def _difference(given: list[str], known: list[str]) -> str:
+    """Where a vocabulary that was given parts from the one that a file has, and what to do."""
+    pairs = zip_longest(given, known)
+    where, (one, other) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+    return (
+        f"Id {where} is {other!r} there and {one!r} in the vocabulary given. Leave out --vocabulary."
+    ).replace("None", "none")
+
+
 def _order(
     characters: list[str] | None, tokens: str, K: int, what: str
 ) -> tuple[Vocabulary, list[int]]:
@@ -422,8 +436,8 @@ def _order(
         )
     if len(characters) != K or len(set(characters)) != K:
         raise TextError(
-            f"{what} has {K} ids; the vocabulary given has {len(characters)} {tokens}, "
-            f"{len(set(characters))} of them distinct. Give the text that the model was trained on."
+            f"{what} has {K} ids; the vocabulary given has {len(set(characters))} distinct "
+            f"{tokens}. Give the text that the model was trained on."
         )
     order = sorted(range(K), key=characters.__getitem__)
     return Vocabulary(characters, tokens), order

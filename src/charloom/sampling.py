@@ -172,7 +172,7 @@ def waiting(text: str, stops: tuple[str, ...]) -> int:
 def require_sampler(sampler: Sampler) -> None:
     """Refuse a sampler with a value out of its range."""
     # From here on every character is as likely as any other.
-    require_number("temperature", sampler.temperature, least=0.0, below=1e6)
+    require_number("temperature", sampler.temperature, least=0.0, most=1e6)
     require_whole("top_k", sampler.top_k, least=0)
     require_number("top_p", sampler.top_p, above=0.0)
     require_number("min_p", sampler.min_p, least=0.0)

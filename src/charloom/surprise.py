@@ -66,7 +66,10 @@ def surprise(
     encoded = learner.vocabulary.encode_with(text, unknown, replacement)
     ids = encoded.ids
     if len(ids) < 2:
-        raise TextError(f"the text is {len(ids)} long; to predict a character it needs two.")
+        raise TextError(
+            f"the text has {len(ids):,} of the characters that it needs, two at least: one to begin "
+            f"with, one to predict. Name a file, or give --text."
+        )
     nats = score_segments(engine, learner, ids, [(0, len(ids))], streams=1)
     if not np.isfinite(nats).all():
         raise DivergedError("the model gives no finite loss: it has diverged; use an earlier one.")

@@ -11,11 +11,13 @@ from charloom.api.settling import settle, text_to_learn, updates_per_second
 from charloom.api.steering import control
 from charloom.api.texts import DEMO_TEXTS, Text, demo_text, free_run, open_text
 from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
+from charloom.doctor import Diagnosis, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradcheck import GradientCheck, gradcheck
 
 __all__ = [
     "DEMO_TEXTS",
+    "Diagnosis",
     "Evaluation",
     "GradientCheck",
     "Listener",
@@ -28,6 +30,7 @@ __all__ = [
     "choose_part",
     "control",
     "demo_text",
+    "doctor",
     "free_run",
     "gradcheck",
     "judge",

@@ -97,6 +97,7 @@ def resume(
     epochs: int | None = None,
     updates: int | None = None,
     engine: str | None = None,
+    allow_older: bool = False,
     listener: Listener = ignore,
 ) -> Model:
     """Go on with a run from its last checkpoint; one that is finished is only opened.
@@ -107,6 +108,7 @@ def resume(
         epochs: a new end for the run, in epochs from its start.
         updates: a new end for the run, in updates from its start.
         engine: another engine than the run's; the bits of the results are then others.
+        allow_older: whether to go on from the newest whole checkpoint where the last is damaged.
         listener: called with each record, sample and so on as it comes.
 
     Returns:
@@ -120,7 +122,7 @@ def resume(
         TextError: its text is gone, or is another one now.
         ConfigError: the new end is not ahead of where the run is.
     """
-    with reopen(as_path(run), text, epochs, updates, engine) as training:
+    with reopen(as_path(run), text, epochs, updates, engine, allow_older) as training:
         if not training.finished:
             training.to_the_end(listener)
         return training.model()
@@ -204,6 +206,7 @@ def reopen(
     epochs: int | None = None,
     updates: int | None = None,
     engine: str | None = None,
+    allow_older: bool = False,
 ) -> Training:
     """A training that goes on; arguments and errors as `resume`."""
     require_one_end(epochs=epochs, updates=updates)
@@ -211,7 +214,9 @@ def reopen(
     # Resuming changes the directory: an engine that is not there is found before.
     config, _, _ = read_about(run)
     opened = open_engine(engine or config.engine, config.threads)
-    writer, learner, corpus = RunWriter.resume(run, text=sources, epochs=epochs, updates=updates)
+    writer, learner, corpus = RunWriter.resume(
+        run, text=sources, epochs=epochs, updates=updates, allow_older=allow_older
+    )
     return Training(writer, learner, corpus, opened)
 
 

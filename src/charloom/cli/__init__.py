@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from charloom.cli import about, checks, exchange, inside, models, runs, serving
+from charloom.cli import about, checks, doctor, exchange, inside, models, runs, serving
 from charloom.cli.guard import Guarded
 from charloom.cli.options import Grouped
 from charloom.cli.terminal import show
@@ -43,6 +43,7 @@ COMMANDS: Final = (
     exchange.export,
     exchange.import_,
     checks.gradcheck,
+    doctor.doctor,
     checks.bench,
     about.corpora,
     about.recipes,

@@ -130,7 +130,7 @@ def info(as_json: Json = False) -> None:
     for name, part in found["parts"].items():
         state = part["version"] or "not installed"
         show(f"{name + ':':<16} {state} ({part['for']})")
-    show(f"text cache:      {found['cache']}")
+    show(f"text cache:      {found['cache']} (made when a large text needs it)")
     show(f"Python:          {found['python']}")
     show(f"NumPy:           {found['numpy']}")
     show(f"system:          {found['system']}")

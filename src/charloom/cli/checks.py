@@ -9,7 +9,7 @@ import typer
 from charloom.cli.guard import CHECK_FAILED
 from charloom.cli.options import Json, Texts, takes_settings
 from charloom.cli.terminal import say, show, show_json
-from charloom.config import require_one_of
+from charloom.config import require_one_of, require_whole
 from charloom.errors import ConfigError
 
 PICTURES: Final = (".svg", ".png")
@@ -64,6 +64,8 @@ def gradcheck(
         raise ConfigError(
             f"{picture} is no place for a picture: name a .svg or .png in a directory."
         )
+    if entries is not None:
+        require_whole("entries", entries, least=1)
     chosen = dict(settings or {})
     dtypes = [chosen.pop("dtype")] if "dtype" in chosen else ["float64", "float32"]
     here = ["reference"] if native_problem() else ["reference", "native"]
@@ -74,6 +76,7 @@ def gradcheck(
         learner, x, y = fresh_problem(
             vocabulary_size=vocabulary_size, state=state, dtype=dtype, corpus=corpus, **chosen
         )
+        say(f"checking {' and '.join(engines)} in {dtype} …")
         found = check_gradients(
             learner,
             x,

@@ -12,6 +12,8 @@ from charloom.errors import ConfigError
 if TYPE_CHECKING:
     from charloom.model import Learner
 
+Force = Annotated[bool, typer.Option("--force", help="write over a file that exists")]
+
 
 def export(
     model: AModel,
@@ -21,6 +23,7 @@ def export(
         typer.Option(metavar="FILE", help="the file to write [default: NAME.torch.safetensors]"),
     ] = None,
     which: Which = "latest",
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write a model as a PyTorch state_dict, and print the Python that loads it.
@@ -42,6 +45,7 @@ def export(
     path = as_file(output or f"{name}.torch.safetensors")
     if path.resolve() == model.resolve():
         raise ConfigError(f"{path} is the model itself; name another --output.")
+    require_new(path, force)
     replace_file(path, torch_bytes(learner, path.name))
     lines = loading_lines(learner, str(path))
     if as_json:
@@ -73,6 +77,7 @@ def import_(
         str | None,
         typer.Option(metavar="NAME", help="which nn.Linear makes the logits, likewise"),
     ] = None,
+    force: Force = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -95,6 +100,7 @@ def import_(
     path = as_file(output)
     if path.resolve() == file.resolve():
         raise ConfigError(f"{path} is the file that is read; name another --output.")
+    require_new(path, force)
     replace_file(path, model_bytes(learner))
     if as_json:
         show_json({"model": str(path), **figures(learner)})
@@ -103,6 +109,14 @@ def import_(
 
 
 import_.__name__ = "import"  # the command's name, which Python keeps for itself
+
+
+def require_new(path: Path, force: bool) -> None:
+    """Refuse to write over a file, unless that was asked for."""
+    if path.exists() and not force:
+        raise ConfigError(
+            f"{path} exists; name another --output, or give --force to write over it."
+        )
 
 
 def figures(learner: "Learner") -> dict[str, Any]:

@@ -85,7 +85,9 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     config, done = training.learner.config, training.learner.update
     started = time.monotonic()
     try:
-        watcher = Watcher(training.updates, done, config.seq_length, config.tokens)
+        watcher = Watcher(
+            training.updates, done, config.seq_length, config.batch_size, config.tokens
+        )
         with Halt(say) as halt, watcher as watch:
             items = reproduction(training, halt) if whole else training.items(halt)
             with closing(items):
@@ -131,6 +133,8 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
             show(line)
         if outcome.finished and outcome.report is None:
             say(f"its report: charloom report {run}; its writing: charloom sample {run}")
+            if training.learner.config.test:
+                say(f"its test part, never looked at: charloom evaluate {run} --split test")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
     if not all(check.passed for check in outcome.checks):
@@ -147,8 +151,8 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
     if learner.smooth_loss is not None:
         bits = bits_per_character(learner.smooth_loss, learner.config.seq_length)
         line = (
-            f"smooth loss: {learner.smooth_loss:.2f} at update {learner.update:,} "
-            f"({bits:.3f} bits per {one} of the training text)"
+            f"smooth loss: {learner.smooth_loss:.2f} nats per window of "
+            f"{learner.config.seq_length} at update {learner.update:,} ({bits:.3f} bits per {one} of the training text)"
         )
         if learner.best_loss is not None and not learner.config.validation:
             line += f", lowest {learner.best_loss:.2f} at update {learner.best_update:,}"

@@ -29,17 +29,22 @@ class Watcher:
         updates: of the whole run.
         done: of them, before this training.
         seq_length: T, by which losses become bits per character.
+        batch_size: B, by which updates become characters.
         tokens: what is predicted, characters or bytes.
     """
 
     def __init__(
-        self, updates: int, done: int, seq_length: int, tokens: str = "characters"
+        self,
+        updates: int,
+        done: int,
+        seq_length: int,
+        batch_size: int,
+        tokens: str = "characters",
     ) -> None:
         self._updates = updates
         self._first = done
-        self._seq_length = seq_length
+        self._seq_length, self._batch_size = seq_length, batch_size
         self._one = one_of(tokens)[:4]  # char or byte: there is little room
-        self._record: Record | None = None
         self._judged: float | None = None  # nats per character, the last time
         self._started = time.monotonic()
         self._bar = make_bar() if sys.stderr.isatty() else None
@@ -60,7 +65,6 @@ class Watcher:
 
     def __call__(self, item: Item) -> None:
         if isinstance(item, Record):
-            self._record = item
             if item.validation_nats is not None:
                 self._judged = item.validation_nats
         elif isinstance(item, Progress):
@@ -79,20 +83,18 @@ class Watcher:
         figures = f"{item.update:,} / {self._updates:,}"
         if item.state == "paused":
             figures += "  paused"
-        elif self._record is not None:
-            record = self._record
+        elif item.smooth_loss is not None:
             rate = (item.update - self._first) / max(now - self._started, 1e-9)
             left = (self._updates - item.update) / max(rate, 1e-9)
-            smooth = bits_per_character(record.smooth_loss, self._seq_length)
-            figures += f"  {duration(left)} left  smooth {record.smooth_loss:.2f} "
+            smooth = bits_per_character(item.smooth_loss, self._seq_length)
+            figures += f"  {duration(left)} left  smooth {item.smooth_loss:.2f} "
             figures += f"({smooth:.2f} bits/{self._one})"
             if self._judged is not None:
                 bits = bits_per_character(self._judged)
                 figures += f"  validation {self._judged:.3f} ({bits:.3f} bits)"
-            elif not self._narrow:
-                figures += f"  loss {record.loss:.2f}"
             if not self._narrow or self._judged is None:
-                figures += f"  {record.characters_per_second:,.0f} {self._one}s/s"
+                speed = rate * self._seq_length * self._batch_size
+                figures += f"  {speed:,.0f} {self._one}s/s"
         if self._bar is None:
             say(figures)
         else:

@@ -9,6 +9,7 @@ import typer
 from charloom.cli.options import SETTINGS, Json, Minutes, NewRun, Run, Texts, takes_settings
 from charloom.cli.outcome import Outcome, finish, follow, introduce
 from charloom.cli.terminal import say, show, show_json
+from charloom.config import Config, without_effect
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 
 
@@ -38,6 +39,7 @@ def reproduce(
     else:
         corpus = api.demo_text(settings.get("tokens") or "characters")
     config = api.settle(corpus, minutes, default=CLASSIC, **settings)
+    warn_without_effect(config, settings)
     with api.begin(corpus, config, run) as training:
         introduce(training)
         say("checking the gradients …")
@@ -72,9 +74,18 @@ def train(
     model, settings = api.learner_of(from_model), settings or {}
     corpus = api.text_to_learn(text or [], model=model, **settings)
     config = api.settle(corpus, minutes, model=model, **settings)
+    warn_without_effect(config, settings)
+    if model is None and "unknown" in settings:
+        say("unknown has no effect: without --from, the model learns whatever the text holds.")
     with api.begin(corpus, config, run, model) as training:
         introduce(training)
         finish(training, follow(training), as_json)
+
+
+def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
+    """Say which options were given in vain."""
+    for sentence in without_effect(config, settings):
+        say(f"{sentence}.")
 
 
 @takes_settings("engine", engine="the run's")
@@ -88,6 +99,13 @@ def resume(
     updates: Annotated[
         int | None, typer.Option(help="a new end, in updates from the start")
     ] = None,
+    allow_older: Annotated[
+        bool,
+        typer.Option(
+            "--allow-older",
+            help="where the last checkpoint is damaged, go on from the newest whole one",
+        ),
+    ] = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -102,11 +120,12 @@ def resume(
     """
     from charloom import api
 
-    with api.reopen(run, text, epochs, updates, **(settings or {})) as training:
+    changes = {"allow_older": allow_older, **(settings or {})}
+    with api.reopen(run, text, epochs, updates, **changes) as training:
         if training.finished:
             say(
                 f"{run} is finished, at update {training.learner.update:,}; nothing to do. "
-                f"To train it further, give --epochs or --updates."
+                f"To train it further, give --epochs or --updates a new end, counted from the start."
             )
             outcome = Outcome()
         else:

@@ -19,8 +19,6 @@ from charloom.gradcheck.numerical import (
     Numerical,
     Window,
     affordable_entries,
-    distances,
-    errors,
     numerical_gradients,
 )
 from charloom.gradcheck.result import (
@@ -29,13 +27,12 @@ from charloom.gradcheck.result import (
     STEPS,
     WIDEST_NORM_LIMIT,
     Central,
-    Errors,
     GradientCheck,
     Row,
     Settings,
     Worst,
-    rank,
 )
+from charloom.measures import Errors, distances, errors, rank
 from charloom.model import Learner, new_learner
 from charloom.model.parameters import Parameters, short_name
 from charloom.random import uniforms

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from charloom.engines.reference import losses
 from charloom.engines.reference.network import dropout_masks, loss_and_gradients
-from charloom.gradcheck.result import STEPS, Errors
+from charloom.gradcheck.result import STEPS
+from charloom.measures import Errors, errors
 from charloom.model import Learner
 from charloom.model.parameters import Parameters
 from charloom.random import uniforms
@@ -35,12 +36,6 @@ BUDGET: Final = 8e9
 READING: Final = 20
 
 BLURS: Final = 3  # one may happen to cancel where another does not
-
-# An entry of a gradient is a sum over the window; its rounding error is set by the terms, not by
-# what is left of them. Entries are therefore measured against no less than this share of the
-# largest entry. Under the limit of 1e-10, an entry below the floor can be off by 1e-14 of the
-# largest at most: nothing hides there.
-ELEMENTWISE_FLOOR: Final = 1e-4
 
 SWEEP_ENTRIES: Final = 200
 CHUNK_BYTES: Final = 5_000_000  # of perturbed parameters; measured: less wastes calls, more cache
@@ -120,14 +115,20 @@ def complex_step(parameters: Parameters, name: str, entries: Array, window: Wind
     return _perturbed_losses(parameters, name, entries, steps, window).imag / COMPLEX_STEP
 
 
-def central_differences(parameters: Parameters, name: str, entries: Array, window: Window) -> Array:
-    """(f(θ + s) - f(θ - s)) / 2s at each of `STEPS` for entries (N,), shape (steps, N)."""
-    steps = np.array(STEPS)
-    signed = np.concatenate([steps, -steps]).repeat(len(entries))
-    everywhere = np.tile(entries, 2 * len(steps))
+def central_differences(
+    parameters: Parameters,
+    name: str,
+    entries: Array,
+    window: Window,
+    steps: Sequence[float] = STEPS,
+) -> Array:
+    """(f(θ + s) - f(θ - s)) / 2s at each step for entries (N,), shape (steps, N)."""
+    sizes = np.array(steps)
+    signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
+    everywhere = np.tile(entries, 2 * len(sizes))
     f = _perturbed_losses(parameters, name, everywhere, signed, window)
-    after, before = f.reshape(2, len(steps), len(entries))
-    return np.asarray((after - before) / (2 * steps[:, np.newaxis]))
+    after, before = f.reshape(2, len(sizes), len(entries))
+    return np.asarray((after - before) / (2 * sizes[:, np.newaxis]))
 
 
 def _perturbed_losses(
@@ -200,19 +201,3 @@ class Blur:
         self.used += array.size
         moves = np.where(numbers < 0.5, numbers - 1, numbers).reshape(array.shape)
         return np.asarray(array + self.eps * size * moves)
-
-
-def errors(a: Array, n: Array) -> Errors:
-    """The three errors of a against n, of one shape."""
-    norms = float(np.linalg.norm(a) + np.linalg.norm(n))
-    return Errors(
-        absolute=float(np.abs(a - n).max()),
-        elementwise=float(distances(a, n).max()),
-        norm_relative=0.0 if norms == 0 else float(np.linalg.norm(a - n)) / norms,
-    )
-
-
-def distances(a: Array, n: Array) -> Array:
-    """Elementwise-relative error of each entry, shaped like them."""
-    floor = max(ELEMENTWISE_FLOOR * float(np.abs(n).max()), np.finfo(np.float64).tiny)
-    return np.asarray(np.abs(a - n) / np.maximum(np.abs(a) + np.abs(n), floor))

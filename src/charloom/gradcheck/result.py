@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from charloom.measures import Errors, rank
+
 STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of the central differences
 
 # Some gradients cannot be had to these digits by any arithmetic of their dtype. Where a network is
@@ -20,21 +22,6 @@ STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of the centra
 ROUNDING_MARGIN: Final = 30.0
 ENTRY_MARGIN: Final = 10.0  # of what rounding does to the entry that it moves most
 WIDEST_NORM_LIMIT: Final = 1e-4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Errors:
-    """How far a gradient a is from another one n, over some entries of one parameter.
-
-    Attributes:
-        absolute: the largest |a - n|.
-        elementwise: the largest |a - n| / max(|a| + |n|, 1e-4 · the largest |n|).
-        norm_relative: ‖a - n‖ / (‖a‖ + ‖n‖), Euclidean norms.
-    """
-
-    absolute: float
-    elementwise: float
-    norm_relative: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,11 +248,6 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
         ),
         curve=tuple(map(_number, row["curve"])),
     )
-
-
-def rank(error: float) -> float:
-    """An error to compare by: one that is not a number is the worst."""
-    return math.inf if math.isnan(error) else error
 
 
 def _plain(value: Any) -> Any:

@@ -70,7 +70,8 @@ def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
     """The optimizer's memory before the first update."""
     return {
-        slot: {name: np.zeros_like(p) for name, p in parameters.items()}
+        # Not zeros_like, which writes every zero: a model that is only read has slots too.
+        slot: {name: np.zeros(p.shape, p.dtype) for name, p in parameters.items()}
         for slot in SLOTS[config.optimizer]
     }
 

@@ -110,7 +110,7 @@ def loss_figure(
     ends = np.array([is_epoch_end(record["epoch"]) for record in metrics], dtype=bool)
     shown = decimate(updates, smooth, COLUMNS) | ends
 
-    figure, narrow, font = _figure(size, palette), size[0] < 500, _font(size[0])
+    figure, narrow, font = blank_figure(size, palette), size[0] < 500, font_size(size[0])
     axes = figure.add_subplot()
     figure.subplots_adjust(
         left=MARGIN / size[0],
@@ -145,7 +145,7 @@ def loss_figure(
             linewidth=1.4,
             gid="validation",
         )
-    _style(axes, palette, font)
+    quiet_axes(axes, palette, font)
     axes.set_xlim(0, max(updates.max(), 1))
     low, high = min(smooth.min(), *validation, np.inf), max(smooth.max(), *validation, -np.inf)
     margin = 0.05 * (high - low) or 1.0
@@ -154,7 +154,7 @@ def loss_figure(
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, narrow)))
     axes.set_xlabel("updates", color=palette["muted"], fontsize=font, labelpad=4)
-    _heading(axes, "nats per window", 0.0, palette, font)
+    heading(axes, "nats per window", 0.0, palette, font)
 
     bit = bits_per_character(1.0, seq_length)
     bits = axes.secondary_yaxis(
@@ -164,7 +164,7 @@ def loss_figure(
     bits.yaxis.set_major_locator(MaxNLocator(6))
     bits.tick_params(colors=palette["muted"], length=0, labelsize=font)
     bits.spines[:].set_visible(False)
-    _heading(axes, f"bits per {one}", 1.0, palette, font)
+    heading(axes, f"bits per {one}", 1.0, palette, font)
     bits.set_facecolor("none")
     entries = {"smooth loss": Line2D([], [], color=palette["line"], linewidth=1.4)}
     if judged:
@@ -208,14 +208,14 @@ def curve_figure(
         width: in units of 1/72 inch; the height follows.
         palette: the colours by name.
     """
-    narrow, font = width < 500, _font(width)
+    narrow, font = width < 500, font_size(width)
     problems = _by_problem(checks)
     columns = 1 if narrow else min(len(problems), 2)
     rows = -(-len(problems) // columns)
     # Beyond a line of five parameters and the complex step the legend takes more.
     more = 18 * ((max(len(check.rows) for check in checks)) // LEGEND_COLUMNS)
     height = (68 if narrow else 52) + more + rows * (215 if narrow else 250)
-    figure = _figure((width, height), palette)
+    figure = blank_figure((width, height), palette)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     figure.subplots_adjust(
         left=MARGIN / width,
@@ -229,12 +229,12 @@ def curve_figure(
     for panel in panels[len(problems) :]:
         panel.set_visible(False)
     for place, (axes, problem) in enumerate(zip(panels, problems, strict=False)):
-        _style(axes, palette, font)
+        quiet_axes(axes, palette, font)
         _draw_curves(axes, problem, palette, font, f"problem-{place}", 48 if narrow else 65)
         if place + columns >= len(problems):
             label = "step s of the central difference"
             axes.set_xlabel(label, color=palette["muted"], fontsize=font, labelpad=4)
-    _heading(panels[0], "norm-relative error", 0.0, palette, font, up=28 if narrow else 44)
+    heading(panels[0], "norm-relative error", 0.0, palette, font, up=28 if narrow else 44)
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="upper left" if narrow else "upper right",
@@ -408,7 +408,7 @@ def inline_svg(svg: str, prefix: str, label: str) -> Markup:
     return Markup(coloured(body, {name: f"var(--{name})" for name in SENTINELS}))
 
 
-def _figure(size: tuple[int, int], palette: Palette) -> Figure:
+def blank_figure(size: tuple[int, int], palette: Palette) -> Figure:
     """An empty figure of so many units."""
     width, height = size
     return Figure(
@@ -418,7 +418,7 @@ def _figure(size: tuple[int, int], palette: Palette) -> Figure:
     )
 
 
-def _style(axes: Axes, palette: Palette, font: float) -> None:
+def quiet_axes(axes: Axes, palette: Palette, font: float) -> None:
     """Little ink: a rule at the bottom, faint lines across, quiet figures."""
     axes.set_facecolor("none")
     axes.spines[["left", "right", "top"]].set_visible(False)
@@ -429,7 +429,7 @@ def _style(axes: Axes, palette: Palette, font: float) -> None:
     axes.tick_params(axis="x", length=4, color=palette["muted"])
 
 
-def _heading(axes: Axes, text: str, x: float, palette: Palette, font: float, up: float = 8) -> None:
+def heading(axes: Axes, text: str, x: float, palette: Palette, font: float, up: float = 8) -> None:
     """What an axis measures, written level above it instead of upright beside it."""
     axes.annotate(
         text,
@@ -444,7 +444,7 @@ def _heading(axes: Axes, text: str, x: float, palette: Palette, font: float, up:
     )
 
 
-def _font(width: int) -> float:
+def font_size(width: int) -> float:
     """The size of all text in a picture so wide."""
     return 11.5 if width < 500 else 12.5
 

@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-import jinja2
 from markupsafe import Markup
 
 from charloom.errors import ConfigError, DamagedError
 from charloom.gradcheck import GradientCheck
 from charloom.report import prose, sections
+from charloom.report.page import page
 from charloom.report.plots import (
-    DARK,
     LIGHT,
     NARROW,
     SENTINELS,
@@ -31,7 +30,7 @@ from charloom.report.plots import (
     svg_of,
 )
 from charloom.report.prose import Record
-from charloom.spelling import harmless, one_of
+from charloom.spelling import one_of
 from charloom.store import RunView, read_run, replace_file
 
 REPORT: Final = "report.html"
@@ -42,8 +41,6 @@ LOSS_PNG: Final = "loss.png"
 NEEDED: Final = ("update", "epoch", "characters", "smooth_loss")
 WELCOME: Final = ("seconds", "train_nats", "validation_nats")
 LARGEST: Final = 1e15  # of a number that a picture can hold
-
-TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 def write_report(run: str | Path, output: str | Path | None = None) -> Path:
@@ -90,9 +87,9 @@ def write_report(run: str | Path, output: str | Path | None = None) -> Path:
         for name, width in (("curve_wide", WIDE[0]), ("curve_narrow", NARROW[0])):
             svg = svg_of(curve_figure(checks, width=width, palette=SENTINELS))
             pictures[name] = inline_svg(svg, name.replace("_", "-"), label)
-    page = render(view, metrics, checks, pictures)
+    html = render(view, metrics, checks, pictures)
     path = view.path / REPORT if output is None else Path(output)
-    replace_file(path, page.encode("utf-8", "replace"), durable=False)
+    replace_file(path, html.encode("utf-8", "replace"), durable=False)
     return path
 
 
@@ -103,19 +100,9 @@ def render(
     pictures: Mapping[str, Markup],
 ) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = shown
-    template = environment.get_template("report.html")
     samples = [sample for sample in view.samples if is_sample(sample)]
-    return template.render(
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        colours={"light": variables(LIGHT), "dark": variables(DARK)},
+    return page(
+        "report.html",
         pictures=pictures,
         title=view.text["name"],
         lede=sections.lede(view),
@@ -173,13 +160,3 @@ def fits(value: Any, kind: Any) -> bool:
     if parts:
         return any(fits(value, part) for part in parts)
     return type(value) in ((int, float) if kind is float else (kind,))
-
-
-def shown(text: str) -> str:
-    """A text as it can stand in a page: what would disturb it is shown as a sign of itself."""
-    return harmless(text.replace("\r\n", "\n"))
-
-
-def variables(palette: Mapping[str, str]) -> Markup:
-    """A palette as CSS variables."""
-    return Markup("; ".join(f"--{name}: {colour}" for name, colour in palette.items()))

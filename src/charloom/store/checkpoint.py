@@ -15,6 +15,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -28,7 +29,7 @@ from charloom.errors import ConfigError, DamagedError, DivergedError, NotAModelE
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
 from charloom.store.canonical import canonical_json, parse_object
-from charloom.store.files import create_directory
+from charloom.store.files import create_directory, read_file
 from charloom.text import Vocabulary
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
@@ -42,6 +43,15 @@ FILES: Final = (MODEL, STATE, TRAINING)
 
 SAFETENSORS_DTYPES: Final = {"F32": np.float32, "F64": np.float64}
 COUNT_LIMIT: Final = 2**63
+
+# What a stranger's file may make us hold beside its arrays. A list of all code points, the longest
+# metadata that make sense, has 7.7 MB; each bracket costs many times its byte in memory.
+MOST_METADATA: Final = 8 << 20  # bytes
+MOST_BRACES: Final = 1 << 14  # a tensor has one, with two brackets
+MOST_STATE: Final = 1 << 16  # bytes
+MOST_MANIFEST: Final = 1 << 12  # bytes
+SIZES: Final = {STATE: MOST_STATE, MANIFEST: MOST_MANIFEST}
+SEAL: Final = "sha256"
 
 WHOLE_COUNTERS: Final = (
     "update", "epoch", "position", "pending_updates", "judgements_since_best", "rollbacks"
@@ -102,11 +112,23 @@ def load_model_file(path: Path) -> Learner:
         NotAModelError: the file cannot be read or is no model of charloom's.
         DamagedError: it is one, and damaged.
     """
+    return parse_model(read_model_file(path), str(path))
+
+
+def read_model_file(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file that a user named, or so many of them at most.
+
+    Raises:
+        NotAModelError: it cannot be read, or is a pipe or a device, which may never end.
+    """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise NotAModelError(f"{path} cannot be read: {error.strerror or error}.") from None
-    return parse_model(data, str(path))
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise NotAModelError(f"{path} is no model: it is no plain file.")
+        with path.open("rb") as file:
+            return file.read(most)
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise NotAModelError(f"{path} cannot be read: {reason}.") from None
 
 
 # Writing
@@ -137,14 +159,24 @@ def checkpoint_files(
 
 def model_bytes(learner: Learner) -> bytes:
     """A whole model in one file: the parameters, and config and vocabulary as metadata."""
-    about = {
+    about: dict[str, Any] = {
         "format": FORMAT,
         "config": learner.config.to_dict(),
         "vocabulary": [ord(character) for character in learner.vocabulary.characters],
     }
+    about[SEAL] = seal(about, learner.parameters)
     # One metadata key, because the library writes several in no fixed order.
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
     return serialize(contiguous(learner.parameters), metadata=metadata)
+
+
+def seal(about: Mapping[str, Any], arrays: Arrays) -> str:
+    """The SHA-256 of a model: of what is said about it, then of each array's name and bytes."""
+    digest = hashlib.sha256(canonical_json(dict(about)))
+    for name, array in sorted(arrays.items()):
+        digest.update(b"\n" + name.encode() + b"\n")
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
 
 
 def contiguous(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
@@ -167,7 +199,7 @@ def require_finite(learner: Learner) -> None:
     for slot, values in learner.slots.items():
         arrays |= {f"{slot}/{name}": array for name, array in values.items()}
     numbers = {name: getattr(learner, name) for name in COUNTERS}
-    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    wrong = [name for name, array in arrays.items() if not all_finite(array)]
     wrong += [name for name, x in numbers.items() if x is not None and not math.isfinite(x)]
     if wrong:
         raise DivergedError(
@@ -191,14 +223,16 @@ def read_verified(directory: Path) -> dict[str, bytes]:
             raise DamagedError(
                 f"checkpoint {directory} is damaged: missing {missing}; unexpected {extra}."
             )
-        for name in wanted:
-            if not stat.S_ISREG((directory / name).lstat().st_mode):
-                raise DamagedError(f"checkpoint {directory} is damaged: {name} is no plain file.")
-        files = {name: (directory / name).read_bytes() for name in wanted}
     except OSError as error:
         raise DamagedError(
             f"checkpoint {directory} cannot be read: {error.strerror or error}."
         ) from error
+    files = {}
+    for name in wanted:
+        data = read_file(directory / name, SIZES.get(name))
+        if data is None:
+            raise DamagedError(f"checkpoint {directory} is damaged: missing {name}.")
+        files[name] = data
     manifest = files.pop(MANIFEST)
     if manifest_of(files) != manifest:
         told = manifest.splitlines()
@@ -211,27 +245,54 @@ def read_verified(directory: Path) -> dict[str, bytes]:
 
 
 def parse_tensors(data: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays of a safetensors file, and its metadata."""
+    """The arrays of a safetensors file, and its metadata.
+
+    Beside the file's bytes no more memory is taken than they are: the library gives each tensor as
+    bytes of its own, and these become the arrays.
+    """
+    header = header_of(data, what)
     try:
         tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        if data[8:9] != b"{":  # where the header of every safetensors file begins
-            raise NotAModelError(f"{what} is no model: it is no safetensors file.") from None
         raise DamagedError(f"{what} is damaged ({error}).") from None
     arrays: Arrays = {}
     for name, tensor in tensors:
         if tensor["dtype"] not in SAFETENSORS_DTYPES:
             raise DamagedError(f"{what}: {name!r} has the type {tensor['dtype']}; no model has it.")
         dtype = np.dtype(SAFETENSORS_DTYPES[tensor["dtype"]]).newbyteorder("<")
-        values = np.frombuffer(tensor["data"], dtype).astype(dtype.newbyteorder("="))
+        values = np.frombuffer(tensor["data"], dtype).astype(dtype.newbyteorder("="), copy=False)
+        if not values.flags.writeable:  # an older library may give what cannot be changed
+            values = values.copy()
         try:
             arrays[name] = values.reshape(tensor["shape"])
         except (ValueError, OverflowError):  # empty, and yet of an absurd shape
             raise DamagedError(f"{what}: {name!r} has the shape {tensor['shape']}.") from None
     # The library has verified the header; it hands out no metadata from bytes.
+    return arrays, parse_object(header, f"the header of {what}").get("__metadata__") or {}
+
+
+def header_of(data: bytes, what: str) -> bytes:
+    """The header of a safetensors file, not verified but modest."""
+    if data[8:9] != b"{":  # where the header of every safetensors file begins
+        raise NotAModelError(f"{what} is no model: it is no safetensors file.")
     length = int.from_bytes(data[:8], "little")
-    header = parse_object(data[8 : 8 + length], f"the header of {what}")
-    return arrays, header.get("__metadata__") or {}
+    if length > MOST_METADATA:
+        raise DamagedError(
+            f"{what} is damaged: its header has {length} bytes, and at most {MOST_METADATA} make sense."
+        )
+    header = data[8 : 8 + length]
+    require_modest(header, f"the header of {what}")
+    return header
+
+
+def require_modest(text: bytes, what: str) -> None:
+    """Refuse JSON that would take many times its size in memory."""
+    braces, brackets = text.count(b"{"), text.count(b"[")
+    if braces > MOST_BRACES or brackets > 2 * MOST_BRACES:
+        raise DamagedError(
+            f"{what} is damaged: it has {braces} objects and {brackets} lists; "
+            f"at most {MOST_BRACES} and {2 * MOST_BRACES} make sense."
+        )
 
 
 def parse_model(data: bytes, what: str) -> Learner:
@@ -239,11 +300,19 @@ def parse_model(data: bytes, what: str) -> Learner:
     arrays, metadata = parse_tensors(data, what)
     if METADATA_KEY not in metadata:
         raise NotAModelError(f"{what} is a safetensors file, and no model of charloom's.")
-    about = parse_object(metadata[METADATA_KEY], f"the metadata of {what}")
+    text = metadata[METADATA_KEY].encode("utf-8", "surrogatepass")
+    require_modest(text, f"the metadata of {what}")
+    about = parse_object(text, f"the metadata of {what}")
     require_format(about, what)
+    sealed = about.pop(SEAL, None)  # there is none in files of before there were any
     if set(about) != {"format", "config", "vocabulary"}:
         raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
     config = parse_config(about["config"], what)
+    rows = arrays["V"].shape[:1] if "V" in arrays else ()
+    if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):
+        raise DamagedError(
+            f"{what} is damaged: its vocabulary has {len(about['vocabulary'])} entries, and V has not."
+        )
     vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, what)
     if config.layers > len(arrays):
         raise DamagedError(
@@ -251,6 +320,8 @@ def parse_model(data: bytes, what: str) -> Learner:
         )
     shapes = parameter_shapes(config, len(vocabulary))
     require_arrays(arrays, shapes, config, what)
+    if sealed is not None and sealed != seal(about, arrays):
+        raise DamagedError(f"{what} is damaged: its numbers are not those that were written.")
     # Only now is the config's size known to be true: no array is made from it before.
     parameters = {name: arrays[name] for name in shapes}
     return Learner(
@@ -274,7 +345,7 @@ def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:
     if (
         not isinstance(points, list)
         or not all(type(point) is int and 0 <= point < limit for point in points)
-        or points != sorted(set(points))
+        or not all(point < following for point, following in pairwise(points))
         or len(points) < 2
     ):
         kind = "bytes" if tokens == "bytes" else "code points"
@@ -297,8 +368,14 @@ def require_arrays(
                 f"{what}: {name} is {array.dtype} of shape {array.shape}; "
                 f"its config asks for {config.dtype} of shape {shape}."
             )
-        if not np.isfinite(array).all():
+        if not all_finite(array):
             raise DamagedError(f"{what}: {name} has entries that are not finite numbers.")
+
+
+def all_finite(array: NDArray[Any]) -> bool:
+    """Whether every entry is a finite number: the least and the greatest are, and neither is NaN."""
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(array.min(initial=0)) and np.isfinite(array.max(initial=0)))
 
 
 def read_training(data: bytes, learner: Learner, what: str) -> None:
@@ -313,7 +390,7 @@ def read_training(data: bytes, learner: Learner, what: str) -> None:
     for slot, values in learner.slots.items():
         for name in values:
             values[name] = arrays[f"{slot}/{name}"]
-            if slot in SQUARES and (values[name] < 0).any():
+            if slot in SQUARES and values[name].min() < 0:
                 raise DamagedError(f"{what}: {slot}/{name}, made of squares, has negative entries.")
     for name in learner.state:
         learner.state[name] = arrays[f"state/{name}"]

@@ -7,6 +7,7 @@ brought to the disk, and renamed: a rename is the one step that happens at once.
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,14 @@ from charloom.errors import DamagedError, WriteError
 
 TEMPORARY = ".tmp-"
 
+# Without waiting for whoever writes a pipe; where links can be told apart, without following one.
+READING = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+)
+
 MENDS = {
+    errno.ENOENT: "Make the directory first.",
+    errno.ENOTDIR: "Part of the path is a file; choose another one.",
     errno.ENOSPC: "Free some space and try again.",
     errno.EDQUOT: "Free some of your quota and try again.",
     errno.EROFS: "Choose a place that can be written to.",
@@ -40,16 +48,36 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(f"{path} cannot be written: {reason}. {mend}") from error
 
 
-def read_file(path: Path) -> bytes | None:
-    """The bytes of a file; None where there is none.
+def read_file(path: Path, most: int | None = None) -> bytes | None:
+    """The bytes of a plain file; None where there is none.
+
+    A directory may come from a stranger: a link in it could lead to any file of the user's, a pipe or
+    a device never end. Neither is followed.
+
+    Args:
+        most: bytes that such a file has at most; more are damage, and are not read.
 
     Raises:
-        DamagedError: it is there and cannot be read.
+        DamagedError: it is there and cannot be read, or is no plain file, or too long.
     """
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, READING)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if path.is_symlink():
+            raise DamagedError(f"{path} is no plain file but a link; it is not followed.") from None
+        raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise DamagedError(f"{path} is no plain file; nothing else is read.")
+            if most is not None and about.st_size > most:
+                raise DamagedError(
+                    f"{path} is damaged: it has {about.st_size} bytes, and at most {most} make sense."
+                )
+            return file.read() if most is None else file.read(most + 1)
     except OSError as error:
         raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -80,6 +108,20 @@ def replace_file(path: Path, data: bytes | Iterator[bytes], durable: bool = True
             raise
         if durable:
             sync_directory(path.parent)
+
+
+def make_directories(path: Path) -> None:
+    """Make a directory, and those above it that are missing, and bring their names to the disk.
+
+    Raises:
+        OSError: the disk refused, or a file is in the way.
+    """
+    if not path.parent.is_dir():
+        make_directories(path.parent)
+    path.mkdir(exist_ok=True)
+    # Someone else may have made it a moment ago. A parent that may not be read is not ours to sync.
+    with suppress(PermissionError):
+        sync_directory(path.parent)
 
 
 def create_directory(path: Path, files: Mapping[str, bytes]) -> None:
@@ -138,8 +180,16 @@ def sync_directory(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes | Iterator[bytes], durable: bool) -> None:
-    """Write a new file, and wait for the disk where asked."""
-    with path.open("wb", buffering=0) as file:
+    """Write a new file, and wait for the disk where asked.
+
+    New in earnest: a link that lies at its name, put there by whoever guessed it, is never followed.
+    """
+    try:
+        opened = path.open("xb", buffering=0)
+    except FileExistsError:
+        path.unlink()
+        opened = path.open("xb", buffering=0)
+    with opened as file:
         for block in (data,) if isinstance(data, bytes) else data:
             write_all(file.fileno(), block)
         if durable:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from charloom.errors import DamagedError
+from charloom.errors import DamagedError, WriteError
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import read_file, write_all, writing
 
@@ -36,6 +36,7 @@ class Journal:
             self._file.truncate(len(whole))
         self._written = len(whole)
         self._waiting = bytearray()
+        self._unsynced = bytearray()  # written, and not yet known to be on the disk
         self._torn = False
 
     @property
@@ -67,6 +68,7 @@ class Journal:
             write_all(self._file.fileno(), bytes(self._waiting))
             self._torn = False
         self._written += len(self._waiting)
+        self._unsynced += self._waiting
         self._waiting.clear()
 
     def cut(self, length: int) -> None:
@@ -76,6 +78,7 @@ class Journal:
             WriteError: the disk refused.
         """
         self._waiting.clear()
+        self._unsynced.clear()
         with writing(self.path):
             self._file.truncate(length)
         self._written, self._torn = length, False
@@ -84,11 +87,21 @@ class Journal:
         """Write the waiting lines and wait until they would survive a power cut.
 
         Raises:
-            WriteError: the disk refused.
+            WriteError: the disk refused; the lines since the last sync wait again.
         """
         self.flush()
-        with writing(self.path):
-            os.fsync(self._file.fileno())
+        try:
+            with writing(self.path):
+                os.fsync(self._file.fileno())
+        except WriteError:
+            # The system may now take for written what never reached the disk, and the next fsync
+            # would say that all is well: the lines are written anew.
+            self._waiting[:0] = self._unsynced
+            self._written -= len(self._unsynced)
+            self._torn = True
+            raise
+        finally:
+            self._unsynced.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -21,10 +21,11 @@ from charloom.errors import (
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store.canonical import parse_object
-from charloom.store.checkpoint import Checkpoint, is_count, is_number, load_checkpoint
+from charloom.store.checkpoint import Checkpoint, is_count, is_number
 from charloom.store.files import TEMPORARY, read_file
 from charloom.store.journal import whole_lines
 from charloom.store.layout import (
+    BUILTIN,
     CHECKPOINTS,
     CONFIG,
     CONTROL,
@@ -36,8 +37,9 @@ from charloom.store.layout import (
     SAMPLES,
     STATUS,
     TEXT,
-    checkpoint_path,
     is_run,
+    load_at,
+    newest_whole,
     read_pointer,
     saved_updates,
 )
@@ -87,41 +89,64 @@ def read_pointer_or_none(path: Path) -> int | None:
         return 0
 
 
-def load_latest(path: Path) -> Checkpoint:
-    """The checkpoint that `latest` names; where it is damaged, the error says what else is there."""
-    latest = read_pointer(path, LATEST)
-    if latest is None:
-        raise NotAModelError(
-            f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
-            f"Train again with the same --run."
-        )
+def load_latest(
+    path: Path, config: Config, fingerprint: str, allow_older: bool = False
+) -> tuple[Checkpoint, str]:
+    """The checkpoint that `latest` names, and an empty sentence.
+
+    Where that one cannot be had: the newest whole one and what is damaged, if that is allowed, else
+    the error says which one it would be. Only one of the run's settings and text can be meant.
+
+    Raises:
+        NotAModelError: nothing was learnt yet.
+        DamagedError: the latest is damaged, and the newest whole one is not allowed or is not there.
+    """
     try:
-        checkpoint = load_checkpoint(checkpoint_path(path, latest))
+        latest = read_pointer(path, LATEST)
+        if latest is not None:
+            return load_at(path, latest), ""
+        problem = f"{path / CHECKPOINTS / LATEST} is missing."
     except (DamagedError, NotAModelError) as error:
-        older = [update for update in saved_updates(path) if update < latest]
-        mend = (
-            f" To go on from update {older[-1]}, write {older[-1]} into {path / CHECKPOINTS / LATEST}."
-            if older
-            else ""
+        problem = f"{error} {path / CHECKPOINTS / LATEST} names it."
+    else:
+        if max(saved_updates(path), default=0) == 0:
+            raise NotAModelError(
+                f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
+                f"Train again with the same --run."
+            )
+    whole = newest_whole(
+        path,
+        lambda checkpoint: (
+            not differing(config, checkpoint.learner.config)
+            and checkpoint.fingerprint == fingerprint
+        ),
+    )
+    if whole is None:
+        raise DamagedError(f"{problem} No checkpoint of {path} is whole.")
+    if not allow_older:
+        raise DamagedError(
+            f"{problem} The checkpoint of update {whole.learner.update} is whole: to go on from "
+            f"there, charloom resume {path} --allow-older."
         )
-        raise DamagedError(f"{error}{mend}") from None
-    if checkpoint.learner.update != latest or set(checkpoint.lengths) != {METRICS, SAMPLES}:
-        raise DamagedError(f"{path} is damaged: checkpoint {latest} is not one of this run.")
-    return checkpoint
+    return whole, problem
 
 
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:
     """Refuse a config.json that differs from the checkpoint in more than the run's end."""
-    neutral = {name: getattr(saved, name) for name in EXTENDABLE}
-    if dataclasses.replace(config, **neutral) != saved:
-        names = [
-            name
-            for name, value in config.to_dict().items()
-            if name not in EXTENDABLE and value != getattr(saved, name)
-        ]
+    names = differing(config, saved)
+    if names:
         raise DamagedError(
             f"{path} is damaged: {CONFIG} and the last checkpoint disagree about {', '.join(names)}."
         )
+
+
+def differing(one: Config, two: Config) -> list[str]:
+    """The settings in which two configs differ, but for those of a run's end."""
+    return [
+        name
+        for name, value in one.to_dict().items()
+        if name not in EXTENDABLE and value != getattr(two, name)
+    ]
 
 
 def require_place(path: Path, learner: Learner, characters: int) -> None:
@@ -154,7 +179,10 @@ def open_text(
     name, sources, config = about["name"], moved or about["sources"], learner.config
     policy = {"unknown": config.unknown, "replacement": config.replacement}
     where = ", ".join(map(str, sources)) or str(path / TEXT)
+    if not sources and (path / TEXT).is_symlink():
+        raise DamagedError(f"{path / TEXT} is no plain file but a link; it is not followed.")
     try:
+        require_plain([] if moved else sources or [path / TEXT])
         if sources:
             corpus = Corpus.open(sources, learner.vocabulary, verify=True, **policy)
         else:
@@ -179,6 +207,21 @@ def open_text(
     )
 
 
+def require_plain(sources: Sequence[str | Path]) -> None:
+    """Refuse to read, as the text that a run directory names, what is no plain file.
+
+    The run may be a stranger's: a device or a pipe never ends, a directory may hold anything, a pattern
+    looks through the whole disk.
+    """
+    for source in map(str, sources):
+        if source.startswith(BUILTIN):
+            continue
+        if not Path(source).exists():
+            raise TextError(f"{source}: no such file.")
+        if not Path(source).is_file():
+            raise TextError(f"{source} is no plain file.")
+
+
 def last_seconds(path: Path, length: int) -> float:
     """The seconds of the last record in the first so many bytes; 0 where there is none.
 
@@ -192,6 +235,12 @@ def last_seconds(path: Path, length: int) -> float:
     if type(seconds) is not float or not 0 <= seconds < 1e10:
         raise DamagedError(f"{path} is damaged: its last record has seconds {seconds!r}.")
     return seconds
+
+
+def last_engine(events: list[dict[str, Any]]) -> str | None:
+    """The engine that trained a run last, in words; None where no event tells."""
+    engines = [event["engine"] for event in events if isinstance(event.get("engine"), str)]
+    return engines[-1] if engines else None
 
 
 def adopt_steering(learner: Learner, events: list[dict[str, Any]]) -> None:

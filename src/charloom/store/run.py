@@ -28,15 +28,16 @@ from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import (
     FORMAT,
     Checkpoint,
-    load_checkpoint,
     require_finite,
     save_checkpoint,
 )
 from charloom.store.files import (
+    make_directories,
     read_file,
     remove_directory,
     remove_temporaries,
     replace_file,
+    sync_directory,
     writing,
 )
 from charloom.store.journal import Journal, read_lines, whole_lines
@@ -44,6 +45,7 @@ from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
     CONFIG,
+    DAMAGED,
     EVENTS,
     GRADCHECK,
     LATEST,
@@ -54,6 +56,8 @@ from charloom.store.layout import (
     STATUS,
     TEXT,
     checkpoint_path,
+    load_at,
+    pointer_line,
     read_about,
     read_pointer,
     saved_updates,
@@ -61,6 +65,7 @@ from charloom.store.layout import (
 from charloom.store.opening import (
     adopt_steering,
     extended,
+    last_engine,
     last_seconds,
     load_latest,
     open_text,
@@ -86,6 +91,7 @@ class RunWriter:
         events: the journal of what happened.
         seconds: how long the run had been trained when it was opened.
         command_sequence: of the last command to the run when it was opened.
+        engine: what trained the run before it was opened, in words; None where nothing tells.
         saved_update: the update of the checkpoint that `latest` names.
         finished: whether the run had reached its end when it was opened.
         warnings: sentences about what was found amiss and mended.
@@ -96,15 +102,19 @@ class RunWriter:
         self._lock = lock
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
+        self._unsure = False  # whether `latest` may name another checkpoint than the last one saved
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
             self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))
             # Events tell what happened to the run, interruptions included: resuming adds to them
             # and takes nothing back. They hold clock times, so no checkpoint counts them.
             self.events = opened.enter_context(Journal(path / EVENTS))
+            with writing(path):
+                sync_directory(path)  # where the journals may be new names
             self._journals = opened.pop_all()
         self.seconds = 0.0
         self.command_sequence = read_control(path).sequence
+        self.engine: str | None = None
         self.saved_update: int | None = None
         self.finished = False
         self.warnings: list[str] = []
@@ -123,7 +133,8 @@ class RunWriter:
         Schedule.of(learner.config, len(corpus))
         refuse_existing(path)
         with writing(path):
-            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            for directory in (path, path / CHECKPOINTS):
+                make_directories(directory)
         lock = acquire(path)
         try:
             refuse_existing(path)
@@ -153,6 +164,7 @@ class RunWriter:
         text: Sequence[str | Path] | None = None,
         epochs: int | None = None,
         updates: int | None = None,
+        allow_older: bool = False,
     ) -> tuple[Self, Learner, Corpus]:
         """Open a run to go on from its last checkpoint.
 
@@ -161,6 +173,8 @@ class RunWriter:
             text: where the text is now, if it was moved; it must be the same text.
             epochs: a new end for the run.
             updates: a new end for the run, in updates; it goes before `epochs`.
+            allow_older: whether to go on from the newest whole checkpoint where the last one is
+                damaged; what is damaged is told among the warnings and set aside.
 
         Raises:
             NotAModelError: no run is there, or one whose creation was interrupted.
@@ -174,7 +188,7 @@ class RunWriter:
         read_about(path)
         lock = acquire(path)
         try:
-            writer, learner, corpus = cls._resume(path, lock, text, epochs, updates)
+            writer, learner, corpus = cls._resume(path, lock, text, epochs, updates, allow_older)
         except BaseException:
             lock.release()
             raise
@@ -188,15 +202,21 @@ class RunWriter:
         text: Sequence[str | Path] | None,
         epochs: int | None,
         updates: int | None,
+        allow_older: bool,
     ) -> tuple[Self, Learner, Corpus]:
         """`resume`, once the lock is held: first look at everything, then change anything."""
         config, about, version = read_about(path)
-        checkpoint = load_latest(path)
+        checkpoint, damage = load_latest(path, config, about["fingerprint"], allow_older)
         learner = checkpoint.learner
         require_same_settings(path, config, learner.config)
         corpus = open_text(path, about, text, learner)
         if corpus.fingerprint != checkpoint.fingerprint:
             raise DamagedError(f"{path} is damaged: config.json and {LATEST} name different texts.")
+        if len(corpus) != about["characters"]:
+            raise DamagedError(
+                f"{path} is damaged: {CONFIG} says that its text has {about['characters']} "
+                f"{learner.config.tokens}; it has {len(corpus)}."
+            )
         require_place(path, learner, len(corpus))
         learner.config = extended(config, epochs, updates)
         schedule = Schedule.of(learner.config, len(corpus))
@@ -209,10 +229,24 @@ class RunWriter:
             learner.judgements_since_best = 0  # whoever asks for more is patient anew
         seconds = last_seconds(path / METRICS, checkpoint.lengths[METRICS])
         whole_lines(read_file(path / SAMPLES) or b"", checkpoint.lengths[SAMPLES], path / SAMPLES)
-        read_pointer(path, BEST)
-        warnings = []
+        warnings, engine = [], None
         try:
-            adopt_steering(learner, read_lines(path / EVENTS))
+            read_pointer(path, BEST)
+        except DamagedError as error:
+            if not allow_older:
+                raise DamagedError(
+                    f"{error} The last checkpoint says which one was best: to go on with that, "
+                    f"charloom resume {path} --allow-older."
+                ) from None
+            warnings.append(str(error))
+        if damage:
+            warnings.append(
+                f"training goes on from the checkpoint of update {learner.update}: {damage}"
+            )
+        try:
+            events = read_lines(path / EVENTS)
+            adopt_steering(learner, events)
+            engine = last_engine(events)
         except DamagedError as error:
             warnings.append(f"whether the run was steered after its last save is unknown: {error}")
 
@@ -222,6 +256,10 @@ class RunWriter:
         writer = cls(path, lock, corpus, checkpoint.lengths)
         try:
             writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
+            if damage:
+                writer._set_aside_newer(learner.update)
+                writer._point(LATEST, learner.update)
+            writer.engine = engine
             writer._remove_newer(learner.update)  # left by an interrupted save
             if about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.
@@ -274,12 +312,15 @@ class RunWriter:
         directory = checkpoint_path(self.path, learner.update)
         if learner.update != self.saved_update:
             require_finite(learner)
+            self._point_back()
             self.metrics.sync()
             self.samples.sync()
             if self._best is not None and self._best.learner.update != learner.update:
                 self._put(self._best)
             self._put(Checkpoint(learner, self._lengths(), self._fingerprint))
+            self._unsure = True
             self._point(LATEST, learner.update)
+            self._unsure = False
             self.saved_update = learner.update
             # On the disk now, under a name that `latest` or this state has: never made again.
             self._best = None
@@ -296,7 +337,8 @@ class RunWriter:
             WriteError: the disk refused.
         """
         assert self.saved_update is not None, "a run has a checkpoint from its making on"
-        checkpoint = load_checkpoint(checkpoint_path(self.path, self.saved_update))
+        self._point_back()
+        checkpoint = load_at(self.path, self.saved_update)
         self.metrics.cut(checkpoint.lengths[METRICS])
         self.samples.cut(checkpoint.lengths[SAMPLES])
         self._best = None
@@ -311,7 +353,8 @@ class RunWriter:
         """
         best = read_pointer(self.path, BEST)
         update = self.saved_update if best is None else best
-        return load_checkpoint(self.path / CHECKPOINTS / str(update)).learner
+        assert update is not None, "a run has a checkpoint from its making on"
+        return load_at(self.path, update).learner
 
     def flush(self) -> None:
         """Let other processes see all records, samples and events.
@@ -378,12 +421,29 @@ class RunWriter:
 
     def _point(self, name: str, update: int) -> None:
         """Replace `latest` or `best`."""
-        replace_file(self.path / CHECKPOINTS / name, f"{update}\n".encode("ascii"))
+        replace_file(self.path / CHECKPOINTS / name, pointer_line(self.path, name, update))
+
+    def _point_back(self) -> None:
+        """Make `latest` name the last checkpoint saved, where a disk that refused has left it between
+        that one and another, which can then be made anew."""
+        if self._unsure and self.saved_update is not None:
+            self._point(LATEST, self.saved_update)
+            self._unsure = False
 
     def _remove_newer(self, update: int) -> None:
         """Remove all checkpoints after an update; no pointer names them."""
         for newer in [later for later in saved_updates(self.path) if later > update]:
             remove_directory(checkpoint_path(self.path, newer))
+
+    def _set_aside_newer(self, update: int) -> None:
+        """Give all checkpoints after an update, which are damaged, names that nothing reads: there
+        may be something in them yet for whoever looks at the bytes."""
+        for newer in [later for later in saved_updates(self.path) if later > update]:
+            aside = self.path / CHECKPOINTS / f"{DAMAGED}{newer}"
+            if aside.exists():
+                remove_directory(aside)
+            with writing(aside):
+                checkpoint_path(self.path, newer).rename(aside)
 
     def _prune(self, best_update: int | None) -> None:
         """Remove all checkpoints but the newest ones and the best."""
@@ -397,7 +457,7 @@ class RunWriter:
         """Make `best` agree with the learner, which may be of before `best` was replaced."""
         if learner.best_update is not None:
             try:
-                load_checkpoint(checkpoint_path(self.path, learner.best_update))
+                load_at(self.path, learner.best_update)
             except StoreError as error:
                 self.warnings.append(
                     f"the best checkpoint cannot be used, so the best is judged anew from update "
@@ -407,8 +467,15 @@ class RunWriter:
         if learner.best_update is None:
             with writing(self.path / CHECKPOINTS / BEST):
                 (self.path / CHECKPOINTS / BEST).unlink(missing_ok=True)
-        elif read_pointer(self.path, BEST) != learner.best_update:
+        elif self._best_pointer() != learner.best_update:
             self._point(BEST, learner.best_update)
+
+    def _best_pointer(self) -> int | None:
+        """What `best` names; None where it is missing or damaged."""
+        try:
+            return read_pointer(self.path, BEST)
+        except DamagedError:
+            return None
 
 
 def charloom_version() -> str:

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from charloom.errors import CharloomError, ConfigError
+from charloom.config import require_number, require_one_of
+from charloom.errors import CharloomError
 from charloom.store.canonical import canonical_json, parse_object
-from charloom.store.checkpoint import FORMAT, is_count
-from charloom.store.files import replace_file
+from charloom.store.checkpoint import FORMAT, MOST_STATE, is_count
+from charloom.store.files import read_file, replace_file
 from charloom.store.layout import CONTROL, STATUS
 
 COMMANDS: Final = ("run", "pause", "stop")
@@ -45,13 +46,11 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
         ConfigError: no such command, or a factor that is not a number above 0.
         WriteError: the disk refused.
     """
-    before = read_control(run)
-    control = Control(before.sequence + 1, command, learning_rate_factor)
-    if not makes_sense(control):
-        raise ConfigError(
-            f"{command!r} with the learning-rate factor {learning_rate_factor!r}: the command "
-            f"must be one of {', '.join(COMMANDS)}, the factor a number above 0, or None."
-        )
+    require_one_of("command", command, COMMANDS)
+    if learning_rate_factor is not None:
+        require_number("learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT)
+        learning_rate_factor = float(learning_rate_factor)
+    control = Control(read_control(run).sequence + 1, command, learning_rate_factor)
     replace_file(run / CONTROL, canonical_json({"format": FORMAT, **asdict(control)}))
     return control
 
@@ -59,8 +58,8 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
 def read_control(run: Path) -> Control:
     """The last command; one that makes no sense counts as none."""
     try:
-        values = parse_object((run / CONTROL).read_bytes(), CONTROL)
-    except (OSError, CharloomError):
+        values = parse_object(read_file(run / CONTROL, MOST_STATE) or b"", CONTROL)
+    except CharloomError:
         return Control()
     factor = values.get("learning_rate_factor")
     if type(factor) is int and is_count(factor):
@@ -101,7 +100,7 @@ def write_status(run: Path, state: str, update: int, updates: int, reason: str |
 def read_status(run: Path) -> dict[str, Any] | None:
     """The last status; None where there is none, or none that can be read."""
     try:
-        status = parse_object((run / STATUS).read_bytes(), STATUS)
-    except (OSError, CharloomError):
+        status = parse_object(read_file(run / STATUS, MOST_STATE) or b"", STATUS)
+    except CharloomError:
         return None
     return status if status.get("state") in STATES else None

@@ -17,6 +17,8 @@ from charloom.store.files import read_file
 from charloom.store.journal import read_lines
 from charloom.store.layout import (
     BEST,
+    CHECKPOINTS,
+    CONFIG,
     EVENTS,
     GRADCHECK,
     LATEST,
@@ -25,9 +27,13 @@ from charloom.store.layout import (
     SAMPLES,
     checkpoint_path,
     is_run,
+    load_at,
+    newest_whole,
     read_about,
     read_pointer,
+    saved_updates,
 )
+from charloom.store.opening import last_engine
 from charloom.store.steering import read_status
 
 Which = Literal["best", "latest"]
@@ -76,8 +82,7 @@ class RunView:
     @property
     def engine(self) -> str | None:
         """The engine that trained last, in words."""
-        engines = [event["engine"] for event in self.events if "engine" in event]
-        return str(engines[-1]) if engines else None
+        return last_engine(self.events)
 
 
 def read_run(path: str | Path) -> RunView:
@@ -123,6 +128,11 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
     if is_run(path):
         return load_from_run(path, which)
     if path.is_dir():
+        if (path / CHECKPOINTS).is_dir():
+            raise NotAModelError(
+                f"{path} has checkpoints and no {CONFIG}, without which it is no run; give one of its "
+                f"checkpoints, or put {CONFIG} back."
+            )
         if not (path / MANIFEST).exists():
             raise NotAModelError(
                 f"{path} is neither a run directory nor a checkpoint directory; "
@@ -139,14 +149,37 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
 def load_from_run(path: Path, which: Which) -> Learner:
     """The learner that a run's pointer names, however often its writer moves it."""
     for attempt in range(ATTEMPTS):
-        update = read_pointer(path, which)
-        if update is None:
-            update = read_pointer(path, LATEST)
-        if update is None:
-            raise NotAModelError(f"{path} has no checkpoint yet; wait until it has begun to train.")
+        named = update = read_pointer(path, which)
         try:
-            return load_checkpoint(checkpoint_path(path, update)).learner
-        except (NotAModelError, DamagedError):
-            if attempt == ATTEMPTS - 1 or read_pointer(path, which) in (update, None):
-                raise
+            if named is None and which == BEST:
+                update = best_of_latest(path)
+            if update is not None:
+                return load_at(path, update).learner
+        except (NotAModelError, DamagedError) as error:
+            if attempt == ATTEMPTS - 1 or read_pointer(path, which) == named:
+                told = f"{error} {path / CHECKPOINTS / which} names it."
+                raise DamagedError(f"{told}{another(path)}") from None
+            continue
+        if max(saved_updates(path), default=0) > 0:
+            missing = path / CHECKPOINTS / LATEST
+            raise DamagedError(f"{path} is damaged: {missing} is missing.{another(path)}")
+        raise NotAModelError(f"{path} has no checkpoint yet; wait until it has begun to train.")
     raise AssertionError("unreachable")
+
+
+def best_of_latest(path: Path) -> int | None:
+    """The update of a run's best checkpoint where no `best` tells it: `latest` is replaced first, and
+    what it names knows. The latest itself where none was judged."""
+    latest = read_pointer(path, LATEST)
+    if latest is None:
+        return None
+    best = load_at(path, latest).learner.best_update
+    return latest if best is None else best
+
+
+def another(path: Path) -> str:
+    """Which checkpoint of a run is whole, as a sentence to follow one about damage."""
+    whole = newest_whole(path)
+    if whole is None:
+        return ""
+    return f" This one is whole, and a model: {checkpoint_path(path, whole.learner.update)}."

@@ -142,8 +142,11 @@ def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
                 _refuse_utf16(block, source.name)
                 if block.startswith(BOM):
                     block, offset = block[len(BOM) :], len(BOM)
-            if not raw:
-                _refuse_nul(block, offset, source.name)
+            nul = -1 if raw else block.find(b"\0")
+            if nul >= 0:
+                if nul:
+                    yield block[:nul], offset  # what is wrong before it is the first that is wrong
+                raise _nul(offset + nul, source.name)
             cut = len(block) if tokens == "bytes" else _last_boundary(block)
             if cut:
                 yield block[:cut], offset
@@ -178,12 +181,10 @@ def _refuse_utf16(block: bytes, name: str) -> None:
         )
 
 
-def _refuse_nul(block: bytes, offset: int, name: str) -> None:
-    """Refuse what no text has."""
-    nul = block.find(b"\0")
-    if nul >= 0:
-        raise EncodingError(
-            f"{name} has a NUL byte at offset {offset + nul}: it is no plain text. If it is UTF-16 "
-            f"or UTF-32, convert it to UTF-8 first. Any bytes are learnt by --tokens bytes.",
-            offset + nul,
-        )
+def _nul(offset: int, name: str) -> EncodingError:
+    """The error for what no text has."""
+    return EncodingError(
+        f"{name} has a NUL byte at offset {offset}: it is no plain text. If it is UTF-16 "
+        f"or UTF-32, convert it to UTF-8 first. Any bytes are learnt by --tokens bytes.",
+        offset,
+    )

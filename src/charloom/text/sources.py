@@ -122,11 +122,13 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
         raise TextError("no text was given; name one or more files, or a built-in text.")
     seen: set[str] = set()
     found = []
-    for thing in asked:
-        one = _find(str(thing), any_bytes)
-        if len(one.sources) > 1:
-            fresh = tuple(source for source in one.sources if source.place not in seen)
+    for name in map(str, asked):
+        one = _find(name, any_bytes)
+        fresh = tuple(source for source in one.sources if source.place not in seen)
+        if one.note:  # several were looked for
             one = dataclasses.replace(one, sources=fresh)
+        elif not fresh:
+            one = dataclasses.replace(one, note=f"{name} was read before, and is read once more")
         seen |= {source.place for source in one.sources}
         found.append(one)
     return found
@@ -176,16 +178,26 @@ def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -
     """Those of the files that are texts, and a sentence about what was taken and what was not."""
     taken = [path for path in paths if path.stat().st_size and (any_bytes or _is_text(path))]
     left = [path for path in paths if path not in set(taken)]
+    if not paths:
+        raise TextError(
+            f"{asked}: no file is found by it; give the path of a text, a directory of texts, or in "
+            f"quotes a pattern such as '**/*.txt'."
+        )
     if not taken:
         raise TextError(
-            f"{asked}: no text in UTF-8 among {len(paths):,} files; give the path of a text, a "
+            f"{asked}: no text in UTF-8 among {how_many(paths)}; give the path of a text, a "
             f"directory of texts, or in quotes a pattern such as '**/*.txt'."
         )
-    note = f"{asked}: {len(taken):,} files, read in the order of their paths, {taken[0]} first"
+    note = f"{asked}: {how_many(taken)}, read in the order of their paths, {taken[0]} first"
     if left:
         named = ", ".join(map(str, left[:NAMED])) + (" …" if len(left) > NAMED else "")
         note += f"; left out {len(left):,} that are empty or no text in UTF-8: {named}"
     return Found(name, tuple(map(file_source, taken)), note)
+
+
+def how_many(paths: Sequence[Path]) -> str:
+    """How many files these are."""
+    return "1 file" if len(paths) == 1 else f"{len(paths):,} files"
 
 
 def _under(folder: Path) -> list[Path]:

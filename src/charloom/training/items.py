@@ -72,11 +72,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Progress:
-    """All records and samples of an update have come; `state` is training or paused."""
+    """All records and samples of an update have come; `state` is training or paused.
+
+    `smooth_loss` is in nats per window, as `Record` has it; None before the first update.
+    """
 
     update: int
     updates: int
     state: str = "training"
+    smooth_loss: float | None = None
 
 
 @dataclass(frozen=True)

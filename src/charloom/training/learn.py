@@ -1,8 +1,11 @@
 """Training as an algorithm, on one screen: it knows nothing of disks, clocks decide nothing."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
+
+import numpy as np
 
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
@@ -62,6 +65,7 @@ def learn(
         limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
 
         count_losses(learner, trace)
+        require_told(learner, trace)
         if trace.stopped:
             raise diverged(learner, trace, float(rates[len(trace.losses)]))
         if windows.ends_epoch(learner.position):
@@ -79,7 +83,28 @@ def learn(
         if schedule.sample_due(learner.update) or schedule.over(learner):
             text = continuation(learner, ids, windows, engine, config.sample_length)
             yield Sample(learner.update, text)
-        yield Progress(learner.update, schedule.updates)
+        yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
+
+
+def require_told(learner: Learner, trace: Trace) -> None:
+    """Refuse figures of applied updates, and sums of them, that are not finite, whatever engine tells
+    them: they would go into every record.
+
+    Raises:
+        DivergedError: with the first of them.
+    """
+    wrong = ~np.isfinite(trace.losses) | ~np.isfinite(trace.gradient_norms)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise DivergedError(
+            f"update {learner.update - len(wrong) + first + 1} has the loss "
+            f"{trace.losses[first]:g} and the gradient norm {trace.gradient_norms[first]:g}."
+        )
+    if not math.isfinite((learner.smooth_loss or 0.0) + learner.pending_loss):
+        raise DivergedError(
+            f"after update {learner.update} the smooth loss is {learner.smooth_loss} and the sum of "
+            f"losses since the last record {learner.pending_loss:g}."
+        )
 
 
 def count_losses(learner: Learner, trace: Trace) -> None:

@@ -125,6 +125,12 @@ class Keeper:
         )
         for warning in self._writer.warnings:
             yield self._warn(warning)
+        before, now = self._writer.engine, engine.describe()
+        if before is not None and before != now:
+            yield self._warn(
+                f"the run was trained by {before} and goes on with {now}: its bits may differ from "
+                f"those of an uninterrupted run."
+            )
         yield from self._show("training")
 
     def train(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:

@@ -1,0 +1,392 @@
+"""How good and how quick is the doctor, and what does the usual check miss?
+
+    python benchmarks/doctor.py                       # seconds of a diagnosis, from the command line
+    python benchmarks/doctor.py --usual               # the table in docs/gradient-checking.md
+    python benchmarks/doctor.py --long right --count 500 --first 0
+    python benchmarks/doctor.py --long singles --count 200
+    python benchmarks/doctor.py --long pairs --count 100
+
+Right code, single mistakes and pairs of mistakes are judged over random H, T, K, sigma and seeds. The code
+is that of tests/written, with the mistakes of tests/plants.py edited into its source. Each number
+`first` … `first + count - 1` is a case of its own, always the same; what was found is kept by
+number in docs/doctor.json, so that a long count can be made in parts. docs/DOCTOR.md is made of it.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from charloom.bench.machine import machine  # noqa: E402
+from charloom.doctor import doctor  # noqa: E402
+from charloom.doctor.mistakes import BY_ID  # noqa: E402
+from charloom.doctor.trials import PLANS, Plan, make_trial  # noqa: E402
+from plants import CELL, PLANTS, Plant, function, source  # noqa: E402
+
+FIGURES, TABLES = ROOT / "docs" / "doctor.json", ROOT / "docs" / "DOCTOR.md"
+LESSON = ROOT / "docs" / "gradient-checking.md"
+MARKS = ("<!-- usual-check -->", "<!-- /usual-check -->")
+
+RIGHT = ("loop", "whole", "course", "lstm", "gru")
+USUAL = Plan("the usual check", 5, 3, 10, 0.01, "zero", "window")
+STEP, THRESHOLD, FLOOR = 1e-4, 1e-4, 1e-6
+
+
+# Random problems.
+
+
+def random_plans(number: int, kind: str) -> tuple[tuple[Plan, ...], int, np.random.Generator]:
+    """The default trials in random sizes, with random sigmas; a seed for their numbers."""
+    rng = np.random.default_rng([number, len(kind)])
+    plans = []
+    for place, plan in enumerate(PLANS):
+        H, T, K = rng.choice(np.arange(3, 14), size=3, replace=False).tolist()
+        if plan.T == 1 or plan.text == "same" or place == 1:
+            T = plan.T
+        sigma = plan.sigma * float(np.exp(rng.uniform(np.log(0.3), np.log(2))))
+        plans.append(plan._replace(H=H, T=T, K=K, sigma=sigma))
+    return tuple(plans), int(rng.integers(2**31)), rng
+
+
+def judged(file: str, plants: Iterable[Plant], plans: tuple[Plan, ...], seed: int) -> Any:
+    """The diagnosis of a hand-written network with mistakes in it."""
+    return doctor(function(file, *plants), cell=CELL.get(file, "rnn"), plans=plans, seed=seed)
+
+
+def right_case(number: int) -> dict[str, Any]:
+    """Right code: is there a false alarm?"""
+    plans, seed, rng = random_plans(number, "right")
+    file = RIGHT[int(rng.integers(len(RIGHT)))]
+    found = judged(file, (), plans, seed)
+    return {"what": file, "said": list(found.mistakes), "good": found.verdict == "right"}
+
+
+def single_case(number: int) -> dict[str, Any]:
+    """One mistake: is it named first?"""
+    plans, seed, rng = random_plans(number, "singles")
+    plant = PLANTS[int(rng.integers(len(PLANTS)))]
+    found = judged(plant.file, (plant,), plans, seed)
+    good = found.mistakes[:1] == (plant.id,)
+    return {"what": plant.name, "said": list(found.mistakes), "good": good}
+
+
+def pair_case(number: int) -> dict[str, Any]:
+    """Two mistakes: are they named as a pair, or is one of the two?"""
+    plans, seed, rng = random_plans(number, "pairs")
+    while True:
+        one, other = (PLANTS[int(rng.integers(len(PLANTS)))] for _ in range(2))
+        if one.file == other.file and one.id != other.id and runs(one, other):
+            break
+    found = judged(one.file, (one, other), plans, seed)
+    named = {one.id, other.id} & set(found.mistakes)
+    return {
+        "what": f"{one.name} + {other.name}",
+        "said": list(found.mistakes),
+        "good": bool(named),
+        "both": len(named) == 2,
+    }
+
+
+def runs(one: Plant, other: Plant) -> bool:
+    """Whether both can be edited into one source, and the result still computes."""
+    try:
+        source(one.file, one, other)
+        f = function(one.file, one, other)
+        p = make_trial(CELL.get(one.file, "rnn"), 0, 0, PLANS[0]).problem
+        doctor(f, cell=p.cell, plans=PLANS[:2] * 4)
+    except Exception:
+        return False
+    return True
+
+
+CASES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "right": right_case,
+    "singles": single_case,
+    "pairs": pair_case,
+}
+
+
+# What the usual check says.
+
+
+def usual_check(file: str, *plants: Plant) -> dict[str, float]:
+    """The largest errors of a function's gradient against central differences of its own loss.
+
+    H = 5, T = 3, K = 10, h0 = 0, weights N(0, 0.01²), biases 0, step 1e-4. `absolute`: |a - n|;
+    `relative`: |a - n| / max(1e-6, |a| + |n|), as courses have it. Infinite where a shape differs.
+    """
+    f = function(file, *plants)
+    cell = CELL.get(file, "rnn")
+    problem = make_trial(cell, 0, 2, USUAL).problem
+    state = tuple(problem.state.values())
+    h0 = state[0] if len(state) == 1 else state
+
+    def called(parameters: dict[str, Any]) -> Any:
+        held = {name: array.copy() for name, array in parameters.items()}
+        start = h0.copy() if len(state) == 1 else tuple(s.copy() for s in state)
+        return f(held, problem.x.copy(), problem.y.copy(), start)
+
+    _, gradients = called(problem.parameters)
+    worst = {"absolute": 0.0, "relative": 0.0}
+    for name, array in problem.parameters.items():
+        given = np.asarray(gradients[name])
+        if given.shape != array.shape:
+            return {"absolute": float("inf"), "relative": float("inf")}
+        for at in np.ndindex(array.shape):
+            sides = []
+            for sign in (1, -1):
+                moved = array.copy()
+                moved[at] += sign * STEP
+                sides.append(called({**problem.parameters, name: moved})[0])
+            numeric = float(sides[0] - sides[1]) / (2 * STEP)
+            far = abs(float(given[at]) - numeric)
+            worst["absolute"] = max(worst["absolute"], far)
+            worst["relative"] = max(
+                worst["relative"], far / max(FLOOR, abs(float(given[at])) + abs(numeric))
+            )
+    return worst
+
+
+def usual_rows() -> list[dict[str, Any]]:
+    """For each mistake, planted in the natural form: what the usual check and the doctor say."""
+    rows = []
+    for plant in PLANTS:
+        if plant.file not in ("loop", "lstm", "gru"):
+            continue
+        errors = usual_check(plant.file, plant)
+        found = doctor(function(plant.file, plant), cell=CELL.get(plant.file, "rnn"))
+        rows.append(
+            {
+                "id": plant.id,
+                "note": plant.note,
+                "cell": CELL.get(plant.file, "rnn"),
+                **errors,
+                "passes_absolute": bool(errors["absolute"] < THRESHOLD),
+                "passes_relative": bool(errors["relative"] < THRESHOLD),
+                "doctor": list(found.mistakes),
+            }
+        )
+    return rows
+
+
+def usual_table(rows: Iterable[dict[str, Any]]) -> str:
+    """The mistakes that the usual check lets through, as a table in Markdown."""
+    lines = [
+        "| mistake | cell | largest absolute error | largest relative error | the usual check | the doctor |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = list(rows)
+    for row in rows:
+        if not (row["passes_absolute"] or row["passes_relative"]):
+            continue
+        how = {
+            (True, True): "passes",
+            (True, False): "passes, if errors are absolute",
+            (False, True): "passes, if errors are relative",
+        }[row["passes_absolute"], row["passes_relative"]]
+        note = f" ({row['note']})" if row["note"] else ""
+        lines.append(
+            f"| `{row['id']}`{note}: {BY_ID[row['id']].title} | {row['cell']} | {row['absolute']:.1e} | "
+            f"{row['relative']:.1e} | {how} | {', '.join(f'`{one}`' for one in row['doctor'])} |"
+        )
+    both = sum(row["passes_absolute"] and row["passes_relative"] for row in rows)
+    either = sum(row["passes_absolute"] or row["passes_relative"] for row in rows)
+    lines += [
+        "",
+        f"Of {len(rows)} planted mistakes the usual check lets {both} through with either kind of error, and "
+        f"{either} where errors are absolute or relative as luck has it. Made by "
+        "`python benchmarks/doctor.py --usual`.",
+    ]
+    return "\n".join(lines)
+
+
+# Seconds.
+
+
+def seconds_of(file: str, plants: Iterable[Plant] = (), repeats: int = 3) -> tuple[float, float]:
+    """Of some runs of the whole command on a file the shortest: seconds of the clock, and of the
+    processor, which a busy machine leaves alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mine.py"
+        path.write_text(source(file, *plants), encoding="utf-8")
+        words = [f"{path}:loss_and_gradients", "--cell", CELL.get(file, "rnn"), "--json"]
+        times = []
+        for _ in range(repeats):
+            started, used = time.perf_counter(), processor()
+            subprocess.run(
+                [sys.executable, "-m", "charloom", "doctor", *words],
+                check=False,
+                capture_output=True,
+            )
+            times.append((time.perf_counter() - started, processor() - used))
+    return min(seconds for seconds, _ in times), min(used for _, used in times)
+
+
+def processor() -> float:
+    """Seconds of a processor that ended child processes have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+UNKNOWN = Plant("lstm", "none", (("ds_next = ds * f", "ds_next = ds * f + 0.01"),))
+
+
+def timings() -> dict[str, tuple[float, float]]:
+    """Whole diagnoses: right ones, a single mistake, a pair, and one that nothing explains."""
+    named = {plant.name: plant for plant in PLANTS}
+    pair = [named["loop-tanh-derivative-1-h"], named["loop-hidden-bias-not-summed"]]
+    return {
+        "right, step by step": seconds_of("loop"),
+        "right, single numbers in Python": seconds_of("scalar"),
+        "right, the course's form": seconds_of("course"),
+        "right, LSTM": seconds_of("lstm"),
+        "right, GRU": seconds_of("gru"),
+        "one mistake": seconds_of("loop", [named["loop-index-wraps"]]),
+        "two mistakes": seconds_of("loop", pair),
+        "unexplained, LSTM": seconds_of("lstm", [UNKNOWN]),
+    }
+
+
+# What is kept.
+
+
+def read() -> dict[str, Any]:
+    """The figures so far."""
+    empty = {"right": {}, "singles": {}, "pairs": {}, "usual": [], "seconds": {}}
+    return (
+        {**empty, **json.loads(FIGURES.read_text(encoding="utf-8"))} if FIGURES.exists() else empty
+    )
+
+
+def keep(figures: dict[str, Any]) -> None:
+    """Write the figures, a case a line, and the tables that are made of them."""
+    parts = []
+    for name, part in figures.items():
+        items = part.items() if isinstance(part, dict) else ((None, one) for one in part)
+        lines = [
+            ("" if key is None else f"{json.dumps(key)}: ") + json.dumps(one, ensure_ascii=False)
+            for key, one in items
+        ]
+        left, right = "{}" if isinstance(part, dict) else "[]"
+        parts.append(f"{json.dumps(name)}: {left}\n" + ",\n".join(lines) + f"\n{right}")
+    FIGURES.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    TABLES.write_text(render(figures), encoding="utf-8")
+    if LESSON.exists() and figures["usual"]:
+        text = LESSON.read_text(encoding="utf-8")
+        if all(mark in text for mark in MARKS):
+            before, _, rest = text.partition(MARKS[0])
+            after = rest.partition(MARKS[1])[2]
+            table = usual_table(figures["usual"])
+            LESSON.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+def render(figures: dict[str, Any]) -> str:
+    """docs/DOCTOR.md."""
+    lines = [
+        "# How good is the doctor?",
+        "",
+        "Made by `benchmarks/doctor.py`, never by hand; `docs/doctor.json` holds every case by its number.",
+        "The code that is judged is written by hand (tests/written); mistakes are edited into its source",
+        "(tests/plants.py). H, T, K are random from 3 to 13, sigma is 0.3 to 2 times that of the default trials,",
+        "and every case has a seed of its own.",
+        "",
+        "| | cases | as it should be | wanted |",
+        "|---|---|---|---|",
+    ]
+    wanted = {
+        "right": ("right code: no false alarm", "2,000 of 2,000"),
+        "singles": ("one mistake: named first", "98 %"),
+        "pairs": ("two mistakes: a pair or one of the two named", "80 %"),
+    }
+    for kind, (told, mark) in wanted.items():
+        cases = figures[kind].values()
+        good = sum(case["good"] for case in cases)
+        share = f" ({good / len(cases):.1%})" if cases else ""
+        lines.append(f"| {told} | {len(cases):,} | {good:,}{share} | {mark} |")
+    both = sum(case["both"] for case in figures["pairs"].values())
+    lines += ["", f"Of the pairs, {both:,} were named as the pair.", ""]
+    bad = [
+        f"- {kind} {number}: {case['what']}: said {', '.join(case['said']) or 'nothing'}"
+        for kind in wanted
+        for number, case in figures[kind].items()
+        if not case["good"]
+    ]
+    lines += ["What went wrong:", "", *(bad or ["nothing."]), ""]
+    if figures["seconds"]:
+        about = figures["seconds"]
+        lines += [
+            f"A whole diagnosis from the command line, the shortest of three, {about['machine']},",
+            f"{about['waiting']:.1f} other processes running or waiting on its {about['cores']} cores:",
+            "",
+            "| | seconds of the clock | of the processor |",
+            "|---|---|---|",
+            *(
+                f"| {name} | {clock:.2f} | {used:.2f} |"
+                for name, (clock, used) in about["times"].items()
+            ),
+            "",
+        ]
+    if figures["usual"]:
+        lines += [
+            "## What the usual check lets through",
+            "",
+            "H = 5, T = 3, h0 = 0, sigma 0.01, central differences at 1e-4, threshold 1e-4.",
+            "",
+            usual_table(figures["usual"]),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--long", choices=tuple(CASES))
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--usual", action="store_true")
+    options = parser.parse_args()
+    if options.long:
+        found = {}
+        for number in range(options.first, options.first + options.count):
+            found[str(number)] = CASES[options.long](number)
+            if not found[str(number)]["good"]:
+                print(number, found[str(number)])
+        figures = read()
+        figures[options.long] |= found
+        figures[options.long] = dict(sorted(figures[options.long].items(), key=lambda c: int(c[0])))
+        good = sum(case["good"] for case in found.values())
+        print(f"{options.long}: {good} of {len(found)} as they should be")
+    elif options.usual:
+        figures = read()
+        figures["usual"] = usual_rows()
+        print(usual_table(figures["usual"]))
+    else:
+        times = timings()
+        figures = read()
+        figures["seconds"] = {
+            "machine": machine(),
+            "cores": os.cpu_count(),
+            "waiting": max(0.0, round(os.getloadavg()[0] - 1, 1)),
+            "times": times,
+        }
+        for name, (clock, used) in times.items():
+            print(f"{name:<36}{clock:6.2f} s, {used:.2f} s of the processor")
+    keep(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Every call that changes files below a folder: seen before it is made, and after it was.
+
+It stands between Python and the system, in the functions of `os` and in `io.open`, where the store
+and the library that locks make their calls. What goes around them is not seen; `reliability/power.py`
+therefore compares what was seen with what lies on the disk in the end.
+"""
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call.
+
+    Attributes:
+        kind: open (for writing), write, truncate, fsync, rename, mkdir, rmdir or unlink.
+        path: what it is about; where a file was renamed since it was opened, its old name.
+        target: the new name, of a rename.
+        offset, data: of a write.
+        length: to which a file was truncated; of an open 0 where that emptied the file.
+    """
+
+    kind: str
+    path: Path
+    target: Path | None = None
+    offset: int = 0
+    data: bytes = b""
+    length: int | None = None
+
+
+class Calls:
+    """Sees the calls within a `with` statement.
+
+    Args:
+        below: only calls about what lies below it, or about itself, are seen.
+        before: told of each before it is made, and may raise instead.
+        after: told of each that was made.
+        patch: what puts it in place; one that is given is not undone here.
+    """
+
+    def __init__(
+        self,
+        below: Path,
+        before: Callable[[Call], object] = lambda call: None,
+        after: Callable[[Call], object] = lambda call: None,
+        patch: pytest.MonkeyPatch | None = None,
+    ) -> None:
+        self._below = below
+        self._before = before
+        self._after = after
+        self._ours = patch is None
+        self._patch = patch or pytest.MonkeyPatch()
+        self._paths: dict[int, Path] = {}  # of open descriptors
+        self._real = {name: getattr(os, name) for name in
+                      ("open", "close", "write", "fsync", "rename", "mkdir", "rmdir", "unlink")}  # fmt: skip
+        self._real_open = io.open
+
+    def __enter__(self) -> Self:
+        for name in ("open", "close", "write", "fsync", "mkdir", "rmdir", "unlink"):
+            self._patch.setattr(os, name, getattr(self, name))
+        self._patch.setattr(os, "remove", self.unlink)
+        self._patch.setattr(os, "rename", self.rename)
+        self._patch.setattr(os, "replace", self.rename)
+        self._patch.setattr(io, "open", self.open_file)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._ours:
+            self._patch.undo()
+
+    def make(self, call: Call, action: Callable[[], Any]) -> Any:
+        """Make a call, seen if it concerns us."""
+        if not call.path.is_relative_to(self._below):
+            return action()
+        self._before(call)
+        result = action()
+        self._after(call)
+        return result
+
+    def where(self, path: Any, dir_fd: int | None = None) -> Path:
+        """The whole path that a call means."""
+        base = Path.cwd() if dir_fd is None else self._paths.get(dir_fd, Path.cwd())
+        return base / os.fspath(path)
+
+    # The functions of os, as they are called
+
+    def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        def action() -> int:
+            return int(self._real["open"](path, flags, mode, dir_fd=dir_fd))
+
+        whole = self.where(path, dir_fd)
+        if flags & CHANGING:
+            length = 0 if flags & os.O_TRUNC else None
+            descriptor = self.make(Call("open", whole, length=length), action)
+        else:
+            descriptor = action()
+        self._paths[descriptor] = whole
+        return int(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        self._paths.pop(descriptor, None)
+        self._real["close"](descriptor)
+
+    def write(self, descriptor: int, data: Any) -> int:
+        if descriptor not in self._paths:
+            return int(self._real["write"](descriptor, data))
+        path = self._paths[descriptor]
+        if not path.is_relative_to(self._below):
+            return int(self._real["write"](descriptor, data))
+        self._before(Call("write", path, data=bytes(data)))
+        count = int(self._real["write"](descriptor, data))
+        end = os.lseek(descriptor, 0, os.SEEK_CUR)
+        self._after(Call("write", path, offset=end - count, data=bytes(data)[:count]))
+        return count
+
+    def fsync(self, descriptor: int) -> None:
+        path = self._paths.get(descriptor, Path("/"))
+        self.make(Call("fsync", path), lambda: self._real["fsync"](descriptor))
+
+    def rename(
+        self, old: Any, new: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
+    ) -> None:
+        call = Call("rename", self.where(old, src_dir_fd), self.where(new, dst_dir_fd))
+        self.make(
+            call,
+            lambda: self._real["rename"](old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd),
+        )
+
+    def mkdir(self, path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        call = Call("mkdir", self.where(path, dir_fd))
+        self.make(call, lambda: self._real["mkdir"](path, mode, dir_fd=dir_fd))
+
+    def rmdir(self, path: Any, *, dir_fd: int | None = None) -> None:
+        call = Call("rmdir", self.where(path, dir_fd))
+        self.make(call, lambda: self._real["rmdir"](path, dir_fd=dir_fd))
+
+    def unlink(self, path: Any, *, dir_fd: int | None = None) -> None:
+        call = Call("unlink", self.where(path, dir_fd))
+        self.make(call, lambda: self._real["unlink"](path, dir_fd=dir_fd))
+
+    # io.open
+
+    def open_file(
+        self, file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any
+    ) -> Any:
+        """Unbuffered files for writing are ours; of others only the opening is seen."""
+
+        def action() -> Any:
+            if isinstance(file, int) or "b" not in mode or buffering != 0:
+                return self._real_open(file, mode, buffering, *rest, **more)
+            return Watched(self, self.where(file), mode)
+
+        if isinstance(file, int) or not set(mode) & set("wxa+"):
+            return self._real_open(file, mode, buffering, *rest, **more)
+        length = 0 if "w" in mode else None
+        return self.make(Call("open", self.where(file), length=length), action)
+
+    def adopt(self, descriptor: int, path: Path) -> None:
+        """Know a descriptor that was opened elsewhere."""
+        self._paths[descriptor] = path
+
+    def forget(self, descriptor: int) -> None:
+        """Know a descriptor no longer."""
+        self._paths.pop(descriptor, None)
+
+
+class Watched(io.FileIO):
+    """A file whose own methods are seen as well."""
+
+    def __init__(self, calls: Calls, path: Path, mode: str) -> None:
+        super().__init__(path, mode.replace("b", ""))
+        self._calls = calls
+        self._path = path
+        calls.adopt(self.fileno(), path)
+
+    def write(self, data: Any) -> int:
+        return os.write(self.fileno(), data)
+
+    def truncate(self, size: int | None = None) -> int:
+        length = self.tell() if size is None else size
+        call = Call("truncate", self._path, length=length)
+        return int(self._calls.make(call, lambda: io.FileIO.truncate(self, size)))
+
+    def close(self) -> None:
+        if not self.closed:
+            self._calls.forget(self.fileno())
+        super().close()

@@ -1,0 +1,380 @@
+"""Damage to what is kept is found: flipped bits, lost ends, files that are missing or of elsewhere.
+
+A run and a model file are damaged in one random way after another, and read in every way there is.
+Whatever is read must be, to the bit, what was written, or else an error that names what is damaged; a
+training that may fall back goes on from the newest whole checkpoint. A model file or a checkpoint that
+is opened by its own path may be another whole one that was put there: nobody can tell. Journals are no part of it: their
+lengths are known to the checkpoints, their digits are not. Nor are the labels in config.json (the
+text's name, the version) and the run's end, which a user may move.
+"""
+
+import dataclasses
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import charloom
+from charloom.errors import DamagedError, NotAModelError, TextError
+from charloom.model import Learner
+from charloom.store import RunWriter, load_checkpoint, load_model
+from charloom.store.opening import EXTENDABLE
+from charloom.training import train_run
+from reliability import LONG, SHORT, Figures
+
+NUMBER = 4
+PROMISE = (
+    "Damage is found: a flipped bit, a lost end, a missing or swapped file never loads silently, the "
+    "error names it, and training falls back to the newest whole checkpoint if the user allows."
+)
+
+DAMAGES = {SHORT: 160, LONG: 10_000}
+SEED = 4
+
+TEXT = "the cat sat on the mat, and the dog sat by the log; " * 30
+SETTINGS = {
+    "recipe": "classic",
+    "cell": "lstm",
+    "hidden_size": 6,
+    "seq_length": 10,
+    "batch_size": 2,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "report_every": 5,
+    "sample_until": 0,
+    "sample_length": 5,
+    "passage_length": 20,
+}
+STOPS = (20, 40, 60)  # updates after which the run is saved
+WILD = 1000.0  # times the learning rate, so that the last checkpoints are not the best ones
+
+# A tree of files, by relative path; and one with a damage: what was done, and what it was done to.
+Files = dict[str, bytes]
+Damaged = tuple[str, set[str]]
+
+
+def check(scale: str) -> Figures:
+    """Damage and read; how many damages were found, by how many readers, with how many fallbacks."""
+    draw = random.Random(SEED)
+    silent = harmless = found = fallbacks = 0
+    with folder() as place:
+        truth = Truth(place / "truth")
+        for trial in range(DAMAGES[scale]):
+            files = dict(truth.files)
+            what, touched = KINDS[trial % len(KINDS)](files, draw, truth.other)
+            if files == truth.files:
+                harmless += 1  # swapped with its equal
+                continue
+            case = place / "case"
+            write(case, files)
+            try:
+                noticed, fell_back = read_all(case, truth, what, touched, files)
+            finally:
+                shutil.rmtree(case)
+            found += noticed
+            harmless += not noticed
+            fallbacks += fell_back
+    return {
+        "damages": DAMAGES[scale],
+        "found": found,
+        "silent": silent,
+        "of_no_effect": harmless,
+        "fallbacks_to_the_newest_whole": fallbacks,
+        "seed": SEED,
+    }
+
+
+# What there is to damage
+
+
+class Truth:
+    """A run with three checkpoints of which the best is not the latest, the like of another seed, and
+    a model file; all bytes, and what each reader must find."""
+
+    def __init__(self, place: Path) -> None:
+        place.mkdir()
+        text = place / "text.txt"
+        text.write_text(TEXT, encoding="utf-8")
+        for name, seed in (("run", 1), ("other", 2)):
+            train(place / name, text, seed)
+        charloom.load(place / "run").save(place / "model.safetensors")
+        self.other = read(place / "other")
+        self.files = {f"run/{name}": data for name, data in read(place / "run").items()}
+        self.files["model.safetensors"] = (place / "model.safetensors").read_bytes()
+        self.text = text
+        self.checkpoints = {
+            update: load_checkpoint(place / "run" / "checkpoints" / str(update)).learner
+            for update in STOPS
+        }
+        self.latest = load_model(place / "run", "latest")
+        self.best = load_model(place / "run", "best")
+        self.alone = load_model(place / "model.safetensors")
+        assert (self.best.update, self.latest.update) == (STOPS[0], STOPS[-1])
+
+
+def train(run: Path, text: Path, seed: int) -> None:
+    """Make a run that is saved at each of the stops and was best at the first, which therefore stays."""
+    charloom.train(text, run, updates=STOPS[0], seed=seed, **SETTINGS)
+    for stop in STOPS[1:]:
+        writer, learner, corpus = RunWriter.resume(run, updates=stop)
+        with writer:
+            if stop == STOPS[1]:
+                learner.learning_rate_factor = WILD
+            for _ in train_run(writer, learner, corpus, charloom.load(run).engine):
+                pass
+
+
+def read(place: Path) -> Files:
+    """The files under a directory."""
+    paths = (path for path in sorted(place.rglob("*")) if path.is_file())
+    return {str(path.relative_to(place)): path.read_bytes() for path in paths}
+
+
+def write(place: Path, files: Files) -> None:
+    """Put files on the disk."""
+    for name, data in files.items():
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder to work in, in memory where there is one."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+# The ways to damage
+
+
+def targets(files: Files) -> list[str]:
+    """The files whose damage must be found, a kind of file as often as another."""
+    return [
+        name
+        for name in files
+        if "/checkpoints/" in name or name in ("run/config.json", "model.safetensors")
+    ]
+
+
+def flip(files: Files, draw: random.Random, other: Files) -> Damaged:
+    """One bit is another."""
+    name = draw.choice(targets(files))
+    data = bytearray(files[name])
+    place = draw.randrange(len(data))
+    data[place] ^= 1 << draw.randrange(8)
+    files[name] = bytes(data)
+    return f"bit flipped in byte {place} of {name}", {name}
+
+
+def overwrite(files: Files, draw: random.Random, other: Files) -> Damaged:
+    """A stretch is zeros, or noise, as of a bad sector."""
+    name = draw.choice(targets(files))
+    data = bytearray(files[name])
+    start = draw.randrange(len(data))
+    end = min(len(data), start + draw.randint(1, 512))
+    noise = draw.randbytes(end - start)
+    data[start:end] = noise if draw.random() < 0.5 else bytes(end - start)
+    files[name] = bytes(data)
+    return f"bytes {start} to {end} of {name} overwritten", {name}
+
+
+def truncate(files: Files, draw: random.Random, other: Files) -> Damaged:
+    """The end is lost, or something follows it."""
+    name = draw.choice([*targets(files), "run/metrics.jsonl"])
+    data = files[name]
+    if draw.random() < 0.8 or name.endswith(".jsonl"):
+        files[name] = data[: draw.randrange(len(data))]
+    else:
+        files[name] = data + draw.randbytes(draw.randint(1, 64))
+    return f"{name} has {len(files[name])} bytes of {len(data)}", {name}
+
+
+def lose(files: Files, draw: random.Random, other: Files) -> Damaged:
+    """A file or a whole checkpoint is missing."""
+    name = draw.choice(targets(files))
+    if draw.random() < 0.3 and name.count("/") == 3:
+        name = name.rsplit("/", 1)[0] + "/"
+    for lost in [one for one in files if one.startswith(name)]:
+        del files[lost]
+    return f"{name} is missing", {name}
+
+
+def swap(files: Files, draw: random.Random, other: Files) -> Damaged:
+    """Two files have changed places."""
+    one, two = draw.sample(targets(files), 2)
+    files[one], files[two] = files[two], files[one]
+    return f"{one} and {two} swapped", {one, two}
+
+
+def swap_alike(files: Files, draw: random.Random, other: Files) -> Damaged:
+    """Two files that look alike have changed places: both pointers, or the same file of two
+    checkpoints, or two whole checkpoints."""
+    if draw.random() < 0.3:
+        one, two = "run/checkpoints/latest", "run/checkpoints/best"
+        files[one], files[two] = files[two], files[one]
+        return "latest and best swapped", {one, two}
+    first, second = (f"run/checkpoints/{stop}/" for stop in draw.sample(STOPS, 2))
+    names = [name.removeprefix(first) for name in files if name.startswith(first)]
+    chosen = names if draw.random() < 0.5 else [draw.choice(names)]
+    for name in chosen:
+        files[first + name], files[second + name] = files[second + name], files[first + name]
+    return f"{', '.join(chosen)} of {first} and {second} swapped", {first, second}
+
+
+def mistake(files: Files, draw: random.Random, other: Files) -> Damaged:
+    """A file, or a whole checkpoint, is that of another run."""
+    name = draw.choice([name for name in targets(files) if name.startswith("run/")])
+    prefix = name.rsplit("/", 1)[0] + "/" if draw.random() < 0.3 and name.count("/") == 3 else name
+    for taken in [one for one in files if one.startswith(prefix)]:
+        files[taken] = other[taken.removeprefix("run/")]
+    return f"{prefix} is that of another run", {prefix}
+
+
+KINDS: tuple[Callable[[Files, random.Random, Files], Damaged], ...] = (
+    flip,
+    overwrite,
+    flip,
+    truncate,
+    lose,
+    swap,
+    swap_alike,
+    mistake,
+)
+
+
+# Reading
+
+
+def read_all(
+    case: Path, truth: Truth, what: str, touched: set[str], files: Files
+) -> tuple[bool, bool]:
+    """Read what is damaged in every way; whether any reader noticed, and whether training fell back.
+
+    Raises:
+        AssertionError: a reader took what was not written, or said nothing that helps.
+    """
+    run, noticed = case / "run", False
+    readers: list[tuple[str, Callable[[], Learner], Learner]] = [
+        ("the latest", lambda: load_model(run, "latest"), truth.latest),
+        ("the best", lambda: load_model(run, "best"), truth.best),
+        ("a model file", lambda: load_model(case / "model.safetensors"), truth.alone),
+    ]
+    for update, learner in truth.checkpoints.items():
+        readers.append(
+            (
+                f"checkpoint {update}",
+                lambda update=update: load_model(run / "checkpoints" / str(update)),
+                learner,
+            )
+        )
+    alone = [name for name in readers if name[0].startswith("checkpoint")]
+    for name, read, wanted in readers:
+        its_own = {"a model file": "model.safetensors", "the latest": "run/", "the best": "run/"}
+        place = its_own.get(name, f"run/checkpoints/{name.rsplit(' ', 1)[-1]}/")
+        if not any(one.startswith(place) or place.startswith(one) for one in touched):
+            continue  # nothing that it reads is damaged
+        learner = attempt(name, read, what, touched)
+        if learner is None:
+            noticed = True
+        elif not same(learner, wanted):
+            # What is whole, and in another's place, is not to be told from it without its run.
+            whole = any(same(learner, other) for _, _, other in alone)
+            whole = whole or files.get("model.safetensors") in truth.files.values()
+            foreign = "of another run" in what or (whole and "swapped" in what)
+            alone_read = name.startswith(("checkpoint", "a model file"))
+            assert alone_read and foreign, f"{name} loaded silently: {what}"
+    if not any(one.startswith("run/") for one in touched):
+        return noticed, False
+    resumed = attempt("resume", lambda: resumed_learner(run, truth, truth.latest), what, touched)
+    if resumed is not None:
+        assert same_but_for_the_end(resumed, truth.latest), f"resumed silently: {what}"
+        return noticed, False
+    return True, fell_back(case, truth, what, touched, files)
+
+
+def fell_back(case: Path, truth: Truth, what: str, touched: set[str], files: Files) -> bool:
+    """Whether a training that may fall back does, and to the newest checkpoint that is whole."""
+    whole = [
+        update
+        for update in STOPS
+        if all(
+            files.get(name) == data
+            for name, data in truth.files.items()
+            if name.startswith(f"run/checkpoints/{update}/")
+        )
+    ]
+    wanted = truth.checkpoints[max(whole, default=STOPS[0])]
+    learner = attempt(
+        "resume, allowed to fall back",
+        lambda: resumed_learner(case / "run", truth, wanted, allow_older=True),
+        what,
+        touched,
+    )
+    if learner is None:
+        others = {"run/config.json", "run/metrics.jsonl"} & touched
+        assert not whole or others or "of another run" in what, f"no fallback: {what}"
+        return False
+    assert same_but_for_the_end(learner, wanted), (
+        f"fell back to what is not the newest whole: {what}"
+    )
+    again = load_model(case / "run", "latest")
+    assert again.update == wanted.update, f"a fallback that was not kept: {what}"
+    return True
+
+
+def resumed_learner(run: Path, truth: Truth, wanted: Learner, allow_older: bool = False) -> Learner:
+    """The learner that a training would go on with; where it fell back, something was said. Where a
+    best that is damaged was given up, and that was said, it counts as the one that is wanted."""
+    writer, learner, _ = RunWriter.resume(run, text=[truth.text], allow_older=allow_older)
+    with writer:
+        told = " ".join(writer.warnings)
+    assert told or not allow_older, "fell back without a word"
+    if "best is judged anew" in told and learner.best_update is None:
+        learner.best_loss, learner.best_update = wanted.best_loss, wanted.best_update
+    return learner
+
+
+def attempt(name: str, read: Callable[[], Learner], what: str, touched: set[str]) -> Learner | None:
+    """What was read; None where an error told of it as it must."""
+    try:
+        return read()
+    except (DamagedError, NotAModelError) as error:
+        parts = {part for place in touched for part in (Path(place).name, place.rstrip("/"))}
+        parts |= {place.rsplit("/", 1)[0] for place in touched if place.count("/") > 2}
+        assert any(part in str(error) for part in parts), f"{what}, and {name} said: {error}"
+    except TextError as error:
+        assert "run/config.json" in touched, f"{what}, and {name} said: {error}"
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{what}, and {name} broke: {error!r}") from error
+    return None
+
+
+def same(one: Learner, two: Learner) -> bool:
+    """Whether two learners are equal to the bit."""
+    return vars_of(one) == vars_of(two)
+
+
+def same_but_for_the_end(one: Learner, two: Learner) -> bool:
+    """The same, wherever the training ends."""
+    ends = {name: getattr(two.config, name) for name in EXTENDABLE}
+    moved = dataclasses.replace(one, config=dataclasses.replace(one.config, **ends))
+    return same(moved, two)
+
+
+def vars_of(learner: Learner) -> dict[str, object]:
+    """All that a learner is, as values that compare."""
+    values = dict(vars(learner))
+    values["vocabulary"] = learner.vocabulary.characters
+    for field in ("parameters", "state"):
+        values[field] = {name: array.tobytes() for name, array in values[field].items()}
+    values["slots"] = {
+        slot: {name: array.tobytes() for name, array in arrays.items()}
+        for slot, arrays in learner.slots.items()
+    }
+    return values

@@ -1,0 +1,340 @@
+"""A disk that refuses: the Nth call fails, for every N, once or from then on.
+
+A run is made and trained to its end while one of its calls is refused, with each of several errors.
+Refused once, it ends with the bytes of a run that nothing happened to, or says in one sentence that
+it could not be made and can be made then. Refused from the Nth call on, it goes on in memory, tries
+again, says what is lost, and the last good state can be gone on with once the disk is well. An fsync
+that failed has also lost what waited for it, as systems do: what was written since the last fsync is
+then no longer what a later fsync brings to the disk.
+
+Where it may be mounted, a small file system in memory is filled up, emptied, made read-only and
+writable again while a run trains on it.
+"""
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charloom.errors import CharloomError, WriteError
+from charloom.store import RunWriter, load_model
+from charloom.store.layout import EVENTS
+from charloom.training import Record, Warned
+from charloom.training import run as training
+from reliability import LONG, SHORT, Figures
+from reliability.calls import Call, Calls
+from reliability.runs import folder, lasting, require_same, train
+
+NUMBER = 5
+PROMISE = (
+    "Where the disk refuses any call (full, read-only, an input/output error, an fsync that "
+    "fails), the last good state stays, training goes on in memory, tries again, and says so."
+)
+
+SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6}
+STEP = {SHORT: 21, LONG: 1}  # every call, or every so many
+# After so many calls that the disk took again it refuses all, so that a save that is tried anew is
+# cut short; by error.
+GAPS: dict[str, dict[int, tuple[int, ...]]] = {
+    SHORT: {errno.EIO: (0, 9)},
+    LONG: {errno.EIO: (0, 5, 9, 14), errno.ENOSPC: (0,), errno.EROFS: (0,)},
+}
+TMPFS_BYTES = 512 << 10
+ON_TMPFS = {"hidden_size": 24, "updates": 40, "report_every": 4}
+
+
+class Refusal:
+    """Refuses a call that would change the disk, the `at`-th from now, and all from another on.
+
+    Attributes:
+        calls: how many there were.
+        healed: from then on none is refused.
+    """
+
+    def __init__(self, at: int, code: int, forever_from: int = 1 << 60) -> None:
+        self.calls = 0
+        self.at = at
+        self.healed = False
+        self._code = code
+        self._forever_from = forever_from
+
+    def __call__(self, call: Call) -> None:
+        if self.healed:
+            return
+        self.calls += 1
+        if self.calls == self.at or self.calls >= self._forever_from:
+            raise OSError(self._code, os.strerror(self._code), str(call.path))
+
+
+def check(scale: str) -> Figures:
+    """Every call in the long version, with three errors."""
+    refusals = {"once": 0, "forever": 0, "made_anew": 0}
+    with folder(in_memory=True) as place, no_waiting():
+        train(place / "whole", SETTINGS)
+        truth = lasting(place / "whole")
+        for code, gaps in GAPS[scale].items():
+            for number in numbers(scale, place, code):
+                run = place / "run"
+                refusals["made_anew"] += refused_once(run, number, code, truth)
+                shutil.rmtree(run)
+                refusals["once"] += 1
+                for gap in gaps:
+                    refused_from(run, number, gap, code, truth)
+                    shutil.rmtree(run)
+                    refusals["forever"] += 1
+        lost = fsyncs_that_lose(place / "fsync", truth)
+    return {
+        "calls_refused_once": refusals["once"],
+        "calls_refused_from_then_on": refusals["forever"],
+        "runs_that_could_not_be_made_and_then_could": refusals["made_anew"],
+        "errors": ", ".join(errno.errorcode[code] for code in GAPS[scale]),
+        "fsyncs_that_lost_what_waited": lost,
+        "small_tmpfs": small_tmpfs(),
+    }
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """The last save is tried again at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "RETRY_SECONDS", (0.0, 0.0))
+        yield
+
+
+def numbers(scale: str, place: Path, code: int) -> range:
+    """The calls that are refused in turn."""
+    counting = Refusal(1 << 60, code)
+    with Calls(place / "counted", before=counting):
+        train(place / "counted", SETTINGS)
+    shutil.rmtree(place / "counted")
+    # Not always the same ones where only some are.
+    return range(1 + code % STEP[scale], counting.calls + 1, STEP[scale])
+
+
+def refused_once(run: Path, number: int, code: int, truth: dict[str, Any]) -> bool:
+    """One call is refused: whether the run could not be made, and then could."""
+    what = f"{errno.errorcode[code]} at call {number}"
+    refusal = Refusal(number, code)
+    with Calls(run, before=refusal):
+        try:
+            train(run, SETTINGS)
+        except WriteError as error:
+            require_sentence(error, what)
+            made = (run / "checkpoints" / "latest").exists()
+            train(run, SETTINGS)  # by whoever looked after the disk
+            require_same(run, truth, what)
+            return not made
+    require_same(run, truth, what)
+    return False
+
+
+def refused_from(run: Path, number: int, gap: int, code: int, truth: dict[str, Any]) -> None:
+    """A call is refused, and soon all; then the disk is well again."""
+    what = f"{errno.errorcode[code]} at call {number}, and from call {number + gap} on"
+    refusal = Refusal(number, code, number + gap)
+    told: list[str] = []
+    reached: list[int] = []
+    saved: list[int] = []
+    save = RunWriter.save
+
+    def noted(writer: RunWriter, learner: Any) -> Path:
+        path = save(writer, learner)
+        saved.append(learner.update)
+        return path
+
+    def seen(item: Any) -> None:
+        reached.append(item.update)
+        if isinstance(item, Warned):
+            told.append(item.message)
+
+    with Calls(run, before=refusal), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunWriter, "save", noted)
+        try:
+            train(run, SETTINGS, seen=seen)
+        except WriteError as error:
+            require_sentence(error, what)
+            if saved:
+                assert reached[-1] == SETTINGS["updates"], (
+                    f"{what}: training did not go on in memory: it ended at {reached[-1]}"
+                )
+                assert told, f"{what}: nobody was warned"
+        else:
+            # Only the status, or tidying up, was refused.
+            require_same(run, truth, what)
+        if saved:
+            try:
+                found = load_model(run).update
+            except CharloomError as error:
+                raise AssertionError(f"{what}: {error}") from error
+            assert found >= saved[-1], f"{what}: {saved[-1]} was saved, and {found} is there"
+        refusal.healed = True
+        train(run, SETTINGS)
+    require_same(run, truth, what)
+
+
+def fsyncs_that_lose(run: Path, truth: dict[str, Any]) -> int:
+    """Each fsync of a journal fails in turn, and what waited for it is lost when the power goes;
+    how many there were."""
+    number = 0
+    while True:
+        number += 1
+        kept: dict[Path, bytes] = {}
+        failing = LosingFsync(number, kept)
+        with Calls(run, before=failing.before, after=failing.after):
+            try:
+                train(run, SETTINGS)
+            except WriteError:
+                train(run, SETTINGS)  # it could not be made, and can be made now
+        what = f"EIO at fsync {number} of a journal"
+        for path, data in kept.items():
+            # What was brought to the disk is what remains when the power goes at the end.
+            assert b"\0" not in data, f"{what}: lines of {path.name} never came to the disk"
+            if path.name != EVENTS:
+                assert data == path.read_bytes(), f"{what}: {path.name} ends early on the disk"
+        require_same(run, truth, what)
+        shutil.rmtree(run)
+        if not failing.happened:
+            return number - 1
+
+
+class LosingFsync:
+    """A journal's fsync fails, and the system forgets that what waited was not brought to the disk.
+
+    Args:
+        at: the one that fails.
+        kept: what is on the disk for certain, by file; filled in.
+    """
+
+    def __init__(self, at: int, kept: dict[Path, bytes]) -> None:
+        self._at = at
+        self._kept = kept
+        self._count = 0
+        self._seen: dict[Path, bytearray] = {}
+        self._lost: dict[Path, set[int]] = {}
+
+    @property
+    def happened(self) -> bool:
+        """Whether one failed."""
+        return self._count >= self._at
+
+    def before(self, call: Call) -> None:
+        """Fail, if it is its turn."""
+        if call.kind == "fsync" and call.path.suffix == ".jsonl":
+            self._count += 1
+            if self._count == self._at:
+                clean = len(self._kept.get(call.path, b""))
+                now = len(self._seen.get(call.path, b""))
+                self._lost.setdefault(call.path, set()).update(range(clean, now))
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(call.path))
+
+    def after(self, call: Call) -> None:
+        """Keep track of what lies in the journals."""
+        if call.path.suffix != ".jsonl":
+            return
+        seen, lost = (
+            self._seen.setdefault(call.path, bytearray()),
+            self._lost.setdefault(call.path, set()),
+        )
+        if call.kind == "write":
+            seen[call.offset : call.offset + len(call.data)] = call.data
+            lost -= set(range(call.offset, call.offset + len(call.data)))  # waits anew
+        elif call.kind == "truncate":
+            assert call.length is not None
+            del seen[call.length :]
+        elif call.kind == "fsync":
+            self._kept[call.path] = bytes(
+                0 if place in lost else byte for place, byte in enumerate(seen)
+            )
+
+
+def require_sentence(error: WriteError, what: str) -> None:
+    """An error for people: what cannot be written, and what to do."""
+    told = str(error)
+    assert "cannot be written" in told, f"{what}: {told!r}"
+    assert told.endswith("."), f"{what}: {told!r}"
+
+
+# A small file system
+
+
+def small_tmpfs() -> str:
+    """Fill a small file system and empty it while a run trains on it, make it read-only and writable
+    again before it goes on; why not, where none may be mounted."""
+    with folder() as place:
+        disk = place / "disk"
+        disk.mkdir()
+        problem = mount("-t", "tmpfs", "-o", f"size={TMPFS_BYTES}", "tmpfs", disk)
+        if problem is not None:
+            return f"skipped: {problem}"
+        try:
+            train(place / "whole", ON_TMPFS)
+            truth = lasting(place / "whole")
+            filled_up(disk, truth)
+            read_only(disk, truth)
+        finally:
+            subprocess.run(["umount", disk], check=False, capture_output=True)
+    return (
+        "filled up and emptied while a run trained on it, read-only and writable again: same bytes"
+    )
+
+
+def filled_up(disk: Path, truth: dict[str, Any]) -> None:
+    """The disk is full from one record to another: training warns, goes on, and loses nothing."""
+    told: list[str] = []
+
+    def seen(item: Any) -> None:
+        if isinstance(item, Record) and item.update == 12:
+            fill(disk / "ballast")
+        if isinstance(item, Record) and item.update == 28:
+            (disk / "ballast").unlink()
+        if isinstance(item, Warned):
+            told.append(item.message)
+
+    train(disk / "run", ON_TMPFS, seen=seen)
+    assert any("No space left" in message for message in told), f"on a full disk it told {told}"
+    require_same(disk / "run", truth, "a disk that was full")
+    shutil.rmtree(disk / "run")
+
+
+def read_only(disk: Path, truth: dict[str, Any]) -> None:
+    """An interrupted run is refused in one sentence while the disk is read-only, and goes on then."""
+    asked = iter(range(100))
+    train(disk / "run", ON_TMPFS, halt=lambda: "SIGINT" if next(asked) > 5 else None)
+    require_mount("ro", disk)
+    try:
+        train(disk / "run", ON_TMPFS)
+        raise AssertionError("a run on a read-only disk went on")
+    except WriteError as error:
+        require_sentence(error, "a read-only disk")
+    finally:
+        require_mount("rw", disk)
+    train(disk / "run", ON_TMPFS)
+    require_same(disk / "run", truth, "a disk that was read-only")
+
+
+def mount(*arguments: object) -> str | None:
+    """Mount something; why it was refused, or None."""
+    if shutil.which("mount") is None:
+        return "there is no mount here"
+    words = ["mount", *map(str, arguments)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    return None if done.returncode == 0 else (done.stderr.strip() or "mount was refused")
+
+
+def require_mount(how: str, disk: Path) -> None:
+    """Make the file system read-only, or writable again."""
+    problem = mount("-o", f"remount,{how}", disk)
+    assert problem is None, problem
+
+
+def fill(path: Path) -> None:
+    """Take all room that is left."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"\0" * 4096):
+            pass

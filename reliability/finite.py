@@ -1,0 +1,278 @@
+"""Numbers that are not finite are caught before the next save, in training and in sampling.
+
+NaN and both infinities are put into every place that a number can go wrong in, on every engine, while
+a run saves after each call of its engine: the fault must be told before anything else is saved, and no
+file that was ever saved may hold it. Then models that are not finite, or barely, are made to write.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import deserialize
+
+from charloom.config import Config
+from charloom.engines import Engine, Plan, Sampler, Trace, native_problem, open_engine
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import CharloomError, DivergedError
+from charloom.model import Learner, copy_learner, new_learner
+from charloom.sampling import Writing
+from charloom.store import RunWriter
+from charloom.text import Corpus
+from charloom.training import Saved, Warned, train_in_memory, train_run
+from reliability import LONG, SHORT, Figures
+from reliability.damage import folder
+
+NUMBER = 11
+PROMISE = (
+    "A number that is not finite, in loss, gradient, weight, optimizer slot or state, is caught before "
+    "the next save and never saved; sampling from such a model is an error, and from any other works at "
+    "every temperature from 1e-6 to 1e6."
+)
+
+VALUES = (math.nan, math.inf, -math.inf)
+AT = 6  # updates before the fault
+CELLS = {SHORT: ("gru",), LONG: ("rnn", "lstm", "gru")}
+OPTIMIZERS = {SHORT: ("adam",), LONG: ("adagrad", "sgd", "adam")}
+TEMPERATURES = {SHORT: 7, LONG: 61}
+DRAWS = 400
+TEXT = "the cat sat on the mat, and the dog sat by the log; " * 20
+FAR = 6.0  # standard deviations that a count of draws may be away from what is expected
+
+
+def check(scale: str) -> Figures:
+    """Put every fault into every place, then sample at the edges."""
+    engines = ["reference"] + ([] if native_problem() else ["native"])
+    injected, turn = 0, itertools.cycle(VALUES)
+    for engine, cell, optimizer in itertools.product(engines, CELLS[scale], OPTIMIZERS[scale]):
+        config = settings(cell, optimizer)
+        for place in places(config, engine):
+            for value in VALUES if scale == LONG else [next(turn)]:
+                injected += 1
+                what = f"{value} in {place} of {cell}, {optimizer}, {engine}"
+                with folder() as place_of_run:
+                    in_a_run(place_of_run / "run", config, Faulty(engine, place, value), what)
+                in_memory(config, Faulty(engine, place, value), what)
+    return {
+        "faults_put_in": 2 * injected,
+        "saved_or_told_late": 0,
+        "refusals_to_sample": refuses_to_sample(engines),
+        "samples_at_extreme_temperatures": samples(engines, TEMPERATURES[scale]),
+        "engines": ", ".join(engines),
+    }
+
+
+def settings(cell: str, optimizer: str) -> Config:
+    """A run that saves after each call of its engine, with everything that can go wrong in it."""
+    return Config(
+        cell=cell, optimizer=optimizer, hidden_size=5, seq_length=6, batch_size=2, sigma=0.1,
+        learning_rate=0.01, report_every=4, sample_until=0, sample_length=4, passage_length=8,
+        updates=20, save_seconds=1e-9,
+    )  # fmt: skip
+
+
+# Faults
+
+
+def places(config: Config, engine: str) -> list[str]:
+    """Every kind of number that training changes, by name."""
+    learner = new_learner(config, Corpus.from_text(TEXT).vocabulary)
+    found = [f"parameters/{name}" for name in learner.parameters]
+    found += [f"slots/{slot}/V" for slot in learner.slots]
+    found += [f"state/{name}" for name in learner.state]
+    found += ["smooth_loss", "pending_loss", "the loss that is told", "the norm that is told"]
+    # The native engine keeps its gradients to itself; what becomes of one shows in the weights.
+    return found + (["the gradient"] if engine == "reference" else [])
+
+
+class Faulty:
+    """An engine that puts a value into a place, once, after so many updates."""
+
+    def __init__(self, engine: str, place: str, value: float) -> None:
+        self._engine: Engine = open_engine(engine)
+        if place == "the gradient":
+            self._engine = BadGradient(self, value)
+        self.name, self.place, self.value = engine, place, value
+        self.done = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def train(self, learner: Learner, tokens: Any, plan: Plan) -> Trace:
+        """The engine's own, then the fault."""
+        trace = self._engine.train(learner, tokens, plan)
+        if self.done or learner.update < AT or self.place == "the gradient":
+            return trace
+        self.done = True
+        if self.place == "the loss that is told":
+            return Trace(np.append(trace.losses[:-1], self.value), trace.gradient_norms)
+        if self.place == "the norm that is told":
+            return Trace(trace.losses, np.append(trace.gradient_norms[:-1], self.value))
+        spoil(learner, self.place, self.value)
+        return trace
+
+
+class BadGradient(ReferenceEngine):
+    """The reference engine, of which one entry of one gradient is wrong once."""
+
+    def __init__(self, told: Faulty, value: float) -> None:
+        self.told, self.value = told, value
+
+    def loss_and_gradients(
+        self, learner: Learner, x: Any, y: Any, update: int | None = None
+    ) -> Any:
+        loss, gradients, state = super().loss_and_gradients(learner, x, y, update)
+        if not self.told.done and learner.update >= AT:
+            self.told.done = True
+            gradients["V"][0, 0] = self.value
+        return loss, gradients, state
+
+
+def spoil(learner: Learner, place: str, value: float) -> None:
+    """Put a value where it does not belong."""
+    kind, *names = place.split("/")
+    if not names:
+        setattr(learner, place, value)
+        return
+    arrays = getattr(learner, kind)
+    for name in names:
+        arrays = arrays[name]
+    arrays.flat[arrays.size // 2] = value
+
+
+# What must come of them
+
+
+def in_a_run(run: Path, config: Config, engine: Faulty, what: str) -> None:
+    """The fault is the next thing that is told, and nothing that was saved holds it."""
+    corpus = Corpus.from_text(TEXT)
+    learner = new_learner(config, corpus.vocabulary)
+    told_at = None
+    with RunWriter.create(run, learner, corpus) as writer:
+        try:
+            for item in train_run(writer, learner, corpus, engine):
+                if engine.done and told_at is None and isinstance(item, (Saved, Warned)):
+                    assert isinstance(item, Warned), f"{what}: saved at update {item.update}"
+                    told_at = item.update
+                if isinstance(item, Saved):
+                    require_finite_files(item.path, what)
+        except DivergedError:
+            told_at = learner.update
+        except CharloomError as error:
+            raise AssertionError(f"{what}: {error!r}") from error
+    assert engine.done, f"{what}: never put in"
+    assert told_at is not None, f"{what}: never told"
+    for checkpoint in (run / "checkpoints").iterdir():
+        if checkpoint.is_dir():
+            require_finite_files(checkpoint, what)
+    for line in (run / "metrics.jsonl").read_bytes().splitlines():
+        json.loads(line, parse_constant=refuse_constant(what))
+
+
+def in_memory(config: Config, engine: Faulty, what: str) -> None:
+    """Without a disk the learner that comes out is finite, or an error does."""
+    corpus = Corpus.from_text(TEXT)
+    learner = new_learner(config, corpus.vocabulary)
+    warned = False
+    try:
+        for item in train_in_memory(learner, corpus.ids, engine):
+            warned = warned or isinstance(item, Warned)
+    except DivergedError:
+        return
+    assert warned, f"{what}, in memory: never told"
+    arrays = [*learner.parameters.values(), *learner.state.values()]
+    arrays += [array for slot in learner.slots.values() for array in slot.values()]
+    assert all(np.isfinite(array).all() for array in arrays), f"{what}, in memory: came out"
+
+
+def require_finite_files(checkpoint: Path, what: str) -> None:
+    """All numbers in a checkpoint's files are finite, as the bytes say, whatever our loader says."""
+    for path in checkpoint.glob("*.safetensors"):
+        for name, tensor in deserialize(path.read_bytes()):
+            values = np.frombuffer(tensor["data"], {"F32": "<f4", "F64": "<f8"}[tensor["dtype"]])
+            assert np.isfinite(values).all(), (
+                f"{what}: saved in {checkpoint.name}/{path.name}, {name}"
+            )
+    json.loads((checkpoint / "state.json").read_bytes(), parse_constant=refuse_constant(what))
+
+
+def refuse_constant(what: str) -> Callable[[str], float]:
+    """For a JSON parser: a NaN or an infinity is a broken promise."""
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(f"{what}: {constant} was written")
+
+    return refuse
+
+
+# Sampling
+
+
+def write(learner: Learner, engine: str, length: int, **how: Any) -> str:
+    """A text that the model writes."""
+    return "".join(
+        Writing(learner, open_engine(engine), length=length, sampler=Sampler(**how), seed=1)
+    )
+
+
+def refuses_to_sample(engines: list[str]) -> int:
+    """A model with a number that is not finite, or that comes to none, is refused; how often."""
+    refused = 0
+    for engine, cell, dtype in itertools.product(engines, CELLS[LONG], ("float32", "float64")):
+        config = Config(cell=cell, hidden_size=5, dtype=dtype, optimizer="adam")
+        whole = new_learner(config, Corpus.from_text(TEXT).vocabulary)
+        top = float(np.finfo(dtype).max)
+        faults: dict[str, float] = dict.fromkeys(whole.parameters, math.nan)
+        for name, value in [*faults.items(), ("c", math.inf), ("c", -math.inf), ("V", top)]:
+            learner = copy_learner(whole)
+            learner.parameters[name][...] = value
+            if value == top:  # each is finite, and their sum is not
+                bias = learner.parameters["layers.0.b"]
+                bias[...] = 9.0
+                if cell == "gru":
+                    bias[5:10] = -9.0  # z = 0: what is new counts
+            try:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    text = write(learner, engine, 5)
+            except CharloomError as error:
+                assert "not finite" in str(error), f"{name} {value}, {engine}: {error}"
+                refused += 1
+            else:
+                raise AssertionError(f"{name} {value} of {cell} on {engine} wrote {text!r}")
+    return refused
+
+
+def samples(engines: list[str], count: int) -> int:
+    """Any model that is finite writes at any temperature; cold it takes the likeliest, hot any."""
+    written = 0
+    vocabulary = Corpus.from_text(TEXT).vocabulary
+    for engine, dtype, size in itertools.product(
+        engines, ("float32", "float64"), (1e-3, 1.0, 1e30)
+    ):
+        config = Config(hidden_size=5, dtype=dtype)
+        learner = new_learner(config, vocabulary)
+        draw = np.random.default_rng(3)
+        learner.parameters["c"][...] = size * draw.permutation(len(vocabulary))
+        likeliest = vocabulary.characters[int(np.argmax(learner.parameters["c"]))]
+        for temperature in np.logspace(-6, 6, count).tolist():
+            temperature = min(max(temperature, 1e-6), 1e6)
+            what = f"temperature {temperature:g}, logits of {size:g}, {dtype}, {engine}"
+            try:
+                text = write(learner, engine, DRAWS, temperature=temperature)
+            except CharloomError as error:
+                raise AssertionError(f"{what}: {error}") from error
+            assert len(text) == DRAWS, what
+            share = text.count(likeliest) / DRAWS
+            gap = size / temperature  # between neighbours among the logits, in temperatures
+            if gap > 30:
+                assert share == 1, f"{what}: {share} of the likeliest"
+            if gap * len(vocabulary) < 1e-3:
+                wanted = 1 / len(vocabulary)
+                spread = FAR * math.sqrt(wanted / DRAWS)
+                assert abs(share - wanted) < spread, f"{what}: {share} of the likeliest"
+            written += 1
+    return written

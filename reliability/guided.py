@@ -1,0 +1,46 @@
+"""What atheris runs: charloom, instrumented so that new paths through it are seen, and a target of
+`reliability.fuzz`.
+
+    python -m reliability.guided loader FOLDER -runs=100000
+
+goes on with the inputs kept in a folder; it needs the extra `fuzz`.
+"""
+
+import sys
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+
+
+def functions() -> Iterator[FunctionType]:
+    """Every function and method of charloom's modules that are imported."""
+    modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "charloom"]
+    for module in modules:
+        own = [value for value in vars(module).values() if is_from(value, module)]
+        for holder in [module, *(value for value in own if isinstance(value, type))]:
+            for value in vars(holder).values():
+                function = getattr(value, "__func__", value)
+                if isinstance(function, FunctionType) and is_from(function, module):
+                    yield function
+
+
+def is_from(value: object, module: ModuleType) -> bool:
+    """Whether a module defines a value, and does not only import it."""
+    return getattr(value, "__module__", None) == module.__name__
+
+
+def main() -> None:
+    """Fuzz one target; all other arguments are for atheris."""
+    import atheris
+
+    from reliability import fuzz
+
+    # Not as they are imported: an editable install finds modules in a way of its own, past atheris.
+    for function in functions():
+        atheris.instrument_func(function)
+    action, _ = fuzz.TARGETS[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, lambda data: fuzz.timed(action, data))
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

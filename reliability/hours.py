@@ -1,0 +1,205 @@
+"""A long run: hours of training, killed and resumed again and again, as if nothing had happened.
+
+The command `charloom train` and then `charloom resume` live for a random time and end by SIGKILL,
+SIGTERM or SIGINT; one life in the middle lasts a third of the whole. While they live, their memory,
+open files and threads are looked at; after a moment of warming up none may grow. In the end the
+records must be exactly those that are due, each once, and all bytes those of a run that nobody
+disturbed.
+"""
+
+import random
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from charloom.model.schedule import Schedule
+from charloom.store import load_model, read_run, read_status
+from reliability import LONG, SHORT, Figures
+from reliability.processes import Forked, command
+from reliability.runs import folder, lasting, require_same, text
+
+NUMBER = 12
+PROMISE = (
+    "An hour of training with kills and resumptions has no growth of memory, descriptors or "
+    "threads, records without gaps or repeats, and the result of an uninterrupted run."
+)
+
+MINUTES = {SHORT: 0.03, LONG: 60.0}
+LIFE = {SHORT: (0.5, 1.5), LONG: (2.0, 40.0)}  # seconds of training, of lives that end soon
+UNBORN = 0.1  # of all lives end within a second, while they begin
+WARM = {SHORT: 0.5, LONG: 20.0}  # seconds of training, after which nothing may grow
+LOOK = {SHORT: 0.05, LONG: 0.5}  # seconds between two looks
+ENOUGH = 4  # looks in each third
+GROWTH = 4 << 20  # bytes that memory may vary by
+CHARACTERS = 200_000
+SETTINGS = (
+    "--recipe", "classic", "--cell", "gru", "--hidden-size", 32, "--batch-size", 4,
+    "--validation", 0.02, "--dropout", 0.1, "--optimizer", "adam", "--learning-rate", 0.001,
+    "--sample-length", 50, "--passage-length", 200,
+)  # fmt: skip
+ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass
+class Looks:
+    """What was seen of a process while it lived: bytes of memory, open files, threads."""
+
+    memory: list[int] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
+
+    def look(self, pid: int) -> None:
+        """Look once more, if it still lives."""
+        place = Path("/proc") / str(pid)
+        with suppress(OSError, StopIteration):
+            status = (place / "status").read_text().splitlines()
+            memory = next(line for line in status if line.startswith("VmRSS:"))
+            files, threads = (
+                len(list((place / "fd").iterdir())),
+                len(list((place / "task").iterdir())),
+            )
+            self.memory.append(int(memory.split()[1]) << 10)
+            self.files.append(files)
+            self.threads.append(threads)
+
+    def require_no_growth(self, what: str) -> None:
+        """The last third beside the first, once it was warm; a save may hold a file open."""
+        third = len(self.memory) // 3
+        if third < ENOUGH:
+            return
+        for name, values, limit in (
+            ("bytes of memory", self.memory, GROWTH),
+            ("open files", self.files, 0),
+            ("threads", self.threads, 0),
+        ):
+            # What stays is what even the lowest look of the last third shows.
+            first, last = max(values[:third]), min(values[-third:])
+            assert last - first <= limit, f"{what}: {name} grew from {first:,} to {last:,}"
+
+    @property
+    def growth(self) -> int:
+        """Bytes of memory by which the last third is above the first."""
+        third = len(self.memory) // 3
+        if third < ENOUGH:
+            return 0
+        return max(0, min(self.memory[-third:]) - max(self.memory[:third]))
+
+
+def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
+    """An hour in the long version, and as long again for the run that is not disturbed."""
+    minutes = MINUTES[scale] if minutes is None else minutes
+    chance = random.Random(seed)
+    with folder() as place:
+        book = place / "book.txt"
+        book.write_text(text(CHARACTERS))
+        save = max(0.2, min(60.0, minutes / 4))
+        words = (book, *SETTINGS, "--save-seconds", save)
+        speed = measure(place / "trial", words, 60 * minutes)
+        updates = max(100, int(speed * 60 * minutes))
+        words = (*words, "--updates", updates, "--report-every", max(20, updates // 2_000),
+                 "--judge-every", max(1, updates // 20))  # fmt: skip
+        began = time.monotonic()
+        kills, looks, growth = disturb(place / "run", words, scale, 60 * minutes, chance)
+        disturbed = time.monotonic() - began
+        records = require_records(place / "run", updates)
+        alone = place / "whole"
+        process = Forked(lambda tell: command("train", *words, "--run", alone))
+        whole = watch(process, alone, scale, 1e9, "the run that nobody disturbed")
+        require_same(place / "run", lasting(place / "whole"), f"after {kills} kills")
+    return {
+        "minutes_disturbed": round(disturbed / 60, 2),
+        "lives_ended": kills,
+        "looks": looks + len(whole.memory),
+        "most_growth_of_memory_bytes": max(growth, whole.growth),
+        "updates": updates,
+        "records_none_missing_none_twice": records,
+        "differing_bytes": 0,
+        "seed": seed,
+    }
+
+
+def measure(run: Path, words: tuple[object, ...], seconds: float) -> float:
+    """Updates a second."""
+    process = Forked(lambda tell: command("train", *words, "--run", run, "--updates", 10_000_000))
+    wait_for(run, process)
+    began = time.monotonic()
+    time.sleep(min(10.0, max(0.5, seconds / 20)))
+    process.send(signal.SIGTERM)
+    code = process.code()
+    told = process.close()
+    assert code == 128 + signal.SIGTERM, f"a trial ended with {code}: {told}"
+    return load_model(run).update / (time.monotonic() - began)
+
+
+def disturb(
+    run: Path, words: tuple[object, ...], scale: str, seconds: float, chance: random.Random
+) -> tuple[int, int, int]:
+    """Train a run to its end through many lives: how many were ended, how often it was looked at
+    them, and by how many bytes memory grew at most."""
+    kills, looks, growth, began, long_life = 0, 0, 0, time.monotonic(), False
+    while True:
+        if (run / "checkpoints" / "latest").exists():
+            process = Forked(lambda tell: command("resume", run))
+        else:
+            process = Forked(lambda tell: command("train", *words, "--run", run))
+        length = chance.uniform(*LIFE[scale])
+        if not long_life and time.monotonic() - began > seconds / 3:
+            length, long_life = max(length, seconds / 3), True
+        if chance.random() < UNBORN:
+            time.sleep(chance.random())
+            length = 0.0
+        seen = watch(process, run, scale, length, f"life {kills + 1}", chance.choice(ENDS))
+        looks += len(seen.memory)
+        growth = max(growth, seen.growth)
+        status = read_run(run).status if (run / "config.json").exists() else None
+        if status is not None and status["state"] == "finished":
+            return kills, looks, growth
+        kills += 1
+
+
+def watch(
+    process: Forked,
+    run: Path,
+    scale: str,
+    length: float,
+    what: str,
+    end: int = signal.SIGKILL,
+) -> Looks:
+    """Look at a process until it ends, and end it after so many seconds of training (0: at once)."""
+    looks, sent = Looks(), False
+    began: float | None = None
+    while process.code(LOOK[scale]) is None:
+        if began is None and (read_status(run) or {}).get("pid") == process.pid:
+            began = time.monotonic()
+        age = 0.0 if began is None else time.monotonic() - began
+        if age > WARM[scale] and not sent:
+            looks.look(process.pid)
+        if not sent and (not length or age > length):
+            process.send(end)
+            sent = True
+    code = process.code()
+    told = process.close()
+    wanted = (0, -end, 128 + end) if sent else (0,)
+    assert code in wanted, f"{what} ended with {code}: {told}"
+    looks.require_no_growth(what)
+    return looks
+
+
+def wait_for(run: Path, process: Forked) -> None:
+    """Wait until a run trains."""
+    while not (run / "status.json").exists():
+        assert process.code(0) is None, f"it did not begin: {process.close()}"
+        time.sleep(0.01)
+
+
+def require_records(run: Path, updates: int) -> int:
+    """Exactly the records that are due, each once, in order; how many."""
+    view = read_run(run)
+    schedule = Schedule.of(view.config, view.text["characters"])
+    due = [update for update in range(1, updates + 1) if schedule.record_due(update)]
+    found = [record["update"] for record in view.metrics]
+    missing, twice = sorted(set(due) - set(found)), len(found) - len(set(found))
+    assert found == due, f"records: {len(missing)} missing ({missing[:3]} …), {twice} twice"
+    return len(found)

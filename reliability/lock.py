@@ -1,0 +1,118 @@
+"""One writer per run: of several processes that open a run at the same moment one gets it.
+
+The processes run the whole command, `charloom train` into the same new directory or `charloom
+resume` of the same run. One goes on; each other ends with exit code 2 and a sentence. Then the
+winner is ended, every other time by SIGKILL while it holds the lock, and the next race begins at
+once.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from charloom.engines import open_engine
+from charloom.store import load_model, read_status
+from reliability import LONG, SHORT, Figures
+from reliability.processes import PATIENCE, Forked, Tell, command
+from reliability.runs import folder, text
+
+NUMBER = 6
+PROMISE = (
+    "A run has one writer: of processes that open it at once one wins, each other ends within 2 s "
+    "with a clear word, and the lock of a process that was killed blocks nobody."
+)
+
+RACES = {SHORT: 6, LONG: 200}
+CONTENDERS = 3
+LIMIT = 2.0  # seconds from the gun to a loser's exit, waiting for a processor not counted
+CLEAR = ("is in use", "already holds a run")
+WORK = 2.0  # seconds of a processor; who has used them goes on with the run
+RACES_PER_RUN = 4
+SETTINGS = ("--recipe", "classic", "--hidden-size", 8, "--updates", 1_000_000, "--engine")
+
+
+def check(scale: str, seed: int = 0) -> Figures:
+    """200 races in the long version; the slowest loser is among the figures."""
+    chance, slowest, killed = random.Random(seed), 0.0, 0
+    engine = open_engine().name
+    with folder() as place:
+        book = place / "book.txt"
+        book.write_text(text())
+        for race in range(RACES[scale]):
+            run = place / f"run{race // RACES_PER_RUN}"
+            first = race % RACES_PER_RUN == 0
+            words = ("train", book, "--run", run, *SETTINGS, engine) if first else ("resume", run)
+            winner, seconds = race_once(lambda words=words: command(*words), f"race {race}")
+            slowest = max(slowest, seconds)
+            wait_for(run, winner)
+            time.sleep(0.05 * chance.random())
+            kill = race % 2 == 0
+            killed += kill
+            winner.send(signal.SIGKILL if kill else signal.SIGTERM)
+            code = winner.code(10.0)
+            told = winner.close()
+            wanted = -signal.SIGKILL if kill else 128 + signal.SIGTERM
+            assert code == wanted, f"race {race}: the winner ended with {code}: {told}"
+            load_model(run)
+    return {
+        "races": RACES[scale],
+        "contenders_each": CONTENDERS,
+        "winners_killed_while_they_held_the_lock": killed,
+        "slowest_loser_seconds": round(slowest, 3),
+        "seed": seed,
+    }
+
+
+def race_once(work: Callable[[], object], what: str) -> tuple[Forked, float]:
+    """Processes that begin some work at the same moment: the winner, running, and the seconds that
+    the slowest loser took to end."""
+    ready, gun = os.pipe()
+
+    def contend(tell: Tell) -> None:
+        os.close(gun)  # the gun is heard when the last copy of its pipe is closed
+        tell(b"ready")
+        os.read(ready, 1)
+        work()
+
+    contenders = [Forked(contend) for _ in range(CONTENDERS)]
+    try:
+        for contender in contenders:
+            assert contender.hear() == b"ready", f"{what}: a contender did not start"
+        began = {contender: contender.account() for contender in contenders}
+        gone = time.monotonic()
+        os.close(gun)
+        losers: list[Forked] = []
+        while len(losers) < CONTENDERS - 1:
+            time.sleep(0.001)
+            losers = [contender for contender in contenders if contender.code(0) is not None]
+            alive = [contender for contender in contenders if contender not in losers]
+            working = [contender for contender in alive if contender.computed() > WORK]
+            if len(working) > 1 or time.monotonic() > gone + PATIENCE:
+                told = [contender.close() for contender in alive]
+                raise AssertionError(f"{what}: {len(alive)} processes go on with one run: {told}")
+        seconds = max(loser.account() - began[loser] for loser in losers)
+        assert seconds < LIMIT, f"{what}: a loser took {seconds:.1f} s to end"
+        for loser in losers:
+            code, told = loser.code(0), loser.close()
+            assert code == 2, f"{what}: a loser ended with {code}: {told}"
+            assert any(word in told for word in CLEAR), f"{what}: a loser said {told!r}"
+            assert "Traceback" not in told, f"{what}: a loser showed {told}"
+        left = [contender for contender in contenders if contender not in losers]
+        assert left, f"{what}: nobody won"
+        return left[0], seconds
+    except BaseException:
+        for contender in contenders:
+            contender.send()
+        raise
+    finally:
+        os.close(ready)
+
+
+def wait_for(run: Path, winner: Forked) -> None:
+    """Wait until the winner trains: it may still be busy when the losers have left."""
+    while (read_status(run) or {}).get("pid") != winner.pid:
+        assert winner.code(0) is None, f"nobody won: {winner.close()}"
+        time.sleep(0.001)

@@ -1,0 +1,155 @@
+"""Processes to race and to kill: copies of this one, so that they need no time to start.
+
+What is patched here is patched there, which is how a planted fault reaches them.
+"""
+
+import ctypes
+import mmap
+import os
+import select
+import signal
+import struct
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+# What commands import when they run: copies shall have it from the start.
+import charloom.api
+import charloom.cli.progress
+import charloom.training.signals  # noqa: F401
+from charloom.cli import main
+
+PATIENCE = 300.0  # seconds, for a process that must come to its own end
+
+PR_SET_PDEATHSIG = 1  # of prctl
+ACCOUNT = struct.Struct("d")
+
+Tell = Callable[[bytes], object]
+
+
+class Forked:
+    """A copy of this process that does some work and ends.
+
+    Args:
+        work: what it does; it is given a function by which it tells us bytes. An exit code that
+            it raises by SystemExit is its exit code; any other exception is 1, told by `errors`.
+    """
+
+    def __init__(self, work: Callable[[Tell], object]) -> None:
+        self._hear, told = os.pipe()
+        self._hear_errors, errors = os.pipe()
+        self._status: int | None = None
+        self._account = mmap.mmap(-1, 8)  # its own last word on it, which copies share
+        with warnings.catch_warnings():
+            # The copy has this thread alone, and uses no other.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
+        if not self.pid:
+            os.close(self._hear)
+            os.close(self._hear_errors)
+            _do(work, told, errors, self._account)
+        os.close(told)
+        os.close(errors)
+
+    def hear(self, timeout: float = PATIENCE) -> bytes:
+        """What it told since the last time; waits until there is something. Empty: it ended, or
+        told nothing for so many seconds."""
+        if not select.select([self._hear], [], [], timeout)[0]:
+            return b""
+        return os.read(self._hear, 1 << 16)
+
+    def send(self, number: int = signal.SIGKILL) -> None:
+        """A signal, if it still runs."""
+        if self.code(0) is None:
+            os.kill(self.pid, number)
+
+    def account(self) -> float:
+        """Seconds since some moment, without those in which it waited for a processor that others
+        had: a machine's other work is not its fault. Once it has come to its own end, those of that
+        moment."""
+        (ended,) = ACCOUNT.unpack(self._account[:])
+        return float(ended) or time.monotonic() - waited(self.pid)
+
+    def computed(self) -> float:
+        """Seconds of a processor that it has used, as long as it lives; afterwards 0."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError, ValueError):
+            return 0.0
+
+    def code(self, timeout: float = PATIENCE) -> int | None:
+        """Its exit code, negative for the signal that ended it; None where it runs on."""
+        until = time.monotonic() + timeout
+        while self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() >= until:
+                return None
+            else:
+                time.sleep(0.001)
+        return self._status
+
+    def close(self) -> str:
+        """End it, if it has not; what went wrong in it."""
+        self.send()
+        self.code()
+        told = b""
+        while more := os.read(self._hear_errors, 1 << 16):
+            told += more
+        os.close(self._hear)
+        os.close(self._hear_errors)
+        return told.decode(errors="replace")
+
+
+def waited(pid: int) -> float:
+    """Seconds that a process has waited for a processor; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mmap) -> NoReturn:
+    """The life of a copy."""
+    code = 1
+    try:
+        _end_with_parent()
+        # Whoever started us may be deaf to Ctrl-C, as what runs in the background is.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.dup2(errors, 2)
+        sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        work(lambda data: _tell(told, data))
+        code = 0
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else 0 if done.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stderr.flush()
+        account[:] = ACCOUNT.pack(time.monotonic() - waited(os.getpid()))
+        os._exit(code)
+
+
+def _end_with_parent() -> None:
+    """Let the system kill this process when the one that started it is no more, where it can."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _tell(told: int, data: bytes) -> None:
+    with suppress(BrokenPipeError):
+        os.write(told, data)
+
+
+def command(*arguments: object) -> None:
+    """The command `charloom` with these arguments; ends by SystemExit."""
+    sys.argv = ["charloom", *map(str, arguments)]
+    main()

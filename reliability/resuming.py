@@ -1,0 +1,186 @@
+"""Resuming is exact: a run that was stopped anywhere ends as if nothing had happened.
+
+Every cell with every optimizer, with and without dropout, on each engine that is there: one run is
+left alone; others are stopped in the middle of an epoch, at its end, after a judgement on the
+validation part and in the middle of one (by SIGKILL), and before the passage; then each goes on. All
+bytes of the final checkpoints, of samples and of the passage must be equal, and the records but for
+their two clock fields. On another instruction set or with another number of threads a run goes on
+too, and says that bits may differ.
+"""
+
+import itertools
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from charloom.config import CELLS, OPTIMIZERS, Config
+from charloom.engines import native_problem, open_engine
+from charloom.model.schedule import Schedule
+from charloom.training import Warned
+from reliability import LONG, SHORT, Figures
+from reliability.processes import Forked, Tell
+from reliability.runs import SETTINGS as COMMON
+from reliability.runs import differences, folder, lasting, text, train
+
+NUMBER = 3
+PROMISE = (
+    "A run that was stopped in the middle of an epoch, at its end, or in a judgement, and resumed, "
+    "has the bytes of an uninterrupted one; on another instruction set or thread count it goes on "
+    "and says that bits may differ."
+)
+
+# Two epochs of 31 updates and some; a judgement every 10.
+SETTINGS: dict[str, Any] = {
+    "batch_size": 3, "seq_length": 20, "hidden_size": 5, "updates": 70, "report_every": 10,
+    "validation": 0.04, "judge_every": 10, "sample_every": 50, "sample_until": 70,
+    "learning_rate": 0.01, "save_seconds": 60.0,
+}  # fmt: skip
+SAMPLES = 4  # at updates 0, 3, 50 and the last; after them comes the passage
+DROPOUTS = (0.0, 0.3)
+SPREAD = {SHORT: 21, LONG: 1}  # of all ways, every so many
+OTHER = "bits may differ"
+
+
+def check(scale: str) -> Figures:
+    """All 30 ways on both engines in the long version."""
+    engines = ["reference"] + ([] if native_problem() else ["native"])
+    ways = list(itertools.product(CELLS, OPTIMIZERS, DROPOUTS, engines))[:: SPREAD[scale]]
+    resumed, differing = 0, 0
+    with folder(in_memory=True) as place:
+        for number, (cell, optimizer, dropout, engine) in enumerate(ways):
+            settings = {**SETTINGS, "cell": cell, "optimizer": optimizer, "dropout": dropout}
+            home = place / str(number)
+            home.mkdir()
+            train(home / "whole", settings, engine)
+            truth = lasting(home / "whole")
+            for name, stop in STOPS.items():
+                run = home / name.replace(" ", "-")
+                stop(run, settings, engine)
+                train(run, settings, engine)
+                wrong = differences(truth, lasting(run))
+                resumed += 1
+                differing += bool(wrong)
+                assert not wrong, (
+                    f"{engine}, {cell}, {optimizer}, dropout {dropout}, stopped {name}: "
+                    f"{', '.join(wrong)} differ"
+                )
+        others = go_on_elsewhere(place)
+    return {
+        "ways": len(ways),
+        "engines": ", ".join(engines),
+        "resumed_runs": resumed,
+        "differing_bytes": differing,
+        "resumed_with_other_threads_or_instruction_sets": others,
+    }
+
+
+# Where a run is stopped
+
+
+def halted(run: Path, settings: dict[str, Any], engine: str, wanted: int, exactly: bool) -> None:
+    """Stop a run at an update, or as soon as its calls allow after it."""
+    at = 0
+
+    def seen(item: Any) -> None:
+        nonlocal at
+        at = item.update
+
+    ended = train(run, settings, engine, lambda: "SIGINT" if at >= wanted else None, seen)
+    assert ended.state == "interrupted"
+    assert ended.update == wanted or not exactly, f"it stopped at {ended.update}, not {wanted}"
+
+
+def per_epoch(settings: dict[str, Any]) -> int:
+    """Updates of an epoch."""
+    config = Config(**{**COMMON, **settings})
+    return Schedule.of(config, len(text())).windows.per_epoch
+
+
+def in_an_epoch(run: Path, settings: dict[str, Any], engine: str) -> None:
+    halted(run, settings, engine, per_epoch(settings) // 2, exactly=False)
+
+
+def at_an_epochs_end(run: Path, settings: dict[str, Any], engine: str) -> None:
+    halted(run, settings, engine, per_epoch(settings), exactly=True)
+
+
+def after_a_judgement(run: Path, settings: dict[str, Any], engine: str) -> None:
+    halted(run, settings, engine, 20, exactly=True)
+
+
+def in_a_judgement(run: Path, settings: dict[str, Any], engine: str) -> None:
+    """SIGKILL while the validation part is read the second time."""
+    killed(run, settings, engine, "score", 2)
+
+
+def before_the_passage(run: Path, settings: dict[str, Any], engine: str) -> None:
+    """SIGKILL once the last checkpoint is saved, while the passage is written."""
+    killed(run, settings, engine, "generate", SAMPLES + 1)
+
+
+def killed(run: Path, settings: dict[str, Any], engine: str, name: str, number: int) -> None:
+    """SIGKILL in a call of the engine."""
+
+    def work(tell: Tell) -> None:
+        opened = open_engine(engine)
+        function, count = getattr(opened, name), itertools.count(1)
+
+        def deadly(*arguments: Any, **more: Any) -> Any:
+            if next(count) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **more)
+
+        setattr(opened, name, deadly)
+        train(run, settings, opened)
+
+    process = Forked(work)
+    code = process.code()
+    told = process.close()
+    assert code == -signal.SIGKILL, f"it was to be killed in {name}, and ended with {code}: {told}"
+
+
+STOPS = {
+    "in the middle of an epoch": in_an_epoch,
+    "at the end of an epoch": at_an_epochs_end,
+    "after a judgement": after_a_judgement,
+    "in a judgement": in_a_judgement,
+    "before the passage": before_the_passage,
+}
+
+
+# Elsewhere
+
+
+def go_on_elsewhere(place: Path) -> int:
+    """Go on with other threads, and on another instruction set, where there are any; how many."""
+    if native_problem():
+        return 0
+    from charloom import _native
+    from charloom.engines.native import NativeEngine
+
+    def on(isa: str, threads: int = 1) -> NativeEngine:
+        engine = NativeEngine(threads)
+        engine.isa = isa
+        return engine
+
+    here = NativeEngine().isa
+    first = on(here)
+    others = [on(here, threads=2), *(on(isa) for isa in _native.instruction_sets() if isa != here)]
+    for number, other in enumerate([first, *others]):
+        run, told = place / f"elsewhere{number}", []
+
+        def seen(item: Any, told: list[str] = told) -> None:
+            if isinstance(item, Warned):
+                told.append(item.message)
+
+        asked = itertools.count()
+        train(run, SETTINGS, first, lambda: "SIGINT" if next(asked) >= 5 else None, seen)  # noqa: B023
+        assert not told
+        ended = train(run, SETTINGS, other, seen=seen)
+        assert ended.update == SETTINGS["updates"]
+        said = any(OTHER in message for message in told)
+        assert said == (other is not first), (
+            f"from {first.describe()} to {other.describe()} it said {told}"
+        )
+    return len(others)

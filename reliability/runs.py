@@ -1,0 +1,117 @@
+"""Small runs to kill, starve and compare: a text, settings, and what two equal runs must share."""
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from charloom.config import Config
+from charloom.engines import Engine, open_engine
+from charloom.model import Learner, new_learner
+from charloom.store import RunWriter
+from charloom.text import Corpus
+from charloom.training import Ended, Item, train_run
+
+CLOCK_FIELDS = ("seconds", "characters_per_second")
+MEMORY = Path("/dev/shm")
+
+# Everything a checkpoint can hold, due often.
+SETTINGS: dict[str, Any] = {
+    "cell": "lstm",
+    "hidden_size": 6,
+    "batch_size": 3,
+    "seq_length": 10,
+    "dropout": 0.1,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "validation": 0.1,
+    "judge_every": 10,
+    "updates": 40,
+    "report_every": 5,
+    "sample_first": 3,
+    "sample_every": 20,
+    "sample_until": 40,
+    "sample_length": 20,
+    "passage_length": 40,
+    # Far less than a save takes: the run saves after every call of the engine.
+    "save_seconds": 1e-6,
+}
+
+
+def text(characters: int = 2_000, seed: int = 0) -> str:
+    """A text of made-up words."""
+    chance = random.Random(seed)
+    words = ["".join(chance.choices("abcdefgh", k=chance.randint(1, 6))) for _ in range(50)]
+    written = ""
+    while len(written) < characters:
+        written += chance.choice(words) + chance.choice("  \n")
+    return written[:characters]
+
+
+@contextmanager
+def folder(in_memory: bool = False) -> Iterator[Path]:
+    """A folder for a while; in memory where what is checked is the order of calls, not a disk."""
+    where = MEMORY if in_memory and MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="charloom-", dir=where) as name:
+        yield Path(name)
+
+
+def opened(run: Path, settings: dict[str, Any]) -> tuple[RunWriter, Learner, Corpus]:
+    """A run at its last checkpoint, made where it is not there yet."""
+    if (run / "checkpoints" / "latest").exists():
+        return RunWriter.resume(run)
+    corpus = Corpus.from_text(text(), "words")
+    learner = new_learner(Config(**{**SETTINGS, **settings}), corpus.vocabulary)
+    return RunWriter.create(run, learner, corpus), learner, corpus
+
+
+def train(
+    run: Path,
+    settings: dict[str, Any] | None = None,
+    engine: str | Engine = "auto",
+    halt: Callable[[], str | None] = lambda: None,
+    seen: Callable[[Item], object] = lambda item: None,
+) -> Ended:
+    """Train a run to its end or until it is halted, from wherever it is."""
+    chosen = open_engine(engine) if isinstance(engine, str) else engine
+    writer, learner, corpus = opened(run, settings or {})
+    with writer:
+        for item in train_run(writer, learner, corpus, chosen, halt):
+            seen(item)
+    assert isinstance(item, Ended)
+    return item
+
+
+def lasting(run: Path) -> dict[str, Any]:
+    """What two runs of the same settings must share: all bytes that no clock has touched."""
+    checkpoints = run / "checkpoints"
+    kept: dict[str, Any] = {}
+    for pointer in ("latest", "best"):
+        kept[pointer] = (checkpoints / pointer).read_bytes()
+        update = kept[pointer].decode().split()[0]
+        for path in (checkpoints / update).iterdir():
+            kept[f"{update}/{path.name}"] = path.read_bytes()
+    for name in ("samples.jsonl", "passage.txt"):
+        kept[name] = (run / name).read_bytes() if (run / name).exists() else None
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    kept["widths in metrics.jsonl"] = [len(line) for line in lines]
+    records = [json.loads(line) for line in lines]
+    kept["metrics.jsonl"] = [
+        {name: value for name, value in record.items() if name not in CLOCK_FIELDS}
+        for record in records
+    ]
+    return kept
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The names of what two runs do not share."""
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+
+
+def require_same(run: Path, truth: dict[str, Any], what: str) -> None:
+    """Refuse a run that differs from an uninterrupted one."""
+    wrong = differences(truth, lasting(run))
+    assert not wrong, f"{what}: {', '.join(wrong)} differ from the uninterrupted run's"

@@ -1,0 +1,274 @@
+"""The native engine under sanitizers: nothing is read or written out of place, nothing is undefined,
+and no two threads touch the same memory unasked.
+
+The extension is built again with GCC's sanitizers (CMake: CHARLOOM_SANITIZE) into a folder of its own
+under build/, and the tests of the native engine run on it, then networks of random shapes on every
+instruction set; under the thread sanitizer, training while others train and sample. A build takes
+minutes, so the test suite only builds a small program with a fault in it, to see the fault told.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from reliability import LONG, Figures
+
+ROOT = Path(__file__).parent.parent
+NUMBER = 9
+PROMISE = (
+    "The native engine under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer has no "
+    "finding: its tests, networks of random shapes, and training while others train and sample."
+)
+
+SHAPES = 400
+SEED = 9
+SECONDS = 20.0  # that threads train and sample side by side
+TESTS = ("tests/test_native.py", "tests/test_native_networks.py")
+# What measures the machine or looks at the build's symbols, which a sanitizer's build changes.
+LEFT_OUT = "not weak_symbol and not other_threads_run and not threads_that_the_system_refuses"
+BUILDS = {"address": "address,undefined", "thread": "thread"}
+RUNTIMES = {"address": ("libasan.so", "libubsan.so", "libstdc++.so"), "thread": ("libtsan.so",)}
+FOUND = 66  # the exit code of a finding
+
+FAULTS = {
+    "address": "int main(int n, char** a) { int* p = new int[4]; int x = p[3 + n]; delete[] p; return x & 0; }",
+    "undefined": "int main(int n, char** a) { int x = 2147483647; x += n; return x & 0; }",
+    "thread": "#include <thread>\nint x; int main() { std::thread t([] { ++x; }); ++x; t.join(); }",
+}
+
+
+def check(scale: str) -> Figures:
+    """Build and run everything; short: only see the planted faults told."""
+    if shutil.which("c++") is None:
+        return {"findings": "no compiler here"}
+    for name in FAULTS:
+        assert tells_of(name), f"the {name} sanitizer does not tell of its fault"
+    figures: Figures = {"planted_faults_told": len(FAULTS)}
+    if scale != LONG:
+        return figures
+    for kind, flags in BUILDS.items():
+        build(kind, flags)
+    passed = pytest_under("address")
+    shapes = under("address", ["-m", "reliability.sanitizers", "shapes", str(SHAPES)])
+    calls = under("thread", ["-m", "reliability.sanitizers", "threads", str(SECONDS)])
+    return {
+        **figures,
+        "findings": 0,
+        "tests_passed_under_address_and_undefined": passed,
+        "random_networks": int(shapes.split()[-1]),
+        "calls_side_by_side_under_thread": int(calls.split()[-1]),
+        "seed": SEED,
+    }
+
+
+# Building, running
+
+
+def tells_of(fault: str) -> bool:
+    """Whether a small program that has the fault is told of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder) / "fault.cpp", Path(folder) / "fault"
+        source.write_text(FAULTS[fault], encoding="ascii")
+        flags = [f"-fsanitize={fault}", "-fno-sanitize-recover=all", "-O0", "-pthread"]
+        subprocess.run(["c++", *flags, str(source), "-o", str(program)], check=True)
+        done = subprocess.run(
+            [str(program)], capture_output=True, text=True, check=False, env=options()
+        )
+        return done.returncode != 0 and (
+            "Sanitizer" in done.stderr or "runtime error" in done.stderr
+        )
+
+
+def site(kind: str) -> Path:
+    """Where charloom with a sanitizer's extension lies."""
+    return ROOT / "build" / "sanitizers" / kind
+
+
+def build(kind: str, flags: str) -> None:
+    """Build the whole package for a sanitizer."""
+    place = site(kind)
+    shutil.rmtree(place, ignore_errors=True)
+    command = [
+        sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place),
+        "--config-settings", f"cmake.define.CHARLOOM_SANITIZE={flags}",
+        "--config-settings", f"build-dir=build/sanitizers/{kind}-objects", str(ROOT),
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    assert list((place / "charloom").glob("_native*.so")), f"the {kind} build has no extension"
+    # An editable install finds its own package first, unless it is told to let that be.
+    (place / "sitecustomize.py").write_text(
+        "import sys\n"
+        "sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in repr(f) "
+        "and 'Redirecting' not in repr(f)]\n",
+        encoding="ascii",
+    )
+
+
+def options() -> dict[str, str]:
+    """An environment in which every finding ends the process."""
+    return {
+        **os.environ,
+        "ASAN_OPTIONS": f"detect_leaks=0:halt_on_error=1:exitcode={FOUND}",
+        "UBSAN_OPTIONS": f"halt_on_error=1:print_stacktrace=1:exitcode={FOUND}",
+        "TSAN_OPTIONS": f"halt_on_error=1:report_signal_unsafe=0:exitcode={FOUND}",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONMALLOC": "malloc",
+    }
+
+
+def under(kind: str, words: Sequence[str]) -> str:
+    """Run Python with a sanitizer's build; what it printed.
+
+    Raises:
+        AssertionError: the sanitizer found something, or the command failed.
+    """
+    preloaded = [
+        subprocess.run(["c++", f"-print-file-name={name}"], capture_output=True, text=True,
+                       check=True).stdout.strip()
+        for name in RUNTIMES[kind]
+    ]  # fmt: skip
+    where = os.pathsep.join([str(site(kind)), str(ROOT), str(ROOT / "tests")])
+    environment = {**options(), "LD_PRELOAD": " ".join(preloaded), "PYTHONPATH": where}
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = done.stderr[-6000:] + done.stdout[-3000:]
+    assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, told
+    assert done.returncode == 0, told
+    return done.stdout
+
+
+def pytest_under(kind: str) -> int:
+    """The native tests under a sanitizer, on the sanitizer's build; how many passed."""
+    proof = "import charloom._native as n; assert 'sanitizers' in n.__file__, n.__file__"
+    under(kind, ["-c", proof])
+    told = under(
+        kind,
+        ["-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, "-k", LEFT_OUT, "-W", "default"],
+    )
+    return int(told.rsplit(" passed", 1)[0].split()[-1])
+
+
+# What runs under them
+
+
+def shapes(count: int) -> int:
+    """Networks of random shapes, with sizes of 1 and none that fits a vector, each asked for all that
+    an engine can do, on every instruction set; returns how many."""
+    import numpy as np
+
+    from charloom import _native
+    from charloom.config import CELLS, OPTIMIZERS, Config
+    from charloom.engines import Plan, Sampler
+    from charloom.engines.native import NativeEngine
+    from charloom.model import new_learner, zero_state
+    from charloom.text import Vocabulary
+
+    draw = random.Random(SEED)
+    sets = _native.instruction_sets()
+    for number in range(count):
+        os.environ["CHARLOOM_ISA"] = sets[number % len(sets)]
+        K = draw.choice([2, 3, 5, 16, 17, 33, draw.randint(2, 150)])
+        B = draw.choice([1, 1, 2, 3, 7, 8, 9, draw.randint(1, 20)])
+        config = Config(
+            cell=draw.choice(CELLS),
+            layers=draw.choice([1, 1, 2, 3]),
+            hidden_size=draw.choice([1, 2, 3, 7, 8, 15, 16, 17, 31, 33, draw.randint(1, 120)]),
+            seq_length=draw.choice([1, 2, 3, 5, draw.randint(1, 30)]),
+            batch_size=B,
+            optimizer=draw.choice(OPTIMIZERS),
+            clip_by=draw.choice(["value", "norm"]),
+            dropout=draw.choice([0.0, 0.0, 0.3]),
+            dtype=draw.choice(["float32", "float64"]),
+            learning_rate=0.01,
+            sigma=0.1,
+            reduction=draw.choice(["sum", "mean"]),
+        )
+        learner = new_learner(config, Vocabulary(map(chr, range(97, 97 + K))))
+        engine = NativeEngine(draw.randint(1, 3))
+        length = config.seq_length * 3 + 1
+        rows = np.random.default_rng(number)
+        tokens = rows.integers(0, K, length * B).astype(learner.vocabulary.id_dtype)
+        plan = Plan(np.full(3, 0.01), np.arange(B, dtype=np.int64) * length)
+        engine.train(learner, tokens, plan)
+        window = tokens[: (config.seq_length + 1) * B].reshape(-1, B)
+        engine.loss_and_gradients(learner, window[:-1], window[1:], 1)
+        engine.score(learner, window, zero_state(config, B))
+        engine.step(learner, window[0], zero_state(config, B))
+        engine.activations(learner, tokens[:3], zero_state(config))
+        sampler = Sampler(draw.choice([0.0, 1e-6, 1.0, 1e6]), draw.choice([0, 1, 3]), 0.9, 0.0, 1.1)
+        engine.generate(learner, tokens[:1], sampler, rows.random(9), zero_state(config))
+    return count
+
+
+def threads(seconds: float) -> int:
+    """Two trainings of two threads each, one engine shared, while two others sample and score what
+    was copied from them; returns the number of calls of an engine."""
+    import time
+
+    import numpy as np
+
+    from charloom.config import Config
+    from charloom.engines import Plan, Sampler
+    from charloom.engines.native import NativeEngine
+    from charloom.model import copy_learner, new_learner, zero_state
+    from charloom.text import Vocabulary
+
+    config = Config(
+        cell="lstm", layers=2, hidden_size=20, seq_length=8, batch_size=4, optimizer="adam"
+    )
+    first = new_learner(config, Vocabulary("abcdefg"))
+    tokens = np.random.default_rng(1).integers(0, 7, 4_000).astype(np.uint8)
+    plan = Plan(np.full(5, 0.01), np.arange(4, dtype=np.int64) * 1_000)
+    shared, calls, end = NativeEngine(2), [0, 0, 0, 0], time.monotonic() + seconds
+    problems: list[BaseException] = []
+
+    def repeat(place: int, action: object) -> None:
+        try:
+            while time.monotonic() < end:
+                action()  # type: ignore[operator]
+                calls[place] += 1
+        except BaseException as error:
+            problems.append(error)
+
+    def train() -> object:
+        learner = copy_learner(first)
+        return lambda: (shared.train(learner, tokens, plan), setattr(learner, "position", 0))
+
+    def sample() -> object:
+        learner = copy_learner(first)
+        numbers = np.random.default_rng(2).random(50)
+        return lambda: shared.generate(learner, tokens[:1], Sampler(), numbers, zero_state(config))
+
+    def score() -> object:
+        learner = copy_learner(first)
+        rows = tokens[:400].reshape(-1, 4)
+        return lambda: shared.score(learner, rows, zero_state(config, 4))
+
+    crew = [
+        threading.Thread(target=repeat, args=(place, action))
+        for place, action in enumerate((train(), train(), sample(), score()))
+    ]
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()
+    if problems:
+        raise problems[0]
+    assert all(calls), calls
+    return sum(calls)
+
+
+if __name__ == "__main__":
+    print(shapes(int(sys.argv[2])) if sys.argv[1] == "shapes" else threads(float(sys.argv[2])))

@@ -1,0 +1,176 @@
+"""A clean stop: a training that is told to end does so soon, and what it learnt is kept.
+
+The commands run in full while other processes keep the processor busy. What a shell does with
+`| head` is done here: whoever reads closes the pipe.
+"""
+
+import os
+import random
+import re
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from charloom.store import files, load_model
+from charloom.training import signals
+from reliability import LONG, SHORT, Figures
+from reliability.processes import PATIENCE, Forked, Tell, command
+from reliability.runs import folder, text
+
+NUMBER = 13
+PROMISE = (
+    "SIGINT or SIGTERM under load ends a training within 10 s with a checkpoint of its last "
+    "update, a second SIGINT ends it at once and whole, and a closed pipe ends it quietly."
+)
+
+STOPS = {SHORT: 2, LONG: 40}
+SECONDS = {SHORT: 1, LONG: 10}
+PIPES = {SHORT: 1, LONG: 10}
+LIMIT = 10.0
+AT_ONCE = 2.0  # seconds from the second SIGINT, waiting for a processor not counted
+BUSY = {SHORT: 1, LONG: 3}  # processes beside that only compute
+SLOW_DISK = 0.4  # seconds that each wait for the disk takes, so that a save can be interrupted
+SETTINGS = (
+    "--recipe", "classic", "--cell", "lstm", "--hidden-size", 64, "--batch-size", 8,
+    "--updates", 1_000_000,
+)  # fmt: skip
+
+
+def check(scale: str, seed: int = 0) -> Figures:
+    """40 stops, 10 second signals, 10 closed pipes of each kind in the long version."""
+    chance = random.Random(seed)
+    with folder() as place, ExitStack() as ends:
+        book = place / "book.txt"
+        book.write_text(text(20_000))
+        for _ in range(BUSY[scale]):
+            ends.callback(Forked(compute).close)
+        stops = [stop(book, place / f"stop{n}", n, chance) for n in range(STOPS[scale])]
+        twice = [stop_twice(book, place / f"twice{n}", chance) for n in range(SECONDS[scale])]
+        for n in range(PIPES[scale]):
+            close_results(place / "stop0", chance)
+            close_progress(book, place / f"pipe{n}")
+    return {
+        "stops": len(stops),
+        "slowest_stop_seconds": round(max(stops), 2),
+        "second_signals": len(twice),
+        "slowest_second_signal_seconds": round(max(twice), 2),
+        "closed_pipes": 2 * PIPES[scale],
+        "busy_processes_beside": BUSY[scale],
+        "seed": seed,
+    }
+
+
+def compute(tell: Tell) -> None:
+    """Keep a processor busy."""
+    while True:
+        sum(range(10_000))
+
+
+def start(book: Path, run: Path, slow: bool = False) -> Forked:
+    """The command that trains, in its own process, once it has a checkpoint."""
+
+    def train(tell: Tell) -> None:
+        if slow:
+            wait = os.fsync
+
+            def fsync(descriptor: int) -> None:
+                if (run / "slow").exists():
+                    tell(b"wait")
+                    time.sleep(SLOW_DISK)
+                wait(descriptor)
+
+            files.os.fsync = fsync
+        command("train", book, "--run", run, *SETTINGS)
+
+    process = Forked(train)
+    until = time.monotonic() + PATIENCE
+    while not (run / "status.json").exists():
+        assert process.code(0) is None, f"the training did not begin: {process.close()}"
+        assert time.monotonic() < until, "the training did not begin"
+        time.sleep(0.01)
+    return process
+
+
+def stop(book: Path, run: Path, number: int, chance: random.Random) -> float:
+    """Ask a training to end, at some moment; the seconds that it took."""
+    which = (signal.SIGINT, signal.SIGTERM)[number % 2]
+    process = start(book, run)
+    time.sleep(chance.random())
+    began = time.monotonic()
+    process.send(which)
+    code = process.code(LIMIT)
+    seconds = time.monotonic() - began
+    told = process.close()
+    assert code == 128 + which, f"{which.name}: exit code {code} after {seconds:.1f} s: {told}"
+    assert "Traceback" not in told, told
+    update = re.search(r"interrupted by \w+ at update ([\d,]+) of .*; saved", told)
+    assert update, f"{which.name}: it said {told!r}"
+    found, wanted = load_model(run).update, int(update[1].replace(",", ""))
+    assert found == wanted, f"{which.name}: it said update {wanted} was saved, and {found} was"
+    return seconds
+
+
+def stop_twice(book: Path, run: Path, chance: random.Random) -> float:
+    """Ask again while the save that followed is slow: the seconds that the second one took."""
+    process = start(book, run, slow=True)
+    time.sleep(chance.random())
+    (run / "slow").touch()
+    process.send(signal.SIGINT)
+    assert process.hear() == b"wait", f"it did not save: {process.close()}"
+    time.sleep(signals.ONE_PRESS_SECONDS + 0.1)
+    began = process.account()
+    process.send(signal.SIGINT)
+    code = process.code()
+    seconds = process.account() - began
+    told = process.close()
+    assert seconds < AT_ONCE, f"the second SIGINT took {seconds:.1f} s"
+    assert code == 130, f"the second SIGINT: exit code {code} after {seconds:.1f} s: {told}"
+    assert "left at once" in told, f"the second SIGINT: it said {told!r}"
+    assert "Traceback" not in told, told
+    load_model(run)
+    return seconds
+
+
+def close_results(run: Path, chance: random.Random) -> None:
+    """`charloom sample RUN --length 5000000 | head -c 100`."""
+    reading, writing = os.pipe()
+
+    def sample(tell: Tell) -> None:
+        os.close(reading)
+        os.dup2(writing, 1)
+        os.close(writing)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        command("sample", run, "--length", 5_000_000)
+
+    process = Forked(sample)
+    os.close(writing)
+    assert os.read(reading, 100), f"nothing was written: {process.close()}"
+    time.sleep(0.1 * chance.random())
+    os.close(reading)
+    code = process.code()
+    told = process.close()
+    assert (code, told) == (0, ""), f"a closed pipe: exit code {code}: {told}"
+
+
+def close_progress(book: Path, run: Path) -> None:
+    """`charloom train … 2>&1 | head -n 1`: nobody reads what it says, and it trains to its end."""
+    reading, writing = os.pipe()
+
+    def train(tell: Tell) -> None:
+        os.close(reading)
+        for stream in (1, 2):
+            os.dup2(writing, stream)
+        os.close(writing)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        command("train", book, "--run", run, *SETTINGS[:-1], 300)
+
+    process = Forked(train)
+    os.close(writing)
+    assert os.read(reading, 100), f"nothing was said: {process.close()}"
+    os.close(reading)
+    code = process.code()
+    process.close()
+    assert code == 0, f"a training whose progress nobody read ended with {code}"
+    assert load_model(run).update == 300, "a training whose progress nobody read ended early"

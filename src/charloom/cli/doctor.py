@@ -1,0 +1,292 @@
+"""The command doctor: what is wrong with somebody's backpropagation, for people and programs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from charloom.cli.guard import CHECK_FAILED
+from charloom.cli.options import Json
+from charloom.cli.terminal import say, show, show_json
+from charloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charloom.doctor import Diagnosis, Found
+
+WIDTH: Final = 100  # columns
+SHADES: Final = ((1e-10, "·"), (1e-6, "░"), (1e-3, "▒"), (1e-1, "▓"))  # an error below; else █
+TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch": "my_torch_rnn.py"}
+
+
+def doctor(
+    function: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE.py:FUNCTION", help="The function that computes loss and gradients."
+        ),
+    ] = None,
+    form: Annotated[
+        str, typer.Option(metavar="[auto|natural|course|torch]", help="how it wants to be called")
+    ] = "auto",
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[rnn|lstm|gru]",
+            help="its cell; left out: rnn, or a module's own. An LSTM's fourth argument is the pair "
+            "(h0, c0), each (H), its U, W, b have the gates i, f, g, o; a GRU's have r, z, n, and d (H) "
+            "is the bias beside W_n h. --template writes one",
+        ),
+    ] = None,
+    gates: Annotated[
+        str, typer.Option(help="the order of your gates, where it is not ifgo (LSTM), rzn (GRU)")
+    ] = "",
+    numerical: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FUNCTION", help="your numerical gradient in the same file, to judge too"
+        ),
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            help="what you call the parameters, where it is nothing usual: U=Wxh,W=Whh,b=bh,V=Why,c=by"
+        ),
+    ] = None,
+    gradients: Annotated[
+        str | None,
+        typer.Option(help="what the items of a returned tuple are, in order: loss,U,W,b,V,c,_"),
+    ] = None,
+    arguments: Annotated[
+        str | None,
+        typer.Option(help="what its arguments are, in order: params,x,y,h0"),
+    ] = None,
+    reduction: Annotated[
+        str, typer.Option(metavar="[sum|mean]", help="over time, of the loss that you mean")
+    ] = "sum",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="[auto|float64|float32]",
+            help="what to judge by; auto: float32 if float32 arrays come back",
+        ),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="decides all numbers of the trials")] = 0,
+    time_limit: Annotated[
+        float, typer.Option(help="seconds that your code may take in all")
+    ] = 60.0,
+    known: Annotated[
+        bool, typer.Option("--list", help="list the known mistakes and leave")
+    ] = False,
+    template: Annotated[
+        str | None,
+        typer.Option(metavar="[numpy|course|torch]", help="write a file to start from, and leave"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="where to write the template")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the diagnosis as a page, too")
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--table", help="show the tables of a right function, too")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find what is wrong with your own backpropagation.
+
+    Your function computes loss and gradients of the classic network; it runs in a
+    process of its own. A wrong one ends in exit code 1.
+
+    \b
+    Example:
+      charloom doctor my_rnn.py:loss_and_gradients
+    """
+    if known:
+        list_mistakes(as_json)
+        return
+    if template is not None:
+        write_template(template, cell or "rnn", output)
+        return
+    if function is None:
+        raise ConfigError(
+            "name what to judge, FILE.py:FUNCTION; or --template numpy for a file to start from, "
+            "or --list for the known mistakes."
+        )
+    from charloom import api
+
+    diagnosis = api.doctor(
+        function,
+        form=form,
+        cell=cell,
+        numerical=numerical,
+        names=pairs_of(names),
+        gradients=parts_of(gradients),
+        arguments=parts_of(arguments),
+        reduction=reduction,
+        dtype=dtype,
+        seed=seed,
+        time_limit=time_limit,
+        gates=gates,
+    )
+    if as_json:
+        show_json(diagnosis.to_dict())
+    else:
+        show("\n".join(told(diagnosis, whole)))
+    if html is not None:
+        from charloom.report import write_diagnosis
+
+        say(f"the page is {write_diagnosis(diagnosis, html)}")
+    if not diagnosis.passed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def parts_of(given: str | None) -> tuple[str, ...]:
+    """A list with commas as its parts."""
+    return tuple(part.strip() for part in given.split(",")) if given else ()
+
+
+def pairs_of(given: str | None) -> dict[str, str]:
+    """U=Wxh,W=Whh as a dict."""
+    found = {}
+    for part in parts_of(given):
+        ours, equals, own = part.partition("=")
+        if not equals or ours not in ("U", "W", "b", "d", "V", "c") or not own:
+            raise ConfigError(
+                f"--names has {part!r}; it must be pairs with U, W, b, V, c (GRU: d) on the left, all "
+                "in one: --names U=Wxh,W=Whh,b=bh,V=Why,c=by."
+            )
+        found[ours] = own
+    return found
+
+
+def list_mistakes(as_json: bool) -> None:
+    """Every known mistake with its id."""
+    from charloom.doctor import MISTAKES
+
+    if as_json:
+        show_json(
+            [
+                {"id": m.id, "title": m.title, "does": m.does, "right": m.right, "section": m.section,
+                 "fix": m.fix, "cells": m.cells}
+                for m in MISTAKES
+            ]
+        )  # fmt: skip
+        return
+    width = max(len(m.id) for m in MISTAKES)
+    for m in MISTAKES:
+        cells = "" if len(m.cells) == 3 else f" ({', '.join(m.cells)})"
+        show(f"{m.id:<{width}}  {m.title}{cells}")
+
+
+def write_template(kind: str, cell: str, output: Path | None) -> None:
+    """Write a file to start from; one that is there is left alone."""
+    from charloom.config import require_one_of
+    from charloom.doctor.beginnings import template_of
+
+    require_one_of("template", kind, tuple(TEMPLATES))
+    require_one_of("cell", cell, ("rnn", "lstm", "gru"))
+    if kind == "course" and cell != "rnn":
+        raise ConfigError(
+            f"there is no template of the course's form for {cell}: the course has the plain network "
+            f"alone. Take --template numpy --cell {cell}."
+        )
+    path = output or Path(TEMPLATES[kind].replace("rnn", cell))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template_of(kind, cell))
+    except FileExistsError:
+        raise ConfigError(f"{path} is there already; name another place with --output.") from None
+    name = "Model" if kind == "torch" else "loss_and_gradients"
+    said = "" if cell == "rnn" else f" --cell {cell}"
+    say(f"wrote {path}; judge it with: charloom doctor {path}:{name}{said}")
+
+
+def told(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
+    """A diagnosis as text: verdict, reasons, table, picture; these of a right one where `whole`."""
+    yield from wrap(diagnosis.headline(), WIDTH)
+    yield ""
+    for number, explanation in enumerate(diagnosis.explanations):
+        if number:
+            yield from ("Or, no trial tells it apart:", "")
+        for one in explanation:
+            yield from reason(one)
+    if not diagnosis.passed and not diagnosis.exact and diagnosis.found:
+        yield from wrap(
+            "This explains the gradients that are wrong, but not every number of every trial: there "
+            "may be something else besides.",
+            WIDTH,
+        )
+        yield ""
+    for clue in diagnosis.clues:
+        yield from wrap(f"- {clue}", WIDTH, subsequent_indent="  ")
+    if diagnosis.clues:
+        yield ""
+    if whole or not diagnosis.passed:
+        yield from table(diagnosis)
+        yield ""
+        yield from picture(diagnosis)
+        yield ""
+    for note in (f"called with {diagnosis.tried.convention}.", *diagnosis.notes):
+        yield from wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
+    if diagnosis.passed:
+        yield ""
+        yield diagnosis.certificate()
+
+
+def reason(one: "Found") -> Iterator[str]:
+    """One mistake: what it is, what it does beside what is right, and how it is mended."""
+    mistake = one.mistake
+    yield f"  {mistake.id}: {one.title}"
+    if one.variant:
+        yield f"    yours     {one.variant}"
+    yield from wrap(
+        mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14
+    )
+    spec = f"{' '.join(one.right.split())}   (SPEC.md, {mistake.section})"
+    yield from wrap(spec, WIDTH, initial_indent="    right is  ", subsequent_indent=" " * 14)
+    yield from wrap(one.fix, WIDTH, initial_indent="    mend it   ", subsequent_indent=" " * 14)
+    yield ""
+
+
+def table(diagnosis: "Diagnosis") -> Iterator[str]:
+    """For each parameter the trial in which it is furthest off."""
+    from charloom.measures import rank
+
+    trials = diagnosis.tried.trials
+    yield (
+        f"{'':<5}{'wrong in':>9} {'absolute':>9} {'elementw':>9} {'norm-rel':>9}  "
+        f"{'worst entry: yours, right':<42} its trial"
+    )
+    for name in dict.fromkeys(row.parameter for row in diagnosis.rows):
+        rows = [row for row in diagnosis.rows if row.parameter == name]
+        worst = max(rows, key=lambda row: rank(row.norm_relative))
+        failed = sum(not row.passed for row in rows)
+        trial = trials[worst.trial]
+        place = f"[{', '.join(map(str, worst.index))}] " if worst.index else ""
+        entry = f"{place}{worst.given:.6g}, {worst.exact:.6g}"
+        label = name if name == "loss" else f"d{name}"
+        yield (
+            f"{label:<5}{f'{failed} of {len(rows)}':>9} {worst.absolute:>9.1e} "
+            f"{worst.elementwise:>9.1e} {worst.norm_relative:>9.1e}  {entry:<42} {trial.name}"
+        )
+
+
+def picture(diagnosis: "Diagnosis") -> Iterator[str]:
+    """Error by parameter and time step, as shades."""
+    steps = len(next(iter(diagnosis.errors_by_step.values())))
+    first = diagnosis.tried.trials[0]
+    yield (
+        f"What each step's loss adds to each gradient, H = {first.hidden_size}, "
+        f"T = {first.seq_length}, K = {first.vocabulary_size}:"
+    )
+    yield f"{'t':<6}" + " ".join(f"{t:>2}" for t in range(1, steps + 1))
+    for name, errors in diagnosis.errors_by_step.items():
+        yield f"{'d' + name:<6}" + " ".join(f" {shade(error)}" for error in errors)
+    yield "· right   ░ below 1e-6   ▒ below 0.1 %   ▓ below 10 %   █ more"
+
+
+def shade(error: float) -> str:
+    """The sign for an error."""
+    return next((sign for limit, sign in SHADES if error < limit), "█")

@@ -1,0 +1,92 @@
+"""The process in which the user's code runs: `python -m charloom.doctor.child FOLDER`.
+
+It reads job.json, loads the file, calls the function, and leaves outcome.json and outcome.npz.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from charloom.doctor.forms import Options
+from charloom.doctor.runner import Job, guarded, run
+from charloom.doctor.sandbox import leave, write_outcome
+from charloom.doctor.trials import Plan
+from charloom.errors import CharloomError, DoctorError
+
+
+def main(folder: Path) -> None:
+    """Do the job that lies in a folder."""
+    about = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    file = Path(about["file"])
+    given = about["options"]
+    options = Options(
+        form=given["form"],
+        cell=given["cell"],
+        names=tuple((ours, own) for ours, own in given["names"]),
+        gradients=tuple(given["gradients"]),
+        arguments=tuple(given["arguments"]),
+        reduction=given["reduction"],
+        gates=given["gates"],
+    )
+    job = Job(options, about["seed"], tuple(Plan(*plan) for plan in about["plans"]))
+    sys.path.insert(0, str(file.parent))
+    sys.argv = [str(file)]
+    warnings.simplefilter("ignore")
+    before = set(sys.modules)
+
+    def load() -> tuple[Any, Any]:
+        """The file run anew, and its neighbours too: nothing is left of earlier calls."""
+        for name in set(sys.modules) - before:
+            source = getattr(sys.modules[name], "__file__", None)
+            if source and Path(source).parent == file.parent:
+                del sys.modules[name]
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[file.stem] = module
+        spec.loader.exec_module(module)
+        return (
+            named(module, about["function"], file),
+            None if about["numerical"] is None else named(module, about["numerical"], file),
+        )
+
+    doing = (folder / "doing").open("w", encoding="utf-8")
+
+    def tell(what: str) -> None:
+        doing.seek(0)
+        doing.truncate()
+        doing.write(what)
+        doing.flush()
+
+    try:
+        outcome = guarded("while it was loaded", lambda: run(load, job, tell))
+    except CharloomError as error:
+        leave(folder, {"error": str(error)})
+    else:
+        write_outcome(folder, outcome)
+
+
+def named(module: Any, name: str, file: Path) -> Any:
+    """A name of the user's module."""
+    if not hasattr(module, name):
+        there = [
+            own
+            for own, value in vars(module).items()
+            if callable(value) and not own.startswith("_")
+        ]
+        raise DoctorError(
+            f"{file.name} has no {name}; it has {', '.join(there[:12]) or 'no function'}"
+            f"{f' and {len(there) - 12} more' if len(there) > 12 else ''}."
+        )
+    return getattr(module, name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    os._exit(0)  # all is said: threads of the user's that still run are not waited for

@@ -1,0 +1,179 @@
+"""From what a function answered to a verdict, with all that there is to say of it.
+
+It runs no code of the user's; what explains a wrong answer is found by `explaining.py`.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from charloom.doctor import behaviour, numerical
+from charloom.doctor.case import WIDEST, ZERO, Case, Explanation, relative
+from charloom.doctor.clues import clues, errors_by_step
+from charloom.doctor.explaining import explained
+from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
+from charloom.doctor.runner import NUMERICAL_TRIALS, Call, Job, Outcome
+from charloom.doctor.trials import make_trials
+from charloom.measures import distances, errors
+from charloom.spelling import listing
+
+LOSS_BROKEN: Final = "the loss"  # what is not finite
+
+
+@np.errstate(invalid="ignore", over="ignore")  # a function may answer infinities
+def diagnose(
+    outcome: Outcome,
+    job: Job,
+    dtype: str,
+    subject: str,
+    started: float,
+    noticed: Sequence[str] = (),
+) -> Diagnosis:
+    """The verdict on what a function answered, and why it is wrong where it is."""
+    trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
+    calls = outcome.trials
+    rounded = all(behaviour.holds_float32(call.gradients) for call in calls)
+    returned32 = all(call.float32 for call in calls)
+    single = dtype == "float32" or (dtype == "auto" and returned32)
+    case = Case(trials, calls, job.options.reduction, single)
+    rows = tuple(row for place in range(len(trials)) for row in rows_of(case, place))
+    notes = list(noticed)
+    found_calls = behaviour.found_in_calls(outcome, trials[0].problem, job.options.reduction)
+    wrong = [row for row in rows if not row.passed]
+    explanations: list[Explanation] = []
+    exact = True
+    # float32's digits show in all numbers, or no error is larger than they make it.
+    if wrong and not single and (rounded or all(row.norm_relative <= WIDEST for row in wrong)):
+        loose = Case(trials, calls, job.options.reduction, True)
+        loose_rows = [row for place in range(len(trials)) for row in rows_of(loose, place)]
+        # float32 would blur the gradients, too.
+        blurred = rounded or any(row.parameter != LOSS for row in wrong)
+        if blurred and all(row.passed for row in loose_rows):
+            found_calls.append(Found("float32-where-float64"))
+            wrong = []
+        elif rounded:
+            found_calls.append(Found("float32-where-float64"))
+            case = loose
+    broken = not_numbers(case)
+    if wrong and broken in ("", LOSS_BROKEN):
+        explanations, exact = explained(case, wrong)
+        if not (explanations and exact):
+            late = behaviour.loss_after_update(case, explanations, wrong)
+            if late is not None:
+                explanations, exact = late, True
+    if broken and not explanations:
+        explanations, exact = [(Found("not-a-number", broken),)], True
+    if single and not wrong:
+        notes.append("judged as float32: the gradients are float32 arrays."
+                     if returned32 else "judged as float32, as you said.")  # fmt: skip
+    if outcome.trials[0].loss is None:
+        notes.append("the function returned no loss, so only its gradients were judged.")
+    if "W transposed" in outcome.convention:
+        notes.append(
+            "your loss has a = Wᵀ h where SPEC.md has a = W h: W and dW were taken as transposed."
+        )
+    judged = [trials[place].problem for place in NUMERICAL_TRIALS] if outcome.numerical else []
+    numerical_rows = tuple(
+        row
+        for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
+        for row in rows_of(case, place, call, numerical.GOOD)
+    )
+    own = None
+    if judged:
+        mean = job.options.reduction == "mean"
+        own = numerical.judge(judged, [call.gradients for call in outcome.numerical], mean)
+        if own is None:
+            off = max(row.norm_relative for row in numerical_rows if row.parameter != LOSS)
+            notes.append(f"your numerical gradient is right too, to {off:.0e}.")
+    unexplained = bool(wrong) and not explanations
+    if own is not None:
+        explanations = [(*explanation, own) for explanation in explanations or [()]]
+    mistaken = bool(wrong or found_calls or own)
+    # What calls show comes first: a changed argument explains much of what follows from it.
+    joined = [
+        tuple(sorted((*found_calls, *explanation), key=lambda one: one.id != "loss-after-update"))
+        for explanation in explanations or ([()] if found_calls else [])
+    ]
+    by_step = errors_by_step(case, outcome)
+    return Diagnosis(
+        verdict=WRONG if mistaken else RIGHT,
+        found=tuple(dict.fromkeys(one for explanation in joined for one in explanation)),
+        explanations=tuple(joined),
+        exact=exact and not unexplained,
+        rows=rows,
+        errors_by_step=by_step,
+        clues=tuple(clues(case, rows, by_step)) if wrong else (),
+        notes=tuple(notes),
+        tried=Tried(
+            cell=outcome.cell,
+            dtype="float32" if single else "float64",
+            reduction=job.options.reduction,
+            seed=job.seed,
+            convention=outcome.convention,
+            calls=sum(len(getattr(outcome, s)) for s in ("trials", "windows", "repeats", "fresh")),
+            trials=tuple(TrialInfo(*trial[:6]) for trial in trials),
+        ),
+        seconds=time.perf_counter() - started,
+        numerical=numerical_rows,
+        subject=subject,
+    )
+
+
+def rows_of(
+    case: Case, place: int, call: Call | None = None, limit: float | None = None
+) -> list[Row]:
+    """The errors of all parameters and of the loss in one trial, or in another call on it."""
+    exact, call = case.exact[place], call or case.calls[place]
+    limits = case.limits[place] if limit is None else dict.fromkeys(case.limits[place], limit)
+    found = []
+    for name, right in exact.gradients.items():
+        given, limit = call.gradients[name], limits[name]
+        if given.shape != right.shape:
+            found.append(
+                Row(place, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan)
+            )
+            continue
+        with np.errstate(all="ignore"):
+            far = errors(given, right)
+            apart = distances(given, right)
+        size = math.sqrt(sum(float(np.vdot(g, g)) for g in exact.gradients.values()))
+        # Where nothing but rounding is left of a gradient, rounding is no error of it.
+        nothing = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
+        norm = 0.0 if nothing else far.norm_relative
+        bad = ~np.isfinite(given)
+        worst = np.unravel_index(int(np.argmax(bad if bad.any() else apart)), given.shape)
+        found.append(
+            Row(
+                place,
+                name,
+                far.absolute,
+                far.elementwise,
+                norm,
+                limit,
+                tuple(map(int, worst)),
+                float(given[worst]),
+                float(right[worst]),
+            )
+        )
+    if call.loss is not None:
+        far_loss = abs(call.loss - exact.loss)
+        error = relative(call.loss, exact.loss)
+        found.append(
+            Row(place, LOSS, far_loss, error, error, limits[LOSS], (), call.loss, exact.loss)
+        )
+    return found
+
+
+def not_numbers(case: Case) -> str:
+    """Which gradients are not finite somewhere, and whether the loss is; empty where all are."""
+    found = [
+        f"d{name}"
+        for name in case.exact[0].gradients
+        if not all(np.isfinite(call.gradients[name]).all() for call in case.calls)
+    ]
+    if not all(call.loss is None or math.isfinite(call.loss) for call in case.calls):
+        found.append(LOSS_BROKEN)
+    return listing(found)

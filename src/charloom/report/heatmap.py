@@ -1,0 +1,96 @@
+"""A table of errors as a picture: a row for each gradient, a column for each step of a window.
+
+Every cell says its error, or that there is none, in a sign; the colour only repeats it. The picture
+knows nothing of how the errors were found.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from charloom.report.plots import LIGHT, WIDE, Palette, blank_figure, font_size, heading
+from charloom.spelling import power_of_ten
+
+ROW: Final = 34  # height of a row, in units of the picture
+NAMES: Final = 46  # what the names of the rows take, left
+ROOM: Final = 34  # what the figure of one cell takes; narrower cells show their colour alone
+FAINTEST, STRONGEST = 0.12, 0.55  # under these the ink of the figures stays readable
+RIGHT: Final = "✓"
+
+
+def heatmap_figure(
+    errors: Mapping[str, Sequence[float]],
+    limit: float,
+    *,
+    width: int = WIDE[0],
+    palette: Palette = LIGHT,
+) -> Figure:
+    """The errors of what the loss of each step adds to each gradient.
+
+    Args:
+        errors: norm-relative errors by the name of the parameter, one for each step; NaN where a
+            gradient is no number.
+        limit: errors up to this are none.
+        width: in units of 1/72 inch; the height follows.
+        palette: the colours by name.
+    """
+    names, steps = [f"d{name}" for name in errors], len(next(iter(errors.values())))
+    top, bottom = 34, 46
+    height = top + bottom + ROW * len(names)
+    figure, font = blank_figure((width, height), palette), font_size(width)
+    axes = figure.add_subplot()
+    figure.subplots_adjust(
+        left=NAMES / width, right=1 - 2 / width, bottom=bottom / height, top=1 - top / height
+    )
+    roomy = (width - NAMES) / steps >= ROOM
+    for place, row in enumerate(errors.values()):
+        for at, error in enumerate(row):
+            strength = depth(error, limit)
+            axes.add_patch(
+                Rectangle(
+                    (at + 0.03, place + 0.06), 0.94, 0.88, linewidth=0,
+                    facecolor=palette["cross" if strength else "rule"],
+                    alpha=FAINTEST + (STRONGEST - FAINTEST) * strength if strength else 0.5,
+                    gid=f"cell-{names[place]}-{at + 1}",
+                )
+            )  # fmt: skip
+            if roomy:
+                axes.text(
+                    at + 0.5, place + 0.5, said(error, limit), ha="center", va="center",
+                    color=palette["ink" if strength else "muted"], fontsize=font - 1,
+                    parse_math=False,
+                )  # fmt: skip
+    axes.set_facecolor("none")
+    axes.spines[:].set_visible(False)
+    axes.set_xlim(0, steps)
+    axes.set_ylim(len(names), 0)
+    axes.tick_params(colors=palette["muted"], length=0, labelsize=font)
+    axes.set_yticks(np.arange(len(names)) + 0.5, names, parse_math=False)
+    every = max(1, math.ceil(ROOM / 2 * steps / (width - NAMES)))
+    shown = range(0, steps, every)
+    axes.set_xticks([at + 0.5 for at in shown], [str(at + 1) for at in shown])
+    axes.set_xlabel("step t", color=palette["muted"], fontsize=font, labelpad=4)
+    heading(axes, "error of what step t’s loss adds, norm-relative", 0.0, palette, font, up=12)
+    return figure
+
+
+def depth(error: float, limit: float) -> float:
+    """How strongly an error is coloured: 0 up to the limit, 1 from an error of 1 on, or of NaN."""
+    if not math.isfinite(error):
+        return 1.0
+    if error <= limit:
+        return 0.0
+    return min(1.0, max(0.02, 1 - math.log(error) / math.log(limit)))
+
+
+def said(error: float, limit: float) -> str:
+    """An error in as few signs as a cell has room for."""
+    if not math.isfinite(error):
+        return "NaN"
+    if error <= limit:
+        return RIGHT
+    return f"{error:.2f}" if error >= 0.1 else power_of_ten(error)

@@ -1,0 +1,401 @@
+"""The doctor's process for the user's code: whatever that does, an answer or a sentence comes back."""
+
+import json
+import os
+import shlex
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from charloom.cli import app
+from charloom.doctor import MISTAKES, doctor
+from charloom.doctor.sandbox import place_of
+from charloom.errors import DoctorError
+from plants import CELL, PLANTS, Plant, source
+
+HEAD = "import numpy as np\n\n\ndef f(params, x, y, h0):\n"
+
+
+def charloom_(*words):
+    """Run a command in this process; the words are split as a shell does."""
+    args = [part for word in words for part in shlex.split(str(word))]
+    return CliRunner().invoke(app, args, prog_name="charloom")
+
+
+def written(folder, text, name="mine.py"):
+    """A file of the user's."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(folder, body, time_limit=30.0):
+    """The sentence that a function of this body ends in."""
+    path = written(folder, HEAD + body)
+    with pytest.raises(DoctorError) as caught:
+        doctor(f"{path}:f", time_limit=time_limit)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["loop", "course", "lstm"])
+def test_a_right_file_is_right(file, tmp_path):
+    path = written(tmp_path, source(file))
+    found = doctor(f"{path}:loss_and_gradients", cell=CELL.get(file, "rnn"))
+    assert found.verdict == "right"
+    assert str(path) in found.certificate()
+
+
+# Of those that need more than one call, or change their arguments, a process of their own tells more.
+CALLS = [
+    p
+    for p in PLANTS
+    if p.id in ("gradients-carried-over", "state-carried-over") and p.file == "loop"
+]
+
+
+@pytest.mark.parametrize("plant", CALLS, ids=lambda plant: plant.name)
+def test_a_function_that_remembers_is_named(plant, tmp_path):
+    path = written(tmp_path, source(plant.file, plant))
+    assert doctor(f"{path}:loss_and_gradients").mistakes == (plant.id,)
+
+
+def test_an_exception_shows_the_users_own_lines_and_no_others(tmp_path):
+    told = refused(
+        tmp_path,
+        "    helper(params)\n\n\ndef helper(params):\n    return params['U'] @ params['U']\n",
+    )
+    assert f'File "{tmp_path}/mine.py", line 9, in helper' in told
+    assert "return params['U'] @ params['U']" in told
+    assert "ValueError: matmul" in told
+    assert "charloom/" not in told
+    assert "H = 4, T = 6, K = 7" in told
+
+
+def test_an_endless_loop_is_ended(tmp_path):
+    started = time.monotonic()
+    told = refused(tmp_path, "    while True:\n        pass\n", time_limit=3.0)
+    assert "after 3 s it was still at the first call" in told
+    assert "endless loop" in told
+    assert time.monotonic() - started < 20
+
+
+def test_a_flood_of_words_is_no_flood(tmp_path):
+    flood = Plant(
+        "loop", "none", (("    T = len(x)\n", "    T = len(x)\n    print('words ' * 40_000)\n"),)
+    )
+    found = doctor(f"{written(tmp_path, source('loop', flood))}:loss_and_gradients")
+    assert found.verdict == "right"
+    assert any("printed" in note for note in found.notes)
+
+
+def test_an_endless_flood_is_ended_with_its_last_words(tmp_path):
+    told = refused(tmp_path, "    while True:\n        print('the same words')\n", time_limit=3.0)
+    assert "the same words" in told
+    assert len(told) < 1_000
+
+
+CRASHES = {
+    "a crash": ("    import os, signal\n    os.kill(os.getpid(), signal.SIGSEGV)\n", "crashed with SIGSEGV"),
+    "killed": ("    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n", "no memory left"),
+    "an exit": ("    raise SystemExit(3)\n", r"SystemExit\(3\)"),
+    "a hard exit": ("    import os\n    os._exit(3)\n", "exit code 3"),
+    "input": ("    input()\n", "EOFError"),
+    "endless recursion": ("    return f(params, x, y, h0)\n", "RecursionError"),
+    "another exception": ("    class Odd(BaseException): pass\n    raise Odd('odd')\n", "odd"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_a_crash_is_a_sentence(name, tmp_path):
+    body, sentence = CRASHES[name]
+    with pytest.raises(AssertionError, match=sentence):
+        raise AssertionError(refused(tmp_path, body))
+
+
+def test_children_of_the_users_code_are_ended_too(tmp_path):
+    pid = tmp_path / "pid"
+    body = (
+        "    import subprocess, sys\n"
+        "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"    open({str(pid)!r}, 'w').write(str(child.pid))\n"
+        "    while True: pass\n"
+    )
+    refused(tmp_path, body, time_limit=4.0)
+    for _ in range(50):
+        if not alive(int(pid.read_text())):
+            break
+        time.sleep(0.1)
+    assert not alive(int(pid.read_text()))
+
+
+def alive(pid):
+    """Whether a process runs, and is no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return not os.path.isdir("/proc")  # noqa: PTH112
+
+
+def test_a_file_that_cannot_be_loaded_says_where(tmp_path):
+    path = written(tmp_path, "def f(:\n")
+    with pytest.raises(DoctorError, match=r"(?s)mine\.py.*line 1.*SyntaxError"):
+        doctor(f"{path}:f")
+    path = written(tmp_path, "import nothing_of_that_name\n")
+    with pytest.raises(DoctorError, match=r"(?s)line 1.*No module named 'nothing_of_that_name'"):
+        doctor(f"{path}:f")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("mine.py", "say FILE.py:FUNCTION"),
+        ("nowhere.py:f", "there is no file"),
+        ("FOLDER/mine.txt:f", "must end in .py"),
+        ("FOLDER/mine.py:a b", "FILE.py:FUNCTION"),
+    ],
+)
+def test_a_place_that_is_none_is_refused(given, sentence, tmp_path):
+    written(tmp_path, "", "mine.txt")
+    with pytest.raises(DoctorError, match=sentence):
+        place_of(given.replace("FOLDER", str(tmp_path)))
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    path = written(tmp_path, HEAD + "    return 0\n")
+    with pytest.raises(DoctorError, match=r"mine\.py has no g; it has f"):
+        doctor(f"{path}:g")
+
+
+def test_a_file_may_import_its_neighbours(tmp_path):
+    written(tmp_path, source("loop"), "network.py")
+    path = written(tmp_path, "from network import loss_and_gradients as f\n")
+    assert doctor(f"{path}:f").verdict == "right"
+
+
+# The user's own numerical gradient.
+
+NUMERICAL = """
+
+def loss_of(params, x, y, h0):
+    return loss_and_gradients(params, x, y, h0)[0]
+
+
+def numerical(params, x, y, h0):
+    grads = {}
+    s = 1e-5
+    for name, array in params.items():
+        grads[name] = np.zeros_like(array)
+        for at in np.ndindex(array.shape):
+            old = array[at]
+            array[at] = old + s
+            plus = loss_of(params, x, y, h0)
+            array[at] = old - s
+            minus = loss_of(params, x, y, h0)
+            array[at] = old
+            grads[name][at] = (plus - minus) / (2 * s)
+    return grads
+"""
+
+NUMERICAL_PLANTS = [
+    ("numerical-step-large", "s = 1e-5", "s = 1e-1"),
+    ("numerical-step-large", "s = 1e-5", "s = 0.03"),
+    ("numerical-step-small", "s = 1e-5", "s = 1e-12"),
+    ("numerical-step-small", "s = 1e-5", "s = 1e-11"),
+    ("numerical-step-small", "(params, x, y, h0)[0]", "(params, x, y, h0)[0].astype(np.float32)"),
+    ("numerical-forward-difference", "(plus - minus) / (2 * s)", "(plus - loss_of(params, x, y, h0)) / s"),
+    ("numerical-not-halved", "/ (2 * s)", "/ s"),
+    ("numerical-state-differs", "minus = loss_of(params, x, y, h0)", "minus = loss_of(params, x, y, 0 * h0)"),
+    ("numerical-state-differs", "plus = loss_of(params, x, y, h0)", "plus = loss_of(params, x, y, 0 * h0)"),
+    ("numerical-copy-unused", "array[at] = old + s", "array.copy()[at] = old + s",
+     "array[at] = old - s", "array.copy()[at] = old - s"),
+    ("numerical-unexplained", "            array[at] = old\n", ""),
+]  # fmt: skip
+
+
+def with_numerical(*edits):
+    """A right network with a numerical gradient that is edited."""
+    text = NUMERICAL
+    for old, new in zip(edits[::2], edits[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new)
+    module = {}
+    exec(compile(source("loop") + text, "mine.py", "exec"), module)
+    return module["loss_and_gradients"], module["numerical"]
+
+
+@pytest.mark.parametrize("step", ["1e-4", "1e-5", "1e-6", "1e-7"])
+def test_a_good_numerical_gradient_is_good(step):
+    right, numerical = with_numerical("s = 1e-5", f"s = {step}")
+    found = doctor(right, numerical=numerical)
+    assert (found.verdict, found.mistakes) == ("right", ())
+    assert all(row.passed for row in found.numerical)
+    assert len(found.numerical) == 10
+    (note,) = (note for note in found.notes if "numerical" in note)
+    off = max(row.norm_relative for row in found.numerical if row.parameter != "loss")
+    assert note == f"your numerical gradient is right too, to {off:.0e}."
+
+
+@pytest.mark.parametrize(
+    "planted", NUMERICAL_PLANTS, ids=lambda planted: f"{planted[0]} {planted[2]}"
+)
+def test_a_mistake_in_a_numerical_gradient_is_named(planted):
+    right, numerical = with_numerical(*planted[1:])
+    found = doctor(right, numerical=numerical)
+    assert (found.verdict, found.mistakes) == ("wrong", (planted[0],))
+    assert found.headline().startswith("Your gradient is right; your numerical gradient is wrong")
+
+
+def test_every_mistake_of_a_numerical_gradient_is_planted():
+    assert {m.id for m in MISTAKES if m.kind == "numerical"} == {p[0] for p in NUMERICAL_PLANTS}
+
+
+def test_a_wrong_gradient_is_told_beside_a_wrong_numerical_one():
+    text = source("loop", next(p for p in PLANTS if p.name == "loop-index-wraps")) + NUMERICAL
+    module = {}
+    exec(compile(text.replace("/ (2 * s)", "/ s"), "mine.py", "exec"), module)
+    found = doctor(module["loss_and_gradients"], numerical=module["numerical"])
+    assert found.mistakes == ("index-wraps", "numerical-not-halved")
+
+
+# The command.
+
+
+def test_the_command_shows_verdict_reason_table_and_picture(tmp_path):
+    plant = next(p for p in PLANTS if p.name == "loop-time-carry-missing")
+    path = written(tmp_path, source("loop", plant))
+    done = charloom_("doctor", f"{path}:loss_and_gradients")
+    assert done.exit_code == 1
+    assert done.stdout.startswith("Wrong, and this is why: no gradient comes from step t+1.\n")
+    for part in ("time-carry-missing", "(SPEC.md, The network)", "mend it", "dW    ", "·  █"):
+        assert part in done.stdout, part
+    assert "charloom doctor:" not in done.stdout
+
+
+def test_a_right_function_gets_a_certificate_and_exit_code_0(tmp_path):
+    path = written(tmp_path, source("loop"))
+    done = charloom_("doctor", f"{path}:loss_and_gradients")
+    assert (done.exit_code, done.stdout[:6]) == (0, "Right:")
+    assert "is right (rnn, float64): twelve trials with H 3–20, T 1–26" in done.stdout
+    assert "no window longer than 26 steps" in done.stdout
+    assert "wrong in" not in done.stdout
+    whole = charloom_("doctor", f"{path}:loss_and_gradients", "--table").stdout
+    assert "wrong in" in whole
+    assert "· right" in whole
+
+
+def test_json_has_verdict_and_mistakes(tmp_path):
+    plant = next(p for p in PLANTS if p.name == "loop-tanh-derivative-a")
+    path = written(tmp_path, source("loop", plant))
+    done = charloom_("doctor", f"{path}:loss_and_gradients", "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["verdict"], told["mistakes"]) == (1, "wrong", ["tanh-derivative"])
+
+
+def test_a_crash_is_exit_code_2_and_no_traceback_of_ours(tmp_path):
+    path = written(tmp_path, HEAD + "    return 1 / 0\n")
+    done = charloom_("doctor", f"{path}:f")
+    assert done.exit_code == 2
+    assert "ZeroDivisionError" in done.stderr
+    assert "charloom/doctor" not in done.stderr
+    assert charloom_("doctor").exit_code == 2
+
+
+def test_list_names_every_mistake():
+    listed = charloom_("doctor", "--list").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == [m.id for m in MISTAKES]
+    told = json.loads(charloom_("doctor --list --json").stdout)
+    assert {one["id"] for one in told} == {m.id for m in MISTAKES}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("numpy", "loss_and_gradients"), ("course", "loss_and_gradients"), ("torch", "Model")],
+)
+def test_a_template_is_right_and_is_never_written_over(kind, name, tmp_path):
+    path = tmp_path / "mine.py"
+    assert charloom_("doctor", "--template", kind, "--output", path).exit_code == 0
+    kept = path.read_text(encoding="utf-8")
+    again = charloom_("doctor", "--template", kind, "--output", path)
+    assert (again.exit_code, path.read_text(encoding="utf-8")) == (2, kept)
+    if kind == "torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    form = {"numpy": "natural", "course": "course", "torch": "torch"}[kind]
+    assert doctor(f"{path}:{name}", form=form).verdict == "right"
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_a_template_of_a_cell_is_of_that_cell_and_judged_by_the_line_it_prints(
+    kind, cell, tmp_path
+):
+    if kind == "torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = tmp_path / "mine.py"
+    done = charloom_("doctor", "--template", kind, "--cell", cell, "--output", path)
+    line = (done.stdout + done.stderr).partition("judge it with: charloom ")[2].split()
+    assert line[-2:] == ["--cell", cell]
+    judged = charloom_(*line)
+    assert judged.exit_code == 0, judged.stdout
+    assert f"is right ({cell}, float64)" in judged.stdout
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_course_has_no_template_of_another_cell(cell, tmp_path):
+    done = charloom_("doctor --template course --cell", cell, "--output", tmp_path / "mine.py")
+    assert done.exit_code == 2
+    assert f"--template numpy --cell {cell}" in " ".join(done.stderr.split())
+    assert not (tmp_path / "mine.py").exists()
+
+
+def test_a_cell_that_is_said_is_held_to_the_module(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = tmp_path / "mine.py"
+    assert charloom_("doctor --template torch --output", path).exit_code == 0
+    done = charloom_("doctor", f"{path}:Model", "--cell", "lstm")
+    assert done.exit_code == 2
+    assert "you said lstm; the module has an nn.RNN" in " ".join(done.stderr.split())
+
+
+def test_gates_in_another_order_are_right_where_that_order_is_said(tmp_path):
+    plant = next(p for p in PLANTS if p.name.startswith("lstm-gate-order"))
+    path = written(tmp_path, source("lstm", plant))
+    wrong = doctor(f"{path}:loss_and_gradients", cell="lstm")
+    ((one,),) = wrong.explanations
+    assert f"in the order {', '.join(one.variant)}, not i, f, g, o" in wrong.headline()
+    assert f"--gates {one.variant}" in one.fix
+    done = charloom_("doctor", f"{path}:loss_and_gradients --cell lstm --gates", one.variant)
+    assert done.exit_code == 0, done.stdout
+    assert f"gates in the order {', '.join(one.variant)}" in done.stdout
+    for words in ("--cell lstm --gates ifg", "--gates ofig", "--cell gru --gates ifgo"):
+        assert charloom_("doctor", f"{path}:loss_and_gradients", words).exit_code == 2
+
+
+def test_options_of_the_command_are_checked():
+    told = " ".join(charloom_("doctor nowhere.py:f --names U").stderr.split())
+    assert "--names U=Wxh,W=Whh,b=bh,V=Why,c=by" in told
+    for words in ("--names U", "--names Q=Wxh", "--form matlab", "--template tex"):
+        assert charloom_("doctor nowhere.py:f", words).exit_code == 2
+
+
+def test_every_equation_that_is_cited_stands_in_the_specification():
+    from test_docs import read, section
+
+    spec = read("SPEC.md")
+    for mistake in MISTAKES:
+        text = " ".join(section(spec, mistake.section).split())
+        right = " ".join(mistake.right.split())
+        start = right if mistake.section != "The network" else right.partition("(what")[0]
+        assert start.strip() in text, mistake.id
+        assert mistake.fix.endswith(".")
+
+
+def test_ids_are_unique_and_in_kebab_case():
+    ids = [m.id for m in MISTAKES]
+    assert len(set(ids)) == len(ids)
+    assert all(part.isalnum() and part.islower() for one in ids for part in one.split("-"))

@@ -1,0 +1,184 @@
+"""The lesson says what is measured: its quoted figures, its pictures, and a part of them measured again.
+
+All of it is measured by `sh scripts/lesson --check`, which takes minutes.
+"""
+
+import importlib.util
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from charloom.report.plots import DARK, LIGHT, svg_of
+
+ROOT = Path(__file__).parent.parent
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def script(folder: str, name: str):
+    """A script of the repository as a module."""
+    spec = importlib.util.spec_from_file_location(f"{folder}_{name}", ROOT / folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+lesson = script("scripts", "lesson")
+judge = script("benchmarks", "doctor")
+FIGURES = json.loads(lesson.FIGURES.read_text(encoding="utf-8"))
+TEXT = lesson.LESSON.read_text(encoding="utf-8")
+
+
+def test_the_text_quotes_the_figures_that_are_kept():
+    texts = lesson.quoted(FIGURES)
+    assert lesson.written(TEXT, texts) == TEXT
+    assert {found[1] for found in lesson.QUOTED.finditer(TEXT)} == set(texts)
+
+
+def test_a_figure_that_was_changed_by_hand_is_caught():
+    texts = lesson.quoted(FIGURES)
+    planted = TEXT.replace("<!-- loss -->109.5", "<!-- loss -->109.4")
+    assert planted != TEXT
+    assert lesson.written(planted, texts) == TEXT
+    other = {**FIGURES, "mistake": lesson.rounded(lesson.measure_mistake())[::-1]}
+    assert lesson.written(TEXT, lesson.quoted(other)) != TEXT
+
+
+def test_small_networks_measured_again_give_the_same_figures():
+    sizes = lesson.SIZES[:2]
+    found = lesson.rounded(lesson.measure_growth(sizes))
+    assert lesson.disagreements(FIGURES["growth"][: len(sizes)], found) == []
+    found = lesson.rounded(lesson.measure_entries(lesson.SIZES[:1]))
+    (kept,) = FIGURES["entries"][:1]
+    sums = ("H", "count", "loss", "spacing", "expected", "largest", "smallest", "typical")
+    assert lesson.disagreements({k: kept[k] for k in sums}, {k: found[0][k] for k in sums}) == []
+
+
+def test_the_mistake_measured_again_gives_the_same_figures():
+    found = lesson.rounded(lesson.measure_mistake())
+    assert lesson.disagreements(FIGURES["mistake"], found) == []
+    assert [row["right"] for row in found] == [True, False]
+
+
+def test_some_steps_of_the_v_measured_again_give_the_same_figures():
+    """The largest network, at a few of its steps."""
+    every = 8
+    found = lesson.rounded(lesson.measure_valley(steps=lesson.STEPS[::every]))
+    for dtype in ("float64", "float32"):
+        for name, curve in FIGURES["valley"][dtype]["curves"].items():
+            there = found[dtype]["curves"][name]
+            assert lesson.disagreements(curve[::every], there) == []
+        assert max(found[dtype]["analytic"].values()) < {"float64": 1e-12, "float32": 1e-5}[dtype]
+
+
+def broken_paragraphs(text):
+    """Lines that begin with a comment: there a paragraph of Markdown ends, whatever was meant."""
+    starts = [line.strip() for line in text.splitlines() if line.lstrip().startswith("<!--")]
+    return [line for line in starts if line not in judge.MARKS]
+
+
+def test_no_quoted_figure_breaks_its_paragraph():
+    assert broken_paragraphs(TEXT) == []
+    assert len(broken_paragraphs(TEXT.replace("close to T ln K", "close to\n<!-- x -->"))) == 1
+
+
+def table_in(text):
+    """What stands between the marks of the table of the usual check."""
+    before, after = judge.MARKS
+    return text.partition(before)[2].partition(after)[0].strip()
+
+
+def test_the_table_of_what_the_usual_check_misses_is_that_of_the_kept_figures():
+    rows = json.loads(judge.FIGURES.read_text(encoding="utf-8"))["usual"]
+    assert table_in(TEXT) == judge.usual_table(rows)
+    missed = [row["id"] for row in rows if row["passes_absolute"] and row["passes_relative"]]
+    assert "initial-state-dropped" in missed
+    assert [row["id"] for row in rows if row["id"] not in row["doctor"]] == []
+    planted = [{**row, "passes_absolute": False, "passes_relative": False} for row in rows]
+    assert table_in(TEXT) != judge.usual_table(planted)
+
+
+@pytest.mark.parametrize(
+    ("kept", "found", "count"),
+    [
+        (1e-7, 2.9e-7, 0),
+        (1e-7, 3.1e-7, 1),
+        (2e-15, 1e-12, 0),
+        (2e-15, 1e-10, 1),
+        ({"a": [1.0, 2]}, {"a": [1.0, 3]}, 1),
+        ({"a": 1.0}, {"b": 1.0}, 1),
+        ([1.0], [1.0, 2.0], 1),
+        (True, False, 1),
+    ],
+)
+def test_a_planted_disagreement_is_found(kept, found, count):
+    assert len(lesson.disagreements(kept, found)) == count
+
+
+def test_what_the_text_says_of_the_figures_is_so():
+    first, *_, last = FIGURES["growth"]
+    for name in ("U", "W", "V"):
+        assert last["worst"][name] > 10 * first["worst"][name]
+    assert last["worst"]["W"] > 100 * first["worst"]["W"]
+    for name in ("W", "V"):
+        assert last["worst"][name] > lesson.USUAL_LIMIT > first["worst"][name]
+    for name in lesson.NAMES:
+        assert last["norm"][name] < 2 * first["norm"][name]
+        assert last["absolute"][name] < 2 * first["absolute"][name]
+    assert max(value for row in FIGURES["growth"] for value in row["analytic"].values()) < 1e-11
+    assert min(first["norm"]["W"], last["norm"]["W"]) > max(first["norm"]["V"], last["norm"]["V"])
+    for row in FIGURES["entries"]:
+        middle = sorted(e * s for e, s in zip(row["error"], row["size"], strict=True))
+        assert 0.1 < middle[len(middle) // 2] / (row["expected"] / 2) < 3
+    large = FIGURES["entries"][-1]
+    assert 1e-7 / 3 < large["expected"] / (2 * large["typical"]) < 3e-7
+    valley = FIGURES["valley"]
+    assert max(min(valley["float64"]["curves"][name]) for name in "cW") < 1e-8
+    blur = valley["float32"]["spacing"] / (2 * lesson.USUAL_STEP)
+    assert 50 < blur / large["typical"] < 200
+    zero, other = FIGURES["mistake"]
+    assert max(zero["central"].values()) < lesson.USUAL_LIMIT
+    assert zero["right"]
+    assert [name for name in lesson.NAMES if other["complex"][name] > 1e-12] == ["W"]
+
+
+def test_every_picture_is_there_for_light_and_dark_pages_with_words_for_those_who_do_not_see_it():
+    pictures = re.findall(
+        r'<picture>\n<source media="\(prefers-color-scheme: dark\)" srcset="([^"]+)">\n'
+        r'<img src="([^"]+)" alt="([^"]+)">\n</picture>',
+        TEXT,
+    )
+    assert len(pictures) == TEXT.count("<picture>") == len(lesson.DRAWN)
+    for dark, light, words in pictures:
+        assert dark == light.replace(".svg", "-dark.svg")
+        assert Path(light).stem in lesson.DRAWN
+        assert len(words) > 100
+        for name, palette in ((light, LIGHT), (dark, DARK)):
+            svg = (lesson.DOCS / name).read_text(encoding="utf-8")
+            assert palette["paper"] in svg
+            assert palette["ink"] in svg
+
+
+@pytest.mark.parametrize("name", list(lesson.DRAWN))
+def test_a_picture_draws_the_figures_that_are_kept(name):
+    """The committed picture has the same lines at the same places, whatever matplotlib's version."""
+
+    def places(svg):
+        groups = [g for g in ET.fromstring(svg).iter(f"{SVG}g") if g.get("id")]
+        lines = {}
+        for group in groups:
+            if re.match(r"(worst|norm|analytic|entries|expected|float|zero|non)", group.get("id")):
+                path = group.find(f"{SVG}path")
+                numbers = [] if path is None else re.findall(r"[\d.]+", path.get("d", ""))
+                uses = [u.get("x") + " " + u.get("y") for u in group.iter(f"{SVG}use")]
+                lines[group.get("id")] = [float(n) for n in " ".join([*numbers, *uses]).split()]
+        return lines
+
+    drawn = places(svg_of(lesson.DRAWN[name](FIGURES, LIGHT)))
+    kept = places((lesson.PICTURES / f"{name}.svg").read_text(encoding="utf-8"))
+    assert drawn
+    assert drawn.keys() == kept.keys()
+    for line, numbers in drawn.items():
+        assert numbers == pytest.approx(kept[line], abs=0.5), line

@@ -1,0 +1,49 @@
+"""Damage is found wherever it is; a loader that skips one of its looks goes red."""
+
+import pytest
+
+from charloom.store import checkpoint, layout, opening
+from reliability import SHORT, damage
+
+
+def test_damage_is_found_and_training_falls_back_where_it_may():
+    figures = damage.check(SHORT)
+    assert figures["silent"] == 0
+    assert figures["found"] > figures["damages"] / 2
+    assert figures["fallbacks_to_the_newest_whole"] > 0
+
+
+def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
+    honest = checkpoint.manifest_of
+
+    def careless(files):
+        """All lines but that of the state are taken from what is there."""
+        return b"".join(
+            line + b"\n"
+            for line in honest(files).splitlines()
+            if not line.endswith(b"training.safetensors")
+        )
+
+    monkeypatch.setattr(checkpoint, "manifest_of", careless)
+    with pytest.raises(
+        AssertionError, match=r"silently|no fallback|was not kept|fell back to what"
+    ):
+        damage.check(SHORT)
+
+
+def test_a_pointer_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
+    monkeypatch.setattr(layout, "pointer_seal", lambda name, update, manifest: "0" * 64)
+    with pytest.raises(AssertionError, match="silently"):
+        damage.check(SHORT)
+
+
+def test_a_model_file_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
+    monkeypatch.setattr(checkpoint, "seal", lambda about, arrays: "0" * 64)
+    with pytest.raises(AssertionError, match="a model file loaded silently"):
+        damage.check(SHORT)
+
+
+def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
+    monkeypatch.setattr(opening, "newest_whole", lambda run, fits: layout.load_at(run, 20))
+    with pytest.raises(AssertionError, match="fell back to what is not"):
+        damage.check(SHORT)

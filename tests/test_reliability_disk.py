@@ -1,0 +1,87 @@
+"""A disk that refuses; the checker catches an error that ends a training, one that is not told, a
+failed save that costs the one before, and an fsync whose failure is forgotten."""
+
+import os
+import shutil
+
+import pytest
+
+from charloom.errors import WriteError
+from charloom.store import files
+from charloom.store.journal import Journal
+from charloom.store.run import RunWriter
+from charloom.training.run import Keeper
+from reliability import disk, runs
+
+
+def test_whichever_call_fails_the_last_good_state_stays_and_training_goes_on():
+    figures = disk.check("short")
+    assert figures["calls_refused_once"] >= 10
+    assert figures["fsyncs_that_lost_what_waited"] > 3
+
+
+def test_a_training_that_ends_at_the_first_error_is_caught(monkeypatch):
+    def save(self):
+        self._writer.save(self._learner)
+        return iter(())
+
+    monkeypatch.setattr(Keeper, "_save", save)
+    with pytest.raises(AssertionError, match="training did not go on in memory"):
+        disk.check("short")
+
+
+def test_a_save_that_first_removes_what_there_is_is_caught(monkeypatch):
+    save = RunWriter.save
+
+    def careless(self, learner):
+        if self.saved_update is not None and self.saved_update != learner.update:
+            files.remove_directory(self.path / "checkpoints" / str(self.saved_update))
+        return save(self, learner)
+
+    monkeypatch.setattr(RunWriter, "save", careless)
+    with pytest.raises(AssertionError, match=r"is no checkpoint|differ from|was saved, and"):
+        disk.check("short")
+
+
+def test_a_refusal_that_is_no_sentence_is_caught():
+    with pytest.raises(AssertionError, match="at call 3"):
+        disk.require_sentence(WriteError("[Errno 28] No space left on device"), "at call 3")
+
+
+def test_an_fsync_that_failed_and_is_taken_for_done_later_is_caught(monkeypatch):
+    def sync(self):
+        self.flush()
+        with files.writing(self.path):
+            os.fsync(self._file.fileno())
+
+    monkeypatch.setattr(Journal, "sync", sync)
+    with pytest.raises(AssertionError, match="at fsync"):
+        disk.check("short")
+
+
+def test_a_checkpoint_that_is_made_anew_under_the_name_that_latest_has_is_caught(monkeypatch):
+    monkeypatch.setattr(RunWriter, "_point_back", lambda self: None)
+    monkeypatch.setitem(disk.STEP, "short", 1)
+    monkeypatch.setattr(disk, "numbers", pointer_fsyncs)
+    with pytest.raises(AssertionError, match="has no MANIFEST"):
+        disk.check("short")
+
+
+def pointer_fsyncs(scale, place, code):
+    """The calls that bring a new name of `latest` to the disk."""
+    seen, found = [], []
+
+    def look(call):
+        seen.append(call)
+        if (
+            call.kind == "fsync"
+            and seen[-2].target is not None
+            and seen[-2].target.name == "latest"
+        ):
+            found.append(len(seen))
+
+    run = place / "looked"
+    with disk.Calls(run, before=look):
+        runs.train(run, disk.SETTINGS)
+    shutil.rmtree(run)
+    return found

@@ -1,0 +1,33 @@
+"""What is not finite is caught before the next save; a checker that would miss it goes red."""
+
+import sys
+
+import pytest
+
+from charloom.store import checkpoint, run
+from charloom.training import memory
+from reliability import SHORT, finite
+
+
+def test_what_is_not_finite_is_caught_and_never_saved():
+    assert finite.check(SHORT)["faults_put_in"] > 40
+
+
+def test_a_save_that_does_not_look_is_noticed(monkeypatch):
+    for module in (checkpoint, run, memory):
+        monkeypatch.setattr(module, "require_finite", lambda learner: None)
+    with pytest.raises(AssertionError, match=r"saved at|saved in|was written|came out"):
+        finite.check(SHORT)
+
+
+def test_a_training_that_believes_what_it_is_told_is_noticed(monkeypatch):
+    module = sys.modules["charloom.training.learn"]  # the package has a function of that name
+    monkeypatch.setattr(module, "require_told", lambda learner, trace: None)
+    with pytest.raises(AssertionError, match=r"that is told|pending_loss|smooth_loss"):
+        finite.check(SHORT)
+
+
+def test_a_sampler_that_does_not_look_is_noticed(monkeypatch):
+    monkeypatch.setattr(finite, "write", lambda *_, **__: "wrote")
+    with pytest.raises(AssertionError, match="wrote"):
+        finite.check(SHORT)

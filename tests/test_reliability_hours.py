@@ -1,0 +1,47 @@
+"""A long run; the checker catches memory that grows, a record that is lost, and a file left open."""
+
+import os
+
+import pytest
+
+from charloom.store.journal import Journal
+from charloom.training.run import Keeper
+from reliability import hours
+
+
+def test_a_run_that_was_ended_again_and_again_is_as_if_nothing_had_happened():
+    # Ten seconds: a run that is disturbed, and one that is not.
+    figures = hours.check("short")
+    assert figures["lives_ended"] >= 1
+    assert figures["differing_bytes"] == 0
+
+
+def leak(monkeypatch, what):
+    """Do something each time that a training attends to its run."""
+    attend = Keeper.attend
+
+    def leaking(self):
+        what()
+        return attend(self)
+
+    monkeypatch.setattr(Keeper, "attend", leaking)
+
+
+def test_memory_that_grows_is_caught(monkeypatch):
+    kept = []
+    leak(monkeypatch, lambda: kept.append(os.urandom(1 << 20)))
+    with pytest.raises(AssertionError, match="bytes of memory grew"):
+        hours.check("short")
+
+
+def test_files_that_stay_open_are_caught(monkeypatch):
+    leak(monkeypatch, lambda: os.open(os.devnull, os.O_RDONLY))
+    with pytest.raises(AssertionError, match="open files grew"):
+        hours.check("short")
+
+
+def test_a_record_that_is_lost_is_caught(monkeypatch):
+    append = Journal.append_line
+    monkeypatch.setattr(Journal, "append_line", lambda self, line: append(self, line) if hash(line) % 9 else None)  # fmt: skip
+    with pytest.raises(AssertionError, match=r"records: [1-9]"):
+        hours.check("short")

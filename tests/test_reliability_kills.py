@@ -1,0 +1,74 @@
+"""A crash at any moment; the checker catches a pointer that comes too early, saves that never come,
+and bytes that differ in the end."""
+
+import dataclasses
+
+import pytest
+
+from charloom.model import copy_learner
+from charloom.store.run import RunWriter
+from charloom.training.run import Keeper
+from reliability import kills, runs
+
+
+def test_killed_runs_go_on_from_whole_checkpoints_and_end_with_the_same_bytes():
+    # Some seconds: some lives of a moment each.
+    figures = kills.check("short")
+    assert figures["kills"] == 8
+    assert figures["in_a_save"] >= 2
+    assert figures["finished_with_the_same_bytes"] >= 1
+    assert figures["resumed"] >= 4
+
+
+def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(monkeypatch):
+    save = RunWriter.save
+
+    def pointed_first(self, learner):
+        if self.saved_update is not None:
+            self._point("latest", learner.update)
+        return save(self, learner)
+
+    monkeypatch.setattr(RunWriter, "save", pointed_first)
+    monkeypatch.setitem(kills.KILLS, "short", 40)  # until one hits the moment between
+    with pytest.raises(AssertionError, match=r"after a kill|the training failed"):
+        kills.check("short")
+
+
+def test_saves_that_never_come_are_caught(monkeypatch):
+    monkeypatch.setattr(Keeper, "_save", lambda self: iter(()))
+    with pytest.raises(AssertionError, match="of training were lost, more than an interval"):
+        kills.check("short")
+
+
+def test_a_checkpoint_that_forgets_something_is_caught(monkeypatch):
+    put = RunWriter._put
+
+    def forgetful(self, checkpoint):
+        learner = copy_learner(checkpoint.learner)
+        if learner.smooth_loss is not None:
+            learner.smooth_loss *= 2
+        put(self, dataclasses.replace(checkpoint, learner=learner))
+
+    monkeypatch.setattr(RunWriter, "_put", forgetful)
+    with pytest.raises(AssertionError, match="differ from the uninterrupted run"):
+        kills.check("short")
+
+
+def test_the_comparison_notices_each_file(tmp_path):
+    run = tmp_path / "run"
+    runs.train(run)
+    truth = runs.lasting(run)
+    latest = truth["latest"].decode().split()[0]
+    for name, change in (
+        (f"checkpoints/{latest}/model.safetensors", lambda data: data[:-1] + b"\x7f"),
+        ("samples.jsonl", lambda data: data[:-2]),
+        ("metrics.jsonl", lambda data: data.replace(b'"update":5}', b'"update":6}')),
+        ("metrics.jsonl", lambda data: data.replace(b'"seconds": ', b'"seconds":', 1)),
+        ("passage.txt", lambda data: data + b" "),
+        ("checkpoints/latest", lambda data: data.rstrip()),
+    ):
+        before = (run / name).read_bytes()
+        assert runs.differences(truth, runs.lasting(run)) == []
+        (run / name).write_bytes(change(before))
+        assert runs.differences(truth, runs.lasting(run)) != []
+        (run / name).write_bytes(before)

@@ -1,0 +1,42 @@
+"""One writer per run; the checker catches a lock that is never taken, and one that never ends."""
+
+from pathlib import Path
+
+import filelock
+import pytest
+
+from charloom.store import run
+from reliability import lock
+
+
+def test_one_of_several_wins_and_a_killed_winner_blocks_nobody():
+    # Some seconds: six races of three processes.
+    figures = lock.check("short")
+    assert figures["races"] == 6
+    assert figures["winners_killed_while_they_held_the_lock"] == 3
+
+
+def test_a_lock_that_is_never_taken_is_caught(monkeypatch):
+    class NoLock(filelock.FileLock):
+        def acquire(self, *arguments, **more):
+            return None
+
+    monkeypatch.setattr(run, "FileLock", NoLock)
+    monkeypatch.setattr(lock, "WORK", 0.5)  # two that go on are seen sooner
+    with pytest.raises(AssertionError, match=r"processes go on with one run|a loser said"):
+        lock.check("short")
+
+
+def test_a_lock_that_outlives_its_process_is_caught(monkeypatch):
+    class Stale(filelock.FileLock):
+        def acquire(self, *arguments, **more):
+            run_directory = Path(self.lock_file).parent
+            try:
+                (run_directory.parent / f"{run_directory.name}.held").touch(exist_ok=False)
+            except FileExistsError:
+                raise filelock.Timeout(self.lock_file) from None
+            return
+
+    monkeypatch.setattr(run, "FileLock", Stale)
+    with pytest.raises(AssertionError, match="nobody won"):
+        lock.check("short")

@@ -1,0 +1,36 @@
+"""Resuming is exact; the checker catches a bit that is not kept, and silence about another engine."""
+
+import pytest
+
+from charloom.engines import native_problem
+from charloom.store import checkpoint
+from charloom.training import Progress
+from charloom.training.run import Keeper
+from reliability import resuming
+
+
+def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bytes():
+    # Some seconds: three ways, five runs each that are stopped and go on.
+    figures = resuming.check("short")
+    assert figures["differing_bytes"] == 0
+    assert figures["resumed_runs"] >= 2 * 5
+
+
+def test_a_state_that_is_not_kept_is_caught(monkeypatch):
+    load = checkpoint.read_training
+
+    def forgetful(data, learner, what):
+        load(data, learner, what)
+        for array in learner.state.values():
+            array[...] = 0
+
+    monkeypatch.setattr(checkpoint, "read_training", forgetful)
+    with pytest.raises(AssertionError, match="differ"):
+        resuming.check("short")
+
+
+@pytest.mark.skipif(native_problem() is not None, reason="one engine alone has no other threads")
+def test_silence_about_other_threads_is_caught(monkeypatch, tmp_path):
+    monkeypatch.setattr(Keeper, "_warn", lambda self, message: Progress(0, 1))
+    with pytest.raises(AssertionError, match="it said"):
+        resuming.go_on_elsewhere(tmp_path)

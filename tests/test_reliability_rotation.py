@@ -1,0 +1,45 @@
+"""Rotation; the checker catches one that removes the best, one that goes by the clock, and one that
+removes what a pointer still names."""
+
+from contextlib import suppress
+
+import pytest
+
+from charloom.errors import WriteError
+from charloom.store.files import remove_directory
+from charloom.store.layout import checkpoint_path, saved_updates
+from charloom.store.run import RunWriter
+from reliability import rotation
+
+
+def test_the_newest_the_best_and_the_only_one_stay():
+    figures = rotation.check("short")
+    assert figures["sequences"] >= 30
+    assert figures["crashes"] > 15
+    assert figures["resumptions"] > 15
+
+
+def test_a_rotation_that_removes_the_best_is_caught(monkeypatch):
+    prune = RunWriter._prune
+    monkeypatch.setattr(RunWriter, "_prune", lambda self, best: prune(self, None))
+    with pytest.raises(AssertionError, match="the best checkpoint is gone"):
+        rotation.check("short")
+
+
+def test_a_rotation_by_the_clock_is_caught(monkeypatch):
+    def prune(self, best):
+        paths = [checkpoint_path(self.path, update) for update in saved_updates(self.path)]
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime)[:-2]:
+            if path.name != str(best):
+                with suppress(WriteError):
+                    remove_directory(path)
+
+    monkeypatch.setattr(RunWriter, "_prune", prune)
+    with pytest.raises(AssertionError, match="the newest checkpoint is gone"):
+        rotation.check("short")
+
+
+def test_a_rotation_that_never_removes_anything_is_caught(monkeypatch):
+    monkeypatch.setattr(RunWriter, "_prune", lambda self, best: None)
+    with pytest.raises(AssertionError, match="nothing is ever removed"):
+        rotation.check("short")

@@ -1,0 +1,98 @@
+"""A stranger's files are only data; a loader that trusts one of them goes red."""
+
+import sys
+
+import pytest
+
+from charloom.text import reading
+from reliability import SHORT, fuzz, strangers
+
+
+def test_a_strangers_files_are_only_data():
+    figures = strangers.check(SHORT)
+    assert figures["refused"] > figures["hostile_files"] > 100
+    assert figures["loader_inputs"] + figures["text_inputs"] >= 3_000
+
+
+def child(place, faults):
+    """What the process says that opens all hostile files, with a fault in charloom."""
+    import subprocess
+
+    code = f"import reliability.strangers as s\n{faults}\nimport json, pathlib\n" + (
+        f"try:\n    s.main(pathlib.Path({str(place)!r}), {2 << 20})\n"
+        "except AssertionError as error:\n    raise SystemExit(str(error))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=fuzz.ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        # A loader that unpickles what is no safetensors file.
+        (
+            "import pickle, charloom.store.checkpoint as c; honest = c.header_of\n"
+            "def header_of(data, what):\n"
+            "    try: pickle.loads(data)\n"
+            "    except Exception: pass\n"
+            "    return honest(data, what)\n"
+            "c.header_of = header_of",
+            "a pickle",
+        ),
+        # A loader that lets a NaN through.
+        (
+            "import charloom.store.checkpoint as c; c.all_finite = lambda array: True\n"
+            "s.files = lambda size, all=s.files: [f for f in all(size) if 'weight' in f[0]]",
+            "a weight that is nan: was taken for a model",
+        ),
+        # A reader of runs that follows links.
+        (
+            "import charloom.store.files as f, os; f.READING = os.O_RDONLY\n"
+            "s.RUNS = {name: build for name, build in s.RUNS.items() if 'secret' in name}",
+            "secret",
+        ),
+        # A writer that takes the name of its temporary file for its own.
+        (
+            "import charloom.store.files as f, os, pathlib\n"
+            "def _write(path, data, durable):\n"
+            "    with open(path, 'wb') as file: file.write(data if isinstance(data, bytes) else b'x')\n"
+            "f._write = _write\n"
+            "s.files = lambda size: ()\n"
+            "s.RUNS = {name: build for name, build in s.RUNS.items() if 'names' in name}",
+            "names that a writer will use",
+        ),
+    ],
+    ids=["unpickles", "lets a NaN through", "follows links", "follows links to write"],
+)
+def test_a_fault_is_noticed(tmp_path, faults, said):
+    assert said in child(tmp_path, faults)
+
+
+def test_a_loader_without_limits_is_noticed(tmp_path):
+    faults = (
+        "import charloom.store.checkpoint as c\n"
+        "c.require_modest = lambda text, what: None\nc.MOST_METADATA = 1 << 40\ns.ALLOWED = 20 << 20\n"
+        "s.files = lambda size, all=s.files: [f for f in all(size) if 'objects' in f[0]]\ns.RUNS = {}"
+    )
+    assert "of memory" in child(tmp_path, faults)
+
+
+def test_the_fuzzer_finds_an_error_that_is_not_charlooms(monkeypatch):
+    def parse_json(data, what):
+        import json
+
+        return json.loads(data)
+
+    monkeypatch.setattr("charloom.store.canonical.parse_json", parse_json)
+    with pytest.raises(AssertionError, match="loader, input"):
+        fuzz.by_chance("loader", 3_000, 8)
+
+
+def test_the_fuzzer_finds_a_reader_that_loses_a_character(monkeypatch):
+    honest = reading._last_boundary
+    monkeypatch.setattr(reading, "_last_boundary", lambda block: max(1, honest(block) - 1))
+    with pytest.raises(AssertionError, match="text, input"):
+        fuzz.by_chance("text", 600, 8)

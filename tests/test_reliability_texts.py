@@ -1,0 +1,37 @@
+"""Any bytes train or are refused with their place; a reader that lets some through goes red."""
+
+import pytest
+
+from charloom.text import Vocabulary, reading
+from reliability import SHORT, texts
+
+
+def test_any_bytes_train_or_are_refused_with_their_offset():
+    figures = texts.check(SHORT)
+    assert figures["texts_trained_on"] + figures["texts_refused_with_a_sentence"] == 2 * len(
+        texts.TEXTS
+    )
+    assert figures["examples_decoded_from_what_they_were_encoded_to"] >= 1_000
+
+
+def test_an_offset_that_is_one_off_is_noticed(monkeypatch):
+    honest = reading._nul
+    monkeypatch.setattr(reading, "_nul", lambda offset, name: honest(offset + 1, name))
+    with pytest.raises(AssertionError, match="does not say 'offset 6'"):
+        texts.check(SHORT)
+
+
+def test_a_decoder_that_tidies_up_is_noticed(monkeypatch):
+    honest = Vocabulary.decode
+    monkeypatch.setattr(
+        Vocabulary, "decode", lambda self, ids: honest(self, ids).replace("\r\n", "\n")
+    )
+    with pytest.raises(AssertionError, match="another text"):
+        texts.round_trips(20_000)
+
+
+def test_a_reader_that_holds_a_text_many_times_is_noticed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(texts, "MEMORY", 1 << 20)
+    with pytest.raises(AssertionError, match="of memory"):
+        texts.one_line(1 << 20)
