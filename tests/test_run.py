@@ -438,7 +438,8 @@ def test_a_checkpoint_of_another_place_is_damage(halted):
 def test_a_resumption_that_fails_changes_nothing(halted, name):
     data = (halted / name).read_bytes()
     (halted / name).write_bytes(data[:-1])
-    shutil.copytree(halted / "checkpoints" / "0", halted / "checkpoints" / "9000")
+    latest = (halted / "checkpoints" / "latest").read_text().split()[0]
+    shutil.copytree(halted / "checkpoints" / latest, halted / "checkpoints" / "9000")
     before = tree(halted)
     with pytest.raises(DamagedError, match=name):
         RunWriter.resume(halted, updates=500)

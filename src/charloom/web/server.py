@@ -11,6 +11,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,7 +22,7 @@ from fastapi import FastAPI
 
 from charloom.config import CHOICES, help_of
 from charloom.engines import open_engine
-from charloom.errors import ConfigError
+from charloom.errors import CharloomError, ConfigError
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store import charloom_version
 from charloom.store.layout import is_run
@@ -39,6 +40,9 @@ from charloom.web.texts import TextShelf
 
 CONNECTIONS: Final = 900  # beyond, uvicorn answers 503 itself
 CLOSING_SECONDS: Final = 3
+WARMING_SECONDS: Final = (
+    1.0  # that a large model may hold up the start; it is read to its end all the same
+)
 KEEP_ALIVE_SECONDS: Final = 30
 
 DESCRIPTION: Final = """Everything that the page of charloom does. Bodies are JSON; a refusal is
@@ -54,6 +58,9 @@ class House:
         door: whom the server lets in.
         desk: the room for work, watchers the room for those who only look.
         closing: set when the server closes; what streams ends then.
+        jobs: the trainings that are started here.
+        shelf: the runs and models of the folder.
+        library: the models that are open.
     """
 
     folder: Path
@@ -61,14 +68,28 @@ class House:
     desk: Desk = field(default_factory=Desk)
     watchers: Counter = field(default_factory=Counter)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    jobs: Jobs = field(init=False)
+    shelf: Shelf = field(init=False)
+    library: Library = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = Jobs(self.folder)
+        self.shelf = Shelf(self.folder, self.jobs)
+        self.library = Library(self.shelf)
+
+    def warm_up(self) -> None:
+        """Let the model that the page offers first write a little, so that whoever asks first need
+        not wait until it is read; a model that cannot is told to whoever asks for it."""
+        with suppress(CharloomError, OSError):
+            for model in self.shelf.models()[:1]:
+                asked = wire.Generate(model=model.id, length=1, probabilities=True)
+                playing.Author.of(self.library.open(model.id), asked).next()
 
 
 def make_app(house: House) -> Guard:
     """The application behind its door."""
-    jobs = Jobs(house.folder)
-    shelf = Shelf(house.folder, jobs)
+    jobs, shelf, library = house.jobs, house.shelf, house.library
     kept = TextShelf(shelf)
-    library = Library(shelf)
     version = charloom_version()
     app = FastAPI(
         title="charloom",
@@ -112,6 +133,9 @@ def make_app(house: House) -> Guard:
     app.include_router(inside.routes(library, house.desk, house.closing))
     app.include_router(completions.routes(library, shelf, house.desk, house.closing))
     app.include_router(pages.routes())
+    # FastAPI finishes the routes of a router when a request first comes by: not at a visitor's cost.
+    for route in app.routes:
+        route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
     return Guard(app, house.door, house.desk.full)
 
 
@@ -186,19 +210,21 @@ class Server(uvicorn.Server):
             h11_max_incomplete_event_size=LONGEST_HEAD,
         )
         super().__init__(config)
-        self.closing = house.closing
+        self.house = house
         self.ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        warming = self._loop.run_in_executor(None, self.house.warm_up)
+        await asyncio.wait({warming}, timeout=WARMING_SECONDS)
         self.ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.closing.set)
+            self._loop.call_soon_threadsafe(self.house.closing.set)
 
 
 def serve(
