@@ -4,7 +4,7 @@ A long stretch is cut into pieces, each begun a little early so that the network
 (SPEC: Evaluation). It knows nothing of files, and does not say what the numbers are worth.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -69,10 +69,16 @@ def mean_nats(
     ids: Ids,
     segments: Sequence[Segment],
     streams: int | None = None,
+    between: Callable[[], None] = lambda: None,
 ) -> float:
-    """The mean of `score_segments`, without keeping its numbers; not finite where one is not."""
+    """The mean of `score_segments`, without keeping its numbers; not finite where one is not.
+
+    `between` is called after each call of the engine; what it raises ends the scoring.
+    """
     pieces = cut(segments, streams)
-    total = sum(float(scores.sum()) for _, _, scores in _counted(engine, learner, ids, pieces))
+    total = 0.0
+    for _, _, scores in _counted(engine, learner, ids, pieces, between):
+        total += float(scores.sum())
     return total / sum(piece.end - piece.counts for piece in pieces)
 
 
@@ -111,7 +117,11 @@ def _first_state(engine: Engine, learner: Learner, ids: Ids, pieces: Sequence[Pi
 
 
 def _counted(
-    engine: Engine, learner: Learner, ids: Ids, pieces: Sequence[Piece]
+    engine: Engine,
+    learner: Learner,
+    ids: Ids,
+    pieces: Sequence[Piece],
+    between: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
     """Nats that count, a few at a time: which piece's, the place of the first in it, and the nats.
 
@@ -125,6 +135,7 @@ def _counted(
         times = np.arange(first, min(first + chunk, steps) + 1)[:, np.newaxis]
         tokens = np.ascontiguousarray(ids[np.minimum(reads + times, last)])
         nats, state = engine.score(learner, tokens, state)
+        between()
         for n, piece in enumerate(pieces):
             # Row i is the prediction of the character `reads + first + 1 + i` of the text.
             place = piece.reads + first + 1 - piece.counts

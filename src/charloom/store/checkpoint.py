@@ -29,7 +29,7 @@ from charloom.errors import ConfigError, DamagedError, DivergedError, NotAModelE
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
 from charloom.store.canonical import canonical_json, parse_object
-from charloom.store.files import create_directory, read_file
+from charloom.store.files import create_directory, read_file, require_directory
 from charloom.text import Vocabulary
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
@@ -47,7 +47,8 @@ COUNT_LIMIT: Final = 2**63
 # What a stranger's file may make us hold beside its arrays. A list of all code points, the longest
 # metadata that make sense, has 7.7 MB; each bracket costs many times its byte in memory.
 MOST_METADATA: Final = 8 << 20  # bytes
-MOST_BRACES: Final = 1 << 14  # a tensor has one, with two brackets
+MOST_BRACES: Final = 1 << 14  # a tensor has one, with two brackets and four colons
+MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # a vocabulary, and what else there is
 MOST_STATE: Final = 1 << 16  # bytes
 MOST_MANIFEST: Final = 1 << 12  # bytes
 SIZES: Final = {STATE: MOST_STATE, MANIFEST: MOST_MANIFEST}
@@ -212,6 +213,7 @@ def require_finite(learner: Learner) -> None:
 
 def read_verified(directory: Path) -> dict[str, bytes]:
     """The files of a checkpoint by name, verified against its MANIFEST."""
+    require_directory(directory)
     if not (directory / MANIFEST).exists() and not (directory / MODEL).exists():
         raise NotAModelError(f"{directory} is no checkpoint: it has no {MANIFEST}.")
     wanted = sorted((*FILES, MANIFEST))
@@ -287,12 +289,17 @@ def header_of(data: bytes, what: str) -> bytes:
 
 def require_modest(text: bytes, what: str) -> None:
     """Refuse JSON that would take many times its size in memory."""
-    braces, brackets = text.count(b"{"), text.count(b"[")
-    if braces > MOST_BRACES or brackets > 2 * MOST_BRACES:
-        raise DamagedError(
-            f"{what} is damaged: it has {braces} objects and {brackets} lists; "
-            f"at most {MOST_BRACES} and {2 * MOST_BRACES} make sense."
-        )
+    for mark, things, most in (
+        (b"{", "objects", MOST_BRACES),
+        (b"[", "lists", 2 * MOST_BRACES),
+        (b":", "fields", 8 * MOST_BRACES),
+        (b",", "values", MOST_COMMAS),
+    ):
+        found = text.count(mark)
+        if found > most:
+            raise DamagedError(
+                f"{what} is damaged: it has {found} {things}; at most {most} make sense."
+            )
 
 
 def parse_model(data: bytes, what: str) -> Learner:

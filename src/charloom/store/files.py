@@ -6,8 +6,10 @@ brought to the disk, and renamed: a rename is the one step that happens at once.
 
 import errno
 import os
+import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 from charloom.errors import DamagedError, WriteError
 
 TEMPORARY = ".tmp-"
+ABANDONED_SECONDS = 86_400.0  # after which a temporary file of whoever has no writer any more
 
 # Without waiting for whoever writes a pipe; where links can be told apart, without following one.
 READING = os.O_RDONLY | sum(
@@ -82,9 +85,22 @@ def read_file(path: Path, most: int | None = None) -> bytes | None:
         raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+def require_directory(path: Path) -> None:
+    """Refuse a link where a directory of a run must be: it could lead into another run, past the lock
+    of that one.
+
+    Raises:
+        DamagedError: something else is there; nothing at all is no matter.
+    """
+    if path.is_symlink():
+        raise DamagedError(f"{path} is no plain directory but a link; it is not followed.")
+    if path.exists() and not path.is_dir():
+        raise DamagedError(f"{path} is no directory.")
+
+
 def temporary_sibling(path: Path) -> Path:
-    """A name beside a path that no other process uses and no reader looks at."""
-    return path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+    """A name beside a path that no other writer uses, nobody can guess, and no reader looks at."""
+    return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(8)}")
 
 
 def replace_file(path: Path, data: bytes | Iterator[bytes], durable: bool = True) -> None:
@@ -95,13 +111,16 @@ def replace_file(path: Path, data: bytes | Iterator[bytes], durable: bool = True
         durable: whether to wait until it would survive a power cut.
 
     Raises:
-        WriteError: the disk refused; the old file is as it was.
+        WriteError: the disk refused. The old file is there as it was, or, where only the last step
+            failed, the new one, whole, which a power cut may still take back.
     """
     temporary = temporary_sibling(path)
     with writing(path):
         try:
             _write(temporary, data, durable)
             temporary.replace(path)
+        except FileExistsError:
+            raise  # of another writer: not ours to remove
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -128,13 +147,13 @@ def create_directory(path: Path, files: Mapping[str, bytes]) -> None:
     """Make a directory of files appear at once, and durably.
 
     Raises:
-        WriteError: the disk refused, or something of that name is there; nothing appeared.
+        WriteError: the disk refused, or something of that name is there. Nothing appeared, or, where
+            only the last step failed, the whole directory, which a power cut may still take back.
     """
     temporary = temporary_sibling(path)
     with writing(path):
+        temporary.mkdir(parents=True)
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
             for name, data in files.items():
                 _write(temporary / name, data, durable=True)
             sync_directory(temporary)
@@ -153,14 +172,18 @@ def remove_directory(path: Path) -> None:
     """
     temporary = temporary_sibling(path)
     with writing(path):
-        shutil.rmtree(temporary, ignore_errors=True)
         path.rename(temporary)
     shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_temporaries(directory: Path, prefix: str = "") -> None:
-    """Delete what interrupted writers left in a directory that has no writer now."""
+def remove_temporaries(directory: Path, prefix: str = "", older_than: float | None = None) -> None:
+    """Delete what interrupted writers left in a directory that has no writer now; or, where others may
+    be writing, only what is older than so many seconds."""
     for path in directory.glob(f"{TEMPORARY}{prefix}*"):
+        if older_than is not None:
+            with suppress(OSError):
+                if time.time() - path.lstat().st_mtime <= older_than:
+                    continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -182,14 +205,9 @@ def sync_directory(path: Path) -> None:
 def _write(path: Path, data: bytes | Iterator[bytes], durable: bool) -> None:
     """Write a new file, and wait for the disk where asked.
 
-    New in earnest: a link that lies at its name, put there by whoever guessed it, is never followed.
+    New in earnest: a link that lies at its name is never followed, another writer's file never taken.
     """
-    try:
-        opened = path.open("xb", buffering=0)
-    except FileExistsError:
-        path.unlink()
-        opened = path.open("xb", buffering=0)
-    with opened as file:
+    with path.open("xb", buffering=0) as file:
         for block in (data,) if isinstance(data, bytes) else data:
             write_all(file.fileno(), block)
         if durable:

@@ -124,6 +124,22 @@ def whole_lines(data: bytes, keep: int | None, path: Path) -> bytes:
     return kept
 
 
+def sound_lines(path: Path) -> tuple[list[tuple[bytes, dict[str, Any]]], list[bytes]]:
+    """The lines of a file that are JSON objects, each as bytes and as what it says; and those that are
+    none. What follows the last newline is neither.
+
+    Raises:
+        DamagedError: it cannot be read at all.
+    """
+    sound, broken = [], []
+    for line in whole_lines(read_file(path) or b"", None, path).split(b"\n")[:-1]:
+        try:
+            sound.append((line + b"\n", parse_object(line, str(path))))
+        except DamagedError:
+            broken.append(line + b"\n")
+    return sound, broken
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON lines file, of which another process may be writing the last.
 

@@ -2,6 +2,7 @@
 
 config.json  metrics.jsonl  samples.jsonl  events.jsonl  gradcheck.json  passage.txt
 status.json  control.json  lock  text.txt (only where the text has no file of its own)
+damaged-events.jsonl (only where lines of events.jsonl could not be read)
 checkpoints/<update>/  checkpoints/damaged-<update>/  checkpoints/latest  checkpoints/best
 """
 
@@ -14,22 +15,26 @@ from typing import Any, Final
 
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError
-from charloom.store.canonical import parse_object
+from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
+    FORMAT,
     MANIFEST,
     MOST_MANIFEST,
+    SEAL,
     Checkpoint,
     is_count,
     load_checkpoint,
     parse_config,
     require_format,
+    require_modest,
 )
-from charloom.store.files import read_file
+from charloom.store.files import read_file, require_directory
 
 CONFIG: Final = "config.json"
 METRICS: Final = "metrics.jsonl"
 SAMPLES: Final = "samples.jsonl"
 EVENTS: Final = "events.jsonl"
+DAMAGED_EVENTS: Final = "damaged-events.jsonl"
 GRADCHECK: Final = "gradcheck.json"
 PASSAGE: Final = "passage.txt"
 STATUS: Final = "status.json"
@@ -47,6 +52,8 @@ UPDATE_NAME: Final = re.compile("0|[1-9][0-9]{0,18}")
 POINTER: Final = re.compile(rb"(?P<update>0|[1-9][0-9]{0,18})(?: (?P<seal>[0-9a-f]{64}))?\n")
 MOST_POINTER: Final = 256  # bytes
 MOST_ABOUT: Final = 8 << 20  # bytes of config.json, which may name many texts
+ABOUT: Final = frozenset({"format", "config", "text", "version"})  # and its seal
+TEXT_FIELDS: Final = frozenset({"name", "sources", "characters", "fingerprint", "vocabulary_size"})
 
 
 def is_run(path: Path) -> bool:
@@ -64,7 +71,7 @@ def pointer_line(run: Path, name: str, update: int) -> bytes:
     other pointer, and that checkpoint from any other. One that somebody removed or broke has none;
     whoever loads it will find that."""
     try:
-        manifest = read_file(checkpoint_path(run, update) / MANIFEST, MOST_MANIFEST)
+        manifest = read_manifest(run, update)
     except DamagedError:
         manifest = None
     if manifest is None:
@@ -77,6 +84,27 @@ def pointer_seal(name: str, update: int, manifest: bytes) -> str:
     return hashlib.sha256(f"{name} {update}\n".encode("ascii") + manifest).hexdigest()
 
 
+def read_manifest(run: Path, update: int) -> bytes | None:
+    """The MANIFEST of a run's checkpoint; None where there is none.
+
+    Raises:
+        DamagedError: it is no plain file in a directory of the run's own.
+    """
+    require_own_directories(run, update)
+    return read_file(checkpoint_path(run, update) / MANIFEST, MOST_MANIFEST)
+
+
+def require_own_directories(run: Path, update: int | None = None) -> None:
+    """Refuse links in the place of a run's checkpoints, or of one of them.
+
+    Raises:
+        DamagedError: there is one.
+    """
+    require_directory(run / CHECKPOINTS)
+    if update is not None:
+        require_directory(checkpoint_path(run, update))
+
+
 def read_pointer(run: Path, name: str) -> int | None:
     """The update that `latest` or `best` names; None where there is no such file.
 
@@ -84,6 +112,7 @@ def read_pointer(run: Path, name: str) -> int | None:
         DamagedError: it names no update, or another checkpoint than lies there under that name; a
             path in it is never followed.
     """
+    require_own_directories(run)
     path = run / CHECKPOINTS / name
     data = read_file(path, MOST_POINTER)
     if data is None:
@@ -95,7 +124,7 @@ def read_pointer(run: Path, name: str) -> int | None:
         )
     update, seal = int(found["update"]), found["seal"]  # none in runs of before there were any
     if seal is not None:
-        manifest = read_file(checkpoint_path(run, update) / MANIFEST, MOST_MANIFEST)
+        manifest = read_manifest(run, update)
         # Where there is none, whoever loads the checkpoint will say so.
         if manifest is not None and pointer_seal(name, update, manifest) != seal.decode("ascii"):
             raise DamagedError(
@@ -111,6 +140,7 @@ def load_at(run: Path, update: int) -> Checkpoint:
         NotAModelError: there is none.
         DamagedError: it is not what was written, or was written elsewhere.
     """
+    require_own_directories(run, update)
     directory = checkpoint_path(run, update)
     checkpoint = load_checkpoint(directory)
     if checkpoint.learner.update != update or set(checkpoint.lengths) != {METRICS, SAMPLES}:
@@ -131,9 +161,11 @@ def newest_whole(
 
 
 def saved_updates(run: Path) -> list[int]:
-    """The updates of all checkpoints, rising."""
-    names = (path.name for path in (run / CHECKPOINTS).glob("*") if path.is_dir())
-    return sorted(int(name) for name in names if UPDATE_NAME.fullmatch(name))
+    """The updates of all checkpoints, rising; links are none."""
+    folder = run / CHECKPOINTS
+    paths = () if folder.is_symlink() else folder.glob("*")
+    found = (path.name for path in paths if path.is_dir() and not path.is_symlink())
+    return sorted(int(name) for name in found if UPDATE_NAME.fullmatch(name))
 
 
 def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
@@ -147,8 +179,14 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
     data = read_file(path, MOST_ABOUT)
     if data is None:
         raise NotAModelError(f"{run} is no run: it has no {CONFIG}.")
+    require_modest(data, str(path))
     values = parse_object(data, str(path))
     require_format(values, str(path))
+    sealed = values.pop(SEAL, None)  # there is none in runs of before there were any
+    if sealed is not None and sealed != about_seal(values):
+        raise DamagedError(f"{path} is damaged: it does not say what was written.")
+    if set(values) != ABOUT:
+        raise DamagedError(f"{path} is damaged: it has the fields {', '.join(sorted(values))}.")
     config = parse_config(values.get("config"), str(path))
     text = values.get("text")
     if not isinstance(text, dict) or not text_makes_sense(text):
@@ -156,11 +194,23 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
     return config, text, str(values.get("version"))
 
 
+def about_bytes(config: Config, text: dict[str, Any], version: str) -> bytes:
+    """What config.json holds, with the seal that tells of damage."""
+    about = {"format": FORMAT, "config": config.to_dict(), "text": text, "version": version}
+    return canonical_json({**about, SEAL: about_seal(about)})
+
+
+def about_seal(about: dict[str, Any]) -> str:
+    """SHA-256 of all that config.json says but its seal."""
+    return hashlib.sha256(canonical_json(about)).hexdigest()
+
+
 def text_makes_sense(text: dict[str, Any]) -> bool:
     """Whether these fields can describe a text."""
     sources = text.get("sources")
     return (
-        isinstance(text.get("name"), str)
+        set(text) == TEXT_FIELDS
+        and isinstance(text.get("name"), str)
         and isinstance(text.get("fingerprint"), str)
         and isinstance(sources, list)
         and all(isinstance(source, str) and is_place(source) for source in sources)

@@ -4,7 +4,6 @@ Nothing here changes anything on the disk.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +39,9 @@ from charloom.store.layout import (
     is_run,
     load_at,
     newest_whole,
+    read_about,
     read_pointer,
+    require_own_directories,
     saved_updates,
 )
 from charloom.store.steering import FACTOR_LIMIT
@@ -48,10 +49,13 @@ from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")
 STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back")
-# What a creation that was interrupted may have left behind, before anything was learnt.
-BEFORE_TRAINING: Final = frozenset(
-    {CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL, LOCK, TEXT, CHECKPOINTS}
-)
+# What a creation that was interrupted may have left behind: before its config.json was there, and
+# after that, before anything was learnt.
+BEFORE_CONFIG: Final = frozenset({LOCK, TEXT, CHECKPOINTS})
+BEFORE_TRAINING: Final = BEFORE_CONFIG | {
+    CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL
+}  # fmt: skip
+FIRST_CHECKPOINT: Final = "0"
 
 
 def refuse_existing(path: Path) -> None:
@@ -60,25 +64,45 @@ def refuse_existing(path: Path) -> None:
         return
     if not path.is_dir():
         raise RunExistsError(f"{path} is a file; give --run a directory that does not exist yet.")
-    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
     if is_run(path) and read_pointer_or_none(path) is not None:
         raise RunExistsError(
             f"{path} already holds a run: go on with it by charloom resume {path}, "
             f"or give another --run."
         )
-    foreign = CONFIG in names and not is_ours(path / CONFIG)
-    if foreign or not names <= BEFORE_TRAINING or max(saved_updates(path), default=0) > 0:
+    if not is_interrupted_creation(path):
         raise RunExistsError(
             f"{path} exists and holds other things; give --run a directory that does not exist yet."
         )
 
 
+def is_interrupted_creation(path: Path) -> bool:
+    """Whether a directory is empty, or holds only what the making of a run leaves that was interrupted.
+
+    Without a config.json that a run wrote, files of our names are a user's own.
+    """
+    names, folder = lasting_names(path), path / CHECKPOINTS
+    saved: set[str] = set()
+    if CHECKPOINTS in names:
+        if folder.is_symlink() or not folder.is_dir():
+            return False
+        saved = lasting_names(folder)
+    if CONFIG in names:
+        return names <= BEFORE_TRAINING and saved <= {FIRST_CHECKPOINT} and is_ours(path)
+    return names <= BEFORE_CONFIG and not saved and (LOCK in names or TEXT not in names)
+
+
+def lasting_names(path: Path) -> set[str]:
+    """What lies in a directory, but for temporary files."""
+    return {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
+
+
 def is_ours(path: Path) -> bool:
-    """Whether a config.json is one that a run wrote, and not a user's own file of that name."""
+    """Whether the config.json of a directory is one that a run wrote."""
     try:
-        return {"config", "format", "text"} <= set(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, RecursionError):
+        read_about(path)
+    except (DamagedError, NotAModelError):
         return False
+    return True
 
 
 def read_pointer_or_none(path: Path) -> int | None:
@@ -101,6 +125,7 @@ def load_latest(
         NotAModelError: nothing was learnt yet.
         DamagedError: the latest is damaged, and the newest whole one is not allowed or is not there.
     """
+    require_own_directories(path)
     try:
         latest = read_pointer(path, LATEST)
         if latest is not None:

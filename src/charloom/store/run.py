@@ -6,6 +6,7 @@ module knows nothing of how training works.
 """
 
 import importlib.metadata
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -28,10 +29,12 @@ from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import (
     FORMAT,
     Checkpoint,
+    is_count,
     require_finite,
     save_checkpoint,
 )
 from charloom.store.files import (
+    ABANDONED_SECONDS,
     make_directories,
     read_file,
     remove_directory,
@@ -40,12 +43,13 @@ from charloom.store.files import (
     sync_directory,
     writing,
 )
-from charloom.store.journal import Journal, read_lines, whole_lines
+from charloom.store.journal import Journal, sound_lines, whole_lines
 from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
     CONFIG,
     DAMAGED,
+    DAMAGED_EVENTS,
     EVENTS,
     GRADCHECK,
     LATEST,
@@ -55,6 +59,7 @@ from charloom.store.layout import (
     SAMPLES,
     STATUS,
     TEXT,
+    about_bytes,
     checkpoint_path,
     load_at,
     pointer_line,
@@ -77,6 +82,7 @@ from charloom.store.steering import read_control, read_status, write_status
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2
+FRESH_SECONDS: Final = 10.0  # how old a heartbeat may be that still tells who trains
 
 
 class RunWriter:
@@ -90,7 +96,7 @@ class RunWriter:
         samples: the journal of samples.
         events: the journal of what happened.
         seconds: how long the run had been trained when it was opened.
-        command_sequence: of the last command to the run when it was opened.
+        command: the last command to the run when it was opened.
         engine: what trained the run before it was opened, in words; None where nothing tells.
         saved_update: the update of the checkpoint that `latest` names.
         finished: whether the run had reached its end when it was opened.
@@ -113,7 +119,7 @@ class RunWriter:
                 sync_directory(path)  # where the journals may be new names
             self._journals = opened.pop_all()
         self.seconds = 0.0
-        self.command_sequence = read_control(path).sequence
+        self.command = read_control(path)
         self.engine: str | None = None
         self.saved_update: int | None = None
         self.finished = False
@@ -217,6 +223,11 @@ class RunWriter:
                 f"{path} is damaged: {CONFIG} says that its text has {about['characters']} "
                 f"{learner.config.tokens}; it has {len(corpus)}."
             )
+        if len(learner.vocabulary) != about["vocabulary_size"]:
+            raise DamagedError(
+                f"{path} is damaged: {CONFIG} says that its vocabulary has "
+                f"{about['vocabulary_size']} entries; it has {len(learner.vocabulary)}."
+            )
         require_place(path, learner, len(corpus))
         learner.config = extended(config, epochs, updates)
         schedule = Schedule.of(learner.config, len(corpus))
@@ -229,7 +240,7 @@ class RunWriter:
             learner.judgements_since_best = 0  # whoever asks for more is patient anew
         seconds = last_seconds(path / METRICS, checkpoint.lengths[METRICS])
         whole_lines(read_file(path / SAMPLES) or b"", checkpoint.lengths[SAMPLES], path / SAMPLES)
-        warnings, engine = [], None
+        warnings = []
         try:
             read_pointer(path, BEST)
         except DamagedError as error:
@@ -243,16 +254,23 @@ class RunWriter:
             warnings.append(
                 f"training goes on from the checkpoint of update {learner.update}: {damage}"
             )
-        try:
-            events = read_lines(path / EVENTS)
-            adopt_steering(learner, events)
-            engine = last_engine(events)
-        except DamagedError as error:
-            warnings.append(f"whether the run was steered after its last save is unknown: {error}")
+        told, broken = sound_lines(path / EVENTS)
+        events = [event for _, event in told]
+        adopt_steering(learner, events)
+        engine = last_engine(events)
+        if broken:
+            warnings.append(
+                f"{path / EVENTS} is damaged: {len(broken)} of {len(told) + len(broken)} lines cannot be "
+                f"read and are kept in {DAMAGED_EVENTS}; whether they steered the run is unknown."
+            )
 
         for name in (CONFIG, STATUS, TEXT, GRADCHECK, PASSAGE):
             remove_temporaries(path, name)
         remove_temporaries(path / CHECKPOINTS)
+        # Commands and reports are written by others, who may be at it.
+        remove_temporaries(path, older_than=ABANDONED_SECONDS)
+        if broken:
+            set_aside(path, [line for line, _ in told], broken)
         writer = cls(path, lock, corpus, checkpoint.lengths)
         try:
             writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
@@ -313,8 +331,8 @@ class RunWriter:
         if learner.update != self.saved_update:
             require_finite(learner)
             self._point_back()
-            self.metrics.sync()
-            self.samples.sync()
+            for journal in (self.metrics, self.samples, self.events):
+                journal.sync()
             if self._best is not None and self._best.learner.update != learner.update:
                 self._put(self._best)
             self._put(Checkpoint(learner, self._lengths(), self._fingerprint))
@@ -365,11 +383,18 @@ class RunWriter:
         for journal in (self.metrics, self.samples, self.events):
             journal.flush()
 
-    def tell(self, event: str, update: int, **details: Any) -> None:
-        """Add an event; one that the disk refuses waits for the next flush."""
+    def tell(self, event: str, update: int, durable: bool = False, **details: Any) -> None:
+        """Add an event; one that the disk refuses waits for the next flush.
+
+        Args:
+            durable: whether to wait until it would survive a power cut, for what no checkpoint tells.
+        """
         self.events.append({"event": event, "update": update, "time": time.time(), **details})
         with suppress(WriteError):
-            self.events.flush()
+            if durable:
+                self.events.sync()
+            else:
+                self.events.flush()
 
     def status(self, state: str, update: int, updates: int, reason: str | None = None) -> None:
         """Replace status.json.
@@ -415,7 +440,7 @@ class RunWriter:
     def _put(self, checkpoint: Checkpoint) -> None:
         """Save a checkpoint that no pointer names yet; replaces what a failed save left."""
         directory = checkpoint_path(self.path, checkpoint.learner.update)
-        if directory.exists():
+        if os.path.lexists(directory):
             remove_directory(directory)
         save_checkpoint(directory, checkpoint.learner, checkpoint.lengths, checkpoint.fingerprint)
 
@@ -440,7 +465,7 @@ class RunWriter:
         may be something in them yet for whoever looks at the bytes."""
         for newer in [later for later in saved_updates(self.path) if later > update]:
             aside = self.path / CHECKPOINTS / f"{DAMAGED}{newer}"
-            if aside.exists():
+            if os.path.lexists(aside):
                 remove_directory(aside)
             with writing(aside):
                 checkpoint_path(self.path, newer).rename(aside)
@@ -493,26 +518,47 @@ def acquire(path: Path) -> FileLock:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            status = read_status(path)
-            who = f"process {status['pid']}" if status and "pid" in status else "another process"
             raise RunInUseError(
-                f"{path} is in use: {who} trains it. Wait for it, stop it, or use another --run."
+                f"{path} is in use: {who_trains(path)} trains it. Wait for it, stop it, or use another --run."
             ) from None
     return lock
 
 
+def who_trains(path: Path) -> str:
+    """Who holds the lock of a run, as far as its status can tell: one that is old, or of a training
+    that ended, is another process's."""
+    status = read_status(path) or {}
+    beat = status.get("heartbeat")
+    if (
+        status.get("state") in ("training", "paused")
+        and isinstance(beat, int | float)
+        and abs(time.time() - beat) < FRESH_SECONDS
+        and is_count(status.get("pid"))
+    ):
+        return f"process {status['pid']}"
+    return "another process"
+
+
+def set_aside(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> None:
+    """Put the lines of events.jsonl that cannot be read into a file of their own, so that it is a
+    journal again and nothing is lost.
+
+    Raises:
+        DamagedError: what lies in that file's place is none.
+        WriteError: the disk refused.
+    """
+    before = read_file(path / DAMAGED_EVENTS) or b""
+    for name, kept in ((DAMAGED_EVENTS, [before, *broken]), (EVENTS, sound)):
+        replace_file(path / name, b"".join(kept))
+
+
 def write_about(path: Path, config: Config, corpus: Corpus, version: str) -> None:
     """Replace config.json."""
-    about = {
-        "format": FORMAT,
-        "config": config.to_dict(),
-        "text": {
-            "name": corpus.name,
-            "sources": list(corpus.sources),
-            "characters": len(corpus),
-            "fingerprint": corpus.fingerprint,
-            "vocabulary_size": len(corpus.vocabulary),
-        },
-        "version": version,
+    text = {
+        "name": corpus.name,
+        "sources": list(corpus.sources),
+        "characters": len(corpus),
+        "fingerprint": corpus.fingerprint,
+        "vocabulary_size": len(corpus.vocabulary),
     }
-    replace_file(path / CONFIG, canonical_json(about))
+    replace_file(path / CONFIG, about_bytes(config, text, version))

@@ -1,10 +1,11 @@
 """How another process sees and steers a run: status.json out, control.json in.
 
 Both are replaced at once and never locked. A command counts if its sequence number is newer than
-the one that the training found when it started.
+the last one's, or its id another: two who steer at the same moment may take the same number.
 """
 
 import os
+import secrets
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,11 +33,17 @@ class Control:
         command: run, pause or stop.
         learning_rate_factor: multiplies the config's learning rate from the next update on;
             None leaves it as it is.
+        id: what tells it from another command of the same sequence; empty where its writer gave none.
     """
 
     sequence: int = 0
     command: str = "run"
     learning_rate_factor: float | None = None
+    id: str = ""
+
+    def is_newer(self, last: "Control") -> bool:
+        """Whether it came after another one, the last that was read."""
+        return self.sequence > last.sequence or self.id not in ("", last.id)
 
 
 def write_control(run: Path, command: str, learning_rate_factor: float | None = None) -> Control:
@@ -50,7 +57,8 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
     if learning_rate_factor is not None:
         require_number("learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT)
         learning_rate_factor = float(learning_rate_factor)
-    control = Control(read_control(run).sequence + 1, command, learning_rate_factor)
+    sequence = read_control(run).sequence + 1
+    control = Control(sequence, command, learning_rate_factor, secrets.token_hex(8))
     replace_file(run / CONTROL, canonical_json({"format": FORMAT, **asdict(control)}))
     return control
 
@@ -64,7 +72,9 @@ def read_control(run: Path) -> Control:
     factor = values.get("learning_rate_factor")
     if type(factor) is int and is_count(factor):
         factor = float(factor)
-    control = Control(values.get("sequence", 0), values.get("command", "run"), factor)
+    control = Control(
+        values.get("sequence", 0), values.get("command", "run"), factor, values.get("id", "")
+    )
     return control if makes_sense(control) else Control()
 
 
@@ -73,6 +83,7 @@ def makes_sense(control: Control) -> bool:
     factor = control.learning_rate_factor
     return (
         is_count(control.sequence)
+        and type(control.id) is str
         and control.command in COMMANDS
         and (factor is None or (type(factor) is float and 0 < factor < FACTOR_LIMIT))
     )

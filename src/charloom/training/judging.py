@@ -4,6 +4,7 @@ It knows nothing of when records are due, nor of who reads them (SPEC: Records).
 """
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from charloom.engines import Engine, Trace
@@ -17,13 +18,32 @@ from charloom.training.items import Record
 RUNAWAY: Final = 2.0  # times the loss of a network that knows nothing
 
 
-def validate(learner: Learner, ids: Ids, windows: Windows, engine: Engine) -> float:
+class Abandoned(Exception):
+    """A judgement was given up before its end."""
+
+
+def validate(
+    learner: Learner,
+    ids: Ids,
+    windows: Windows,
+    engine: Engine,
+    given_up: Callable[[], bool] = lambda: False,
+) -> float:
     """Nats per character of the validation part.
 
+    Args:
+        given_up: asked after each call of the engine; whether to judge no further.
+
     Raises:
+        Abandoned: it was given up.
         DivergedError: they are not finite.
     """
-    nats = mean_nats(engine, learner, ids, windows.parts["validation"])
+
+    def between() -> None:
+        if given_up():
+            raise Abandoned
+
+    nats = mean_nats(engine, learner, ids, windows.parts["validation"], between=between)
     if not math.isfinite(nats):
         raise DivergedError(
             f"after update {learner.update} the model's loss on the validation part is {nats:g}."

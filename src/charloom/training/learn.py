@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,12 +11,19 @@ import numpy as np
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
-from charloom.model import Learner, stream_state, zero_state
+from charloom.model import Learner, copy_learner, put_back, stream_state, zero_state
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
 from charloom.text import Windows
 from charloom.training.items import Progress, Record, Sample, Warned
-from charloom.training.judging import rate, runaway, runs_away, take_record, validate
+from charloom.training.judging import (
+    Abandoned,
+    rate,
+    runaway,
+    runs_away,
+    take_record,
+    validate,
+)
 
 CALL_SECONDS: Final = 0.1  # what one call of the engine may take, so that Ctrl-C feels immediate
 GROWTH: Final = 8  # how fast calls may grow until they take that long
@@ -25,7 +33,11 @@ Told = Record | Sample | Warned | Progress
 
 
 def learn(
-    learner: Learner, ids: Ids, engine: Engine, clock: Callable[[], float] | None = None
+    learner: Learner,
+    ids: Ids,
+    engine: Engine,
+    clock: Callable[[], float] | None = None,
+    given_up: Callable[[Learner], bool] | None = None,
 ) -> Iterator[Told]:
     """Train a learner to the end of its config's updates or epochs, or of its patience.
 
@@ -34,6 +46,9 @@ def learn(
         ids: the whole text, shape (characters,), in the vocabulary's id type.
         engine: what computes.
         clock: seconds of training; nothing but the records' seconds depends on it.
+        given_up: asked after each call of the engine within a judgement, which may take long, with
+            the learner as it was at the last `Progress`, fit to be saved. Where it says so, learning
+            ends there: the learner is that one again, and whoever goes on repeats the judgement.
 
     Yields records and samples as they come due, a warning where the loss runs away, and a
     `Progress` after each call of the engine: only then is the learner between two updates of which
@@ -53,11 +68,13 @@ def learn(
         yield Sample(0, continuation(learner, ids, windows, engine, config.sample_length))
         yield Progress(0, schedule.updates)
     while not schedule.over(learner):
+        count = min(limit, schedule.next_due(learner.update) - learner.update)
+        judged = schedule.judgement_due(learner.update + count)
+        earlier = copy_learner(learner) if judged and given_up else learner
         # The epoch's end is left at the next one's start, so that the last state of an epoch can
         # still be sampled and saved.
         if windows.ends_epoch(learner.position):
             learner.position, learner.state = 0, zero_state(config, config.batch_size)
-        count = min(limit, schedule.next_due(learner.update) - learner.update)
         rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
         started = time.perf_counter()
         trace = engine.train(learner, ids, Plan(rates, windows.starts(learner.epoch)))
@@ -73,8 +90,12 @@ def learn(
         if schedule.record_due(learner.update):
             now, characters = clock(), config.seq_length * config.batch_size
             speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
-            judged = schedule.judgement_due(learner.update)
-            nats = validate(learner, ids, windows, engine) if judged else None
+            asked = partial(given_up, earlier) if given_up else never
+            try:
+                nats = validate(learner, ids, windows, engine, asked) if judged else None
+            except Abandoned:
+                put_back(learner, earlier)
+                return
             yield take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)
             recorded_update, recorded_at = learner.update, clock()
             before, running_away = running_away, runs_away(learner)
@@ -84,6 +105,11 @@ def learn(
             text = continuation(learner, ids, windows, engine, config.sample_length)
             yield Sample(learner.update, text)
         yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
+
+
+def never() -> bool:
+    """What is asked of who lets every judgement come to its end."""
+    return False
 
 
 def require_told(learner: Learner, trace: Trace) -> None:

@@ -31,7 +31,8 @@ def train_in_memory(
         learner: changed in place.
         ids: the whole text, shape (characters,).
         engine: what computes.
-        halt: asked after each call of the engine; a reason such as "SIGINT" ends the training.
+        halt: asked after each call of the engine, in judgements too; a reason such as "SIGINT" ends the
+            training.
 
     Yields what `learn` yields, and `Ended` last. Where a number stops being finite it warns and
     goes back to an earlier update; records of that update and later come again.
@@ -41,11 +42,18 @@ def train_in_memory(
         TextError: the text is too short for its division.
     """
     schedule = Schedule.of(learner.config, len(ids))
+    reason: str | None = None
+
+    def gives_up(_: Learner) -> bool:
+        nonlocal reason
+        reason = halt()
+        return reason is not None
+
     good = copy_learner(learner)
     while True:
         try:
             recorded = False
-            for item in learn(learner, ids, engine):
+            for item in learn(learner, ids, engine, given_up=gives_up):
                 yield item
                 recorded = recorded or isinstance(item, Record)
                 if not isinstance(item, Progress) or schedule.over(learner):
@@ -59,6 +67,9 @@ def train_in_memory(
                     good = copy_learner(learner)
                 recorded = False
             require_finite(learner)
+            if reason is not None:
+                yield Ended(learner.update, "interrupted", reason)
+                return
             yield Ended(learner.update, "finished", schedule.why_early(learner))
             return
         except DivergedError as error:

@@ -16,7 +16,7 @@ from charloom.engines.base import Ids
 from charloom.errors import CharloomError, DivergedError, StoreError, WriteError
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store import Control, RunWriter, charloom_version, read_control
+from charloom.store import RunWriter, charloom_version, read_control
 from charloom.text import Corpus
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
@@ -47,7 +47,7 @@ def train_run(
         learner: the run's learner; changed in place.
         corpus: the run's text.
         engine: what computes.
-        halt: asked after each call of the engine; a reason such as "SIGINT" ends the training,
+        halt: asked after each call of the engine, in judgements too; a reason such as "SIGINT" ends the training,
             saved, as interrupted.
 
     Yields what `learn` yields, `Saved` after each checkpoint, `Warned` where something went wrong
@@ -103,8 +103,10 @@ class Keeper:
         self._watch = Stopwatch(writer.seconds)
         self._halt = halt
         # Commands of before the run was opened were for another training.
-        self._control = Control(writer.command_sequence)
+        self._control = writer.command
         self._problem: str | None = None
+        self._reason: str | None = None  # why a judgement was given up
+        self._late: list[Item] = []  # what happened during a judgement
         now = time.monotonic()
         self._next_look = now
         self._next_status = now + STATUS_SECONDS
@@ -136,16 +138,31 @@ class Keeper:
     def train(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:
         """`learn` to its end, keeping what it tells and attending to all else on the way."""
         told: list[Told] = []
-        for item in learn(self._learner, ids, engine, self._watch):
+        for item in learn(self._learner, ids, engine, self._watch, self.gives_up):
             told.append(item)
             if isinstance(item, Progress):
                 self.write(told)
-                yield from told
+                yield from (*self._late, *told)
+                self._late.clear()
                 told.clear()
                 ended = yield from self.attend()
                 if ended is not None:
                     return ended
+        if self._reason is not None:
+            yield from self._late
+            return (yield from self._end("interrupted", self._reason))
         return (yield from self.finish(ids, engine))
+
+    def gives_up(self, learner: Learner) -> bool:
+        """Within a judgement, do what is due; whether training shall end here, with the learner as it
+        was when all was told. Nothing is yielded before that is so again."""
+        now = time.monotonic()
+        if now >= self._next_status:
+            self._late += self._show("training")
+        if now >= self._next_save:
+            self._late += self._save(learner)
+        self._reason = self._halt()
+        return self._reason is not None
 
     def go_back(self, error: DivergedError) -> Warned:
         """Go on from the last checkpoint with half the learning rate.
@@ -159,6 +176,7 @@ class Keeper:
         self._writer.tell(
             "rolled_back",
             self._learner.update,
+            durable=True,
             learning_rate_factor=self._learner.learning_rate_factor,
             rollbacks=self._learner.rollbacks,
             reason=str(error),
@@ -195,7 +213,7 @@ class Keeper:
         if now >= self._next_status:
             yield from self._show("training")
         if now >= self._next_save:
-            yield from self._save()
+            yield from self._save(self._learner)
         return None
 
     def finish(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:
@@ -241,28 +259,32 @@ class Keeper:
         if self._control.command == "stop":
             return (yield from self._end("stopped", "a command in control.json"))
         if self._control.learning_rate_factor is not None:
-            yield from self._save()  # so that it holds even after a power cut
+            yield from self._save(self._learner)
         return None
 
     def _new_command(self) -> bool:
         """Whether control.json holds a newer command than the last one; its learning-rate factor
         counts at once, whatever else it says."""
         control = read_control(self._writer.path)
-        if control.sequence <= self._control.sequence:
+        if not control.is_newer(self._control):
             return False
         self._control = control
         factor = control.learning_rate_factor
         if factor is not None and factor != self._learner.learning_rate_factor:
             self._learner.learning_rate_factor = factor
+            # A checkpoint of this update, if there is one, does not know: the event must hold.
             self._writer.tell(
-                "learning_rate_factor", self._learner.update, learning_rate_factor=factor
+                "learning_rate_factor",
+                self._learner.update,
+                durable=True,
+                learning_rate_factor=factor,
             )
         return True
 
     def _pause(self) -> Generator[Item, None, str | None]:
         """Wait, saved, for another command than pause; returns a reason to halt instead."""
         self._watch.hold()
-        yield from self._save()
+        yield from self._save(self._learner)
         self._writer.tell("paused", self._learner.update)
         yield from self._show("paused")
         while self._control.command == "pause":
@@ -290,17 +312,17 @@ class Keeper:
             if self._problem is None:
                 yield self._warn(str(error))
 
-    def _save(self) -> Iterator[Item]:
+    def _save(self, learner: Learner) -> Iterator[Item]:
         """Save; a disk that refuses now may take it the next time."""
         before = self._writer.saved_update
         try:
-            path = self._writer.save(self._learner)
+            path = self._writer.save(learner)
         except WriteError as error:
-            yield self._warn(f"update {self._learner.update} was not saved: {error}")
+            yield self._warn(f"update {learner.update} was not saved: {error}")
         else:
             self._problem = None
-            if before != self._learner.update:
-                yield Saved(self._learner.update, self._learner.best_update, path)
+            if before != learner.update:
+                yield Saved(learner.update, learner.best_update, path)
         self._save_seconds = min(2 * self._save_seconds, self._learner.config.save_seconds)
         self._next_save = time.monotonic() + self._save_seconds
 
