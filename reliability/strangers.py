@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from safetensors.numpy import save as serialize
@@ -37,6 +39,7 @@ FUZZED = {SHORT: {"loader": 3_000, "text": 600}, LONG: {"loader": 800_000, "text
 BIG = {SHORT: 12 << 20, LONG: 128 << 20}  # bytes of the hostile files that are large
 PATIENCE = 20  # seconds of a processor until a file that is being opened counts as never ending
 ALLOWED = 100 << 20  # bytes of memory beside twice the file's size
+ABOUT = 7 << 20  # bytes of what is said of a model or a run, which may have 8 MiB
 SECRET = "a secret of the user's, which is in no run"
 
 # What a process must not do while it opens a file.
@@ -119,6 +122,11 @@ def with_entry(name: str, **changes: Any) -> bytes:
     return raw(header, whole[8 + length :])
 
 
+def fields(size: int) -> str:
+    """A JSON object of about so many bytes, all of them names."""
+    return "{" + ",".join(f'"{n:x}":""' for n in range(size // 11)) + "}"
+
+
 def zipped(size: int) -> bytes:
     """An archive that would be a thousand times its size."""
     file = io.BytesIO()
@@ -188,6 +196,8 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
     yield "metadata of depth", model(text="[" * 200_000)
     yield "metadata of objects", model(text='{"config":[' + "{}," * (size // 3) + "{}]}")
     yield "metadata of lists", model(text='{"vocabulary":[' + "[]," * (size // 3) + "[]]}")
+    yield "metadata of fields", model(text=fields(min(size, ABOUT)))
+    yield "a header of metadata", raw(f'{{"__metadata__":{fields(min(size, ABOUT))}}}'.encode())
     yield "metadata of objects, spelt otherwise", raw(
         b'{"__metadata__":{"charloom":"' + rb"{\u007b},".replace(b"{", b"\\u007b")[:7] * (size // 8)
         + b'"}}'
@@ -244,6 +254,17 @@ def link(name: str, target: str) -> Build:
     return build
 
 
+def link_to_mine(name: str) -> Build:
+    """In the run, a link in the place of a directory leads into another run of the user's."""
+
+    def build(run: Path, _: int) -> Path:
+        shutil.rmtree(run / name)
+        (run / name).symlink_to(run.parent / MINE / name)
+        return run
+
+    return build
+
+
 def pipe(name: str) -> Build:
     """In the run, a pipe waits for a writer that never comes."""
 
@@ -271,6 +292,7 @@ def text_of(**changes: Any) -> Build:
     def build(run: Path, _: int) -> Path:
         values = json.loads((run / "config.json").read_bytes())
         values["text"] |= changes
+        del values["sha256"]  # a stranger could make another
         (run / "config.json").write_text(json.dumps(values))
         return run
 
@@ -283,11 +305,14 @@ def another_text(run: Path, size: int) -> Path:
 
 
 def guessed_names(run: Path, _: int) -> Path:
-    """Links lie where a writer's temporary files would be, for whatever process it is."""
-    for pid in {os.getpid(), *range(max(1, os.getpid() - 3), os.getpid() + 4)}:
-        for name in ("report.html", "loss.svg", "loss.png", "control.json", "status.json"):
-            (run / f".tmp-{name}-{pid}").symlink_to(run.parent / "precious")
+    """Links lie where a writer's temporary files would be, for one who guesses what is drawn."""
+    for name in ("report.html", "loss.svg", "loss.png", "control.json", "status.json"):
+        (run / f".tmp-{name}-{GUESSED}").symlink_to(run.parent / "precious")
     return run
+
+
+GUESSED = "0" * 16
+GUESSES = "links at names that a writer will use"
 
 
 CHECKPOINT = "checkpoints/5"
@@ -307,7 +332,9 @@ RUNS: dict[str, Build] = {
         "control.json", "checkpoints/latest", f"{CHECKPOINT}/model.safetensors",
     )},
     "the lock is a link to what is precious": link("lock", "../precious"),
-    "links at names that a writer will use": guessed_names,
+    "the checkpoints are a link to another run's": link_to_mine("checkpoints"),
+    "a checkpoint is a link to another run's": link_to_mine(CHECKPOINT),
+    GUESSES: guessed_names,
     "a pointer to elsewhere": data("checkpoints/latest", b"../../secret\n"),
     "a pointer to a place by its path": data("checkpoints/latest", b"/etc\n"),
     "a pointer of no end": data("checkpoints/latest", lambda size: b"5" * size),
@@ -316,6 +343,10 @@ RUNS: dict[str, Build] = {
     "a state of objects": data(
         f"{CHECKPOINT}/state.json", lambda size: b'{"a":[' + b"{}," * (size // 3) + b"{}]}"
     ),
+    "settings of objects": data(
+        "config.json", lambda size: b'{"a":[' + b"{}," * (min(size, ABOUT) // 3) + b"{}]}"
+    ),
+    "settings of fields": data("config.json", lambda size: fields(min(size, ABOUT)).encode()),
     "settings of depth": data("config.json", b'{"config":' * 100_000),
     "settings that are another program's": data("config.json", b'{"compilerOptions":{}}'),
     "a text that never ends": text_of(sources=["/dev/zero"]),
@@ -358,10 +389,14 @@ class Watch:
         elif event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
             path = os.fsdecode(os.fspath(arguments[0]))
             flags = arguments[2] if isinstance(arguments[2], int) else 0
-            itself = flags & (os.O_NOFOLLOW | os.O_EXCL)  # a link at this name is not followed
-            real = str(Path.cwd() / path) if itself else os.path.realpath(path)
+            real = os.path.realpath(path)
+            if flags & (
+                os.O_NOFOLLOW | os.O_EXCL
+            ):  # a link at this name, the last, is not followed
+                whole = Path.cwd() / path
+                real = os.path.realpath(whole.parent) + "/" + whole.name
             others = not real.startswith((self.allowed, *HARMLESS))
-            if others or real in (f"{self.allowed}/secret", f"{self.allowed}/precious"):
+            if others or real.startswith(tuple(f"{self.allowed}/{name}" for name in KEPT)):
                 self.seen.append(f"opened {path}"[:200])
 
     @contextlib.contextmanager
@@ -373,6 +408,9 @@ class Watch:
         finally:
             self.looking = False
 
+
+MINE = "mine"  # another run of the user's
+KEPT = ("secret", "precious", MINE)
 
 # Where the interpreter and its packages lie: what is imported late is no deed of the file's.
 HARMLESS = (sys.prefix, sys.base_prefix, str(Path(__file__).parent.parent / "src"), "/proc/self")
@@ -477,8 +515,6 @@ def too_long(*_: object) -> None:
 
 def main(place: Path, size: int, everything: bool = False) -> Figures:
     """Make all hostile files under a folder, open each, and see that nothing else was touched."""
-    import shutil
-
     import charloom
 
     signal.signal(signal.SIGPROF, too_long)
@@ -490,6 +526,8 @@ def main(place: Path, size: int, everything: bool = False) -> Figures:
     (place / "secret").write_text(SECRET, encoding="utf-8")
     (place / "diary").write_text(SECRET, encoding="utf-8")
     (place / "precious").write_text("precious", encoding="utf-8")
+    shutil.copytree(place / "good", place / MINE)
+    mine = contents(place / MINE)
     watch = Watch(place)
     open_once(place / "good")
     refused = opened = cases = 0
@@ -515,7 +553,10 @@ def main(place: Path, size: int, everything: bool = False) -> Figures:
     for name, build in RUNS.items():
         run = place / "run"
         shutil.copytree(place / "good", run)
-        one(name, build(run, size))
+        guess = mock.patch("secrets.token_hex", return_value=GUESSED)
+        with guess if name == GUESSES else contextlib.nullcontext():
+            one(name, build(run, size))
+        assert contents(place / MINE) == mine, f"{name}: changed another run"
         for page in run.glob("*.html"):
             shown = page.read_text(encoding="utf-8")
             assert SECRET not in shown, f"{name}: the report shows a secret"
@@ -527,6 +568,11 @@ def main(place: Path, size: int, everything: bool = False) -> Figures:
         "of_no_effect": opened,
         "most_memory_beside_twice_the_size_MB": round(max(MOST[0], 0) / (1 << 20)),
     }
+
+
+def contents(run: Path) -> dict[Path, bytes]:
+    """Every file of a run."""
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def open_once(run: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +55,14 @@ def test_ids_are_made_once(folder):
 def test_the_file_is_as_specified(folder):
     ids_of([IDS])
     about = (
-        f'{{"count":5,"fingerprint":"{SCAN.fingerprint}","format":1,"tokens":"characters",'
+        f'{{"count":5,"fingerprint":"{SCAN.fingerprint}","format":2,"tokens":"characters",'
         '"treatment":[],"vocabulary":[97,98]}'
     )
     key = hashlib.sha256(about.encode()).hexdigest()
     data = (folder / "ids" / f"{key}.ids").read_bytes()
-    assert data == f"charloom ids 1\n{key}\n|u1\n5\n".encode().ljust(4096) + IDS.tobytes()
+    checksum = f"{zlib.crc32(IDS.tobytes()):08x}"
+    header = f"charloom ids 2\n{key}\n|u1\n5\n{checksum}\n"
+    assert data == header.encode().ljust(4096) + IDS.tobytes()
 
 
 def test_wide_ids_are_little_endian(folder):
@@ -77,8 +80,9 @@ def test_wide_ids_are_little_endian(folder):
         lambda data: data + b"\0",
         lambda data: b"C" + data[1:],
         lambda _: b"",
+        lambda data: data[:-2] + b"\0" + data[-1:],
     ],
-    ids=["short", "long", "header", "empty"],
+    ids=["short", "long", "header", "empty", "an id"],
 )
 def test_a_damaged_file_is_made_again(damage, folder):
     ids_of([IDS])
@@ -138,7 +142,7 @@ def test_files_that_were_just_written_are_not_known_again():
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 3},
         {"values": [98, 97]},
         {"values": [97]},
         {"values": []},
@@ -156,7 +160,20 @@ def test_a_damaged_scan_is_no_scan(change, folder):
     cache.remember_scan(STAMPS, "characters", SCAN)
     (path,) = files(folder)
     sound = json.loads(path.read_bytes())
-    path.write_text("{" if change is None else json.dumps(sound | change))
+    del sound["sha256"]
+    forged = sound | (change or {})
+    forged["sha256"] = cache._seal(forged)
+    path.write_text("{" if change is None else json.dumps(forged))
+    assert cache.known_scan(STAMPS, "characters") is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"counts": [3, 3]}, {"fingerprint": "ac" * 32}, {"sha256": None}, {"more": 0}]
+)
+def test_a_scan_that_changed_and_makes_sense_is_no_scan(change, folder):
+    cache.remember_scan(STAMPS, "characters", SCAN)
+    (path,) = files(folder)
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | change))
     assert cache.known_scan(STAMPS, "characters") is None
 
 

@@ -395,6 +395,8 @@ HOSTILE_MODELS = {
     "format true": model_with(about={"format": True}),
     "no JSON": model_with(metadata={"charloom": "{"}),
     "JSON that is no object": model_with(metadata={"charloom": "[]"}),
+    "metadata of fields": model_with(about={str(n): "" for n in range(140_000)}),
+    "metadata of values": model_with(about={"vocabulary": [1] * 1_300_000}),
     "JSON without an end": model_with(metadata={"charloom": "[" * 100_000}),
 }
 

@@ -1,16 +1,28 @@
 """Judging by what is held out: the right figure, the best model by it, and an end of patience."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from charloom import scoring
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DivergedError
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.schedule import Schedule
-from charloom.store import RunWriter, load_model, read_run, read_status
-from charloom.training import Ended, Progress, Record, Sample, learn, train_run
+from charloom.store import RunWriter, load_model, model_bytes, read_run, read_status
+from charloom.training import (
+    Ended,
+    Progress,
+    Record,
+    Sample,
+    Saved,
+    learn,
+    train_in_memory,
+    train_run,
+)
+from charloom.training import run as run_module
 from reliability.runs import lasting
 from runs import after, create, resume, small_config, small_corpus, train
 
@@ -152,3 +164,82 @@ def test_a_judgement_that_is_not_finite_counts_as_divergence(nats):
     learner = new_learner(small_config(**JUDGED), corpus.vocabulary)
     with pytest.raises(DivergedError, match="after update 6 the model's loss on the validation"):
         list(learn(learner, corpus.ids, Worsening(nats)))
+
+
+class Slow(ReferenceEngine):
+    """An engine that does something at one of its calls within judgements."""
+
+    def __init__(self, at, action):
+        self.at, self.action, self.calls = at, action, 0
+
+    def score(self, learner, tokens, state):
+        self.calls += 1
+        if self.calls == self.at:
+            self.action()
+        return super().score(learner, tokens, state)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Judgements of several calls each."""
+    monkeypatch.setattr(scoring, "CHUNK", 30)
+
+
+@pytest.mark.parametrize("at", [1, 3, 6, 8])
+def test_a_judgement_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, patient, at):
+    asked = []
+    writer, learner, corpus = create(tmp_path / "run", **JUDGED)
+    engine = Slow(at, lambda: asked.append("SIGINT"))
+    with writer:
+        told = list(train_run(writer, learner, corpus, engine, lambda: asked[0] if asked else None))
+    assert engine.calls == at  # and no further one
+    assert (told[-1].state, told[-1].reason) == ("interrupted", "SIGINT")
+    assert not [item for item in of(Record, told) if item.update > told[-1].update]
+    assert load_model(tmp_path / "run").update == told[-1].update == learner.update
+    resume(tmp_path / "run")
+    train(tmp_path / "whole", **JUDGED)
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+def test_a_save_that_falls_due_within_a_judgement_is_not_put_off(tmp_path, patient, monkeypatch):
+    run, now = tmp_path / "run", [0.0]
+    monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
+
+    def copy():
+        # Killed here, an hour into the judgement.
+        shutil.copytree(run, tmp_path / "killed")
+
+    def hour():
+        now[0] += 3600.0
+
+    writer, learner, corpus = create(run, **JUDGED)
+    engine = Slow(4, copy)
+    engine.score = lambda *given: (hour(), Slow.score(engine, *given))[1]
+    with writer:
+        told = list(train_run(writer, learner, corpus, engine))
+    killed = load_model(tmp_path / "killed").update
+    first = next(item.update for item in of(Record, told) if item.validation_nats is not None)
+    assert 0 < killed < first  # all that was learnt before the call that ended in the judgement
+    assert of(Saved, told)[0].update == killed
+    resume(tmp_path / "killed")
+    train(tmp_path / "whole", **JUDGED)
+    for name in ("run", "killed"):
+        assert lasting(tmp_path / name) == lasting(tmp_path / "whole")
+
+
+def test_a_judgement_without_a_run_is_given_up_too(patient):
+    corpus = small_corpus()
+    learner = new_learner(small_config(**JUDGED), corpus.vocabulary)
+    asked = []
+    engine = Slow(2, lambda: asked.append("SIGINT"))
+    items = train_in_memory(learner, corpus.ids, engine, lambda: asked[0] if asked else None)
+    *_, ended = items
+    assert ended == Ended(learner.update, "interrupted", "SIGINT")
+    assert learner.update < 6
+    rest = list(train_in_memory(learner, corpus.ids, ReferenceEngine()))
+    whole = new_learner(small_config(**JUDGED), corpus.vocabulary)
+    uninterrupted = list(train_in_memory(whole, corpus.ids, ReferenceEngine()))
+    assert model_bytes(learner) == model_bytes(whole)
+    assert [r.validation_nats for r in of(Record, rest)][-3:] == [
+        r.validation_nats for r in of(Record, uninterrupted)
+    ][-3:]

@@ -1,10 +1,13 @@
 """A run directory has one writer, comes back from every interruption, and is read while written."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -26,6 +29,7 @@ from charloom.store import (
     RunWriter,
     load_checkpoint,
     load_model,
+    read_control,
     read_run,
     read_status,
     view,
@@ -33,7 +37,7 @@ from charloom.store import (
 )
 from charloom.store.files import remove_directory, replace_file
 from charloom.store.journal import Journal, read_lines
-from charloom.store.layout import load_at
+from charloom.store.layout import load_at, saved_updates
 from charloom.text import Corpus
 from charloom.training import train_run
 from reliability.runs import lasting
@@ -105,7 +109,7 @@ def test_a_new_run_can_be_resumed_before_it_was_trained(tmp_path):
         "fingerprint": corpus.fingerprint,
         "vocabulary_size": len(corpus.vocabulary),
     }
-    assert set(about) == {"config", "format", "text", "version"}
+    assert set(about) == {"config", "format", "sha256", "text", "version"}
     resume(run)
     train(tmp_path / "whole")
     assert lasting(run) == lasting(tmp_path / "whole")
@@ -151,6 +155,67 @@ def test_checkpoints_without_a_config_are_not_overwritten(tmp_path, halted):
         create(halted)
 
 
+def test_a_users_own_files_of_our_names_are_never_taken_for_a_run(tmp_path):
+    for name, files in {
+        "texts": ["text.txt"],
+        "journals": ["text.txt", "metrics.jsonl"],
+        "locked journals": ["lock", "metrics.jsonl"],
+        "models": ["lock", "checkpoints/epoch-1.pt"],
+        "other settings": ["lock", "config.json"],
+    }.items():
+        for file in files:
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_bytes(b"" if file == "lock" else b"mine")
+        before = tree(tmp_path / name)
+        with pytest.raises(RunExistsError, match="holds other things"):
+            create(tmp_path / name)
+        assert tree(tmp_path / name) == before
+    # What an interrupted making leaves before its config.json.
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for file in ("lock", "text.txt", ".tmp-config.json-1"):
+        (tmp_path / "run" / file).write_bytes(b"")
+    create(tmp_path / "run")[0].close()
+
+
+def test_a_config_json_that_never_ends_hangs_nobody(tmp_path):
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "config.json")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "config.json").symlink_to("/dev/zero")
+    for name in ("pipe", "link"):
+        with pytest.raises(RunExistsError):
+            create(tmp_path / name)
+
+
+def test_links_in_the_place_of_directories_are_not_followed(halted, tmp_path):
+    latest = (halted / "checkpoints" / "latest").read_text().split()[0]
+    whole, one, empty = (tmp_path / name for name in ("whole", "one", "empty"))
+    for run in (whole, one):
+        shutil.copytree(halted, run)
+    shutil.rmtree(whole / "checkpoints")
+    (whole / "checkpoints").symlink_to(halted / "checkpoints")
+    shutil.rmtree(one / "checkpoints" / latest)
+    (one / "checkpoints" / latest).symlink_to(halted / "checkpoints" / latest)
+    empty.mkdir()
+    (empty / "checkpoints").symlink_to(tmp_path)
+    before = tree(tmp_path)
+    for run in (whole, one):
+        for look in (
+            load_model,
+            RunWriter.resume,
+            lambda run: load_model(run / "checkpoints" / latest),
+        ):
+            with pytest.raises(DamagedError, match="is no plain directory but a link"):
+                look(run)
+        with pytest.raises(RunExistsError):
+            create(run)
+    assert saved_updates(whole) == []
+    assert int(latest) not in saved_updates(one)
+    with pytest.raises(RunExistsError):
+        create(empty)
+    assert tree(tmp_path) == before
+
+
 def test_a_disk_that_is_full_at_any_step_of_the_making_leaves_nothing_in_the_way(
     tmp_path, monkeypatch
 ):
@@ -184,11 +249,18 @@ def test_a_run_in_use_is_refused_and_names_the_process(tmp_path):
     with writer:
         with pytest.raises(RunInUseError, match="another process"):
             RunWriter.resume(run)
-        next(train_run(writer, learner, corpus, ReferenceEngine()))
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        next(items)
         with pytest.raises(RunInUseError, match=f"process {os.getpid()} trains it"):
             RunWriter.resume(run)
         with pytest.raises(RunExistsError):
             create(run)
+        status = read_status(run)
+        for stale in ({"heartbeat": time.time() - 60}, {"state": "finished"}, {"pid": "9"}):
+            (run / "status.json").write_text(json.dumps(status | stale))
+            with pytest.raises(RunInUseError, match="another process"):
+                RunWriter.resume(run)
+        items.close()
     assert writer.closed
     RunWriter.resume(run)[0].close()
 
@@ -303,9 +375,14 @@ def test_what_an_interrupted_save_left_is_removed(halted, tmp_path):
         shutil.copytree(halted / "checkpoints" / str(latest), halted / "checkpoints" / str(name))
     (halted / "checkpoints" / ".tmp-latest-1").write_bytes(b"9")
     (halted / ".tmp-status.json-1").write_bytes(b"{")
+    for name, age in {"control.json-1": 2 * 86_400, "report.html-2": 60}.items():
+        (halted / f".tmp-{name}").write_bytes(b"")
+        os.utime(halted / f".tmp-{name}", (time.time() - age,) * 2)
     reopened(halted)
     assert checkpoints(halted) == kept
-    assert not temporaries(halted)
+    (fresh,) = temporaries(halted)
+    assert fresh.name == ".tmp-report.html-2"  # perhaps of a report that is being made
+    fresh.unlink()
     resume(halted)
     train(tmp_path / "whole")
     assert lasting(halted) == lasting(tmp_path / "whole")
@@ -409,18 +486,64 @@ def test_a_config_that_contradicts_the_checkpoint_is_damage(halted):
     about = json.loads((halted / "config.json").read_bytes())
     about["config"]["learning_rate"] = 0.2
     (halted / "config.json").write_text(json.dumps(about))
+    with pytest.raises(DamagedError, match="not say what was written"):
+        RunWriter.resume(halted)
+    unsealed(halted, about)
     with pytest.raises(DamagedError, match="disagree about learning_rate"):
         RunWriter.resume(halted)
 
 
+def unsealed(run, about):
+    """Write a config.json as runs of before there were seals have it."""
+    del about["sha256"]
+    (run / "config.json").write_text(json.dumps(about))
+
+
+def test_a_config_of_before_there_were_seals_is_read_and_its_vocabulary_compared(halted):
+    about = json.loads((halted / "config.json").read_bytes())
+    unsealed(halted, dict(about))
+    assert read_run(halted).version == about["version"]
+    reopened(halted)
+    about["text"]["vocabulary_size"] += 1
+    unsealed(halted, about)
+    with pytest.raises(DamagedError, match="its vocabulary has"):
+        RunWriter.resume(halted)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"seq_length":10', b'"seq_length":11'),
+        (b'"dropout":0.0', b'"dropout":0.1'),
+        (b'"epochs":2', b'"epochs":3'),
+        (b'"name":"cat"', b'"name":"cap"'),
+        (b'"sha256"', b'"sha257"'),
+    ],
+)
+def test_a_digit_that_changed_in_config_json_is_noticed_by_every_reader(halted, old, new):
+    data = (halted / "config.json").read_bytes()
+    assert data.count(old) == 1
+    (halted / "config.json").write_bytes(data.replace(old, new))
+    for look in (read_run, RunWriter.resume):
+        with pytest.raises(DamagedError, match=r"config\.json"):
+            look(halted)
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"text": None}, {"text": {}}, {"config": {"cell": "x"}}, {"format": None}, {"config": None}],
+    [
+        {"text": None},
+        {"text": {}},
+        {"config": {"cell": "x"}},
+        {"format": None},
+        {"config": None},
+        {"more": 0},
+    ],
     ids=str,
 )
 def test_a_config_file_that_makes_no_sense_is_damage(halted, change):
     about = json.loads((halted / "config.json").read_bytes())
-    (halted / "config.json").write_text(json.dumps({**about, **change}))
+    unsealed(halted, {**about, **change})
     for look in (read_run, RunWriter.resume):
         with pytest.raises(DamagedError, match=r"config\.json"):
             look(halted)
@@ -479,17 +602,29 @@ def test_a_directory_in_a_files_place_is_one_sentence(halted, name):
 
 
 def test_events_that_are_damaged_are_told_and_stop_nobody(halted):
-    (halted / "events.jsonl").write_bytes(b"\0\0\0\n")
+    sound = (halted / "events.jsonl").read_bytes()
+    first, *rest = sound.splitlines(keepends=True)
+    broken = [first[:9] + bytes(20) + b"\r" + first[20:], b"[1]\n"]
+    (halted / "events.jsonl").write_bytes(b"".join([first, *broken, *rest, bytes(40)]))
+    with pytest.raises(DamagedError, match="line 2"):
+        read_run(halted)
+    reopened(halted)
+    assert (halted / "events.jsonl").read_bytes() == sound
+    assert (halted / "damaged-events.jsonl").read_bytes() == b"".join(broken)
+    with (halted / "events.jsonl").open("ab") as file:
+        file.write(bytes(3) + b"\n")
     items = resume(halted)
-    assert "whether the run was steered" in items[0].message
+    assert "1 of 4 lines cannot be read" in items[0].message
     assert items[-1].state == "finished"
+    assert (halted / "damaged-events.jsonl").read_bytes() == b"".join([*broken, bytes(3), b"\n"])
+    assert [event["event"] for event in read_run(halted).events][:2] == ["created", "started"]
 
 
 @pytest.mark.parametrize("characters", [-1, 2**70, 1.5, True, None])
 def test_a_number_of_characters_that_cannot_be_is_damage(halted, characters):
     about = json.loads((halted / "config.json").read_bytes())
     about["text"]["characters"] = characters
-    (halted / "config.json").write_text(json.dumps(about))
+    unsealed(halted, about)
     for look in (read_run, RunWriter.resume):
         with pytest.raises(DamagedError, match=r"config\.json"):
             look(halted)
@@ -671,6 +806,32 @@ def test_a_command_that_makes_no_sense_is_not_sent(halted):
             write_control(halted, command, factor)
     assert write_control(halted, "pause").sequence == 1
     assert write_control(halted, "run", 2.0).sequence == 2
+
+
+def test_two_writers_of_one_file_never_get_in_each_others_way(tmp_path):
+    path, texts = tmp_path / "file", [b"a" * 9_000, b"b" * 9_000]
+
+    def write(data):
+        for _ in range(40):
+            replace_file(path, (data[i : i + 1_000] for i in range(0, 9_000, 1_000)), durable=False)
+            assert path.read_bytes() in texts
+
+    with ThreadPoolExecutor(2) as pool:
+        for written in [pool.submit(write, data) for data in texts]:
+            written.result()
+    assert names(tmp_path) == {"file"}
+
+
+def test_of_two_commands_with_one_sequence_number_the_last_is_heard(halted, monkeypatch):
+    first = write_control(halted, "pause")
+    (halted / "control.json").unlink()  # as if the other had read before this one wrote
+    second = write_control(halted, "run")
+    assert first.sequence == second.sequence
+    assert second.is_newer(first)
+    assert not second.is_newer(read_control(halted))
+    late = dataclasses.replace(second, sequence=0, id="another")
+    assert late.is_newer(second)
+    assert not dataclasses.replace(second, id="").is_newer(second)
 
 
 def test_a_status_of_no_known_state_is_none(halted):

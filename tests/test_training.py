@@ -1,5 +1,6 @@
 """Training is the algorithm and nothing else: the same bits however it is cut, halted or resumed."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -11,7 +12,7 @@ import pytest
 
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
-from charloom.errors import WriteError
+from charloom.errors import DivergedError, WriteError
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.schedule import Schedule
 from charloom.store import (
@@ -35,6 +36,7 @@ from charloom.training import (
     train_run,
 )
 from charloom.training import learn as learn_function
+from reliability.calls import Calls
 from reliability.runs import CLOCK_FIELDS, lasting
 from runs import (
     ENGINES,
@@ -667,6 +669,45 @@ def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(t
     assert learner.learning_rate_factor == 0.25
     resume(run)
     assert load_model(run).learning_rate_factor == 0.25
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_learning_rate_factor_is_on_the_disk_before_it_counts(tmp_path, attentive, paused):
+    """Of a paused run no further checkpoint tells it, for one of that update is there already."""
+    run, calls = tmp_path / "run", []
+    with Calls(run, after=calls.append), contextlib.ExitStack() as opened:
+        writer, learner, corpus = create(run)
+        opened.enter_context(writer)
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Record) and item.update == 7:
+                write_control(run, "pause" if paused else "run", None if paused else 0.5)
+            if isinstance(item, Progress) and item.state == "paused":
+                write_control(run, "run", 0.5)
+            if learner.learning_rate_factor == 0.5:
+                break
+    told = [n for n, call in enumerate(calls) if b'"learning_rate_factor":0.5' in call.data]
+    (line,) = [n for n in told if calls[n].path.name == "events.jsonl"]
+    after_it = next(call for call in calls[line + 1 :])
+    assert (after_it.kind, after_it.path.name) == ("fsync", "events.jsonl")
+
+
+def test_events_are_on_the_disk_before_a_checkpoint_and_after_a_roll_back(tmp_path):
+    run, calls = tmp_path / "run", []
+    with Calls(run, after=calls.append), contextlib.ExitStack() as opened:
+        writer, learner, corpus = create(run)
+        opened.enter_context(writer)
+        calls.clear()
+        learner.smooth_loss = 1.0
+        learner.update = 5
+        writer.tell("warning", 5, reason="so that there is something")
+        writer.save(learner)
+        names = [(call.kind, (call.target or call.path).name) for call in calls]
+        assert names.index(("fsync", "events.jsonl")) < names.index(("rename", "5"))
+        calls.clear()
+        keeper = run_module.Keeper(writer, learner, len(corpus), lambda: None)
+        keeper.go_back(DivergedError("a number is not finite."))
+        events = [call.kind for call in calls if call.path.name == "events.jsonl"]
+        assert events[:2] == ["write", "fsync"]
 
 
 def test_steering_of_after_a_return_to_an_earlier_checkpoint_is_not_mixed_up(tmp_path):

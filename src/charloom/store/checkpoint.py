@@ -35,6 +35,7 @@ from charloom.text.vocabulary import BYTES, CODE_POINTS
 
 FORMAT: Final = 1
 METADATA_KEY: Final = "charloom"
+FOLDER: Final = "checkpoints"  # what a directory of them is called
 MODEL: Final = "model.safetensors"
 TRAINING: Final = "training.safetensors"
 STATE: Final = "state.json"
@@ -213,6 +214,8 @@ def require_finite(learner: Learner) -> None:
 
 def read_verified(directory: Path) -> dict[str, bytes]:
     """The files of a checkpoint by name, verified against its MANIFEST."""
+    if directory.parent.name == FOLDER:
+        require_directory(directory.parent)
     require_directory(directory)
     if not (directory / MANIFEST).exists() and not (directory / MODEL).exists():
         raise NotAModelError(f"{directory} is no checkpoint: it has no {MANIFEST}.")

@@ -17,6 +17,7 @@ from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
+    FOLDER,
     FORMAT,
     MANIFEST,
     MOST_MANIFEST,
@@ -41,7 +42,7 @@ STATUS: Final = "status.json"
 CONTROL: Final = "control.json"
 LOCK: Final = "lock"
 TEXT: Final = "text.txt"
-CHECKPOINTS: Final = "checkpoints"
+CHECKPOINTS: Final = FOLDER
 LATEST: Final = "latest"
 BEST: Final = "best"
 

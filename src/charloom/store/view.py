@@ -13,7 +13,7 @@ from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
-from charloom.store.files import read_file, require_directory
+from charloom.store.files import read_file
 from charloom.store.journal import read_lines
 from charloom.store.layout import (
     BEST,
@@ -138,8 +138,6 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
                 f"{path} is neither a run directory nor a checkpoint directory; "
                 f"give one of these, or a model file."
             )
-        if path.parent.name == CHECKPOINTS:
-            require_directory(path.parent)
         return load_checkpoint(path).learner
     if not path.exists():
         raise NotAModelError(

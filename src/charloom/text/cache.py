@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
@@ -22,9 +23,11 @@ from charloom.text.reading import Scan, changed
 from charloom.text.sources import Stamp
 from charloom.text.vocabulary import BYTES, CODE_POINTS, Vocabulary
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 VARIABLE: Final = "CHARLOOM_CACHE"
 HEADER: Final = 4096  # bytes before the ids: a page, so that they are aligned for every type
+BLOCK: Final = 1 << 20  # bytes that are looked at together
+SEAL: Final = "sha256"
 TEMPORARY: Final = ".tmp-"
 ABANDONED_SECONDS: Final = 86_400.0  # after which a temporary file has no writer any more
 SETTLED_NS: Final = 2_000_000_000  # a file that was changed later may change again unnoticed
@@ -47,11 +50,13 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
     """What was found when files of these stamps were read, if that is known."""
     try:
         found = json.loads(_scan_path(stamps, tokens).read_bytes())
+        sealed = found.pop(SEAL)
         values = np.array(found["values"], dtype=np.int64)
         counts = np.array(found["counts"], dtype=np.int64)
         limit = BYTES if tokens == "bytes" else CODE_POINTS
         sound = (
-            found["format"] == FORMAT
+            sealed == _seal(found)
+            and found["format"] == FORMAT
             and values.ndim == 1
             and values.shape == counts.shape
             and bool((np.diff(values) > 0).all() and (counts > 0).all())
@@ -60,7 +65,9 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
             and values[-1] < limit
             and isinstance(found["fingerprint"], str)
         )
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+    except (
+        OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
+    ):  # fmt: skip
         return None
     return Scan(found["fingerprint"], values, counts) if sound else None
 
@@ -77,7 +84,7 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
         "values": scan.values.tolist(),
     }
     with contextlib.suppress(OSError), _replacing(_scan_path(stamps, tokens)) as file:
-        file.write(json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii"))
+        file.write(_json({**values, SEAL: _seal(values)}))
 
 
 def ids_of(
@@ -108,20 +115,23 @@ def ids_of(
         "treatment": list(treatment),
         "vocabulary": [ord(character) for character in vocabulary.characters],
     }
-    text = json.dumps(about, sort_keys=True, separators=(",", ":"))
-    key = hashlib.sha256(text.encode("ascii")).hexdigest()
+    key = _seal(about)
     dtype = vocabulary.id_dtype.newbyteorder("<")
     path = folder() / "ids" / f"{key}.ids"
-    header = f"charloom ids {FORMAT}\n{key}\n{dtype.str}\n{count}\n".encode("ascii").ljust(HEADER)
+    header = f"charloom ids {FORMAT}\n{key}\n{dtype.str}\n{count}\n"
     if not _is_whole(path, header, count * dtype.itemsize):
         with _replacing(path) as file:
-            file.write(header)
-            written = 0
+            file.seek(HEADER)
+            written = checksum = 0
             for block in blocks:
-                file.write(np.ascontiguousarray(block, dtype=dtype).data)
+                data = np.ascontiguousarray(block, dtype=dtype).data
+                file.write(data)
+                checksum = zlib.crc32(data, checksum)
                 written += len(block)
             if written != count:
                 raise changed()
+            file.seek(0)
+            file.write(_header(header, checksum))
     # As a plain array: what computes with it need not know that it is a file.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=HEADER, shape=(count,)))
 
@@ -132,11 +142,33 @@ def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
     return folder() / "scans" / f"{key}.json"
 
 
-def _is_whole(path: Path, header: bytes, size: int) -> bool:
-    """Whether a file has this header and so many bytes after it."""
+def _json(values: dict[str, Any]) -> bytes:
+    """The one spelling of these values."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _seal(values: dict[str, Any]) -> str:
+    """SHA-256 of what is said."""
+    return hashlib.sha256(_json(values)).hexdigest()
+
+
+def _header(about: str, checksum: int) -> bytes:
+    """What stands before the ids."""
+    return f"{about}{checksum:08x}\n".encode("ascii").ljust(HEADER)
+
+
+def _is_whole(path: Path, about: str, size: int) -> bool:
+    """Whether a file has this in its header, and after that so many bytes, with their checksum: each is
+    read once, which is little beside learning from them."""
     try:
-        with path.open("rb") as file:
-            return file.read(HEADER) == header and os.fstat(file.fileno()).st_size == HEADER + size
+        with path.open("rb", buffering=0) as file:
+            header = file.read(HEADER)
+            if os.fstat(file.fileno()).st_size != HEADER + size:
+                return False
+            checksum = 0
+            while block := file.read(BLOCK):
+                checksum = zlib.crc32(block, checksum)
+            return header == _header(about, checksum)
     except OSError:
         return False
 
