@@ -34,6 +34,7 @@ if chromium_path() is None:
 TEXT = 30 * runs.TEXT
 MARKUP = "<img src=x onerror=\"document.title='caught'\"><script>document.title='caught'</script>"
 SLOW = {"recipe": "classic", "settings": {"cell": "lstm", "hidden_size": 100, "epochs": 10_000}}
+SIZE = {"width": 1280, "height": 900}
 PATIENCE = 30_000  # milliseconds; machines may be busy
 
 # Before anything of the page runs: what breaks the content policy, and how far things jump.
@@ -91,7 +92,7 @@ def browser():
 @pytest.fixture(scope="module")
 def context(browser):
     with browser.new_context(
-        viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
+        viewport=SIZE, permissions=["clipboard-read", "clipboard-write"]
     ) as context:
         context.set_default_timeout(PATIENCE)
         context.add_init_script(WATCH)
@@ -105,22 +106,33 @@ SEEN = """(seen) => {
 }"""
 
 
-@contextmanager
-def watched(context):
-    """A page that must neither throw nor break the content policy."""
+@pytest.fixture(scope="module")
+def window(context):
+    """A page that all tests use, one after another: a new one costs a process."""
     page = context.new_page()
     page.thrown = []
     page.on("pageerror", lambda error: page.thrown.append(str(error)))
+    return page
+
+
+@contextmanager
+def watched(page):
+    """The page, empty at first, which must neither throw nor break the content policy."""
+    page.goto("about:blank")
+    page.thrown.clear()
     yield page
     broken = page.evaluate("window.broken ?? []")
-    page.close()
+    page.unroute_all()
+    page.set_viewport_size(SIZE)
+    page.emulate_media(color_scheme="light")
+    page.goto("about:blank")
     assert page.thrown == []
     assert broken == []
 
 
 @pytest.fixture
-def page(context):
-    with watched(context) as page:
+def page(window):
+    with watched(window) as page:
         yield page
 
 
@@ -813,44 +825,39 @@ def violations(page, rules=None):
     ]
 
 
-@pytest.fixture(scope="module", params=VIEWS)
-def view(request, trained, context):
-    """A view with all that it has to show: the form open, a character of a text pointed at."""
-    with watched(context) as page:
-        page.goto(f"{trained.url}/#/{request.param}")
-        name = request.param.split("?")[0]
-        if name == "runs":
-            page.click("#start summary")
-        if name == "playground":
-            write(page)
-            page.check("#play-colour")
-            page.mouse.move(*page.locator(".output .sheet").evaluate(PLACE, 9))
-        if name == "inside":
-            page.fill("#inside-text", runs.TEXT[:200])
-            page.click("#find-go")
-            page.wait_for_selector(".property")
-        page.wait_for_selector(WHOLE[name], state="attached")
-        yield page
+def show_all(page, view):
+    """Open a view with all that it has to show: the form, a character that is pointed at, what was found."""
+    name = view.split("?")[0]
+    if name == "runs":
+        page.click("#start summary")
+    if name == "playground":
+        write(page)
+        page.check("#play-colour")
+        page.mouse.move(*page.locator(".output .sheet").evaluate(PLACE, 9))
+    if name == "inside":
+        page.fill("#inside-text", runs.TEXT[:200])
+        page.click("#find-go")
+        page.wait_for_selector(".property")
+    page.wait_for_selector(WHOLE[name], state="attached")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(view, scheme):
-    pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
-    view.emulate_media(color_scheme=scheme)
-    assert violations(view) == []
-
-
-def test_a_view_fits_a_phone(view):
-    view.set_viewport_size({"width": 360, "height": 740})
-    assert (
-        view.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        <= 0
-    )
-    wide = view.evaluate(
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_fits_a_phone_and_axe_finds_nothing_serious(trained, page, view):
+    page.goto(f"{trained.url}/#/{view}")
+    show_all(page, view)
+    page.set_viewport_size({"width": 360, "height": 740})
+    beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(beyond) <= 0
+    wide = page.evaluate(
         """[...document.querySelectorAll("main *")].filter((e) => e.getClientRects().length
         && !e.closest(".map-box, .chart, .hidden-input") && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 80))"""
     )
     assert wide == []
+    page.set_viewport_size(SIZE)
+    pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert violations(page) == []
 
 
 def test_the_skip_link_skips_within_the_view(trained, page):
