@@ -5,9 +5,12 @@ or more, for a browser must load the page; a few start trainings as well, each a
 """
 
 import json
+import math
 import re
+import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib import resources
 
 import pytest
@@ -19,10 +22,11 @@ import httpx
 from playwright.sync_api import expect
 from typer.testing import CliRunner
 
+import charloom
 import runs
 from browser import NONE, chromium, chromium_path
 from charloom.cli import app
-from web import Live, until
+from web import Live, events_of, until
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -30,6 +34,7 @@ if chromium_path() is None:
 TEXT = 30 * runs.TEXT
 MARKUP = "<img src=x onerror=\"document.title='caught'\"><script>document.title='caught'</script>"
 SLOW = {"recipe": "classic", "settings": {"cell": "lstm", "hidden_size": 100, "epochs": 10_000}}
+SIZE = {"width": 1280, "height": 900}
 PATIENCE = 30_000  # milliseconds; machines may be busy
 
 # Before anything of the page runs: what breaks the content policy, and how far things jump.
@@ -87,23 +92,48 @@ def browser():
 @pytest.fixture(scope="module")
 def context(browser):
     with browser.new_context(
-        viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
+        viewport=SIZE, permissions=["clipboard-read", "clipboard-write"]
     ) as context:
         context.set_default_timeout(PATIENCE)
         context.add_init_script(WATCH)
         yield context
 
 
-@pytest.fixture
-def page(context):
+# Says to the page that it is seen, or not.
+SEEN = """(seen) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => !seen });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+@pytest.fixture(scope="module")
+def window(context):
+    """A page that all tests use, one after another: a new one costs a process."""
     page = context.new_page()
-    thrown = []
-    page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.thrown = []
+    page.on("pageerror", lambda error: page.thrown.append(str(error)))
+    return page
+
+
+@contextmanager
+def watched(page):
+    """The page, empty at first, which must neither throw nor break the content policy."""
+    page.goto("about:blank")
+    page.thrown.clear()
     yield page
     broken = page.evaluate("window.broken ?? []")
-    page.close()
-    assert not thrown
+    page.unroute_all()
+    page.set_viewport_size(SIZE)
+    page.emulate_media(color_scheme="light")
+    page.goto("about:blank")
+    assert page.thrown == []
     assert broken == []
+
+
+@pytest.fixture
+def page(window):
+    with watched(window) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
@@ -119,23 +149,63 @@ def trained(tmp_path_factory):
         yield live
 
 
-def start(live, settings=SLOW):
-    """A training that goes on until it is stopped; the key of its run."""
-    with httpx.Client(base_url=live.url, timeout=20) as client:
-        text = client.post("/api/texts", json={"name": "cat.txt", "text": TEXT}).json()["key"]
-        return client.post("/api/runs", json={"text": text, **settings}).json()["run"]
+class Training:
+    """A server of a folder with a finished run, and one training there that several tests steer.
+
+    Attributes:
+        live: the server.
+        key: the run of the training; None until there is one.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.live = Live(folder)
+        self.key = None
+
+    def get(self, path):
+        """An answer of the server."""
+        return httpx.get(f"{self.live.url}{path}", timeout=20).json()
+
+    def send(self, command):
+        """Steer it."""
+        sent = {"command": command}
+        httpx.post(f"{self.live.url}/api/runs/{self.key}/control", json=sent, timeout=20)
+
+    def state(self):
+        """The state of it, as the server knows it."""
+        return self.get(f"/api/runs/{self.key}")["run"]["state"]
+
+    def going(self):
+        """The key of it, once it trains; it goes on until it is stopped."""
+        if self.key is None:
+            with httpx.Client(base_url=self.live.url, timeout=20) as client:
+                text = {"name": "cat.txt", "text": TEXT}
+                asked = {"text": client.post("/api/texts", json=text).json()["key"], **SLOW}
+                self.key = client.post("/api/runs", json=asked).json()["run"]
+        until(lambda: self.state() == "training", 30)
+        return self.key
+
+    def stop(self):
+        """Stop it, and wait until it is; one that starts hears of it when it can."""
+        if self.key is not None:
+            until(lambda: self.send("stop") or self.state() in ("stopped", "finished"), 30)
+            self.key = None
 
 
-def stop(live, key):
-    """Stop a training, and wait until it is."""
-    with httpx.Client(base_url=live.url, timeout=20) as client:
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training")
+    runs.train(folder / "cats")
+    training = Training(folder)
+    training.live.__enter__()  # not with: a test closes it and opens another one
+    yield training
+    training.stop()
+    training.live.__exit__()
 
-        def over():
-            client.post(f"/api/runs/{key}/control", json={"command": "stop"})
-            state = client.get(f"/api/runs/{key}").json()["run"]["state"]
-            return state not in ("starting", "training", "paused")
 
-        until(over, 30)
+def without_charts(page):
+    """Spare the page plotly.js, which takes most of the time, where no chart is looked at."""
+    page.route("**/plotly.min.js", lambda route: route.abort())
 
 
 def eventually(locator, pattern):
@@ -153,36 +223,64 @@ def write(page, length=60, prompt="the "):
     return page.locator(".output .letters").first.text_content()
 
 
+def answered(live, asked):
+    """The events of a writing: pairs of name and data."""
+    answer = httpx.post(f"{live.url}/api/generate", json=asked, timeout=20).text
+    return list(events_of(answer.splitlines()))
+
+
 # Runs and learning
 
 
-def test_a_dropped_file_is_trained_and_its_curve_moves(tmp_path, page):
-    with Live(tmp_path) as live:
-        page.goto(live.url)
-        eventually(page.locator("#runs-empty"), "Nothing has been trained")
-        page.evaluate(DROP, {"name": "my cats.txt", "text": TEXT})
-        eventually(page.locator("#start-text option:checked"), "my-cats")
-        page.check("input[name=recipe][value=classic]")
-        page.select_option("#start-settings select", "lstm")
-        page.fill("[data-setting=hidden_size]", "100")
-        page.fill("[data-setting=epochs]", "10000")
-        page.click("#start-go")
-        try:
-            eventually(page.locator("#learning-state"), "training")
-            curve = page.locator("#learning-chart .scatterlayer .js-line").first
-            expect(curve).to_have_count(1, timeout=PATIENCE)
-            before = curve.get_attribute("d")
-            until(lambda: curve.get_attribute("d") != before, 30)
-            crosses = page.locator("#learning-chart .point")
-            until(lambda: crosses.count() > 0, 30)
-            eventually(page.locator("#learning-figures dd").first, r"\d\.\d{3}")
-            page.check("#learning-log-y")
-            with page.expect_download() as picture:
-                page.click("#learning-png")
-            assert picture.value.path().read_bytes().startswith(b"\x89PNG")
-        finally:
-            stop(live, "my-cats-1")
-        eventually(page.locator("#learning-state"), "stopped")
+def test_a_dropped_file_is_trained_and_its_curve_moves(training, page):
+    page.goto(f"{training.live.url}/#/learning?run=cats")
+    eventually(page.locator("#learning-state"), "finished")
+    # All that the view ever says of a run, and whether it could be steered then.
+    page.evaluate(
+        """() => {
+          window.said = [];
+          const reason = document.getElementById("learning-reason");
+          new MutationObserver(() => said.push(reason.textContent)).observe(reason, { childList: true });
+        }"""
+    )
+    page.click(".views >> text=Runs")
+    page.evaluate(DROP, {"name": "my cats.txt", "text": TEXT})
+    eventually(page.locator("#start-text option:checked"), "my-cats")
+    page.check("input[name=recipe][value=classic]")
+    page.select_option("#start-settings select", "lstm")
+    page.fill("[data-setting=hidden_size]", "100")
+    page.fill("[data-setting=epochs]", "10000")
+    page.click("#start-go")
+    training.key = "my-cats-1"
+    eventually(page.locator("#learning-state"), "training")
+    assert [text for text in page.evaluate("said") if text] == []
+    expect(page.locator("#learning-run")).to_have_value("my-cats-1")
+    curve = page.locator("#learning-chart .scatterlayer .js-line").first
+    expect(curve).to_have_count(1, timeout=PATIENCE)
+    before = curve.get_attribute("d")
+    until(lambda: curve.get_attribute("d") != before, 30)
+    crosses = page.locator("#learning-chart .point")
+    until(lambda: crosses.count() > 0, 30)
+    eventually(page.locator("#learning-figures dd").first, r"\d\.\d{3}")
+    page.check("#learning-log-y")
+    with page.expect_download() as picture:
+        page.click("#learning-png")
+    assert picture.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_that_is_not_there_is_not_steered_until_it_is(training, page):
+    without_charts(page)
+    page.goto(f"{training.live.url}/#/learning?run=cats")
+    expect(page.locator("#learning-steering >> text=Train further")).to_be_visible()
+    page.evaluate("location.hash = '#/learning?run=late'")
+    reason = page.locator("#learning-reason")
+    eventually(reason, "^There is no run late here; choose another one above.$")
+    for part in ("#learning-steering", "#learning-state", "#learning-body"):
+        expect(page.locator(part)).to_be_hidden()
+    runs.train(training.folder / "late")
+    eventually(page.locator("#learning-state"), "^finished$")
+    expect(reason).to_be_empty()
+    expect(page.locator("#learning-steering >> text=Train further")).to_be_visible()
 
 
 def test_a_run_that_another_process_trains_appears_by_itself(tmp_path, page):
@@ -209,50 +307,57 @@ def test_a_run_that_another_process_trains_appears_by_itself(tmp_path, page):
         expect(page.locator("#runs-empty")).to_be_hidden()
 
 
-def test_pausing_going_on_and_changing_the_learning_rate(tmp_path, page):
-    with Live(tmp_path) as live:
-        key = start(live)
-        try:
-            page.goto(f"{live.url}/#/learning?run={key}")
-            state = page.locator("#learning-state")
-            eventually(state, "training")
-            page.click("#learning-steering >> text=Pause")
-            eventually(state, "paused")
-            page.click("#learning-steering >> text=Resume")
-            eventually(state, "training")
-            page.fill("#learning-steering .rate", "0.5")
-            page.click("#learning-steering >> text=Set")
-            rate = page.locator("#learning-figures div", has_text="Learning rate").locator("dd")
-            eventually(rate, r"^0\.05$")
-            page.click("#learning-steering >> text=Stop")
-            eventually(state, "stopped")
-        finally:
-            stop(live, key)
+def test_pausing_going_on_and_changing_the_learning_rate(training, page):
+    key = training.going()
+    without_charts(page)
+    page.goto(f"{training.live.url}/#/learning?run={key}")
+    state = page.locator("#learning-state")
+    eventually(state, "training")
+    page.click("#learning-steering >> text=Pause")
+    eventually(state, "paused")
+    page.click("#learning-steering >> text=Resume")
+    eventually(state, "training")
+    page.fill("#learning-steering .rate", "0.5")
+    page.click("#learning-steering >> text=Set")
+    rate = page.locator("#learning-figures div", has_text="Learning rate").locator("dd")
+    eventually(rate, r"^0\.05$")
+
+    # What went wrong is forgotten once the run is in another state, whoever brought it there.
+    refused = {"error": {"message": "not now"}}
+    page.route("**/control", lambda route: route.fulfill(status=409, json=refused))
+    page.click("#learning-steering >> text=Pause")
+    reason = page.locator("#learning-reason")
+    eventually(reason, "not now")
+    training.send("pause")
+    eventually(state, "paused")
+    expect(reason).to_be_empty()
+    page.unroute("**/control")
+    page.click("#learning-steering >> text=Stop")
+    eventually(state, "stopped")
+    training.key = None
 
 
-def test_a_server_that_starts_again_finds_the_training(tmp_path, page):
-    with Live(tmp_path) as live:
-        key = start(live)
-        port = live.port
-        page.goto(f"{live.url}/#/learning?run={key}")
-        eventually(page.locator("#learning-state"), "training")
+def test_a_server_that_starts_again_finds_the_training(training, page):
+    key = training.going()
+    without_charts(page)
+    page.goto(f"{training.live.url}/#/learning?run={key}")
+    eventually(page.locator("#learning-state"), "training")
+    port = training.live.port
+    training.live.__exit__()
     expect(page.locator("#gone")).to_be_visible(timeout=PATIENCE)
-    with Live(tmp_path, port) as live:
-        try:
-            expect(page.locator("#gone")).to_be_hidden(timeout=PATIENCE)
-            eventually(page.locator("#learning-state"), "training")
-            done = page.locator("#learning-done")
-            before = done.text_content()
-            until(lambda: done.text_content() != before, 30)
-        finally:
-            stop(live, key)
+    training.live = Live(training.folder, port).__enter__()
+    expect(page.locator("#gone")).to_be_hidden(timeout=PATIENCE)
+    eventually(page.locator("#learning-state"), "training")
+    done = page.locator("#learning-done")
+    before = done.text_content()
+    until(lambda: done.text_content() != before, 30)
 
 
 def test_a_long_run_is_drawn_in_as_much_as_can_be_seen(tmp_path, page):
     runs.train(tmp_path / "long")
     metrics = tmp_path / "long" / "metrics.jsonl"
     last = runs.lines_of(metrics)[-1]
-    lines = [{**last, "update": last["update"] + n, "epoch": float(2 + n)} for n in range(20_000)]
+    lines = [{**last, "update": last["update"] + n, "epoch": float(2 + n)} for n in range(6_000)]
     metrics.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
     with Live(tmp_path) as live:
         page.goto(f"{live.url}/#/learning?run=long")
@@ -264,6 +369,7 @@ def test_a_long_run_is_drawn_in_as_much_as_can_be_seen(tmp_path, page):
 
 
 def test_samples_are_scrubbed_from_the_first_to_the_last(trained, page):
+    without_charts(page)
     page.goto(f"{trained.url}/#/learning?run=cats")
     taken = httpx.get(f"{trained.url}/api/runs/cats/samples").json()["samples"]
     eventually(page.locator("#sample-update"), f"after update {taken[-1]['update']}")
@@ -276,19 +382,174 @@ def test_samples_are_scrubbed_from_the_first_to_the_last(trained, page):
 
 
 def test_what_a_model_wrote_is_shown_as_text_whatever_it_is(trained, page):
+    without_charts(page)
     page.goto(f"{trained.url}/#/learning?run=gates")
     eventually(page.locator("#sample-text"), re.escape(MARKUP))
     assert page.locator("#sample-text *").count() == 0
     assert page.title() != "caught"
 
 
-def test_runs_are_compared_in_one_chart(trained, page):
+def test_runs_are_compared_in_one_chart_as_many_as_can_be_followed(tmp_path, trained, page):
+    for n in range(8):
+        shutil.copytree(trained.house.folder / "cats", tmp_path / f"cats-{n}")
+    with Live(tmp_path) as live:
+        page.goto(live.url)
+        expect(page.locator(".run input")).to_have_count(8)
+        boxes = "[...document.querySelectorAll('.run input')]"
+        page.evaluate(f"{boxes}.forEach((box) => box.click())")
+        eventually(page.locator("#toast"), "At most 7 runs")
+        assert page.evaluate(f"{boxes}.map((box) => box.checked)") == 7 * [True] + [False]
+        curves = page.locator("#compare-chart .scatterlayer .js-line")
+        expect(curves).to_have_count(7, timeout=PATIENCE)
+        names = page.locator("#compare-chart .legendtext").all_text_contents()
+        assert names == page.locator(".run .name").all_text_contents()[:7]
+
+
+def test_what_a_chart_is_of_may_fail_once(trained, page):
     page.goto(trained.url)
-    for box in page.locator(".run input").all():
-        box.check()
-    expect(page.locator("#compare-chart .scatterlayer .js-line")).to_have_count(2, timeout=PATIENCE)
-    names = page.locator("#compare-chart .legendtext").all_text_contents()
-    assert sorted(names) == ["cats", "gates"]
+    page.evaluate(
+        """async () => {
+          const { Chart } = await import("/static/charts.js");
+          const box = document.createElement("div");
+          box.className = "chart";
+          box.id = "frail";
+          document.getElementById("main").append(box);
+          let times = 0;
+          const chart = new Chart(box, () => {
+            times += 1;
+            if (times === 1) throw new Error("planted");
+            return "drawn";
+          });
+          addEventListener("unhandledrejection", () => chart.again());
+        }"""
+    )
+    eventually(page.locator("#frail"), "^drawn$")
+    assert page.thrown == ["planted"]
+    page.thrown.clear()
+
+
+def test_journals_are_kept_of_what_is_followed_and_of_little_else(trained, page):
+    page.goto(trained.url)
+    kept = page.evaluate(
+        """async () => {
+          const { Journals } = await import("/static/journal.js");
+          const told = {};
+          const live = { followed: ["run-0"], on: (name, listener) => (told[name] = listener) };
+          const journals = new Journals(live);
+          for (let n = 0; n < 30; n += 1) told.records({ run: `run-${n}`, fresh: true, records: [{ update: n }] });
+          return [...journals.kept.keys()];
+        }"""
+    )
+    assert len(kept) == 8
+    assert {"run-0", "run-29"} <= set(kept)
+
+
+def test_the_list_of_texts_read_last_counts(trained, page):
+    held = []
+    page.route(
+        "**/api/texts",
+        lambda route: (
+            held.append(route)
+            if route.request.method == "GET" and not held
+            else route.fulfill(
+                json={"key": "mine", "name": "mine", "characters": 9}
+                if route.request.method == "POST"
+                else {"texts": [text("first", "builtin"), text("mine", "uploaded")]}
+            )
+        ),
+    )
+
+    def text(key, kind):
+        return {"key": key, "name": key, "kind": kind, "bytes": 9, "description": None}
+
+    page.goto(f"{trained.url}/#/runs?new")
+    until(lambda: page.evaluate("1") and held)
+    page.evaluate(DROP, {"name": "mine.txt", "text": "nine here"})
+    chosen = page.locator("#start-text option:checked")
+    eventually(chosen, "mine")
+    with page.expect_response("**/api/texts"):
+        held[0].fulfill(json={"texts": [text("first", "builtin")]})
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    eventually(chosen, "mine")
+
+
+def test_a_file_that_is_too_large_as_it_is_sent_is_not_sent(trained, page):
+    about = httpx.get(f"{trained.url}/api/about").json()
+    about["limits"]["upload"] = 1_500
+    page.route("**/api/about", lambda route: route.fulfill(json=about))
+    sent = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.evaluate(DROP, {"name": "lines.txt", "text": 1_000 * "\n"})
+    eventually(page.locator("#start-problem"), "lines.txt has 2 KB as it is sent; a page can bring")
+    assert "POST" not in sent
+
+
+# The server, as the page knows it
+
+
+def test_a_page_that_nobody_sees_gives_its_connection_back(trained, page):
+    page.goto(trained.url)
+    page.wait_for_selector(".run")
+    watchers = trained.house.watchers
+    until(lambda: watchers.count == 1)
+    page.evaluate(SEEN, False)
+    until(lambda: watchers.count == 0)
+    page.evaluate("location.hash = '#/learning?run=cats'")
+    without_charts(page)
+    page.evaluate(SEEN, True)
+    until(lambda: watchers.count == 1)
+    eventually(page.locator("#learning-state"), "finished")
+    expect(page.locator("#gone")).to_be_hidden()
+
+
+def test_a_server_that_refuses_the_stream_still_answers(tmp_path, page):
+    runs.train(tmp_path / "cats")
+    with Live(tmp_path) as live:
+        most, live.house.watchers.most = live.house.watchers.most, 0
+        page.goto(live.url)
+        eventually(page.locator(".run .state"), "finished")
+        expect(page.locator("#crowded")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("#gone")).to_be_hidden()
+        live.house.watchers.most = most
+        expect(page.locator("#crowded")).to_be_hidden(timeout=PATIENCE)
+
+
+def test_a_model_file_is_listed_when_one_comes_back(tmp_path, page):
+    runs.train(tmp_path / "cats")
+    with Live(tmp_path) as live:
+        page.goto(f"{live.url}/#/playground")
+        models = page.locator("#play-model option")
+        expect(models).not_to_have_count(0)
+        charloom.load(tmp_path / "cats").save(tmp_path / "own.safetensors")
+        page.evaluate("dispatchEvent(new Event('focus'))")
+        until(lambda: any("own" in name for name in models.all_text_contents()))
+
+
+def test_the_options_of_an_open_select_stay_until_it_is_left(trained, page):
+    page.goto(trained.url)
+    page.evaluate(
+        """async () => {
+          const { Choices } = await import("/static/choices.js");
+          const select = document.createElement("select");
+          select.id = "open";
+          select.setAttribute("aria-label", "open");
+          document.getElementById("main").prepend(select);
+          window.offer = (names, chosen) => choices.show(names.map((name) => new Option(name, name)), chosen);
+          const choices = new Choices(select);
+          offer(["a", "b"], "b");
+        }"""
+    )
+    select, options = page.locator("#open"), page.locator("#open option")
+    select.dispatch_event("pointerdown")
+    page.evaluate("offer(['a', 'b', 'c'])")
+    expect(options).to_have_count(2)
+    select.dispatch_event("blur")
+    expect(options).to_have_count(3)
+    expect(select).to_have_value("b")
+    page.evaluate("offer(['x', 'y'])")
+    expect(select).to_have_value("x")
 
 
 # The playground
@@ -309,6 +570,15 @@ def test_writing_streams_stops_and_tells_probabilities(trained, page):
     until(lambda: httpx.get(f"{trained.url}/api/health").json()["writing"] == 0)
 
     text = write(page)
+    asked = {"model": "cats", "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 1}
+    nats = [
+        nats
+        for name, data in answered(trained, {**asked, "probabilities": True})
+        if name == "text"
+        for nats in data["analysis"]["nats"]
+    ]
+    mean = sum(nats) / len(nats) / math.log(2)  # of what it wrote, not of what it was given
+    eventually(page.locator(".output > .aside"), f", {mean:.2f} bits of surprise each$")
     sheet = page.locator(".output .sheet")
     x, y = sheet.evaluate(PLACE, 9)
     page.mouse.move(x, y)
@@ -345,10 +615,8 @@ def test_two_models_write_side_by_side_from_one_seed(trained, page):
     write(page)
     for side, model in enumerate(("cats", "gates")):
         asked = {"model": model, "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 5}
-        answer = httpx.post(f"{trained.url}/api/generate", json=asked).text
-        text = "".join(
-            json.loads(piece)["text"] for piece in re.findall(r"^data: (\{\"text.*)$", answer, re.M)
-        )
+        events = answered(trained, asked)
+        text = "".join(data["text"] for name, data in events if name == "text")
         assert page.locator(".output .letters").nth(side).text_content() == "the " + text
 
 
@@ -399,6 +667,32 @@ def test_a_link_restores_the_settings_and_starts_nothing(trained, page, context)
     assert "POST" not in sent
 
 
+def test_a_link_sets_what_it_does_not_name_and_going_back_undoes_nothing(trained, page):
+    page.goto(
+        f"{trained.url}/#/playground?model=gates&other=cats&colour=1&temperature=1.5&length=40"
+    )
+    expect(page.locator(".output")).to_have_count(2)
+    assert page.is_checked("#play-colour")
+    link = "#/playground?model=cats&length=50"
+    page.evaluate("(link) => (location.hash = link)", link)
+    expect(page.locator("#play-other")).to_have_value("")
+    assert not page.is_checked("#play-colour")
+    expect(page.locator("#play-temperature")).to_have_value("0.8")
+    expect(page.locator("#play-length")).to_have_value("50")
+    text = write(page)
+    page.click(".views >> text=Runs")
+    page.go_back()
+    expect(page.locator("#view-playground")).to_be_visible()
+    expect(page.locator("#play-length")).to_have_value("60")
+    assert page.locator(".output .letters").text_content() == text
+    page.click(".views >> text=Runs")
+    page.evaluate("(link) => (location.hash = link)", link)
+    expect(page.locator("#play-length")).to_have_value("50")
+    page.click(".views >> text=Runs")
+    page.click(".views >> text=Playground")
+    expect(page.locator("#play-length")).to_have_value("50")
+
+
 def test_characters_that_a_model_does_not_know_are_named_and_can_be_left_out(trained, page):
     page.goto(f"{trained.url}/#/playground?model=cats")
     page.fill("#play-prompt", "the ☃")
@@ -432,7 +726,7 @@ def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
     told = httpx.post(f"{trained.url}/api/inside/unit", json=asked).json()
     box.focus()
     page.keyboard.press("Home")
-    eventually(page.locator("#inside-readout"), re.escape(f"{told['values'][0]:.3f}") + "$")
+    eventually(page.locator("#inside-readout"), f"{told['values'][0]:.3f}$".replace("-", "−"))
 
     row = page.locator("#map").bounding_box()["height"] / 12
     page.click("#map", position={"x": 20, "y": 7.5 * row})
@@ -444,19 +738,59 @@ def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
     other.close()
 
 
-def test_what_is_marked_is_looked_for(trained, page):
+def test_what_is_marked_shows_and_is_looked_for(trained, page):
     page.goto(f"{trained.url}/#/inside?model=cats")
     page.fill("#inside-text", runs.TEXT[:200])
     page.click("#inside-go")
     letters = page.locator("#inside-painted .letters")
     eventually(letters, "^the ")
-    for start in (10, 60):
-        letters.evaluate(SELECT, [start, start + 8])
-        page.click("#find-mark")
+    letters.evaluate(SELECT, [10, 18])
+    page.click("#find-mark")
+    page.focus("#inside-painted")
+    for key in ("Home", *60 * ["ArrowRight"], *7 * ["Shift+ArrowRight"]):
+        page.keyboard.press(key)
+    page.click("#find-mark")
+    marked = "".join(letters.locator(".marked").all_text_contents())
+    assert marked == runs.TEXT[10:18] + runs.TEXT[60:68]
+    eventually(letters, f"^{re.escape(runs.TEXT[:200])}$")
     with page.expect_request("**/api/inside/ranking") as sent:
         page.click("#find-go")
     assert sent.value.post_data_json["marks"] == [[10, 18], [60, 68]]
     expect(page.locator(".property", has_text="marked").locator("button")).not_to_have_count(0)
+
+    # Marks are of the text that is seen: another one is looked at first, and has none.
+    page.fill("#inside-text", runs.TEXT[40:200])
+    with page.expect_request("**/api/inside/ranking") as sent:
+        page.click("#find-go")
+    assert "marks" not in sent.value.post_data_json
+    eventually(letters, f"^{re.escape(runs.TEXT[40:200])}$")
+    expect(letters.locator(".marked")).to_have_count(0)
+    expect(page.locator("#find-unmark")).to_be_disabled()
+
+
+def test_the_map_is_of_the_update_that_the_unit_is_of(trained, page):
+    update = 100
+    maps = []
+
+    def answer(route):
+        told = route.fetch().json()
+        if route.request.url.endswith("map"):
+            maps.append(update)
+        route.fulfill(json={**told, "update": update})
+
+    page.route(re.compile("/api/inside/(unit|map)"), answer)
+    page.goto(f"{trained.url}/#/inside?model=cats&text=the+cat+sat+on")
+    readout = page.locator("#inside-readout")
+    eventually(readout, "after update 100: from")
+    eventually(page.locator("#map-size"), "14 characters")
+    page.fill("#inside-unit", "3")
+    page.click("#inside-go")
+    eventually(readout, "unit 3")
+    assert maps == [100]
+    update = 200
+    page.click("#inside-go")
+    eventually(readout, "after update 200")
+    until(lambda: page.evaluate("1") and maps == [100, 200])
 
 
 # Manners
@@ -465,24 +799,17 @@ VIEWS = (
     "runs?new",
     "learning?run=cats",
     "playground?model=cats",
-    "inside?model=cats&text=the+cat+sat+on",
+    "inside?model=cats",
 )
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_a_view_fits_a_phone(trained, page, view):
-    page.set_viewport_size({"width": 360, "height": 740})
-    page.goto(f"{trained.url}/#/{view}")
-    page.wait_for_timeout(600)
-    assert (
-        page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        <= 0
-    )
-    wide = page.evaluate(
-        """[...document.querySelectorAll("main *")].filter((e) => e.getClientRects().length
-        && !e.closest(".map-box, .chart, .hidden-input") && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 80))"""
-    )
-    assert wide == []
+# What is there once a view shows all it has.
+WHOLE = {
+    "runs": "#start-text option",
+    "learning": "#learning-chart .main-svg",
+    "playground": "#play-thought li",
+    "inside": "#map-cursor",
+}
 
 
 def violations(page, rules=None):
@@ -498,25 +825,57 @@ def violations(page, rules=None):
     ]
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_nothing_serious(trained, page, view):
-    pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
-    page.goto(f"{trained.url}/#/{view}")
-    page.wait_for_timeout(400)
-    if view.startswith("playground"):
+def show_all(page, view):
+    """Open a view with all that it has to show: the form, a character that is pointed at, what was found."""
+    name = view.split("?")[0]
+    if name == "runs":
+        page.click("#start summary")
+    if name == "playground":
         write(page)
         page.check("#play-colour")
-        page.locator(".output .sheet").focus()
-        page.keyboard.press("ArrowRight")
-    assert violations(page) == []
-    page.emulate_media(color_scheme="dark")
-    assert violations(page, ["color-contrast"]) == []
+        page.mouse.move(*page.locator(".output .sheet").evaluate(PLACE, 9))
+    if name == "inside":
+        page.fill("#inside-text", runs.TEXT[:200])
+        page.click("#find-go")
+        page.wait_for_selector(".property")
+    page.wait_for_selector(WHOLE[name], state="attached")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_fits_a_phone_and_axe_finds_nothing_serious(trained, page, view):
+    page.goto(f"{trained.url}/#/{view}")
+    show_all(page, view)
+    page.set_viewport_size({"width": 360, "height": 740})
+    beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(beyond) <= 0
+    wide = page.evaluate(
+        """[...document.querySelectorAll("main *")].filter((e) => e.getClientRects().length
+        && !e.closest(".map-box, .chart, .hidden-input") && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 80))"""
+    )
+    assert wide == []
+    page.set_viewport_size(SIZE)
+    pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert violations(page) == []
+
+
+def test_the_skip_link_skips_within_the_view(trained, page):
+    page.goto(f"{trained.url}/#/playground?model=cats")
+    page.wait_for_selector(".output")
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    assert page.evaluate("location.hash") == "#/playground?model=cats"
+    expect(page.locator("#view-playground")).to_be_visible()
+    page.evaluate("location.hash = '#/constructor'")  # of every object, and no view
+    expect(page.locator("#view-runs")).to_be_visible()
 
 
 def test_axe_finds_a_label_that_is_gone_and_a_text_too_pale(trained, page):
     pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
     page.goto(f"{trained.url}/#/inside?model=cats")
-    page.wait_for_timeout(400)
+    page.wait_for_selector("#inside-what option", state="attached")
     page.evaluate(
         """() => {
           const select = document.getElementById("inside-model");

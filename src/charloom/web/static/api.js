@@ -12,6 +12,9 @@ export class Refusal extends Error {
   }
 }
 
+/** Runs that a page can follow at once, as the server has it. */
+export const MOST_FOLLOWED = 8;
+
 const GONE = "The server does not answer. Start it again with: charloom serve";
 
 async function ask(path, options) {
@@ -83,15 +86,27 @@ export async function* events(where, value, signal) {
 /**
  * The list of runs, and the journals of those that are followed, as they change.
  *
- * Whoever wants to know of `runs`, `records`, `samples`, `events` or `answering` calls `on`.
+ * Whoever wants to know of `runs`, `records`, `samples` or `events`, of `answering` (whether the server
+ * does) or `crowded` (whether it refuses the stream, though it answers) calls `on`.
  */
 export class Live {
   #source = null;
   #timer = null;
-  #followed = "";
+  #followed = [];
   #listeners = {};
   #last = {};
   #wishes = new Map();
+  #refused = 0; // times in a row that no stream came
+
+  constructor() {
+    // A browser has six connections to a server, for all its tabs together: who is not seen gives up his.
+    document.addEventListener("visibilitychange", () => this.open());
+  }
+
+  /** The keys of the runs whose journals come. */
+  get followed() {
+    return this.#followed;
+  }
 
   /** Call `listener` with each event of a name, and with the last one now. */
   on(name, listener) {
@@ -103,49 +118,66 @@ export class Live {
   follow(who, keys) {
     if (keys.length) this.#wishes.set(who, keys);
     else this.#wishes.delete(who);
-    const wanted = [...new Set([...this.#wishes.values()].flat())].sort().slice(0, 8).join(" ");
-    if (wanted === this.#followed && this.#source) return;
-    this.#followed = wanted;
-    this.open();
+    const before = this.#followed.join();
+    this.#wish();
+    if (this.#followed.join() !== before || !this.#source) this.open();
   }
 
-  /** Begin, or begin again. */
+  #wish() {
+    this.#followed = [...new Set([...this.#wishes.values()].flat())].sort().slice(0, MOST_FOLLOWED);
+  }
+
+  /** Begin, or begin again, where someone looks. */
   open() {
     clearTimeout(this.#timer);
     this.#source?.close();
-    const keys = this.#followed ? this.#followed.split(" ") : [];
-    const source = new EventSource(`/api/stream?${keys.map((key) => `run=${encodeURIComponent(key)}`).join("&")}`);
+    this.#source = null;
+    if (document.hidden) return;
+    const source = new EventSource(`/api/stream?${new URLSearchParams(this.#followed.map((key) => ["run", key]))}`);
     this.#source = source;
     for (const name of ["runs", "records", "samples", "events"]) {
       source.addEventListener(name, (event) => {
-        this.#tell("answering", true);
+        this.#refused = 0;
+        this.#know("answering", true);
+        this.#know("crowded", false);
         this.#tell(name, JSON.parse(event.data));
       });
     }
     source.addEventListener("error", () => {
-      if (source !== this.#source) return;
-      this.#tell("answering", false);
-      // A run that is gone makes the whole stream refused: go on with the list alone.
       source.close();
-      this.#timer = setTimeout(() => this.#again(), 1000);
+      if (source === this.#source) this.#lost(source);
     });
   }
 
-  async #again() {
+  /** No stream: because nobody answers, because a run that was followed is gone, or because too many watch. */
+  async #lost(source) {
+    let runs = null;
+    let answers = true;
     try {
-      const { runs } = await get`/api/runs`;
+      ({ runs } = await get`/api/runs`);
+    } catch (error) {
+      answers = error.status !== 0;
+    }
+    if (source !== this.#source) return;
+    this.#refused += 1;
+    this.#know("answering", answers);
+    this.#know("crowded", answers && this.#refused > 1);
+    if (runs) {
       const there = new Set(runs.map((run) => run.key));
       for (const [who, keys] of this.#wishes) this.#wishes.set(who, keys.filter((key) => there.has(key)));
-      this.#followed = [...new Set([...this.#wishes.values()].flat())].sort().slice(0, 8).join(" ");
-    } catch {
-      // Still no answer: the stream will fail, and be tried again.
+      this.#wish();
+      this.#tell("runs", { runs });
     }
-    this.open();
+    if (source === this.#source) this.#timer = setTimeout(() => this.open(), 1000);
+  }
+
+  /** Tell something that holds until it is told otherwise. */
+  #know(name, data) {
+    if (this.#last[name] !== data) this.#tell(name, data);
   }
 
   #tell(name, data) {
-    if (name === "answering" && this.#last.answering === data) return;
-    if (name === "runs" || name === "answering") this.#last[name] = data;
+    if (name === "runs" || name === "answering" || name === "crowded") this.#last[name] = data;
     for (const listener of this.#listeners[name] ?? []) listener(data);
   }
 }

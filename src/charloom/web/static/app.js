@@ -2,12 +2,14 @@
 import { Live, get } from "./api.js";
 import { byId, put } from "./dom.js";
 import { Inside } from "./inside.js";
+import { Journals } from "./journal.js";
 import { Learning } from "./learning.js";
 import { Models } from "./models.js";
 import { Playground } from "./playground.js";
 import { Runs } from "./runs.js";
 
 const live = new Live();
+const journals = new Journals(live);
 const models = new Models(live);
 
 /** Go to a view with settings, as a link would. */
@@ -16,16 +18,19 @@ function go(view, settings = {}) {
   location.hash = `#/${view}${query ? `?${query}` : ""}`;
 }
 
+const FOLLOWED = "followed"; // on an entry of the browser's history
 const views = {
-  runs: new Runs(live, go),
-  learning: new Learning(live, go),
+  runs: new Runs(live, journals, go),
+  learning: new Learning(live, journals, go),
   playground: new Playground(models, go),
   inside: new Inside(models),
 };
 
+const followed = {}; // by view, the link that was followed last
+
 function route() {
-  const [name, query] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
-  const view = name in views ? name : "runs";
+  const [name, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
+  const view = Object.hasOwn(views, name) ? name : "runs";
   for (const other of Object.keys(views)) {
     const shown = other === view;
     const section = byId(`view-${other}`);
@@ -36,7 +41,13 @@ function route() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${byId(`title-${view}`).textContent} – charloom`;
-  views[view].show(Object.fromEntries(new URLSearchParams(query ?? "")));
+  // Back to where a link led does not undo what was done there since; the same link, followed again, does.
+  const again = followed[view] === query && history.state === FOLLOWED;
+  if (query) {
+    followed[view] = query;
+    history.replaceState(FOLLOWED, "");
+  }
+  views[view].show(Object.fromEntries(new URLSearchParams(query)), again);
 }
 
 function themes() {
@@ -72,7 +83,12 @@ async function about() {
 }
 
 themes();
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part after # names a view
+  byId("main").focus();
+});
 live.on("answering", (answers) => (byId("gone").hidden = answers));
+live.on("crowded", (crowded) => (byId("crowded").hidden = !crowded));
 addEventListener("hashchange", route);
 route();
 live.follow("page", []);

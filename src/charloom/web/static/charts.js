@@ -60,11 +60,14 @@ export class Chart {
     }
     this.drawing = true;
     const began = performance.now();
-    await this.#draw();
-    await new Promise((done) => setTimeout(done, performance.now() - began));
-    this.drawing = false;
-    if (this.wanted) this.again();
-    this.wanted = false;
+    try {
+      await this.#draw();
+      await new Promise((done) => setTimeout(done, performance.now() - began));
+    } finally {
+      this.drawing = false;
+      if (this.wanted) this.again();
+      this.wanted = false;
+    }
   }
 
   async #draw() {

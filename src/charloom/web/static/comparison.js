@@ -1,11 +1,12 @@
 // Curves of several runs in one chart.
 // It follows the runs that were chosen, no more than the server lets a page follow.
+import { MOST_FOLLOWED } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
 import { byId, el, toast } from "./dom.js";
-import { Journals, spread } from "./journal.js";
+import { spread } from "./journal.js";
 
-const MOST = 7; // of the eight that a stream may follow, one is left to the learning view
+const MOST = MOST_FOLLOWED - 1; // one is left to the learning view
 const POINTS = 1000; // of a curve
 const INKS = ["accent", "amber", "blue", "red", "violet", "high", "soft"];
 const WHAT = {
@@ -25,14 +26,15 @@ const OVER = {
 
 /** The chart below the list. */
 export class Comparison {
-  constructor(live) {
+  constructor(live, journals) {
     this.live = live;
+    this.journals = journals;
     this.chosen = [];
     this.list = [];
     this.inks = new Map();
     this.shown = false;
-    this.journals = new Journals(live, (key) => this.chosen.includes(key) && this.chart.again());
     this.chart = new Chart(byId("compare-chart"), () => this.#figure());
+    journals.on((key) => this.chosen.includes(key) && this.chart.again());
     this.what = byId("compare-what");
     this.over = byId("compare-over");
     const options = (of) => Object.entries(of).map(([value, [label]]) => el("option", { value }, label));
@@ -61,13 +63,16 @@ export class Comparison {
     this.#follow();
   }
 
-  /** Put a run in, or take it out. */
+  /** Put a run in, where there is room for it, or take it out; whether it is in now. */
   choose(key, on) {
-    if (on && this.chosen.length >= MOST) toast(`At most ${MOST} runs are compared; the first one was left out.`);
-    this.chosen = [...this.chosen.filter((other) => other !== key), ...(on ? [key] : [])].slice(-MOST);
+    const others = this.chosen.filter((other) => other !== key);
+    const full = on && others.length >= MOST;
+    if (full) toast(`At most ${MOST} runs are compared: take one out first.`);
+    this.chosen = on && !full ? [...others, key] : others;
     byId("comparison").hidden = this.chosen.length === 0;
     this.#follow();
     this.chart.again();
+    return this.chosen.includes(key);
   }
 
   #follow() {

@@ -31,7 +31,7 @@ export const whole = (value) =>
 
 /** A number with so many digits after the point. */
 export const fixed = (value, digits = 3) =>
-  value === null || value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits);
+  value === null || value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits).replace("-", "−");
 
 /** A number of any size, in few digits. */
 export function short(value, digits = 3) {

@@ -22,7 +22,7 @@ export class Finding {
 
   /** Look for units. */
   async find() {
-    const asked = this.view.asked();
+    const asked = await this.view.asked();
     if (!asked) return;
     const pattern = byId("find-pattern").value;
     this.#problem("");
@@ -53,7 +53,7 @@ export class Finding {
   #mark() {
     const range = this.view.selected();
     if (!range) {
-      this.#problem("Select a part of the coloured text first, then mark it; mark several parts of the same kind.");
+      this.#problem("Select a part of the coloured text first, with the mouse or with Shift and the arrow keys, then mark it; mark several parts of the same kind.");
       return;
     }
     this.#problem("");
@@ -62,6 +62,7 @@ export class Finding {
   }
 
   #told() {
+    this.view.marks(this.marks);
     byId("find-unmark").disabled = !this.marks.length;
     put(byId("find-unmark"), this.marks.length ? `Clear ${this.marks.length} marked` : "Clear marks");
   }
@@ -103,7 +104,7 @@ export class Finding {
         onclick: () => this.chosen(layer, unit, what),
       },
       `${layer}·${unit} ${what} `,
-      el("b", {}, fixed(r, 2).replace("-", "−")),
+      el("b", {}, fixed(r, 2)),
     );
   }
 }

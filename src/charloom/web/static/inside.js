@@ -19,7 +19,12 @@ export class Inside {
     this.painted = new Painted(byId("inside-painted"), { pointed: (index) => this.#read(index) });
     this.painted.box.classList.add("of-value", "coloured");
     this.finding = new Finding(
-      { asked: () => this.#asked(), selected: () => this.painted.selected(), pressed: () => this.#press() },
+      {
+        asked: () => this.#looked(),
+        marks: (spans) => this.painted.mark(spans),
+        selected: () => this.painted.selected(),
+        pressed: () => this.#press(),
+      },
       (layer, unit, what) => this.#choose(layer, unit, what),
     );
     this.map = new UnitMap({
@@ -43,7 +48,9 @@ export class Inside {
   }
 
   /** Restore what a link leads to, and look at it. */
-  async show(settings) {
+  async show(settings, again) {
+    this.models.load();
+    if (again) return;
     for (const name of ["text", "layer", "unit"]) if (name in settings) this[name].value = settings[name];
     if (!("model" in settings)) return;
     this.models.choose(this.model, settings.model);
@@ -55,30 +62,47 @@ export class Inside {
   /** Nothing to do. */
   hide() {}
 
-  /** Read the text with the model, and show the unit and the map. */
-  async look() {
+  /** Read the text with the model, and show the unit and the map; whether the text could be read. */
+  look() {
+    this.looking = this.#look();
+    return this.looking;
+  }
+
+  async #look() {
     const asked = this.#asked();
-    if (!asked || !byId("inside").reportValidity()) return;
+    if (!asked || !byId("inside").reportValidity()) return false;
     this.turn?.abort();
     const turn = (this.turn = new AbortController());
+    this.#problem("");
+    await this.#detail(); // what of a unit there is to show
+    if (turn.signal.aborted) return this.looking; // the look that took this one's place
     const layer = this.layer.valueAsNumber;
     const unit = this.unit.valueAsNumber;
     const what = this.what.value;
-    this.#problem("");
     try {
       const told = await post("/api/inside/unit", { ...asked, layer, unit, what }, turn.signal);
-      this.#paint(told);
+      this.#paint(asked, told);
       say(`Unit ${unit} of layer ${layer}`);
       this.#press();
-      const stamp = JSON.stringify([asked, layer, what]);
-      if (stamp !== this.mapped) {
-        await this.#map(asked, layer, what, turn.signal);
-        this.mapped = stamp;
+      // A model that is being trained is another one after each of its checkpoints.
+      const stamp = ({ update }) => JSON.stringify([asked, layer, what, update]);
+      if (stamp(told) !== this.mapped) {
+        this.mapped = stamp(await this.#map(asked, layer, what, turn.signal));
       }
       this.map.mark(unit);
+      return true;
     } catch (error) {
-      if (error.name !== "AbortError") this.#problem(error.message);
+      if (error.name === "AbortError") return this.looking;
+      this.#problem(error.message);
+      return false;
     }
+  }
+
+  /** What is asked for, once it is the text that is seen that is asked about. */
+  async #looked() {
+    const asked = this.#asked();
+    if (!asked || JSON.stringify(asked) === JSON.stringify(this.seen)) return asked;
+    return (await this.look()) ? asked : null;
   }
 
   #asked() {
@@ -109,17 +133,17 @@ export class Inside {
     }
   }
 
-  #paint({ characters, values, low, high }) {
-    const text = characters.join("");
-    if (text !== this.shownText) this.finding.clear();
-    this.shownText = text;
+  #paint(asked, { characters, values, low, high, update }) {
+    if (asked.text !== this.seen?.text) this.finding.clear();
+    this.seen = asked;
     Object.assign(this, { values, low, high });
     this.painted.show(characters, values.map((value) => valueStep(value, low, high)));
     byId("inside-legend").hidden = false;
     put(byId("inside-low"), fixed(low, 2));
     put(byId("inside-high"), fixed(high, 2));
     const [least, most] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
-    this.summary = `Layer ${this.layer.value}, unit ${this.unit.value}, ${this.what.value}: from ${fixed(least, 2)} to ${fixed(most, 2)} over ${whole(values.length)} characters.`;
+    const of = update === undefined || update === null ? "" : `, after update ${whole(update)}`;
+    this.summary = `Layer ${this.layer.value}, unit ${this.unit.value}, ${this.what.value}${of}: from ${fixed(least, 2)} to ${fixed(most, 2)} over ${whole(values.length)} characters.`;
     this.#read(null);
   }
 
@@ -142,6 +166,7 @@ export class Inside {
     this.map.show(told.units, told.characters.length, values);
     const cut = characters.length > LONGEST_MAP ? ", the text's beginning" : "";
     put(byId("map-size"), `${whole(told.units)} units × ${whole(told.characters.length)} characters${cut}`);
+    return told;
   }
 
   #readMap(unit, character, value) {

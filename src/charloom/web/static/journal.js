@@ -1,5 +1,6 @@
 // What a run wrote into its journals so far, kept together as the stream tells it.
 // It knows nothing of how it is shown.
+import { MOST_FOLLOWED } from "./api.js";
 
 const MOST = 12000; // records; beyond, half of them go
 
@@ -17,30 +18,50 @@ function half(records) {
   return [...special, ...others].sort((a, b) => a.update - b.update);
 }
 
-/** The records and samples of the runs that are followed, by key. */
+/** The records and samples of the runs that are followed, by key, and of a few that were. */
 export class Journals {
-  /** @param {Live} live where they come from; @param {(key: string, kind: string) => void} changed told of news. */
-  constructor(live, changed) {
+  /** @param {Live} live where they come from. */
+  constructor(live) {
+    this.live = live;
     this.kept = new Map();
+    this.listeners = [];
     live.on("records", ({ run, fresh, records }) => {
-      const journal = this.of(run);
+      const journal = this.#journal(run);
       if (fresh) journal.records = [];
       journal.records.push(...records);
       journal.known = true;
       if (journal.records.length > MOST) journal.records = half(journal.records);
-      changed(run, "records");
+      this.#tell(run, "records");
     });
     live.on("samples", ({ run, fresh, samples }) => {
-      const journal = this.of(run);
+      const journal = this.#journal(run);
       if (fresh) journal.samples = [];
       journal.samples.push(...samples);
-      changed(run, "samples");
+      this.#tell(run, "samples");
     });
+  }
+
+  /** Call `listener` with the run and the kind of what is new. */
+  on(listener) {
+    this.listeners.push(listener);
   }
 
   /** The journal of a run: records, samples, and whether anything was told of it yet. */
   of(key) {
-    if (!this.kept.has(key)) this.kept.set(key, { records: [], samples: [], known: false });
+    return this.kept.get(key) ?? { records: [], samples: [], known: false };
+  }
+
+  /** The journal of a run to write into; what is followed no more makes room for it. */
+  #journal(key) {
+    if (!this.kept.has(key)) this.kept.set(key, this.of(key));
+    for (const other of this.kept.keys()) {
+      if (this.kept.size <= MOST_FOLLOWED) break;
+      if (!this.live.followed.includes(other)) this.kept.delete(other);
+    }
     return this.kept.get(key);
+  }
+
+  #tell(key, kind) {
+    for (const listener of this.listeners) listener(key, kind);
   }
 }

@@ -1,9 +1,11 @@
 // Learning, live: how a run does, its curves, and its samples from noise to prose.
 // It shows what the run's files say, whoever trains it.
+import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
+import { Choices } from "./choices.js";
 import { colour } from "./colours.js";
 import { byId, duration, el, fixed, put, short, whole } from "./dom.js";
-import { Journals, spread } from "./journal.js";
+import { spread } from "./journal.js";
 import { Steering } from "./steering.js";
 import { Timeline } from "./timeline.js";
 
@@ -24,24 +26,28 @@ const FIGURES = [
 
 /** The view of one run. */
 export class Learning {
-  constructor(live, go) {
+  constructor(live, journals, go) {
     this.live = live;
-    this.runs = [];
+    this.journals = journals;
+    this.runs = null; // not told yet
     this.key = null;
+    this.run = null; // as it was told last
+    this.absent = null; // what is known of one that the list does not have: the run, or why there is none
     this.shown = false;
-    this.journals = new Journals(live, (key, kind) => key === this.key && this.#news(kind));
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
     this.timeline = new Timeline();
-    this.steering = new Steering(byId("learning-steering"), (text) => this.#say(text), true);
+    this.steering = new Steering(byId("learning-steering"), (text) => this.#trouble(text), true);
     this.values = FIGURES.map(() => el("dd", {}, "–"));
     byId("learning-figures").append(
       ...FIGURES.map(([name], n) => el("div", {}, el("dt", {}, name), this.values[n])),
     );
     this.select = byId("learning-run");
+    this.choices = new Choices(this.select);
     this.select.addEventListener("change", () => go("learning", { run: this.select.value }));
     for (const id of ["learning-log-x", "learning-log-y"]) byId(id).addEventListener("change", () => this.chart.again());
     byId("learning-zoom").addEventListener("click", () => this.chart.reset());
     byId("learning-png").addEventListener("click", () => this.chart.png(`charloom-${this.key}`));
+    journals.on((key, kind) => key === this.key && this.#news(kind));
     live.on("runs", ({ runs }) => this.#list(runs));
   }
 
@@ -60,45 +66,63 @@ export class Learning {
 
   #list(runs) {
     this.runs = runs;
-    const named = runs.map((run) => `${run.key} ${run.name}`).join("\n");
-    if (named !== this.named) {
-      this.named = named;
-      this.select.replaceChildren(...runs.map((run) => el("option", { value: run.key }, run.name)));
-    }
+    this.choices.show(runs.map((run) => el("option", { value: run.key }, run.name)));
     if (this.shown) this.#choose();
   }
 
   #choose() {
-    byId("learning-empty").hidden = this.runs.length > 0;
-    byId("learning-body").hidden = this.runs.length === 0;
-    this.select.hidden = this.runs.length === 0;
-    const there = (key) => this.runs.some((run) => run.key === key);
-    const key = this.wanted ?? (there(this.key) ? this.key : this.runs[0]?.key) ?? null;
+    const listed = (key) => this.runs?.find((run) => run.key === key);
+    const key = this.wanted ?? (listed(this.key) ?? this.runs?.[0])?.key ?? null;
     if (key !== this.key) {
       this.key = key;
-      this.#say("");
+      this.absent = null;
+      this.steering.problem("");
       this.#news("samples");
       this.#news("records");
     }
-    if (!this.runs.length) return;
-    if (!there(key)) {
-      this.#say(`There is no run ${key} here; choose another one above.`);
-      this.live.follow("learning", []);
-      return;
+    if (this.runs === null) return;
+    this.select.hidden = this.runs.length === 0;
+    const run = listed(key);
+    if (run) {
+      this.absent = null;
+      this.select.value = key;
+    } else {
+      this.select.selectedIndex = -1;
+      if (key !== null) this.#seek(key);
     }
-    this.select.value = key;
-    this.#run(this.runs.find((run) => run.key === key));
+    this.#run(run ?? this.absent?.run ?? null);
     // A run that is starting has no directory yet, so there is nothing to follow.
-    const { state } = this.runs.find((run) => run.key === key);
-    if (state !== "starting" || this.journals.of(key).known) this.live.follow("learning", [key]);
+    const follows = run && (run.state !== "starting" || this.journals.of(key).known);
+    this.live.follow("learning", follows ? [key] : []);
   }
 
+  /** Ask for a run that the list does not have: it may have been started just now. */
+  async #seek(key) {
+    if (this.absent && !this.absent.run) return; // it is asked for, or is known not to be there
+    const absent = (this.absent = { run: this.absent?.run ?? null, sentence: "" });
+    try {
+      absent.run = (await get`/api/runs/${key}`).run;
+    } catch (error) {
+      absent.run = null;
+      const other = this.runs.length ? "; choose another one above" : "";
+      absent.sentence = error.status === 404 ? `There is no run ${key} here${other}.` : error.message;
+    }
+    if (this.absent === absent) this.#run(absent.run);
+  }
+
+  /** Show a run as it is now, or that there is none. */
   #run(run) {
+    this.run = run;
+    const sought = this.absent !== null && !this.absent.sentence;
+    byId("learning-empty").hidden = run !== null || sought || this.runs.length > 0;
     const badge = byId("learning-state");
+    badge.hidden = byId("learning-body").hidden = byId("learning-steering").hidden = run === null;
+    this.reason = run?.reason ?? "";
+    this.#say();
+    if (run === null) return;
     badge.className = "state";
     badge.dataset.state = run.state;
     put(badge, run.state);
-    this.#say(this.problem ?? "", run.reason ?? "");
     const progress = byId("learning-progress");
     progress.max = run.updates || 1;
     progress.value = run.updates ? run.update ?? 0 : 0;
@@ -114,9 +138,13 @@ export class Learning {
     this.steering.show(run);
   }
 
-  #say(problem, reason = "") {
-    this.problem = problem;
-    put(byId("learning-reason"), problem || reason);
+  #trouble(text) {
+    this.trouble = text;
+    this.#say();
+  }
+
+  #say() {
+    put(byId("learning-reason"), this.absent?.sentence || this.trouble || this.reason || "");
   }
 
   #news(kind) {
@@ -131,9 +159,8 @@ export class Learning {
 
   /** The figures, of the run as it was told last and its last record. */
   #numbers() {
-    const run = this.runs.find((other) => other.key === this.key);
     const last = this.journals.of(this.key).records.at(-1);
-    if (run) FIGURES.forEach(([, value], n) => put(this.values[n], value(run, last)));
+    if (this.run) FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
   }
 
   #figure(width) {
@@ -184,7 +211,7 @@ export class Learning {
       ? [[0.74, 1], [0.51, 0.68], [0.34, 0.45], [0.17, 0.28], [0, 0.11]]
       : [[0.61, 1], [0.295, 0.515], [0, 0.175], [0, 0.175], [0, 0.175]];
     const columns = narrow ? Array(5).fill([0, 1]) : [[0, 1], [0, 1], [0, 0.28], [0.36, 0.64], [0.72, 1]];
-    const names = ["Smooth loss, nats per window", judged ? "Bits per character: training, validation" : "Bits per character, training", "Learning rate", "Gradient norm", "Characters per second"];
+    const names = ["Smooth loss, nats per window", narrow ? "Bits" : "Bits per character", "Learning rate", "Gradient norm", "Characters per second"];
     const layout = { showlegend: false, annotations: [], uirevision: `${this.key} ${logX} ${logY}` };
     names.forEach((name, n) => {
       const id = n ? n + 1 : "";
@@ -193,6 +220,12 @@ export class Learning {
       layout.annotations.push({
         text: name, x: columns[n][0], y: rows[n][1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
         showarrow: false, font: { size: 12.5, color: colour("ink") }, yshift: 3,
+      });
+    });
+    [["training", "blue"], ...(judged ? [["validation", "amber"]] : [])].forEach(([text, ink], n) => {
+      layout.annotations.push({
+        text: `— ${text}`, x: columns[1][0], y: rows[1][1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
+        showarrow: false, font: { size: 12.5, color: colour(ink) }, xshift: (narrow ? 40 : 118) + 80 * n, yshift: 3,
       });
     });
     layout.margin = { l: 44, r: 10, t: 22, b: 24 };

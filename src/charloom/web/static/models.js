@@ -1,5 +1,6 @@
 // Lists of models to choose from, kept as runs save new ones. What is chosen stays chosen.
 import { get } from "./api.js";
+import { Choices } from "./choices.js";
 import { el, seldom } from "./dom.js";
 
 /** Fills selects with the models there are. */
@@ -17,11 +18,13 @@ export class Models {
         again();
       }
     });
+    // Files of models come and go without a word: whoever comes back to the page may have made one.
+    addEventListener("focus", again);
   }
 
   /** Fill a select from now on; `none` names the choice of no model. */
   fill(select, none = null) {
-    this.selects.set(select, none);
+    this.selects.set(select, { none, choices: new Choices(select) });
     this.#draw(select);
   }
 
@@ -44,7 +47,7 @@ export class Models {
     for (const listener of this.listeners) listener(this.models);
   }
 
-  /** Choose a model; one that is not in the list is named, so that asking for it says why. */
+  /** Choose a model, or with "" the first choice; one that is not in the list is named, so that asking for it says why. */
   choose(select, id) {
     select.dataset.wanted = id;
     this.#draw(select);
@@ -56,8 +59,9 @@ export class Models {
   }
 
   #draw(select) {
-    const none = this.selects.get(select);
-    const chosen = select.dataset.wanted ?? select.value;
+    const { none, choices } = this.selects.get(select);
+    const { wanted = null } = select.dataset;
+    const chosen = wanted ?? select.value;
     const groups = new Map();
     for (const model of this.models) {
       const title = model.run === null ? "Model files" : this.models.find((other) => other.id === model.run)?.name ?? model.run;
@@ -68,11 +72,10 @@ export class Models {
       el("optgroup", { label: title }, models.map((model) => el("option", { value: model.id }, label(model)))),
     );
     if (none !== null) options.unshift(el("option", { value: "" }, none));
-    select.replaceChildren(...options);
     if (chosen && !this.models.some((model) => model.id === chosen)) {
-      select.append(el("option", { value: chosen }, this.known ? `${chosen} (not here)` : chosen));
+      options.push(el("option", { value: chosen }, this.known ? `${chosen} (not here)` : chosen));
     }
-    if (chosen) select.value = chosen;
+    choices.show(options, wanted);
     if (this.known) delete select.dataset.wanted;
   }
 }

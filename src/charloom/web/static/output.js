@@ -18,6 +18,7 @@ export class Output {
   clear() {
     this.text = "";
     this.nats = [];
+    this.given = 0; // characters that the model did not write itself
     this.likely = [];
     this.pending = [];
     this.began = null;
@@ -38,6 +39,7 @@ export class Output {
       this.update = data.update;
       this.waiting = true;
       this.prompt = data.prompt;
+      this.given = data.read?.characters.length ?? 0;
       this.#add(data.read, "given");
       put(this.note, data.unknowns);
     } else if (name === "text") {
@@ -46,8 +48,7 @@ export class Output {
     } else if (name === "end") {
       this.#draw();
       this.waiting = false;
-      const why = data.ended === "stop" ? "stopped at its mark" : "done";
-      put(this.note, `${whole(data.characters)} characters in ${fixed(data.seconds, 2)} s, ${this.#surprise()} · ${why}`);
+      put(this.note, `${whole(data.characters)} characters in ${fixed(data.seconds, 2)} s, ${this.#surprise()}`);
     }
   }
 
@@ -58,8 +59,9 @@ export class Output {
     if (this.began) put(this.note, `stopped after ${whole([...this.text].length)} characters, ${this.#surprise()}`);
   }
 
+  /** The mean over what it wrote. */
   #surprise() {
-    const known = this.nats.filter((nats) => nats !== null);
+    const known = this.nats.slice(this.given).filter((nats) => nats !== null);
     const mean = known.reduce((sum, nats) => sum + nats, 0) / Math.max(known.length, 1) / Math.LN2;
     return `${fixed(mean, 2)} bits of surprise each`;
   }

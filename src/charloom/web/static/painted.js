@@ -14,13 +14,17 @@ export class Painted {
     this.box = box;
     this.pointed = pointed;
     this.chosen = chosen;
+    this.spans = [];
     this.text = el("span", { class: "letters" });
     this.marker = el("span", { class: "marker", hidden: true, "aria-hidden": "true" });
     box.classList.add("painted");
     box.replaceChildren(this.text, this.marker);
     this.clear();
     box.addEventListener("pointermove", (event) => this.#point(this.#at(event)));
-    box.addEventListener("pointerdown", (event) => this.#point(this.#at(event)));
+    box.addEventListener("pointerdown", (event) => {
+      this.anchor = null;
+      this.#point(this.#at(event));
+    });
     box.addEventListener("click", (event) => {
       const index = this.#at(event);
       if (index !== null) this.chosen(index);
@@ -44,24 +48,38 @@ export class Painted {
   /** Show nothing. */
   clear() {
     this.characters = [];
+    this.steps = [];
     this.starts = []; // of each character, in UTF-16 units from the beginning
     this.size = 0;
     this.last = null;
+    this.anchor = null; // where the keyboard's selection began
     this.text.replaceChildren();
     this.#point(null);
+  }
+
+  /** Mark characters, each span from one to before another, and no others. */
+  mark(spans) {
+    this.spans = spans;
+    const { index } = this;
+    this.show(this.characters, this.steps);
+    this.#point(index);
   }
 
   /** Add characters, each with its step of colour and, the same for all, a class; follow the end where it was seen. */
   append(characters, steps, kind = "") {
     const box = this.box;
     const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 24;
+    const first = this.length;
+    const marked = (n) => this.spans.some(([start, before]) => start <= first + n && first + n < before);
     for (let n = 0, end = 1; n < characters.length; n = end, end += 1) {
       const step = steps?.[n] ?? 0;
-      while (end < characters.length && (steps?.[end] ?? 0) === step) end += 1;
+      const mark = marked(n);
+      while (end < characters.length && (steps?.[end] ?? 0) === step && marked(end) === mark) end += 1;
       const alike = characters.slice(n, end);
-      this.#node(step, kind).appendData(alike.join(""));
+      this.#node(step, mark ? `${kind} marked`.trim() : kind).appendData(alike.join(""));
       for (const character of alike) {
         this.characters.push(character);
+        this.steps.push(step);
         this.starts.push(this.size);
         this.size += character.length;
       }
@@ -173,6 +191,18 @@ export class Painted {
     this.pointed(index);
   }
 
+  /** Select from where the selection began to a character, both with it; from nowhere: nothing. */
+  #select(anchor, index) {
+    this.anchor = anchor;
+    const selection = document.getSelection();
+    if (anchor === null) {
+      if (this.text.contains(selection.anchorNode)) selection.removeAllRanges();
+      return;
+    }
+    const [first, last] = [Math.min(anchor, index), Math.max(anchor, index)].map((n) => this.#range(n));
+    selection.setBaseAndExtent(first.startContainer, first.startOffset, last.endContainer, last.endOffset);
+  }
+
   #key(event) {
     const steps = { ArrowLeft: -1, ArrowRight: 1 };
     const now = this.index ?? -1;
@@ -182,9 +212,11 @@ export class Painted {
     else if (event.key === "End") next = this.length - 1;
     else if (event.key === "Enter" && this.index !== null) this.chosen(this.index);
     else if (event.key === "Escape") this.#point(null);
-    if (next === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (next === null || !this.length || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    this.#point(Math.max(0, Math.min(this.length - 1, next)));
+    next = Math.max(0, Math.min(this.length - 1, next));
+    this.#select(event.shiftKey ? this.anchor ?? Math.max(0, now) : null, next);
+    this.#point(next);
     const place = this.index === null ? null : this.place(this.index);
     const frame = this.box.getBoundingClientRect();
     if (place && place.bottom > frame.bottom) this.box.scrollTop += place.bottom - frame.bottom + 8;

@@ -48,15 +48,16 @@ export class Playground {
     nothing(byId("play-thought"), POINT);
   }
 
-  /** Restore the settings of a link. */
-  show(settings) {
-    for (const name of FIELDS) if (name in settings) this.fields[name].value = settings[name];
+  /** Restore the settings of a link: what it does not name is as in a fresh page. */
+  show(settings, again) {
+    this.models.load();
+    if (again || !Object.keys(settings).length) return;
+    for (const name of FIELDS) this.fields[name].value = settings[name] ?? this.fields[name].defaultValue;
     byId("play-temperature-range").value = this.fields.temperature.value;
-    if ("model" in settings) this.models.choose(this.model, settings.model);
-    if ("other" in settings) this.models.choose(this.other, settings.other);
-    if ("colour" in settings) byId("play-colour").checked = settings.colour === "1";
-    this.#colour();
-    if (Object.keys(settings).length) this.#outputs();
+    this.models.choose(this.model, settings.model ?? "");
+    this.models.choose(this.other, settings.other ?? "");
+    byId("play-colour").checked = settings.colour === "1";
+    this.#outputs();
   }
 
   /** Nothing to do: what is being written goes on. */

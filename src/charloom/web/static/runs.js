@@ -7,10 +7,10 @@ import { Steering } from "./steering.js";
 
 /** The view. */
 export class Runs {
-  constructor(live, go) {
+  constructor(live, journals, go) {
     this.rows = new Map();
     this.start = new Start(go);
-    this.comparison = new Comparison(live);
+    this.comparison = new Comparison(live, journals);
     byId("runs-first").addEventListener("click", () => this.start.open(true));
     live.on("runs", ({ runs }) => this.#list(runs));
   }
@@ -20,10 +20,10 @@ export class Runs {
     this.start.about(told);
   }
 
-  /** Show the list; a link may ask for the form. */
-  show(settings) {
+  /** Show the list; a link may ask for the form, once. */
+  show(settings, again) {
     this.comparison.show();
-    if ("new" in settings) this.start.open(true);
+    if ("new" in settings && !again) this.start.open(true);
   }
 
   /** Follow nothing any more. */
@@ -60,7 +60,7 @@ export class Runs {
 /** A run of the list. */
 class Row {
   constructor(run, choose) {
-    const box = el("input", { type: "checkbox", onchange: () => choose(box.checked) });
+    const box = el("input", { type: "checkbox", onchange: () => (box.checked = choose(box.checked)) });
     this.box = box;
     this.name = el("a", { class: "name", href: `#/learning?${new URLSearchParams({ run: run.key })}` });
     this.meta = el("div", { class: "aside" });
@@ -72,6 +72,8 @@ class Row {
     this.problem = el("p", { class: "problem", role: "status" });
     const acts = el("div", { class: "acts" });
     this.steering = new Steering(acts, (text) => this.#say(text));
+    this.write = el("a", { href: `#/playground?${new URLSearchParams({ model: run.key })}` }, "Write");
+    acts.append(this.write);
     this.item = el(
       "li",
       { class: "card run" },
@@ -99,6 +101,8 @@ class Row {
     put(this.done, run.seconds_left === null ? far : `${far} · ${duration(run.seconds_left)} left`);
     put(this.bits, fixed(run.bits, 3));
     put(this.kind, run.bits === null ? "" : run.validation_bits === null ? "bits, training" : "bits, validation");
+    this.write.hidden = run.latest === null;
+    this.write.setAttribute("aria-label", `Write with ${run.name}`);
     this.badge.dataset.state = run.state;
     put(this.badge, run.state);
     this.reason = run.reason ?? "";

@@ -1,6 +1,7 @@
 // The form that starts a run: a text that is dropped or chosen, a recipe, the few settings that matter.
 // Which recipes and settings there are, the server says.
 import { get, post } from "./api.js";
+import { Choices } from "./choices.js";
 import { byId, bytes, el, put, say, short } from "./dom.js";
 
 const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs"];
@@ -12,6 +13,9 @@ export class Start {
     this.go = go;
     this.form = byId("start");
     this.text = byId("start-text");
+    this.texts = new Choices(this.text);
+    this.brought = null; // a text that is to be chosen, once it is in the list
+    this.text.addEventListener("change", () => (this.brought = null));
     this.fields = new Map();
     byId("start-open").addEventListener("click", () => this.open(this.form.hidden));
     byId("start-close").addEventListener("click", () => this.open(false));
@@ -101,19 +105,23 @@ export class Start {
     }
   }
 
-  async #texts(chosen = this.text.value) {
+  /** Read the list of texts; of several answers on their way, only the last one counts. */
+  async #texts() {
+    const turn = (this.turn = {});
     try {
       const { texts } = await get`/api/texts`;
+      if (turn !== this.turn) return;
       const kinds = { uploaded: "Brought here", run: "Of other runs", builtin: "Built in" };
-      this.text.replaceChildren(
-        ...Object.entries(kinds).flatMap(([kind, label]) => {
+      this.texts.show(
+        Object.entries(kinds).flatMap(([kind, label]) => {
           const found = texts.filter((text) => text.kind === kind);
           return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
         }),
+        this.brought,
       );
-      if (texts.some((text) => text.key === chosen)) this.text.value = chosen;
+      this.brought = null;
     } catch (error) {
-      this.#problem(error.message);
+      if (turn === this.turn) this.#problem(error.message);
     }
   }
 
@@ -122,15 +130,19 @@ export class Start {
     byId("start-file").value = "";
     this.#problem("");
     const most = this.limits?.upload ?? Infinity;
-    if (file.size > most) {
-      this.#problem(`${file.name} has ${bytes(file.size)}; a page can bring ${bytes(most)}. Train it from a terminal: charloom train ${file.name}`);
-      return;
-    }
+    const fits = (size, as) => {
+      if (size > most) this.#problem(`${file.name} has ${bytes(size)}${as}; a page can bring ${bytes(most)}. Train it from a terminal: charloom train ${file.name}`);
+      return size <= most;
+    };
+    if (!fits(file.size, "")) return;
     try {
       const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+      const brought = { name: file.name.slice(0, 200), text };
+      // Each end of a line is two characters on the way.
+      if (!fits(new Blob([JSON.stringify(brought)]).size, " as it is sent")) return;
       say(`Bringing ${file.name}`);
-      const kept = await post("/api/texts", { name: file.name.slice(0, 200), text });
-      await this.#texts(kept.key);
+      this.brought = (await post("/api/texts", brought)).key;
+      await this.#texts();
       say(`${file.name} is here`);
     } catch (error) {
       this.#problem(error instanceof TypeError ? `${file.name} is not UTF-8; save it as UTF-8 text and drop it again.` : error.message);

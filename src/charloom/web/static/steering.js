@@ -49,6 +49,8 @@ export class Steering {
   /** Fit the buttons to a run as it is now. */
   show(run) {
     const other = this.run?.key !== run.key;
+    // What went wrong before is of no interest once the run is in another state.
+    if (other || this.run.state !== run.state) this.problem("");
     this.run = run;
     for (const [command, [label, fits]] of Object.entries(BUTTONS)) {
       const button = this.buttons[command];
@@ -88,12 +90,13 @@ export class Steering {
   }
 
   async #try(action, done) {
+    const { key, name } = this.run;
+    this.problem("");
     try {
       await action();
-      this.problem("");
-      say(`${this.run.name}: ${done}`);
+      say(`${name}: ${done}`);
     } catch (error) {
-      this.problem(error.message);
+      if (this.run.key === key) this.problem(error.message);
     }
   }
 }
