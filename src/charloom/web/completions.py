@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from charloom.steps import Steps
 from charloom.surprise import Thoughts
 from charloom.web import contract as wire
 from charloom.web.answers import Plain, dumped
@@ -201,9 +202,9 @@ class Text:
         self.over = False
         self.before: tuple[tuple[str, float], ...] = ()  # the likeliest to come next
 
-    def begin(self) -> Choice | None:
+    def beginning(self) -> Steps[Choice | None]:
         """Read the prompt; the part of the answer that echoes it, if any does."""
-        thoughts = self.author.begin(self.prompt)
+        thoughts = yield from self.author.beginning(self.prompt)
         echoed = self.asked.echo and self.prompt
         if not echoed:
             self.offset = len(self.prompt)
@@ -211,7 +212,7 @@ class Text:
         return Choice(text=self.prompt, index=self.index, logprobs=logprobs) if echoed else None
 
     def next(self) -> Choice | None:
-        """The next part; the last one says why it ended; None after it."""
+        """The next part, which may have no text; the last one says why it ended; None after it."""
         if self.over:
             return None
         piece = None if self.asked.max_tokens == 0 else self.author.next()
@@ -268,7 +269,7 @@ def texts_of(library: Library, asked: Completion) -> list[Text]:
 async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
     """Parts of all texts as they come, each text in its turn."""
     for text in texts:
-        echoed = await desk.work(text.begin)
+        echoed = await desk.steps(text.beginning())
         if echoed is not None:
             yield echoed
     at_work = list(texts)
@@ -277,7 +278,7 @@ async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
             part = await desk.work(text.next)
             if part is None:
                 at_work.remove(text)
-            else:
+            elif part.text or part.finish_reason is not None:
                 yield part
 
 

@@ -430,8 +430,8 @@ class Analysis(Told):
     """What a model thought of each character of a text: lists of one length.
 
     Attributes:
-        characters: the text, a string for each; of a model of bytes without those that are no
-            UTF-8.
+        characters: the text, a string for each; of a model of bytes, bytes that are no UTF-8 show
+            as U+FFFD.
         nats: what each cost, -ln of its probability given all before; None where nothing
             predicts it.
         likely: the five likeliest ones that could come after it, each with its probability.
@@ -498,9 +498,11 @@ class UnitAsked(Asked):
 
 
 class UnitValues(Told):
-    """A unit's value after each character; `low` and `high` bound what it can be (a gate: 0, 1)."""
+    """A unit's value after each character; `low` and `high` bound what it can be (a gate: 0, 1).
+    `update` is that of the model, which may have learnt on since another answer."""
 
     model: str
+    update: int
     characters: list[str]
     values: list[float]
     low: float
@@ -521,10 +523,11 @@ class UnitMap(Told):
     """All units of a layer over a text.
 
     `values` is base64 of unsigned bytes, unit by unit: byte `unit * len(characters) + n` is the
-    unit's value after character n, `low + byte / 255 * (high - low)`.
+    unit's value after character n, `low + byte / 255 * (high - low)`. `update` as in UnitValues.
     """
 
     model: str
+    update: int
     characters: list[str]
     units: int
     low: float
@@ -580,8 +583,9 @@ class PropertyRanked(Told):
 
 
 class Ranking(Told):
-    """The units that follow each property."""
+    """The units that follow each property; `update` as in UnitValues."""
 
     model: str
+    update: int
     characters: int
     properties: list[PropertyRanked]
