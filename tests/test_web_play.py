@@ -4,9 +4,11 @@ import asyncio
 import base64
 import contextlib
 import json
+import shutil
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -26,7 +28,7 @@ from charloom.engines import Sampler
 from charloom.neurons import values
 from charloom.sampling import Writing
 from charloom.surprise import Reader
-from charloom.web import limits
+from charloom.web import library, limits
 from charloom.web.server import make_app
 from charloom.web.streams import EventStream
 from web import HERE, Live, events_of, house, streaming, until, written
@@ -499,6 +501,37 @@ def test_models_are_listed_and_opened(client):
     book = client.get("/api/models/book").json()
     assert book["whats"] == ["h", "cell", "i", "f", "g", "o"]
     assert book["vocabulary"] == "".join(sorted(set(runs.TEXT)))
+
+
+def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp_path):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        texts = []
+        for seed in (1, 2):
+            shutil.rmtree(tmp_path / "book", ignore_errors=True)
+            runs.train(tmp_path / "book", epochs=1, seed=seed)
+            text, _ = written(told(client.post("/api/generate", json={"model": "book"})))
+            assert text == charloom.load(tmp_path / "book").sample()
+            texts.append(text)
+        assert texts[0] != texts[1]
+
+
+def test_a_model_is_read_once_however_many_ask_and_others_meanwhile(folder, monkeypatch):
+    found = library.Library(house(folder).shelf)
+    real, reading, gate = library.learner_of, [], threading.Event()
+
+    def slow(checkpoint):
+        reading.append(checkpoint)
+        assert "book" not in str(checkpoint) or gate.wait(10)
+        return real(checkpoint)
+
+    monkeypatch.setattr(library, "learner_of", slow)
+    with ThreadPoolExecutor(4) as pool:
+        same = [pool.submit(found.open, "book") for _ in range(3)]
+        until(lambda: reading)
+        assert found.open("bytes").learner.config.cell == "gru"
+        gate.set()
+        assert len({id(opened.result(10).learner) for opened in same}) == 1
+    assert len(reading) == 2
 
 
 def test_surprise_over_the_wire_is_that_of_score(client, folder):

@@ -8,19 +8,20 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.steps import Steps
+from charloom.store.layout import LATEST
 from charloom.surprise import Thoughts
 from charloom.web import contract as wire
 from charloom.web.answers import Plain, dumped
 from charloom.web.library import Library
 from charloom.web.limits import Desk
-from charloom.web.mistakes import NotAllowedError
+from charloom.web.mistakes import NotAllowedError, NotHereError
 from charloom.web.playing import Author
 from charloom.web.shelf import Shelf
 from charloom.web.streams import EVENT, EventStream, answer
@@ -38,16 +39,17 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=wire.SHORT)]
 class StreamOptions(BaseModel):
     """What a stream tells besides."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
     include_usage: bool = False
+    include_obfuscation: Literal[False] | None = None
 
 
 class Completion(BaseModel):
-    """A request for completions. `suffix`, `best_of` other than `n`, penalties other than 0 and
-    `logit_bias` are refused; `user` is not looked at. `top_k`, `min_p` and `repetition_penalty` are
+    """A request for completions. `suffix`, `best_of` other than `n`, penalties other than 0,
+    `logit_bias` and fields that are not named here are refused; `user` is not looked at. `top_k`, `min_p` and `repetition_penalty` are
     ours; clients send them as extra_body."""
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     model: wire.ModelKey
     prompt: Line | Annotated[list[Line], Field(min_length=1, max_length=MOST_CHOICES)] = ""
@@ -164,8 +166,10 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
     @router.get("/v1/models/{model}")
     def one_model(model: wire.ModelKey) -> ModelCard:
         """One model."""
-        shelf.model(model)
-        return ModelCard(id=model, created=0)
+        listed = {known.id: known for known in shelf.models()}
+        if (found := listed.get(model.removesuffix(f"@{LATEST}"))) is None:
+            raise NotHereError(f"there is no model {model!r}; the models are in GET /v1/models.")
+        return ModelCard(id=model, created=found.created)
 
     @router.post(
         "/v1/completions",

@@ -151,6 +151,8 @@ class Run(Told):
         train_bits, validation_bits: the last of each; best_bits: of the best checkpoint.
         learning_rate: of the last record; learning_rate_factor: that steering has set.
         seconds: trained so far; seconds_left: at the present speed, while it trains.
+        dismissible: whether it is a start that came to nothing, which POST
+            /api/runs/{run}/dismiss takes off the list.
         changed: when something last happened, Unix time.
         checkpoints: the updates of those that are kept; latest and best are two of them.
     """
@@ -161,6 +163,7 @@ class Run(Told):
     reason: str | None = None
     here: bool = False
     resumable: bool = False
+    dismissible: bool = False
     recipe: str | None = None
     cell: str | None = None
     hidden_size: int | None = None
@@ -328,6 +331,16 @@ class GoOn(Asked):
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
+
+
+class Nothing(Asked):
+    """A request that has nothing to say: `{}`."""
+
+
+class Dismissed(Told):
+    """A start that came to nothing and is off the list."""
+
+    run: str
 
 
 class Started(Told):

@@ -6,6 +6,7 @@ What the page brings is kept beside the runs, for a run needs its text again whe
 import hashlib
 import importlib.util
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from charloom.store.layout import TEXT, read_about
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import contract as wire
 from charloom.web.mistakes import NotAllowedError, NotHereError
-from charloom.web.shelf import Shelf
+from charloom.web.shelf import Shelf, key_of, printable
 
 FOLDER: Final = "texts"
 MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all that the page brought
@@ -74,7 +75,9 @@ class TextShelf:
             if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
         ]
         if self.folder.is_dir():
-            found += [_kept(path) for path in sorted(self.folder.glob("*.txt"))]
+            for path in sorted(self.folder.glob("*.txt")):
+                with suppress(OSError):  # a link to nowhere, or what is gone by now
+                    found.append(_kept(path))
         seen = {text.sources for text in found}
         for run in self.shelf.runs():
             place = self.shelf.place_if_any(run.key)
@@ -108,7 +111,7 @@ class TextShelf:
         if not path.exists():
             with writing(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
-            held = sum(other.stat().st_size for other in self.folder.glob("*.txt"))
+            held = sum(map(size_of, self.folder.glob("*.txt")))
             if held + len(data) > MOST_BYTES:
                 raise NotAllowedError(
                     f"the folder {FOLDER} holds {held:,} bytes of texts already, and may hold "
@@ -121,10 +124,9 @@ class TextShelf:
 
 def _kept(path: Path) -> Text:
     """A text that was brought."""
-    name = re.sub(r"-[0-9a-f]{8}$", "", path.stem)
-    about = wire.TextAbout(
-        key=f"own.{path.stem}"[:80], name=name, kind="uploaded", bytes=path.stat().st_size
-    )
+    name = printable(re.sub(r"-[0-9a-f]{8}$", "", path.stem))[: wire.SHORT]
+    key = f"own.{key_of(path.stem)}"
+    about = wire.TextAbout(key=key, name=name, kind="uploaded", bytes=path.stat().st_size)
     return Text(about, (str(path.resolve()),))
 
 
@@ -132,17 +134,22 @@ def _of_run(run: wire.Run, path: Path) -> Text | None:
     """The text of a run; None where it is gone, or is built in anyway."""
     try:
         _, text, _ = read_about(path)
-    except CharloomError:
+        sources = text["sources"] or [str((path / TEXT).resolve())]
+        files = [Path(source) for source in sources]
+        # A name may stand for a pattern or a pipe; only whole files are sure to be the same text.
+        if not all(file.is_absolute() and file.is_file() for file in files):
+            return None
+        size = sum(file.stat().st_size for file in files)
+    except (CharloomError, OSError):
         return None
-    sources = text["sources"] or [str((path / TEXT).resolve())]
-    files = [Path(source) for source in sources]
-    # A name may stand for a pattern or a pipe; only whole files are sure to be the same text.
-    if not all(file.is_absolute() and file.is_file() for file in files):
-        return None
-    about = wire.TextAbout(
-        key=f"of.{run.key}"[:80],
-        name=str(text["name"])[: wire.SHORT],
-        kind="run",
-        bytes=sum(file.stat().st_size for file in files),
-    )
+    name = printable(str(text["name"]))[: wire.SHORT]
+    about = wire.TextAbout(key=f"of.{run.key}", name=name, kind="run", bytes=size)
     return Text(about, tuple(sources))
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
