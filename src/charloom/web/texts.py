@@ -3,6 +3,7 @@
 What the page brings is kept beside the runs, for a run needs its text again when it goes on.
 """
 
+import asyncio
 import hashlib
 import importlib.util
 import re
@@ -11,18 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from charloom.errors import CharloomError
 from charloom.store.files import replace_file, writing
 from charloom.store.layout import TEXT, read_about
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import contract as wire
+from charloom.web.longjson import Long, read_object
 from charloom.web.mistakes import NotAllowedError, NotHereError
 from charloom.web.shelf import Shelf, key_of, printable
 
 FOLDER: Final = "texts"
 MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all that the page brought
+BODY: Final = {"application/json": {"schema": wire.NewText.model_json_schema()}}
 PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
 
 
@@ -43,12 +48,47 @@ def routes(texts: "TextShelf") -> APIRouter:
         """The texts that a run can be started with."""
         return wire.Texts(texts=[text.about for text in texts.all().values()])
 
-    @router.post("/api/texts", status_code=201)
-    def bring(text: wire.NewText) -> wire.TextAbout:
+    @router.post(
+        "/api/texts",
+        status_code=201,
+        openapi_extra={"requestBody": {"required": True, "content": BODY}},
+    )
+    async def bring(request: Request) -> wire.TextAbout:
         """Keep a text; the same text is kept once."""
-        return texts.keep(text.name, text.text).about
+        # By a thread, and in pieces: a large one would keep everybody waiting.
+        kept = await asyncio.to_thread(brought, texts, await request.body())
+        return kept.about
 
     return router
+
+
+def brought(texts: "TextShelf", body: bytes) -> Text:
+    """Keep the text of a request.
+
+    Raises:
+        RequestValidationError: the request is not as the contract says.
+    """
+    try:
+        told = read_object(body)
+    except ValueError:
+        raise RequestValidationError(
+            [{"type": "json_invalid", "loc": ("body",), "msg": "no JSON"}]
+        ) from None
+    text = told.get("text")
+    heads = {
+        name: value.head(wire.SHORT + 1) if isinstance(value, Long) else value
+        for name, value in told.items()
+    }
+    try:
+        new = wire.NewText.model_validate(heads)
+        data = text.utf8() if isinstance(text, Long) else b""
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    except UnicodeEncodeError:
+        raise NotAllowedError(
+            "text: it has halves of characters, which no file holds.", "text"
+        ) from None
+    return texts.keep(new.name, data)
 
 
 class TextShelf:
@@ -98,14 +138,13 @@ class TextShelf:
             raise NotHereError(f"there is no text {key!r}; the texts are in GET /api/texts.")
         return texts[key]
 
-    def keep(self, name: str, text: str) -> Text:
-        """Keep a text that was brought.
+    def keep(self, name: str, data: bytes) -> Text:
+        """Keep a text that was brought, UTF-8.
 
         Raises:
             NotAllowedError: so much was brought already that it does not fit.
             WriteError: the disk refused.
         """
-        data = text.encode("utf-8")
         plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-")[:40] or "text"
         path = self.folder / f"{plain}-{hashlib.sha256(data).hexdigest()[:8]}.txt"
         if not path.exists():
