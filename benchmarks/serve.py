@@ -3,9 +3,9 @@
 It makes a model of the default recipe (its weights hardly trained: speed does not depend on them),
 starts `charloom serve` as a process of its own, and then
 
-1. asks for texts one at a time: time to the first characters, characters per second, beside those of
-   the model without a server;
-2. has CLIENTS stream at once, keeps ten times as many asking, and asks /api/health all the while; drops
+1. asks for texts one at a time, as the page does (with probabilities) and as programs do (without):
+   time to the first characters, characters per second, beside those of the model without a server;
+2. has CLIENTS stream at once as the page does, keeps ten times as many asking, and asks /api/health all the while; drops
    clients and sees when their places are taken or free; compares the memory before and after;
 3. with --training trains beside it, alone, beside the load, and beside as many busy processes as the
    server has threads, which is what sharing the cores alone would cost.
@@ -132,21 +132,26 @@ async def health(port: int) -> tuple[float, dict]:
 
 async def alone(served: Served, runs: Path) -> dict:
     """One client at a time."""
-    firsts, rates, thoughtful = [], [], []
-    for n in range(TIMES):
-        took, _ = await write(served.port, 200, seed=n)
-        firsts.append(took)
-    for n in range(3):
-        rates.append((await write(served.port, LENGTH, seed=n))[1])
-        thoughtful.append((await write(served.port, LENGTH, seed=n, probabilities=True))[1])
+    told: dict[str, object] = {}
+    # The page always asks for probabilities.
+    for who, thoughtful in (("as_the_page", True), ("as_a_program", False)):
+        firsts = [
+            (await write(served.port, 200, seed=n, probabilities=thoughtful))[0]
+            for n in range(TIMES)
+        ]
+        rates = [
+            (await write(served.port, LENGTH, seed=n, probabilities=thoughtful))[1]
+            for n in range(3)
+        ]
+        told |= {
+            f"first_ms_{who}": milliseconds(firsts),
+            f"characters_per_second_{who}": statistics.median(rates),
+        }
     model = charloom.load(runs / "model")
     began = time.perf_counter()
     model.sample(length=LENGTH)
     return {
-        "first_of_all_ms": round(1e3 * firsts[0], 2),  # which opens the model
-        "first_ms": milliseconds(firsts[1:]),
-        "characters_per_second": statistics.median(rates),
-        "with_probabilities": statistics.median(thoughtful),
+        **told,
         "without_a_server": LENGTH / (time.perf_counter() - began),
     }
 
@@ -215,7 +220,7 @@ def at_once(what: str, port: int, count: int, seconds: float) -> list:
 async def stream(port: int, n: int, _: float, end: float) -> int:
     """Read a text as it is written; its characters."""
     client, written = Client(port), 0
-    asked = {"model": "model", "length": 100_000, "seed": n}
+    asked = {"model": "model", "length": 100_000, "seed": n, "probabilities": True}
     assert await client.ask("/api/generate", asked) == 200
     async for name, data in client.events():
         if name == "text":
@@ -243,7 +248,9 @@ async def excess(port: int, _: int, share: float, end: float) -> list[tuple[int,
     while time.monotonic() < end - 0.5:
         client, began = Client(port), time.perf_counter()
         asking = asyncio.ensure_future(
-            client.ask("/api/generate", {"model": "model", "length": 100_000})
+            client.ask(
+                "/api/generate", {"model": "model", "length": 100_000, "probabilities": True}
+            )
         )
         await asyncio.wait({asking}, timeout=max(0.1, end - time.monotonic()))
         if not asking.done():  # it has a place among those who wait
@@ -262,7 +269,8 @@ async def drops(port: int, clients: int) -> list[float]:
     opened = []
     for n in range(clients):
         client = Client(port)
-        await client.ask("/api/generate", {"model": "model", "length": 100_000, "seed": n})
+        asked = {"model": "model", "length": 100_000, "seed": n, "probabilities": True}
+        await client.ask("/api/generate", asked)
         opened.append(client)
     reading = [asyncio.ensure_future(drain(client)) for client in opened]
     freed = []

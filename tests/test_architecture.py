@@ -19,7 +19,7 @@ PACKAGE = Path(charloom.__file__).parent
 
 # From the ground up. A name stands for the module or the package and all that is in it.
 FLOORS = [
-    {"errors", "spelling", "measures"},
+    {"errors", "spelling", "measures", "steps"},
     {"random", "config"},
     {"recipes", "text"},
     {"model"},

@@ -1,5 +1,7 @@
 """A model's text depends on model, prompt, sampler, seed and number, and on nothing else."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -281,14 +283,15 @@ def test_a_text_ends_before_its_first_stop_string(learner):
 
 
 class Scripted(ReferenceEngine):
-    """An engine that writes what it is told to."""
+    """An engine that writes what it is told to: a text, or of all 256 bytes some."""
 
     def __init__(self, text):
         self.text, self.written = text, 0
 
     def generate(self, learner, read, sampler, uniforms, state):
         self.written += len(uniforms)
-        ids = learner.vocabulary.encode(self.text)
+        is_bytes = isinstance(self.text, bytes)
+        ids = np.array(list(self.text)) if is_bytes else learner.vocabulary.encode(self.text)
         return ids[self.written - len(uniforms) : self.written], state
 
 
@@ -340,6 +343,24 @@ def test_a_model_of_bytes_writes_whole_characters(monkeypatch):
     broken.parameters["V"][...] = 0
     broken.parameters["c"][:] = [0, 0, -50]
     assert set("".join(Writing(broken, ReferenceEngine(), length=50))) == {"a", "\ufffd"}
+
+
+@pytest.mark.parametrize("stops", [[], ["a\ufffd", "\ufffda\ufffd"], ["€"]])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_each_piece_comes_with_the_ids_that_are_its_text(monkeypatch, size, stops):
+    learner = opinionated(map(chr, range(256)), tokens="bytes")
+    monkeypatch.setattr(sampling, "FIRST_PIECE", size)
+    monkeypatch.setattr(sampling, "LARGEST_PIECE", size)
+    chance = random.Random(size)
+    for _ in range(50):
+        drawn = bytes(chance.choices(b"a\xc3\xe2\x82\xac\xf0\x9f\xed\xff", k=40))
+        writing = Writing(learner, Scripted(drawn), length=40, stop=stops)
+        pieces = list(iter(writing.step, None))
+        for piece in pieces:
+            assert learner.vocabulary.decode(piece.ids) == piece.text
+        told = b"".join(piece.ids.astype(np.uint8).tobytes() for piece in pieces)
+        assert drawn.startswith(told)
+        assert "".join(piece.text for piece in pieces) == told.decode("utf-8", "replace")
 
 
 # What it reads first

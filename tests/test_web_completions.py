@@ -36,8 +36,13 @@ def test_models_are_listed(client):
     ids = [model.id for model in client.models.list()]
     assert {"book", "book@best"} <= set(ids)
     assert client.models.retrieve("book@best").owned_by == "charloom"
-    with pytest.raises(openai.NotFoundError):
-        client.models.retrieve("gpt-4")
+    created = {model.id: model.created for model in client.models.list()}
+    for model in ("book", "book@best"):
+        assert client.models.retrieve(model).created == created[model] > 0
+    assert client.models.retrieve("book@latest").created == created["book"]
+    for model in ("gpt-4", "book@99999"):
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve(model)
 
 
 def test_a_completion_is_the_text_of_the_model(client, folder):
@@ -159,6 +164,8 @@ def test_no_tokens_with_echo_scores_a_prompt(client, folder):
         ({"presence_penalty": 1}, openai.UnprocessableEntityError, "presence_penalty"),
         ({"logit_bias": {"1": 2}}, openai.UnprocessableEntityError, "logit_bias"),
         ({"stop": ""}, openai.BadRequestError, "stop"),
+        ({"extra_body": {"temprature": 0.1}}, openai.BadRequestError, "temprature"),
+        ({"extra_body": {"tools": []}}, openai.BadRequestError, "tools"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

@@ -3,6 +3,7 @@
 Each goes as bytes over a socket to a server that listens, for a client library would mend it.
 """
 
+import contextlib
 import json
 import re
 import socket
@@ -468,6 +469,35 @@ def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(l
     for connection in opened:
         connection.close()
     until(lambda: not live.house.door.uploads.locked())
+
+
+def test_who_comes_while_there_are_too_many_connections_is_told_so(live, monkeypatch):
+    monkeypatch.setattr(patience, "ANSWERED", 2)
+    asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
+    until(lambda: len(live.house.connections) == 0)
+    with contextlib.ExitStack() as opened:
+        for _ in range(2):
+            opened.enter_context(socket.create_connection(("127.0.0.1", live.port)))
+        until(lambda: len(live.house.connections) == 2)
+        answer = live.raw(asked)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert status_of(answer) == 503
+        assert b"retry-after: 2" in head
+        assert b"content-security-policy" in head
+        assert json.loads(body)["error"]["code"] == "busy"
+    until(lambda: len(live.house.connections) == 0)
+    assert status_of(live.raw(asked)) == 200
+
+
+def test_connections_beyond_all_bounds_are_closed(live, monkeypatch):
+    monkeypatch.setattr(patience, "MOST", 1)
+    until(lambda: len(live.house.connections) == 0)
+    with socket.create_connection(("127.0.0.1", live.port)):
+        until(lambda: len(live.house.connections) == 1)
+        with socket.create_connection(("127.0.0.1", live.port), timeout=5) as second:
+            with contextlib.suppress(ConnectionResetError):
+                assert second.recv(100) == b""
+            until(lambda: len(live.house.connections) == 1)
 
 
 # Other machines

@@ -2,8 +2,13 @@
 
 import asyncio
 import base64
+import contextlib
 import json
+import shutil
+import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -17,8 +22,13 @@ from typer.testing import CliRunner
 
 import charloom
 import runs
+from charloom import sampling, surprise
 from charloom.cli import app
-from charloom.web import limits
+from charloom.engines import Sampler
+from charloom.neurons import values
+from charloom.sampling import Writing
+from charloom.surprise import Reader
+from charloom.web import library, limits
 from charloom.web.server import make_app
 from charloom.web.streams import EventStream
 from web import HERE, Live, events_of, house, streaming, until, written
@@ -94,12 +104,11 @@ def test_each_character_comes_with_the_likeliest_next_ones_and_its_surprise(clie
     parts = [events[0][1]["read"], *(data["analysis"] for name, data in events if name == "text")]
     whole = {key: [x for part in parts for x in part[key]] for key in parts[0]}
     text = "the cat " + "".join(data["text"] for name, data in events if name == "text")
-    if model == "bytes":
-        text = text.replace("\ufffd", "")  # bytes that are no character
     assert "".join(whole["characters"]) == text
-    score = charloom.load(folder / model).score(text)
     assert whole["nats"][0] is None
-    np.testing.assert_allclose(whole["nats"][1:], score.nats[1:], atol=2e-5)
+    if model == "book":  # of bytes, the text need not tell what was drawn
+        score = charloom.load(folder / model).score(text)
+        np.testing.assert_allclose(whole["nats"][1:], score.nats[1:], atol=2e-5)
     for row in whole["likely"]:
         chances = [p for _, p in row]
         assert len(row) == 5
@@ -113,17 +122,172 @@ def test_each_character_comes_with_the_likeliest_next_ones_and_its_surprise(clie
 
 
 def test_a_planted_wrong_probability_is_seen(client, folder, monkeypatch):
-    real = charloom.surprise.Reader._read
+    real = Reader._read
 
     def wrong(self, ids):
         nats, best, p = real(self, ids)
         return nats * 1.001, best, p
 
-    monkeypatch.setattr(charloom.surprise.Reader, "_read", wrong)
+    monkeypatch.setattr(Reader, "_read", wrong)
     with pytest.raises(AssertionError):
         test_each_character_comes_with_the_likeliest_next_ones_and_its_surprise(
             client, folder, "book"
         )
+
+
+def test_what_a_model_of_bytes_thinks_is_of_the_bytes_that_were_drawn(client, folder):
+    asked = {"prompt": "the ", "length": 80, "temperature": 3.0, "seed": 5}
+    body = {"model": "bytes", "probabilities": True, **asked}
+    events = told(client.post("/api/generate", json=body))
+    text = "".join(data["text"] for name, data in events if name == "text")
+    assert "\ufffd" in text  # bytes that are no character, which no text spells
+    model = charloom.load(folder / "bytes")
+    drawn = Writing(
+        model.learner, model.engine, prompt="the ", length=80, sampler=Sampler(3.0), seed=5
+    )
+    ids = np.concatenate([piece.ids for piece in iter(drawn.step, None)])
+    reader = Reader(model.learner, model.engine)
+    reader.read(model.vocabulary.encode("the "))
+    of_ids = reader.read(ids).nats.sum()
+    nats = [x for name, data in events if name == "text" for x in data["analysis"]["nats"]]
+    assert sum(nats) == pytest.approx(of_ids, abs=1e-3)
+    # The same over /v1.
+    body = {"model": "bytes", "logprobs": 1, "max_tokens": 80, "prompt": "the "}
+    body |= {"temperature": 3.0, "seed": 5}
+    (choice,) = client.post("/v1/completions", json=body).json()["choices"]
+    assert "".join(choice["logprobs"]["tokens"]) == choice["text"] == text
+    assert -sum(choice["logprobs"]["token_logprobs"]) == pytest.approx(of_ids, abs=1e-3)
+
+
+# Work in pieces
+
+
+class Gated:
+    """An engine whose every call waits for a sign, and which counts its calls."""
+
+    def __init__(self, engine):
+        self.engine, self.calls, self.open = engine, 0, threading.Event()
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            self.calls += 1
+            assert self.open.wait(20)
+            return getattr(self.engine, name)(*arguments)
+
+        return call
+
+
+LONG = (10 * runs.TEXT)[:9_000]
+SLOW = {
+    "/api/inside/ranking": {"text": LONG},
+    "/api/inside/unit": {"text": LONG},
+    "/api/inside/map": {"text": LONG[:4_000]},
+    "/api/score": {"text": LONG},
+    "/api/next": {"text": LONG},
+    "/api/generate": {"prompt": LONG, "probabilities": True},
+    "/v1/completions": {"prompt": LONG, "logprobs": 1},
+}
+
+
+@pytest.fixture
+def small_steps(monkeypatch):
+    """Work in steps of 200 characters."""
+    monkeypatch.setattr(surprise, "BLOCK", 200)
+    monkeypatch.setattr(sampling, "CHUNK", 200)
+    monkeypatch.setattr(values, "MOST_TOKENS", 200)
+
+
+@pytest.mark.parametrize("path", SLOW)
+def test_who_leaves_ends_the_work_within_a_step_and_keeps_the_place_until_then(
+    folder, small_steps, path
+):
+    with Live(folder) as live:
+        engine = live.house.library._engine = Gated(live.house.library._engine)
+        body = json.dumps({"model": "book", **SLOW[path]}).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
+            connection.sendall(head.encode() + body)
+            until(lambda: engine.calls == 1)
+        httpx.get(f"{live.url}/api/health")  # by now the server has seen it leave
+        assert httpx.get(f"{live.url}/api/health").json()["writing"] == 1
+        engine.open.set()
+        until(lambda: live.house.desk.working == 0)
+        assert engine.calls == 1
+
+
+def test_small_work_is_done_beside_long_work(folder, small_steps):
+    with Live(folder, threads=1) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        engine = live.house.library._engine = Gated(live.house.library._engine)
+        answers = []
+        body = {"model": "book", **SLOW["/api/inside/ranking"]}
+        long = threading.Thread(
+            target=lambda: answers.append(
+                httpx.post(f"{live.url}/api/inside/ranking", json=body, timeout=60)
+            )
+        )
+        long.start()
+        until(lambda: engine.calls == 1)
+        short = {"model": "book", "text": "the cat"}
+        other = threading.Thread(
+            target=lambda: answers.append(client.post("/api/next", json=short)), daemon=True
+        )
+        other.start()
+        until(lambda: live.house.desk.working == 2)
+        engine.open.set()
+        other.join(20)
+        long.join(60)
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert "likely" in answers[0].json()  # though it came later and there is one thread
+        assert engine.calls > 20
+
+
+def test_in_steps_or_not_the_numbers_are_the_same(client, small_steps):
+    found = {path: client.post(path, json={"model": "book", **SLOW[path]}) for path in SLOW}
+    assert all(answer.status_code == 200 for answer in found.values())
+    score = found["/api/score"].json()
+    unit = found["/api/inside/unit"].json()
+    assert len(score["characters"]) == len(unit["values"]) == len(LONG)
+    assert unit["update"] == score["update"] == found["/api/inside/map"].json()["update"]
+
+
+@pytest.mark.parametrize("path", ["/api/score", "/api/generate", "/v1/completions"])
+def test_who_has_no_answer_yet_when_the_server_closes_is_told_so(folder, path):
+    with Live(folder, at_work=0) as live:
+        answers = []
+        body = {"model": "book", **SLOW[path]}
+        waiting = threading.Thread(
+            target=lambda: answers.append(httpx.post(live.url + path, json=body, timeout=20))
+        )
+        waiting.start()
+        until(lambda: live.house.desk.queued == 1)
+        live._server.handle_exit(15, None)
+        waiting.join(10)
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+    assert int(answer.headers["retry-after"]) > 0
+    assert "content-security-policy" in answer.headers
+
+
+def test_a_closed_server_has_no_thread_that_works_on(folder, small_steps):
+    with Live(folder) as live:
+        engine = live.house.library._engine = Gated(live.house.library._engine)
+        body = {"model": "book", **SLOW["/api/inside/ranking"]}
+        asking = threading.Thread(
+            target=lambda: suppressed(httpx.post, f"{live.url}/api/inside/ranking", json=body)
+        )
+        asking.start()
+        until(lambda: engine.calls == 1)
+        live._server.handle_exit(15, None)
+        engine.open.set()
+        asking.join(10)
+    assert engine.calls == 1
+
+
+def suppressed(call, *arguments, **named):
+    """Call, and forget what comes of it."""
+    with contextlib.suppress(httpx.HTTPError):
+        call(*arguments, **named, timeout=20)
 
 
 def test_models_write_side_by_side_from_the_same_seed(client):
@@ -269,8 +433,6 @@ class Waiting:
     """A request in a thread, whose answer may come late."""
 
     def __init__(self, client, request):
-        import threading
-
         self._answer = None
         self._thread = threading.Thread(target=self._send, args=(client, request), daemon=True)
 
@@ -339,6 +501,37 @@ def test_models_are_listed_and_opened(client):
     book = client.get("/api/models/book").json()
     assert book["whats"] == ["h", "cell", "i", "f", "g", "o"]
     assert book["vocabulary"] == "".join(sorted(set(runs.TEXT)))
+
+
+def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp_path):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        texts = []
+        for seed in (1, 2):
+            shutil.rmtree(tmp_path / "book", ignore_errors=True)
+            runs.train(tmp_path / "book", epochs=1, seed=seed)
+            text, _ = written(told(client.post("/api/generate", json={"model": "book"})))
+            assert text == charloom.load(tmp_path / "book").sample()
+            texts.append(text)
+        assert texts[0] != texts[1]
+
+
+def test_a_model_is_read_once_however_many_ask_and_others_meanwhile(folder, monkeypatch):
+    found = library.Library(house(folder).shelf)
+    real, reading, gate = library.learner_of, [], threading.Event()
+
+    def slow(checkpoint):
+        reading.append(checkpoint)
+        assert "book" not in str(checkpoint) or gate.wait(10)
+        return real(checkpoint)
+
+    monkeypatch.setattr(library, "learner_of", slow)
+    with ThreadPoolExecutor(4) as pool:
+        same = [pool.submit(found.open, "book") for _ in range(3)]
+        until(lambda: reading)
+        assert found.open("bytes").learner.config.cell == "gru"
+        gate.set()
+        assert len({id(opened.result(10).learner) for opened in same}) == 1
+    assert len(reading) == 2
 
 
 def test_surprise_over_the_wire_is_that_of_score(client, folder):

@@ -1,11 +1,16 @@
 """Runs over the wire: the list, states, journals, the live stream, steering and starting."""
 
+import collections
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -15,9 +20,11 @@ import httpx
 from starlette.testclient import TestClient
 
 import runs
-from charloom.store import read_control
+from charloom.errors import RunExistsError
+from charloom.store import RunWriter, read_control
 from charloom.store.steering import write_status
-from charloom.web import jobs, starting
+from charloom.text import BUILTIN_TEXTS
+from charloom.web import jobs, shelf, starting, tail
 from charloom.web.runs import spread, thinned
 from charloom.web.server import make_app
 from charloom.web.shelf import key_of
@@ -76,7 +83,9 @@ def test_a_key_is_plain_and_leads_to_its_run_alone(client):
     assert keys["cut short"].startswith("cut-short-")
     for name, key in keys.items():
         assert client.get(f"/api/runs/{key}").json()["run"]["name"] == name
-    assert len({key_of(name) for name in ("a/b", "a.b", "a b", "a-b", "a?b")}) == 5
+    names = ("a/b", "a.b", "a b", "a-b", "a?b", "a..b", "a...b", "a.b-", "a//b")
+    assert len({key_of(name) for name in names}) == len(names)
+    assert not any(".." in key_of(name) for name in names)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +348,261 @@ def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
         answer = client.post("/api/runs", json={"text": "builtin.python-docs"})
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")
         assert not (tmp_path / ".jobs").exists()
+
+
+class Spawned:
+    """Processes that stand for trainings."""
+
+    def __init__(self, command):
+        self.command, self.children = command, []
+
+    def __call__(self, command, said):
+        child = subprocess.Popen(self.command, stdout=said, stderr=said)
+        self.children.append(child)
+        return child
+
+
+@pytest.fixture
+def spawned(monkeypatch):
+    """What is started instead of trainings: processes that do nothing, or what a test sets."""
+    spawned = Spawned(["sleep", "60"])
+    monkeypatch.setattr(jobs, "spawn", spawned)
+    yield spawned
+    for child in spawned.children:
+        child.kill()
+        child.wait()
+
+
+PYTHON_DOCS = {"text": "builtin.python-docs"}
+
+
+def at_once(count, call):
+    """The statuses of so many calls at the same time."""
+    with ThreadPoolExecutor(count) as pool:
+        return collections.Counter(answer.status_code for answer in pool.map(call, range(count)))
+
+
+def test_however_they_come_four_trainings_are_started_and_no_more(tmp_path, spawned):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+
+        def start(_):
+            return client.post("/api/runs", json=PYTHON_DOCS)
+
+        assert at_once(8, start) == {202: 4, 429: 4}
+        assert collections.Counter(start(n).status_code for n in range(5)) == {429: 5}
+        assert len(spawned.children) == 4
+        assert len(client.get("/api/runs").json()["runs"]) == 4
+        spawned.children[0].kill()
+        until(lambda: start(0).status_code == 202)
+
+
+def test_of_those_who_want_a_name_at_once_one_gets_it(tmp_path, spawned):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "mine"}
+        assert at_once(4, lambda _: client.post("/api/runs", json=named)) == {202: 1, 409: 3}
+    # Another server of the same folder knows nothing of it.
+    both = [jobs.Jobs(tmp_path), jobs.Jobs(tmp_path)]
+
+    def start(n):
+        try:
+            return both[n % 2].start("ours", [], "text", "quick").pid
+        except RunExistsError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pid is not None for pid in pool.map(start, range(4))) == 1
+    assert len(spawned.children) == 2
+
+
+def test_a_name_that_was_claimed_and_never_used_is_free_after_a_while(tmp_path, spawned):
+    (tmp_path / ".jobs").mkdir()
+    claim = tmp_path / ".jobs" / "mine.json"
+    claim.touch()
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "mine"}
+        assert client.post("/api/runs", json=named).status_code == 409
+        os.utime(claim, (1, 1))
+        assert client.post("/api/runs", json=named).status_code == 202
+
+
+def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
+    runs.train(tmp_path / "book", halt=runs.after(3))
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+
+        def resume(_):
+            return client.post("/api/runs/book/resume", json={})
+
+        found = at_once(4, resume)
+        assert found[202] == 1
+        assert found[422] + found[409] == 3
+        assert len(spawned.children) == 1
+        spawned.children[0].kill()
+        until(lambda: client.get("/api/runs").json()["runs"][0]["resumable"])
+        # Somebody's lock counts, whatever the status says.
+        writer, _, _ = RunWriter.resume(tmp_path / "book")
+        with writer:
+            answer = resume(0)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "in_use")
+        assert resume(0).status_code == 202
+
+
+def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
+    spawned.command = ["sh", "-c", "echo its report: charloom report tmp1; exec sleep 60"]
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "tmp1"}
+        assert client.post("/api/runs", json=named).status_code == 202
+        runs.train(tmp_path / "tmp1", epochs=1)
+        spawned.children[0].kill()
+        until(lambda: client.get("/api/runs").json()["runs"][0]["state"] == "finished")
+        shutil.rmtree(tmp_path / "tmp1")
+        until(lambda: client.get("/api/runs").json()["runs"] == [])
+        assert client.post("/api/runs", json=named).status_code == 202
+
+
+def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
+    log = tmp_path / "x.log"
+    log.write_text("its report: charloom report x")
+    job = jobs.Job("x", 2**31, time.time(), "cat", None, log, code=0)
+    assert job.state("stopped", "SIGTERM", {}) == ("stopped", "SIGTERM")
+    assert replace(job, code=1).state("stopped", "SIGTERM", {}) == ("failed", log.read_text())
+
+
+def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawned):
+    runs.train(tmp_path / "book", epochs=1)
+    spawned.command = ["sh", "-c", "echo charloom: the disk is full; exit 2"]
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "mine"}
+        assert client.post("/api/runs", json=named).status_code == 202
+
+        def listed():
+            return {run["key"]: run for run in client.get("/api/runs").json()["runs"]}
+
+        until(lambda: listed()["mine"]["state"] == "failed")
+        assert listed()["mine"]["reason"] == "the disk is full"
+        assert {key: run["dismissible"] for key, run in listed().items()} == {
+            "book": False, "mine": True,
+        }  # fmt: skip
+        assert client.post("/api/runs/mine/dismiss", json={"x": 1}).status_code == 422
+        assert client.post("/api/runs/book/dismiss", json={}).status_code == 422
+        assert client.post("/api/runs/mine/dismiss", json={}).json() == {"run": "mine"}
+        assert list(listed()) == ["book"]
+        assert client.post("/api/runs/mine/dismiss", json={}).status_code == 404
+        assert list((tmp_path / ".jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["book-", "-book", "a..b", "texts", "Texts", "_..", "a."])
+def test_a_name_is_one_under_which_the_list_shows_the_run(tmp_path, spawned, name):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        answer = client.post("/api/runs", json={**PYTHON_DOCS, "name": name})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "name")
+    assert spawned.children == []
+
+
+def test_no_file_of_a_stranger_is_a_mistake_of_the_server(tmp_path, spawned):
+    runs.train(tmp_path / "book", epochs=1)
+    runs.train(tmp_path / "a..b", epochs=1)
+    status = json.loads((tmp_path / "book" / "status.json").read_text())
+    told = json.dumps(status | {"heartbeat": 0}).replace(": 0}", ": 1e400}")
+    (tmp_path / "book" / "status.json").write_text(told)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "texts" / "my book.txt").write_text(TEXT)
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    with contextlib.suppress(OSError):  # not every disk takes such names
+        shutil.copytree(tmp_path / "book", tmp_path / os.fsdecode(b"\xff\xfe"))
+        (tmp_path / "texts" / os.fsdecode(b"\xff.txt")).write_text(TEXT)
+    (tmp_path / ".jobs").mkdir()
+    odd = {"pid": 1e400, "time": "x", "text": 5, "recipe": [], "log": None}
+    (tmp_path / ".jobs" / "odd.json").write_text(json.dumps(odd))
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        for path in ("/api/runs", "/api/models", "/v1/models", "/api/texts"):
+            assert client.get(path).status_code == 200, path
+        for run in client.get("/api/runs").json()["runs"]:
+            assert client.get(f"/api/runs/{run['key']}").json()["run"]["state"] == "finished"
+        asked = {"model": "gone.safetensors"}
+        assert client.post("/api/generate", json=asked).status_code == 404
+        keys = {text["name"]: text["key"] for text in client.get("/api/texts").json()["texts"]}
+        assert "gone" not in keys
+        assert client.post("/api/texts", json={"name": "x", "text": "more"}).status_code == 201
+        for name in set(keys) - set(BUILTIN_TEXTS):
+            started = client.post("/api/runs", json={"text": keys[name]})
+            assert started.status_code == 202, name
+
+
+def test_jobs_that_end_while_many_ask_are_a_mistake_of_nobody(tmp_path, spawned):
+    spawned.command = ["true"]
+    many = jobs.Jobs(tmp_path)
+    with ThreadPoolExecutor(5) as pool:
+        starting = pool.submit(lambda: [many.start(f"x{n}", [], None, "a") for n in range(40)])
+        asking = [pool.submit(lambda: [many.all() for _ in range(40)]) for _ in range(4)]
+        for done in (starting, *asking):
+            done.result(30)
+    until(lambda: all(job.code == 0 for job in many.all().values()))
+
+
+def test_a_process_of_the_same_number_is_not_taken_for_ours(tmp_path):
+    job = jobs.Job("x", os.getpid(), time.time(), None, None, tmp_path / "x.log")
+    birth = jobs.birth_of(os.getpid())
+    assert job.alive
+    assert replace(job, birth=birth).alive
+    if birth is not None:
+        assert not replace(job, birth=birth - 1).alive
+    assert not replace(job, time=time.time() - 2 * jobs.LOST_SECONDS).alive
+
+
+def test_a_mistake_of_the_server_has_the_shape_of_a_refusal(tmp_path, monkeypatch):
+    def broken(self):
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(shelf.Shelf, "models", broken)
+    app = make_app(house(tmp_path))
+    with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
+        answer = client.get("/api/models")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
+    assert "planted" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        runs.train(tmp_path / name, epochs=1)
+    read = []
+    real = shelf.read_status
+    monkeypatch.setattr(shelf, "read_status", lambda path: read.append(path.name) or real(path))
+    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    first = looked.look(anew=True).runs
+    assert sorted(read) == ["a", "b", "c"]
+    read.clear()
+    assert looked.look(anew=True).runs == first
+    assert read == []
+    for name, file in (("a", "status.json"), ("b", "metrics.jsonl"), ("c", "checkpoints/latest")):
+        append(tmp_path / name / file, b"")
+        os.utime(tmp_path / name / file)
+        looked.look(anew=True)
+        assert read == [name]
+        read.clear()
+    # What is trained is read each time, for its state depends on more than files.
+    write_status(tmp_path / "a", "training", 0, 10, None)
+    for _ in range(2):
+        looked.look(anew=True)
+    assert read == ["a", "a"]
+
+
+def test_a_long_journal_is_read_to_its_end_before_it_counts_as_read(tmp_path, monkeypatch):
+    runs.train(tmp_path / "book", epochs=1)
+    monkeypatch.setattr(tail, "MOST_BYTES", 1_500)
+    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    last = runs.lines_of(tmp_path / "book" / "metrics.jsonl")[-1]
+    until(lambda: looked.look(anew=True).runs[0].seconds == last["seconds"])
+
+
+def test_a_model_that_is_known_waits_for_no_look(tmp_path):
+    runs.train(tmp_path / "book", epochs=1)
+    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    looked.runs()
+    with looked._looking, ThreadPoolExecutor(1) as pool:
+        place, which = pool.submit(looked.model, "book@best").result(5)
+    assert (place.key, which) == ("book", "best")
 
 
 def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):

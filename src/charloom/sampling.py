@@ -7,9 +7,11 @@ how it is cut into pieces changes nothing.
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charloom.config import SEED_LIMIT, require_number, require_whole
 from charloom.engines import Engine, Sampler
@@ -17,13 +19,22 @@ from charloom.engines.base import Ids
 from charloom.errors import ConfigError
 from charloom.model import Learner, State, zero_state
 from charloom.random import uniforms
-from charloom.text.vocabulary import Unknowns
+from charloom.steps import tokens_of_a_step
+from charloom.text.vocabulary import Decoder, Unknowns
 
 FIRST_PIECE: Final = 16  # symbols; small, so that something is seen at once
 LARGEST_PIECE: Final = 4_096
-CHUNK: Final = 65_536  # symbols of a prompt per call of the engine, so that Ctrl-C is heard
+CHUNK: Final = 4_096  # symbols of a prompt per call of the engine, most, so that Ctrl-C is heard
 
 AS_IT_IS: Final = Sampler()
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A piece of a text, and the ids that it was drawn as, shape (symbols,)."""
+
+    text: str
+    ids: Ids
 
 
 class Writing(Iterator[str]):
@@ -86,7 +97,14 @@ class Writing(Iterator[str]):
         return self
 
     def __next__(self) -> str:
-        return next(self._pieces)
+        while not (piece := next(self._pieces)).text:
+            pass
+        return piece.text
+
+    def step(self) -> Piece | None:
+        """The next piece, or what was done for it: one without text while the prompt is read, or
+        while what was drawn may begin a stop string. None at the end."""
+        return next(self._pieces, None)
 
     def _write(
         self,
@@ -98,13 +116,15 @@ class Writing(Iterator[str]):
         seed: int,
         number: int,
         stops: tuple[str, ...],
-    ) -> Iterator[str]:
+    ) -> Iterator[Piece]:
         """Growing pieces; what may be the beginning of a stop string waits for the next one."""
-        state = after_all_but_the_last(learner, engine, read)
+        drawn = Drawn(learner.vocabulary.decoder(), read[:0])
+        reading = after_all_but_the_last(learner, engine, read)
+        while (state := next(reading)) is None:
+            yield drawn.take(0)
         # All that a step depends on beside the state: the cost of one does not grow with the text.
         recent = sampler.repetition_window if sampler.repetition_penalty != 1 else 1
-        decoder = learner.vocabulary.decoder()
-        held, written, size = "", 0, FIRST_PIECE
+        written, size = 0, FIRST_PIECE
         while written < length:
             count = min(size, length - written)
             numbers = uniforms(seed, "sample", count, first=written, stream=number)
@@ -118,29 +138,54 @@ class Writing(Iterator[str]):
                 size = max(size // 2, FIRST_PIECE)
             elif took <= self._patience / 2:
                 size = min(2 * size, LARGEST_PIECE)
-            held += decoder.decode(
-                ids
-            )  # of bytes, what is no whole character at the end is left out
-            end = first_stop(held, stops)
+            drawn.add(ids)  # of bytes, what is no whole character at the end is left out
+            end = first_stop(drawn.text, stops)
             if end is not None:
                 self.ended = "stop"
-                if end:
-                    yield held[:end]
+                yield drawn.take(end)
                 return
-            sure = len(held) - waiting(held, stops) if written < length else len(held)
-            if sure:
-                yield held[:sure]
-            held = held[sure:]
+            yield drawn.take(
+                len(drawn.text) - (waiting(drawn.text, stops) if written < length else 0)
+            )
         self.ended = "length"
 
 
-def after_all_but_the_last(learner: Learner, engine: Engine, ids: Ids) -> State:
-    """The state of one stream that has read ids (N,) but for the last of them."""
+@dataclass
+class Drawn:
+    """What was drawn and not yet told: text, and the ids of it and of what no character is yet."""
+
+    decoder: Decoder
+    ids: Ids
+    text: str = ""
+    ends: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    told: int = 0
+
+    def add(self, ids: Ids) -> None:
+        """Add what was drawn."""
+        text, ends = self.decoder.decode_with_ends(ids)
+        self.text, self.ends = self.text + text, np.concatenate([self.ends, ends])
+        self.ids = np.concatenate([self.ids, ids])
+
+    def take(self, characters: int) -> Piece:
+        """Take away so many characters."""
+        count = int(self.ends[characters - 1]) - self.told if characters else 0
+        piece = Piece(self.text[:characters], self.ids[:count])
+        self.text, self.ends = self.text[characters:], self.ends[characters:]
+        self.ids, self.told = self.ids[count:], self.told + count
+        return piece
+
+
+def after_all_but_the_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[State | None]:
+    """The state of one stream that has read ids (N,) but for the last of them; before it None after
+    each part that is read."""
     state = zero_state(learner.config)
-    for start in range(0, len(ids) - 1, CHUNK):
-        tokens = ids[start : start + CHUNK + 1, np.newaxis]
+    size = tokens_of_a_step(sum(p.size for p in learner.parameters.values()), CHUNK)
+    for start in range(0, len(ids) - 1, size):
+        if start:
+            yield None
+        tokens = ids[start : start + size + 1, np.newaxis]
         _, state = engine.score(learner, tokens, state)
-    return state
+    yield state
 
 
 def opening(learner: Learner) -> Ids:

@@ -12,10 +12,10 @@ from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.model import Learner, zero_state
-from charloom.scoring import score_segments
+from charloom.steps import Steps, tokens_of_a_step, whole
 from charloom.text.vocabulary import Unknowns
 
-BLOCK: Final = 1_024  # ids that are read at once: as many rows of logits are in memory
+BLOCK: Final = 1_024  # ids that are read at once, most: as many rows of logits are in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,13 @@ def surprise(
         ConfigError: no such treatment of unknown characters.
         DivergedError: the model gives no finite number.
     """
+    return whole(scoring(learner, engine, text, unknown, replacement))
+
+
+def scoring(
+    learner: Learner, engine: Engine, text: str, unknown: str = "refuse", replacement: str = ""
+) -> Steps[Surprise]:
+    """`surprise` in steps."""
     encoded = learner.vocabulary.encode_with(text, unknown, replacement)
     ids = encoded.ids
     if len(ids) < 2:
@@ -70,14 +77,26 @@ def surprise(
             f"the text has {len(ids):,} of the characters that it needs, two at least: one to begin "
             f"with, one to predict. Name a file, or give --text."
         )
-    nats = score_segments(engine, learner, ids, [(0, len(ids))], streams=1)
-    if not np.isfinite(nats).all():
+    size, parts = step_of(learner), [np.array([math.nan])]
+    state = zero_state(learner.config)
+    for start in range(0, len(ids) - 1, size):
+        tokens = np.ascontiguousarray(ids[start : start + size + 1, np.newaxis])
+        found, state = engine.score(learner, tokens, state)
+        parts.append(found[:, 0])
+        yield
+    nats = np.concatenate(parts)
+    if not np.isfinite(nats[1:]).all():
         raise DivergedError("the model gives no finite loss: it has diverged; use an earlier one.")
     characters, ends = learner.vocabulary.completed(ids)
     if len(characters) < 2:
         raise TextError("the text is one character; to predict a character it needs two.")
-    sums = np.add.reduceat(np.concatenate([[math.nan], nats]), [0, *ends[:-1].tolist()])
+    sums = np.add.reduceat(nats, [0, *ends[:-1].tolist()])
     return Surprise(characters, sums, encoded.unknown)
+
+
+def step_of(learner: Learner) -> int:
+    """How many ids of a text a model reads at once."""
+    return tokens_of_a_step(sum(p.size for p in learner.parameters.values()), BLOCK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +131,7 @@ class Reader:
         self._learner = learner
         self._engine = engine
         self._count = min(count, len(learner.vocabulary))
+        self._step = step_of(learner)
         self._state = zero_state(learner.config)
         self._next: NDArray[np.float64] | None = None
         symbols = learner.vocabulary.characters
@@ -124,7 +144,14 @@ class Reader:
         Raises:
             DivergedError: the model gives no finite number.
         """
-        parts = [self._read(ids[n : n + BLOCK]) for n in range(0, len(ids), BLOCK)]
+        return whole(self.reading(ids))
+
+    def reading(self, ids: Ids) -> Steps[Thoughts]:
+        """`read` in steps."""
+        parts = []
+        for start in range(0, len(ids), self._step):
+            parts.append(self._read(ids[start : start + self._step]))
+            yield
         if not parts:
             return Thoughts((), np.empty(0), ())
         nats, best, p = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

@@ -11,6 +11,7 @@ from charloom.engines.base import Ids
 from charloom.errors import TextError
 from charloom.model import Learner
 from charloom.neurons.values import Choice, blocks
+from charloom.steps import Steps, whole
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns
 
 
@@ -68,9 +69,24 @@ def activity(
         TextError: the text is empty.
         DivergedError: a value is not finite.
     """
+    return whole(looking(learner, engine, ids, choice, unknowns))
+
+
+def looking(
+    learner: Learner,
+    engine: Engine,
+    ids: Ids,
+    choice: Choice,
+    unknowns: Unknowns = ALL_KNOWN,
+) -> Steps[Activity]:
+    """`activity` in steps."""
     if not len(ids):
         raise TextError("the text is empty; to see what units do, give some of it.")
     (what,) = choice.whats
     characters, ends = learner.vocabulary.completed(ids)
-    values = np.concatenate([block[:, 0] for block in blocks(learner, engine, ids, choice)])
-    return Activity(characters, what, choice.layers, choice.units, values[ends - 1], unknowns)
+    values = []
+    for block in blocks(learner, engine, ids, choice):
+        values.append(block[:, 0])
+        yield
+    seen = np.concatenate(values)[ends - 1]
+    return Activity(characters, what, choice.layers, choice.units, seen, unknowns)

@@ -20,6 +20,7 @@ from charloom.neurons.correlation import Correlation
 from charloom.neurons.properties import Numbers, Property
 from charloom.neurons.values import Choice, blocks
 from charloom.spelling import count
+from charloom.steps import Steps, whole
 
 LEAST_CHARACTERS: Final = 100  # below, some unit follows anything
 LEAST_CHANGES: Final = 10  # characters at which a property is not what it mostly is
@@ -107,6 +108,18 @@ def rank(
         ConfigError: top is below 1, or a property gives other than one finite number a character.
         DivergedError: a value is not finite.
     """
+    return whole(comparing(learner, engine, texts, properties, choice, top))
+
+
+def comparing(
+    learner: Learner,
+    engine: Engine,
+    texts: Sequence[Ids],
+    properties: Sequence[Property],
+    choice: Choice,
+    top: int,
+) -> Steps[tuple[Finding, ...]]:
+    """`rank` in steps."""
     require_whole("top", top, least=1)
     read = [learner.vocabulary.completed(ids) for ids in texts]
     characters = sum(len(ends) for _, ends in read)
@@ -114,9 +127,11 @@ def rank(
         raise TextError(
             f"the text is {characters} long; to tell what units follow it needs {LEAST_CHARACTERS}."
         )
-    measured = np.stack(
-        [np.concatenate([_measured(found, pieces) for pieces, _ in read]) for found in properties]
-    )
+    rows = []
+    for found in properties:
+        rows.append(np.concatenate([_measured(found, pieces) for pieces, _ in read]))
+        yield
+    measured = np.stack(rows)
     turns = [int(characters * share) for share in TURNS]
     sums = Correlation((1 + len(turns)) * len(properties), choice.size)
     at = 0
@@ -131,6 +146,7 @@ def rank(
                 turned = [measured[:, (places + turn) % characters] for turn in (0, *turns)]
                 sums.add(np.concatenate(turned), completed)
                 at += len(completed)
+            yield
     r = sums.coefficients().reshape(1 + len(turns), len(properties), choice.size)
     return tuple(
         _finding(found, measured[n], r[:, n], choice, top) for n, found in enumerate(properties)

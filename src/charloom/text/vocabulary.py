@@ -310,6 +310,7 @@ class Decoder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._characters = vocabulary.characters
+        self._read = 0
         self._utf8 = (
             codecs.getincrementaldecoder("utf-8")("replace")
             if vocabulary.tokens == "bytes"
@@ -319,7 +320,26 @@ class Decoder:
     def decode(self, ids: NDArray[Any] | list[int], final: bool = False) -> str:
         """The text that these ids complete; with `final`, all that is left as well."""
         text = "".join(map(self._characters.__getitem__, np.asarray(ids).tolist()))
+        self._read += len(text)
         return text if self._utf8 is None else self._utf8.decode(text.encode("latin-1"), final)
+
+    def decode_with_ends(self, ids: NDArray[Any]) -> tuple[str, NDArray[np.int64]]:
+        """The same, and for each of its characters how many ids there were when it ended, those of
+        all calls counted; the bytes of one that is no UTF-8 are what U+FFFD stands for."""
+        before = self._read
+        if self._utf8 is None:
+            text = self.decode(ids)
+            return text, np.arange(before + 1, self._read + 1)
+        pieces: list[str] = []
+        ends: list[int] = []
+        for n, last in enumerate(ids.tolist(), start=before + 1):
+            if completed := self.decode([last]):
+                # A byte that does not fit ends what was before it, and begins or is something else;
+                # of two U+FFFD for what was before it (half a surrogate), the second is one byte.
+                waits = 1 if self._utf8.getstate()[0] else 0
+                pieces.append(completed)
+                ends += range(n + 1 - waits - len(completed), n + 1 - waits)
+        return "".join(pieces), np.array(ends, dtype=np.int64)
 
 
 def _symbols(text: str, tokens: str) -> NDArray[Any]:

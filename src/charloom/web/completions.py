@@ -8,18 +8,20 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from charloom.steps import Steps
+from charloom.store.layout import LATEST
 from charloom.surprise import Thoughts
 from charloom.web import contract as wire
 from charloom.web.answers import Plain, dumped
 from charloom.web.library import Library
 from charloom.web.limits import Desk
-from charloom.web.mistakes import NotAllowedError
+from charloom.web.mistakes import NotAllowedError, NotHereError
 from charloom.web.playing import Author
 from charloom.web.shelf import Shelf
 from charloom.web.streams import EVENT, EventStream, answer
@@ -37,16 +39,17 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=wire.SHORT)]
 class StreamOptions(BaseModel):
     """What a stream tells besides."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
     include_usage: bool = False
+    include_obfuscation: Literal[False] | None = None
 
 
 class Completion(BaseModel):
-    """A request for completions. `suffix`, `best_of` other than `n`, penalties other than 0 and
-    `logit_bias` are refused; `user` is not looked at. `top_k`, `min_p` and `repetition_penalty` are
+    """A request for completions. `suffix`, `best_of` other than `n`, penalties other than 0,
+    `logit_bias` and fields that are not named here are refused; `user` is not looked at. `top_k`, `min_p` and `repetition_penalty` are
     ours; clients send them as extra_body."""
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     model: wire.ModelKey
     prompt: Line | Annotated[list[Line], Field(min_length=1, max_length=MOST_CHOICES)] = ""
@@ -163,8 +166,10 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
     @router.get("/v1/models/{model}")
     def one_model(model: wire.ModelKey) -> ModelCard:
         """One model."""
-        shelf.model(model)
-        return ModelCard(id=model, created=0)
+        listed = {known.id: known for known in shelf.models()}
+        if (found := listed.get(model.removesuffix(f"@{LATEST}"))) is None:
+            raise NotHereError(f"there is no model {model!r}; the models are in GET /v1/models.")
+        return ModelCard(id=model, created=found.created)
 
     @router.post(
         "/v1/completions",
@@ -201,9 +206,9 @@ class Text:
         self.over = False
         self.before: tuple[tuple[str, float], ...] = ()  # the likeliest to come next
 
-    def begin(self) -> Choice | None:
+    def beginning(self) -> Steps[Choice | None]:
         """Read the prompt; the part of the answer that echoes it, if any does."""
-        thoughts = self.author.begin(self.prompt)
+        thoughts = yield from self.author.beginning(self.prompt)
         echoed = self.asked.echo and self.prompt
         if not echoed:
             self.offset = len(self.prompt)
@@ -211,7 +216,7 @@ class Text:
         return Choice(text=self.prompt, index=self.index, logprobs=logprobs) if echoed else None
 
     def next(self) -> Choice | None:
-        """The next part; the last one says why it ended; None after it."""
+        """The next part, which may have no text; the last one says why it ended; None after it."""
         if self.over:
             return None
         piece = None if self.asked.max_tokens == 0 else self.author.next()
@@ -268,7 +273,7 @@ def texts_of(library: Library, asked: Completion) -> list[Text]:
 async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
     """Parts of all texts as they come, each text in its turn."""
     for text in texts:
-        echoed = await desk.work(text.begin)
+        echoed = await desk.steps(text.beginning())
         if echoed is not None:
             yield echoed
     at_work = list(texts)
@@ -277,7 +282,7 @@ async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
             part = await desk.work(text.next)
             if part is None:
                 at_work.remove(text)
-            else:
+            elif part.text or part.finish_reason is not None:
                 yield part
 
 

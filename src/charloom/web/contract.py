@@ -151,6 +151,8 @@ class Run(Told):
         train_bits, validation_bits: the last of each; best_bits: of the best checkpoint.
         learning_rate: of the last record; learning_rate_factor: that steering has set.
         seconds: trained so far; seconds_left: at the present speed, while it trains.
+        dismissible: whether it is a start that came to nothing, which POST
+            /api/runs/{run}/dismiss takes off the list.
         changed: when something last happened, Unix time.
         checkpoints: the updates of those that are kept; latest and best are two of them.
     """
@@ -161,6 +163,7 @@ class Run(Told):
     reason: str | None = None
     here: bool = False
     resumable: bool = False
+    dismissible: bool = False
     recipe: str | None = None
     cell: str | None = None
     hidden_size: int | None = None
@@ -330,6 +333,16 @@ class GoOn(Asked):
     updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
 
 
+class Nothing(Asked):
+    """A request that has nothing to say: `{}`."""
+
+
+class Dismissed(Told):
+    """A start that came to nothing and is off the list."""
+
+    run: str
+
+
 class Started(Told):
     """A training that was started; its run appears in the list under this key."""
 
@@ -430,8 +443,8 @@ class Analysis(Told):
     """What a model thought of each character of a text: lists of one length.
 
     Attributes:
-        characters: the text, a string for each; of a model of bytes without those that are no
-            UTF-8.
+        characters: the text, a string for each; of a model of bytes, bytes that are no UTF-8 show
+            as U+FFFD.
         nats: what each cost, -ln of its probability given all before; None where nothing
             predicts it.
         likely: the five likeliest ones that could come after it, each with its probability.
@@ -498,9 +511,11 @@ class UnitAsked(Asked):
 
 
 class UnitValues(Told):
-    """A unit's value after each character; `low` and `high` bound what it can be (a gate: 0, 1)."""
+    """A unit's value after each character; `low` and `high` bound what it can be (a gate: 0, 1).
+    `update` is that of the model, which may have learnt on since another answer."""
 
     model: str
+    update: int
     characters: list[str]
     values: list[float]
     low: float
@@ -521,10 +536,11 @@ class UnitMap(Told):
     """All units of a layer over a text.
 
     `values` is base64 of unsigned bytes, unit by unit: byte `unit * len(characters) + n` is the
-    unit's value after character n, `low + byte / 255 * (high - low)`.
+    unit's value after character n, `low + byte / 255 * (high - low)`. `update` as in UnitValues.
     """
 
     model: str
+    update: int
     characters: list[str]
     units: int
     low: float
@@ -580,8 +596,9 @@ class PropertyRanked(Told):
 
 
 class Ranking(Told):
-    """The units that follow each property."""
+    """The units that follow each property; `update` as in UnitValues."""
 
     model: str
+    update: int
     characters: int
     properties: list[PropertyRanked]

@@ -125,12 +125,20 @@ class Guard:
         door: whom it lets in.
         full: why no work can be begun now; None where it can. A request for work is then refused
             before anything of it is read, for that costs a twentieth.
+        crowded: why nothing at all is answered now; None where it is.
     """
 
-    def __init__(self, app: App, door: Door, full: Callable[[], Busy | None]) -> None:
+    def __init__(
+        self,
+        app: App,
+        door: Door,
+        full: Callable[[], Busy | None],
+        crowded: Callable[[], Busy | None],
+    ) -> None:
         self.app = app
         self.door = door
         self.full = full
+        self.crowded = crowded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -147,23 +155,16 @@ class Guard:
             if cookie is not None:
                 await redirect(guarded, cookie)
                 return
+            if (busy := self.crowded()) is not None:
+                raise refused_for_now(busy)
             limit = check_shape(scope, headers)
             if limit is None:
                 await self.app(scope, receive, guarded)
             elif limit == TEXT_BODY and (busy := self.full()) is not None:
-                retry = str(busy.retry_after).encode()
-                raise Refused(
-                    busy.status, str(busy), ((b"retry-after", retry),), "busy_error", "busy"
-                )
+                raise refused_for_now(busy)
             elif limit == UPLOAD_BODY:
                 if self.door.uploads.locked():
-                    raise Refused(
-                        503,
-                        "other texts are coming in; try again soon.",
-                        ((b"retry-after", b"2"),),
-                        "busy_error",
-                        "busy",
-                    )
+                    raise refused_for_now(Busy("other texts are coming in; try again soon."))
                 async with self.door.uploads:
                     body = await read_body(receive, limit, UPLOAD_SECONDS)
                     await self.app(scope, replay(body, receive), guarded)
@@ -270,6 +271,12 @@ def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
     if any(not size.isdecimal() or int(size[:20]) > limit for size in sizes):
         raise too_large(limit)
     return limit
+
+
+def refused_for_now(busy: Busy) -> Refused:
+    """The refusal of what may come again."""
+    retry = str(busy.retry_after).encode()
+    return Refused(busy.status, str(busy), ((b"retry-after", retry),), "busy_error", "busy")
 
 
 def too_large(limit: int) -> Refused:

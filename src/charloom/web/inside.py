@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,14 +10,17 @@ import numpy as np
 from fastapi import APIRouter, Request
 
 from charloom.errors import ConfigError
-from charloom.neurons import Property, activity, choose, marked, rank
+from charloom.neurons import Activity, Property, choose, marked
+from charloom.neurons.activity import looking
 from charloom.neurons.properties import PROPERTIES
+from charloom.neurons.ranking import comparing
+from charloom.steps import Steps
 from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.library import Library, Open
 from charloom.web.limits import Desk
 from charloom.web.mistakes import NotAllowedError
-from charloom.web.streams import answer
+from charloom.web.streams import at_desk
 
 # What a value can be; the LSTM's cell has no bounds, and takes those of the text.
 BOUNDS: Final = {
@@ -35,51 +37,54 @@ def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
     async def unit(asked: wire.UnitAsked, request: Request) -> Any:
         """The value of a unit after each character of a text."""
 
-        def look() -> Plain:
+        def look() -> Steps[Plain]:
             model = opened(asked)
-            found = active(model, asked, asked.unit)
+            yield
+            found = yield from active(model, asked, asked.unit)
             values = found.values[:, 0, 0].astype(np.float64)
             low, high = bounds(asked.what, values)
-            told = {"model": asked.model, "characters": found.characters, "low": low, "high": high}
+            told = {**head(model), "characters": found.characters, "low": low, "high": high}
             return Plain({**told, "values": [round(value, 4) for value in values.tolist()]})
 
-        return await at_desk(request, look)
+        return await at_desk(desk, request, closing, look())
 
     @router.post("/api/inside/map", response_model=wire.UnitMap)
     async def unit_map(asked: wire.MapAsked, request: Request) -> Any:
         """The value of every unit of a layer after each character of a text."""
 
-        def look() -> Plain:
+        def look() -> Steps[Plain]:
             model = opened(asked)
-            found = active(model, asked, None)
+            yield
+            found = yield from active(model, asked, None)
             values = found.values[:, 0].T.astype(np.float64)  # (units, characters)
             low, high = bounds(asked.what, values)
             share = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
             packed = np.ascontiguousarray(np.rint(255 * share).astype(np.uint8)).tobytes()
-            told = {"model": asked.model, "characters": found.characters, "low": low, "high": high}
+            told = {**head(model), "characters": found.characters, "low": low, "high": high}
             return Plain(
                 {**told, "units": len(values), "values": base64.b64encode(packed).decode("ascii")}
             )
 
-        return await at_desk(request, look)
+        return await at_desk(desk, request, closing, look())
 
     @router.post("/api/inside/ranking", response_model=wire.Ranking)
     async def ranking(asked: wire.RankingAsked, request: Request) -> Any:
         """The units that follow properties of a text, and what the user marked in it."""
 
-        def look() -> Plain:
+        def look() -> Steps[Plain]:
             model = opened(asked)
+            yield
             learner = model.learner
             encoded = learner.vocabulary.encode_with(asked.text, asked.unknown)
             text = "".join(learner.vocabulary.completed(encoded.ids)[0])
             properties = [*PROPERTIES, *wished(asked, text)]
-            found = rank(
+            found = yield from comparing(
                 learner, model.engine, [encoded.ids], properties, choose(learner), asked.top
             )
             told = [finding.to_json() for finding in found]
-            return Plain({"model": asked.model, "characters": len(text), "properties": told})
+            return Plain({**head(model), "characters": len(text), "properties": told})
 
-        return await at_desk(request, look)
+        return await at_desk(desk, request, closing, look())
 
     def opened(asked: Any) -> Open:
         """The model of a request, which knows the request's text."""
@@ -87,19 +92,16 @@ def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
         model.require_known(asked.text, asked.unknown, "text")
         return model
 
-    async def at_desk(request: Request, look: Callable[[], Plain]) -> Any:
-        """The result of some work at the desk."""
-
-        async def work() -> Plain:
-            async with desk.place():
-                return await desk.work(look)
-
-        return await answer(request, closing, work())
-
     return router
 
 
-def active(model: Open, asked: Any, unit: int | None) -> Any:
+def head(model: Open) -> dict[str, Any]:
+    """What every answer begins with: of two that are of one model, the update tells whether they are
+    of one state of it."""
+    return {"model": model.id, "update": model.update}
+
+
+def active(model: Open, asked: Any, unit: int | None) -> Steps[Activity]:
     """What a unit, or where there is none all of them, of a layer did.
 
     Raises:
@@ -110,7 +112,7 @@ def active(model: Open, asked: Any, unit: int | None) -> Any:
     except ConfigError as error:
         raise NotAllowedError(str(error), str(error).split(" ")[0]) from None
     encoded = model.learner.vocabulary.encode_with(asked.text, asked.unknown)
-    return activity(model.learner, model.engine, encoded.ids, choice, encoded.unknown)
+    return (yield from looking(model.learner, model.engine, encoded.ids, choice, encoded.unknown))
 
 
 def bounds(what: str, values: Any) -> tuple[float, float]:

@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ from charloom.errors import NotAModelError
 from charloom.model import Learner
 from charloom.neurons.gates import WHATS
 from charloom.store import load_model
-from charloom.store.checkpoint import load_checkpoint
+from charloom.store.checkpoint import MANIFEST, load_checkpoint
 from charloom.store.layout import BEST, LATEST, checkpoint_path, read_pointer
 from charloom.web.contract import ModelDetail
 from charloom.web.mistakes import NotHereError, UnknownCharactersError
@@ -27,6 +26,8 @@ KEPT_BYTES: Final = 512 * 1024 * 1024
 KEPT: Final = 8
 ATTEMPTS: Final = 5  # a writer may move a pointer and remove a checkpoint between two reads of ours
 NAMED: Final = 20  # unknown characters that an answer names
+
+Stamp = tuple[Path, int, int, int]  # of a model: where it is, and inode, time and size of its file
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +94,9 @@ class Library:
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
-        self._lock = threading.Lock()
-        self._models: OrderedDict[tuple[Path, int], Learner] = OrderedDict()
+        self._lock = threading.Lock()  # of what follows; nothing is read while it is held
+        self._models: OrderedDict[Stamp, Learner] = OrderedDict()
+        self._reading: dict[Stamp, threading.Lock] = {}
         self._engine = open_engine("auto", 1)
 
     def open(self, key: str) -> Open:
@@ -105,14 +107,15 @@ class Library:
             DamagedError: it is not what was written.
         """
         place, which = self.shelf.model(key)
-        # One at a time: many who ask for the same model at once shall not all read it.
-        with self._lock:
-            learner = self._file(place.path) if which == "file" else self._run(place.path, which)
+        learner = self._file(place.path) if which == "file" else self._run(place.path, which)
         return Open(key, learner, self._engine)
 
     def _file(self, path: Path) -> Learner:
         """The model of a file, read anew when the file has changed."""
-        return self._kept((path, path.stat().st_mtime_ns), lambda: load_model(path))
+        try:
+            return self._kept(path, path, load_model)
+        except OSError:
+            raise NotHereError(f"{path.name} is no file that can be read.") from None
 
     def _run(self, path: Path, which: str) -> Learner:
         """A model of a run, however often its writer moves a pointer."""
@@ -127,10 +130,9 @@ class Library:
                 update = int(which)
             checkpoint = checkpoint_path(path, update)
             try:
-                return self._kept(
-                    (path, update), partial(lambda at: load_checkpoint(at).learner, checkpoint)
-                )
-            except NotAModelError:
+                # A run that was removed and trained anew has other checkpoints of the same update.
+                return self._kept(checkpoint, checkpoint / MANIFEST, learner_of)
+            except (NotAModelError, OSError):
                 if which not in (LATEST, BEST) or attempt == ATTEMPTS - 1:
                     break
         raise NotHereError(
@@ -138,17 +140,44 @@ class Library:
             f"GET /api/models has those that are there."
         )
 
-    def _kept(self, key: tuple[Path, int], read: Callable[[], Learner]) -> Learner:
-        """A model that is kept, or is read and kept from now on."""
-        if key not in self._models:
-            # What an optimizer remembers is larger than the model, and no model writes with it.
-            self._models[key] = replace(read(), slots={})
-        self._models.move_to_end(key)
-        while len(self._models) > 1 and (
-            len(self._models) > KEPT or sum(map(size, self._models.values())) > KEPT_BYTES
-        ):
-            self._models.popitem(last=False)
-        return self._models[key]
+    def _kept(self, path: Path, told_by: Path, read: Callable[[Path], Learner]) -> Learner:
+        """A model that is kept, or is read and kept from now on; a file tells when it is another.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        stat = told_by.stat()
+        stamp = (path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        with self._lock:
+            reading = self._reading.setdefault(stamp, threading.Lock())
+        # One at a time: many who ask for the same model at once shall not all read it.
+        with reading:
+            try:
+                with self._lock:
+                    learner = self._models.get(stamp)
+                if learner is None:
+                    # What an optimizer remembers is large, and no model writes with it.
+                    learner = replace(read(path), slots={})
+                self._keep(stamp, learner)
+            finally:
+                with self._lock:
+                    self._reading.pop(stamp, None)
+        return learner
+
+    def _keep(self, stamp: Stamp, learner: Learner) -> None:
+        """Keep a model as the one used last, and let go of those used longest ago."""
+        with self._lock:
+            self._models[stamp] = learner
+            self._models.move_to_end(stamp)
+            while len(self._models) > 1 and (
+                len(self._models) > KEPT or sum(map(size, self._models.values())) > KEPT_BYTES
+            ):
+                self._models.popitem(last=False)
+
+
+def learner_of(checkpoint: Path) -> Learner:
+    """The learner of a checkpoint."""
+    return load_checkpoint(checkpoint).learner
 
 
 def size(learner: Learner) -> int:

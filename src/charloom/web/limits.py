@@ -1,15 +1,18 @@
 """How much the server does at once: so many at work, so many waiting, the others told when to return.
 
 Work is done by a few threads, a piece at a time, so that all who are let in go on side by side and
-the server itself always answers. It knows nothing of what the work is.
+the server itself always answers. Who leaves has no further piece done, and keeps its place until the
+thread has returned from the last one. It knows nothing of what the work is.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
+
+from charloom.steps import Steps
 
 AT_WORK: Final = 50
 WAITING: Final = 50
@@ -106,12 +109,57 @@ class Desk:
             self.working -= 1
 
     async def work(self, piece: Callable[..., T], *arguments: Any) -> T:
-        """Have one piece of work done by a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, piece, *arguments)
+        """Have one piece of work done by a thread.
+
+        Whoever is cancelled meanwhile waits until the thread is free again: a place is free when
+        nobody works for it.
+
+        Raises:
+            Busy: the desk is closed.
+        """
+        try:
+            running = self._pool.submit(piece, *arguments)
+        except RuntimeError:
+            raise closes() from None
+        done = asyncio.wrap_future(running)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            running.cancel()  # unless a thread has begun it
+            while not done.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({done})
+            if not done.cancelled():
+                done.exception()  # which reaches nobody
+            raise
+
+    async def steps(self, steps: Steps[T]) -> T:
+        """What comes of some steps, each a piece of work."""
+        try:
+            while (found := await self.work(one_step, steps)) is None:
+                pass
+            result: T = found[0]
+            return result
+        finally:
+            steps.close()
 
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def one_step(steps: Steps[T]) -> tuple[T] | None:
+    """Do one step; what came of them all, once there is none left."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        return (end.value,)
+    return None
+
+
+def closes() -> Busy:
+    """Why nothing is begun any more."""
+    return Busy("the server is closing; start it again with charloom serve.")
 
 
 class Counter:

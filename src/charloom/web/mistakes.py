@@ -108,6 +108,12 @@ def tell_mistakes(app: FastAPI) -> None:
         status = 400 if request.url.path.startswith("/v1/") else 422
         return Plain(refusal(message, INVALID, param, "invalid"), status)
 
+    @app.exception_handler(Exception)
+    async def ours(_: Request, __: Exception) -> Response:
+        # What it was is logged where the server was started; a stranger need not know.
+        message = "the server made a mistake; what it was stands where the server was started."
+        return Plain(refusal(message, "server_error", code="mistake"), 500)
+
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
         kind = "not_found_error" if error.status_code == 404 else INVALID

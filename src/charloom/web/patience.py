@@ -1,7 +1,8 @@
 """A connection that is given so long to say what it wants.
 
-uvicorn waits for the head of a request for ever. It knows nothing of what is asked; the body's time
-is the guard's.
+uvicorn waits for the head of a request for ever. Connections beyond all bounds are closed unheard;
+before there are so many, the guard says that there is no room. It knows nothing of what is asked; the
+body's time is the guard's.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ from typing import Any, Final
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS: Final = 10.0
+ANSWERED: Final = 900  # connections; where there are more, who asks is told to come again
+MOST: Final = 960  # so many are held at all
 
 
 class PatientProtocol(H11Protocol):
@@ -20,6 +23,8 @@ class PatientProtocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if len(self.connections) > MOST:
+            transport.abort()
         self._begin_to_wait()
 
     def data_received(self, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """The playground: models that write, piece by piece as it comes, and what they think of a text.
 
-The text is that of `charloom sample` with the same settings. A writing takes a place at the desk and
-works in pieces of a few hundredths of a second, so that it ends as soon as nobody listens.
+The text is that of `charloom sample` with the same settings. Whatever is asked takes a place at the
+desk and works in pieces of a few hundredths of a second, so that it ends as soon as nobody listens.
 """
 
 import asyncio
@@ -17,14 +17,15 @@ from fastapi import APIRouter, Request
 
 from charloom.engines import Sampler
 from charloom.sampling import Writing, opening
-from charloom.surprise import Reader, Thoughts, surprise
+from charloom.steps import Steps
+from charloom.surprise import Reader, Thoughts, scoring
 from charloom.text.vocabulary import Unknowns
 from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.library import Library, Open
 from charloom.web.limits import Desk
 from charloom.web.shelf import Shelf
-from charloom.web.streams import EVENT_STREAM, EventStream, answer, event
+from charloom.web.streams import EVENT_STREAM, EventStream, at_desk, event
 
 PIECE_SECONDS: Final = 0.03
 LIKELY: Final = 5
@@ -80,25 +81,27 @@ class Author:
         reader = Reader(model.learner, model.engine, likely) if asked.probabilities else None
         return cls(model, writing, reader)
 
-    def begin(self, prompt: str) -> Thoughts | None:
+    def beginning(self, prompt: str) -> Steps[Thoughts | None]:
         """Think of what is read first; what is read in a prompt's place is not shown."""
         if self.reader is None:
             return None
         ids = self.model.learner.vocabulary.encode_with(prompt, "skip").ids
         if len(ids):
-            return self.reader.read(ids)
+            return (yield from self.reader.reading(ids))
         self.reader.read(opening(self.model.learner))
         return Thoughts((), np.empty(0), ())
 
     def next(self) -> tuple[str, Thoughts | None] | None:
-        """The next piece of text, and what the model thinks of it; None at the end."""
-        piece = next(self.writing, None)
+        """The next piece of text, and what the model thinks of it; one without text while there is
+        something else to do first, None at the end."""
+        piece = self.writing.step()
         if piece is None:
             return None
-        self.written += len(piece)
+        self.written += len(piece.text)
         if self.reader is None:
-            return piece, None
-        return piece, self.reader.read(self.model.learner.vocabulary.encode_with(piece, "skip").ids)
+            return piece.text, None
+        # Of what was drawn, not of the text: bytes that are no character have no other spelling.
+        return piece.text, self.reader.read(piece.ids)
 
 
 def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
@@ -134,25 +137,27 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
         """The likeliest next characters after a text, or where there is none after what is read
         instead."""
 
-        def think() -> Plain:
+        def think() -> Steps[Plain]:
             model = library.open(asked.model)
             model.require_known(asked.text, asked.unknown, "text")
+            yield
             ids = model.learner.vocabulary.encode_with(asked.text, asked.unknown).ids
             read = ids if len(ids) else opening(model.learner)
-            thoughts = Reader(model.learner, model.engine, asked.count).read(read)
+            thoughts = yield from Reader(model.learner, model.engine, asked.count).reading(read)
             told = {"model": asked.model, "update": model.update, "likely": thoughts.likely[-1]}
             return Plain(told)
 
-        return await at_desk(request, think)
+        return await at_desk(desk, request, closing, think())
 
     @router.post("/api/score", response_model=wire.Surprises)
     async def score(asked: wire.Score, request: Request) -> Any:
         """What each character of a text costs a model."""
 
-        def think() -> Plain:
+        def think() -> Steps[Plain]:
             model = library.open(asked.model)
             model.require_known(asked.text, asked.unknown, "text")
-            found = surprise(model.learner, model.engine, asked.text, asked.unknown)
+            yield
+            found = yield from scoring(model.learner, model.engine, asked.text, asked.unknown)
             told = {
                 "model": asked.model,
                 "update": model.update,
@@ -165,19 +170,12 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
             }
             if asked.likely:
                 ids = model.learner.vocabulary.encode_with(asked.text, asked.unknown).ids
-                told["likely"] = rounded(Reader(model.learner, model.engine, LIKELY).read(ids))
+                reader = Reader(model.learner, model.engine, LIKELY)
+                told["likely"] = rounded((yield from reader.reading(ids)))
+                yield
             return Plain(told)
 
-        return await at_desk(request, think)
-
-    async def at_desk(request: Request, think: Any) -> Any:
-        """The result of some work at the desk."""
-
-        async def work() -> Any:
-            async with desk.place():
-                return await desk.work(think)
-
-        return await answer(request, closing, work())
+        return await at_desk(desk, request, closing, think())
 
     return router
 
@@ -207,7 +205,7 @@ async def events(
             "prompt": asked.prompt,
             "unknowns": sentence(author.writing.unknowns),
         }
-        thoughts = await desk.work(author.begin, asked.prompt)
+        thoughts = await desk.steps(author.beginning(asked.prompt))
         yield event(
             "begin", on_side(told | ({"read": shown(thoughts)} if thoughts else {}), side, sides)
         )

@@ -10,12 +10,12 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -26,19 +26,17 @@ from charloom.errors import CharloomError, ConfigError
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store import charloom_version
 from charloom.store.layout import is_run
-from charloom.web import completions, inside, pages, playing, runs, starting, texts
+from charloom.web import completions, inside, pages, patience, playing, runs, starting, texts
 from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.guard import LONGEST_HEAD, Door, Guard, is_loopback
 from charloom.web.jobs import Jobs
 from charloom.web.library import Library
-from charloom.web.limits import Counter, Desk
+from charloom.web.limits import Busy, Counter, Desk
 from charloom.web.mistakes import tell_mistakes
-from charloom.web.patience import PatientProtocol
 from charloom.web.shelf import Shelf
 from charloom.web.texts import TextShelf
 
-CONNECTIONS: Final = 900  # beyond, uvicorn answers 503 itself
 CLOSING_SECONDS: Final = 3
 WARMING_SECONDS: Final = (
     1.0  # that a large model may hold up the start; it is read to its end all the same
@@ -61,6 +59,7 @@ class House:
         jobs: the trainings that are started here.
         shelf: the runs and models of the folder.
         library: the models that are open.
+        connections: those that there are now.
     """
 
     folder: Path
@@ -71,11 +70,18 @@ class House:
     jobs: Jobs = field(init=False)
     shelf: Shelf = field(init=False)
     library: Library = field(init=False)
+    connections: Collection[Any] = ()
 
     def __post_init__(self) -> None:
         self.jobs = Jobs(self.folder)
         self.shelf = Shelf(self.folder, self.jobs)
         self.library = Library(self.shelf)
+
+    def crowded(self) -> Busy | None:
+        """Why nobody is answered now; None where everybody is."""
+        if len(self.connections) <= patience.ANSWERED:
+            return None
+        return Busy(f"there are {len(self.connections)} connections; close some, or come again.")
 
     def warm_up(self) -> None:
         """Let the model that the page offers first write a little, so that whoever asks first need
@@ -136,7 +142,7 @@ def make_app(house: House) -> Guard:
     # FastAPI finishes the routes of a router when a request first comes by: not at a visitor's cost.
     for route in app.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
-    return Guard(app, house.door, house.desk.full)
+    return Guard(app, house.door, house.desk.full, house.crowded)
 
 
 def about_us(folder: Path) -> wire.About:
@@ -198,19 +204,19 @@ class Server(uvicorn.Server):
     def __init__(self, house: House, ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             make_app(house),
-            http=PatientProtocol,
+            http=patience.PatientProtocol,
             ws="none",
             lifespan="off",
             log_level="error",
             access_log=False,
             server_header=False,
-            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=CLOSING_SECONDS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             h11_max_incomplete_event_size=LONGEST_HEAD,
         )
         super().__init__(config)
         self.house = house
+        self.house.connections = self.server_state.connections
         self.ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
 

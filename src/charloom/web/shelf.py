@@ -20,10 +20,12 @@ from charloom.model.schedule import Schedule
 from charloom.store import read_status
 from charloom.store.layout import (
     BEST,
+    CHECKPOINTS,
     CONFIG,
     EVENTS,
     LATEST,
     METRICS,
+    STATUS,
     is_run,
     read_about,
     read_pointer,
@@ -43,11 +45,18 @@ SILENT_SECONDS: Final = (
 LOST_SECONDS: Final = 600.0  # after which any does: its number may be another process's by now
 YOUNG_SECONDS: Final = 30.0  # of a run that nothing is known of yet
 MODEL_FILE: Final = ".safetensors"
+MOST_NUMBER: Final = 1e300
+OVER: Final = ("finished", "interrupted", "stopped", "failed")  # nothing trains it
+# Everything of a run that the list tells is in these.
+TELLING: Final = (
+    CONFIG, STATUS, METRICS, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}", f"{CHECKPOINTS}/{BEST}",
+)  # fmt: skip
 
 
 def key_of(relative: str) -> str:
     """The key of what lies at a path within the folder: the path, made plain and unique."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", ".")).strip("-.")[:60]
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
+    plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]
     if plain == relative:
         return plain
     digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).hexdigest()
@@ -63,6 +72,23 @@ class Place:
     name: str
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a look at the folder found; nobody changes it.
+
+    Attributes:
+        places: of the runs, by key.
+        files: of the model files, by key.
+        runs: those that changed last first.
+        time: when the look began, by the monotonic clock.
+    """
+
+    places: dict[str, Place]
+    files: dict[str, Place]
+    runs: list[Run]
+    time: float
+
+
 class Shelf:
     """The runs and model files of a folder.
 
@@ -74,18 +100,24 @@ class Shelf:
     def __init__(self, folder: Path, jobs: Jobs) -> None:
         self.folder = folder
         self.jobs = jobs
-        self._lock = threading.Lock()
-        self._looked = -math.inf
-        self._places: dict[str, Place] = {}
-        self._files: dict[str, Place] = {}
+        self._looking = threading.Lock()  # who only wants to know where something is needs it not
         self._watched: dict[str, Watched] = {}
-        self._runs: list[Run] = []
+        self._seen = Seen({}, {}, [], -math.inf)
+
+    def look(self, anew: bool = False) -> Seen:
+        """What there is, seen a moment ago; or `anew`, from now on."""
+        asked = time.monotonic()
+        since = asked if anew else asked - STALE_SECONDS
+        if self._seen.time < since:
+            with self._looking:
+                # Who had to wait for another's look takes what that one found.
+                if self._seen.time < since:
+                    self._seen = self._read()
+        return self._seen
 
     def runs(self) -> list[Run]:
         """All runs, those that changed last first."""
-        with self._lock:
-            self._look()
-            return self._runs
+        return self.look().runs
 
     def place(self, key: str) -> Place:
         """Where the run of a key lies.
@@ -93,13 +125,10 @@ class Shelf:
         Raises:
             NotHereError: no run has it.
         """
-        with self._lock:
-            if key not in self._places:
-                self._looked = -math.inf
-                self._look()
-            if key not in self._places:
-                raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
-            return self._places[key]
+        for anew in (False, True):
+            if (place := self.look(anew).places.get(key)) is not None:
+                return place
+        raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
 
     def path(self, key: str) -> Path:
         """Where the run of a key lies, or will lie once its training has made it.
@@ -122,15 +151,16 @@ class Shelf:
 
     def run(self, key: str) -> Run:
         """A run as the list shows it; errors as `place`."""
-        for run in self.runs():
-            if run.key == key:
-                return run
+        for anew in (False, True):
+            for run in self.look(anew).runs:
+                if run.key == key:
+                    return run
         raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
 
     def models(self) -> list[ModelAbout]:
         """Every model that can write: of each run its latest and best, and the model files."""
-        found = []
-        for run in self.runs():
+        found, seen = [], self.look()
+        for run in seen.runs:
             if run.latest is None:
                 continue
             about: dict[str, Any] = {
@@ -159,10 +189,9 @@ class Shelf:
                         **about,
                     )
                 )
-        with self._lock:
-            files = list(self._files.values())
         return found + [
-            ModelAbout(id=file.key, run=None, which="file", name=file.name) for file in files
+            ModelAbout(id=file.key, run=None, which="file", name=file.name)
+            for file in seen.files.values()
         ]
 
     def model(self, key: str) -> tuple[Place, str]:
@@ -172,38 +201,34 @@ class Shelf:
             NotHereError: there is no such model.
         """
         name, _, which = key.partition("@")
-        with self._lock:
+        seen = self._seen
+        if name not in seen.places and name not in seen.files:
             # One that is known needs no new look at all the others: a writing begins at once.
-            if name not in self._places and name not in self._files:
-                self._looked = -math.inf
-                self._look()
-            if name in self._places:
-                return self._places[name], which or LATEST
-            if name in self._files and not which:
-                return self._files[name], "file"
+            seen = self.look(anew=True)
+        if name in seen.places:
+            return seen.places[name], which or LATEST
+        if name in seen.files and not which:
+            return seen.files[name], "file"
         raise NotHereError(f"there is no model {key!r}; the models are in GET /api/models.")
 
-    def _look(self) -> None:
-        """Read the folder, unless that was done a moment ago."""
-        if time.monotonic() - self._looked < STALE_SECONDS:
-            return
+    def _read(self) -> Seen:
+        """Read the folder."""
+        began = time.monotonic()
         runs: dict[str, Place] = {}
         files: dict[str, Place] = {}
         for path, is_model in found_in(self.folder, DEPTH):
             relative = path.relative_to(self.folder).as_posix()
-            place = Place(key_of(relative), path, relative)
+            place = Place(key_of(relative), path, printable(relative))
             (files if is_model else runs)[place.key] = place
             if len(runs) + len(files) >= MOST:
                 break
-        jobs = self.jobs.all()
+        jobs = self.jobs.tidy(runs)
         self._watched = {
             key: self._watched.get(key) or Watched(place.path) for key, place in runs.items()
         }
         told = [self._watched[key].tell(place, jobs.get(key)) for key, place in runs.items()]
         told += [of_job(job) for key, job in jobs.items() if key not in runs]
-        self._places, self._files = runs, files
-        self._runs = sorted(told, key=lambda run: (-run.changed, run.key))
-        self._looked = time.monotonic()
+        return Seen(runs, files, sorted(told, key=lambda run: (-run.changed, run.key)), began)
 
 
 def found_in(folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
@@ -247,23 +272,37 @@ class Watched:
         self._best: dict[int, float] = {}
         self._event: dict[str, Any] = {}
         self._factor = 1.0
+        self._settled: tuple[Any, Run] | None = None  # what the files were, and what was told then
 
     def tell(self, place: Place, job: Job | None) -> Run:
-        """The run as it is now; `job` is its training, if it was started from here."""
+        """The run as it is now; `job` is its training, if it was started from here.
+
+        Of one that nothing trains the files are read anew only when one of them has changed.
+        """
+        stamp = (place, job, [stamp_of(self.path / name) for name in TELLING])
+        if self._settled is not None and self._settled[0] == stamp:
+            return self._settled[1]
+        self._settled = None
         try:
-            return self._tell(place, job)
-        except (CharloomError, OSError, KeyError, TypeError, ValueError) as error:
+            run = self._tell(place, job)
+        except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             # A stranger's files may hold anything: such a run is shown, with what is wrong.
-            return Run(key=place.key, name=place.name, state="damaged", reason=str(error)[:500])
+            reason = printable(str(error))[:500]
+            return Run(key=place.key, name=place.name, state="damaged", reason=reason)
+        behind = self._metrics.behind or self._events.behind
+        if run.state in OVER and not behind and (job is None or not job.alive):
+            self._settled = (stamp, run)
+        return run
 
     def _tell(self, place: Place, job: Job | None) -> Run:
         config, text = self._read_about()
         self._read_journals()
         status, last = read_status(self.path) or {}, self._last
+        status["heartbeat"] = number(status.get("heartbeat"))
         latest, best = read_pointer(self.path, LATEST), read_pointer(self.path, BEST)
         changed = max(
-            float(status.get("heartbeat") or 0),
-            float(self._event.get("time") or 0),
+            status["heartbeat"],
+            number(self._event.get("time")),
             (self.path / CONFIG).stat().st_mtime,
         )
         state, reason = self._state(status, latest, changed)
@@ -283,8 +322,7 @@ class Watched:
             state=state,
             reason=reason,
             here=state in ("training", "paused"),
-            resumable=latest is not None
-            and state in ("interrupted", "stopped", "failed", "finished"),
+            resumable=latest is not None and state in OVER,
             recipe=config.recipe,
             cell=config.cell,
             hidden_size=config.hidden_size,
@@ -337,7 +375,7 @@ class Watched:
         fresh, events = self._events.look()
         for event in events:
             self._event = event
-            self._factor = float(event.get("learning_rate_factor", self._factor))
+            self._factor = number(event.get("learning_rate_factor"), self._factor)
 
     def _state(
         self, status: dict[str, Any], latest: int | None, changed: float
@@ -375,8 +413,30 @@ def of_job(job: Job) -> Run:
         reason=reason,
         text=job.text,
         recipe=job.recipe,
-        changed=job.time,
+        changed=number(job.time),
+        dismissible=state == "failed",
     )
+
+
+def number(value: Any, otherwise: float = 0.0) -> float:
+    """A number out of a file, or what to take where it is none, or not finite."""
+    if not isinstance(value, (int, float)) or not -MOST_NUMBER < value < MOST_NUMBER:
+        return otherwise
+    return float(value)
+
+
+def printable(text: str) -> str:
+    """A text that JSON can hold: what of it is no character becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes where a file does; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def bits(nats: float | None) -> float | None:

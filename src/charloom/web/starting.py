@@ -1,27 +1,30 @@
 """Training from the page: a new run or one that goes on, each in a process of its own.
 
 It is `charloom train` and `charloom resume`, as a terminal would start them; the server's end is not
-theirs. It knows nothing of how training works.
+theirs. From the look whether there is room to the start, one request has its turn. It knows nothing
+of how training works.
 """
 
+import os
 import re
+from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
 from fastapi import APIRouter
 
 from charloom.config import Config
-from charloom.errors import RunExistsError
+from charloom.errors import RunExistsError, RunInUseError
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
+from charloom.store.run import acquire
 from charloom.web import contract as wire
 from charloom.web.jobs import Jobs
 from charloom.web.limits import Busy
 from charloom.web.mistakes import NotAllowedError
-from charloom.web.shelf import Shelf
-from charloom.web.texts import TextShelf
+from charloom.web.shelf import Shelf, key_of
+from charloom.web.texts import FOLDER, TextShelf
 
 MOST_AT_ONCE: Final = 4
-AT_WORK: Final = ("starting", "training", "paused")
 RETRY_SECONDS: Final = 30
 ENDS: Final = ("epochs", "updates", "minutes")
 
@@ -34,56 +37,93 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
     def start(new: wire.NewRun) -> wire.Started:
         """Start a training in a process of its own. What is wrong with the text itself shows as
         the run's state `failed`, with the reason."""
-        require_room(shelf, jobs)
         recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
         given = new.settings.model_dump(exclude_none=True)
         settle(recipe, given)
         if new.name is not None:
-            if (shelf.folder / new.name).exists() or new.name in jobs.all():
-                raise RunExistsError(f"there is a run {new.name!r} already; give another name.")
-            name = new.name
-        else:
-            name = free_name(shelf, jobs, text.about.name)
+            require_name(new.name)
         options = [
             word
             for setting, value in given.items()
             for word in (f"--{setting.replace('_', '-')}", str(value))
         ]
-        path = shelf.folder.resolve() / name
-        command = ["train", *text.sources, "--run", str(path), "--recipe", recipe, *options]
-        jobs.start(name, command, text.about.name, recipe)
+        with jobs.turn:
+            require_room(jobs)
+            for name in names(text.about.name) if new.name is None else (new.name,):
+                path = shelf.folder.resolve() / name
+                command = ["train", *text.sources, "--run", str(path), "--recipe", recipe, *options]
+                try:
+                    if os.path.lexists(path):
+                        raise RunExistsError(f"there is a run {name!r} already; give another name.")
+                    jobs.start(name, command, text.about.name, recipe)
+                except RunExistsError:
+                    if new.name is not None:
+                        raise
+                else:
+                    break
+        shelf.look(anew=True)  # so that whoever asks next sees it
         return wire.Started(run=name)
 
     @router.post("/api/runs/{run}/resume", status_code=202)
     def resume(run: wire.Key, further: wire.GoOn) -> wire.Started:
         """Go on with a run that no process trains, in a process of its own."""
-        require_room(shelf, jobs)
-        place, told = shelf.place(run), shelf.run(run)
-        if not told.resumable:
-            raise NotAllowedError(
-                f"{run} is {told.state}; only a run that no process trains can go on."
-            )
         ends = further.model_dump(exclude_none=True)
-        if told.state == "finished" and not ends:
-            raise NotAllowedError(
-                f"{run} is finished, at update {told.update:,}; to train it further, say to how "
-                f"many epochs or updates.",
-                "updates",
-            )
         if len(ends) > 1:
             raise NotAllowedError("epochs and updates each say when to end; give one.", "updates")
         options = [word for end, value in ends.items() for word in (f"--{end}", str(value))]
-        jobs.start(run, ["resume", str(place.path.resolve()), *options], told.text)
+        with jobs.turn:
+            require_room(jobs)
+            shelf.look(anew=True)
+            place, told = shelf.place(run), shelf.run(run)
+            require_rest(told, ends)
+            if (job := jobs.all().get(run)) is not None and job.alive:
+                raise RunInUseError(f"{run} is in use: process {job.pid} trains it; wait a moment.")
+            acquire(place.path).release()  # whoever else trains it holds its lock
+            jobs.start(run, ["resume", str(place.path.resolve()), *options], told.text)
+        shelf.look(anew=True)
         return wire.Started(run=run)
+
+    @router.post("/api/runs/{run}/dismiss")
+    def dismiss(run: wire.Key, _: wire.Nothing) -> wire.Dismissed:
+        """Take a start off the list that came to nothing, and its log. No run is ever removed."""
+        with jobs.turn:
+            shelf.look(anew=True)
+            if not shelf.run(run).dismissible:
+                raise NotAllowedError(f"{run} is no start that came to nothing; it stays.")
+            jobs.forget(jobs.all()[run])
+        shelf.look(anew=True)
+        return wire.Dismissed(run=run)
 
     return router
 
 
-def require_room(shelf: Shelf, jobs: Jobs) -> None:
+def require_rest(told: wire.Run, ends: dict[str, int]) -> None:
+    """Refuse to go on with a run that is at work, damaged, or at its end already."""
+    if not told.resumable:
+        raise NotAllowedError(
+            f"{told.key} is {told.state}; only a run that no process trains can go on."
+        )
+    if told.state == "finished" and not ends:
+        raise NotAllowedError(
+            f"{told.key} is finished, at update {told.update:,}; to train it further, say to how "
+            f"many epochs or updates.",
+            "updates",
+        )
+
+
+def require_name(name: str) -> None:
+    """Refuse a name under which the list would not show the run, or that is taken by the texts."""
+    if key_of(name) != name or name.casefold() == FOLDER:
+        raise NotAllowedError(
+            f"a run cannot be called {name!r}; take letters, digits, and within it _, . and -.",
+            "name",
+        )
+
+
+def require_room(jobs: Jobs) -> None:
     """Refuse a training where enough that were started here are at work."""
-    started = jobs.all()
-    running = sum(run.state in AT_WORK and run.key in started for run in shelf.runs())
+    running = sum(job.alive for job in jobs.all().values())
     if running >= MOST_AT_ONCE:
         raise Busy(
             f"{running} trainings that were started here are at work; stop one, or wait.",
@@ -111,12 +151,7 @@ def settle(recipe: str, given: dict[str, object]) -> Config:
     return configure(recipe, **{name: v for name, v in given.items() if name != "minutes"})
 
 
-def free_name(shelf: Shelf, jobs: Jobs, text: str) -> str:
-    """The first of TEXT-1, TEXT-2, … that no run has."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", text.removesuffix(".txt")).strip("-")[:40] or "text"
-    taken = jobs.all()
-    return next(
-        name
-        for n in count(1)
-        if (name := f"{plain}-{n}") not in taken and not (shelf.folder / name).exists()
-    )
+def names(text: str) -> Iterator[str]:
+    """TEXT-1, TEXT-2, …: names for runs of a text."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", text.removesuffix(".txt")).strip("-")[:40]
+    return (f"{plain or 'text'}-{n}" for n in count(1))

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from charloom.errors import CharloomError
-from charloom.web.answers import Plain, dumped
-from charloom.web.limits import Busy
+from charloom.steps import Steps
+from charloom.web.answers import dumped
+from charloom.web.limits import Busy, Desk, closes
 from charloom.web.mistakes import mistake_of
 
 SEND_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
@@ -64,23 +65,26 @@ class EventStream(Response):
         self.background = None
         self.opened = opened
         self.closing = closing
-        self.begun = False  # and not at its end
+        self.started = self.ended = False
         self.mistake = mistake or (lambda told: event("mistake", told))
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         telling = asyncio.ensure_future(self.tell(send))
         await until_over(telling, receive, self.closing)
-        if self.begun and self.closing.is_set():
-            with suppress(OSError, TimeoutError):
-                await self.send(send, b"", more=False)  # a whole answer, though a short one
+        if not self.closing.is_set() or self.ended:
+            return
+        if not self.started:
+            raise closes()
+        with suppress(OSError, TimeoutError):
+            await self.send(send, b"", more=False)  # a whole answer, though a short one
 
     async def tell(self, send: Send) -> None:
         """Send the events as they come."""
         async with self.opened as source:
             head = {"status": self.status_code, "headers": self.raw_headers}
             await send({"type": "http.response.start", **head})
-            self.begun = True
+            self.started = True
             with suppress(OSError, TimeoutError):
                 async with aclosing(source) as events:  # type: ignore[type-var]
                     try:
@@ -88,7 +92,7 @@ class EventStream(Response):
                             await self.send(send, told)
                     except (CharloomError, Busy) as error:
                         await self.send(send, self.mistake(mistake_of(error)[1]))
-                self.begun = False
+                self.ended = True
                 await self.send(send, b"", more=False)
 
     async def send(self, send: Send, told: bytes, more: bool = True) -> None:
@@ -125,7 +129,23 @@ async def left(receive: Callable[[], Awaitable[Message]]) -> None:
 async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
     """The result of some work for a request, which ends where the client leaves.
 
-    What is returned then reaches nobody.
+    Raises:
+        Busy: the server is closing; where the client has left, nobody hears of it.
     """
     told = await until_over(asyncio.ensure_future(work), request.receive, closing)
-    return Plain({}, 503) if told is None else told
+    if told is None:
+        raise closes()
+    return told
+
+
+async def at_desk(
+    desk: Desk, request: Request, closing: asyncio.Event, steps: Steps[Response]
+) -> Response:
+    """What comes of some steps of work at the desk; errors as `answer`, and Busy."""
+
+    async def work() -> Response:
+        async with desk.place():
+            return await desk.steps(steps)
+
+    told: Response = await answer(request, closing, work())
+    return told

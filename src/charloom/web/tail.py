@@ -22,6 +22,7 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.behind = False  # whether the last look left something for the next one
         self._place = 0
         self._before = b""
 
@@ -42,6 +43,7 @@ class Tail:
             self._place, self._before = 0, b""
         except OSError:
             return False, []
+        self.behind = len(data) == MOST_BYTES
         whole = data[: data.rfind(b"\n") + 1]
         self._place += len(whole)
         self._before = (self._before + whole)[-CHECKED:]

@@ -3,25 +3,31 @@
 What the page brings is kept beside the runs, for a run needs its text again when it goes on.
 """
 
+import asyncio
 import hashlib
 import importlib.util
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from charloom.errors import CharloomError
 from charloom.store.files import replace_file, writing
 from charloom.store.layout import TEXT, read_about
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import contract as wire
+from charloom.web.longjson import Long, read_object
 from charloom.web.mistakes import NotAllowedError, NotHereError
-from charloom.web.shelf import Shelf
+from charloom.web.shelf import Shelf, key_of, printable
 
 FOLDER: Final = "texts"
 MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all that the page brought
+BODY: Final = {"application/json": {"schema": wire.NewText.model_json_schema()}}
 PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
 
 
@@ -42,12 +48,47 @@ def routes(texts: "TextShelf") -> APIRouter:
         """The texts that a run can be started with."""
         return wire.Texts(texts=[text.about for text in texts.all().values()])
 
-    @router.post("/api/texts", status_code=201)
-    def bring(text: wire.NewText) -> wire.TextAbout:
+    @router.post(
+        "/api/texts",
+        status_code=201,
+        openapi_extra={"requestBody": {"required": True, "content": BODY}},
+    )
+    async def bring(request: Request) -> wire.TextAbout:
         """Keep a text; the same text is kept once."""
-        return texts.keep(text.name, text.text).about
+        # By a thread, and in pieces: a large one would keep everybody waiting.
+        kept = await asyncio.to_thread(brought, texts, await request.body())
+        return kept.about
 
     return router
+
+
+def brought(texts: "TextShelf", body: bytes) -> Text:
+    """Keep the text of a request.
+
+    Raises:
+        RequestValidationError: the request is not as the contract says.
+    """
+    try:
+        told = read_object(body)
+    except ValueError:
+        raise RequestValidationError(
+            [{"type": "json_invalid", "loc": ("body",), "msg": "no JSON"}]
+        ) from None
+    text = told.get("text")
+    heads = {
+        name: value.head(wire.SHORT + 1) if isinstance(value, Long) else value
+        for name, value in told.items()
+    }
+    try:
+        new = wire.NewText.model_validate(heads)
+        data = text.utf8() if isinstance(text, Long) else b""
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    except UnicodeEncodeError:
+        raise NotAllowedError(
+            "text: it has halves of characters, which no file holds.", "text"
+        ) from None
+    return texts.keep(new.name, data)
 
 
 class TextShelf:
@@ -74,7 +115,9 @@ class TextShelf:
             if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
         ]
         if self.folder.is_dir():
-            found += [_kept(path) for path in sorted(self.folder.glob("*.txt"))]
+            for path in sorted(self.folder.glob("*.txt")):
+                with suppress(OSError):  # a link to nowhere, or what is gone by now
+                    found.append(_kept(path))
         seen = {text.sources for text in found}
         for run in self.shelf.runs():
             place = self.shelf.place_if_any(run.key)
@@ -95,20 +138,19 @@ class TextShelf:
             raise NotHereError(f"there is no text {key!r}; the texts are in GET /api/texts.")
         return texts[key]
 
-    def keep(self, name: str, text: str) -> Text:
-        """Keep a text that was brought.
+    def keep(self, name: str, data: bytes) -> Text:
+        """Keep a text that was brought, UTF-8.
 
         Raises:
             NotAllowedError: so much was brought already that it does not fit.
             WriteError: the disk refused.
         """
-        data = text.encode("utf-8")
         plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-")[:40] or "text"
         path = self.folder / f"{plain}-{hashlib.sha256(data).hexdigest()[:8]}.txt"
         if not path.exists():
             with writing(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
-            held = sum(other.stat().st_size for other in self.folder.glob("*.txt"))
+            held = sum(map(size_of, self.folder.glob("*.txt")))
             if held + len(data) > MOST_BYTES:
                 raise NotAllowedError(
                     f"the folder {FOLDER} holds {held:,} bytes of texts already, and may hold "
@@ -121,10 +163,9 @@ class TextShelf:
 
 def _kept(path: Path) -> Text:
     """A text that was brought."""
-    name = re.sub(r"-[0-9a-f]{8}$", "", path.stem)
-    about = wire.TextAbout(
-        key=f"own.{path.stem}"[:80], name=name, kind="uploaded", bytes=path.stat().st_size
-    )
+    name = printable(re.sub(r"-[0-9a-f]{8}$", "", path.stem))[: wire.SHORT]
+    key = f"own.{key_of(path.stem)}"
+    about = wire.TextAbout(key=key, name=name, kind="uploaded", bytes=path.stat().st_size)
     return Text(about, (str(path.resolve()),))
 
 
@@ -132,17 +173,22 @@ def _of_run(run: wire.Run, path: Path) -> Text | None:
     """The text of a run; None where it is gone, or is built in anyway."""
     try:
         _, text, _ = read_about(path)
-    except CharloomError:
+        sources = text["sources"] or [str((path / TEXT).resolve())]
+        files = [Path(source) for source in sources]
+        # A name may stand for a pattern or a pipe; only whole files are sure to be the same text.
+        if not all(file.is_absolute() and file.is_file() for file in files):
+            return None
+        size = sum(file.stat().st_size for file in files)
+    except (CharloomError, OSError):
         return None
-    sources = text["sources"] or [str((path / TEXT).resolve())]
-    files = [Path(source) for source in sources]
-    # A name may stand for a pattern or a pipe; only whole files are sure to be the same text.
-    if not all(file.is_absolute() and file.is_file() for file in files):
-        return None
-    about = wire.TextAbout(
-        key=f"of.{run.key}"[:80],
-        name=str(text["name"])[: wire.SHORT],
-        kind="run",
-        bytes=sum(file.stat().st_size for file in files),
-    )
+    name = printable(str(text["name"]))[: wire.SHORT]
+    about = wire.TextAbout(key=f"of.{run.key}", name=name, kind="run", bytes=size)
     return Text(about, tuple(sources))
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
