@@ -46,6 +46,9 @@ class Calls:
         before: told of each before it is made, and may raise instead.
         after: told of each that was made.
         patch: what puts it in place; one that is given is not undone here.
+
+    Attributes:
+        opened: the unbuffered files that were opened for writing, for who plays the end of a process.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Calls:
         self._ours = patch is None
         self._patch = patch or pytest.MonkeyPatch()
         self._paths: dict[int, Path] = {}  # of open descriptors
+        self.opened: list[Watched] = []
         self._real = {name: getattr(os, name) for name in
                       ("open", "close", "write", "fsync", "rename", "mkdir", "rmdir", "unlink")}  # fmt: skip
         self._real_open = io.open
@@ -163,7 +167,8 @@ class Calls:
         def action() -> Any:
             if isinstance(file, int) or "b" not in mode or buffering != 0:
                 return self._real_open(file, mode, buffering, *rest, **more)
-            return Watched(self, self.where(file), mode)
+            self.opened.append(Watched(self, self.where(file), mode))
+            return self.opened[-1]
 
         if isinstance(file, int) or not set(mode) & set("wxa+"):
             return self._real_open(file, mode, buffering, *rest, **more)
