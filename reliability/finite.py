@@ -241,6 +241,10 @@ def refuses_to_sample(engines: list[str]) -> int:
             except CharloomError as error:
                 assert "not finite" in str(error), f"{name} {value}, {engine}: {error}"
                 refused += 1
+            except Exception as error:
+                raise AssertionError(
+                    f"{name} {value} of {cell} on {engine} broke: {error!r}"
+                ) from error
             else:
                 raise AssertionError(f"{name} {value} of {cell} on {engine} wrote {text!r}")
     return refused
