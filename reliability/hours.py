@@ -109,6 +109,10 @@ class Tally:
             self.files = max(self.files, grown["open files"])
             self.threads = max(self.threads, grown["threads"])
 
+    def require_enough(self) -> None:
+        """Refuse to say that nothing grew where nothing could be told."""
+        assert self.judged, f"{self.looks} looks were too few to tell of growth"
+
 
 def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
     """An hour in the long version, and as long again for the run that is not disturbed."""
@@ -132,7 +136,7 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
         what = "the run that nobody disturbed"
         tally.add(watch(process, alone, scale, 1e9, what), what)
         require_same(place / "run", lasting(place / "whole"), f"after {tally.ended} kills")
-    assert tally.judged, f"{tally.looks} looks were too few to tell of growth"
+    tally.require_enough()
     return {
         "minutes_disturbed": round(disturbed / 60, 2),
         "lives_ended": tally.ended,

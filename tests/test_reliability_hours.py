@@ -29,10 +29,11 @@ def test_growth_is_that_of_the_middle_looks():
         looks.growth("it")
 
 
-def test_too_few_looks_are_noticed(monkeypatch):
-    monkeypatch.setattr(hours.Looks, "look", lambda self, pid: None)
-    with pytest.raises(AssertionError, match="too few to tell of growth"):
-        hours.check("short")
+def test_too_few_looks_are_noticed():
+    tally = hours.Tally()
+    tally.add(hours.Looks([1] * 11, [1] * 11, [1] * 11), "a short life")
+    with pytest.raises(AssertionError, match="11 looks were too few to tell of growth"):
+        tally.require_enough()
 
 
 def leak(monkeypatch, what):
