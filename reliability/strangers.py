@@ -71,7 +71,9 @@ def check(scale: str) -> Figures:
     engine = "atheris" if scale == LONG else "seeded mutation"
     for target, inputs in FUZZED[scale].items():
         run = fuzz.with_coverage if scale == LONG else fuzz.by_chance
-        figures[f"{target}_inputs"] = run(target, inputs, SEED)
+        fuzzed = run(target, inputs, SEED)
+        figures[f"{target}_inputs"] = fuzzed.inputs
+        figures[f"{target}_inputs_accepted"] = fuzzed.accepted
     return {**figures, "fuzzed_by": engine, "seed": SEED}
 
 
