@@ -1,11 +1,13 @@
 """The table of promises is what the checkers reached, and every promise has its tests."""
 
 import copy
+import os
 import subprocess
 import sys
 import types
 from pathlib import Path
 
+import conftest
 from reliability import __main__ as command
 from reliability import promises, table
 
@@ -87,6 +89,21 @@ def test_nothing_is_checked_without_assertions():
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 1
     assert "not run" in done.stderr
+
+
+def test_where_a_process_cannot_be_copied_the_checkers_are_skipped(monkeypatch):
+    marks = []
+    items = [
+        types.SimpleNamespace(
+            path=Path(name), add_marker=lambda mark, name=name: marks.append(name)
+        )
+        for name in ("test_reliability_kills.py", "test_run.py")
+    ]
+    conftest.pytest_collection_modifyitems(items)
+    assert marks == []
+    monkeypatch.delattr(os, "fork")
+    conftest.pytest_collection_modifyitems(items)
+    assert marks == ["test_reliability_kills.py"]
 
 
 def test_every_figure_belongs_to_a_promise():
