@@ -18,6 +18,7 @@ from types import ModuleType
 Figures = dict[str, int | float | str]
 
 SHORT, LONG = "short", "long"
+SHORTENED = "shortened"  # as figures are kept of a long check that was told to take less time
 
 
 def promises() -> dict[str, ModuleType]:

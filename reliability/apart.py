@@ -1,89 +1,172 @@
 """charloom keeps to itself: no network unless it was asked for, and no file but in the run directory.
 
-Every command is run in a process that watches itself: each connection, each name that is looked up and
-each file that is opened to be written is noted by an audit hook. What is written must lie in the run, or
-be the one file that was asked for; a text of more than 64 MiB has its ids in the cache folder, which is
-documented. Permissions are those that the user's umask gives. matplotlib, which draws the report, keeps
-its list of fonts in the folders of its own; that is let be.
+Every command that the app has is run and must end as it should. Each Python process of it, children
+too, begins with `reliability/watched/sitecustomize.py`, which notes by an audit hook each connection,
+each name that is looked up, each process that is started, and each file that is opened to be written,
+made, renamed, linked, removed or given another mode. What is written must lie in the run, or be the
+one file that was asked for; a text of more than 64 MiB has its ids in the cache folder, which is
+documented. Permissions are those that the user's umask gives. Three things are allowed beside:
+matplotlib, which draws the report, asks the system for fonts and keeps a list of them in folders of
+its own; the doctor runs the user's function in a process of its own, with a temporary folder that is
+gone in the end; `serve` listens on this machine.
 """
 
 import ast
 import json
 import os
+import re
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from charloom.cli import app
 from reliability import LONG, Figures
 
 NUMBER = 14
 PROMISE = (
-    "No command touches the network, writes a file outside the run directory (or the file that was asked "
-    "for), or gives a file other permissions than the user's umask does."
+    "No command touches the network (serve alone listens, on this machine), writes a file outside the run "
+    "directory (or the file that was asked for), or gives a file other permissions than the user's umask does."
 )
 
 ROOT = Path(__file__).parent.parent
+WATCHED = Path(__file__).parent / "watched"
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 30
 # Modules that talk to others; whoever imports one below `src` must be allowed to.
 TALKERS = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "asyncio"}
 ALLOWED_TALKERS: frozenset[str] = frozenset({"web"})  # the page, which a user asks for
 UMASKS = (0o022, 0o077, 0o002)
+PATIENCE = 120.0  # seconds until what is run beside must be at work, or at its end
 
-SHORTER = {"train", "resume", "control", "sample", "export"}  # what the test suite runs
-COMMANDS = (
-    "train book.txt --run runs/a --recipe classic --hidden-size 4 --seq-length 5 --updates 20 "
-    "--report-every 5 --validation 0.2",
-    "resume runs/a --updates 30",
-    "reproduce book.txt --run runs/b --hidden-size 4 --seq-length 5 --updates 20 --engine reference",
-    "report runs/a",
-    "control runs/a pause",
-    "sample runs/a --length 20",
-    "evaluate runs/a --baselines",
-    "score runs/a --text cat",
-    "export runs/a --to torch --output asked/book.safetensors",
-    "import asked/book.safetensors --output asked/again.safetensors",
-    "train book.txt --run runs/c --from runs/a --updates 5",
-    "gradcheck --hidden-size 3 --seq-length 3",
-    "corpora",
-    "recipes",
-    "info",
-    "train nowhere.txt",
+FONTS = ("home/.cache/matplotlib", "home/.config/matplotlib")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command line, and what is allowed to it.
+
+    Attributes:
+        words: after `charloom`.
+        code: its exit code.
+        beside: what happens once it is at work: lines, or an action that is given what it said.
+        ready: whether it is at work, of the place and what it said.
+        end: the signal that ends it then.
+        talks: what it may do with the network.
+        starts: the processes that it may start.
+        writes: the beginnings of paths, within the place, where it may write beside `runs` and `asked`.
+    """
+
+    words: str
+    code: int = 0
+    beside: tuple["Line | Callable[[str], object]", ...] = ()
+    ready: Callable[[Path, str], object] = lambda place, said: True
+    end: signal.Signals | None = None
+    talks: str = ""
+    starts: str = ""
+    writes: tuple[str, ...] = ()
+
+
+def look_at_the_page(said: str) -> None:
+    """Get the page and its list of runs, as a browser does."""
+    address = re.search(r"http://127\.0\.0\.1:\d+/", said)
+    assert address, f"serve: says no address: {said}"
+    for path in ("", "api/runs"):
+        with urllib.request.urlopen(address[0] + path, timeout=PATIENCE) as answer:
+            assert answer.status == 200
+
+
+SMALL = "--recipe classic --hidden-size 4 --seq-length 5"
+HERE = r"\('127\.0\.0\.1', \d+"  # loopback, as an address or as a name to look up
+STEERED = Line(
+    f"train book.txt --run runs/d {SMALL} --updates 100000000 --report-every 5000",
+    ready=lambda place, said: (place / "runs/d/status.json").exists(),
+    beside=(
+        Line("control runs/d pause"),
+        Line("control runs/d run --learning-rate-factor 0.5"),
+        Line("control runs/d stop"),
+    ),
 )
+SERVED = Line(
+    "serve runs --port 0 --no-open",
+    code=-signal.SIGTERM,
+    ready=lambda place, said: "http://" in said,
+    beside=(look_at_the_page,),
+    end=signal.SIGTERM,
+    talks=rf"socket\.(bind|getaddrinfo)\(?{HERE}.*",
+)
+DRAWS: dict[str, Any] = {"starts": r"subprocess\.Popen \S*fc-list .*", "writes": FONTS}
+SHORTER = (  # what the test suite runs
+    Line(f"train book.txt --run runs/a {SMALL} --updates 20 --report-every 5 --validation 0.2"),
+    STEERED,
+    Line("resume runs/a --updates 30"),
+    Line("sample runs/a --length 20"),
+    Line("export runs/a --to torch --output asked/book.safetensors"),
+)
+COMMANDS = (
+    *SHORTER,
+    Line(f"reproduce book.txt --run runs/b {SMALL.removeprefix('--recipe classic ')} --updates 20 "
+         "--engine reference", **DRAWS),
+    Line("report runs/a", **DRAWS),
+    Line("control runs/a pause", code=2),  # it is finished
+    Line("evaluate runs/a --baselines"),
+    Line("score runs/a --text cat"),
+    Line("neurons runs/a --png asked/units.png", **DRAWS),
+    Line("import asked/book.safetensors --output asked/again.safetensors"),
+    Line("train book.txt --run runs/c --from runs/a --updates 5"),
+    SERVED,
+    Line("gradcheck --hidden-size 3 --seq-length 3"),
+    Line("doctor --template numpy --output asked/mine.py"),
+    Line("doctor asked/mine.py:loss_and_gradients --html asked/page.html",
+         starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.doctor\.child \S+|"
+         + DRAWS["starts"], writes=("tmp/", *FONTS)),
+    Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4"),
+    Line("corpora"),
+    Line("recipes"),
+    Line("info"),
+    Line("train nowhere.txt", code=2),
+)  # fmt: skip
 
 
 def check(scale: str) -> Figures:
     """Look at the source for what talks, then run every command and note what it touches."""
     talking = talkers(ROOT / "src" / "charloom")
     assert not talking, f"talks to others: {', '.join(talking)}"
-    files = runs = 0
+    require_all_commands()
+    noted, files = Noted(), 0
     for umask in UMASKS if scale == LONG else UMASKS[:1]:
         with tempfile.TemporaryDirectory() as name:
-            place = Path(name).resolve()
-            (place / "book.txt").write_text(TEXT, encoding="utf-8")
-            (place / "asked").mkdir()
+            place = prepared(Path(name).resolve())
             before = os.umask(umask)
             try:
-                for command in COMMANDS if scale == LONG else shorter():
-                    run(place, command)
-                    runs += 1
+                for line in COMMANDS if scale == LONG else SHORTER:
+                    noted += run(place, line)
             finally:
                 os.umask(before)
             files += look_at_permissions(place, umask)
     return {
-        "commands_run": runs,
-        "connections": 0,
-        "writes_elsewhere": 0,
+        "commands_run": noted.commands,
+        "processes_watched": noted.processes,
+        "writes_where_they_may": noted.writes,
+        "listened_on_this_machine": noted.listened,
+        "connections_or_writes_elsewhere": noted.elsewhere,
         "files_with_ordinary_permissions": files,
     }
 
 
-def shorter() -> list[str]:
-    """One command of each kind that writes something, and none that draws: that takes seconds."""
-    found = {command.split()[0]: command for command in reversed(COMMANDS)}
-    return [command for command in COMMANDS if command in found.values() and
-            (command.split()[0] in SHORTER or len(COMMANDS) == 1)]  # fmt: skip
+def require_all_commands() -> None:
+    """Refuse a list that has no line for one of the app's commands."""
+    names = {(one.name or one.callback.__name__) for one in app.registered_commands if one.callback}
+    lines = [*COMMANDS, *(one for line in COMMANDS for one in line.beside if isinstance(one, Line))]
+    missing = names - {line.words.split()[0] for line in lines}
+    assert not missing, f"not watched: {', '.join(sorted(missing))}"
 
 
 def talkers(package: Path) -> list[str]:
@@ -106,34 +189,122 @@ def talkers(package: Path) -> list[str]:
     return found
 
 
-def run(place: Path, command: str) -> None:
-    """One command in a process of its own.
+# Running
+
+
+@dataclass
+class Noted:
+    """How much was noted of commands that kept to themselves."""
+
+    commands: int = 0
+    processes: int = 0
+    writes: int = 0
+    listened: int = 0
+    elsewhere: int = 0
+
+    def __add__(self, other: "Noted") -> "Noted":
+        return Noted(*(one + two for one, two in zip(vars(self).values(), vars(other).values())))  # noqa: B905
+
+
+def prepared(place: Path) -> Path:
+    """A folder with a text, and where a user asks for files."""
+    (place / "book.txt").write_text(TEXT, encoding="utf-8")
+    for name in ("asked", "tmp"):
+        (place / name).mkdir()
+    return place
+
+
+def run(place: Path, line: Line) -> Noted:
+    """One command in a process of its own, with what happens beside.
 
     Raises:
-        AssertionError: it touched what it must not, or broke.
+        AssertionError: it touched what it must not, or did not end as it should.
     """
-    environment = {**os.environ, "HOME": str(place / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment = {**os.environ, "HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join([str(WATCHED), str(ROOT)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR", "CHARLOOM_CACHE"):
         environment.pop(name, None)
-    watched = [sys.executable, "-m", "reliability.apart", *command.split()]
-    done = subprocess.run(
-        watched, cwd=place, env=environment, capture_output=True, text=True, check=False
-    )
-    assert "Traceback" not in done.stderr, f"{command}: {done.stderr[-1500:]}"
-    assert done.returncode in (0, 2), (
-        f"{command}: exit code {done.returncode}: {done.stderr[-500:]}"
-    )
-    noted = json.loads((place / "noted.json").read_text(encoding="utf-8"))
-    (place / "noted.json").unlink()
-    assert not noted["talk"], f"{command}: {noted['talk']}"
-    kept = ("runs", "asked", "home/.cache/matplotlib", "home/.config/matplotlib")
-    allowed = tuple(str(place / name) + os.sep for name in kept)
-    above = {str(place / name) + os.sep for name in ("home", "home/.cache", "home/.config")}
-    elsewhere = [
-        path for path in noted["writes"] if not path.startswith(allowed) and path not in above
+    noted = Noted()
+    with tempfile.TemporaryDirectory() as name:
+        notes, said = Path(name) / "notes", Path(name) / "said"
+        environment["CHARLOOM_NOTES"] = str(notes)
+        with said.open("wb") as heard:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "charloom", *line.words.split()],
+                cwd=place, env=environment, stdout=heard, stderr=heard, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        try:
+            if line.beside or line.end:
+                wait_until_ready(place, line, said, process)
+            for other in line.beside:
+                if isinstance(other, Line):
+                    noted += run(place, other)
+                else:
+                    other(said.read_text(encoding="utf-8", errors="replace"))
+            if line.end is not None:
+                process.send_signal(line.end)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+        told = said.read_text(encoding="utf-8", errors="replace")
+        assert "Traceback" not in told, f"{line.words}: {told[-1500:]}"
+        assert process.returncode == line.code, (
+            f"{line.words}: exit code {process.returncode}, not {line.code}: {told[-500:]}"
+        )
+        return noted + judged(place, line, notes)
+
+
+def wait_until_ready(
+    place: Path, line: Line, said: Path, process: "subprocess.Popen[bytes]"
+) -> None:
+    """Wait until a command is at work."""
+    until = time.monotonic() + PATIENCE
+    while not line.ready(place, said.read_text(encoding="utf-8", errors="replace")):
+        assert process.poll() is None and time.monotonic() < until, (
+            f"{line.words}: never at work: {said.read_text(encoding='utf-8', errors='replace')}"
+        )
+        time.sleep(0.02)
+
+
+def judged(place: Path, line: Line, notes: Path) -> Noted:
+    """What a command and its children noted, all of it allowed.
+
+    Raises:
+        AssertionError: not all of it is, or a process was not watched.
+    """
+    found: dict[str, list[object]] = {
+        kind: [] for kind in ("begins", "talks", "starts", "starts unwatched", "writes")
+    }
+    for told in notes.read_text(encoding="utf-8").splitlines():
+        kind, what = json.loads(told)
+        found[kind].append(what)
+    listened = [
+        what for what in found["talks"] if line.talks and re.fullmatch(line.talks, str(what))
     ]
-    assert not elsewhere, f"{command}: writes {', '.join(elsewhere)}"
+    others = [what for what in found["talks"] if what not in listened]
+    assert not others, f"{line.words}: {others}"
+    for kind in ("starts", "starts unwatched"):
+        for words in found[kind]:
+            what = " ".join(map(str, words))  # type: ignore[call-overload]
+            assert line.starts and re.fullmatch(line.starts, what), f"{line.words}: {kind} {what}"
+    wanted = 1 + len(found["starts"])
+    assert len(found["begins"]) == wanted, (
+        f"{line.words}: {len(found['begins'])} processes of {wanted} were watched"
+    )
+    kept = tuple(str(place / name) + os.sep for name in ("runs", "asked"))
+    kept += tuple(str(place / name) for name in line.writes)
+    above = {str(parent) + os.sep for name in line.writes for parent in (place / name).parents}
+    writes = [str(what) for what in found["writes"] if what != os.devnull]
+    elsewhere = [path for path in writes if not path.startswith(kept) and path not in above]
+    assert not elsewhere, f"{line.words}: writes {', '.join(elsewhere)}"
+    left = [path.name for path in (place / "tmp").iterdir()]
+    assert not left, f"{line.words}: leaves {', '.join(left)} in the temporary folder"
+    return Noted(1, len(found["begins"]), len(writes), len(listened), len(others) + len(elsewhere))
 
 
 def look_at_permissions(place: Path, umask: int) -> int:
@@ -144,54 +315,3 @@ def look_at_permissions(place: Path, umask: int) -> int:
         wanted = (0o777 if path.is_dir() else 0o666) & ~umask
         assert mode == wanted, f"{path.relative_to(place)} has the mode {mode:o}, not {wanted:o}"
     return len(found)
-
-
-# The process that is watched: this file, run with a command's words
-
-
-def main() -> None:
-    """Run a command, note what it touches, and write that into noted.json."""
-    talk: list[str] = []
-    writes: set[str] = set()
-    changes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    done = False
-
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        if done:
-            return
-        if event.startswith(
-            ("socket.connect", "socket.getaddrinfo", "socket.bind", "socket.sendto")
-        ):
-            talk.append(f"{event}{arguments!r}"[:200])
-        elif event == "open":
-            path, _mode, flags = (*arguments, None, None, None)[:3]
-            writing = isinstance(flags, int) and flags & changes
-            if writing and isinstance(path, (str, bytes, os.PathLike)):
-                writes.add(os.path.realpath(os.fsdecode(os.fspath(path))))
-        elif event in ("os.mkdir", "os.rename", "os.symlink", "os.truncate"):
-            for path in arguments[: 2 if event == "os.rename" else 1]:
-                if isinstance(path, (str, bytes, os.PathLike)):
-                    writes.add(
-                        os.path.realpath(os.fsdecode(os.fspath(path)))
-                        + os.sep * (event == "os.mkdir")
-                    )
-
-    sys.addaudithook(hook)
-    if fault := os.environ.get("CHARLOOM_PLANTED_FAULT"):
-        exec(fault)
-    from charloom.cli import main as charloom
-
-    sys.argv = ["charloom", *sys.argv[1:]]
-    code: object = 0
-    try:
-        charloom()
-    except SystemExit as ended:
-        code = ended.code
-    done = True
-    kept = sorted(path for path in writes if not path.startswith(("/dev/", "/proc/")))
-    Path("noted.json").write_text(json.dumps({"talk": talk, "writes": kept}), encoding="utf-8")
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -38,6 +38,10 @@ class Call:
     length: int | None = None
 
 
+class Torn(OSError):
+    """Raised before a write: half of the data is written, and then this is what the caller gets."""
+
+
 class Calls:
     """Sees the calls within a `with` statement.
 
@@ -46,6 +50,9 @@ class Calls:
         before: told of each before it is made, and may raise instead.
         after: told of each that was made.
         patch: what puts it in place; one that is given is not undone here.
+
+    Attributes:
+        opened: the unbuffered files that were opened for writing, for who plays the end of a process.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class Calls:
         self._ours = patch is None
         self._patch = patch or pytest.MonkeyPatch()
         self._paths: dict[int, Path] = {}  # of open descriptors
+        self.opened: list[Watched] = []
         self._real = {name: getattr(os, name) for name in
                       ("open", "close", "write", "fsync", "rename", "mkdir", "rmdir", "unlink")}  # fmt: skip
         self._real_open = io.open
@@ -122,7 +130,11 @@ class Calls:
         path = self._paths[descriptor]
         if not path.is_relative_to(self._below):
             return int(self._real["write"](descriptor, data))
-        self._before(Call("write", path, data=bytes(data)))
+        try:
+            self._before(Call("write", path, data=bytes(data)))
+        except Torn:
+            self._real["write"](descriptor, bytes(data)[: len(data) // 2])
+            raise
         count = int(self._real["write"](descriptor, data))
         end = os.lseek(descriptor, 0, os.SEEK_CUR)
         self._after(Call("write", path, offset=end - count, data=bytes(data)[:count]))
@@ -163,7 +175,8 @@ class Calls:
         def action() -> Any:
             if isinstance(file, int) or "b" not in mode or buffering != 0:
                 return self._real_open(file, mode, buffering, *rest, **more)
-            return Watched(self, self.where(file), mode)
+            self.opened.append(Watched(self, self.where(file), mode))
+            return self.opened[-1]
 
         if isinstance(file, int) or not set(mode) & set("wxa+"):
             return self._real_open(file, mode, buffering, *rest, **more)

@@ -5,7 +5,8 @@ Refused once, it ends with the bytes of a run that nothing happened to, or says 
 it could not be made and can be made then. Refused from the Nth call on, it goes on in memory, tries
 again, says what is lost, and the last good state can be gone on with once the disk is well. An fsync
 that failed has also lost what waited for it, as systems do: what was written since the last fsync is
-then no longer what a later fsync brings to the disk.
+then no longer what a later fsync brings to the disk. A write that is refused may have written half
+of its data first.
 
 Where it may be mounted, a small file system in memory is filled up, emptied, made read-only and
 writable again while a run trains on it.
@@ -28,7 +29,7 @@ from charloom.store.layout import EVENTS
 from charloom.training import Record, Warned
 from charloom.training import run as training
 from reliability import LONG, SHORT, Figures
-from reliability.calls import Call, Calls
+from reliability.calls import Call, Calls, Torn
 from reliability.runs import folder, lasting, require_same, train
 
 NUMBER = 5
@@ -45,6 +46,7 @@ GAPS: dict[str, dict[int, tuple[int, ...]]] = {
     SHORT: {errno.EIO: (0, 9)},
     LONG: {errno.EIO: (0, 5, 9, 14), errno.ENOSPC: (0,), errno.EROFS: (0,)},
 }
+TEAR = {SHORT: 3, LONG: 1}  # every write, or every so many; short: of journals alone
 TMPFS_BYTES = 512 << 10
 ON_TMPFS = {"hidden_size": 24, "updates": 40, "report_every": 4}
 
@@ -55,12 +57,14 @@ class Refusal:
     Attributes:
         calls: how many there were.
         healed: from then on none is refused.
+        torn: whether a write that is refused writes half of its data all the same.
     """
 
-    def __init__(self, at: int, code: int, forever_from: int = 1 << 60) -> None:
+    def __init__(self, at: int, code: int, forever_from: int = 1 << 60, torn: bool = False) -> None:
         self.calls = 0
         self.at = at
         self.healed = False
+        self.torn = torn
         self._code = code
         self._forever_from = forever_from
 
@@ -69,7 +73,8 @@ class Refusal:
             return
         self.calls += 1
         if self.calls == self.at or self.calls >= self._forever_from:
-            raise OSError(self._code, os.strerror(self._code), str(call.path))
+            kind = Torn if self.torn and call.kind == "write" else OSError
+            raise kind(self._code, os.strerror(self._code), str(call.path))
 
 
 def check(scale: str) -> Figures:
@@ -88,14 +93,19 @@ def check(scale: str) -> Figures:
                     refused_from(run, number, gap, code, truth)
                     shutil.rmtree(run)
                     refusals["forever"] += 1
+        torn = writes(scale, place)
+        for number in torn:
+            refused_once(place / "run", number, errno.ENOSPC, truth, torn=True)
+            shutil.rmtree(place / "run")
         lost = fsyncs_that_lose(place / "fsync", truth)
     return {
         "calls_refused_once": refusals["once"],
         "calls_refused_from_then_on": refusals["forever"],
         "runs_that_could_not_be_made_and_then_could": refusals["made_anew"],
         "errors": ", ".join(errno.errorcode[code] for code in GAPS[scale]),
+        "writes_torn_in_two": len(torn),
         "fsyncs_that_lost_what_waited": lost,
-        "small_tmpfs": small_tmpfs(),
+        **small_tmpfs(),
     }
 
 
@@ -117,10 +127,26 @@ def numbers(scale: str, place: Path, code: int) -> range:
     return range(1 + code % STEP[scale], counting.calls + 1, STEP[scale])
 
 
-def refused_once(run: Path, number: int, code: int, truth: dict[str, Any]) -> bool:
+def writes(scale: str, place: Path) -> list[int]:
+    """The numbers of the calls that write, of those that are torn in turn."""
+    seen: list[Call] = []
+    with Calls(place / "counted", before=seen.append):
+        train(place / "counted", SETTINGS)
+    shutil.rmtree(place / "counted")
+    found = [
+        number
+        for number, call in enumerate(seen, 1)
+        if call.kind == "write" and (scale == LONG or call.path.suffix == ".jsonl")
+    ]
+    return found[:: TEAR[scale]]
+
+
+def refused_once(
+    run: Path, number: int, code: int, truth: dict[str, Any], torn: bool = False
+) -> bool:
     """One call is refused: whether the run could not be made, and then could."""
-    what = f"{errno.errorcode[code]} at call {number}"
-    refusal = Refusal(number, code)
+    what = f"{errno.errorcode[code]} at call {number}{', half done' * torn}"
+    refusal = Refusal(number, code, torn=torn)
     with Calls(run, before=refusal):
         try:
             train(run, SETTINGS)
@@ -263,15 +289,15 @@ def require_sentence(error: WriteError, what: str) -> None:
 # A small file system
 
 
-def small_tmpfs() -> str:
+def small_tmpfs() -> Figures:
     """Fill a small file system and empty it while a run trains on it, make it read-only and writable
-    again before it goes on; why not, where none may be mounted."""
+    again before it goes on: the bytes must be the same. Where none may be mounted, that is told."""
     with folder() as place:
         disk = place / "disk"
         disk.mkdir()
         problem = mount("-t", "tmpfs", "-o", f"size={TMPFS_BYTES}", "tmpfs", disk)
         if problem is not None:
-            return f"skipped: {problem}"
+            return {"small_tmpfs_filled_and_read_only": 0, "small_tmpfs_not_checked": problem}
         try:
             train(place / "whole", ON_TMPFS)
             truth = lasting(place / "whole")
@@ -279,9 +305,7 @@ def small_tmpfs() -> str:
             read_only(disk, truth)
         finally:
             subprocess.run(["umount", disk], check=False, capture_output=True)
-    return (
-        "filled up and emptied while a run trained on it, read-only and writable again: same bytes"
-    )
+    return {"small_tmpfs_filled_and_read_only": 1}
 
 
 def filled_up(disk: Path, truth: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import Saved, Warned, train_in_memory, train_run
 from reliability import LONG, SHORT, Figures
-from reliability.damage import folder
+from reliability.runs import folder
 
 NUMBER = 11
 PROMISE = (
@@ -54,7 +54,7 @@ def check(scale: str) -> Figures:
             for value in VALUES if scale == LONG else [next(turn)]:
                 injected += 1
                 what = f"{value} in {place} of {cell}, {optimizer}, {engine}"
-                with folder() as place_of_run:
+                with folder(in_memory=True) as place_of_run:
                     in_a_run(place_of_run / "run", config, Faulty(engine, place, value), what)
                 in_memory(config, Faulty(engine, place, value), what)
     return {
@@ -241,6 +241,10 @@ def refuses_to_sample(engines: list[str]) -> int:
             except CharloomError as error:
                 assert "not finite" in str(error), f"{name} {value}, {engine}: {error}"
                 refused += 1
+            except Exception as error:
+                raise AssertionError(
+                    f"{name} {value} of {cell} on {engine} broke: {error!r}"
+                ) from error
             else:
                 raise AssertionError(f"{name} {value} of {cell} on {engine} wrote {text!r}")
     return refused

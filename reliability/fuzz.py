@@ -1,12 +1,14 @@
 """Any bytes for the loader and for the reader of texts: mutated by a seed, or led by coverage (atheris).
 
 What must hold of each input is the same for both: an error of charloom's, or a result that is right.
+Most inputs are refused, and a fuzzer whose inputs all are never gets to what lies behind; so the seeds
+have no seal where there may be none, and of each kind some share must be accepted.
 """
 
-import contextlib
 import hashlib
 import io
 import json
+import mmap
 import os
 import random
 import re
@@ -16,12 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from charloom.config import Config
 from charloom.errors import CharloomError, EncodingError, TextError
 from charloom.exchange import read_torch_file, torch_bytes
 from charloom.model import Learner, copy_learner, new_learner
-from charloom.store import checkpoint, layout
+from charloom.store import checkpoint, journal, layout, opening
 from charloom.text import Vocabulary, reading
 from charloom.text.reading import encode, fingerprint, scan
 from charloom.text.sources import Source
@@ -49,7 +52,22 @@ MODEL = PARTS[checkpoint.MODEL]
 HEADER = int.from_bytes(MODEL[:8], "little")
 ABOUT = json.loads(MODEL[8 : 8 + HEADER])
 SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
-FILE = Path(os.environ.get("CHARLOOM_SCRATCH", SCRATCH)) / f"charloom-fuzz-{os.getpid()}"
+PLACE = Path(os.environ.get("CHARLOOM_SCRATCH", SCRATCH))
+FILE = PLACE / f"charloom-fuzz-{os.getpid()}"
+RUN = FILE.with_suffix(".run")
+
+
+def with_metadata(text: str) -> bytes:
+    """The model, saying this about itself."""
+    header = json.dumps({**ABOUT, "__metadata__": {"charloom": text}}).encode()
+    return len(header).to_bytes(8, "little") + header + MODEL[8 + HEADER :]
+
+
+def without_seal(text: str) -> str:
+    """What a model says about itself, as it was said before there were seals."""
+    values = json.loads(text)
+    del values[checkpoint.SEAL]
+    return json.dumps(values)
 
 
 def as_model(data: bytes) -> None:
@@ -62,9 +80,7 @@ def as_model(data: bytes) -> None:
 
 def as_metadata(data: bytes) -> None:
     """What a model file says about itself, its tensors as they should be."""
-    text = data.decode("utf-8", "replace")
-    header = json.dumps({**ABOUT, "__metadata__": {"charloom": text}}).encode()
-    as_model(len(header).to_bytes(8, "little") + header + MODEL[8 + HEADER :])
+    as_model(with_metadata(data.decode("utf-8", "replace")))
 
 
 def as_training(data: bytes) -> None:
@@ -81,6 +97,35 @@ def as_state(data: bytes) -> None:
     checkpoint.require_finite(learner)
 
 
+def as_checkpoint(data: bytes) -> None:
+    """A checkpoint directory: one of its files, whose hash its MANIFEST tells truly."""
+    if data:
+        name = checkpoint.FILES[data[0] % len(checkpoint.FILES)]
+        files = {one: PARTS[one] for one in checkpoint.FILES} | {name: data[1:]}
+        found = read_checkpoint({**files, checkpoint.MANIFEST: checkpoint.manifest_of(files)})
+        checkpoint.require_finite(found.learner)
+
+
+def as_manifest(data: bytes) -> None:
+    """The MANIFEST of a checkpoint directory: what is taken tells the truth."""
+    read_checkpoint({**PARTS, checkpoint.MANIFEST: data})
+    assert data == PARTS[checkpoint.MANIFEST], "a false MANIFEST was taken"
+
+
+def read_checkpoint(files: dict[str, bytes]) -> checkpoint.Checkpoint:
+    """A checkpoint directory with these files, loaded."""
+    folder = RUN / "checkpoints" / "3"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        if lying.get(name) != data:
+            (folder / name).write_bytes(data)
+            lying[name] = data
+    return checkpoint.load_checkpoint(folder)
+
+
+lying: dict[str, bytes] = {}  # the files of that directory as they are
+
+
 def as_torch(data: bytes) -> None:
     """A PyTorch file."""
     FILE.write_bytes(data)
@@ -88,34 +133,128 @@ def as_torch(data: bytes) -> None:
 
 
 def as_about(data: bytes) -> None:
-    """A run's config.json, and a pointer."""
-    folder = FILE.with_suffix(".run")
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_bytes(data)
-    (folder / "checkpoints" / "latest").write_bytes(data)
-    with contextlib.suppress(CharloomError):
-        layout.read_about(folder)
-    layout.read_pointer(folder, "latest")
+    """A run's config.json."""
+    RUN.mkdir(exist_ok=True)
+    (RUN / layout.CONFIG).write_bytes(data)
+    config, text, _ = layout.read_about(RUN)
+    assert Config.from_dict(config.to_dict()) == config
+    assert layout.text_makes_sense(text)
+
+
+def as_pointer(data: bytes) -> None:
+    """What names a checkpoint."""
+    folder = RUN / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / layout.LATEST).write_bytes(data)
+    update = layout.read_pointer(RUN, layout.LATEST)
+    assert update is not None
+    assert data.startswith(b"%d" % update)
+
+
+def as_journal(data: bytes) -> None:
+    """The events of a run, by which it was steered."""
+    FILE.write_bytes(data)
+    events = journal.read_lines(FILE)
+    assert len(events) == data.count(b"\n")
+    learner = copy_learner(LEARNER)
+    opening.adopt_steering(learner, events)
+    opening.last_engine(events)
+    checkpoint.require_finite(learner)
 
 
 LOADERS: tuple[Callable[[bytes], None], ...] = (
-    as_model, as_metadata, as_training, as_state, as_torch, as_about,
+    as_model, as_metadata, as_training, as_state, as_checkpoint, as_manifest, as_torch, as_about,
+    as_pointer, as_journal,
 )  # fmt: skip
-SEEDS = (
-    MODEL,
-    ABOUT["__metadata__"]["charloom"].encode(),
-    PARTS[checkpoint.TRAINING],
-    PARTS[checkpoint.STATE],
-    torch_bytes(LEARNER, "it"),
-    b"40 " + b"0" * 64 + b"\n",
+TOLD = ABOUT["__metadata__"]["charloom"]
+RUN_TOLD = {
+    "format": 1,
+    "config": LEARNER.config.to_dict(),
+    "text": {"name": "it", "fingerprint": "0" * 64, "sources": ["/it.txt"], "characters": 9,
+             "vocabulary_size": 3},
+    "version": "0.1.0",
+}  # fmt: skip
+EVENTS = (
+    b'{"event":"created","time":1.5,"update":0}\n'
+    b'{"engine":"reference","event":"resumed","time":2.5,"update":3}\n'
+    b'{"event":"learning_rate_factor","learning_rate_factor":0.5,"time":3.5,"update":4}\n'
 )
+# Of each loader, what inputs are made of.
+SEEDS: dict[str, tuple[bytes, ...]] = {
+    "as_model": (with_metadata(without_seal(TOLD)), MODEL),
+    "as_metadata": (without_seal(TOLD).encode(), TOLD.encode()),
+    "as_training": (PARTS[checkpoint.TRAINING],),
+    "as_state": (PARTS[checkpoint.STATE],),
+    "as_checkpoint": tuple(bytes([n]) + PARTS[name] for n, name in enumerate(checkpoint.FILES)),
+    "as_manifest": (PARTS[checkpoint.MANIFEST],),
+    "as_torch": (torch_bytes(LEARNER, "it"),),
+    "as_about": (json.dumps(RUN_TOLD).encode(),),
+    "as_pointer": (b"40 " + b"0" * 64 + b"\n", b"40\n"),
+    "as_journal": (EVENTS,),
+}
+
+
+class Counts:
+    """How many inputs of each kind there were, and how many were accepted; in a file where one is
+    named, so that they outlive the process that counts."""
+
+    KINDS = (*SEEDS, "text")
+    # What is accepted tells the truth to the bit, which no change leaves it.
+    NEVER = ("as_manifest",)
+
+    def __init__(self, path: Path | None) -> None:
+        size = 16 * len(self.KINDS)
+        if path is None:
+            self._numbers = memoryview(mmap.mmap(-1, size)).cast("Q")
+        else:
+            if not path.exists():
+                path.write_bytes(bytes(size))
+            with path.open("r+b") as file:
+                self._numbers = memoryview(mmap.mmap(file.fileno(), size)).cast("Q")
+
+    def count(self, kind: str, accepted: bool) -> None:
+        """One more."""
+        place = 2 * self.KINDS.index(kind)
+        self._numbers[place] += 1
+        self._numbers[place + 1] += accepted
+
+    def shares(self) -> dict[str, float]:
+        """Of each kind that there was, the share that was accepted."""
+        tried, accepted = self._numbers[::2].tolist(), self._numbers[1::2].tolist()
+        return {
+            kind: taken / number
+            for kind, number, taken in zip(self.KINDS, tried, accepted, strict=True)
+            if number
+        }
+
+    def require_some(self, least: float) -> str:
+        """The shares, in words.
+
+        Raises:
+            AssertionError: of some kind hardly any input was accepted.
+        """
+        shares = self.shares()
+        told = ", ".join(f"{kind} {100 * share:.1f} %" for kind, share in shares.items())
+        low = [kind for kind in shares if kind not in self.NEVER and shares[kind] < least]
+        assert not low, f"hardly any input of {', '.join(low)} gets in: {told}"
+        return told
+
+
+COUNTED = PLACE / "counted"
+counts = Counts(COUNTED if "CHARLOOM_SCRATCH" in os.environ else None)
 
 
 def loader(data: bytes) -> None:
     """One input: its first byte says as what the rest is read."""
-    if data:
-        with contextlib.suppress(CharloomError):
-            LOADERS[data[0] % len(LOADERS)](data[1:])
+    if not data:
+        return
+    action = LOADERS[data[0] % len(LOADERS)]
+    try:
+        action(data[1:])
+    except CharloomError:
+        counts.count(action.__name__, accepted=False)
+    else:
+        counts.count(action.__name__, accepted=True)
 
 
 # The reader of texts
@@ -142,9 +281,12 @@ def text(data: bytes) -> None:
         except EncodingError as error:
             assert tokens == "characters", "bytes were refused"
             assert error.offset == first_bad(content, raw), f"wrong place {error.offset}"
+            counts.count("text", accepted=False)
         except TextError:
             assert not read, "refused for no reason"
+            counts.count("text", accepted=False)
         else:
+            counts.count("text", accepted=True)
             ids = [int(one) for block_of in blocks for one in block_of]
             assert vocabulary.to_bytes(ids) == read, "another text came out"
             assert tokens == "bytes" or first_bad(content, raw) is None, "taken for text"
@@ -177,7 +319,14 @@ TEXTS = tuple(
 )  # fmt: skip
 
 TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
-    "loader": (loader, tuple(bytes([kind]) + seed for kind, seed in enumerate(SEEDS))),
+    "loader": (
+        loader,
+        tuple(
+            bytes([kind]) + seed
+            for kind, action in enumerate(LOADERS)
+            for seed in SEEDS[action.__name__]
+        ),
+    ),
     "text": (text, TEXTS),
 }
 
@@ -185,8 +334,22 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
 # The two ways to make inputs
 
 
-def by_chance(target: str, inputs: int, seed: int) -> int:
-    """Mutate the seeds by a seeded generator; returns how many inputs were tried."""
+class Fuzzed(NamedTuple):
+    """How many inputs were tried, and in words what share of each kind was accepted."""
+
+    inputs: int
+    accepted: str
+
+
+# Of the inputs of a kind, those that must be accepted at least. Coverage also leads to what is refused.
+LEAST_BY_CHANCE = 0.01
+LEAST_WITH_COVERAGE = 0.0005
+
+
+def by_chance(target: str, inputs: int, seed: int) -> Fuzzed:
+    """Mutate the seeds by a seeded generator."""
+    global counts
+    counts = Counts(None)
     action, seeds = TARGETS[target]
     draw = random.Random(seed)
     for number in range(inputs):
@@ -196,15 +359,23 @@ def by_chance(target: str, inputs: int, seed: int) -> int:
         except Exception as error:
             raise AssertionError(f"{target}, input {number}, {data[:200]!r}: {error!r}") from error
     remove_scratch()
-    return inputs
+    return Fuzzed(inputs, counts.require_some(LEAST_BY_CHANCE))
 
 
 def mutated(data: bytearray, draw: random.Random) -> bytes:
-    """A few bytes of it are others, gone, or repeated; the first stays, for it says what it is."""
-    for _ in range(draw.randint(1, 4)):
+    """A few bytes of it are others, gone, or repeated; the first stays, for it says what it is. Often
+    only digits are others, which leaves a text its form, or bits of the second half, where arrays are."""
+    gently = draw.choice(("", "digits", "bits"))
+    digits = [place for place in range(1, len(data)) if data[place] in b"0123456789"]
+    for _ in range(draw.randint(1, 3)):
         place = draw.randrange(1, len(data) + 1)
         kind = draw.randrange(5)
-        if kind == 0 and place < len(data):
+        if gently == "bits":
+            data[draw.randrange(len(data) // 2, len(data))] ^= 1 << draw.randrange(8)
+        elif gently and digits:
+            place = draw.choice(digits)
+            data[place] = b"0123456789"[(data[place] - b"0"[0] + draw.randint(1, 9)) % 10]
+        elif kind == 0 and place < len(data):
             data[place] ^= 1 << draw.randrange(8)
         elif kind == 1:
             del data[place : place + draw.randint(1, 20)]
@@ -235,12 +406,13 @@ def remove_scratch() -> None:
     """Remove what the targets wrote."""
     import shutil
 
+    lying.clear()
     FILE.unlink(missing_ok=True)
-    shutil.rmtree(FILE.with_suffix(".run"), ignore_errors=True)
+    shutil.rmtree(RUN, ignore_errors=True)
 
 
-def with_coverage(target: str, inputs: int, seed: int) -> int:
-    """Let atheris make inputs, led by what they reach, in a process of its own; returns how many."""
+def with_coverage(target: str, inputs: int, seed: int) -> Fuzzed:
+    """Let atheris make inputs, led by what they reach, in a process of its own."""
     with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
         folder = f"{scratch}/inputs"
         Path(folder).mkdir()
@@ -261,6 +433,7 @@ def with_coverage(target: str, inputs: int, seed: int) -> int:
         kept = sorted(Path(scratch).glob("crash-*")) + sorted(Path(scratch).glob("oom-*"))
         told = "; ".join(repr(path.read_bytes()[:300]) for path in kept)
         assert done.returncode == 0, f"{target}: {told}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        accepted = Counts(Path(scratch) / COUNTED.name).require_some(LEAST_WITH_COVERAGE)
     executed, added = (
         re.search(rf"{figure}:\s*(\d+)", done.stderr + done.stdout)
         for figure in ("number_of_executed_units", "new_units_added")
@@ -268,4 +441,4 @@ def with_coverage(target: str, inputs: int, seed: int) -> int:
     assert executed, done.stderr[-1000:]
     assert added, done.stderr[-1000:]
     assert int(added[1]), f"{target}: no input reached anything new: is coverage seen at all?"
-    return int(executed[1])
+    return Fuzzed(int(executed[1]), accepted)

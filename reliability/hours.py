@@ -7,8 +7,10 @@ records must be exactly those that are due, each once, and all bytes those of a 
 disturbed.
 """
 
+import math
 import random
 import signal
+import statistics
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,11 +28,11 @@ PROMISE = (
     "threads, records without gaps or repeats, and the result of an uninterrupted run."
 )
 
-MINUTES = {SHORT: 0.03, LONG: 60.0}
-LIFE = {SHORT: (0.5, 1.5), LONG: (2.0, 40.0)}  # seconds of training, of lives that end soon
+MINUTES = {SHORT: 0.04, LONG: 60.0}
+LIFE = {SHORT: (0.4, 1.0), LONG: (2.0, 40.0)}  # seconds of training, of lives that end soon
 UNBORN = 0.1  # of all lives end within a second, while they begin
-WARM = {SHORT: 0.5, LONG: 20.0}  # seconds of training, after which nothing may grow
-LOOK = {SHORT: 0.05, LONG: 0.5}  # seconds between two looks
+WARM = {SHORT: 0.3, LONG: 20.0}  # seconds of training, after which nothing may grow
+LOOK = {SHORT: 0.02, LONG: 0.5}  # seconds between two looks
 ENOUGH = 4  # looks in each third
 GROWTH = 4 << 20  # bytes that memory may vary by
 CHARACTERS = 200_000
@@ -64,27 +66,52 @@ class Looks:
             self.files.append(files)
             self.threads.append(threads)
 
-    def require_no_growth(self, what: str) -> None:
-        """The last third beside the first, once it was warm; a save may hold a file open."""
+    def growth(self, what: str) -> dict[str, float] | None:
+        """By how much the middle look of the last third is above that of the first, once it was warm;
+        None where it lived too short a time to tell.
+
+        Raises:
+            AssertionError: something grew.
+        """
         third = len(self.memory) // 3
         if third < ENOUGH:
-            return
+            return None
+        grown = {}
         for name, values, limit in (
             ("bytes of memory", self.memory, GROWTH),
             ("open files", self.files, 0),
             ("threads", self.threads, 0),
         ):
-            # What stays is what even the lowest look of the last third shows.
-            first, last = max(values[:third]), min(values[-third:])
+            first, last = statistics.median(values[:third]), statistics.median(values[-third:])
             assert last - first <= limit, f"{what}: {name} grew from {first:,} to {last:,}"
+            grown[name] = last - first
+        return grown
 
-    @property
-    def growth(self) -> int:
-        """Bytes of memory by which the last third is above the first."""
-        third = len(self.memory) // 3
-        if third < ENOUGH:
-            return 0
-        return max(0, min(self.memory[-third:]) - max(self.memory[:third]))
+
+@dataclass
+class Tally:
+    """What was seen of all lives."""
+
+    ended: int = 0
+    looks: int = 0
+    judged: int = 0
+    memory: float = -math.inf
+    files: float = -math.inf
+    threads: float = -math.inf
+
+    def add(self, looks: Looks, what: str) -> None:
+        """Count what was seen of another life, which must not have grown."""
+        self.looks += len(looks.memory)
+        grown = looks.growth(what)
+        if grown is not None:
+            self.judged += 1
+            self.memory = max(self.memory, grown["bytes of memory"])
+            self.files = max(self.files, grown["open files"])
+            self.threads = max(self.threads, grown["threads"])
+
+    def require_enough(self) -> None:
+        """Refuse to say that nothing grew where nothing could be told."""
+        assert self.judged, f"{self.looks} looks were too few to tell of growth"
 
 
 def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
@@ -101,18 +128,23 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
         words = (*words, "--updates", updates, "--report-every", max(20, updates // 2_000),
                  "--judge-every", max(1, updates // 20))  # fmt: skip
         began = time.monotonic()
-        kills, looks, growth = disturb(place / "run", words, scale, 60 * minutes, chance)
+        tally = disturb(place / "run", words, scale, 60 * minutes, chance)
         disturbed = time.monotonic() - began
         records = require_records(place / "run", updates)
         alone = place / "whole"
         process = Forked(lambda tell: command("train", *words, "--run", alone))
-        whole = watch(process, alone, scale, 1e9, "the run that nobody disturbed")
-        require_same(place / "run", lasting(place / "whole"), f"after {kills} kills")
+        what = "the run that nobody disturbed"
+        tally.add(watch(process, alone, scale, 1e9, what), what)
+        require_same(place / "run", lasting(place / "whole"), f"after {tally.ended} kills")
+    tally.require_enough()
     return {
         "minutes_disturbed": round(disturbed / 60, 2),
-        "lives_ended": kills,
-        "looks": looks + len(whole.memory),
-        "most_growth_of_memory_bytes": max(growth, whole.growth),
+        "lives_ended": tally.ended,
+        "looks": tally.looks,
+        "lives_looked_at_long_enough": tally.judged,
+        "most_growth_of_memory_bytes": tally.memory,
+        "most_growth_of_open_files": tally.files,
+        "most_growth_of_threads": tally.threads,
         "updates": updates,
         "records_none_missing_none_twice": records,
         "differing_bytes": 0,
@@ -135,10 +167,9 @@ def measure(run: Path, words: tuple[object, ...], seconds: float) -> float:
 
 def disturb(
     run: Path, words: tuple[object, ...], scale: str, seconds: float, chance: random.Random
-) -> tuple[int, int, int]:
-    """Train a run to its end through many lives: how many were ended, how often it was looked at
-    them, and by how many bytes memory grew at most."""
-    kills, looks, growth, began, long_life = 0, 0, 0, time.monotonic(), False
+) -> Tally:
+    """Train a run to its end through many lives; what was seen of them."""
+    tally, began, long_life = Tally(), time.monotonic(), False
     while True:
         if (run / "checkpoints" / "latest").exists():
             process = Forked(lambda tell: command("resume", run))
@@ -150,13 +181,12 @@ def disturb(
         if chance.random() < UNBORN:
             time.sleep(chance.random())
             length = 0.0
-        seen = watch(process, run, scale, length, f"life {kills + 1}", chance.choice(ENDS))
-        looks += len(seen.memory)
-        growth = max(growth, seen.growth)
+        what = f"life {tally.ended + 1}"
+        tally.add(watch(process, run, scale, length, what, chance.choice(ENDS)), what)
         status = read_run(run).status if (run / "config.json").exists() else None
         if status is not None and status["state"] == "finished":
-            return kills, looks, growth
-        kills += 1
+            return tally
+        tally.ended += 1
 
 
 def watch(
@@ -183,7 +213,6 @@ def watch(
     told = process.close()
     wanted = (0, -end, 128 + end) if sent else (0,)
     assert code in wanted, f"{what} ended with {code}: {told}"
-    looks.require_no_growth(what)
     return looks
 
 

@@ -9,10 +9,11 @@ for byte, what an uninterrupted run has.
 
 import mmap
 import random
+import statistics
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ PROMISE = (
 )
 
 KILLS = {SHORT: 8, LONG: 1_000}
-INTERVAL = 0.1  # seconds between two saves, as a user sets it
+INTERVAL = {SHORT: 0.5, LONG: 1.0}  # seconds between two saves, well above what one takes
 MIX: tuple[dict[str, Any], ...] = (
     {"cell": "lstm", "batch_size": 3, "dropout": 0.1, "optimizer": "adam"},
     {"cell": "rnn", "batch_size": 1, "dropout": 0.0, "optimizer": "adagrad", "learning_rate": 0.1},
@@ -37,11 +38,16 @@ MIX: tuple[dict[str, Any], ...] = (
     {"cell": "lstm", "batch_size": 1, "layers": 2, "dropout": 0.3, "optimizer": "adamw"},
     {"cell": "rnn", "batch_size": 5, "optimizer": "sgd", "split": "streams"},
 )
-# About a second of training: several saves, and several lives.
-LENGTH = {
-    "hidden_size": 32, "updates": 1_500, "report_every": 50, "judge_every": 250,
-    "sample_every": 500, "sample_until": 1_500, "save_seconds": INTERVAL,
-}  # fmt: skip
+UPDATES = {SHORT: 3_000, LONG: 12_000}  # seconds of training: several saves, and several lives
+
+
+def length(scale: str) -> dict[str, Any]:
+    """The settings that say how long a run trains, and what is due how often."""
+    updates = UPDATES[scale]
+    return {
+        "hidden_size": 32, "updates": updates, "report_every": 50, "judge_every": updates // 6,
+        "sample_every": updates // 3, "sample_until": updates, "save_seconds": INTERVAL[scale],
+    }  # fmt: skip
 
 
 class Life:
@@ -86,6 +92,7 @@ class Tally:
     most_seconds_lost: float = 0.0
     most_updates_lost: int = 0
     usual_save_seconds: float = 0.02
+    bounds: list[float] = field(default_factory=list)  # seconds that each kill was allowed to cost
 
 
 def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
@@ -121,26 +128,29 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
 def check(scale: str, seed: int = 0) -> Figures:
     """1,000 kills in the long version."""
     with folder() as place:
-        tally = crash(KILLS[scale], place, seed)
+        tally = crash(scale, place, seed)
+    bounds = tally.bounds
     return {
-        **{name: round(value, 3) for name, value in vars(tally).items()},
-        "interval_seconds": INTERVAL,
+        **{name: round(value, 3) for name, value in vars(tally).items() if value is not bounds},
+        "interval_seconds": INTERVAL[scale],
+        "usual_bound_seconds": round(statistics.median(bounds), 3),
+        "loosest_bound_seconds": round(max(bounds), 3),
         "seed": seed,
     }
 
 
-def crash(kills: int, place: Path, seed: int = 0) -> Tally:
-    """Kill runs in a folder so many times.
+def crash(scale: str, place: Path, seed: int = 0) -> Tally:
+    """Kill runs in a folder as often as a check of this scale does.
 
     Raises:
         AssertionError: anything was lost.
     """
-    chance, tally = random.Random(seed), Tally()
+    kills, chance, tally = KILLS[scale], random.Random(seed), Tally()
     truths: dict[int, dict[str, Any]] = {}
     number = 0
     while tally.kills < kills:
         way = number % len(MIX)
-        settings = {**LENGTH, **MIX[way]}
+        settings = {**length(scale), **MIX[way]}
         if way not in truths:
             truths[way] = uninterrupted(place / f"whole{way}", settings)
         run = place / f"run{number}"
@@ -174,7 +184,7 @@ def lives(
         heard = b""
         if tally.kills < kills:
             within = tally.usual_save_seconds if 2 * tally.in_a_save <= tally.kills else None
-            heard = kill(process, chance, within)
+            heard = kill(process, chance, within, settings["save_seconds"])
         code = process.code()
         while more := process.hear():
             heard += more
@@ -193,18 +203,18 @@ def lives(
             tally.kills += 1
             tally.in_a_save += heard.endswith(b"<")
             tally.before_the_first_checkpoint += after is None
-            yield from loss(life, after, tally)
+            yield from loss(life, after, settings["save_seconds"], tally)
         if life.save:
             tally.usual_save_seconds = life.save
         before = after
 
 
-def kill(process: Forked, chance: random.Random, within: float | None) -> bytes:
+def kill(process: Forked, chance: random.Random, within: float | None, interval: float) -> bytes:
     """Kill a process at a random moment, or so many seconds at most after one of its next saves
     began; what it told until then."""
     heard, count = b"", 0
     if within is not None:
-        wanted = chance.randint(1, 4)
+        wanted = chance.randint(1, 2)
         while count < wanted:
             more = process.hear()
             if not more:
@@ -213,9 +223,15 @@ def kill(process: Forked, chance: random.Random, within: float | None) -> bytes:
             count += more.count(b"<")
         time.sleep(within * chance.random())
     else:
-        time.sleep(chance.choice([0.05, 0.4, 0.4]) * chance.random())
+        time.sleep(moment(chance, interval))
     process.send()
     return heard
+
+
+def moment(chance: random.Random, interval: float) -> float:
+    """Seconds that a process lives: often about as long as two intervals, so that saves that come
+    too late cost too much."""
+    return chance.choice([0.1, 2.0, 2.0]) * interval * chance.random()
 
 
 def latest(run: Path) -> int | None:
@@ -226,7 +242,7 @@ def latest(run: Path) -> int | None:
     return load_model(run, "latest").update
 
 
-def loss(life: Life, after: int | None, tally: Tally) -> Iterator[str]:
+def loss(life: Life, after: int | None, interval: float, tally: Tally) -> Iterator[str]:
     """How much a kill has cost; yields a sentence if that is too much."""
     if not life.since and not life.saving:
         return  # it was killed before it trained
@@ -239,9 +255,10 @@ def loss(life: Life, after: int | None, tally: Tally) -> Iterator[str]:
     tally.most_seconds_lost = max(tally.most_seconds_lost, lost)
     # It may have become due right after it was looked at: then a call of the engine comes first, and
     # what is told after it.
-    limit = INTERVAL + 2 * life.pause + life.save
+    limit = interval + 2 * life.pause + life.save
+    tally.bounds.append(limit)
     if lost > limit:
         yield (
-            f"{lost:.2f} s of training were lost, more than an interval of {INTERVAL} s, two calls "
+            f"{lost:.2f} s of training were lost, more than an interval of {interval} s, two calls "
             f"of {life.pause:.2f} s and a save of {life.save:.2f} s"
         )

@@ -1,14 +1,16 @@
 """Rotation: old checkpoints go, and never one that is needed.
 
-A state machine (hypothesis) drives the writer of a run through sequences of training, saving, a
-crash at some call of a save, an interruption, a resumption, a clock that jumps by up to ten years,
-and checkpoints whose times of change are any. After each step the newest checkpoint, the best and
-the only one must be there and load.
+A state machine (hypothesis) drives the writer of a run through sequences of training, saving, rolling
+back, an interruption, a resumption, a crash at some call of any of these or of the run's making, a
+clock that jumps by up to ten years, and checkpoints whose times of change are any. After each step
+the newest checkpoint, the best and the only one must be there and load, and so must what the pointer
+`best` names: after a save or a resumption that returned, that is the best.
 """
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,12 @@ TEN_YEARS = 10 * 365 * 86_400
 CONFIG: dict[str, Any] = {
     "hidden_size": 2, "seq_length": 10, "epochs": 1_000, "save_seconds": 1e-6,
 }  # fmt: skip
+# Some trainings: by how many updates, and whether the last is the best so far.
+TRAINED = st.lists(
+    st.tuples(st.integers(1, 12), st.sampled_from((False, False, False, True))),
+    min_size=1,
+    max_size=4,
+)
 CORPUS = Corpus.from_text(text(300), "words")
 
 
@@ -70,15 +78,20 @@ class Rotation(RuleBasedStateMachine):
         self.counts["sequences"] += 1
         self.run = self.place / f"run{self.counts['sequences']}"
         self.learner: Learner = new_learner(Config(**CONFIG), CORPUS.vocabulary)
-        self.writer: RunWriter | None = RunWriter.create(self.run, self.learner, CORPUS)
+        self.writer: RunWriter | None = None
         self.saved = 0  # the update of the last save that returned
         self.saving = 0  # the update of the last save that began
         self.bests: dict[int, int | None] = {0: None}  # of each update saved, its best one
+        self.settled = False  # whether `best` must name the best: nothing crashed since
 
-    @initialize(shift=st.integers(-TEN_YEARS, TEN_YEARS))
-    def begin(self, shift: int) -> None:
-        """The clock says anything."""
+    @initialize(shift=st.integers(-TEN_YEARS, TEN_YEARS), at=st.integers(1, 120))
+    def begin(self, shift: int, at: int) -> None:
+        """The clock says anything, and the making of the run may crash."""
         self._shift = shift
+        with self._crashing(at):
+            self.writer = RunWriter.create(self.run, self.learner, CORPUS)
+        if self.writer is None and read_pointer(self.run, "latest") is None:
+            self.writer = RunWriter.create(self.run, self.learner, CORPUS)
 
     @rule(
         shift=st.integers(-TEN_YEARS, TEN_YEARS),
@@ -92,34 +105,55 @@ class Rotation(RuleBasedStateMachine):
             os.utime(checkpoint_path(self.run, update), (moment, moment))
 
     @precondition(lambda self: self.writer is not None)
-    @rule(updates=st.integers(1, 12), better=st.sampled_from((False, False, False, True)))
-    def save(self, updates: int, better: bool) -> None:
-        """Some training, and a save that returns."""
+    @rule(trained=TRAINED)
+    def save(self, trained: list[tuple[int, bool]]) -> None:
+        """Some training, and a save that returns; again and again."""
         assert self.writer is not None
-        self._train(updates, better)
-        self.writer.save(self.learner)
-        self._saved()
+        for updates, better in trained:
+            self._train(updates, better)
+            self.writer.save(self.learner)
+            self._saved()
         updates_left = saved_updates(self.run)
         assert len(updates_left) <= NEWEST_KEPT + 1, f"{updates_left}: nothing is ever removed"
 
     @precondition(lambda self: self.writer is not None)
-    @rule(updates=st.integers(1, 12), better=st.booleans(), at=st.integers(1, 70))
-    def crash(self, updates: int, better: bool, at: int) -> None:
-        """Some training, and the process ends at some call of a save: it changes nothing more."""
+    @rule(
+        trained=TRAINED,
+        updates=st.integers(1, 12),
+        better=st.booleans(),
+        at=st.integers(1, 70),
+    )
+    def crash(self, trained: list[tuple[int, bool]], updates: int, better: bool, at: int) -> None:
+        """Saves, some training, and the process ends at some call of another save."""
         assert self.writer is not None
+        self.save(trained)
         self._train(updates, better)
-        left = at
-
-        def end(call: Call) -> None:
-            nonlocal left
-            left -= 1
-            if left <= 0:
-                raise Crash
-
-        with suppress(Crash), Calls(self.run, before=end):
+        with self._crashing(at):
             self.writer.save(self.learner)
             self._saved()
-        self.counts["crashes"] += 1
+        self._gone()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(at=st.integers(1, 30))
+    def roll_back(self, at: int) -> None:
+        """What was learnt since the last save is given up; that may crash."""
+        assert self.writer is not None
+        before = self.saved
+        with self._crashing(at):
+            self.learner = self.writer.roll_back()
+            assert self.learner.update == before, "rolled back to another update than was saved"
+            self.saving = before
+            self.bests = {before: self.bests[before]}
+            self.counts["rolled_back"] += 1
+            return
+        self._gone()
+
+    @precondition(lambda self: self.writer is None)
+    @rule(at=st.integers(1, 30))
+    def crash_in_a_resumption(self, at: int) -> None:
+        """Another process goes on, and may end while it opens the run."""
+        with self._crashing(at):
+            self.writer = RunWriter.resume(self.run)[0]
         self._gone()
 
     @precondition(lambda self: self.writer is not None)
@@ -147,6 +181,7 @@ class Rotation(RuleBasedStateMachine):
         assert self.learner.best_update == self.bests[update], "another best than was saved"
         self.saved = self.saving = update
         self.bests = {update: self.bests[update]}
+        self.settled = True
 
     @invariant()
     def the_newest_the_best_and_the_only_one_are_there(self) -> None:
@@ -156,7 +191,10 @@ class Rotation(RuleBasedStateMachine):
         latest = read_pointer(self.run, "latest")
         assert latest in (self.saved, self.saving), f"{self.saved} was saved; latest is {latest}"
         best = self.bests[latest]
-        for name, update in (("newest", latest), ("best", best)):
+        named = read_pointer(self.run, "best")
+        if self.settled:
+            assert named == best, f"`best` names {named}, and the best is {best}"
+        for name, update in (("newest", latest), ("best", best), ("named best", named)):
             if update is None:
                 continue
             try:
@@ -192,6 +230,28 @@ class Rotation(RuleBasedStateMachine):
 
     def _saved(self) -> None:
         self.saved = self.learner.update
+        self.settled = True
+
+    @contextmanager
+    def _crashing(self, at: int) -> Iterator[None]:
+        """The process ends at some call of what is done: it changes nothing more."""
+        left = at
+
+        def end(call: Call) -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                raise Crash
+
+        calls = Calls(self.run, before=end)
+        try:
+            with calls:
+                yield
+        except Crash:
+            for file in calls.opened:
+                file.close()
+            self.counts["crashes"] += 1
+            self.settled = False
 
     def _gone(self) -> None:
         """The system takes back what a process held."""
@@ -203,7 +263,7 @@ class Rotation(RuleBasedStateMachine):
 
 def check(scale: str, number: int = 0) -> Figures:
     """2,000 sequences in the long version."""
-    counts = {"sequences": 0, "saves": 0, "crashes": 0, "resumptions": 0}
+    counts = {"sequences": 0, "saves": 0, "crashes": 0, "resumptions": 0, "rolled_back": 0}
     with folder(in_memory=True) as place:
         machine = type("Rotation", (Rotation,), {"counts": counts, "place": place})
         chosen = settings(

@@ -113,5 +113,9 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def require_same(run: Path, truth: dict[str, Any], what: str) -> None:
     """Refuse a run that differs from an uninterrupted one."""
-    wrong = differences(truth, lasting(run))
+    try:
+        found = lasting(run)
+    except (OSError, ValueError) as error:
+        raise AssertionError(f"{what}: {run} is no whole run: {error}") from error
+    wrong = differences(truth, found)
     assert not wrong, f"{what}: {', '.join(wrong)} differ from the uninterrupted run's"

@@ -8,7 +8,6 @@ minutes, so the test suite only builds a small program with a fault in it, to se
 """
 
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -16,8 +15,14 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reliability import LONG, Figures
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
+
+    from charloom.config import Config
 
 ROOT = Path(__file__).parent.parent
 NUMBER = 9
@@ -33,6 +38,8 @@ TESTS = ("tests/test_native.py", "tests/test_native_networks.py")
 # What measures the machine or looks at the build's symbols, which a sanitizer's build changes.
 LEFT_OUT = "not weak_symbol and not other_threads_run and not threads_that_the_system_refuses"
 BUILDS = {"address": "address,undefined", "thread": "thread"}
+# What an extension calls that was built for each of them: no such name, no such sanitizer.
+SYMBOLS = {"address": (b"__asan_", b"__ubsan_"), "thread": (b"__tsan_",)}
 RUNTIMES = {"address": ("libasan.so", "libubsan.so", "libstdc++.so"), "thread": ("libtsan.so",)}
 FOUND = 66  # the exit code of a finding
 
@@ -100,7 +107,7 @@ def build(kind: str, flags: str) -> None:
         "--config-settings", f"build-dir=build/sanitizers/{kind}-objects", str(ROOT),
     ]  # fmt: skip
     subprocess.run(command, check=True)
-    assert list((place / "charloom").glob("_native*.so")), f"the {kind} build has no extension"
+    require_instrumented(kind, place)
     # An editable install finds its own package first, unless it is told to let that be.
     (place / "sitecustomize.py").write_text(
         "import sys\n"
@@ -108,6 +115,15 @@ def build(kind: str, flags: str) -> None:
         "and 'Redirecting' not in repr(f)]\n",
         encoding="ascii",
     )
+
+
+def require_instrumented(kind: str, place: Path) -> None:
+    """Refuse an extension that was not built for its sanitizers, and would therefore find nothing."""
+    extensions = list((place / "charloom").glob("_native*.so"))
+    assert len(extensions) == 1, f"the {kind} build has no extension"
+    built = extensions[0].read_bytes()
+    missing = [name.decode() for name in SYMBOLS[kind] if name not in built]
+    assert not missing, f"the {kind} build calls nothing of {', '.join(missing)}"
 
 
 def options() -> dict[str, str]:
@@ -164,52 +180,86 @@ def pytest_under(kind: str) -> int:
 
 
 def shapes(count: int) -> int:
-    """Networks of random shapes, with sizes of 1 and none that fits a vector, each asked for all that
-    an engine can do, on every instruction set; returns how many."""
-    import numpy as np
+    """Networks of random shapes (hypothesis), with sizes of 1 and none that fits a vector, each asked
+    for all that an engine can do, on every instruction set; returns how many."""
+    from hypothesis import HealthCheck, given, seed, settings
+    from hypothesis import strategies as st
 
     from charloom import _native
     from charloom.config import CELLS, OPTIMIZERS, Config
+
+    def sizes(*often: int, most: int) -> "st.SearchStrategy[int]":
+        return st.sampled_from(often) | st.integers(min(often), most)
+
+    networks = st.builds(
+        Config,
+        cell=st.sampled_from(CELLS),
+        layers=st.integers(1, 3),
+        hidden_size=sizes(1, 2, 3, 7, 8, 15, 16, 17, 31, 33, most=120),
+        seq_length=sizes(1, 2, 3, 5, most=30),
+        batch_size=sizes(1, 2, 3, 7, 8, 9, most=20),
+        optimizer=st.sampled_from(OPTIMIZERS),
+        clip_by=st.sampled_from(["value", "norm"]),
+        dropout=st.sampled_from([0.0, 0.3]),
+        dtype=st.sampled_from(["float32", "float64"]),
+        learning_rate=st.just(0.01),
+        sigma=st.just(0.1),
+        reduction=st.sampled_from(["sum", "mean"]),
+    )
+    tried = 0
+
+    @seed(SEED)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(
+        networks,
+        sizes(2, 3, 5, 16, 17, 33, most=150),
+        st.integers(1, 3),
+        st.sampled_from([0.0, 1e-6, 1.0, 1e6]),
+        st.sampled_from([0, 1, 3]),
+        st.sampled_from(_native.instruction_sets()),
+    )
+    def network(
+        config: Config, characters: int, crew: int, temperature: float, top_k: int, isa: str
+    ) -> None:
+        nonlocal tried
+        tried += 1
+        os.environ["CHARLOOM_ISA"] = isa
+        ask_for_everything(config, characters, crew, temperature, top_k)
+
+    network()
+    return tried
+
+
+def ask_for_everything(
+    config: "Config", characters: int, crew: int, temperature: float, top_k: int
+) -> None:
+    """Make a network of this shape and call all that the native engine has."""
+    import numpy as np
+
     from charloom.engines import Plan, Sampler
     from charloom.engines.native import NativeEngine
     from charloom.model import new_learner, zero_state
     from charloom.text import Vocabulary
 
-    draw = random.Random(SEED)
-    sets = _native.instruction_sets()
-    for number in range(count):
-        os.environ["CHARLOOM_ISA"] = sets[number % len(sets)]
-        K = draw.choice([2, 3, 5, 16, 17, 33, draw.randint(2, 150)])
-        B = draw.choice([1, 1, 2, 3, 7, 8, 9, draw.randint(1, 20)])
-        config = Config(
-            cell=draw.choice(CELLS),
-            layers=draw.choice([1, 1, 2, 3]),
-            hidden_size=draw.choice([1, 2, 3, 7, 8, 15, 16, 17, 31, 33, draw.randint(1, 120)]),
-            seq_length=draw.choice([1, 2, 3, 5, draw.randint(1, 30)]),
-            batch_size=B,
-            optimizer=draw.choice(OPTIMIZERS),
-            clip_by=draw.choice(["value", "norm"]),
-            dropout=draw.choice([0.0, 0.0, 0.3]),
-            dtype=draw.choice(["float32", "float64"]),
-            learning_rate=0.01,
-            sigma=0.1,
-            reduction=draw.choice(["sum", "mean"]),
-        )
-        learner = new_learner(config, Vocabulary(map(chr, range(97, 97 + K))))
-        engine = NativeEngine(draw.randint(1, 3))
-        length = config.seq_length * 3 + 1
-        rows = np.random.default_rng(number)
-        tokens = rows.integers(0, K, length * B).astype(learner.vocabulary.id_dtype)
-        plan = Plan(np.full(3, 0.01), np.arange(B, dtype=np.int64) * length)
-        engine.train(learner, tokens, plan)
-        window = tokens[: (config.seq_length + 1) * B].reshape(-1, B)
-        engine.loss_and_gradients(learner, window[:-1], window[1:], 1)
-        engine.score(learner, window, zero_state(config, B))
-        engine.step(learner, window[0], zero_state(config, B))
-        engine.activations(learner, tokens[:3], zero_state(config))
-        sampler = Sampler(draw.choice([0.0, 1e-6, 1.0, 1e6]), draw.choice([0, 1, 3]), 0.9, 0.0, 1.1)
-        engine.generate(learner, tokens[:1], sampler, rows.random(9), zero_state(config))
-    return count
+    K, B, T = characters, config.batch_size, config.seq_length
+    learner = new_learner(config, Vocabulary(map(chr, range(97, 97 + K))))
+    engine = NativeEngine(crew)
+    length = T * 3 + 1
+    rows = np.random.default_rng(K)
+    tokens = rows.integers(0, K, length * B).astype(learner.vocabulary.id_dtype)
+    engine.train(learner, tokens, Plan(np.full(3, 0.01), np.arange(B, dtype=np.int64) * length))
+    window = tokens[: (T + 1) * B].reshape(-1, B)
+    engine.loss_and_gradients(learner, window[:-1], window[1:], 1)
+    engine.score(learner, window, zero_state(config, B))
+    engine.step(learner, window[0], zero_state(config, B))
+    engine.activations(learner, tokens[:3], zero_state(config))
+    sampler = Sampler(temperature, top_k, 0.9, 0.0, 1.1)
+    engine.generate(learner, tokens[:1], sampler, rows.random(9), zero_state(config))
 
 
 def threads(seconds: float) -> int:

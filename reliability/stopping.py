@@ -28,8 +28,9 @@ PROMISE = (
 STOPS = {SHORT: 2, LONG: 40}
 SECONDS = {SHORT: 1, LONG: 10}
 PIPES = {SHORT: 1, LONG: 10}
+# Seconds from a signal to the end, without those in which others had the processor.
 LIMIT = 10.0
-AT_ONCE = 2.0  # seconds from the second SIGINT, waiting for a processor not counted
+AT_ONCE = 2.0  # from the second SIGINT
 BUSY = {SHORT: 1, LONG: 3}  # processes beside that only compute
 SLOW_DISK = 0.4  # seconds that each wait for the disk takes, so that a save can be interrupted
 SETTINGS = (
@@ -98,11 +99,12 @@ def stop(book: Path, run: Path, number: int, chance: random.Random) -> float:
     which = (signal.SIGINT, signal.SIGTERM)[number % 2]
     process = start(book, run)
     time.sleep(chance.random())
-    began = time.monotonic()
+    began = process.account()
     process.send(which)
-    code = process.code(LIMIT)
-    seconds = time.monotonic() - began
+    code = process.code()
+    seconds = process.account() - began
     told = process.close()
+    assert seconds < LIMIT, f"{which.name}: it took {seconds:.1f} s"
     assert code == 128 + which, f"{which.name}: exit code {code} after {seconds:.1f} s: {told}"
     assert "Traceback" not in told, told
     update = re.search(r"interrupted by \w+ at update ([\d,]+) of .*; saved", told)
@@ -118,7 +120,8 @@ def stop_twice(book: Path, run: Path, chance: random.Random) -> float:
     time.sleep(chance.random())
     (run / "slow").touch()
     process.send(signal.SIGINT)
-    assert process.hear() == b"wait", f"it did not save: {process.close()}"
+    # One who listens late hears of several waits at once.
+    assert process.hear().startswith(b"wait"), f"it did not save: {process.close()}"
     time.sleep(signals.ONE_PRESS_SECONDS + 0.1)
     began = process.account()
     process.send(signal.SIGINT)

@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -74,7 +74,9 @@ def check(scale: str) -> Figures:
     engine = "atheris" if scale == LONG else "seeded mutation"
     for target, inputs in FUZZED[scale].items():
         run = fuzz.with_coverage if scale == LONG else fuzz.by_chance
-        figures[f"{target}_inputs"] = run(target, inputs, SEED)
+        fuzzed = run(target, inputs, SEED)
+        figures[f"{target}_inputs"] = fuzzed.inputs
+        figures[f"{target}_inputs_accepted"] = fuzzed.accepted
     return {**figures, "fuzzed_by": engine, "seed": SEED}
 
 
@@ -461,15 +463,24 @@ def openers(path: Path, drawn: bool) -> dict[str, Callable[[], object]]:
     return ways
 
 
-def open_all(name: str, path: Path, watch: Watch, size: int, everything: bool) -> tuple[int, int]:
-    """Open one hostile thing in every way; how often an error was the answer, how often not.
+class Opened(NamedTuple):
+    """How often an error was the answer, how often not, and the bytes of memory beside twice the size
+    that it took at most."""
+
+    refused: int
+    opened: int
+    most: int
+
+
+def open_all(name: str, path: Path, watch: Watch, size: int, everything: bool) -> Opened:
+    """Open one hostile thing in every way.
 
     Raises:
         AssertionError: something else came of it.
     """
     from charloom.errors import CharloomError
 
-    refused = opened = 0
+    refused = opened = most = 0
     drawn = everything or any(part in name for part in SHOWN)
     for how, action in openers(path, drawn).items():
         with contextlib.suppress(OSError):
@@ -497,15 +508,12 @@ def open_all(name: str, path: Path, watch: Watch, size: int, everything: bool) -
             assert grown <= 2 * size + ALLOWED, (
                 f"{name}, {how}: took {grown >> 20} MB of memory, and has {size >> 20} MB"
             )
-        MOST[0] = max(MOST[0], grown - 2 * size)
+        most = max(most, grown - 2 * size)
         seen, watch.seen = watch.seen, []
         if how == "report":  # the template of the page is compiled, which is charloom's own
             seen = [event for event in seen if not event.startswith(("compile", "exec"))]
         assert not seen, f"{name}, {how}: {seen}"
-    return refused, opened
-
-
-MOST = [0]  # bytes of memory beside twice the size, at most
+    return Opened(refused, opened, most)
 
 
 def too_long(*_: object) -> None:
@@ -530,13 +538,14 @@ def main(place: Path, size: int, everything: bool = False) -> Figures:
     mine = contents(place / MINE)
     watch = Watch(place)
     open_once(place / "good")
-    refused = opened = cases = 0
+    refused = opened = cases = most = 0
 
     def one(name: str, path: Path) -> None:
-        nonlocal refused, opened, cases
+        nonlocal refused, opened, cases, most
         bytes_of = sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file())
         told = open_all(name, path, watch, bytes_of, everything)
-        refused, opened, cases = refused + told[0], opened + told[1], cases + 1
+        refused, opened, cases = refused + told.refused, opened + told.opened, cases + 1
+        most = max(most, told.most)
         assert not (place / "executed").exists(), f"{name}: executed"
         assert (place / "precious").read_text(encoding="utf-8") == "precious", f"{name}: overwrote"
 
@@ -566,7 +575,7 @@ def main(place: Path, size: int, everything: bool = False) -> Figures:
         "hostile_files": cases,
         "refused": refused,
         "of_no_effect": opened,
-        "most_memory_beside_twice_the_size_MB": round(max(MOST[0], 0) / (1 << 20)),
+        "most_memory_beside_twice_the_size_MB": round(most / (1 << 20)),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from reliability import LONG, SHORT, Figures
+from reliability import LONG, SHORT, SHORTENED
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "reliability.json"
@@ -20,13 +20,15 @@ HEAD = """\
 Made by `sh scripts/reliability`, which runs the long versions, from [reliability.json](reliability.json);
 never by hand. The test suite runs the short versions at every commit, and for each promise plants a fault
 that its checker must catch. What a promise means in detail is said at the head of its module in
-`reliability/`.
+`reliability/`. What was found broken says so in place of figures, until it is checked again.
 
-| | promise | tests | command | figures | when |
+| | promise | tests | command | figures | when, of what, where |
 |---|---|---|---|---|---|
 """
 
-# By promise, then by scale: date, seconds, figures.
+MOST_OF_A_PROBLEM = 300  # characters in the table
+
+# By promise, then by scale: date, seconds, version, machine, figures, and what is broken if it is.
 Kept = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -35,10 +37,9 @@ def read_figures() -> Kept:
     return json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
 
 
-def keep(name: str, scale: str, date: str, seconds: float, figures: Figures) -> None:
+def keep(name: str, scale: str, entry: dict[str, Any]) -> None:
     """Put the figures of one check among the others."""
     kept = read_figures()
-    entry = {"date": date, "seconds": round(seconds, 1), "figures": figures}
     kept.setdefault(name, {})[scale] = entry
     told = json.dumps(dict(sorted(kept.items())), indent=1)
     FIGURES.write_text(told + "\n", encoding="utf-8")
@@ -50,18 +51,31 @@ def render(kept: Kept, promises: dict[str, ModuleType]) -> str:
 
 
 def row(name: str, module: ModuleType, kept: Kept) -> str:
-    """One promise: the long version's figures, or the short one's where there are no others."""
+    """One promise: the long version's figures, or those of the next best there are; what is broken on
+    any scale is told whatever the others reached."""
     scales = kept.get(name, {})
-    scale = LONG if LONG in scales else SHORT
-    told, when = "not run yet", ""
-    if scale in scales:
-        entry = scales[scale]
-        told = "; ".join(spell(key, value) for key, value in entry["figures"].items())
-        when = f"{entry['date']}, {scale}, {entry['seconds']:,.0f} s"
+    there = [scale for scale in (LONG, SHORTENED, SHORT) if scale in scales]
+    chosen = [scale for scale in there if "broken" in scales[scale]] or there[:1]
+    told = "; ".join(figures_of(scales[scale]) for scale in chosen) or "not run yet"
+    when = "; ".join(when_of(scale, scales[scale]) for scale in chosen)
     return (
         f"| {module.NUMBER} | {module.PROMISE} | `tests/test_reliability_{name}.py` "
         f"| `sh scripts/reliability --only {name}` | {told} | {when} |\n"
     )
+
+
+def figures_of(entry: dict[str, Any]) -> str:
+    """What was reached, or what is broken, fit for a cell."""
+    if "broken" in entry:
+        told = " ".join(entry["broken"].split()).replace("|", "\\|")
+        return f"**BROKEN**: {told[:MOST_OF_A_PROBLEM]}"
+    return "; ".join(spell(key, value) for key, value in entry["figures"].items())
+
+
+def when_of(scale: str, entry: dict[str, Any]) -> str:
+    """When, how, of what version and on which machine; older entries lack the last two."""
+    told = [entry["date"], scale, f"{entry['seconds']:,.0f} s"]
+    return ", ".join(told + [entry[name] for name in ("version", "machine") if name in entry])
 
 
 def spell(key: str, value: int | float | str) -> str:

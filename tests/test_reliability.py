@@ -1,8 +1,14 @@
 """The table of promises is what the checkers reached, and every promise has its tests."""
 
 import copy
+import os
+import subprocess
+import sys
+import types
 from pathlib import Path
 
+import conftest
+from reliability import __main__ as command
 from reliability import promises, table
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +38,72 @@ def test_every_promise_is_one_sentence_with_tests_that_plant_a_fault():
         assert module.__doc__
         tests = (ROOT / "tests" / f"test_reliability_{name}.py").read_text(encoding="utf-8")
         assert "pytest.raises(AssertionError" in tests, f"{name}: no planted fault"
+
+
+def planted(monkeypatch, tmp_path, check, *words):
+    """Run the command with one promise, whose checker is this; what the table says then."""
+    module = types.SimpleNamespace(
+        NUMBER=1, PROMISE="It holds.", MINUTES={"short": 1, "long": 60}, check=check
+    )
+    monkeypatch.setattr(table, "FIGURES", tmp_path / "figures.json")
+    monkeypatch.setattr(table, "TABLE", tmp_path / "TABLE.md")
+    monkeypatch.setattr(command, "promises", lambda: {"it": module, "that": good()})
+    monkeypatch.setattr(sys, "argv", ["reliability", *words])
+    code = command.main()
+    return code, (tmp_path / "TABLE.md").read_text(encoding="utf-8")
+
+
+def good():
+    """A promise that holds."""
+    return types.SimpleNamespace(NUMBER=2, PROMISE="So does that.", check=lambda scale: {"seen": 7})
+
+
+def test_a_broken_promise_is_told_in_place_of_its_old_figures(monkeypatch, tmp_path):
+    code, told = planted(monkeypatch, tmp_path, lambda scale: {"found": 3})
+    assert (code, "found 3" in told, command.version() in told) == (0, True, True)
+
+    def broken(scale):
+        raise AssertionError("a | was\nlost")
+
+    code, told = planted(monkeypatch, tmp_path, broken)
+    assert code == 1
+    assert "**BROKEN**: AssertionError: a \\| was lost" in told
+    assert "found 3" not in told
+
+
+def test_any_error_of_a_checker_is_a_broken_promise_and_the_next_is_checked(monkeypatch, tmp_path):
+    code, told = planted(monkeypatch, tmp_path, lambda scale: {"found": 1 / 0})
+    assert code == 1
+    assert "**BROKEN**: ZeroDivisionError" in told
+    assert "seen 7" in told
+
+
+def test_a_long_check_that_was_shortened_is_not_kept_as_a_long_one(monkeypatch, tmp_path):
+    code, told = planted(monkeypatch, tmp_path, lambda scale, minutes=60: {"minutes": minutes}, "--minutes", "2", "--only", "it")  # fmt: skip
+    assert (code, "minutes 2" in told, ", shortened, " in told) == (0, True, True)
+    assert ", long, " not in told
+
+
+def test_nothing_is_checked_without_assertions():
+    done = subprocess.run([sys.executable, "-O", "-m", "reliability", "--table"], cwd=ROOT,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 1
+    assert "not run" in done.stderr
+
+
+def test_where_a_process_cannot_be_copied_the_checkers_are_skipped(monkeypatch):
+    marks = []
+    items = [
+        types.SimpleNamespace(
+            path=Path(name), add_marker=lambda mark, name=name: marks.append(name)
+        )
+        for name in ("test_reliability_kills.py", "test_run.py")
+    ]
+    conftest.pytest_collection_modifyitems(items)
+    assert marks == []
+    monkeypatch.delattr(os, "fork")
+    conftest.pytest_collection_modifyitems(items)
+    assert marks == ["test_reliability_kills.py"]
 
 
 def test_every_figure_belongs_to_a_promise():

@@ -1,39 +1,105 @@
-"""charloom keeps to itself; a command that talks, or writes elsewhere, goes red."""
+"""charloom keeps to itself; a command that talks, starts others, or writes elsewhere goes red."""
+
+import signal
 
 import pytest
 
 from reliability import SHORT, apart
+from reliability.apart import Line
 
 
 def test_no_command_talks_or_writes_elsewhere():
+    # Some seconds: eight commands, each in a process of its own.
     figures = apart.check(SHORT)
-    assert figures["commands_run"] == len(apart.SHORTER)
+    assert figures["commands_run"] == figures["processes_watched"] == len(apart.SHORTER) + 3
+    assert figures["writes_where_they_may"] > 30
 
 
-def fault(monkeypatch, code):
-    """A fault in the process that is watched, for one command alone."""
-    monkeypatch.setattr(apart, "COMMANDS", ("info",))
+@pytest.fixture
+def place(tmp_path):
+    return apart.prepared(tmp_path.resolve())
+
+
+CHILD = "import subprocess, sys; subprocess.run([sys.executable, *{options}, '-c', {code!r}])"
+TALK = "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError: pass"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (TALK, r"corpora: .*getaddrinfo"),
+        ("import socket; socket.socket().bind(('127.0.0.1', 0))", r"corpora: .*socket\.bind"),
+        ("open('beside.txt', 'w').close()", r"corpora: writes .*beside\.txt"),
+        ("import os; os.link('book.txt', 'twin.txt')", r"corpora: writes .*twin\.txt"),
+        ("import os; os.symlink('asked', 'linked')", r"corpora: writes .*linked"),
+        ("import os; os.chmod('book.txt', 0o600)", r"corpora: writes .*book\.txt"),
+        ("open('/dev/shm/charloom-planted', 'w').close()", r"corpora: writes .*planted"),
+        (CHILD.format(options=[], code=TALK), r"corpora: .*getaddrinfo"),
+        (CHILD.format(options=[], code="pass"), r"corpora: starts .*-c pass"),
+        (CHILD.format(options=["-I"], code="pass"), r"corpora: starts unwatched .*-I -c pass"),
+        ("import os; os.system('true')", r"corpora: starts unwatched os\.system.*true"),
+        ("open('tmp/left', 'w').close()", r"corpora: writes .*tmp/left"),
+    ],
+    ids=["looks a name up", "listens", "writes beside", "links", "links by name", "changes a mode",
+         "writes into memory", "a child that talks", "a child", "a child that is not watched",
+         "a program", "leaves something"],
+)  # fmt: skip
+def test_a_command_that_touches_what_it_must_not_is_noticed(place, monkeypatch, code, told):
     monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", code)
+    with pytest.raises(AssertionError, match=told):
+        apart.run(place, Line("corpora"))
 
 
-def test_a_command_that_looks_up_a_name_is_noticed(monkeypatch):
-    fault(
-        monkeypatch, "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError: pass"
-    )
-    with pytest.raises(AssertionError, match=r"info: .*getaddrinfo"):
-        apart.check(SHORT)
+def test_a_child_that_is_allowed_is_watched_all_the_same(place, monkeypatch):
+    child = CHILD.format(options=[], code="open('beside.txt', 'w').close()")
+    monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", child)
+    with pytest.raises(AssertionError, match=r"corpora: writes .*beside\.txt"):
+        apart.run(place, Line("corpora", starts=r"subprocess\.Popen .*"))
 
 
-def test_a_command_that_writes_beside_the_run_is_noticed(monkeypatch):
-    fault(monkeypatch, "open('beside.txt', 'w').close()")
-    with pytest.raises(AssertionError, match=r"info: writes .*beside\.txt"):
-        apart.check(SHORT)
+def test_a_child_that_was_never_seen_is_noticed(place, monkeypatch):
+    # Of the same name, and yet another Python than is said.
+    hidden = "import subprocess, sys; subprocess.run([sys.executable, '--version'], env=None)"
+    monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", hidden)
+    with pytest.raises(AssertionError, match="1 processes of 2 were watched"):
+        apart.run(place, Line("corpora", starts=r"subprocess\.Popen .*"))
 
 
-def test_a_file_that_others_cannot_read_is_noticed(monkeypatch):
-    fault(monkeypatch, "import os; os.close(os.open('asked/it', os.O_CREAT | os.O_WRONLY, 0o600))")
+def test_a_command_that_is_refused_is_noticed(place):
+    with pytest.raises(AssertionError, match="exit code 2, not 0"):
+        apart.run(place, Line("corpora --no-such-option"))
+
+
+def test_a_page_that_others_can_reach_is_noticed(place):
+    # Two seconds: a server that starts.
+    words = apart.SERVED.words.replace("runs", "runs --host 0.0.0.0")
+    other = Line(words, code=-signal.SIGTERM, ready=apart.SERVED.ready, end=apart.SERVED.end, talks=apart.SERVED.talks)  # fmt: skip
+    with pytest.raises(AssertionError, match=r"socket\.bind.*0\.0\.0\.0"):
+        apart.run(place, other)
+
+
+def test_the_page_listens_on_this_machine_alone(place):
+    # Two seconds: a server that starts.
+    assert apart.run(place, apart.SERVED).listened > 0
+
+
+def test_the_doctor_starts_one_process_and_leaves_nothing(place):
+    # Some seconds: the doctor's trials.
+    writing, judging = [line for line in apart.COMMANDS if line.words.startswith("doctor")]
+    apart.run(place, writing)
+    assert apart.run(place, judging).processes == 2  # fc-list is no Python
+
+
+def test_a_command_without_a_line_is_noticed(monkeypatch):
+    monkeypatch.setattr(apart, "COMMANDS", apart.SHORTER)
+    with pytest.raises(AssertionError, match=r"not watched: .*doctor"):
+        apart.require_all_commands()
+
+
+def test_a_file_that_others_cannot_read_is_noticed(place):
+    (place / "asked" / "it").touch(0o600)
     with pytest.raises(AssertionError, match="mode 600, not 644"):
-        apart.check(SHORT)
+        apart.look_at_permissions(place, 0o022)
 
 
 def test_an_import_of_what_talks_is_noticed(tmp_path):

@@ -47,3 +47,30 @@ def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
     monkeypatch.setattr(opening, "newest_whole", lambda run, fits: layout.load_at(run, 20))
     with pytest.raises(AssertionError, match="fell back to what is not"):
         damage.check(SHORT)
+
+
+def test_an_error_that_names_something_else_is_noticed():
+    touched = {"run/checkpoints/40/state.json"}
+    for told in ("run/checkpoints/40 is damaged.", "state.json is damaged."):
+        damage.require_named(told, touched, "")
+    for told in ("a file has 40 bytes too few.", "run/checkpoints/20 is damaged."):
+        with pytest.raises(AssertionError, match="does not name what is damaged"):
+            damage.require_named(told, touched, "")
+    with pytest.raises(AssertionError, match="does not name what is damaged"):
+        damage.require_named("the latest checkpoint is damaged.", {"run/checkpoints/latest"}, "")
+
+
+def test_a_loader_that_takes_one_file_of_another_run_is_noticed(monkeypatch):
+    def careless(directory):
+        return {name: (directory / name).read_bytes() for name in checkpoint.FILES}
+
+    monkeypatch.setattr(checkpoint, "read_verified", careless)
+
+    def one_file(files, draw, other):
+        files[f"run/{name}"] = other[name]
+        return f"run/{name} is that of another run", {f"run/{name}"}
+
+    name = "checkpoints/40/state.json"
+    monkeypatch.setattr(damage, "KINDS", (one_file,))
+    with pytest.raises(AssertionError, match=r"checkpoint 40 loaded silently: .* another run"):
+        damage.check(SHORT)

@@ -18,6 +18,31 @@ def test_whichever_call_fails_the_last_good_state_stays_and_training_goes_on():
     figures = disk.check("short")
     assert figures["calls_refused_once"] >= 10
     assert figures["fsyncs_that_lost_what_waited"] > 3
+    assert figures["writes_torn_in_two"] > 3
+    assert figures["small_tmpfs_filled_and_read_only"] or figures["small_tmpfs_not_checked"]
+
+
+def test_a_small_file_system_that_may_not_be_mounted_is_told(monkeypatch):
+    monkeypatch.setattr(disk, "mount", lambda *arguments: "only root can do that")
+    assert disk.small_tmpfs() == {
+        "small_tmpfs_filled_and_read_only": 0,
+        "small_tmpfs_not_checked": "only root can do that",
+    }
+
+
+def test_a_journal_that_forgets_that_a_write_was_torn_is_caught(monkeypatch):
+    def flush(self):
+        if self._waiting:
+            with files.writing(self.path):
+                files.write_all(self._file.fileno(), bytes(self._waiting))
+            self._written += len(self._waiting)
+            self._unsynced += self._waiting
+            self._waiting.clear()
+
+    monkeypatch.setattr(Journal, "flush", flush)
+    monkeypatch.setattr(disk, "numbers", lambda scale, place, code: [])
+    with pytest.raises(AssertionError, match=r"half done: .* (no whole run|differ from)"):
+        disk.check("short")
 
 
 def test_a_training_that_ends_at_the_first_error_is_caught(monkeypatch):

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 from charloom.store import checkpoint, run
@@ -27,7 +28,23 @@ def test_a_training_that_believes_what_it_is_told_is_noticed(monkeypatch):
         finite.check(SHORT)
 
 
+class Careless:
+    """NumPy, to which every number is finite."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def isfinite(self, array):
+        return np.ones_like(array, bool)
+
+
 def test_a_sampler_that_does_not_look_is_noticed(monkeypatch):
-    monkeypatch.setattr(finite, "write", lambda *_, **__: "wrote")
-    with pytest.raises(AssertionError, match="wrote"):
-        finite.check(SHORT)
+    module = sys.modules[
+        "charloom.engines.reference.draw"
+    ]  # the package has a function of that name
+    monkeypatch.setattr(module, "np", Careless())
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(AssertionError, match=r"on reference (wrote|broke)"),
+    ):
+        finite.refuses_to_sample(["reference"])

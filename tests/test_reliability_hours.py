@@ -14,6 +14,26 @@ def test_a_run_that_was_ended_again_and_again_is_as_if_nothing_had_happened():
     figures = hours.check("short")
     assert figures["lives_ended"] >= 1
     assert figures["differing_bytes"] == 0
+    assert figures["lives_looked_at_long_enough"] >= 1
+
+
+def test_growth_is_that_of_the_middle_looks():
+    looks = hours.Looks([100 << 20] * 12, [9] * 12, [2] * 12)
+    looks.memory[1], looks.files[9] = 200 << 20, 12  # for a moment
+    assert set(looks.growth("it").values()) == {0}
+    looks.files[8:] = [10] * 4
+    with pytest.raises(AssertionError, match="open files grew from 9"):
+        looks.growth("it")
+    looks = hours.Looks([(100 << 20) + (n << 19) for n in range(30)], [9] * 30, [2] * 30)
+    with pytest.raises(AssertionError, match="bytes of memory grew"):
+        looks.growth("it")
+
+
+def test_too_few_looks_are_noticed():
+    tally = hours.Tally()
+    tally.add(hours.Looks([1] * 11, [1] * 11, [1] * 11), "a short life")
+    with pytest.raises(AssertionError, match="11 looks were too few to tell of growth"):
+        tally.require_enough()
 
 
 def leak(monkeypatch, what):

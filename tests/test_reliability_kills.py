@@ -2,6 +2,7 @@
 and bytes that differ in the end."""
 
 import dataclasses
+import time
 
 import pytest
 
@@ -18,6 +19,7 @@ def test_killed_runs_go_on_from_whole_checkpoints_and_end_with_the_same_bytes():
     assert figures["in_a_save"] >= 2
     assert figures["finished_with_the_same_bytes"] >= 1
     assert figures["resumed"] >= 4
+    assert figures["most_seconds_lost"] <= figures["loosest_bound_seconds"]
 
 
 def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(monkeypatch):
@@ -36,6 +38,32 @@ def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(mon
 
 def test_saves_that_never_come_are_caught(monkeypatch):
     monkeypatch.setattr(Keeper, "_save", lambda self: iter(()))
+    with pytest.raises(AssertionError, match="of training were lost, more than an interval"):
+        kills.check("short")
+
+
+def test_saves_that_come_half_as_often_are_caught(monkeypatch):
+    save = Keeper._save
+
+    def late(self):
+        yield from save(self)
+        self._next_save += self._save_seconds
+
+    def before_the_next_save(process, chance, within, interval):
+        heard = b""
+        while heard.count(b"<") < 2:
+            more = process.hear()
+            assert more, "it ended early"
+            heard += more
+        time.sleep(1.9 * interval)
+        process.send()
+        return heard
+
+    monkeypatch.setattr(Keeper, "_save", late)
+    monkeypatch.setattr(kills, "kill", before_the_next_save)
+    monkeypatch.setattr(kills, "uninterrupted", lambda run, settings: {})
+    monkeypatch.setitem(kills.UPDATES, "short", 100_000)
+    monkeypatch.setitem(kills.INTERVAL, "short", 1.0)  # some seconds, therefore
     with pytest.raises(AssertionError, match="of training were lost, more than an interval"):
         kills.check("short")
 

@@ -17,6 +17,7 @@ def test_the_newest_the_best_and_the_only_one_stay():
     assert figures["sequences"] >= 30
     assert figures["crashes"] > 15
     assert figures["resumptions"] > 15
+    assert figures["rolled_back"] > 5
 
 
 def test_a_rotation_that_removes_the_best_is_caught(monkeypatch):
@@ -42,4 +43,24 @@ def test_a_rotation_by_the_clock_is_caught(monkeypatch):
 def test_a_rotation_that_never_removes_anything_is_caught(monkeypatch):
     monkeypatch.setattr(RunWriter, "_prune", lambda self, best: None)
     with pytest.raises(AssertionError, match="nothing is ever removed"):
+        rotation.check("short")
+
+
+def test_a_pointer_to_the_best_that_is_never_replaced_is_caught(monkeypatch):
+    point = RunWriter._point
+    monkeypatch.setattr(RunWriter, "_point", lambda self, name, update: None if name == "best" else point(self, name, update))  # fmt: skip
+    with pytest.raises(AssertionError, match="`best` names None, and the best is"):
+        rotation.check("short")
+
+
+def test_a_pointer_to_the_best_that_comes_before_it_is_caught(monkeypatch):
+    save = RunWriter.save
+
+    def pointed_first(self, learner):
+        if learner.best_update is not None:
+            self._point("best", learner.best_update)
+        return save(self, learner)
+
+    monkeypatch.setattr(RunWriter, "save", pointed_first)
+    with pytest.raises(AssertionError, match="the named best checkpoint is gone"):
         rotation.check("short")

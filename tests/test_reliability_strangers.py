@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from charloom.store import checkpoint, opening
 from charloom.text import reading
 from reliability import SHORT, fuzz, strangers
 
@@ -12,6 +13,7 @@ def test_a_strangers_files_are_only_data():
     figures = strangers.check(SHORT)
     assert figures["refused"] > figures["hostile_files"] > 100
     assert figures["loader_inputs"] + figures["text_inputs"] >= 3_000
+    assert all(name in figures["loader_inputs_accepted"] for name in fuzz.SEEDS)
 
 
 def child(place, faults):
@@ -89,6 +91,31 @@ def test_the_fuzzer_finds_an_error_that_is_not_charlooms(monkeypatch):
     monkeypatch.setattr("charloom.store.canonical.parse_json", parse_json)
     with pytest.raises(AssertionError, match="loader, input"):
         fuzz.by_chance("loader", 3_000, 8)
+
+
+def test_a_fuzzer_whose_inputs_never_get_in_is_noticed(monkeypatch):
+    sealed = (bytes([0]) + fuzz.MODEL,)
+    monkeypatch.setitem(fuzz.TARGETS, "loader", (fuzz.loader, sealed))
+    with pytest.raises(AssertionError, match="hardly any input of as_model gets in"):
+        fuzz.by_chance("loader", 300, 8)
+
+
+def test_the_fuzzer_finds_a_manifest_that_is_not_looked_at(monkeypatch):
+    def careless(directory):
+        return {name: (directory / name).read_bytes() for name in checkpoint.FILES}
+
+    monkeypatch.setattr(checkpoint, "read_verified", careless)
+    with pytest.raises(AssertionError, match="a false MANIFEST was taken"):
+        fuzz.by_chance("loader", 300, 8)
+
+
+def test_the_fuzzer_finds_a_journal_that_steers_beyond_the_limit(monkeypatch):
+    monkeypatch.setattr(opening, "is_number", lambda value: True)
+    monkeypatch.setattr(opening, "FACTOR_LIMIT", float("inf"))
+    events = b'{"event":"learning_rate_factor","learning_rate_factor":1e999,"update":4}\n'
+    monkeypatch.setitem(fuzz.TARGETS, "loader", (fuzz.loader, (bytes([9]) + events,)))
+    with pytest.raises(AssertionError, match="loader, input"):
+        fuzz.by_chance("loader", 50, 8)
 
 
 def test_the_fuzzer_finds_a_reader_that_loses_a_character(monkeypatch):
