@@ -98,7 +98,7 @@ class Keeper:
     ) -> None:
         self.ended = False
         self._writer = writer
-        self._learner = learner
+        self._learner = self._told = learner  # `_told`: as it was when everything was told
         self._schedule = Schedule.of(learner.config, characters)
         self._watch = Stopwatch(writer.seconds)
         self._halt = halt
@@ -160,7 +160,11 @@ class Keeper:
         if now >= self._next_status:
             self._late += self._show("training")
         if now >= self._next_save:
-            self._late += self._save(learner)
+            self._told = learner
+            try:
+                self._late += self._save()
+            finally:
+                self._told = self._learner
         self._reason = self._halt()
         return self._reason is not None
 
@@ -213,7 +217,7 @@ class Keeper:
         if now >= self._next_status:
             yield from self._show("training")
         if now >= self._next_save:
-            yield from self._save(self._learner)
+            yield from self._save()
         return None
 
     def finish(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:
@@ -259,7 +263,7 @@ class Keeper:
         if self._control.command == "stop":
             return (yield from self._end("stopped", "a command in control.json"))
         if self._control.learning_rate_factor is not None:
-            yield from self._save(self._learner)
+            yield from self._save()
         return None
 
     def _new_command(self) -> bool:
@@ -284,7 +288,7 @@ class Keeper:
     def _pause(self) -> Generator[Item, None, str | None]:
         """Wait, saved, for another command than pause; returns a reason to halt instead."""
         self._watch.hold()
-        yield from self._save(self._learner)
+        yield from self._save()
         self._writer.tell("paused", self._learner.update)
         yield from self._show("paused")
         while self._control.command == "pause":
@@ -312,8 +316,9 @@ class Keeper:
             if self._problem is None:
                 yield self._warn(str(error))
 
-    def _save(self, learner: Learner) -> Iterator[Item]:
+    def _save(self) -> Iterator[Item]:
         """Save; a disk that refuses now may take it the next time."""
+        learner = self._told
         before = self._writer.saved_update
         try:
             path = self._writer.save(learner)
