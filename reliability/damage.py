@@ -4,8 +4,8 @@ A run and a model file are damaged in one random way after another, and read in 
 Whatever is read must be, to the bit, what was written, or else an error that names what is damaged; a
 training that may fall back goes on from the newest whole checkpoint. A model file or a checkpoint that
 is opened by its own path may be another whole one that was put there: nobody can tell. Journals are no part of it: their
-lengths are known to the checkpoints, their digits are not. Nor are the labels in config.json (the
-text's name, the version) and the run's end, which a user may move.
+lengths are known to the checkpoints, their digits are not. A config.json that is another run's whole one
+is found by whoever resumes.
 """
 
 import dataclasses
@@ -13,11 +13,12 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import charloom
 from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.model import Learner
-from charloom.store import RunWriter, load_checkpoint, load_model
+from charloom.store import RunWriter, load_checkpoint, load_model, read_run
 from charloom.store.opening import EXTENDABLE
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
@@ -49,11 +50,14 @@ SETTINGS = {
 }
 STOPS = (20, 40, 60)  # updates after which the run is saved
 WHOLE_OF_ANOTHER = "/ is that of another run"  # said of a whole checkpoint
+# It is whole; whoever resumes compares it with the checkpoint.
+OTHERS_CONFIG = "run/config.json is that of another run"
 WILD = 1000.0  # times the learning rate, so that the last checkpoints are not the best ones
 
 # A tree of files, by relative path; and one with a damage: what was done, and what it was done to.
 Files = dict[str, bytes]
 Damaged = tuple[str, set[str]]
+Result = TypeVar("Result")
 
 
 def check(scale: str) -> Figures:
@@ -123,6 +127,7 @@ class Truth:
         self.latest = load_model(place / "run", "latest")
         self.best = load_model(place / "run", "best")
         self.alone = load_model(place / "model.safetensors")
+        self.view = read_run(place / "run")
         assert (self.best.update, self.latest.update) == (STOPS[0], STOPS[-1])
 
 
@@ -294,6 +299,11 @@ def read_all(
                 raise Silent(f"{name} loaded silently: {what}")
     if not any(one.startswith("run/") for one in touched):
         return noticed, False
+    view = attempt("a look at the run", lambda: read_run(run), what, touched)
+    if view is None:
+        noticed = True
+    elif what != OTHERS_CONFIG and (view.config, view.text) != (truth.view.config, truth.view.text):
+        raise Silent(f"a look at the run showed other settings silently: {what}")
     resumed = attempt("resume", lambda: resumed_learner(run, truth, truth.latest), what, touched)
     if resumed is not None:
         if not same_but_for_the_end(resumed, truth.latest):
@@ -344,7 +354,7 @@ def resumed_learner(run: Path, truth: Truth, wanted: Learner, allow_older: bool 
     return learner
 
 
-def attempt(name: str, read: Callable[[], Learner], what: str, touched: set[str]) -> Learner | None:
+def attempt(name: str, read: Callable[[], Result], what: str, touched: set[str]) -> Result | None:
     """What was read; None where an error told of it as it must."""
     try:
         return read()

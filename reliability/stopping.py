@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from charloom.store import files, load_model
 from charloom.training import signals
@@ -37,6 +38,13 @@ SETTINGS = (
     "--recipe", "classic", "--cell", "lstm", "--hidden-size", 64, "--batch-size", 8,
     "--updates", 1_000_000,
 )  # fmt: skip
+# A judgement of 600,000 characters by a large network takes much longer than a stop may.
+JUDGED = 200_000, 10  # characters of a text, and how often it is repeated
+JUDGING = (
+    "--recipe", "classic", "--cell", "lstm", "--hidden-size", 512, "--layers", 2,
+    "--batch-size", 16, "--seq-length", 50, "--validation", 0.3, "--judge-every", 2,
+    "--report-every", 2, "--sample-until", 0, "--updates", 100,
+)  # fmt: skip
 
 
 def check(scale: str, seed: int = 0) -> Figures:
@@ -48,6 +56,11 @@ def check(scale: str, seed: int = 0) -> Figures:
         for _ in range(BUSY[scale]):
             ends.callback(Forked(compute).close)
         stops = [stop(book, place / f"stop{n}", n, chance) for n in range(STOPS[scale])]
+        judging = 0.0
+        if scale == LONG:
+            long_book = place / "long.txt"
+            long_book.write_text(text(JUDGED[0]) * JUDGED[1])
+            judging = stop_in_a_judgement(long_book, place / "judging")
         twice = [stop_twice(book, place / f"twice{n}", chance) for n in range(SECONDS[scale])]
         for n in range(PIPES[scale]):
             close_results(place / "stop0", chance)
@@ -55,6 +68,7 @@ def check(scale: str, seed: int = 0) -> Figures:
     return {
         "stops": len(stops),
         "slowest_stop_seconds": round(max(stops), 2),
+        "seconds_to_stop_in_a_long_judgement": round(judging, 2) if judging else "not tried",
         "second_signals": len(twice),
         "slowest_second_signal_seconds": round(max(twice), 2),
         "closed_pipes": 2 * PIPES[scale],
@@ -69,10 +83,21 @@ def compute(tell: Tell) -> None:
         sum(range(10_000))
 
 
-def start(book: Path, run: Path, slow: bool = False) -> Forked:
-    """The command that trains, in its own process, once it has a checkpoint."""
+def start(
+    book: Path, run: Path, slow: bool = False, settings: tuple[object, ...] = SETTINGS
+) -> Forked:
+    """The command that trains, in its own process, once it has a checkpoint; it tells of each
+    judgement that begins."""
 
     def train(tell: Tell) -> None:
+        learn = sys.modules["charloom.training.learn"]  # the package has a function of that name
+        validate = learn.validate
+
+        def judge(*words: Any, **more: Any) -> Any:
+            tell(b"judge")
+            return validate(*words, **more)
+
+        learn.validate = judge
         if slow:
             wait = os.fsync
 
@@ -83,7 +108,7 @@ def start(book: Path, run: Path, slow: bool = False) -> Forked:
                 wait(descriptor)
 
             files.os.fsync = fsync
-        command("train", book, "--run", run, *SETTINGS)
+        command("train", book, "--run", run, *settings)
 
     process = Forked(train)
     until = time.monotonic() + PATIENCE
@@ -99,9 +124,21 @@ def stop(book: Path, run: Path, number: int, chance: random.Random) -> float:
     which = (signal.SIGINT, signal.SIGTERM)[number % 2]
     process = start(book, run)
     time.sleep(chance.random())
+    return ask_to_end(process, run, which)
+
+
+def stop_in_a_judgement(book: Path, run: Path) -> float:
+    """Ask a training to end while it judges itself on a long text; the seconds that it took."""
+    process = start(book, run, settings=JUDGING)
+    assert process.hear().startswith(b"judge"), f"it did not judge: {process.close()}"
+    return ask_to_end(process, run, signal.SIGINT)
+
+
+def ask_to_end(process: Forked, run: Path, which: signal.Signals) -> float:
+    """Send a signal to a training, which ends and has saved; the seconds that it took."""
     began = process.account()
     process.send(which)
-    code = process.code()
+    code = process.code(6 * LIMIT)
     seconds = process.account() - began
     told = process.close()
     assert seconds < LIMIT, f"{which.name}: it took {seconds:.1f} s"

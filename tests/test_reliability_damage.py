@@ -2,7 +2,7 @@
 
 import pytest
 
-from charloom.store import checkpoint, layout, opening
+from charloom.store import checkpoint, layout, opening, view
 from reliability import SHORT, damage
 
 
@@ -46,6 +46,28 @@ def test_a_model_file_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
 def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
     monkeypatch.setattr(opening, "newest_whole", lambda run, fits: layout.load_at(run, 20))
     with pytest.raises(AssertionError, match="fell back to what is not"):
+        damage.check(SHORT)
+
+
+def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
+    def flipped(files, draw, other):
+        name = "run/config.json"
+        files[name] = files[name].replace(b'"hidden_size":6', b'"hidden_size":7')
+        return f"a digit of {name} changed", {name}
+
+    honest = view.read_about
+
+    def careless(run):
+        config, text, version = honest(run.parent.parent / "truth" / "run")
+        return (
+            (config.replace(hidden_size=7) if run.parent.name == "case" else config),
+            text,
+            version,
+        )
+
+    monkeypatch.setattr(view, "read_about", careless)
+    monkeypatch.setattr(damage, "KINDS", (flipped,))
+    with pytest.raises(AssertionError, match="showed other settings silently: a digit"):
         damage.check(SHORT)
 
 
