@@ -281,14 +281,16 @@ WAYS = [
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way['cell']}-{way['optimizer']}")
 def test_every_cell_and_optimizer_resumes_to_the_bit(tmp_path, engine, way):
-    # Halted after every update, so in the middle of epochs, at their ends and at judgements.
+    # Halted after every update, so in the middle of epochs and at their ends, and in judgements,
+    # each of which is given up again and again until it is given the time that it takes.
     settings = {"hidden_size": 5, "seq_length": 15, "epochs": 3, "report_every": 5, **way}
     train(tmp_path / "whole", engine=engine, **settings)
     items = train(tmp_path / "cut", engine=engine, halt=after(2), **settings)
-    saved = set()
+    saved, asked = set(), 1
     while items[-1].state == "interrupted":
+        asked = 2 * asked if items[-1].update in saved else 1
         saved.add(items[-1].update)
-        items = resume(tmp_path / "cut", engine=engine, halt=after(1))
+        items = resume(tmp_path / "cut", engine=engine, halt=after(asked))
     schedule = Schedule.of(small_config(**settings), len(small_corpus()))
     assert saved == set(range(1, schedule.updates))
     judged = [update for update in saved if schedule.judgement_due(update)]
