@@ -26,6 +26,7 @@ import charloom
 import runs
 from browser import NONE, chromium, chromium_path
 from charloom.cli import app
+from charloom.web import jobs
 from web import Live, events_of, until
 
 if chromium_path() is None:
@@ -514,6 +515,19 @@ def test_a_server_that_refuses_the_stream_still_answers(tmp_path, page):
         expect(page.locator("#gone")).to_be_hidden()
         live.house.watchers.most = most
         expect(page.locator("#crowded")).to_be_hidden(timeout=PATIENCE)
+
+
+def test_a_start_that_came_to_nothing_is_taken_off_the_list(tmp_path, page, monkeypatch):
+    failing, spawn = [sys.executable, "-c", "raise SystemExit('the disk is full')"], jobs.spawn
+    monkeypatch.setattr(jobs, "spawn", lambda command, said: spawn(failing, said))
+    with Live(tmp_path) as live:
+        started = httpx.post(f"{live.url}/api/runs", json={"text": "builtin.python-docs"})
+        assert started.status_code == 202
+        page.goto(f"{live.url}/#/runs")
+        eventually(page.locator(".run .problem"), "^the disk is full$")
+        page.get_by_role("button", name="Dismiss").click()
+        expect(page.locator("#runs-empty")).to_be_visible()
+        assert httpx.get(f"{live.url}/api/runs").json()["runs"] == []
 
 
 def test_a_model_file_is_listed_when_one_comes_back(tmp_path, page):

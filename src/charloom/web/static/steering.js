@@ -1,4 +1,5 @@
-// Buttons that steer a run: pause, go on, stop, train further, and how fast it learns.
+// Buttons that steer a run: pause, go on, stop, train further, and how fast it learns; and one that takes
+// a start that came to nothing off the list.
 // What a run does about it shows when its files say so.
 import { post, path } from "./api.js";
 import { el, say, short } from "./dom.js";
@@ -8,6 +9,7 @@ const BUTTONS = {
   run: ["Resume", (run) => run.state === "paused"],
   resume: ["Resume", (run) => run.resumable && run.state !== "finished" && run.state !== "paused"],
   stop: ["Stop", (run) => run.state === "training" || run.state === "paused"],
+  dismiss: ["Dismiss", (run) => run.dismissible],
 };
 
 /**
@@ -73,6 +75,7 @@ export class Steering {
   #send(command) {
     const { key } = this.run;
     if (command === "resume") return this.#try(() => post(path`/api/runs/${key}/resume`, {}), "starting");
+    if (command === "dismiss") return this.#try(() => post(path`/api/runs/${key}/dismiss`, {}), "dismissed");
     return this.#try(() => post(path`/api/runs/${key}/control`, { command }), `${BUTTONS[command][0]} sent`);
   }
 
