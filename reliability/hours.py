@@ -35,6 +35,7 @@ WARM = {SHORT: 0.3, LONG: 20.0}  # seconds of training, after which nothing may 
 LOOK = {SHORT: 0.02, LONG: 0.5}  # seconds between two looks
 ENOUGH = 4  # looks in each third
 GROWTH = 4 << 20  # bytes that memory may vary by
+HELD = 1  # open files and threads more, for a look may fall into a save
 CHARACTERS = 200_000
 SETTINGS = (
     "--recipe", "classic", "--cell", "gru", "--hidden-size", 32, "--batch-size", 4,
@@ -79,8 +80,8 @@ class Looks:
         grown = {}
         for name, values, limit in (
             ("bytes of memory", self.memory, GROWTH),
-            ("open files", self.files, 0),
-            ("threads", self.threads, 0),
+            ("open files", self.files, HELD),
+            ("threads", self.threads, HELD),
         ):
             first, last = statistics.median(values[:third]), statistics.median(values[-third:])
             assert last - first <= limit, f"{what}: {name} grew from {first:,} to {last:,}"

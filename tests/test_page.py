@@ -735,7 +735,7 @@ def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
     found.click()
     expect(page.locator("#inside-unit")).to_have_value(unit)
     expect(page.locator("#inside-what")).to_have_value(what)
-    eventually(page.locator("#inside-readout"), f"unit {unit}, {what}: from")
+    eventually(page.locator("#inside-readout"), f"unit {unit}, {what}, after update .*: from")
     asked = {"model": "gates", "text": runs.TEXT[:400], "unit": int(unit), "what": what}
     told = httpx.post(f"{trained.url}/api/inside/unit", json=asked).json()
     box.focus()

@@ -21,7 +21,7 @@ def test_growth_is_that_of_the_middle_looks():
     looks = hours.Looks([100 << 20] * 12, [9] * 12, [2] * 12)
     looks.memory[1], looks.files[9] = 200 << 20, 12  # for a moment
     assert set(looks.growth("it").values()) == {0}
-    looks.files[8:] = [10] * 4
+    looks.files[8:] = [11] * 4
     with pytest.raises(AssertionError, match="open files grew from 9"):
         looks.growth("it")
     looks = hours.Looks([(100 << 20) + (n << 19) for n in range(30)], [9] * 30, [2] * 30)
