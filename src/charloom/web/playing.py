@@ -28,6 +28,9 @@ from charloom.web.shelf import Shelf
 from charloom.web.streams import EVENT_STREAM, EventStream, at_desk, event
 
 PIECE_SECONDS: Final = 0.03
+THOUGHTFUL_SECONDS: Final = (
+    0.006  # of writing; thinking of it and telling it takes some times as long
+)
 LIKELY: Final = 5
 DIGITS: Final = 5  # of probabilities and nats that are shown
 
@@ -76,7 +79,7 @@ class Author:
             number=number,
             stop=asked.stop,
             unknown=asked.unknown,
-            piece_seconds=PIECE_SECONDS,
+            piece_seconds=THOUGHTFUL_SECONDS if asked.probabilities else PIECE_SECONDS,
         )
         reader = Reader(model.learner, model.engine, likely) if asked.probabilities else None
         return cls(model, writing, reader)
@@ -211,7 +214,8 @@ async def events(
         )
     while at_work:
         for side, author in list(at_work):
-            piece = await desk.work(author.next)
+            # The event is made by the thread as well: numbers in JSON cost the loop as much as all else.
+            piece = await desk.work(next_event, author, side, sides)
             if piece is None:
                 at_work.remove((side, author))
                 told = {
@@ -220,10 +224,20 @@ async def events(
                     "seconds": round(time.perf_counter() - began, 4),
                 }
                 yield event("end", on_side(told, side, sides))
-            elif piece[0]:
-                text, thoughts = piece
-                told = {"text": text} | ({"analysis": shown(thoughts)} if thoughts else {})
-                yield event("text", on_side(told, side, sides))
+            elif piece:
+                yield piece
+
+
+def next_event(author: Author, side: int, sides: bool) -> bytes | None:
+    """The event of an author's next piece; empty where the piece has no text, None at the end."""
+    piece = author.next()
+    if piece is None:
+        return None
+    text, thoughts = piece
+    if not text:
+        return b""
+    told = {"text": text} | ({"analysis": shown(thoughts)} if thoughts else {})
+    return event("text", on_side(told, side, sides))
 
 
 def on_side(told: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:

@@ -42,6 +42,7 @@ WARMING_SECONDS: Final = (
     1.0  # that a large model may hold up the start; it is read to its end all the same
 )
 KEEP_ALIVE_SECONDS: Final = 30
+SWITCH_SECONDS: Final = 0.0005  # after which a thread that computes lets another have Python's lock
 
 DESCRIPTION: Final = """Everything that the page of charloom does. Bodies are JSON; a refusal is
 `{"error": {…}}`, and 429 and 503 come with `Retry-After`. `/v1` is for OpenAI's clients."""
@@ -272,10 +273,15 @@ def serve(
         if open_page and has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
+    # The loop asks for Python's lock after each send and each wait: it must not stand in line for 5 ms
+    # behind every thread that computes.
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         with listening:
             Server(house, ready).run(sockets=[listening])
     finally:
+        sys.setswitchinterval(before)
         house.desk.close()
 
 
