@@ -1,4 +1,4 @@
-"""How numbers, units, times and untrusted text are written for people, wherever they are shown.
+"""How numbers, units, times and untrusted text are written, wherever they are shown.
 
 Text that a network wrote, or that a stranger's file holds, is shown without its control characters:
 a terminal would obey them, a page be disturbed.
@@ -6,7 +6,7 @@ a terminal would obey them, a page be disturbed.
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -97,3 +97,12 @@ def excerpt(text: str, width: int = 72) -> str:
 def listing(items: Sequence[str]) -> str:
     """Things named one after another: a, b and c."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def finite(value: Any) -> Any:
+    """A value as JSON has it: lists for tuples, None for a number that is not finite."""
+    if isinstance(value, dict):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

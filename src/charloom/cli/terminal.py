@@ -1,12 +1,11 @@
 """What is said and where: data to stdout, everything else to stderr, control characters nowhere."""
 
 import json
-import math
 import sys
 from contextlib import suppress
 from typing import Any
 
-from charloom.spelling import harmless
+from charloom.spelling import finite, harmless
 
 
 def say(sentence: str) -> None:
@@ -37,12 +36,3 @@ def holds(encoding: str | None, text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def finite(value: Any) -> Any:
-    """A value as JSON has it."""
-    if isinstance(value, dict):
-        return {name: finite(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from charloom.measures import Errors, rank
+from charloom.spelling import finite
 
 STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of the central differences
 
@@ -208,7 +209,7 @@ class GradientCheck:
         rows = [{**dataclasses.asdict(row), "passed": row.passed} for row in self.rows]
         settings = dataclasses.asdict(self.settings)
         plain = {"passed": self.passed, "settings": settings, "steps": self.steps, "rows": rows}
-        return {name: _plain(value) for name, value in plain.items()}
+        return {name: finite(value) for name, value in plain.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GradientCheck":
@@ -250,15 +251,6 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
     )
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: lists for tuples, None for a number that is not finite."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _number(value: float | None) -> float:
-    """The inverse of what `_plain` does to a number."""
+    """The inverse of what `finite` does to a number."""
     return math.nan if value is None else float(value)

@@ -1,10 +1,11 @@
 """JSON as it is sent: ASCII, and no number that JSON does not have."""
 
 import json
-import math
 from typing import Any
 
 from starlette.responses import JSONResponse
+
+from charloom.spelling import finite
 
 
 class Plain(JSONResponse):
@@ -20,12 +21,3 @@ def dumped(content: Any) -> bytes:
         return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
     except ValueError:
         return json.dumps(finite(content), separators=(",", ":")).encode("ascii")
-
-
-def finite(value: Any) -> Any:
-    """A value as JSON has it: a number that is not finite becomes null."""
-    if isinstance(value, dict):
-        return {name: finite(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
