@@ -37,6 +37,7 @@ PROMISE = (
 SEED = 8
 FUZZED = {SHORT: {"loader": 3_000, "text": 600}, LONG: {"loader": 800_000, "text": 200_000}}
 BIG = {SHORT: 12 << 20, LONG: 128 << 20}  # bytes of the hostile files that are large
+HEADER = 90 << 20  # bytes of a header that safetensors still writes
 PATIENCE = 20  # seconds of a processor until a file that is being opened counts as never ending
 ALLOWED = 100 << 20  # bytes of memory beside twice the file's size
 ABOUT = 7 << 20  # bytes of what is said of a model or a run, which may have 8 MiB
@@ -196,8 +197,14 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
     # What it says about itself
     yield "metadata that are numbers", raw({"__metadata__": {"charloom": 1}})
     yield "metadata of depth", model(text="[" * 200_000)
-    yield "metadata of objects", model(text='{"config":[' + "{}," * (size // 3) + "{}]}")
-    yield "metadata of lists", model(text='{"vocabulary":[' + "[]," * (size // 3) + "[]]}")
+    yield (
+        "metadata of objects",
+        model(text='{"config":[' + "{}," * (min(size, HEADER) // 3) + "{}]}"),
+    )
+    yield (
+        "metadata of lists",
+        model(text='{"vocabulary":[' + "[]," * (min(size, HEADER) // 3) + "[]]}"),
+    )
     yield "metadata of fields", model(text=fields(min(size, ABOUT)))
     yield "a header of metadata", raw(f'{{"__metadata__":{fields(min(size, ABOUT))}}}'.encode())
     yield "metadata of objects, spelt otherwise", raw(

@@ -474,6 +474,13 @@ def test_the_list_of_texts_read_last_counts(trained, page):
     eventually(chosen, "mine")
 
 
+def test_a_text_that_nothing_can_be_learnt_from_is_told_at_once(trained, page):
+    page.goto(trained.url)
+    for text, told in ("", "is empty"), ("aaaa", "has a single character"):
+        page.evaluate(DROP, {"name": "one.txt", "text": text})
+        eventually(page.locator("#start-problem"), f"one.txt {told}")
+
+
 def test_a_file_that_is_too_large_as_it_is_sent_is_not_sent(trained, page):
     about = httpx.get(f"{trained.url}/api/about").json()
     about["limits"]["upload"] = 1_500

@@ -490,6 +490,16 @@ def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawne
         assert list((tmp_path / ".jobs").iterdir()) == []
 
 
+def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
+    runs.train(tmp_path / "book", epochs=1)
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        update = client.get("/api/runs/book").json()["run"]["update"]
+        answer = client.post("/api/runs/book/resume", json={"updates": update})
+        assert answer.status_code == 422
+        assert f"has {update:,} updates already" in answer.json()["error"]["message"]
+        assert client.post("/api/runs/book/resume", json={"updates": update + 1}).status_code == 202
+
+
 @pytest.mark.parametrize("name", ["book-", "-book", "a..b", "texts", "Texts", "_..", "a."])
 def test_a_name_is_one_under_which_the_list_shows_the_run(tmp_path, spawned, name):
     with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:

@@ -12,7 +12,7 @@ from charloom.errors import MissingPartError
 def serve(
     runs: Annotated[
         Path,
-        typer.Argument(metavar="[RUNS]", help="The folder that holds your runs [default: runs]."),
+        typer.Argument(metavar="[RUNS]", help="The folder that holds your runs."),
     ] = Path("runs"),
     host: Annotated[
         str, typer.Option(help="the address to listen at; one that others reach gets a token")

@@ -107,6 +107,11 @@ class Door:
         return cls(frozenset(name + suffix for name in names for suffix in ports))
 
 
+def plainest(host: str) -> tuple[bool, str]:
+    """A key by which an address of IPv4 comes first, and one of IPv6 last."""
+    return host.startswith("["), host
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     if host == "localhost":
@@ -185,7 +190,7 @@ class Guard:
         if self.door.hosts and host not in self.door.hosts:
             raise Refused(
                 403,
-                f"this server is not {host!r}; open it as {min(self.door.hosts, key=len)}, "
+                f"this server is not {host!r}; open it as {min(self.door.hosts, key=plainest)}, "
                 f"or as localhost.",
             )
         for origin in headers.get("origin", []):

@@ -42,6 +42,7 @@ WARMING_SECONDS: Final = (
     1.0  # that a large model may hold up the start; it is read to its end all the same
 )
 KEEP_ALIVE_SECONDS: Final = 30
+EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at, which nobody can open
 SWITCH_SECONDS: Final = 0.0005  # after which a thread that computes lets another have Python's lock
 
 DESCRIPTION: Final = """Everything that the page of charloom does. Bodies are JSON; a refusal is
@@ -262,12 +263,13 @@ def serve(
     token = None if is_loopback(host) else secrets.token_urlsafe(32)
     # Events belong to the loop that runs; uvicorn makes it, and nothing here waits before.
     house = House(folder, Door.of(host, port, token))
-    shown = f"[{host}]" if ":" in host else host
+    shown = socket.gethostname() if host in EVERYWHERE else f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
 
     def ready() -> None:
         say(f"the page is at {address}")
-        say(f"it shows the runs in {folder}; Ctrl-C closes it, and ends no training.")
+        there = "" if folder.exists() else ", which is not there yet"
+        say(f"it shows the runs in {folder}{there}; Ctrl-C closes it, and ends no training.")
         if token is not None:
             say("other machines can reach it: whoever has this address can use it.")
         if open_page and has_screen():

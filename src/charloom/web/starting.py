@@ -104,6 +104,10 @@ def require_rest(told: wire.Run, ends: dict[str, int]) -> None:
         raise NotAllowedError(
             f"{told.key} is {told.state}; only a run that no process trains can go on."
         )
+    if told.update is not None and ends.get("updates", told.update + 1) <= told.update:
+        raise NotAllowedError(
+            f"{told.key} has {told.update:,} updates already; give more than that.", "updates"
+        )
     if told.state == "finished" and not ends:
         raise NotAllowedError(
             f"{told.key} is finished, at update {told.update:,}; to train it further, say to how "

@@ -32,7 +32,9 @@ async function ask(path, options) {
   } catch {
     // Not ours: the sentence below says what is known.
   }
-  const message = told?.message ?? `The server answered ${answer.status}; try again.`;
+  let message = told?.message ?? `The server answered ${answer.status}; try again.`;
+  // How else a program could ask is nothing that a page can do.
+  if (told?.code === "unknown_characters") message = message.replace(/ Leave them out, or .*/, " Leave them out.");
   const wait = answer.headers.get("retry-after");
   const again = wait && answer.status !== 422 ? ` Try again in ${wait} s.` : "";
   throw new Refusal(answer.status, { ...told, message: message + again });

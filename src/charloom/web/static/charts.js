@@ -138,7 +138,7 @@ export class Chart {
 /** A line of a chart. */
 export const line = (x, y, name, ink, more = {}) => ({
   type: "scatter",
-  mode: "lines",
+  mode: x.length === 1 ? "lines+markers" : "lines", // one point is no line yet
   x,
   y,
   name,

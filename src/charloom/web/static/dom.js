@@ -25,6 +25,9 @@ export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Whether a run in some state has gone wrong, so that its reason is a problem. */
+export const wrong = (state) => state === "failed" || state === "damaged";
+
 /** A whole number with its thousands set apart. */
 export const whole = (value) =>
   value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en");

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { Choices } from "./choices.js";
 import { colour } from "./colours.js";
-import { byId, duration, el, fixed, put, short, whole } from "./dom.js";
+import { byId, duration, el, fixed, put, short, whole, wrong } from "./dom.js";
 import { spread } from "./journal.js";
 import { Steering } from "./steering.js";
 import { Timeline } from "./timeline.js";
@@ -144,7 +144,10 @@ export class Learning {
   }
 
   #say() {
-    put(byId("learning-reason"), this.absent?.sentence || this.trouble || this.reason || "");
+    const trouble = this.absent?.sentence || this.trouble;
+    const box = byId("learning-reason");
+    box.className = trouble || wrong(this.run?.state) ? "problem" : "aside reason";
+    put(box, trouble || this.reason || "");
   }
 
   #news(kind) {

@@ -1,7 +1,7 @@
 // The list of runs as it changes, with their buttons; several can be chosen to compare.
 // It shows what the server tells; runs that any process trains are in it.
 import { Comparison } from "./comparison.js";
-import { byId, duration, el, fixed, put, whole } from "./dom.js";
+import { byId, duration, el, fixed, put, whole, wrong } from "./dom.js";
 import { Start } from "./start.js";
 import { Steering } from "./steering.js";
 
@@ -112,6 +112,7 @@ class Row {
 
   #say(trouble) {
     this.trouble = trouble;
+    this.problem.className = trouble || wrong(this.badge.dataset.state) ? "problem" : "aside reason";
     put(this.problem, trouble || this.reason);
   }
 }

@@ -140,6 +140,11 @@ export class Start {
       const brought = { name: file.name.slice(0, 200), text };
       // Each end of a line is two characters on the way.
       if (!fits(new Blob([JSON.stringify(brought)]).size, " as it is sent")) return;
+      const kinds = new Set(text).size;
+      if (kinds < 2) {
+        this.#problem(`${file.name} ${kinds ? "has a single character, again and again" : "is empty"}; a network learns from two different ones at least.`);
+        return;
+      }
       say(`Bringing ${file.name}`);
       this.brought = (await post("/api/texts", brought)).key;
       await this.#texts();

@@ -65,6 +65,7 @@ export class Steering {
     if (!this.rate) return;
     this.rate.hidden = !run.here;
     this.further.hidden = !(run.resumable && run.state === "finished");
+    this.updates.min = (run.update ?? 0) + 1;
     if (other) this.updates.value = 2 * (run.update || 1000);
     if (other || (document.activeElement !== this.factor && run.learning_rate_factor !== this.known)) {
       this.factor.value = short(run.learning_rate_factor, 6);
