@@ -208,8 +208,10 @@ class GradientCheck:
         """Plain data for JSON; a number that is not finite becomes None."""
         rows = [{**dataclasses.asdict(row), "passed": row.passed} for row in self.rows]
         settings = dataclasses.asdict(self.settings)
-        plain = {"passed": self.passed, "settings": settings, "steps": self.steps, "rows": rows}
-        return {name: finite(value) for name, value in plain.items()}
+        plain: dict[str, Any] = finite(
+            {"passed": self.passed, "settings": settings, "steps": self.steps, "rows": rows}
+        )
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GradientCheck":

@@ -32,12 +32,17 @@ PASSAGE_STREAM: Final = 1  # the passage's random numbers are not those of the s
 Told = Record | Sample | Warned | Progress
 
 
+def never(_: Learner) -> bool:
+    """What is asked where every judgement comes to its end."""
+    return False
+
+
 def learn(
     learner: Learner,
     ids: Ids,
     engine: Engine,
     clock: Callable[[], float] | None = None,
-    given_up: Callable[[Learner], bool] | None = None,
+    given_up: Callable[[Learner], bool] = never,
 ) -> Iterator[Told]:
     """Train a learner to the end of its config's updates or epochs, or of its patience.
 
@@ -70,7 +75,7 @@ def learn(
     while not schedule.over(learner):
         count = min(limit, schedule.next_due(learner.update) - learner.update)
         judged = schedule.judgement_due(learner.update + count)
-        earlier = copy_learner(learner) if judged and given_up else learner
+        earlier = copy_learner(learner) if judged else learner
         # The epoch's end is left at the next one's start, so that the last state of an epoch can
         # still be sampled and saved.
         if windows.ends_epoch(learner.position):
@@ -90,7 +95,7 @@ def learn(
         if schedule.record_due(learner.update):
             now, characters = clock(), config.seq_length * config.batch_size
             speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
-            asked = partial(given_up, earlier) if given_up else never
+            asked = partial(given_up, earlier)
             try:
                 nats = validate(learner, ids, windows, engine, asked) if judged else None
             except Abandoned:
@@ -105,11 +110,6 @@ def learn(
             text = continuation(learner, ids, windows, engine, config.sample_length)
             yield Sample(learner.update, text)
         yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
-
-
-def never() -> bool:
-    """What is asked of who lets every judgement come to its end."""
-    return False
 
 
 def require_told(learner: Learner, trace: Trace) -> None:
