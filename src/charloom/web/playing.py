@@ -209,9 +209,7 @@ async def events(
             "unknowns": sentence(author.writing.unknowns),
         }
         thoughts = await desk.steps(author.beginning(asked.prompt))
-        yield event(
-            "begin", on_side(told | ({"read": shown(thoughts)} if thoughts else {}), side, sides)
-        )
+        yield await desk.work(thoughtful, "begin", on_side(told, side, sides), "read", thoughts)
     while at_work:
         for side, author in list(at_work):
             # The event is made by the thread as well: numbers in JSON cost the loop as much as all else.
@@ -236,8 +234,12 @@ def next_event(author: Author, side: int, sides: bool) -> bytes | None:
     text, thoughts = piece
     if not text:
         return b""
-    told = {"text": text} | ({"analysis": shown(thoughts)} if thoughts else {})
-    return event("text", on_side(told, side, sides))
+    return thoughtful("text", on_side({"text": text}, side, sides), "analysis", thoughts)
+
+
+def thoughtful(name: str, told: dict[str, Any], key: str, thoughts: Thoughts | None) -> bytes:
+    """An event with thoughts under a key, if there are any; work for a thread."""
+    return event(name, told | ({key: shown(thoughts)} if thoughts else {}))
 
 
 def on_side(told: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:

@@ -38,9 +38,7 @@ from charloom.web.shelf import Shelf
 from charloom.web.texts import TextShelf
 
 CLOSING_SECONDS: Final = 3
-WARMING_SECONDS: Final = (
-    1.0  # that a large model may hold up the start; it is read to its end all the same
-)
+WARMING_SECONDS: Final = 1.0  # that reading a large model may hold up the start; it goes on after
 KEEP_ALIVE_SECONDS: Final = 30
 EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at, which nobody can open
 SWITCH_SECONDS: Final = 0.0005  # after which a thread that computes lets another have Python's lock
