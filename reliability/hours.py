@@ -115,8 +115,36 @@ class Tally:
         assert self.judged, f"{self.looks} looks were too few to tell of growth"
 
 
+class Life:
+    """A process that trains a run, and what is seen of it while it lives."""
+
+    def __init__(self, what: str, run: Path, scale: str, *words: object) -> None:
+        self.what, self.run, self.looks = what, run, Looks()
+        self.process = Forked(lambda tell: command(*words))
+        self._warm = WARM[scale]
+        self._began: float | None = None
+
+    def age(self) -> float:
+        """Seconds since it was first seen to train; 0 before."""
+        if self._began is None and (read_status(self.run) or {}).get("pid") == self.process.pid:
+            self._began = time.monotonic()
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    def look(self) -> None:
+        """Look at it, if it has trained long enough to be warm."""
+        if self.age() > self._warm:
+            self.looks.look(self.process.pid)
+
+    def close(self, *wanted: int) -> Looks:
+        """What was seen of it, once it has ended, with one of these exit codes."""
+        code = self.process.code()
+        told = self.process.close()
+        assert code in wanted, f"{self.what} ended with {code}: {told}"
+        return self.looks
+
+
 def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
-    """An hour in the long version, and as long again for the run that is not disturbed."""
+    """An hour in the long version, of two runs side by side: one is disturbed, the other is not."""
     minutes = MINUTES[scale] if minutes is None else minutes
     chance = random.Random(seed)
     with folder() as place:
@@ -124,19 +152,23 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
         book.write_text(text(CHARACTERS))
         save = max(0.2, min(60.0, minutes / 4))
         words = (book, *SETTINGS, "--save-seconds", save)
-        speed = measure(place / "trial", words, 60 * minutes)
+        speed = measure(place, words, 60 * minutes)
         updates = max(100, int(speed * 60 * minutes))
         words = (*words, "--updates", updates, "--report-every", max(20, updates // 2_000),
                  "--judge-every", max(1, updates // 20))  # fmt: skip
-        began = time.monotonic()
-        tally = disturb(place / "run", words, scale, 60 * minutes, chance)
-        disturbed = time.monotonic() - began
+        whole = place / "whole"
+        alone = Life("the run that nobody disturbed", whole, scale, "train", *words, "--run", whole)
+        try:
+            began = time.monotonic()
+            tally = disturb(place / "run", words, scale, 60 * minutes, chance, alone)
+            disturbed = time.monotonic() - began
+            while alone.process.code(LOOK[scale]) is None:
+                alone.look()
+            tally.add(alone.close(0), alone.what)
+        finally:
+            alone.process.close()
         records = require_records(place / "run", updates)
-        alone = place / "whole"
-        process = Forked(lambda tell: command("train", *words, "--run", alone))
-        what = "the run that nobody disturbed"
-        tally.add(watch(process, alone, scale, 1e9, what), what)
-        require_same(place / "run", lasting(place / "whole"), f"after {tally.ended} kills")
+        require_same(place / "run", lasting(whole), f"after {tally.ended} ends")
     tally.require_enough()
     return {
         "minutes_disturbed": round(disturbed / 60, 2),
@@ -153,68 +185,68 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
     }
 
 
-def measure(run: Path, words: tuple[object, ...], seconds: float) -> float:
-    """Updates a second."""
-    process = Forked(lambda tell: command("train", *words, "--run", run, "--updates", 10_000_000))
-    wait_for(run, process)
+def measure(place: Path, words: tuple[object, ...], seconds: float) -> float:
+    """Updates a second of each of two runs side by side: of the slower one."""
+    runs = [place / "trial", place / "another trial"]
+    processes = [
+        Forked(
+            lambda tell, run=run: command("train", *words, "--run", run, "--updates", 10_000_000)
+        )
+        for run in runs
+    ]
+    for run, process in zip(runs, processes, strict=True):
+        wait_for(run, process)
     began = time.monotonic()
     time.sleep(min(10.0, max(0.5, seconds / 20)))
-    process.send(signal.SIGTERM)
-    code = process.code()
-    told = process.close()
-    assert code == 128 + signal.SIGTERM, f"a trial ended with {code}: {told}"
-    return load_model(run).update / (time.monotonic() - began)
+    for process in processes:
+        process.send(signal.SIGTERM)
+    took = time.monotonic() - began
+    for process in processes:
+        code = process.code()
+        told = process.close()
+        assert code == 128 + signal.SIGTERM, f"a trial ended with {code}: {told}"
+    return min(load_model(run).update for run in runs) / took
 
 
 def disturb(
-    run: Path, words: tuple[object, ...], scale: str, seconds: float, chance: random.Random
+    run: Path,
+    words: tuple[object, ...],
+    scale: str,
+    seconds: float,
+    chance: random.Random,
+    beside: Life,
 ) -> Tally:
-    """Train a run to its end through many lives; what was seen of them."""
+    """Train a run to its end through many lives, beside another run; what was seen of the lives."""
     tally, began, long_life = Tally(), time.monotonic(), False
     while True:
-        if (run / "checkpoints" / "latest").exists():
-            process = Forked(lambda tell: command("resume", run))
-        else:
-            process = Forked(lambda tell: command("train", *words, "--run", run))
+        begun = (run / "checkpoints" / "latest").exists()
+        order = ("resume", run) if begun else ("train", *words, "--run", run)
+        life = Life(f"life {tally.ended + 1}", run, scale, *order)
         length = chance.uniform(*LIFE[scale])
         if not long_life and time.monotonic() - began > seconds / 3:
             length, long_life = max(length, seconds / 3), True
         if chance.random() < UNBORN:
             time.sleep(chance.random())
             length = 0.0
-        what = f"life {tally.ended + 1}"
-        tally.add(watch(process, run, scale, length, what, chance.choice(ENDS)), what)
+        tally.add(watch(life, scale, length, chance.choice(ENDS), beside), life.what)
         status = read_run(run).status if (run / "config.json").exists() else None
         if status is not None and status["state"] == "finished":
             return tally
         tally.ended += 1
 
 
-def watch(
-    process: Forked,
-    run: Path,
-    scale: str,
-    length: float,
-    what: str,
-    end: int = signal.SIGKILL,
-) -> Looks:
-    """Look at a process until it ends, and end it after so many seconds of training (0: at once)."""
-    looks, sent = Looks(), False
-    began: float | None = None
-    while process.code(LOOK[scale]) is None:
-        if began is None and (read_status(run) or {}).get("pid") == process.pid:
-            began = time.monotonic()
-        age = 0.0 if began is None else time.monotonic() - began
-        if age > WARM[scale] and not sent:
-            looks.look(process.pid)
-        if not sent and (not length or age > length):
-            process.send(end)
+def watch(life: Life, scale: str, length: float, end: int, beside: Life) -> Looks:
+    """Look at a life, and at another beside it, and end it after so many seconds of training (0: at
+    once), unless it ends before."""
+    sent = False
+    while life.process.code(LOOK[scale]) is None:
+        beside.look()
+        if not sent:
+            life.look()
+        if not sent and (not length or life.age() > length):
+            life.process.send(end)
             sent = True
-    code = process.code()
-    told = process.close()
-    wanted = (0, -end, 128 + end) if sent else (0,)
-    assert code in wanted, f"{what} ended with {code}: {told}"
-    return looks
+    return life.close(*((0, -end, 128 + end) if sent else (0,)))
 
 
 def wait_for(run: Path, process: Forked) -> None:

@@ -44,6 +44,7 @@ class Forked:
         self._hear, told = os.pipe()
         self._hear_errors, errors = os.pipe()
         self._status: int | None = None
+        self._said: str | None = None
         self._account = mmap.mmap(-1, 8)  # its own last word on it, which copies share
         with warnings.catch_warnings():
             # The copy has this thread alone, and uses no other.
@@ -98,14 +99,16 @@ class Forked:
 
     def close(self) -> str:
         """End it, if it has not; what went wrong in it."""
-        self.send()
-        self.code()
-        told = b""
-        while more := os.read(self._hear_errors, 1 << 16):
-            told += more
-        os.close(self._hear)
-        os.close(self._hear_errors)
-        return told.decode(errors="replace")
+        if self._said is None:
+            self.send()
+            self.code()
+            told = b""
+            while more := os.read(self._hear_errors, 1 << 16):
+                told += more
+            os.close(self._hear)
+            os.close(self._hear_errors)
+            self._said = told.decode(errors="replace")
+        return self._said
 
 
 def waited(pid: int) -> float:

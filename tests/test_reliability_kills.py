@@ -78,6 +78,10 @@ def test_a_checkpoint_that_forgets_something_is_caught(monkeypatch):
         put(self, dataclasses.replace(checkpoint, learner=learner))
 
     monkeypatch.setattr(RunWriter, "_put", forgetful)
+    # Many saves, so that some life goes on from one that is neither the first nor the last.
+    monkeypatch.setitem(kills.INTERVAL, "short", 0.05)
+    monkeypatch.setitem(kills.UPDATES, "short", 10_000)
+    monkeypatch.setitem(kills.KILLS, "short", 40)
     with pytest.raises(AssertionError, match="differ from the uninterrupted run"):
         kills.check("short")
 
