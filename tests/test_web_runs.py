@@ -606,6 +606,13 @@ def test_a_long_journal_is_read_to_its_end_before_it_counts_as_read(tmp_path, mo
     until(lambda: looked.look(anew=True).runs[0].seconds == last["seconds"])
 
 
+def test_the_models_are_those_that_are_there_now(tmp_path):
+    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    assert looked.models() == []
+    (tmp_path / "own.safetensors").write_bytes(b"")
+    assert [model.name for model in looked.models()] == ["own.safetensors"]
+
+
 def test_a_model_that_is_known_waits_for_no_look(tmp_path):
     runs.train(tmp_path / "book", epochs=1)
     looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))

@@ -115,7 +115,7 @@ def written(events):
     return text, last
 
 
-def until(holds, seconds=10.0):
+def until(holds, seconds=30.0):
     """Wait until something holds; what it was then."""
     end = time.monotonic() + seconds
     while not (found := holds()):

@@ -158,8 +158,8 @@ class Shelf:
         raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
 
     def models(self) -> list[ModelAbout]:
-        """Every model that can write: of each run its latest and best, and the model files."""
-        found, seen = [], self.look()
+        """Every model that can write now: of each run its latest and best, and the model files."""
+        found, seen = [], self.look(anew=True)  # a page asks once for a file, and not again
         for run in seen.runs:
             if run.latest is None:
                 continue

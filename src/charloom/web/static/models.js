@@ -9,6 +9,7 @@ export class Models {
     this.selects = new Map();
     this.models = [];
     this.known = false;
+    this.asked = 0;
     this.listeners = [];
     const again = seldom(1500, () => this.load());
     live.on("runs", ({ runs }) => {
@@ -36,12 +37,16 @@ export class Models {
 
   /** Read the list. */
   async load() {
+    const turn = ++this.asked;
+    let found;
     try {
-      this.models = (await get`/api/models`).models;
+      found = (await get`/api/models`).models;
     } catch {
       this.stamp = null; // the next change of the runs asks again
       return;
     }
+    if (turn !== this.asked) return; // a later question has the newer list
+    this.models = found;
     this.known = true;
     for (const select of this.selects.keys()) this.#draw(select);
     for (const listener of this.listeners) listener(this.models);
