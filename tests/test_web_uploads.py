@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from starlette.testclient import TestClient
 
-from charloom.web import longjson, texts
+from charloom.web import longjson, starting, texts
 from charloom.web.longjson import Long, read_object
 from charloom.web.server import make_app
 from web import HERE, house
@@ -130,3 +130,20 @@ def test_a_text_that_is_none_is_refused(tmp_path, body, param):
         answer = client.post("/api/texts", content=body, headers=headers)
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
     assert not (tmp_path / "texts").exists()
+
+
+@pytest.mark.parametrize(
+    ("brought", "kept", "run"),
+    [
+        ("Märchen für alle.txt", "Märchen-für-alle", "Marchen-fur-alle-1"),
+        ("Ma\u0308rchen.txt", "Märchen", "Marchen-1"),
+        ("紅樓夢.txt", "紅樓夢", "text-1"),
+        ("../../.ssh/id_rsa.txt", "id_rsa", "id_rsa-1"),
+        ("…", "text", "text-1"),
+    ],
+)
+def test_a_text_keeps_its_name(tmp_path, brought, kept, run):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        told = client.post("/api/texts", json={"name": brought, "text": "abcd"}).json()
+    assert told["name"] == kept
+    assert next(starting.names(told["name"])) == run

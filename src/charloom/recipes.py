@@ -47,7 +47,7 @@ RECIPES: Final[dict[str, Recipe]] = {
     for recipe in (
         Recipe(
             CLASSIC,
-            "the course experiment: plain RNN, 100 units, windows of 25, AdaGrad, ten epochs",
+            "the course experiment: plain RNN, 100 units, windows of 25, AdaGrad",
             "ten epochs; half a minute for a book of 1.1 MB",
             Config(),
             nats=1.861,

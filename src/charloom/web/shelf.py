@@ -209,7 +209,7 @@ class Shelf:
             return seen.places[name], which or LATEST
         if name in seen.files and not which:
             return seen.files[name], "file"
-        raise NotHereError(f"there is no model {key!r}; the models are in GET /api/models.")
+        raise NotHereError(f"there is no model {key!r}; GET /api/models and /v1/models list them.")
 
     def _read(self) -> Seen:
         """Read the folder."""

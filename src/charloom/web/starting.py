@@ -7,6 +7,7 @@ of how training works.
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from itertools import count
 from typing import Final
@@ -156,6 +157,8 @@ def settle(recipe: str, given: dict[str, object]) -> Config:
 
 
 def names(text: str) -> Iterator[str]:
-    """TEXT-1, TEXT-2, …: names for runs of a text."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", text.removesuffix(".txt")).strip("-")[:40]
+    """TEXT-1, TEXT-2, …: names for runs of a text, of letters without accents."""
+    letters = unicodedata.normalize("NFKD", text.removesuffix(".txt"))
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", bare).strip("-")[:40]
     return (f"{plain or 'text'}-{n}" for n in count(1))

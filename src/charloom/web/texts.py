@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import importlib.util
 import re
+import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,8 @@ class TextShelf:
             NotAllowedError: so much was brought already that it does not fit.
             WriteError: the disk refused.
         """
-        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-")[:40] or "text"
+        letters = unicodedata.normalize("NFC", Path(name).stem)
+        plain = re.sub(r"[^\w-]+", "-", letters).strip("-")[:40] or "text"
         path = self.folder / f"{plain}-{hashlib.sha256(data).hexdigest()[:8]}.txt"
         if not path.exists():
             with writing(self.folder):
