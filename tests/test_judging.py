@@ -11,7 +11,14 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DivergedError
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.schedule import Schedule
-from charloom.store import RunWriter, load_model, model_bytes, read_run, read_status
+from charloom.store import (
+    RunWriter,
+    load_model,
+    model_bytes,
+    read_run,
+    read_status,
+    write_control,
+)
 from charloom.training import (
     Ended,
     Progress,
@@ -199,6 +206,23 @@ def test_a_judgement_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, pa
     resume(tmp_path / "run")
     train(tmp_path / "whole", **JUDGED)
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+def test_a_stop_is_obeyed_within_a_judgement(tmp_path, patient, monkeypatch):
+    monkeypatch.setattr(run_module, "LOOK_SECONDS", 0.0)
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run, **JUDGED)
+    engine = Slow(3, lambda: write_control(run, "stop", learning_rate_factor=0.5))
+    with writer:
+        told = list(train_run(writer, learner, corpus, engine))
+    assert engine.calls == 3
+    assert told[-1].state == "stopped"
+    saved = load_model(run)
+    assert saved.update == told[-1].update < JUDGED["judge_every"]
+    assert saved.learning_rate_factor == 0.5
+    write_control(run, "run", learning_rate_factor=1.0)
+    resume(run)
+    assert read_run(run).status["state"] == "finished"
 
 
 def test_a_save_that_falls_due_within_a_judgement_is_not_put_off(tmp_path, patient, monkeypatch):

@@ -25,6 +25,7 @@ from charloom.training.learn import Stopwatch, Told, learn, passage
 LOOK_SECONDS: Final = 0.1  # between two looks at control.json
 FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save up to the config's
 STATUS_SECONDS: Final = 1.0  # between two flushes and heartbeats
+STOPPED: Final = "a command in control.json"
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits before a last save is tried again
 
 # What goes on while it yields items, and may end the training.
@@ -105,7 +106,9 @@ class Keeper:
         # Commands of before the run was opened were for another training.
         self._control = writer.command
         self._problem: str | None = None
-        self._reason: str | None = None  # why a judgement was given up
+        # Why a judgement was given up:
+        self._reason: str | None = None
+        self._stopped = False  # by a command
         self._late: list[Item] = []  # what happened during a judgement
         now = time.monotonic()
         self._next_look = now
@@ -148,9 +151,12 @@ class Keeper:
                 ended = yield from self.attend()
                 if ended is not None:
                     return ended
-        if self._reason is not None:
+        if self._reason is not None or self._stopped:
             yield from self._late
-            return (yield from self._end("interrupted", self._reason))
+            if self._reason is not None:
+                return (yield from self._end("interrupted", self._reason))
+            self._new_command()
+            return (yield from self._end("stopped", STOPPED))
         return (yield from self.finish(ids, engine))
 
     def gives_up(self, learner: Learner) -> bool:
@@ -165,8 +171,12 @@ class Keeper:
                 self._late += self._save()
             finally:
                 self._told = self._learner
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            control = read_control(self._writer.path)
+            self._stopped = control.command == "stop" and control.is_newer(self._control)
         self._reason = self._halt()
-        return self._reason is not None
+        return self._reason is not None or self._stopped
 
     def go_back(self, error: DivergedError) -> Warned:
         """Go on from the last checkpoint with half the learning rate.
@@ -261,7 +271,7 @@ class Keeper:
             if reason is not None:
                 return (yield from self._end("interrupted", reason))
         if self._control.command == "stop":
-            return (yield from self._end("stopped", "a command in control.json"))
+            return (yield from self._end("stopped", STOPPED))
         if self._control.learning_rate_factor is not None:
             yield from self._save()
         return None
