@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 from charloom.config import Config
@@ -112,3 +113,12 @@ class FullDisk:
 def temporaries(directory):
     """Whatever an interrupted writer left."""
     return list(Path(directory).rglob(".tmp-*"))
+
+
+def until(holds, seconds=30.0):
+    """Wait until something holds; what it was then."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.02)
+    return found

@@ -3,7 +3,10 @@
 import json
 import os
 import shlex
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +16,7 @@ from charloom.doctor import MISTAKES, doctor
 from charloom.doctor.sandbox import place_of
 from charloom.errors import DoctorError
 from plants import CELL, PLANTS, Plant, source
+from runs import until
 
 HEAD = "import numpy as np\n\n\ndef f(params, x, y, h0):\n"
 
@@ -87,6 +91,32 @@ def test_a_flood_of_words_is_no_flood(tmp_path):
     found = doctor(f"{written(tmp_path, source('loop', flood))}:loss_and_gradients")
     assert found.verdict == "right"
     assert any("printed" in note for note in found.notes)
+
+
+def test_an_endless_loop_does_not_outlive_the_doctor(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import os\n"
+        "def f(params, x, y, h0):\n"
+        f"    open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} ')\n"
+        "    while True: pass\n"
+    )
+    doctor = subprocess.Popen(
+        [sys.executable, "-m", "charloom", "doctor", f"{tmp_path / 'mine.py'}:f"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    pid = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    doctor.kill()
+    doctor.wait()
+    until(lambda: not is_running(pid))
+
+
+def is_running(pid):
+    """Whether a process is there that is not only waiting to be taken note of."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_an_endless_flood_is_ended_with_its_last_words(tmp_path):

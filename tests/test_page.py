@@ -27,7 +27,8 @@ import runs
 from browser import NONE, chromium, chromium_path
 from charloom.cli import app
 from charloom.web import jobs
-from web import Live, events_of, until
+from runs import until
+from web import Live, events_of
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)

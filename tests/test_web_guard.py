@@ -22,7 +22,8 @@ import runs
 from charloom.web import contract, guard, patience
 from charloom.web.guard import Door, Guard, is_loopback
 from charloom.web.server import make_app
-from web import HERE, Live, complete, house, status_of, until
+from runs import until
+from web import HERE, Live, complete, house, status_of
 
 TOKEN = "a-token-that-only-the-user-knows"
 

@@ -31,7 +31,8 @@ from charloom.surprise import Reader
 from charloom.web import library, limits
 from charloom.web.server import make_app
 from charloom.web.streams import EventStream
-from web import HERE, Live, events_of, house, streaming, until, written
+from runs import until
+from web import HERE, Live, events_of, house, streaming, written
 
 HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
 ENDLESS = {"model": "book", "length": 100_000, "stop": []}

@@ -29,7 +29,8 @@ from charloom.web.runs import spread, thinned
 from charloom.web.server import make_app
 from charloom.web.shelf import key_of
 from charloom.web.tail import Tail
-from web import HERE, Live, house, streaming, until
+from runs import until
+from web import HERE, Live, house, streaming
 
 TEXT = 30 * runs.TEXT
 # Long enough to be steered, and over by itself where a test that fails leaves it behind.

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from contextlib import contextmanager
 
 import httpx
@@ -113,12 +112,3 @@ def written(events):
         if name in ("end", "mistake"):
             break
     return text, last
-
-
-def until(holds, seconds=30.0):
-    """Wait until something holds; what it was then."""
-    end = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < end, "it never came to hold"
-        time.sleep(0.02)
-    return found

@@ -1,13 +1,17 @@
-"""The process in which the user's code runs: `python -m charloom.doctor.child FOLDER`.
+"""The process in which the user's code runs: `python -m charloom.doctor.child FOLDER PIPE`.
 
-It reads job.json, loads the file, calls the function, and leaves outcome.json and outcome.npz.
+It reads job.json, loads the file, calls the function, and leaves outcome.json and outcome.npz. It ends,
+whatever it is at, when nobody holds the other end of the pipe any more.
 """
 
 import importlib.util
 import json
 import os
+import signal
 import sys
+import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +90,15 @@ def named(module: Any, name: str, file: Path) -> Any:
     return getattr(module, name)
 
 
+def end_with(pipe: int) -> None:
+    """Wait for the end of whoever started this process; then end it, and those that it started."""
+    with suppress(OSError):
+        os.read(pipe, 1)
+        os.killpg(0, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with, args=(int(sys.argv[2]),), daemon=True).start()
     main(Path(sys.argv[1]))
     sys.stdout.flush()
     os._exit(0)  # all is said: threads of the user's that still run are not waited for

@@ -83,14 +83,17 @@ def run_apart(place: Place, numerical: str | None, job: Job, time_limit: float) 
             "options": dataclasses.asdict(job.options),
         }
         (Path(folder) / "job.json").write_text(json.dumps(about), encoding="utf-8")
+        theirs, ours = os.pipe()  # nothing is ever written: its end tells them that we are no more
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "charloom.doctor.child", folder],
+            [sys.executable, "-P", "-m", "charloom.doctor.child", folder, str(theirs)],
+            pass_fds=(theirs,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env={**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONFAULTHANDLER": ""},
         )
+        os.close(theirs)
         assert process.stdout is not None
         heard = Heard(process.stdout)
         try:
@@ -104,6 +107,7 @@ def run_apart(place: Place, numerical: str | None, job: Job, time_limit: float) 
             ) from None
         finally:
             kill(process)
+            os.close(ours)
             heard.join()
         return Ran(read_outcome(Path(folder), code, heard), heard.count)
 
