@@ -10,6 +10,7 @@ import select
 import signal
 import struct
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -42,7 +43,8 @@ class Forked:
 
     def __init__(self, work: Callable[[Tell], object]) -> None:
         self._hear, told = os.pipe()
-        self._hear_errors, errors = os.pipe()
+        # A file, for a pipe that nobody reads lets a process wait that says much.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._status: int | None = None
         self._said: str | None = None
         self._account = mmap.mmap(-1, 8)  # its own last word on it, which copies share
@@ -52,10 +54,8 @@ class Forked:
             self.pid = os.fork()
         if not self.pid:
             os.close(self._hear)
-            os.close(self._hear_errors)
-            _do(work, told, errors, self._account)
+            _do(work, told, self._errors.fileno(), self._account)
         os.close(told)
-        os.close(errors)
 
     def hear(self, timeout: float = PATIENCE) -> bytes:
         """What it told since the last time; waits until there is something. Empty: it ended, or
@@ -102,12 +102,10 @@ class Forked:
         if self._said is None:
             self.send()
             self.code()
-            told = b""
-            while more := os.read(self._hear_errors, 1 << 16):
-                told += more
             os.close(self._hear)
-            os.close(self._hear_errors)
-            self._said = told.decode(errors="replace")
+            with self._errors:
+                self._errors.seek(0)
+                self._said = self._errors.read().decode(errors="replace")
         return self._said
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import conftest
 from reliability import __main__ as command
 from reliability import promises, table
+from reliability.processes import Forked
 
 ROOT = Path(__file__).parent.parent
 
@@ -108,3 +109,9 @@ def test_where_a_process_cannot_be_copied_the_checkers_are_skipped(monkeypatch):
 
 def test_every_figure_belongs_to_a_promise():
     assert set(table.read_figures()) <= set(promises())
+
+
+def test_a_process_that_says_much_waits_for_nobody():
+    process = Forked(lambda tell: sys.stderr.write("a line that nobody reads\n" * 20_000))
+    assert process.code(60) == 0
+    assert process.close().count("\n") == 20_000
