@@ -203,7 +203,7 @@ def close_progress(book: Path, run: Path) -> None:
         for stream in (1, 2):
             os.dup2(writing, stream)
         os.close(writing)
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: SIM115
         command("train", book, "--run", run, *SETTINGS[:-1], 300)
 
     process = Forked(train)
