@@ -26,7 +26,7 @@ from charloom.config import Config, default_of, help_of
 from charloom.errors import CharloomError
 from charloom.recipes import RECIPES
 from charloom.spelling import excerpt, harmless
-from charloom.store import write_control
+from charloom.store import load_model, write_control
 from charloom.training import Progress, Record, Sample, Warned, signals
 from charloom.training.signals import Halt
 
@@ -279,6 +279,24 @@ def test_resume_extends_and_finds_a_moved_text(book, tmp_path):
     assert "--text" in lost.stderr
     done = charloom_("resume", tmp_path / "run", "--updates 60 --text", moved, "--json")
     assert json.loads(done.stdout)["update"] == 60
+
+
+def test_resume_goes_on_for_so_many_minutes_on_a_text_that_is_read_only_once(
+    book, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(settling, "updates_per_second", lambda *_: 10.0)
+    charloom_("train", book, "--run", tmp_path / "run", SMALL)
+    text = book.read_text()
+    book.unlink()
+    lost = charloom_("resume", tmp_path / "run", "--minutes 0.1 --epochs 9 --text -")
+    assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
+    assert "epochs and minutes each say when to end" in lost.stderr
+    before = load_model(tmp_path / "run").update
+    done = CliRunner().invoke(
+        app, ["resume", str(tmp_path / "run"), "--minutes", "0.1", "--text", "-", "--json"],
+        input=text,
+    )  # fmt: skip
+    assert (done.exit_code, json.loads(done.stdout)["update"]) == (0, before + 60)
 
 
 def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):

@@ -53,14 +53,23 @@ def settle(
         minutes = RECIPES[config.recipe].minutes if config.recipe in RECIPES else None
     if minutes is None:
         return config
+    return config.replace(updates=end_after(minutes, corpus, config))
+
+
+def end_after(minutes: float, corpus: Corpus, config: Config, done: int = 0) -> int:
+    """The last update of a training that takes about so many minutes more, after `done` updates.
+
+    Raises:
+        ConfigError: no such number of minutes, or more updates than a run can have.
+    """
     require_number("minutes", minutes, above=0.0, below=1e9)
-    updates = updates_within(60 * minutes, corpus, config)
-    if updates >= WHOLE_LIMIT:
+    end = done + updates_within(60 * minutes, corpus, config)
+    if end >= WHOLE_LIMIT:
         raise ConfigError(
-            f"minutes is {minutes:g}; that would be {updates:,} updates, and a run can have at most "
+            f"minutes is {minutes:g}; that would be {end:,} updates, and a run can have at most "
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
-    return config.replace(updates=updates)
+    return end
 
 
 def chosen(default: str, model: Learner | None = None, **settings: Any) -> Config:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from charloom.api.model import Model
-from charloom.api.settling import require_one_end, settle, text_to_learn
+from charloom.api.settling import end_after, require_one_end, settle, text_to_learn
 from charloom.api.texts import Text, as_path, as_sources, free_run
 from charloom.config import Config
 from charloom.engines import Engine, open_engine
@@ -96,6 +96,7 @@ def resume(
     text: Text | None = None,
     epochs: int | None = None,
     updates: int | None = None,
+    minutes: float | None = None,
     engine: str | None = None,
     allow_older: bool = False,
     listener: Listener = ignore,
@@ -107,6 +108,7 @@ def resume(
         text: where the text is now, if it was moved.
         epochs: a new end for the run, in epochs from its start.
         updates: a new end for the run, in updates from its start.
+        minutes: go on for about this long, measured beforehand, instead of to a given end.
         engine: another engine than the run's; the bits of the results are then others.
         allow_older: whether to go on from the newest whole checkpoint where the last is damaged.
         listener: called with each record, sample and so on as it comes.
@@ -122,7 +124,7 @@ def resume(
         TextError: its text is gone, or is another one now.
         ConfigError: the new end is not ahead of where the run is.
     """
-    with reopen(as_path(run), text, epochs, updates, engine, allow_older) as training:
+    with reopen(as_path(run), text, epochs, updates, minutes, engine, allow_older) as training:
         if not training.finished:
             training.to_the_end(listener)
         return training.model()
@@ -205,11 +207,17 @@ def reopen(
     text: Text | None = None,
     epochs: int | None = None,
     updates: int | None = None,
+    minutes: float | None = None,
     engine: str | None = None,
     allow_older: bool = False,
 ) -> Training:
     """A training that goes on; arguments and errors as `resume`."""
-    require_one_end(epochs=epochs, updates=updates)
+    require_one_end(epochs=epochs, updates=updates, minutes=minutes)
+    if minutes is not None:
+        with reopen(run, text, engine=engine, allow_older=allow_older) as found:
+            config = found.learner.config.replace(engine=found.engine.name)
+            updates = end_after(minutes, found.corpus, config, found.learner.update)
+        text = None  # the run knows it now, and it may be one that can be read only once
     sources = None if text is None else as_sources(text)
     # Resuming changes the directory: an engine that is not there is found before.
     config, _, _ = read_about(run)

@@ -99,6 +99,7 @@ def resume(
     updates: Annotated[
         int | None, typer.Option(help="a new end, in updates from the start")
     ] = None,
+    minutes: Annotated[float | None, typer.Option(help="go on for about this long")] = None,
     allow_older: Annotated[
         bool,
         typer.Option(
@@ -111,21 +112,22 @@ def resume(
 ) -> None:
     """Go on with a run from its last checkpoint, bit for bit.
 
-    A finished run is left as it is, unless --epochs or --updates give it a new
-    end.
+    A finished run is left as it is, unless --minutes, --epochs or --updates
+    give it a new end.
 
     \b
     Example:
-      charloom resume runs/book --epochs 20
+      charloom resume runs/book --minutes 5
     """
     from charloom import api
 
     changes = {"allow_older": allow_older, **(settings or {})}
-    with api.reopen(run, text, epochs, updates, **changes) as training:
+    with api.reopen(run, text, epochs, updates, minutes, **changes) as training:
         if training.finished:
             say(
                 f"{run} is finished, at update {training.learner.update:,}; nothing to do. "
-                f"To train it further, give --epochs or --updates a new end, counted from the start."
+                f"To train it further, say for how long with --minutes, or give --epochs or --updates a "
+                f"new end, counted from the start."
             )
             outcome = Outcome()
         else:
