@@ -11,7 +11,6 @@ import mmap
 import random
 import statistics
 import struct
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 from charloom.errors import CharloomError
 from charloom.store import RunWriter, load_model
 from reliability import LONG, SHORT, Figures
-from reliability.processes import Forked, Tell
+from reliability.processes import Forked, Tell, own_time
 from reliability.runs import differences, folder, lasting, train
 
 NUMBER = 1
@@ -54,7 +53,7 @@ class Life:
     """What a process tells of its life in memory that outlives it.
 
     Attributes:
-        alive: when it was last known to live, as `time.monotonic` has it.
+        alive: when it was last known to live, by its `own_time`, as all seconds here.
         update: of the learner then.
         saving, began: the update of the last save, and when that began.
         saved, since: the update of the last save that returned, and when that began; at first
@@ -100,14 +99,14 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
     save = RunWriter.save
 
     def told(writer: RunWriter, learner: Any) -> Path:
-        began = time.monotonic()
+        began = own_time()
         if writer.saved_update is not None:
             note_alive(began)
             life.note(saving=learner.update, began=began)
         tell(b"<")
         path = save(writer, learner)
         tell(b">")
-        now = time.monotonic()
+        now = own_time()
         life.note(alive=now, saved=learner.update, since=began, save=max(life.save, now - began))
         return path
 
@@ -115,7 +114,7 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
         life.note(alive=now, pause=max(life.pause, now - life.alive) if life.alive else 0.0)
 
     def seen(item: Any) -> None:
-        now = time.monotonic()
+        now = own_time()
         if not life.saving and not life.since:
             life.note(since=now)
         note_alive(now)
@@ -221,9 +220,9 @@ def kill(process: Forked, chance: random.Random, within: float | None, interval:
                 return heard
             heard += more
             count += more.count(b"<")
-        time.sleep(within * chance.random())
+        process.let_live(within * chance.random())
     else:
-        time.sleep(moment(chance, interval))
+        process.let_live(moment(chance, interval))
     process.send()
     return heard
 

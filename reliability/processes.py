@@ -44,7 +44,8 @@ class Forked:
     def __init__(self, work: Callable[[Tell], object]) -> None:
         self._hear, told = os.pipe()
         # A file, for a pipe that nobody reads lets a process wait that says much.
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        with tempfile.TemporaryFile() as errors:
+            self._errors = os.dup(errors.fileno())
         self._status: int | None = None
         self._said: str | None = None
         self._account = mmap.mmap(-1, 8)  # its own last word on it, which copies share
@@ -54,7 +55,7 @@ class Forked:
             self.pid = os.fork()
         if not self.pid:
             os.close(self._hear)
-            _do(work, told, self._errors.fileno(), self._account)
+            _do(work, told, self._errors, self._account)
         os.close(told)
 
     def hear(self, timeout: float = PATIENCE) -> bytes:
@@ -70,11 +71,9 @@ class Forked:
             os.kill(self.pid, number)
 
     def account(self) -> float:
-        """Seconds since some moment, without those in which it waited for a processor that others
-        had: a machine's other work is not its fault. Once it has come to its own end, those of that
-        moment."""
+        """Its `own_time`; once it has come to its own end, that of that moment."""
         (ended,) = ACCOUNT.unpack(self._account[:])
-        return float(ended) or time.monotonic() - waited(self.pid)
+        return float(ended) or own_time(self.pid)
 
     def computed(self) -> float:
         """Seconds of a processor that it has used, as long as it lives; afterwards 0."""
@@ -83,6 +82,12 @@ class Forked:
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except (OSError, IndexError, ValueError):
             return 0.0
+
+    def let_live(self, seconds: float) -> None:
+        """Wait until it has lived so much longer, by its `own_time`, or ended."""
+        until = self.account() + seconds
+        while self.code(0) is None and (left := until - self.account()) > 0:
+            time.sleep(min(left, 0.01))
 
     def code(self, timeout: float = PATIENCE) -> int | None:
         """Its exit code, negative for the signal that ended it; None where it runs on."""
@@ -103,18 +108,20 @@ class Forked:
             self.send()
             self.code()
             os.close(self._hear)
-            with self._errors:
-                self._errors.seek(0)
-                self._said = self._errors.read().decode(errors="replace")
+            os.lseek(self._errors, 0, os.SEEK_SET)
+            with os.fdopen(self._errors, errors="replace") as errors:
+                self._said = errors.read()
         return self._said
 
 
-def waited(pid: int) -> float:
-    """Seconds that a process has waited for a processor; 0 where the system does not tell."""
+def own_time(pid: int | None = None) -> float:
+    """Seconds since some moment, without those in which a process, by default this one, waited for a
+    processor that others had: a machine's other work is not its fault."""
     try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        told = Path(f"/proc/{pid or os.getpid()}/schedstat").read_text().split()
+        return time.monotonic() - int(told[1]) / 1e9
     except (OSError, IndexError, ValueError):
-        return 0.0
+        return time.monotonic()  # the system does not tell
 
 
 def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mmap) -> NoReturn:
@@ -135,7 +142,7 @@ def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mm
     finally:
         with suppress(Exception):
             sys.stderr.flush()
-        account[:] = ACCOUNT.pack(time.monotonic() - waited(os.getpid()))
+        account[:] = ACCOUNT.pack(own_time())
         os._exit(code)
 
 

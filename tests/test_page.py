@@ -26,6 +26,7 @@ import charloom
 import runs
 from browser import NONE, chromium, chromium_path
 from charloom.cli import app
+from charloom.store import load_model
 from charloom.web import jobs
 from runs import until
 from web import Live, events_of
@@ -283,6 +284,18 @@ def test_a_run_that_is_not_there_is_not_steered_until_it_is(training, page):
     eventually(page.locator("#learning-state"), "^finished$")
     expect(reason).to_be_empty()
     expect(page.locator("#learning-steering >> text=Train further")).to_be_visible()
+
+
+def test_a_finished_run_trains_further(tmp_path, page):
+    without_charts(page)
+    runs.train(tmp_path / "cats")
+    before = load_model(tmp_path / "cats").update
+    with Live(tmp_path) as live:
+        page.goto(f"{live.url}/#/learning?run=cats")
+        page.get_by_label("Train on for minutes").fill("0.02")
+        page.click("#learning-steering >> text=Train further")
+        until(lambda: load_model(tmp_path / "cats").update > before, 90)
+        eventually(page.locator("#learning-state"), "^finished$")
 
 
 def test_a_run_that_another_process_trains_appears_by_itself(tmp_path, page):

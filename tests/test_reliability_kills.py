@@ -2,7 +2,6 @@
 and bytes that differ in the end."""
 
 import dataclasses
-import time
 
 import pytest
 
@@ -55,7 +54,7 @@ def test_saves_that_come_half_as_often_are_caught(monkeypatch):
             more = process.hear()
             assert more, "it ended early"
             heard += more
-        time.sleep(1.9 * interval)
+        process.let_live(1.9 * interval)
         process.send()
         return heard
 

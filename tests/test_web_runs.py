@@ -355,10 +355,11 @@ class Spawned:
     """Processes that stand for trainings."""
 
     def __init__(self, command):
-        self.command, self.children = command, []
+        self.command, self.children, self.asked = command, [], []
 
     def __call__(self, command, said):
         child = subprocess.Popen(self.command, stdout=said, stderr=said)
+        self.asked.append(command)
         self.children.append(child)
         return child
 
@@ -498,7 +499,20 @@ def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
         answer = client.post("/api/runs/book/resume", json={"updates": update})
         assert answer.status_code == 422
         assert f"has {update:,} updates already" in answer.json()["error"]["message"]
+        both = client.post("/api/runs/book/resume", json={"updates": update + 1, "minutes": 1})
+        assert both.status_code == 422
+        assert both.json()["error"]["message"].startswith(
+            "updates and minutes each say when to end"
+        )
         assert client.post("/api/runs/book/resume", json={"updates": update + 1}).status_code == 202
+
+
+def test_a_run_is_trained_further_for_so_many_minutes(tmp_path, spawned):
+    runs.train(tmp_path / "book", epochs=1)
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        assert client.post("/api/runs/book/resume", json={"minutes": 0.5}).status_code == 202
+    (command,) = spawned.asked
+    assert command[-2:] == ["--minutes", "0.5"]
 
 
 @pytest.mark.parametrize("name", ["book-", "-book", "a..b", "texts", "Texts", "_..", "a."])

@@ -327,10 +327,11 @@ class NewRun(Asked):
 
 
 class GoOn(Asked):
-    """How far to train a run further; neither lets it come to the end that it has."""
+    """How far to train a run further; none of them lets it come to the end that it has."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
+    minutes: Annotated[float, Field(gt=0, le=10_080)] | None = None
 
 
 class Nothing(Asked):

@@ -71,7 +71,9 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
         """Go on with a run that no process trains, in a process of its own."""
         ends = further.model_dump(exclude_none=True)
         if len(ends) > 1:
-            raise NotAllowedError("epochs and updates each say when to end; give one.", "updates")
+            raise NotAllowedError(
+                f"{' and '.join(ends)} each say when to end; give one.", [*ends][1]
+            )
         options = [word for end, value in ends.items() for word in (f"--{end}", str(value))]
         with jobs.turn:
             require_room(jobs)
@@ -99,7 +101,7 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
     return router
 
 
-def require_rest(told: wire.Run, ends: dict[str, int]) -> None:
+def require_rest(told: wire.Run, ends: dict[str, float]) -> None:
     """Refuse to go on with a run that is at work, damaged, or at its end already."""
     if not told.resumable:
         raise NotAllowedError(

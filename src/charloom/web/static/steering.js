@@ -38,11 +38,11 @@ export class Steering {
       el("label", { class: "field inline" }, "Learning rate ×", this.factor),
       el("button", { type: "submit" }, "Set"),
     );
-    this.updates = el("input", { type: "number", min: "1", step: "1", required: true });
+    this.minutes = el("input", { type: "number", min: "0.1", max: "10080", step: "any", class: "rate", value: "1", required: true });
     this.further = el(
       "form",
       { class: "row", hidden: true, onsubmit: (event) => this.#further(event) },
-      el("label", { class: "field inline" }, "Train on to update", this.updates),
+      el("label", { class: "field inline" }, "Train on for minutes", this.minutes),
       el("button", { type: "submit" }, "Train further"),
     );
     box.append(this.rate, this.further);
@@ -65,8 +65,6 @@ export class Steering {
     if (!this.rate) return;
     this.rate.hidden = !run.here;
     this.further.hidden = !(run.resumable && run.state === "finished");
-    this.updates.min = (run.update ?? 0) + 1;
-    if (other) this.updates.value = 2 * (run.update || 1000);
     if (other || (document.activeElement !== this.factor && run.learning_rate_factor !== this.known)) {
       this.factor.value = short(run.learning_rate_factor, 6);
     }
@@ -89,8 +87,8 @@ export class Steering {
 
   #further(event) {
     event.preventDefault();
-    const updates = this.updates.valueAsNumber;
-    this.#try(() => post(path`/api/runs/${this.run.key}/resume`, { updates }), "starting");
+    const minutes = this.minutes.valueAsNumber;
+    this.#try(() => post(path`/api/runs/${this.run.key}/resume`, { minutes }), "starting");
   }
 
   async #try(action, done) {
