@@ -114,6 +114,7 @@ def no_waiting() -> Iterator[None]:
     """The last save is tried again at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "RETRY_SECONDS", (0.0, 0.0))
+        patch.setattr(training, "PATIENT_SECONDS", ())
         yield
 
 

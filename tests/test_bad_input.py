@@ -311,6 +311,7 @@ def refuse_after(monkeypatch, allowed):
     for module in (files, sys.modules["charloom.store.journal"]):
         monkeypatch.setattr(module, "write_all", write)
     monkeypatch.setattr(training_run, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(training_run, "PATIENT_SECONDS", ())
 
 
 @pytest.mark.parametrize("allowed", [0, 2_000])

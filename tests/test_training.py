@@ -473,6 +473,7 @@ def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_i
 
 def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_module, "PATIENT_SECONDS", ())
     disk = FullDisk(monkeypatch)
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
@@ -499,7 +500,9 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
 
 def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeypatch):
     waits = []
-    monkeypatch.setattr(run_module.time, "sleep", waits.append)
+    monkeypatch.setattr(
+        run_module.Keeper, "_wait", lambda self, seconds, hurried: waits.append(seconds)
+    )
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
     told = []
@@ -508,15 +511,38 @@ def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeyp
             told.append(item)
             if isinstance(item, Record) and item.update == 49:
                 disk.arm(1, forever=True)
-            if isinstance(item, Warned) and "Trying again for 30 seconds" in item.message:
+            if isinstance(item, Warned) and "Trying again for 10 minutes" in item.message:
                 assert not waits
                 disk.disarm()
     assert told[-1].state == "finished"
     assert waits == [0.5]
 
 
+@pytest.mark.parametrize("told_before", [True, False])
+def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(tmp_path, monkeypatch, told_before):
+    waits, asked = [], []
+
+    def wait(self, seconds, hurried):
+        waits.append(seconds)
+        if len(waits) == 8:
+            asked.append("SIGTERM")
+
+    monkeypatch.setattr(run_module.Keeper, "_wait", wait)
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run")
+    with writer, pytest.raises(WriteError, match="is lost"):
+        for item in train_run(
+            writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
+        ):
+            if isinstance(item, Record) and item.update == 49:
+                disk.arm(1, forever=True)
+                asked += ["SIGTERM"] * told_before
+    assert sum(waits) == (30.5 if told_before else 90.5)
+
+
 def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_module, "PATIENT_SECONDS", ())
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
     with writer:

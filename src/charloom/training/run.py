@@ -27,6 +27,7 @@ FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save up to the config's
 STATUS_SECONDS: Final = 1.0  # between two flushes and heartbeats
 STOPPED: Final = "a command in control.json"
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits before a last save is tried again
+PATIENT_SECONDS: Final = (30.0,) * 19  # and further ones, unless it was told to end
 
 # What goes on while it yields items, and may end the training.
 Attending = Generator[Item, None, Ended | None]
@@ -352,18 +353,24 @@ class Keeper:
             yield Saved(self._learner.update, self._learner.best_update, path)
 
     def _insist(self, action: Callable[[], T], what: str) -> Generator[Item, None, T]:
-        """Write something now or a little later: the disk may only be busy being emptied.
+        """Write something now or later: the disk may only be busy being emptied.
 
         Raises:
             WriteError: with what is lost, and how to go on.
         """
-        for n, seconds in enumerate(RETRY_SECONDS):
+        hurried = self._halt() is not None
+        waits = RETRY_SECONDS if hurried else (*RETRY_SECONDS, *PATIENT_SECONDS)
+        for n, seconds in enumerate(waits):
             try:
                 return action()
             except WriteError as error:
                 if not n:
-                    yield self._warn(f"{error} Trying again for {sum(RETRY_SECONDS):.0f} seconds.")
-                time.sleep(seconds)
+                    total = sum(waits)
+                    often = f"{total:.0f} seconds" if total < 120 else f"{total / 60:.0f} minutes"
+                    yield self._warn(f"{error} Trying again for {often}.")
+            self._wait(seconds, hurried)
+            if not hurried and self._halt() is not None:
+                break
         try:
             return action()
         except WriteError as error:
@@ -371,6 +378,12 @@ class Keeper:
                 f"{what} is lost: {error} Then go on from update {self._writer.saved_update} by "
                 f"charloom resume {self._writer.path}."
             ) from error
+
+    def _wait(self, seconds: float, hurried: bool) -> None:
+        """Wait so long, or until it is told to end, if it was not before."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and (hurried or self._halt() is None):
+            time.sleep(min(left, LOOK_SECONDS))
 
     def _warn(self, message: str) -> Warned:
         """A warning, also kept for the status and among the events."""
