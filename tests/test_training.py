@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import shutil
 import sys
 import time
 
@@ -471,6 +472,16 @@ def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_i
     assert "warning" in {event["event"] for event in read_run(tmp_path / "run").events}
 
 
+def eventful(items, actions):
+    """All items, where something happens at the records of some updates."""
+    told = []
+    for item in items:
+        told.append(item)
+        if isinstance(item, Record) and item.update in actions:
+            actions[item.update]()
+    return told
+
+
 def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(run_module, "PATIENT_SECONDS", ())
@@ -529,14 +540,17 @@ def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(tmp_path, monkey
 
     monkeypatch.setattr(run_module.Keeper, "_wait", wait)
     disk = FullDisk(monkeypatch)
+
+    def full():
+        disk.arm(1, forever=True)
+        asked.extend(["SIGTERM"] * told_before)
+
     writer, learner, corpus = create(tmp_path / "run")
+    items = train_run(
+        writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
+    )
     with writer, pytest.raises(WriteError, match="is lost"):
-        for item in train_run(
-            writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
-        ):
-            if isinstance(item, Record) and item.update == 49:
-                disk.arm(1, forever=True)
-                asked += ["SIGTERM"] * told_before
+        eventful(items, {49: full})
     assert sum(waits) == (30.5 if told_before else 90.5)
 
 
@@ -552,6 +566,48 @@ def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, mon
     assert disk.disarm()
     train(tmp_path / "whole")
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["", "metrics.jsonl"])
+def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(run_module, "STATUS_SECONDS", 0.0)
+    run, away = tmp_path / "run", tmp_path / "away"
+
+    def back():
+        assert not (run / name).exists()
+        away.rename(run / name)
+
+    writer, learner, corpus = create(run, save_seconds=1e-6)
+    items = train_run(writer, learner, corpus, ReferenceEngine())
+    with writer:
+        told = eventful(items, {21: lambda: (run / name).rename(away), 49: back})
+    gone = "cannot be written: it was moved or removed. Put it back where it was."
+    assert any(f"{run / name} {gone}" in warning.message for warning in of(Warned, told))
+    train(tmp_path / "whole", save_seconds=1e-6)
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
+def test_where_a_run_was_another_is_never_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_module, "PATIENT_SECONDS", ())
+    monkeypatch.setattr(run_module, "STATUS_SECONDS", 0.0)
+    run, other = tmp_path / "run", {}
+
+    def another():
+        shutil.rmtree(run)
+        train(run, seed=1)
+        other.update(lasting(run))
+
+    writer, learner, corpus = create(run)
+    items = train_run(writer, learner, corpus, ReferenceEngine())
+    with (
+        writer,
+        pytest.raises(WriteError, match=r"what was learnt after update 0 .* is lost: .* moved"),
+    ):
+        eventful(items, {21: another})
+    assert other
+    assert lasting(run) == other
+    assert read_status(run)["state"] == "finished"
 
 
 # Steering

@@ -43,6 +43,14 @@ class Journal:
     def length(self) -> int:
         return self._written + len(self._waiting)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the file that is written still has its name."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except OSError:
+            return False
+
     def append(self, value: Any) -> None:
         """Add a line with the canonical JSON of a value."""
         self.append_line(canonical_json(value))

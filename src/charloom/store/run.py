@@ -327,6 +327,7 @@ class RunWriter:
             WriteError: the disk refused; the checkpoints before are whole, and the best learner
                 is still held, so that the next save can make up for this one.
         """
+        self._require_place()
         directory = checkpoint_path(self.path, learner.update)
         if learner.update != self.saved_update:
             require_finite(learner)
@@ -402,11 +403,13 @@ class RunWriter:
         Raises:
             WriteError: the disk refused.
         """
+        self._require_place()
         write_status(self.path, state, update, updates, reason)
 
     def remove_status(self) -> None:
         """Remove status.json, which can be done on a full disk too."""
-        with suppress(OSError):
+        with suppress(OSError, WriteError):
+            self._require_place()
             (self.path / STATUS).unlink(missing_ok=True)
 
     def write_passage(self, text: str) -> None:
@@ -415,6 +418,7 @@ class RunWriter:
         Raises:
             WriteError: the disk refused.
         """
+        self._require_place()
         replace_file(self.path / PASSAGE, text.encode("utf-8", "surrogatepass"))
 
     def write_gradcheck(self, checks: list[dict[str, Any]]) -> None:
@@ -423,6 +427,7 @@ class RunWriter:
         Raises:
             WriteError: the disk refused.
         """
+        self._require_place()
         replace_file(self.path / GRADCHECK, canonical_json({"format": FORMAT, "checks": checks}))
 
     def close(self) -> None:
@@ -432,6 +437,20 @@ class RunWriter:
                 journal.flush()
         self._journals.close()
         self._lock.release()
+
+    def _require_place(self) -> None:
+        """Write nothing where another run is now, or none, or a journal is that nobody writes.
+
+        Raises:
+            WriteError: the run was moved or removed, or one of its journals.
+        """
+        journals = (self.metrics, self.samples, self.events)
+        gone = [journal.path for journal in journals if not journal.in_place]
+        if gone:
+            what = self.path if len(gone) == len(journals) else gone[0]
+            raise WriteError(
+                f"{what} cannot be written: it was moved or removed. Put it back where it was."
+            )
 
     def _lengths(self) -> dict[str, int]:
         """Bytes of the journals that a checkpoint cuts back to."""
