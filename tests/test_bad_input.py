@@ -156,7 +156,7 @@ def test_an_unknown_option_and_a_wrong_number_are_mistakes_too(folder):
 def test_a_network_larger_than_the_memory_is_refused(folder):
     (folder / "book.txt").write_text(20 * TEXT)
     done = run_command("train book.txt --hidden-size 1000000000 --run run")
-    assert_refused(done, "not enough memory", "--hidden-size")
+    assert_refused(done, "Use a smaller network", "hidden_size", "GB")
     assert not (folder / "run").exists()
 
 

@@ -23,6 +23,7 @@ from charloom.cli import COMMANDS, app, terminal
 from charloom.cli.options import PANELS, SETTINGS, setting_option
 from charloom.cli.progress import Watcher
 from charloom.config import Config, default_of, help_of
+from charloom.engines import native_problem
 from charloom.errors import CharloomError
 from charloom.recipes import RECIPES
 from charloom.spelling import excerpt, harmless
@@ -297,6 +298,38 @@ def test_resume_goes_on_for_so_many_minutes_on_a_text_that_is_read_only_once(
         input=text,
     )  # fmt: skip
     assert (done.exit_code, json.loads(done.stdout)["update"]) == (0, before + 60)
+
+
+def test_resume_says_from_where_and_takes_other_threads(book, tmp_path):
+    charloom_("train", book, "--run", tmp_path / "run", SMALL, "--batch-size 2")
+    words = ("resume", tmp_path / "run", "--updates 60 --threads")
+    assert "threads is -1" in charloom_(*words, "-1").stderr
+    done = charloom_(*words, 2)
+    assert "update 40 of 60 updates; " in done.stderr
+    if not native_problem():
+        assert "2 threads" in done.stderr
+        assert "its bits may differ" in done.stderr
+
+
+@pytest.mark.parametrize("size", ["--hidden-size 10000000", "--layers 100000000"])
+def test_a_network_beyond_all_memory_is_refused_at_once(book, tmp_path, size):
+    done = charloom_("train", book, "--run", tmp_path / "run --recipe classic", size)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "GB. Use a smaller network" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_is_no_text(tmp_path):
+    done = charloom_("train /dev/zero --run", tmp_path / "run")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "/dev/zero: a device" in done.stderr
+
+
+def test_figures_that_have_run_away_are_short(book, tmp_path):
+    wild = "--optimizer sgd --learning-rate 1e30 --validation 0.1"
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, wild)
+    assert "the loss runs away: " in done.stderr
+    assert not re.search(r"\d{8}", done.stdout + done.stderr)
 
 
 def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):

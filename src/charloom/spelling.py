@@ -50,6 +50,11 @@ def number_of(value: int, thing: str, things: str = "") -> str:
     return f"{word} {thing if value == 1 else things or thing + 's'}"
 
 
+def decimals(value: float, places: int) -> str:
+    """A number with so many decimals; one that has run away in few digits: 5.23e+29."""
+    return f"{value:.{places}f}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
 def scientific(value: float) -> str:
     """An error with two digits: 2.3 × 10⁻¹³, 10⁻⁵, 0.62. It does not break over a line's end."""
     if not math.isfinite(value):

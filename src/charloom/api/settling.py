@@ -44,9 +44,7 @@ def settle(
         ConfigError: no such recipe or setting, a value out of its range, or two ends.
         TextError: the text is too short for its division.
     """
-    config = chosen(default, model, **settings)
-    if not config.threads:
-        config = config.replace(threads=min(config.batch_size, processors()))
+    config = with_threads(chosen(default, model, **settings))
     ends = {name: settings.get(name) for name in ("epochs", "updates")}
     require_one_end(minutes=minutes, **ends)
     if minutes is None and set(ends.values()) == {None}:
@@ -70,6 +68,13 @@ def end_after(minutes: float, corpus: Corpus, config: Config, done: int = 0) -> 
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
     return end
+
+
+def with_threads(config: Config) -> Config:
+    """The settings with a number of threads, where it was left open."""
+    if config.threads:
+        return config
+    return config.replace(threads=min(config.batch_size, processors()))
 
 
 def chosen(default: str, model: Learner | None = None, **settings: Any) -> Config:

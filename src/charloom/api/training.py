@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from charloom.api.model import Model
-from charloom.api.settling import end_after, require_one_end, settle, text_to_learn
+from charloom.api.settling import (
+    end_after,
+    require_one_end,
+    settle,
+    text_to_learn,
+    with_threads,
+)
 from charloom.api.texts import Text, as_path, as_sources, free_run
 from charloom.config import Config
 from charloom.engines import Engine, open_engine
@@ -98,6 +104,7 @@ def resume(
     updates: int | None = None,
     minutes: float | None = None,
     engine: str | None = None,
+    threads: int | None = None,
     allow_older: bool = False,
     listener: Listener = ignore,
 ) -> Model:
@@ -110,6 +117,7 @@ def resume(
         updates: a new end for the run, in updates from its start.
         minutes: go on for about this long, measured beforehand, instead of to a given end.
         engine: another engine than the run's; the bits of the results are then others.
+        threads: another number of them than the run's, 0 for as many as there are processors.
         allow_older: whether to go on from the newest whole checkpoint where the last is damaged.
         listener: called with each record, sample and so on as it comes.
 
@@ -124,7 +132,9 @@ def resume(
         TextError: its text is gone, or is another one now.
         ConfigError: the new end is not ahead of where the run is.
     """
-    with reopen(as_path(run), text, epochs, updates, minutes, engine, allow_older) as training:
+    with reopen(
+        as_path(run), text, epochs, updates, minutes, engine, threads, allow_older
+    ) as training:
         if not training.finished:
             training.to_the_end(listener)
         return training.model()
@@ -209,19 +219,23 @@ def reopen(
     updates: int | None = None,
     minutes: float | None = None,
     engine: str | None = None,
+    threads: int | None = None,
     allow_older: bool = False,
 ) -> Training:
     """A training that goes on; arguments and errors as `resume`."""
     require_one_end(epochs=epochs, updates=updates, minutes=minutes)
-    if minutes is not None:
-        with reopen(run, text, engine=engine, allow_older=allow_older) as found:
-            config = found.learner.config.replace(engine=found.engine.name)
-            updates = end_after(minutes, found.corpus, config, found.learner.update)
-        text = None  # the run knows it now, and it may be one that can be read only once
-    sources = None if text is None else as_sources(text)
     # Resuming changes the directory: an engine that is not there is found before.
     config, _, _ = read_about(run)
-    opened = open_engine(engine or config.engine, config.threads)
+    asked = {"engine": engine, "threads": threads}
+    changed = {name: value for name, value in asked.items() if value is not None}
+    machine = with_threads(config.replace(**changed))
+    opened = open_engine(machine.engine, machine.threads)
+    if minutes is not None:
+        with reopen(run, text, allow_older=allow_older) as found:
+            machine = found.learner.config.replace(engine=machine.engine, threads=machine.threads)
+            updates = end_after(minutes, found.corpus, machine, found.learner.update)
+        text = None  # the run knows it now, and it may be one that can be read only once
+    sources = None if text is None else as_sources(text)
     writer, learner, corpus = RunWriter.resume(
         run, text=sources, epochs=epochs, updates=updates, allow_older=allow_older
     )

@@ -10,7 +10,7 @@ import typer
 
 from charloom.cli.guard import CHECK_FAILED
 from charloom.cli.terminal import say, show, show_json
-from charloom.spelling import bits_per_character, duration, excerpt, one_of
+from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
 
 if TYPE_CHECKING:
     from charloom.api import Training
@@ -61,9 +61,10 @@ def introduce(training: "Training") -> None:
         )
     for note in corpus.notes:
         say(f"{note}.")
+    after = f"update {training.learner.update:,} of " if training.learner.update else ""
     say(
         f"{corpus.name}: {len(corpus):,} {config.tokens}, {len(corpus.vocabulary)} distinct; "
-        f"{training.updates:,} updates; {training.engine.describe()}, {config.dtype}; "
+        f"{after}{training.updates:,} updates; {training.engine.describe()}, {config.dtype}; "
         f"run directory {training.run}"
     )
     if config.updates is None and training.updates < FEW_UPDATES:
@@ -151,11 +152,11 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
     if learner.smooth_loss is not None:
         bits = bits_per_character(learner.smooth_loss, learner.config.seq_length)
         line = (
-            f"smooth loss: {learner.smooth_loss:.2f} nats per window of "
-            f"{learner.config.seq_length} at update {learner.update:,} ({bits:.3f} bits per {one} of the training text)"
+            f"smooth loss: {decimals(learner.smooth_loss, 2)} nats per window of "
+            f"{learner.config.seq_length} at update {learner.update:,} ({decimals(bits, 3)} bits per {one} of the training text)"
         )
         if learner.best_loss is not None and not learner.config.validation:
-            line += f", lowest {learner.best_loss:.2f} at update {learner.best_update:,}"
+            line += f", lowest {decimals(learner.best_loss, 2)} at update {learner.best_update:,}"
         lines.append(line)
     if learner.config.validation and learner.best_loss is not None:
         lines.append(validation_line(learner, outcome.validation_nats))
@@ -177,12 +178,14 @@ def validation_line(learner: "Learner", last: float | None) -> str:
     config, best = learner.config, learner.best_loss or 0.0
     part = f"validation part ({100 * config.validation:.3g}% of "
     part += "each stream)" if config.split == "streams" else "the text)"
-    figures = f"{best:.4f} nats ({bits_per_character(best):.4f} bits)"
-    line = f"validation:  best {figures} per {one_of(config.tokens)} of the {part}, at update "
-    line += f"{learner.best_update:,}"
-    return (
-        line if last is None else f"{line}; last {last:.4f} ({bits_per_character(last):.4f} bits)"
-    )
+    line = f"validation:  best {nats_and_bits(best, ' nats')} per {one_of(config.tokens)} of the "
+    line += f"{part}, at update {learner.best_update:,}"
+    return line if last is None else f"{line}; last {nats_and_bits(last)}"
+
+
+def nats_and_bits(nats: float, unit: str = "") -> str:
+    """A loss per character in both units."""
+    return f"{decimals(nats, 4)}{unit} ({decimals(bits_per_character(nats), 4)} bits)"
 
 
 def gradients_line(checks: "list[GradientCheck]") -> str:

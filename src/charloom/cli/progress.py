@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from charloom.cli.terminal import say
-from charloom.spelling import bits_per_character, duration, excerpt, one_of
+from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
 from charloom.training import Item, Progress, Record, Sample, Warned
 
 if TYPE_CHECKING:
@@ -87,11 +87,11 @@ class Watcher:
             rate = (item.update - self._first) / max(now - self._started, 1e-9)
             left = (self._updates - item.update) / max(rate, 1e-9)
             smooth = bits_per_character(item.smooth_loss, self._seq_length)
-            figures += f"  {duration(left)} left  smooth {item.smooth_loss:.2f} "
-            figures += f"({smooth:.2f} bits/{self._one})"
+            figures += f"  {duration(left)} left  smooth {decimals(item.smooth_loss, 2)} "
+            figures += f"({decimals(smooth, 2)} bits/{self._one})"
             if self._judged is not None:
                 bits = bits_per_character(self._judged)
-                figures += f"  validation {self._judged:.3f} ({bits:.3f} bits)"
+                figures += f"  validation {decimals(self._judged, 3)} ({decimals(bits, 3)} bits)"
             if not self._narrow or self._judged is None:
                 speed = rate * self._seq_length * self._batch_size
                 figures += f"  {speed:,.0f} {self._one}s/s"

@@ -88,7 +88,7 @@ def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
         say(f"{sentence}.")
 
 
-@takes_settings("engine", engine="the run's")
+@takes_settings("engine", "threads", engine="the run's", threads="the run's")
 def resume(
     run: Run,
     text: Annotated[

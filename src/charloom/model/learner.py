@@ -4,6 +4,8 @@ An engine takes a learner and changes its arrays; the store writes it and reads 
 same bytes, so that a resumed run continues bit for bit.
 """
 
+import math
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import Config
+from charloom.errors import ConfigError
 from charloom.model.optimizers import SLOTS
-from charloom.model.parameters import STATES, Parameters, initial_parameters
+from charloom.model.parameters import STATES, Parameters, initial_parameters, parameter_shapes
 from charloom.text.vocabulary import Vocabulary
 
 State = dict[str, NDArray[Any]]
@@ -61,10 +64,39 @@ class Learner:
 
 
 def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
-    """A learner before its first update."""
+    """A learner before its first update.
+
+    Raises:
+        ConfigError: it would not fit into this machine's memory.
+    """
+    require_memory(config, len(vocabulary), physical_memory())
     parameters = initial_parameters(config, len(vocabulary))
     slots = zero_slots(config, parameters)
     return Learner(config, vocabulary, parameters, slots, zero_state(config, config.batch_size))
+
+
+def require_memory(config: Config, vocabulary_size: int, memory: float) -> None:
+    """Refuse a network whose parameters, gradients and slots alone are more than so many bytes."""
+    one, two = (
+        sum(map(math.prod, parameter_shapes(config.replace(layers=n), vocabulary_size).values()))
+        for n in (1, 2)
+    )
+    numbers = one + (config.layers - 1) * (two - one)
+    needed = numbers * np.dtype(config.dtype).itemsize * (2 + len(SLOTS[config.optimizer]))
+    if needed > memory:
+        raise ConfigError(
+            f"hidden_size {config.hidden_size:,} and layers {config.layers:,} make {numbers:,} "
+            f"parameters; to train them takes {needed / 1e9:,.0f} GB, and this machine has "
+            f"{memory / 1e9:,.0f} GB. Use a smaller network."
+        )
+
+
+def physical_memory() -> float:
+    """Bytes of memory that this machine has; infinite where it does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
 
 
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:

@@ -9,6 +9,7 @@ import glob
 import io
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import weakref
@@ -151,7 +152,9 @@ def _find(asked: str, any_bytes: bool) -> Found:
             matches = map(Path, glob.glob(asked, recursive=True))  # noqa: PTH207
             files = sorted((match for match in matches if match.is_file()), key=_order)
             return _found_many(asked, files, asked, any_bytes)
-        path.stat()  # where it cannot be read, this says why
+        kind = path.stat().st_mode  # where it cannot be read, this says why
+        if stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and not is_terminal(path)):
+            raise TextError(f"{path}: a device, which may never end, and no text.")
         return _found_alone(_file(path))
     except FileNotFoundError:
         known = ", ".join(BUILTIN_TEXTS)
@@ -160,6 +163,12 @@ def _find(asked: str, any_bytes: bool) -> Found:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         raise unreadable(str(getattr(error, "filename", None) or asked), error) from None
+
+
+def is_terminal(path: Path) -> bool:
+    """Whether somebody types there."""
+    with path.open("rb") as file:
+        return file.isatty()
 
 
 def _found_alone(source: Source) -> Found:

@@ -12,6 +12,7 @@ from charloom.engines.base import Ids
 from charloom.errors import DivergedError
 from charloom.model import Learner
 from charloom.scoring import mean_nats
+from charloom.spelling import decimals
 from charloom.text import Windows
 from charloom.training.items import Record
 
@@ -108,7 +109,7 @@ def runaway(learner: Learner) -> str:
     config, loss = learner.config, learner.smooth_loss or 0.0
     nothing = math.log(len(learner.vocabulary))
     return (
-        f"the loss runs away: {loss / config.seq_length:.2f} nats per character, and a network "
+        f"the loss runs away: {decimals(loss / config.seq_length, 2)} nats per character, and a network "
         f"that knows nothing has {nothing:.2f}. Nothing is learnt like this; train again with a "
         f"lower --learning-rate than {config.learning_rate:g}, or with --clip."
     )
