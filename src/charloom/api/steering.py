@@ -34,9 +34,13 @@ def control(
     if state in (None, "training", "paused"):
         state = None if is_trained(path) else "left by a process that was killed"
     if state is not None:
-        raise ConfigError(
-            f"nothing trains {path} now: it is {state}. Go on with it first: charloom resume."
+        on = f"charloom resume {path}"
+        mend = (
+            f"To train it further: {on} --minutes 5."
+            if state == "finished"
+            else f"Go on with it first: {on}."
         )
+        raise ConfigError(f"nothing trains {path} now: it is {state}. {mend}")
     return write_control(path, command, learning_rate_factor)
 
 
