@@ -482,6 +482,143 @@ def test_a_journal_that_lost_something_is_damage(halted):
     resume(halted)
 
 
+def cut_in_two(data):
+    """Half of it, in the middle of a line."""
+    return data[: len(data) // 2 + 1].rstrip(b"\n")
+
+
+HARM = {
+    "missing": lambda data: None,
+    "empty": lambda data: b"",
+    "shortened": cut_in_two,
+    "zeros at the end": lambda data: data[:-30] + bytes(30),
+    "a last line that is none": lambda data: data[:-30] + bytes(29) + b"\n",
+    "lines of later updates": lambda data: data.replace(b'"update":', b'"update":99'),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl"])
+def test_a_run_whose_records_are_damaged_goes_on_with_what_is_left(tmp_path, name, harm):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    train(run, save_seconds=1e-9, halt=after(12))
+    train(whole, save_seconds=1e-9)
+    update, data = load_model(run).update, (run / name).read_bytes()
+    harmed = HARM[harm](data)
+    (run / name).unlink()
+    if harmed is not None:
+        (run / name).write_bytes(harmed)
+    told = f"{name} is missing" if harmed is None else name
+    with pytest.raises(DamagedError, match=f"{told}.*charloom resume {run} --allow-older"):
+        RunWriter.resume(run)
+    reopened(run, allow_older=True)
+    kept = whole_records(harmed or b"", data)
+    assert (run / name).read_bytes() == kept
+    assert read_run(run).events[-1]["event"] == "records_lost"
+    reopened(run)  # nobody needs to allow it again
+    items = resume(run)
+    assert not [item for item in items if "lost" in getattr(item, "message", "")]
+    assert items[-1].state == "finished"
+    assert same_parameters(load_model(run), load_model(whole))
+    later = [line for line in untimed((whole / name).read_bytes()) if line["update"] > update]
+    assert untimed((run / name).read_bytes()) == untimed(kept) + later
+    lengths = load_at(run, load_model(run).update).lengths
+    assert lengths[name] == len((run / name).read_bytes())
+
+
+def whole_records(left, data):
+    """The lines of a journal that are left one after another from its beginning."""
+    kept = b""
+    for line in data.splitlines(keepends=True):
+        if not left.startswith(kept + line):
+            break
+        kept += line
+    return kept
+
+
+def untimed(data):
+    """The lines of a journal, without what a clock told."""
+    lines = [json.loads(line) for line in data.splitlines()]
+    clock = ("seconds", "characters_per_second")
+    return [{key: line[key] for key in line if key not in clock} for line in lines]
+
+
+def same_parameters(one, two):
+    """Whether two learners have the same parameters, to the bit."""
+    return {name: array.tobytes() for name, array in one.parameters.items()} == {
+        name: array.tobytes() for name, array in two.parameters.items()
+    }
+
+
+def test_what_was_lost_is_told_before_training_goes_on(halted):
+    update, data = load_model(halted).update, (halted / "metrics.jsonl").read_bytes()
+    first = data[: data.index(b"\n") + 1]
+    (halted / "metrics.jsonl").write_bytes(first + b"{")
+    (halted / "samples.jsonl").unlink()
+    one, two = resume(halted, allow_older=True)[:2]
+    assert f"The records after update 1 and up to update {update} are lost." in one.message
+    assert f"The samples up to update {update} are lost." in two.message
+
+
+def test_a_kill_after_records_were_lost_doubles_no_record(tmp_path):
+    run = tmp_path / "run"
+    train(run, save_seconds=1e-9, halt=after(6))
+    update = load_model(run).update
+    length = load_at(run, update).lengths["metrics.jsonl"]
+    (run / "metrics.jsonl").write_bytes(b"")
+    writer, learner, corpus = RunWriter.resume(run, allow_older=True)
+    learner.config = learner.config.replace(save_seconds=1e9)
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        while writer.metrics.length <= length:
+            next(items)
+        writer.flush()
+        assert writer.saved_update == update
+        for name in ("killed", "robbed"):
+            shutil.copytree(run, tmp_path / name)
+    resume(tmp_path / "killed")
+    (tmp_path / "robbed" / "events.jsonl").unlink()
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl.*--allow-older"):
+        RunWriter.resume(tmp_path / "robbed")
+    resume(tmp_path / "robbed", allow_older=True)
+    for name in ("killed", "robbed"):
+        updates = [record["update"] for record in read_run(tmp_path / name).metrics]
+        assert updates == sorted(set(updates))
+        assert updates[0] > update
+
+
+def test_records_that_were_put_back_count_again(halted):
+    data = (halted / "metrics.jsonl").read_bytes()
+    (halted / "metrics.jsonl").unlink()
+    reopened(halted, allow_older=True)
+    (halted / "metrics.jsonl").write_bytes(data)
+    reopened(halted)
+    assert (halted / "metrics.jsonl").read_bytes() == data
+
+
+def test_going_back_to_a_checkpoint_that_had_more_records_makes_none_up(halted):
+    data = (halted / "metrics.jsonl").read_bytes()
+    first = data[: data.index(b"\n") + 1]
+    assert first != data
+    (halted / "metrics.jsonl").write_bytes(first)
+    writer, learner, corpus = RunWriter.resume(halted, allow_older=True)
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        while writer.metrics.length == len(first):
+            next(items)
+        writer.roll_back()
+        assert writer.metrics.length == len(first)
+        writer.flush()
+        assert (halted / "metrics.jsonl").read_bytes() == first
+    assert [record["update"] for record in read_run(halted).metrics] == [1]
+
+
+def test_what_opening_for_minutes_mended_is_told(halted):
+    (halted / "metrics.jsonl").unlink()
+    with api_training.reopen(halted, minutes=0.01, allow_older=True) as training:
+        assert any("metrics.jsonl is missing" in told for told in training.writer.warnings)
+
+
 def test_a_config_that_contradicts_the_checkpoint_is_damage(halted):
     about = json.loads((halted / "config.json").read_bytes())
     about["config"]["learning_rate"] = 0.2

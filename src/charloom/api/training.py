@@ -110,7 +110,8 @@ def resume(
         updates: a new end for the run, in updates from its start.
         minutes: go on for about this long, measured beforehand, instead of to a given end.
         engine: another engine than the run's; the bits of the results are then others.
-        allow_older: whether to go on from the newest whole checkpoint where the last is damaged.
+        allow_older: whether to go on from the newest whole checkpoint where the last is damaged, and
+            with what is left of records and samples where some are lost.
         listener: called with each record, sample and so on as it comes.
 
     Returns:
@@ -213,10 +214,12 @@ def reopen(
 ) -> Training:
     """A training that goes on; arguments and errors as `resume`."""
     require_one_end(epochs=epochs, updates=updates, minutes=minutes)
+    mended: list[str] = []
     if minutes is not None:
         with reopen(run, text, engine=engine, allow_older=allow_older) as found:
             config = found.learner.config.replace(engine=found.engine.name)
             updates = end_after(minutes, found.corpus, config, found.learner.update)
+            mended = found.writer.warnings  # which the second opening does not find any more
         text = None  # the run knows it now, and it may be one that can be read only once
     sources = None if text is None else as_sources(text)
     # Resuming changes the directory: an engine that is not there is found before.
@@ -225,6 +228,7 @@ def reopen(
     writer, learner, corpus = RunWriter.resume(
         run, text=sources, epochs=epochs, updates=updates, allow_older=allow_older
     )
+    writer.warnings[:0] = [told for told in mended if told not in writer.warnings]
     return Training(writer, learner, corpus, opened)
 
 

@@ -104,7 +104,7 @@ def resume(
         bool,
         typer.Option(
             "--allow-older",
-            help="where the last checkpoint is damaged, go on from the newest whole one",
+            help="where checkpoints or records are damaged, go on from what is whole",
         ),
     ] = False,
     as_json: Json = False,

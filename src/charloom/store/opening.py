@@ -19,10 +19,8 @@ from charloom.errors import (
 )
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
-from charloom.store.files import TEMPORARY, read_file
-from charloom.store.journal import whole_lines
+from charloom.store.files import TEMPORARY
 from charloom.store.layout import (
     BUILTIN,
     CHECKPOINTS,
@@ -245,21 +243,6 @@ def require_plain(sources: Sequence[str | Path]) -> None:
             raise TextError(f"{source}: no such file.")
         if not Path(source).is_file():
             raise TextError(f"{source} is no plain file.")
-
-
-def last_seconds(path: Path, length: int) -> float:
-    """The seconds of the last record in the first so many bytes; 0 where there is none.
-
-    Raises:
-        DamagedError: that many bytes are not there, or no whole lines, or no record.
-    """
-    lines = whole_lines(read_file(path) or b"", length, path).splitlines()
-    if not lines:
-        return 0.0
-    seconds = parse_object(lines[-1], f"the last line of {path}").get("seconds")
-    if type(seconds) is not float or not 0 <= seconds < 1e10:
-        raise DamagedError(f"{path} is damaged: its last record has seconds {seconds!r}.")
-    return seconds
 
 
 def last_engine(events: list[dict[str, Any]]) -> str | None:

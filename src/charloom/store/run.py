@@ -43,7 +43,7 @@ from charloom.store.files import (
     sync_directory,
     writing,
 )
-from charloom.store.journal import Journal, sound_lines, whole_lines
+from charloom.store.journal import Journal, sound_lines
 from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
@@ -67,11 +67,11 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
+from charloom.store.lengths import RECORDS_LOST, kept_lengths, last_seconds
 from charloom.store.opening import (
     adopt_steering,
     extended,
     last_engine,
-    last_seconds,
     load_latest,
     open_text,
     refuse_existing,
@@ -108,6 +108,7 @@ class RunWriter:
         self._lock = lock
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
+        self._kept = lengths  # bytes of the journals that go with the latest checkpoint
         self._unsure = False  # whether `latest` may name another checkpoint than the last one saved
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
@@ -180,7 +181,8 @@ class RunWriter:
             epochs: a new end for the run.
             updates: a new end for the run, in updates; it goes before `epochs`.
             allow_older: whether to go on from the newest whole checkpoint where the last one is
-                damaged; what is damaged is told among the warnings and set aside.
+                damaged, and with what is left of records and samples; what is damaged is told among
+                the warnings and set aside, what is lost too.
 
         Raises:
             NotAModelError: no run is there, or one whose creation was interrupted.
@@ -238,9 +240,11 @@ class RunWriter:
                     f"give more epochs or updates."
                 )
             learner.judgements_since_best = 0  # whoever asks for more is patient anew
-        seconds = last_seconds(path / METRICS, checkpoint.lengths[METRICS])
-        whole_lines(read_file(path / SAMPLES) or b"", checkpoint.lengths[SAMPLES], path / SAMPLES)
-        warnings = []
+        told, broken = sound_lines(path / EVENTS)
+        events = [event for _, event in told]
+        lengths, lost = kept_lengths(path, checkpoint, events, allow_older)
+        seconds = last_seconds(path / METRICS, lengths[METRICS])
+        warnings = list(lost)
         try:
             read_pointer(path, BEST)
         except DamagedError as error:
@@ -254,8 +258,6 @@ class RunWriter:
             warnings.append(
                 f"training goes on from the checkpoint of update {learner.update}: {damage}"
             )
-        told, broken = sound_lines(path / EVENTS)
-        events = [event for _, event in told]
         adopt_steering(learner, events)
         engine = last_engine(events)
         if broken:
@@ -271,13 +273,16 @@ class RunWriter:
         remove_temporaries(path, older_than=ABANDONED_SECONDS)
         if broken:
             set_aside(path, [line for line, _ in told], broken)
-        writer = cls(path, lock, corpus, checkpoint.lengths)
+        writer = cls(path, lock, corpus, lengths)
         try:
             writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
             if damage:
                 writer._set_aside_newer(learner.update)
                 writer._point(LATEST, learner.update)
             writer.engine = engine
+            if lost:
+                # The checkpoint, which never changes, does not know.
+                writer.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
             writer._remove_newer(learner.update)  # left by an interrupted save
             if about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.
@@ -339,7 +344,7 @@ class RunWriter:
             self._unsure = True
             self._point(LATEST, learner.update)
             self._unsure = False
-            self.saved_update = learner.update
+            self.saved_update, self._kept = learner.update, self._lengths()
             # On the disk now, under a name that `latest` or this state has: never made again.
             self._best = None
         if learner.best_update is not None:
@@ -357,8 +362,8 @@ class RunWriter:
         assert self.saved_update is not None, "a run has a checkpoint from its making on"
         self._point_back()
         checkpoint = load_at(self.path, self.saved_update)
-        self.metrics.cut(checkpoint.lengths[METRICS])
-        self.samples.cut(checkpoint.lengths[SAMPLES])
+        self.metrics.cut(self._kept[METRICS])
+        self.samples.cut(self._kept[SAMPLES])
         self._best = None
         self._remove_newer(self.saved_update)
         return checkpoint.learner
