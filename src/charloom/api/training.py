@@ -21,7 +21,7 @@ from charloom.gradcheck import GradientCheck
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_model
-from charloom.store.layout import read_about
+from charloom.store.opening import open_about
 from charloom.text import Corpus
 from charloom.training import Item, train_in_memory, train_run
 from charloom.training.signals import Halt
@@ -223,7 +223,7 @@ def reopen(
         text = None  # the run knows it now, and it may be one that can be read only once
     sources = None if text is None else as_sources(text)
     # Resuming changes the directory: an engine that is not there is found before.
-    config, _, _ = read_about(run)
+    config = open_about(run, sources, allow_older)[0]
     opened = open_engine(engine or config.engine, config.threads)
     writer, learner, corpus = RunWriter.resume(
         run, text=sources, epochs=epochs, updates=updates, allow_older=allow_older

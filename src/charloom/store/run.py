@@ -63,7 +63,6 @@ from charloom.store.layout import (
     checkpoint_path,
     load_at,
     pointer_line,
-    read_about,
     read_pointer,
     saved_updates,
 )
@@ -73,6 +72,7 @@ from charloom.store.opening import (
     extended,
     last_engine,
     load_latest,
+    open_about,
     open_text,
     refuse_existing,
     require_place,
@@ -193,7 +193,7 @@ class RunWriter:
             WriteError: the disk refused.
         """
         path = Path(path)
-        read_about(path)
+        open_about(path, text, allow_older)
         lock = acquire(path)
         try:
             writer, learner, corpus = cls._resume(path, lock, text, epochs, updates, allow_older)
@@ -213,14 +213,14 @@ class RunWriter:
         allow_older: bool,
     ) -> tuple[Self, Learner, Corpus]:
         """`resume`, once the lock is held: first look at everything, then change anything."""
-        config, about, version = read_about(path)
+        config, about, version, anew = open_about(path, text, allow_older)
         checkpoint, damage = load_latest(path, config, about["fingerprint"], allow_older)
         learner = checkpoint.learner
         require_same_settings(path, config, learner.config)
         corpus = open_text(path, about, text, learner)
         if corpus.fingerprint != checkpoint.fingerprint:
             raise DamagedError(f"{path} is damaged: config.json and {LATEST} name different texts.")
-        if len(corpus) != about["characters"]:
+        if about["characters"] not in (None, len(corpus)):
             raise DamagedError(
                 f"{path} is damaged: {CONFIG} says that its text has {about['characters']} "
                 f"{learner.config.tokens}; it has {len(corpus)}."
@@ -244,7 +244,7 @@ class RunWriter:
         events = [event for _, event in told]
         lengths, lost = kept_lengths(path, checkpoint, events, allow_older)
         seconds = last_seconds(path / METRICS, lengths[METRICS])
-        warnings = list(lost)
+        warnings = [anew, *lost] if anew else [*lost]
         try:
             read_pointer(path, BEST)
         except DamagedError as error:
@@ -287,8 +287,8 @@ class RunWriter:
             if about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.
                 replace_file(path / TEXT, corpus.kept_bytes())
-            if learner.config != config or list(corpus.sources) != about["sources"]:
-                write_about(path, learner.config, corpus, version)
+            if anew or learner.config != config or list(corpus.sources) != about["sources"]:
+                write_about(path, learner.config, corpus, version or charloom_version())
             writer._restore_best(learner)
             if not schedule.over(learner):
                 # It is of a model that is learning on.

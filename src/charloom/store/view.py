@@ -33,7 +33,7 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
-from charloom.store.opening import last_engine
+from charloom.store.opening import checkpoints_gone, last_engine, update_told, ways_on
 from charloom.store.steering import read_status
 
 Which = Literal["best", "latest"]
@@ -93,7 +93,12 @@ def read_run(path: str | Path) -> RunView:
         DamagedError: a file in it is not as it was written.
     """
     path = Path(path)
-    config, text, version = read_about(path)
+    try:
+        config, text, version = read_about(path)
+    except (DamagedError, NotAModelError) as error:
+        whole = newest_whole(path)
+        way = "" if whole is None else f" {ways_on(path, whole.learner.update)}"
+        raise type(error)(f"{error}{way}") from None
     gradcheck, passage = read_file(path / GRADCHECK), read_file(path / PASSAGE)
     return RunView(
         path=path,
@@ -131,7 +136,7 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
         if (path / CHECKPOINTS).is_dir():
             raise NotAModelError(
                 f"{path} has checkpoints and no {CONFIG}, without which it is no run; give one of its "
-                f"checkpoints, or put {CONFIG} back."
+                f"checkpoints, or put {CONFIG} back.{another(path)}"
             )
         if not (path / MANIFEST).exists():
             raise NotAModelError(
@@ -149,7 +154,10 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
 def load_from_run(path: Path, which: Which) -> Learner:
     """The learner that a run's pointer names, however often its writer moves it."""
     for attempt in range(ATTEMPTS):
-        named = update = read_pointer(path, which)
+        try:
+            named = update = read_pointer(path, which)
+        except DamagedError as error:
+            raise DamagedError(f"{error}{another(path)}") from None
         try:
             if named is None and which == BEST:
                 update = best_of_latest(path)
@@ -157,13 +165,19 @@ def load_from_run(path: Path, which: Which) -> Learner:
                 return load_at(path, update).learner
         except (NotAModelError, DamagedError) as error:
             if attempt == ATTEMPTS - 1 or read_pointer(path, which) == named:
-                told = f"{error} {path / CHECKPOINTS / which} names it."
-                raise DamagedError(f"{told}{another(path)}") from None
+                told = "" if named is None else f" {path / CHECKPOINTS / which} names it."
+                raise DamagedError(f"{error}{told}{another(path)}") from None
             continue
         if max(saved_updates(path), default=0) > 0:
             missing = path / CHECKPOINTS / LATEST
             raise DamagedError(f"{path} is damaged: {missing} is missing.{another(path)}")
-        raise NotAModelError(f"{path} has no checkpoint yet; wait until it has begun to train.")
+        learnt = update_told(path)
+        if learnt:
+            raise DamagedError(checkpoints_gone(path, learnt))
+        raise NotAModelError(
+            f"{path} has no checkpoint yet. Where it is being made, wait a moment; where its making was "
+            f"interrupted, train again with the same --run."
+        )
     raise AssertionError("unreachable")
 
 
