@@ -154,7 +154,9 @@ def report(
     """
     from charloom.report import write_report
 
-    path = write_report(run, output)
+    path = write_report(
+        run, output, lambda told: say(f"the report is made of what is whole: {told}")
+    )
     if as_json:
         show_json({"report": str(path)})
     else:
