@@ -13,6 +13,8 @@ from charloom.bench.machine import machine
 from charloom.store import charloom_version
 from reliability import LONG, SHORT, SHORTENED, promises, table
 
+CODE = ("src", "cpp", "reliability", "tests", "CMakeLists.txt", "pyproject.toml")
+
 
 def main() -> int:
     if not __debug__:
@@ -70,8 +72,7 @@ def version() -> str:
         return done.stdout.strip()
 
     try:
-        # Figures that were kept a moment ago are no other code.
-        changed = git("status", "--porcelain", "--", ".", ":!docs")
+        changed = git("status", "--porcelain", "--", *CODE)
         return git("describe", "--always") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return charloom_version()

@@ -3,7 +3,6 @@
 What is patched here is patched there, which is how a planted fault reaches them.
 """
 
-import ctypes
 import mmap
 import os
 import select
@@ -24,10 +23,10 @@ import charloom.api
 import charloom.cli.progress
 import charloom.training.signals  # noqa: F401
 from charloom.cli import main
+from charloom.doctor.child import end_with_parent
 
 PATIENCE = 300.0  # seconds, for a process that must come to its own end
 
-PR_SET_PDEATHSIG = 1  # of prctl
 ACCOUNT = struct.Struct("d")
 
 Tell = Callable[[bytes], object]
@@ -128,7 +127,7 @@ def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mm
     """The life of a copy."""
     code = 1
     try:
-        _end_with_parent()
+        end_with_parent()
         # Whoever started us may be deaf to Ctrl-C, as what runs in the background is.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(errors, 2)
@@ -144,12 +143,6 @@ def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mm
             sys.stderr.flush()
         account[:] = ACCOUNT.pack(own_time())
         os._exit(code)
-
-
-def _end_with_parent() -> None:
-    """Let the system kill this process when the one that started it is no more, where it can."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _tell(told: int, data: bytes) -> None:

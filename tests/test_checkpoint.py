@@ -284,6 +284,13 @@ def test_a_flipped_byte_is_noticed_wherever_it_is(saved, name):
     load_checkpoint(saved)
 
 
+def test_a_model_file_that_lost_its_end_is_told_in_our_words(saved, tmp_path):
+    data = (saved / MODEL).read_bytes()
+    (tmp_path / "model").write_bytes(data[:-10])
+    with pytest.raises(DamagedError, match=r"model is damaged: .*its end may be lost\. Use a copy"):
+        load_model(tmp_path / "model")
+
+
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
 def test_a_missing_a_truncated_and_an_extra_file_are_noticed(saved, name):
     data = (saved / name).read_bytes()
@@ -291,11 +298,11 @@ def test_a_missing_a_truncated_and_an_extra_file_are_noticed(saved, name):
     with pytest.raises(DamagedError, match=name):
         load_checkpoint(saved)
     (saved / name).unlink()
-    with pytest.raises(DamagedError, match=f"missing {name}"):
+    with pytest.raises(DamagedError, match=rf"missing {name}\. Use another checkpoint"):
         load_checkpoint(saved)
     (saved / name).write_bytes(data)
     (saved / f"{name}~").write_bytes(b"")
-    with pytest.raises(DamagedError, match=f"unexpected {name}~"):
+    with pytest.raises(DamagedError, match=f"damaged: unexpected '{name}~'"):
         load_checkpoint(saved)
 
 

@@ -93,12 +93,13 @@ def test_a_flood_of_words_is_no_flood(tmp_path):
     assert any("printed" in note for note in found.notes)
 
 
-def test_an_endless_loop_does_not_outlive_the_doctor(tmp_path):
+@pytest.mark.parametrize("endless", ["while True: pass", "max(iter(int, 1))"])
+def test_what_never_ends_does_not_outlive_the_doctor(tmp_path, endless):
     (tmp_path / "mine.py").write_text(
         "import os\n"
         "def f(params, x, y, h0):\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} ')\n"
-        "    while True: pass\n"
+        f"    {endless}\n"
     )
     doctor = subprocess.Popen(
         [sys.executable, "-m", "charloom", "doctor", f"{tmp_path / 'mine.py'}:f"],

@@ -5,7 +5,9 @@ import json
 import math
 import re
 import shlex
+import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +25,7 @@ from charloom.recipes import RECIPES
 from charloom.report import prose, write_report
 from charloom.report.page import shown
 from charloom.store import canonical_json
+from runs import train
 
 TITLES = [
     "Comparing analytical and numerical gradients",
@@ -636,3 +639,46 @@ def test_the_last_whole_epoch_is_averaged_by_characters() -> None:
     ]
     assert prose.mean_of_last_epoch(metrics) == pytest.approx((25 * 4 + 75 * 2) / 100)
     assert prose.mean_of_last_epoch(metrics[:1]) is None
+
+
+def trained(path: Path) -> Path:
+    """A run that was trained in earnest, with checkpoints."""
+    train(path, save_seconds=1e-9, smoothing=0.0)
+    return path
+
+
+def break_line(path: Path) -> None:
+    """Put a control character into the first line of a journal."""
+    data = path.read_bytes()
+    path.write_bytes(data[:3] + b"\x01" + data[4:])
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda run: (run / "checkpoints" / "latest").write_bytes(b""), "latest is damaged"),
+        (lambda run: (run / "checkpoints" / "latest").unlink(), "latest is missing"),
+        (lambda run: (run / "checkpoints" / "best").write_bytes(b"x"), "best is damaged"),
+        (lambda run: shutil.rmtree(run / "checkpoints"), "its checkpoints are gone"),
+        (lambda run: next(run.glob("checkpoints/9*/MANIFEST")).unlink(), "missing MANIFEST"),
+        (lambda run: break_line(run / "metrics.jsonl"), "metrics.jsonl is damaged: 1 of"),
+        (lambda run: break_line(run / "samples.jsonl"), "samples.jsonl is damaged: 1 of"),
+        (lambda run: break_line(run / "events.jsonl"), "events.jsonl is damaged: 1 of"),
+        (lambda run: (run / "metrics.jsonl").unlink(), "metrics.jsonl is missing"),
+        (lambda run: (run / "gradcheck.json").write_bytes(b"{"), "gradcheck.json is not valid"),
+    ],
+)  # fmt: skip
+def test_a_report_is_made_of_what_is_whole_and_says_what_is_not(
+    tmp_path: Path, harm: Callable[[Path], object], told: str
+) -> None:
+    run = trained(tmp_path / "run")
+    assert "Damaged:" not in report(run)[1].words
+    harm(run)
+    sentences: list[str] = []
+    html = write_report(run, tell=sentences.append).read_text(encoding="utf-8")
+    assert len(sentences) == 1
+    assert told in sentences[0]
+    page = Page(html)
+    assert page.words.count("Damaged:") == 1
+    assert told in page.words
+    assert page.titles == TITLES

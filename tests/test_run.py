@@ -447,6 +447,87 @@ def test_a_pointer_that_names_no_update_is_damage(halted, name, data):
         read_run(halted)
 
 
+def without_checkpoints(run):
+    """Remove all checkpoints of a run."""
+    shutil.rmtree(run / "checkpoints")
+    return load_model, RunWriter.resume
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_whose_checkpoints_are_gone_says_so_and_is_never_overwritten(tmp_path, finished):
+    run = tmp_path / "run"
+    train(run, halt=after(10**6 if finished else 8))
+    update = load_model(run).update
+    told = f"trained up to update {update}, and its checkpoints are gone.*another --run"
+    for look in without_checkpoints(run):
+        with pytest.raises(DamagedError, match=told):
+            look(run)
+    before = tree(run)
+    with pytest.raises(RunExistsError, match=f"up to update {update}.*give another --run"):
+        create(run)
+    assert {name: data for name, data in tree(run).items() if name != "lock"} == {
+        name: data for name, data in before.items() if name != "lock"
+    }
+    train(tmp_path / "another", updates=1)
+
+
+def test_an_interrupted_creation_with_other_things_in_it_is_sent_elsewhere(tmp_path):
+    create(tmp_path / "run")[0].close()
+    (tmp_path / "run" / "checkpoints" / "latest").unlink()
+    (tmp_path / "run" / "report.html").write_bytes(b"")
+    with pytest.raises(NotAModelError, match="Train again with another --run"):
+        RunWriter.resume(tmp_path / "run")
+    with pytest.raises(RunExistsError):
+        create(tmp_path / "run")
+
+
+def lose_manifest(run, update):
+    (run / "checkpoints" / update / "MANIFEST").unlink()
+
+
+def cut_manifest(run, update):
+    path = run / "checkpoints" / update / "MANIFEST"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def lose_checkpoint(run, update):
+    shutil.rmtree(run / "checkpoints" / update)
+
+
+def empty_latest(run, update):
+    (run / "checkpoints" / "latest").write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lose_manifest, r"^checkpoint \S+ is damaged: missing MANIFEST\. Use another .*latest names it"),
+        (cut_manifest, r"^checkpoint \S+ is damaged: .*MANIFEST disagree\. Use another .*latest names it"),
+        (lose_checkpoint, r"^checkpoint \S+ is missing\. \S+latest names it"),
+        (empty_latest, r"latest is damaged: it must hold the name of a checkpoint beside it, a number\."),
+    ],
+)  # fmt: skip
+def test_a_sentence_about_a_checkpoint_names_what_is_damaged_and_what_is_whole(
+    tmp_path, harm, told
+):
+    run = tmp_path / "run"
+    train(run, save_seconds=1e-9, halt=after(9))
+    older, latest = sorted(map(int, checkpoints(run) - {"best", "latest"}))[-2:]
+    harm(run, str(latest))
+    whole = latest if harm is empty_latest else older
+    with pytest.raises(DamagedError, match=told) as refused:
+        load_model(run)
+    assert f"This one is whole, and a model: {run}/checkpoints/{whole}." in str(refused.value)
+    with pytest.raises(DamagedError, match=told) as refused:
+        RunWriter.resume(run)
+    assert f"update {whole} is whole: to go on from there" in str(refused.value)
+    assert ("names it" in str(refused.value)) == (harm is not empty_latest)
+    (run / "checkpoints" / "best").write_bytes(b"")
+    with pytest.raises(DamagedError, match=f"best is damaged.*This one is whole.*/{whole}"):
+        load_model(run, "best")
+    assert resume(run, allow_older=True)[-1].state == "finished"
+
+
 def test_a_pointer_of_before_there_were_seals_is_read(halted):
     for name in ("latest", "best"):
         path = halted / "checkpoints" / name
@@ -482,11 +563,148 @@ def test_a_journal_that_lost_something_is_damage(halted):
     resume(halted)
 
 
+def cut_in_two(data):
+    """Half of it, in the middle of a line."""
+    return data[: len(data) // 2 + 1].rstrip(b"\n")
+
+
+HARM = {
+    "missing": lambda data: None,
+    "empty": lambda data: b"",
+    "shortened": cut_in_two,
+    "zeros at the end": lambda data: data[:-30] + bytes(30),
+    "a last line that is none": lambda data: data[:-30] + bytes(29) + b"\n",
+    "lines of later updates": lambda data: data.replace(b'"update":', b'"update":99'),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl"])
+def test_a_run_whose_records_are_damaged_goes_on_with_what_is_left(tmp_path, name, harm):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    train(run, save_seconds=1e-9, halt=after(12))
+    train(whole, save_seconds=1e-9)
+    update, data = load_model(run).update, (run / name).read_bytes()
+    harmed = HARM[harm](data)
+    (run / name).unlink()
+    if harmed is not None:
+        (run / name).write_bytes(harmed)
+    told = f"{name} is missing" if harmed is None else name
+    with pytest.raises(DamagedError, match=f"{told}.*charloom resume {run} --allow-older"):
+        RunWriter.resume(run)
+    reopened(run, allow_older=True)
+    kept = whole_records(harmed or b"", data)
+    assert (run / name).read_bytes() == kept
+    assert read_run(run).events[-1]["event"] == "records_lost"
+    reopened(run)  # nobody needs to allow it again
+    items = resume(run)
+    assert not [item for item in items if "lost" in getattr(item, "message", "")]
+    assert items[-1].state == "finished"
+    assert same_parameters(load_model(run), load_model(whole))
+    later = [line for line in untimed((whole / name).read_bytes()) if line["update"] > update]
+    assert untimed((run / name).read_bytes()) == untimed(kept) + later
+    lengths = load_at(run, load_model(run).update).lengths
+    assert lengths[name] == len((run / name).read_bytes())
+
+
+def whole_records(left, data):
+    """The lines of a journal that are left one after another from its beginning."""
+    kept = b""
+    for line in data.splitlines(keepends=True):
+        if not left.startswith(kept + line):
+            break
+        kept += line
+    return kept
+
+
+def untimed(data):
+    """The lines of a journal, without what a clock told."""
+    lines = [json.loads(line) for line in data.splitlines()]
+    clock = ("seconds", "characters_per_second")
+    return [{key: line[key] for key in line if key not in clock} for line in lines]
+
+
+def same_parameters(one, two):
+    """Whether two learners have the same parameters, to the bit."""
+    return {name: array.tobytes() for name, array in one.parameters.items()} == {
+        name: array.tobytes() for name, array in two.parameters.items()
+    }
+
+
+def test_what_was_lost_is_told_before_training_goes_on(halted):
+    update, data = load_model(halted).update, (halted / "metrics.jsonl").read_bytes()
+    first = data[: data.index(b"\n") + 1]
+    (halted / "metrics.jsonl").write_bytes(first + b"{")
+    (halted / "samples.jsonl").unlink()
+    one, two = resume(halted, allow_older=True)[:2]
+    assert f"The records after update 1 and up to update {update} are lost." in one.message
+    assert f"The samples up to update {update} are lost." in two.message
+
+
+def test_a_kill_after_records_were_lost_doubles_no_record(tmp_path):
+    run = tmp_path / "run"
+    train(run, save_seconds=1e-9, halt=after(6))
+    update = load_model(run).update
+    length = load_at(run, update).lengths["metrics.jsonl"]
+    (run / "metrics.jsonl").write_bytes(b"")
+    writer, learner, corpus = RunWriter.resume(run, allow_older=True)
+    learner.config = learner.config.replace(save_seconds=1e9)
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        while writer.metrics.length <= length:
+            next(items)
+        writer.flush()
+        assert writer.saved_update == update
+        for name in ("killed", "robbed"):
+            shutil.copytree(run, tmp_path / name)
+    resume(tmp_path / "killed")
+    (tmp_path / "robbed" / "events.jsonl").unlink()
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl.*--allow-older"):
+        RunWriter.resume(tmp_path / "robbed")
+    resume(tmp_path / "robbed", allow_older=True)
+    for name in ("killed", "robbed"):
+        updates = [record["update"] for record in read_run(tmp_path / name).metrics]
+        assert updates == sorted(set(updates))
+        assert updates[0] > update
+
+
+def test_records_that_were_put_back_count_again(halted):
+    data = (halted / "metrics.jsonl").read_bytes()
+    (halted / "metrics.jsonl").unlink()
+    reopened(halted, allow_older=True)
+    (halted / "metrics.jsonl").write_bytes(data)
+    reopened(halted)
+    assert (halted / "metrics.jsonl").read_bytes() == data
+
+
+def test_going_back_to_a_checkpoint_that_had_more_records_makes_none_up(halted):
+    data = (halted / "metrics.jsonl").read_bytes()
+    first = data[: data.index(b"\n") + 1]
+    assert first != data
+    (halted / "metrics.jsonl").write_bytes(first)
+    writer, learner, corpus = RunWriter.resume(halted, allow_older=True)
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        while writer.metrics.length == len(first):
+            next(items)
+        writer.roll_back()
+        assert writer.metrics.length == len(first)
+        writer.flush()
+        assert (halted / "metrics.jsonl").read_bytes() == first
+    assert [record["update"] for record in read_run(halted).metrics] == [1]
+
+
+def test_what_opening_for_minutes_mended_is_told(halted):
+    (halted / "metrics.jsonl").unlink()
+    with api_training.reopen(halted, minutes=0.01, allow_older=True) as training:
+        assert any("metrics.jsonl is missing" in told for told in training.writer.warnings)
+
+
 def test_a_config_that_contradicts_the_checkpoint_is_damage(halted):
     about = json.loads((halted / "config.json").read_bytes())
     about["config"]["learning_rate"] = 0.2
     (halted / "config.json").write_text(json.dumps(about))
-    with pytest.raises(DamagedError, match="not say what was written"):
+    with pytest.raises(DamagedError, match="changed after it was written"):
         RunWriter.resume(halted)
     unsealed(halted, about)
     with pytest.raises(DamagedError, match="disagree about learning_rate"):
@@ -527,6 +745,53 @@ def test_a_digit_that_changed_in_config_json_is_noticed_by_every_reader(halted, 
     for look in (read_run, RunWriter.resume):
         with pytest.raises(DamagedError, match=r"config\.json"):
             look(halted)
+
+
+ABOUT_HARM = {
+    "flipped": lambda data: data.replace(b'"epochs":3', b'"epochs":4'),
+    "empty": lambda data: b"",
+    "cut": lambda data: data[:-40],
+    "gone": lambda data: None,
+}
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept text", "text in a file"])
+@pytest.mark.parametrize("harm", ABOUT_HARM)
+def test_a_damaged_config_is_made_anew_from_the_checkpoint_if_allowed(tmp_path, harm, kept):
+    run, book = tmp_path / "run", tmp_path / "cat.txt"
+    corpus = None if kept else open_file(book)
+    train(run, corpus, halt=after(8), epochs=3)
+    train(tmp_path / "whole", corpus, epochs=3)
+    update, path = load_model(run).update, run / "config.json"
+    before = path.read_bytes()
+    data = ABOUT_HARM[harm](before)
+    path.unlink()
+    if data is not None:
+        path.write_bytes(data)
+    option = "" if kept else " --text TEXT"
+    told = (
+        rf"config\.json.* is whole: charloom resume {run} --allow-older{option} makes .*"
+        rf"charloom train TEXT --from {run}/checkpoints/{update} takes its weights"
+    )
+    looks = [read_run, RunWriter.resume, api_training.reopen]
+    if not kept:
+        looks.append(lambda run: RunWriter.resume(run, allow_older=True))
+    for look in looks:
+        with pytest.raises((DamagedError, NotAModelError), match=told):
+            look(run)
+    assert load_model(run / "checkpoints" / str(update)).update == update
+    text = None if kept else [book]
+    (tmp_path / "other.txt").write_text(TEXT[1:])
+    with pytest.raises(TextError, match="is not the text that"):
+        RunWriter.resume(run, text=[tmp_path / "other.txt"], allow_older=True)
+    items = resume(run, text=text, allow_older=True)
+    assert f"made anew from the checkpoint of update {update}" in items[0].message
+    made, old = json.loads(path.read_bytes()), json.loads(before)
+    assert made["config"] == old["config"]
+    made["text"]["name"] = old["text"]["name"] if kept else made["text"]["name"]
+    assert made["text"] == old["text"]
+    assert same_parameters(load_model(run), load_model(tmp_path / "whole"))
+    reopened(run)
 
 
 @pytest.mark.parametrize(

@@ -512,7 +512,7 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
 def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeypatch):
     waits = []
     monkeypatch.setattr(
-        run_module.Keeper, "_wait", lambda self, seconds, hurried: waits.append(seconds)
+        run_module.Keeper, "_wait", lambda self, seconds, hurried: waits.append(seconds) or ()
     )
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
@@ -530,22 +530,34 @@ def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("told_before", [True, False])
-def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(tmp_path, monkeypatch, told_before):
-    waits, asked = [], []
+@pytest.mark.parametrize("how", ["SIGTERM", "stop"])
+def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(
+    tmp_path, monkeypatch, attentive, told_before, how
+):
+    waits, asked, run = [], [], tmp_path / "run"
+
+    def end():
+        if how == "stop":
+            disk.armed = False  # whoever stops it has another
+            write_control(run, "stop")
+            disk.armed = True
+        else:
+            asked.append(how)
 
     def wait(self, seconds, hurried):
         waits.append(seconds)
         if len(waits) == 8:
-            asked.append("SIGTERM")
-
-    monkeypatch.setattr(run_module.Keeper, "_wait", wait)
-    disk = FullDisk(monkeypatch)
+            end()
+        return ()
 
     def full():
         disk.arm(1, forever=True)
-        asked.extend(["SIGTERM"] * told_before)
+        if told_before:
+            end()
 
-    writer, learner, corpus = create(tmp_path / "run")
+    monkeypatch.setattr(run_module.Keeper, "_wait", wait)
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(run)
     items = train_run(
         writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
     )
@@ -581,7 +593,7 @@ def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
     items = train_run(writer, learner, corpus, ReferenceEngine())
     with writer:
         told = eventful(items, {21: lambda: (run / name).rename(away), 49: back})
-    gone = "cannot be written: it was moved or removed. Put it back where it was."
+    gone = "cannot be written: it was moved or removed. Move it back where it was"
     assert any(f"{run / name} {gone}" in warning.message for warning in of(Warned, told))
     train(tmp_path / "whole", save_seconds=1e-6)
     assert lasting(run) == lasting(tmp_path / "whole")
@@ -608,6 +620,18 @@ def test_where_a_run_was_another_is_never_written(tmp_path, monkeypatch):
     assert other
     assert lasting(run) == other
     assert read_status(run)["state"] == "finished"
+
+
+def test_going_back_leaves_alone_what_is_another_runs(tmp_path):
+    run = tmp_path / "run"
+    writer, _, _ = create(run)
+    with writer:
+        run.rename(tmp_path / "away")
+        train(run)
+        other = lasting(run)
+        with pytest.raises(WriteError, match="was moved or removed"):
+            writer.roll_back()
+    assert lasting(run) == other
 
 
 # Steering

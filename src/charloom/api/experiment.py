@@ -97,7 +97,7 @@ def reproduction(training: Training, halt: Asked = never) -> Generator[GradientC
 
     A halt in time, or a command to the run, ends it before the report.
     """
-    if not (read_run(training.run).gradcheck or {}).get("checks"):
+    if not (read_run(training.run, []).gradcheck or {}).get("checks"):
         # An empty list stands for checks that were begun: a resumed run does them again.
         training.writer.write_gradcheck([])
         checks = []

@@ -27,7 +27,7 @@ from charloom.gradcheck import GradientCheck
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_model
-from charloom.store.layout import read_about
+from charloom.store.opening import open_about
 from charloom.text import Corpus
 from charloom.training import Item, train_in_memory, train_run
 from charloom.training.signals import Halt
@@ -118,7 +118,8 @@ def resume(
         minutes: go on for about this long, measured beforehand, instead of to a given end.
         engine: another engine than the run's; the bits of the results are then others.
         threads: another number of them than the run's, 0 for as many as there are processors.
-        allow_older: whether to go on from the newest whole checkpoint where the last is damaged.
+        allow_older: whether to go on from the newest whole checkpoint where the last is damaged, and
+            with what is left of records and samples where some are lost.
         listener: called with each record, sample and so on as it comes.
 
     Returns:
@@ -224,20 +225,24 @@ def reopen(
 ) -> Training:
     """A training that goes on; arguments and errors as `resume`."""
     require_one_end(epochs=epochs, updates=updates, minutes=minutes)
+    sources = None if text is None else as_sources(text)
     # Resuming changes the directory: an engine that is not there is found before.
-    config, _, _ = read_about(run)
+    config = open_about(run, sources, allow_older)[0]
     asked = {"engine": engine, "threads": threads}
     changed = {name: value for name, value in asked.items() if value is not None}
     machine = with_threads(config.replace(**changed))
     opened = open_engine(machine.engine, machine.threads)
-    if minutes is not None:
-        with reopen(run, text, allow_older=allow_older) as found:
-            machine = found.learner.config.replace(engine=machine.engine, threads=machine.threads)
-            updates = end_after(minutes, found.corpus, machine, found.learner.update)
-        text = None  # the run knows it now, and it may be one that can be read only once
-    sources = None if text is None else as_sources(text)
+
+    def measured(learner: Learner, corpus: Corpus) -> int:
+        here = learner.config.replace(engine=machine.engine, threads=machine.threads)
+        return end_after(minutes or 0.0, corpus, here, learner.update)
+
     writer, learner, corpus = RunWriter.resume(
-        run, text=sources, epochs=epochs, updates=updates, allow_older=allow_older
+        run,
+        text=sources,
+        epochs=epochs,
+        updates=updates if minutes is None else measured,
+        allow_older=allow_older,
     )
     return Training(writer, learner, corpus, opened)
 

@@ -104,7 +104,7 @@ def resume(
         bool,
         typer.Option(
             "--allow-older",
-            help="where the last checkpoint is damaged, go on from the newest whole one",
+            help="where checkpoints or records are damaged, go on from what is whole",
         ),
     ] = False,
     as_json: Json = False,
@@ -154,7 +154,9 @@ def report(
     """
     from charloom.report import write_report
 
-    path = write_report(run, output)
+    path = write_report(
+        run, output, lambda told: say(f"the report is made of what is whole: {told}")
+    )
     if as_json:
         show_json({"report": str(path)})
     else:

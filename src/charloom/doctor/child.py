@@ -1,9 +1,10 @@
 """The process in which the user's code runs: `python -m charloom.doctor.child FOLDER PIPE`.
 
-It reads job.json, loads the file, calls the function, and leaves outcome.json and outcome.npz. It ends,
-whatever it is at, when nobody holds the other end of the pipe any more.
+It reads job.json, loads the file, calls the function, and leaves outcome.json and outcome.npz. It ends
+when nobody holds the other end of the pipe any more; on Linux whatever it is at.
 """
 
+import ctypes
 import importlib.util
 import json
 import os
@@ -13,13 +14,15 @@ import threading
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from charloom.doctor.forms import Options
 from charloom.doctor.runner import Job, guarded, run
 from charloom.doctor.sandbox import leave, write_outcome
 from charloom.doctor.trials import Plan
 from charloom.errors import CharloomError, DoctorError
+
+PR_SET_PDEATHSIG: Final = 1  # of prctl, which Linux alone has
 
 
 def main(folder: Path) -> None:
@@ -90,14 +93,22 @@ def named(module: Any, name: str, file: Path) -> Any:
     return getattr(module, name)
 
 
+def end_with_parent() -> None:
+    """Let the system kill this process when the one that started it is no more, where it can."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def end_with(pipe: int) -> None:
-    """Wait for the end of whoever started this process; then end it, and those that it started."""
+    """Wait for the end of whoever started this process; then end it, and those that it started. It
+    waits in a thread, which code that never lets go of Python's lock keeps from its turn."""
     with suppress(OSError):
         os.read(pipe, 1)
         os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
+    end_with_parent()
     threading.Thread(target=end_with, args=(int(sys.argv[2]),), daemon=True).start()
     main(Path(sys.argv[1]))
     sys.stdout.flush()

@@ -84,16 +84,21 @@ def run_apart(place: Place, numerical: str | None, job: Job, time_limit: float) 
         }
         (Path(folder) / "job.json").write_text(json.dumps(about), encoding="utf-8")
         theirs, ours = os.pipe()  # nothing is ever written: its end tells them that we are no more
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "charloom.doctor.child", folder, str(theirs)],
-            pass_fds=(theirs,),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONFAULTHANDLER": ""},
-        )
-        os.close(theirs)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "charloom.doctor.child", folder, str(theirs)],
+                pass_fds=(theirs,),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONFAULTHANDLER": ""},
+            )
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
         assert process.stdout is not None
         heard = Heard(process.stdout)
         try:

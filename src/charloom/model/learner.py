@@ -86,8 +86,8 @@ def require_memory(config: Config, vocabulary_size: int, memory: float) -> None:
     if needed > memory:
         raise ConfigError(
             f"hidden_size {config.hidden_size:,} and layers {config.layers:,} make {numbers:,} "
-            f"parameters; to train them takes {needed / 1e9:,.0f} GB, and this machine has "
-            f"{memory / 1e9:,.0f} GB. Use a smaller network."
+            f"parameters; they and what trains them take {needed / 1e9:,.3g} GB, and this "
+            f"machine has {memory / 1e9:,.3g} GB. Use a smaller network."
         )
 
 

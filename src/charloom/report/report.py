@@ -6,7 +6,7 @@ could disturb the page are shown as signs of themselves.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
@@ -31,7 +31,7 @@ from charloom.report.plots import (
 )
 from charloom.report.prose import Record
 from charloom.spelling import one_of
-from charloom.store import RunView, read_run, replace_file
+from charloom.store import RunView, damaged_models, read_run, replace_file
 
 REPORT: Final = "report.html"
 LOSS_SVG: Final = "loss.svg"
@@ -43,15 +43,21 @@ WELCOME: Final = ("seconds", "train_nats", "validation_nats")
 LARGEST: Final = 1e15  # of a number that a picture can hold
 
 
-def write_report(run: str | Path, output: str | Path | None = None) -> Path:
+def write_report(
+    run: str | Path,
+    output: str | Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Path:
     """Write report.html, loss.svg and loss.png into a run directory, from what is in it.
 
     Each file is replaced at once. A run that is not finished gives a report of what there is; one
-    without a record gives no picture of the loss.
+    without a record gives no picture of the loss. Where something in it is damaged, the page is made
+    of what is whole, and says so.
 
     Args:
         run: the run directory.
         output: where to write the page instead; nothing is then written into the run.
+        tell: called with a sentence about each thing that is damaged or missing.
 
     Returns:
         The path of the page.
@@ -59,12 +65,19 @@ def write_report(run: str | Path, output: str | Path | None = None) -> Path:
     Raises:
         ConfigError: the output is a directory.
         NotAModelError: the path is no run directory.
-        DamagedError: a file in it is not as it was written.
+        DamagedError: its config.json or its gradient check is not as it was written.
         WriteError: the disk refused.
     """
     if output is not None and Path(output).is_dir():
         raise ConfigError(f"{output} is a directory; name a file in it.")
-    view = read_run(run)
+    damage: list[str] = []
+    view = read_run(run, damage)
+    # A pointer that is damaged is told of with the checkpoint that one can use instead.
+    models = damaged_models(view)
+    damage = [told for told in damage if not any(model.startswith(told) for model in models)]
+    damage += models
+    for told in damage:
+        tell(told)
     metrics = sorted(filter(is_record, view.metrics), key=lambda record: record["update"])
     pictures: dict[str, Markup] = {}
     if metrics:
@@ -87,7 +100,7 @@ def write_report(run: str | Path, output: str | Path | None = None) -> Path:
         for name, width in (("curve_wide", WIDE[0]), ("curve_narrow", NARROW[0])):
             svg = svg_of(curve_figure(checks, width=width, palette=SENTINELS))
             pictures[name] = inline_svg(svg, name.replace("_", "-"), label)
-    html = render(view, metrics, checks, pictures)
+    html = render(view, metrics, checks, pictures, damage)
     path = view.path / REPORT if output is None else Path(output)
     replace_file(path, html.encode("utf-8", "replace"), durable=False)
     return path
@@ -98,6 +111,7 @@ def render(
     metrics: Sequence[Record],
     checks: Sequence[GradientCheck],
     pictures: Mapping[str, Markup],
+    damage: Sequence[str],
 ) -> str:
     """The page as HTML."""
     samples = [sample for sample in view.samples if is_sample(sample)]
@@ -107,6 +121,7 @@ def render(
         title=view.text["name"],
         lede=sections.lede(view),
         notice=sections.notice(view, metrics),
+        damage=damage,
         key_figures=sections.key_figures(view, metrics),
         gradient=sections.gradient_section(checks),
         loss=sections.loss_section(view, metrics),

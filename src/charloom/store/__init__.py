@@ -11,7 +11,7 @@ from charloom.store.checkpoint import (
 from charloom.store.files import replace_file
 from charloom.store.run import RunWriter, charloom_version
 from charloom.store.steering import Control, read_control, read_status, write_control
-from charloom.store.view import RunView, load_model, read_run
+from charloom.store.view import RunView, damaged_models, load_model, read_run
 
 __all__ = [
     "Checkpoint",
@@ -20,6 +20,7 @@ __all__ = [
     "RunWriter",
     "canonical_json",
     "charloom_version",
+    "damaged_models",
     "load_checkpoint",
     "load_model",
     "model_bytes",

@@ -13,7 +13,7 @@ import hashlib
 import math
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -54,6 +54,7 @@ MOST_STATE: Final = 1 << 16  # bytes
 MOST_MANIFEST: Final = 1 << 12  # bytes
 SIZES: Final = {STATE: MOST_STATE, MANIFEST: MOST_MANIFEST}
 SEAL: Final = "sha256"
+OTHERWISE: Final = "Use another checkpoint, or a copy."
 
 WHOLE_COUNTERS: Final = (
     "update", "epoch", "position", "pending_updates", "judgements_since_best", "rollbacks"
@@ -217,16 +218,16 @@ def read_verified(directory: Path) -> dict[str, bytes]:
     if directory.parent.name == FOLDER:
         require_directory(directory.parent)
     require_directory(directory)
+    if not directory.exists():
+        raise NotAModelError(f"checkpoint {directory} is missing.")
     if not (directory / MANIFEST).exists() and not (directory / MODEL).exists():
         raise NotAModelError(f"{directory} is no checkpoint: it has no {MANIFEST}.")
     wanted = sorted((*FILES, MANIFEST))
     try:
         found = sorted(path.name for path in directory.iterdir())
         if found != wanted:
-            missing = ", ".join(sorted(set(wanted) - set(found))) or "nothing"
-            extra = ", ".join(sorted(set(found) - set(wanted))) or "nothing"
             raise DamagedError(
-                f"checkpoint {directory} is damaged: missing {missing}; unexpected {extra}."
+                f"checkpoint {directory} is damaged: {amiss(wanted, found)}. {OTHERWISE}"
             )
     except OSError as error:
         raise DamagedError(
@@ -236,7 +237,7 @@ def read_verified(directory: Path) -> dict[str, bytes]:
     for name in wanted:
         data = read_file(directory / name, SIZES.get(name))
         if data is None:
-            raise DamagedError(f"checkpoint {directory} is damaged: missing {name}.")
+            raise DamagedError(f"checkpoint {directory} is damaged: missing {name}. {OTHERWISE}")
         files[name] = data
     manifest = files.pop(MANIFEST)
     if manifest_of(files) != manifest:
@@ -244,9 +245,20 @@ def read_verified(directory: Path) -> dict[str, bytes]:
         wrong = [name for name in FILES if manifest_of({name: files[name]}).strip() not in told]
         raise DamagedError(
             f"checkpoint {directory} is damaged: {', '.join(wrong) or 'the order of lines'} "
-            f"and {MANIFEST} disagree. Use another checkpoint, or a copy."
+            f"and {MANIFEST} disagree. {OTHERWISE}"
         )
     return files
+
+
+def amiss(wanted: Iterable[str], found: Iterable[str]) -> str:
+    """Which names are missing, and which are there and should not be."""
+    missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    told = []
+    if missing:
+        told.append(f"missing {', '.join(missing)}")
+    if extra:
+        told.append(f"unexpected {', '.join(map(repr, extra))}")
+    return "; ".join(told)
 
 
 def parse_tensors(data: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
@@ -258,8 +270,11 @@ def parse_tensors(data: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
     header = header_of(data, what)
     try:
         tensors = deserialize(data)  # type: ignore[no-untyped-call]
-    except SafetensorError as error:
-        raise DamagedError(f"{what} is damaged ({error}).") from None
+    except SafetensorError:
+        raise DamagedError(
+            f"{what} is damaged: its header and what follows do not go together; its end may be lost. "
+            f"Use a copy of it."
+        ) from None
     arrays: Arrays = {}
     for name, tensor in tensors:
         if tensor["dtype"] not in SAFETENSORS_DTYPES:
@@ -368,9 +383,7 @@ def require_arrays(
 ) -> None:
     """Refuse arrays that are not exactly those that the config asks for."""
     if set(arrays) != set(shapes):
-        missing = ", ".join(sorted(set(shapes) - set(arrays))) or "nothing"
-        extra = ", ".join(map(repr, sorted(set(arrays) - set(shapes)))) or "nothing"
-        raise DamagedError(f"{what} is damaged: missing {missing}; unexpected {extra}.")
+        raise DamagedError(f"{what} is damaged: {amiss(shapes, arrays)}.")
     for name, shape in shapes.items():
         array = arrays[name]
         if array.shape != shape or array.dtype != config.dtype:

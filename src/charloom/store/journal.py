@@ -29,7 +29,7 @@ class Journal:
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
         self.path = path
-        whole = whole_lines(read_file(path) or b"", keep, path)
+        whole = whole_lines(read_file(path), keep, path)
         with writing(path):
             # Appending, so that what another process saw is only ever followed by more.
             self._file = path.open("ab", buffering=0)
@@ -119,17 +119,24 @@ class Journal:
         self._file.close()
 
 
-def whole_lines(data: bytes, keep: int | None, path: Path) -> bytes:
-    """The lines to keep of a file's bytes, all of them whole."""
+def whole_lines(data: bytes | None, keep: int | None, path: Path) -> bytes:
+    """The lines to keep of a file's bytes, all of them whole; a missing file has none.
+
+    Raises:
+        DamagedError: so many bytes are not there, or do not end with a whole line.
+    """
+    found = data or b""
     if keep is None:
-        return data[: data.rfind(b"\n") + 1]
-    kept = data[:keep]
-    if len(kept) < keep or (kept and not kept.endswith(b"\n")):
-        raise DamagedError(
-            f"{path} has {len(data)} bytes, and the checkpoint was saved when it had {keep}, "
-            f"ending with a whole line. Put the file back as it was, or train again."
-        )
-    return kept
+        return found[: found.rfind(b"\n") + 1]
+    kept = found[:keep]
+    if len(kept) == keep and (not kept or kept.endswith(b"\n")):
+        return kept
+    if data is None:
+        raise DamagedError(f"{path} is missing; it had {keep} bytes when the checkpoint was saved.")
+    raise DamagedError(
+        f"{path} has {len(found)} bytes, and the checkpoint was saved when it had {keep}, ending "
+        f"with a whole line."
+    )
 
 
 def sound_lines(path: Path) -> tuple[list[tuple[bytes, dict[str, Any]]], list[bytes]]:

@@ -26,6 +26,7 @@ from charloom.store.checkpoint import (
     is_count,
     load_checkpoint,
     parse_config,
+    read_verified,
     require_format,
     require_modest,
 )
@@ -128,10 +129,25 @@ def read_pointer(run: Path, name: str) -> int | None:
         manifest = read_manifest(run, update)
         # Where there is none, whoever loads the checkpoint will say so.
         if manifest is not None and pointer_seal(name, update, manifest) != seal.decode("ascii"):
+            require_whole(run, update, path)
             raise DamagedError(
                 f"{path} is damaged: it and {checkpoint_path(run, update) / MANIFEST} disagree."
             )
     return update
+
+
+def require_whole(run: Path, update: int, pointer: Path) -> None:
+    """Refuse a checkpoint that is damaged itself: then what names it may be as it was written.
+
+    Raises:
+        DamagedError: so it is.
+    """
+    try:
+        read_verified(checkpoint_path(run, update))
+    except DamagedError as error:
+        raise DamagedError(f"{error} {pointer} names it.") from None
+    except NotAModelError:
+        pass  # removed at this moment
 
 
 def load_at(run: Path, update: int) -> Checkpoint:
@@ -180,12 +196,14 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
     data = read_file(path, MOST_ABOUT)
     if data is None:
         raise NotAModelError(f"{run} is no run: it has no {CONFIG}.")
+    if not data.strip():
+        raise DamagedError(f"{path} is damaged: it is empty.")
     require_modest(data, str(path))
     values = parse_object(data, str(path))
     require_format(values, str(path))
     sealed = values.pop(SEAL, None)  # there is none in runs of before there were any
     if sealed is not None and sealed != about_seal(values):
-        raise DamagedError(f"{path} is damaged: it does not say what was written.")
+        raise DamagedError(f"{path} is damaged: something in it was changed after it was written.")
     if set(values) != ABOUT:
         raise DamagedError(f"{path} is damaged: it has the fields {', '.join(sorted(values))}.")
     config = parse_config(values.get("config"), str(path))

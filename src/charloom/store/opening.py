@@ -5,6 +5,7 @@ Nothing here changes anything on the disk.
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +20,9 @@ from charloom.errors import (
 )
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
-from charloom.store.files import TEMPORARY, read_file
-from charloom.store.journal import whole_lines
+from charloom.store.files import TEMPORARY
+from charloom.store.journal import sound_lines
 from charloom.store.layout import (
     BUILTIN,
     CHECKPOINTS,
@@ -36,6 +36,7 @@ from charloom.store.layout import (
     SAMPLES,
     STATUS,
     TEXT,
+    checkpoint_path,
     is_run,
     load_at,
     newest_whole,
@@ -44,7 +45,7 @@ from charloom.store.layout import (
     require_own_directories,
     saved_updates,
 )
-from charloom.store.steering import FACTOR_LIMIT
+from charloom.store.steering import FACTOR_LIMIT, read_status
 from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")
@@ -68,6 +69,12 @@ def refuse_existing(path: Path) -> None:
         raise RunExistsError(
             f"{path} already holds a run: go on with it by charloom resume {path}, "
             f"or give another --run."
+        )
+    learnt = update_told(path) if is_run(path) else 0
+    if learnt:
+        raise RunExistsError(
+            f"{path} holds the records of a run up to update {learnt}, whose checkpoints are gone; "
+            f"give another --run."
         )
     if not is_interrupted_creation(path):
         raise RunExistsError(
@@ -113,6 +120,48 @@ def read_pointer_or_none(path: Path) -> int | None:
         return 0
 
 
+def open_about(
+    path: Path, moved: Sequence[str | Path] | None, allow_anew: bool
+) -> tuple[Config, dict[str, Any], str, str]:
+    """What `read_about` says, and an empty sentence.
+
+    Where config.json is damaged or gone: what the newest whole checkpoint says, of the text only its
+    fingerprint and the size of its vocabulary, and what is damaged; if that is allowed and the text is at
+    hand, else the error says how to go on.
+
+    Raises:
+        NotAModelError: the directory is no run.
+        DamagedError: config.json is not as it was written.
+    """
+    try:
+        return (*read_about(path), "")
+    except (DamagedError, NotAModelError) as error:
+        whole = newest_whole(path)
+        if whole is None:
+            raise
+        if not allow_anew or not (moved or (path / TEXT).is_file()):
+            raise type(error)(f"{error} {ways_on(path, whole.learner.update)}") from None
+        text: dict[str, Any] = {
+            "name": TEXT,
+            "sources": [],
+            "characters": None,
+            "fingerprint": whole.fingerprint,
+            "vocabulary_size": len(whole.learner.vocabulary),
+        }
+        told = f"{error} It is made anew from the checkpoint of update {whole.learner.update}."
+        return whole.learner.config, text, "", told
+
+
+def ways_on(path: Path, update: int) -> str:
+    """How to go on where the checkpoint of an update is whole, and config.json is not."""
+    text = "" if (path / TEXT).is_file() else " --text TEXT"
+    return (
+        f"The checkpoint of update {update} is whole: charloom resume {path} --allow-older{text} makes "
+        f"{CONFIG} anew from it and goes on; charloom train TEXT --from "
+        f"{checkpoint_path(path, update)} takes its weights into a new run."
+    )
+
+
 def load_latest(
     path: Path, config: Config, fingerprint: str, allow_older: bool = False
 ) -> tuple[Checkpoint, str]:
@@ -128,17 +177,17 @@ def load_latest(
     require_own_directories(path)
     try:
         latest = read_pointer(path, LATEST)
-        if latest is not None:
-            return load_at(path, latest), ""
-        problem = f"{path / CHECKPOINTS / LATEST} is missing."
-    except (DamagedError, NotAModelError) as error:
-        problem = f"{error} {path / CHECKPOINTS / LATEST} names it."
+    except DamagedError as error:
+        problem = str(error)
     else:
-        if max(saved_updates(path), default=0) == 0:
-            raise NotAModelError(
-                f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
-                f"Train again with the same --run."
-            )
+        if latest is None:
+            require_checkpoints(path)
+            problem = f"{path / CHECKPOINTS / LATEST} is missing."
+        else:
+            try:
+                return load_at(path, latest), ""
+            except (DamagedError, NotAModelError) as error:
+                problem = f"{error} {path / CHECKPOINTS / LATEST} names it."
     whole = newest_whole(
         path,
         lambda checkpoint: (
@@ -147,13 +196,52 @@ def load_latest(
         ),
     )
     if whole is None:
-        raise DamagedError(f"{problem} No checkpoint of {path} is whole.")
+        raise DamagedError(
+            f"{problem} No checkpoint of {path} is whole: put one back from a copy, or train again "
+            f"with another --run."
+        )
     if not allow_older:
         raise DamagedError(
             f"{problem} The checkpoint of update {whole.learner.update} is whole: to go on from "
             f"there, charloom resume {path} --allow-older."
         )
     return whole, problem
+
+
+def require_checkpoints(path: Path) -> None:
+    """Refuse a run without `latest` where no checkpoint is from which training could go on.
+
+    Raises:
+        NotAModelError: nothing was learnt yet.
+        DamagedError: something was, and the checkpoints are gone.
+    """
+    saved, learnt = saved_updates(path), update_told(path)
+    if learnt and not saved:
+        raise DamagedError(checkpoints_gone(path, learnt))
+    if not learnt and max(saved, default=0) == 0:
+        mend = "the same" if is_interrupted_creation(path) else "another"
+        raise NotAModelError(
+            f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
+            f"Train again with {mend} --run."
+        )
+
+
+def checkpoints_gone(path: Path, learnt: int) -> str:
+    """What to say of a run that was trained up to an update and has no checkpoint."""
+    return (
+        f"{path} was trained up to update {learnt}, and its checkpoints are gone: nothing lies in "
+        f"{path / CHECKPOINTS}. Put them back from a copy, or train again with another --run."
+    )
+
+
+def update_told(path: Path) -> int:
+    """The last update that records and status of a run tell of, whatever its checkpoints are; 0 where
+    they tell of none."""
+    with suppress(DamagedError):
+        told = [record.get("update") for _, record in sound_lines(path / METRICS)[0]]
+        told.append((read_status(path) or {}).get("update"))
+        return max(filter(is_count, told), default=0)
+    return 0
 
 
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:
@@ -225,9 +313,9 @@ def open_text(
         fingerprint = corpus.fingerprint
         if fingerprint == about["fingerprint"]:
             return corpus
+    size = "" if about["characters"] is None else f"{about['characters']} characters and "
     raise TextError(
-        f"{where} is not the text that {path} was trained on: it had {about['characters']} "
-        f"characters and SHA-256 {about['fingerprint'][:12]}…, and now {fingerprint[:12]} is there. "
+        f"{where} is not the text that {path} was trained on: it had {size}SHA-256 {about['fingerprint'][:12]}…, and now {fingerprint[:12]} is there. "
         f"Put the old text back, or say where it is with --text; to learn another text, train anew."
     )
 
@@ -245,21 +333,6 @@ def require_plain(sources: Sequence[str | Path]) -> None:
             raise TextError(f"{source}: no such file.")
         if not Path(source).is_file():
             raise TextError(f"{source} is no plain file.")
-
-
-def last_seconds(path: Path, length: int) -> float:
-    """The seconds of the last record in the first so many bytes; 0 where there is none.
-
-    Raises:
-        DamagedError: that many bytes are not there, or no whole lines, or no record.
-    """
-    lines = whole_lines(read_file(path) or b"", length, path).splitlines()
-    if not lines:
-        return 0.0
-    seconds = parse_object(lines[-1], f"the last line of {path}").get("seconds")
-    if type(seconds) is not float or not 0 <= seconds < 1e10:
-        raise DamagedError(f"{path} is damaged: its last record has seconds {seconds!r}.")
-    return seconds
 
 
 def last_engine(events: list[dict[str, Any]]) -> str | None:

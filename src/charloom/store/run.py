@@ -8,7 +8,7 @@ module knows nothing of how training works.
 import importlib.metadata
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -43,7 +43,7 @@ from charloom.store.files import (
     sync_directory,
     writing,
 )
-from charloom.store.journal import Journal, sound_lines, whole_lines
+from charloom.store.journal import Journal, sound_lines
 from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
@@ -63,16 +63,16 @@ from charloom.store.layout import (
     checkpoint_path,
     load_at,
     pointer_line,
-    read_about,
     read_pointer,
     saved_updates,
 )
+from charloom.store.lengths import RECORDS_LOST, kept_lengths, last_seconds
 from charloom.store.opening import (
     adopt_steering,
     extended,
     last_engine,
-    last_seconds,
     load_latest,
+    open_about,
     open_text,
     refuse_existing,
     require_place,
@@ -82,6 +82,7 @@ from charloom.store.steering import read_control, read_status, write_status
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2
+Measured = Callable[[Learner, Corpus], int]
 FRESH_SECONDS: Final = 10.0  # how old a heartbeat may be that still tells who trains
 
 
@@ -108,6 +109,7 @@ class RunWriter:
         self._lock = lock
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
+        self._kept = lengths  # bytes of the journals that go with the latest checkpoint
         self._unsure = False  # whether `latest` may name another checkpoint than the last one saved
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
@@ -169,7 +171,7 @@ class RunWriter:
         *,
         text: Sequence[str | Path] | None = None,
         epochs: int | None = None,
-        updates: int | None = None,
+        updates: int | Measured | None = None,
         allow_older: bool = False,
     ) -> tuple[Self, Learner, Corpus]:
         """Open a run to go on from its last checkpoint.
@@ -178,9 +180,11 @@ class RunWriter:
             path: the run directory.
             text: where the text is now, if it was moved; it must be the same text.
             epochs: a new end for the run.
-            updates: a new end for the run, in updates; it goes before `epochs`.
+            updates: a new end for the run, in updates, or what tells it once the learner and its text
+                are there; it goes before `epochs`.
             allow_older: whether to go on from the newest whole checkpoint where the last one is
-                damaged; what is damaged is told among the warnings and set aside.
+                damaged, and with what is left of records and samples; what is damaged is told among
+                the warnings and set aside, what is lost too.
 
         Raises:
             NotAModelError: no run is there, or one whose creation was interrupted.
@@ -191,7 +195,7 @@ class RunWriter:
             WriteError: the disk refused.
         """
         path = Path(path)
-        read_about(path)
+        open_about(path, text, allow_older)
         lock = acquire(path)
         try:
             writer, learner, corpus = cls._resume(path, lock, text, epochs, updates, allow_older)
@@ -207,18 +211,18 @@ class RunWriter:
         lock: FileLock,
         text: Sequence[str | Path] | None,
         epochs: int | None,
-        updates: int | None,
+        updates: int | Measured | None,
         allow_older: bool,
     ) -> tuple[Self, Learner, Corpus]:
         """`resume`, once the lock is held: first look at everything, then change anything."""
-        config, about, version = read_about(path)
+        config, about, version, anew = open_about(path, text, allow_older)
         checkpoint, damage = load_latest(path, config, about["fingerprint"], allow_older)
         learner = checkpoint.learner
         require_same_settings(path, config, learner.config)
         corpus = open_text(path, about, text, learner)
         if corpus.fingerprint != checkpoint.fingerprint:
             raise DamagedError(f"{path} is damaged: config.json and {LATEST} name different texts.")
-        if len(corpus) != about["characters"]:
+        if about["characters"] not in (None, len(corpus)):
             raise DamagedError(
                 f"{path} is damaged: {CONFIG} says that its text has {about['characters']} "
                 f"{learner.config.tokens}; it has {len(corpus)}."
@@ -229,6 +233,8 @@ class RunWriter:
                 f"{about['vocabulary_size']} entries; it has {len(learner.vocabulary)}."
             )
         require_place(path, learner, len(corpus))
+        if callable(updates):
+            updates = updates(learner, corpus)
         learner.config = extended(config, epochs, updates)
         schedule = Schedule.of(learner.config, len(corpus))
         if epochs or updates:
@@ -238,9 +244,11 @@ class RunWriter:
                     f"give more epochs or updates."
                 )
             learner.judgements_since_best = 0  # whoever asks for more is patient anew
-        seconds = last_seconds(path / METRICS, checkpoint.lengths[METRICS])
-        whole_lines(read_file(path / SAMPLES) or b"", checkpoint.lengths[SAMPLES], path / SAMPLES)
-        warnings = []
+        told, broken = sound_lines(path / EVENTS)
+        events = [event for _, event in told]
+        lengths, lost = kept_lengths(path, checkpoint, events, allow_older)
+        seconds = last_seconds(path / METRICS, lengths[METRICS])
+        warnings = [anew, *lost] if anew else [*lost]
         try:
             read_pointer(path, BEST)
         except DamagedError as error:
@@ -254,8 +262,6 @@ class RunWriter:
             warnings.append(
                 f"training goes on from the checkpoint of update {learner.update}: {damage}"
             )
-        told, broken = sound_lines(path / EVENTS)
-        events = [event for _, event in told]
         adopt_steering(learner, events)
         engine = last_engine(events)
         if broken:
@@ -271,19 +277,22 @@ class RunWriter:
         remove_temporaries(path, older_than=ABANDONED_SECONDS)
         if broken:
             set_aside(path, [line for line, _ in told], broken)
-        writer = cls(path, lock, corpus, checkpoint.lengths)
+        writer = cls(path, lock, corpus, lengths)
         try:
             writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
             if damage:
                 writer._set_aside_newer(learner.update)
                 writer._point(LATEST, learner.update)
             writer.engine = engine
+            if lost:
+                # The checkpoint, which never changes, does not know.
+                writer.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
             writer._remove_newer(learner.update)  # left by an interrupted save
             if about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.
                 replace_file(path / TEXT, corpus.kept_bytes())
-            if learner.config != config or list(corpus.sources) != about["sources"]:
-                write_about(path, learner.config, corpus, version)
+            if anew or learner.config != config or list(corpus.sources) != about["sources"]:
+                write_about(path, learner.config, corpus, version or charloom_version())
             writer._restore_best(learner)
             if not schedule.over(learner):
                 # It is of a model that is learning on.
@@ -340,7 +349,7 @@ class RunWriter:
             self._unsure = True
             self._point(LATEST, learner.update)
             self._unsure = False
-            self.saved_update = learner.update
+            self.saved_update, self._kept = learner.update, self._lengths()
             # On the disk now, under a name that `latest` or this state has: never made again.
             self._best = None
         if learner.best_update is not None:
@@ -353,13 +362,14 @@ class RunWriter:
 
         Raises:
             DamagedError: the checkpoint is not what was written.
-            WriteError: the disk refused.
+            WriteError: the disk refused, or the run was moved or removed.
         """
+        self._require_place()
         assert self.saved_update is not None, "a run has a checkpoint from its making on"
         self._point_back()
         checkpoint = load_at(self.path, self.saved_update)
-        self.metrics.cut(checkpoint.lengths[METRICS])
-        self.samples.cut(checkpoint.lengths[SAMPLES])
+        self.metrics.cut(self._kept[METRICS])
+        self.samples.cut(self._kept[SAMPLES])
         self._best = None
         self._remove_newer(self.saved_update)
         return checkpoint.learner
@@ -449,7 +459,8 @@ class RunWriter:
         if gone:
             what = self.path if len(gone) == len(journals) else gone[0]
             raise WriteError(
-                f"{what} cannot be written: it was moved or removed. Put it back where it was."
+                f"{what} cannot be written: it was moved or removed. Move it back where it was; a copy "
+                f"is another file."
             )
 
     def _lengths(self) -> dict[str, int]:

@@ -3,9 +3,10 @@
 Nothing is locked. What is being replaced at this moment is read as it was or as it becomes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from charloom.config import Config
 from charloom.errors import ConfigError, DamagedError, NotAModelError
@@ -14,7 +15,7 @@ from charloom.model.schedule import Schedule
 from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
 from charloom.store.files import read_file
-from charloom.store.journal import read_lines
+from charloom.store.journal import read_lines, sound_lines
 from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
@@ -33,10 +34,12 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
-from charloom.store.opening import last_engine
+from charloom.store.opening import checkpoints_gone, last_engine, update_told, ways_on
 from charloom.store.steering import read_status
 
 Which = Literal["best", "latest"]
+WHICH: Final[tuple[Which, ...]] = ("latest", "best")
+Part = TypeVar("Part")
 
 # A writer may replace a pointer and remove the old checkpoint between two reads of ours.
 ATTEMPTS: Final = 5
@@ -85,30 +88,106 @@ class RunView:
         return last_engine(self.events)
 
 
-def read_run(path: str | Path) -> RunView:
+def read_run(path: str | Path, damage: list[str] | None = None) -> RunView:
     """Everything that a run directory says now.
+
+    Args:
+        path: the directory.
+        damage: where given, it gets a sentence about whatever is damaged or missing beside
+            config.json, and the view what is whole.
 
     Raises:
         NotAModelError: the path is no run directory.
         DamagedError: a file in it is not as it was written.
     """
     path = Path(path)
-    config, text, version = read_about(path)
-    gradcheck, passage = read_file(path / GRADCHECK), read_file(path / PASSAGE)
+    read = Strict() if damage is None else Forgiving(damage)
+    try:
+        config, text, version = read_about(path)
+    except (DamagedError, NotAModelError) as error:
+        whole = newest_whole(path)
+        way = "" if whole is None else f" {ways_on(path, whole.learner.update)}"
+        raise type(error)(f"{error}{way}") from None
     return RunView(
         path=path,
         config=config,
         text=text,
         version=version,
-        metrics=read_lines(path / METRICS),
-        samples=read_lines(path / SAMPLES),
-        events=read_lines(path / EVENTS),
-        gradcheck=None if gradcheck is None else parse_object(gradcheck, str(path / GRADCHECK)),
+        metrics=read.lines(path / METRICS),
+        samples=read.lines(path / SAMPLES),
+        events=read.lines(path / EVENTS),
+        gradcheck=read.part(lambda: read_gradcheck(path)),
         status=read_status(path),
-        passage=None if passage is None else passage.decode("utf-8", "surrogatepass"),
-        latest=read_pointer(path, LATEST),
-        best=read_pointer(path, BEST),
+        passage=read.part(lambda: read_passage(path)),
+        latest=read.part(lambda: read_pointer(path, LATEST)),
+        best=read.part(lambda: read_pointer(path, BEST)),
     )
+
+
+class Strict:
+    """Reads the parts of a run; damage is an error."""
+
+    def lines(self, path: Path) -> list[dict[str, Any]]:
+        """The lines of a journal."""
+        return read_lines(path)
+
+    def part(self, read: Callable[[], Part | None]) -> Part | None:
+        """What a function reads."""
+        return read()
+
+
+class Forgiving(Strict):
+    """Reads the parts of a run that are whole; of what is not, it keeps a sentence."""
+
+    def __init__(self, damage: list[str]) -> None:
+        self._damage = damage
+
+    def lines(self, path: Path) -> list[dict[str, Any]]:
+        if not path.exists():
+            self._damage.append(f"{path} is missing.")
+        found = self.part(lambda: sound_lines(path))
+        if found is None:
+            return []
+        sound, broken = found
+        if broken:
+            self._damage.append(
+                f"{path} is damaged: {len(broken)} of {len(sound) + len(broken)} lines cannot be "
+                f"read and are left out."
+            )
+        return [line for _, line in sound]
+
+    def part(self, read: Callable[[], Part | None]) -> Part | None:
+        try:
+            return read()
+        except DamagedError as error:
+            self._damage.append(str(error))
+            return None
+
+
+def read_gradcheck(path: Path) -> dict[str, Any] | None:
+    """The gradient checks of a run; None where there are none."""
+    data = read_file(path / GRADCHECK)
+    return None if data is None else parse_object(data, str(path / GRADCHECK))
+
+
+def read_passage(path: Path) -> str | None:
+    """The long passage of a run; None where there is none."""
+    data = read_file(path / PASSAGE)
+    return None if data is None else data.decode("utf-8", "surrogatepass")
+
+
+def damaged_models(view: RunView) -> list[str]:
+    """A sentence about each of a run's latest and best model that cannot be opened."""
+    told: list[str] = []
+    for which in WHICH if view.latest is None or view.best != view.latest else WHICH[:1]:
+        try:
+            load_model(view.path, which)
+        except DamagedError as error:
+            if str(error) not in told:
+                told.append(str(error))
+        except NotAModelError:
+            pass  # none was saved yet
+    return told
 
 
 def load_model(path: str | Path, which: Which = "latest") -> Learner:
@@ -131,7 +210,7 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
         if (path / CHECKPOINTS).is_dir():
             raise NotAModelError(
                 f"{path} has checkpoints and no {CONFIG}, without which it is no run; give one of its "
-                f"checkpoints, or put {CONFIG} back."
+                f"checkpoints, or put {CONFIG} back.{another(path)}"
             )
         if not (path / MANIFEST).exists():
             raise NotAModelError(
@@ -149,7 +228,10 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
 def load_from_run(path: Path, which: Which) -> Learner:
     """The learner that a run's pointer names, however often its writer moves it."""
     for attempt in range(ATTEMPTS):
-        named = update = read_pointer(path, which)
+        try:
+            named = update = read_pointer(path, which)
+        except DamagedError as error:
+            raise DamagedError(f"{error}{another(path)}") from None
         try:
             if named is None and which == BEST:
                 update = best_of_latest(path)
@@ -157,13 +239,19 @@ def load_from_run(path: Path, which: Which) -> Learner:
                 return load_at(path, update).learner
         except (NotAModelError, DamagedError) as error:
             if attempt == ATTEMPTS - 1 or read_pointer(path, which) == named:
-                told = f"{error} {path / CHECKPOINTS / which} names it."
-                raise DamagedError(f"{told}{another(path)}") from None
+                told = "" if named is None else f" {path / CHECKPOINTS / which} names it."
+                raise DamagedError(f"{error}{told}{another(path)}") from None
             continue
         if max(saved_updates(path), default=0) > 0:
             missing = path / CHECKPOINTS / LATEST
             raise DamagedError(f"{path} is damaged: {missing} is missing.{another(path)}")
-        raise NotAModelError(f"{path} has no checkpoint yet; wait until it has begun to train.")
+        learnt = update_told(path)
+        if learnt:
+            raise DamagedError(checkpoints_gone(path, learnt))
+        raise NotAModelError(
+            f"{path} has no checkpoint yet. Where it is being made, wait a moment; where its making was "
+            f"interrupted, train again with the same --run."
+        )
     raise AssertionError("unreachable")
 
 

@@ -172,12 +172,7 @@ class Keeper:
                 self._late += self._save()
             finally:
                 self._told = self._learner
-        if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
-            control = read_control(self._writer.path)
-            self._stopped = control.command == "stop" and control.is_newer(self._control)
-        self._reason = self._halt()
-        return self._reason is not None or self._stopped
+        return self._told_to_end()
 
     def go_back(self, error: DivergedError) -> Warned:
         """Go on from the last checkpoint with half the learning rate.
@@ -277,6 +272,17 @@ class Keeper:
             yield from self._save()
         return None
 
+    def _told_to_end(self) -> bool:
+        """Whether something halts the training or a new command stops it, which is noted and not obeyed
+        here."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            control = read_control(self._writer.path)
+            self._stopped = control.command == "stop" and control.is_newer(self._control)
+        self._reason = self._halt()
+        return self._reason is not None or self._stopped
+
     def _new_command(self) -> bool:
         """Whether control.json holds a newer command than the last one; its learning-rate factor
         counts at once, whatever else it says."""
@@ -358,7 +364,7 @@ class Keeper:
         Raises:
             WriteError: with what is lost, and how to go on.
         """
-        hurried = self._halt() is not None
+        hurried = self._told_to_end() or self._control.command == "stop"
         waits = RETRY_SECONDS if hurried else (*RETRY_SECONDS, *PATIENT_SECONDS)
         for n, seconds in enumerate(waits):
             try:
@@ -366,10 +372,14 @@ class Keeper:
             except WriteError as error:
                 if not n:
                     total = sum(waits)
-                    often = f"{total:.0f} seconds" if total < 120 else f"{total / 60:.0f} minutes"
+                    often = (
+                        f"{total:.0f} seconds"
+                        if hurried
+                        else f"{total / 60:.0f} minutes; Ctrl-C or a stop gives up"
+                    )
                     yield self._warn(f"{error} Trying again for {often}.")
-            self._wait(seconds, hurried)
-            if not hurried and self._halt() is not None:
+            yield from self._wait(seconds, hurried)
+            if not hurried and self._told_to_end():
                 break
         try:
             return action()
@@ -379,10 +389,12 @@ class Keeper:
                 f"charloom resume {self._writer.path}."
             ) from error
 
-    def _wait(self, seconds: float, hurried: bool) -> None:
+    def _wait(self, seconds: float, hurried: bool) -> Iterator[Item]:
         """Wait so long, or until it is told to end, if it was not before."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and (hurried or self._halt() is None):
+        while (left := end - time.monotonic()) > 0 and (hurried or not self._told_to_end()):
+            if time.monotonic() >= self._next_status:
+                yield from self._show("training")
             time.sleep(min(left, LOOK_SECONDS))
 
     def _warn(self, message: str) -> Warned:

@@ -9,7 +9,7 @@ export class Models {
     this.selects = new Map();
     this.models = [];
     this.known = false;
-    this.asked = 0;
+    this.asked = this.answered = 0;
     this.listeners = [];
     const again = seldom(1500, () => this.load());
     live.on("runs", ({ runs }) => {
@@ -45,7 +45,8 @@ export class Models {
       this.stamp = null; // the next change of the runs asks again
       return;
     }
-    if (turn !== this.asked) return; // a later question has the newer list
+    if (turn < this.answered) return; // a later question has the newer list
+    this.answered = turn;
     this.models = found;
     this.known = true;
     for (const select of this.selects.keys()) this.#draw(select);

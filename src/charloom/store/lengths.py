@@ -1,0 +1,134 @@
+"""How much of a run's journals belongs to a checkpoint, also where something of them was lost.
+
+A checkpoint counts the bytes that the journals had. No number of a learner comes from them, so training
+can go on though they are shorter now; an event then tells how much is left. Nothing here changes
+anything on the disk.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.errors import DamagedError
+from charloom.store.canonical import parse_object
+from charloom.store.checkpoint import Checkpoint, is_count
+from charloom.store.files import read_file
+from charloom.store.journal import whole_lines
+from charloom.store.layout import METRICS, SAMPLES
+
+RECORDS_LOST: Final = "records_lost"
+WHAT: Final = {METRICS: "records", SAMPLES: "samples"}
+MOST_SECONDS: Final = 1e10
+
+
+def kept_lengths(
+    path: Path, checkpoint: Checkpoint, events: list[dict[str, Any]], allow_less: bool
+) -> tuple[dict[str, int], list[str]]:
+    """The bytes of each journal to go on with, and a sentence for each that lost something.
+
+    Args:
+        path: the run directory.
+        allow_less: whether to go on with the whole lines that are left.
+
+    Raises:
+        DamagedError: a journal is not what it was, and less is not allowed; or it cannot be read at all.
+    """
+    update, told = checkpoint.learner.update, lengths_told(events, checkpoint.learner.update)
+    lengths, lost = dict(checkpoint.lengths), []
+    for name in WHAT:
+        data = read_file(path / name)
+        try:
+            require_lines(data, lengths[name], path / name, update)
+        except DamagedError as error:
+            if name in told and has_lines(data, told[name], path / name, update):
+                lengths[name] = told[name]
+                continue
+            if not allow_less:
+                raise DamagedError(
+                    f"{error} Put it back as it was, or, to go on from the checkpoint of update "
+                    f"{update} with what is left of the {WHAT[name]}, charloom resume {path} "
+                    f"--allow-older."
+                ) from None
+            lengths[name], last = what_is_left(data or b"", path / name, update)
+            after = "" if last is None else f"after update {last} and "
+            lost.append(f"{error} The {WHAT[name]} {after}up to update {update} are lost.")
+    return lengths, lost
+
+
+def lengths_told(events: list[dict[str, Any]], update: int) -> dict[str, int]:
+    """What the last events tell of how much was left when training went on from a checkpoint."""
+    for event in reversed(events):
+        found = event.get("update")
+        if is_count(found) and found < update:
+            break  # the checkpoint was saved after what was before
+        lengths = event.get("lengths")
+        if event.get("event") == RECORDS_LOST and found == update and isinstance(lengths, dict):
+            return {name: lengths[name] for name in WHAT if is_count(lengths.get(name))}
+    return {}
+
+
+def require_lines(data: bytes | None, length: int, path: Path, update: int) -> None:
+    """Refuse a journal whose first so many bytes are not whole lines, the last of them a line that can
+    have been written up to an update.
+
+    Raises:
+        DamagedError: so it is.
+    """
+    lines = whole_lines(data, length, path)
+    if lines:
+        line = lines[lines.rfind(b"\n", 0, -1) + 1 :]
+        belongs(parse_object(line, f"the last line of {path}"), path, update)
+
+
+def has_lines(data: bytes | None, length: int, path: Path, update: int) -> bool:
+    """Whether a journal is as `require_lines` wants it."""
+    try:
+        require_lines(data, length, path, update)
+    except DamagedError:
+        return False
+    return True
+
+
+def belongs(line: dict[str, Any], path: Path, update: int) -> int:
+    """The update of a line that can have been written up to an update.
+
+    Raises:
+        DamagedError: it cannot.
+    """
+    found, seconds = line.get("update"), line.get("seconds")
+    if not is_count(found) or found > update:
+        raise DamagedError(
+            f"{path} is damaged: where the last line up to update {update} should be, one has the "
+            f"update {found!r}."
+        )
+    if path.name == METRICS and (type(seconds) is not float or not 0 <= seconds < MOST_SECONDS):
+        raise DamagedError(f"{path} is damaged: its last record has seconds {seconds!r}.")
+    return found
+
+
+def what_is_left(data: bytes, path: Path, update: int) -> tuple[int, int | None]:
+    """The bytes of a damaged journal up to the last sound line that belongs to a checkpoint, and the
+    update of that line; None where there is none."""
+    length, last, place = 0, None, 0
+    for line in whole_lines(data, None, path).split(b"\n")[:-1]:
+        place += len(line) + 1
+        try:
+            value = parse_object(line, str(path))
+            if is_count(value.get("update")) and value["update"] > update:
+                break  # whatever follows came later still
+            last = belongs(value, path, update)
+        except DamagedError:
+            continue
+        length = place
+    return length, last
+
+
+def last_seconds(path: Path, length: int) -> float:
+    """The seconds of the last record in the first so many bytes; 0 where there is none.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
+    lines = (read_file(path) or b"")[:length].splitlines()
+    if not lines:
+        return 0.0
+    return float(parse_object(lines[-1], f"the last line of {path}")["seconds"])
