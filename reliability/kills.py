@@ -11,6 +11,7 @@ import mmap
 import random
 import statistics
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

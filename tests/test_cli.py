@@ -319,10 +319,21 @@ def test_a_network_beyond_all_memory_is_refused_at_once(book, tmp_path, size):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_device_is_no_text(tmp_path):
-    done = charloom_("train /dev/zero --run", tmp_path / "run")
-    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
-    assert "/dev/zero: a device" in done.stderr
+@pytest.mark.parametrize(
+    ("given", "text", "said"),
+    [
+        ("/dev/zero", "/dev/null", "/dev/zero: a device"),
+        ("-", "/dev/zero", "stdin: a device"),
+        ("-", "/dev/null", "stdin is empty"),
+        ("/dev/stdin", "/dev/null", "/dev/stdin is empty"),
+    ],
+)
+def test_a_device_that_never_ends_is_no_text(tmp_path, given, text, said):
+    with open(text) as stdin:  # noqa: PTH123
+        process = start("train", given, "--run", tmp_path / "run", stdin=stdin)
+        _, told = process.communicate(timeout=60)
+    assert (process.returncode, told.count("\n")) == (2, 1)
+    assert said in told
 
 
 def test_figures_that_have_run_away_are_short(book, tmp_path):

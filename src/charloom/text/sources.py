@@ -14,7 +14,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -152,9 +152,7 @@ def _find(asked: str, any_bytes: bool) -> Found:
             matches = map(Path, glob.glob(asked, recursive=True))  # noqa: PTH207
             files = sorted((match for match in matches if match.is_file()), key=_order)
             return _found_many(asked, files, asked, any_bytes)
-        kind = path.stat().st_mode  # where it cannot be read, this says why
-        if stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and not is_terminal(path)):
-            raise TextError(f"{path}: a device, which may never end, and no text.")
+        path.stat()  # where it cannot be read, this says why
         return _found_alone(_file(path))
     except FileNotFoundError:
         known = ", ".join(BUILTIN_TEXTS)
@@ -163,12 +161,6 @@ def _find(asked: str, any_bytes: bool) -> Found:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         raise unreadable(str(getattr(error, "filename", None) or asked), error) from None
-
-
-def is_terminal(path: Path) -> bool:
-    """Whether somebody types there."""
-    with path.open("rb") as file:
-        return file.isatty()
 
 
 def _found_alone(source: Source) -> Found:
@@ -254,22 +246,44 @@ def _standard_input() -> AbstractContextManager[IO[bytes]]:
     return nullcontext(sys.stdin.buffer)
 
 
+def require_end(name: str, stream: IO[bytes]) -> None:
+    """Refuse a device that may never end: any but a terminal, and the one that is always empty.
+
+    Raises:
+        TextError: it is one.
+    """
+    try:
+        about = os.fstat(stream.fileno())
+    except OSError:
+        return  # a stream of Python's own
+    ends = stream.isatty() or about.st_rdev == Path(os.devnull).stat().st_rdev
+    if stat.S_ISBLK(about.st_mode) or (stat.S_ISCHR(about.st_mode) and not ends):
+        raise TextError(f"{name}: a device, which may never end, and no text.")
+
+
 def _held(name: str, opening: Callable[[], AbstractContextManager[IO[bytes]]]) -> Source:
     """A piece that can be read only once, held so that it can be read again."""
     try:
         with opening() as stream:
+            require_end(name, stream)
             start = stream.read(IN_MEMORY + 1)
             if len(start) <= IN_MEMORY:
                 return Source(name, "", held=io.BytesIO(start))
             # Open as long as the source is there, and on the disk no longer than that.
             file = tempfile.TemporaryFile()  # noqa: SIM115
             source = Source(name, "", held=file)
-            weakref.finalize(source, file.close)
+            weakref.finalize(source, close_quietly, file)
             file.write(start)
             shutil.copyfileobj(stream, file)
             return source
     except (OSError, ValueError) as error:
         raise unreadable(name, error) from None
+
+
+def close_quietly(file: IO[bytes]) -> None:
+    """Close a file of which nothing is wanted any more, on a disk that may be full."""
+    with suppress(OSError):
+        file.close()
 
 
 def unreadable(name: str, error: Exception) -> TextError:

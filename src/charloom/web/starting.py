@@ -113,9 +113,9 @@ def require_rest(told: wire.Run, ends: dict[str, float]) -> None:
         )
     if told.state == "finished" and not ends:
         raise NotAllowedError(
-            f"{told.key} is finished, at update {told.update:,}; to train it further, say to how "
-            f"many epochs or updates.",
-            "updates",
+            f"{told.key} is finished, at update {told.update:,}; to train it further, say for how "
+            f"many minutes, or to how many epochs or updates.",
+            "minutes",
         )
 
 
