@@ -301,7 +301,7 @@ def open_text(
         else:
             corpus = Corpus.from_kept(path / TEXT, name, learner.vocabulary, **policy)
     except UnknownCharacterError:
-        fingerprint = "another text"
+        now = "one with other characters"
     except CharloomError as error:
         if not sources:
             raise DamagedError(f"{path} is damaged: its text cannot be read: {error}") from None
@@ -310,14 +310,19 @@ def open_text(
             f"If it was moved, say where it is now with --text."
         ) from None
     else:
-        fingerprint = corpus.fingerprint
-        if fingerprint == about["fingerprint"]:
+        if corpus.fingerprint == about["fingerprint"]:
             return corpus
-    size = "" if about["characters"] is None else f"{about['characters']} characters and "
+        now = named(len(corpus), config.tokens, corpus.fingerprint)
+    before = named(about["characters"], config.tokens, about["fingerprint"])
     raise TextError(
-        f"{where} is not the text that {path} was trained on: it had {size}SHA-256 {about['fingerprint'][:12]}…, and now {fingerprint[:12]} is there. "
+        f"{where} is not the text that {path} was trained on: it was {before}, and now {now} is there. "
         f"Put the old text back, or say where it is with --text; to learn another text, train anew."
     )
+
+
+def named(size: int | None, tokens: str, fingerprint: str) -> str:
+    """A text by its size, where that is known, and the beginning of its fingerprint."""
+    return f"one of {'' if size is None else f'{size:,} {tokens} and '}SHA-256 {fingerprint[:12]}…"
 
 
 def require_plain(sources: Sequence[str | Path]) -> None:
