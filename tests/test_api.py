@@ -15,7 +15,7 @@ from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, NotAModelError, RunExistsError, TextError
 from charloom.recipes import RECIPES, configure
-from charloom.store import RunWriter
+from charloom.store import RunWriter, load_model
 from charloom.store.steering import write_status
 from charloom.text import Corpus, Windows
 from charloom.training import Ended, Progress, Record, Sample
@@ -445,6 +445,40 @@ def test_a_run_whose_process_was_killed_is_not_steered(run, tmp_path):
     with pytest.raises(ConfigError, match=r"nothing trains .*killed.*charloom resume"):
         charloom.control(path, "pause")
     assert not (path / "control.json").exists()
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A run whose last checkpoint is damaged, and whose first is whole."""
+    charloom.train(string=TEXT, run=tmp_path / "damaged", **SMALL)
+    latest = load_model(tmp_path / "damaged").update
+    model = tmp_path / "damaged" / "checkpoints" / str(latest) / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1])
+    return tmp_path / "damaged"
+
+
+def test_minutes_are_measured_before_anything_is_changed(damaged):
+    before = {path: path.read_bytes() for path in damaged.rglob("*") if path.is_file()}
+    for wrong in (-1, 1e8):
+        with pytest.raises(ConfigError, match="minutes is"):
+            api.reopen(damaged, minutes=wrong, allow_older=True)
+        assert before == {path: path.read_bytes() for path in damaged.rglob("*") if path.is_file()}
+
+
+def test_minutes_are_those_of_the_engine_that_was_asked_for(damaged, monkeypatch):
+    measured = []
+
+    def speed(corpus, config):
+        measured.append((config.engine, config.threads))
+        return 10.0
+
+    monkeypatch.setattr(settling, "updates_per_second", speed)
+    with api.reopen(
+        damaged, minutes=1, engine="reference", threads=3, allow_older=True
+    ) as training:
+        assert measured == [("reference", 3)]
+        assert training.updates == training.learner.update + 600
+        assert any("is damaged" in warning for warning in training.writer.warnings)
 
 
 def test_training_in_a_thread_leaves_the_signals_alone(tmp_path):
