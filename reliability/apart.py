@@ -125,7 +125,7 @@ COMMANDS = (
     Line("gradcheck --hidden-size 3 --seq-length 3"),
     Line("doctor --template numpy --output asked/mine.py"),
     Line("doctor asked/mine.py:loss_and_gradients --html asked/page.html",
-         starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.doctor\.child \S+|"
+         starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.doctor\.child \S+ \d+|"
          + DRAWS["starts"], writes=("tmp/", *FONTS)),
     Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4"),
     Line("corpora"),

@@ -17,7 +17,7 @@ from charloom.report.units import units_figure
 from charloom.text import Corpus
 from runs import TEXT, train
 
-TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": ""}
+TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": None}
 
 HELD_OUT = len(TEXT) - int(0.7 * len(TEXT))
 

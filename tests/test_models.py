@@ -322,13 +322,13 @@ def test_without_a_terminal_a_scored_text_is_plain(run):
 
 
 def test_a_terminal_without_colours_is_shown_the_text_alone(run):
-    dumb = {"FORCE_COLOR": "1", "TERM": "dumb", "NO_COLOR": ""}
+    dumb = {"FORCE_COLOR": "1", "TERM": "dumb", "NO_COLOR": None}
     assert charloom_("score", run, "--text 'the cat'", **dumb).stdout == "the cat\n"
 
 
 def test_in_a_terminal_the_surprising_is_coloured(run, model):
     text = "the cat gone mad"
-    terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": ""}
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": None}
     legend, painted = charloom_("score", run, f"--text '{text}'", **terminal).stdout.splitlines()
     plain = re.sub(r"\x1b\[[\d;]*m", "", legend)
     assert plain.split() == ["bits:", "0-1", "1-2", "2-4", "4-6", "6", "and", "more"]

@@ -295,7 +295,7 @@ def test_a_finished_run_trains_further(tmp_path, page):
         page.get_by_label("Train on for minutes").fill("0.1")
         page.click("#learning-steering >> text=Train further")
         until(lambda: load_model(tmp_path / "cats").update > before, 90)
-        eventually(page.locator("#learning-state"), "^finished$")
+        expect(page.locator("#learning-state")).to_have_text("finished", timeout=4 * PATIENCE)
 
 
 def test_a_run_that_another_process_trains_appears_by_itself(tmp_path, page):
