@@ -127,7 +127,8 @@ COMMANDS = (
     Line("doctor asked/mine.py:loss_and_gradients --html asked/page.html",
          starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.doctor\.child \S+ \d+|"
          + DRAWS["starts"], writes=("tmp/", *FONTS)),
-    Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4"),
+    # PyTorch, where it is installed, makes a temporary folder of its own.
+    Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4", writes=("tmp/",)),
     Line("corpora"),
     Line("recipes"),
     Line("info"),
