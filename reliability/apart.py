@@ -39,6 +39,7 @@ PROMISE = (
 
 ROOT = Path(__file__).parent.parent
 WATCHED = Path(__file__).parent / "watched"
+TORCH = "home/torch"  # where PyTorch keeps what it likes
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 30
 # Modules that talk to others; whoever imports one below `src` must be allowed to.
 TALKERS = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "asyncio"}
@@ -127,8 +128,9 @@ COMMANDS = (
     Line("doctor asked/mine.py:loss_and_gradients --html asked/page.html",
          starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.doctor\.child \S+ \d+|"
          + DRAWS["starts"], writes=("tmp/", *FONTS)),
-    # PyTorch, where it is installed, makes a temporary folder of its own.
-    Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4", writes=("tmp/",)),
+    # PyTorch, where it is installed, has a cache and temporary files of its own.
+    Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4",
+         writes=("tmp/", TORCH)),
     Line("corpora"),
     Line("recipes"),
     Line("info"),
@@ -223,6 +225,7 @@ def run(place: Path, line: Line) -> Noted:
     """
     environment = {**os.environ, "HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
     environment |= {
+        "TORCHINDUCTOR_CACHE_DIR": str(place / TORCH),
         "PYTHONPATH": os.pathsep.join([str(WATCHED), str(ROOT)]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
