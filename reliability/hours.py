@@ -152,7 +152,7 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
         book.write_text(text(CHARACTERS))
         save = max(0.2, min(60.0, minutes / 4))
         words = (book, *SETTINGS, "--save-seconds", save)
-        speed = measure(place, words, 60 * minutes)
+        speed = measure(place, words, scale, 60 * minutes)
         updates = max(100, int(speed * 60 * minutes))
         words = (*words, "--updates", updates, "--report-every", max(20, updates // 2_000),
                  "--judge-every", max(1, updates // 20))  # fmt: skip
@@ -185,27 +185,22 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
     }
 
 
-def measure(place: Path, words: tuple[object, ...], seconds: float) -> float:
+def measure(place: Path, words: tuple[object, ...], scale: str, seconds: float) -> float:
     """Updates a second of each of two runs side by side: of the slower one."""
-    runs = [place / "trial", place / "another trial"]
-    processes = [
-        Forked(
-            lambda tell, run=run: command("train", *words, "--run", run, "--updates", 10_000_000)
-        )
-        for run in runs
-    ]
-    for run, process in zip(runs, processes, strict=True):
-        wait_for(run, process)
+    trials = []
+    for run in (place / "trial", place / "another trial"):
+        order = ("train", *words, "--run", run, "--updates", 10_000_000)
+        trials.append(Life("a trial", run, scale, *order))
+    for trial in trials:
+        wait_for(trial)
     began = time.monotonic()
     time.sleep(min(10.0, max(0.5, seconds / 20)))
-    for process in processes:
-        process.send(signal.SIGTERM)
+    for trial in trials:
+        trial.process.send(signal.SIGTERM)
     took = time.monotonic() - began
-    for process in processes:
-        code = process.code()
-        told = process.close()
-        assert code == 128 + signal.SIGTERM, f"a trial ended with {code}: {told}"
-    return min(load_model(run).update for run in runs) / took
+    for trial in trials:
+        trial.close(128 + signal.SIGTERM)
+    return min(load_model(trial.run).update for trial in trials) / took
 
 
 def disturb(
@@ -249,10 +244,10 @@ def watch(life: Life, scale: str, length: float, end: int, beside: Life) -> Look
     return life.close(*((0, -end, 128 + end) if sent else (0,)))
 
 
-def wait_for(run: Path, process: Forked) -> None:
+def wait_for(life: Life) -> None:
     """Wait until a run trains."""
-    while not (run / "status.json").exists():
-        assert process.code(0) is None, f"it did not begin: {process.close()}"
+    while not (life.run / "status.json").exists():
+        assert life.process.code(0) is None, f"it did not begin: {life.process.close()}"
         time.sleep(0.01)
 
 

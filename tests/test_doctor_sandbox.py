@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -109,15 +108,7 @@ def test_what_never_ends_does_not_outlive_the_doctor(tmp_path, endless):
     pid = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     doctor.kill()
     doctor.wait()
-    until(lambda: not is_running(pid))
-
-
-def is_running(pid):
-    """Whether a process is there that is not only waiting to be taken note of."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    until(lambda: not alive(pid))
 
 
 def test_an_endless_flood_is_ended_with_its_last_words(tmp_path):

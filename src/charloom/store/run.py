@@ -82,8 +82,10 @@ from charloom.store.steering import read_control, read_status, write_status
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2
-Measured = Callable[[Learner, Corpus], int]
 FRESH_SECONDS: Final = 10.0  # how old a heartbeat may be that still tells who trains
+
+# What tells the end of a run, in updates, once the learner and its text are there.
+Measured = Callable[[Learner, Corpus], int]
 
 
 class RunWriter:
