@@ -19,7 +19,8 @@ PACKAGE = Path(charloom.__file__).parent
 
 # From the ground up. A name stands for the module or the package and all that is in it.
 FLOORS = [
-    {"errors", "spelling", "measures", "steps"},
+    {"messages", "spelling", "measures", "steps"},
+    {"errors"},
     {"random", "config"},
     {"recipes", "text"},
     {"model"},

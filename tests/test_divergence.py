@@ -9,6 +9,7 @@ from charloom.engines import Plan, open_engine
 from charloom.engines.base import Trace
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DivergedError
+from charloom.messages import for_command_line
 from charloom.model import new_learner
 from charloom.store import RunWriter, load_checkpoint, load_model, read_run, read_status
 from charloom.training import Ended, Record, Warned, learn, train_in_memory, train_run
@@ -79,11 +80,11 @@ def test_three_times_and_no_more_then_a_clear_word(tmp_path):
     with writer, pytest.raises(DivergedError) as caught:
         told.extend(train_run(writer, learner, corpus, Exploding()))
     assert len(of(Warned, told)) == 3
-    for word in ("update 8", "nan", "inf", "3 times", "--learning-rate than 0.0125"):
+    for word in ("update 8", "nan", "inf", "3 times", "learning_rate than 0.0125"):
         assert word in str(caught.value)
     status = read_status(run)
     assert (status["state"], status["update"]) == ("failed", 7)
-    assert status["reason"] == str(caught.value)
+    assert status["reason"] == for_command_line(caught.value.message)
     assert read_run(run).latest == 0
 
 
@@ -143,7 +144,7 @@ def test_a_learning_rate_beyond_all_measure_saves_nothing_that_is_not_finite(
         tmp_path / "run", learning_rate=1e38, save_seconds=1e-9, optimizer=optimizer
     )
     told = []
-    with writer, pytest.raises(DivergedError, match="--learning-rate"):
+    with writer, pytest.raises(DivergedError, match="a lower learning_rate"):
         told.extend(train_run(writer, learner, corpus, open_engine(engine)))
     assert len(of(Warned, told)) >= 3
     assert read_status(tmp_path / "run")["state"] == "failed"
@@ -189,7 +190,7 @@ def test_without_a_disk_too_three_times_and_no_more():
     corpus = small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
     told = []
-    with pytest.raises(DivergedError, match=r"3 times.*--learning-rate than 0\.0125"):
+    with pytest.raises(DivergedError, match=r"3 times.*learning_rate than 0\.0125"):
         told.extend(train_in_memory(learner, corpus.ids, Exploding()))
     assert len(of(Warned, told)) == 3
 
@@ -241,9 +242,10 @@ def test_a_loss_that_runs_away_is_told_once_and_kept_among_the_events(tmp_path):
         items = list(train_run(writer, learner, corpus, Growing()))
     (warning,) = of(Warned, items)
     assert "the loss runs away" in warning.message
-    assert "--learning-rate than 0.1" in warning.message
+    assert "a lower learning_rate than 0.1" in warning.message
     (event,) = [e for e in read_run(tmp_path / "run").events if e["event"] == "warning"]
-    assert event["reason"] == warning.message
+    assert event["reason"] == for_command_line(warning.marked)
+    assert "a lower --learning-rate than 0.1" in event["reason"]
 
 
 def test_a_loss_that_does_not_run_away_is_not_warned_of(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DivergedError, WriteError
+from charloom.messages import for_command_line
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.schedule import Schedule
 from charloom.store import (
@@ -501,7 +502,7 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
         "No space left on device",
         f"go on from update 0 by charloom resume {run}",
     ):
-        assert part in str(caught.value)
+        assert part in for_command_line(caught.value.message)
     assert read_status(run) is None  # none is better than one that says that it trains on
     assert read_run(run).latest == 0
     resume(run)

@@ -20,9 +20,26 @@ the command line prints the sentence and chooses the exit code.
         └── WriteError            the disk refused: full, read-only, gone
 """
 
+from charloom.messages import for_python
+
 
 class CharloomError(Exception):
-    """The root of everything a user can cause. Its text is for people."""
+    """The root of everything a user can cause.
+
+    Its text is for people who called a Python function; `message` is the marked message, which the
+    other faces spell in their own way (`charloom.messages`).
+    """
+
+    @property
+    def message(self) -> str:
+        """The marked message, to be spelled or to become part of another one."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return for_python(self.message)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class ConfigError(CharloomError):

@@ -27,7 +27,7 @@ class Guarded(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()  # a disk that is full, or a pipe that is closed, shows here
         except CharloomError as error:
-            fail(str(error))
+            fail(error.message)
         except BrokenPipeError:
             # The reader of stdout has enough (`| head`): that is no failure.
             forget_stdout()

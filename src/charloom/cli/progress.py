@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from charloom.cli.terminal import say
+from charloom.messages import for_command_line
 from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
 from charloom.training import Item, Progress, Record, Sample, Warned
 
@@ -76,7 +77,7 @@ class Watcher:
             start = f"after {item.update:,} updates it writes: "
             self._line(start + excerpt(item.text, LINE_WIDTH - len(start)))
         elif isinstance(item, Warned):
-            self._line(f"warning: {item.message}")
+            self._line(f"warning: {item.marked}")
 
     def _draw(self, item: Progress, now: float) -> None:
         """Show where the training is."""
@@ -105,7 +106,8 @@ class Watcher:
         if self._bar is None:
             say(sentence)
         else:
-            self._bar.console.print(f"charloom: {sentence}", markup=False, highlight=False)
+            said = for_command_line(sentence)
+            self._bar.console.print(f"charloom: {said}", markup=False, highlight=False)
 
 
 def make_bar() -> "Bar":

@@ -5,18 +5,19 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from charloom.messages import for_command_line
 from charloom.spelling import finite, harmless
 
 
 def say(sentence: str) -> None:
-    """A line for people, to stderr; one that nobody can read ends no training."""
+    """A marked message for people, to stderr; one that nobody can read ends no training."""
     with suppress(OSError):
-        print(f"charloom: {harmless(sentence)}", file=sys.stderr, flush=True)
+        print(f"charloom: {harmless(for_command_line(sentence))}", file=sys.stderr, flush=True)
 
 
 def show(text: str = "") -> None:
-    """A line of results for people, to stdout."""
-    print(harmless(text))
+    """A line of results for people, to stdout; a marked message is spelled."""
+    print(harmless(for_command_line(text)))
 
 
 def show_json(value: Any) -> None:

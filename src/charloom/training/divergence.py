@@ -6,6 +6,7 @@ Three times at most (SPEC: The non-finite rule). It does not know where the earl
 from typing import Final
 
 from charloom.errors import DivergedError
+from charloom.messages import argument
 from charloom.model import Learner, put_back
 
 MOST_ROLLBACKS: Final = 3
@@ -18,11 +19,11 @@ def require_another_try(learner: Learner, error: DivergedError) -> None:
         DivergedError: with what happened, and how to mend it.
     """
     if learner.rollbacks >= MOST_ROLLBACKS:
-        rate = learner.config.learning_rate
+        rate = learner.config.learning_rate * learner.learning_rate_factor
         raise DivergedError(
-            f"{error} Training went back {learner.rollbacks} times, each time with half the "
-            f"learning rate, and diverges still. Train again with a lower --learning-rate than "
-            f"{rate * learner.learning_rate_factor:g}."
+            f"{error.message} Training went back {learner.rollbacks} times, each time with half the "
+            f"learning rate, and still diverges. Train again with a lower "
+            f"{argument('learning_rate')} than {rate:g}."
         ) from error
 
 
@@ -32,6 +33,6 @@ def go_back(learner: Learner, earlier: Learner, error: DivergedError) -> str:
     put_back(learner, earlier)
     learner.rollbacks, learner.learning_rate_factor = rollbacks, factor
     return (
-        f"{error} Training goes on from update {learner.update} with half the learning rate "
+        f"{error.message} Training goes on from update {learner.update} with half the learning rate "
         f"({rollbacks} of {MOST_ROLLBACKS} times)."
     )

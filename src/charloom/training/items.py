@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from charloom.messages import for_python
+
 
 @dataclass(frozen=True)
 class Record:
@@ -94,10 +96,15 @@ class Saved:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something went wrong that training survives; the message is for people."""
+    """Something went wrong that training survives; `marked` says what, as `charloom.messages` has it."""
 
     update: int
-    message: str
+    marked: str
+
+    @property
+    def message(self) -> str:
+        """What went wrong, for people who called a Python function."""
+        return for_python(self.marked)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Final
 from charloom.engines import Engine, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
+from charloom.messages import argument
 from charloom.model import Learner
 from charloom.scoring import mean_nats
 from charloom.spelling import decimals
@@ -111,5 +112,5 @@ def runaway(learner: Learner) -> str:
     return (
         f"the loss runs away: {decimals(loss / config.seq_length, 2)} nats per character, and a network "
         f"that knows nothing has {nothing:.2f}. Nothing is learnt like this; train again with a "
-        f"lower --learning-rate than {config.learning_rate:g}, or with --clip."
+        f"lower {argument('learning_rate')} than {config.learning_rate:g}, or with {argument('clip')}."
     )

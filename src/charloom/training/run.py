@@ -14,6 +14,7 @@ import numpy as np
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import CharloomError, DivergedError, StoreError, WriteError
+from charloom.messages import command, for_command_line
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, charloom_version, read_control
@@ -80,7 +81,8 @@ def train_run(
         # The learner may be in the middle of an update, or not finite: the last checkpoint stays
         # the truth.
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        keeper.tell_end(state, str(error) or type(error).__name__)
+        message = error.message if isinstance(error, CharloomError) else str(error)
+        keeper.tell_end(state, for_command_line(message) or type(error).__name__)
         raise
 
 
@@ -189,7 +191,7 @@ class Keeper:
             durable=True,
             learning_rate_factor=self._learner.learning_rate_factor,
             rollbacks=self._learner.rollbacks,
-            reason=str(error),
+            reason=for_command_line(error.message),
         )
         return self._warn(told)
 
@@ -203,7 +205,7 @@ class Keeper:
             elif isinstance(item, Sample):
                 self._writer.samples.append(item.to_dict())
             elif isinstance(item, Warned):
-                self._warn(item.message)
+                self._warn(item.marked)
         if recorded and self._learner.best_update == self._learner.update:
             self._writer.keep_best(self._learner)
 
@@ -233,7 +235,9 @@ class Keeper:
         try:
             best = self._writer.load_best()
         except StoreError as error:
-            yield self._warn(f"the passage is the latest model's, not the best one's: {error}")
+            yield self._warn(
+                f"the passage is the latest model's, not the best one's: {error.message}"
+            )
             best = self._learner
         text = passage(best, ids, engine)
         yield from self._insist(lambda: self._writer.write_passage(text), "the passage")
@@ -331,7 +335,7 @@ class Keeper:
             self._writer.status(state, self._learner.update, self._schedule.updates, self._problem)
         except WriteError as error:
             if self._problem is None:
-                yield self._warn(str(error))
+                yield self._warn(error.message)
 
     def _save(self) -> Iterator[Item]:
         """Save; a disk that refuses now may take it the next time."""
@@ -340,7 +344,7 @@ class Keeper:
         try:
             path = self._writer.save(learner)
         except WriteError as error:
-            yield self._warn(f"update {learner.update} was not saved: {error}")
+            yield self._warn(f"update {learner.update} was not saved: {error.message}")
         else:
             self._problem = None
             if before != learner.update:
@@ -377,7 +381,7 @@ class Keeper:
                         if hurried
                         else f"{total / 60:.0f} minutes; Ctrl-C or a stop gives up"
                     )
-                    yield self._warn(f"{error} Trying again for {often}.")
+                    yield self._warn(f"{error.message} Trying again for {often}.")
             yield from self._wait(seconds, hurried)
             if not hurried and self._told_to_end():
                 break
@@ -385,8 +389,8 @@ class Keeper:
             return action()
         except WriteError as error:
             raise WriteError(
-                f"{what} is lost: {error} Then go on from update {self._writer.saved_update} by "
-                f"charloom resume {self._writer.path}."
+                f"{what} is lost: {error.message} Then go on from update "
+                f"{self._writer.saved_update} by {command('resume', self._writer.path)}."
             ) from error
 
     def _wait(self, seconds: float, hurried: bool) -> Iterator[Item]:
@@ -399,6 +403,6 @@ class Keeper:
 
     def _warn(self, message: str) -> Warned:
         """A warning, also kept for the status and among the events."""
-        self._problem = message
-        self._writer.tell("warning", self._learner.update, reason=message)
+        self._problem = for_command_line(message)
+        self._writer.tell("warning", self._learner.update, reason=self._problem)
         return Warned(self._learner.update, message)

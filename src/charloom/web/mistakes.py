@@ -16,6 +16,7 @@ from charloom.errors import (
     UnknownCharacterError,
     WriteError,
 )
+from charloom.messages import for_page
 from charloom.web.answers import Plain
 from charloom.web.limits import Busy
 
@@ -44,7 +45,7 @@ class NotAllowedError(CharloomError):
 
 
 # The status of each kind of error, and what clients call it; the first that fits counts.
-KINDS: Final[tuple[tuple[type[Exception], int, str, str | None], ...]] = (
+KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
     (NotHereError, 404, "not_found_error", "not_found"),
     (UnknownCharactersError, 422, INVALID, "unknown_characters"),
     (UnknownCharacterError, 422, INVALID, "unknown_characters"),
@@ -65,7 +66,7 @@ def mistake_of(error: Exception) -> tuple[int, dict[str, Any]]:
         if isinstance(error, kind):
             param = getattr(error, "param", None)
             characters = getattr(error, "characters", None)
-            return status, refusal(str(error), name, param, code, characters)
+            return status, refusal(error.message, name, param, code, characters)
     raise error
 
 
@@ -77,7 +78,7 @@ def refusal(
     characters: list[str] | None = None,
 ) -> dict[str, Any]:
     """The body of a refusal."""
-    told = {"message": message, "type": kind, "param": param, "code": code}
+    told = {"message": for_page(message), "type": kind, "param": param, "code": code}
     return {"error": told if characters is None else {**told, "characters": characters}}
 
 
