@@ -35,8 +35,31 @@ def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(mon
         kills.check("short")
 
 
+def train_without_end(monkeypatch, saves, intervals):
+    """Let runs train until they are killed: once, so many intervals after so many saves began.
+
+    A run that ends by itself would end before a save is due where the machine is fast.
+    """
+
+    def kill_once(process, chance, within, interval):
+        heard = b""
+        while heard.count(b"<") < saves:
+            more = process.hear()
+            assert more, "it ended early"
+            heard += more
+        process.let_live(intervals * interval)
+        process.send()
+        monkeypatch.setattr(kills, "kill", lambda *_: pytest.fail("the first kill showed nothing"))
+        return heard
+
+    monkeypatch.setattr(kills, "kill", kill_once)
+    monkeypatch.setattr(kills, "uninterrupted", lambda run, settings: {})
+    monkeypatch.setitem(kills.UPDATES, "short", 1_000_000_000)
+
+
 def test_saves_that_never_come_are_caught(monkeypatch):
     monkeypatch.setattr(Keeper, "_save", lambda self: iter(()))
+    train_without_end(monkeypatch, saves=1, intervals=2)
     with pytest.raises(AssertionError, match="of training were lost, more than an interval"):
         kills.check("short")
 
@@ -48,20 +71,8 @@ def test_saves_that_come_half_as_often_are_caught(monkeypatch):
         yield from save(self)
         self._next_save += self._save_seconds
 
-    def before_the_next_save(process, chance, within, interval):
-        heard = b""
-        while heard.count(b"<") < 2:
-            more = process.hear()
-            assert more, "it ended early"
-            heard += more
-        process.let_live(1.9 * interval)
-        process.send()
-        return heard
-
     monkeypatch.setattr(Keeper, "_save", late)
-    monkeypatch.setattr(kills, "kill", before_the_next_save)
-    monkeypatch.setattr(kills, "uninterrupted", lambda run, settings: {})
-    monkeypatch.setitem(kills.UPDATES, "short", 100_000)
+    train_without_end(monkeypatch, saves=2, intervals=1.9)
     monkeypatch.setitem(kills.INTERVAL, "short", 1.0)  # some seconds, therefore
     with pytest.raises(AssertionError, match="of training were lost, more than an interval"):
         kills.check("short")
