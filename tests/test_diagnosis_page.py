@@ -16,8 +16,8 @@ from charloom.report.diagnosis import render_diagnosis, sentence, worst_rows
 from charloom.report.heatmap import STRONGEST, depth, heatmap_figure, said
 from charloom.report.plots import DARK, LIGHT, NARROW, Palette, svg_of
 from charloom.spelling import scientific
+from pages import NO_VALUE, Page
 from plants import PLANTS, function, source
-from test_report import Page
 
 FORGETFUL = next(plant for plant in PLANTS if plant.name == "loop-initial-state-dropped")
 
@@ -60,6 +60,55 @@ def test_every_error_of_every_trial_is_in_the_tables(wrong):
     wrong_rows = sum(not row.passed for row in wrong.rows)
     assert html.count("<td>WRONG</td>") == wrong_rows + 1  # that of W is in both tables
     assert html.count('<tr class="failed">') == wrong_rows + 1
+
+
+HEADINGS = ["norm-relative", "limit", "Verdict", "absolute", "elementwise", "worst entry"]
+
+
+def cells(diagnosis, row):
+    """A row as its table must show it."""
+    name = "loss" if row.parameter == "loss" else f"d{row.parameter}"
+    place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
+    return [
+        name,
+        scientific(row.norm_relative),
+        scientific(row.limit),
+        "right" if row.passed else "WRONG",
+        scientific(row.absolute),
+        scientific(row.elementwise),
+        f"{place}is {row.given:.6g}, should be {row.exact:.6g}",
+    ]
+
+
+def test_each_column_of_both_tables_holds_what_its_heading_says(wrong, right):
+    for diagnosis in (wrong, right):
+        page = Page(render_diagnosis(diagnosis))
+        names = [trial.name for trial in diagnosis.tried.trials]
+        assert page.table("Gradient", *HEADINGS, "trial") == [
+            [*cells(diagnosis, row), names[row.trial]] for row in worst_rows(diagnosis.rows)
+        ]
+        wanted = []
+        for place in range(len(names)):
+            rows = [cells(diagnosis, row) for row in diagnosis.rows if row.trial == place]
+            wanted += [[one for one in page.tables[1] if len(one) == 1][place], *rows]
+        assert page.table("Gradient", *HEADINGS) == wanted
+        assert not NO_VALUE.findall(page.words)
+
+
+def test_a_number_that_is_not_finite_is_said_in_words(wrong):
+    row = dataclasses.replace(
+        wrong.rows[3], given=math.nan, exact=math.inf, absolute=math.nan, norm_relative=math.nan
+    )
+    rows = (*wrong.rows[:3], row, *wrong.rows[4:])
+    page = Page(render_diagnosis(dataclasses.replace(wrong, rows=rows, errors_by_step={})))
+    assert "is not a number, should be infinite" in page.words
+    assert not NO_VALUE.findall(page.words)
+
+
+def test_a_function_without_a_name_is_called_a_function(right):
+    html = render_diagnosis(dataclasses.replace(right, subject="", errors_by_step={}))
+    assert "<h1>a function</h1>" in html
+    assert "<title>a function: right" in html
 
 
 def test_of_each_gradient_the_worst_trial_stands_first_even_where_it_is_no_number(wrong):

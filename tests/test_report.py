@@ -9,13 +9,13 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
 from charloom import spelling
 from charloom.config import Config
@@ -23,8 +23,9 @@ from charloom.errors import CharloomError, ConfigError, DamagedError, NotAModelE
 from charloom.gradcheck import GradientCheck, gradcheck
 from charloom.recipes import RECIPES
 from charloom.report import prose, write_report
-from charloom.report.page import shown
+from charloom.report.page import environment, shown
 from charloom.store import canonical_json
+from pages import NO_VALUE, Page
 from runs import train
 
 TITLES = [
@@ -34,54 +35,8 @@ TITLES = [
     "Generated long text passage",
     "Settings",
 ]
-VOID = {"meta", "link", "br", "hr", "img", "input"}
 K, T, PER_EPOCH = 30, 25, 400
 CHARACTERS = PER_EPOCH * T + 1
-
-
-class Page(HTMLParser):
-    """A page as a browser would take it: titles, texts of pre elements, attributes, balance."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.titles: list[str] = []
-        self.pres: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.tags: list[str] = []
-        self.words = ""
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attributes]
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag == "h2":
-            self.titles.append("")
-        if tag == "pre":
-            self.pres.append("")
-
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.attributes += [(tag, name, value or "") for name, value in attributes]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "h2" in self._open:
-            self.titles[-1] += data
-        if "pre" in self._open:
-            self.pres[-1] += data
-        if "style" not in self._open:
-            self.words += data
-
-    @property
-    def samples(self) -> list[str]:
-        """The texts of pre elements, without the line feed that a browser drops."""
-        return [text.removeprefix("\n") for text in self.pres]
 
 
 def records(updates: int, every: int = 50) -> list[dict[str, Any]]:
@@ -316,6 +271,72 @@ def test_the_gradient_table_has_a_line_for_each_parameter_of_each_check(
     assert "rounding" in page.words
     assert "truncation" in page.words
     assert "diverges for bigger networks" in page.words
+
+
+def test_each_column_of_the_gradient_table_holds_what_its_heading_says(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    _, page = report(make_run(tmp_path / "run", checks=checks))
+    four = ("norm-relative", "absolute", "elementwise")
+    lines = iter(page.table(*four, "worst entry", *four, "best step"))
+    for check in checks:
+        (heading,) = next(lines)
+        assert heading.startswith(prose.size(check))
+        assert heading.endswith(f", engine {check.settings.engine}: passed")
+        for row in check.rows:
+            against = [
+                spelling.scientific(error)
+                for errors in (row, row.central)
+                for error in (errors.norm_relative, errors.absolute, errors.elementwise)
+            ]
+            step = spelling.power_of_ten(row.central.step)
+            worst, checked = prose.entry(row), f"{row.checked} of {row.total}"
+            wanted = [row.parameter, *against[:3], worst, *against[3:], step, checked]
+            assert next(lines) == wanted
+    assert not list(lines)
+
+
+def test_each_column_of_the_epochs_holds_what_its_heading_says(tmp_path: Path) -> None:
+    metrics = [{**r, "seconds": None if r["update"] == 800 else 42.0} for r in records(1200)]
+    _, page = report(make_run(tmp_path / "run", metrics=metrics))
+    ends = {r["update"]: r["smooth_loss"] for r in metrics if r["update"] in (400, 800, 1200)}
+    assert page.table("epoch", "update", "smooth loss", "bits per character", "time") == [
+        [
+            str(number),
+            f"{update:,}",
+            f"{loss:.2f}",
+            f"{loss / T / math.log(2):.3f}",
+            "not recorded" if update == 800 else "42 s",
+        ]
+        for number, (update, loss) in enumerate(ends.items(), 1)
+    ]
+
+
+def test_no_report_shows_what_is_not_a_value(tmp_path: Path, checks: list[GradientCheck]) -> None:
+    """Neither that of a whole run, nor one of a run that was judged, nor one that has barely begun."""
+    for name, parts in {
+        "whole": {"checks": checks, "samples": [{"update": u, "text": "x"} for u in (0, 400)]},
+        "judged": {"metrics": judged(), "validation": 0.1},
+        "bare": {"metrics": [], "samples": [], "passage": None, "state": "training"},
+        "edited": {"events": [{"event": "resumed"}, {"event": "learning_rate_factor"}]},
+    }.items():
+        _, page = report(make_run(tmp_path / name, **parts))
+        assert not NO_VALUE.findall(page.words), name
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [("{{ given.update }}", {"update": "7"}), ("{{ given['update'] }}", {"update": 7}),
+     ("{{ given }}", "text".upper), ("{{ given }}", None), ("{{ given }}", ["text"]),
+     ("{{ given.missing }}", Config())],
+)  # fmt: skip
+def test_a_template_that_writes_no_text_is_an_error(template: str, value: object) -> None:
+    with pytest.raises((TypeError, UndefinedError)):
+        environment().from_string(template).render(given=value)
+
+
+def test_a_template_writes_attributes_of_typed_values() -> None:
+    assert environment().from_string("{{ given.cell }}").render(given=Config()) == "rnn"
 
 
 def test_a_failed_check_is_said_to_have_failed(tmp_path: Path, checks: list[GradientCheck]) -> None:

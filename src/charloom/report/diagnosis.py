@@ -8,13 +8,14 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from markupsafe import Markup
 
 from charloom.doctor import Diagnosis, Row
 from charloom.doctor.result import LOSS
 from charloom.errors import ConfigError
+from charloom.report.content import GradientErrors, KeyFigure, Picture, Setting, TrialErrors
 from charloom.report.heatmap import heatmap_figure
 from charloom.report.page import page
 from charloom.report.plots import NARROW, SENTINELS, WIDE, inline_svg, svg_of
@@ -24,19 +25,6 @@ from charloom.store import charloom_version, replace_file
 # Up to here an error of one step's share is rounding: the share is a difference of two gradients.
 STEP_LIMITS: Final = {"float64": 1e-6, "float32": 1e-4}
 SEVERAL: Final = 2  # explanations that are shown in full; more are only named
-
-
-class Line(NamedTuple):
-    """A line of the table: a parameter in one trial."""
-
-    name: str
-    norm_relative: str
-    limit: str
-    absolute: str
-    elementwise: str
-    worst: str
-    where: str
-    passed: bool
 
 
 def write_diagnosis(diagnosis: Diagnosis, path: str | Path) -> Path:
@@ -69,6 +57,7 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
     return page(
         "diagnosis.html",
         diagnosis=diagnosis,
+        subject=subject(diagnosis),
         verdict=diagnosis.headline(),
         starting=sentence,
         key_figures=list(key_figures(diagnosis)),
@@ -78,14 +67,21 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
             for explanation in diagnosis.explanations[SEVERAL:]
         ],
         clues=list(map(sentence, diagnosis.clues)),
-        pictures=pictures(diagnosis),
+        picture=picture(diagnosis),
         summary=[line(diagnosis, row) for row in worst_rows(diagnosis.rows)],
         trials=[
-            (told, [line(diagnosis, row) for row in diagnosis.rows if row.trial == place])
+            TrialErrors(
+                told, [line(diagnosis, row) for row in diagnosis.rows if row.trial == place]
+            )
             for place, told in enumerate(map(tell_trial, diagnosis.tried.trials))
         ],
         tried=list(what_was_tried(diagnosis)),
     )
+
+
+def subject(diagnosis: Diagnosis) -> str:
+    """What was judged, also where it has no name."""
+    return diagnosis.subject or "a function"
 
 
 def sentence(clue: str) -> str:
@@ -93,16 +89,16 @@ def sentence(clue: str) -> str:
     return clue if re.match(r"d\w\b", clue) else clue[:1].upper() + clue[1:]
 
 
-def key_figures(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
-    """Label, value, and what goes with it."""
+def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
+    """The largest error, and how much was tried."""
     worst, tried = diagnosis.worst(), diagnosis.tried
     of = "the loss, relative" if worst.parameter == LOSS else f"{named(worst)}, norm-relative"
-    yield "Largest error", scientific(worst.norm_relative), of
+    yield KeyFigure("Largest error", scientific(worst.norm_relative), [of])
     trials = len(tried.trials)
     wrong = len({row.trial for row in diagnosis.rows if not row.passed})
     those = number_of(wrong, "of them", "of them") if wrong else "none of them"
-    yield "Trials", count(trials), f"{those} wrong"
-    yield "Calls", count(tried.calls), f"in {duration(diagnosis.seconds)}"
+    yield KeyFigure("Trials", count(trials), [f"{those} wrong"])
+    yield KeyFigure("Calls", count(tried.calls), [f"in {duration(diagnosis.seconds)}"])
 
 
 def worst_rows(rows: Sequence[Row]) -> list[Row]:
@@ -119,19 +115,24 @@ def excess(row: Row) -> float:
     return math.inf if math.isnan(row.norm_relative) else row.norm_relative / row.limit
 
 
-def line(diagnosis: Diagnosis, row: Row) -> Line:
+def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
     """A row as it is written."""
     place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
-    return Line(
+    return GradientErrors(
         name=named(row),
         norm_relative=scientific(row.norm_relative),
         limit=scientific(row.limit),
         absolute=scientific(row.absolute),
         elementwise=scientific(row.elementwise),
-        worst=f"{place}is {row.given:.6g}, should be {row.exact:.6g}",
+        worst=f"{place}is {digits(row.given)}, should be {digits(row.exact)}",
         where=diagnosis.tried.trials[row.trial].name,
         passed=row.passed,
     )
+
+
+def digits(value: float) -> str:
+    """A number with six digits; one that is not finite in words, as `scientific` has it."""
+    return f"{value:.6g}" if math.isfinite(value) else scientific(value)
 
 
 def named(row: Row) -> str:
@@ -147,21 +148,19 @@ def tell_trial(trial: Any) -> str:
     )
 
 
-def pictures(diagnosis: Diagnosis) -> dict[str, Markup]:
-    """The heat map of errors by step, wide and narrow; none where there are no steps."""
+def picture(diagnosis: Diagnosis) -> Picture | None:
+    """The heat map of errors by step; None where there are no steps."""
     errors = diagnosis.errors_by_step
     if not errors or not all(errors.values()):
-        return {}
+        return None
     limit = STEP_LIMITS[diagnosis.tried.dtype]
     label = f"Errors by parameter and time step. {spoken(errors, limit)}"
-    return {
-        f"steps_{name}": inline_svg(
-            svg_of(heatmap_figure(errors, limit, width=width, palette=SENTINELS)),
-            f"steps-{name}",
-            label,
-        )
-        for name, width in (("wide", WIDE[0]), ("narrow", NARROW[0]))
-    }
+
+    def drawn(name: str, width: int) -> Markup:
+        figure = heatmap_figure(errors, limit, width=width, palette=SENTINELS)
+        return inline_svg(svg_of(figure), f"steps-{name}", label)
+
+    return Picture(drawn("wide", WIDE[0]), drawn("narrow", NARROW[0]))
 
 
 def spoken(errors: Any, limit: float) -> str:
@@ -174,13 +173,13 @@ def spoken(errors: Any, limit: float) -> str:
     return "; ".join(said) + "."
 
 
-def what_was_tried(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
-    """Name and value of what one needs to try it again."""
+def what_was_tried(diagnosis: Diagnosis) -> Iterator[Setting]:
+    """What one needs to try it again."""
     tried = diagnosis.tried
-    yield "function", diagnosis.subject or "a function"
-    yield "called as", tried.convention
-    yield "cell", tried.cell
-    yield "dtype", tried.dtype
-    yield "loss", f"{tried.reduction} over the steps"
-    yield "seed", str(tried.seed)
-    yield "charloom", charloom_version()
+    yield Setting("function", subject(diagnosis))
+    yield Setting("called as", tried.convention)
+    yield Setting("cell", tried.cell)
+    yield Setting("dtype", tried.dtype)
+    yield Setting("loss", f"{tried.reduction} over the steps")
+    yield Setting("seed", str(tried.seed))
+    yield Setting("charloom", charloom_version())

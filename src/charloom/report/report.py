@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from markupsafe import Markup
-
 from charloom.errors import ConfigError, DamagedError
 from charloom.gradcheck import GradientCheck
 from charloom.report import prose, sections
+from charloom.report.content import Picture
 from charloom.report.page import page
 from charloom.report.plots import (
     LIGHT,
@@ -79,7 +78,7 @@ def write_report(
     for told in damage:
         tell(told)
     metrics = sorted(filter(is_record, view.metrics), key=lambda record: record["update"])
-    pictures: dict[str, Markup] = {}
+    loss_picture = curve_picture = None
     if metrics:
         draw = partial(loss_figure, metrics, view.config.seq_length, one=one_of(view.config.tokens))
         wide = svg_of(draw(palette=SENTINELS))
@@ -87,8 +86,9 @@ def write_report(
         label = "The smooth loss against updates, with a red cross at the end of each epoch"
         if prose.best_judged(metrics) is not None:
             label += ", and the loss on the validation part"
-        pictures["loss_wide"] = inline_svg(wide, "loss-wide", label)
-        pictures["loss_narrow"] = inline_svg(narrow, "loss-narrow", label)
+        loss_picture = Picture(
+            inline_svg(wide, "loss-wide", label), inline_svg(narrow, "loss-narrow", label)
+        )
         if output is None:
             png = png_of(draw())
             # A report can be made again at any time, so nobody waits for the disk.
@@ -97,10 +97,13 @@ def write_report(
     checks = gradient_checks(view)
     if checks:
         label = "The error of central differences against their step, and of the complex step"
-        for name, width in (("curve_wide", WIDE[0]), ("curve_narrow", NARROW[0])):
-            svg = svg_of(curve_figure(checks, width=width, palette=SENTINELS))
-            pictures[name] = inline_svg(svg, name.replace("_", "-"), label)
-    html = render(view, metrics, checks, pictures, damage)
+        curve_picture = Picture(
+            *(
+                inline_svg(svg_of(curve_figure(checks, width=width, palette=SENTINELS)), id, label)
+                for id, width in (("curve-wide", WIDE[0]), ("curve-narrow", NARROW[0]))
+            )
+        )
+    html = render(view, metrics, checks, loss_picture, curve_picture, damage)
     path = view.path / REPORT if output is None else Path(output)
     replace_file(path, html.encode("utf-8", "replace"), durable=False)
     return path
@@ -110,21 +113,21 @@ def render(
     view: RunView,
     metrics: Sequence[Record],
     checks: Sequence[GradientCheck],
-    pictures: Mapping[str, Markup],
+    loss_picture: Picture | None,
+    curve_picture: Picture | None,
     damage: Sequence[str],
 ) -> str:
     """The page as HTML."""
     samples = [sample for sample in view.samples if is_sample(sample)]
     return page(
         "report.html",
-        pictures=pictures,
         title=view.text["name"],
         lede=sections.lede(view),
         notice=sections.notice(view, metrics),
         damage=damage,
         key_figures=sections.key_figures(view, metrics),
-        gradient=sections.gradient_section(checks),
-        loss=sections.loss_section(view, metrics),
+        gradient=sections.gradient_section(checks, curve_picture),
+        loss=sections.loss_section(view, metrics, loss_picture),
         samples=sections.samples_section(view, samples, metrics),
         passage=sections.passage_section(view, metrics),
         settings=sections.settings_section(view, metrics),

@@ -1,4 +1,4 @@
-"""What each section of the report shows, as plain data for the template to lay out.
+"""What each section of the report shows, as texts for the template to lay out.
 
 Everything comes from the run directory, read before; nothing here knows of HTML or colours.
 """
@@ -6,7 +6,7 @@ Everything comes from the run directory, read before; nothing here knows of HTML
 import platform
 import shlex
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import matplotlib
 import numpy as np
@@ -15,6 +15,20 @@ from charloom.config import help_of
 from charloom.gradcheck import GradientCheck, Row
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
 from charloom.report import prose
+from charloom.report.content import (
+    CheckTable,
+    EpochEnd,
+    GradientSection,
+    KeyFigure,
+    LossSection,
+    ParameterErrors,
+    PassageSection,
+    Picture,
+    SampleEntry,
+    SamplesSection,
+    Setting,
+    SettingsGroup,
+)
 from charloom.report.plots import is_epoch_end
 from charloom.spelling import (
     bits_per_character,
@@ -26,6 +40,7 @@ from charloom.spelling import (
     scientific,
 )
 from charloom.store import RunView, charloom_version
+from charloom.store.checkpoint import is_count, is_number
 
 CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A GRU"}
 
@@ -65,8 +80,8 @@ def notice(view: RunView, metrics: Sequence[prose.Record]) -> str | None:
     )
 
 
-def key_figures(view: RunView, metrics: Sequence[prose.Record]) -> list[tuple[str, str, list[str]]]:
-    """The first, lowest and last smooth loss and the time: label, value, and what goes with it.
+def key_figures(view: RunView, metrics: Sequence[prose.Record]) -> list[KeyFigure]:
+    """The first, lowest and last smooth loss and the time.
 
     Where the model was judged, its best judgement stands instead of the lowest smooth loss.
     """
@@ -80,86 +95,98 @@ def key_figures(view: RunView, metrics: Sequence[prose.Record]) -> list[tuple[st
         del shown["Lowest"]
     figures = []
     for label, record in shown.items():
-        bits = bits_per_character(record["smooth_loss"], T)
-        notes = ["nats per window", f"{bits:.2f} {per}"]
+        notes = ["nats per window", f"{bits_per_character(record['smooth_loss'], T):.2f} {per}"]
         notes.append(f"at update {count(record['update'])}")
-        figures.append((f"{label} smooth loss", f"{record['smooth_loss']:.2f}", notes))
+        loss = f"{record['smooth_loss']:.2f}"
+        figures.append(KeyFigure(f"{label} smooth loss", loss, notes))
     if best is not None:
         nats = best["validation_nats"]
         notes = [f"{nats:.4f} nats", per, f"at update {count(best['update'])}"]
-        figures.append(("Best on the validation part", f"{bits_per_character(nats):.3f}", notes))
+        bits = f"{bits_per_character(nats):.3f}"
+        figures.append(KeyFigure("Best on the validation part", bits, notes))
     seconds = last.get("seconds")
     if seconds:
         rates = [
             f"{last['update'] / seconds:,.0f} updates per second",
             f"{last['characters'] / seconds:,.0f} {tokens} per second",
         ]
-        figures.append(("Training time", duration(seconds), rates))
+        figures.append(KeyFigure("Training time", duration(seconds), rates))
     return figures
 
 
-def gradient_section(checks: Sequence[GradientCheck]) -> dict[str, Any] | None:
-    """The paragraphs and the table of the gradient checks; None where there is none."""
-    if not checks:
+def gradient_section(
+    checks: Sequence[GradientCheck], picture: Picture | None
+) -> GradientSection | None:
+    """The paragraphs, the picture and the table of the gradient checks; None without a picture."""
+    if picture is None:
         return None
-    return {
-        "paragraphs": prose.gradient_story(checks),
-        "explanation": prose.central_story(checks),
-        "checks": [
-            {
-                "size": prose.size(check),
-                "details": f"{check.settings.dtype}, {prose.beginning(check)}, "
-                f"engine {check.settings.engine}",
-                "passed": check.passed,
-                "rows": [gradient_row(row) for row in check.rows],
-            }
-            for check in checks
-        ],
-        "notes": prose.gradient_notes(checks),
-    }
+    return GradientSection(
+        paragraphs=prose.gradient_story(checks),
+        picture=picture,
+        explanation=prose.central_story(checks),
+        checks=[check_table(check) for check in checks],
+        notes=prose.gradient_notes(checks),
+    )
 
 
-def gradient_row(row: Row) -> dict[str, str | bool]:
+def check_table(check: GradientCheck) -> CheckTable:
+    """A gradient check as it stands in the table."""
+    return CheckTable(
+        size=prose.size(check),
+        details=f"{check.settings.dtype}, {prose.beginning(check)}, engine {check.settings.engine}",
+        passed=check.passed,
+        rows=[parameter_errors(row) for row in check.rows],
+    )
+
+
+def parameter_errors(row: Row) -> ParameterErrors:
     """One line of the table."""
-    return {
-        "parameter": row.parameter,
-        "checked": f"{count(row.checked)} of {count(row.total)}",
-        "absolute": scientific(row.absolute),
-        "elementwise": scientific(row.elementwise),
-        "worst": prose.entry(row),
-        "norm_relative": scientific(row.norm_relative),
-        "step": power_of_ten(row.central.step),
-        "central_absolute": scientific(row.central.absolute),
-        "central_elementwise": scientific(row.central.elementwise),
-        "central_norm_relative": scientific(row.central.norm_relative),
-        "passed": row.passed,
-    }
+    return ParameterErrors(
+        parameter=row.parameter,
+        checked=f"{count(row.checked)} of {count(row.total)}",
+        absolute=scientific(row.absolute),
+        elementwise=scientific(row.elementwise),
+        worst=prose.entry(row),
+        norm_relative=scientific(row.norm_relative),
+        step=power_of_ten(row.central.step),
+        central_absolute=scientific(row.central.absolute),
+        central_elementwise=scientific(row.central.elementwise),
+        central_norm_relative=scientific(row.central.norm_relative),
+        passed=row.passed,
+    )
 
 
-def loss_section(view: RunView, metrics: Sequence[prose.Record]) -> dict[str, Any] | None:
-    """The paragraphs of the smooth loss and a line for each epoch; None without a record."""
-    if not metrics:
+def loss_section(
+    view: RunView, metrics: Sequence[prose.Record], picture: Picture | None
+) -> LossSection | None:
+    """The paragraphs and the picture of the smooth loss and a line for each epoch; None without a
+    picture, which is there if a record is."""
+    if picture is None:
         return None
     T, ends = view.config.seq_length, [r for r in metrics if is_epoch_end(r["epoch"])]
-    return {
-        "paragraphs": prose.loss_story(metrics, view.config, view.text["vocabulary_size"], ends),
-        "per": f"bits per {one_of(view.config.tokens)}",
-        "epochs": [
-            {
-                "epoch": count(int(record["epoch"])),
-                "update": count(record["update"]),
-                "smooth_loss": f"{record['smooth_loss']:.2f}",
-                "bits": f"{bits_per_character(record['smooth_loss'], T):.3f}",
-                "time": duration(record.get("seconds") or 0.0),
-            }
-            for record in ends
-        ],
-    }
+    return LossSection(
+        paragraphs=prose.loss_story(metrics, view.config, view.text["vocabulary_size"], ends),
+        picture=picture,
+        per=f"bits per {one_of(view.config.tokens)}",
+        epochs=[epoch_end(record, T) for record in ends],
+    )
+
+
+def epoch_end(record: prose.Record, seq_length: int) -> EpochEnd:
+    """The record at an epoch's end as a line of the table."""
+    seconds = record.get("seconds")
+    return EpochEnd(
+        epoch=count(int(record["epoch"])),
+        update=count(record["update"]),
+        smooth_loss=f"{record['smooth_loss']:.2f}",
+        bits=f"{bits_per_character(record['smooth_loss'], seq_length):.3f}",
+        time="not recorded" if seconds is None else duration(seconds),
+    )
 
 
 def samples_section(
     view: RunView, samples: Sequence[prose.Record], metrics: Sequence[prose.Record]
-) -> dict[str, Any] | None:
+) -> SamplesSection | None:
     """The samples, each with where the training was; None without a sample."""
     if not samples:
         return None
@@ -174,11 +201,11 @@ def samples_section(
                 f"{bits:.2f} bits per {one_of(view.config.tokens)}",
             ]
         heading = f"Update {count(sample['update'])}" if sample["update"] else "Before training"
-        entries.append({"heading": heading, "facts": facts, "text": sample["text"]})
-    return {"paragraphs": prose.samples_story(samples, metrics), "entries": entries}
+        entries.append(SampleEntry(heading, facts, sample["text"]))
+    return SamplesSection(prose.samples_story(samples, metrics), entries)
 
 
-def passage_section(view: RunView, metrics: Sequence[prose.Record]) -> dict[str, Any] | None:
+def passage_section(view: RunView, metrics: Sequence[prose.Record]) -> PassageSection | None:
     """The long passage and what wrote it; None where it is not written yet."""
     if not view.passage:
         return None
@@ -187,81 +214,85 @@ def passage_section(view: RunView, metrics: Sequence[prose.Record]) -> dict[str,
         best = prose.lowest_record(metrics)
         if view.best is not None:
             best = prose.record_at(metrics, view.best) or best
-    return {
-        "paragraphs": prose.passage_story(
-            view.passage, best, view.config, view.text["vocabulary_size"]
-        ),
-        "text": view.passage,
-    }
+    return PassageSection(
+        prose.passage_story(view.passage, best, view.config, view.text["vocabulary_size"]),
+        view.passage,
+    )
 
 
-def settings_section(
-    view: RunView, metrics: Sequence[prose.Record]
-) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Everything that made the run what it is, in groups of name, value and explanation."""
+def settings_section(view: RunView, metrics: Sequence[prose.Record]) -> list[SettingsGroup]:
+    """Everything that made the run what it is."""
+    return [
+        SettingsGroup("Text", text_rows(view)),
+        SettingsGroup("Made by", maker_rows(view, metrics)),
+        SettingsGroup("Configuration", configuration_rows(view)),
+    ]
+
+
+def text_rows(view: RunView) -> list[Setting]:
+    """What the text is."""
     text, tokens = view.text, view.config.tokens
+    return [
+        Setting("name", text["name"]),
+        Setting(tokens, count(text["characters"]), "the length of the text"),
+        Setting("vocabulary", count(text["vocabulary_size"]), f"different {tokens} K"),
+        Setting("SHA-256", text["fingerprint"]),
+    ]
+
+
+def maker_rows(view: RunView, metrics: Sequence[prose.Record]) -> list[Setting]:
+    """What trained the run, how long, and what made the page."""
     last = metrics[-1] if metrics else {}
     seconds = last.get("seconds") or 0.0
     taken = f"{seconds:,.1f} for {count(last.get('update', 0))} of {count(view.updates)} updates"
+    page = (
+        f"charloom {charloom_version()}, Python {platform.python_version()}, NumPy "
+        f"{np.__version__}, matplotlib {matplotlib.__version__}, {platform.machine()}"
+    )
     return [
-        (
-            "Text",
-            [
-                ("name", text["name"], ""),
-                (tokens, count(text["characters"]), "the length of the text"),
-                ("vocabulary", count(text["vocabulary_size"]), f"different {tokens} K"),
-                ("SHA-256", text["fingerprint"], ""),
-            ],
-        ),
-        (
-            "Made by",
-            [
-                ("charloom", view.version, "the version that began the run"),
-                ("engine", view.engine or "not recorded", "what trained last"),
-                ("trained with", surroundings(view), ""),
-                ("seconds", taken, "of training"),
-                *changes(view),
-                (
-                    "this page",
-                    f"charloom {charloom_version()}, Python {platform.python_version()}, NumPy "
-                    f"{np.__version__}, matplotlib {matplotlib.__version__}, {platform.machine()}",
-                    "",
-                ),
-            ],
-        ),
-        (
-            "Configuration",
-            [
-                (name, "none" if value is None else str(value), help_of(name))
-                for name, value in view.config.to_dict().items()
-            ],
-        ),
+        Setting("charloom", view.version, "the version that began the run"),
+        Setting("engine", view.engine or "not recorded", "what trained last"),
+        Setting("trained with", surroundings(view)),
+        Setting("seconds", taken, "of training"),
+        *changes(view),
+        Setting("this page", page),
+    ]
+
+
+def configuration_rows(view: RunView) -> list[Setting]:
+    """The settings by name."""
+    return [
+        Setting(name, "none" if value is None else str(value), help_of(name))
+        for name, value in view.config.to_dict().items()
     ]
 
 
 def surroundings(view: RunView) -> str:
     """The versions and the kind of machine that trained last."""
     starts = [event for event in view.events if "engine" in event]
+    last = starts[-1] if starts else {}
     names = {"version": "charloom ", "python": "Python ", "numpy": "NumPy ", "machine": ""}
-    known = [f"{names[name]}{starts[-1][name]}" for name in names if starts and name in starts[-1]]
+    known = [f"{names[name]}{last[name]}" for name in names if isinstance(last.get(name), str)]
     return ", ".join(known) or "not recorded"
 
 
-def changes(view: RunView) -> list[tuple[str, str, str]]:
+def changes(view: RunView) -> list[Setting]:
     """What happened on the way that the settings do not tell: resumed, learning rate steered."""
-    rows = []
-    for name, event_name, field in (
-        ("resumed", "resumed", None),
-        ("learning rate", "learning_rate_factor", "learning_rate_factor"),
-    ):
-        events = [event for event in view.events if event.get("event") == event_name]
-        told = [
-            f"{'' if field is None else f'× {event.get(field)} '}from update {event.get('update')}"
-            for event in events
-        ]
-        if told:
-            rows.append((name, "; ".join(told), ""))
-    return rows
+    resumed = [from_update(event) for event in view.events if event.get("event") == "resumed"]
+    steered = [
+        f"× {event['learning_rate_factor']:g} {from_update(event)}"
+        for event in view.events
+        if event.get("event") == "learning_rate_factor"
+        and is_number(event.get("learning_rate_factor"))
+    ]
+    rows = {"resumed": resumed, "learning rate": steered}
+    return [Setting(name, "; ".join(told)) for name, told in rows.items() if told]
+
+
+def from_update(event: prose.Record) -> str:
+    """Since when what an event tells holds."""
+    update = event.get("update")
+    return f"from update {count(update)}" if is_count(update) else "from an unknown update"
 
 
 def command(view: RunView) -> str:
