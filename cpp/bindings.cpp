@@ -12,6 +12,7 @@
 #include <system_error>
 #include <vector>
 
+#include "gil.hpp"
 #include "kernels.hpp"
 #include "threads.hpp"
 #include "workspace.hpp"
@@ -180,6 +181,13 @@ void require_memory(bool ok) {
   if (!ok) throw std::bad_alloc();
 }
 
+// Refuse subinterpreters: when nanobind releases an array it takes the GIL through PyGILState_Ensure,
+// which knows the main interpreter alone, and so waits for itself forever.
+void require_main_interpreter() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main())
+    throw nb::import_error("it runs in the main interpreter only, and this is a subinterpreter");
+}
+
 // The system gave fewer threads than asked for: an OSError, with the system's own words.
 void system_refused(const std::exception_ptr& thrown, void*) {
   try {
@@ -209,7 +217,7 @@ void bind(nb::module_& m) {
           double loss = 0;
           bool ok;
           {
-            nb::gil_scoped_release release;
+            WithoutGil released;
             ok = kernels<T>(isa).gradients(shape, net.arrays.data(), x.data(), y.data(),
                                            static_cast<int>(x.shape(0)),
                                            static_cast<int>(x.shape(1)), from, how, update, &loss,
@@ -263,7 +271,7 @@ void bind(nb::module_& m) {
                                 update};
           TrainResult result;
           {
-            nb::gil_scoped_release release;
+            WithoutGil released;
             Crew crew(static_cast<int>(threads));
             Pieces own;
             std::unique_lock<std::mutex> held_pieces(kept.in_use, std::try_to_lock);
@@ -296,7 +304,7 @@ void bind(nb::module_& m) {
           const State<T> at = state_of<T>(shape, state, B);
           bool ok;
           {
-            nb::gil_scoped_release release;
+            WithoutGil released;
             Crew crew(static_cast<int>(threads));
             ok = kernels<T>(isa).score(shape, net.arrays.data(), at, tokens.data(), N,
                                        static_cast<int>(B), crew.team(), nats.data());
@@ -327,7 +335,7 @@ void bind(nb::module_& m) {
           const State<T> at = state_of<T>(shape, state, 1);
           bool ok;
           {
-            nb::gil_scoped_release release;
+            WithoutGil released;
             ok = kernels<T>(isa).activations(shape, net.arrays.data(), at, tokens.data(),
                                              tokens.shape(0), {to[0], to[1]});
           }
@@ -349,7 +357,7 @@ void bind(nb::module_& m) {
           const State<T> at = state_of<T>(shape, state, B);
           bool ok;
           {
-            nb::gil_scoped_release release;
+            WithoutGil released;
             ok = kernels<T>(isa).step(shape, net.arrays.data(), at, ids.data(),
                                       static_cast<int>(B), logits.data());
           }
@@ -376,7 +384,7 @@ void bind(nb::module_& m) {
           const State<T> at = state_of<T>(shape, state, 1);
           Draw draw;
           {
-            nb::gil_scoped_release release;
+            WithoutGil released;
             Crew crew(static_cast<int>(threads));
             draw = kernels<T>(isa).generate(shape, net.arrays.data(), at, read.data(),
                                             read.shape(0), sampler, uniforms.data(),
@@ -410,6 +418,9 @@ void bind(nb::module_& m) {
 }  // namespace charloom
 
 NB_MODULE(_native, m) {
+  charloom::require_main_interpreter();
+  // A daemon thread that computes while the process ends never releases what it was given.
+  nb::set_leak_warnings(false);
   m.doc() = "The compiled kernels of charloom; see charloom.engines.native.";
   nb::register_exception_translator(charloom::system_refused);
   nb::class_<charloom::Pieces>(m, "Workspace", "Memory that one engine keeps between calls.")
@@ -429,7 +440,7 @@ NB_MODULE(_native, m) {
       "multiply_adds",
       [](const std::string& isa, const std::string& dtype, double operations) {
         const auto& set = charloom::find(isa);
-        nb::gil_scoped_release release;
+        charloom::WithoutGil released;
         (dtype == "float32" ? set.f32.multiply_adds : set.f64.multiply_adds)(operations);
       },
       "isa"_a, "dtype"_a, "operations"_a,
