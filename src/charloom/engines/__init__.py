@@ -1,10 +1,12 @@
 """Engines by name. Each keeps the contract of `base`; none imports another."""
 
 from functools import cache
+from importlib.util import find_spec
 
 from charloom.config import ENGINES, require_one_of
 from charloom.engines.base import Engine, Plan, Sampler, Trace
 from charloom.errors import MissingPartError
+from charloom.messages import argument
 
 __all__ = ["Engine", "Plan", "Sampler", "Trace", "native_problem", "open_engine"]
 
@@ -15,9 +17,9 @@ def native_problem() -> str | None:
     try:
         from charloom import _native
     except ImportError as error:
-        return (
-            f"the native engine cannot be loaded; it may not have been built at install ({error})"
-        )
+        if find_spec("charloom._native") is None:
+            return "the native engine was not built when charloom was installed"
+        return f"the native engine cannot be loaded: {error}"
     if not _native.instruction_sets():
         return (
             "the native engine needs at least an x86-64-v2 processor (SSE 4.2), not to be had here"
@@ -36,7 +38,8 @@ def open_engine(name: str = "auto", threads: int = 1) -> Engine:
     problem = native_problem() if name in ("auto", "native") else None
     if name == "native" and problem is not None:
         raise MissingPartError(
-            f"{problem}; install a C++20 compiler and reinstall charloom, or use --engine reference."
+            f"{problem}; use {argument('engine', 'reference')}, or where it was not built, install "
+            f"a C++20 compiler and reinstall charloom."
         )
     if name == "reference" or problem is not None:
         from charloom.engines.reference import ReferenceEngine

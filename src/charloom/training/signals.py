@@ -23,8 +23,8 @@ ONE_PRESS_SECONDS: Final = 1.0
 class Halt:
     """Listens to the signals within a `with` statement; called, it says which came, or None.
 
-    `tell` is given a sentence for people when the first comes. Python lets only the main thread
-    listen; in any other it hears nothing.
+    `tell` is given a sentence for people when the first comes. Python lets only the main thread of
+    the main interpreter listen; anywhere else it hears nothing.
     """
 
     def __init__(self, tell: Callable[[str], object] = str) -> None:
@@ -39,8 +39,9 @@ class Halt:
             before = signal.getsignal(number)
             # A shell starts what runs in the background deaf to Ctrl-C; deaf it stays.
             if before is not signal.SIG_IGN:
-                self._before[number] = before
-                signal.signal(number, self._hear)
+                with suppress(ValueError):  # the main thread of a subinterpreter
+                    signal.signal(number, self._hear)
+                    self._before[number] = before
         return self
 
     def __exit__(
