@@ -436,12 +436,6 @@ def test_a_weight_that_changed_in_a_single_file_is_noticed(tmp_path):
         load_model(tmp_path / "model")
 
 
-def test_a_newer_format_says_so(saved, tmp_path):
-    (tmp_path / "model").write_bytes(model_with(about={"format": 2}))
-    with pytest.raises(NotAModelError, match="Upgrade charloom"):
-        load_model(tmp_path / "model")
-
-
 @pytest.mark.parametrize(
     "sizes", [{"layers": 2**31 - 1}, {"hidden_size": 2**31 - 1}, {"batch_size": 2**31 - 1}], ids=str
 )

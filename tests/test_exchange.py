@@ -358,7 +358,8 @@ def test_a_file_cut_short_is_damaged(exported):
     [
         ("{", "not valid JSON"),
         ("[]", "not a JSON object"),
-        ({"format": 9}, "format 9; this charloom reads format 1"),
+        ({"format": 0}, "its format is 0"),
+        ({"format": 900}, "written by a later charloom"),
         ({"vocabulary": None}, "its vocabulary is not"),
         ({"vocabulary": list(range(90, 99))}, "has 7 ids; the vocabulary given has 9"),
         ({"config": {"cell": "gru"}}, "its metadata says cell 'gru', its tensors 'lstm'"),

@@ -15,6 +15,7 @@ the command line prints the sentence and chooses the exit code.
     └── StoreError                what is kept on disk
         ├── NotAModelError        nothing there that could be a run, a checkpoint or a model
         ├── DamagedError          a checkpoint or model whose bytes are not what was written
+        ├── NewerFormatError      written by a later charloom: intact, and not for this one
         ├── RunExistsError        a new run was asked for where one exists
         ├── RunInUseError         another process writes this run
         └── WriteError            the disk refused: full, read-only, gone
@@ -89,6 +90,10 @@ class NotAModelError(StoreError):
 
 class DamagedError(StoreError):
     """A checkpoint or model whose bytes are not what was written."""
+
+
+class NewerFormatError(StoreError):
+    """A file that a later charloom wrote: it is intact, and this one must not touch it."""
 
 
 class RunExistsError(StoreError):

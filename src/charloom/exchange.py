@@ -23,18 +23,17 @@ from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.parameters import GATES, Parameters
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
-    FORMAT,
     MOST_METADATA,
     SAFETENSORS_DTYPES,
     contiguous,
-    header_of,
+    metadata_of,
     parse_config,
     parse_vocabulary,
     read_model_file,
     require_arrays,
     require_finite,
-    require_format,
 )
+from charloom.store.formats import TORCH_FORMAT, require_format
 from charloom.text import Corpus, Vocabulary
 from charloom.text.vocabulary import BYTES
 
@@ -111,7 +110,7 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
     """
     require_finite(learner)
     about = {
-        "format": FORMAT,
+        "format": TORCH_FORMAT,
         "config": learner.config.to_dict(),
         "vocabulary": [ord(character) for character in learner.vocabulary.characters],
         "load": loading_lines(learner, file),
@@ -164,6 +163,7 @@ def read_torch_file(
 
     Raises:
         NotAModelError: no such file, no safetensors, or not such a network; or a choice is left.
+        NewerFormatError: a later charloom exported the file.
         DamagedError: the file contradicts itself, or holds numbers that are not finite.
         TextError: the vocabulary is missing, repeats a character, has another size, or
             contradicts the file's own.
@@ -242,8 +242,10 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             f"the weights with safetensors.torch.save_file(model.state_dict(), "
             f"'model.safetensors')."
         )
-    header_of(beginning, str(path))
-    del beginning
+    metadata = metadata_of(beginning, str(path))
+    if METADATA_KEY in metadata:
+        _parse_about(metadata[METADATA_KEY], str(path))  # before tensors that a later one may add
+    del beginning, metadata
     try:
         with safe_open(path, "np") as tensors:
             types = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
@@ -399,8 +401,7 @@ def _listed(names: Any) -> str:
 
 def _read_about(about: object, found: Config, what: str) -> tuple[Config, list[str]]:
     """Settings and characters from charloom's own metadata, which must not contradict the tensors."""
-    values = parse_object(about, f"the metadata of {what}")  # type: ignore[arg-type]
-    require_format(values, what)
+    values = _parse_about(about, what)
     if not {"config", "vocabulary"} <= set(values):
         raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(values))}.")
     config = parse_config(values["config"], what)
@@ -412,6 +413,13 @@ def _read_about(about: object, found: Config, what: str) -> tuple[Config, list[s
             )
     vocabulary = parse_vocabulary(values["vocabulary"], config.tokens, what)
     return config.replace(dtype=found.dtype), list(vocabulary.characters)
+
+
+def _parse_about(about: object, what: str) -> dict[str, Any]:
+    """What charloom's own metadata say, of a format that this charloom reads."""
+    values = parse_object(about, f"the metadata of {what}")  # type: ignore[arg-type]
+    require_format(values, TORCH_FORMAT, what)
+    return values
 
 
 def _difference(given: list[str], known: list[str]) -> str:

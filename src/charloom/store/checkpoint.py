@@ -14,6 +14,7 @@ import math
 import re
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -30,10 +31,16 @@ from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import create_directory, read_file, require_directory
+from charloom.store.formats import (
+    MODEL_FORMAT,
+    SEAL,
+    STATE_FORMAT,
+    require_format,
+    require_sealed_format,
+)
 from charloom.text import Vocabulary
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
-FORMAT: Final = 1
 METADATA_KEY: Final = "charloom"
 FOLDER: Final = "checkpoints"  # what a directory of them is called
 MODEL: Final = "model.safetensors"
@@ -53,7 +60,6 @@ MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # a vocabulary, and what els
 MOST_STATE: Final = 1 << 16  # bytes
 MOST_MANIFEST: Final = 1 << 12  # bytes
 SIZES: Final = {STATE: MOST_STATE, MANIFEST: MOST_MANIFEST}
-SEAL: Final = "sha256"
 OTHERWISE: Final = "Use another checkpoint, or a copy."
 
 WHOLE_COUNTERS: Final = (
@@ -99,8 +105,18 @@ def load_checkpoint(directory: Path) -> Checkpoint:
 
     Raises:
         NotAModelError: no such directory, or one that holds no checkpoint.
+        NewerFormatError: a later charloom wrote it.
         DamagedError: its bytes are not what was written, or make no sense together.
     """
+    try:
+        return load_known(directory)
+    except DamagedError:
+        refuse_newer(directory)  # this charloom may take for damage what a later one added
+        raise
+
+
+def load_known(directory: Path) -> Checkpoint:
+    """`load_checkpoint` of a checkpoint that no later charloom wrote."""
     files = read_verified(directory)
     learner = parse_model(files[MODEL], str(directory / MODEL))
     read_training(files[TRAINING], learner, str(directory / TRAINING))
@@ -108,11 +124,29 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     return Checkpoint(learner, lengths, fingerprint)
 
 
+def refuse_newer(directory: Path) -> None:
+    """Refuse a checkpoint that a later charloom wrote, whatever else it holds.
+
+    Its state.json tells, if MANIFEST says that its bytes are those that were written.
+
+    Raises:
+        NewerFormatError: so it is.
+    """
+    with suppress(DamagedError):
+        require_no_link(directory)
+        state = read_file(directory / STATE, MOST_STATE) or b""
+        manifest = read_file(directory / MANIFEST, MOST_MANIFEST) or b""
+        if manifest_of({STATE: state}).strip() in manifest.splitlines():
+            what = str(directory / STATE)
+            require_format(parse_object(state, what), STATE_FORMAT, what)
+
+
 def load_model_file(path: Path) -> Learner:
     """The learner of a single model file: update 0, and the state before the first character.
 
     Raises:
         NotAModelError: the file cannot be read or is no model of charloom's.
+        NewerFormatError: a later charloom wrote it.
         DamagedError: it is one, and damaged.
     """
     return parse_model(read_model_file(path), str(path))
@@ -149,7 +183,7 @@ def checkpoint_files(
         MODEL: model_bytes(learner),
         STATE: canonical_json(
             {
-                "format": FORMAT,
+                "format": STATE_FORMAT,
                 "counters": {name: getattr(learner, name) for name in COUNTERS},
                 "lengths": dict(lengths),
                 "fingerprint": fingerprint,
@@ -163,7 +197,7 @@ def checkpoint_files(
 def model_bytes(learner: Learner) -> bytes:
     """A whole model in one file: the parameters, and config and vocabulary as metadata."""
     about: dict[str, Any] = {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "config": learner.config.to_dict(),
         "vocabulary": [ord(character) for character in learner.vocabulary.characters],
     }
@@ -215,9 +249,7 @@ def require_finite(learner: Learner) -> None:
 
 def read_verified(directory: Path) -> dict[str, bytes]:
     """The files of a checkpoint by name, verified against its MANIFEST."""
-    if directory.parent.name == FOLDER:
-        require_directory(directory.parent)
-    require_directory(directory)
+    require_no_link(directory)
     if not directory.exists():
         raise NotAModelError(f"checkpoint {directory} is missing.")
     if not (directory / MANIFEST).exists() and not (directory / MODEL).exists():
@@ -250,6 +282,13 @@ def read_verified(directory: Path) -> dict[str, bytes]:
     return files
 
 
+def require_no_link(directory: Path) -> None:
+    """Refuse a link in the place of a checkpoint, or of a run's directory of them."""
+    if directory.parent.name == FOLDER:
+        require_directory(directory.parent)
+    require_directory(directory)
+
+
 def amiss(wanted: Iterable[str], found: Iterable[str]) -> str:
     """Which names are missing, and which are there and should not be."""
     missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
@@ -261,13 +300,22 @@ def amiss(wanted: Iterable[str], found: Iterable[str]) -> str:
     return "; ".join(told)
 
 
-def parse_tensors(data: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays of a safetensors file, and its metadata.
+def metadata_of(data: bytes, what: str) -> dict[str, Any]:
+    """The metadata of a safetensors file, whatever its tensors are."""
+    header = parse_object(header_of(data, what), f"the header of {what}")
+    metadata = header.get("__metadata__") or {}
+    if not isinstance(metadata, dict):
+        raise DamagedError(f"{what} is damaged: its metadata is not a JSON object.")
+    return metadata
+
+
+def parse_tensors(data: bytes, what: str) -> Arrays:
+    """The arrays of a safetensors file.
 
     Beside the file's bytes no more memory is taken than they are: the library gives each tensor as
     bytes of its own, and these become the arrays.
     """
-    header = header_of(data, what)
+    header_of(data, what)
     try:
         tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError:
@@ -287,8 +335,7 @@ def parse_tensors(data: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
             arrays[name] = values.reshape(tensor["shape"])
         except (ValueError, OverflowError):  # empty, and yet of an absurd shape
             raise DamagedError(f"{what}: {name!r} has the shape {tensor['shape']}.") from None
-    # The library has verified the header; it hands out no metadata from bytes.
-    return arrays, parse_object(header, f"the header of {what}").get("__metadata__") or {}
+    return arrays
 
 
 def header_of(data: bytes, what: str) -> bytes:
@@ -322,13 +369,11 @@ def require_modest(text: bytes, what: str) -> None:
 
 def parse_model(data: bytes, what: str) -> Learner:
     """The learner of a model file's bytes, with the state of one stream before any character."""
-    arrays, metadata = parse_tensors(data, what)
-    if METADATA_KEY not in metadata:
-        raise NotAModelError(f"{what} is a safetensors file, and no model of charloom's.")
-    text = metadata[METADATA_KEY].encode("utf-8", "surrogatepass")
-    require_modest(text, f"the metadata of {what}")
-    about = parse_object(text, f"the metadata of {what}")
-    require_format(about, what)
+    about = parse_about(data, what)
+    require_sealed_format(
+        about, MODEL_FORMAT, lambda values: seal(values, parse_tensors(data, what)), what
+    )
+    arrays = parse_tensors(data, what)
     sealed = about.pop(SEAL, None)  # there is none in files of before there were any
     if set(about) != {"format", "config", "vocabulary"}:
         raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
@@ -352,6 +397,17 @@ def parse_model(data: bytes, what: str) -> Learner:
     return Learner(
         config, vocabulary, parameters, zero_slots(config, parameters), zero_state(config)
     )
+
+
+def parse_about(data: bytes, what: str) -> dict[str, Any]:
+    """What a model file says of itself, not looked at yet."""
+    metadata = metadata_of(data, what)
+    if METADATA_KEY not in metadata:
+        parse_tensors(data, what)  # what is damaged is no other program's file
+        raise NotAModelError(f"{what} is a safetensors file, and no model of charloom's.")
+    text = str(metadata[METADATA_KEY]).encode("utf-8", "surrogatepass")
+    require_modest(text, f"the metadata of {what}")
+    return parse_object(text, f"the metadata of {what}")
 
 
 def parse_config(values: object, what: str) -> Config:
@@ -403,7 +459,7 @@ def all_finite(array: NDArray[Any]) -> bool:
 
 def read_training(data: bytes, learner: Learner, what: str) -> None:
     """Put slots and recurrent state from a file's bytes into a learner."""
-    arrays, _ = parse_tensors(data, what)
+    arrays = parse_tensors(data, what)
     config = learner.config
     state_shape = (config.layers, config.batch_size, config.hidden_size)
     shapes: dict[str, tuple[int, ...]] = {f"state/{name}": state_shape for name in learner.state}
@@ -422,7 +478,7 @@ def read_training(data: bytes, learner: Learner, what: str) -> None:
 def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int], str]:
     """Put the counters of state.json into a learner; return the lengths and the fingerprint."""
     values = parse_object(data, what)
-    require_format(values, what)
+    require_format(values, STATE_FORMAT, what)
     counters, lengths = values.get("counters"), values.get("lengths")
     fingerprint = values.get("fingerprint")
     if (
@@ -471,14 +527,3 @@ def is_count(value: object) -> TypeGuard[int]:
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number."""
     return type(value) is float and math.isfinite(value)
-
-
-def require_format(values: Mapping[str, Any], what: str) -> None:
-    """Refuse formats that this version does not read."""
-    found = values.get("format")
-    if type(found) is int and found > FORMAT:
-        raise NotAModelError(
-            f"{what} has format {found}; this charloom reads format {FORMAT}. Upgrade charloom."
-        )
-    if found != FORMAT or type(found) is not int:
-        raise DamagedError(f"{what} is damaged: its format is {found!r}, not {FORMAT}.")

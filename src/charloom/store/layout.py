@@ -18,19 +18,18 @@ from charloom.errors import DamagedError, NotAModelError
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
     FOLDER,
-    FORMAT,
     MANIFEST,
     MOST_MANIFEST,
-    SEAL,
     Checkpoint,
     is_count,
     load_checkpoint,
     parse_config,
     read_verified,
-    require_format,
+    refuse_newer,
     require_modest,
 )
 from charloom.store.files import read_file, require_directory
+from charloom.store.formats import CONFIG_FORMAT, SEAL, require_sealed_format
 
 CONFIG: Final = "config.json"
 METRICS: Final = "metrics.jsonl"
@@ -145,6 +144,7 @@ def require_whole(run: Path, update: int, pointer: Path) -> None:
     try:
         read_verified(checkpoint_path(run, update))
     except DamagedError as error:
+        refuse_newer(checkpoint_path(run, update))
         raise DamagedError(f"{error} {pointer} names it.") from None
     except NotAModelError:
         pass  # removed at this moment
@@ -155,6 +155,7 @@ def load_at(run: Path, update: int) -> Checkpoint:
 
     Raises:
         NotAModelError: there is none.
+        NewerFormatError: a later charloom wrote it.
         DamagedError: it is not what was written, or was written elsewhere.
     """
     require_own_directories(run, update)
@@ -168,7 +169,11 @@ def load_at(run: Path, update: int) -> Checkpoint:
 def newest_whole(
     run: Path, fits: Callable[[Checkpoint], bool] = lambda _: True
 ) -> Checkpoint | None:
-    """The newest checkpoint that is as it was written and fits, whatever `latest` says; or None."""
+    """The newest checkpoint that is as it was written and fits, whatever `latest` says; or None.
+
+    Raises:
+        NewerFormatError: a later charloom wrote one that is newer, which is no reason to fall back.
+    """
     for update in reversed(saved_updates(run)):
         with suppress(DamagedError, NotAModelError):
             checkpoint = load_at(run, update)
@@ -190,6 +195,7 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
 
     Raises:
         NotAModelError: the directory is no run.
+        NewerFormatError: a later charloom wrote it.
         DamagedError: config.json is not as it was written.
     """
     path = run / CONFIG
@@ -200,7 +206,7 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
         raise DamagedError(f"{path} is damaged: it is empty.")
     require_modest(data, str(path))
     values = parse_object(data, str(path))
-    require_format(values, str(path))
+    require_sealed_format(values, CONFIG_FORMAT, about_seal, str(path))
     sealed = values.pop(SEAL, None)  # there is none in runs of before there were any
     if sealed is not None and sealed != about_seal(values):
         raise DamagedError(f"{path} is damaged: something in it was changed after it was written.")
@@ -215,7 +221,7 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
 
 def about_bytes(config: Config, text: dict[str, Any], version: str) -> bytes:
     """What config.json holds, with the seal that tells of damage."""
-    about = {"format": FORMAT, "config": config.to_dict(), "text": text, "version": version}
+    about = {"format": CONFIG_FORMAT, "config": config.to_dict(), "text": text, "version": version}
     return canonical_json({**about, SEAL: about_seal(about)})
 
 

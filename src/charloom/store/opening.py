@@ -45,6 +45,7 @@ from charloom.store.layout import (
     require_own_directories,
     saved_updates,
 )
+from charloom.store.newer import refuse_newer_run
 from charloom.store.steering import FACTOR_LIMIT, read_status
 from charloom.text import Corpus
 
@@ -131,8 +132,10 @@ def open_about(
 
     Raises:
         NotAModelError: the directory is no run.
+        NewerFormatError: a later charloom wrote something in it.
         DamagedError: config.json is not as it was written.
     """
+    refuse_newer_run(path)
     try:
         return (*read_about(path), "")
     except (DamagedError, NotAModelError) as error:

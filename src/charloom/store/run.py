@@ -19,15 +19,15 @@ from charloom.config import Config
 from charloom.errors import (
     ConfigError,
     DamagedError,
+    NewerFormatError,
+    NotAModelError,
     RunInUseError,
-    StoreError,
     WriteError,
 )
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
 from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import (
-    FORMAT,
     Checkpoint,
     is_count,
     require_finite,
@@ -43,6 +43,7 @@ from charloom.store.files import (
     sync_directory,
     writing,
 )
+from charloom.store.formats import GRADCHECK_FORMAT
 from charloom.store.journal import Journal, sound_lines
 from charloom.store.layout import (
     BEST,
@@ -67,6 +68,7 @@ from charloom.store.layout import (
     saved_updates,
 )
 from charloom.store.lengths import RECORDS_LOST, kept_lengths, last_seconds
+from charloom.store.newer import refuse_newer_run
 from charloom.store.opening import (
     adopt_steering,
     extended,
@@ -135,12 +137,14 @@ class RunWriter:
 
         Raises:
             RunExistsError: something is there already.
+            NewerFormatError: a later charloom wrote something there.
             RunInUseError: another process is making it at this moment.
             TextError: the text is shorter than one window.
             WriteError: the disk refused.
         """
         path = Path(path)
         Schedule.of(learner.config, len(corpus))
+        refuse_newer_run(path)
         refuse_existing(path)
         with writing(path):
             for directory in (path, path / CHECKPOINTS):
@@ -191,6 +195,7 @@ class RunWriter:
         Raises:
             NotAModelError: no run is there, or one whose creation was interrupted.
             RunInUseError: another process writes it.
+            NewerFormatError: a later charloom wrote something in it; nothing was changed.
             DamagedError: its last checkpoint or its files are not what was written.
             TextError: the text is gone, or is another one now.
             ConfigError: the new end is not ahead of where the run is.
@@ -440,7 +445,9 @@ class RunWriter:
             WriteError: the disk refused.
         """
         self._require_place()
-        replace_file(self.path / GRADCHECK, canonical_json({"format": FORMAT, "checks": checks}))
+        replace_file(
+            self.path / GRADCHECK, canonical_json({"format": GRADCHECK_FORMAT, "checks": checks})
+        )
 
     def close(self) -> None:
         """Write what waits, and let go of the run."""
@@ -515,7 +522,7 @@ class RunWriter:
         if learner.best_update is not None:
             try:
                 load_at(self.path, learner.best_update)
-            except StoreError as error:
+            except (DamagedError, NotAModelError) as error:
                 self.warnings.append(
                     f"the best checkpoint cannot be used, so the best is judged anew from update "
                     f"{learner.update} on: {error}"
@@ -559,7 +566,10 @@ def acquire(path: Path) -> FileLock:
 def who_trains(path: Path) -> str:
     """Who holds the lock of a run, as far as its status can tell: one that is old, or of a training
     that ended, is another process's."""
-    status = read_status(path) or {}
+    try:
+        status = read_status(path) or {}
+    except NewerFormatError:
+        return "a process of a later charloom"
     beat = status.get("heartbeat")
     if (
         status.get("state") in ("training", "paused")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.config import require_number, require_one_of
-from charloom.errors import CharloomError
+from charloom.errors import DamagedError
 from charloom.store.canonical import canonical_json, parse_object
-from charloom.store.checkpoint import FORMAT, MOST_STATE, is_count
+from charloom.store.checkpoint import MOST_STATE, is_count
 from charloom.store.files import read_file, replace_file
+from charloom.store.formats import CONTROL_FORMAT, STATUS_FORMAT, refuse_later_format
 from charloom.store.layout import CONTROL, STATUS
 
 COMMANDS: Final = ("run", "pause", "stop")
@@ -51,6 +52,7 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
 
     Raises:
         ConfigError: no such command, or a factor that is not a number above 0.
+        NewerFormatError: a later charloom wrote the last command.
         WriteError: the disk refused.
     """
     require_one_of("command", command, COMMANDS)
@@ -59,15 +61,20 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
         learning_rate_factor = float(learning_rate_factor)
     sequence = read_control(run).sequence + 1
     control = Control(sequence, command, learning_rate_factor, secrets.token_hex(8))
-    replace_file(run / CONTROL, canonical_json({"format": FORMAT, **asdict(control)}))
+    replace_file(run / CONTROL, canonical_json({"format": CONTROL_FORMAT, **asdict(control)}))
     return control
 
 
 def read_control(run: Path) -> Control:
-    """The last command; one that makes no sense counts as none."""
+    """The last command; one that makes no sense counts as none.
+
+    Raises:
+        NewerFormatError: a later charloom wrote it.
+    """
     try:
         values = parse_object(read_file(run / CONTROL, MOST_STATE) or b"", CONTROL)
-    except CharloomError:
+        refuse_later_format(values, CONTROL_FORMAT, str(run / CONTROL))
+    except DamagedError:
         return Control()
     factor = values.get("learning_rate_factor")
     if type(factor) is int and is_count(factor):
@@ -96,7 +103,7 @@ def write_status(run: Path, state: str, update: int, updates: int, reason: str |
         WriteError: the disk refused.
     """
     status = {
-        "format": FORMAT,
+        "format": STATUS_FORMAT,
         "pid": os.getpid(),
         "state": state,
         "reason": reason,
@@ -109,9 +116,14 @@ def write_status(run: Path, state: str, update: int, updates: int, reason: str |
 
 
 def read_status(run: Path) -> dict[str, Any] | None:
-    """The last status; None where there is none, or none that can be read."""
+    """The last status; None where there is none, or none that can be read.
+
+    Raises:
+        NewerFormatError: a later charloom wrote it.
+    """
     try:
         status = parse_object(read_file(run / STATUS, MOST_STATE) or b"", STATUS)
-    except CharloomError:
+        refuse_later_format(status, STATUS_FORMAT, str(run / STATUS))
+    except DamagedError:
         return None
     return status if status.get("state") in STATES else None

@@ -15,6 +15,7 @@ from charloom.model.schedule import Schedule
 from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
 from charloom.store.files import read_file
+from charloom.store.formats import GRADCHECK_FORMAT, refuse_later_format
 from charloom.store.journal import read_lines, sound_lines
 from charloom.store.layout import (
     BEST,
@@ -34,6 +35,7 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
+from charloom.store.newer import refuse_newer_run
 from charloom.store.opening import checkpoints_gone, last_engine, update_told, ways_on
 from charloom.store.steering import read_status
 
@@ -98,9 +100,11 @@ def read_run(path: str | Path, damage: list[str] | None = None) -> RunView:
 
     Raises:
         NotAModelError: the path is no run directory.
+        NewerFormatError: a later charloom wrote something in it.
         DamagedError: a file in it is not as it was written.
     """
     path = Path(path)
+    refuse_newer_run(path)
     read = Strict() if damage is None else Forgiving(damage)
     try:
         config, text, version = read_about(path)
@@ -167,7 +171,11 @@ class Forgiving(Strict):
 def read_gradcheck(path: Path) -> dict[str, Any] | None:
     """The gradient checks of a run; None where there are none."""
     data = read_file(path / GRADCHECK)
-    return None if data is None else parse_object(data, str(path / GRADCHECK))
+    if data is None:
+        return None
+    values = parse_object(data, str(path / GRADCHECK))
+    refuse_later_format(values, GRADCHECK_FORMAT, str(path / GRADCHECK))
+    return values
 
 
 def read_passage(path: Path) -> str | None:
@@ -199,6 +207,7 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
 
     Raises:
         NotAModelError: the path is none of the three.
+        NewerFormatError: a later charloom wrote it.
         DamagedError: it is one, and damaged.
     """
     path = Path(path)
@@ -227,6 +236,7 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
 
 def load_from_run(path: Path, which: Which) -> Learner:
     """The learner that a run's pointer names, however often its writer moves it."""
+    refuse_newer_run(path)
     for attempt in range(ATTEMPTS):
         try:
             named = update = read_pointer(path, which)

@@ -13,11 +13,17 @@ import numpy as np
 
 from charloom.engines import Engine
 from charloom.engines.base import Ids
-from charloom.errors import CharloomError, DivergedError, StoreError, WriteError
+from charloom.errors import (
+    CharloomError,
+    DivergedError,
+    NewerFormatError,
+    StoreError,
+    WriteError,
+)
 from charloom.messages import command, for_command_line
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store import RunWriter, charloom_version, read_control
+from charloom.store import Control, RunWriter, charloom_version, read_control
 from charloom.text import Corpus
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
@@ -109,6 +115,7 @@ class Keeper:
         # Commands of before the run was opened were for another training.
         self._control = writer.command
         self._problem: str | None = None
+        self._refused: list[Warned] = []  # that a later charloom sent a command
         # Why a judgement was given up:
         self._reason: str | None = None
         self._stopped = False  # by a command
@@ -264,7 +271,9 @@ class Keeper:
 
     def _obey(self) -> Attending:
         """Do what a new command says; returns an `Ended` if it says stop."""
-        if not self._new_command():
+        refused, new = len(self._refused), self._new_command()
+        yield from self._refused[refused:]
+        if not new:
             return None
         if self._control.command == "pause":
             reason = yield from self._pause()
@@ -282,7 +291,7 @@ class Keeper:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
-            control = read_control(self._writer.path)
+            control = self._read_control()
             self._stopped = control.command == "stop" and control.is_newer(self._control)
         self._reason = self._halt()
         return self._reason is not None or self._stopped
@@ -290,7 +299,7 @@ class Keeper:
     def _new_command(self) -> bool:
         """Whether control.json holds a newer command than the last one; its learning-rate factor
         counts at once, whatever else it says."""
-        control = read_control(self._writer.path)
+        control = self._read_control()
         if not control.is_newer(self._control):
             return False
         self._control = control
@@ -305,6 +314,15 @@ class Keeper:
                 learning_rate_factor=factor,
             )
         return True
+
+    def _read_control(self) -> Control:
+        """The last command that this charloom understands; of a later charloom's, a warning is told once."""
+        try:
+            return read_control(self._writer.path)
+        except NewerFormatError as error:
+            if not self._refused:
+                self._refused.append(self._warn(f"a command was not obeyed: {error.message}"))
+            return self._control
 
     def _pause(self) -> Generator[Item, None, str | None]:
         """Wait, saved, for another command than pause; returns a reason to halt instead."""

@@ -38,7 +38,15 @@ ModelKey = Annotated[
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
 Unknown = Literal["refuse", "skip"]
 State = Literal[
-    "starting", "training", "paused", "finished", "interrupted", "stopped", "failed", "damaged"
+    "starting",
+    "training",
+    "paused",
+    "finished",
+    "interrupted",
+    "stopped",
+    "failed",
+    "damaged",
+    "newer",
 ]
 Probable = Annotated[
     list[str | float], Field(min_length=2, max_length=2, description="a character, its probability")

@@ -18,7 +18,7 @@ from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.limits import Counter
 from charloom.web.mistakes import NotAllowedError
-from charloom.web.shelf import Shelf
+from charloom.web.shelf import UNREADABLE, Shelf
 from charloom.web.streams import EVENT_STREAM, EventStream, event
 from charloom.web.tail import Tail
 
@@ -45,7 +45,7 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
         """One run, with its settings, its gradient check and its long passage."""
         place, told = shelf.place_if_any(run), shelf.run(run)
         detail = wire.RunDetail(run=told).model_dump()
-        if place is not None and told.state != "damaged":
+        if place is not None and told.state not in UNREADABLE:
             view = read_run(place.path)
             detail |= {
                 "settings": view.config.to_dict(),

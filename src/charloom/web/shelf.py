@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.config import Config
-from charloom.errors import CharloomError
+from charloom.errors import CharloomError, NewerFormatError
 from charloom.model.schedule import Schedule
 from charloom.store import read_status
 from charloom.store.layout import (
@@ -31,7 +31,8 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
-from charloom.web.contract import ModelAbout, Run
+from charloom.store.newer import refuse_newer_run
+from charloom.web.contract import ModelAbout, Run, State
 from charloom.web.jobs import Job, Jobs, is_alive
 from charloom.web.mistakes import NotHereError
 from charloom.web.tail import Tail
@@ -46,6 +47,7 @@ LOST_SECONDS: Final = 600.0  # after which any does: its number may be another p
 YOUNG_SECONDS: Final = 30.0  # of a run that nothing is known of yet
 MODEL_FILE: Final = ".safetensors"
 MOST_NUMBER: Final = 1e300
+UNREADABLE: Final = ("damaged", "newer")
 OVER: Final = ("finished", "interrupted", "stopped", "failed")  # nothing trains it
 # Everything of a run that the list tells is in these.
 TELLING: Final = (
@@ -288,13 +290,16 @@ class Watched:
         except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             # A stranger's files may hold anything: such a run is shown, with what is wrong.
             reason = printable(str(error))[:500]
-            return Run(key=place.key, name=place.name, state="damaged", reason=reason)
+            newer = isinstance(error, NewerFormatError)
+            state: State = "newer" if newer else "damaged"
+            return Run(key=place.key, name=place.name, state=state, reason=reason)
         behind = self._metrics.behind or self._events.behind
         if run.state in OVER and not behind and (job is None or not job.alive):
             self._settled = (stamp, run)
         return run
 
     def _tell(self, place: Place, job: Job | None) -> Run:
+        refuse_newer_run(self.path)
         config, text = self._read_about()
         self._read_journals()
         status, last = read_status(self.path) or {}, self._last

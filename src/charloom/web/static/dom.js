@@ -26,7 +26,7 @@ export function put(element, text) {
 }
 
 /** Whether a run in some state has gone wrong, so that its reason is a problem. */
-export const wrong = (state) => state === "failed" || state === "damaged";
+export const wrong = (state) => ["failed", "damaged", "newer"].includes(state);
 
 /** A whole number with its thousands set apart. */
 export const whole = (value) =>

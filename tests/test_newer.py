@@ -1,0 +1,191 @@
+"""Files of a later charloom: told as what they are, never as damage, and never touched."""
+
+import hashlib
+import json
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import runs
+from charloom.engines import open_engine
+from charloom.errors import DamagedError, NewerFormatError
+from charloom.exchange import read_torch_file, torch_bytes
+from charloom.report import write_report as report
+from charloom.store import RunWriter, load_model, model_bytes, read_run
+from charloom.store.canonical import canonical_json
+from charloom.store.checkpoint import MANIFEST, MODEL, STATE, manifest_of
+from charloom.store.layout import LATEST, checkpoint_path, read_pointer
+from charloom.store.newer import refuse_newer_run
+from charloom.store.steering import read_control, write_control
+from charloom.training import Warned, train_run
+
+LATER = 900
+SENTENCE = rf"was written by a later charloom \(format {LATER}; this one reads up to \d+\): upgrade"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that was halted, with two checkpoints and every file that has a format."""
+    path = tmp_path / "run"
+    with runs.create(path)[0] as writer:
+        writer.write_gradcheck([])
+    runs.resume(path, halt=runs.after(4))
+    write_control(path, "run")
+    return path
+
+
+def renumber(path, **changes):
+    """Give a JSON file a later format, and a seal that fits where it has one."""
+    values = {**json.loads(path.read_bytes()), "format": LATER, **changes}
+    sealed = values.pop("sha256", None)
+    if sealed is not None:
+        values["sha256"] = hashlib.sha256(canonical_json(values)).hexdigest()
+    path.write_bytes(canonical_json(values))
+
+
+def renumber_model(path, key="charloom"):
+    """Give a model or PyTorch file metadata of a later format, and a tensor that no format has yet."""
+    tensors = load_file(path)
+    about = json.dumps({"format": LATER, "weights": "averaged"})
+    save_file({**tensors, "later": next(iter(tensors.values()))}, path, {key: about})
+
+
+def manifest_again(directory):
+    """Let the MANIFEST of a checkpoint fit its files, whatever they are."""
+    names = (path.name for path in directory.iterdir() if path.name != MANIFEST)
+    files = {name: (directory / name).read_bytes() for name in names}
+    (directory / MANIFEST).write_bytes(manifest_of(files))
+
+
+def later_state(run, update=None):
+    """A checkpoint of a later charloom in a run: another number, another field, another file."""
+    directory = checkpoint_path(run, read_pointer(run, LATEST) if update is None else update)
+    renumber(directory / STATE, checksums={})
+    (directory / "average.safetensors").write_bytes(b"later")
+    manifest_again(directory)
+
+
+def later_model(run):
+    """A checkpoint whose model alone has a later number."""
+    directory = checkpoint_path(run, read_pointer(run, LATEST))
+    renumber_model(directory / MODEL)
+    manifest_again(directory)
+    (run / "checkpoints" / LATEST).write_text(f"{directory.name}\n")
+
+
+LATER_FILES = {
+    "config.json": lambda run: renumber(run / "config.json", weather="fine"),
+    "state.json": later_state,
+    "an earlier checkpoint's state.json": lambda run: later_state(run, 0),
+    "the model of a checkpoint": later_model,
+    "gradcheck.json": lambda run: renumber(run / "gradcheck.json"),
+    "control.json": lambda run: renumber(run / "control.json"),
+    "status.json": lambda run: renumber(run / "status.json"),
+}
+
+
+@pytest.mark.parametrize("what", LATER_FILES)
+def test_a_run_of_a_later_charloom_is_refused_and_never_changed(run, what):
+    LATER_FILES[what](run)
+    before = runs.tree(run)
+    for allow in (False, True):
+        with pytest.raises(NewerFormatError, match=SENTENCE):
+            RunWriter.resume(run, allow_older=allow)
+    with pytest.raises(NewerFormatError, match=SENTENCE):
+        load_model(run)
+    with pytest.raises(NewerFormatError, match=SENTENCE):
+        report(run)
+    assert runs.tree(run) == before
+
+
+@pytest.mark.parametrize("broken", ["latest", "config.json"])
+def test_a_damaged_run_never_falls_back_from_a_later_charlooms_checkpoint(run, broken):
+    later_state(run)
+    for path in run.rglob(broken):
+        path.write_bytes(b"{")
+    before = runs.tree(run)
+    with pytest.raises(NewerFormatError, match=SENTENCE):
+        RunWriter.resume(run, allow_older=True)
+    with pytest.raises(NewerFormatError, match=SENTENCE):
+        read_run(run, [])
+    assert runs.tree(run) == before
+
+
+def test_a_checkpoint_that_only_claims_to_be_later_is_damaged(run):
+    state = checkpoint_path(run, read_pointer(run, LATEST)) / STATE
+    renumber(state)  # and MANIFEST does not know
+    refuse_newer_run(run)
+    with pytest.raises(DamagedError, match=STATE):
+        RunWriter.resume(run)
+
+
+def test_a_number_that_changed_on_the_disk_is_damage(run, tmp_path):
+    for path in (run / "config.json", tmp_path / "model"):
+        if path.name == "model":
+            path.write_bytes(model_bytes(load_model(checkpoint_path(run, 0))))
+        data = path.read_bytes()
+        place = max(data.find(b'"format":'), data.find(b'\\"format\\":') + 2) + len('"format":')
+        assert data[place : place + 1].isdigit()
+        path.write_bytes(data[:place] + b"7" + data[place + 1 :])
+    with pytest.raises(DamagedError, match="its format was changed to 7"):
+        RunWriter.resume(run)
+    with pytest.raises(DamagedError, match="its format was changed to 7"):
+        load_model(tmp_path / "model")
+
+
+def test_a_later_model_and_a_later_pytorch_file_are_told(run, tmp_path):
+    learner = load_model(run)
+    (tmp_path / "model").write_bytes(model_bytes(learner))
+    renumber_model(tmp_path / "model")
+    with pytest.raises(NewerFormatError, match=SENTENCE):
+        load_model(tmp_path / "model")
+    (tmp_path / "torch").write_bytes(torch_bytes(learner, "torch"))
+    renumber_model(tmp_path / "torch", "charloom.torch")
+    with pytest.raises(NewerFormatError, match=SENTENCE):
+        read_torch_file(tmp_path / "torch")
+
+
+def test_a_later_charlooms_command_is_not_overwritten(run):
+    renumber(run / "control.json")
+    before = (run / "control.json").read_bytes()
+    with pytest.raises(NewerFormatError, match=SENTENCE):
+        write_control(run, "stop")
+    assert (run / "control.json").read_bytes() == before
+
+
+def test_a_training_goes_on_where_a_later_charloom_sends_a_command(tmp_path, monkeypatch):
+    monkeypatch.setattr("charloom.training.run.LOOK_SECONDS", 0.0)
+    writer, learner, corpus = runs.create(tmp_path / "run")
+    write_control(tmp_path / "run", "stop")
+    renumber(tmp_path / "run" / "control.json")
+    with writer:
+        items = list(train_run(writer, learner, corpus, open_engine("reference")))
+    warned = [item.message for item in items if isinstance(item, Warned)]
+    told = [event["reason"] for event in runs.lines_of(tmp_path / "run" / "events.jsonl")
+            if event["event"] == "warning"]  # fmt: skip
+    assert len(warned) == len(told) == 1
+    assert "a command was not obeyed" in told[0]
+    assert items[-1].state == "finished"
+
+
+def test_the_page_lists_a_later_charlooms_run_as_newer(run):
+    pytest.importorskip("fastapi", reason="the extra web is not installed")
+    from starlette.testclient import TestClient
+
+    from charloom.web.server import make_app
+    from web import HERE, house
+
+    later_state(run)
+    with TestClient(make_app(house(run.parent)), base_url=HERE) as client:
+        listed = client.get("/api/runs").json()["runs"][0]
+        assert client.get("/api/runs/run").status_code == 200
+        refused = client.post("/api/next", json={"model": "run", "text": "t"})
+    assert listed["state"] == "newer"
+    assert "later charloom" in listed["reason"]
+    assert not listed["resumable"]
+    assert refused.status_code >= 400
+
+
+def test_an_old_command_without_a_number_is_still_obeyed(tmp_path):
+    (tmp_path / "control.json").write_bytes(b'{"command":"stop","sequence":4}')
+    assert read_control(tmp_path).command == "stop"
