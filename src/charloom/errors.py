@@ -21,6 +21,8 @@ the command line prints the sentence and chooses the exit code.
         └── WriteError            the disk refused: full, read-only, gone
 """
 
+from typing import Any
+
 from charloom.messages import for_python
 
 
@@ -41,6 +43,17 @@ class CharloomError(Exception):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is pickled and copied: with its attributes, whatever its constructor takes."""
+        return _made_again, (type(self), self.args), self.__dict__
+
+
+def _made_again(kind: type[CharloomError], args: tuple[Any, ...]) -> CharloomError:
+    """An error of that kind that has only its arguments."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class ConfigError(CharloomError):

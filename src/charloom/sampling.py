@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Self
+from typing import Final, Literal, Never, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +95,13 @@ class Writing(Iterator[str]):
 
     def __iter__(self) -> Self:
         return self
+
+    def __reduce__(self) -> Never:
+        """Refuse to be pickled and copied, as every generator does."""
+        raise TypeError(
+            "a text that is being written cannot be pickled or copied; pickle the model, and call "
+            "stream again with the same seed"
+        )
 
     def __next__(self) -> str:
         while not (piece := next(self._pieces)).text:

@@ -57,6 +57,10 @@ class NativeEngine:
         self.isa = choose_instruction_set()
         self._workspace = _native.Workspace()
 
+    def __reduce__(self) -> tuple[type["NativeEngine"], tuple[int]]:
+        """How it is pickled and copied: its memory is not, each engine has its own."""
+        return NativeEngine, (self.threads,)
+
     def describe(self) -> str:
         return f"native ({self.isa}, {self.threads} thread{'s' if self.threads > 1 else ''})"
 

@@ -66,6 +66,11 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled or copied; NumPy forgets that an array was read-only."""
+        self.__dict__.update(state)
+        self.ids.flags.writeable = False
+
     @classmethod
     def from_text(
         cls,

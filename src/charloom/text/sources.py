@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from charloom.errors import TextError
 from charloom.text.builtin import BUILTIN_TEXTS
@@ -49,6 +49,13 @@ class Source:
     raw: bool = False
     path: str = ""
     held: IO[bytes] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: a copy holds in memory what this holds in an open file."""
+        if self.held is None:
+            return self.__dict__
+        with self.opened() as file:
+            return {**self.__dict__, "held": io.BytesIO(file.read())}
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
