@@ -11,13 +11,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.doctor.case import Case, Explanation
+from charloom.doctor.case import MATCHES, Case, Explanation, relative
 from charloom.doctor.faulty import Arrays, Problem, answer, exact_state
+from charloom.doctor.fitting import explains_more
 from charloom.doctor.result import LOSS, Found, Row
 from charloom.doctor.runner import Call, Outcome
+from charloom.doctor.trials import moved
 
 SAME: Final = 1e-9  # two answers that are nearer are the same answer
 SAME32: Final = 1e-5
+SEEN32: Final = (
+    float(np.finfo(np.float32).eps) / 100
+)  # what float32 makes of some gradient at least
+JUMP: Final = 0.1  # of an error; a smooth one changes by some 1e-5 of itself
 CHAIN: Final = 80  # calls that a function may have seen before
 
 # The steps of an update by gradient g: plain, clipped, and AdaGrad's or Adam's first.
@@ -117,11 +123,35 @@ def gap(a: Arrays, b: Arrays) -> Arrays:
 
 
 def holds_float32(gradients: Arrays) -> bool:
-    """Whether every number is one that float32 has."""
+    """Whether every number is one that float32 has, and some need more digits than float16 has.
+
+    0, 1 and 0.5 are the same in any of them, and what is not finite has no digits.
+    """
     with np.errstate(all="ignore"):
-        return all(
-            np.array_equal(g, g.astype(np.float32), equal_nan=True) for g in gradients.values()
+        return all(np.array_equal(g, g.astype(np.float32)) for g in gradients.values()) and not all(
+            np.array_equal(g, g.astype(np.float16)) for g in gradients.values()
         )
+
+
+def jumps(case: Case, outcome: Outcome) -> bool:
+    """Whether the errors of the first trial are as large as float32's, and not smooth in the weights.
+
+    Weights that move by a few of float32's last digits hardly change the error of a formula; what
+    rounding makes of them is another error each time.
+    """
+    if not same(*outcome.repeats[:2]):
+        return False
+    place, right = 0, case.predicted(moved(case.trials[0].problem), ()).gradients
+    before, after = case.calls[place].gradients, outcome.moved[0].gradients
+    for name, exact in case.exact[place].gradients.items():
+        if not before[name].shape == after[name].shape == exact.shape:
+            return False
+        size = float(np.linalg.norm(exact))
+        first, second = before[name] - exact, after[name] - right[name]
+        off = float(np.linalg.norm(first))
+        if off >= SEEN32 * size and float(np.linalg.norm(second - first)) >= JUMP * off:
+            return True
+    return False
 
 
 def loss_after_update(
@@ -134,8 +164,9 @@ def loss_after_update(
     """
     if LOSS not in {row.parameter for row in wrong}:
         return None
-    # A loss as near to the right one as this is that of a tiny update, too, of whatever kind.
-    if all(loss_is(case, p, trial.problem.parameters) for p, trial in enumerate(case.trials)):
+    # A loss that is nearer to the right one is that of a tiny update, too, of whatever kind.
+    off = max(relative(call.loss or 0.0, case.exact[p].loss) for p, call in enumerate(case.calls))
+    if not explains_more(0.0, off, loss_limit(case) / 2):
         return None
     rest = {row.parameter for row in wrong} - {LOSS}
     bases: list[Any] = [()] if not rest else [e for e in explanations if e]
@@ -162,8 +193,12 @@ def loss_is(case: Case, place: int, parameters: Arrays) -> bool:
     problem = case.trials[place].problem._replace(parameters=parameters)
     call = case.calls[place]
     right = case.predicted(problem, ()).loss
-    limit = SAME32 if case.single else 1e-6
-    return call.loss is not None and abs(call.loss - right) <= limit * abs(right)
+    return call.loss is not None and abs(call.loss - right) <= loss_limit(case) * abs(right)
+
+
+def loss_limit(case: Case) -> float:
+    """How near a loss must be to one after an update, as a share of it."""
+    return SAME32 if case.single else MATCHES
 
 
 def rate_of(case: Case, step: Any) -> float | None:

@@ -100,28 +100,6 @@ class Case:
         return far
 
 
-def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
-    """The number that these gradients (all) of all trials are multiplied by, where there is one."""
-    factors = []
-    for place, exact in enumerate(case.exact):
-        for name, right in exact.gradients.items():
-            if names and name not in names:
-                continue
-            given = case.calls[place].gradients[name]
-            size = float(np.vdot(right, right))
-            if given.shape != right.shape:
-                return None
-            if size == 0:
-                continue
-            factors.append(float(np.vdot(given, right)) / size)
-            if not distance(given, factors[-1] * right, ZERO) <= MATCHES:
-                return None
-    if not factors:
-        return None
-    spread = max(factors) - min(factors)
-    return factors[0] if spread <= MATCHES * abs(factors[0]) else None
-
-
 def distance(a: Any, n: Any, zero: float) -> float:
     """Norm-relative distance of two arrays; infinite where their shapes differ."""
     if a.shape != n.shape:

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from charloom.doctor.case import MATCHES, ZERO, Case, common_factor, distance
+from charloom.doctor import nonfinite
+from charloom.doctor.case import MATCHES, ZERO, Case, distance
 from charloom.doctor.faulty import Arrays
-from charloom.doctor.result import LOSS, Row
+from charloom.doctor.fitting import common_factor
+from charloom.doctor.result import LOSS, Row, factor_told
 from charloom.doctor.runner import Outcome
 from charloom.doctor.trials import window
 
@@ -35,6 +37,7 @@ def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]
 
 def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]]) -> Iterator[str]:
     """What the pattern of errors tells."""
+    yield from nonfinite.clues(case)
     wrong = {row.parameter for row in rows if not row.passed}
     right = [name for name in (*case.exact[0].gradients, LOSS) if name not in wrong]
     if (right and any(row.parameter == LOSS for row in rows)) or LOSS not in right:
@@ -55,4 +58,4 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
         yield "it is wrong exactly where the initial state is not zero."
     factor = common_factor(case)
     if factor is not None:
-        yield f"every gradient is {factor:.6g} times the right one."
+        yield f"every gradient is {factor_told(factor)} times the right one."

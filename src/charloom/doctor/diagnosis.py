@@ -6,21 +6,17 @@ It runs no code of the user's; what explains a wrong answer is found by `explain
 import math
 import time
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
-from charloom.doctor import behaviour, numerical
+from charloom.doctor import behaviour, nonfinite, numerical
 from charloom.doctor.case import WIDEST, ZERO, Case, Explanation, relative
 from charloom.doctor.clues import clues, errors_by_step
 from charloom.doctor.explaining import explained
 from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
-from charloom.doctor.runner import NUMERICAL_TRIALS, Call, Job, Outcome
+from charloom.doctor.runner import NUMERICAL_TRIALS, SCRIPTS, Call, Job, Outcome
 from charloom.doctor.trials import make_trials
 from charloom.measures import distances, errors
-from charloom.spelling import listing
-
-LOSS_BROKEN: Final = "the loss"  # what is not finite
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a function may answer infinities
@@ -45,20 +41,19 @@ def diagnose(
     wrong = [row for row in rows if not row.passed]
     explanations: list[Explanation] = []
     exact = True
-    # float32's digits show in all numbers, or no error is larger than they make it.
-    if wrong and not single and (rounded or all(row.norm_relative <= WIDEST for row in wrong)):
+    # float32's digits show in all numbers, or errors are small and jump as rounding does.
+    small = all(row.norm_relative <= WIDEST for row in wrong)
+    if wrong and not single and (rounded or (small and behaviour.jumps(case, outcome))):
         loose = Case(trials, calls, job.options.reduction, True)
         loose_rows = [row for place in range(len(trials)) for row in rows_of(loose, place)]
-        # float32 would blur the gradients, too.
-        blurred = rounded or any(row.parameter != LOSS for row in wrong)
-        if blurred and all(row.passed for row in loose_rows):
+        if all(row.passed for row in loose_rows):
             found_calls.append(Found("float32-where-float64"))
             wrong = []
         elif rounded:
             found_calls.append(Found("float32-where-float64"))
             case = loose
-    broken = not_numbers(case)
-    if wrong and broken in ("", LOSS_BROKEN):
+    broken = nonfinite.not_numbers(case)
+    if wrong and broken in ("", nonfinite.THE_LOSS):
         explanations, exact = explained(case, wrong)
         if not (explanations and exact):
             late = behaviour.loss_after_update(case, explanations, wrong)
@@ -113,7 +108,7 @@ def diagnose(
             reduction=job.options.reduction,
             seed=job.seed,
             convention=outcome.convention,
-            calls=sum(len(getattr(outcome, s)) for s in ("trials", "windows", "repeats", "fresh")),
+            calls=sum(len(getattr(outcome, s)) for s in SCRIPTS if s != "numerical"),
             trials=tuple(TrialInfo(*trial[:6]) for trial in trials),
         ),
         seconds=time.perf_counter() - started,
@@ -165,15 +160,3 @@ def rows_of(
             Row(place, LOSS, far_loss, error, error, limits[LOSS], (), call.loss, exact.loss)
         )
     return found
-
-
-def not_numbers(case: Case) -> str:
-    """Which gradients are not finite somewhere, and whether the loss is; empty where all are."""
-    found = [
-        f"d{name}"
-        for name in case.exact[0].gradients
-        if not all(np.isfinite(call.gradients[name]).all() for call in case.calls)
-    ]
-    if not all(call.loss is None or math.isfinite(call.loss) for call in case.calls):
-        found.append(LOSS_BROKEN)
-    return listing(found)

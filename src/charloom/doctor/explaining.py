@@ -11,12 +11,19 @@ from typing import Final
 
 import numpy as np
 
-from charloom.doctor.case import MATCHES, ZERO, Case, Explanation, common_factor, distance
+from charloom.doctor.case import Case, Explanation
 from charloom.doctor.faulty import Answer
+from charloom.doctor.fitting import (
+    MARGIN,
+    decays,
+    epsilons_seen,
+    explains_more,
+    limits_seen,
+    scalings,
+)
 from charloom.doctor.mistakes import BY_ID, MISTAKES, RANK
 from charloom.doctor.result import LOSS, Found, Row
 
-CLOSER: Final = 10.0  # an explanation that is so many times further than the best is none
 SAME: Final = 1e-11  # nearer than this they are all the same: rounding
 SHORT: Final = 1  # the trial on which pairs are tried first
 PAIR_ORDERS: Final = 5  # of the gates, in pairs
@@ -33,7 +40,7 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
             or (
                 # Where all is within what a match may be off, nearly every pair would be one.
                 nearest(case, pairs(case, [*singles, *constant], only), only)
-                if math.isinf(unmistaken(case, only))
+                if math.isinf(furthest(case, (), only))
                 else []
             )
         )
@@ -61,99 +68,25 @@ def candidates(case: Case) -> Iterator[Found]:
                 yield Found(mistake.id, variant)
 
 
-def epsilons_seen(case: Case) -> list[str]:
-    """An ε other than the usual ones: what the p of a window of one step is too large by."""
-    usual = BY_ID["epsilon-in-log"].variants
-    for place, call in enumerate(case.calls):
-        if len(case.trials[place].problem.x) > 1 or call.loss is None:
-            continue
-        epsilon = math.exp(-min(max(call.loss, -1), 700)) - math.exp(-case.exact[place].loss)
-        told = f"ε = {float(f'{epsilon:.3g}')!r}"
-        known = {float(variant[4:].partition(",")[0]) for variant in usual}
-        if 1e-13 < epsilon < 1 and float(told[4:]) not in known:
-            return [told, f"{told}, gradient too"]
-    return []
-
-
-def scalings(case: Case) -> Iterator[Found]:
-    """The gradients that are a constant times the right ones, if there are any, as one mistake."""
-    found = []
-    for name in case.exact[0].gradients:
-        factor = common_factor(case, (name,))
-        if factor is not None and abs(factor - 1) > MATCHES:
-            found.append(f"{factor:.12g} d{name}")
-    if found:
-        yield Found("gradient-scaled", ", ".join(found))
-
-
-def decays(case: Case) -> Iterator[Found]:
-    """Weight decay with the λ that the first trial's numbers show, in the parameters that it has."""
-    parameters = case.trials[0].problem.parameters
-    rates = {}
-    for name, right in case.exact[0].gradients.items():
-        given, theta = case.calls[0].gradients[name], parameters[name]
-        if given.shape == right.shape:
-            rate = float(np.vdot(theta, given - right)) / float(np.vdot(theta, theta))
-            if abs(rate) > ZERO and distance(given, right + rate * theta, ZERO) <= MATCHES:
-                rates[name] = rate
-    # The largest decay is read off most exactly; of rounding there is none that is the same in all.
-    for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
-        names = [name for name, own in rates.items() if abs(own - rate) <= 1e-3 * abs(rate)]
-        told = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
-        yield Found("weight-decay-added", told)
-        yield Found("weight-decay-added", f"{told} and the loss")
-
-
-def limits_seen(case: Case) -> list[str]:
-    """Clipping limits other than the usual ones that the function's answers show."""
-    usual = BY_ID["clipped"].variants
-    entries = np.concatenate(
-        [np.abs(g).ravel() for call in case.calls for g in call.gradients.values()]
-    )
-    top = float(np.max(entries, initial=0))
-    found = []
-    if np.isfinite(top) and int((entries == top).sum()) > 1:
-        found.append(f"entries {top!r}")
-    norms = [
-        math.sqrt(sum(float((g * g).sum()) for g in call.gradients.values())) for call in case.calls
-    ]
-    high = max(norms)
-    if np.isfinite(high) and sum(abs(norm - high) <= 1e-9 * high for norm in norms) > 1:
-        found.append(f"norm {float(f'{high:.9g}')!r}")
-    known = {(kind, float(limit)) for kind, _, limit in (v.partition(" ") for v in usual)}
-    return [v for v in found if (v.split()[0], float(v.split()[1])) not in known]
-
-
 def nearest(
     case: Case, explanations: Iterable[Explanation], only: Sequence[str] | None
 ) -> list[Explanation]:
     """Those that match in every trial, with no other closer; likeliest first."""
     fitting: list[tuple[float, Explanation]] = []
-    places = sorted(range(len(case.trials)), key=lambda place: len(case.trials[place].problem.x))
-    places.sort(key=lambda place: place != SHORT)  # the cheapest that tells most of them apart
     for explanation in explanations:
-        far = 0.0
-        for place in places:
-            far = max(far, case.accepts(place, explanation, only))
-            if math.isinf(far):
-                break
-        else:
+        far = furthest(case, explanation, only)
+        if math.isfinite(far):
             fitting.append((far, explanation))
     # What is hardly nearer than code without any mistake explains nothing.
-    none = unmistaken(case, only)
-    fitting = [(far, e) for far, e in fitting if CLOSER * max(far, SAME) <= none]
+    none = furthest(case, (), only)
+    fitting = [(far, e) for far, e in fitting if explains_more(far, none, SAME)]
     if only is not None:  # what it says of the loss must be true, too
         fitting = [(far, e) for far, e in fitting if says_no_wrong_loss(case, e)]
     if not fitting:
         return []
     best = min(far for far, _ in fitting)
-    near = max(SAME, CLOSER * best) if not case.single else math.inf
+    near = max(SAME, MARGIN * best) if not case.single else math.inf
     return sorted((e for far, e in fitting if far <= near), key=likelihood)
-
-
-def unmistaken(case: Case, only: Sequence[str] | None) -> float:
-    """How far code without any mistake is from the function's answers; infinite beyond a match."""
-    return max(case.accepts(place, (), only) for place in range(len(case.trials)))
 
 
 def says_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
@@ -237,9 +170,7 @@ def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Ex
     left = {name for name in names if name != LOSS}
     chosen: list[Found] = []
     fits = {
-        one: {name for name in left if all(
-            not math.isinf(case.accepts(place, (one,), [name])) for place in range(len(case.trials))
-        )}
+        one: {name for name in left if explains(case, one, name)}
         for one in singles
     }  # fmt: skip
     fits = {
@@ -252,6 +183,24 @@ def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Ex
         chosen.append(best)
         left -= fits[best]
     return [tuple(chosen)] if chosen and not left else []
+
+
+def explains(case: Case, one: Found, name: str) -> bool:
+    """Whether a mistake predicts one gradient in every trial, and more of it than no mistake does."""
+    far = furthest(case, (one,), [name])
+    return math.isfinite(far) and explains_more(far, furthest(case, (), [name]), SAME)
+
+
+def furthest(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:
+    """The largest distance of an explanation in any trial; infinite where it is beyond a match."""
+    places = sorted(range(len(case.trials)), key=lambda place: len(case.trials[place].problem.x))
+    places.sort(key=lambda place: place != SHORT)  # the cheapest that tells most of them apart
+    far = 0.0
+    for place in places:
+        far = max(far, case.accepts(place, explanation, only))
+        if math.isinf(far):
+            break
+    return far
 
 
 def harms_none(case: Case, one: Found, names: Sequence[str]) -> bool:

@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.doctor.faulty import Array, Arrays, Problem, answer, exact_loss, exact_state
+from charloom.doctor.fitting import explains_more
 from charloom.doctor.result import Found
 
 GOOD: Final = 1e-6  # norm-relative; central differences at 1e-5 in float64 keep 1e-8
 STEPS: Final = tuple(m * 10.0**-k for k in range(1, 14) for m in (5, 2, 1))
-EXPLAINS: Final = 0.1  # of the error that is left, where a prediction explains it
 WHOLE: Final = 1e-3  # how near to a whole number of last digits
 SMALL: Final = 3e-8  # twice the step, below which rounding is to blame
 
@@ -89,9 +89,11 @@ def explains(side: Side, kind: "Kind", step: float) -> bool:
     """Whether a way of differencing leaves (nearly) the error that the user's has."""
     some = pick(side)
     predicted = kind(side.problem, side.factor, step, some)
-    left = np.linalg.norm(side.given[some] - predicted)
-    had = np.linalg.norm(side.given[some] - side.right[some])
-    return bool(left <= EXPLAINS * had)
+    left = float(np.linalg.norm(side.given[some] - predicted))
+    had = float(np.linalg.norm(side.given[some] - side.right[some]))
+    # What the last digit of the loss becomes when it is divided by the step.
+    last = float(np.spacing(abs(side.factor * exact_loss(side.problem)))) / step
+    return explains_more(left, had, last)
 
 
 def pick(side: Side) -> Array:

@@ -3,6 +3,7 @@
 It computes no gradient, and knows nothing of files, pictures or terminals.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +36,10 @@ class Found:
         if self.id == "gradient-scaled" and self.variant:
             return listing([scaled(part) for part in self.variant.split(", ")])
         if self.id == "not-a-number" and self.variant:
+            if self.variant == "everything":
+                return "everything that it returned is not a number (NaN or infinite)"
             verb = "are" if " and " in self.variant else "is"
-            return f"{self.variant} {verb} not a number (an overflow in exp, or a logarithm of 0?)"
+            return f"{self.variant} {verb} not a number (NaN or infinite)"
         if self.id == "gate-order" and self.variant:
             wanted = "ifgo" if len(self.variant) == 4 else "rzn"
             return (
@@ -255,7 +258,13 @@ def scaled(part: str) -> str:
     factor, _, name = part.partition(" ")
     if float(factor) == 0:
         return f"{name} is zero"
-    return f"{name} is {float(factor):.6g} times the right one"
+    return f"{name} is {factor_told(float(factor))} times the right one"
+
+
+def factor_told(factor: float) -> str:
+    """A factor with six digits, or as many as tell it from 1: 1.00000003."""
+    places = -math.floor(math.log10(abs(factor - 1))) if factor != 1 else 0
+    return f"{factor:.{max(6, places + 1)}g}"
 
 
 def span(values: Sequence[float]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from charloom.doctor import forms
 from charloom.doctor.faulty import Arrays, Problem, answer
 from charloom.doctor.forms import Options
-from charloom.doctor.trials import PLANS, Plan, Trial, make_trial, make_trials, window
+from charloom.doctor.trials import PLANS, Plan, Trial, make_trial, make_trials, moved, window
 from charloom.errors import DoctorError
 
 # What is no line of the user's: charloom's own, Python's, and what is installed.
@@ -29,6 +29,9 @@ NUMERICAL_TRIALS: Final = (1, 5)  # small ones: a numerical gradient takes two c
 OTHER: Final = 50  # the place of the numbers of the problem that is of the first trial's sizes
 QUICK_LOAD: Final = 0.1  # seconds; a file that loads so quickly is loaded anew for each trial
 LEAST_LINES: Final = 12  # of a traceback that are shown
+
+
+SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "moved", "numerical")  # of an `Outcome`
 
 
 class Call(NamedTuple):
@@ -47,8 +50,8 @@ class Outcome:
 
     `trials`: one call for each trial. `windows`: one for each length 1 … T of the first trial's
     window. `repeats`: three calls with the first trial's arguments, then one with those of `other`,
-    without anything in between; `fresh`: that last one alone. `numerical`: the user's numerical
-    gradients of `NUMERICAL_TRIALS`.
+    without anything in between; `fresh`: that last one alone. `moved`: one with the first trial's
+    weights moved a little. `numerical`: the user's numerical gradients of `NUMERICAL_TRIALS`.
     """
 
     cell: str
@@ -58,6 +61,7 @@ class Outcome:
     windows: list[Call] = field(default_factory=list)
     repeats: list[Call] = field(default_factory=list)
     fresh: list[Call] = field(default_factory=list)
+    moved: list[Call] = field(default_factory=list)
     numerical: list[Call] = field(default_factory=list)
 
 
@@ -154,6 +158,7 @@ def run(load: Load, job: Job, tell: Callable[[str], None], anew: bool = True) ->
         outcome.trials.append(one(fresh(), trial.problem, told(trial)))
     for length in range(1, len(first.x) + 1):
         outcome.windows.append(one(fresh(), window(first, length), f"a window of {length}"))
+    outcome.moved.append(one(fresh(), moved(first), "a call with weights moved a little"))
     if numerical is not None:
         for place in NUMERICAL_TRIALS:
             where = f"the numerical gradient, {told(trials[place])}"

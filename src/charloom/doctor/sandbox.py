@@ -19,12 +19,11 @@ from typing import IO, Any, Final, NamedTuple
 
 import numpy as np
 
-from charloom.doctor.runner import Call, Job, Outcome
+from charloom.doctor.runner import SCRIPTS, Call, Job, Outcome
 from charloom.errors import DoctorError
 
 KEPT: Final = 2_000  # characters of what it printed last
 ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "numerical")
 
 
 class Place(NamedTuple):

@@ -54,6 +54,7 @@ PLANS: Final = (
     Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
 USUAL: Final = PLANS[2]
+MOVE: Final = 2.0**-16  # many last digits of float32, and little beside a weight
 
 
 def make_trials(
@@ -117,3 +118,12 @@ def states(cell: str) -> tuple[str, ...]:
 def window(problem: Problem, length: int) -> Problem:
     """The first steps of a problem's window, as a problem of its own."""
     return problem._replace(x=problem.x[:length].copy(), y=problem.y[:length].copy())
+
+
+def moved(problem: Problem) -> Problem:
+    """The same problem with every parameter larger by a 65,536th of itself.
+
+    A smooth error hardly changes with it; one that rounding in float32 makes becomes another.
+    """
+    larger = {name: p * (1 + MOVE) for name, p in problem.parameters.items()}
+    return problem._replace(parameters=larger)

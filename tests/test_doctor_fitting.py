@@ -1,0 +1,111 @@
+"""Constants that the doctor fits: each must explain more of an answer than rounding would."""
+
+import re
+
+import numpy as np
+import pytest
+
+from charloom.doctor import doctor
+from charloom.doctor.fitting import MARGIN, explains_more
+from plants import Plant, function
+
+RIGHT = function("loop")
+
+
+def returning(loss_off, factor=lambda array: 1.0):
+    """The right network with something added to its loss, and its gradients times a factor."""
+
+    def loss_and_gradients(params, x, y, h0):
+        loss, gradients = RIGHT(params, x, y, h0)
+        return loss + loss_off, {n: g * factor(g) for n, g in gradients.items()}
+
+    return loss_and_gradients
+
+
+def said(found):
+    """All that is said of a function, as one text."""
+    titles = [one.title for explanation in found.explanations for one in explanation]
+    return " ".join([found.headline(), *titles, *found.clues])
+
+
+def test_the_rule_wants_the_margin_over_what_is_left_and_over_rounding():
+    assert explains_more(left=1.0, without=MARGIN, rounding=1.0)
+    assert not explains_more(left=1.01, without=MARGIN, rounding=0.0)
+    assert not explains_more(left=0.0, without=MARGIN, rounding=1.01)
+
+
+@pytest.mark.parametrize("far", [0.0, 3e-11, 1e-10, 1e-9])
+def test_right_gradients_beside_a_wrong_loss_have_no_factor_and_no_decay(far):
+    found = doctor(returning(0.01, lambda _array: 1 + far))
+    assert found.verdict == "wrong"
+    assert found.mistakes == ()
+    assert not re.search(r"\b1 times", said(found))
+    assert "weight decay" not in said(found)
+
+
+@pytest.mark.parametrize("far", [1e-6, 1e-8, 1e-9])
+def test_small_errors_without_a_pattern_are_explained_by_no_constant(far):
+    def noise(array):
+        return 1 + far * np.sin(1e4 * np.abs(array) / np.abs(array).max(initial=1e-300))
+
+    found = doctor(returning(0.01, noise))
+    assert (found.verdict, found.mistakes) == ("wrong", ())
+    assert "times the right one" not in said(found)
+
+
+@pytest.mark.parametrize(("far", "told"), [(1e-8, "1.00000001"), (1e-4, "1.0001"), (2.0, "3")])
+def test_a_factor_that_rounding_cannot_make_is_told_with_the_digits_that_show_it(far, told):
+    found = doctor(returning(0.0, lambda _array: 1 + far))
+    assert found.mistakes == ("gradient-scaled",)
+    assert f"dU is {told} times the right one" in found.headline()
+    assert f"every gradient is {told} times the right one." in found.clues
+
+
+def in_loop(old, new):
+    """The network by hand with one edit."""
+    return doctor(function("loop", Plant("loop", "none", ((old, new),))))
+
+
+SMALL_AND_SMOOTH = {
+    "1e-12 within tanh": ("np.tanh(a[t])", "np.tanh(a[t] + 1e-12)"),
+    "1e-9 within tanh": ("np.tanh(a[t])", "np.tanh(a[t] + 1e-9)"),
+    "1e-9 after tanh": ("h[t] = np.tanh(a[t])", "h[t] = np.tanh(a[t]) + 1e-9"),
+    "1e-8 at the target": ("do[y[t]] -= 1", "do[y[t]] -= 1 + 1e-8"),
+}
+
+
+@pytest.mark.parametrize("edit", SMALL_AND_SMOOTH)
+def test_a_small_error_that_is_smooth_is_not_taken_for_float32_or_for_a_constant(edit):
+    found = in_loop(*SMALL_AND_SMOOTH[edit])
+    assert (found.verdict, found.mistakes) == ("wrong", ())
+
+
+SOMEWHERE_FLOAT32 = {
+    "h": ("h[t] = np.tanh(a[t])", "h[t] = np.tanh(a[t]).astype(np.float32).astype(float)"),
+    "p": ("p[t] = e / e.sum()", "p[t] = (e / e.sum()).astype(np.float32).astype(float)"),
+    "o": ("o = V @ h[t] + c", "o = (V @ h[t] + c).astype(np.float32).astype(float)"),
+    "dW": ('"W": dW', '"W": dW.astype(np.float32)'),
+    "parameters": ("(params[name] for", "(params[name].astype(np.float32).astype(float) for"),
+}
+
+
+@pytest.mark.parametrize("where", SOMEWHERE_FLOAT32)
+def test_float32_in_one_place_alone_is_told_all_the_same(where):
+    assert in_loop(*SOMEWHERE_FLOAT32[where]).mistakes == ("float32-where-float64",)
+
+
+@pytest.mark.parametrize("epsilon", ["3e-9", "4e-11"])
+def test_an_unusual_epsilon_is_read_off_where_it_shows(epsilon):
+    edit = ("-np.log(p[t][y[t]])", f"-np.log(p[t][y[t]] + {epsilon})")
+    found = doctor(function("loop", Plant("loop", "none", (edit,))))
+    assert found.mistakes == ("epsilon-in-log",)
+    assert found.found[0].variant == f"ε = {float(epsilon)!r}"
+
+
+def test_an_unusual_epsilon_is_found_beside_a_mistake_that_one_step_does_not_show():
+    edits = (
+        ("-np.log(p[t][y[t]])", "-np.log(p[t][y[t]] + 3e-7)"),
+        ("        dh_next = W.T @ da\n", ""),
+    )
+    found = doctor(function("loop", Plant("loop", "none", edits)))
+    assert set(found.mistakes) == {"epsilon-in-log", "time-carry-missing"}
