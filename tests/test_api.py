@@ -123,13 +123,13 @@ def test_resume_extends_a_run(tmp_path):
 def test_resume_finds_a_moved_text(book, tmp_path):
     charloom.train(book, tmp_path / "run", **SMALL)
     moved = book.rename(tmp_path / "moved.txt")
-    with pytest.raises(TextError, match="--text"):
+    with pytest.raises(TextError, match="text"):
         charloom.resume(tmp_path / "run", updates=50)
     assert charloom.resume(tmp_path / "run", text=moved, updates=50).run == tmp_path / "run"
 
 
 def test_train_refuses_a_run_that_exists(run):
-    with pytest.raises(RunExistsError, match="charloom resume"):
+    with pytest.raises(RunExistsError, match=r"charloom\.resume"):
         charloom.train(string=TEXT, run=run, **SMALL)
 
 
@@ -442,7 +442,7 @@ def test_a_run_whose_process_was_killed_is_not_steered(run, tmp_path):
     """Its status still says that it trains; nobody holds its lock."""
     path = shutil.copytree(run, tmp_path / "run")
     write_status(path, "training", 3, 9, None)
-    with pytest.raises(ConfigError, match=r"nothing trains .*killed.*charloom resume"):
+    with pytest.raises(ConfigError, match=r"nothing trains .*killed.*charloom\.resume"):
         charloom.control(path, "pause")
     assert not (path / "control.json").exists()
 

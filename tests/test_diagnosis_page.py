@@ -204,7 +204,7 @@ def test_every_mistake_can_be_shown(wrong):
     for mistake in MISTAKES:
         shown = dataclasses.replace(wrong, explanations=((Found(mistake.id),),))
         page = Page(render_diagnosis(dataclasses.replace(shown, errors_by_step={})))
-        assert mistake.fix in page.words
+        assert Found(mistake.id).fix in page.words
         assert mistake.does in page.words
         assert mistake.right.replace("\n", " ") in page.words
 

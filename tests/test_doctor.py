@@ -483,17 +483,17 @@ ASKED = {
     "one argument": (lambda params: 0, r"takes one argument \(params\)"),
     "more than anybody knows": (
         lambda params, x, y, h0, more, still: 0,
-        "--arguments U,W,b,V,c,x,y,h0",
+        r'arguments=\["U", "W", "b", "V", "c", "x", "y", "h0"\]',
     ),
-    "names nobody knows": (lambda params, foo, bar, baz: 0, "--arguments"),
+    "names nobody knows": (lambda params, foo, bar, baz: 0, "arguments="),
     "nothing returned": (lambda params, x, y, h0: None, "no gradient of U, W, b, V, c"),
     "a parameter nobody knows": (
         lambda params, x, y, h0: params["Q"],
-        "--names U=Q,W=…,b=…,V=…,c=…",
+        r'names={"U": "Q", "W": "…", "b": "…", "V": "…", "c": "…"}',
     ),
     "arrays that look alike": (
         lambda params, x, y, h0: (1.0, [params["W"], params["W"], params["V"]]),
-        "--gradients",
+        r'gradients=\["loss", "U", "W", "b", "V", "c"\]',
     ),
     "another shape": (
         lambda params, x, y, h0: (1.0, {**params, "W": np.zeros((2, 2))}),

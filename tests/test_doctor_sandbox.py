@@ -390,7 +390,7 @@ def test_gates_in_another_order_are_right_where_that_order_is_said(tmp_path):
     wrong = doctor(f"{path}:loss_and_gradients", cell="lstm")
     ((one,),) = wrong.explanations
     assert f"in the order {', '.join(one.variant)}, not i, f, g, o" in wrong.headline()
-    assert f"--gates {one.variant}" in one.fix
+    assert f'gates="{one.variant}"' in one.fix
     done = charloom_("doctor", f"{path}:loss_and_gradients --cell lstm --gates", one.variant)
     assert done.exit_code == 0, done.stdout
     assert f"gates in the order {', '.join(one.variant)}" in done.stdout

@@ -232,7 +232,7 @@ def test_characters_that_contradict_the_files_own_are_refused(exported):
     assert read_torch_file(path, own).vocabulary == learner.vocabulary
     with pytest.raises(TextError, match=r"Id 0 is '\\n' there and 't' in the vocabulary given"):
         read_torch_file(path, list("tuvwxyz"))
-    with pytest.raises(TextError, match=r"in the vocabulary given\. Leave out --vocabulary"):
+    with pytest.raises(TextError, match=r"in the vocabulary given\. Leave out vocabulary"):
         read_torch_file(path, own[:-1])
 
 
@@ -249,8 +249,8 @@ def two_of_each():
 @pytest.mark.parametrize(
     ("drop", "sentence"),
     [
-        ("nothing", "several parts could be meant: 'rnn', 'spare'. Name one: --recurrent NAME"),
-        ("spare", "several parts could be meant: 'aux', 'head'. Name one: --head NAME"),
+        ("nothing", "several parts could be meant: 'rnn', 'spare'. Name one: recurrent=NAME"),
+        ("spare", "several parts could be meant: 'aux', 'head'. Name one: head=NAME"),
     ],
 )
 def test_a_choice_is_asked_for(drop, sentence, tmp_path):
@@ -262,7 +262,7 @@ def test_a_choice_is_asked_for(drop, sentence, tmp_path):
 def test_what_was_chosen_must_fit(tmp_path):
     path = written(tmp_path / "x.safetensors", golden_tensors("rnn"))
     assert read_torch_file(path, list("abcde"), prefixes=Prefixes("rnn", "head."))
-    with pytest.raises(NotAModelError, match="--head 'rnn' does not fit; it can be 'head'"):
+    with pytest.raises(NotAModelError, match="head 'rnn' does not fit; it can be 'head'"):
         read_torch_file(path, list("abcde"), prefixes=Prefixes(head="rnn"))
 
 

@@ -1,11 +1,17 @@
 """Messages that name arguments or commands: each face reads its own spelling."""
 
+import ast
+import os
 import shlex
+import shutil
+import subprocess
 
 import pytest
 
 from charloom.errors import CharloomError
 from charloom.messages import (
+    CLOSE,
+    OPEN,
     Placeholder,
     argument,
     command,
@@ -13,6 +19,8 @@ from charloom.messages import (
     for_page,
     for_python,
     quoted,
+    spelled_for,
+    terminal_command,
 )
 from charloom.web.mistakes import mistake_of
 
@@ -60,4 +68,59 @@ def test_a_path_that_begins_with_a_dash_is_never_an_option():
 
 def test_what_a_terminal_would_obey_is_written_as_its_code():
     assert quoted("-we ird\n") == "$'./-we ird\\n'"
-    assert quoted("a\x1b'\\") == "$'a\\x1b\\'\\\\'"
+    assert quoted("a\x1b'\\") == "$'a\\033\\'\\\\'"
+
+
+def test_lists_and_dicts_are_written_as_each_face_takes_them():
+    order, names = argument("arguments", ["x", "h0"]), argument("names", {"U": "Wxh", "W": "Whh"})
+    assert for_python(f"{order} {names}") == 'arguments=["x", "h0"] names={"U": "Wxh", "W": "Whh"}'
+    assert for_command_line(f"{order} {names}") == "--arguments x,h0 --names U=Wxh,W=Whh"
+
+
+def test_a_command_without_a_python_function_is_for_a_terminal_on_every_face():
+    message = terminal_command("doctor", template="numpy")
+    assert for_python(message) == for_command_line(message) == "charloom doctor --template numpy"
+
+
+def test_a_negative_number_is_not_taken_for_a_path():
+    assert for_command_line(argument("forget_bias", -1.0)) == "--forget-bias -1.0"
+
+
+def test_python_takes_back_what_is_written_for_it():
+    for value in ("a\nb", "it's", 'say "no"', "\x1b\u202e", "ß😀", "\udc80"):
+        assert ast.literal_eval(for_python(argument("text", value)).partition("=")[2]) == value
+
+
+@pytest.mark.parametrize(
+    "name", ["-we ird\n", "a\x1b[31m5", "ß\x7f7", "tab\there", os.fsdecode(b"\xff1")]
+)
+def test_bash_takes_back_a_name_that_no_terminal_could_show(name, tmp_path):
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    (tmp_path / name).mkdir()
+    done = subprocess.run([bash, "-c", f"cd -- {quoted(name)}"], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["book", "my book", "it's", "$HOME", "a;b", "*", "~", "-rf", "ß"])
+def test_any_shell_takes_back_a_name_without_control_characters(name, tmp_path):
+    (tmp_path / name).mkdir()
+    done = subprocess.run(["/bin/sh", "-c", f"cd {quoted(name)}"], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+
+
+def test_every_string_in_plain_data_is_spelled():
+    data = {"a": [argument("seed"), 1, None], "b": {"c": MESSAGE}}
+    assert spelled_for(data, for_command_line) == {
+        "a": ["--seed", 1, None],
+        "b": {"c": for_command_line(MESSAGE)},
+    }
+
+
+@pytest.mark.parametrize(
+    "inner", ["", "abc", "[]", "{}", "1", '{"argument": 1}', '{"command": "a"}']
+)
+def test_what_only_looks_like_a_mark_is_left_as_it_is(inner):
+    text = f"a {OPEN}{inner}{CLOSE} b"
+    assert for_python(text) == for_command_line(text) == for_page(text) == text

@@ -137,7 +137,7 @@ def test_an_empty_directory_and_an_interrupted_creation_are_no_hindrance(tmp_pat
     (tmp_path / "run").mkdir()
     create(tmp_path / "run")[0].close()
     (tmp_path / "run" / "checkpoints" / "latest").unlink()
-    with pytest.raises(NotAModelError, match="Train again with the same --run"):
+    with pytest.raises(NotAModelError, match="Train again with the same run"):
         RunWriter.resume(tmp_path / "run")
     with pytest.raises(NotAModelError, match="no checkpoint yet"):
         load_model(tmp_path / "run")
@@ -235,7 +235,7 @@ def test_a_disk_that_is_full_at_any_step_of_the_making_leaves_nothing_in_the_way
 
 
 def test_a_text_that_is_too_short_makes_no_directory(tmp_path):
-    with pytest.raises(TextError, match="--seq-length"):
+    with pytest.raises(TextError, match="seq_length"):
         create(tmp_path / "run", Corpus.from_text("too short"))
     assert not list(tmp_path.iterdir())
 
@@ -297,7 +297,7 @@ def test_a_text_that_is_gone_or_another_one_is_refused_and_changes_nothing(tmp_p
         with pytest.raises(TextError, match="not the text that"):
             RunWriter.resume(run)
     text.rename(tmp_path / "elsewhere.txt")
-    with pytest.raises(TextError, match=r"cat\.txt: no such file.*--text"):
+    with pytest.raises(TextError, match=r"cat\.txt: no such file.*where it is now with text"):
         RunWriter.resume(run)
     assert tree(run) == before
 
@@ -424,7 +424,7 @@ def test_a_damaged_latest_says_what_else_is_there_and_that_works(tmp_path):
     )
     state = run / "checkpoints" / str(latest) / "state.json"
     state.write_bytes(state.read_bytes()[:-1])
-    with pytest.raises(DamagedError, match=f"update {older} is whole.*--allow-older"):
+    with pytest.raises(DamagedError, match=f"update {older} is whole.*allow_older=True"):
         RunWriter.resume(run)
     told = resume(run, allow_older=True)
     assert "goes on from the checkpoint of update" in told[0].message
@@ -458,12 +458,12 @@ def test_a_run_whose_checkpoints_are_gone_says_so_and_is_never_overwritten(tmp_p
     run = tmp_path / "run"
     train(run, halt=after(10**6 if finished else 8))
     update = load_model(run).update
-    told = f"trained up to update {update}, and its checkpoints are gone.*another --run"
+    told = f"trained up to update {update}, and its checkpoints are gone.*another run"
     for look in without_checkpoints(run):
         with pytest.raises(DamagedError, match=told):
             look(run)
     before = tree(run)
-    with pytest.raises(RunExistsError, match=f"up to update {update}.*give another --run"):
+    with pytest.raises(RunExistsError, match=f"up to update {update}.*give another run"):
         create(run)
     assert {name: data for name, data in tree(run).items() if name != "lock"} == {
         name: data for name, data in before.items() if name != "lock"
@@ -475,7 +475,7 @@ def test_an_interrupted_creation_with_other_things_in_it_is_sent_elsewhere(tmp_p
     create(tmp_path / "run")[0].close()
     (tmp_path / "run" / "checkpoints" / "latest").unlink()
     (tmp_path / "run" / "report.html").write_bytes(b"")
-    with pytest.raises(NotAModelError, match="Train again with another --run"):
+    with pytest.raises(NotAModelError, match="Train again with another run"):
         RunWriter.resume(tmp_path / "run")
     with pytest.raises(RunExistsError):
         create(tmp_path / "run")
@@ -546,7 +546,7 @@ def test_pointers_that_changed_places_are_damage(tmp_path):
     for which in ("latest", "best"):
         with pytest.raises(DamagedError, match=f"{which} is damaged"):
             load_model(run, which)
-    with pytest.raises(DamagedError, match=r"latest is damaged.*--allow-older"):
+    with pytest.raises(DamagedError, match=r"latest is damaged.*allow_older=True"):
         RunWriter.resume(run)
 
 
@@ -590,7 +590,7 @@ def test_a_run_whose_records_are_damaged_goes_on_with_what_is_left(tmp_path, nam
     if harmed is not None:
         (run / name).write_bytes(harmed)
     told = f"{name} is missing" if harmed is None else name
-    with pytest.raises(DamagedError, match=f"{told}.*charloom resume {run} --allow-older"):
+    with pytest.raises(DamagedError, match=told + r'.*charloom\.resume\(".*", allow_older=True\)'):
         RunWriter.resume(run)
     reopened(run, allow_older=True)
     kept = whole_records(harmed or b"", data)
@@ -659,7 +659,7 @@ def test_a_kill_after_records_were_lost_doubles_no_record(tmp_path):
             shutil.copytree(run, tmp_path / name)
     resume(tmp_path / "killed")
     (tmp_path / "robbed" / "events.jsonl").unlink()
-    with pytest.raises(DamagedError, match=r"metrics\.jsonl.*--allow-older"):
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl.*allow_older=True"):
         RunWriter.resume(tmp_path / "robbed")
     resume(tmp_path / "robbed", allow_older=True)
     for name in ("killed", "robbed"):
@@ -768,10 +768,10 @@ def test_a_damaged_config_is_made_anew_from_the_checkpoint_if_allowed(tmp_path, 
     path.unlink()
     if data is not None:
         path.write_bytes(data)
-    option = "" if kept else " --text TEXT"
+    option = "" if kept else ", text=TEXT"
     told = (
-        rf"config\.json.* is whole: charloom resume {run} --allow-older{option} makes .*"
-        rf"charloom train TEXT --from {run}/checkpoints/{update} takes its weights"
+        rf'config\.json.* is whole: charloom\.resume\("{run}", allow_older=True{option}\) makes .*'
+        rf'charloom\.train\(TEXT, from_model="{run}/checkpoints/{update}"\) takes its weights'
     )
     looks = [read_run, RunWriter.resume, api_training.reopen]
     if not kept:

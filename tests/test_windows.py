@@ -167,7 +167,7 @@ def test_a_text_shorter_than_a_window_is_refused(length):
 
 
 def test_a_text_shorter_than_a_window_of_each_stream_is_refused_with_both_mends():
-    with pytest.raises(TextError, match=r"each of 4 streams needs at least 101.*--batch-size"):
+    with pytest.raises(TextError, match=r"each of 4 streams needs at least 101.*batch_size"):
         divide(100, 25, 4)
 
 

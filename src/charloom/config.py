@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from charloom.errors import ConfigError
+from charloom.messages import argument
 
 CELLS: Final = ("rnn", "lstm", "gru")
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
@@ -78,7 +79,7 @@ class Config:
     layers: int = setting(1, "recurrent layers L, each reading the one below")
     dropout: float = setting(0.0, "share of each layer's outputs set to 0 in training")
     init: str = setting("normal", "how the weights begin")
-    sigma: float = setting(0.01, "standard deviation of the initial weights of --init normal")
+    sigma: float = setting(0.01, "standard deviation of the initial weights where init is normal")
     forget_bias: float = setting(1.0, "initial bias of an LSTM's forget gate")
     seq_length: int = setting(25, "steps T of a window: one update per window")
     batch_size: int = setting(1, "streams B of text that are read side by side")
@@ -94,17 +95,21 @@ class Config:
     weight_decay: float = setting(0.0, "pull of the weights towards 0; decoupled in AdamW")
     schedule: str = setting("constant", "how the learning rate changes")
     warmup: int = setting(0, "updates over which the learning rate rises to its full size")
-    step_after: int = setting(10, "epochs before the first decay of --schedule step")
-    step_factor: float = setting(0.97, "what each decay of --schedule step multiplies by")
-    step_every: int = setting(1, "epochs between two decays of --schedule step")
-    cosine_end: float = setting(0.0, "share of the learning rate that --schedule cosine ends at")
+    step_after: int = setting(10, "epochs before the first decay where schedule is step")
+    step_factor: float = setting(0.97, "what each decay multiplies by where schedule is step")
+    step_every: int = setting(1, "epochs between two decays where schedule is step")
+    cosine_end: float = setting(
+        0.0, "share of the learning rate at the end where schedule is cosine"
+    )
     clip: float = setting(5.0, "clip the gradient to this; 0 leaves it as it is")
     clip_by: str = setting("value", "clip each entry by value, or the whole by its norm")
     reduction: str = setting("sum", "the loss that is descended: sum or mean over a window's steps")
     smoothing: float = setting(0.999, "weight of the past in the smooth loss")
     tokens: str = setting("characters", "what is predicted: Unicode characters, or bytes")
     unknown: str = setting("refuse", "what to do with a character outside a given vocabulary")
-    replacement: str = setting("", "the known character that --unknown replace writes instead")
+    replacement: str = setting(
+        "", "the known character that is read instead where unknown is replace"
+    )
     validation: float = setting(0.0, "share of the text held out to judge the model by")
     test: float = setting(0.0, "share of the text held out and never looked at in training")
     split: str = setting("end", "hold out the end of the text, or the end of each stream")
@@ -156,12 +161,14 @@ class Config:
         if self.patience and not self.validation:
             raise ConfigError(
                 f"patience is {self.patience}, but nothing is held out to judge by; "
-                f"give --validation a share of the text, such as 0.1."
+                f"give {argument('validation')} a share of the text, such as 0.1."
             )
         if not isinstance(self.replacement, str) or len(self.replacement) > 1:
             raise ConfigError(f"replacement is {self.replacement!r}; it must be one character.")
         if self.unknown == "replace" and not self.replacement:
-            raise ConfigError("unknown is 'replace'; name the --replacement, one known character.")
+            raise ConfigError(
+                f"unknown is 'replace'; name the {argument('replacement')}, one known character."
+            )
         if not isinstance(self.recipe, str):
             raise ConfigError(f"recipe is {self.recipe!r}; it must be a name.")
 
@@ -197,7 +204,9 @@ def without_effect(config: Config, given: Iterable[str]) -> list[str]:
                 f"where that is {' or '.join(values)}"
             )
         elif name == "judge_every" and not config.validation:
-            told.append(f"{name} has no effect: nothing is held out; give --validation a share")
+            told.append(
+                f"{name} has no effect: nothing is held out; give {argument('validation')} a share"
+            )
         elif name == "clip_by" and not config.clip:
             told.append(f"{name} has no effect: clip is 0")
     return told

@@ -123,3 +123,8 @@ class WriteError(StoreError):
 
 class DoctorError(CharloomError):
     """A function that the doctor cannot judge: it crashed, ran too long, or returned no gradients."""
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says, to become part of another message; marked where it is ours."""
+    return error.message if isinstance(error, CharloomError) else str(error)

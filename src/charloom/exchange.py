@@ -19,6 +19,7 @@ from safetensors.numpy import save as serialize
 
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError, TextError
+from charloom.messages import Placeholder, argument
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.parameters import GATES, Parameters
 from charloom.store.canonical import canonical_json, parse_object
@@ -374,21 +375,22 @@ def _head_prefix(rest: dict[str, Array], given: str | None, H: int, what: str) -
     return _choose(found, given, "head", f"no nn.Linear with {H} inputs on top of the layers", what)
 
 
-def _choose(found: list[str], given: str | None, option: str, none: str, what: str) -> str:
+def _choose(found: list[str], given: str | None, name: str, none: str, what: str) -> str:
     """The one prefix that is meant."""
     if given is not None:
         wanted = f"{given}." if given and not given.endswith(".") else given
         if wanted in found:
             return wanted
         raise NotAModelError(
-            f"{what}: --{option} {given!r} does not fit; "
+            f"{what}: {argument(name)} {given!r} does not fit; "
             f"{'it can be ' + _listed(found) if found else 'it has ' + none}."
         )
     if not found:
         raise NotAModelError(f"{what}: it has {none}.")
     if len(found) > 1:
         raise NotAModelError(
-            f"{what}: several parts could be meant: {_listed(found)}. Name one: --{option} NAME."
+            f"{what}: several parts could be meant: {_listed(found)}. Name one: "
+            f"{argument(name, Placeholder('NAME'))}."
         )
     return found[0]
 
@@ -427,8 +429,8 @@ def _difference(given: list[str], known: list[str]) -> str:
     pairs = zip_longest(given, known)
     where, (one, other) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
     return (
-        f"Id {where} is {other!r} there and {one!r} in the vocabulary given. Leave out --vocabulary."
-    ).replace("None", "none")
+        f"Id {where} is {other!r} there and {one!r} in the vocabulary given. Leave out "
+    ).replace("None", "none") + f"{argument('vocabulary')}."
 
 
 def _order(
@@ -440,7 +442,7 @@ def _order(
     if characters is None:
         raise TextError(
             f"{what} does not say which {tokens} its {K} ids stand for; give the text that it "
-            f"was trained on: --vocabulary TEXT, or a .json file with the characters in order."
+            f"was trained on as {argument('vocabulary')}, or a .json file with the characters in order."
         )
     if len(characters) != K or len(set(characters)) != K:
         raise TextError(

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any, Final
 
 # Code points that Unicode reserves for use inside programs: no text contains them.
@@ -31,7 +32,7 @@ def argument(name: str, value: object = None) -> str:
 
     Args:
         name: the name of the Python argument, such as learning_rate.
-        value: a string, number, bool or `Placeholder`.
+        value: a string, number, bool, list, dict of strings or `Placeholder`.
     """
     return _mark({"argument": name, "value": value})
 
@@ -45,6 +46,11 @@ def command(name: str, *values: object, **arguments: object) -> str:
         arguments: what it is given by name.
     """
     return _mark({"command": name, "values": values, "named": arguments})
+
+
+def terminal_command(name: str, *values: object, **arguments: object) -> str:
+    """Mark a command that no Python function stands for: every face spells it for a terminal."""
+    return _mark({"command": name, "values": values, "named": arguments, "terminal": True})
 
 
 def for_python(message: str) -> str:
@@ -67,11 +73,24 @@ def option(name: str) -> str:
     return OPTIONS.get(name, "--" + name.replace("_", "-"))
 
 
+def spelled_for(value: Any, spell: Callable[[str], str]) -> Any:
+    """Plain data with every string in it spelled for a face."""
+    if isinstance(value, str):
+        return spell(value)
+    if isinstance(value, dict):
+        return {name: spelled_for(inner, spell) for name, inner in value.items()}
+    return [spelled_for(inner, spell) for inner in value] if isinstance(value, list) else value
+
+
 def quoted(value: object) -> str:
-    """A value as a POSIX shell takes it back: what begins with - cannot be taken for an option, and
-    what would be obeyed by a terminal is written as its code."""
+    """A value as one word for a shell.
+
+    A path that begins with - becomes ./-…, so that it is not taken for an option. Control characters
+    are written as octal codes in $'…', which bash, zsh, ksh and the POSIX standard of 2024 know; an
+    older sh such as dash does not, but a raw control character could not be pasted anywhere.
+    """
     text = str(value)
-    if text.startswith("-") and text != "-":
+    if isinstance(value, str | PurePath) and text.startswith("-") and text != "-":
         text = "./" + text
     if text.isprintable():
         return shlex.quote(text)
@@ -105,10 +124,14 @@ def _spelled(
     """The message with each mark replaced by its spelling."""
 
     def spell(found: re.Match[str]) -> str:
-        content = json.loads(found[1], object_hook=_read)
-        if "argument" in content:
-            return spell_argument(content["argument"], content["value"])
-        return spell_command(content["command"], content["values"], content["named"])
+        try:
+            content = json.loads(found[1], object_hook=_read)
+            if "argument" in content:
+                return spell_argument(content["argument"], content["value"])
+            spell = _shell_command if "terminal" in content else spell_command
+            return spell(content["command"], content["values"], content["named"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return found[0]  # no mark of ours: a text may hold these code points after all
 
     return MARK.sub(spell, message)
 
@@ -128,7 +151,14 @@ def _python_value(value: Any) -> str:
     """A value as Python source."""
     if isinstance(value, Placeholder):
         return value
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_python_value, value))}]"
+    if isinstance(value, dict):
+        return (
+            f"{{{', '.join(f'{_python_value(k)}: {_python_value(v)}' for k, v in value.items())}}}"
+        )
+    written = repr(value)
+    return f'"{written[1:-1]}"' if isinstance(value, str) and '"' not in written else written
 
 
 def _option(name: str, value: Any) -> str:
@@ -137,7 +167,14 @@ def _option(name: str, value: Any) -> str:
         return option(name)
     if value is False:
         return option(f"no_{name}")
-    return f"{option(name)} {quoted(value)}"
+    return f"{option(name)} {quoted(_listed(value))}"
+
+
+def _listed(value: Any) -> Any:
+    """A list as the command line takes it, x,y, and a dict likewise, U=Wxh,W=Whh."""
+    if isinstance(value, dict):
+        value = [f"{name}={inner}" for name, inner in value.items()]
+    return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _shell_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
@@ -150,15 +187,23 @@ def _shell_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
 def _field(name: str, value: Any) -> str:
     """“learning rate” 0.1: the words of the field, as the page shows them."""
     words = f"“{name.replace('_', ' ')}”"
-    return words if value is None or value is True else f"{words} {value}"
+    return words if value is None or value is True else f"{words} {_listed(value)}"
 
 
 def _escaped(character: str) -> str:
-    """A character within $'…', as bash, zsh and ksh read it."""
+    """A character within $'…'. Codes are octal: unlike hexadecimal ones they end after three digits."""
     if character in "\\'":
         return "\\" + character
     if character.isprintable():
         return character
     return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(
-        character, "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "replace"))
+        character, "".join(f"\\{byte:03o}" for byte in _as_bytes(character))
     )
+
+
+def _as_bytes(character: str) -> bytes:
+    """A character in UTF-8; of what Python made of a byte that is no UTF-8, that byte."""
+    try:
+        return character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return character.encode("utf-8", "replace")

@@ -15,7 +15,7 @@ class Recipe:
     """A preset of settings.
 
     Attributes:
-        name: what `--recipe` calls it.
+        name: the value of the setting `recipe`.
         purpose: what it is for, in a sentence.
         cost: how long it takes, in words.
         config: its settings; each can be overridden.

@@ -75,7 +75,7 @@ def scoring(
     if len(ids) < 2:
         raise TextError(
             f"the text has {len(ids):,} of the characters that it needs, two at least: one to begin "
-            f"with, one to predict. Name a file, or give --text."
+            f"with, one to predict. Give a longer one."
         )
     size, parts = step_of(learner), [np.array([math.nan])]
     state = zero_state(learner.config)

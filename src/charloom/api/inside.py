@@ -11,6 +11,7 @@ from charloom.api.texts import Text, demo_text
 from charloom.config import require_whole
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
+from charloom.messages import for_python
 from charloom.neurons import (
     Choice,
     Finding,
@@ -132,7 +133,7 @@ class Watched:
     Attributes:
         part: the part of a text.
         texts: its first ids; each text is read by itself.
-        notes: what is to be said of it.
+        notes: what is to be said of it, as marked messages.
     """
 
     part: Part
@@ -154,7 +155,7 @@ def find_units(
         watched.part.split,
         len(watched),
         corpus.unknown.total,
-        watched.notes,
+        tuple(map(for_python, watched.notes)),
         findings,
     )
 
@@ -208,7 +209,7 @@ def watch(
             unknown=unknown or "skip",
             replacement=replacement,
         )
-        notes = (f"{error} It reads the built-in text {corpus.name} instead",)
+        notes = (f"{error.message} It reads the built-in text {corpus.name} instead",)
         part = Part(corpus, "all", ((0, len(corpus)),), own=False)
     kept: list[Ids] = []
     for ids in part.texts():

@@ -10,6 +10,7 @@ from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
 from charloom.evaluation import Evaluation, evaluate
+from charloom.messages import argument
 from charloom.model import Learner
 from charloom.store.layout import read_about
 from charloom.store.opening import open_text as open_own_text
@@ -103,9 +104,9 @@ def judge_others(learner: Learner, run: Path | None, part: Part) -> Baselines:
     whole = part.split == "all" and corpus.fingerprint == part.corpus.fingerprint
     if part.split == "train" or whole:
         raise ConfigError(
-            "baselines are judged on what they have not learnt, and this part is what they would "
-            "learn from; name another text, or take --split validation of a model trained with "
-            "--validation 0.1."
+            f"baselines are judged on what they have not learnt, and this part is what they would "
+            f"learn from; name another text, or take {argument('split', 'validation')} of a model "
+            f"trained with {argument('validation', 0.1)}."
         )
     segments = Windows.of(learner.config, len(corpus)).parts["train"]
     training = Part(corpus, "train", segments, own=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from charloom.api.texts import as_path
 from charloom.errors import ConfigError, NotAModelError, RunInUseError
+from charloom.messages import command as marked_command
 from charloom.store import Control, read_status, write_control
 from charloom.store.layout import is_run
 from charloom.store.run import acquire
@@ -34,11 +35,10 @@ def control(
     if state in (None, "training", "paused"):
         state = None if is_trained(path) else "left by a process that was killed"
     if state is not None:
-        on = f"charloom resume {path}"
         mend = (
-            f"To train it further: {on} --minutes 5."
+            f"To train it further: {marked_command('resume', path, minutes=5)}."
             if state == "finished"
-            else f"Go on with it first: {on}."
+            else f"Go on with it first: {marked_command('resume', path)}."
         )
         raise ConfigError(f"nothing trains {path} now: it is {state}. {mend}")
     return write_control(path, command, learning_rate_factor)

@@ -64,7 +64,7 @@ class Bench:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for --json."""
+        """The result as plain data, for programs."""
         return asdict(self)
 
 

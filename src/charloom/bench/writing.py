@@ -61,7 +61,7 @@ class WritingTimes:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for --json."""
+        """The result as plain data, for programs."""
         return asdict(self)
 
     def render(self) -> str:

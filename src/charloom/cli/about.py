@@ -43,7 +43,7 @@ def corpora(as_json: Json = False) -> None:
             corpus = Corpus.from_text(text.read())
         except MissingPartError as error:
             row |= {"installed": False, "characters": None, "distinct": None}
-            row["hint"] = str(error)
+            row["hint"] = error.message
         else:
             row |= {"installed": True, "characters": len(corpus)}
             row["distinct"] = len(corpus.vocabulary)

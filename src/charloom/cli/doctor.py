@@ -11,6 +11,7 @@ from charloom.cli.guard import CHECK_FAILED
 from charloom.cli.options import Json
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
+from charloom.messages import for_command_line, terminal_command
 
 if TYPE_CHECKING:
     from charloom.doctor import Diagnosis, Found
@@ -131,13 +132,13 @@ def doctor(
         gates=gates,
     )
     if as_json:
-        show_json(diagnosis.to_dict())
+        show_json(diagnosis.to_dict(for_command_line))
     else:
         show("\n".join(told(diagnosis, whole)))
     if html is not None:
         from charloom.report import write_diagnosis
 
-        say(f"the page is {write_diagnosis(diagnosis, html)}")
+        say(f"the page is {write_diagnosis(diagnosis, html, for_command_line)}")
     if not diagnosis.passed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -199,8 +200,8 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
     except FileExistsError:
         raise ConfigError(f"{path} is there already; name another place with --output.") from None
     name = "Model" if kind == "torch" else "loss_and_gradients"
-    said = "" if cell == "rnn" else f" --cell {cell}"
-    say(f"wrote {path}; judge it with: charloom doctor {path}:{name}{said}")
+    said = {} if cell == "rnn" else {"cell": cell}
+    say(f"wrote {path}; judge it with: {terminal_command('doctor', f'{path}:{name}', **said)}")
 
 
 def told(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
@@ -246,7 +247,12 @@ def reason(one: "Found") -> Iterator[str]:
     )
     spec = f"{' '.join(one.right.split())}   (SPEC.md, {mistake.section})"
     yield from wrap(spec, WIDTH, initial_indent="    right is  ", subsequent_indent=" " * 14)
-    yield from wrap(one.fix, WIDTH, initial_indent="    mend it   ", subsequent_indent=" " * 14)
+    yield from wrap(
+        for_command_line(one.marked_fix),
+        WIDTH,
+        initial_indent="    mend it   ",
+        subsequent_indent=" " * 14,
+    )
     yield ""
 
 

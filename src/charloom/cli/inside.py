@@ -175,7 +175,7 @@ def neurons(
         draw(at_work(layer, None, what), png)
     if as_json:
         about = {"model": str(model), "update": learner.update}
-        told = {} if found is None else found.to_json()
+        told = {} if found is None else {**found.to_json(), "notes": list(watched.notes)}
         show_json({**about, **told, "activity": None if seen is None else seen.to_json()})
         return
     if found is not None:

@@ -1,6 +1,5 @@
 """A training that is followed from the command line: what is said before, during and after it."""
 
-import shlex
 import time
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from charloom.cli.guard import CHECK_FAILED
 from charloom.cli.terminal import say, show, show_json
+from charloom.messages import command, terminal_command
 from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
             if outcome.ended is not None and outcome.ended.state == "interrupted":
                 outcome.exit_code = halt.exit_code
     except KeyboardInterrupt:
-        run = shlex.quote(str(training.run))
         say(
-            f"left at once, unsaved since the last checkpoint. To go on there: charloom resume {run}"
+            f"left at once, unsaved since the last checkpoint. To go on there: "
+            f"{command('resume', training.run)}"
         )
         raise
     outcome.seconds = time.monotonic() - started
@@ -119,11 +119,11 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
 
 def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
     """Show what came of it, and leave with the exit code."""
-    ended, run = outcome.ended, shlex.quote(str(training.run))
+    ended, run = outcome.ended, training.run
     if ended is not None and ended.state != "finished":
         say(
             f"{ended.state} by {ended.reason} at update {ended.update:,} of {training.updates:,}; "
-            f"saved. To go on: charloom resume {run}"
+            f"saved. To go on: {command('resume', run)}"
         )
     elif ended is not None and ended.reason:
         say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
@@ -133,9 +133,11 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
         for line in headlines(training, outcome):
             show(line)
         if outcome.finished and outcome.report is None:
-            say(f"its report: charloom report {run}; its writing: charloom sample {run}")
+            report, sample = terminal_command("report", run), terminal_command("sample", run)
+            say(f"its report: {report}; its writing: {sample}")
             if training.learner.config.test:
-                say(f"its test part, never looked at: charloom evaluate {run} --split test")
+                judge = terminal_command("evaluate", run, split="test")
+                say(f"its test part, never looked at: {judge}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
     if not all(check.passed for check in outcome.checks):

@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from charloom.messages import for_command_line
+from charloom.messages import for_command_line, spelled_for
 from charloom.spelling import finite, harmless
 
 
@@ -21,13 +21,15 @@ def show(text: str = "") -> None:
 
 
 def show_json(value: Any) -> None:
-    """A result as JSON, to stdout; a number that is not finite becomes null.
+    """A result as JSON, to stdout: a number that is not finite becomes null, a marked message is
+    spelled.
 
     What stdout cannot hold, or a terminal would obey, is written by its number as JSON has it.
     """
-    told = json.dumps(finite(value), ensure_ascii=False, indent=2)
+    value = spelled_for(finite(value), for_command_line)
+    told = json.dumps(value, ensure_ascii=False, indent=2)
     plain = harmless(told) == told and holds(sys.stdout.encoding, told)
-    print(told if plain else json.dumps(finite(value), indent=2))
+    print(told if plain else json.dumps(value, indent=2))
 
 
 def holds(encoding: str | None, text: str) -> bool:

@@ -73,7 +73,7 @@ def main(folder: Path) -> None:
     try:
         outcome = guarded("while it was loaded", lambda: run(load, job, tell))
     except CharloomError as error:
-        leave(folder, {"error": str(error)})
+        leave(folder, {"error": error.message})
     else:
         write_outcome(folder, outcome)
 

@@ -17,6 +17,7 @@ import numpy as np
 from charloom.doctor.faulty import GATES, Array, Problem, reordered
 from charloom.doctor.replies import Reply, parameter_of, read_reply
 from charloom.errors import DoctorError
+from charloom.messages import argument, terminal_command
 from charloom.spelling import number_of
 
 FORMS: Final = ("auto", "natural", "course", "torch")
@@ -302,19 +303,21 @@ def try_names(
                 raise DoctorError(
                     f"the function asks the parameters for {made.network._unknown[0]!r}, which is "
                     f"none of {', '.join(made.shapes)} by any usual name; say what you call them all, "
-                    f"for example --names {names_example(made)}."
+                    f"for example {argument('names', names_example(made))}."
                 ) from error
             raise error
         assert reply is not None
         return reply, convention
-    raise DoctorError("the function asks for ever new names of its parameters; say --names.")
+    raise DoctorError(
+        f"the function asks for ever new names of its parameters; give {argument('names')}."
+    )
 
 
-def names_example(made: Called) -> str:
-    """All pairs of --names, with the names that were asked for, those not known last."""
+def names_example(made: Called) -> dict[str, str]:
+    """What each parameter may be called: the names that were asked for, those not known last."""
     own = {**made.network._asked}
     left = iter(made.network._unknown)
-    return ",".join(f"{name}={own.get(name) or next(left, '…')}" for name in made.shapes)
+    return {name: own.get(name) or next(left, "…") for name in made.shapes}
 
 
 def agrees(loss: float, right: float, T: int) -> bool:
@@ -351,7 +354,7 @@ def argument_order(
     if options.arguments:
         if sorted(options.arguments) not in map(sorted, (wanted, (*known, "x", "y", "h0"), *forms)):
             raise DoctorError(
-                f"--arguments is {','.join(options.arguments)}; it must name each of "
+                f"{argument('arguments')} is {','.join(options.arguments)}; it must name each of "
                 f"{', '.join(wanted)} once, in the order of the function's arguments; or in place "
                 f"of params each of {', '.join(known)}."
             )
@@ -386,7 +389,8 @@ def argument_order(
         return wanted
     raise DoctorError(
         f"the function's arguments are {', '.join(p.name for p in needed)}: which of them are the "
-        "parameters, x, y and h0? Say it in their order, for example --arguments x,y,h0,params."
+        f"parameters, x, y and h0? Say it in their order, for example "
+        f"{argument('arguments', ['x', 'y', 'h0', 'params'])}."
     )
 
 
@@ -414,11 +418,11 @@ def spread_out(
             left = set(form) - set(roles)
             if len(left) == 1 and len(set(roles)) == len(roles):
                 return tuple(role or next(iter(left)) for role in roles)
-    example = ",".join((*known, *inputs[: 4 if options.cell == "lstm" else 3]))
+    example = [*known, *inputs[: 4 if options.cell == "lstm" else 3]]
     raise DoctorError(
         f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}); which of "
         "them is what? It may take the parameters as one argument, or each as one of its own, and x, y "
-        f"and h0. Say it in their order, for example --arguments {example}."
+        f"and h0. Say it in their order, for example {argument('arguments', example)}."
     )
 
 
@@ -435,7 +439,8 @@ def wrapper(function: Callable[..., Any], required: Sequence[str], known: Sequen
         elif name in own and isinstance(own[name], int) and size_of(name):
             given[name] = size_of(name)
     if len(given) == 0 or sorted(role or "" for role in roles) != ["h0", "x", "y"]:
-        return "Write a line around it: charloom doctor --template numpy shows how."
+        template = terminal_command("doctor", template="numpy")
+        return f"Write a line around it: {template} shows how."
     lines = ", ".join(f"{name}={value}" for name, value in given.items())
     return (
         "It reads its parameters from the module. Put this below it, and name judged:\n\n"

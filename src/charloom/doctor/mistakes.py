@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Final
 
+from charloom.messages import argument
+
 ALL: Final = ("rnn", "lstm", "gru")
 RNN: Final = ("rnn",)
 LSTM: Final = ("lstm",)
@@ -25,7 +27,7 @@ class Mistake:
         does: what the code computes, as an equation.
         right: the line of SPEC.md that this breaks.
         section: the section of SPEC.md that has the line.
-        fix: what to do, in a sentence.
+        fix: what to do, in a sentence; a marked message (`charloom.messages`).
         cells: the cells in which it can occur.
         variants: the ways of making it, each with the cells that have it; "" where there is one.
         kind: "gradient" (found by what the gradient would be with it), "calls" (by calling twice),
@@ -358,7 +360,7 @@ MISTAKES: Final = (
         "loss = (1/T) Σ_t -ln p_t[y_t], or gradients divided by T",
         LOSS,
         NETWORK_SECTION,
-        "do not divide by T; or, if your loss is meant to be the mean, say --reduction mean.",
+        f"do not divide by T; or, if your loss is meant to be the mean, say {argument('reduction', 'mean')}.",
         variants=each("both", "gradient", "loss"),
     ),
     Mistake(
@@ -367,7 +369,8 @@ MISTAKES: Final = (
         "loss = Σ_t -ln p_t[y_t], or gradients not divided by T",
         LOSS,
         NETWORK_SECTION,
-        "divide loss and gradients by T; or, if your loss is meant to be the sum, leave --reduction out.",
+        f"divide loss and gradients by T; or, if your loss is meant to be the sum, leave "
+        f"{argument('reduction')} out.",
         variants=each("both", "gradient", "loss"),
     ),
     Mistake(
@@ -666,7 +669,8 @@ MISTAKES: Final = (
         "dθ (1 + 10⁻⁷ · noise)",
         "float64     1e-12",
         CHECK_SECTION,
-        "make every array float64 (dtype=np.float64); or, if float32 is meant, say --dtype float32.",
+        f"make every array float64 (dtype=np.float64); or, if float32 is meant, say "
+        f"{argument('dtype', 'float32')}.",
         kind="calls",
     ),
     Mistake(

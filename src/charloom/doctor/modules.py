@@ -14,6 +14,7 @@ from charloom.doctor.faulty import Array, Arrays, Problem
 from charloom.doctor.forms import H_NAMES, K_NAMES, Options, agrees, role_of
 from charloom.doctor.runner import Call
 from charloom.errors import DoctorError
+from charloom.messages import argument
 
 CELLS: Final = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 
@@ -26,7 +27,8 @@ class ModuleCaller:
             import torch
         except ImportError:
             raise DoctorError(
-                "PyTorch is not installed here, and --form torch needs it: pip install torch."
+                f"PyTorch is not installed here, and {argument('form', 'torch')} needs it: "
+                f"pip install torch."
             ) from None
         self.torch = torch
         self.function, self.options = function, options
@@ -38,13 +40,13 @@ class ModuleCaller:
         self.cell = CELLS[type(rnn).__name__]
         if options.cell and options.cell != self.cell:
             raise DoctorError(
-                f"you said {options.cell}; the module has an nn.{type(rnn).__name__}. Say --cell "
-                f"{self.cell}, or leave it out."
+                f"you said {options.cell}; the module has an nn.{type(rnn).__name__}. Say "
+                f"{argument('cell', self.cell)}, or leave it out."
             )
         if options.gates:
             raise DoctorError(
-                "--gates is for functions on arrays; the order of a module's gates is PyTorch's own, "
-                "and the doctor knows it. Leave it out."
+                f"{argument('gates')} is for functions on arrays; the order of a module's gates is "
+                f"PyTorch's own, and the doctor knows it. Leave it out."
             )
         fixed = isinstance(function, torch.nn.Module) or (rnn.hidden_size, out.out_features) != (
             4,
@@ -273,7 +275,7 @@ class ModuleCaller:
             elif p.default is p.empty:
                 raise DoctorError(
                     f"forward takes {p.name}, which is none of x, y and h0; say what its arguments "
-                    "are, in order, for example --arguments x,h0."
+                    f"are, in order, for example {argument('arguments', ['x', 'h0'])}."
                 )
             else:
                 break

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import DoctorError
+from charloom.messages import argument
 
 Array = NDArray[Any]
 
@@ -23,7 +24,7 @@ ALIASES: Final = {
     "V": ("v", "why", "wy", "wya", "wout", "who", "wyh", "woh", "wo"),
     "c": ("c", "by", "bo", "bout", "biasy", "biaso", "biasout", "ybias"),
 }
-EXAMPLE: Final = "U=Wxh,W=Whh,b=bh,V=Why,c=by"
+EXAMPLE: Final = {"U": "Wxh", "W": "Whh", "b": "bh", "V": "Why", "c": "by"}
 PREFIXES: Final = ("", "d", "grad", "g", "delta", "dl", "dld", "grads")
 
 
@@ -83,7 +84,8 @@ def read_reply(
         raise DoctorError(
             f"the function returned no gradient of {', '.join(missing)}; it returned "
             f"{described(returned)}. It must return (loss, gradients), with a gradient for each of "
-            f"{', '.join(shapes)}. If yours has other names, say for example --names {EXAMPLE}."
+            f"{', '.join(shapes)}. If yours has other names, say for example "
+            f"{argument('names', EXAMPLE)}."
         )
     gradients = {name: shaped(name, found[name], shapes[name], T) for name in shapes}
     single = all(np.asarray(plain(found[name])).dtype == np.float32 for name in shapes)
@@ -106,7 +108,7 @@ def parts_of(
             flat = [item for item in flat if not is_scalar(item)]
         if len(order) != len(flat):
             raise DoctorError(
-                f"--gradients names {len(order)} items, {', '.join(order)}; the function returned "
+                f"{argument('gradients')} names {len(order)} items, {', '.join(order)}; the function returned "
                 f"{len(flat)}: {described(returned)}. Name each of them; _ is anything else."
             )
         named = dict(zip(order, flat, strict=True))
@@ -153,7 +155,7 @@ def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> di
                 f"the function returned arrays of shapes {told_shapes(arrays)} without names, and "
                 f"{'none' if not fitting else 'more than one'} of them has the shape of {name}, "
                 f"{shapes[name]}. Say what they are, in their order, for example "
-                f"--gradients loss,{','.join(shapes)}; _ is anything else."
+                f"{argument('gradients', ['loss', *shapes])}; _ is anything else."
             )
         found[name] = fitting[0]
     return found

@@ -5,12 +5,13 @@ It computes no gradient, and knows nothing of files, pictures or terminals.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from charloom.doctor.mistakes import BY_ID, Mistake
 from charloom.measures import rank
+from charloom.messages import argument, for_python
 from charloom.spelling import listing, number_of, scientific
 
 RIGHT: Final = "right"
@@ -48,11 +49,17 @@ class Found:
         return self.mistake.title
 
     @property
-    def fix(self) -> str:
-        """What to do, in a sentence."""
+    def marked_fix(self) -> str:
+        """What to do, as a marked message, which each face spells (`charloom.messages`)."""
         if self.id == "gate-order" and self.variant:
-            return f"{self.mistake.fix[:-1]}; if your order is meant, say --gates {self.variant}."
+            order = argument("gates", self.variant)
+            return f"{self.mistake.fix[:-1]}; if your order is meant, say {order}."
         return self.mistake.fix
+
+    @property
+    def fix(self) -> str:
+        """What to do, for people who called the Python function."""
+        return for_python(self.marked_fix)
 
     @property
     def right(self) -> str:
@@ -211,8 +218,12 @@ class Diagnosis:
             f"seed {tried.seed}; largest norm-relative error {self.worst().norm_relative:.1e}."
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The diagnosis as plain data; `verdict` and `mistakes` are what programs read first."""
+    def to_dict(self, spell: Callable[[str], str] = for_python) -> dict[str, Any]:
+        """The diagnosis as plain data; `verdict` and `mistakes` are what programs read first.
+
+        Args:
+            spell: how arguments are written in what there is to do.
+        """
         return {
             "verdict": self.verdict,
             "mistakes": list(self.mistakes),
@@ -228,7 +239,7 @@ class Diagnosis:
                         "does": one.mistake.does,
                         "right": one.right,
                         "section": one.mistake.section,
-                        "fix": one.fix,
+                        "fix": spell(one.marked_fix),
                     }
                     for one in explanation
                 ]

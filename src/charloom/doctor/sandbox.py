@@ -21,6 +21,7 @@ import numpy as np
 
 from charloom.doctor.runner import SCRIPTS, Call, Job, Outcome
 from charloom.errors import DoctorError
+from charloom.messages import argument
 
 KEPT: Final = 2_000  # characters of what it printed last
 ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -107,7 +108,7 @@ def run_apart(place: Place, numerical: str | None, job: Job, time_limit: float) 
             raise DoctorError(
                 f"the function did not come to an end: after {time_limit:g} s it was still at "
                 f"{doing(folder)}. Is there an endless loop? If it is only slow, give it longer with "
-                f"--time-limit.{heard.told()}"
+                f"{argument('time_limit')}.{heard.told()}"
             ) from None
         finally:
             kill(process)

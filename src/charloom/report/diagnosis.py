@@ -6,7 +6,7 @@ then where it shows. Names of files and functions are a stranger's text. It judg
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from charloom.doctor import Diagnosis, Row
 from charloom.doctor.result import LOSS
 from charloom.errors import ConfigError
+from charloom.messages import for_python
 from charloom.report.content import GradientErrors, KeyFigure, Picture, Setting, TrialErrors
 from charloom.report.heatmap import heatmap_figure
 from charloom.report.page import page
@@ -27,12 +28,15 @@ STEP_LIMITS: Final = {"float64": 1e-6, "float32": 1e-4}
 SEVERAL: Final = 2  # explanations that are shown in full; more are only named
 
 
-def write_diagnosis(diagnosis: Diagnosis, path: str | Path) -> Path:
+def write_diagnosis(
+    diagnosis: Diagnosis, path: str | Path, spell: Callable[[str], str] = for_python
+) -> Path:
     """Write the page of a diagnosis.
 
     Args:
         diagnosis: from `charloom.doctor`.
         path: where to; a file that is there is replaced.
+        spell: how arguments are written in what there is to do.
 
     Returns:
         The path.
@@ -48,11 +52,11 @@ def write_diagnosis(diagnosis: Diagnosis, path: str | Path) -> Path:
         raise ConfigError(
             f"there is no directory {path.parent} to write {path.name} into; make it."
         )
-    replace_file(path, render_diagnosis(diagnosis).encode("utf-8", "replace"), durable=False)
+    replace_file(path, render_diagnosis(diagnosis, spell).encode("utf-8", "replace"), durable=False)
     return path
 
 
-def render_diagnosis(diagnosis: Diagnosis) -> str:
+def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_python) -> str:
     """The page as HTML that needs nothing else."""
     return page(
         "diagnosis.html",
@@ -60,6 +64,7 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
         subject=subject(diagnosis),
         verdict=diagnosis.headline(),
         starting=sentence,
+        spell=spell,
         key_figures=list(key_figures(diagnosis)),
         explanations=diagnosis.explanations[:SEVERAL],
         others=[

@@ -383,7 +383,7 @@ def coloured(svg: str, palette: Palette) -> str:
 def inline_svg(svg: str, prefix: str, label: str) -> Markup:
     """An SVG that was drawn in `SENTINELS`, as an element to stand inside a page.
 
-    Its colours become the page's variables (`--ink`, …), its ids get a prefix of their own, and
+    Its colours become the page's variables (such as ink), its ids get a prefix of their own, and
     what an element inside a page must not have (prologue, metadata, namespaces, fixed size) goes.
 
     Args:

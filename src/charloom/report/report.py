@@ -13,6 +13,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from charloom.errors import ConfigError, DamagedError
 from charloom.gradcheck import GradientCheck
+from charloom.messages import for_command_line
 from charloom.report import prose, sections
 from charloom.report.content import Picture
 from charloom.report.page import page
@@ -56,7 +57,7 @@ def write_report(
     Args:
         run: the run directory.
         output: where to write the page instead; nothing is then written into the run.
-        tell: called with a sentence about each thing that is damaged or missing.
+        tell: called with a marked message about each thing that is damaged or missing.
 
     Returns:
         The path of the page.
@@ -124,14 +125,14 @@ def render(
         title=view.text["name"],
         lede=sections.lede(view),
         notice=sections.notice(view, metrics),
-        damage=damage,
+        damage=list(map(for_command_line, damage)),
         key_figures=sections.key_figures(view, metrics),
         gradient=sections.gradient_section(checks, curve_picture),
         loss=sections.loss_section(view, metrics, loss_picture),
         samples=sections.samples_section(view, samples, metrics),
         passage=sections.passage_section(view, metrics),
         settings=sections.settings_section(view, metrics),
-        command=sections.command(view),
+        command=sections.own_command(view),
     )
 
 

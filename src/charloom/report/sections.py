@@ -4,7 +4,6 @@ Everything comes from the run directory, read before; nothing here knows of HTML
 """
 
 import platform
-import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from charloom.config import help_of
 from charloom.gradcheck import GradientCheck, Row
+from charloom.messages import command, for_command_line, terminal_command
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
 from charloom.report import prose
 from charloom.report.content import (
@@ -72,11 +72,11 @@ def notice(view: RunView, metrics: Sequence[prose.Record]) -> str | None:
     if status.get("state") == "finished" or (not status and done >= view.updates):
         return None
     state = f" (state: {status['state']})" if status else ""
-    run = shlex.quote(str(view.path))
-    return (
+    resume, again = command("resume", view.path), terminal_command("report", view.path)
+    return for_command_line(
         f"This run is not finished: {count(done)} of {count(view.updates)} updates are done{state}. "
-        f"Here is what there is so far. Where nothing trains it any more, charloom resume {run} "
-        f"goes on with it; charloom report {run} makes this page anew."
+        f"Here is what there is so far. Where nothing trains it any more, {resume} goes on "
+        f"with it; {again} makes this page anew."
     )
 
 
@@ -295,7 +295,7 @@ def from_update(event: prose.Record) -> str:
     return f"from update {count(update)}" if is_count(update) else "from an unknown update"
 
 
-def command(view: RunView) -> str:
+def own_command(view: RunView) -> str:
     """What to type to have this run again, in a directory of its own."""
     config = view.config
     verb, default = ("train", DEFAULT_RECIPE) if view.gradcheck is None else ("reproduce", CLASSIC)
@@ -311,9 +311,4 @@ def command(view: RunView) -> str:
     if recipe.name != default:
         changed = {"recipe": recipe.name, **changed}
     sources = view.text["sources"] or [str(view.path / "text.txt")]
-    options = (
-        word
-        for name, value in changed.items()
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    )
-    return shlex.join(["charloom", verb, *sources, "--run", "new-run", *options])
+    return for_command_line(terminal_command(verb, *sources, run="new-run", **changed))

@@ -26,7 +26,13 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save as serialize
 
 from charloom.config import Config
-from charloom.errors import ConfigError, DamagedError, DivergedError, NotAModelError
+from charloom.errors import (
+    ConfigError,
+    DamagedError,
+    DivergedError,
+    NotAModelError,
+    message_of,
+)
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
 from charloom.store.canonical import canonical_json, parse_object
@@ -417,7 +423,7 @@ def parse_config(values: object, what: str) -> Config:
     try:
         return Config.from_dict(values)
     except (ConfigError, ArithmeticError, TypeError) as error:
-        raise DamagedError(f"{what}: its config cannot be: {error}") from None
+        raise DamagedError(f"{what}: its config cannot be: {message_of(error)}") from None
 
 
 def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:

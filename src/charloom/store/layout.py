@@ -145,7 +145,7 @@ def require_whole(run: Path, update: int, pointer: Path) -> None:
         read_verified(checkpoint_path(run, update))
     except DamagedError as error:
         refuse_newer(checkpoint_path(run, update))
-        raise DamagedError(f"{error} {pointer} names it.") from None
+        raise DamagedError(f"{error.message} {pointer} names it.") from None
     except NotAModelError:
         pass  # removed at this moment
 

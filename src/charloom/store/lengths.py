@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.errors import DamagedError
+from charloom.messages import command
 from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import Checkpoint, is_count
 from charloom.store.files import read_file
@@ -44,13 +45,13 @@ def kept_lengths(
                 continue
             if not allow_less:
                 raise DamagedError(
-                    f"{error} Put it back as it was, or, to go on from the checkpoint of update "
-                    f"{update} with what is left of the {WHAT[name]}, charloom resume {path} "
-                    f"--allow-older."
+                    f"{error.message} Put it back as it was, or, to go on from the checkpoint of "
+                    f"update {update} with what is left of the {WHAT[name]}, "
+                    f"{command('resume', path, allow_older=True)}."
                 ) from None
             lengths[name], last = what_is_left(data or b"", path / name, update)
             after = "" if last is None else f"after update {last} and "
-            lost.append(f"{error} The {WHAT[name]} {after}up to update {update} are lost.")
+            lost.append(f"{error.message} The {WHAT[name]} {after}up to update {update} are lost.")
     return lengths, lost
 
 

@@ -18,6 +18,7 @@ from charloom.errors import (
     TextError,
     UnknownCharacterError,
 )
+from charloom.messages import Placeholder, argument, command
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
@@ -65,21 +66,24 @@ def refuse_existing(path: Path) -> None:
     if not path.exists():
         return
     if not path.is_dir():
-        raise RunExistsError(f"{path} is a file; give --run a directory that does not exist yet.")
+        raise RunExistsError(
+            f"{path} is a file; give {argument('run')} a directory that does not exist yet."
+        )
     if is_run(path) and read_pointer_or_none(path) is not None:
         raise RunExistsError(
-            f"{path} already holds a run: go on with it by charloom resume {path}, "
-            f"or give another --run."
+            f"{path} already holds a run: go on with it by {command('resume', path)}, "
+            f"or give another {argument('run')}."
         )
     learnt = update_told(path) if is_run(path) else 0
     if learnt:
         raise RunExistsError(
             f"{path} holds the records of a run up to update {learnt}, whose checkpoints are gone; "
-            f"give another --run."
+            f"give another {argument('run')}."
         )
     if not is_interrupted_creation(path):
         raise RunExistsError(
-            f"{path} exists and holds other things; give --run a directory that does not exist yet."
+            f"{path} exists and holds other things; give {argument('run')} a directory that does not "
+            f"exist yet."
         )
 
 
@@ -143,7 +147,7 @@ def open_about(
         if whole is None:
             raise
         if not allow_anew or not (moved or (path / TEXT).is_file()):
-            raise type(error)(f"{error} {ways_on(path, whole.learner.update)}") from None
+            raise type(error)(f"{error.message} {ways_on(path, whole.learner.update)}") from None
         text: dict[str, Any] = {
             "name": TEXT,
             "sources": [],
@@ -151,17 +155,20 @@ def open_about(
             "fingerprint": whole.fingerprint,
             "vocabulary_size": len(whole.learner.vocabulary),
         }
-        told = f"{error} It is made anew from the checkpoint of update {whole.learner.update}."
+        told = (
+            f"{error.message} It is made anew from the checkpoint of update {whole.learner.update}."
+        )
         return whole.learner.config, text, "", told
 
 
 def ways_on(path: Path, update: int) -> str:
     """How to go on where the checkpoint of an update is whole, and config.json is not."""
-    text = "" if (path / TEXT).is_file() else " --text TEXT"
+    text = {} if (path / TEXT).is_file() else {"text": Placeholder("TEXT")}
+    resume = command("resume", path, allow_older=True, **text)
+    train = command("train", Placeholder("TEXT"), from_model=checkpoint_path(path, update))
     return (
-        f"The checkpoint of update {update} is whole: charloom resume {path} --allow-older{text} makes "
-        f"{CONFIG} anew from it and goes on; charloom train TEXT --from "
-        f"{checkpoint_path(path, update)} takes its weights into a new run."
+        f"The checkpoint of update {update} is whole: {resume} makes {CONFIG} anew from it and goes on; "
+        f"{train} takes its weights into a new run."
     )
 
 
@@ -181,7 +188,7 @@ def load_latest(
     try:
         latest = read_pointer(path, LATEST)
     except DamagedError as error:
-        problem = str(error)
+        problem = error.message
     else:
         if latest is None:
             require_checkpoints(path)
@@ -190,7 +197,7 @@ def load_latest(
             try:
                 return load_at(path, latest), ""
             except (DamagedError, NotAModelError) as error:
-                problem = f"{error} {path / CHECKPOINTS / LATEST} names it."
+                problem = f"{error.message} {path / CHECKPOINTS / LATEST} names it."
     whole = newest_whole(
         path,
         lambda checkpoint: (
@@ -201,12 +208,12 @@ def load_latest(
     if whole is None:
         raise DamagedError(
             f"{problem} No checkpoint of {path} is whole: put one back from a copy, or train again "
-            f"with another --run."
+            f"with another {argument('run')}."
         )
     if not allow_older:
         raise DamagedError(
             f"{problem} The checkpoint of update {whole.learner.update} is whole: to go on from "
-            f"there, charloom resume {path} --allow-older."
+            f"there, {command('resume', path, allow_older=True)}."
         )
     return whole, problem
 
@@ -225,7 +232,7 @@ def require_checkpoints(path: Path) -> None:
         mend = "the same" if is_interrupted_creation(path) else "another"
         raise NotAModelError(
             f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
-            f"Train again with {mend} --run."
+            f"Train again with {mend} {argument('run')}."
         )
 
 
@@ -233,7 +240,8 @@ def checkpoints_gone(path: Path, learnt: int) -> str:
     """What to say of a run that was trained up to an update and has no checkpoint."""
     return (
         f"{path} was trained up to update {learnt}, and its checkpoints are gone: nothing lies in "
-        f"{path / CHECKPOINTS}. Put them back from a copy, or train again with another --run."
+        f"{path / CHECKPOINTS}. Put them back from a copy, or train again with another "
+        f"{argument('run')}."
     )
 
 
@@ -307,10 +315,12 @@ def open_text(
         now = "one with other characters"
     except CharloomError as error:
         if not sources:
-            raise DamagedError(f"{path} is damaged: its text cannot be read: {error}") from None
+            raise DamagedError(
+                f"{path} is damaged: its text cannot be read: {error.message}"
+            ) from None
         raise TextError(
-            f"the text of {path} cannot be read any more: {error} "
-            f"If it was moved, say where it is now with --text."
+            f"the text of {path} cannot be read any more: {error.message} "
+            f"If it was moved, say where it is now with {argument('text')}."
         ) from None
     else:
         if corpus.fingerprint == about["fingerprint"]:
@@ -319,7 +329,8 @@ def open_text(
     before = named(about["characters"], config.tokens, about["fingerprint"])
     raise TextError(
         f"{where} is not the text that {path} was trained on: it was {before}, and now {now} is there. "
-        f"Put the old text back, or say where it is with --text; to learn another text, train anew."
+        f"Put the old text back, or say where it is with {argument('text')}; to learn another text, "
+        f"train anew."
     )
 
 

@@ -24,6 +24,7 @@ from charloom.errors import (
     RunInUseError,
     WriteError,
 )
+from charloom.messages import argument, command
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
 from charloom.store.canonical import canonical_json
@@ -261,10 +262,10 @@ class RunWriter:
         except DamagedError as error:
             if not allow_older:
                 raise DamagedError(
-                    f"{error} The last checkpoint says which one was best: to go on with that, "
-                    f"charloom resume {path} --allow-older."
+                    f"{error.message} The last checkpoint says which one was best: to go on with that, "
+                    f"{command('resume', path, allow_older=True)}."
                 ) from None
-            warnings.append(str(error))
+            warnings.append(error.message)
         if damage:
             warnings.append(
                 f"training goes on from the checkpoint of update {learner.update}: {damage}"
@@ -525,7 +526,7 @@ class RunWriter:
             except (DamagedError, NotAModelError) as error:
                 self.warnings.append(
                     f"the best checkpoint cannot be used, so the best is judged anew from update "
-                    f"{learner.update} on: {error}"
+                    f"{learner.update} on: {error.message}"
                 )
                 learner.best_loss = learner.best_update = None
         if learner.best_update is None:
@@ -558,7 +559,8 @@ def acquire(path: Path) -> FileLock:
             lock.acquire(timeout=0)
         except Timeout:
             raise RunInUseError(
-                f"{path} is in use: {who_trains(path)} trains it. Wait for it, stop it, or use another --run."
+                f"{path} is in use: {who_trains(path)} trains it. Wait for it, stop it, or use another "
+                f"{argument('run')}."
             ) from None
     return lock
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from charloom.config import Config
 from charloom.errors import ConfigError, DamagedError, NotAModelError
+from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store.canonical import parse_object
@@ -111,7 +112,7 @@ def read_run(path: str | Path, damage: list[str] | None = None) -> RunView:
     except (DamagedError, NotAModelError) as error:
         whole = newest_whole(path)
         way = "" if whole is None else f" {ways_on(path, whole.learner.update)}"
-        raise type(error)(f"{error}{way}") from None
+        raise type(error)(f"{error.message}{way}") from None
     return RunView(
         path=path,
         config=config,
@@ -164,7 +165,7 @@ class Forgiving(Strict):
         try:
             return read()
         except DamagedError as error:
-            self._damage.append(str(error))
+            self._damage.append(error.message)
             return None
 
 
@@ -191,8 +192,8 @@ def damaged_models(view: RunView) -> list[str]:
         try:
             load_model(view.path, which)
         except DamagedError as error:
-            if str(error) not in told:
-                told.append(str(error))
+            if error.message not in told:
+                told.append(error.message)
         except NotAModelError:
             pass  # none was saved yet
     return told
@@ -241,7 +242,7 @@ def load_from_run(path: Path, which: Which) -> Learner:
         try:
             named = update = read_pointer(path, which)
         except DamagedError as error:
-            raise DamagedError(f"{error}{another(path)}") from None
+            raise DamagedError(f"{error.message}{another(path)}") from None
         try:
             if named is None and which == BEST:
                 update = best_of_latest(path)
@@ -250,7 +251,7 @@ def load_from_run(path: Path, which: Which) -> Learner:
         except (NotAModelError, DamagedError) as error:
             if attempt == ATTEMPTS - 1 or read_pointer(path, which) == named:
                 told = "" if named is None else f" {path / CHECKPOINTS / which} names it."
-                raise DamagedError(f"{error}{told}{another(path)}") from None
+                raise DamagedError(f"{error.message}{told}{another(path)}") from None
             continue
         if max(saved_updates(path), default=0) > 0:
             missing = path / CHECKPOINTS / LATEST
@@ -260,7 +261,7 @@ def load_from_run(path: Path, which: Which) -> Learner:
             raise DamagedError(checkpoints_gone(path, learnt))
         raise NotAModelError(
             f"{path} has no checkpoint yet. Where it is being made, wait a moment; where its making was "
-            f"interrupted, train again with the same --run."
+            f"interrupted, train again with the same {argument('run')}."
         )
     raise AssertionError("unreachable")
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import EncodingError, TextError
+from charloom.messages import argument
 from charloom.text.sources import Source
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
@@ -125,7 +126,7 @@ def _blocks(source: Source, tokens: str) -> Iterator[tuple[bytes, NDArray[Any]]]
             raise EncodingError(
                 f"{source.name} is not UTF-8: byte 0x{block[error.start]:02x} at offset {at} "
                 f"({error.reason}). If it is Latin-1 or Windows text, convert it: iconv -f "
-                f"WINDOWS-1252 -t UTF-8 FILE > NEW. Any bytes are learnt by --tokens bytes.",
+                f"WINDOWS-1252 -t UTF-8 FILE > NEW. Any bytes are learnt by {argument('tokens', 'bytes')}.",
                 at,
             ) from None
         yield block, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -185,6 +186,6 @@ def _nul(offset: int, name: str) -> EncodingError:
     """The error for what no text has."""
     return EncodingError(
         f"{name} has a NUL byte at offset {offset}: it is no plain text. If it is UTF-16 "
-        f"or UTF-32, convert it to UTF-8 first. Any bytes are learnt by --tokens bytes.",
+        f"or UTF-32, convert it to UTF-8 first. Any bytes are learnt by {argument('tokens', 'bytes')}.",
         offset,
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from charloom.config import TOKENS, UNKNOWNS, require_one_of
 from charloom.errors import ConfigError, TextError, UnknownCharacterError
+from charloom.messages import argument
 
 CODE_POINTS: Final = 0x110000
 BYTES: Final = 256
@@ -299,7 +300,8 @@ class Vocabulary:
         return UnknownCharacterError(
             f"{_noun(self.tokens)} {position + 1} is {shown}, which the model has never read: "
             f"it knows {len(self)} {self.tokens}.{mend}{more} To read the text all the same: "
-            f"--unknown skip, or --unknown replace with a --replacement that it knows.",
+            f"{argument('unknown', 'skip')}, or {argument('unknown', 'replace')} with a "
+            f"{argument('replacement')} that it knows.",
             symbol,
             position,
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.errors import TextError
+from charloom.messages import argument
 
 Part = Literal["train", "validation", "test"]
 Segment = tuple[int, int]  # from a character to before another; its first is read, not predicted
@@ -116,11 +117,12 @@ def _require_parts(config: Config, length: int, train: int, parts: Mapping[Part,
         raise TextError(
             f"the text has {length} characters; a window of {T} steps"
             f"{f' in each of {B} streams' if B > 1 else ''} needs at least {least}{shares}. Give a "
-            f"longer text or a smaller --seq-length{' or --batch-size' if B > 1 else ''}."
+            f"longer text or a smaller {argument('seq_length')}"
+            f"{' or ' + argument('batch_size') if B > 1 else ''}."
         )
     for part in ("validation", "test"):
         if getattr(config, part) and part not in parts:
             raise TextError(
                 f"the text has {length} characters; {part} {getattr(config, part):g} of it is too "
-                f"little to predict anything. Give a longer text or a larger --{part}."
+                f"little to predict anything. Give a longer text or a larger {argument(part)}."
             )

@@ -19,6 +19,7 @@ from charloom.errors import (
     NewerFormatError,
     StoreError,
     WriteError,
+    message_of,
 )
 from charloom.messages import command, for_command_line
 from charloom.model import Learner
@@ -87,8 +88,7 @@ def train_run(
         # The learner may be in the middle of an update, or not finite: the last checkpoint stays
         # the truth.
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        message = error.message if isinstance(error, CharloomError) else str(error)
-        keeper.tell_end(state, for_command_line(message) or type(error).__name__)
+        keeper.tell_end(state, for_command_line(message_of(error)) or type(error).__name__)
         raise
 
 

@@ -110,7 +110,7 @@ def active(model: Open, asked: Any, unit: int | None) -> Steps[Activity]:
     try:
         choice = choose(model.learner, asked.layer, unit, asked.what)
     except ConfigError as error:
-        raise NotAllowedError(str(error), str(error).split(" ")[0]) from None
+        raise NotAllowedError(error.message, str(error).split(" ")[0]) from None
     encoded = model.learner.vocabulary.encode_with(asked.text, asked.unknown)
     return (yield from looking(model.learner, model.engine, encoded.ids, choice, encoded.unknown))
 

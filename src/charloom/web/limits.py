@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
+from charloom.messages import terminal_command
 from charloom.steps import Steps
 
 AT_WORK: Final = 50
@@ -159,7 +160,7 @@ def one_step(steps: Steps[T]) -> tuple[T] | None:
 
 def closes() -> Busy:
     """Why nothing is begun any more."""
-    return Busy("the server is closing; start it again with charloom serve.")
+    return Busy(f"the server is closing; start it again with {terminal_command('serve')}.")
 
 
 class Counter:

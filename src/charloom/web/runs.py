@@ -84,7 +84,7 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
                 path, command.command, learning_rate_factor=command.learning_rate_factor
             )
         except ConfigError as error:
-            raise NotAllowedError(str(error), "command") from None
+            raise NotAllowedError(error.message, "command") from None
         return wire.Sent(
             sequence=sent.sequence,
             command=sent.command,

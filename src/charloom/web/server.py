@@ -23,6 +23,7 @@ from fastapi import FastAPI
 from charloom.config import CHOICES, help_of
 from charloom.engines import open_engine
 from charloom.errors import CharloomError, ConfigError
+from charloom.messages import argument
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store import charloom_version
 from charloom.store.layout import is_run
@@ -301,8 +302,8 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{host}, port {port} cannot be listened at: {reason}. Give another --port; 0 takes a "
-            f"free one."
+            f"{host}, port {port} cannot be listened at: {reason}. Give another "
+            f"{argument('port')}; 0 takes a free one."
         ) from None
     listening.setblocking(False)
     return listening

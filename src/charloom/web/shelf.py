@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.config import Config
-from charloom.errors import CharloomError, NewerFormatError
+from charloom.errors import CharloomError, NewerFormatError, message_of
+from charloom.messages import for_page
 from charloom.model.schedule import Schedule
 from charloom.store import read_status
 from charloom.store.layout import (
@@ -289,7 +290,7 @@ class Watched:
             run = self._tell(place, job)
         except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             # A stranger's files may hold anything: such a run is shown, with what is wrong.
-            reason = printable(str(error))[:500]
+            reason = printable(for_page(message_of(error)))[:500]
             newer = isinstance(error, NewerFormatError)
             state: State = "newer" if newer else "damaged"
             return Run(key=place.key, name=place.name, state=state, reason=reason)

@@ -16,6 +16,7 @@ from fastapi import APIRouter
 
 from charloom.config import Config
 from charloom.errors import RunExistsError, RunInUseError
+from charloom.messages import option
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
 from charloom.store.run import acquire
 from charloom.web import contract as wire
@@ -45,15 +46,14 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
         if new.name is not None:
             require_name(new.name)
         options = [
-            word
-            for setting, value in given.items()
-            for word in (f"--{setting.replace('_', '-')}", str(value))
+            word for setting, value in given.items() for word in (option(setting), str(value))
         ]
         with jobs.turn:
             require_room(jobs)
             for name in names(text.about.name) if new.name is None else (new.name,):
                 path = shelf.folder.resolve() / name
-                command = ["train", *text.sources, "--run", str(path), "--recipe", recipe, *options]
+                place = [option("run"), str(path), option("recipe"), recipe]
+                command = ["train", *text.sources, *place, *options]
                 try:
                     if os.path.lexists(path):
                         raise RunExistsError(f"there is a run {name!r} already; give another name.")
@@ -74,7 +74,7 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
             raise NotAllowedError(
                 f"{' and '.join(ends)} each say when to end; give one.", [*ends][1]
             )
-        options = [word for end, value in ends.items() for word in (f"--{end}", str(value))]
+        options = [word for end, value in ends.items() for word in (option(end), str(value))]
         with jobs.turn:
             require_room(jobs)
             shelf.look(anew=True)
