@@ -43,6 +43,7 @@ def measure(text: str, asked: str, seed: int) -> Row:
             recipe=name,
             seed=seed,
             minutes=float(minutes) if minutes else None,
+            which="latest",
         )
         seconds = time.perf_counter() - started
         learner, config = model.learner, model.config

@@ -196,7 +196,7 @@ def refused_from(run: Path, number: int, gap: int, code: int, truth: dict[str, A
             require_same(run, truth, what)
         if saved:
             try:
-                found = load_model(run).update
+                found = load_model(run, "latest").update
             except CharloomError as error:
                 raise AssertionError(f"{what}: {error}") from error
             assert found >= saved[-1], f"{what}: {saved[-1]} was saved, and {found} is there"

@@ -200,7 +200,7 @@ def measure(place: Path, words: tuple[object, ...], scale: str, seconds: float) 
     took = time.monotonic() - began
     for trial in trials:
         trial.close(128 + signal.SIGTERM)
-    return min(load_model(trial.run).update for trial in trials) / took
+    return min(load_model(trial.run, "latest").update for trial in trials) / took
 
 
 def disturb(

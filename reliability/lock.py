@@ -56,7 +56,7 @@ def check(scale: str, seed: int = 0) -> Figures:
             told = winner.close()
             wanted = -signal.SIGKILL if kill else 128 + signal.SIGTERM
             assert code == wanted, f"race {race}: the winner ended with {code}: {told}"
-            load_model(run)
+            load_model(run, "latest")
     return {
         "races": RACES[scale],
         "contenders_each": CONTENDERS,

@@ -146,7 +146,7 @@ def ask_to_end(process: Forked, run: Path, which: signal.Signals) -> float:
     assert "Traceback" not in told, told
     update = re.search(r"interrupted by \w+ at update ([\d,]+) of .*; saved", told)
     assert update, f"{which.name}: it said {told!r}"
-    found, wanted = load_model(run).update, int(update[1].replace(",", ""))
+    found, wanted = load_model(run, "latest").update, int(update[1].replace(",", ""))
     assert found == wanted, f"{which.name}: it said update {wanted} was saved, and {found} was"
     return seconds
 
@@ -169,7 +169,7 @@ def stop_twice(book: Path, run: Path, chance: random.Random) -> float:
     assert code == 130, f"the second SIGINT: exit code {code} after {seconds:.1f} s: {told}"
     assert "left at once" in told, f"the second SIGINT: it said {told!r}"
     assert "Traceback" not in told, told
-    load_model(run)
+    load_model(run, "latest")
     return seconds
 
 
@@ -213,4 +213,6 @@ def close_progress(book: Path, run: Path) -> None:
     code = process.code()
     process.close()
     assert code == 0, f"a training whose progress nobody read ended with {code}"
-    assert load_model(run).update == 300, "a training whose progress nobody read ended early"
+    assert load_model(run, "latest").update == 300, (
+        "a training whose progress nobody read ended early"
+    )

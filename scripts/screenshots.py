@@ -64,7 +64,7 @@ def learning(page, url, run):
 def playground(page, url, run):
     """A text coloured by surprise, one of its characters thought about."""
     page.goto(
-        f"{url}/#/playground?model={run}@best&temperature=0.7&length=700&seed=4&colour=1&prompt=The+function+"
+        f"{url}/#/playground?model={run}&temperature=0.7&length=700&seed=4&colour=1&prompt=The+function+"
     )
     page.wait_for_selector(".output")
     page.click("#play-go")
@@ -78,7 +78,7 @@ def playground(page, url, run):
 
 def inside(page, url, run):
     """The unit that follows quotation marks most."""
-    page.goto(f"{url}/#/inside?model={run}@best")
+    page.goto(f"{url}/#/inside?model={run}")
     page.fill("#inside-text", TEXT)
     page.click("#inside-go")
     expect(page.locator("#map-size")).to_contain_text("units", timeout=PATIENCE)

@@ -169,7 +169,10 @@ def test_load_opens_a_run_a_checkpoint_and_a_file(run, tmp_path):
 
 def test_a_model_shows_what_it_is(run):
     model = charloom.load(run, which="latest")
-    assert repr(model) == f"<charloom.Model: rnn, H=8, K={len(set(TEXT))}, update 40>"
+    assert (
+        repr(model)
+        == f"<charloom.Model: rnn, H=8, K={len(set(TEXT))}, the latest model (update 40 of 40)>"
+    )
     assert model.parameters["V"].shape == (len(set(TEXT)), 8)
 
 

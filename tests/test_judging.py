@@ -92,7 +92,7 @@ def test_the_best_is_the_lowest_judgement_and_not_the_lowest_smooth_loss(tmp_pat
     assert view.best == best.update < view.latest
     learner = load_model(tmp_path / "run", "best")
     assert (learner.best_loss, learner.judgements_since_best) == (best.validation_nats, 0)
-    last = load_model(tmp_path / "run")
+    last = load_model(tmp_path / "run", "latest")
     assert last.judgements_since_best == len(judged) - 1 - judged.index(best) > 0
     lines = (tmp_path / "run" / "metrics.jsonl").read_bytes().splitlines()
     assert [json.loads(line).get("validation_nats") for line in lines] == [
@@ -202,7 +202,7 @@ def test_a_judgement_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, pa
     assert engine.calls == at  # and no further one
     assert (told[-1].state, told[-1].reason) == ("interrupted", "SIGINT")
     assert not [item for item in of(Record, told) if item.update > told[-1].update]
-    assert load_model(tmp_path / "run").update == told[-1].update == learner.update
+    assert load_model(tmp_path / "run", "latest").update == told[-1].update == learner.update
     resume(tmp_path / "run")
     train(tmp_path / "whole", **JUDGED)
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")

@@ -256,6 +256,15 @@ def test_the_passage_names_the_model_with_the_lowest_smooth_loss(tmp_path: Path)
     assert "3 words, 2 of them different, in two lines" in page.words
 
 
+def test_the_passage_names_the_model_that_the_end_of_the_run_tells(tmp_path: Path) -> None:
+    metrics = records(3 * PER_EPOCH)
+    metrics[7]["smooth_loss"] = 20.0
+    last = metrics[-1]["update"]
+    end = {"event": "finished", "passage": last, "time": 1.0, "update": last}
+    _, page = report(make_run(tmp_path / "run", metrics=metrics, passage="one two", events=[end]))
+    assert f"written by the latest model: that of update {last:,}" in page.words
+
+
 def test_the_gradient_table_has_a_line_for_each_parameter_of_each_check(
     tmp_path: Path, checks: list[GradientCheck]
 ) -> None:

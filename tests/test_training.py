@@ -346,7 +346,7 @@ def test_everything_told_is_in_the_journals_and_the_learner_fit_to_be_saved(tmp_
     assert of(Saved, told)[-1].path == tmp_path / "run" / "checkpoints" / str(learner.update)
 
 
-def test_the_best_checkpoint_is_that_of_the_lowest_smooth_loss(tmp_path):
+def test_the_best_checkpoint_is_that_of_the_lowest_smooth_loss_and_the_latest_writes(tmp_path):
     # Not smoothed at all, so that the last loss is not the lowest one.
     items = train(tmp_path / "run", smoothing=0.0)
     best = min(of(Record, items), key=lambda record: record.smooth_loss)
@@ -355,7 +355,9 @@ def test_the_best_checkpoint_is_that_of_the_lowest_smooth_loss(tmp_path):
     learner = load_model(tmp_path / "run", "best")
     assert learner.update == best.update
     assert learner.smooth_loss == best.smooth_loss
-    assert view.passage == passage(learner, small_corpus().ids, ReferenceEngine())
+    latest = load_model(tmp_path / "run")
+    assert latest.update == view.latest == view.events[-1]["passage"]
+    assert view.passage == passage(latest, small_corpus().ids, ReferenceEngine())
     assert len(view.passage) == 50
 
 

@@ -34,12 +34,12 @@ def client(folder):
 
 def test_models_are_listed(client):
     ids = [model.id for model in client.models.list()]
-    assert {"book", "book@best"} <= set(ids)
-    assert client.models.retrieve("book@best").owned_by == "charloom"
+    assert {"book", "book@latest"} <= set(ids)
+    assert client.models.retrieve("book@latest").owned_by == "charloom"
     created = {model.id: model.created for model in client.models.list()}
-    for model in ("book", "book@best"):
+    for model in ("book", "book@latest"):
         assert client.models.retrieve(model).created == created[model] > 0
-    assert client.models.retrieve("book@latest").created == created["book"]
+    assert client.models.retrieve("book@best").created == created["book"]
     for model in ("gpt-4", "book@99999"):
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve(model)

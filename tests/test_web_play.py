@@ -495,7 +495,7 @@ def test_a_model_that_diverged_is_a_mistake_and_no_failure(tmp_path, monkeypatch
 
 def test_models_are_listed_and_opened(client):
     listed = [model["id"] for model in client.get("/api/models").json()["models"]]
-    assert {"book", "book@best", "bytes", "kept.safetensors"} <= set(listed)
+    assert {"book", "book@latest", "bytes", "kept.safetensors"} <= set(listed)
     for model in listed:
         about = client.get(f"/api/models/{model}").json()
         assert about["id"] == model

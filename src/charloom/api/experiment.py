@@ -34,7 +34,7 @@ class Reproduction:
 
     Attributes:
         checks: the gradient checks, small and full size, by engine and dtype.
-        model: the model with the lowest smooth loss.
+        model: with a validation part the model that was best on it, without one that of the last update.
         run: the run directory.
         report: the report in it; None where another process stopped the training.
     """

@@ -9,14 +9,15 @@ from charloom.api.texts import Text, as_file, as_path
 from charloom.baselines import Baselines
 from charloom.config import Config
 from charloom.engines import Engine, Sampler, open_engine
+from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
 from charloom.model import Learner
 from charloom.model.parameters import Parameters
+from charloom.model.schedule import Schedule
 from charloom.neurons import Activity, activity, choose
 from charloom.sampling import AS_IT_IS, Writing
-from charloom.store import load_model, model_bytes, replace_file
-from charloom.store.layout import is_run
-from charloom.store.view import Which
+from charloom.store import Which, load_model, model_bytes, replace_file, which_of_run
+from charloom.store.layout import is_run, read_about
 from charloom.surprise import Surprise, surprise
 from charloom.text import Vocabulary
 
@@ -29,11 +30,16 @@ class Model:
         learner: all of it, as plain data.
         engine: what computes.
         run: the run directory that it belongs to, if one was written.
+        which: which model of its training it is, "best" or "latest"; None for a checkpoint directory
+            or a model file.
+        updates: of the whole training, where that is known.
     """
 
     learner: Learner
     engine: Engine
     run: Path | None = None
+    which: Which | None = None
+    updates: int | None = None
 
     @property
     def config(self) -> Config:
@@ -52,10 +58,15 @@ class Model:
         `c` (K). The gates G: rnn 1, lstm 4, gru 3."""
         return self.learner.parameters
 
+    @property
+    def stage(self) -> str:
+        """Which model of its training it is, in words: the best model (update 138 of 2,000)."""
+        return stage(self.which, self.learner.update, self.updates)
+
     def __repr__(self) -> str:
         return (
             f"<charloom.Model: {self.config.cell}, H={self.config.hidden_size}, "
-            f"K={len(self.vocabulary)}, update {self.learner.update:,}>"
+            f"K={len(self.vocabulary)}, {self.stage}>"
         )
 
     def sample(
@@ -278,13 +289,20 @@ class Model:
         return path
 
 
-def load(path: str | Path, *, which: Which = "latest", engine: str = "auto") -> Model:
+def stage(which: Which | None, update: int, updates: int | None = None) -> str:
+    """Which model of a training it is, in words; arguments as the attributes of `Model`."""
+    at = f"update {update:,}" + ("" if updates is None else f" of {updates:,}")
+    return at if which is None else f"the {which} model ({at})"
+
+
+def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") -> Model:
     """Open a model.
 
     Args:
         path: a run directory, a checkpoint directory or a model file.
         which: of a run, the "latest" checkpoint, or the "best": on the validation part, or where
-            nothing is held out the one with the lowest smooth loss.
+            nothing is held out the one with the lowest smooth loss. By default the best of a run with
+            a validation part, and the latest of one without.
         engine: auto, native or reference.
 
     Raises:
@@ -294,6 +312,24 @@ def load(path: str | Path, *, which: Which = "latest", engine: str = "auto") -> 
         MissingPartError: the native engine was asked for by name and is not there.
     """
     path = as_path(path)
+    if not is_run(path):
+        learner = load_model(path, which)
+        return Model(learner, open_engine(engine, learner.config.threads))
+    which = which or which_of_run(path)
     learner = load_model(path, which)
     opened = open_engine(engine, learner.config.threads)
-    return Model(learner, opened, path if is_run(path) else None)
+    return Model(learner, opened, path, judged(which, learner), updates_of(path))
+
+
+def judged(which: Which, learner: Learner) -> Which:
+    """What was asked for, or "latest" where nothing has judged the learner yet."""
+    return "latest" if learner.best_update is None else which
+
+
+def updates_of(run: Path) -> int | None:
+    """Updates in a whole run; None where its config.json does not tell."""
+    try:
+        config, text, _ = read_about(run)
+        return Schedule.of(config, text["characters"]).updates
+    except CharloomError:
+        return None

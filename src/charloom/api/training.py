@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-from charloom.api.model import Model
+from charloom.api.model import Model, judged, stage
 from charloom.api.settling import (
     end_after,
     require_one_end,
@@ -21,15 +21,16 @@ from charloom.api.settling import (
 from charloom.api.texts import Text, as_path, as_sources, free_run
 from charloom.config import Config
 from charloom.engines import Engine, open_engine
-from charloom.errors import RunExistsError, RunInUseError
+from charloom.errors import ConfigError, RunExistsError, RunInUseError
 from charloom.finetune import tuned_learner
 from charloom.gradcheck import GradientCheck
+from charloom.messages import argument
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
-from charloom.store import RunWriter, load_model
+from charloom.store import RunWriter, Which, load_model, which_of
 from charloom.store.opening import open_about
 from charloom.text import Corpus
-from charloom.training import Item, train_in_memory, train_run
+from charloom.training import Best, Item, train_in_memory, train_run
 from charloom.training.signals import Halt
 
 Listener = Callable[[Item | GradientCheck], None]
@@ -52,6 +53,7 @@ def train(
     string: str | None = None,
     from_model: str | Path | Model | None = None,
     minutes: float | None = None,
+    which: Which | None = None,
     listener: Listener = ignore,
     **settings: Any,
 ) -> Model:
@@ -62,10 +64,12 @@ def train(
             texts in it; a pattern such as `**/*.txt`; or the name of a built-in text.
         run: the run directory to make, in which everything is kept; None keeps nothing on disk.
         string: the text itself, instead of `text`.
-        from_model: a model to train further, in a new run from update 0: a run (its last
-            checkpoint), a checkpoint, a model file or a model. Network, vocabulary and weights are
+        from_model: a model to train further, in a new run from update 0: a run (its model as `load`
+            opens it), a checkpoint, a model file or a model. Network, vocabulary and weights are
             its own, and the settings as well, where none are given.
         minutes: train about this long, measured beforehand, instead of `epochs` or `updates`.
+        which: the model to return, "best" or "latest", as for `load`. Without a run there is a "best"
+            only where a validation part judges it.
         listener: called with each record, sample and so on as it comes.
         **settings: any setting of `Config`, and `recipe`, the preset to start from: "quick" where
             none is named.
@@ -74,8 +78,8 @@ def train(
     one it is saved and the KeyboardInterrupt goes on.
 
     Returns:
-        The model after the last update; `load(run, which="best")` opens the one that was best on
-        the validation part, or where nothing is held out has the lowest smooth loss.
+        With a validation part the model that was best on it, without one the model after the last
+        update; `which` asks for the other. A run keeps both, and goes on from the last.
 
     Raises:
         ConfigError: no such setting, a value out of its range, or one that contradicts the model.
@@ -89,11 +93,12 @@ def train(
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
     config = settle(corpus, minutes, model=model, **settings)
+    require_which(which, config if run is None else None)
     if run is None:
-        return train_without_run(corpus, config, listener, model)
+        return train_without_run(corpus, config, listener, model, which)
     with begin(corpus, config, as_path(run), model) as training:
         training.to_the_end(listener)
-        return training.model()
+        return training.model(which)
 
 
 def resume(
@@ -106,6 +111,7 @@ def resume(
     engine: str | None = None,
     threads: int | None = None,
     allow_older: bool = False,
+    which: Which | None = None,
     listener: Listener = ignore,
 ) -> Model:
     """Go on with a run from its last checkpoint; one that is finished is only opened.
@@ -120,25 +126,27 @@ def resume(
         threads: another number of them than the run's, 0 for as many as there are processors.
         allow_older: whether to go on from the newest whole checkpoint where the last is damaged, and
             with what is left of records and samples where some are lost.
+        which: the model to return, as for `load`.
         listener: called with each record, sample and so on as it comes.
 
     Returns:
-        The model after the last update; `load(run, which="best")` opens the one that was best on
-        the validation part, or where nothing is held out has the lowest smooth loss.
+        With a validation part the model that was best on it, without one the model after the last
+        update; `which` asks for the other.
 
     Raises:
         NotAModelError: no run is there.
         RunInUseError: another process trains it.
         DamagedError: its last checkpoint is not what was written.
         TextError: its text is gone, or is another one now.
-        ConfigError: the new end is not ahead of where the run is.
+        ConfigError: the new end is not ahead of where the run is, or `which` is neither of the two.
     """
+    require_which(which)
     with reopen(
         as_path(run), text, epochs, updates, minutes, engine, threads, allow_older
     ) as training:
         if not training.finished:
             training.to_the_end(listener)
-        return training.model()
+        return training.model(which)
 
 
 class Training:
@@ -184,9 +192,27 @@ class Training:
                 listener(item)
         halt.send_on()
 
-    def model(self) -> Model:
-        """The model as it is now."""
-        return Model(self.learner, self.engine, self.run)
+    @property
+    def which(self) -> Which:
+        """Which model is the run's: the best where a validation part judges it, else the latest."""
+        return which_of(self.learner.config)
+
+    def stage(self) -> str:
+        """Which model is the run's, in words; see `Model.stage`."""
+        which, learner = judged(self.which, self.learner), self.learner
+        update = learner.best_update if which == "best" else learner.update
+        return stage(which, update or 0, self.updates)
+
+    def model(self, which: Which | None = None) -> Model:
+        """The run's model as it is now, or its "best" or "latest" one.
+
+        Raises:
+            DamagedError: the best checkpoint is not what was written.
+        """
+        which, learner = which or self.which, self.learner
+        if which == "best" and learner.best_update not in (None, learner.update):
+            learner = self.writer.load_best()
+        return Model(learner, self.engine, self.run, judged(which, learner), self.updates)
 
 
 def learner_of(model: str | Path | Model | None) -> Learner | None:
@@ -247,20 +273,42 @@ def reopen(
     return Training(writer, learner, corpus, opened)
 
 
+def require_which(which: Which | None, config: Config | None = None) -> None:
+    """Refuse what is no model of a training; `config` is that of one without a run.
+
+    Raises:
+        ConfigError: `which` is neither best nor latest, or best, and nothing tells which that is.
+    """
+    if which not in ("best", "latest", None):
+        raise ConfigError(f"which is {which!r}; it must be best or latest.")
+    if which == "best" and config is not None and not config.validation:
+        raise ConfigError(
+            f"which is 'best', but nothing is held out to judge by, and nothing is kept on disk; give "
+            f"{argument('validation', 0.1)}, or {argument('run')}."
+        )
+
+
 def train_without_run(
-    corpus: Corpus, config: Config, listener: Listener, model: Learner | None = None
+    corpus: Corpus,
+    config: Config,
+    listener: Listener,
+    model: Learner | None = None,
+    which: Which | None = None,
 ) -> Model:
     """Train without a disk; Ctrl-C ends it with a warning, and what was learnt is returned."""
     engine = open_engine(config.engine, config.threads)
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    best, which = Best(), which or which_of(config)
     with Halt() as halt:
-        for item in train_in_memory(learner, corpus.ids, engine, halt):
+        for item in train_in_memory(learner, corpus.ids, engine, halt, best):
             listener(item)
+    kept = (best.learner if which == "best" else None) or learner
+    updates = Schedule.of(config, len(corpus)).updates
+    found = Model(kept, engine, None, judged(which, kept), updates)
     if halt() == "SIGINT":
         warnings.warn(
-            f"interrupted at update {learner.update:,}; the model is returned as it is now.",
-            stacklevel=3,
+            f"interrupted at update {learner.update:,}; {found.stage} is returned.", stacklevel=3
         )
     else:
         halt.send_on()
-    return Model(learner, engine)
+    return found

@@ -22,7 +22,7 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="the file to write [default: NAME.torch.safetensors]"),
     ] = None,
-    which: Which = "latest",
+    which: Which = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charloom.cli.colours import paint
+from charloom.cli.models import identity
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
@@ -110,7 +111,7 @@ def neurons(
             "--list", callback=list_properties, is_eager=True, help="the built-in properties"
         ),
     ] = False,
-    which: Which = "latest",
+    which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -174,12 +175,12 @@ def neurons(
     if png is not None:
         draw(at_work(layer, None, what), png)
     if as_json:
-        about = {"model": str(model), "update": learner.update}
         told = {} if found is None else {**found.to_json(), "notes": list(watched.notes)}
+        about = identity(model, opened)
         show_json({**about, **told, "activity": None if seen is None else seen.to_json()})
         return
     if found is not None:
-        show(f"model:      {model}, after update {learner.update:,}")
+        show(f"model:      {model}, {opened.stage}")
         tokens = learner.config.tokens
         show(f"text:       {found.text}, {found.split}: {count(found.characters)} {tokens} read")
         show_findings(found.findings, by_size=unit is not None)

@@ -17,6 +17,7 @@ from charloom.errors import ConfigError, EncodingError, TextError
 from charloom.spelling import harmless, one_of
 
 if TYPE_CHECKING:
+    from charloom.api import Model
     from charloom.api.parts import Part
     from charloom.baselines import Baselines
     from charloom.evaluation import Evaluation
@@ -70,7 +71,7 @@ def sample(
         typer.Option(metavar="STRING", help="end before this string; repeatable"),
     ] = None,
     samples: Annotated[int, typer.Option("-n", "--samples", help="how many texts to write")] = 1,
-    which: Which = "latest",
+    which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -114,12 +115,10 @@ def sample(
             {"number": number, "text": "".join(writing), "ended": writing.ended}
             for number, writing in enumerate(writings)
         ]
-        update = opened.learner.update
-        about = {"model": str(model), "update": update, "prompt": begun}
-        show_json({**about, **drawing, "samples": told})
+        show_json({**identity(model, opened), "prompt": begun, **drawing, "samples": told})
         return
     if sys.stderr.isatty():
-        say(f"{model} after update {opened.learner.update:,} writes:")
+        say(f"{model}, {opened.stage}, writes:")
     spell = harmless if sys.stdout.isatty() else str
     for number, writing in enumerate(writings, start=1):
         if samples > 1:
@@ -159,7 +158,7 @@ def evaluate(
         bool,
         typer.Option("--baselines", help="show what n-grams and compressors make of the same part"),
     ] = False,
-    which: Which = "latest",
+    which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -186,15 +185,14 @@ def evaluate(
     others = api.judge_others(learner, opened.run, part) if baselines else None
     if as_json:
         about = {
-            "model": str(model),
-            "update": learner.update,
+            **identity(model, opened),
             "text": part.corpus.name,
             "unknown": part.corpus.unknown.total,
         }
         told = None if others is None else {"baselines": dataclasses.asdict(others)}
         show_json({**about, **dataclasses.asdict(result), **(told or {})})
         return
-    show(f"model:      {model}, after update {learner.update:,}")
+    show(f"model:      {model}, {opened.stage}")
     show(f"text:       {part.corpus.name}, {described(part)}")
     tokens, one = learner.config.tokens, one_of(learner.config.tokens)
     show(f"{tokens + ':':<11} {result.characters:,} predicted")
@@ -203,6 +201,11 @@ def evaluate(
     show(f"perplexity: {result.perplexity:.3f}")
     if others is not None:
         show_others(result, others, one)
+
+
+def identity(model: Path, opened: "Model") -> dict[str, Any]:
+    """Which model it is, for programs; `which` is null for a checkpoint or a file."""
+    return {"model": str(model), "which": opened.which, "update": opened.learner.update}
 
 
 def described(part: "Part") -> str:
@@ -248,7 +251,7 @@ def score(
         str, typer.Argument(metavar="TEXT", help="A file, or - for standard input.")
     ] = STDIN,
     text: Annotated[str | None, typer.Option(help="the text itself, instead of a file")] = None,
-    which: Which = "latest",
+    which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -274,8 +277,7 @@ def score(
     if as_json:
         show_json(
             {
-                "model": str(model),
-                "update": opened.learner.update,
+                **identity(model, opened),
                 "mean_bits": result.mean_bits,
                 "characters": list(result.characters),
                 "nats": result.nats.tolist(),
@@ -286,7 +288,8 @@ def score(
     paint_surprise(result)
     say(
         f"{result.mean_bits:.4f} bits per character "
-        f"({result.mean_bits * math.log(2):.4f} nats), {len(result.characters) - 1:,} predicted."
+        f"({result.mean_bits * math.log(2):.4f} nats), {len(result.characters) - 1:,} predicted by "
+        f"{model}, {opened.stage}."
     )
 
 

@@ -54,10 +54,11 @@ AModel = Annotated[
     typer.Argument(metavar="MODEL", help="A run, a checkpoint directory or a model file."),
 ]
 Which = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="[latest|best]",
-        help="of a run, the last checkpoint or the best one",
+        help="of a run, the last checkpoint or the best one [default: the best of a run with a "
+        "validation part, the last of one without]",
     ),
 ]
 Minutes = Annotated[

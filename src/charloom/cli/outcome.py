@@ -1,5 +1,6 @@
 """A training that is followed from the command line: what is said before, during and after it."""
 
+import dataclasses
 import time
 from contextlib import closing
 from pathlib import Path
@@ -9,14 +10,14 @@ import typer
 
 from charloom.cli.guard import CHECK_FAILED
 from charloom.cli.terminal import say, show, show_json
-from charloom.messages import command, terminal_command
+from charloom.messages import argument, command, terminal_command
 from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
 
 if TYPE_CHECKING:
     from charloom.api import Training
     from charloom.gradcheck import GradientCheck
     from charloom.model import Learner
-    from charloom.training import Ended
+    from charloom.training import Ended, Overfitting
 
 
 FEW_UPDATES: Final = 1_000  # the smooth loss alone needs as many to forget its start
@@ -127,8 +128,11 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
         )
     elif ended is not None and ended.reason:
         say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
+    overfitted = found_overfitting(training, outcome)
+    if overfitted is not None:
+        say(overfitting_sentence(overfitted))
     if as_json:
-        show_json(summary(training, outcome))
+        show_json(summary(training, outcome, overfitted))
     else:
         for line in headlines(training, outcome):
             show(line)
@@ -142,6 +146,26 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
         raise typer.Exit(outcome.exit_code)
     if not all(check.passed for check in outcome.checks):
         raise typer.Exit(CHECK_FAILED)
+
+
+def found_overfitting(training: "Training", outcome: Outcome) -> "Overfitting | None":
+    """How a training that is at its end overfitted, as its records tell."""
+    from charloom.store import read_run
+    from charloom.training import overfitting
+
+    if not (outcome.finished or training.finished) or not training.learner.config.validation:
+        return None
+    return overfitting(read_run(training.run, []).metrics)
+
+
+def overfitting_sentence(found: "Overfitting") -> str:
+    """That a training overfitted, from when on, and what to do about it."""
+    return (
+        f"the validation loss was best at update {found.update:,} and has risen since by "
+        f"{decimals(found.rise, 2)} nats ({100 * found.share:.0f} %): the model overfits from there on. "
+        f"{command('sample')} uses the best; try {argument('dropout')}, a smaller "
+        f"{argument('hidden_size')} or {argument('patience')}."
+    )
 
 
 def headlines(training: "Training", outcome: Outcome) -> list[str]:
@@ -166,6 +190,8 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
     if outcome.finished and passage.exists():
         text = passage.read_text(encoding="utf-8", errors="replace")
         lines.append(f"it writes:   {excerpt(text)}")
+        if learner.config.validation:
+            lines.append(f"model:       {training.stage()}")
     if outcome.seconds:
         lines.append(f"time:        {duration(outcome.seconds)}")
     if outcome.report is not None:
@@ -204,7 +230,9 @@ def gradients_line(checks: "list[GradientCheck]") -> str:
     )
 
 
-def summary(training: "Training", outcome: Outcome) -> dict[str, Any]:
+def summary(
+    training: "Training", outcome: Outcome, overfitted: "Overfitting | None" = None
+) -> dict[str, Any]:
     """The result for programs; nats and bits are per character."""
     learner, ended, last = training.learner, outcome.ended, outcome.validation_nats
     smooth, best = learner.smooth_loss, learner.best_loss
@@ -224,6 +252,8 @@ def summary(training: "Training", outcome: Outcome) -> dict[str, Any]:
         "best_validation_nats": best if judged else None,
         "best_validation_bits": bits(best) if judged else None,
         "best_update": learner.best_update,
+        "model": training.which,
+        "overfitting": None if overfitted is None else dataclasses.asdict(overfitted),
         "seconds": round(outcome.seconds, 3),
         "engine": training.engine.describe(),
         "gradients_right": all(c.passed for c in outcome.checks) if outcome.checks else None,

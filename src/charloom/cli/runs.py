@@ -53,7 +53,10 @@ def train(
     from_model: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="MODEL", help="a model to train further, with its own vocabulary"
+            "--from",
+            metavar="MODEL",
+            help="a model to train further, with its own vocabulary; of a run, its best with a "
+            "validation part, else its last",
         ),
     ] = None,
     run: NewRun = None,

@@ -287,13 +287,22 @@ def choices(nats: float) -> str:
 
 
 def passage_story(
-    passage: str, best: Record | None, config: Config, vocabulary_size: int
+    passage: str,
+    best: Record | None,
+    metrics: Sequence[Record],
+    config: Config,
+    vocabulary_size: int,
 ) -> list[str]:
     """Which model wrote the passage, and what the passage is made of."""
     one = one_of(config.tokens)
     judged = best is not None and best.get("validation_nats") is not None
-    which = "best judged on the validation part" if judged else "with the lowest smooth loss"
-    writer = f"{count(len(passage))} characters, written by the model {which}"
+    if judged:
+        which = "model best judged on the validation part"
+    elif best is not None and best is metrics[-1]:
+        which = "latest model"
+    else:
+        which = "model with the lowest smooth loss"
+    writer = f"{count(len(passage))} characters, written by the {which}"
     if best is not None:
         if judged:
             nats = best["validation_nats"]

@@ -209,15 +209,25 @@ def passage_section(view: RunView, metrics: Sequence[prose.Record]) -> PassageSe
     """The long passage and what wrote it; None where it is not written yet."""
     if not view.passage:
         return None
-    best = None
+    writer = None
     if metrics:
-        best = prose.lowest_record(metrics)
-        if view.best is not None:
-            best = prose.record_at(metrics, view.best) or best
+        update = passage_update(view)
+        writer = prose.lowest_record(metrics)
+        if update is not None:
+            writer = prose.record_at(metrics, update) or writer
     return PassageSection(
-        prose.passage_story(view.passage, best, view.config, view.text["vocabulary_size"]),
+        prose.passage_story(
+            view.passage, writer, metrics, view.config, view.text["vocabulary_size"]
+        ),
         view.passage,
     )
+
+
+def passage_update(view: RunView) -> int | None:
+    """The update of the model that wrote the passage; in runs whose events do not tell, that was the best."""
+    ends = [event for event in view.events if event.get("event") == "finished"]
+    told = ends[-1].get("passage") if ends else None
+    return told if isinstance(told, int) else view.best
 
 
 def settings_section(view: RunView, metrics: Sequence[prose.Record]) -> list[SettingsGroup]:

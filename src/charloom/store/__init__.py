@@ -11,13 +11,22 @@ from charloom.store.checkpoint import (
 from charloom.store.files import replace_file
 from charloom.store.run import RunWriter, charloom_version
 from charloom.store.steering import Control, read_control, read_status, write_control
-from charloom.store.view import RunView, damaged_models, load_model, read_run
+from charloom.store.view import (
+    RunView,
+    Which,
+    damaged_models,
+    load_model,
+    read_run,
+    which_of,
+    which_of_run,
+)
 
 __all__ = [
     "Checkpoint",
     "Control",
     "RunView",
     "RunWriter",
+    "Which",
     "canonical_json",
     "charloom_version",
     "damaged_models",
@@ -30,5 +39,7 @@ __all__ = [
     "replace_file",
     "require_finite",
     "save_checkpoint",
+    "which_of",
+    "which_of_run",
     "write_control",
 ]

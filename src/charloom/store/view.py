@@ -81,6 +81,11 @@ class RunView:
     best: int | None
 
     @property
+    def which(self) -> Which:
+        """Which of its checkpoints is its model."""
+        return which_of(self.config)
+
+    @property
     def updates(self) -> int:
         """Updates in the whole run, once it is finished."""
         return Schedule.of(self.config, self.text["characters"]).updates
@@ -199,12 +204,28 @@ def damaged_models(view: RunView) -> list[str]:
     return told
 
 
-def load_model(path: str | Path, which: Which = "latest") -> Learner:
+def which_of(config: Config) -> Which:
+    """Which checkpoint of a run is its model: with a validation part the best, else the latest."""
+    return BEST if config.validation else LATEST
+
+
+def which_of_run(path: Path) -> Which:
+    """Which checkpoint of the run at a path is its model; where config.json is damaged, the newest whole
+    checkpoint has the settings."""
+    try:
+        return which_of(read_about(path)[0])
+    except (DamagedError, NotAModelError):
+        whole = newest_whole(path)
+        return LATEST if whole is None else which_of(whole.learner.config)
+
+
+def load_model(path: str | Path, which: Which | None = None) -> Learner:
     """The learner of a run directory, a checkpoint directory or a single model file.
 
     Args:
         path: any of the three.
-        which: of a run, its latest checkpoint, or its best (the latest where none was judged yet).
+        which: of a run, its latest checkpoint, or its best (the latest where none was judged yet);
+            None takes the best of a run with a validation part, else the latest.
 
     Raises:
         NotAModelError: the path is none of the three.
@@ -212,10 +233,10 @@ def load_model(path: str | Path, which: Which = "latest") -> Learner:
         DamagedError: it is one, and damaged.
     """
     path = Path(path)
-    if which not in ("best", "latest"):
+    if which not in ("best", "latest", None):
         raise ConfigError(f"which is {which!r}; it must be best or latest.")
     if is_run(path):
-        return load_from_run(path, which)
+        return load_from_run(path, which or which_of_run(path))
     if path.is_dir():
         if (path / CHECKPOINTS).is_dir():
             raise NotAModelError(

@@ -6,12 +6,15 @@ reports listen, or read the run directory.
 
 from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
 from charloom.training.learn import Stopwatch, learn, passage
-from charloom.training.memory import train_in_memory
+from charloom.training.memory import Best, train_in_memory
+from charloom.training.overfitting import Overfitting, overfitting
 from charloom.training.run import train_run
 
 __all__ = [
+    "Best",
     "Ended",
     "Item",
+    "Overfitting",
     "Progress",
     "Record",
     "Sample",
@@ -19,6 +22,7 @@ __all__ = [
     "Stopwatch",
     "Warned",
     "learn",
+    "overfitting",
     "passage",
     "train_in_memory",
     "train_run",

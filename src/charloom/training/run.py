@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from charloom.errors import (
 from charloom.messages import command, for_command_line
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store import Control, RunWriter, charloom_version, read_control
+from charloom.store import Control, RunWriter, charloom_version, read_control, which_of
 from charloom.text import Corpus
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
@@ -236,25 +236,31 @@ class Keeper:
         return None
 
     def finish(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:
-        """Save the last state, and let the best one write the long passage."""
+        """Save the last state, and let the run's model write the long passage."""
         yield from self._save_at_last()
         why = self._schedule.why_early(self._learner)
+        model = yield from self._model()
+        text = passage(model, ids, engine)
+        yield from self._insist(lambda: self._writer.write_passage(text), "the passage")
+        return (yield from self._end("finished", why, passage=model.update))
+
+    def _model(self) -> Generator[Item, None, Learner]:
+        """The best learner, where a part of the text judged it, else the latest."""
+        if which_of(self._learner.config) == "latest":
+            return self._learner
         try:
-            best = self._writer.load_best()
+            return self._writer.load_best()
         except StoreError as error:
             yield self._warn(
                 f"the passage is the latest model's, not the best one's: {error.message}"
             )
-            best = self._learner
-        text = passage(best, ids, engine)
-        yield from self._insist(lambda: self._writer.write_passage(text), "the passage")
-        return (yield from self._end("finished", why))
+            return self._learner
 
-    def tell_end(self, state: str, reason: str | None) -> None:
+    def tell_end(self, state: str, reason: str | None, **details: Any) -> None:
         """Say that the training ended, if the disk lets us."""
         self.ended = True
         if not self._writer.closed:
-            self._writer.tell(state, self._learner.update, reason=reason)
+            self._writer.tell(state, self._learner.update, reason=reason, **details)
             with suppress(WriteError):
                 self._writer.flush()
             try:
@@ -263,10 +269,10 @@ class Keeper:
                 # No status is better than one that says that it trains on.
                 self._writer.remove_status()
 
-    def _end(self, state: str, reason: str | None) -> Generator[Item, None, Ended]:
+    def _end(self, state: str, reason: str | None, **details: Any) -> Generator[Item, None, Ended]:
         """Save, say that the training ended, and how."""
         yield from self._save_at_last()
-        self.tell_end(state, reason)
+        self.tell_end(state, reason, **details)
         return Ended(self._learner.update, state, reason)
 
     def _obey(self) -> Attending:

@@ -15,7 +15,6 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.steps import Steps
-from charloom.store.layout import LATEST
 from charloom.surprise import Thoughts
 from charloom.web import contract as wire
 from charloom.web.answers import Plain, dumped
@@ -166,8 +165,10 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
     @router.get("/v1/models/{model}")
     def one_model(model: wire.ModelKey) -> ModelCard:
         """One model."""
-        listed = {known.id: known for known in shelf.models()}
-        if (found := listed.get(model.removesuffix(f"@{LATEST}"))) is None:
+        models = shelf.models()
+        listed = {f"{known.run}@{known.which}": known for known in models}
+        listed |= {known.id: known for known in models}
+        if (found := listed.get(model)) is None:
             raise NotHereError(f"there is no model {model!r}; the models are in GET /v1/models.")
         return ModelCard(id=model, created=found.created)
 

@@ -30,7 +30,8 @@ Key = Annotated[str, StringConstraints(pattern=KEY, max_length=80)]
 ModelKey = Annotated[
     str,
     Field(
-        description="an `id` of GET /api/models: a key, or key@latest, key@best, key@<update>",
+        description="an `id` of GET /api/models: a key, or key@latest, key@best, key@<update>; a key alone is the "
+        "best of a run with a validation part, and the latest of one without",
         examples=["book-1@best"],
     ),
     StringConstraints(pattern=MODEL, max_length=100),
@@ -163,6 +164,7 @@ class Run(Told):
             /api/runs/{run}/dismiss takes off the list.
         changed: when something last happened, Unix time.
         checkpoints: the updates of those that are kept; latest and best are two of them.
+        model: which of the two the run's key alone means: best with a validation part, else latest.
     """
 
     key: str
@@ -197,6 +199,7 @@ class Run(Told):
     checkpoints: list[int] = []
     best: int | None = None
     latest: int | None = None
+    model: Literal["latest", "best"] = "latest"
 
 
 class Runs(Told):

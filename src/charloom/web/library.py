@@ -15,7 +15,7 @@ from charloom.engines import Engine, open_engine
 from charloom.errors import NotAModelError
 from charloom.model import Learner
 from charloom.neurons.gates import WHATS
-from charloom.store import load_model
+from charloom.store import load_model, which_of_run
 from charloom.store.checkpoint import MANIFEST, load_checkpoint
 from charloom.store.layout import BEST, LATEST, checkpoint_path, read_pointer
 from charloom.web.contract import ModelDetail
@@ -117,8 +117,10 @@ class Library:
         except OSError:
             raise NotHereError(f"{path.name} is no file that can be read.") from None
 
-    def _run(self, path: Path, which: str) -> Learner:
-        """A model of a run, however often its writer moves a pointer."""
+    def _run(self, path: Path, which: str | None) -> Learner:
+        """A model of a run, by default the one that is its model, however often its writer moves a
+        pointer."""
+        which = which or which_of_run(path)
         for attempt in range(ATTEMPTS):
             if which in (LATEST, BEST):
                 update = read_pointer(path, which)

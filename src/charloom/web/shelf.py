@@ -18,7 +18,7 @@ from charloom.config import Config
 from charloom.errors import CharloomError, NewerFormatError, message_of
 from charloom.messages import for_page
 from charloom.model.schedule import Schedule
-from charloom.store import read_status
+from charloom.store import read_status, which_of
 from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
@@ -161,7 +161,8 @@ class Shelf:
         raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
 
     def models(self) -> list[ModelAbout]:
-        """Every model that can write now: of each run its latest and best, and the model files."""
+        """Every model that can write now: of each run first the one that is its model, then the other of
+        latest and best, then its checkpoints; and the model files."""
         found, seen = [], self.look(anew=True)  # a page asks once for a file, and not again
         for run in seen.runs:
             if run.latest is None:
@@ -171,16 +172,16 @@ class Shelf:
                 "state": run.state,
                 "created": int(run.changed),
             }
+            updates = {LATEST: run.latest} | ({} if run.best is None else {BEST: run.best})
+            first = run.model if run.model in updates else LATEST
             found.append(
-                ModelAbout(id=run.key, which=LATEST, update=run.latest, name=run.name, **about)
-            )
-            if run.best is not None:
-                best = f"{run.key}@{BEST}"
-                found.append(
-                    ModelAbout(
-                        id=best, which=BEST, update=run.best, name=f"{run.name}, best", **about
-                    )
+                ModelAbout(
+                    id=run.key, which=first, update=updates.pop(first), name=run.name, **about
                 )
+            )
+            for which, update in updates.items():
+                key, name = f"{run.key}@{which}", f"{run.name}, {which}"
+                found.append(ModelAbout(id=key, which=which, update=update, name=name, **about))
             for update in run.checkpoints:
                 name = f"{run.name}, update {update:,}"
                 found.append(
@@ -197,8 +198,9 @@ class Shelf:
             for file in seen.files.values()
         ]
 
-    def model(self, key: str) -> tuple[Place, str]:
-        """Where a model of the list lies, and which of a run it is: latest, best, an update, file.
+    def model(self, key: str) -> tuple[Place, str | None]:
+        """Where a model of the list lies, and which of a run it is: latest, best, an update, file; None
+        where the key is the run's alone.
 
         Raises:
             NotHereError: there is no such model.
@@ -209,7 +211,7 @@ class Shelf:
             # One that is known needs no new look at all the others: a writing begins at once.
             seen = self.look(anew=True)
         if name in seen.places:
-            return seen.places[name], which or LATEST
+            return seen.places[name], which or None
         if name in seen.files and not which:
             return seen.files[name], "file"
         raise NotHereError(f"there is no model {key!r}; GET /api/models and /v1/models list them.")
@@ -354,6 +356,7 @@ class Watched:
             checkpoints=saved_updates(self.path),
             best=best,
             latest=latest,
+            model=which_of(config),
         )
 
     def _read_about(self) -> tuple[Config, dict[str, Any]]:

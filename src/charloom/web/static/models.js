@@ -1,7 +1,7 @@
 // Lists of models to choose from, kept as runs save new ones. What is chosen stays chosen.
 import { get } from "./api.js";
 import { Choices } from "./choices.js";
-import { el, seldom } from "./dom.js";
+import { el, seldom, whole } from "./dom.js";
 
 /** Fills selects with the models there are. */
 export class Models {
@@ -64,9 +64,14 @@ export class Models {
     return this.models.find((model) => model.id === id)?.name ?? id;
   }
 
+  /** The id under which the list has a model: a run's own model is there under the run's key alone. */
+  #listed(id) {
+    return this.models.find((model) => `${model.run}@${model.which}` === id)?.id ?? id;
+  }
+
   #draw(select) {
     const { none, choices } = this.selects.get(select);
-    const { wanted = null } = select.dataset;
+    const wanted = this.#listed(select.dataset.wanted ?? null);
     const chosen = wanted ?? select.value;
     const groups = new Map();
     for (const model of this.models) {
@@ -87,7 +92,7 @@ export class Models {
 }
 
 function label(model) {
-  if (model.which === "latest") return `${model.name} – latest`;
-  if (model.which === "best") return `${model.name.replace(/, best$/, "")} – best`;
-  return model.name;
+  if (model.which !== "latest" && model.which !== "best") return model.name;
+  const name = model.name.replace(/, (latest|best)$/, "");
+  return `${name} – ${model.which} (update ${whole(model.update)})`;
 }

@@ -1,0 +1,48 @@
+"""Overfitting: whether a model went on learning its training text while the text held out got worse.
+
+It reads records and nothing else (SPEC: Records).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+RISE: Final = 0.05  # of the best validation loss: what the last judgements must all be above it
+JUDGEMENTS: Final = 3  # so many of them in a row: one alone may be noise
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """How a training overfitted.
+
+    Attributes:
+        update: of the best judgement on the validation part.
+        rise: nats per character by which the last judgement is above the best.
+        share: the same as a share of the best.
+    """
+
+    update: int
+    rise: float
+    share: float
+
+
+def overfitting(records: Sequence[Mapping[str, Any]]) -> Overfitting | None:
+    """Whether a training overfitted, and from when on; None where nothing shows it.
+
+    It did where each of the last three judgements is at least 5 % above the best, and the loss of
+    the training text has fallen since. Where both losses rise, something else went wrong.
+
+    Args:
+        records: as in metrics.jsonl, in the order of their updates.
+    """
+    judged = [record for record in records if record.get("validation_nats") is not None]
+    if len(judged) <= JUDGEMENTS:
+        return None
+    best = min(judged, key=lambda record: record["validation_nats"])
+    least, last = best["validation_nats"], judged[-1]
+    if any(r["validation_nats"] < (1 + RISE) * least for r in judged[-JUDGEMENTS:]):
+        return None
+    if last["train_nats"] >= best["train_nats"]:
+        return None
+    rise = last["validation_nats"] - least
+    return Overfitting(best["update"], rise, rise / least)

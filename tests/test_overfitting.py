@@ -1,0 +1,60 @@
+"""Overfitting: the loss held out rises for good while that of the training text falls."""
+
+import random
+
+import pytest
+
+from charloom.training import Overfitting, overfitting
+
+
+def records(validation, train=None):
+    """Records every ten updates, judged at each; the training loss falls unless it is given."""
+    train = train or [2.0 - 0.1 * n for n in range(len(validation))]
+    return [
+        {"update": 10 * (n + 1), "train_nats": t, "validation_nats": v}
+        for n, (v, t) in enumerate(zip(validation, train, strict=True))
+    ]
+
+
+def test_a_loss_that_rises_for_good_is_overfitting():
+    found = overfitting(records([2.0, 1.3, 1.5, 1.7, 1.82]))
+    assert found is not None
+    assert (found.update, round(found.rise, 9)) == (20, 0.52)
+    assert found.share == pytest.approx(0.4)
+
+
+def test_records_that_are_not_judged_count_for_nothing():
+    judged = records([2.0, 1.3, 1.5, 1.7, 1.82])
+    between = [{"update": r["update"] + 5, "train_nats": 0.0} for r in judged]
+    mixed = sorted([*judged, *between], key=lambda record: record["update"])
+    assert overfitting(mixed) == overfitting(judged)
+    assert overfitting(between) is None
+
+
+@pytest.mark.parametrize(
+    ("validation", "train"),
+    [
+        ([2.0, 1.5, 1.3, 1.2, 1.1], None),  # still better
+        ([2.0, 1.3, 1.34, 1.35, 1.36], None),  # within 5 %
+        ([2.0, 1.3, 1.5, 1.31, 1.5], None),  # one of the last three is as good
+        ([1.3, 1.5, 1.7], None),  # judged too seldom
+        ([2.0, 1.3, 1.5, 1.7, 1.9], [2.0, 1.3, 1.5, 1.7, 1.9]),  # both rise: no overfitting
+    ],
+)
+def test_anything_else_is_not(validation, train):
+    assert overfitting(records(validation, train)) is None
+
+
+def test_noise_around_a_level_is_not_called_overfitting():
+    """A thousand trainings whose judgements scatter by 1 % (standard deviation), fifty each."""
+    numbers = random.Random(1)
+    told = 0
+    for _ in range(1_000):
+        levels = [max(1.5, 3.0 - 0.1 * n) for n in range(50)]
+        noisy = [level * (1 + 0.01 * numbers.gauss(0, 1)) for level in levels]
+        told += overfitting(records(noisy)) is not None
+    assert told == 0
+
+
+def test_a_tie_of_the_best_is_its_first():
+    assert overfitting(records([2.0, 1.0, 1.0, 1.5, 1.5, 1.5])) == Overfitting(20, 0.5, 0.5)
