@@ -237,6 +237,28 @@ def test_a_line_is_as_long_whatever_the_clock_says():
     assert len(lengths) == 1
 
 
+class Timed(ReferenceEngine):
+    """An engine by whose clock a call that trains takes a second, and one that writes an hour."""
+
+    seconds = 0.0
+
+    def train(self, *given, **named):
+        self.seconds += 1.0
+        return super().train(*given, **named)
+
+    def generate(self, *given, **named):
+        self.seconds += 3_600.0
+        return super().generate(*given, **named)
+
+
+def test_the_sample_before_training_is_no_part_of_the_first_records_speed():
+    engine, corpus = Timed(), small_corpus()
+    learner = new_learner(small_config(), corpus.vocabulary)
+    items = learn(learner, corpus.ids, engine, clock=lambda: engine.seconds)
+    first = next(item for item in items if isinstance(item, Record))
+    assert first.characters_per_second == learner.config.seq_length  # one update in a second
+
+
 def test_a_stopwatch_stands_still_while_it_is_held():
     watch = Stopwatch(100.0)
     watch.hold()

@@ -219,6 +219,25 @@ def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
         assert client.get("/api/runs").json()["runs"][0]["state"] == "training"
 
 
+@pytest.mark.parametrize(
+    ("begun", "update", "known"), [(0, 1, False), (0, 7, True), (40, 40, False), (40, 49, True)]
+)
+def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, known):
+    """The record of the first update has the engine's first call in it, one of before a resumption the
+    speed of another time, perhaps of another machine."""
+    writer, _, _ = runs.create(tmp_path / "book")
+    with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        writer.tell("resumed" if begun else "started", begun)
+        writer.flush()
+        record = {"update": update, "characters_per_second": 20.0, "train_nats": 1.0}
+        append(tmp_path / "book" / "metrics.jsonl", json.dumps(record).encode() + b"\n")
+        write_status(tmp_path / "book", "training", update, 100, None)
+        told = client.get("/api/runs").json()["runs"][0]
+    assert told["state"] == "training"
+    assert told["characters_per_second"] == (20.0 if known else None)
+    assert told["seconds_left"] == ((100 - update) * 10 / 20 if known else None)
+
+
 def test_control_reaches_the_process_that_trains(tmp_path):
     writer, _, _ = runs.create(tmp_path / "book")
     with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:

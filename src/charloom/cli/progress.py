@@ -5,8 +5,10 @@ It is told thousands of items a second and draws a few times: looking must not s
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from charloom.cli.pace import Pace
 from charloom.cli.terminal import say
 from charloom.messages import for_command_line
 from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
@@ -32,6 +34,7 @@ class Watcher:
         seq_length: T, by which losses become bits per character.
         batch_size: B, by which updates become characters.
         tokens: what is predicted, characters or bytes.
+        clock: seconds.
     """
 
     def __init__(
@@ -41,17 +44,17 @@ class Watcher:
         seq_length: int,
         batch_size: int,
         tokens: str = "characters",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._updates = updates
-        self._first = done
         self._seq_length, self._batch_size = seq_length, batch_size
         self._one = one_of(tokens)[:4]  # char or byte: there is little room
         self._judged: float | None = None  # nats per character, the last time
-        self._started = time.monotonic()
+        self._clock, self._pace = clock, Pace()
         self._bar = make_bar() if sys.stderr.isatty() else None
         self._narrow = self._bar is not None and self._bar.console.width < FIGURES_WIDTH
         self._interval = LINE_SECONDS if self._bar is None else DRAW_SECONDS
-        self._next = self._started + self._interval
+        self._next: float | None = None  # when to draw again; counts from the first progress
         if self._bar is not None:
             self._task = self._bar.add_task("", total=updates, completed=done, figures="")
 
@@ -65,35 +68,40 @@ class Watcher:
             self._bar.stop()
 
     def __call__(self, item: Item) -> None:
+        now = self._clock()
+        self._pace.take(item, now)
         if isinstance(item, Record):
             if item.validation_nats is not None:
                 self._judged = item.validation_nats
         elif isinstance(item, Progress):
-            now = time.monotonic()
+            if self._next is None:
+                self._next = now + self._interval
             if now >= self._next or item.update == self._updates:
                 self._next = now + self._interval
-                self._draw(item, now)
+                self._draw(item)
         elif isinstance(item, Sample):
             start = f"after {item.update:,} updates it writes: "
             self._line(start + excerpt(item.text, LINE_WIDTH - len(start)))
         elif isinstance(item, Warned):
             self._line(f"warning: {item.marked}")
 
-    def _draw(self, item: Progress, now: float) -> None:
+    def _draw(self, item: Progress) -> None:
         """Show where the training is."""
         figures = f"{item.update:,} / {self._updates:,}"
         if item.state == "paused":
             figures += "  paused"
         elif item.smooth_loss is not None:
-            rate = (item.update - self._first) / max(now - self._started, 1e-9)
-            left = (self._updates - item.update) / max(rate, 1e-9)
+            left = self._pace.seconds_left(self._updates - item.update)
             smooth = bits_per_character(item.smooth_loss, self._seq_length)
-            figures += f"  {duration(left)} left  smooth {decimals(item.smooth_loss, 2)} "
+            if left is not None:
+                figures += f"  {duration(left)} left"
+            figures += f"  smooth {decimals(item.smooth_loss, 2)} "
             figures += f"({decimals(smooth, 2)} bits/{self._one})"
             if self._judged is not None:
                 bits = bits_per_character(self._judged)
                 figures += f"  validation {decimals(self._judged, 3)} ({decimals(bits, 3)} bits)"
-            if not self._narrow or self._judged is None:
+            rate = self._pace.updates_per_second
+            if rate is not None and (not self._narrow or self._judged is None):
                 speed = rate * self._seq_length * self._batch_size
                 figures += f"  {speed:,.0f} {self._one}s/s"
         if self._bar is None:

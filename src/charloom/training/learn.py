@@ -67,11 +67,11 @@ def learn(
     config = learner.config
     schedule = Schedule.of(config, len(ids))
     windows = schedule.windows
-    recorded_update, recorded_at = learner.update, clock()
     limit, running_away = 1, False
     if learner.update == 0:
         yield Sample(0, continuation(learner, ids, windows, engine, config.sample_length))
         yield Progress(0, schedule.updates)
+    recorded_update, recorded_at = learner.update, clock()
     while not schedule.over(learner):
         count = min(limit, schedule.next_due(learner.update) - learner.update)
         judged = schedule.judgement_due(learner.update + count)

@@ -160,6 +160,8 @@ class Run(Told):
         train_bits, validation_bits: the last of each; best_bits: of the best checkpoint.
         learning_rate: of the last record; learning_rate_factor: that steering has set.
         seconds: trained so far; seconds_left: at the present speed, while it trains.
+        characters_per_second: of the last record; None as long as this training has none of more than
+            its first update.
         dismissible: whether it is a start that came to nothing, which POST
             /api/runs/{run}/dismiss takes off the list.
         changed: when something last happened, Unix time.

@@ -49,6 +49,7 @@ YOUNG_SECONDS: Final = 30.0  # of a run that nothing is known of yet
 MODEL_FILE: Final = ".safetensors"
 MOST_NUMBER: Final = 1e300
 UNREADABLE: Final = ("damaged", "newer")
+AT_WORK: Final = ("training", "paused")
 OVER: Final = ("finished", "interrupted", "stopped", "failed")  # nothing trains it
 # Everything of a run that the list tells is in these.
 TELLING: Final = (
@@ -277,6 +278,7 @@ class Watched:
         self._best: dict[int, float] = {}
         self._event: dict[str, Any] = {}
         self._factor = 1.0
+        self._begun = 0  # the update from which the last training began or went on
         self._settled: tuple[Any, Run] | None = None  # what the files were, and what was told then
 
     def tell(self, place: Place, job: Job | None) -> Run:
@@ -318,10 +320,13 @@ class Watched:
             state, reason = job.state(state, reason, status)
         update = status.get("update", last.get("update", latest))
         updates = self._updates if state == "finished" else status.get("updates", self._updates)
-        speed = last.get("characters_per_second") if state == "training" else None
+        speed = last.get("characters_per_second")
+        # A record of before this training, or of its first update alone, says nothing of its speed.
+        if state in AT_WORK and number(last.get("update")) <= self._begun + 1:
+            speed = None
         each = config.seq_length * config.batch_size
         left = None
-        if speed and update is not None and updates is not None:
+        if state == "training" and speed and update is not None and updates is not None:
             left = max(0, updates - update) * each / speed
         train, judged = bits(last.get("train_nats")), bits(self._judged.get("validation_nats"))
         return Run(
@@ -329,7 +334,7 @@ class Watched:
             name=place.name,
             state=state,
             reason=reason,
-            here=state in ("training", "paused"),
+            here=state in AT_WORK,
             resumable=latest is not None and state in OVER,
             recipe=config.recipe,
             cell=config.cell,
@@ -349,7 +354,7 @@ class Watched:
             smooth_loss=last.get("smooth_loss"),
             learning_rate=last.get("learning_rate"),
             learning_rate_factor=self._factor,
-            characters_per_second=last.get("characters_per_second"),
+            characters_per_second=speed,
             seconds=last.get("seconds"),
             seconds_left=left,
             changed=changed,
@@ -385,6 +390,8 @@ class Watched:
         for event in events:
             self._event = event
             self._factor = number(event.get("learning_rate_factor"), self._factor)
+            if event.get("event") in ("started", "resumed"):
+                self._begun = int(number(event.get("update")))
 
     def _state(
         self, status: dict[str, Any], latest: int | None, changed: float
@@ -392,7 +399,7 @@ class Watched:
         """The state of the run and why, from its status and its last event."""
         silent = time.time() - changed
         state, reason = status.get("state"), status.get("reason")
-        if state in ("training", "paused"):
+        if state in AT_WORK:
             gone = silent > SILENT_SECONDS and not is_alive(status.get("pid"))
             if gone or silent > LOST_SECONDS:
                 return "interrupted", lost(latest)
