@@ -116,6 +116,7 @@ def test_a_checkpoint_of_before_there_were_all_counters_is_read(saved):
     state = json.loads((saved / STATE).read_bytes())
     for name in ("judgements_since_best", "rollbacks"):
         del state["counters"][name]
+    state["format"] = 1
     forge(saved, STATE, canonical_json(state))
     learner = load_checkpoint(saved).learner
     assert (learner.judgements_since_best, learner.rollbacks, learner.update) == (0, 0, 52)
@@ -156,9 +157,26 @@ def test_state_json_has_these_bytes(saved):
         b'"judgements_since_best":2,'
         b'"learning_rate_factor":0.5,"pending_loss":12.5,"pending_updates":3,"position":70,'
         b'"rollbacks":1,"smooth_loss":13.25,"update":52},"fingerprint":"'
-        b'982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1","format":1,'
+        b'982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1","format":2,'
         b'"lengths":{"metrics.jsonl":1234,"samples.jsonl":56}}'
     )
+
+
+def test_a_state_json_of_format_1_with_these_bytes_is_read(saved):
+    golden = (saved / STATE).read_bytes().replace(b'"format":2', b'"format":1')
+    forge(saved, STATE, golden)
+    assert_same_learner(load_checkpoint(saved).learner, make_learner())
+
+
+def test_what_format_1_may_lack_is_damage_in_format_2(saved, tmp_path):
+    (tmp_path / "model").write_bytes(model_with(about={"format": 2}))
+    with pytest.raises(DamagedError, match="fields config, format, vocabulary"):
+        load_model(tmp_path / "model")
+    state = json.loads((saved / STATE).read_bytes())
+    del state["counters"]["rollbacks"]
+    forge(saved, STATE, canonical_json(state))
+    with pytest.raises(DamagedError, match="not those of a state"):
+        load_checkpoint(saved)
 
 
 def test_the_model_file_begins_with_these_bytes(saved):

@@ -478,7 +478,7 @@ def test_the_other_examples_are_canonical_and_read_by_the_code(tmp_path):
     (about,) = examples("Runs")
     (tmp_path / "config.json").write_bytes(about)
     config, text, version = read_about(tmp_path)
-    assert (config, text["name"], version) == (Config(), "book.txt", "0.1.0")
+    assert (config, text["name"], version) == (Config(), "book.txt", "0.2.0")
     (model,) = examples("Model files")
     values = json.loads(model)
     assert parse_config(values["config"], "the example") == Config()

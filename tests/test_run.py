@@ -711,15 +711,16 @@ def test_a_config_that_contradicts_the_checkpoint_is_damage(halted):
         RunWriter.resume(halted)
 
 
-def unsealed(run, about):
+def unsealed(run, about, **changes):
     """Write a config.json as runs of before there were seals have it."""
+    about = {**about, "format": 1, **changes}
     del about["sha256"]
     (run / "config.json").write_text(json.dumps(about))
 
 
 def test_a_config_of_before_there_were_seals_is_read_and_its_vocabulary_compared(halted):
     about = json.loads((halted / "config.json").read_bytes())
-    unsealed(halted, dict(about))
+    unsealed(halted, about)
     assert read_run(halted).version == about["version"]
     reopened(halted)
     about["text"]["vocabulary_size"] += 1
@@ -808,7 +809,7 @@ def test_a_damaged_config_is_made_anew_from_the_checkpoint_if_allowed(tmp_path, 
 )
 def test_a_config_file_that_makes_no_sense_is_damage(halted, change):
     about = json.loads((halted / "config.json").read_bytes())
-    unsealed(halted, {**about, **change})
+    unsealed(halted, about, **change)
     for look in (read_run, RunWriter.resume):
         with pytest.raises(DamagedError, match=r"config\.json"):
             look(halted)
@@ -1027,7 +1028,7 @@ def test_the_gradient_check_is_kept_with_the_run(tmp_path):
     writer, *_ = create(tmp_path / "run")
     with writer:
         writer.write_gradcheck([{"rows": [1, 2.5]}])
-    assert read_run(tmp_path / "run").gradcheck == {"format": 1, "checks": [{"rows": [1, 2.5]}]}
+    assert read_run(tmp_path / "run").gradcheck == {"format": 2, "checks": [{"rows": [1, 2.5]}]}
 
 
 def test_a_model_is_opened_from_a_run_a_checkpoint_and_a_file(tmp_path):

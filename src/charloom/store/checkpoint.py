@@ -40,6 +40,7 @@ from charloom.store.files import create_directory, read_file, require_directory
 from charloom.store.formats import (
     MODEL_FORMAT,
     SEAL,
+    SEALED,
     STATE_FORMAT,
     require_format,
     require_sealed_format,
@@ -74,7 +75,7 @@ WHOLE_COUNTERS: Final = (
 NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
 OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
 COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
-LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")  # 0 where a checkpoint has none
+LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")  # 0 where format 1 has none
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -376,12 +377,12 @@ def require_modest(text: bytes, what: str) -> None:
 def parse_model(data: bytes, what: str) -> Learner:
     """The learner of a model file's bytes, with the state of one stream before any character."""
     about = parse_about(data, what)
-    require_sealed_format(
+    number = require_sealed_format(
         about, MODEL_FORMAT, lambda values: seal(values, parse_tensors(data, what)), what
     )
     arrays = parse_tensors(data, what)
-    sealed = about.pop(SEAL, None)  # there is none in files of before there were any
-    if set(about) != {"format", "config", "vocabulary"}:
+    sealed = about.pop(SEAL, None)
+    if set(about) != {"format", "config", "vocabulary"} or (sealed is None and number >= SEALED):
         raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
     config = parse_config(about["config"], what)
     rows = arrays["V"].shape[:1] if "V" in arrays else ()
@@ -484,13 +485,13 @@ def read_training(data: bytes, learner: Learner, what: str) -> None:
 def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int], str]:
     """Put the counters of state.json into a learner; return the lengths and the fingerprint."""
     values = parse_object(data, what)
-    require_format(values, STATE_FORMAT, what)
+    number = require_format(values, STATE_FORMAT, what)
     counters, lengths = values.get("counters"), values.get("lengths")
     fingerprint = values.get("fingerprint")
     if (
         set(values) != {"format", "counters", "lengths", "fingerprint"}
         or not isinstance(counters, dict)
-        or set(COUNTERS) - set(LATER_COUNTERS) - set(counters)
+        or set(COUNTERS) - set(LATER_COUNTERS if number == 1 else ()) - set(counters)
         or set(counters) - set(COUNTERS)
         or not isinstance(lengths, dict)
         or not all(is_count(length) for length in lengths.values())

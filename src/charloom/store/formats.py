@@ -11,15 +11,16 @@ from typing import Any, Final, TypeGuard
 from charloom.errors import DamagedError, NewerFormatError
 
 # What is written. Every earlier number is read.
-CONFIG_FORMAT: Final = 1  # config.json, and through it the journals and pointers of the run
-MODEL_FORMAT: Final = 1  # model files, and the model.safetensors of a checkpoint
-STATE_FORMAT: Final = 1  # state.json, and through it the whole checkpoint directory
+CONFIG_FORMAT: Final = 2  # config.json, and through it the journals and pointers of the run
+MODEL_FORMAT: Final = 2  # model files, and the model.safetensors of a checkpoint
+STATE_FORMAT: Final = 2  # state.json, and through it the whole checkpoint directory
 TORCH_FORMAT: Final = 1  # files for PyTorch
-GRADCHECK_FORMAT: Final = 1
+GRADCHECK_FORMAT: Final = 2
 STATUS_FORMAT: Final = 1
-CONTROL_FORMAT: Final = 1
+CONTROL_FORMAT: Final = 2
 
 SEAL: Final = "sha256"
+SEALED: Final = 2  # from this number on, config.json and models have a seal
 MOST_FORMAT: Final = 1_000_000  # no charloom will ever write so many
 
 

@@ -29,7 +29,7 @@ from charloom.store.checkpoint import (
     require_modest,
 )
 from charloom.store.files import read_file, require_directory
-from charloom.store.formats import CONFIG_FORMAT, SEAL, require_sealed_format
+from charloom.store.formats import CONFIG_FORMAT, SEAL, SEALED, require_sealed_format
 
 CONFIG: Final = "config.json"
 METRICS: Final = "metrics.jsonl"
@@ -206,11 +206,11 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
         raise DamagedError(f"{path} is damaged: it is empty.")
     require_modest(data, str(path))
     values = parse_object(data, str(path))
-    require_sealed_format(values, CONFIG_FORMAT, about_seal, str(path))
-    sealed = values.pop(SEAL, None)  # there is none in runs of before there were any
+    number = require_sealed_format(values, CONFIG_FORMAT, about_seal, str(path))
+    sealed = values.pop(SEAL, None)
     if sealed is not None and sealed != about_seal(values):
         raise DamagedError(f"{path} is damaged: something in it was changed after it was written.")
-    if set(values) != ABOUT:
+    if set(values) != ABOUT or (sealed is None and number >= SEALED):
         raise DamagedError(f"{path} is damaged: it has the fields {', '.join(sorted(values))}.")
     config = parse_config(values.get("config"), str(path))
     text = values.get("text")

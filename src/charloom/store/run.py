@@ -57,6 +57,7 @@ from charloom.store.layout import (
     LATEST,
     LOCK,
     METRICS,
+    MOST_ABOUT,
     PASSAGE,
     SAMPLES,
     STATUS,
@@ -158,7 +159,7 @@ class RunWriter:
             if not corpus.sources:
                 # A text that no file holds is kept, so that the run can always be resumed.
                 replace_file(path / TEXT, corpus.kept_bytes())
-            write_about(path, learner.config, corpus, charloom_version())
+            replace_file(path / CONFIG, about_of(learner.config, corpus, charloom_version()))
             writer = cls(path, lock, corpus, {METRICS: 0, SAMPLES: 0})
         except BaseException:
             lock.release()
@@ -299,8 +300,10 @@ class RunWriter:
             if about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.
                 replace_file(path / TEXT, corpus.kept_bytes())
-            if anew or learner.config != config or list(corpus.sources) != about["sources"]:
-                write_about(path, learner.config, corpus, version or charloom_version())
+            data = about_of(learner.config, corpus, version or charloom_version())
+            if anew or read_file(path / CONFIG, MOST_ABOUT) != data:
+                # Its settings are new, or an earlier charloom wrote it, in an earlier format.
+                replace_file(path / CONFIG, data)
             writer._restore_best(learner)
             if not schedule.over(learner):
                 # It is of a model that is learning on.
@@ -596,8 +599,8 @@ def set_aside(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> No
         replace_file(path / name, b"".join(kept))
 
 
-def write_about(path: Path, config: Config, corpus: Corpus, version: str) -> None:
-    """Replace config.json."""
+def about_of(config: Config, corpus: Corpus, version: str) -> bytes:
+    """The bytes of config.json for these settings and this text."""
     text = {
         "name": corpus.name,
         "sources": list(corpus.sources),
@@ -605,4 +608,4 @@ def write_about(path: Path, config: Config, corpus: Corpus, version: str) -> Non
         "fingerprint": corpus.fingerprint,
         "vocabulary_size": len(corpus.vocabulary),
     }
-    replace_file(path / CONFIG, about_bytes(config, text, version))
+    return about_bytes(config, text, version)

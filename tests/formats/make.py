@@ -1,0 +1,47 @@
+"""Makes a small run, a model file and a file for PyTorch with the charloom that is imported.
+
+    python tests/formats/make.py tests/formats/NAME
+
+What it makes is kept beside this file and opened by every later version (tests/test_formats.py).
+Make another one whenever a number in store/formats.py grows, and never change one that is there.
+It runs with old versions too: put the src of an old commit first in PYTHONPATH.
+"""
+
+import dataclasses
+import shutil
+import sys
+from pathlib import Path
+
+import charloom
+from charloom.config import Config
+from charloom.store.steering import write_control
+
+TEXT = "tea at noon, eat at ten. " * 6
+SETTINGS = {
+    "hidden_size": 2, "seq_length": 6, "epochs": 1, "sigma": 0.1, "report_every": 8, "sample_first": 4,
+    "sample_every": 50, "sample_until": 50, "sample_length": 6, "passage_length": 9, "seed": 7,
+    "engine": "reference",
+}  # fmt: skip
+LATER = {"cell": "gru", "batch_size": 2, "validation": 0.2, "dropout": 0.25}
+
+
+def main(directory: Path) -> None:
+    """Make everything in a new directory."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    settings = SETTINGS | LATER if known >= set(LATER) else SETTINGS
+    run = directory / "run"
+    charloom.reproduce(string=TEXT, run=run, **settings)
+    write_control(run, "run", 0.5)
+    for name in ("report.html", "loss.svg", "loss.png"):
+        (run / name).unlink()
+    newest = max((run / "checkpoints").glob("[0-9]*"), key=lambda path: int(path.name))
+    shutil.copy(newest / "model.safetensors", directory / "model.safetensors")
+    if settings is not SETTINGS:  # the first version knew neither batches nor PyTorch
+        from charloom.exchange import torch_bytes
+
+        name = "model.torch.safetensors"
+        (directory / name).write_bytes(torch_bytes(charloom.load(run).learner, name))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,177 @@
+"""A small run of every format is kept in tests/formats, and this version opens them all."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import charloom
+from charloom.exchange import read_torch_file
+from charloom.report import write_report
+from charloom.store import load_checkpoint, load_model, read_run
+from charloom.store.formats import (
+    CONFIG_FORMAT,
+    CONTROL_FORMAT,
+    GRADCHECK_FORMAT,
+    MODEL_FORMAT,
+    STATE_FORMAT,
+    STATUS_FORMAT,
+    TORCH_FORMAT,
+)
+
+FORMATS = Path(__file__).parent / "formats"
+KEPT = ("first", "batches", "seals", "numbered")
+TORCH = "model.torch.safetensors"
+JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
+WRITTEN = {
+    "config.json": CONFIG_FORMAT,
+    "state.json": STATE_FORMAT,
+    "model.safetensors": MODEL_FORMAT,
+    TORCH: TORCH_FORMAT,
+    "gradcheck.json": GRADCHECK_FORMAT,
+    "status.json": STATUS_FORMAT,
+    "control.json": CONTROL_FORMAT,
+}
+
+
+def newest(directory):
+    """The newest checkpoint of the run that is kept in a directory."""
+    saved = (directory / "run" / "checkpoints").glob("[0-9]*")
+    return max(saved, key=lambda path: int(path.name))
+
+
+def contents(directory):
+    """What each file with a number says, by the file's name."""
+    run, found = directory / "run", {}
+    for path in (run / "config.json", newest(directory) / "state.json"):
+        found[path.name] = json.loads(path.read_bytes())
+    for name in ("gradcheck.json", "status.json", "control.json"):
+        found[name] = json.loads((run / name).read_bytes())
+    for name in ("model.safetensors", TORCH):
+        if (directory / name).exists():
+            with safe_open(directory / name, "np") as file:
+                (said,) = file.metadata().values()
+                found[name] = json.loads(said) | {"tensors": dict.fromkeys(file.keys())}
+    return found
+
+
+def numbers(directory):
+    """The number of each file's format."""
+    return {name: values["format"] for name, values in contents(directory).items()}
+
+
+def fields(value, path=""):
+    """The names of all fields within a value, each with those that it lies in."""
+    if isinstance(value, list):
+        return set().union(*(fields(inner, path) for inner in value))
+    if not isinstance(value, dict):
+        return set()
+    inner = (fields(inner, f"{path}.{name}") for name, inner in value.items())
+    return {f"{path}.{name}" for name in value}.union(*inner)
+
+
+def described(directory):
+    """The fields of each file with a number; of the journals under config.json, which counts for them."""
+    found = {name: fields(values) for name, values in contents(directory).items()}
+    for name in JOURNALS:
+        lines = (directory / "run" / name).read_bytes().splitlines()
+        found["config.json"] |= {f"{name}{field}" for field in fields(list(map(json.loads, lines)))}
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """What this version makes in the place of those that are kept."""
+    spec = importlib.util.spec_from_file_location("make", FORMATS / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    directory = tmp_path_factory.mktemp("made")
+    make.main(directory)
+    return directory
+
+
+@pytest.fixture(params=KEPT)
+def kept(request, tmp_path):
+    """A copy of what is kept of a format."""
+    return Path(shutil.copytree(FORMATS / request.param, tmp_path / "kept"))
+
+
+def test_every_kept_directory_is_opened_here():
+    assert sorted(KEPT) == sorted(path.parent.name for path in FORMATS.glob("*/run"))
+
+
+def test_what_is_written_has_the_numbers_of_today(made):
+    assert numbers(made) == WRITTEN
+
+
+def test_a_run_is_kept_of_every_number_that_is_written_and_read():
+    found = [(name, number) for kept in KEPT for name, number in numbers(FORMATS / kept).items()]
+    wanted = {(name, n) for name, newest in WRITTEN.items() for n in range(1, newest + 1)}
+    assert set(found) == wanted, "make one with tests/formats/make.py, and add its name to KEPT"
+
+
+def unnumbered(now, before):
+    """The files of which two directories have the same number and other fields."""
+    one, two = numbers(now), numbers(before)
+    fields_now, fields_before = described(now), described(before)
+    return {name: fields_now[name] ^ fields_before[name] for name in one
+            if one[name] == two.get(name) and fields_now[name] != fields_before[name]}  # fmt: skip
+
+
+def test_fields_that_change_have_another_number(made):
+    assert unnumbered(made, FORMATS / KEPT[-1]) == {}, (
+        "give the file a later number in store/formats.py and SPEC.md, and keep a run of it"
+    )
+
+
+def test_a_planted_field_without_a_number_is_caught(made, tmp_path):
+    planted = Path(shutil.copytree(made, tmp_path / "planted"))
+    about = json.loads((planted / "run" / "config.json").read_bytes())
+    about["config"]["tilt"] = 1.0
+    (planted / "run" / "config.json").write_text(json.dumps(about))
+    assert unnumbered(planted, FORMATS / KEPT[-1]) == {"config.json": {".config.tilt"}}
+
+
+def test_a_kept_model_is_opened_from_every_place(kept):
+    learner = load_model(kept / "run")
+    others = [load_model(newest(kept)), load_model(kept / "model.safetensors")]
+    if (kept / TORCH).exists():
+        others.append(read_torch_file(kept / TORCH))
+    for other in others:
+        assert other.config == learner.config
+        assert other.vocabulary == learner.vocabulary
+        for name, array in learner.parameters.items():
+            np.testing.assert_array_equal(other.parameters[name], array)
+    assert load_checkpoint(newest(kept)).learner.update == int(newest(kept).name)
+
+
+def test_a_kept_model_writes_what_it_wrote_when_it_was_made(kept):
+    view, model = read_run(kept / "run"), charloom.load(kept / "run", which="best")
+    assert len(model.sample(length=5, seed=1)) == 5
+    assert 0 < model.evaluate(string="tea at ten").bits < 10
+    assert view.samples[-1]["update"] == view.latest
+    assert len(view.passage) == view.config.passage_length
+
+
+def test_a_kept_run_is_reported(kept):
+    told = []
+    page = write_report(kept / "run", tell=told.append)
+    assert told == []
+    assert "Generated long text passage" in page.read_text(encoding="utf-8")
+
+
+def test_a_kept_run_goes_on_and_is_of_todays_format_then(kept):
+    before = read_run(kept / "run")
+    charloom.resume(kept / "run", epochs=3)
+    after = read_run(kept / "run")
+    assert after.metrics[: len(before.metrics)] == before.metrics
+    assert after.latest == after.updates > before.latest
+    now = numbers(kept)
+    assert {name: now[name] for name in ("config.json", "state.json", "status.json")} == {
+        name: WRITTEN[name] for name in ("config.json", "state.json", "status.json")
+    }
+    assert after.version == before.version  # the charloom that made the run
