@@ -19,11 +19,13 @@ import httpx
 from starlette.testclient import TestClient
 
 import runs
-from charloom.web import contract, guard, patience
+from charloom.web import connection as connections
+from charloom.web import contract, guard
+from charloom.web.descriptors import Room
 from charloom.web.guard import Door, Guard, is_loopback
 from charloom.web.server import make_app
 from runs import until
-from web import HERE, Live, complete, house, status_of
+from web import HERE, Live, complete, house, status_of, streaming
 
 TOKEN = "a-token-that-only-the-user-knows"
 
@@ -186,7 +188,7 @@ def hostile():
         '{"model":"\u202ebook"}', '{"model":"book\\n"}',
     ]  # fmt: skip
     for body in bodies:
-        add("body", request("POST", "/api/generate", body=body), 400, 404, 422)
+        add("body", request("POST", "/api/generate", body=body), 400, 404, 413, 422)
 
     # What a prompt may not have: characters that the model has never read.
     for prompt in (
@@ -252,7 +254,7 @@ def hostile():
         request(
             "POST", "/api/generate", body=chunks + "0\r\n\r\n", more=["Transfer-Encoding: chunked"]
         ),
-        413,
+        411,
     )
     add(
         "packed", request("POST", "/api/generate", body=asked, more=["Content-Encoding: gzip"]), 415
@@ -268,9 +270,7 @@ def hostile():
             body="0\r\n\r\n",
             more=["Content-Length: 5", "Transfer-Encoding: chunked"],
         ),
-        400,
-        413,
-        422,
+        411,
     )
 
     # No HTTP at all.
@@ -434,14 +434,14 @@ def test_a_body_that_does_not_come_is_not_waited_for(live, monkeypatch, path):
 
 @pytest.mark.parametrize("begun", ["", "GET /api/runs HTTP/1.1\r\nHost: x\r\n"])
 def test_a_head_that_does_not_come_is_not_waited_for(live, monkeypatch, begun):
-    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     with socket.create_connection(("127.0.0.1", live.port), timeout=5) as connection:
         connection.sendall(begun.encode())
         assert connection.recv(100) == b""
 
 
 def test_a_second_head_on_a_connection_is_not_waited_for_either(live, monkeypatch):
-    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
     whole = f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", live.port), timeout=5) as connection:
         for _ in range(3):
@@ -472,33 +472,31 @@ def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(l
     until(lambda: not live.house.door.uploads.locked())
 
 
-def test_who_comes_while_there_are_too_many_connections_is_told_so(live, monkeypatch):
-    monkeypatch.setattr(patience, "ANSWERED", 2)
-    asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
-    until(lambda: len(live.house.connections) == 0)
-    with contextlib.ExitStack() as opened:
+def test_who_comes_while_there_are_too_many_connections_is_told_so(folder):
+    with Live(folder, room=Room(4, 2, 4)) as live, contextlib.ExitStack() as opened:
+        asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
         for _ in range(2):
-            opened.enter_context(socket.create_connection(("127.0.0.1", live.port)))
-        until(lambda: len(live.house.connections) == 2)
+            opened.enter_context(streaming(live.url, "/api/stream"))
         answer = live.raw(asked)
         head, _, body = answer.partition(b"\r\n\r\n")
         assert status_of(answer) == 503
         assert b"retry-after: 2" in head
         assert b"content-security-policy" in head
         assert json.loads(body)["error"]["code"] == "busy"
-    until(lambda: len(live.house.connections) == 0)
-    assert status_of(live.raw(asked)) == 200
+        opened.close()
+        until(lambda: len(live.house.connections) == 0)
+        assert status_of(live.raw(asked)) == 200
 
 
-def test_connections_beyond_all_bounds_are_closed(live, monkeypatch):
-    monkeypatch.setattr(patience, "MOST", 1)
-    until(lambda: len(live.house.connections) == 0)
-    with socket.create_connection(("127.0.0.1", live.port)):
-        until(lambda: len(live.house.connections) == 1)
-        with socket.create_connection(("127.0.0.1", live.port), timeout=5) as second:
-            with contextlib.suppress(ConnectionResetError):
-                assert second.recv(100) == b""
-            until(lambda: len(live.house.connections) == 1)
+def test_connections_beyond_all_bounds_are_closed(folder):
+    with (
+        Live(folder, room=Room(1, 1, 1)) as live,
+        streaming(live.url, "/api/stream"),
+        socket.create_connection(("127.0.0.1", live.port), timeout=5) as second,
+    ):
+        with contextlib.suppress(ConnectionResetError):
+            assert second.recv(100) == b""
+        assert len(live.house.connections) == 1
 
 
 # Other machines

@@ -8,15 +8,17 @@ from contextlib import contextmanager
 import httpx
 
 from charloom.web import limits, server
+from charloom.web.descriptors import Room
 from charloom.web.guard import Door
 
 PORT = 8421
 HERE = f"http://127.0.0.1:{PORT}"
 
 
-def house(folder, port=PORT, token=None, **desk):
+def house(folder, port=PORT, token=None, room=None, **desk):
     """What a server of a folder is made of."""
-    return server.House(folder, Door.of("127.0.0.1", port, token), limits.Desk(**desk))
+    door = Door.of("127.0.0.1", port, token)
+    return server.House(folder, door, limits.Desk(**desk), room or Room.within(None))
 
 
 class Live:
@@ -27,11 +29,11 @@ class Live:
         house: what it is made of.
     """
 
-    def __init__(self, folder, port=0, **desk):
+    def __init__(self, folder, port=0, room=None, **desk):
         self._listening = server.listen("127.0.0.1", port)
         self.port = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.house = house(folder, self.port, **desk)
+        self.house = house(folder, self.port, room=room, **desk)
         self._ready = threading.Event()
         self._server = server.Server(self.house, self._ready.set)
         self._thread = threading.Thread(

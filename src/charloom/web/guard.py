@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -31,6 +32,8 @@ MOST_HEADERS: Final = 100
 BODY_SECONDS: Final = 10.0
 UPLOAD_SECONDS: Final = 60.0
 UPLOADS_AT_ONCE: Final = 2
+MOST_PARTS: Final = 2_000  # strings, fields and items of a body; checking many would take too long
+SENT_AT_ONCE: Final = 64 * 1024  # bytes; the next ones when a client has taken these
 METHODS: Final = ("GET", "POST")
 
 # Bytes of a body, most, by how its path begins; the first that fits counts.
@@ -61,6 +64,8 @@ HEADERS: Final = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
 HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
+# What a body's JSON is made of: strings, and what begins or divides objects and lists.
+PART: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{,]', re.DOTALL)
 # No route has any of these; they are ways to leave a folder.
 ODD_PATH: Final = re.compile(rb"\.\.|%2e|%2f|%5c|%00|\\|//|[^\x21-\x7e]", re.IGNORECASE)
 
@@ -152,7 +157,7 @@ class Guard:
         if scope["type"] != "http":  # no route is a websocket
             await send({"type": "websocket.close", "code": 1008})
             return
-        guarded = with_headers(send)
+        guarded = with_headers(in_pieces(send))
         try:
             headers = headers_of(scope)
             self.check_who(scope, headers)
@@ -175,6 +180,7 @@ class Guard:
                     await self.app(scope, replay(body, receive), guarded)
             else:
                 body = await read_body(receive, limit, BODY_SECONDS)
+                check_parts(body)
                 await self.app(scope, replay(body, receive), guarded)
         except Refused as refused:
             await refuse(guarded, refused)
@@ -263,10 +269,13 @@ def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
     if ODD_PATH.search(scope.get("raw_path") or scope["path"].encode()):
         raise Refused(400, "the path is none of this server's.")
     sizes = headers.get("content-length", [])
+    in_chunks = "transfer-encoding" in headers
     if method == "GET":
-        if "transfer-encoding" in headers or any(size != "0" for size in sizes):
+        if in_chunks or any(size != "0" for size in sizes):
             raise Refused(400, "a GET request has no body.")
         return None
+    if in_chunks or not sizes:
+        raise Refused(411, "the body must not come in chunks: say its length in Content-Length.")
     kinds = headers.get("content-type", [])
     if len(kinds) != 1 or kinds[0].split(";")[0].strip().lower() != "application/json":
         raise Refused(415, "the body must be JSON, with Content-Type: application/json.")
@@ -318,6 +327,14 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
         raise Refused(408, f"the body did not come within {seconds:g} seconds.") from None
 
 
+def check_parts(body: bytes) -> None:
+    """Refuse JSON of very many parts: to check each would make everybody else wait."""
+    if sum(1 for _ in islice(PART.finditer(body), MOST_PARTS + 1)) > MOST_PARTS:
+        raise Refused(
+            413, f"the body may have {MOST_PARTS:,} strings, fields and items in all; send fewer."
+        )
+
+
 def replay(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives a body that was read, and then what comes after it."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -326,6 +343,24 @@ def replay(body: bytes, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return again
+
+
+def in_pieces(send: Send) -> Send:
+    """A `send` that sends a large body a piece at a time, the next when the client has taken the last,
+    and lets others have their turn between them."""
+
+    async def sending(message: Message) -> None:
+        body = message.get("body", b"")
+        if len(body) <= SENT_AT_ONCE:
+            await send(message)
+            return
+        for start in range(0, len(body), SENT_AT_ONCE):
+            end = start + SENT_AT_ONCE
+            more = end < len(body) or message.get("more_body", False)
+            await send({**message, "body": body[start:end], "more_body": more})
+            await asyncio.sleep(0)
+
+    return sending
 
 
 def with_headers(send: Send) -> Send:

@@ -19,6 +19,7 @@ from charloom.store import load_model, which_of_run
 from charloom.store.checkpoint import MANIFEST, load_checkpoint
 from charloom.store.layout import BEST, LATEST, checkpoint_path, read_pointer
 from charloom.web.contract import ModelDetail
+from charloom.web.descriptors import is_shortage
 from charloom.web.mistakes import NotHereError, UnknownCharactersError
 from charloom.web.shelf import Shelf
 
@@ -114,7 +115,9 @@ class Library:
         """The model of a file, read anew when the file has changed."""
         try:
             return self._kept(path, path, load_model)
-        except OSError:
+        except OSError as error:
+            if is_shortage(error):
+                raise
             raise NotHereError(f"{path.name} is no file that can be read.") from None
 
     def _run(self, path: Path, which: str | None) -> Learner:
@@ -134,7 +137,9 @@ class Library:
             try:
                 # A run that was removed and trained anew has other checkpoints of the same update.
                 return self._kept(checkpoint, checkpoint / MANIFEST, learner_of)
-            except (NotAModelError, OSError):
+            except (NotAModelError, OSError) as error:
+                if is_shortage(error):
+                    raise
                 if which not in (LATEST, BEST) or attempt == ATTEMPTS - 1:
                     break
         raise NotHereError(

@@ -19,7 +19,6 @@ AT_WORK: Final = 50
 WAITING: Final = 50
 WAIT_SECONDS: Final = 20.0
 RETRY_SECONDS: Final = 2
-WATCHERS: Final = 100  # streams of runs, which cost no work
 
 T = TypeVar("T")
 
@@ -170,7 +169,7 @@ class Counter:
         most: how many.
     """
 
-    def __init__(self, most: int = WATCHERS) -> None:
+    def __init__(self, most: int) -> None:
         self.most = most
         self.count = 0
 

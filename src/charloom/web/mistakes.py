@@ -19,9 +19,11 @@ from charloom.errors import (
 )
 from charloom.messages import for_page
 from charloom.web.answers import Plain
-from charloom.web.limits import Busy
+from charloom.web.descriptors import Shortage, is_shortage
+from charloom.web.limits import RETRY_SECONDS, Busy
 
 INVALID: Final = "invalid_request_error"
+NO_FILES: Final = "too many files are open where the server runs; try again soon."
 
 
 class NotHereError(CharloomError):
@@ -62,6 +64,8 @@ KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
 
 def mistake_of(error: Exception) -> tuple[int, dict[str, Any]]:
     """The status of an error, and the body that tells it."""
+    if is_shortage(error):
+        error = Busy(NO_FILES)
     if isinstance(error, Busy):
         return error.status, refusal(str(error), "busy_error", code="busy")
     for kind, status, name, code in KINDS:
@@ -84,18 +88,31 @@ def refusal(
     return {"error": told if characters is None else {**told, "characters": characters}}
 
 
-def tell_mistakes(app: FastAPI) -> None:
-    """Let every error that a client can cause become a refusal."""
+def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
+    """Let every error that a client can cause become a refusal, and a `shortage` be told."""
 
     @app.exception_handler(CharloomError)
     async def charloom_error(_: Request, error: CharloomError) -> Response:
-        status, body = mistake_of(error)
-        return Plain(body, status)
+        return no_files() if is_shortage(error) else told(error)
 
     @app.exception_handler(Busy)
     async def busy(_: Request, error: Busy) -> Response:
+        return told(error, error.retry_after)
+
+    @app.exception_handler(OSError)
+    async def refused_by_the_system(_: Request, error: OSError) -> Response:
+        if not is_shortage(error):
+            raise error
+        return no_files()
+
+    def no_files() -> Response:
+        shortage.met()
+        return told(Busy(NO_FILES), RETRY_SECONDS)
+
+    def told(error: Exception, retry_after: int | None = None) -> Response:
         status, body = mistake_of(error)
-        return Plain(body, status, {"retry-after": str(error.retry_after)})
+        headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+        return Plain(body, status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -32,7 +32,7 @@ def routes() -> APIRouter:
     plotly = plotly_path()
     if plotly is not None:
         files[PLOTLY] = plotly
-    stamps: dict[str, tuple[int, str]] = {}
+    kept: dict[str, tuple[int, str, bytes]] = {}  # of each file: when it changed, its tag, itself
 
     @router.get("/")
     def page(request: Request) -> Response:
@@ -53,19 +53,15 @@ def routes() -> APIRouter:
         """A file, unless the browser has it as it is."""
         if name not in files:
             raise NotHereError(f"the page has no file {name[:100]!r}.")
-        path = files[name]
-        changed = path.stat().st_mtime_ns
-        headers = {"cache-control": "no-cache"}
-        if name in stamps and stamps[name][0] == changed:
-            headers["etag"] = stamps[name][1]
-            if request.headers.get("if-none-match") == headers["etag"]:
-                return Response(status_code=304, headers=headers)
-        data = path.read_bytes()
-        headers["etag"] = f'"{sha256(data).hexdigest()[:32]}"'
-        stamps[name] = (changed, headers["etag"])
-        if request.headers.get("if-none-match") == headers["etag"]:
+        changed = files[name].stat().st_mtime_ns
+        if name not in kept or kept[name][0] != changed:
+            data = files[name].read_bytes()
+            kept[name] = (changed, f'"{sha256(data).hexdigest()[:32]}"', data)
+        _, tag, data = kept[name]
+        headers = {"cache-control": "no-cache", "etag": tag}
+        if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        return Response(data, media_type=KINDS[path.suffix], headers=headers)
+        return Response(data, media_type=KINDS[files[name].suffix], headers=headers)
 
     return router
 

@@ -132,7 +132,9 @@ async def follow(shelf: Shelf, paths: dict[str, Path]) -> AsyncIterator[bytes]:
             before, said = runs, True
             yield event("runs", {"runs": [run.model_dump() for run in runs]})
         for kind, key, tail in followed:
-            fresh, lines = await asyncio.to_thread(tail.look)
+            fresh, lines = False, list[dict[str, Any]]()
+            with suppress(OSError):  # no file can be opened: the next look finds what is new
+                fresh, lines = await asyncio.to_thread(tail.look)
             if not (lines or fresh or first):
                 continue
             said = True

@@ -27,9 +27,12 @@ from charloom.messages import argument
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store import charloom_version
 from charloom.store.layout import is_run
-from charloom.web import completions, inside, pages, patience, playing, runs, starting, texts
+from charloom.web import completions, inside, pages, playing, runs, starting, texts
 from charloom.web import contract as wire
+from charloom.web.accepting import Acceptor
 from charloom.web.answers import Plain
+from charloom.web.connection import Connection
+from charloom.web.descriptors import Room, Shortage, raise_limit
 from charloom.web.guard import LONGEST_HEAD, Door, Guard, is_loopback
 from charloom.web.jobs import Jobs
 from charloom.web.library import Library
@@ -44,8 +47,9 @@ KEEP_ALIVE_SECONDS: Final = 30
 EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at, which nobody can open
 SWITCH_SECONDS: Final = 0.0005  # after which a thread that computes lets another have Python's lock
 
-DESCRIPTION: Final = """Everything that the page of charloom does. Bodies are JSON; a refusal is
-`{"error": {…}}`, and 429 and 503 come with `Retry-After`. `/v1` is for OpenAI's clients."""
+DESCRIPTION: Final = """Everything that the page of charloom does. Bodies are JSON, with their length in
+`Content-Length` (411 without it); a refusal is `{"error": {…}}`, and 429 and 503 come with
+`Retry-After`. `/v1` is for OpenAI's clients."""
 
 
 @dataclass
@@ -55,7 +59,10 @@ class House:
     Attributes:
         folder: where the runs are.
         door: whom the server lets in.
-        desk: the room for work, watchers the room for those who only look.
+        desk: the room for work.
+        room: how many connections there may be.
+        shortage: what is told when no file can be opened.
+        watchers: the room for those who only look.
         closing: set when the server closes; what streams ends then.
         jobs: the trainings that are started here.
         shelf: the runs and models of the folder.
@@ -66,7 +73,9 @@ class House:
     folder: Path
     door: Door
     desk: Desk = field(default_factory=Desk)
-    watchers: Counter = field(default_factory=Counter)
+    room: Room = field(default_factory=lambda: Room.within(None))
+    shortage: Shortage = field(default_factory=Shortage)
+    watchers: Counter = field(init=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     jobs: Jobs = field(init=False)
     shelf: Shelf = field(init=False)
@@ -74,13 +83,14 @@ class House:
     connections: Collection[Any] = ()
 
     def __post_init__(self) -> None:
+        self.watchers = Counter(self.room.watchers)
         self.jobs = Jobs(self.folder)
-        self.shelf = Shelf(self.folder, self.jobs)
+        self.shelf = Shelf(self.folder, self.jobs, self.shortage)
         self.library = Library(self.shelf)
 
     def crowded(self) -> Busy | None:
         """Why nobody is answered now; None where everybody is."""
-        if len(self.connections) <= patience.ANSWERED:
+        if len(self.connections) <= self.room.answered:
             return None
         return Busy(f"there are {len(self.connections)} connections; close some, or come again.")
 
@@ -111,7 +121,7 @@ def make_app(house: House) -> Guard:
             503: {"model": wire.Refusal, "description": "no room now; see Retry-After"},
         },
     )
-    tell_mistakes(app)
+    tell_mistakes(app, house.shortage)
 
     @app.get("/api/health", tags=["server"])
     async def health() -> wire.Health:
@@ -205,7 +215,8 @@ class Server(uvicorn.Server):
     def __init__(self, house: House, ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             make_app(house),
-            http=patience.PatientProtocol,
+            loop="asyncio",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_level="error",
@@ -220,13 +231,33 @@ class Server(uvicorn.Server):
         self.house.connections = self.server_state.connections
         self.ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._accepting: list[asyncio.Future[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        await super().startup([])  # uvicorn would have asyncio accept, which spins in a shortage
+        self._accepting = [
+            asyncio.ensure_future(self._acceptor(listening).run()) for listening in sockets or ()
+        ]
         warming = self._loop.run_in_executor(None, self.house.warm_up)
         await asyncio.wait({warming}, timeout=WARMING_SECONDS)
         self.ready()
+
+    def _acceptor(self, listening: socket.socket) -> Acceptor:
+        def made() -> Connection:
+            return Connection(self.config, self.server_state, self.lifespan.state)
+
+        connections: set[Any] = self.server_state.connections
+        return Acceptor(listening, made, connections, self.house.room, self.house.shortage)
+
+    async def on_tick(self, counter: int) -> bool:
+        self.house.shortage.check()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for accepting in self._accepting:
+            accepting.cancel()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -261,7 +292,12 @@ def serve(
     port = listening.getsockname()[1]
     token = None if is_loopback(host) else secrets.token_urlsafe(32)
     # Events belong to the loop that runs; uvicorn makes it, and nothing here waits before.
-    house = House(folder, Door.of(host, port, token))
+    house = House(
+        folder,
+        Door.of(host, port, token),
+        room=Room.within(raise_limit()),
+        shortage=Shortage(say),
+    )
     shown = socket.gethostname() if host in EVERYWHERE else f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
 

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from charloom.store.layout import (
 )
 from charloom.store.newer import refuse_newer_run
 from charloom.web.contract import ModelAbout, Run, State
+from charloom.web.descriptors import Shortage, is_shortage
 from charloom.web.jobs import Job, Jobs, is_alive
 from charloom.web.mistakes import NotHereError
 from charloom.web.tail import Tail
@@ -99,11 +100,13 @@ class Shelf:
     Args:
         folder: it need not be there yet.
         jobs: trainings that were started from here.
+        shortage: what is told when no file can be opened.
     """
 
-    def __init__(self, folder: Path, jobs: Jobs) -> None:
+    def __init__(self, folder: Path, jobs: Jobs, shortage: Shortage | None = None) -> None:
         self.folder = folder
         self.jobs = jobs
+        self._shortage = shortage or Shortage()
         self._looking = threading.Lock()  # who only wants to know where something is needs it not
         self._watched: dict[str, Watched] = {}
         self._seen = Seen({}, {}, [], -math.inf)
@@ -116,8 +119,18 @@ class Shelf:
             with self._looking:
                 # Who had to wait for another's look takes what that one found.
                 if self._seen.time < since:
-                    self._seen = self._read()
+                    self._seen = self._read_or_keep()
         return self._seen
+
+    def _read_or_keep(self) -> Seen:
+        """Read the folder; where no file can be opened, keep what was seen last."""
+        try:
+            return self._read()
+        except (OSError, CharloomError) as error:
+            if not is_shortage(error) or self._seen.time == -math.inf:
+                raise
+            self._shortage.met()
+            return replace(self._seen, time=time.monotonic())
 
     def runs(self) -> list[Run]:
         """All runs, those that changed last first."""
@@ -241,7 +254,9 @@ def found_in(folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
     """The runs in a folder and the folders in it, and the model files; which of the two."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return
     for entry in entries:
         path = Path(entry.path)
@@ -255,7 +270,9 @@ def found_in(folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
                     yield from found_in(path, depth - 1)
             elif entry.name.endswith(MODEL_FILE):
                 yield path, True
-        except OSError:
+        except OSError as error:
+            if is_shortage(error):
+                raise
             continue
 
 
@@ -293,6 +310,8 @@ class Watched:
         try:
             run = self._tell(place, job)
         except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+            if is_shortage(error):
+                raise
             # A stranger's files may hold anything: such a run is shown, with what is wrong.
             reason = printable(for_page(message_of(error)))[:500]
             newer = isinstance(error, NewerFormatError)

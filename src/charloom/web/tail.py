@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from charloom.errors import DamagedError
 from charloom.store.canonical import parse_object
+from charloom.web.descriptors import is_shortage
 
 MOST_BYTES: Final = 8 * 1024 * 1024  # of one look
 CHECKED: Final = 256  # bytes before the place that was read, by which a cut and regrown file shows
@@ -30,6 +31,9 @@ class Tail:
         """Whether the file began anew, so that lines of before count no more; and the new lines.
 
         A line that is no JSON object is left out: who reads along is not who repairs.
+
+        Raises:
+            OSError: no file can be opened any more.
         """
         try:
             with self.path.open("rb") as file:
@@ -41,7 +45,9 @@ class Tail:
         except FileNotFoundError:
             fresh, data = self._place > 0, b""
             self._place, self._before = 0, b""
-        except OSError:
+        except OSError as error:
+            if is_shortage(error):
+                raise
             return False, []
         self.behind = len(data) == MOST_BYTES
         whole = data[: data.rfind(b"\n") + 1]

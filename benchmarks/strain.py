@@ -1,0 +1,185 @@
+"""How long other clients wait while one strains the page's server: a row for each kind of strain.
+
+Starts `charloom serve` as a process of its own on a folder with one run, asks /api/health all the while,
+and says how long that took (median, 99th of a hundred, most), how many requests the straining client
+got through, and with which statuses.
+
+    python benchmarks/strain.py [--seconds 4] [--only NAME] [--json]
+"""
+
+import argparse
+import asyncio
+import collections
+import json
+import multiprocessing
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import charloom
+from serve import Served, milliseconds, ping
+
+TEXT = 40 * "It was the best of times, it was the worst of times. "
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--only", choices=STRAINS)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder) / "runs"
+        charloom.train(run=runs / "model", string=TEXT, updates=3, validation=0.0)
+        with Served(runs) as served:
+            names = [given.only] if given.only else ["nothing", *STRAINS]
+            told = {name: strained(served.port, name, given.seconds) for name in names}
+    print(json.dumps(told, indent=2) if given.json else "\n".join(map(line, told.items())))
+
+
+def line(row: tuple[str, dict]) -> str:
+    """A row for people."""
+    name, figures = row
+    health = figures["health_ms"]
+    waits = " ".join(f"{word} {health.get(word, 0):8.1f}" for word in ("median", "p99", "most"))
+    return f"{name:<28} {waits} ms   {figures['answers']}"
+
+
+def strained(port: int, name: str, seconds: float) -> dict:
+    """What health takes while one client strains the server, and what that client got."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        straining = pool.submit(strain, port, name, seconds)
+        pings = pool.submit(pinged, port, seconds).result()
+        answers = straining.result()
+    time.sleep(0.5)
+    return {"health_ms": milliseconds(pings), "answers": answers}
+
+
+def pinged(port: int, seconds: float) -> list[float]:
+    """Seconds of each question for health."""
+    return asyncio.run(ping(port, 0, 0.0, time.monotonic() + seconds))
+
+
+def strain(port: int, name: str, seconds: float) -> dict[str, int]:
+    """Strain the server for so long; how often it answered what."""
+    end, answers = time.monotonic() + seconds, collections.Counter[str]()
+    if name == "nothing":
+        time.sleep(seconds)
+        return {}
+    held: list[socket.socket] = []
+    while time.monotonic() < end:
+        connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+        held.append(connection)
+        with suppress(OSError):
+            for block in STRAINS[name](f"127.0.0.1:{port}"):
+                connection.sendall(block)
+        status = "held"
+        if name not in HELD:
+            with suppress(OSError):
+                status = connection.recv(12)[9:].decode() or "closed"
+            held.pop().close()
+        answers[status] += 1
+        if len(held) >= HELD.get(name, 1):
+            time.sleep(max(0.0, end - time.monotonic()))
+    for connection in held:
+        connection.close()
+    return dict(answers)
+
+
+def head(host: str, method: str, path: str, *more: str) -> bytes:
+    """The head of a request."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *more]
+    if method == "POST":
+        lines.append("Content-Type: application/json")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def posted(body: Callable[[], bytes], path: str = "/api/generate") -> Callable:
+    """A strain that is one body."""
+
+    def strain(host: str) -> Iterator[bytes]:
+        data = body()
+        yield head(host, "POST", path, f"Content-Length: {len(data)}") + data
+
+    return strain
+
+
+def chunks(host: str) -> Iterator[bytes]:
+    yield head(host, "POST", "/api/texts", "Transfer-Encoding: chunked")
+    yield b"1\r\na\r\n" * 200_000 + b"0\r\n\r\n"
+
+
+def byte_by_byte(host: str) -> Iterator[bytes]:
+    yield head(host, "POST", "/api/generate", "Content-Length: 5000")
+    for _ in range(5_000):
+        yield b" "
+
+
+def many_headers(host: str) -> Iterator[bytes]:
+    yield head(host, "GET", "/api/health", *["a:"] * 60_000)
+
+
+def long_query(host: str) -> Iterator[bytes]:
+    yield head(host, "GET", "/api/stream?" + "run=a&" * 40_000)
+
+
+def allowed_query(host: str) -> Iterator[bytes]:
+    yield head(host, "GET", "/api/stream?" + "run=a&" * 330)
+
+
+def pipelined(host: str) -> Iterator[bytes]:
+    yield head(host, "GET", "/api/health") * 4_000
+
+
+def slow_reader(host: str) -> Iterator[bytes]:
+    yield head(host, "GET", "/api/stream?run=model")
+
+
+def slow_file(host: str) -> Iterator[bytes]:
+    yield head(host, "GET", "/static/plotly.min.js")
+
+
+def silent(_: str) -> Iterator[bytes]:
+    yield b""
+
+
+def fields() -> bytes:
+    return json.dumps({f"f{n}": n for n in range(25_000)}).encode()
+
+
+def wrong_items() -> bytes:
+    return json.dumps({"model": "model", "stop": [1] * 150_000}).encode()
+
+
+def numbers() -> bytes:
+    return json.dumps({"model": "model", "prompt": [[]] * 120_000}).encode()
+
+
+STRAINS: dict[str, Callable] = {
+    "chunks of one byte": chunks,
+    "a body byte by byte": byte_by_byte,
+    "60,000 headers": many_headers,
+    "a query of 240 kB": long_query,
+    "a query that is allowed": allowed_query,
+    "4,000 pipelined requests": pipelined,
+    "100 streams, never read": slow_reader,
+    "200 files, never read": slow_file,
+    "400 silent connections": silent,
+    "25,000 unknown fields": posted(fields),
+    "150,000 wrong items": posted(wrong_items),
+    "120,000 lists for a text": posted(numbers),
+    "deep JSON": posted(lambda: b"[" * 500_000),
+    "deep JSON that ends": posted(lambda: b'{"a":' * 80_000 + b"1" + b"}" * 80_000),
+    "a wrong completion": posted(numbers, "/v1/completions"),
+    "a long wrong text": posted(lambda: b'{"name":"a","text":"' + b"\\u0041" * 5_000_000 + b'"', "/api/texts"),
+}  # fmt: skip
+# Strains that are connections which stay: how many.
+HELD = {"100 streams, never read": 100, "200 files, never read": 200, "400 silent connections": 400}
+
+
+if __name__ == "__main__":
+    main()
