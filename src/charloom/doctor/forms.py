@@ -6,9 +6,10 @@ ours. The natural form is f(params, x, y, h0), with ids; the course's has one-ho
 the function's own; where none gives it, the first that runs. It judges no gradient.
 """
 
+import contextlib
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from charloom.doctor.faulty import GATES, Array, Problem, reordered
 from charloom.doctor.replies import Reply, parameter_of, read_reply
+from charloom.doctor.values import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument, terminal_command
 from charloom.spelling import number_of
@@ -60,7 +62,7 @@ class Options:
 class Convention:
     """One way of calling.
 
-    `ids`: "ids", or one-hot "KT" or "TK"; `bias`, `state`: "flat" (n,), "column" (n, 1) or "row"
+    `holder`: the parameters as a plain "dict", or with "attributes" too (`Network`); `ids`: "ids", or one-hot "KT" or "TK"; `bias`, `state`: "flat" (n,), "column" (n, 1) or "row"
     (1, n); `matrices`: "ours" or "transposed"; `recurrent`: W "ours" or "transposed" beside it.
     """
 
@@ -72,6 +74,7 @@ class Convention:
     arguments: tuple[str, ...] = ("params", "x", "y", "h0")
     names: tuple[tuple[str, str], ...] = ()
     gates: str = ""
+    holder: str = "dict"
 
     def told(self) -> str:
         """The convention in words."""
@@ -85,6 +88,8 @@ class Convention:
             parts.append("matrices transposed (U is (K, H))")
         if self.recurrent == "transposed":
             parts.append("W transposed (a = Wᵀ h)")
+        if self.holder == "attributes":
+            parts.append("parameters as attributes")
         if self.names:
             parts.append(
                 ", ".join(f"{ours} called {own}" for ours, own in self.names if ours != own)
@@ -152,7 +157,9 @@ class Called:
             for name, array in problem.parameters.items()
         }
         self.shapes = {name: array.shape for name, array in arrays.items()}
-        self.network = Network(arrays, names)
+        self.network: dict[str, Any] = {names.get(name, name): a for name, a in arrays.items()}
+        if convention.holder == "attributes":
+            self.network = Network(arrays, names)
         self.states = [vector(s.copy(), convention.state) for s in problem.state.values()]
         self.x = ids_as(problem.x, K, convention.ids)
         self.y = ids_as(problem.y, K, convention.ids)
@@ -177,20 +184,27 @@ class Called:
         ):
             found.append("initial-state-changed")
         now = self.parameters()
-        if any(not np.array_equal(now[name], p) for name, p in self.problem.parameters.items()):
+        if any(
+            name not in now or not np.array_equal(now[name], p)
+            for name, p in self.problem.parameters.items()
+        ):
             found.append("parameters-changed")
         if not (np.array_equal(self.x, self._x) and np.array_equal(self.y, self._y)):
             found.append("inputs-changed")
         return found
 
     def parameters(self) -> dict[str, Array]:
-        """The parameters as they are now, in our shapes."""
+        """The parameters as they are now, in our shapes, without those that have another shape now
+        or are no numbers."""
         names = dict(self.convention.names)
-        return {
-            name: restored(name, np.asarray(self.network[names.get(name, name)]), self.convention)
-            .reshape(array.shape)
-            for name, array in self.problem.parameters.items()
-        }  # fmt: skip
+        found = {}
+        for name, array in self.problem.parameters.items():
+            value = self.network.get(names.get(name, name))
+            if shape_of(value) == self.shapes[name]:
+                with contextlib.suppress(NotNumbers):
+                    now = restored(name, as_array(value), self.convention)
+                    found[name] = now.reshape(array.shape)
+        return found
 
 
 def oriented(name: str, array: Array, convention: Convention) -> Array:
@@ -262,7 +276,10 @@ def settle(
     arguments = argument_order(function, options, tuple(problem.parameters))
     first_error: Exception | None = None
     first_running: Convention | None = None
-    for convention in conventions(options, arguments):
+    plain = list(conventions(options, arguments))
+    for convention in (*plain, *(replace(one, holder="attributes") for one in plain)):
+        if convention.holder == "attributes" and first_running is not None:
+            break
         try:
             reply, convention = try_names(function, problem, convention, options)
         except Exception as error:
@@ -285,9 +302,38 @@ def settle(
 def try_names(
     function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
 ) -> tuple[Reply, Convention]:
-    """Call until the parameters are called what the function calls them."""
+    """Call until the parameters are called what the function calls them.
+
+    It gets a plain dict, which other libraries (JAX) take for what it is; a `Network` only where it
+    wants attributes, or asks for names that tell nothing.
+    """
+    asked: dict[str, str] = {}
+    while convention.holder == "dict":
+        made = Called(problem, replace(convention, names=(*convention.names, *asked.items())))
+        try:
+            return reply_of(function, made, options), made.convention
+        except AttributeError as error:
+            if error.obj is not made.network:
+                raise
+            break
+        except KeyError as error:
+            key = error.args[0] if error.args else None
+            if not isinstance(key, str) or key in made.network:
+                raise
+            parameter = parameter_of(key, list(made.shapes), {})
+            if parameter is None or parameter in asked:
+                break
+            asked[parameter] = key
+    return with_network(function, problem, replace(convention, holder="attributes"), options)
+
+
+def with_network(
+    function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
+) -> tuple[Reply, Convention]:
+    """The same with a `Network`, which tells what it was asked for."""
     for _ in range(8):
         made = Called(problem, convention)
+        assert isinstance(made.network, Network)
         error: Exception | None = None
         reply: Reply | None = None
         try:
@@ -303,7 +349,7 @@ def try_names(
                 raise DoctorError(
                     f"the function asks the parameters for {made.network._unknown[0]!r}, which is "
                     f"none of {', '.join(made.shapes)} by any usual name; say what you call them all, "
-                    f"for example {argument('names', names_example(made))}."
+                    f"for example {argument('names', names_example(made.network, made.shapes))}."
                 ) from error
             raise error
         assert reply is not None
@@ -313,11 +359,11 @@ def try_names(
     )
 
 
-def names_example(made: Called) -> dict[str, str]:
+def names_example(network: Network, names: Iterable[str]) -> dict[str, str]:
     """What each parameter may be called: the names that were asked for, those not known last."""
-    own = {**made.network._asked}
-    left = iter(made.network._unknown)
-    return {name: own.get(name) or next(left, "…") for name in made.shapes}
+    own = {**network._asked}
+    left = iter(network._unknown)
+    return {name: own.get(name) or next(left, "…") for name in names}
 
 
 def agrees(loss: float, right: float, T: int) -> bool:

@@ -4,16 +4,27 @@ People return (loss, gradients) or only gradients; gradients are a dict, an obje
 have prefixes, biases are columns. What cannot be told is asked for. It calls nothing.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charloom.doctor.values import (
+    Array,
+    NotNumbers,
+    as_array,
+    as_number,
+    described,
+    is_array,
+    is_scalar,
+    shape_of,
+)
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
-Array = NDArray[Any]
+MOST: Final = 100  # items of a tuple, or names in a dict, that are looked at
 
 # What people call the parameters; compared in lower case, without underscores.
 ALIASES: Final = {
@@ -25,6 +36,7 @@ ALIASES: Final = {
     "c": ("c", "by", "bo", "bout", "biasy", "biaso", "biasout", "ybias"),
 }
 EXAMPLE: Final = {"U": "Wxh", "W": "Whh", "b": "bh", "V": "Why", "c": "by"}
+BIASES: Final = ("b", "c", "d")
 PREFIXES: Final = ("", "d", "grad", "g", "delta", "dl", "dld", "grads")
 
 
@@ -87,8 +99,9 @@ def read_reply(
             f"{', '.join(shapes)}. If yours has other names, say for example "
             f"{argument('names', EXAMPLE)}."
         )
-    gradients = {name: shaped(name, found[name], shapes[name], T) for name in shapes}
-    single = all(np.asarray(plain(found[name])).dtype == np.float32 for name in shapes)
+    arrays = {name: shaped(name, found[name], shapes[name], T) for name in shapes}
+    single = all(array.dtype == np.float32 for array in arrays.values())
+    gradients = {name: array.astype(np.float64) for name, array in arrays.items()}
     return Reply(loss, gradients, single)
 
 
@@ -99,10 +112,8 @@ def parts_of(
     order: Sequence[str],
 ) -> tuple[float | None, dict[str, Any]]:
     """The loss, and what was found for each parameter."""
-    items = list(returned) if isinstance(returned, (tuple, list)) else [returned]
-    flat: list[Any] = []
-    for item in items:
-        flat += list(item) if isinstance(item, (tuple, list)) else [item]
+    items = parts(returned) or [returned]
+    flat = [part for item in items for part in (parts(item) or [item])]
     if order:
         if len(order) != len(flat) and "loss" not in order:
             flat = [item for item in flat if not is_scalar(item)]
@@ -124,12 +135,18 @@ def parts_of(
     return loss, by_shape(arrays, shapes) if arrays else {}
 
 
+def parts(value: Any) -> list[Any]:
+    """The items of a tuple or a list; none of anything else, and of one that is longer than any
+    answer with an item for each parameter."""
+    return list(value) if isinstance(value, (tuple, list)) and len(value) <= MOST else []
+
+
 def held_by(
     holder: Any, shapes: Mapping[str, tuple[int, ...]], names: Mapping[str, str]
 ) -> dict[str, Any]:
     """The gradients that a dict or an object holds, by the parameters' names."""
     if isinstance(holder, Mapping):
-        items = {str(key): value for key, value in holder.items()}
+        items = {str(key): value for key, value in islice(holder.items(), MOST)}
     else:
         known = [*names.values(), *shapes]
         tried = [f"{prefix}{name}" for name in known for prefix in ("", "d", "grad_", "d_")]
@@ -149,7 +166,7 @@ def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> di
     wanted = {name: squeezed(shape) for name, shape in shapes.items()}
     found: dict[str, Any] = {}
     for name, shape in wanted.items():
-        fitting = [array for array in arrays if squeezed(np.shape(plain(array))) == shape]
+        fitting = [array for array in arrays if squeezed(shape_of(array) or ()) == shape]
         if len(fitting) != 1:
             raise DoctorError(
                 f"the function returned arrays of shapes {told_shapes(arrays)} without names, and "
@@ -162,29 +179,33 @@ def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> di
 
 
 def shaped(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
-    """One gradient as an array: a bias flat, a matrix as it was returned."""
-    try:
-        array = np.asarray(plain(value))
-        if np.iscomplexobj(array) and array.imag.any():
-            raise TypeError
-        array = array.real.astype(np.float64)
-    except (TypeError, ValueError):
+    """One gradient as an array: a bias flat, a matrix as it was returned. Its shape is compared
+    before anything of it is copied."""
+    given = shape_of(value)
+    if given is None:
+        raise DoctorError(unreadable(name, described(value), shape))
+    bias, n = name in BIASES, math.prod(shape)
+    over_time = bias and squeezed(given) in ((n, T), (T, n))  # a bias that is not summed
+    if not over_time and (math.prod(given) != n if bias else given not in (shape, shape[::-1])):
         raise DoctorError(
-            f"the gradient of {name} is {described(value)}; it must be an array of real numbers of shape "
-            f"{shape}."
-        ) from None
-    if name in ("b", "c", "d"):
-        n = int(np.prod(shape))
-        if array.size == n:
-            return array.reshape(n)
-        if squeezed(array.shape) in ((n, T), (T, n)):  # not summed over time
-            rows = array.reshape(squeezed(array.shape))
-            return rows if rows.shape == (n, T) else rows.T
-    elif array.shape in (shape, shape[::-1]):
-        return array
-    raise DoctorError(
-        f"the gradient of {name} has shape {array.shape}; the parameter has {shape}, and they must "
-        "be the same."
+            f"the gradient of {name} has shape {given}; the parameter has {shape}, and they must "
+            "be the same."
+        )
+    try:
+        array = as_array(value).reshape(given)
+    except (NotNumbers, ValueError) as error:
+        told = str(error) if isinstance(error, NotNumbers) else described(value)
+        raise DoctorError(unreadable(name, told, shape)) from None
+    if over_time:
+        rows = array.reshape(squeezed(given))
+        return rows if rows.shape == (n, T) else rows.T
+    return array.reshape(n) if bias else array
+
+
+def unreadable(name: str, told: str, shape: tuple[int, ...]) -> str:
+    """The message about a gradient that holds no real numbers."""
+    return (
+        f"the gradient of {name} is {told}; it must be an array of real numbers of shape {shape}."
     )
 
 
@@ -193,28 +214,12 @@ def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n for n in shape if n != 1)
 
 
-def plain(value: Any) -> Any:
-    """A tensor of PyTorch as an array; anything else as it is."""
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
-
-
-def is_array(value: Any) -> bool:
-    """Whether a value is an array or a tensor."""
-    return hasattr(value, "shape") and hasattr(value, "dtype")
-
-
-def is_scalar(value: Any) -> bool:
-    """Whether a value is one number, such as a loss."""
-    if isinstance(value, (bool, str)) or value is None:
-        return False
-    return isinstance(value, (int, float)) or (is_array(value) and int(np.prod(value.shape)) == 1)
-
-
 def number(value: Any) -> float:
-    """One number out of an int, a float, an array or a tensor."""
-    if not is_scalar(value):
-        raise DoctorError(f"the loss is {described(value)}; it must be one number.")
-    return float(np.asarray(plain(value)).reshape(()))
+    """The loss as a number."""
+    try:
+        return as_number(value)
+    except NotNumbers as error:
+        raise DoctorError(f"the loss is {error}; it must be one real number.") from None
 
 
 def first_number(items: Sequence[Any]) -> float | None:
@@ -224,20 +229,4 @@ def first_number(items: Sequence[Any]) -> float | None:
 
 def told_shapes(arrays: Sequence[Any]) -> str:
     """The shapes of arrays, for people."""
-    return ", ".join(str(tuple(np.shape(plain(array)))) for array in arrays)
-
-
-def described(value: Any, depth: int = 0) -> str:
-    """What a value is, for people, without its contents."""
-    if value is None:
-        return "None"
-    if is_array(value):
-        return f"an array of shape {tuple(value.shape)}"
-    if isinstance(value, Mapping):
-        more = f" and {len(value) - 12} more" if len(value) > 12 else ""
-        return "a dict with " + (", ".join(map(str, list(value)[:12])) or "nothing in it") + more
-    if isinstance(value, (tuple, list)) and depth == 0:
-        return f"({', '.join(described(item, 1) for item in list(value)[:12])})"
-    if isinstance(value, (int, float)):
-        return "a number"
-    return f"something of the type {type(value).__name__}"
+    return ", ".join(str(shape_of(array)) for array in arrays)

@@ -1,0 +1,151 @@
+"""Values of every kind that a function may return: each is judged or named, and none is copied first."""
+
+import tracemalloc
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from charloom.doctor import doctor
+from charloom.errors import DoctorError
+from plants import function
+
+RIGHT = function("loop")
+HUGE = np.broadcast_to(0.0, (10**9, 10**9))
+
+
+def with_u(value):
+    """The right network, but the gradient of U is `value`, or what `value(dU)` gives."""
+
+    def loss_and_gradients(params, x, y, h0):
+        loss, gradients = RIGHT(params, x, y, h0)
+        made = value(gradients["U"]) if callable(value) else value
+        return loss, {**gradients, "U": made}
+
+    return loss_and_gradients
+
+
+class Sparse:
+    """As SciPy's sparse matrices look to whoever meets one."""
+
+    dtype = np.dtype(float)
+
+    def __init__(self, array):
+        self.array, self.shape = array, array.shape
+
+    def toarray(self):
+        return self.array
+
+
+def of_arrays(shape):
+    """An array of objects, each of them an array."""
+    made = np.empty(shape, dtype=object)
+    for at in np.ndindex(shape):
+        made[at] = np.zeros(3)
+    return made
+
+
+REFUSED = {
+    "an absurd shape": (HUGE, "has shape (1000000000, 1000000000); the parameter has (4, 7)"),
+    "a huge list": ([0.0] * 10**6, "has shape (1000000,)"),
+    "objects": (lambda g: np.full(g.shape, None), "an array of shape (4, 7) of Python objects"),
+    "arrays in an array": (lambda g: of_arrays(g.shape), "an array of shape (4, 7) of Python objects"),
+    "texts": (lambda g: g.astype(str), "an array of <U32"),
+    "dates": (lambda g: g.astype("datetime64[s]"), "an array of datetime64[s]"),
+    "a sparse array": (Sparse, "a sparse array (Sparse) of shape (4, 7); return a dense one"),
+    "masked entries": (lambda g: np.ma.masked_array(g, np.arange(g.size).reshape(g.shape) < 14), "with 14 masked entries"),
+    "a generator": (lambda g: (row for row in g), "which gives its values one by one"),
+    "a map": (lambda g: map(list, g), "which gives its values one by one"),
+    "a list of unequal rows": (lambda g: [[0.0] * 7, *[[0.0]] * 3], "array of real numbers"),
+    "a list in itself": ((endless := []).append(endless) or endless, "has shape (1, 1, 1, 1)"),
+    "complex numbers": (lambda g: g + 1j, "of complex numbers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_gradient_that_cannot_be_judged_is_named(kind):
+    value, told = REFUSED[kind]
+    with pytest.raises(DoctorError) as error:
+        doctor(with_u(value))
+    assert "the gradient of U " in str(error.value)
+    assert told in str(error.value)
+    assert "the function failed" not in str(error.value)
+
+
+TAKEN = {
+    "lists": lambda g: g.tolist(),
+    "objects that are numbers": lambda g: g.astype(object),
+    "a masked array without masked entries": lambda g: np.ma.masked_array(g),
+    "complex numbers without imaginary parts": lambda g: g + 0j,
+}
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_a_gradient_that_holds_the_right_numbers_is_right(kind):
+    assert doctor(with_u(TAKEN[kind])).verdict == "right"
+
+
+def returning(value):
+    """A function that returns `value`, or what `value(loss, gradients)` gives."""
+
+    def loss_and_gradients(params, x, y, h0):
+        return value(*RIGHT(params, x, y, h0)) if callable(value) else value
+
+    return loss_and_gradients
+
+
+ANSWERS_REFUSED = {
+    "a generator": (lambda loss, g: (one for one in (loss, g)), "of the type generator, which gives its values one by one"),
+    "a huge list": ([0.0] * 10**6, "a list of 1,000,000 items"),
+    "a huge dict": (dict.fromkeys(map(str, range(10**5))), "and 99,988 more"),
+    "huge arrays without names": ((1.0, HUGE, HUGE), "(1000000000, 1000000000)"),
+    "a complex loss": (lambda loss, g: (loss + 1j, g), "the loss is"),
+    "a masked loss": (lambda _loss, g: (np.ma.masked, g), "the loss is a masked array"),
+    "a loss that is too large": (lambda _loss, g: (10**400, g), "the loss is"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ANSWERS_REFUSED)
+def test_an_answer_that_cannot_be_judged_is_named(kind):
+    value, told = ANSWERS_REFUSED[kind]
+    with pytest.raises(DoctorError) as error:
+        doctor(returning(value))
+    assert told in str(error.value)
+    assert "the function failed" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [Fraction, Decimal, np.longdouble, np.array])
+def test_a_loss_of_any_kind_of_real_number_is_judged(kind):
+    found = doctor(returning(lambda loss, g: (kind(float(loss)), g)))
+    assert found.verdict == "right"
+    assert not any("no loss" in note for note in found.notes)
+
+
+def test_nothing_of_an_absurd_gradient_is_copied():
+    tracemalloc.start()
+    with pytest.raises(DoctorError):
+        doctor(with_u(np.broadcast_to(0.0, (10**4, 10**4))))
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.update(U=HUGE),
+        lambda p: p.update(U=None),
+        lambda p: p.update(U=[[1.0]]),
+        lambda p: p.pop("U"),
+        lambda p: p.clear(),
+    ],
+    ids=["absurd", "None", "list", "removed", "cleared"],
+)
+def test_parameters_that_are_replaced_or_removed_are_changed_parameters(change):
+    def loss_and_gradients(params, x, y, h0):
+        answer = RIGHT(params, x, y, h0)
+        change(params)
+        return answer
+
+    found = doctor(loss_and_gradients)
+    assert found.mistakes == ("parameters-changed",)
