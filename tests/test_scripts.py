@@ -1,0 +1,148 @@
+"""The scripts: help and refusals come before any work, and work that takes long says so.
+
+They run in a copy of the tree with a Python that only pretends: its pip waits until it is let go.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = sorted(
+    path.name
+    for path in (ROOT / "scripts").iterdir()
+    if path.name != "environment" and not path.suffix
+)
+WARNING = "WARNING: Location 'file:///nowhere' is ignored"
+PRETENDED = f"""#!/bin/sh
+case "$1 $2" in
+    "-c "*) exit 0 ;;
+    "-m venv") mkdir -p "$3/bin"; for name in python charloom; do cp "$0" "$3/bin/$name"; done ;;
+    "-m pip") echo "{WARNING}" >&2; echo "Collecting numpy"
+        [ -z "$FAILS" ] || {{ echo "ERROR: no such package" >&2; exit 3; }}
+        while [ ! -e go ]; do sleep 0.05; done ;;
+    *) echo "ran $*" ;;
+esac
+"""
+SHELLS = [shell for shell in ("sh", "dash", "bash") if shutil.which(shell)]
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the scripts are for a POSIX shell")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of what the scripts look at, with the Python that pretends."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / "cpp").mkdir()
+    (tmp_path / "reliability").mkdir()
+    (tmp_path / "reliability" / "kills.py").write_text('PROMISE = "…"\n')
+    for name in ("pyproject.toml", "CMakeLists.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "pretended").write_text(PRETENDED)
+    (tmp_path / "pretended").chmod(0o755)
+    return tmp_path
+
+
+def started(tree, name, *words, shell="sh", **environment):
+    """A script that was started; what it says is one stream."""
+    settings = {
+        "PYTHON": str(tree / "pretended"),
+        "SIGN_SECONDS": "0.1",
+        "FAILS": "",
+        **environment,
+    }
+    return subprocess.Popen(
+        [shell, tree / "scripts" / name, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **settings},
+    )
+
+
+def said(tree, name, *words, **environment):
+    """Exit code and words of a script that ends by itself."""
+    process = started(tree, name, *words, **environment)
+    text, _ = process.communicate(timeout=60)
+    return process.returncode, text
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_is_shown_and_nothing_is_done(tree, name, word):
+    before = sorted(tree.rglob("*"))
+    code, text = said(tree, name, word)
+    assert code == 0
+    head = (tree / "scripts" / name).read_text().splitlines()[1].removeprefix("# ")
+    assert text.startswith(head)
+    assert "#!/bin/sh" not in text
+    assert "dirname" not in text
+    assert sorted(tree.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("reliability --bogus", "--bogus is none of --only, --short, --minutes and --table"),
+        ("reliability --only nothing", "there is no promise nothing"),
+        ("reliability --only", "--only needs a value"),
+        ("reliability --minutes soon", "--minutes is soon; it must be a number"),
+        ("lesson --bogus", "--bogus is none of --draw and --check"),
+        ("lesson --draw --check", "one of them"),
+        ("audit everything", "it takes no arguments"),
+        ("screenshots nowhere", "there is no folder nowhere"),
+        ("screenshots scripts cpp", "it takes one folder"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_done(tree, words, problem):
+    before = sorted(tree.rglob("*"))
+    name, *arguments = words.split()
+    code, text = said(tree, name, *arguments)
+    assert code == 2
+    assert text.startswith(f"scripts/{name}: ")
+    assert problem in text
+    assert text.endswith(f"see: sh scripts/{name} --help\n")
+    assert sorted(tree.rglob("*")) == before
+
+
+def test_right_arguments_are_passed_on(tree):
+    (tree / "go").touch()
+    words = ["--only", "kills", "--minutes", "0.5", "--short"]
+    code, text = said(tree, "reliability", *words)
+    assert code == 0
+    assert text.endswith(f"ran -m reliability {' '.join(words)}\n")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_installation_says_that_it_is_at_work_and_what_comes_next(tree, shell):
+    lines = []
+    with started(tree, "demo", "--epochs", "2", shell=shell) as process:
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("still installing after"):
+                (tree / "go").touch()  # what pip waits for: it was seen to be at work
+    assert process.returncode == 0
+    assert any(line.endswith(" s: Collecting numpy") for line in lines)
+    assert lines[-3].startswith("done after ")
+    assert lines[-2].startswith("next: the experiment")
+    assert lines[-1] == "ran reproduce kjv-nt --epochs 2"
+    assert not any(WARNING in line or "erminated" in line for line in lines)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_where_pip_fails_everything_that_it_said_is_shown(tree, shell):
+    code, text = said(tree, "demo", shell=shell, FAILS="1")
+    assert code == 3
+    for part in (WARNING, "Collecting numpy", "ERROR: no such package", "installing failed"):
+        assert part in text
+    assert "ran" not in text.split()
+    assert not list((tree / ".venv").glob("installed-*"))
+
+
+def test_what_is_installed_is_not_installed_again(tree):
+    (tree / "go").touch()
+    assert "installing" in said(tree, "demo")[1]
+    assert said(tree, "demo") == (0, "ran reproduce kjv-nt\n")
