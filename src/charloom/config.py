@@ -7,9 +7,10 @@ line, the checkpoint's metadata and the documentation all derive from here.
 import contextlib
 import dataclasses
 import math
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, SupportsFloat, SupportsIndex
 
 from charloom.errors import ConfigError
 from charloom.messages import argument
@@ -135,24 +136,24 @@ class Config:
             "sample_first sample_every sample_length passage_length"
         )
         for name in positive.split():
-            require_whole(name, getattr(self, name), least=1)
+            self._whole(name, least=1)
         for name in ("warmup", "step_after", "judge_every", "patience", "threads", "sample_until"):
-            require_whole(name, getattr(self, name), least=0)
-        require_whole("seed", self.seed, least=0, below=SEED_LIMIT)
+            self._whole(name, least=0)
+        self._whole("seed", least=0, below=SEED_LIMIT)
         if self.updates is not None:
-            require_whole("updates", self.updates, least=1)
+            self._whole("updates", least=1)
         for name in ("learning_rate", "epsilon", "step_factor", "save_seconds"):
-            require_number(name, getattr(self, name), above=0.0)
+            self._number(name, above=0.0)
         # Beyond this the first losses overflow whatever the text.
-        require_number("sigma", self.sigma, above=0.0, below=1e6)
-        require_number("forget_bias", self.forget_bias, least=-1e6, below=1e6)
-        require_number("clip", self.clip, least=0.0)
-        require_number("weight_decay", self.weight_decay, least=0.0)
+        self._number("sigma", above=0.0, below=1e6)
+        self._number("forget_bias", least=-1e6, below=1e6)
+        self._number("clip", least=0.0)
+        self._number("weight_decay", least=0.0)
         for name in ("dropout", "smoothing", "momentum", "decay", "beta1", "beta2"):
-            require_number(name, getattr(self, name), least=0.0, below=1.0)
-        require_number("cosine_end", self.cosine_end, least=0.0, below=1.0 + 1e-9)
+            self._number(name, least=0.0, below=1.0)
+        self._number("cosine_end", least=0.0, below=1.0 + 1e-9)
         for name in ("validation", "test"):
-            require_number(name, getattr(self, name), least=0.0, below=1.0)
+            self._number(name, least=0.0, below=1.0)
         if self.validation + self.test >= 1:
             raise ConfigError(
                 f"validation is {self.validation:g} and test {self.test:g}; together they must "
@@ -171,6 +172,15 @@ class Config:
             )
         if not isinstance(self.recipe, str):
             raise ConfigError(f"recipe is {self.recipe!r}; it must be a name.")
+
+    def _whole(self, name: str, **bounds: int) -> None:
+        """Keep a setting as a plain int; `bounds` as for `require_whole`."""
+        object.__setattr__(self, name, require_whole(name, getattr(self, name), **bounds))
+
+    def _number(self, name: str, **bounds: float) -> None:
+        """Keep a setting as a plain float, so that 5 and 5.0 have the same bytes in every file; `bounds`
+        as for `require_number`."""
+        object.__setattr__(self, name, require_number(name, getattr(self, name), **bounds))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain data, in the order of the fields."""
@@ -228,14 +238,19 @@ def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(options)}.")
 
 
-def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT) -> None:
-    """Refuse a value that is not a whole number of at least `least` (and less than `below`)."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not least <= value < below:  # type: ignore[operator]
-        limit = "" if below == WHOLE_LIMIT and value != below else f" and less than {below}"
+def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT) -> int:
+    """The plain int that a whole number of any kind stands for, such as NumPy's.
+
+    Raises:
+        ConfigError: it is none of at least `least` and less than `below`.
+    """
+    whole = as_whole(value)
+    if whole is None or not least <= whole < below:
+        limit = "" if below == WHOLE_LIMIT and whole != below else f" and less than {below}"
         raise ConfigError(
             f"{name} is {value!r}; it must be a whole number, at least {least}{limit}."
         )
+    return whole
 
 
 def require_number(
@@ -245,14 +260,15 @@ def require_number(
     above: float | None = None,
     below: float | None = None,
     most: float | None = None,
-) -> None:
-    """Refuse a value that is not a finite number within the given bounds."""
+) -> float:
+    """The plain float that a number of any kind stands for, such as NumPy's.
+
+    Raises:
+        ConfigError: it is none, not finite, or beyond the given bounds.
+    """
     bounds = (("at least", least), ("above", above), ("below", below), ("at most", most))
     wanted = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
-    x = math.nan
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):  # a whole number may be larger than any float
-            x = float(value)
+    x = as_number(value)
     fits = (
         math.isfinite(x)
         and (least is None or x >= least)
@@ -262,3 +278,34 @@ def require_number(
     )
     if not fits:
         raise ConfigError(f"{name} is {value!r}; it must be a number {' and '.join(wanted)}.")
+    return x
+
+
+def as_whole(value: object) -> int | None:
+    """The whole number that `operator.index` makes of a value; None of any other, and of a bool."""
+    if is_bool(value) or not isinstance(value, SupportsIndex):
+        return None
+    with contextlib.suppress(TypeError):  # arrays have the method, and raise
+        return operator.index(value)
+    return None
+
+
+def as_number(value: object) -> float:
+    """The number that `float` makes of a value; NaN of any other, of text and of a bool."""
+    takes = isinstance(value, SupportsFloat | SupportsIndex) and not getattr(value, "ndim", 0)
+    if not takes or is_bool(value) or "complex" in dtype_of(value):
+        return math.nan
+    # A whole number may be larger than any float.
+    with contextlib.suppress(OverflowError, TypeError, ValueError):
+        return float(value)  # type: ignore[arg-type]
+    return math.nan
+
+
+def is_bool(value: object) -> bool:
+    """Whether a value is a bool, Python's or an array's."""
+    return isinstance(value, bool) or "bool" in dtype_of(value)
+
+
+def dtype_of(value: object) -> str:
+    """The name of an array's or a NumPy number's type; empty for everything else."""
+    return str(getattr(value, "dtype", ""))

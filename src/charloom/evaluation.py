@@ -73,8 +73,8 @@ def evaluate(
         DivergedError: the model gives no finite number.
     """
     if streams is not None:
-        require_whole("streams", streams, least=1)
-    require_whole("seed", seed, least=0, below=SEED_LIMIT)
+        streams = require_whole("streams", streams, least=1)
+    seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
     if len(ids) < 2:
         raise TextError(f"the text is {len(ids)} long; to predict a character it needs two.")
     nats = score_segments(engine, learner, ids, segments or [(0, len(ids))], streams)

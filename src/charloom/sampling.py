@@ -81,10 +81,10 @@ class Writing(Iterator[str]):
         replacement: str = "",
         piece_seconds: float = math.inf,
     ) -> None:
-        require_whole("length", length, least=1)
-        require_whole("seed", seed, least=0, below=SEED_LIMIT)
-        require_whole("number", number, least=0)
-        require_sampler(sampler)
+        length = require_whole("length", length, least=1)
+        seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
+        number = require_whole("number", number, least=0)
+        sampler = require_sampler(sampler)
         stops = require_stops(stop)
         encoded = learner.vocabulary.encode_with(prompt, unknown, replacement)
         self.ended: Literal["length", "stop"] | None = None
@@ -221,19 +221,25 @@ def waiting(text: str, stops: tuple[str, ...]) -> int:
     return 0
 
 
-def require_sampler(sampler: Sampler) -> None:
-    """Refuse a sampler with a value out of its range."""
-    # From here on every character is as likely as any other.
-    require_number("temperature", sampler.temperature, least=0.0, most=1e6)
-    require_whole("top_k", sampler.top_k, least=0)
-    require_number("top_p", sampler.top_p, above=0.0)
-    require_number("min_p", sampler.min_p, least=0.0)
-    for name in ("top_p", "min_p"):
-        if getattr(sampler, name) > 1:
-            raise ConfigError(f"{name} is {getattr(sampler, name)!r}; it must be at most 1.")
-    # Within these no logit that is finite stops being so.
-    require_number("repetition_penalty", sampler.repetition_penalty, least=1e-3, below=1e6)
-    require_whole("repetition_window", sampler.repetition_window, least=1)
+def require_sampler(sampler: Sampler) -> Sampler:
+    """The sampler in plain numbers.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    of = sampler
+    return Sampler(
+        # From here on every character is as likely as any other.
+        temperature=require_number("temperature", of.temperature, least=0.0, most=1e6),
+        top_k=require_whole("top_k", of.top_k, least=0),
+        top_p=require_number("top_p", of.top_p, above=0.0, most=1.0),
+        min_p=require_number("min_p", of.min_p, least=0.0, most=1.0),
+        # Within these no logit that is finite stops being so.
+        repetition_penalty=require_number(
+            "repetition_penalty", of.repetition_penalty, least=1e-3, below=1e6
+        ),
+        repetition_window=require_whole("repetition_window", of.repetition_window, least=1),
+    )
 
 
 def require_stops(stop: Sequence[str]) -> tuple[str, ...]:

@@ -187,7 +187,7 @@ def watch(
     replacement: str = "",
 ) -> Watched:
     """What a model shall read; arguments and errors as `neurons`."""
-    require_whole("limit", limit, least=1)
+    limit = require_whole("limit", limit, least=1)
     learner = model.learner
     notes: tuple[str, ...] = ()
     try:

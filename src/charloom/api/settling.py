@@ -60,7 +60,7 @@ def end_after(minutes: float, corpus: Corpus, config: Config, done: int = 0) -> 
     Raises:
         ConfigError: no such number of minutes, or more updates than a run can have.
     """
-    require_number("minutes", minutes, above=0.0, below=1e9)
+    minutes = require_number("minutes", minutes, above=0.0, below=1e9)
     end = done + updates_within(60 * minutes, corpus, config)
     if end >= WHOLE_LIMIT:
         raise ConfigError(

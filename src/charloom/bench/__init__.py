@@ -32,6 +32,6 @@ def measure(workload: str, rounds: int | None = None) -> StepTimes | WritingTime
     """
     require_one_of("workload", workload, tuple(WORKLOADS))
     if rounds is not None:
-        require_whole("rounds", rounds, least=1)
+        rounds = require_whole("rounds", rounds, least=1)
     found = WORKLOADS[workload]
     return (measure_writing if found.kind == "writing" else measure_steps)(found, rounds)

@@ -79,8 +79,8 @@ def bench(rounds: int = 7, hidden_size: int = 100, vocabulary_size: int = 80) ->
     Raises:
         ConfigError: a value out of its range.
     """
-    require_whole("rounds", rounds, least=1)
-    require_whole("vocabulary_size", vocabulary_size, least=2, below=104)
+    rounds = require_whole("rounds", rounds, least=1)
+    vocabulary_size = require_whole("vocabulary_size", vocabulary_size, least=2, below=104)
     config = Config(hidden_size=hidden_size, engine="auto")
     tokens = bench_text(vocabulary_size)
     missing: list[str] = []

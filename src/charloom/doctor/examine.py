@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from charloom.config import require_one_of
+from charloom.config import SEED_LIMIT, as_number, require_one_of, require_whole
 from charloom.doctor import forms, runner
 from charloom.doctor.diagnosis import diagnose
 from charloom.doctor.faulty import GATES
@@ -88,8 +88,10 @@ def doctor(
         )
     require_one_of("reduction", reduction, REDUCTIONS)
     require_one_of("dtype", dtype, DTYPES)
-    if not time_limit > 0:
-        raise ConfigError(f"time_limit is {time_limit}; it must be above 0 (seconds).")
+    seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
+    seconds = as_number(time_limit)
+    if not seconds > 0:
+        raise ConfigError(f"time_limit is {time_limit!r}; it must be above 0 (seconds).")
     options = Options(
         form=form,
         cell=cell or "",
@@ -104,7 +106,7 @@ def doctor(
     if isinstance(function, str):
         if numerical is not None and not isinstance(numerical, str):
             raise ConfigError("numerical must be a name in the same file, as function is.")
-        ran = run_apart(place_of(function), numerical, job, time_limit)
+        ran = run_apart(place_of(function), numerical, job, seconds)
         outcome, subject = ran.outcome, function
         if ran.printed > FLOOD:
             notes = (f"the function printed {ran.printed:,} bytes, which are not shown.",)

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import ENGINES, Config, require_one_of, require_whole
+from charloom.config import ENGINES, SEED_LIMIT, Config, require_one_of, require_whole
 from charloom.engines import Engine, open_engine
 from charloom.errors import EngineError
 from charloom.gradcheck.numerical import (
@@ -135,9 +135,9 @@ def fresh_problem(
     config = Config(dtype=dtype, seed=seed, **settings)
     T, B = config.seq_length, config.batch_size
     if corpus is None:
-        require_whole("vocabulary_size", vocabulary_size, least=2, below=0x110000)
+        vocabulary_size = require_whole("vocabulary_size", vocabulary_size, least=2, below=0x110000)
         vocabulary = Vocabulary(map(chr, range(vocabulary_size)))
-        numbers = uniforms(seed, "gradcheck", (T + 1) * B) * vocabulary_size
+        numbers = uniforms(config.seed, "gradcheck", (T + 1) * B) * vocabulary_size
         window = numbers.astype(vocabulary.id_dtype).reshape(B, T + 1).T
     else:
         vocabulary, starts = corpus.vocabulary, Windows.of(config, len(corpus)).starts(0)
@@ -145,7 +145,7 @@ def fresh_problem(
     learner = new_learner(config, vocabulary)
     if state == "non-zero":
         for place, array in enumerate(learner.state.values()):
-            numbers = uniforms(seed, "gradcheck", array.size, stream=1, layer=place)
+            numbers = uniforms(config.seed, "gradcheck", array.size, stream=1, layer=place)
             array[...] = 2 * numbers.reshape(array.shape) - 1
     return learner, window[:-1], window[1:]
 
@@ -188,10 +188,11 @@ def check_gradients(
             another shape.
     """
     x, y = (np.ascontiguousarray(ids).reshape(len(ids), -1) for ids in (x, y))
+    seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
     if entries == "auto":
         entries = affordable_entries(learner, x)
     elif entries is not None:
-        require_whole("entries", entries, least=1)
+        entries = require_whole("entries", entries, least=1)
     K, B = len(learner.vocabulary), learner.state["h"].shape[1]
     if x.shape != y.shape or not 0 <= min(x.min(), y.min()) <= max(x.max(), y.max()) < K:
         raise EngineError(

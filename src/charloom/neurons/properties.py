@@ -6,14 +6,14 @@ after it (SPEC: Properties of a text). Properties know nothing of networks.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import require_one_of
+from charloom.config import as_whole, require_one_of
 from charloom.errors import ConfigError
 from charloom.spelling import excerpt
 
@@ -246,13 +246,14 @@ def marked(spans: Sequence[tuple[int, int]]) -> Property:
     """
     kept = []
     for span in spans:
-        pair = tuple(span) if isinstance(span, Sequence) and not isinstance(span, str) else ()
-        if len(pair) != 2 or any(type(n) is not int for n in pair) or not 0 <= pair[0] < pair[1]:
+        pair = tuple(span) if isinstance(span, Iterable) and not isinstance(span, str) else ()
+        start, end = map(as_whole, pair) if len(pair) == 2 else (None, None)
+        if start is None or end is None or not 0 <= start < end:
             raise ConfigError(
                 f"a span is {excerpt(repr(span))}; it must be (start, end), characters from 0, "
                 f"start below end."
             )
-        kept.append((pair[0], pair[1]))
+        kept.append((start, end))
 
     def measure(text: str) -> Numbers:
         for start, end in kept:

@@ -120,7 +120,7 @@ def comparing(
     top: int,
 ) -> Steps[tuple[Finding, ...]]:
     """`rank` in steps."""
-    require_whole("top", top, least=1)
+    top = require_whole("top", top, least=1)
     read = [learner.vocabulary.completed(ids) for ids in texts]
     characters = sum(len(ends) for _, ends in read)
     if characters < LEAST_CHARACTERS:

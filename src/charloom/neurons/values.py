@@ -114,7 +114,7 @@ def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:
     """All places, or the one that was given."""
     if given is None:
         return tuple(range(count))
-    require_whole(name, given, least=0)
+    given = require_whole(name, given, least=0)
     if given >= count:
         places = f"{name}s 0 to {count - 1}" if count > 1 else f"{name} 0 alone"
         raise ConfigError(f"{name} is {given}, but this model has {places}.")

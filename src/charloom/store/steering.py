@@ -57,8 +57,9 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
     """
     require_one_of("command", command, COMMANDS)
     if learning_rate_factor is not None:
-        require_number("learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT)
-        learning_rate_factor = float(learning_rate_factor)
+        learning_rate_factor = require_number(
+            "learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT
+        )
     sequence = read_control(run).sequence + 1
     control = Control(sequence, command, learning_rate_factor, secrets.token_hex(8))
     replace_file(run / CONTROL, canonical_json({"format": CONTROL_FORMAT, **asdict(control)}))
