@@ -8,7 +8,6 @@ It runs with old versions too: put the src of an old commit first in PYTHONPATH.
 """
 
 import dataclasses
-import shutil
 import sys
 from pathlib import Path
 
@@ -35,12 +34,13 @@ def main(directory: Path) -> None:
     for name in ("report.html", "loss.svg", "loss.png"):
         (run / name).unlink()
     newest = max((run / "checkpoints").glob("[0-9]*"), key=lambda path: int(path.name))
-    shutil.copy(newest / "model.safetensors", directory / "model.safetensors")
+    model = charloom.load(newest)
+    model.save(directory / "model.safetensors")
     if settings is not SETTINGS:  # the first version knew neither batches nor PyTorch
         from charloom.exchange import torch_bytes
 
         name = "model.torch.safetensors"
-        (directory / name).write_bytes(torch_bytes(charloom.load(run).learner, name))
+        (directory / name).write_bytes(torch_bytes(model.learner, name))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """A model that is opened: it writes, is measured, and is saved as one file."""
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from charloom.api.parts import Part, choose_part, judge, judge_others
 from charloom.api.texts import Text, as_file, as_path
@@ -16,7 +19,14 @@ from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.neurons import Activity, activity, choose
 from charloom.sampling import AS_IT_IS, Writing
-from charloom.store import Which, load_model, model_bytes, replace_file, which_of_run
+from charloom.store import (
+    Which,
+    load_model,
+    model_bytes,
+    replace_file,
+    update_of_file,
+    which_of_run,
+)
 from charloom.store.layout import is_run, read_about
 from charloom.surprise import Surprise, surprise
 from charloom.text import Vocabulary
@@ -33,6 +43,8 @@ class Model:
         which: which model of its training it is, "best" or "latest"; None for a checkpoint directory
             or a model file.
         updates: of the whole training, where that is known.
+        before: updates that made the weights and that `learner.update` does not count: those of a
+            model file; None where it does not tell them.
     """
 
     learner: Learner
@@ -40,6 +52,11 @@ class Model:
     run: Path | None = None
     which: Which | None = None
     updates: int | None = None
+    before: int | None = 0
+    _opened: tuple[int, int] = field(init=False, repr=False)  # update and weights when it was made
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_opened", (self.learner.update, checksum(self.parameters)))
 
     @property
     def config(self) -> Config:
@@ -59,9 +76,26 @@ class Model:
         return self.learner.parameters
 
     @property
+    def update(self) -> int | None:
+        """How many updates made its weights; None where nobody counted them: they were changed in
+        place, or come from a file that does not tell."""
+        update = self.learner.update
+        if self.before is None or (update == self._opened[0] and self._changed):
+            return None
+        return self.before + update
+
+    @property
     def stage(self) -> str:
         """Which model of its training it is, in words: the best model (update 138 of 2,000)."""
-        return stage(self.which, self.learner.update, self.updates)
+        then = stage(self.which, self.before, self._opened[0], self.updates)
+        if not self._changed:
+            return then
+        return f"changed by hand since {then}" if self.update is None else f"update {self.update:,}"
+
+    @property
+    def _changed(self) -> bool:
+        """Whether its weights are others than when it was made."""
+        return checksum(self.parameters) != self._opened[1]
 
     def __repr__(self) -> str:
         return (
@@ -278,21 +312,32 @@ class Model:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the whole model into a single file, which `load` opens again.
+        """Write the whole model into a single file, which `load` opens again. It tells how many updates
+        made the weights, where that is known.
 
         Raises:
             ConfigError: it is no path, or a directory's.
             WriteError: the disk refused; what was there before is as it was.
         """
         path = as_file(path)
-        replace_file(path, model_bytes(self.learner))
+        replace_file(path, model_bytes(self.learner, self.update))
         return path
 
 
-def stage(which: Which | None, update: int, updates: int | None = None) -> str:
+def stage(which: Which | None, before: int | None, update: int, updates: int | None = None) -> str:
     """Which model of a training it is, in words; arguments as the attributes of `Model`."""
-    at = f"update {update:,}" + ("" if updates is None else f" of {updates:,}")
+    if before is None:
+        return "after updates that its file does not count"
+    at = f"update {before + update:,}" + ("" if updates is None else f" of {updates:,}")
     return at if which is None else f"the {which} model ({at})"
+
+
+def checksum(parameters: Parameters) -> int:
+    """A number that tells weights from others."""
+    found = 0
+    for _, array in sorted(parameters.items()):
+        found = zlib.crc32(np.ascontiguousarray(array).data, found)
+    return found
 
 
 def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") -> Model:
@@ -314,7 +359,8 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
     path = as_path(path)
     if not is_run(path):
         learner = load_model(path, which)
-        return Model(learner, open_engine(engine, learner.config.threads))
+        before = 0 if path.is_dir() else update_of_file(path)
+        return Model(learner, open_engine(engine, learner.config.threads), before=before)
     which = which or which_of_run(path)
     learner = load_model(path, which)
     opened = open_engine(engine, learner.config.threads)

@@ -201,7 +201,7 @@ class Training:
         """Which model is the run's, in words; see `Model.stage`."""
         which, learner = judged(self.which, self.learner), self.learner
         update = learner.best_update if which == "best" else learner.update
-        return stage(which, update or 0, self.updates)
+        return stage(which, 0, update or 0, self.updates)
 
     def model(self, which: Which | None = None) -> Model:
         """The run's model as it is now, or its "best" or "latest" one.

@@ -204,8 +204,9 @@ def evaluate(
 
 
 def identity(model: Path, opened: "Model") -> dict[str, Any]:
-    """Which model it is, for programs; `which` is null for a checkpoint or a file."""
-    return {"model": str(model), "which": opened.which, "update": opened.learner.update}
+    """Which model it is, for programs; `which` is null for a checkpoint or a file, `update` where a
+    file does not tell it."""
+    return {"model": str(model), "which": opened.which, "update": opened.update}
 
 
 def described(part: "Part") -> str:

@@ -7,6 +7,7 @@ from charloom.store.checkpoint import (
     model_bytes,
     require_finite,
     save_checkpoint,
+    update_of_file,
 )
 from charloom.store.files import replace_file
 from charloom.store.run import RunWriter, charloom_version
@@ -39,6 +40,7 @@ __all__ = [
     "replace_file",
     "require_finite",
     "save_checkpoint",
+    "update_of_file",
     "which_of",
     "which_of_run",
     "write_control",

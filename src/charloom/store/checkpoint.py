@@ -39,6 +39,7 @@ from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import create_directory, read_file, require_directory
 from charloom.store.formats import (
     MODEL_FORMAT,
+    MODEL_WITHOUT_UPDATE,
     SEAL,
     SEALED,
     STATE_FORMAT,
@@ -49,6 +50,7 @@ from charloom.text import Vocabulary
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
 METADATA_KEY: Final = "charloom"
+UPDATE: Final = "update"  # of a model file
 FOLDER: Final = "checkpoints"  # what a directory of them is called
 MODEL: Final = "model.safetensors"
 TRAINING: Final = "training.safetensors"
@@ -159,6 +161,16 @@ def load_model_file(path: Path) -> Learner:
     return parse_model(read_model_file(path), str(path))
 
 
+def update_of_file(path: Path) -> int | None:
+    """How many updates made the model of a single file; None where it does not tell.
+
+    Raises:
+        The same as `load_model_file`.
+    """
+    update = parse_about(read_model_file(path, 8 + MOST_METADATA), str(path)).get(UPDATE)
+    return update if is_count(update) else None
+
+
 def read_model_file(path: Path, most: int = -1) -> bytes:
     """The bytes of a file that a user named, or so many of them at most.
 
@@ -201,13 +213,20 @@ def checkpoint_files(
     return {**files, MANIFEST: manifest_of(files)}
 
 
-def model_bytes(learner: Learner) -> bytes:
-    """A whole model in one file: the parameters, and config and vocabulary as metadata."""
+def model_bytes(learner: Learner, update: int | None = None) -> bytes:
+    """A whole model in one file: the parameters, and config and vocabulary as metadata.
+
+    Args:
+        update: how many updates made the parameters; None or 0 where that is not to be told, as in a
+            checkpoint, which tells it beside.
+    """
     about: dict[str, Any] = {
-        "format": MODEL_FORMAT,
+        "format": MODEL_FORMAT if update else MODEL_WITHOUT_UPDATE,
         "config": learner.config.to_dict(),
         "vocabulary": [ord(character) for character in learner.vocabulary.characters],
     }
+    if update:
+        about[UPDATE] = update
     about[SEAL] = seal(about, learner.parameters)
     # One metadata key, because the library writes several in no fixed order.
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
@@ -382,8 +401,11 @@ def parse_model(data: bytes, what: str) -> Learner:
     )
     arrays = parse_tensors(data, what)
     sealed = about.pop(SEAL, None)
-    if set(about) != {"format", "config", "vocabulary"} or (sealed is None and number >= SEALED):
+    fields = {"format", "config", "vocabulary"} | ({UPDATE} if number >= MODEL_FORMAT else set())
+    if set(about) != fields or (sealed is None and number >= SEALED):
         raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
+    if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
+        raise DamagedError(f"{what} is damaged: its update is {about[UPDATE]!r:.50}.")
     config = parse_config(about["config"], what)
     rows = arrays["V"].shape[:1] if "V" in arrays else ()
     if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):

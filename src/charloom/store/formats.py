@@ -12,7 +12,8 @@ from charloom.errors import DamagedError, NewerFormatError
 
 # What is written. Every earlier number is read.
 CONFIG_FORMAT: Final = 2  # config.json, and through it the journals and pointers of the run
-MODEL_FORMAT: Final = 2  # model files, and the model.safetensors of a checkpoint
+MODEL_FORMAT: Final = 3  # model files, and the model.safetensors of a checkpoint
+MODEL_WITHOUT_UPDATE: Final = 2  # those that do not tell their update, as in a checkpoint
 STATE_FORMAT: Final = 2  # state.json, and through it the whole checkpoint directory
 TORCH_FORMAT: Final = 1  # files for PyTorch
 GRADCHECK_FORMAT: Final = 2

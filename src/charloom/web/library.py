@@ -15,7 +15,7 @@ from charloom.engines import Engine, open_engine
 from charloom.errors import NotAModelError
 from charloom.model import Learner
 from charloom.neurons.gates import WHATS
-from charloom.store import load_model, which_of_run
+from charloom.store import load_model, update_of_file, which_of_run
 from charloom.store.checkpoint import MANIFEST, load_checkpoint
 from charloom.store.layout import BEST, LATEST, checkpoint_path, read_pointer
 from charloom.web.contract import ModelDetail
@@ -39,16 +39,13 @@ class Open:
         id: what it was asked for by.
         learner: the model; its optimizer's memory left out.
         engine: what computes, with one thread: those that write side by side share the processors.
+        update: the update that it is of; 0 where a file does not tell.
     """
 
     id: str
     learner: Learner
     engine: Engine
-
-    @property
-    def update(self) -> int:
-        """The update that it is of."""
-        return self.learner.update
+    update: int
 
     def about(self) -> ModelDetail:
         """It, for people and programs."""
@@ -108,8 +105,11 @@ class Library:
             DamagedError: it is not what was written.
         """
         place, which = self.shelf.model(key)
-        learner = self._file(place.path) if which == "file" else self._run(place.path, which)
-        return Open(key, learner, self._engine)
+        if which == "file":
+            learner = self._file(place.path)
+            return Open(key, learner, self._engine, update_of_file(place.path) or 0)
+        learner = self._run(place.path, which)
+        return Open(key, learner, self._engine, learner.update)
 
     def _file(self, path: Path) -> Learner:
         """The model of a file, read anew when the file has changed."""

@@ -1,0 +1,94 @@
+"""A model says after how many updates its weights are as they are, in memory and from its file."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
+from typer.testing import CliRunner
+
+import charloom
+from charloom.cli import app
+from charloom.engines import Plan
+from charloom.errors import DamagedError
+from charloom.store import canonical_json, load_model, model_bytes
+from charloom.store.checkpoint import seal
+from charloom.text import Windows
+
+TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 8
+SMALL = {
+    "recipe": "classic",
+    "hidden_size": 4,
+    "seq_length": 5,
+    "updates": 12,
+    "engine": "reference",
+}
+
+
+@pytest.fixture
+def model():
+    """A model after twelve updates; tests may change it."""
+    return charloom.train(string=TEXT, **SMALL)
+
+
+def about(path):
+    """What a model file says of itself."""
+    with safe_open(path, "np") as file:
+        return json.loads(file.metadata()["charloom"])
+
+
+def test_a_file_tells_the_updates_that_made_it(model, tmp_path):
+    assert model.update == 12
+    opened = charloom.load(model.save(tmp_path / "m.safetensors"), engine="reference")
+    assert (opened.update, opened.stage, opened.learner.update) == (12, "update 12", 0)
+    again = charloom.load(opened.save(tmp_path / "again.safetensors"), engine="reference")
+    assert again.update == 12
+    told = CliRunner().invoke(app, ["sample", str(tmp_path / "m.safetensors"), "--json"]).stdout
+    assert json.loads(told)["update"] == 12
+
+
+def test_updates_that_the_user_makes_with_the_engine_count(model, tmp_path):
+    corpus = charloom.api.open_text(None, TEXT)
+    starts = Windows.of(model.config, len(corpus)).starts(0)
+    for wanted in (15, 18):
+        model.engine.train(model.learner, corpus.ids, Plan(np.full(3, 0.1), starts))
+        assert (model.update, model.stage) == (wanted, f"update {wanted}")
+        model = charloom.load(model.save(tmp_path / "m.safetensors"), engine="reference")
+        assert model.update == wanted
+
+
+def test_a_model_changed_in_place_says_so_and_its_file_tells_no_update(model, tmp_path):
+    model.parameters["V"][0, 0] += 0.5
+    assert model.update is None
+    assert model.stage == "changed by hand since the latest model (update 12 of 12)"
+    assert model.stage in repr(model)
+    path = model.save(tmp_path / "m.safetensors")
+    assert "update" not in about(path)
+    opened = charloom.load(path, engine="reference")
+    assert (opened.update, opened.stage) == (None, "after updates that its file does not count")
+    told = CliRunner().invoke(app, ["sample", str(path), "--json"]).stdout
+    assert json.loads(told)["update"] is None
+
+
+def test_a_checkpoint_has_the_same_bytes_as_a_file_without_an_update(tmp_path):
+    model = charloom.train(string=TEXT, run=tmp_path / "run", **SMALL)
+    data = (tmp_path / "run" / "checkpoints" / "12" / "model.safetensors").read_bytes()
+    assert model_bytes(model.learner) == data
+    assert about(tmp_path / "run" / "checkpoints" / "12" / "model.safetensors")["format"] == 2
+    assert about(model.save(tmp_path / "m.safetensors"))["format"] == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "update"), [(3, 0), (3, -1), (3, True), (3, 1.0), (3, None), (3, ...), (2, 12)]
+)
+def test_an_update_that_cannot_be_is_damage(model, tmp_path, number, update):
+    said = about(model.save(tmp_path / "m.safetensors")) | {"format": number, "update": update}
+    del said["sha256"]
+    if update is ...:
+        del said["update"]
+    said["sha256"] = seal(said, model.parameters)
+    metadata = {"charloom": canonical_json(said).decode()}
+    (tmp_path / "m.safetensors").write_bytes(save(model.parameters, metadata=metadata))
+    with pytest.raises(DamagedError):
+        load_model(tmp_path / "m.safetensors")
