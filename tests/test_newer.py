@@ -11,7 +11,7 @@ from charloom.engines import open_engine
 from charloom.errors import DamagedError, NewerFormatError
 from charloom.exchange import read_torch_file, torch_bytes
 from charloom.report import write_report as report
-from charloom.store import RunWriter, load_model, model_bytes, read_run
+from charloom.store import RunWriter, load_model, model_bytes, read_outline
 from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import MANIFEST, MODEL, STATE, manifest_of
 from charloom.store.layout import LATEST, checkpoint_path, read_pointer
@@ -107,7 +107,7 @@ def test_a_damaged_run_never_falls_back_from_a_later_charlooms_checkpoint(run, b
     with pytest.raises(NewerFormatError, match=SENTENCE):
         RunWriter.resume(run, allow_older=True)
     with pytest.raises(NewerFormatError, match=SENTENCE):
-        read_run(run, [])
+        read_outline(run, [])
     assert runs.tree(run) == before
 
 

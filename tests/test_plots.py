@@ -15,18 +15,27 @@ from hypothesis import strategies as st
 from charloom.errors import ConfigError
 from charloom.gradcheck import GradientCheck, gradcheck
 from charloom.report import plots
+from charloom.report.records import Record, Records, gather
+from charloom.report.thinning import decimate
 
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"
 
 
-def records(count: int = 300, per_epoch: int = 100, every: int = 10) -> list[dict[str, Any]]:
+def record(update: int, loss: float = 100.0, per_epoch: int = 100) -> Record:
+    """The record of an update."""
+    return Record(update, update / per_epoch, 25 * update, update / 1000, loss, loss / 25)
+
+
+def records(
+    count: int = 300, per_epoch: int = 100, every: int = 10, spike: int | None = None
+) -> Records:
     """Records as training writes them: at update 1, every so many, and at each epoch's end."""
     updates = sorted({1, *range(every, count + 1, every), *range(per_epoch, count + 1, per_epoch)})
-    return [
-        {"update": u, "epoch": u / per_epoch, "smooth_loss": 40 + 60 * math.exp(-u / 80)}
-        for u in updates
-    ]
+    losses = {u: 300.0 if u == spike else 40 + 60 * math.exp(-u / 80) for u in updates}
+    found = gather(record(u, loss, per_epoch) for u, loss in losses.items())
+    assert found is not None
+    return found
 
 
 def group(svg: str, gid: str) -> ET.Element:
@@ -69,7 +78,8 @@ def test_an_epoch_without_end_has_no_cross() -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_or_two_records_are_drawn(count: int) -> None:
-    few = [{"update": u + 1, "epoch": 0.1, "smooth_loss": 100.0} for u in range(count)]
+    few = gather(record(u + 1) for u in range(count))
+    assert few is not None
     assert group(plots.svg_of(plots.loss_figure(few, 25)), "smooth-loss") is not None
 
 
@@ -82,23 +92,19 @@ def test_bits_stand_beside_nats() -> None:
 
 
 def test_a_long_run_gives_a_small_picture_that_loses_no_cross_and_no_extreme() -> None:
-    many = records(443_010, per_epoch=44_301, every=100)
-    spike = len(many) // 2
-    many[spike]["smooth_loss"] = 300.0
+    many = records(443_010, per_epoch=44_301, every=100, spike=221_500)
     svg = plots.svg_of(plots.loss_figure(many, 25))
-    assert len(many) > 4_400
     assert len(crosses(svg)) == 10
     assert len(svg) < 150_000
-    smooth = np.array([record["smooth_loss"] for record in many])
-    updates = np.array([record["update"] for record in many], dtype=float)
-    assert plots.decimate(updates, smooth, plots.COLUMNS)[spike]
+    assert len(many.updates) < 4_400
+    assert (221_500, 300.0) in set(zip(many.updates, many.losses, strict=True))
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=200), st.integers(1, 50))
 def test_decimation_keeps_first_last_lowest_and_highest(values: list[float], columns: int) -> None:
     y = np.array(values)
     x = np.arange(len(y), dtype=float)
-    kept = plots.decimate(x, y, columns)
+    kept = decimate(x, y, columns)
     assert kept[0]
     assert kept[-1]
     assert y[kept].min() == y.min()
@@ -110,7 +116,7 @@ def test_decimation_keeps_first_last_lowest_and_highest(values: list[float], col
     ("epoch", "end"), [(0.0, False), (0.5, False), (1.0, True), (2.999, False), (10, True)]
 )
 def test_only_whole_epochs_have_ends(epoch: float, end: bool) -> None:
-    assert plots.is_epoch_end(epoch) is end
+    assert record(1)._replace(epoch=epoch).ends_epoch is end
 
 
 def test_each_parameter_of_each_check_has_its_curve() -> None:

@@ -1,7 +1,6 @@
 """The report: four sections in order, true numbers, untrusted text made harmless, nothing fetched."""
 
 import dataclasses
-import json
 import math
 import re
 import shlex
@@ -19,7 +18,7 @@ from jinja2 import UndefinedError
 
 from charloom import spelling
 from charloom.config import Config
-from charloom.errors import CharloomError, ConfigError, DamagedError, NotAModelError
+from charloom.errors import CharloomError, ConfigError, NotAModelError
 from charloom.gradcheck import GradientCheck, gradcheck
 from charloom.recipes import RECIPES
 from charloom.report import prose, write_report
@@ -306,16 +305,16 @@ def test_each_column_of_the_gradient_table_holds_what_its_heading_says(
 
 
 def test_each_column_of_the_epochs_holds_what_its_heading_says(tmp_path: Path) -> None:
-    metrics = [{**r, "seconds": None if r["update"] == 800 else 42.0} for r in records(1200)]
+    metrics = records(1200)
     _, page = report(make_run(tmp_path / "run", metrics=metrics))
-    ends = {r["update"]: r["smooth_loss"] for r in metrics if r["update"] in (400, 800, 1200)}
+    ends = {r["update"]: r["smooth_loss"] for r in metrics if r["update"] % PER_EPOCH == 0}
     assert page.table("epoch", "update", "smooth loss", "bits per character", "time") == [
         [
             str(number),
             f"{update:,}",
             f"{loss:.2f}",
             f"{loss / T / math.log(2):.3f}",
-            "not recorded" if update == 800 else "42 s",
+            spelling.duration(update / 1000),
         ]
         for number, (update, loss) in enumerate(ends.items(), 1)
     ]
@@ -376,13 +375,6 @@ def test_a_run_without_gradient_check_says_how_to_get_one(tmp_path: Path) -> Non
     assert page.titles == TITLES
     assert "holds no gradient check" in page.words
     assert "charloom gradcheck" in page.words
-
-
-def test_a_damaged_gradient_check_is_named(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    (run / "gradcheck.json").write_text(json.dumps({"format": 1, "checks": [{"rows": [{}]}]}))
-    with pytest.raises(DamagedError, match=r"gradcheck\.json is damaged"):
-        write_report(run)
 
 
 @pytest.mark.parametrize("state", ["training", "paused", "interrupted", "stopped", "failed"])
@@ -657,18 +649,6 @@ def test_errors_are_written_with_two_digits(value: float, text: str) -> None:
 )  # fmt: skip
 def test_times_have_two_units_at_most(seconds: float, text: str) -> None:
     assert spelling.duration(seconds) == text
-
-
-def test_the_last_whole_epoch_is_averaged_by_characters() -> None:
-    metrics = [
-        {"update": 2, "epoch": 0.5, "characters": 50, "train_nats": 9.0},
-        {"update": 4, "epoch": 1.0, "characters": 100, "train_nats": 9.0},
-        {"update": 5, "epoch": 1.25, "characters": 125, "train_nats": 4.0},
-        {"update": 8, "epoch": 2.0, "characters": 200, "train_nats": 2.0},
-        {"update": 9, "epoch": 2.25, "characters": 225, "train_nats": 7.0},
-    ]
-    assert prose.mean_of_last_epoch(metrics) == pytest.approx((25 * 4 + 75 * 2) / 100)
-    assert prose.mean_of_last_epoch(metrics[:1]) is None
 
 
 def trained(path: Path) -> Path:

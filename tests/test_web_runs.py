@@ -24,6 +24,7 @@ from charloom.errors import RunExistsError
 from charloom.store import RunWriter, read_control
 from charloom.store.steering import write_status
 from charloom.text import BUILTIN_TEXTS
+from charloom.training import Record
 from charloom.web import jobs, shelf, starting, tail
 from charloom.web.runs import spread, thinned
 from charloom.web.server import make_app
@@ -134,17 +135,19 @@ def test_thinned_records_keep_the_ends():
 
 def test_a_tail_gives_what_is_new_and_sees_a_cut(tmp_path):
     path = tmp_path / "a.jsonl"
-    tail = Tail(path)
+    tail = Tail(path, lambda line: "a" in line)
     assert tail.look() == (False, [])
     path.write_bytes(b'{"a":1}\n{"a":2}\n{"a":')
     assert tail.look() == (False, [{"a": 1}, {"a": 2}])
-    path.write_bytes(b'{"a":1}\n{"a":2}\n{"a":3}\nno JSON\n')
+    path.write_bytes(b'{"a":1}\n{"a":2}\n{"a":3}\nno JSON\n{"b":3}\n')
     assert tail.look() == (False, [{"a": 3}])
+    assert tail.broken == 2
     # Cut back and grown beyond where it was, between two looks: other bytes stand there now.
     path.write_bytes(b'{"a":1}\n{"a":9}\n{"a":8}\n{"a":7}\n{"a":6}\n')
     fresh, lines = tail.look()
     assert fresh
     assert [line["a"] for line in lines] == [1, 9, 8, 7, 6]
+    assert tail.broken == 0
     path.unlink()
     assert tail.look() == (True, [])
 
@@ -229,8 +232,8 @@ def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, kno
     with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
         writer.tell("resumed" if begun else "started", begun)
         writer.flush()
-        record = {"update": update, "characters_per_second": 20.0, "train_nats": 1.0}
-        append(tmp_path / "book" / "metrics.jsonl", json.dumps(record).encode() + b"\n")
+        record = Record(update, 0.5, 10 * update, 1.0, 10.0, 10.0, 1.0, 0.1, 1.0, 20.0)
+        append(tmp_path / "book" / "metrics.jsonl", record.to_line() + b"\n")
         write_status(tmp_path / "book", "training", update, 100, None)
         told = client.get("/api/runs").json()["runs"][0]
     assert told["state"] == "training"

@@ -12,11 +12,10 @@ from charloom.api.texts import Text, as_path, demo_text
 from charloom.api.training import Asked, Listener, Training, begin, ignore, never
 from charloom.config import Config
 from charloom.engines import native_problem
-from charloom.gradcheck import GradientCheck, check_gradients, fresh_problem
+from charloom.gradcheck import GradientCheck, check_gradients, fresh_problem, read_checks
 from charloom.recipes import CLASSIC
-from charloom.store import read_run
 from charloom.text import Corpus
-from charloom.training import Ended, Item
+from charloom.training import Ended, Item, Warned
 from charloom.training.signals import Halt
 
 # The course's gradient check, in a few streams where there are several.
@@ -95,9 +94,14 @@ def reproduce(
 def reproduction(training: Training, halt: Asked = never) -> Generator[GradientCheck | Item | Path]:
     """The experiment step by step: gradient checks, what training tells, the report's path.
 
-    A halt in time, or a command to the run, ends it before the report.
+    A halt in time, or a command to the run, ends it before the report. Gradient checks that were not
+    finished, or of which some are damaged, are done again.
     """
-    if not (read_run(training.run, []).gradcheck or {}).get("checks"):
+    stored = read_checks(training.run)
+    if stored.damage:
+        told = f"{stored.damage} The gradients are checked again."
+        yield Warned(training.learner.update, told)
+    if stored.damage or not stored.checks:
         # An empty list stands for checks that were begun: a resumed run does them again.
         training.writer.write_gradcheck([])
         checks = []

@@ -150,12 +150,14 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
 
 def found_overfitting(training: "Training", outcome: Outcome) -> "Overfitting | None":
     """How a training that is at its end overfitted, as its records tell."""
-    from charloom.store import read_run
+    from charloom.store.layout import METRICS
+    from charloom.store.lines import is_record
+    from charloom.store.view import sound_objects
     from charloom.training import overfitting
 
     if not (outcome.finished or training.finished) or not training.learner.config.validation:
         return None
-    return overfitting(read_run(training.run, []).metrics)
+    return overfitting(sound_objects(training.run / METRICS, is_record, []))
 
 
 def overfitting_sentence(found: "Overfitting") -> str:

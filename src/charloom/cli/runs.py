@@ -8,8 +8,10 @@ import typer
 
 from charloom.cli.options import SETTINGS, Json, Minutes, NewRun, Run, Texts, takes_settings
 from charloom.cli.outcome import Outcome, finish, follow, introduce
+from charloom.cli.reading import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, show, show_json
 from charloom.config import Config, without_effect
+from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 
 
@@ -157,11 +159,12 @@ def report(
     """
     from charloom.report import write_report
 
-    path = write_report(
-        run, output, lambda told: say(f"the report is made of what is whole: {told}")
-    )
+    damage: list[str] = []
+    path = write_report(run, output, damage.append, ReadingProgress())
+    for told in damage:
+        say_left_out(told)
     if as_json:
-        show_json({"report": str(path)})
+        show_json({"report": str(path), "damage": list(map(for_command_line, damage))})
     else:
         show(str(path))
 

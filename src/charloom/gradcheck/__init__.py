@@ -2,13 +2,16 @@
 
 from charloom.gradcheck.check import NORM_LIMITS, check_gradients, fresh_problem, gradcheck
 from charloom.gradcheck.result import STEPS, GradientCheck, Row
+from charloom.gradcheck.stored import StoredChecks, read_checks
 
 __all__ = [
     "NORM_LIMITS",
     "STEPS",
     "GradientCheck",
     "Row",
+    "StoredChecks",
     "check_gradients",
     "fresh_problem",
     "gradcheck",
+    "read_checks",
 ]

@@ -255,4 +255,4 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
 
 def _number(value: float | None) -> float:
     """The inverse of what `finite` does to a number."""
-    return math.nan if value is None else float(value)
+    return math.nan if value is None else value

@@ -77,12 +77,17 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class LossSection:
-    """The section on the smooth loss; `per` is the unit of the table's column of bits."""
+    """The section on the smooth loss.
+
+    `per` is the unit of the table's column of bits; `left_out` tells how many of the epochs the table
+    has, and is empty where it has all.
+    """
 
     paragraphs: Sequence[str]
     picture: Picture
     per: str
     epochs: Sequence[EpochEnd]
+    left_out: str
 
 
 @dataclass(frozen=True)

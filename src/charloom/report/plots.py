@@ -9,7 +9,6 @@ import dataclasses
 import io
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from charloom.errors import ConfigError
 from charloom.gradcheck import GradientCheck
 from charloom.report import prose
+from charloom.report.records import Records
 from charloom.spelling import THIN, bits_per_character, count, power_of_ten
 from charloom.store.files import replace_file
 
@@ -80,13 +80,12 @@ WIDE: Final = (832, 400)
 NARROW: Final = (360, 300)
 MARGIN: Final = 42  # left and right of the axes, for their figures
 CROSS: Final = 7.5
-COLUMNS: Final = 640  # more points than this beside one another no picture here can show
 UNITS_PER_INCH: Final = 72
 FONTS: Final = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 
 def loss_figure(
-    metrics: Sequence[Mapping[str, Any]],
+    records: Records,
     seq_length: int,
     *,
     one: str = "character",
@@ -98,18 +97,13 @@ def loss_figure(
     Where the model was judged, its loss on the validation part is a second line.
 
     Args:
-        metrics: records with `update`, `epoch` and `smooth_loss` (nats per window), in order; those
-            that were judged have `validation_nats` (per character).
+        records: of a run.
         seq_length: steps T of a window; it makes bits per character of nats per window.
         one: what such a character is called.
         size: width and height in units of 1/72 inch.
         palette: the colours by name.
     """
-    updates = np.array([record["update"] for record in metrics], dtype=np.float64)
-    smooth = np.array([record["smooth_loss"] for record in metrics], dtype=np.float64)
-    ends = np.array([is_epoch_end(record["epoch"]) for record in metrics], dtype=bool)
-    shown = decimate(updates, smooth, COLUMNS) | ends
-
+    smooth = records.losses
     figure, narrow, font = blank_figure(size, palette), size[0] < 500, font_size(size[0])
     axes = figure.add_subplot()
     figure.subplots_adjust(
@@ -118,12 +112,10 @@ def loss_figure(
         bottom=50 / size[1],
         top=1 - 30 / size[1],
     )
+    axes.plot(records.updates, smooth, color=palette["line"], linewidth=1.4, gid="smooth-loss")
     axes.plot(
-        updates[shown], smooth[shown], color=palette["line"], linewidth=1.4, gid="smooth-loss"
-    )
-    axes.plot(
-        updates[ends],
-        smooth[ends],
+        [end.update for end in records.ends],
+        [end.smooth_loss for end in records.ends],
         linestyle="none",
         marker="x",
         markersize=CROSS,
@@ -133,11 +125,10 @@ def loss_figure(
         zorder=3,
         gid="epoch-ends",
     )
-    judged = [record for record in metrics if record.get("validation_nats") is not None]
-    validation = [seq_length * record["validation_nats"] for record in judged]
-    if judged:
+    validation = [seq_length * (record.validation_nats or 0.0) for record in records.judged]
+    if validation:
         axes.plot(
-            [record["update"] for record in judged],
+            [record.update for record in records.judged],
             validation,
             color=palette["series-2"],
             marker="o",
@@ -146,7 +137,7 @@ def loss_figure(
             gid="validation",
         )
     quiet_axes(axes, palette, font)
-    axes.set_xlim(0, max(updates.max(), 1))
+    axes.set_xlim(0, max(records.last.update, 1))
     low, high = min(smooth.min(), *validation, np.inf), max(smooth.max(), *validation, -np.inf)
     margin = 0.05 * (high - low) or 1.0
     axes.set_ylim(low - margin, high + margin)
@@ -167,11 +158,11 @@ def loss_figure(
     heading(axes, f"bits per {one}", 1.0, palette, font)
     bits.set_facecolor("none")
     entries = {"smooth loss": Line2D([], [], color=palette["line"], linewidth=1.4)}
-    if judged:
+    if validation:
         entries["validation"] = Line2D(
             [], [], color=palette["series-2"], linewidth=1.4, marker="o", markersize=3
         )
-    if ends.any():
+    if records.ends:
         entries["end of an epoch"] = Line2D(
             [], [], color=palette["cross"], linestyle="none",
             marker="x", markersize=CROSS, markeredgewidth=2.2,
@@ -323,26 +314,6 @@ def _drawable(errors: Sequence[Any]) -> NDArray[np.float64]:
     """Errors that a logarithmic axis can show."""
     values = np.nan_to_num(np.array(errors, dtype=np.float64), nan=MOST_ERROR)
     return np.clip(values, LEAST_ERROR, MOST_ERROR)
-
-
-def is_epoch_end(epoch: float) -> bool:
-    """Whether a record of this (fractional) epoch was made where an epoch ended."""
-    return epoch >= 1 and float(epoch).is_integer()
-
-
-def decimate(x: NDArray[Any], y: NDArray[Any], columns: int) -> NDArray[np.bool_]:
-    """Which points of a line to keep so that it looks the same `columns` pixels wide.
-
-    Of the points in one column those that enter, leave, and lie lowest and highest are kept.
-    """
-    keep = np.zeros(len(x), dtype=bool)
-    column = ((x - x[0]) / (np.ptp(x) or 1.0) * columns).astype(np.int64)
-    edges = np.flatnonzero(np.diff(column, prepend=-1, append=columns + 1))
-    for start, end in pairwise(edges):
-        keep[[start, end - 1, start + np.argmin(y[start:end]), start + np.argmax(y[start:end])]] = (
-            True
-        )
-    return keep
 
 
 def svg_of(figure: Figure) -> str:

@@ -5,12 +5,13 @@ It knows nothing of HTML or files: plain data in, plain paragraphs out.
 
 import dataclasses
 import math
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from charloom.config import Config
 from charloom.gradcheck import NORM_LIMITS, GradientCheck, Row
+from charloom.report.records import Record, Records
+from charloom.report.samples import Sample
 from charloom.spelling import (
     THIN,
     bits_per_character,
@@ -21,8 +22,6 @@ from charloom.spelling import (
     power_of_ten,
     scientific,
 )
-
-Record = Mapping[str, Any]
 
 
 def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
@@ -148,126 +147,106 @@ def entry(row: Row) -> str:
     return f"{row.parameter}[{', '.join(map(str, row.worst.index))}]"
 
 
-def loss_story(
-    metrics: Sequence[Record], config: Config, vocabulary_size: int, epoch_ends: Sequence[Record]
-) -> list[str]:
+def loss_story(records: Records, config: Config, vocabulary_size: int) -> list[str]:
     """How the smooth loss ran: where it began, fell, was lowest and ended; and how it was judged."""
-    T, first, last = config.seq_length, metrics[0], metrics[-1]
+    T, first, last = config.seq_length, records.first, records.last
     tokens, one = config.tokens, one_of(config.tokens)
-    lowest = lowest_record(metrics)
     knows_nothing = T * math.log(max(vocabulary_size, 1))
-    fall = first["smooth_loss"] - lowest["smooth_loss"]
     sentences = [
-        f"At update {count(first['update'])} the smooth loss is {first['smooth_loss']:.2f} nats per "
+        f"At update {count(first.update)} the smooth loss is {first.smooth_loss:.2f} nats per "
         f"window of {T} {tokens}; to know nothing about {vocabulary_size} {tokens} costs "
-        f"{T} ln {vocabulary_size} = {knows_nothing:.2f}."
+        f"{T} ln {vocabulary_size} = {knows_nothing:.2f}.",
+        fall_story(records, T, one),
     ]
-    if epoch_ends and fall > 0:
-        end = epoch_ends[0]
-        share = (first["smooth_loss"] - end["smooth_loss"]) / fall
-        sentences.append(
-            f"The first epoch ends at {end['smooth_loss']:.2f} (update {count(end['update'])}) and "
-            f"brings {share:.0%} of the way to the lowest value, {lowest['smooth_loss']:.2f} at "
-            f"update {count(lowest['update'])}, which is "
-            f"{bits_per_character(lowest['smooth_loss'], T):.2f} bits per {one}."
-        )
-    else:
-        sentences.append(
-            f"The lowest value is {lowest['smooth_loss']:.2f} at update {count(lowest['update'])}, "
-            f"which is {bits_per_character(lowest['smooth_loss'], T):.2f} bits per {one}."
-        )
-    epochs = f"{last['epoch']:.2f}".removesuffix(".00")
+    epochs = f"{last.epoch:.2f}".removesuffix(".00")
     sentences.append(
-        f"The last record, at update {count(last['update'])} after "
-        f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, stands at {last['smooth_loss']:.2f}."
+        f"The last record, at update {count(last.update)} after "
+        f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, stands at {last.smooth_loss:.2f}."
     )
-    mean = mean_of_last_epoch(metrics)
+    mean = records.last_epoch_nats
     if mean is not None:
         sentences.append(
             f"Over the last whole epoch the text cost {mean:.3f} nats, or "
             f"{mean / math.log(2):.3f} bits, per {one}"
             f"{'.' if config.validation or config.test else '; no part of it was held out.'}"
         )
-    if epoch_ends:
-        crosses = number_of(len(epoch_ends), "red cross marks", "red crosses mark")
-        sentences.append(f"The {crosses} where an epoch ends.".replace("The one", "The"))
-    return [" ".join(sentences), *judged_story(metrics, config)]
+    if records.ends:
+        sentences.append(crosses_story(records))
+    return [" ".join(sentences), *judged_story(records, config)]
 
 
-def judged_story(metrics: Sequence[Record], config: Config) -> list[str]:
+def fall_story(records: Records, seq_length: int, one: str) -> str:
+    """How far the smooth loss fell, and what the first epoch has of it."""
+    first, lowest = records.first.smooth_loss, records.lowest
+    bits = f"{bits_per_character(lowest.smooth_loss, seq_length):.2f} bits per {one}"
+    where = f"{lowest.smooth_loss:.2f} at update {count(lowest.update)}"
+    fall = first - lowest.smooth_loss
+    if not records.ends or fall <= 0:
+        return f"The lowest value is {where}, which is {bits}."
+    end = records.ends[0]
+    return (
+        f"The first epoch ends at {end.smooth_loss:.2f} (update {count(end.update)}) and brings "
+        f"{(first - end.smooth_loss) / fall:.0%} of the way to the lowest value, {where}, which is "
+        f"{bits}."
+    )
+
+
+def crosses_story(records: Records) -> str:
+    """What the red crosses in the picture are."""
+    shown = len(records.ends)
+    if shown < records.epochs:
+        return f"Of {count(records.epochs)} epochs {count(shown)} have a red cross at their end."
+    if shown == 1:
+        return "The red cross marks where an epoch ends."
+    return f"The {number_of(shown, 'red cross', 'red crosses')} mark where an epoch ends."
+
+
+def judged_story(records: Records, config: Config) -> list[str]:
     """How the model did on the validation part; no paragraph where it was never judged."""
-    judged = [record for record in metrics if record.get("validation_nats") is not None]
-    best = best_judged(metrics)
-    if best is None:
+    best = records.best
+    if best is None or best.validation_nats is None:
         return []
-    nats, last = best["validation_nats"], judged[-1]["validation_nats"]
+    nats, last = best.validation_nats, records.judged[-1]
     part = "each stream" if config.split == "streams" else "the text"
     sentences = [
         f"The end of {part} was held out, {100 * config.validation:.3g}% of it: the model never learns from "
-        f"this validation part and was judged on it {number_of(len(judged), 'time')}. At best, after "
-        f"update {count(best['update'])}, it costs {nats:.4f} nats or "
+        f"this validation part and was judged on it {number_of(records.judgements, 'time')}. At best, after "
+        f"update {count(best.update)}, it costs {nats:.4f} nats or "
         f"{bits_per_character(nats):.4f} bits per {one_of(config.tokens)}, a perplexity of "
         f"{choices(nats)}."
     ]
-    if judged[-1] is not best:
+    if last is not best and last.validation_nats is not None:
         sentences.append(
-            f"The last judgement, after update {count(judged[-1]['update'])}, is {last:.4f} nats or "
-            f"{bits_per_character(last):.4f} bits."
+            f"The last judgement, after update {count(last.update)}, is {last.validation_nats:.4f} nats "
+            f"or {bits_per_character(last.validation_nats):.4f} bits."
         )
     return [" ".join(sentences)]
 
 
-def mean_of_last_epoch(metrics: Sequence[Record]) -> float | None:
-    """Nats per character over the last epoch that was read whole; None before there is one."""
-    last = math.floor(metrics[-1]["epoch"])
-    inside = [
-        (record.get("train_nats"), record["characters"] - before["characters"])
-        for before, record in zip(
-            [{"characters": 0, "epoch": 0.0}, *metrics], metrics, strict=False
-        )
-        if before["epoch"] >= last - 1 and record["epoch"] <= last
-    ]
-    if last < 1 or not inside or any(nats is None for nats, _ in inside):
-        return None
-    return float(sum(nats * n for nats, n in inside) / sum(n for _, n in inside))
+def samples_story(samples: Sequence[Sample], drawn: int, last_record: Record | None) -> list[str]:
+    """What changes in the samples, from the first to the last.
 
-
-def lowest_record(metrics: Sequence[Record]) -> Record:
-    """The first record with the lowest smooth loss."""
-    return min(metrics, key=lambda record: record["smooth_loss"])
-
-
-def best_judged(metrics: Sequence[Record]) -> Record | None:
-    """The first record with the lowest loss on the validation part; None where none was judged."""
-    judged = [record for record in metrics if record.get("validation_nats") is not None]
-    return min(judged, key=lambda record: record["validation_nats"], default=None)
-
-
-def record_at(metrics: Sequence[Record], update: int) -> Record | None:
-    """The last record at or before an update, of records in the order of their updates."""
-    place = bisect_right(metrics, update, key=lambda record: record["update"])
-    return metrics[place - 1] if place else None
-
-
-def samples_story(samples: Sequence[Record], metrics: Sequence[Record]) -> list[str]:
-    """What changes in the samples, from the first to the last."""
+    Args:
+        samples: those that are shown, of all that were `drawn`.
+        last_record: the record at or before the last of them.
+    """
     first, last = samples[0], samples[-1]
-    lengths = {len(sample["text"]) for sample in samples}
+    lengths = {len(sample.text) for sample in samples}
     of = f"of {count(lengths.pop())} characters each" if len(lengths) == 1 else "of several lengths"
     if len(samples) == 1:
-        return [f"One sample so far, drawn {moment(first)}: {texture(first['text'])}."]
-    record = record_at(metrics, last["update"])
-    reached = "" if record is None else f", at a smooth loss of {record['smooth_loss']:.2f}"
+        return [f"One sample so far, drawn {moment(first)}: {texture(first.text)}."]
+    reached = "" if last_record is None else f", at a smooth loss of {last_record.smooth_loss:.2f}"
+    shown = "" if len(samples) == drawn else f" {count(len(samples))} of them are shown."
     return [
-        f"{number_of(len(samples), 'sample').capitalize()} {of}, drawn from the network as it "
-        f"learns. The first, {moment(first)}, has {texture(first['text'])}. The last, "
-        f"{moment(last)}{reached}, has {texture(last['text'])}."
+        f"{number_of(drawn, 'sample').capitalize()} {of}, drawn from the network as it "
+        f"learns.{shown} The first, {moment(first)}, has {texture(first.text)}. The last, "
+        f"{moment(last)}{reached}, has {texture(last.text)}."
     ]
 
 
-def moment(sample: Record) -> str:
+def moment(sample: Sample) -> str:
     """When a sample was drawn."""
-    return f"at update {count(sample['update'])}" if sample["update"] else "before the first update"
+    return f"at update {count(sample.update)}" if sample.update else "before the first update"
 
 
 def texture(text: str) -> str:
@@ -289,29 +268,33 @@ def choices(nats: float) -> str:
 def passage_story(
     passage: str,
     best: Record | None,
-    metrics: Sequence[Record],
+    latest: bool,
     config: Config,
     vocabulary_size: int,
 ) -> list[str]:
-    """Which model wrote the passage, and what the passage is made of."""
+    """Which model wrote the passage, and what the passage is made of.
+
+    Args:
+        best: the record of the model that wrote it.
+        latest: whether that is the last record.
+    """
     one = one_of(config.tokens)
-    judged = best is not None and best.get("validation_nats") is not None
-    if judged:
+    if best is not None and best.validation_nats is not None:
         which = "model best judged on the validation part"
-    elif best is not None and best is metrics[-1]:
+    elif latest:
         which = "latest model"
     else:
         which = "model with the lowest smooth loss"
     writer = f"{count(len(passage))} characters, written by the {which}"
     if best is not None:
-        if judged:
-            nats = best["validation_nats"]
+        if best.validation_nats is not None:
+            nats = best.validation_nats
             loss = f"{nats:.3f} nats there"
         else:
-            nats = best["smooth_loss"] / config.seq_length
-            loss = f"{best['smooth_loss']:.2f} nats per window"
+            nats = best.smooth_loss / config.seq_length
+            loss = f"{best.smooth_loss:.2f} nats per window"
         writer += (
-            f": that of update {count(best['update'])}, with {loss}, or "
+            f": that of update {count(best.update)}, with {loss}, or "
             f"{bits_per_character(nats):.2f} bits per {one}. It is as unsure of the "
             f"next {one} as if it chose evenly among {choices(nats)}, where "
             f"the text has {vocabulary_size}"

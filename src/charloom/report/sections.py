@@ -10,7 +10,7 @@ from typing import Final
 import matplotlib
 import numpy as np
 
-from charloom.config import help_of
+from charloom.config import Config, help_of
 from charloom.gradcheck import GradientCheck, Row
 from charloom.messages import command, for_command_line, terminal_command
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
@@ -29,7 +29,8 @@ from charloom.report.content import (
     Setting,
     SettingsGroup,
 )
-from charloom.report.plots import is_epoch_end
+from charloom.report.records import Record, Records
+from charloom.report.samples import Sample, Samples
 from charloom.spelling import (
     bits_per_character,
     count,
@@ -39,13 +40,14 @@ from charloom.spelling import (
     power_of_ten,
     scientific,
 )
-from charloom.store import RunView, charloom_version
-from charloom.store.checkpoint import is_count, is_number
+from charloom.store import RunOutline, charloom_version
+from charloom.store.checkpoint import is_count
+from charloom.store.lines import is_finite
 
 CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A GRU"}
 
 
-def lede(view: RunView) -> str:
+def lede(view: RunOutline) -> str:
     """What was done, in one sentence."""
     config, text = view.config, view.text
     times = f"{count(config.updates)} updates" if config.updates else passes(config.epochs)
@@ -64,11 +66,10 @@ def passes(epochs: int) -> str:
     return "1 epoch" if epochs == 1 else f"{count(epochs)} epochs"
 
 
-def notice(view: RunView, metrics: Sequence[prose.Record]) -> str | None:
+def notice(view: RunOutline, records: Records | None) -> str | None:
     """What a reader must know first: that the run is not finished; None if it is."""
-    status, done = view.status or {}, metrics[-1]["update"] if metrics else 0
-    if isinstance(status.get("update"), int):
-        done = max(done, status["update"])
+    status, done = view.status or {}, records.last.update if records else 0
+    done = max(done, status.get("update", 0))
     if status.get("state") == "finished" or (not status and done >= view.updates):
         return None
     state = f" (state: {status['state']})" if status else ""
@@ -80,38 +81,38 @@ def notice(view: RunView, metrics: Sequence[prose.Record]) -> str | None:
     )
 
 
-def key_figures(view: RunView, metrics: Sequence[prose.Record]) -> list[KeyFigure]:
+def key_figures(view: RunOutline, records: Records | None) -> list[KeyFigure]:
     """The first, lowest and last smooth loss and the time.
 
     Where the model was judged, its best judgement stands instead of the lowest smooth loss.
     """
-    if not metrics:
+    if records is None:
         return []
-    T, last, best = view.config.seq_length, metrics[-1], prose.best_judged(metrics)
-    tokens = view.config.tokens
-    per = f"bits per {one_of(tokens)}"
-    shown = {"First": metrics[0], "Lowest": prose.lowest_record(metrics), "Last": last}
-    if best is not None:
-        del shown["Lowest"]
-    figures = []
-    for label, record in shown.items():
-        notes = ["nats per window", f"{bits_per_character(record['smooth_loss'], T):.2f} {per}"]
-        notes.append(f"at update {count(record['update'])}")
-        loss = f"{record['smooth_loss']:.2f}"
-        figures.append(KeyFigure(f"{label} smooth loss", loss, notes))
-    if best is not None:
-        nats = best["validation_nats"]
-        notes = [f"{nats:.4f} nats", per, f"at update {count(best['update'])}"]
+    T, last, best = view.config.seq_length, records.last, records.best
+    tokens, one = view.config.tokens, one_of(view.config.tokens)
+    figures = [smooth_figure("First", records.first, T, one)]
+    if best is None or best.validation_nats is None:
+        figures.append(smooth_figure("Lowest", records.lowest, T, one))
+    figures.append(smooth_figure("Last", last, T, one))
+    if best is not None and best.validation_nats is not None:
+        nats = best.validation_nats
+        notes = [f"{nats:.4f} nats", f"bits per {one}", f"at update {count(best.update)}"]
         bits = f"{bits_per_character(nats):.3f}"
         figures.append(KeyFigure("Best on the validation part", bits, notes))
-    seconds = last.get("seconds")
-    if seconds:
+    if last.seconds:
         rates = [
-            f"{last['update'] / seconds:,.0f} updates per second",
-            f"{last['characters'] / seconds:,.0f} {tokens} per second",
+            f"{last.update / last.seconds:,.0f} updates per second",
+            f"{last.characters / last.seconds:,.0f} {tokens} per second",
         ]
-        figures.append(KeyFigure("Training time", duration(seconds), rates))
+        figures.append(KeyFigure("Training time", duration(last.seconds), rates))
     return figures
+
+
+def smooth_figure(which: str, record: Record, seq_length: int, one: str) -> KeyFigure:
+    """The smooth loss of a record."""
+    bits = f"{bits_per_character(record.smooth_loss, seq_length):.2f} bits per {one}"
+    notes = ["nats per window", bits, f"at update {count(record.update)}"]
+    return KeyFigure(f"{which} smooth loss", f"{record.smooth_loss:.2f}", notes)
 
 
 def gradient_section(
@@ -157,89 +158,98 @@ def parameter_errors(row: Row) -> ParameterErrors:
 
 
 def loss_section(
-    view: RunView, metrics: Sequence[prose.Record], picture: Picture | None
+    view: RunOutline, records: Records | None, picture: Picture | None
 ) -> LossSection | None:
     """The paragraphs and the picture of the smooth loss and a line for each epoch; None without a
-    picture, which is there if a record is."""
-    if picture is None:
+    record."""
+    if records is None or picture is None:
         return None
-    T, ends = view.config.seq_length, [r for r in metrics if is_epoch_end(r["epoch"])]
+    shown = f"{count(len(records.ends))} of {count(records.epochs)} epochs"
     return LossSection(
-        paragraphs=prose.loss_story(metrics, view.config, view.text["vocabulary_size"], ends),
+        paragraphs=prose.loss_story(records, view.config, view.text["vocabulary_size"]),
         picture=picture,
         per=f"bits per {one_of(view.config.tokens)}",
-        epochs=[epoch_end(record, T) for record in ends],
+        epochs=[epoch_end(record, view.config.seq_length) for record in records.ends],
+        left_out=shown if len(records.ends) < records.epochs else "",
     )
 
 
-def epoch_end(record: prose.Record, seq_length: int) -> EpochEnd:
+def epoch_end(record: Record, seq_length: int) -> EpochEnd:
     """The record at an epoch's end as a line of the table."""
-    seconds = record.get("seconds")
     return EpochEnd(
-        epoch=count(int(record["epoch"])),
-        update=count(record["update"]),
-        smooth_loss=f"{record['smooth_loss']:.2f}",
-        bits=f"{bits_per_character(record['smooth_loss'], seq_length):.3f}",
-        time="not recorded" if seconds is None else duration(seconds),
+        epoch=count(int(record.epoch)),
+        update=count(record.update),
+        smooth_loss=f"{record.smooth_loss:.2f}",
+        bits=f"{bits_per_character(record.smooth_loss, seq_length):.3f}",
+        time=duration(record.seconds),
     )
 
 
 def samples_section(
-    view: RunView, samples: Sequence[prose.Record], metrics: Sequence[prose.Record]
+    view: RunOutline, samples: Samples, records: Records | None
 ) -> SamplesSection | None:
     """The samples, each with where the training was; None without a sample."""
-    if not samples:
+    if not samples.shown:
         return None
-    entries = []
-    for sample in samples:
-        record, facts = prose.record_at(metrics, sample["update"]), []
-        if record is not None and sample["update"]:
-            bits = bits_per_character(record["smooth_loss"], view.config.seq_length)
-            facts = [
-                f"epoch {record['epoch']:.2f}",
-                f"smooth loss {record['smooth_loss']:.2f} nats",
-                f"{bits:.2f} bits per {one_of(view.config.tokens)}",
-            ]
-        heading = f"Update {count(sample['update'])}" if sample["update"] else "Before training"
-        entries.append(SampleEntry(heading, facts, sample["text"]))
-    return SamplesSection(prose.samples_story(samples, metrics), entries)
+    at = records.at if records else {}
+    last = at.get(samples.shown[-1].update)
+    return SamplesSection(
+        prose.samples_story(samples.shown, samples.drawn, last),
+        [sample_entry(sample, at.get(sample.update), view.config) for sample in samples.shown],
+    )
 
 
-def passage_section(view: RunView, metrics: Sequence[prose.Record]) -> PassageSection | None:
+def sample_entry(sample: Sample, record: Record | None, config: Config) -> SampleEntry:
+    """A sample with the last record at or before it."""
+    if not sample.update:
+        return SampleEntry("Before training", [], sample.text)
+    facts = []
+    if record is not None:
+        bits = bits_per_character(record.smooth_loss, config.seq_length)
+        facts = [
+            f"epoch {record.epoch:.2f}",
+            f"smooth loss {record.smooth_loss:.2f} nats",
+            f"{bits:.2f} bits per {one_of(config.tokens)}",
+        ]
+    return SampleEntry(f"Update {count(sample.update)}", facts, sample.text)
+
+
+def passage_section(view: RunOutline, records: Records | None) -> PassageSection | None:
     """The long passage and what wrote it; None where it is not written yet."""
     if not view.passage:
         return None
     writer = None
-    if metrics:
+    if records is not None:
         update = passage_update(view)
-        writer = prose.lowest_record(metrics)
+        writer = records.lowest
         if update is not None:
-            writer = prose.record_at(metrics, update) or writer
+            writer = records.at.get(update) or writer
+    latest = records is not None and writer == records.last
     return PassageSection(
         prose.passage_story(
-            view.passage, writer, metrics, view.config, view.text["vocabulary_size"]
+            view.passage, writer, latest, view.config, view.text["vocabulary_size"]
         ),
         view.passage,
     )
 
 
-def passage_update(view: RunView) -> int | None:
+def passage_update(view: RunOutline) -> int | None:
     """The update of the model that wrote the passage; in runs whose events do not tell, that was the best."""
-    ends = [event for event in view.events if event.get("event") == "finished"]
+    ends = [event for event in view.events if event["event"] == "finished"]
     told = ends[-1].get("passage") if ends else None
-    return told if isinstance(told, int) else view.best
+    return told if is_count(told) else view.best
 
 
-def settings_section(view: RunView, metrics: Sequence[prose.Record]) -> list[SettingsGroup]:
+def settings_section(view: RunOutline, records: Records | None) -> list[SettingsGroup]:
     """Everything that made the run what it is."""
     return [
         SettingsGroup("Text", text_rows(view)),
-        SettingsGroup("Made by", maker_rows(view, metrics)),
+        SettingsGroup("Made by", maker_rows(view, records)),
         SettingsGroup("Configuration", configuration_rows(view)),
     ]
 
 
-def text_rows(view: RunView) -> list[Setting]:
+def text_rows(view: RunOutline) -> list[Setting]:
     """What the text is."""
     text, tokens = view.text, view.config.tokens
     return [
@@ -250,11 +260,10 @@ def text_rows(view: RunView) -> list[Setting]:
     ]
 
 
-def maker_rows(view: RunView, metrics: Sequence[prose.Record]) -> list[Setting]:
+def maker_rows(view: RunOutline, records: Records | None) -> list[Setting]:
     """What trained the run, how long, and what made the page."""
-    last = metrics[-1] if metrics else {}
-    seconds = last.get("seconds") or 0.0
-    taken = f"{seconds:,.1f} for {count(last.get('update', 0))} of {count(view.updates)} updates"
+    seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
+    taken = f"{seconds:,.1f} for {count(done)} of {count(view.updates)} updates"
     page = (
         f"charloom {charloom_version()}, Python {platform.python_version()}, NumPy "
         f"{np.__version__}, matplotlib {matplotlib.__version__}, {platform.machine()}"
@@ -269,7 +278,7 @@ def maker_rows(view: RunView, metrics: Sequence[prose.Record]) -> list[Setting]:
     ]
 
 
-def configuration_rows(view: RunView) -> list[Setting]:
+def configuration_rows(view: RunOutline) -> list[Setting]:
     """The settings by name."""
     return [
         Setting(name, "none" if value is None else str(value), help_of(name))
@@ -277,7 +286,7 @@ def configuration_rows(view: RunView) -> list[Setting]:
     ]
 
 
-def surroundings(view: RunView) -> str:
+def surroundings(view: RunOutline) -> str:
     """The versions and the kind of machine that trained last."""
     starts = [event for event in view.events if "engine" in event]
     last = starts[-1] if starts else {}
@@ -286,29 +295,31 @@ def surroundings(view: RunView) -> str:
     return ", ".join(known) or "not recorded"
 
 
-def changes(view: RunView) -> list[Setting]:
+def changes(view: RunOutline) -> list[Setting]:
     """What happened on the way that the settings do not tell: resumed, learning rate steered."""
-    resumed = [from_update(event) for event in view.events if event.get("event") == "resumed"]
-    steered = [
-        f"× {event['learning_rate_factor']:g} {from_update(event)}"
+    resumed = [
+        f"from update {count(event['update'])}"
         for event in view.events
-        if event.get("event") == "learning_rate_factor"
-        and is_number(event.get("learning_rate_factor"))
+        if event["event"] == "resumed"
+    ]
+    steered = [
+        f"× {event['learning_rate_factor']:g} from update {count(event['update'])}"
+        for event in view.events
+        if event["event"] == "learning_rate_factor" and is_finite(event.get("learning_rate_factor"))
     ]
     rows = {"resumed": resumed, "learning rate": steered}
     return [Setting(name, "; ".join(told)) for name, told in rows.items() if told]
 
 
-def from_update(event: prose.Record) -> str:
-    """Since when what an event tells holds."""
-    update = event.get("update")
-    return f"from update {count(update)}" if is_count(update) else "from an unknown update"
+def own_command(view: RunOutline, whole: bool) -> str:
+    """What to type to have this run again, in a directory of its own.
 
 
-def own_command(view: RunView) -> str:
-    """What to type to have this run again, in a directory of its own."""
+    Args:
+        whole: whether `reproduce` made it, the whole experiment.
+    """
     config = view.config
-    verb, default = ("train", DEFAULT_RECIPE) if view.gradcheck is None else ("reproduce", CLASSIC)
+    verb, default = ("reproduce", CLASSIC) if whole else ("train", DEFAULT_RECIPE)
     recipe = RECIPES.get(config.recipe, RECIPES[CLASSIC])
     ends_otherwise = recipe.minutes is not None and config.updates is None
     changed = {

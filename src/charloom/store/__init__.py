@@ -13,10 +13,12 @@ from charloom.store.files import replace_file
 from charloom.store.run import RunWriter, charloom_version
 from charloom.store.steering import Control, read_control, read_status, write_control
 from charloom.store.view import (
+    RunOutline,
     RunView,
     Which,
     damaged_models,
     load_model,
+    read_outline,
     read_run,
     which_of,
     which_of_run,
@@ -25,6 +27,7 @@ from charloom.store.view import (
 __all__ = [
     "Checkpoint",
     "Control",
+    "RunOutline",
     "RunView",
     "RunWriter",
     "Which",
@@ -35,6 +38,7 @@ __all__ = [
     "load_model",
     "model_bytes",
     "read_control",
+    "read_outline",
     "read_run",
     "read_status",
     "replace_file",

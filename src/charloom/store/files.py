@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from charloom.errors import DamagedError, WriteError
 
@@ -54,33 +55,47 @@ def writing(path: Path) -> Iterator[None]:
 def read_file(path: Path, most: int | None = None) -> bytes | None:
     """The bytes of a plain file; None where there is none.
 
-    A directory may come from a stranger: a link in it could lead to any file of the user's, a pipe or
-    a device never end. Neither is followed.
-
     Args:
         most: bytes that such a file has at most; more are damage, and are not read.
 
     Raises:
         DamagedError: it is there and cannot be read, or is no plain file, or too long.
     """
+    with open_plain(path) as file:
+        if file is None:
+            return None
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise DamagedError(
+                f"{path} is damaged: it has {size} bytes, and at most {most} make sense."
+            )
+        return file.read() if most is None else file.read(most + 1)
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[BinaryIO | None]:
+    """Open a plain file for reading; None where there is none.
+
+    A directory may come from a stranger: a link in it could lead to any file of the user's, a pipe or
+    a device never end. Neither is followed.
+
+    Raises:
+        DamagedError: it is there and cannot be opened or read, or is no plain file.
+    """
     try:
         descriptor = os.open(path, READING)
     except FileNotFoundError:
-        return None
+        yield None
+        return
     except OSError as error:
         if path.is_symlink():
             raise DamagedError(f"{path} is no plain file but a link; it is not followed.") from None
         raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
         with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise DamagedError(f"{path} is no plain file; nothing else is read.")
-            if most is not None and about.st_size > most:
-                raise DamagedError(
-                    f"{path} is damaged: it has {about.st_size} bytes, and at most {most} make sense."
-                )
-            return file.read() if most is None else file.read(most + 1)
+            yield file
     except OSError as error:
         raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -4,12 +4,21 @@ Lines wait in memory until `flush`. It knows nothing of what the lines mean.
 """
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from charloom.errors import DamagedError, WriteError
 from charloom.store.canonical import canonical_json, parse_object
-from charloom.store.files import read_file, write_all, writing
+from charloom.store.files import open_plain, read_file, write_all, writing
+
+# Called with a file, the bytes of it that were read, and the bytes that it had at first.
+Watch = Callable[[Path, int, int], None]
+WATCHED_LINES: Final = 4_096  # between two calls
+
+
+def unwatched(path: Path, done: int, size: int) -> None:
+    """Ignore how far a reading is."""
 
 
 class Journal:
@@ -165,3 +174,32 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     lines = whole_lines(read_file(path) or b"", None, path).split(b"\n")[:-1]
     return [parse_object(line, f"line {n} of {path}") for n, line in enumerate(lines, 1)]
+
+
+def each_line(path: Path, watch: Watch = unwatched) -> Iterator[dict[str, Any] | None]:
+    """Yield what each whole line of a JSON lines file says, or None for one that is no JSON object.
+
+    Only one line at a time is in memory. A missing file has no lines; what follows the last newline is
+    not read.
+
+    Args:
+        watch: called now and then with how far the reading is.
+
+    Raises:
+        DamagedError: the file cannot be read at all.
+    """
+    with open_plain(path) as file:
+        if file is None:
+            return
+        done, size, what = 0, os.fstat(file.fileno()).st_size, str(path)
+        for number, line in enumerate(file):
+            if not line.endswith(b"\n"):
+                return
+            if number % WATCHED_LINES == 0:
+                watch(path, done, size)
+            done += len(line)
+            try:
+                value: dict[str, Any] | None = parse_object(line, what)
+            except DamagedError:
+                value = None
+            yield value

@@ -216,7 +216,10 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
     text = values.get("text")
     if not isinstance(text, dict) or not text_makes_sense(text):
         raise DamagedError(f"{path} is damaged: it does not say which text the run reads.")
-    return config, text, str(values.get("version"))
+    version = values.get("version")
+    if not isinstance(version, str):
+        raise DamagedError(f"{path} is damaged: it does not say which charloom made the run.")
+    return config, text, version
 
 
 def about_bytes(config: Config, text: dict[str, Any], version: str) -> bytes:

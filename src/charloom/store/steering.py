@@ -4,6 +4,7 @@ Both are replaced at once and never locked. A command counts if its sequence num
 the last one's, or its id another: two who steer at the same moment may take the same number.
 """
 
+import math
 import os
 import secrets
 import time
@@ -123,8 +124,36 @@ def read_status(run: Path) -> dict[str, Any] | None:
         NewerFormatError: a later charloom wrote it.
     """
     try:
-        status = parse_object(read_file(run / STATUS, MOST_STATE) or b"", STATUS)
-        refuse_later_format(status, STATUS_FORMAT, str(run / STATUS))
+        return require_status(run)
     except DamagedError:
         return None
-    return status if status.get("state") in STATES else None
+
+
+def require_status(run: Path) -> dict[str, Any] | None:
+    """The last status, whose fields are all there and of their types; None where there is none.
+
+    Raises:
+        NewerFormatError: a later charloom wrote it.
+        DamagedError: what is there is not a status.
+    """
+    path = run / STATUS
+    data = read_file(path, MOST_STATE)
+    if data is None:
+        return None
+    status = parse_object(data, str(path))
+    refuse_later_format(status, STATUS_FORMAT, str(path))
+    if not is_status(status):
+        raise DamagedError(f"{path} is damaged: it does not say how the run is.")
+    return status
+
+
+def is_status(status: dict[str, Any]) -> bool:
+    """Whether an object has the fields of a status."""
+    reason, beat = status.get("reason"), status.get("heartbeat")
+    return (
+        all(is_count(status.get(name)) for name in ("pid", "update", "updates"))
+        and status.get("state") in STATES
+        and (reason is None or isinstance(reason, str))
+        and isinstance(beat, (int, float))
+        and 0 <= beat < math.inf
+    )

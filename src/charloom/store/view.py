@@ -3,7 +3,7 @@
 Nothing is locked. What is being replaced at this moment is read as it was or as it becomes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -13,17 +13,14 @@ from charloom.errors import ConfigError, DamagedError, NotAModelError
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
 from charloom.store.files import read_file
-from charloom.store.formats import GRADCHECK_FORMAT, refuse_later_format
-from charloom.store.journal import read_lines, sound_lines
+from charloom.store.journal import Watch, each_line, read_lines, unwatched
 from charloom.store.layout import (
     BEST,
     CHECKPOINTS,
     CONFIG,
     EVENTS,
-    GRADCHECK,
     LATEST,
     METRICS,
     PASSAGE,
@@ -36,9 +33,10 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
+from charloom.store.lines import is_event
 from charloom.store.newer import refuse_newer_run
 from charloom.store.opening import checkpoints_gone, last_engine, update_told, ways_on
-from charloom.store.steering import read_status
+from charloom.store.steering import read_status, require_status
 
 Which = Literal["best", "latest"]
 WHICH: Final[tuple[Which, ...]] = ("latest", "best")
@@ -48,19 +46,16 @@ Part = TypeVar("Part")
 ATTEMPTS: Final = 5
 
 
-@dataclass(frozen=True)
-class RunView:
-    """What a run directory says, as plain data.
+@dataclass(frozen=True, kw_only=True)
+class RunOutline:
+    """What a run directory says but for its records and samples, as plain data.
 
     Attributes:
         path: the directory.
         config: the settings.
         text: name, sources, characters, fingerprint, vocabulary_size.
         version: the charloom that made the run.
-        metrics: the records, one dict each.
-        samples: the samples, one dict each.
         events: what happened, one dict each.
-        gradcheck: the gradient checks, or None.
         status: the last status, or None.
         passage: the long passage, or None.
         latest: the update of the latest checkpoint, or None.
@@ -71,10 +66,7 @@ class RunView:
     config: Config
     text: dict[str, Any]
     version: str
-    metrics: list[dict[str, Any]]
-    samples: list[dict[str, Any]]
     events: list[dict[str, Any]]
-    gradcheck: dict[str, Any] | None
     status: dict[str, Any] | None
     passage: str | None
     latest: int | None
@@ -96,13 +88,21 @@ class RunView:
         return last_engine(self.events)
 
 
-def read_run(path: str | Path, damage: list[str] | None = None) -> RunView:
-    """Everything that a run directory says now.
+@dataclass(frozen=True, kw_only=True)
+class RunView(RunOutline):
+    """Everything that a run directory says, as plain data.
 
-    Args:
-        path: the directory.
-        damage: where given, it gets a sentence about whatever is damaged or missing beside
-            config.json, and the view what is whole.
+    Attributes:
+        metrics: the records, one dict each.
+        samples: the samples, one dict each.
+    """
+
+    metrics: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+
+
+def read_run(path: str | Path) -> RunView:
+    """Everything that a run directory says now, all of it in memory.
 
     Raises:
         NotAModelError: the path is no run directory.
@@ -110,24 +110,42 @@ def read_run(path: str | Path, damage: list[str] | None = None) -> RunView:
         DamagedError: a file in it is not as it was written.
     """
     path = Path(path)
+    outline = outline_of(path, Strict())
+    metrics, samples = read_lines(path / METRICS), read_lines(path / SAMPLES)
+    return RunView(**vars(outline), metrics=metrics, samples=samples)
+
+
+def read_outline(path: str | Path, damage: list[str]) -> RunOutline:
+    """What a run directory says now but for its records and samples, as far as it is whole.
+
+    Args:
+        path: the directory.
+        damage: gets a sentence about whatever is damaged or missing beside config.json.
+
+    Raises:
+        NotAModelError: the path is no run directory.
+        NewerFormatError: a later charloom wrote something in it.
+        DamagedError: its config.json is not as it was written.
+    """
+    return outline_of(Path(path), Forgiving(damage))
+
+
+def outline_of(path: Path, read: "Strict") -> RunOutline:
+    """What a run directory says but for its records and samples, its parts read by a reader."""
     refuse_newer_run(path)
-    read = Strict() if damage is None else Forgiving(damage)
     try:
         config, text, version = read_about(path)
     except (DamagedError, NotAModelError) as error:
         whole = newest_whole(path)
         way = "" if whole is None else f" {ways_on(path, whole.learner.update)}"
         raise type(error)(f"{error.message}{way}") from None
-    return RunView(
+    return RunOutline(
         path=path,
         config=config,
         text=text,
         version=version,
-        metrics=read.lines(path / METRICS),
-        samples=read.lines(path / SAMPLES),
-        events=read.lines(path / EVENTS),
-        gradcheck=read.part(lambda: read_gradcheck(path)),
-        status=read_status(path),
+        events=read.events(path / EVENTS),
+        status=read.status(path),
         passage=read.part(lambda: read_passage(path)),
         latest=read.part(lambda: read_pointer(path, LATEST)),
         best=read.part(lambda: read_pointer(path, BEST)),
@@ -137,9 +155,13 @@ def read_run(path: str | Path, damage: list[str] | None = None) -> RunView:
 class Strict:
     """Reads the parts of a run; damage is an error."""
 
-    def lines(self, path: Path) -> list[dict[str, Any]]:
-        """The lines of a journal."""
+    def events(self, path: Path) -> list[dict[str, Any]]:
+        """The lines of the journal of events."""
         return read_lines(path)
+
+    def status(self, path: Path) -> dict[str, Any] | None:
+        """The last status; one that cannot be read counts as none, for it may be years old."""
+        return read_status(path)
 
     def part(self, read: Callable[[], Part | None]) -> Part | None:
         """What a function reads."""
@@ -152,19 +174,11 @@ class Forgiving(Strict):
     def __init__(self, damage: list[str]) -> None:
         self._damage = damage
 
-    def lines(self, path: Path) -> list[dict[str, Any]]:
-        if not path.exists():
-            self._damage.append(f"{path} is missing.")
-        found = self.part(lambda: sound_lines(path))
-        if found is None:
-            return []
-        sound, broken = found
-        if broken:
-            self._damage.append(
-                f"{path} is damaged: {len(broken)} of {len(sound) + len(broken)} lines cannot be "
-                f"read and are left out."
-            )
-        return [line for _, line in sound]
+    def events(self, path: Path) -> list[dict[str, Any]]:
+        return list(sound_objects(path, is_event, self._damage))
+
+    def status(self, path: Path) -> dict[str, Any] | None:
+        return self.part(lambda: require_status(path))
 
     def part(self, read: Callable[[], Part | None]) -> Part | None:
         try:
@@ -174,23 +188,55 @@ class Forgiving(Strict):
             return None
 
 
-def read_gradcheck(path: Path) -> dict[str, Any] | None:
-    """The gradient checks of a run; None where there are none."""
-    data = read_file(path / GRADCHECK)
-    if data is None:
-        return None
-    values = parse_object(data, str(path / GRADCHECK))
-    refuse_later_format(values, GRADCHECK_FORMAT, str(path / GRADCHECK))
-    return values
+def sound_objects(
+    path: Path,
+    fits: Callable[[dict[str, Any]], bool],
+    damage: list[str],
+    watch: Watch = unwatched,
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a journal that are what it is for, one after another.
+
+    Args:
+        path: the journal.
+        fits: whether the object of a line is what the journal is for.
+        damage: gets a sentence, at the end, where lines were left out or the journal is missing.
+        watch: called now and then with how far the reading is.
+    """
+    if not path.exists():
+        damage.append(f"{path} is missing.")
+        return
+    lines = broken = 0
+    try:
+        for line in each_line(path, watch):
+            lines += 1
+            if line is None or not fits(line):
+                broken += 1
+            else:
+                yield line
+    except DamagedError as error:
+        damage.append(error.message)
+    if broken:
+        damage.append(
+            f"{path} is damaged: {broken} of {lines} lines cannot be read and are left out."
+        )
 
 
 def read_passage(path: Path) -> str | None:
-    """The long passage of a run; None where there is none."""
+    """The long passage of a run; None where there is none.
+
+    Raises:
+        DamagedError: it is not a text in UTF-8.
+    """
     data = read_file(path / PASSAGE)
-    return None if data is None else data.decode("utf-8", "surrogatepass")
+    try:
+        return None if data is None else data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise DamagedError(
+            f"{path / PASSAGE} is damaged: byte {error.start} is not UTF-8."
+        ) from None
 
 
-def damaged_models(view: RunView) -> list[str]:
+def damaged_models(view: RunOutline) -> list[str]:
     """A sentence about each of a run's latest and best model that cannot be opened."""
     told: list[str] = []
     for which in WHICH if view.latest is None or view.best != view.latest else WHICH[:1]:

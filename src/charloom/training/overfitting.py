@@ -3,7 +3,7 @@
 It reads records and nothing else (SPEC: Records).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ class Overfitting:
     share: float
 
 
-def overfitting(records: Sequence[Mapping[str, Any]]) -> Overfitting | None:
+def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
     """Whether a training overfitted, and from when on; None where nothing shows it.
 
     It did where each of the last three judgements is at least 5 % above the best, and the loss of

@@ -211,7 +211,7 @@ class Runs(Told):
 
 
 class RunDetail(Told):
-    """A run with its settings."""
+    """A run with its settings; `damage` has a sentence about each part that cannot be read."""
 
     run: Run
     settings: dict[str, Any] = {}
@@ -219,6 +219,7 @@ class RunDetail(Told):
     engine: str | None = None
     gradcheck: dict[str, Any] | None = None
     passage: str | None = None
+    damage: list[str] = []
 
 
 class Record(Told):
@@ -239,10 +240,12 @@ class Record(Told):
 
 
 class Records(Told):
-    """Records of a run, `total` before they were thinned to `most`."""
+    """Records of a run, `total` before they were thinned to `most`; lines that cannot be read are left
+    out, and `damage` says so."""
 
     records: list[Record]
     total: int
+    damage: list[str] = []
 
 
 class SampleTaken(Told):
@@ -256,12 +259,14 @@ class Samples(Told):
     """All samples of a run, the first one from before training."""
 
     samples: list[SampleTaken]
+    damage: list[str] = []
 
 
 class Events(Told):
     """What happened to a run (SPEC: Steering)."""
 
     events: list[dict[str, Any]]
+    damage: list[str] = []
 
 
 # Steering and starting

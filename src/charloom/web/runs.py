@@ -1,19 +1,21 @@
 """Runs over the wire: the list, each one's journals, all of it as a live stream, and its steering."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from pydantic import ValidationError
 
 from charloom import api
-from charloom.errors import ConfigError, DamagedError
-from charloom.store.journal import read_lines
+from charloom.errors import ConfigError
+from charloom.gradcheck import read_checks
+from charloom.messages import for_page
+from charloom.store.formats import GRADCHECK_FORMAT
 from charloom.store.layout import EVENTS, METRICS, SAMPLES
-from charloom.store.view import read_run
+from charloom.store.lines import is_event, is_record, is_sample
+from charloom.store.view import read_outline, sound_objects
 from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.limits import Counter
@@ -27,6 +29,10 @@ PING_SECONDS: Final = 10.0  # after which a silent stream says that it is alive
 MOST_FOLLOWED: Final = 8
 MOST_AT_FIRST: Final = 5_000  # records of a run when it begins to be followed
 MANY: Final = 2_000  # lines of one event
+
+JOURNALS: Final = (
+    ("records", METRICS, is_record), ("samples", SAMPLES, is_sample), ("events", EVENTS, is_event),
+)  # fmt: skip
 
 RunKey = wire.Key
 
@@ -46,13 +52,19 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
         place, told = shelf.place_if_any(run), shelf.run(run)
         detail = wire.RunDetail(run=told).model_dump()
         if place is not None and told.state not in UNREADABLE:
-            view = read_run(place.path)
+            damage: list[str] = []
+            view, stored = read_outline(place.path, damage), read_checks(place.path)
+            damage += [stored.damage] if stored.damage else []
+            checks = [check.to_dict() for check in stored.checks]
             detail |= {
                 "settings": view.config.to_dict(),
                 "version": view.version,
                 "engine": view.engine,
-                "gradcheck": view.gradcheck,
+                "gradcheck": {"format": GRADCHECK_FORMAT, "checks": checks}
+                if stored.begun
+                else None,
                 "passage": view.passage,
+                "damage": list(map(for_page, damage)),
             }
         return Plain(detail)
 
@@ -62,18 +74,21 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
     ) -> wire.Records:
         """The records of a run. Thinned ones keep the first, the last, and every end of an epoch
         and judgement as far as they fit."""
-        found = [record_of(line) for line in read_lines(shelf.path(run) / METRICS)]
-        return wire.Records(records=thinned(found, most), total=len(found))
+        lines, damage = journal(shelf.path(run) / METRICS, is_record)
+        found = [record_of(line) for line in lines]
+        return wire.Records(records=thinned(found, most), total=len(found), damage=damage)
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
     def samples(run: RunKey) -> Plain:
         """The samples of a run, by update."""
-        return Plain({"samples": read_lines(shelf.path(run) / SAMPLES)})
+        found, damage = journal(shelf.path(run) / SAMPLES, is_sample)
+        return Plain({"samples": found, "damage": damage})
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
     def events(run: RunKey) -> Plain:
         """What happened to a run."""
-        return Plain({"events": read_lines(shelf.path(run) / EVENTS)})
+        found, damage = journal(shelf.path(run) / EVENTS, is_event)
+        return Plain({"events": found, "damage": damage})
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
@@ -119,9 +134,9 @@ async def watching(
 async def follow(shelf: Shelf, paths: dict[str, Path]) -> AsyncIterator[bytes]:
     """The list of runs and some runs' journals, again and again."""
     followed = [
-        (kind, key, Tail(path / name))
+        (kind, key, Tail(path / name, fits))
         for key, path in paths.items()
-        for kind, name in (("records", METRICS), ("samples", SAMPLES), ("events", EVENTS))
+        for kind, name, fits in JOURNALS
     ]
     before: list[wire.Run] | None = None
     first, silent = True, 0.0
@@ -139,7 +154,7 @@ async def follow(shelf: Shelf, paths: dict[str, Path]) -> AsyncIterator[bytes]:
                 continue
             said = True
             if kind == "records":
-                lines = readable(lines)
+                lines = [record_of(line).model_dump() for line in lines]
                 if first:
                     lines = thinned(lines, MOST_AT_FIRST)
             # The first event of each kind always comes, so that a page knows that there is nothing.
@@ -154,30 +169,24 @@ async def follow(shelf: Shelf, paths: dict[str, Path]) -> AsyncIterator[bytes]:
         await asyncio.sleep(LOOK_SECONDS)
 
 
+def journal(
+    path: Path, fits: Callable[[dict[str, Any]], bool]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The lines of a journal that can be read, and a sentence about what cannot; a run that is
+    starting has none yet."""
+    damage: list[str] = []
+    found = list(sound_objects(path, fits, damage)) if path.exists() else []
+    return found, list(map(for_page, damage))
+
+
 def record_of(line: dict[str, Any]) -> wire.Record:
-    """A record from its line.
-
-    Raises:
-        DamagedError: it is none.
-    """
-    try:
-        return wire.Record.model_validate({**line, "end": is_end(line.get("epoch"))})
-    except ValidationError:
-        raise DamagedError("metrics.jsonl has a line that is no record.") from None
+    """A record as it is sent, of a line that `is_record` has accepted."""
+    return wire.Record.model_validate({**line, "end": is_end(line["epoch"])})
 
 
-def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records among some lines: who reads along leaves out what is none."""
-    found = []
-    for line in lines:
-        with suppress(DamagedError):
-            found.append(record_of(line).model_dump())
-    return found
-
-
-def is_end(epoch: Any) -> bool:
+def is_end(epoch: float) -> bool:
     """Whether a record of this epoch was made where an epoch ended."""
-    return isinstance(epoch, (int, float)) and epoch >= 1 and float(epoch).is_integer()
+    return epoch >= 1 and float(epoch).is_integer()
 
 
 def thinned(records: list[Any], most: int) -> list[Any]:

@@ -18,6 +18,7 @@ from charloom.config import Config
 from charloom.errors import CharloomError, NewerFormatError, message_of
 from charloom.messages import for_page
 from charloom.model.schedule import Schedule
+from charloom.spelling import number_of
 from charloom.store import read_status, which_of
 from charloom.store.layout import (
     BEST,
@@ -32,6 +33,7 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
+from charloom.store.lines import is_event, is_record
 from charloom.store.newer import refuse_newer_run
 from charloom.web.contract import ModelAbout, Run, State
 from charloom.web.descriptors import Shortage, is_shortage
@@ -285,8 +287,8 @@ class Watched:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._metrics = Tail(path / METRICS)
-        self._events = Tail(path / EVENTS)
+        self._metrics = Tail(path / METRICS, is_record)
+        self._events = Tail(path / EVENTS, is_event)
         self._stamp: tuple[int, int] | None = None
         self._about: tuple[Config, dict[str, Any]] | None = None
         self._updates: int | None = None
@@ -352,7 +354,7 @@ class Watched:
             key=place.key,
             name=place.name,
             state=state,
-            reason=reason,
+            reason=reason or self._left_out(),
             here=state in AT_WORK,
             resumable=latest is not None and state in OVER,
             recipe=config.recipe,
@@ -411,6 +413,15 @@ class Watched:
             self._factor = number(event.get("learning_rate_factor"), self._factor)
             if event.get("event") in ("started", "resumed"):
                 self._begun = int(number(event.get("update")))
+
+    def _left_out(self) -> str | None:
+        """Which journals have lines that cannot be read; None where all can be."""
+        told = [
+            f"{tail.path.name} is damaged: {number_of(tail.broken, 'line')} left out"
+            for tail in (self._metrics, self._events)
+            if tail.broken
+        ]
+        return "; ".join(told) or None
 
     def _state(
         self, status: dict[str, Any], latest: int | None, changed: float

@@ -1,0 +1,79 @@
+"""How long the report of a long run takes, and how much memory: a run of so many records is made up.
+
+    python benchmarks/report.py --records 1000000
+
+The report is made by a process of its own, whose peak memory is the figure; the pictures alone take about
+0.1 GB and some seconds. Making the journal up takes about as long as reading it.
+"""
+
+import argparse
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import charloom
+from charloom.training import Record
+
+TEXT: Final = "the cat sat on the mat; " * 40
+EVERY, PER_EPOCH, T = 100, 44_300, 25  # updates between records, updates of an epoch, steps
+BLOCK: Final = 10_000  # lines that are written at once
+MEGABYTE: Final = 1e6
+
+
+def main() -> None:
+    """Make the run, report it, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--keep", type=Path, help="make the run here and leave it, or use it again")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = given.keep or Path(folder) / "run"
+        if not run.exists():
+            make_run(run, given.records)
+        size = (run / "metrics.jsonl").stat().st_size
+        seconds, peak = report(run)
+    print(f"{size / MEGABYTE:,.0f} MB of records: {seconds:.1f} s, peak {peak / MEGABYTE:,.0f} MB")
+
+
+def make_run(run: Path, records: int) -> None:
+    """A run that says that it had so many records."""
+    charloom.train(string=TEXT, run=run, recipe="classic", hidden_size=8, updates=1)
+    with (run / "metrics.jsonl").open("wb") as file:
+        for start in range(1, records + 1, BLOCK):
+            numbers = range(start, min(start + BLOCK, records + 1))
+            file.write(b"".join(record(EVERY * n).to_line() + b"\n" for n in numbers))
+
+
+def record(update: int) -> Record:
+    """A record as training makes them, of a loss that falls and swings."""
+    loss = 40 + 60 * math.exp(-update / 1e6) + math.sin(update)
+    return Record(
+        update=update,
+        epoch=update / PER_EPOCH,
+        characters=T * update,
+        seconds=update / 25_000,
+        loss=loss,
+        smooth_loss=loss,
+        train_nats=loss / T,
+        learning_rate=0.1,
+        gradient_norm=3.0,
+        characters_per_second=625_000.0,
+    )
+
+
+def report(run: Path) -> tuple[float, int]:
+    """The seconds that the report takes, and the bytes of memory at most."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "charloom", "report", str(run)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return time.monotonic() - began, peak * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    main()
