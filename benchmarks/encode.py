@@ -61,7 +61,7 @@ def measure(name: str, path: Path, rounds: int) -> None:
     table = vocabulary.treatment(found.values, found.counts, "refuse", "").table
 
     def encode_all() -> None:
-        for ids in encode(sources, "characters", table, False):
+        for ids in encode(sources, "characters", table, False, found.fingerprint):
             ids.astype(vocabulary.id_dtype)
 
     parts = {

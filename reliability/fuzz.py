@@ -280,7 +280,7 @@ def text(data: bytes) -> None:
             found = scan([source], tokens)
             vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
             table = vocabulary.treatment(found.values, found.counts, "refuse", "").table
-            blocks = list(encode([source], tokens, table, False))
+            blocks = list(encode([source], tokens, table, False, found.fingerprint))
         except EncodingError as error:
             assert tokens == "characters", "bytes were refused"
             assert error.offset == first_bad(content, raw), f"wrong place {error.offset}"

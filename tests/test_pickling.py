@@ -20,6 +20,7 @@ from charloom.messages import argument
 from charloom.store import load_checkpoint, read_run
 from charloom.store.layout import checkpoint_path
 from charloom.text import Corpus
+from charloom.text.id_file import IdFile
 from charloom.text.sources import Source
 from plants import function
 from runs import ENGINES, TEXT
@@ -168,15 +169,18 @@ def test_models_go_to_the_processes_of_a_pool_and_come_back(start):
         assert pool.submit(written_by, model).result(timeout=120) == written_by(model)
 
 
-def test_ids_stay_read_only_and_a_mapped_text_becomes_one_in_memory(tmp_path, monkeypatch):
+def test_ids_in_a_file_are_copied_into_memory_and_stay_read_only(tmp_path, monkeypatch):
     monkeypatch.setattr("charloom.text.corpus.IN_MEMORY", 100)
     monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path / "cache"))
     (tmp_path / "text.txt").write_text(TEXT)
     corpus = Corpus.open([tmp_path / "text.txt"])
+    assert isinstance(corpus.ids, IdFile)
     for way in ("pickle", "deepcopy"):
         made = WAYS[way](corpus)
-        assert same(made, corpus)
-        assert made.ids.base is None
+        assert same(made, dataclasses.replace(corpus, ids=made.ids))
+        assert np.array_equal(made.ids, corpus.ids[:])
+        assert not made.ids.flags.writeable
+    assert WAYS["copy"](corpus).ids is corpus.ids
 
 
 def test_a_piece_that_lies_in_an_open_file_is_copied_into_memory():

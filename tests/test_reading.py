@@ -27,7 +27,7 @@ def read(*pieces, tokens="characters", raw=False):
     found = scan(sources, tokens)
     vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
     table = vocabulary.treatment(found.values, found.counts, "refuse", "").table
-    ids = np.concatenate(list(encode(sources, tokens, table, False)))
+    ids = np.concatenate(list(encode(sources, tokens, table, False, found.fingerprint)))
     assert len(ids) == found.counts.sum()
     assert fingerprint(sources, tokens) == found.fingerprint
     return found, vocabulary, ids
@@ -144,7 +144,9 @@ def test_what_has_no_id_is_left_out(block):
     pieces = [source("xaéy".encode()), source(b"zb")]
     found = scan(pieces, "characters")
     treatment = vocabulary.treatment(found.values, found.counts, "skip", "")
-    ids = np.concatenate(list(encode(pieces, "characters", treatment.table, True)))
+    ids = np.concatenate(
+        list(encode(pieces, "characters", treatment.table, True, found.fingerprint))
+    )
     assert vocabulary.decode(ids) == "aéb"
     assert treatment.unknown.total == 3
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from charloom.config import SEED_LIMIT, require_whole
 from charloom.engines import Engine
-from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.model import Learner
 from charloom.random import uniforms
 from charloom.scoring import score_segments
+from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
 BLOCK: Final = 1_000  # predicted characters that are drawn together: neighbours are not independent
@@ -48,7 +48,7 @@ class Evaluation:
 def evaluate(
     learner: Learner,
     engine: Engine,
-    ids: Ids,
+    ids: AllIds,
     segments: Sequence[Segment] | None = None,
     *,
     split: str = "all",

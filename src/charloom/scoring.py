@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.engines import Engine
-from charloom.engines.base import Ids
 from charloom.model import Learner, State, zero_state
+from charloom.text.id_file import AllIds, side_by_side
 from charloom.text.windows import Segment
 
 PIECE: Final = 4_096  # characters that a piece has at least, where their number is not given
@@ -35,7 +35,7 @@ class Piece:
 def score_segments(
     engine: Engine,
     learner: Learner,
-    ids: Ids,
+    ids: AllIds,
     segments: Sequence[Segment],
     streams: int | None = None,
 ) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ def score_segments(
 def mean_nats(
     engine: Engine,
     learner: Learner,
-    ids: Ids,
+    ids: AllIds,
     segments: Sequence[Segment],
     streams: int | None = None,
     between: Callable[[], None] = lambda: None,
@@ -98,7 +98,7 @@ def cut(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
     ]
 
 
-def _first_state(engine: Engine, learner: Learner, ids: Ids, pieces: Sequence[Piece]) -> State:
+def _first_state(engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]) -> State:
     """The state that each piece begins with, arrays of shape (layers, pieces, H).
 
     It is zero at a segment's beginning. A piece that begins within one has the state after the
@@ -109,7 +109,7 @@ def _first_state(engine: Engine, learner: Learner, ids: Ids, pieces: Sequence[Pi
     start = pieces[0].reads
     within = [n for n, p in enumerate(pieces) if p.reads > start and p.reads + 1 < p.counts]
     if within:
-        opening = ids[start : min(start + WARM_UP + 1, pieces[-1].end), np.newaxis]
+        opening = ids[start : min(start + WARM_UP + 1, pieces[-1].end)][:, np.newaxis]
         _, warm = engine.score(learner, np.ascontiguousarray(opening), zero_state(learner.config))
         for name, array in state.items():
             array[:, within] = warm[name]
@@ -119,7 +119,7 @@ def _first_state(engine: Engine, learner: Learner, ids: Ids, pieces: Sequence[Pi
 def _counted(
     engine: Engine,
     learner: Learner,
-    ids: Ids,
+    ids: AllIds,
     pieces: Sequence[Piece],
     between: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
@@ -128,12 +128,11 @@ def _counted(
     A piece that has come to its end goes on with its last character, which counts for nothing.
     """
     reads = np.array([piece.reads for piece in pieces])
-    last = np.array([piece.end - 1 for piece in pieces])
-    steps, chunk = int((last - reads).max()), max(1, CHUNK // len(pieces))
+    ends = np.array([piece.end for piece in pieces])
+    steps, chunk = int((ends - reads).max()) - 1, max(1, CHUNK // len(pieces))
     state = _first_state(engine, learner, ids, pieces)
     for first in range(0, steps, chunk):
-        times = np.arange(first, min(first + chunk, steps) + 1)[:, np.newaxis]
-        tokens = np.ascontiguousarray(ids[np.minimum(reads + times, last)])
+        tokens = side_by_side(ids, reads + first, ends, min(chunk, steps - first) + 1)
         nats, state = engine.score(learner, tokens, state)
         between()
         for n, piece in enumerate(pieces):

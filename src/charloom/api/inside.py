@@ -211,9 +211,5 @@ def watch(
         )
         notes = (f"{error.message} It reads the built-in text {corpus.name} instead",)
         part = Part(corpus, "all", ((0, len(corpus)),), own=False)
-    kept: list[Ids] = []
-    for ids in part.texts():
-        if limit > 0:
-            kept.append(ids[:limit])
-            limit -= len(ids)
+    kept = [ids for ids in part.first(limit) if len(ids)]
     return Watched(part, tuple(kept), (*notes, *part.corpus.notes))

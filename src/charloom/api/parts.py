@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charloom.api.texts import Text, open_text
-from charloom.baselines import Baselines, measure_baselines
+from charloom.baselines import LIMIT, Baselines, measure_baselines
 from charloom.config import UNKNOWNS, require_one_of
 from charloom.engines import Engine
 from charloom.engines.base import Ids
@@ -36,9 +36,21 @@ class Part:
     segments: tuple[Segment, ...]
     own: bool
 
-    def texts(self) -> list[Ids]:
-        """The ids of each segment."""
-        return [self.corpus.ids[start:end] for start, end in self.segments]
+    def first(self, limit: int) -> list[Ids]:
+        """The ids of each segment, `limit` at most in all, from the beginning on."""
+        kept = []
+        for start, end in self.segments:
+            kept.append(self.corpus.ids[start : min(end, start + limit)])
+            limit -= len(kept[-1])
+        return kept
+
+    def last(self, limit: int) -> list[Ids]:
+        """The ids of each segment, `limit` at most in all, at the end of the part."""
+        kept: list[Ids] = []
+        for start, end in self.segments[::-1]:
+            kept.append(self.corpus.ids[max(start, end - limit) : end])
+            limit -= len(kept[-1])
+        return kept[::-1]
 
 
 def choose_part(
@@ -110,4 +122,4 @@ def judge_others(learner: Learner, run: Path | None, part: Part) -> Baselines:
         )
     segments = Windows.of(learner.config, len(corpus)).parts["train"]
     training = Part(corpus, "train", segments, own=True)
-    return measure_baselines(training.texts(), part.texts(), learner.vocabulary)
+    return measure_baselines(training.last(LIMIT), part.first(LIMIT), learner.vocabulary)

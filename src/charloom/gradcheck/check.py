@@ -37,6 +37,7 @@ from charloom.model import Learner, new_learner
 from charloom.model.parameters import Parameters, short_name
 from charloom.random import uniforms
 from charloom.text import Corpus, Vocabulary
+from charloom.text.id_file import side_by_side
 from charloom.text.windows import Windows
 
 Array = NDArray[Any]
@@ -141,7 +142,7 @@ def fresh_problem(
         window = numbers.astype(vocabulary.id_dtype).reshape(B, T + 1).T
     else:
         vocabulary, starts = corpus.vocabulary, Windows.of(config, len(corpus)).starts(0)
-        window = corpus.ids[starts + np.arange(T + 1)[:, np.newaxis]]
+        window = side_by_side(corpus.ids, starts, starts + T + 1, T + 1)
     learner = new_learner(config, vocabulary)
     if state == "non-zero":
         for place, array in enumerate(learner.state.values()):

@@ -19,14 +19,13 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.text.id_file import HEADER, IdFile, header, open_ids
 from charloom.text.reading import Scan, changed
 from charloom.text.sources import Stamp
 from charloom.text.vocabulary import BYTES, CODE_POINTS, Vocabulary
 
 FORMAT: Final = 2
 VARIABLE: Final = "CHARLOOM_CACHE"
-HEADER: Final = 4096  # bytes before the ids: a page, so that they are aligned for every type
-BLOCK: Final = 1 << 20  # bytes that are looked at together
 SEAL: Final = "sha256"
 TEMPORARY: Final = ".tmp-"
 ABANDONED_SECONDS: Final = 86_400.0  # after which a temporary file has no writer any more
@@ -87,14 +86,20 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
         file.write(_json({**values, SEAL: _seal(values)}))
 
 
+def forget_scan(stamps: Sequence[Stamp | None], tokens: str) -> None:
+    """Read files of these stamps again the next time."""
+    with contextlib.suppress(OSError):
+        _scan_path(stamps, tokens).unlink()
+
+
 def ids_of(
     fingerprint: str,
     vocabulary: Vocabulary,
     treatment: Sequence[str],
     count: int,
     blocks: Iterable[NDArray[Any]],
-) -> NDArray[Any]:
-    """The ids of a text, from the cache or else made and put there; mapped and read-only.
+) -> IdFile:
+    """The ids of a text, from the cache or else made and put there.
 
     Args:
         fingerprint: of the text.
@@ -118,22 +123,31 @@ def ids_of(
     key = _seal(about)
     dtype = vocabulary.id_dtype.newbyteorder("<")
     path = folder() / "ids" / f"{key}.ids"
-    header = f"charloom ids {FORMAT}\n{key}\n{dtype.str}\n{count}\n"
-    if not _is_whole(path, header, count * dtype.itemsize):
-        with _replacing(path) as file:
-            file.seek(HEADER)
-            written = checksum = 0
-            for block in blocks:
-                data = np.ascontiguousarray(block, dtype=dtype).data
-                file.write(data)
-                checksum = zlib.crc32(data, checksum)
-                written += len(block)
-            if written != count:
-                raise changed()
-            file.seek(0)
-            file.write(_header(header, checksum))
-    # As a plain array: what computes with it need not know that it is a file.
-    return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=HEADER, shape=(count,)))
+    about_ids = f"charloom ids {FORMAT}\n{key}\n{dtype.str}\n{count}\n"
+    if ids := open_ids(path, about_ids, count, dtype):
+        return ids
+    with _replacing(path) as file:
+        _write_ids(file, about_ids, count, dtype, blocks)
+    if ids := open_ids(path, about_ids, count, dtype):
+        return ids
+    raise OSError(f"{path} is not as it was just written")
+
+
+def _write_ids(
+    file: IO[bytes], about: str, count: int, dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
+) -> None:
+    """Write a file of ids, its header last."""
+    file.seek(HEADER)
+    written = checksum = 0
+    for block in blocks:
+        data = np.ascontiguousarray(block, dtype=dtype).data
+        file.write(data)
+        checksum = zlib.crc32(data, checksum)
+        written += len(block)
+    if written != count:
+        raise changed()
+    file.seek(0)
+    file.write(header(about, checksum))
 
 
 def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
@@ -150,27 +164,6 @@ def _json(values: dict[str, Any]) -> bytes:
 def _seal(values: dict[str, Any]) -> str:
     """SHA-256 of what is said."""
     return hashlib.sha256(_json(values)).hexdigest()
-
-
-def _header(about: str, checksum: int) -> bytes:
-    """What stands before the ids."""
-    return f"{about}{checksum:08x}\n".encode("ascii").ljust(HEADER)
-
-
-def _is_whole(path: Path, about: str, size: int) -> bool:
-    """Whether a file has this in its header, and after that so many bytes, with their checksum: each is
-    read once, which is little beside learning from them."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            header = file.read(HEADER)
-            if os.fstat(file.fileno()).st_size != HEADER + size:
-                return False
-            checksum = 0
-            while block := file.read(BLOCK):
-                checksum = zlib.crc32(block, checksum)
-            return header == _header(about, checksum)
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager

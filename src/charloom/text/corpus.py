@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from charloom.errors import TextError
 from charloom.text import cache
+from charloom.text.id_file import AllIds
 from charloom.text.reading import (
     Scan,
     changed,
@@ -45,7 +46,8 @@ class Corpus:
         name: what people call it.
         sources: absolute file paths, or `builtin:NAME`, from which `open` makes it again; empty if
             a part of it was a string, or came through a pipe.
-        ids: shape (ids,), smallest unsigned type, read-only; of a large text, mapped from a file.
+        ids: shape (ids,), smallest unsigned type, read-only; of a large text, in a file, of which
+            a slice is an array.
         vocabulary: its symbols, unless another vocabulary was given.
         fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal; where
             the tokens are bytes, of all bytes.
@@ -56,7 +58,7 @@ class Corpus:
 
     name: str
     sources: tuple[str, ...]
-    ids: NDArray[Any]
+    ids: AllIds
     vocabulary: Vocabulary
     fingerprint: str
     unknown: Unknowns = ALL_KNOWN
@@ -69,7 +71,8 @@ class Corpus:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what was pickled or copied; NumPy forgets that an array was read-only."""
         self.__dict__.update(state)
-        self.ids.flags.writeable = False
+        if isinstance(self.ids, np.ndarray):
+            self.ids.flags.writeable = False
 
     @classmethod
     def from_text(
@@ -177,9 +180,13 @@ def _corpus(
         notes += (unknown.sentence,)
 
     def blocks() -> Iterator[NDArray[Any]]:
-        return encode(pieces, tokens, table, treatment.skipping)
+        try:
+            yield from encode(pieces, tokens, table, treatment.skipping, found.fingerprint)
+        except TextError:
+            cache.forget_scan(stamps, tokens)  # perhaps it was of another text with these stamps
+            raise
 
-    ids = None
+    ids: AllIds | None = None
     if large:
         used = policy if unknown.total else ()
         try:

@@ -73,7 +73,11 @@ def text_bytes(sources: Iterable[Source], tokens: str) -> Iterator[bytes]:
 
 
 def encode(
-    sources: Iterable[Source], tokens: str, table: NDArray[Any], skipping: bool
+    sources: Iterable[Source],
+    tokens: str,
+    table: NDArray[Any],
+    skipping: bool,
+    fingerprint: str,
 ) -> Iterator[NDArray[Any]]:
     """The ids of a text, block by block, each of shape (ids,).
 
@@ -82,11 +86,19 @@ def encode(
         tokens: characters or bytes.
         table: the id of each symbol by its value, -1 for one that is left out.
         skipping: whether any symbol of the text is left out.
+        fingerprint: of the text that is meant.
+
+    Raises:
+        TextError: at the end, it was another text.
     """
+    digest = hashlib.sha256()
     for source in sources:
-        for _, symbols in _blocks(source, tokens):
+        for block, symbols in _blocks(source, tokens):
+            digest.update(block)
             ids = table[symbols]
             yield ids[ids >= 0] if skipping else ids
+    if digest.hexdigest() != fingerprint:
+        raise changed()
 
 
 def first_left_out(

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 from charloom.engines import Engine, Trace
-from charloom.engines.base import Ids
 from charloom.errors import DivergedError
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.scoring import mean_nats
 from charloom.spelling import decimals
 from charloom.text import Windows
+from charloom.text.id_file import AllIds
 from charloom.training.items import Record
 
 RUNAWAY: Final = 2.0  # times the loss of a network that knows nothing
@@ -26,7 +26,7 @@ class Abandoned(Exception):
 
 def validate(
     learner: Learner,
-    ids: Ids,
+    ids: AllIds,
     windows: Windows,
     engine: Engine,
     given_up: Callable[[], bool] = lambda: False,

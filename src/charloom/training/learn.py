@@ -15,6 +15,7 @@ from charloom.model import Learner, copy_learner, put_back, stream_state, zero_s
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
 from charloom.text import Windows
+from charloom.text.id_file import AllIds
 from charloom.training.items import Progress, Record, Sample, Warned
 from charloom.training.judging import (
     Abandoned,
@@ -39,7 +40,7 @@ def never(_: Learner) -> bool:
 
 def learn(
     learner: Learner,
-    ids: Ids,
+    ids: AllIds,
     engine: Engine,
     clock: Callable[[], float] | None = None,
     given_up: Callable[[Learner], bool] = never,
@@ -82,7 +83,8 @@ def learn(
             learner.position, learner.state = 0, zero_state(config, config.batch_size)
         rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
         started = time.perf_counter()
-        trace = engine.train(learner, ids, Plan(rates, windows.starts(learner.epoch)))
+        plan = Plan(rates, windows.starts(learner.epoch))
+        trace = engine.train(learner, *at_hand(ids, plan, learner))
         seconds = max(time.perf_counter() - started, 1e-9)
         limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
 
@@ -110,6 +112,20 @@ def learn(
             text = continuation(learner, ids, windows, engine, config.sample_length)
             yield Sample(learner.update, text)
         yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
+
+
+def at_hand(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
+    """The ids that a plan reads, and the plan with its places among them.
+
+    Of ids in a file, only these are read; an array is at hand as it is.
+    """
+    if isinstance(ids, np.ndarray):
+        return ids, plan
+    starts = plan.starts + learner.position
+    count = len(plan.learning_rates) * learner.config.seq_length + 1
+    read = ids.stretches(starts, starts + count, count)
+    places = count * np.arange(len(starts), dtype=np.int64) - learner.position
+    return read.ravel(), Plan(plan.learning_rates, places)
 
 
 def require_told(learner: Learner, trace: Trace) -> None:
@@ -152,7 +168,7 @@ def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedEr
 
 
 def continuation(
-    learner: Learner, ids: Ids, windows: Windows, engine: Engine, length: int, stream: int = 0
+    learner: Learner, ids: AllIds, windows: Windows, engine: Engine, length: int, stream: int = 0
 ) -> str:
     """How the learner would go on from its first stream's state and next character.
 
@@ -167,7 +183,7 @@ def continuation(
     return learner.vocabulary.decode(drawn)
 
 
-def passage(learner: Learner, ids: Ids, engine: Engine) -> str:
+def passage(learner: Learner, ids: AllIds, engine: Engine) -> str:
     """The long passage of a learner, `passage_length` characters."""
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length

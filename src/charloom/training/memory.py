@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from charloom.engines import Engine
-from charloom.engines.base import Ids
 from charloom.errors import DivergedError
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
 from charloom.store import require_finite
+from charloom.text.id_file import AllIds
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Progress, Record, Warned
 from charloom.training.learn import learn
@@ -37,7 +37,7 @@ class Best:
 
 def train_in_memory(
     learner: Learner,
-    ids: Ids,
+    ids: AllIds,
     engine: Engine,
     halt: Callable[[], str | None] = lambda: None,
     best: Best | None = None,

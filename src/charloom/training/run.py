@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from charloom.engines import Engine
-from charloom.engines.base import Ids
 from charloom.errors import (
     CharloomError,
     DivergedError,
@@ -26,6 +25,7 @@ from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store import Control, RunWriter, charloom_version, read_control, which_of
 from charloom.text import Corpus
+from charloom.text.id_file import AllIds
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
 from charloom.training.learn import Stopwatch, Told, learn, passage
@@ -148,7 +148,7 @@ class Keeper:
             )
         yield from self._show("training")
 
-    def train(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:
+    def train(self, ids: AllIds, engine: Engine) -> Generator[Item, None, Ended]:
         """`learn` to its end, keeping what it tells and attending to all else on the way."""
         told: list[Told] = []
         for item in learn(self._learner, ids, engine, self._watch, self.gives_up):
@@ -235,7 +235,7 @@ class Keeper:
             yield from self._save()
         return None
 
-    def finish(self, ids: Ids, engine: Engine) -> Generator[Item, None, Ended]:
+    def finish(self, ids: AllIds, engine: Engine) -> Generator[Item, None, Ended]:
         """Save the last state, and let the run's model write the long passage."""
         yield from self._save_at_last()
         why = self._schedule.why_early(self._learner)

@@ -1,0 +1,216 @@
+"""Ids in the cache that another program changes while a model is trained or judged on them.
+
+Nothing that was changed is learnt from or measured, the process survives, the run is failed in its
+status, and resuming it gives the bits of a run that nobody disturbed.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charloom
+from charloom.engines import Plan
+from charloom.errors import TextError
+from charloom.model import new_learner
+from charloom.store import read_run
+from charloom.text import Corpus, Vocabulary, cache, corpus
+from charloom.text.id_file import HEADER, side_by_side
+from charloom.training import Progress
+from charloom.training.learn import at_hand
+from runs import ENGINES, TEXT, small_config
+
+SETTINGS = {"cell": "lstm", "validation": 0.2, "judge_every": 20, "save_seconds": 1.0}
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A file that counts as large, and an empty cache."""
+    monkeypatch.setattr(corpus, "IN_MEMORY", 10)
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    path = tmp_path / "book.txt"
+    path.write_text(TEXT * 3)
+    return path
+
+
+def cached(folder: Path) -> Path:
+    """The only file of ids in the cache."""
+    (path,) = (folder / "cache" / "ids").iterdir()
+    return path
+
+
+def overwrite(path: Path) -> None:
+    """Other ids that are valid, in place."""
+    with path.open("r+b") as file:
+        file.seek(HEADER)
+        file.write(bytes(path.stat().st_size - HEADER))
+
+
+def cut_off(path: Path) -> None:
+    """No ids at all."""
+    os.truncate(path, HEADER)
+
+
+def overwrite_keeping_the_time(path: Path) -> None:
+    """Other ids, with the time of change as it was."""
+    before = path.stat()
+    overwrite(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def put_another_file_there(path: Path) -> None:
+    """Other ids in a file that takes this one's place."""
+    other = path.with_name("other")
+    shutil.copy(path, other)
+    overwrite(other)
+    other.replace(path)
+
+
+HARMFUL = [overwrite, cut_off, overwrite_keeping_the_time]
+HARMLESS = [put_another_file_there, Path.unlink, os.utime]
+
+
+def settings(engine):
+    """Of runs that are compared."""
+    return small_config(engine=engine, **SETTINGS).to_dict()
+
+
+def train(path, book, engine, disturb=lambda path: None):
+    """A run whose cached ids are disturbed once it has made some updates."""
+    disturbed = False
+
+    def listener(item):
+        nonlocal disturbed
+        if not disturbed and isinstance(item, Progress) and item.update >= 10:
+            disturbed = True
+            disturb(cached(book.parent))
+
+    charloom.train(book, run=path, listener=listener, **settings(engine))
+
+
+def require_same(one: Path, other: Path) -> None:
+    """Two runs ended with the same model, to the bit."""
+    first, second = charloom.load(one).learner, charloom.load(other).learner
+    assert (first.update, first.best_loss) == (second.update, second.best_loss)
+    for name, array in first.parameters.items():
+        np.testing.assert_array_equal(second.parameters[name], array)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("disturb", HARMFUL)
+def test_a_training_fails_and_resuming_makes_the_ids_again(disturb, engine, book, tmp_path):
+    train(tmp_path / "whole", book, engine)
+    with pytest.raises(TextError, match=r"\.ids.*another program changed it"):
+        train(tmp_path / "run", book, engine, disturb)
+    status = read_run(tmp_path / "run").status
+    assert status["state"] == "failed"
+    assert "another program changed it" in str(status)
+    charloom.resume(tmp_path / "run")
+    require_same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("disturb", HARMLESS)
+def test_a_file_that_is_replaced_deleted_or_touched_does_no_harm(disturb, engine, book, tmp_path):
+    train(tmp_path / "whole", book, engine)
+    train(tmp_path / "run", book, engine, disturb)
+    require_same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("disturb", HARMFUL)
+def test_training_without_a_run_fails_as_clearly(disturb, book):
+    with pytest.raises(TextError, match="another program changed it"):
+        train(None, book, "reference", disturb)
+
+
+@pytest.mark.parametrize("disturb", HARMFUL)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_text_that_changes_while_it_is_judged_is_told(disturb, engine, book, tmp_path):
+    train(tmp_path / "run", book, engine)
+    model = charloom.load(tmp_path / "run", engine=engine)
+    honest = model.engine.score
+
+    def score(*arguments):
+        disturb(cached(book.parent))
+        return honest(*arguments)
+
+    model.engine.score = score
+    with pytest.raises(TextError, match="another program changed it"):
+        model.evaluate(book, streams=4)
+
+
+@pytest.mark.parametrize("disturb", HARMFUL)
+@pytest.mark.parametrize("work", ["evaluate", "baselines", "neurons"])
+def test_ids_that_changed_before_are_made_again(disturb, work, book, tmp_path):
+    train(tmp_path / "run", book, "reference")
+    model = charloom.load(tmp_path / "run")
+    do = {
+        "evaluate": lambda: model.evaluate(),
+        "baselines": lambda: model.baselines(),
+        "neurons": lambda: charloom.neurons(model, properties=["space"]),
+    }[work]
+    right = do()
+    disturb(cached(tmp_path))
+    assert do() == right
+
+
+def test_every_way_of_reading_a_file_is_that_of_an_array(book):
+    ids = Corpus.open([book]).ids
+    array = np.asarray(ids)
+    assert array.dtype == ids.dtype
+    for place in (slice(None), slice(3, 9), slice(5, 5), slice(-4, None), slice(9, 10**9)):
+        np.testing.assert_array_equal(ids[place], array[place])
+    starts, ends = np.array([0, 7, 20, 5]), np.array([100, 9, 22, 6])
+    for count in (1, 2, 30):
+        np.testing.assert_array_equal(
+            side_by_side(ids, starts, ends, count), side_by_side(array, starts, ends, count)
+        )
+    with pytest.raises(ValueError, match="a step of 1"):
+        ids[::2]
+
+
+def test_a_plan_reads_the_same_ids_from_a_file(book):
+    text = Corpus.open([book])
+    config = small_config(batch_size=3)
+    learner = new_learner(config, text.vocabulary)
+    learner.position = 20
+    plan = Plan(np.full(4, 0.1), np.array([0, 100, 200]))
+    read, planned = at_hand(text.ids, plan, learner)
+    count = 4 * config.seq_length + 1
+    for start, place in zip(plan.starts, planned.starts, strict=True):
+        np.testing.assert_array_equal(
+            read[place + learner.position :][:count], text.ids[start + learner.position :][:count]
+        )
+
+
+def test_the_cache_never_gets_the_ids_of_a_text_that_changed_meanwhile(book, tmp_path, monkeypatch):
+    before = book.read_bytes()
+    honest = Vocabulary.treatment
+
+    def treatment(*arguments):  # between the two readings
+        book.write_bytes(before.replace(b"red", b"wet"))
+        return honest(*arguments)
+
+    monkeypatch.setattr(Vocabulary, "treatment", treatment)
+    with pytest.raises(TextError, match="changed while it was read"):
+        Corpus.open([book])
+    monkeypatch.undo()
+    monkeypatch.setattr(corpus, "IN_MEMORY", 10)
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    book.write_bytes(before)
+    text = Corpus.open([book])
+    assert text.vocabulary.decode(text.ids[:]).encode() == before
+
+
+def test_a_text_that_changed_unseen_is_refused_once_and_then_read(book):
+    os.utime(book, ns=(10**18, 10**18))
+    before = Corpus.open([book])
+    book.write_bytes(book.read_bytes().replace(b"red", b"wet"))
+    os.utime(book, ns=(10**18, 10**18))
+    vocabulary = Vocabulary([*before.vocabulary.characters, "X"])
+    with pytest.raises(TextError, match="changed while it was read"):
+        Corpus.open([book], vocabulary)
+    text = Corpus.open([book], vocabulary)
+    assert text.vocabulary.decode(text.ids[:]) == book.read_text()
