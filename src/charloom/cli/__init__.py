@@ -75,7 +75,7 @@ def charloom(
     \b
     Start with:
       charloom reproduce
-    and half a minute later a report explains it all.
+    and after 11 to 75 seconds of one core, by processor, a report explains it all.
     """
 
 

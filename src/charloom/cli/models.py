@@ -77,7 +77,7 @@ def sample(
 ) -> None:
     """Let a model write.
 
-    The same seed gives the same texts.
+    The same seed gives the same texts on a machine of the same kind.
 
     \b
     Example:

@@ -115,7 +115,10 @@ def resume(
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Go on with a run from its last checkpoint, bit for bit.
+    """Go on with a run from its last checkpoint.
+
+    On a machine of the same kind (processor, instruction set, threads, engine,
+    versions of charloom and NumPy) it ends with the same bits as without a break.
 
     A finished run is left as it is, unless --minutes, --epochs or --updates
     give it a new end.
