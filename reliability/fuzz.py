@@ -68,6 +68,7 @@ def without_seal(text: str) -> str:
     """What a model says about itself, as it was said before there were seals."""
     values = json.loads(text)
     del values[checkpoint.SEAL]
+    values["format"] = 1  # the last that may have none
     return json.dumps(values)
 
 

@@ -35,9 +35,12 @@ from charloom.store import (
     view,
     write_control,
 )
+from charloom.store.canonical import canonical_json
+from charloom.store.checkpoint import FILES, manifest_of
 from charloom.store.files import remove_directory, replace_file
 from charloom.store.journal import Journal, read_lines
 from charloom.store.layout import load_at, saved_updates
+from charloom.store.opening import update_told
 from charloom.text import Corpus
 from charloom.training import train_run
 from reliability.runs import lasting
@@ -863,7 +866,7 @@ def test_a_finished_run_that_is_extended_loses_its_old_passage(tmp_path):
 def test_a_directory_in_a_files_place_is_one_sentence(halted, name):
     (halted / name).unlink(missing_ok=True)
     (halted / name).mkdir()
-    with pytest.raises(DamagedError, match=f"{name} cannot be read"):
+    with pytest.raises(DamagedError, match=f"{name} is no plain file"):
         read_run(halted)
 
 
@@ -1149,3 +1152,24 @@ def test_a_learner_that_was_trained_elsewhere_can_begin_a_run(tmp_path):
     learner.parameters["c"][0] = 5
     with RunWriter.create(tmp_path / "run", learner, corpus):
         assert load_model(tmp_path / "run").parameters["c"][0] == 5
+
+
+def test_resuming_reads_only_the_end_of_long_journals(halted):
+    """The journals are said to have a terabyte, which nobody can read: it is a hole in the file."""
+    latest = halted / "checkpoints" / (halted / "checkpoints" / "latest").read_text().split()[0]
+    state = json.loads((latest / "state.json").read_bytes())
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        whole = (halted / name).read_bytes()[: state["lengths"][name]]
+        with (halted / name).open("wb") as file:
+            file.truncate(1 << 40)
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n" + whole)
+            state["lengths"][name] = file.tell()
+    (latest / "state.json").write_bytes(canonical_json(state))
+    files = {name: (latest / name).read_bytes() for name in FILES}
+    (latest / "MANIFEST").write_bytes(manifest_of(files))
+    for name in ("latest", "best"):
+        (halted / "checkpoints" / name).write_text(f"{latest.name}\n")
+    assert update_told(halted) >= int(latest.name)
+    reopened(halted)
+    assert (halted / "metrics.jsonl").stat().st_size == state["lengths"]["metrics.jsonl"]

@@ -18,7 +18,8 @@ the command line prints the sentence and chooses the exit code.
         ├── NewerFormatError      written by a later charloom: intact, and not for this one
         ├── RunExistsError        a new run was asked for where one exists
         ├── RunInUseError         another process writes this run
-        └── WriteError            the disk refused: full, read-only, gone
+        ├── ReadError             the disk refused a read: failing, gone, not allowed
+        └── WriteError            the disk refused a write: full, read-only, gone
 """
 
 from typing import Any
@@ -115,6 +116,10 @@ class RunExistsError(StoreError):
 
 class RunInUseError(StoreError):
     """Another process holds the lock of this run."""
+
+
+class ReadError(StoreError):
+    """The disk refused a read: nothing is known about what is there, so nothing may be given up."""
 
 
 class WriteError(StoreError):

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from charloom.errors import DamagedError, WriteError
+from charloom.errors import DamagedError, ReadError, WriteError
 
 TEMPORARY = ".tmp-"
 ABANDONED_SECONDS = 86_400.0  # after which a temporary file of whoever has no writer any more
@@ -36,6 +36,13 @@ MENDS = {
     errno.EIO: "The disk may be failing: copy what is there to another one.",
 }
 
+READING_MENDS = {
+    errno.EACCES: "Ask its owner for the right to read it.",
+    errno.EPERM: "Ask its owner for the right to read it.",
+    errno.EIO: MENDS[errno.EIO],
+    errno.EMFILE: "Close other files and try again.",
+}
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -52,24 +59,19 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(f"{path} cannot be written: {reason}. {mend}") from error
 
 
-def read_file(path: Path, most: int | None = None) -> bytes | None:
-    """The bytes of a plain file; None where there is none.
-
-    Args:
-        most: bytes that such a file has at most; more are damage, and are not read.
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what the system says into a sentence about a path that is read.
 
     Raises:
-        DamagedError: it is there and cannot be read, or is no plain file, or too long.
+        ReadError: the system refused; `__cause__` is its own error.
     """
-    with open_plain(path) as file:
-        if file is None:
-            return None
-        size = os.fstat(file.fileno()).st_size
-        if most is not None and size > most:
-            raise DamagedError(
-                f"{path} is damaged: it has {size} bytes, and at most {most} make sense."
-            )
-        return file.read() if most is None else file.read(most + 1)
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        mend = READING_MENDS.get(error.errno or 0, "Look after the disk and try again.")
+        raise ReadError(f"{path} cannot be read: {reason}. {mend}") from error
 
 
 @contextmanager
@@ -80,24 +82,51 @@ def open_plain(path: Path) -> Iterator[BinaryIO | None]:
     a device never end. Neither is followed.
 
     Raises:
-        DamagedError: it is there and cannot be opened or read, or is no plain file.
+        DamagedError: it is no plain file.
+        ReadError: the disk refused.
     """
-    try:
-        descriptor = os.open(path, READING)
-    except FileNotFoundError:
-        yield None
-        return
-    except OSError as error:
-        if path.is_symlink():
-            raise DamagedError(f"{path} is no plain file but a link; it is not followed.") from None
-        raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
-    try:
-        with os.fdopen(descriptor, "rb") as file:
+    with reading(path):
+        try:
+            descriptor = os.open(path, READING)
+        except (FileNotFoundError, NotADirectoryError):
+            descriptor = None
+        except OSError:
+            if path.is_symlink():
+                raise DamagedError(
+                    f"{path} is no plain file but a link; it is not followed."
+                ) from None
+            raise
+        if descriptor is None:
+            yield None
+            return
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise DamagedError(f"{path} is no plain file; nothing else is read.")
-            yield file
-    except OSError as error:
-        raise DamagedError(f"{path} cannot be read: {error.strerror or error}.") from error
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                yield file
+        finally:
+            os.close(descriptor)
+
+
+def read_file(path: Path, most: int | None = None) -> bytes | None:
+    """The bytes of a plain file; None where there is none.
+
+    Args:
+        most: bytes that such a file has at most; more are damage, and are not read.
+
+    Raises:
+        DamagedError: it is no plain file, or too long.
+        ReadError: the disk refused.
+    """
+    with open_plain(path) as file:
+        if file is None:
+            return None
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise DamagedError(
+                f"{path} is damaged: it has {size} bytes, and at most {most} make sense."
+            )
+        return file.read() if most is None else file.read(most + 1)
 
 
 def require_directory(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from charloom.errors import DamagedError, WriteError
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import open_plain, read_file, write_all, writing
+from charloom.store.tail import kept_length
 
 # Called with a file, the bytes of it that were read, and the bytes that it had at first.
 Watch = Callable[[Path, int, int], None]
@@ -33,17 +34,18 @@ class Journal:
 
     Raises:
         DamagedError: the file is shorter than `keep`, or `keep` cuts a line in two.
+        ReadError: the disk refused a read.
         WriteError: the disk refused.
     """
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
         self.path = path
-        whole = whole_lines(read_file(path), keep, path)
+        length = kept_length(path, keep)
         with writing(path):
             # Appending, so that what another process saw is only ever followed by more.
             self._file = path.open("ab", buffering=0)
-            self._file.truncate(len(whole))
-        self._written = len(whole)
+            self._file.truncate(length)
+        self._written = length
         self._waiting = bytearray()
         self._unsynced = bytearray()  # written, and not yet known to be on the disk
         self._torn = False
@@ -128,24 +130,9 @@ class Journal:
         self._file.close()
 
 
-def whole_lines(data: bytes | None, keep: int | None, path: Path) -> bytes:
-    """The lines to keep of a file's bytes, all of them whole; a missing file has none.
-
-    Raises:
-        DamagedError: so many bytes are not there, or do not end with a whole line.
-    """
-    found = data or b""
-    if keep is None:
-        return found[: found.rfind(b"\n") + 1]
-    kept = found[:keep]
-    if len(kept) == keep and (not kept or kept.endswith(b"\n")):
-        return kept
-    if data is None:
-        raise DamagedError(f"{path} is missing; it had {keep} bytes when the checkpoint was saved.")
-    raise DamagedError(
-        f"{path} has {len(found)} bytes, and the checkpoint was saved when it had {keep}, ending "
-        f"with a whole line."
-    )
+def whole_lines(data: bytes) -> list[bytes]:
+    """The lines of a file's bytes that are whole, without their line feeds."""
+    return data.split(b"\n")[:-1]
 
 
 def sound_lines(path: Path) -> tuple[list[tuple[bytes, dict[str, Any]]], list[bytes]]:
@@ -153,10 +140,10 @@ def sound_lines(path: Path) -> tuple[list[tuple[bytes, dict[str, Any]]], list[by
     none. What follows the last newline is neither.
 
     Raises:
-        DamagedError: it cannot be read at all.
+        ReadError: the disk refused.
     """
     sound, broken = [], []
-    for line in whole_lines(read_file(path) or b"", None, path).split(b"\n")[:-1]:
+    for line in whole_lines(read_file(path) or b""):
         try:
             sound.append((line + b"\n", parse_object(line, str(path))))
         except DamagedError:
@@ -172,7 +159,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         DamagedError: a whole line that is no JSON object; the text gives its number.
     """
-    lines = whole_lines(read_file(path) or b"", None, path).split(b"\n")[:-1]
+    lines = whole_lines(read_file(path) or b"")
     return [parse_object(line, f"line {n} of {path}") for n, line in enumerate(lines, 1)]
 
 
@@ -186,7 +173,8 @@ def each_line(path: Path, watch: Watch = unwatched) -> Iterator[dict[str, Any] |
         watch: called now and then with how far the reading is.
 
     Raises:
-        DamagedError: the file cannot be read at all.
+        DamagedError: it is no plain file.
+        ReadError: the disk refused.
     """
     with open_plain(path) as file:
         if file is None:

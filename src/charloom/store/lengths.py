@@ -5,6 +5,7 @@ can go on though they are shorter now; an event then tells how much is left. Not
 anything on the disk.
 """
 
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +13,9 @@ from charloom.errors import DamagedError
 from charloom.messages import command
 from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import Checkpoint, is_count
-from charloom.store.files import read_file
-from charloom.store.journal import whole_lines
+from charloom.store.files import open_plain
 from charloom.store.layout import METRICS, SAMPLES
+from charloom.store.tail import kept_length, last_lines
 
 RECORDS_LOST: Final = "records_lost"
 WHAT: Final = {METRICS: "records", SAMPLES: "samples"}
@@ -31,16 +32,16 @@ def kept_lengths(
         allow_less: whether to go on with the whole lines that are left.
 
     Raises:
-        DamagedError: a journal is not what it was, and less is not allowed; or it cannot be read at all.
+        DamagedError: a journal is not what it was, and less is not allowed.
+        ReadError: the disk refused.
     """
     update, told = checkpoint.learner.update, lengths_told(events, checkpoint.learner.update)
     lengths, lost = dict(checkpoint.lengths), []
     for name in WHAT:
-        data = read_file(path / name)
         try:
-            require_lines(data, lengths[name], path / name, update)
+            require_lines(path / name, lengths[name], update)
         except DamagedError as error:
-            if name in told and has_lines(data, told[name], path / name, update):
+            if name in told and has_lines(path / name, told[name], update):
                 lengths[name] = told[name]
                 continue
             if not allow_less:
@@ -49,7 +50,7 @@ def kept_lengths(
                     f"update {update} with what is left of the {WHAT[name]}, "
                     f"{command('resume', path, allow_older=True)}."
                 ) from None
-            lengths[name], last = what_is_left(data or b"", path / name, update)
+            lengths[name], last = what_is_left(path / name, update)
             after = "" if last is None else f"after update {last} and "
             lost.append(f"{error.message} The {WHAT[name]} {after}up to update {update} are lost.")
     return lengths, lost
@@ -67,23 +68,22 @@ def lengths_told(events: list[dict[str, Any]], update: int) -> dict[str, int]:
     return {}
 
 
-def require_lines(data: bytes | None, length: int, path: Path, update: int) -> None:
-    """Refuse a journal whose first so many bytes are not whole lines, the last of them a line that can
-    have been written up to an update.
+def require_lines(path: Path, length: int, update: int) -> None:
+    """Refuse a journal whose first so many bytes do not end with a whole line that can have been written
+    up to an update. Only that line is read.
 
     Raises:
         DamagedError: so it is.
+        ReadError: the disk refused.
     """
-    lines = whole_lines(data, length, path)
-    if lines:
-        line = lines[lines.rfind(b"\n", 0, -1) + 1 :]
+    for line in islice(last_lines(path, kept_length(path, length)), 1):
         belongs(parse_object(line, f"the last line of {path}"), path, update)
 
 
-def has_lines(data: bytes | None, length: int, path: Path, update: int) -> bool:
+def has_lines(path: Path, length: int, update: int) -> bool:
     """Whether a journal is as `require_lines` wants it."""
     try:
-        require_lines(data, length, path, update)
+        require_lines(path, length, update)
     except DamagedError:
         return False
     return True
@@ -106,20 +106,27 @@ def belongs(line: dict[str, Any], path: Path, update: int) -> int:
     return found
 
 
-def what_is_left(data: bytes, path: Path, update: int) -> tuple[int, int | None]:
+def what_is_left(path: Path, update: int) -> tuple[int, int | None]:
     """The bytes of a damaged journal up to the last sound line that belongs to a checkpoint, and the
-    update of that line; None where there is none."""
+    update of that line; None where there is none. Every line is read, and none is kept.
+
+    Raises:
+        ReadError: the disk refused.
+    """
     length, last, place = 0, None, 0
-    for line in whole_lines(data, None, path).split(b"\n")[:-1]:
-        place += len(line) + 1
-        try:
-            value = parse_object(line, str(path))
-            if is_count(value.get("update")) and value["update"] > update:
-                break  # whatever follows came later still
-            last = belongs(value, path, update)
-        except DamagedError:
-            continue
-        length = place
+    with open_plain(path) as file:
+        for line in file or ():
+            if not line.endswith(b"\n"):
+                break
+            place += len(line)
+            try:
+                value = parse_object(line, str(path))
+                if is_count(value.get("update")) and value["update"] > update:
+                    break  # whatever follows came later still
+                last = belongs(value, path, update)
+            except DamagedError:
+                continue
+            length = place
     return length, last
 
 
@@ -127,9 +134,9 @@ def last_seconds(path: Path, length: int) -> float:
     """The seconds of the last record in the first so many bytes; 0 where there is none.
 
     Raises:
-        DamagedError: it cannot be read.
+        DamagedError: it is no record.
+        ReadError: the disk refused.
     """
-    lines = (read_file(path) or b"")[:length].splitlines()
-    if not lines:
-        return 0.0
-    return float(parse_object(lines[-1], f"the last line of {path}")["seconds"])
+    for line in islice(last_lines(path, length), 1):
+        return float(parse_object(line, f"the last line of {path}")["seconds"])
+    return 0.0

@@ -21,9 +21,9 @@ from charloom.errors import (
 from charloom.messages import Placeholder, argument, command
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
+from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
 from charloom.store.files import TEMPORARY
-from charloom.store.journal import sound_lines
 from charloom.store.layout import (
     BUILTIN,
     CHECKPOINTS,
@@ -48,6 +48,7 @@ from charloom.store.layout import (
 )
 from charloom.store.newer import refuse_newer_run
 from charloom.store.steering import FACTOR_LIMIT, read_status
+from charloom.store.tail import last_lines
 from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")
@@ -248,11 +249,18 @@ def checkpoints_gone(path: Path, learnt: int) -> str:
 def update_told(path: Path) -> int:
     """The last update that records and status of a run tell of, whatever its checkpoints are; 0 where
     they tell of none."""
-    with suppress(DamagedError):
-        told = [record.get("update") for _, record in sound_lines(path / METRICS)[0]]
-        told.append((read_status(path) or {}).get("update"))
-        return max(filter(is_count, told), default=0)
-    return 0
+    told = [last_recorded(path), (read_status(path) or {}).get("update")]
+    return max(filter(is_count, told), default=0)
+
+
+def last_recorded(path: Path) -> object:
+    """The update of the last record of a run that is one; None where there is none."""
+    with suppress(DamagedError):  # it is no plain file
+        for line in last_lines(path / METRICS):
+            with suppress(DamagedError):
+                if is_count(found := parse_object(line, METRICS).get("update")):
+                    return found
+    return None
 
 
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:

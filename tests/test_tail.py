@@ -1,0 +1,40 @@
+"""The end of a file of lines: the same lines as reading all of it gives, however they lie in blocks."""
+
+import pytest
+
+from charloom.errors import DamagedError
+from charloom.store import tail
+from charloom.store.tail import kept_length, last_lines
+
+LINES = [b"a\n", b"\n", b"0123456789abcdef\n", b"bc\n", b"x" * 200 + b"\n", b"end\n"]
+
+
+@pytest.fixture(params=[1, 2, 3, 7, 1 << 16])
+def block(request, monkeypatch):
+    """Blocks of so many bytes."""
+    monkeypatch.setattr(tail, "BLOCK", request.param)
+
+
+@pytest.mark.parametrize("count", range(len(LINES) + 1))
+@pytest.mark.parametrize("torn", [b"", b"half a line"])
+def test_lines_come_from_the_last_to_the_first(block, tmp_path, count, torn):
+    whole = b"".join(LINES[:count])
+    (tmp_path / "file").write_bytes(whole + torn)
+    assert list(last_lines(tmp_path / "file")) == LINES[:count][::-1]
+    assert list(last_lines(tmp_path / "file", len(whole))) == LINES[:count][::-1]
+    assert kept_length(tmp_path / "file", None) == len(whole)
+    assert kept_length(tmp_path / "file", len(whole)) == len(whole)
+
+
+def test_a_missing_file_has_no_lines(tmp_path):
+    assert list(last_lines(tmp_path / "file")) == []
+    assert kept_length(tmp_path / "file", None) == kept_length(tmp_path / "file", 0) == 0
+    with pytest.raises(DamagedError, match="is missing; it had 3 bytes"):
+        kept_length(tmp_path / "file", 3)
+
+
+@pytest.mark.parametrize("keep", [1, 4, 9])
+def test_bytes_that_are_no_whole_lines_are_damage(tmp_path, keep):
+    (tmp_path / "file").write_bytes(b"ab\ncd\n..")
+    with pytest.raises(DamagedError, match=f"has 8 bytes, .* when it had {keep}, ending with"):
+        kept_length(tmp_path / "file", keep)
