@@ -33,10 +33,11 @@ COMPRESSORS: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 @dataclass(frozen=True)
 class Compressed:
-    """What a compressor makes of the judged part, in bits per character.
+    """What a compressor makes of the judged characters, in bits per character.
 
     Attributes:
-        bits: after the training part: how much longer it makes the compressed training part.
+        bits: after the training part and the first character of each segment: how much longer they
+            make that, compressed.
         alone: compressed on its own.
     """
 
@@ -50,7 +51,8 @@ class Baselines:
 
     Attributes:
         learnt: characters that they learnt from.
-        judged: characters that they were judged on.
+        judged: characters that they were judged on: all of each segment but its first, as a
+            model's `Evaluation.characters`.
         ngrams: bits per character of the n-gram of each order, from 1 up.
         compressors: by name.
     """
@@ -81,14 +83,16 @@ def measure_baselines(
         TextError: nothing to learn from, or nothing to predict.
     """
     known, asked = last_of(training, LIMIT), first_of(judged, LIMIT)
-    if not sum(map(len, known)) or all(len(segment) < 2 for segment in asked):
+    first, predicted = [s[:1] for s in asked], [s[1:] for s in asked]
+    count = sum(map(len, predicted))
+    if not sum(map(len, known)) or not count:
         raise TextError(
             "baselines need a text to learn from, and at least two characters to be judged on."
         )
     nats = ngram_nats(known, asked, len(vocabulary)).mean(axis=1) / math.log(2)
-    before = b"".join(vocabulary.to_bytes(segment) for segment in known)
-    after = b"".join(vocabulary.to_bytes(segment) for segment in asked)
-    count = sum(map(len, asked))
+    # What nobody predicts is given to compressors, too: they are judged on the same characters.
+    before = b"".join(vocabulary.to_bytes(segment) for segment in (*known, *first))
+    after = b"".join(vocabulary.to_bytes(segment) for segment in predicted)
     return Baselines(
         learnt=sum(map(len, known)),
         judged=count,

@@ -68,16 +68,18 @@ def evaluate(
         seed: decides the bootstrap interval.
 
     Raises:
-        TextError: fewer than two characters: there is nothing to predict.
+        TextError: there is nothing to predict: no segment has two characters.
         ConfigError: streams or seed out of its range.
         DivergedError: the model gives no finite number.
     """
     if streams is not None:
         streams = require_whole("streams", streams, least=1)
     seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
-    if len(ids) < 2:
-        raise TextError(f"the text is {len(ids)} long; to predict a character it needs two.")
-    nats = score_segments(engine, learner, ids, segments or [(0, len(ids))], streams)
+    segments = segments or [(0, len(ids))]
+    longest = max(end - start for start, end in segments)
+    if longest < 2:
+        raise TextError(f"the text is {longest} long; to predict a character it needs two.")
+    nats = score_segments(engine, learner, ids, segments, streams)
     mean = float(nats.mean())
     if not math.isfinite(mean):
         raise DivergedError("the model gives no finite loss: it has diverged; use an earlier one.")

@@ -1,0 +1,77 @@
+"""A model and the baselines are judged on the same characters of every part, and count them alike."""
+
+import pytest
+
+import charloom
+from charloom.api.parts import choose_part, judge, judge_others
+from charloom.errors import TextError
+from charloom.evaluation import evaluate
+
+TEXT = "".join(f"{n} times é is {n * n}; " for n in range(120))
+OTHER = "the 7 times é is 49; " * 12
+
+
+def trained(tmp_path, **settings):
+    """A small model with its run, and the text that it was trained on."""
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return charloom.train(
+        str(path), run=str(tmp_path / "run"), updates=3, hidden_size=4, seq_length=10, **settings
+    )
+
+
+def counted(model, **arguments):
+    """Characters that the model is judged on, and those of the baselines; streams do not matter."""
+    part = choose_part(model.learner, model.run, **arguments)
+    judged = {
+        judge(model.learner, model.engine, part, streams).characters for streams in (None, 1, 3)
+    }
+    (characters,) = judged
+    return characters, judge_others(model.learner, model.run, part).judged, part
+
+
+DIVISIONS = {
+    "end": {"validation": 0.1, "test": 0.1},
+    "end, streams of training": {"validation": 0.1, "test": 0.1, "batch_size": 4},
+    "streams": {"validation": 0.2, "test": 0.2, "split": "streams", "batch_size": 4},
+    "one stream": {"validation": 0.2, "test": 0.2, "split": "streams"},
+    "bytes": {"validation": 0.1, "test": 0.1, "tokens": "bytes"},
+    "streams of bytes": {"validation": 0.2, "test": 0.2, "split": "streams", "batch_size": 3,
+                         "tokens": "bytes"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("division", DIVISIONS)
+def test_model_and_baselines_count_the_same_characters_of_a_part(division, split, tmp_path):
+    characters, others, part = counted(trained(tmp_path, **DIVISIONS[division]), split=split)
+    assert others == characters == sum(end - start - 1 for start, end in part.segments)
+
+
+def test_the_count_of_a_part_is_that_by_hand(tmp_path):
+    model = trained(tmp_path, validation=0.2, split="streams", batch_size=4)
+    characters, others, part = counted(model, split="validation")
+    windows = (len(TEXT) - 1) // (4 * 10)  # Q of SPEC: Windows
+    held_out = windows - int(windows * 0.8)
+    assert len(part.segments) == 4
+    assert others == characters == 4 * held_out * 10
+
+
+def test_all_of_another_text_is_counted_but_for_its_first_character(tmp_path):
+    model = trained(tmp_path, validation=0.1)
+    characters, others, _ = counted(model, string=OTHER, unknown="skip")
+    assert others == characters == len([c for c in OTHER if c in TEXT]) - 1
+
+
+def test_all_of_another_text_of_bytes_is_counted_in_bytes(tmp_path):
+    model = trained(tmp_path, validation=0.1, tokens="bytes")
+    characters, others, _ = counted(model, string=TEXT[100:400])
+    assert others == characters == len(TEXT[100:400].encode()) - 1
+
+
+@pytest.mark.parametrize("segments", [[(0, 1)], [(0, 1), (5, 6)]])
+def test_segments_of_one_character_have_nothing_to_predict(segments, tmp_path):
+    model = trained(tmp_path)
+    ids = model.learner.vocabulary.encode(TEXT)
+    with pytest.raises(TextError, match="needs two"):
+        evaluate(model.learner, model.engine, ids, segments)
