@@ -1,6 +1,10 @@
 """A text larger than the memory that it may take: made, encoded, trained for a while.
 
 python benchmarks/large_text.py [--gigabytes 1] [--minutes 1] [--source FILE] [--engine auto]
+python benchmarks/large_text.py --commands [--megabytes 10 30 200] [--minutes 0.25] [--updates 30]
+
+With --commands it times the command `train` on texts of these sizes, with --minutes and with --updates, and
+says how many updates came of the minutes.
 
 The text repeats a source (by default a built-in text) and perturbs each repetition. It is read,
 encoded and trained in a process of its own, whose memory is watched from outside: anonymous memory
@@ -92,13 +96,43 @@ class Watch(threading.Thread):
             time.sleep(0.05)
 
 
+def time_commands(options: argparse.Namespace) -> int:
+    """Time the command on texts of several sizes, each in a folder of its own."""
+    for megabytes in options.megabytes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "large.txt"
+            make_text(path, options.source, int(megabytes * MEGABYTE))
+            for end in (f"--minutes {options.minutes}", f"--updates {options.updates}"):
+                run = Path(folder) / f"run{end.split()[0]}"
+                words = ["train", str(path), "--run", str(run), "--json", *end.split()]
+                started = time.perf_counter()
+                done = subprocess.run(
+                    [sys.executable, "-m", "charloom", *words, "--engine", options.engine],
+                    capture_output=True, text=True, check=True,
+                    env={**os.environ, "CHARLOOM_CACHE": str(Path(folder) / "cache")},
+                )  # fmt: skip
+                seconds = time.perf_counter() - started
+                told = json.loads(done.stdout)
+                print(
+                    f"{megabytes:g} MB {end}: {seconds:.1f} s, {told['updates']:,} updates, "
+                    f"training {told['seconds']:.1f} s, validation {told['validation_nats']:.3f} nats",
+                    flush=True,
+                )
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--commands", action="store_true")
+    parser.add_argument("--megabytes", type=float, nargs="+", default=[10.0, 30.0, 200.0])
+    parser.add_argument("--updates", type=int, default=30)
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--source", default="python-docs")
     parser.add_argument("--engine", default="auto")
     options = parser.parse_args()
+    if options.commands:
+        return time_commands(options)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.txt"
         make_text(path, options.source, int(options.gigabytes * 1000 * MEGABYTE))

@@ -133,7 +133,7 @@ def test_every_module_opens_with_what_it_is():
         ("errors.py", "from charloom.config import Config", "from a higher floor"),
         ("random.py", "import charloom.config", "its sibling config"),
         ("text/corpus.py", "import charloom.recipes", "its sibling recipes"),
-        ("store/run.py", "from charloom.scoring import mean_nats", "from a higher floor"),
+        ("store/run.py", "from charloom.scoring import averaging", "from a higher floor"),
         ("scoring.py", "from charloom import evaluation", "from a higher floor"),
         ("training.py", "def f():\n    from charloom import sampling", "its sibling sampling"),
         ("training.py", "from . import gradcheck", "its sibling gradcheck"),

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 import charloom.cli
 from charloom import api
-from charloom.api import settling
+from charloom.api import costs, settling
+from charloom.api.costs import Costs
 from charloom.cli import COMMANDS, app, terminal
 from charloom.cli.options import PANELS, SETTINGS, setting_option
 from charloom.cli.progress import Watcher
@@ -190,7 +191,7 @@ def test_train_as_json_leaves_stdout_to_programs(book, tmp_path):
 
 
 def test_minutes_end_a_training(book, monkeypatch, tmp_path):
-    monkeypatch.setattr(settling, "CALIBRATION_SECONDS", 0.05)
+    monkeypatch.setattr(costs, "CALIBRATION_SECONDS", 0.05)
     done = charloom_(
         "train", book, "--run", tmp_path / "run",
         "--recipe classic --minutes 0.005 --hidden-size 8 --json",
@@ -285,7 +286,8 @@ def test_resume_extends_and_finds_a_moved_text(book, tmp_path):
 def test_resume_goes_on_for_so_many_minutes_on_a_text_that_is_read_only_once(
     book, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(settling, "updates_per_second", lambda *_: 10.0)
+    monkeypatch.setattr(settling, "measure", lambda *_: Costs(update=0.1))
+    monkeypatch.setattr(settling.time, "monotonic", lambda: 0.0)
     charloom_("train", book, "--run", tmp_path / "run", SMALL)
     text = book.read_text()
     book.unlink()
@@ -772,3 +774,38 @@ def test_errors_of_the_package_are_sentences(monkeypatch):
     monkeypatch.setattr(charloom.cli.about, "gather", fail)
     done = charloom_("info")
     assert (done.exit_code, done.stderr) == (2, "charloom: this is what was wrong.\n")
+
+
+def test_a_figure_of_a_part_says_so_and_how_to_have_all_of_it(book, tmp_path):
+    capped = "--judged-characters 64 --updates 6"
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED, capped)
+    assert done.exit_code == 0, done.stderr
+    assert "these are of 64 of its " in done.stdout
+    assert (
+        " characters, spread over it; of all of it: " in done.stdout
+        or "of all of it " in done.stdout
+    )
+    whole = charloom_("train", book, "--run", tmp_path / "whole", SMALL, JUDGED)
+    assert "these are of" not in whole.stdout
+
+
+def test_a_model_that_learnt_nothing_is_told_from_one_that_did(book, tmp_path):
+    run = tmp_path / "run"
+    nothing = charloom_("train", book, "--run", run, SMALL, "--updates 1")
+    assert "learnt nothing of the order of the characters" in nothing.stderr
+    assert f"charloom resume {run} --minutes 5" in nothing.stderr
+    something = charloom_(
+        "train", book, "--run", tmp_path / "more",
+        "--recipe classic --hidden-size 30 --seq-length 10 --updates 600",
+    )  # fmt: skip
+    assert something.exit_code == 0, something.stderr
+    assert "learnt nothing" not in something.stderr
+
+
+def test_minutes_say_what_they_came_to(book, monkeypatch, tmp_path):
+    monkeypatch.setattr(settling, "measure", lambda *_: Costs(update=0.1))
+    monkeypatch.setattr(settling.time, "monotonic", lambda: 0.0)
+    done = charloom_(
+        "train", book, "--run", tmp_path / "run", SMALL.split("--updates")[0], "--minutes 0.1"
+    )
+    assert "measured: 60 updates will take about 6.0 s in all." in done.stderr

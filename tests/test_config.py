@@ -81,6 +81,8 @@ WRONG = [
     ("threads", -1),
     ("batch_size", 2**31),
     ("warmup", -1),
+    ("judged_characters", -1),
+    ("judged_characters", 0.5),
     ("step_factor", 0.0),
     ("cosine_end", 1.1),
     ("dropout", 1.0),

@@ -24,7 +24,7 @@ from charloom.store.formats import (
 )
 
 FORMATS = Path(__file__).parent / "formats"
-KEPT = ("first", "batches", "seals", "numbered", "updates")
+KEPT = ("first", "batches", "seals", "numbered", "updates", "judged")
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
 WRITTEN = {

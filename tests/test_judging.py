@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from charloom import scoring
+from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DivergedError
 from charloom.model import copy_learner, new_learner, zero_state
@@ -21,6 +23,8 @@ from charloom.store import (
 )
 from charloom.training import (
     Ended,
+    Judged,
+    Judging,
     Progress,
     Record,
     Sample,
@@ -30,8 +34,9 @@ from charloom.training import (
     train_run,
 )
 from charloom.training import run as run_module
+from charloom.training.judging import judged_pieces
 from reliability.runs import lasting
-from runs import after, create, resume, small_config, small_corpus, train
+from runs import after, create, lines_of, resume, small_config, small_corpus, train
 
 JUDGED = {"validation": 0.2, "judge_every": 6, "report_every": 9}
 
@@ -189,7 +194,7 @@ class Slow(ReferenceEngine):
 @pytest.fixture
 def patient(monkeypatch):
     """Judgements of several calls each."""
-    monkeypatch.setattr(scoring, "CHUNK", 30)
+    monkeypatch.setattr(scoring, "tokens_of_a_call", lambda *_: 30)
 
 
 @pytest.mark.parametrize("at", [1, 3, 6, 8])
@@ -267,3 +272,111 @@ def test_a_judgement_without_a_run_is_given_up_too(patient):
     assert [r.validation_nats for r in of(Record, rest)][-3:] == [
         r.validation_nats for r in of(Record, uninterrupted)
     ][-3:]
+
+
+CAPPED = {"validation": 0.5, "judge_every": 20, "judged_characters": 60}
+
+
+def test_a_judgement_reads_no_more_than_it_may_and_always_the_same(tmp_path):
+    corpus = small_corpus()
+    learner = new_learner(small_config(**CAPPED), corpus.vocabulary)
+    pieces = judged_pieces(learner.config, Schedule.of(learner.config, len(corpus)).windows)
+    assert scoring.predicted(pieces) == 60
+    read = []
+
+    class Reading(ReferenceEngine):
+        def score(self, learner, tokens, state):
+            read.append((learner.update, tokens.tobytes()))
+            return super().score(learner, tokens, state)
+
+    records = of(Record, learn(learner, corpus.ids, Reading()))
+    judged = [record.update for record in records if record.validation_nats is not None]
+    assert len(judged) >= 2
+    by_update = [[tokens for at, tokens in read if at == update] for update in judged]
+    assert by_update == [by_update[0]] * len(judged)
+
+
+def test_a_cap_above_what_is_held_out_changes_no_bit(tmp_path):
+    """The default is far above it here; 0 is what runs of before there was a cap did."""
+    for name, most in (("none", 0), ("default", 200_000)):
+        train(tmp_path / name, judged_characters=most, **JUDGED)
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        assert lasting(tmp_path / "none")[name] == lasting(tmp_path / "default")[name]
+    assert Config().judged_characters == 200_000
+
+
+OLD_RUN = Path(__file__).parent / "formats" / "numbered" / "run"
+
+
+def test_a_run_of_before_there_was_a_cap_is_judged_on_all_that_is_held_out(tmp_path):
+    run = shutil.copytree(OLD_RUN, tmp_path / "run")
+    assert b"judged_characters" not in (run / "config.json").read_bytes()
+    writer, learner, corpus = RunWriter.resume(run, epochs=3)
+    with writer:
+        assert learner.config.judged_characters == 0
+        told = list(train_run(writer, learner, corpus, ReferenceEngine()))
+    assert told[-1].state == "finished"
+    assert read_run(run).config.judged_characters == 0
+    assert load_model(run).config.judged_characters == 0
+    assert load_model(OLD_RUN / "checkpoints" / "9").config.judged_characters == 0
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    assert judged_pieces(learner.config, windows) == scoring.cut(windows.parts["validation"])
+
+
+class Costly(ReferenceEngine):
+    """An engine for which each character that it scores takes some seconds, by a clock of its own, where
+    all that is held out is read: in one stream, for there is little."""
+
+    def __init__(self, monkeypatch, seconds):
+        self.now, self.seconds = 0.0, seconds
+        monkeypatch.setattr(run_module.time, "monotonic", lambda: self.now)
+
+    def train(self, learner, tokens, plan):
+        self.now += len(plan.learning_rates)
+        return super().train(learner, tokens, plan)
+
+    def score(self, learner, tokens, state):
+        self.now += self.seconds * (len(tokens) - 1) * (tokens.shape[1] == 1)
+        return super().score(learner, tokens, state)
+
+
+@pytest.mark.parametrize(("seconds", "worth_it"), [(1e-4, True), (1.0, False)])
+def test_all_that_is_held_out_is_judged_at_the_end_where_that_takes_little_time(
+    tmp_path, patient, monkeypatch, seconds, worth_it
+):
+    writer, learner, corpus = create(tmp_path / "run", **CAPPED)
+    engine = Costly(monkeypatch, seconds)
+    with writer:
+        told = list(train_run(writer, learner, corpus, engine))
+    events = [e for e in lines_of(tmp_path / "run" / "events.jsonl") if e["event"] == "judged"]
+    assert told[-1].state == "finished"
+    assert of(Judging, told)
+    if not worth_it:
+        assert (of(Judged, told), events) == ([], [])
+        return
+    (judged,) = of(Judged, told)
+    best = load_model(tmp_path / "run", "best")
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    (segment,) = windows.parts["validation"]
+    nats = scoring.score_segments(ReferenceEngine(), best, corpus.ids, [segment])
+    assert (judged.update, judged.characters) == (best.update, len(nats))
+    assert judged.nats == pytest.approx(nats.mean(), rel=1e-9)
+    assert (events[0]["nats"], events[0]["characters"]) == (judged.nats, judged.characters)
+
+
+def test_judging_all_at_the_end_is_given_up_when_asked_and_nothing_else_is_lost(tmp_path, patient):
+    asked = []
+    writer, learner, corpus = create(tmp_path / "run", **CAPPED)
+    with writer:
+        items = train_run(
+            writer, learner, corpus, ReferenceEngine(), lambda: "SIGINT" if asked else None
+        )
+        told = [asked.append(item) or item if isinstance(item, Judging) else item for item in items]
+    assert len(asked) == 1
+    assert (told[-1].state, of(Judged, told)) == ("finished", [])
+    assert read_run(tmp_path / "run").passage
+
+
+def test_where_each_judgement_reads_all_it_is_not_read_again_at_the_end(tmp_path):
+    told = train(tmp_path / "run", **JUDGED)
+    assert of(Judging, told) == of(Judged, told) == []

@@ -6,11 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom import scoring
+from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import new_learner, zero_state
-from charloom.scoring import cut, mean_nats, score_segments
+from charloom.scoring import (
+    averaging,
+    characters_read,
+    cut,
+    predicted,
+    score_segments,
+    spread,
+    tokens_of_a_call,
+)
 from charloom.text import Corpus
-from runs import LINES, WORDS, small_config
+from runs import ENGINES, LINES, WORDS, small_config
 
 CELLS = ["rnn", "lstm", "gru"]
 TEXT = "".join(LINES.format(*(WORDS[(7 * n + k) % 10] for k in range(4))) for n in range(60))
@@ -29,12 +38,22 @@ def in_one_go(learner, segment):
     return ReferenceEngine().score(learner, tokens, zero_state(learner.config))[0][:, 0]
 
 
+def mean_of(learner, pieces, engine=None):
+    """The mean over some pieces, and how many characters each call of the engine read."""
+    averages, calls = averaging(engine or ReferenceEngine(), learner, CORPUS.ids, pieces), []
+    while True:
+        try:
+            calls.append(next(averages))
+        except StopIteration as end:
+            return end.value, calls
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_stream_is_exact_however_it_is_cut_into_calls(cell, monkeypatch):
     learner, segment = network(cell), (3, 700)
     truth = in_one_go(learner, segment)
-    for chunk in (1, 100, 10**9):
-        monkeypatch.setattr(scoring, "CHUNK", chunk)
+    for size in (1, 100, 10**9):
+        monkeypatch.setattr(scoring, "tokens_of_a_call", lambda *_, size=size: size)
         found = score_segments(ReferenceEngine(), learner, CORPUS.ids, [segment], streams=1)
         assert found.dtype == np.float64
         assert found.tolist() == truth.tolist()
@@ -80,7 +99,7 @@ def test_several_segments_are_each_read_from_the_zero_state():
     truth = np.concatenate([in_one_go(learner, segment) for segment in segments])
     found = score_segments(ReferenceEngine(), learner, CORPUS.ids, segments)
     np.testing.assert_allclose(found, truth, rtol=1e-12)
-    mean = mean_nats(ReferenceEngine(), learner, CORPUS.ids, segments)
+    mean, _ = mean_of(learner, cut(segments))
     assert mean == pytest.approx(truth.mean(), rel=1e-12)
 
 
@@ -120,3 +139,74 @@ def test_a_character_that_counts_twice_or_not_at_all_is_noticed(monkeypatch):
     monkeypatch.setattr(scoring, "cut", one_late)
     found = score_segments(ReferenceEngine(), learner, CORPUS.ids, [segment], streams=1)
     assert len(found) != len(truth)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_how_calls_are_cut_changes_no_bit_of_a_mean(engine, cell, layers, monkeypatch):
+    """Blocks of several calls, and pieces that begin warm."""
+    config = small_config(cell=cell, layers=layers, hidden_size=20, init="uniform")
+    learner = new_learner(config, CORPUS.vocabulary)
+    monkeypatch.setattr(scoring, "WARM_UP", 30)
+    monkeypatch.setattr(scoring, "BLOCK", 700)
+    found = set()
+    for size in (1, 7, 64, 10**9):
+        monkeypatch.setattr(scoring, "tokens_of_a_call", lambda *_, size=size: size)
+        found.add(mean_of(learner, cut([(5, len(CORPUS))], 9), open_engine(engine))[0])
+    assert len(found) == 1
+
+
+def test_a_larger_network_reads_fewer_characters_in_a_call_so_that_it_hears():
+    """Counted in weights that a call meets, which is what takes its time."""
+    segment = (0, len(CORPUS))
+    for hidden_size, streams in ((4, 1), (4, 8), (300, 1), (300, 8)):
+        config = small_config(hidden_size=hidden_size, cell="lstm", init="uniform")
+        learner = new_learner(config, CORPUS.vocabulary)
+        weights = sum(parameter.size for parameter in learner.parameters.values())
+        most = max(1, tokens_of_a_call(learner, streams) // streams) * streams
+        assert weights * most <= 2**27 * min(streams, scoring.SIDE_BY_SIDE) or most == 16 * streams
+        pieces = cut([segment], streams)
+        _, calls = mean_of(learner, pieces, Counting())
+        assert max(calls) <= max(most, tokens_of_a_call(learner, 1))
+        assert sum(calls) == characters_read(pieces)
+    assert tokens_of_a_call(learner, 1) < scoring.BLOCK
+
+
+class Counting(ReferenceEngine):
+    """An engine that only counts."""
+
+    def score(self, learner, tokens, state):
+        return np.zeros((len(tokens) - 1, tokens.shape[1])), state
+
+
+PARTS = st.lists(st.tuples(st.integers(0, 50), st.integers(2, 900)), min_size=1, max_size=6)
+
+
+@given(PARTS, st.integers(1, 3_000))
+def test_a_part_is_spread_over_all_segments_and_no_character_counts_twice(sizes, most):
+    segments, place = [], 0
+    for gap, size in sizes:
+        segments.append((place + gap, place + gap + size))
+        place = segments[-1][1]
+    pieces = spread(segments, most)
+    counted = [n for piece in pieces for n in range(piece.counts, piece.end)]
+    everything = [n for start, end in segments for n in range(start + 1, end)]
+    assert len(counted) == predicted(pieces) <= most or counted == everything
+    assert counted == sorted(set(counted))
+    assert set(counted) <= set(everything)
+    if most >= len(everything):
+        assert pieces == cut(segments)
+        return
+    order = {place: n for n, place in enumerate(everything)}
+    places = [order[piece.counts] for piece in pieces]
+    count = min(most, scoring.MOST_PIECES)
+    assert places == [n * len(everything) // count for n in range(count)]
+    for piece in pieces:
+        start = max(a for a, _ in segments if a < piece.counts)
+        assert piece.reads == max(start, piece.counts - 1 - scoring.WARM_UP)
+
+
+def test_all_of_a_part_is_read_where_that_is_not_too_much():
+    assert spread([(3, 4_000)], 3_996) == spread([(3, 4_000)], 0) == cut([(3, 4_000)])
+    assert spread([(3, 4_000)], 3_995) != cut([(3, 4_000)])

@@ -115,6 +115,10 @@ class Config:
     test: float = setting(0.0, "share of the text held out and never looked at in training")
     split: str = setting("end", "hold out the end of the text, or the end of each stream")
     judge_every: int = setting(0, "updates between two judgements; 0: at each epoch's end")
+    judged_characters: int = setting(
+        200_000,
+        "the most held-out characters that a judgement reads; 0: all of the validation part",
+    )
     patience: int = setting(0, "stop after so many judgements without a new best; 0: never")
     seed: int = setting(0, "decides every random number")
     dtype: str = setting("float32", "float32 or float64")
@@ -137,7 +141,8 @@ class Config:
         )
         for name in positive.split():
             self._whole(name, least=1)
-        for name in ("warmup", "step_after", "judge_every", "patience", "threads", "sample_until"):
+        from_zero = "warmup step_after judge_every judged_characters patience threads sample_until"
+        for name in from_zero.split():
             self._whole(name, least=0)
         self._whole("seed", least=0, below=SEED_LIMIT)
         if self.updates is not None:
@@ -213,7 +218,7 @@ def without_effect(config: Config, given: Iterable[str]) -> list[str]:
                 f"{name} has no effect: {other} is {getattr(config, other)}, and it counts only "
                 f"where that is {' or '.join(values)}"
             )
-        elif name == "judge_every" and not config.validation:
+        elif name in ("judge_every", "judged_characters") and not config.validation:
             told.append(
                 f"{name} has no effect: nothing is held out; give {argument('validation')} a share"
             )

@@ -3,11 +3,12 @@
 It knows in which order things are done, and prints nothing.
 """
 
+from charloom.api.costs import updates_per_second
 from charloom.api.experiment import Reproduction, reproduce, reproduction
 from charloom.api.inside import Neurons, neurons
 from charloom.api.model import Model, load
 from charloom.api.parts import choose_part, judge, judge_others
-from charloom.api.settling import settle, text_to_learn, updates_per_second
+from charloom.api.settling import settle, text_to_learn
 from charloom.api.steering import control
 from charloom.api.texts import DEMO_TEXTS, Text, demo_text, free_run, open_text
 from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train

@@ -1,5 +1,6 @@
 """The whole classic experiment: prove the gradients, train, write, and report."""
 
+import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -71,11 +72,12 @@ def reproduce(
     Raises:
         The same as `train`. A wrong gradient raises nothing: it is in the result and the report.
     """
+    began = time.monotonic()
     if text is None and string is None:
         corpus = demo_text(settings.get("tokens") or "characters")
     else:
         corpus = text_to_learn(text, string, default=CLASSIC, **settings)
-    config = settle(corpus, minutes, default=CLASSIC, **settings)
+    config = settle(corpus, minutes, default=CLASSIC, began=began, **settings)
     with begin(corpus, config, None if run is None else as_path(run)) as training:
         checks: list[GradientCheck] = []
         report = None

@@ -2,23 +2,27 @@
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any, Final
 
+from charloom.api.costs import measure
 from charloom.api.texts import Text, open_text
 from charloom.config import WHOLE_LIMIT, Config, require_number
-from charloom.engines import open_engine
-from charloom.errors import ConfigError, DivergedError
+from charloom.errors import ConfigError
 from charloom.finetune import tuned_config
-from charloom.model import Learner, new_learner
+from charloom.model import Learner
+from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
-from charloom.scoring import mean_nats
-from charloom.text import Corpus, Windows
-from charloom.training import Progress, learn
+from charloom.spelling import duration
+from charloom.text import Corpus
 
-CALIBRATION_SECONDS: Final = 1.0
-JUDGED_CHARACTERS: Final = 65_536  # of each segment that times a judgement
-JUDGED_SEGMENTS: Final = 64
+LEAST_SHARE: Final = (
+    0.5  # of the minutes asked for that go into training, however long the rest took
+)
+SHORT_SECONDS: Final = 1.0  # what it is not worth to tell
+
+# What is told of a measurement, a sentence without its point.
+Tell = Callable[[str], object]
 
 
 def settle(
@@ -27,6 +31,8 @@ def settle(
     *,
     default: str = DEFAULT_RECIPE,
     model: Learner | None = None,
+    began: float | None = None,
+    tell: Tell = str,
     **settings: Any,
 ) -> Config:
     """The settings of a training: a recipe's with some of them changed, and nothing left open.
@@ -38,6 +44,9 @@ def settle(
         minutes: of training, instead of `epochs` or `updates`.
         default: the recipe where `settings` names none and there is no model.
         model: what to train further; by default a new network learns.
+        began: when the minutes began, as `time.monotonic` has it: opening the text and measuring
+            count among them. By default now.
+        tell: called with how many updates were made of the minutes, and how long all will take.
         **settings: any setting of `Config`; None leaves the recipe's.
 
     Raises:
@@ -51,22 +60,38 @@ def settle(
         minutes = RECIPES[config.recipe].minutes if config.recipe in RECIPES else None
     if minutes is None:
         return config
-    return config.replace(updates=end_after(minutes, corpus, config))
+    return config.replace(updates=end_after(minutes, corpus, config, began=began, tell=tell))
 
 
-def end_after(minutes: float, corpus: Corpus, config: Config, done: int = 0) -> int:
-    """The last update of a training that takes about so many minutes more, after `done` updates.
+def end_after(
+    minutes: float,
+    corpus: Corpus,
+    config: Config,
+    done: int = 0,
+    *,
+    began: float | None = None,
+    tell: Tell = str,
+) -> int:
+    """The last update of a training that ends about so many minutes after it began, `done` updates
+    made before; other arguments as `settle`.
 
     Raises:
         ConfigError: no such number of minutes, or more updates than a run can have.
     """
     minutes = require_number("minutes", minutes, above=0.0, below=1e9)
-    end = done + updates_within(60 * minutes, corpus, config)
+    began, asked = time.monotonic() if began is None else began, 60 * minutes
+    opened = time.monotonic() - began
+    schedule, costs = Schedule.of(config, len(corpus)), measure(corpus, config)
+    before = time.monotonic() - began
+    end = costs.updates_within(max(asked - before, LEAST_SHARE * asked), schedule, done)
     if end >= WHOLE_LIMIT:
         raise ConfigError(
             f"minutes is {minutes:g}; that would be {end:,} updates, and a run can have at most "
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
+    took = f", {duration(opened)} of it for opening the text" if opened >= SHORT_SECONDS else ""
+    whole = before + costs.seconds(schedule, end, done)
+    tell(f"measured: {end - done:,} updates will take about {duration(whole)} in all{took}")
     return end
 
 
@@ -121,48 +146,3 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def updates_within(seconds: float, corpus: Corpus, config: Config) -> int:
-    """How many updates, with their judgements on the validation part, take about so long here."""
-    windows = Windows.of(config, len(corpus))
-    judgement = judgement_seconds(corpus, config, windows) if config.validation else 0.0
-    every = config.judge_every or windows.per_epoch
-    update = 1 / updates_per_second(corpus, config) + judgement / every
-    return max(1, int((seconds - judgement) / update))  # one more comes at the end
-
-
-def judgement_seconds(corpus: Corpus, config: Config, windows: Windows) -> float:
-    """How long one judgement takes, from that of a part of the validation part."""
-    learner = new_learner(config, corpus.vocabulary)
-    engine = open_engine(config.engine, config.threads)
-    segments = windows.parts["validation"]
-    part = [(a, min(b, a + JUDGED_CHARACTERS)) for a, b in segments[:JUDGED_SEGMENTS]]
-    began = time.perf_counter()
-    mean_nats(engine, learner, corpus.ids, part)
-    seconds = time.perf_counter() - began
-    return seconds * sum(b - a for a, b in segments) / sum(b - a for a, b in part)
-
-
-def updates_per_second(corpus: Corpus, config: Config) -> float:
-    """How fast these settings learn on this machine, from a short training that is thrown away.
-
-    The first call of the engine, in which memory and threads are made ready, counts only where it
-    takes as long as the whole measurement may.
-    """
-    never = WHOLE_LIMIT - 1
-    config = config.replace(
-        updates=never, judge_every=never, report_every=never, sample_first=never, sample_every=never
-    )
-    learner = new_learner(config, corpus.vocabulary)
-    engine = open_engine(config.engine, config.threads)
-    marks: list[tuple[int, float]] = []
-    with suppress(DivergedError):  # the training itself will say so
-        for item in learn(learner, corpus.ids, engine):
-            if isinstance(item, Progress):
-                marks.append((item.update, time.perf_counter()))
-                seconds = marks[-1][1] - marks[1 if len(marks) > 2 else 0][1]
-                if seconds >= CALIBRATION_SECONDS:
-                    break
-    (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
-    return max(after - before, 1) / max(ended - began, 1e-9)

@@ -4,6 +4,7 @@ Who wants to see it as it goes gives a `listener`, or takes the items one by one
 line does.
 """
 
+import time
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import Any, Self
 
 from charloom.api.model import Model, judged, stage
 from charloom.api.settling import (
+    Tell,
     end_after,
     require_one_end,
     settle,
@@ -67,7 +69,8 @@ def train(
         from_model: a model to train further, in a new run from update 0: a run (its model as `load`
             opens it), a checkpoint, a model file or a model. Network, vocabulary and weights are
             its own, and the settings as well, where none are given.
-        minutes: train about this long, measured beforehand, instead of `epochs` or `updates`.
+        minutes: train about this long, reading the text and measuring how fast it is learnt
+            included, instead of `epochs` or `updates`.
         which: the model to return, "best" or "latest", as for `load`. Without a run there is a "best"
             only where a validation part judges it.
         listener: called with each record, sample and so on as it comes.
@@ -90,9 +93,10 @@ def train(
         DivergedError: the loss stopped being finite.
         WriteError: the disk refused.
     """
+    began = time.monotonic()
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
-    config = settle(corpus, minutes, model=model, **settings)
+    config = settle(corpus, minutes, model=model, began=began, **settings)
     require_which(which, config if run is None else None)
     if run is None:
         return train_without_run(corpus, config, listener, model, which)
@@ -248,8 +252,10 @@ def reopen(
     engine: str | None = None,
     threads: int | None = None,
     allow_older: bool = False,
+    tell: Tell = str,
 ) -> Training:
-    """A training that goes on; arguments and errors as `resume`."""
+    """A training that goes on; arguments and errors as `resume`, `tell` as `settle` has it."""
+    began = time.monotonic()
     require_one_end(epochs=epochs, updates=updates, minutes=minutes)
     sources = None if text is None else as_sources(text)
     # Resuming changes the directory: an engine that is not there is found before.
@@ -261,7 +267,7 @@ def reopen(
 
     def measured(learner: Learner, corpus: Corpus) -> int:
         here = learner.config.replace(engine=machine.engine, threads=machine.threads)
-        return end_after(minutes or 0.0, corpus, here, learner.update)
+        return end_after(minutes or 0.0, corpus, here, learner.update, began=began, tell=tell)
 
     writer, learner, corpus = RunWriter.resume(
         run,

@@ -29,7 +29,7 @@ PANELS: Final = {
     "beta1 beta2 epsilon weight_decay schedule warmup step_after step_factor step_every cosine_end "
     "clip clip_by reduction",
     "Text": "tokens unknown replacement",
-    "Judging": "validation test split judge_every patience",
+    "Judging": "validation test split judge_every judged_characters patience",
     "Machine": "seed dtype engine threads",
     "Records": "report_every smoothing sample_first sample_every sample_until sample_length "
     "passage_length save_seconds",

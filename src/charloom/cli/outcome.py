@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from charloom.api import Training
     from charloom.gradcheck import GradientCheck
     from charloom.model import Learner
-    from charloom.training import Ended, Overfitting
+    from charloom.training import Ended, Item, Judged, Overfitting, Record
 
 
 FEW_UPDATES: Final = 1_000  # the smooth loss alone needs as many to forget its start
@@ -29,7 +29,9 @@ class Outcome:
     Attributes:
         checks: the gradient checks.
         ended: how the training ended; None where there was nothing to do.
+        last: the last record.
         validation_nats: per character, the last time that the model was judged.
+        judged: on all of the validation part, where judgements read less of it and that was done.
         report: the report, if one was written.
         exit_code: of the signal that ended it, or 0.
         seconds: that it took.
@@ -38,10 +40,25 @@ class Outcome:
     def __init__(self) -> None:
         self.checks: list[GradientCheck] = []
         self.ended: Ended | None = None
+        self.last: Record | None = None
         self.validation_nats: float | None = None
+        self.judged: Judged | None = None
         self.report: Path | None = None
         self.exit_code = 0
         self.seconds = 0.0
+
+    def note(self, item: "Item") -> None:
+        """Keep what is to be told at the end."""
+        from charloom.training import Ended, Judged, Record
+
+        if isinstance(item, Ended):
+            self.ended = item
+        elif isinstance(item, Judged):
+            self.judged = item
+        elif isinstance(item, Record):
+            self.last = item
+            if item.validation_nats is not None:
+                self.validation_nats = item.validation_nats
 
     @property
     def finished(self) -> bool:
@@ -80,7 +97,6 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     from charloom.api import reproduction
     from charloom.cli.progress import Watcher
     from charloom.gradcheck import GradientCheck
-    from charloom.training import Ended, Record
     from charloom.training.signals import Halt
 
     outcome = Outcome()
@@ -102,10 +118,7 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
                         outcome.report = item
                     else:
                         watch(item)
-                        if isinstance(item, Ended):
-                            outcome.ended = item
-                        elif isinstance(item, Record) and item.validation_nats is not None:
-                            outcome.validation_nats = item.validation_nats
+                        outcome.note(item)
             if outcome.ended is not None and outcome.ended.state == "interrupted":
                 outcome.exit_code = halt.exit_code
     except KeyboardInterrupt:
@@ -139,6 +152,9 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
         if outcome.finished and outcome.report is None:
             report, sample = terminal_command("report", run), terminal_command("sample", run)
             say(f"its report: {report}; its writing: {sample}")
+            gibberish = learnt_nothing(training, outcome)
+            if gibberish is not None:
+                say(gibberish)
             if training.learner.config.test:
                 judge = terminal_command("evaluate", run, split="test")
                 say(f"its test part, never looked at: {judge}")
@@ -188,6 +204,7 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
         lines.append(line)
     if learner.config.validation and learner.best_loss is not None:
         lines.append(validation_line(learner, outcome.validation_nats))
+        lines += part_lines(training, outcome)
     passage = training.run / "passage.txt"
     if outcome.finished and passage.exists():
         text = passage.read_text(encoding="utf-8", errors="replace")
@@ -211,6 +228,51 @@ def validation_line(learner: "Learner", last: float | None) -> str:
     line = f"validation:  best {nats_and_bits(best, ' nats')} per {one_of(config.tokens)} of the "
     line += f"{part}, at update {learner.best_update:,}"
     return line if last is None else f"{line}; last {nats_and_bits(last)}"
+
+
+def part_lines(training: "Training", outcome: Outcome) -> list[str]:
+    """Where judgements read less than the validation part: how much, and what all of it came to."""
+    judged, all_of_it = characters_judged(training)
+    if judged == all_of_it:
+        return []
+    tokens, whole = training.learner.config.tokens, outcome.judged
+    line = f"             these are of {judged:,} of its {all_of_it:,} {tokens}, spread over it"
+    if whole is None:
+        evaluate = command("evaluate", training.run, split="validation", which="best")
+        return [f"{line}; of all of it: {evaluate}"]
+    told = f"             of all of it {nats_and_bits(whole.nats, ' nats')}, at update {whole.update:,}"
+    return [line, told]
+
+
+def characters_judged(training: "Training") -> tuple[int, int]:
+    """How many characters a judgement predicts, and how many are held out for it to predict."""
+    from charloom.model.schedule import Schedule
+    from charloom.scoring import cut, predicted
+    from charloom.training.judging import judged_pieces
+
+    windows = Schedule.of(training.learner.config, len(training.corpus)).windows
+    pieces = judged_pieces(training.learner.config, windows)
+    return predicted(pieces), predicted(cut(windows.parts["validation"]))
+
+
+def learnt_nothing(training: "Training", outcome: Outcome) -> str | None:
+    """What to say of a model that predicts no better than how often each character occurs does, and
+    what to do; None of one that predicts better."""
+    from charloom.training.learnt import frequency_nats
+
+    last = outcome.last
+    if last is None:
+        return None
+    nats = last.train_nats if last.validation_nats is None else last.validation_nats
+    by_counting = frequency_nats(training.corpus.ids)
+    if nats < by_counting:
+        return None
+    one = one_of(training.learner.config.tokens)
+    return (
+        f"after {last.update:,} updates it has learnt nothing of the order of the {one}s: it loses "
+        f"{decimals(nats, 2)} nats per {one}, and whoever only counts them {by_counting:.2f}. What it writes "
+        f"is gibberish. To train it further: {command('resume', training.run, minutes=5)}."
+    )
 
 
 def nats_and_bits(nats: float, unit: str = "") -> str:
@@ -250,6 +312,8 @@ def summary(
         "train_bits_per_character": bits(nats),
         "validation_nats": last,
         "validation_bits": bits(last),
+        "judged_characters": characters_judged(training)[0] if judged else None,
+        "whole_validation_nats": None if outcome.judged is None else outcome.judged.nats,
         "best_smooth_loss": None if judged else best,
         "best_validation_nats": best if judged else None,
         "best_validation_bits": bits(best) if judged else None,

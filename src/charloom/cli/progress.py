@@ -12,7 +12,7 @@ from charloom.cli.pace import Pace
 from charloom.cli.terminal import say
 from charloom.messages import for_command_line
 from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
-from charloom.training import Item, Progress, Record, Sample, Warned
+from charloom.training import Item, Judging, Progress, Record, Sample, Warned
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -79,6 +79,11 @@ class Watcher:
             if now >= self._next or item.update == self._updates:
                 self._next = now + self._interval
                 self._draw(item)
+        elif isinstance(item, Judging):
+            if self._next is None or now >= self._next:
+                self._next = now + self._interval
+                share = item.read / item.characters
+                self._show(item.update, f"reading all of the validation part: {share:.0%}")
         elif isinstance(item, Sample):
             start = f"after {item.update:,} updates it writes: "
             self._line(start + excerpt(item.text, LINE_WIDTH - len(start)))
@@ -104,10 +109,14 @@ class Watcher:
             if rate is not None and (not self._narrow or self._judged is None):
                 speed = rate * self._seq_length * self._batch_size
                 figures += f"  {speed:,.0f} {self._one}s/s"
+        self._show(item.update, figures)
+
+    def _show(self, update: int, figures: str) -> None:
+        """Replace the live line, or say one more."""
         if self._bar is None:
             say(figures)
         else:
-            self._bar.update(self._task, completed=item.update, figures=figures, refresh=True)
+            self._bar.update(self._task, completed=update, figures=figures, refresh=True)
 
     def _line(self, sentence: str) -> None:
         """Say something that stays."""

@@ -1,6 +1,7 @@
 """The commands that make runs and look after them: reproduce, train, resume, report, control."""
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,12 +36,14 @@ def reproduce(
     """
     from charloom import api
 
-    settings = settings or {}
+    began, settings = time.monotonic(), settings or {}
     if text:
         corpus = api.text_to_learn(text, default=CLASSIC, **settings)
     else:
         corpus = api.demo_text(settings.get("tokens") or "characters")
-    config = api.settle(corpus, minutes, default=CLASSIC, **settings)
+    config = api.settle(
+        corpus, minutes, default=CLASSIC, began=began, tell=say_sentence, **settings
+    )
     warn_without_effect(config, settings)
     with api.begin(corpus, config, run) as training:
         introduce(training)
@@ -76,9 +79,10 @@ def train(
     """
     from charloom import api
 
+    began = time.monotonic()
     model, settings = api.learner_of(from_model), settings or {}
     corpus = api.text_to_learn(text or [], model=model, **settings)
-    config = api.settle(corpus, minutes, model=model, **settings)
+    config = api.settle(corpus, minutes, model=model, began=began, tell=say_sentence, **settings)
     warn_without_effect(config, settings)
     if model is None and "unknown" in settings:
         say("unknown has no effect: without --from, the model learns whatever the text holds.")
@@ -87,10 +91,15 @@ def train(
         finish(training, follow(training), as_json)
 
 
+def say_sentence(told: str) -> None:
+    """Say a sentence that came without its point."""
+    say(f"{told}.")
+
+
 def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
     """Say which options were given in vain."""
     for sentence in without_effect(config, settings):
-        say(f"{sentence}.")
+        say_sentence(sentence)
 
 
 @takes_settings("engine", "threads", engine="the run's", threads="the run's")
@@ -130,7 +139,7 @@ def resume(
     from charloom import api
 
     changes = {"allow_older": allow_older, **(settings or {})}
-    with api.reopen(run, text, epochs, updates, minutes, **changes) as training:
+    with api.reopen(run, text, epochs, updates, minutes, tell=say_sentence, **changes) as training:
         if training.finished:
             say(
                 f"{run} is finished, at update {training.learner.update:,}; nothing to do. "

@@ -39,7 +39,7 @@ from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import create_directory, read_file, require_directory
 from charloom.store.formats import (
     MODEL_FORMAT,
-    MODEL_WITHOUT_UPDATE,
+    MODEL_WITH_UPDATE,
     SEAL,
     SEALED,
     STATE_FORMAT,
@@ -78,6 +78,9 @@ NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
 OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
 COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
 LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")  # 0 where format 1 has none
+
+# Settings that came later, as what was made before them meant them (SPEC: Settings).
+BEFORE: Final = {"judged_characters": 0}
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -221,7 +224,7 @@ def model_bytes(learner: Learner, update: int | None = None) -> bytes:
             checkpoint, which tells it beside.
     """
     about: dict[str, Any] = {
-        "format": MODEL_FORMAT if update else MODEL_WITHOUT_UPDATE,
+        "format": MODEL_FORMAT,
         "config": learner.config.to_dict(),
         "vocabulary": [ord(character) for character in learner.vocabulary.characters],
     }
@@ -401,7 +404,9 @@ def parse_model(data: bytes, what: str) -> Learner:
     )
     arrays = parse_tensors(data, what)
     sealed = about.pop(SEAL, None)
-    fields = {"format", "config", "vocabulary"} | ({UPDATE} if number >= MODEL_FORMAT else set())
+    fields = {"format", "config", "vocabulary"}
+    if number == MODEL_WITH_UPDATE or (number > MODEL_WITH_UPDATE and UPDATE in about):
+        fields.add(UPDATE)
     if set(about) != fields or (sealed is None and number >= SEALED):
         raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
     if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
@@ -444,7 +449,7 @@ def parse_config(values: object, what: str) -> Config:
     if not isinstance(values, dict):
         raise DamagedError(f"{what}: its config is not a JSON object.")
     try:
-        return Config.from_dict(values)
+        return Config.from_dict({**BEFORE, **values})
     except (ConfigError, ArithmeticError, TypeError) as error:
         raise DamagedError(f"{what}: its config cannot be: {message_of(error)}") from None
 

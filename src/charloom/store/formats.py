@@ -11,11 +11,13 @@ from typing import Any, Final, TypeGuard
 from charloom.errors import DamagedError, NewerFormatError
 
 # What is written. Every earlier number is read.
-CONFIG_FORMAT: Final = 2  # config.json, and through it the journals and pointers of the run
-MODEL_FORMAT: Final = 3  # model files, and the model.safetensors of a checkpoint
-MODEL_WITHOUT_UPDATE: Final = 2  # those that do not tell their update, as in a checkpoint
+CONFIG_FORMAT: Final = 3  # config.json, and through it the journals and pointers of the run
+MODEL_FORMAT: Final = 4  # model files, and the model.safetensors of a checkpoint
+MODEL_WITH_UPDATE: Final = (
+    3  # those that must tell their update; earlier ones do not, later ones may
+)
 STATE_FORMAT: Final = 2  # state.json, and through it the whole checkpoint directory
-TORCH_FORMAT: Final = 1  # files for PyTorch
+TORCH_FORMAT: Final = 2  # files for PyTorch
 GRADCHECK_FORMAT: Final = 2
 STATUS_FORMAT: Final = 1
 CONTROL_FORMAT: Final = 2

@@ -4,7 +4,17 @@ All are generators of what happens. They print nothing and draw nothing: termina
 reports listen, or read the run directory.
 """
 
-from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
+from charloom.training.items import (
+    Ended,
+    Item,
+    Judged,
+    Judging,
+    Progress,
+    Record,
+    Sample,
+    Saved,
+    Warned,
+)
 from charloom.training.learn import Stopwatch, learn, passage
 from charloom.training.memory import Best, train_in_memory
 from charloom.training.overfitting import Overfitting, overfitting
@@ -14,6 +24,8 @@ __all__ = [
     "Best",
     "Ended",
     "Item",
+    "Judged",
+    "Judging",
     "Overfitting",
     "Progress",
     "Record",

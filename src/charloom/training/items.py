@@ -86,6 +86,30 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Judging:
+    """All of the validation part is being read at the end: so many characters of so many."""
+
+    update: int
+    read: int
+    characters: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What all of the validation part came to at the end, where each judgement reads a part of it.
+
+    Attributes:
+        update: of the model that was judged, the best one.
+        nats: per character.
+        characters: that were predicted.
+    """
+
+    update: int
+    nats: float
+    characters: int
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint is on the disk."""
 
@@ -116,4 +140,4 @@ class Ended:
     reason: str | None = None
 
 
-Item = Record | Sample | Progress | Saved | Warned | Ended
+Item = Record | Sample | Progress | Judging | Judged | Saved | Warned | Ended

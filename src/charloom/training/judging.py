@@ -4,19 +4,21 @@ It knows nothing of when records are due, nor of who reads them (SPEC: Records).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final
 
+from charloom.config import Config
 from charloom.engines import Engine, Trace
 from charloom.errors import DivergedError
 from charloom.messages import argument
 from charloom.model import Learner
-from charloom.scoring import mean_nats
+from charloom.scoring import Piece, averaging, characters_read, cut, predicted, spread
 from charloom.spelling import decimals
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
-from charloom.training.items import Record
+from charloom.training.items import Judged, Judging, Record
 
+WORTH: Final = 0.1  # of a training's seconds, what judging all that is held out may take at its end
 RUNAWAY: Final = 2.0  # times the loss of a network that knows nothing
 
 
@@ -31,7 +33,7 @@ def validate(
     engine: Engine,
     given_up: Callable[[], bool] = lambda: False,
 ) -> float:
-    """Nats per character of the validation part.
+    """Nats per character of the validation part, or of as much of it as a judgement reads.
 
     Args:
         given_up: asked after each call of the engine; whether to judge no further.
@@ -40,17 +42,47 @@ def validate(
         Abandoned: it was given up.
         DivergedError: they are not finite.
     """
-
-    def between() -> None:
+    judging = averaging(engine, learner, ids, judged_pieces(learner.config, windows))
+    while True:
+        try:
+            next(judging)
+        except StopIteration as end:
+            nats: float = end.value
+            break
         if given_up():
             raise Abandoned
-
-    nats = mean_nats(engine, learner, ids, windows.parts["validation"], between=between)
     if not math.isfinite(nats):
         raise DivergedError(
             f"after update {learner.update} the model's loss on the validation part is {nats:g}."
         )
     return nats
+
+
+def judge_all(
+    learner: Learner, ids: AllIds, windows: Windows, engine: Engine
+) -> Generator[Judging, None, Judged]:
+    """Judge a learner on all of the validation part, telling after each call of the engine how far
+    it is."""
+    pieces, read = cut(windows.parts["validation"]), 0
+    judging, in_all = averaging(engine, learner, ids, pieces), characters_read(pieces)
+    while True:
+        try:
+            read += next(judging)
+        except StopIteration as end:
+            return Judged(learner.update, end.value, predicted(pieces))
+        yield Judging(learner.update, read, in_all)
+
+
+def judges_all(config: Config, windows: Windows) -> bool:
+    """Whether each judgement reads all of the validation part, or nothing is held out."""
+    if not config.validation:
+        return True
+    return judged_pieces(config, windows) == cut(windows.parts["validation"])
+
+
+def judged_pieces(config: Config, windows: Windows) -> list[Piece]:
+    """What of the validation part a judgement in training reads (setting `judged_characters`)."""
+    return spread(windows.parts["validation"], config.judged_characters)
 
 
 def take_record(

@@ -3,6 +3,7 @@
 It saves, tells and obeys; what is learnt does not depend on it.
 """
 
+import math
 import platform
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -27,9 +28,11 @@ from charloom.store import Control, RunWriter, charloom_version, read_control, w
 from charloom.text import Corpus
 from charloom.text.id_file import AllIds
 from charloom.training.divergence import go_back, require_another_try
-from charloom.training.items import Ended, Item, Progress, Record, Sample, Saved, Warned
+from charloom.training.items import Ended, Item, Judged, Progress, Record, Sample, Saved, Warned
+from charloom.training.judging import WORTH, judge_all, judges_all
 from charloom.training.learn import Stopwatch, Told, learn, passage
 
+TRIAL_SECONDS: Final = 0.5  # after which it is known how long judging all that is held out takes
 LOOK_SECONDS: Final = 0.1  # between two looks at control.json
 FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save up to the config's
 STATUS_SECONDS: Final = 1.0  # between two flushes and heartbeats
@@ -242,6 +245,7 @@ class Keeper:
         model = yield from self._model()
         text = passage(model, ids, engine)
         yield from self._insist(lambda: self._writer.write_passage(text), "the passage")
+        yield from self._judge_all(model, ids, engine)
         return (yield from self._end("finished", why, passage=model.update))
 
     def _model(self) -> Generator[Item, None, Learner]:
@@ -255,6 +259,35 @@ class Keeper:
                 f"the passage is the latest model's, not the best one's: {error.message}"
             )
             return self._learner
+
+    def _judge_all(self, best: Learner, ids: AllIds, engine: Engine) -> Iterator[Item]:
+        """Judge the best learner on all of the validation part, where judgements read less of it, unless
+        that takes too long beside the training or somebody wants it to end."""
+        windows = self._schedule.windows
+        if judges_all(best.config, windows):
+            return
+        began, most = time.monotonic(), WORTH * self._watch()
+        judging = judge_all(best, ids, windows, engine)
+        while not self._told_to_end():
+            try:
+                item = next(judging)
+            except StopIteration as end:
+                yield self._judged(end.value)
+                return
+            yield item
+            now = time.monotonic()
+            if now >= self._next_status:
+                yield from self._show("training")
+            if now - began >= TRIAL_SECONDS and (now - began) * item.characters > most * item.read:
+                return
+
+    def _judged(self, judged: Judged) -> Item:
+        """Keep what all of the validation part came to."""
+        if not math.isfinite(judged.nats):
+            return self._warn(f"on all of the validation part the loss is {judged.nats:g}.")
+        characters = judged.characters
+        self._writer.tell("judged", judged.update, nats=judged.nats, characters=characters)
+        return judged
 
     def tell_end(self, state: str, reason: str | None, **details: Any) -> None:
         """Say that the training ended, if the disk lets us."""

@@ -1,0 +1,173 @@
+"""How long the parts of a training take on this machine, from short trials that are thrown away."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import ceil, log2
+from pathlib import Path
+from typing import Final
+
+from charloom.config import WHOLE_LIMIT, Config
+from charloom.engines import Engine, open_engine
+from charloom.errors import DivergedError, WriteError
+from charloom.model import Learner, new_learner
+from charloom.model.schedule import Schedule
+from charloom.scoring import averaging, characters_read, cut
+from charloom.store.checkpoint import save_checkpoint
+from charloom.text import Corpus
+from charloom.training import Progress, learn
+from charloom.training.judging import WORTH, judged_pieces
+from charloom.training.learn import continuation
+from charloom.training.run import FIRST_SAVE_SECONDS
+
+CALIBRATION_SECONDS: Final = 1.0
+JUDGING_SECONDS: Final = 0.5  # of a judgement, after which the rest of it is reckoned
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What each thing that a training does takes, in seconds.
+
+    Attributes:
+        update: one update.
+        judgement: one judgement during training.
+        whole: reading the whole validation part at the end; 0 where each judgement reads it.
+        sample: one sample.
+        passage: the passage at the end.
+        save: one checkpoint.
+    """
+
+    update: float
+    judgement: float = 0.0
+    whole: float = 0.0
+    sample: float = 0.0
+    passage: float = 0.0
+    save: float = 0.0
+
+    def seconds(self, schedule: Schedule, updates: int, done: int = 0) -> float:
+        """How long a training takes from update `done` to its end at `updates`."""
+        config = schedule.config
+        learning = (updates - done) * self.update
+        every = config.judge_every or schedule.windows.per_epoch
+        judged = judgements(updates, every) - done // every if config.validation else 0
+        sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
+        seconds = learning + judged * self.judgement + sampled * self.sample + self.passage
+        if self.whole <= WORTH * learning:
+            seconds += self.whole
+        return seconds + saves(seconds, config.save_seconds) * self.save
+
+    def updates_within(self, seconds: float, schedule: Schedule, done: int = 0) -> int:
+        """The last update of a training of at most so many seconds; one update at least."""
+        low, high = done + 1, done + 2 + int(seconds / self.update)
+        while high - low > 1:
+            middle = (low + high) // 2
+            within = self.seconds(schedule, middle, done) <= seconds
+            low, high = (middle, high) if within else (low, middle)
+        return low
+
+
+def judgements(updates: int, every: int) -> int:
+    """How often a training of so many updates is judged: at each multiple, and at the end."""
+    return ceil(updates / every)
+
+
+def regular_samples(update: int, config: Config) -> int:
+    """About how many samples have come by an update."""
+    return min(update, config.sample_until) // config.sample_every
+
+
+def saves(seconds: float, interval: float) -> float:
+    """About how many checkpoints a training of so many seconds saves, the last one included."""
+    first = min(FIRST_SAVE_SECONDS, interval)
+    return 1 + min(log2(1 + seconds / first), log2(1 + interval / first)) + seconds / interval
+
+
+def measure(corpus: Corpus, config: Config) -> Costs:
+    """The costs of these settings on a text, with a new network; takes about two seconds."""
+    learner = new_learner(config, corpus.vocabulary)
+    engine = open_engine(config.engine, config.threads)
+    judgement, whole = judging_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
+    sample = sample_seconds(corpus, learner, engine)
+    return Costs(
+        update=1 / updates_per_second(corpus, config),
+        judgement=judgement,
+        whole=whole,
+        sample=sample,
+        passage=sample * config.passage_length / config.sample_length,
+        save=save_seconds(corpus, learner),
+    )
+
+
+def judging_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
+    """How long one judgement takes, and reading the whole validation part where that is more."""
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    pieces, all_of_it = judged_pieces(learner.config, windows), cut(windows.parts["validation"])
+    # What a single stream reads at first, slowly, would count for too much.
+    cold = [replace(piece, warm=False) for piece in pieces]
+    each = seconds_per_character(averaging(engine, learner, corpus.ids, cold))
+    judgement, whole = each * characters_read(pieces), each * characters_read(all_of_it)
+    return judgement, whole if pieces != all_of_it else 0.0
+
+
+def seconds_per_character(judging: Iterable[int]) -> float:
+    """How long reading a character takes, from some calls of the engine.
+
+    The first one, in which memory and threads are made ready, counts only where it is the only one.
+    """
+    marks = [(0, time.perf_counter())]
+    for characters in judging:
+        marks.append((marks[-1][0] + characters, time.perf_counter()))
+        if marks[-1][1] - marks[0][1] >= JUDGING_SECONDS:
+            break
+    (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
+    return (ended - began) / (after - before)
+
+
+def sample_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
+    """How long one sample takes."""
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    return seconds_of(
+        lambda: continuation(learner, corpus.ids, windows, engine, learner.config.sample_length)
+    )
+
+
+def save_seconds(corpus: Corpus, learner: Learner) -> float:
+    """How long one checkpoint takes in the system's folder for temporary files; 0 where it has no room."""
+    with suppress(OSError, WriteError), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint"
+        return seconds_of(lambda: save_checkpoint(path, learner, {}, corpus.fingerprint))
+    return 0.0
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    """How long something takes."""
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def updates_per_second(corpus: Corpus, config: Config) -> float:
+    """How fast these settings learn on this machine, from a short training that is thrown away.
+
+    The first call of the engine, in which memory and threads are made ready, counts only where it
+    takes as long as the whole measurement may.
+    """
+    never = WHOLE_LIMIT - 1
+    config = config.replace(
+        updates=never, judge_every=never, report_every=never, sample_first=never, sample_every=never,
+        sample_length=1,
+    )  # fmt: skip
+    learner = new_learner(config, corpus.vocabulary)
+    engine = open_engine(config.engine, config.threads)
+    marks: list[tuple[int, float]] = []
+    with suppress(DivergedError):  # the training itself will say so
+        for item in learn(learner, corpus.ids, engine):
+            if isinstance(item, Progress):
+                marks.append((item.update, time.perf_counter()))
+                seconds = marks[-1][1] - marks[1 if len(marks) > 2 else 0][1]
+                if seconds >= CALIBRATION_SECONDS:
+                    break
+    (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
+    return max(after - before, 1) / max(ended - began, 1e-9)

@@ -1,0 +1,136 @@
+"""Minutes become updates: everything that a training does counts, and is measured on this machine."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from charloom import api
+from charloom.api import costs, settling
+from charloom.api.costs import Costs, judging_seconds, seconds_per_character
+from charloom.config import Config
+from charloom.engines.reference import ReferenceEngine
+from charloom.model import new_learner
+from charloom.model.schedule import Schedule
+from charloom.text import Corpus
+from charloom.training.judging import WORTH
+
+TEXT = "the cat sat on the mat, and the dog ran round the log; " * 40
+SETTINGS = {"recipe": "classic", "seq_length": 5, "hidden_size": 4, "engine": "reference"}
+
+
+def schedule(**settings):
+    """Of a text of 2,200 characters, 440 windows an epoch where nothing is held out."""
+    usual = {"seq_length": 5, "sample_until": 0, "save_seconds": 1e9}
+    return Schedule.of(Config(**usual | settings), len(TEXT))
+
+
+class Clock:
+    """Seconds that pass only where somebody lets them."""
+
+    def __init__(self, monkeypatch, *modules):
+        self.now = 100.0
+        for module in modules:
+            monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+            monkeypatch.setattr(module.time, "perf_counter", lambda: self.now)
+
+    def take(self, seconds, result=None):
+        """Let time pass; gives the result."""
+        self.now += seconds
+        return result
+
+
+def test_everything_that_a_training_does_takes_its_share():
+    every = schedule(validation=0.1, judge_every=10, sample_until=10**6, sample_every=50)
+    alone = Costs(update=0.1).seconds(every, 100)
+    assert alone == pytest.approx(10)
+    for name, times in (("judgement", 10), ("sample", 3), ("passage", 1)):
+        taken = replace(Costs(update=0.1), **{name: 2.0}).seconds(every, 100)
+        assert taken - alone == pytest.approx(2.0 * times), name
+    assert Costs(update=0.1, judgement=2.0).seconds(every, 101) == pytest.approx(10.1 + 11 * 2)
+    assert Costs(update=0.1, judgement=2.0).seconds(every, 140, 100) == pytest.approx(4 + 4 * 2)
+    saved = Costs(update=0.1, save=1.0)
+    assert saved.seconds(schedule(save_seconds=2.0), 100) > alone + 10 / 2
+
+
+def test_all_that_is_held_out_is_read_at_the_end_only_where_that_is_worth_it():
+    plan = schedule(validation=0.1)
+    whole = 100 * 0.1 * WORTH
+    assert Costs(update=0.1, whole=whole).seconds(plan, 100) == pytest.approx(10 + whole)
+    assert Costs(update=0.1, whole=1.1 * whole).seconds(plan, 100) == pytest.approx(10)
+
+
+@pytest.mark.parametrize("done", [0, 37])
+def test_the_updates_are_the_most_for_which_there_is_time(done):
+    plan = schedule(validation=0.1, judge_every=10, save_seconds=3.0)
+    measured = Costs(update=0.1, judgement=1.0, whole=0.9, sample=0.2, passage=0.3, save=0.01)
+    end = measured.updates_within(40.0, plan, done)
+    assert measured.seconds(plan, end, done) <= 40.0 < measured.seconds(plan, end + 1, done)
+    assert measured.updates_within(-5.0, plan, done) == done + 1
+
+
+def test_opening_the_text_and_measuring_count_among_the_minutes(monkeypatch):
+    clock, told = Clock(monkeypatch, settling), []
+    corpus = Corpus.from_text(TEXT)
+    monkeypatch.setattr(settling, "measure", lambda *_: clock.take(2.0, Costs(update=0.1)))
+    began = clock.now
+    clock.take(8.0)  # the text is opened
+    settings = {**SETTINGS, "sample_until": 0}
+    config = api.settle(corpus, 1, began=began, tell=told.append, **settings)
+    assert config.updates == (60 - 10) / 0.1
+    assert told == [
+        "measured: 500 updates will take about 1 min 00 s in all, 8.0 s of it for opening the text"
+    ]
+
+
+def test_at_least_half_of_the_minutes_are_for_training_and_what_that_makes_is_told(monkeypatch):
+    clock, told = Clock(monkeypatch, settling), []
+    monkeypatch.setattr(settling, "measure", lambda *_: Costs(update=0.1))
+    began = clock.now
+    clock.take(55.0)
+    config = api.settle(Corpus.from_text(TEXT), 1, began=began, tell=told.append, **SETTINGS)
+    assert config.updates == 30 / 0.1
+    assert told[0].startswith("measured: 300 updates will take about 1 min 25 s in all, 55 s of it")
+
+
+class Timed(ReferenceEngine):
+    """An engine that takes a second for each character that it scores, and ten for each call of one stream."""
+
+    def __init__(self, clock):
+        self.clock, self.scored = clock, 0
+
+    def score(self, learner, tokens, state):
+        characters = (len(tokens) - 1) * tokens.shape[1]
+        self.scored += characters
+        self.clock.take(characters * (10 if tokens.shape[1] == 1 else 1))
+        return np.zeros((len(tokens) - 1, tokens.shape[1])), state
+
+
+@pytest.mark.parametrize("most", [0, 100])
+def test_a_judgement_is_reckoned_from_a_part_of_it(monkeypatch, most):
+    """Told by a clock that counts the characters that are scored."""
+    clock = Clock(monkeypatch, costs)
+    corpus = Corpus.from_text(TEXT)
+    config = Config(validation=0.9, judged_characters=most)
+    learner, engine = new_learner(config, corpus.vocabulary), Timed(clock)
+    monkeypatch.setattr(costs, "JUDGING_SECONDS", 0.0)
+    judgement, whole = judging_seconds(corpus, learner, engine)
+    judged, engine.scored = engine.scored, 0
+    assert judged <= judgement
+    pieces = costs.judged_pieces(config, schedule(validation=0.9).windows)
+    assert judgement == pytest.approx(
+        costs.characters_read(pieces) * (10 if len(pieces) == 1 else 1)
+    )
+    assert (whole > 0) == bool(most)
+
+
+def test_the_first_call_counts_only_where_it_is_the_only_one(monkeypatch):
+    clock = Clock(monkeypatch, costs)
+
+    def calls(*seconds):
+        for taken in seconds:
+            yield clock.take(taken, 10)
+
+    assert seconds_per_character(calls(0.4, 0.1, 0.1, 0.1)) == pytest.approx(0.01)
+    assert seconds_per_character(calls(2.0)) == pytest.approx(0.2)
+    assert seconds_per_character(calls(0.3, 0.3, 9.0)) == pytest.approx(0.03)
