@@ -19,7 +19,7 @@ from charloom.store.checkpoint import save_checkpoint
 from charloom.text import Corpus
 from charloom.training import Progress, learn
 from charloom.training.judging import WORTH, judged_pieces
-from charloom.training.learn import continuation
+from charloom.training.learn import sample
 from charloom.training.run import FIRST_SAVE_SECONDS
 
 CALIBRATION_SECONDS: Final = 1.0
@@ -128,9 +128,7 @@ def seconds_per_character(judging: Iterable[int]) -> float:
 def sample_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
     """How long one sample takes."""
     windows = Schedule.of(learner.config, len(corpus)).windows
-    return seconds_of(
-        lambda: continuation(learner, corpus.ids, windows, engine, learner.config.sample_length)
-    )
+    return seconds_of(lambda: sample(learner, corpus.ids, windows, engine))
 
 
 def save_seconds(corpus: Corpus, learner: Learner) -> float:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +11,11 @@ from charloom.api.model import Model
 from charloom.api.settling import settle, text_to_learn
 from charloom.api.texts import Text, as_path, demo_text
 from charloom.api.training import Asked, Listener, Training, begin, ignore, never
-from charloom.config import Config
 from charloom.engines import native_problem
+from charloom.errors import NewerFormatError
 from charloom.gradcheck import GradientCheck, check_gradients, fresh_problem, read_checks
 from charloom.recipes import CLASSIC
-from charloom.text import Corpus
+from charloom.store import read_control
 from charloom.training import Ended, Item, Warned
 from charloom.training.signals import Halt
 
@@ -107,12 +107,10 @@ def reproduction(training: Training, halt: Asked = never) -> Generator[GradientC
         # An empty list stands for checks that were begun: a resumed run does them again.
         training.writer.write_gradcheck([])
         checks = []
-        for check in gradient_checks(training.corpus, training.learner.config):
-            checks.append(check)
-            yield check
-            if halt() is not None:
-                break
-        else:
+        with suppress(Unfinished):
+            for check in gradient_checks(training, halt):
+                checks.append(check)
+                yield check
             training.writer.write_gradcheck([check.to_dict() for check in checks])
     for item in training.items(halt):
         yield item
@@ -123,9 +121,23 @@ def reproduction(training: Training, halt: Asked = never) -> Generator[GradientC
     yield write_report(training.run)
 
 
-def gradient_checks(corpus: Corpus, config: Config) -> Iterator[GradientCheck]:
+class Unfinished(Exception):
+    """The gradient checks were ended before the last of them."""
+
+
+def gradient_checks(training: Training, halt: Asked = never) -> Iterator[GradientCheck]:
     """The checks that go before an experiment: each engine that it could use, both dtypes, a small
-    network and the full one, on the text's first window."""
+    network and the full one, on the text's first window.
+
+    Raises:
+        Unfinished: a halt, or a command to stop, came before the end.
+    """
+    corpus, config = training.corpus, training.learner.config
+
+    def between() -> None:
+        if halt() is not None or stopped(training):
+            raise Unfinished
+
     engines = ["reference"]
     if config.engine != "reference" and native_problem() is None:
         engines.append("native")
@@ -136,5 +148,15 @@ def gradient_checks(corpus: Corpus, config: Config) -> Iterator[GradientCheck]:
                 corpus=corpus, dtype=dtype, seed=config.seed, **{**network, **size}
             )
             yield from check_gradients(
-                learner, x, y, engines=engines, seed=config.seed, text=corpus.name
+                learner, x, y, engines=engines, seed=config.seed, text=corpus.name, between=between
             )
+            between()
+
+
+def stopped(training: Training) -> bool:
+    """Whether a command to stop came since the run was opened; none of a later format counts."""
+    try:
+        control = read_control(training.run)
+    except NewerFormatError:
+        return False
+    return control.command == "stop" and control.is_newer(training.writer.command)

@@ -5,7 +5,7 @@ The complex step decides; central differences show why a right gradient can look
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from charloom.gradcheck.numerical import (
     Numerical,
     Window,
     affordable_entries,
+    nothing,
     numerical_gradients,
 )
 from charloom.gradcheck.result import (
@@ -160,6 +161,7 @@ def check_gradients(
     entries: Entries = "auto",
     seed: int = 0,
     text: str = "",
+    between: Callable[[], None] = nothing,
 ) -> tuple[GradientCheck, ...]:
     """Check the gradient of any learner over one window, from the learner's own state.
 
@@ -179,6 +181,7 @@ def check_gradients(
             `gradcheck`.
         seed: decides which entries are checked.
         text: the name of the text that the window is of.
+        between: called after each few networks that are computed; what it raises ends the check.
 
     Returns:
         A check for each engine.
@@ -207,7 +210,7 @@ def check_gradients(
     checks = []
     # What overflows shows as an error that is no number, and fails; it needs no warning besides.
     with np.errstate(all="ignore"):
-        truths = numerical_gradients(learner, Window.of(learner, x, y), entries, seed)
+        truths = numerical_gradients(learner, Window.of(learner, x, y), entries, seed, between)
         for engine in opened:
             _, gradients, _ = engine.loss_and_gradients(learner, x, y, **dropped)
             _require_shapes(gradients, learner.parameters)

@@ -6,7 +6,7 @@ no nearer than the bottom of a V-shaped curve of error against step. It judges n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -73,13 +73,24 @@ class Numerical:
     central: Array
 
 
+def nothing() -> None:
+    """What happens between two steps where nobody waits for them."""
+
+
 def numerical_gradients(
-    learner: Learner, window: Window, entries: int | None, seed: int
+    learner: Learner,
+    window: Window,
+    entries: int | None,
+    seed: int,
+    between: Callable[[], None] = nothing,
 ) -> list[Numerical]:
-    """The numerical gradients of every parameter: biases first, then matrices."""
+    """The numerical gradients of every parameter: biases first, then matrices.
+
+    `between` is called after each few networks; what it raises ends the work.
+    """
     own = learner.parameters
     exact = {name: p.astype(np.complex128) for name, p in own.items()}
-    sharp, *blurred = blurred_gradients(learner, window, seed)
+    sharp, *blurred = blurred_gradients(learner, window, seed, between)
     found = []
     for place, (name, parameter) in sorted(
         enumerate(own.items()), key=lambda item: item[1][1].ndim
@@ -92,11 +103,11 @@ def numerical_gradients(
                 name=name,
                 shape=parameter.shape,
                 entries=chosen,
-                exact=complex_step(exact, name, chosen, window),
+                exact=complex_step(exact, name, chosen, window, between),
                 rounding=rounding_errors(
                     sharp[name].flat[chosen], [one[name].flat[chosen] for one in blurred]
                 ),
-                central=central_differences(own, name, swept, window),
+                central=central_differences(own, name, swept, window, between=between),
             )
         )
     return found
@@ -109,10 +120,16 @@ def affordable_entries(learner: Learner, x: Array) -> int:
     return int(np.clip(BUDGET // cost, LEAST_ENTRIES, MOST_ENTRIES))
 
 
-def complex_step(parameters: Parameters, name: str, entries: Array, window: Window) -> Array:
+def complex_step(
+    parameters: Parameters,
+    name: str,
+    entries: Array,
+    window: Window,
+    between: Callable[[], None] = nothing,
+) -> Array:
     """Im f(θ + ih)/h for entries (N,) of one parameter, shape (N,); parameters are complex."""
     steps = np.full(len(entries), 1j * COMPLEX_STEP)
-    return _perturbed_losses(parameters, name, entries, steps, window).imag / COMPLEX_STEP
+    return _perturbed_losses(parameters, name, entries, steps, window, between).imag / COMPLEX_STEP
 
 
 def central_differences(
@@ -121,18 +138,24 @@ def central_differences(
     entries: Array,
     window: Window,
     steps: Sequence[float] = STEPS,
+    between: Callable[[], None] = nothing,
 ) -> Array:
     """(f(θ + s) - f(θ - s)) / 2s at each step for entries (N,), shape (steps, N)."""
     sizes = np.array(steps)
     signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
     everywhere = np.tile(entries, 2 * len(sizes))
-    f = _perturbed_losses(parameters, name, everywhere, signed, window)
+    f = _perturbed_losses(parameters, name, everywhere, signed, window, between)
     after, before = f.reshape(2, len(sizes), len(entries))
     return np.asarray((after - before) / (2 * sizes[:, np.newaxis]))
 
 
 def _perturbed_losses(
-    parameters: Parameters, name: str, entries: Array, steps: Array, window: Window
+    parameters: Parameters,
+    name: str,
+    entries: Array,
+    steps: Array,
+    window: Window,
+    between: Callable[[], None],
 ) -> Array:
     """The loss of N networks, shape (N,); in the nth, one entry of one parameter has its step."""
     parameter = parameters[name]
@@ -144,6 +167,7 @@ def _perturbed_losses(
         networks[np.arange(len(at)), at] += steps[start : start + chunk].astype(parameter.dtype)
         perturbed = {**parameters, name: networks.reshape(-1, *parameter.shape)}
         results.append(losses(perturbed, *window))
+        between()
     return np.concatenate(results)
 
 
@@ -160,7 +184,9 @@ def draw_entries(
     return order[:count]
 
 
-def blurred_gradients(learner: Learner, window: Window, seed: int) -> list[Parameters]:
+def blurred_gradients(
+    learner: Learner, window: Window, seed: int, between: Callable[[], None] = nothing
+) -> list[Parameters]:
     """What rounding does to a gradient: the reference's in float64; in the learner's dtype; blurred.
 
     Blurred, thrice: everything that it is computed from is moved by about the eps of the dtype,
@@ -176,6 +202,7 @@ def blurred_gradients(learner: Learner, window: Window, seed: int) -> list[Param
     for _ in range(BLURS):
         moved = {name: blur.moved(p, 1 if name == "c" else p) for name, p in own.items()}
         gradients.append(loss_and_gradients(moved, *given, blur)[1])
+        between()
     return gradients
 
 

@@ -15,9 +15,9 @@ from charloom.engines.base import Ids
 from charloom.errors import ConfigError, DivergedError
 from charloom.model import Learner, zero_state
 from charloom.neurons.gates import GATE_NAMES, WHATS, Array, gates, require_what
+from charloom.steps import LEAST_TOKENS, tokens_of_a_step
 
 NUMBERS: Final = 1 << 20  # numbers of a block at most: what is in memory at once
-LEAST_TOKENS: Final = 16  # of a block, however large the network
 MOST_TOKENS: Final = 4_096
 
 
@@ -76,7 +76,9 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
     """
     config = learner.config
     kept = config.layers * config.hidden_size * len(WHATS[config.cell])
-    step = max(LEAST_TOKENS, min(MOST_TOKENS, NUMBERS // kept))
+    weights = sum(parameter.size for parameter in learner.parameters.values())
+    heard = tokens_of_a_step(weights, MOST_TOKENS)
+    step = max(LEAST_TOKENS, min(heard, MOST_TOKENS, NUMBERS // kept))
     state = zero_state(config)
     for start in range(0, len(ids), step):
         tokens = np.ascontiguousarray(ids[start : start + step])

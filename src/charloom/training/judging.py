@@ -23,7 +23,7 @@ RUNAWAY: Final = 2.0  # times the loss of a network that knows nothing
 
 
 class Abandoned(Exception):
-    """A judgement was given up before its end."""
+    """A judgement or a text that the learner writes was given up before its end."""
 
 
 def validate(

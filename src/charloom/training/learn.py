@@ -14,6 +14,7 @@ from charloom.errors import DivergedError
 from charloom.model import Learner, copy_learner, put_back, stream_state, zero_state
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
+from charloom.scoring import tokens_of_a_call
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.items import Progress, Record, Sample, Warned
@@ -33,8 +34,16 @@ PASSAGE_STREAM: Final = 1  # the passage's random numbers are not those of the s
 Told = Record | Sample | Warned | Progress
 
 
+Asked = Callable[[], bool]
+
+
 def never(_: Learner) -> bool:
     """What is asked where every judgement comes to its end."""
+    return False
+
+
+def never_asked() -> bool:
+    """What is asked where every text comes to its end."""
     return False
 
 
@@ -52,9 +61,9 @@ def learn(
         ids: the whole text, shape (characters,), in the vocabulary's id type.
         engine: what computes.
         clock: seconds of training; nothing but the records' seconds depends on it.
-        given_up: asked after each call of the engine within a judgement, which may take long, with
-            the learner as it was at the last `Progress`, fit to be saved. Where it says so, learning
-            ends there: the learner is that one again, and whoever goes on repeats the judgement.
+        given_up: asked after each call of the engine within a judgement or a sample, which may take
+            long, with the learner as it was at the last `Progress`, fit to be saved. Where it says
+            so, learning ends there: the learner is that one again, and whoever goes on repeats it.
 
     Yields records and samples as they come due, a warning where the loss runs away, and a
     `Progress` after each call of the engine: only then is the learner between two updates of which
@@ -70,13 +79,17 @@ def learn(
     windows = schedule.windows
     limit, running_away = 1, False
     if learner.update == 0:
-        yield Sample(0, continuation(learner, ids, windows, engine, config.sample_length))
+        try:
+            yield Sample(0, sample(learner, ids, windows, engine, partial(given_up, learner)))
+        except Abandoned:
+            return
         yield Progress(0, schedule.updates)
     recorded_update, recorded_at = learner.update, clock()
     while not schedule.over(learner):
         count = min(limit, schedule.next_due(learner.update) - learner.update)
         judged = schedule.judgement_due(learner.update + count)
-        earlier = copy_learner(learner) if judged else learner
+        sampled = schedule.sample_due(learner.update + count)
+        earlier = copy_learner(learner) if judged or sampled else learner
         # The epoch's end is left at the next one's start, so that the last state of an epoch can
         # still be sampled and saved.
         if windows.ends_epoch(learner.position):
@@ -94,23 +107,24 @@ def learn(
             raise diverged(learner, trace, float(rates[len(trace.losses)]))
         if windows.ends_epoch(learner.position):
             learner.epoch += 1
-        if schedule.record_due(learner.update):
-            now, characters = clock(), config.seq_length * config.batch_size
-            speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
-            asked = partial(given_up, earlier)
-            try:
+        asked, told = partial(given_up, earlier), list[Told]()
+        try:
+            if schedule.record_due(learner.update):
+                now, characters = clock(), config.seq_length * config.batch_size
+                speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
                 nats = validate(learner, ids, windows, engine, asked) if judged else None
-            except Abandoned:
-                put_back(learner, earlier)
-                return
-            yield take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)
-            recorded_update, recorded_at = learner.update, clock()
-            before, running_away = running_away, runs_away(learner)
-            if running_away and not before:
-                yield Warned(learner.update, runaway(learner))
-        if schedule.sample_due(learner.update) or schedule.over(learner):
-            text = continuation(learner, ids, windows, engine, config.sample_length)
-            yield Sample(learner.update, text)
+                told += [take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)]
+                recorded_update, recorded_at = learner.update, clock()
+                before, running_away = running_away, runs_away(learner)
+                if running_away and not before:
+                    told += [Warned(learner.update, runaway(learner))]
+            if sampled or schedule.over(learner):
+                text = sample(learner, ids, windows, engine, asked)
+                told += [Sample(learner.update, text)]
+        except Abandoned:
+            put_back(learner, earlier)
+            return
+        yield from told
         yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
 
 
@@ -167,27 +181,49 @@ def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedEr
     )
 
 
+def sample(
+    learner: Learner, ids: AllIds, windows: Windows, engine: Engine, given_up: Asked = never_asked
+) -> str:
+    """What the learner writes at a sample; arguments and errors as `continuation`."""
+    return continuation(learner, ids, windows, engine, learner.config.sample_length, given_up)
+
+
 def continuation(
-    learner: Learner, ids: AllIds, windows: Windows, engine: Engine, length: int, stream: int = 0
+    learner: Learner,
+    ids: AllIds,
+    windows: Windows,
+    engine: Engine,
+    length: int,
+    given_up: Asked = never_asked,
+    stream: int = 0,
 ) -> str:
     """How the learner would go on from its first stream's state and next character.
 
     The random numbers depend on the config's seed, the update and `stream` alone.
+
+    Raises:
+        Abandoned: it was given up, between two calls of the engine.
     """
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=stream
     )
     place = windows.place(learner.epoch, learner.position)
-    state = stream_state(learner.state)
-    drawn, _ = engine.generate(learner, ids[place : place + 1], Sampler(), numbers, state)
-    return learner.vocabulary.decode(drawn)
+    state, read = stream_state(learner.state), ids[place : place + 1]
+    size, drawn = tokens_of_a_call(learner, streams=1), list[Ids]()
+    for first in range(0, length, size):
+        if drawn and given_up():
+            raise Abandoned
+        part = numbers[first : first + size]
+        read, state = engine.generate(learner, read[-1:], Sampler(), part, state)
+        drawn.append(read)
+    return learner.vocabulary.decode(np.concatenate(drawn))
 
 
-def passage(learner: Learner, ids: AllIds, engine: Engine) -> str:
-    """The long passage of a learner, `passage_length` characters."""
+def passage(learner: Learner, ids: AllIds, engine: Engine, given_up: Asked = never_asked) -> str:
+    """The long passage of a learner, `passage_length` characters; errors as `continuation`."""
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length
-    return continuation(learner, ids, windows, engine, length, PASSAGE_STREAM)
+    return continuation(learner, ids, windows, engine, length, given_up, PASSAGE_STREAM)
 
 
 class Stopwatch:

@@ -29,7 +29,7 @@ from charloom.text import Corpus
 from charloom.text.id_file import AllIds
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Judged, Progress, Record, Sample, Saved, Warned
-from charloom.training.judging import WORTH, judge_all, judges_all
+from charloom.training.judging import WORTH, Abandoned, judge_all, judges_all
 from charloom.training.learn import Stopwatch, Told, learn, passage
 
 TRIAL_SECONDS: Final = 0.5  # after which it is known how long judging all that is held out takes
@@ -166,10 +166,7 @@ class Keeper:
                     return ended
         if self._reason is not None or self._stopped:
             yield from self._late
-            if self._reason is not None:
-                return (yield from self._end("interrupted", self._reason))
-            self._new_command()
-            return (yield from self._end("stopped", STOPPED))
+            return (yield from self._end_as_told())
         return (yield from self.finish(ids, engine))
 
     def gives_up(self, learner: Learner) -> bool:
@@ -243,7 +240,10 @@ class Keeper:
         yield from self._save_at_last()
         why = self._schedule.why_early(self._learner)
         model = yield from self._model()
-        text = passage(model, ids, engine)
+        try:
+            text = passage(model, ids, engine, self._told_to_end)
+        except Abandoned:
+            return (yield from self._end_as_told())
         yield from self._insist(lambda: self._writer.write_passage(text), "the passage")
         yield from self._judge_all(model, ids, engine)
         return (yield from self._end("finished", why, passage=model.update))
@@ -307,6 +307,13 @@ class Keeper:
         yield from self._save_at_last()
         self.tell_end(state, reason, **details)
         return Ended(self._learner.update, state, reason)
+
+    def _end_as_told(self) -> Generator[Item, None, Ended]:
+        """End because something halted the training or a command stopped it."""
+        if self._reason is not None:
+            return (yield from self._end("interrupted", self._reason))
+        self._new_command()
+        return (yield from self._end("stopped", STOPPED))
 
     def _obey(self) -> Attending:
         """Do what a new command says; returns an `Ended` if it says stop."""

@@ -1,0 +1,200 @@
+"""Whoever wants work to end is heard between two calls of the engine, and each is a fraction of a second.
+
+Counted in characters, networks or bytes between two looks, never by the clock.
+"""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from charloom import api, baselines, scoring
+from charloom.baselines import GIVEN, measure_baselines
+from charloom.config import Config
+from charloom.engines import open_engine
+from charloom.engines.reference import ReferenceEngine
+from charloom.gradcheck import numerical
+from charloom.model import new_learner
+from charloom.model.schedule import Schedule
+from charloom.neurons.values import blocks, choose
+from charloom.store import load_model, read_run, write_control
+from charloom.text import Vocabulary
+from charloom.training import Ended, Record, Sample, learn, train_in_memory, train_run
+from charloom.training import learn as learn_function
+from charloom.training import run as run_module
+from charloom.training.judging import Abandoned
+from charloom.training.learn import continuation
+from reliability.runs import lasting
+from runs import ENGINES, create, resume, small_config, small_corpus, train
+
+learn_module = sys.modules[learn_function.__module__]
+LONG = {"sample_length": 300, "passage_length": 400}
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Calls of 40 characters."""
+    monkeypatch.setattr(learn_module, "tokens_of_a_call", lambda *_, **__: 40)
+
+
+class Writing(ReferenceEngine):
+    """An engine that does something at one of its calls that write."""
+
+    def __init__(self, at=0, action=None):
+        self.at, self.action, self.calls, self.most = at, action, 0, 0
+
+    def generate(self, learner, read, sampler, uniforms, state):
+        self.calls += 1
+        self.most = max(self.most, len(uniforms))
+        if self.calls == self.at:
+            self.action()
+        return super().generate(learner, read, sampler, uniforms, state)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_how_a_text_is_cut_into_calls_changes_no_character(engine, cell, monkeypatch):
+    corpus = small_corpus()
+    learner = new_learner(small_config(cell=cell, init="uniform"), corpus.vocabulary)
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    found = set()
+    for size in (1, 7, 300, 10**9):
+        monkeypatch.setattr(learn_module, "tokens_of_a_call", lambda *_, size=size, **__: size)
+        found.add(continuation(learner, corpus.ids, windows, open_engine(engine), 300))
+    assert len(found) == 1
+    assert len(found.pop()) == 300
+
+
+def test_a_large_network_writes_few_characters_in_a_call():
+    corpus, engine = small_corpus(), Writing()
+    learner = new_learner(small_config(cell="lstm", hidden_size=500), corpus.vocabulary)
+    weights = sum(parameter.size for parameter in learner.parameters.values())
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    with pytest.raises(Abandoned):
+        continuation(learner, corpus.ids, windows, engine, 1_000, lambda: True)
+    assert engine.calls == 1
+    assert engine.most * weights <= 2**27
+
+
+@pytest.mark.parametrize("at", [1, 2, 10, 12, 24])
+def test_a_sample_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, few, at):
+    asked = []
+    writer, learner, corpus = create(tmp_path / "run", **LONG)
+    engine = Writing(at, lambda: asked.append("SIGINT"))
+    with writer:
+        told = list(train_run(writer, learner, corpus, engine, lambda: asked[0] if asked else None))
+    assert (engine.calls, told[-1].state) == (at, "interrupted")
+    assert not [
+        item
+        for item in told[:-1]
+        if isinstance(item, Record | Sample) and item.update > told[-1].update
+    ]
+    assert load_model(tmp_path / "run").update == told[-1].update == learner.update
+    resume(tmp_path / "run")
+    train(tmp_path / "whole", **LONG)
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+def test_the_passage_is_given_up_when_asked_and_written_by_resuming(tmp_path, few, monkeypatch):
+    monkeypatch.setattr(run_module, "LOOK_SECONDS", 0.0)
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run, sample_length=5, passage_length=400)
+    before = sum(
+        isinstance(item, Sample)
+        for item in train(tmp_path / "whole", **LONG | {"sample_length": 5})
+    )
+    engine = Writing(before + 3, lambda: write_control(run, "stop"))
+    with writer:
+        told = list(train_run(writer, learner, corpus, engine))
+    assert (engine.calls, told[-1].state) == (before + 3, "stopped")
+    assert read_run(run).passage is None
+    write_control(run, "run")
+    assert resume(run)[-1].state == "finished"
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
+def test_a_sample_without_a_run_is_given_up_too(few):
+    corpus, asked = small_corpus(), []
+    learner = new_learner(small_config(**LONG), corpus.vocabulary)
+    engine = Writing(10, lambda: asked.append("SIGINT"))
+    *told, ended = train_in_memory(learner, corpus.ids, engine, lambda: asked[0] if asked else None)
+    assert ended == Ended(learner.update, "interrupted", "SIGINT")
+    assert engine.calls == 10
+    # Nobody heard of an update that was taken back.
+    assert max(item.update for item in told) == learner.update
+    rest = list(train_in_memory(learner, corpus.ids, ReferenceEngine()))
+    whole = new_learner(small_config(**LONG), corpus.vocabulary)
+    samples = [
+        item for item in learn(whole, corpus.ids, ReferenceEngine()) if isinstance(item, Sample)
+    ]
+    assert [item for item in rest if isinstance(item, Sample)][-1] == samples[-1]
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "stop"])
+def test_the_gradient_checks_of_an_experiment_end_after_the_next_few_networks(
+    tmp_path, monkeypatch, how
+):
+    corpus, networks, heard = small_corpus(), [], []
+    right = numerical.losses
+
+    def losses(parameters, *window):
+        networks.append(len(parameters))
+        if len(networks) == 3:
+            heard.append(how)
+            if how == "stop":
+                write_control(tmp_path / "run", "stop")
+        return right(parameters, *window)
+
+    monkeypatch.setattr(numerical, "losses", losses)
+    with api.begin(corpus, small_config(engine="reference"), tmp_path / "run") as training:
+        halt = (lambda: heard[0] if heard else None) if how != "stop" else (lambda: None)
+        told = list(api.reproduction(training, halt))
+    assert len(networks) == 3
+    assert told[-1].state == ("stopped" if how == "stop" else "interrupted")
+    assert json.loads((tmp_path / "run" / "gradcheck.json").read_text())["checks"] == []
+
+
+def test_the_units_of_a_large_network_are_looked_at_for_few_characters_in_a_call():
+    vocabulary = Vocabulary("ab")
+    learner = new_learner(Config(hidden_size=1_500, init="uniform"), vocabulary)
+    weights = sum(parameter.size for parameter in learner.parameters.values())
+    read = []
+
+    class Looking(ReferenceEngine):
+        def activations(self, learner, tokens, state):
+            read.append(len(tokens))
+            return {"h": np.zeros((len(tokens), 1, 1_500), "float32")}, state
+
+    list(blocks(learner, Looking(), np.zeros(500, np.uint8), choose(learner, unit=0)))
+    assert sum(read) == 500
+    assert max(read) * weights <= 2**27
+
+
+def test_a_compressor_gets_little_at_once(monkeypatch):
+    given = []
+
+    class Noting:
+        def compress(self, data):
+            given.append(len(data))
+            return data
+
+        def flush(self):
+            return b"end"
+
+    monkeypatch.setattr(baselines, "COMPRESSORS", {"noting": Noting})
+    vocabulary = Vocabulary("ab")
+    ids = np.arange(40_000, dtype=np.uint8) % 2
+    found = measure_baselines([ids], [ids[:100]], vocabulary)
+    assert max(given) <= GIVEN
+    assert sum(given) == 40_100 + 40_000 + 100
+    assert found.compressors["noting"].alone == 8 * 103 / 100
+
+
+def test_a_judgement_of_a_large_network_looks_up_often():
+    """As the one that took nine seconds to hear: 16 streams, two layers of 512 units."""
+    corpus = small_corpus()
+    learner = new_learner(small_config(cell="lstm", hidden_size=512, layers=2), corpus.vocabulary)
+    weights = sum(parameter.size for parameter in learner.parameters.values())
+    for streams in (1, 16, 64):
+        assert scoring.tokens_of_a_call(learner, streams) * weights <= 2**27 * min(streams, 16)
