@@ -97,11 +97,11 @@ def test_the_properties_are_listed():
 
 
 def test_a_text_may_be_a_file_or_standard_input_or_an_option(run):
-    whole = neurons(run, run.parent / "book.txt", "--property vowel --json")
-    told = json.loads(whole.stdout)
+    asked = "--property vowel --split all --json"
+    told = json.loads(neurons(run, run.parent / "book.txt", asked).stdout)
     assert (told["split"], told["characters"]) == ("all", len(TEXT))
-    piped = json.loads(neurons(run, "- --property vowel --json", stdin=TEXT).stdout)
-    given = json.loads(neurons(run, "--property vowel --json --text", shlex.quote(TEXT)).stdout)
+    piped = json.loads(neurons(run, f"- {asked}", stdin=TEXT).stdout)
+    given = json.loads(neurons(run, asked, "--text", shlex.quote(TEXT)).stdout)
     assert piped["findings"] == given["findings"] == told["findings"]
 
 

@@ -185,15 +185,20 @@ def test_every_part_can_be_judged_and_the_whole(model, run):
         ((start, end),) = parts[split]
         found = model.evaluate(split=split)
         assert (found.split, found.characters) == (split, end - start - 1)
-    assert model.evaluate(split="all") == model.evaluate(string=TEXT)
-    assert model.evaluate(split="all") == model.evaluate(run.parent / "book.txt")
-    assert "all of it" in charloom_("evaluate", run, run.parent / "book.txt").stdout
+    whole = model.evaluate(split="all")
+    assert whole.segments == ((0, len(TEXT)),)
+    assert "all of it" in charloom_("evaluate", run, "--split", "all").stdout
+    given = model.evaluate(run.parent / "book.txt")  # its own text again
+    assert given == model.evaluate()
+    assert given.split == "validation"
 
 
 def test_a_given_text_is_divided_as_in_training_where_that_is_asked(model, alone):
     wanted = model.evaluate(split="test")
     opened = charloom.load(alone, engine="reference")
-    assert opened.evaluate(string=TEXT, split="test") == wanted
+    found = opened.evaluate(string=TEXT, split="test")
+    assert (found.nats, found.segments) == (wanted.nats, wanted.segments)
+    assert (found.own, wanted.own) == (False, True)  # a model file does not know its text
 
 
 def test_without_a_held_out_part_the_training_part_is_judged_and_named(tmp_path):
@@ -285,10 +290,11 @@ def test_for_another_text_baselines_learn_the_training_part_of_the_model_s_own(m
 
 def test_baselines_do_not_learn_what_they_are_judged_on(run, model):
     """The model's own text is that also where its file is named."""
-    for given in ({"split": "train"}, {"split": "all"}, {"string": TEXT}):
+    for given in ({"split": "train"}, {"split": "all"}, {"string": TEXT, "split": "all"}):
         with pytest.raises(ConfigError, match="what they have not learnt"):
             model.baselines(**given)
-    assert "not learnt" in refused("evaluate", run, run.parent / "book.txt", "--baselines")
+    given = ("evaluate", run, run.parent / "book.txt", "--split all --baselines")
+    assert "not learnt" in refused(*given)
 
 
 # Surprise

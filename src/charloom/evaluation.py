@@ -14,6 +14,7 @@ from charloom.errors import DivergedError, TextError
 from charloom.model import Learner
 from charloom.random import uniforms
 from charloom.scoring import score_segments
+from charloom.spelling import one_of
 from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
@@ -35,6 +36,11 @@ class Evaluation:
         interval: the 95 % bootstrap interval of the bits; None for a text of fewer than ten blocks
             of 1,000 characters.
         perplexity: e to the nats: among how many characters it hesitates.
+        text: the name of the text; empty where nobody told it.
+        own: whether it is the text that the model was trained on.
+        tokens: what is predicted, characters or bytes.
+        length: of the whole text.
+        segments: the stretches of it that were read, each from a character to before another.
     """
 
     split: str
@@ -43,6 +49,33 @@ class Evaluation:
     bits: float
     interval: tuple[float, float] | None
     perplexity: float
+    text: str = ""
+    own: bool = False
+    tokens: str = "characters"
+    length: int = 0
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """Which part of the text it is, in words."""
+        if self.split == "all":
+            return "all of it, what the model was trained on too" if self.own else "all of it"
+        if len(self.segments) != 1:
+            return f"{self.split}: a part of each of {len(self.segments)} streams"
+        ((start, end),) = self.segments
+        return f"{self.split}: {self.tokens} {start + 1:,} to {end:,} of {self.length:,}"
+
+    def __str__(self) -> str:
+        whose = " (the model's own text)" if self.own else ""
+        text = f"{self.text or 'a text'}{whose}, {self.part}"
+        within = ""
+        if self.interval is not None:
+            within = ", 95 % between {:.4f} and {:.4f}".format(*self.interval)
+        one = one_of(self.tokens)
+        return (
+            f"{text}: {self.nats:.4f} nats or {self.bits:.4f} bits per {one}{within}; "
+            f"{self.characters:,} {self.tokens} predicted, perplexity {self.perplexity:.3f}"
+        )
 
 
 def evaluate(

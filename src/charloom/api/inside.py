@@ -192,8 +192,7 @@ def watch(
     notes: tuple[str, ...] = ()
     try:
         part = choose_part(
-            learner,
-            model.run,
+            model,
             text,
             string=string,
             split=split,

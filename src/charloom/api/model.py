@@ -29,7 +29,7 @@ from charloom.store import (
 )
 from charloom.store.layout import is_run, read_about
 from charloom.surprise import Surprise, surprise
-from charloom.text import Vocabulary
+from charloom.text import Corpus, Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,7 @@ class Model:
         updates: of the whole training, where that is known.
         before: updates that made the weights and that `learner.update` does not count: those of a
             model file; None where it does not tell them.
+        corpus: the text that it was trained on, of a training without a run; a run knows its text.
     """
 
     learner: Learner
@@ -53,6 +54,7 @@ class Model:
     which: Which | None = None
     updates: int | None = None
     before: int | None = 0
+    corpus: Corpus | None = field(default=None, repr=False)
     _opened: tuple[int, int] = field(init=False, repr=False)  # update and weights when it was made
 
     def __post_init__(self) -> None:
@@ -213,8 +215,8 @@ class Model:
                 that it was trained on.
             string: the text itself, instead of `text`.
             split: which part of the text: "train", "validation", "test", as its training divides
-                a text, or "all". By default all of a text that is given; of its own the validation
-                part, or where nothing was held out, the training part.
+                a text, or "all". By default of the text that it was trained on, given or not, the
+                validation part, or where nothing was held out the training part; all of any other.
             streams: in how many pieces the part is read side by side; 1 is exact; None lets its
                 length decide.
             unknown: what to do with a character that it never read: "refuse", "skip" or "replace".
@@ -222,8 +224,8 @@ class Model:
             seed: decides the bootstrap interval.
 
         Raises:
-            TextError: the text cannot be read, has fewer than two characters, or is not known any
-                more.
+            TextError: the text cannot be read, has fewer than two characters, or is not known: a
+                model file does not tell what it was trained on.
             UnknownCharacterError: the text has a character that the model never read.
             ConfigError: no such split, or a value out of its range.
         """
@@ -246,7 +248,7 @@ class Model:
             ConfigError: the part is what they would learn from.
         """
         part = self._part(text, string, split, unknown, replacement)
-        return judge_others(self.learner, self.run, part)
+        return judge_others(self, part)
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
         """What each character of a text costs it, in nats and bits, given all before it.
@@ -302,8 +304,7 @@ class Model:
     ) -> Part:
         """The part of a text that it is judged on."""
         return choose_part(
-            self.learner,
-            self.run,
+            self,
             text,
             string=string,
             split=split,

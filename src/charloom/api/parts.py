@@ -1,14 +1,16 @@
 """Which part of which text a model is judged on, what it makes of it, and what others make of it."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from charloom.api.texts import Text, open_text
 from charloom.baselines import LIMIT, Baselines, measure_baselines
 from charloom.config import UNKNOWNS, require_one_of
 from charloom.engines import Engine
 from charloom.engines.base import Ids
-from charloom.errors import ConfigError, TextError
+from charloom.errors import ConfigError, StoreError, TextError
 from charloom.evaluation import Evaluation, evaluate
 from charloom.messages import argument
 from charloom.model import Learner
@@ -53,9 +55,24 @@ class Part:
         return kept[::-1]
 
 
+class Trained(Protocol):
+    """A model, and what may know the text that it was trained on; `Model` is one."""
+
+    @property
+    def learner(self) -> Learner:
+        """The model."""
+
+    @property
+    def run(self) -> Path | None:
+        """Its run directory."""
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """Its text, where it was trained in memory."""
+
+
 def choose_part(
-    learner: Learner,
-    run: Path | None,
+    model: Trained,
     text: Text | None = None,
     *,
     string: str | None = None,
@@ -67,12 +84,13 @@ def choose_part(
     if split is not None:
         require_one_of("split", split, PARTS)
     require_one_of("unknown", unknown, UNKNOWNS)
-    own = text is None and string is None
-    if own:
-        corpus = own_text(learner, run)
+    learner = model.learner
+    if own := text is None and string is None:
+        corpus = own_text(model)
     else:
         policy = {"unknown": unknown, "replacement": replacement}
         corpus = open_text(text, string, learner.vocabulary, **policy)
+        own = identity(corpus) == own_identity(model)
     if split == "all" or (split is None and not own):
         return Part(corpus, "all", ((0, len(corpus)),), own)
     parts = Windows.of(learner.config, len(corpus)).parts
@@ -85,25 +103,49 @@ def choose_part(
     )
 
 
-def own_text(learner: Learner, run: Path | None) -> Corpus:
-    """The text that the model was trained on."""
-    if run is None:
+def own_text(model: Trained) -> Corpus:
+    """The text that a model was trained on."""
+    if model.corpus is not None:
+        return model.corpus
+    if model.run is None:
         raise TextError(
             "a model without its run does not know the text that it was trained on; name a text, "
             "or give the run directory."
         )
-    return open_own_text(run, read_about(run)[1], None, learner)
+    return open_own_text(model.run, read_about(model.run)[1], None, model.learner)
+
+
+def identity(corpus: Corpus) -> tuple[str, int]:
+    """What tells a text, as a model reads it, from any other."""
+    return corpus.fingerprint, len(corpus)
+
+
+def own_identity(model: Trained) -> tuple[str, int] | None:
+    """The identity of the text that a model was trained on; None where nothing tells it."""
+    if model.corpus is not None:
+        return identity(model.corpus)
+    try:
+        about = None if model.run is None else read_about(model.run)[1]
+    except StoreError:
+        return None
+    return None if about is None else (about["fingerprint"], about["characters"])
 
 
 def judge(
     learner: Learner, engine: Engine, part: Part, streams: int | None = None, seed: int = 0
 ) -> Evaluation:
     """What the model makes of a part; arguments and errors as `charloom.evaluation.evaluate`."""
-    ids, segments = part.corpus.ids, part.segments
-    return evaluate(learner, engine, ids, segments, split=part.split, streams=streams, seed=seed)
+    corpus, segments = part.corpus, part.segments
+    found = evaluate(
+        learner, engine, corpus.ids, segments, split=part.split, streams=streams, seed=seed
+    )
+    tokens = corpus.vocabulary.tokens
+    return dataclasses.replace(
+        found, text=corpus.name, own=part.own, tokens=tokens, length=len(corpus), segments=segments
+    )
 
 
-def judge_others(learner: Learner, run: Path | None, part: Part) -> Baselines:
+def judge_others(model: Trained, part: Part) -> Baselines:
     """What n-grams and compressors make of it, having read the training part of the same text, or
     where all of another text is judged, of the model's own.
 
@@ -111,7 +153,8 @@ def judge_others(learner: Learner, run: Path | None, part: Part) -> Baselines:
         ConfigError: the part is what they would learn from.
         TextError: the model's own text is needed and not to be had.
     """
-    corpus = own_text(learner, run) if part.split == "all" and not part.own else part.corpus
+    learner = model.learner
+    corpus = own_text(model) if part.split == "all" and not part.own else part.corpus
     # The model's own text may have been given as another one.
     whole = part.split == "all" and corpus.fingerprint == part.corpus.fingerprint
     if part.split == "train" or whole:

@@ -310,7 +310,7 @@ def train_without_run(
             listener(item)
     kept = (best.learner if which == "best" else None) or learner
     updates = Schedule.of(config, len(corpus)).updates
-    found = Model(kept, engine, None, judged(which, kept), updates)
+    found = Model(kept, engine, None, judged(which, kept), updates, corpus=corpus)
     if halt() == "SIGINT":
         warnings.warn(
             f"interrupted at update {learner.update:,}; {found.stage} is returned.", stacklevel=3

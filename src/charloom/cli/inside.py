@@ -59,8 +59,8 @@ def neurons(
         str | None,
         typer.Option(
             metavar="[train|validation|test|all]",
-            help="which part of it [default: all of a TEXT; of the model's own the validation "
-            "part, or where it has none, train]",
+            help="which part of it [default: of the model's own text, given or not, the "
+            "validation part, or where it has none, train; all of any other]",
         ),
     ] = None,
     properties: Annotated[

@@ -18,7 +18,6 @@ from charloom.spelling import harmless, one_of
 
 if TYPE_CHECKING:
     from charloom.api import Model
-    from charloom.api.parts import Part
     from charloom.baselines import Baselines
     from charloom.evaluation import Evaluation
     from charloom.surprise import Surprise
@@ -144,8 +143,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="[train|validation|test|all]",
-            help="which part of it, divided as in training [default: all of a TEXT; of the "
-            "model's own the validation part, or where it has none, train]",
+            help="which part of it, divided as in training [default: of the model's own text, given "
+            "or not, the validation part, or where it has none, train; all of any other]",
         ),
     ] = None,
     streams: Annotated[
@@ -178,22 +177,21 @@ def evaluate(
     engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
     opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
     learner = opened.learner
-    part = api.choose_part(learner, opened.run, text or None, split=split, **chosen)
+    part = api.choose_part(opened, text or None, split=split, **chosen)
     for note in part.corpus.notes:
         say(f"{note}.")
     result = api.judge(learner, opened.engine, part, streams, seed)
-    others = api.judge_others(learner, opened.run, part) if baselines else None
+    others = api.judge_others(opened, part) if baselines else None
     if as_json:
         about = {
             **identity(model, opened),
-            "text": part.corpus.name,
             "unknown": part.corpus.unknown.total,
         }
         told = None if others is None else {"baselines": dataclasses.asdict(others)}
         show_json({**about, **dataclasses.asdict(result), **(told or {})})
         return
     show(f"model:      {model}, {opened.stage}")
-    show(f"text:       {part.corpus.name}, {described(part)}")
+    show(f"text:       {result.text}, {result.part}")
     tokens, one = learner.config.tokens, one_of(learner.config.tokens)
     show(f"{tokens + ':':<11} {result.characters:,} predicted")
     show(f"nats:       {result.nats:.4f} per {one}")
@@ -207,17 +205,6 @@ def identity(model: Path, opened: "Model") -> dict[str, Any]:
     """Which model it is, for programs; `which` is null for a checkpoint or a file, `update` where a
     file does not tell it."""
     return {"model": str(model), "which": opened.which, "update": opened.update}
-
-
-def described(part: "Part") -> str:
-    """A part of a text, for people."""
-    if part.split == "all":
-        return "all of it"
-    if len(part.segments) > 1:
-        return f"{part.split}: a part of each of {len(part.segments)} streams"
-    ((start, end),) = part.segments
-    tokens = part.corpus.vocabulary.tokens
-    return f"{part.split}: {tokens} {start + 1:,} to {end:,} of {len(part.corpus):,}"
 
 
 def between(result: "Evaluation") -> str:

@@ -1,0 +1,103 @@
+"""A model knows the text that it was trained on, and a figure says which part of which text it is of."""
+
+import json
+import pickle
+
+import pytest
+from typer.testing import CliRunner
+
+import charloom
+from charloom.cli import app
+from charloom.errors import ConfigError, TextError
+
+TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 12
+OTHER = "a hat sat on a mat.\n" * 8
+SMALL = {
+    "recipe": "classic", "hidden_size": 4, "seq_length": 5, "updates": 12, "validation": 0.25,
+    "engine": "reference",
+}  # fmt: skip
+END = (len(TEXT) * 3 // 4, len(TEXT))
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """The text in a file."""
+    path = tmp_path_factory.mktemp("texts") / "book.txt"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture(scope="module", params=["memory", "run", "loaded", "pickled"])
+def model(request, tmp_path_factory, book):
+    """A trained model, wherever its text is known from."""
+    run = None if request.param in ("memory", "pickled") else tmp_path_factory.mktemp("r") / "run"
+    trained = charloom.train(book, run, **SMALL)
+    if request.param == "pickled":
+        return pickle.loads(pickle.dumps(trained))
+    return charloom.load(run, engine="reference") if request.param == "loaded" else trained
+
+
+def test_without_a_text_its_own_is_judged_by_the_part_held_out(model):
+    found = model.evaluate()
+    assert (found.text, found.own, found.split) == ("book.txt", True, "validation")
+    assert (found.segments, found.length) == ((END,), len(TEXT))
+    assert str(found).startswith(
+        f"book.txt (the model's own text), validation: characters {END[0] + 1:,} to {len(TEXT):,} of "
+        f"{len(TEXT):,}: {found.nats:.4f} nats or {found.bits:.4f} bits per character"
+    )
+
+
+def test_its_own_text_is_recognised_when_it_is_given(model, book):
+    wanted = model.evaluate()
+    assert model.evaluate(book) == wanted
+    found = model.evaluate(string=TEXT)
+    assert (found.own, found.split, found.nats) == (True, "validation", wanted.nats)
+    whole = model.evaluate(string=TEXT, split="all")
+    assert (whole.split, whole.segments) == ("all", ((0, len(TEXT)),))
+    assert "all of it, what the model was trained on too" in str(whole)
+
+
+def test_all_of_another_text_is_judged(model):
+    found = model.evaluate(string=OTHER)
+    assert (found.own, found.split, found.characters) == (False, "all", len(OTHER) - 1)
+    assert "own text" not in str(found)
+    assert ", all of it: " in str(found)
+    assert model.evaluate(string=TEXT + OTHER).own is False
+
+
+def test_baselines_and_neurons_take_the_same_part(model):
+    found = model.baselines()
+    assert found.judged == END[1] - END[0]
+    with pytest.raises(ConfigError, match="is what they would learn from"):
+        model.baselines(string=TEXT, split="all")
+    seen = charloom.neurons(model, string=TEXT, properties=["in-word"])
+    assert (seen.split, seen.characters) == ("validation", END[1] - END[0])
+
+
+def test_without_a_part_held_out_the_training_part_is_named():
+    model = charloom.train(string=TEXT, **(SMALL | {"validation": 0.0}))
+    assert (model.evaluate().split, model.evaluate(string=TEXT).split) == ("train", "train")
+
+
+def test_a_single_file_does_not_know_its_text(model, tmp_path):
+    alone = charloom.load(model.save(tmp_path / "m.safetensors"), engine="reference")
+    with pytest.raises(TextError, match="does not know the text"):
+        alone.evaluate()
+    assert alone.evaluate(string=TEXT).split == "all"
+
+
+def test_the_command_recognises_the_text_and_says_the_part(tmp_path, book):
+    charloom.train(book, tmp_path / "run", **SMALL)
+
+    def evaluate(*words):
+        done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "run"), *map(str, words)])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert f"book.txt, validation: characters {END[0] + 1:,} to" in evaluate(book)
+    told = json.loads(evaluate(book, "--json"))
+    assert (told["own"], told["split"], told["segments"]) == (True, "validation", [list(END)])
+    other = tmp_path / "other.txt"
+    other.write_text(OTHER)
+    assert "other.txt, all of it\n" in evaluate(other)
+    assert json.loads(evaluate(other, "--json"))["own"] is False
