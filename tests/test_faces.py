@@ -160,9 +160,9 @@ TYPICAL = {
     "short": (
         lambda: charloom.train(string="to be", seq_length=50),
         "train short.txt --seq-length 50",
-        "smaller seq_length or batch_size.",
-        "smaller --seq-length or --batch-size.",
-        "smaller “seq length” or “batch size”.",
+        "Give a longer text, or take seq_length=3, batch_size=1, validation=0, which fits this one.",
+        "or take --seq-length 3 --batch-size 1 --validation 0, which fits this one.",
+        "or take “seq length” 3 “batch size” 1 “validation” 0, which fits this one.",
     ),
     "patience": (
         lambda: charloom.train("book.txt", validation=0.0, patience=3),

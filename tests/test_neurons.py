@@ -179,7 +179,7 @@ def test_what_the_model_has_not_is_refused():
     for wrong, sentence in (
         ({"layer": 2}, "layer is 2, but this model has layers 0 to 1"),
         ({"unit": 5}, "unit is 5, but this model has units 0 to 4"),
-        ({"unit": -1}, "whole number"),
+        ({"unit": -1}, "has units 0 to"),
         ({"what": "cell"}, "units of this model, cell gru, have h, r, z, n"),
     ):
         with pytest.raises(ConfigError, match=sentence):

@@ -14,6 +14,7 @@ from typing import Any, Final, SupportsFloat, SupportsIndex
 
 from charloom.errors import ConfigError
 from charloom.messages import argument
+from charloom.spelling import shortened
 
 CELLS: Final = ("rnn", "lstm", "gru")
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
@@ -156,7 +157,7 @@ class Config:
         self._number("weight_decay", least=0.0)
         for name in ("dropout", "smoothing", "momentum", "decay", "beta1", "beta2"):
             self._number(name, least=0.0, below=1.0)
-        self._number("cosine_end", least=0.0, below=1.0 + 1e-9)
+        self._number("cosine_end", least=0.0, most=1.0)
         for name in ("validation", "test"):
             self._number(name, least=0.0, below=1.0)
         if self.validation + self.test >= 1:
@@ -170,13 +171,15 @@ class Config:
                 f"give {argument('validation')} a share of the text, such as 0.1."
             )
         if not isinstance(self.replacement, str) or len(self.replacement) > 1:
-            raise ConfigError(f"replacement is {self.replacement!r}; it must be one character.")
+            raise ConfigError(
+                f"replacement is {shortened(self.replacement)}; it must be one character."
+            )
         if self.unknown == "replace" and not self.replacement:
             raise ConfigError(
                 f"unknown is 'replace'; name the {argument('replacement')}, one known character."
             )
         if not isinstance(self.recipe, str):
-            raise ConfigError(f"recipe is {self.recipe!r}; it must be a name.")
+            raise ConfigError(f"recipe is {shortened(self.recipe)}; it must be a name.")
 
     def _whole(self, name: str, **bounds: int) -> None:
         """Keep a setting as a plain int; `bounds` as for `require_whole`."""
@@ -198,7 +201,7 @@ class Config:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ConfigError(
-                f"{', '.join(unknown)}: no such setting; the settings are {', '.join(sorted(known))}."
+                f"{', '.join(map(shortened, unknown))}: no such setting; the settings are {', '.join(sorted(known))}."
             )
         return cls(**values)
 
@@ -240,7 +243,7 @@ def default_of(name: str) -> Any:
 def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
     """Refuse a value that is not one of the options."""
     if value not in options:
-        raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(options)}.")
+        raise ConfigError(f"{name} is {shortened(value)}; it must be one of {', '.join(options)}.")
 
 
 def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT) -> int:
@@ -251,9 +254,8 @@ def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT
     """
     whole = as_whole(value)
     if whole is None or not least <= whole < below:
-        limit = "" if below == WHOLE_LIMIT and whole != below else f" and less than {below}"
         raise ConfigError(
-            f"{name} is {value!r}; it must be a whole number, at least {least}{limit}."
+            f"{name} is {shortened(value)}; it must be a whole number from {least} to {below - 1:,}."
         )
     return whole
 
@@ -282,7 +284,9 @@ def require_number(
         and (most is None or x <= most)
     )
     if not fits:
-        raise ConfigError(f"{name} is {value!r}; it must be a number {' and '.join(wanted)}.")
+        raise ConfigError(
+            f"{name} is {shortened(value)}; it must be a finite number {' and '.join(wanted)}."
+        )
     return x
 
 

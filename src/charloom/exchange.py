@@ -22,6 +22,7 @@ from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.messages import Placeholder, argument
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.parameters import GATES, Parameters
+from charloom.spelling import shortened
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
     MOST_METADATA,
@@ -382,7 +383,7 @@ def _choose(found: list[str], given: str | None, name: str, none: str, what: str
         if wanted in found:
             return wanted
         raise NotAModelError(
-            f"{what}: {argument(name)} {given!r} does not fit; "
+            f"{what}: {argument(name)} {shortened(given)} does not fit; "
             f"{'it can be ' + _listed(found) if found else 'it has ' + none}."
         )
     if not found:
@@ -397,7 +398,7 @@ def _choose(found: list[str], given: str | None, name: str, none: str, what: str
 
 def _listed(names: Any) -> str:
     """Names from a stranger's file, a few of them."""
-    shown = [repr(name.removesuffix(".")) for name in sorted(names)]
+    shown = [shortened(name.removesuffix(".")) for name in sorted(names)]
     return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
 
 
@@ -429,7 +430,7 @@ def _difference(given: list[str], known: list[str]) -> str:
     pairs = zip_longest(given, known)
     where, (one, other) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
     return (
-        f"Id {where} is {other!r} there and {one!r} in the vocabulary given. Leave out "
+        f"Id {where} is {shortened(other)} there and {shortened(one)} in the vocabulary given. Leave out "
     ).replace("None", "none") + f"{argument('vocabulary')}."
 
 

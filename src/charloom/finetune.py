@@ -10,6 +10,7 @@ from typing import Any, Final
 from charloom.config import Config
 from charloom.errors import ConfigError
 from charloom.model import Learner, new_learner
+from charloom.spelling import shortened
 
 NETWORK: Final = ("cell", "hidden_size", "layers", "tokens")  # what the weights are made for
 BEGINNING: Final = ("init", "sigma", "forget_bias")  # how they began, long ago
@@ -32,7 +33,7 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
         if asked is not None and asked != has:
             why = "has" if name in NETWORK else "began with"
             raise ConfigError(
-                f"{name} is {asked!r}, but the model that is to be trained further {why} {has!r}; "
+                f"{name} is {shortened(asked)}, but the model that is to be trained further {why} {has!r}; "
                 f"leave the setting out, or train a new model."
             )
     base = recipe or dataclasses.replace(model, updates=None, unknown="refuse", replacement="")

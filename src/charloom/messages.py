@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from itertools import starmap
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -35,6 +36,16 @@ def argument(name: str, value: object = None) -> str:
         value: a string, number, bool, list, dict of strings or `Placeholder`.
     """
     return _mark({"argument": name, "value": value})
+
+
+def arguments(**values: object) -> str:
+    """Mark several arguments with their values, to be given together."""
+    return _mark({"arguments": values})
+
+
+def either(*, in_python: str, elsewhere: str) -> str:
+    """Mark words of which somebody who called a Python function reads other ones than all others."""
+    return _mark({"either": [in_python, elsewhere]})
 
 
 def command(name: str, *values: object, **arguments: object) -> str:
@@ -128,6 +139,12 @@ def _spelled(
             content = json.loads(found[1], object_hook=_read)
             if "argument" in content:
                 return spell_argument(content["argument"], content["value"])
+            if "arguments" in content:
+                apart = ", " if spell_argument is _python_argument else " "
+                return apart.join(starmap(spell_argument, content["arguments"].items()))
+            if "either" in content:
+                in_python, elsewhere = content["either"]
+                return str(in_python if spell_argument is _python_argument else elsewhere)
             spell = _shell_command if "terminal" in content else spell_command
             return spell(content["command"], content["values"], content["named"])
         except (ValueError, TypeError, KeyError, AttributeError):

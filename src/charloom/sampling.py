@@ -19,6 +19,7 @@ from charloom.engines.base import Ids
 from charloom.errors import ConfigError
 from charloom.model import Learner, State, zero_state
 from charloom.random import uniforms
+from charloom.spelling import shortened
 from charloom.steps import tokens_of_a_step
 from charloom.text.vocabulary import Decoder, Unknowns
 
@@ -247,5 +248,7 @@ def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     for text in stops:
         if not isinstance(text, str) or not text:
-            raise ConfigError(f"stop is {text!r}; it must be a string of one character or more.")
+            raise ConfigError(
+                f"stop is {shortened(text)}; it must be a string of one character or more."
+            )
     return stops

@@ -6,6 +6,7 @@ a terminal would obey them, a page be disturbed.
 
 import math
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any, Final
 
 SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -99,6 +100,22 @@ def excerpt(text: str, width: int = 72) -> str:
     """The beginning of a text on one line, for people."""
     line = " ".join(harmless(text).split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def shortened(value: object, most: int = 120) -> str:
+    """A value that somebody gave, for a message: on one line, its middle left out where it is long.
+
+    A path is written as it is, anything else as Python writes it.
+    """
+    try:
+        text = str(value) if isinstance(value, PurePath) else repr(value)
+    except Exception:  # a whole number of thousands of digits, or an object of the user's own
+        return f"a value of the type {type(value).__name__} that cannot be shown"
+    line = " ".join(harmless(text).split()) if len(text.splitlines()) > 1 else harmless(text)
+    if len(line) <= most:
+        return line
+    half = (most - 1) // 2
+    return f"{line[:half]}…{line[-half:]}"
 
 
 def listing(items: Sequence[str]) -> str:

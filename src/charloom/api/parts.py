@@ -14,6 +14,7 @@ from charloom.errors import ConfigError, StoreError, TextError
 from charloom.evaluation import Evaluation, evaluate
 from charloom.messages import argument
 from charloom.model import Learner
+from charloom.spelling import shortened
 from charloom.store.layout import read_about
 from charloom.store.opening import open_text as open_own_text
 from charloom.text import Corpus, Windows
@@ -98,7 +99,7 @@ def choose_part(
         if name == (split or ("validation" if "validation" in parts else "train")):
             return Part(corpus, name, segments, own)
     raise ConfigError(
-        f"split is {split!r}, but this model's training held out no such part; its parts are "
+        f"split is {shortened(split)}, but this model's training held out no such part; its parts are "
         f"{', '.join(parts)} and all."
     )
 

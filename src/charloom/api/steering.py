@@ -5,9 +5,11 @@ from pathlib import Path
 from charloom.api.texts import as_path
 from charloom.errors import ConfigError, NotAModelError, RunInUseError
 from charloom.messages import command as marked_command
+from charloom.spelling import shortened
 from charloom.store import Control, read_status, write_control
 from charloom.store.layout import is_run
 from charloom.store.run import acquire
+from charloom.store.steering import require_command
 
 
 def control(
@@ -28,9 +30,12 @@ def control(
         ConfigError: nothing trains it, no such command, or a factor that is no number above 0.
         WriteError: the disk refused.
     """
+    require_command(command, learning_rate_factor)
     path = as_path(run)
     if not is_run(path):
-        raise NotAModelError(f"{path} is no run directory; give one that is being trained.")
+        raise NotAModelError(
+            f"{shortened(path)} is no run directory; give one that is being trained."
+        )
     state = (read_status(path) or {}).get("state")
     if state in (None, "training", "paused"):
         state = None if is_trained(path) else "left by a process that was killed"

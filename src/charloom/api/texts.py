@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from charloom.errors import ConfigError, MissingPartError
-from charloom.spelling import excerpt
+from charloom.spelling import shortened
 from charloom.text import Corpus, Vocabulary
 
 Text = str | Path | Sequence[str | Path]
@@ -61,7 +61,7 @@ def as_path(given: str | Path) -> Path:
         pass
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{excerpt(str(given))} is no path: {reason}. Give another.") from None
+        raise ConfigError(f"{shortened(path)} is no path: {reason}. Give another.") from None
     return path
 
 
@@ -73,7 +73,7 @@ def as_file(given: str | Path) -> Path:
     """
     path = as_path(given)
     if path.is_dir():
-        raise ConfigError(f"{path} is a directory; name a file in it.")
+        raise ConfigError(f"{shortened(path)} is a directory; name a file in it.")
     return path
 
 

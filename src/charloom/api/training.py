@@ -29,6 +29,7 @@ from charloom.gradcheck import GradientCheck
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
+from charloom.spelling import shortened
 from charloom.store import RunWriter, Which, load_model, which_of
 from charloom.store.opening import open_about
 from charloom.text import Corpus
@@ -286,7 +287,7 @@ def require_which(which: Which | None, config: Config | None = None) -> None:
         ConfigError: `which` is neither best nor latest, or best, and nothing tells which that is.
     """
     if which not in ("best", "latest", None):
-        raise ConfigError(f"which is {which!r}; it must be best or latest.")
+        raise ConfigError(f"which is {shortened(which)}; it must be best or latest.")
     if which == "best" and config is not None and not config.validation:
         raise ConfigError(
             f"which is 'best', but nothing is held out to judge by, and nothing is kept on disk; give "

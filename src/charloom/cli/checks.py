@@ -11,6 +11,7 @@ from charloom.cli.options import Json, Texts, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.config import require_one_of, require_whole
 from charloom.errors import ConfigError
+from charloom.spelling import shortened
 
 PICTURES: Final = (".svg", ".png")
 WIDTH: Final = 100  # columns of a table
@@ -62,7 +63,7 @@ def gradcheck(
 
     if picture is not None and (picture.suffix not in PICTURES or not picture.parent.is_dir()):
         raise ConfigError(
-            f"{picture} is no place for a picture: name a .svg or .png in a directory."
+            f"{shortened(picture)} is no place for a picture: name a .svg or .png in a directory."
         )
     if entries is not None:
         require_whole("entries", entries, least=1)

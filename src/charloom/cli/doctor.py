@@ -12,6 +12,7 @@ from charloom.cli.options import Json
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
 from charloom.messages import for_command_line, terminal_command
+from charloom.spelling import shortened
 
 if TYPE_CHECKING:
     from charloom.doctor import Diagnosis, Found
@@ -155,7 +156,7 @@ def pairs_of(given: str | None) -> dict[str, str]:
         ours, equals, own = part.partition("=")
         if not equals or ours not in ("U", "W", "b", "d", "V", "c") or not own:
             raise ConfigError(
-                f"--names has {part!r}; it must be pairs with U, W, b, V, c (GRU: d) on the left, all "
+                f"--names has {shortened(part)}; it must be pairs with U, W, b, V, c (GRU: d) on the left, all "
                 "in one: --names U=Wxh,W=Whh,b=bh,V=Why,c=by."
             )
         found[ours] = own

@@ -8,6 +8,7 @@ import typer
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
+from charloom.spelling import shortened
 
 if TYPE_CHECKING:
     from charloom.model import Learner
@@ -39,7 +40,7 @@ def export(
     from charloom.store import load_model, replace_file
 
     if to != "torch":
-        raise ConfigError(f"to is {to!r}; it must be torch.")
+        raise ConfigError(f"to is {shortened(to)}; it must be torch.")
     learner = load_model(model, which)  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
     path = as_file(output or f"{name}.torch.safetensors")

@@ -6,6 +6,7 @@
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import typer
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 
 from charloom.cli.terminal import say
 from charloom.errors import CharloomError
+from charloom.spelling import shortened
 
 CHECK_FAILED: Final = 1
 MISTAKE: Final = 2
@@ -44,7 +46,7 @@ class Guarded(TyperGroup):
                 sys.stdout.flush()
             except OSError:
                 forget_stdout()
-            where = f"{error.filename}: " if error.filename else ""
+            where = f"{shortened(Path(str(error.filename)))}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}.")
         return result
 

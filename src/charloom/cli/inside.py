@@ -11,7 +11,7 @@ from charloom.cli.models import identity
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
-from charloom.spelling import count
+from charloom.spelling import count, shortened
 
 if TYPE_CHECKING:
     from charloom.api.inside import Neurons
@@ -253,7 +253,9 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
 def require_picture(path: Path) -> None:
     """Refuse a name that is none of a picture, before anything is read."""
     if path.suffix not in (".png", ".svg"):
-        raise ConfigError(f"{path} does not say which picture it is; let it end in .png or .svg.")
+        raise ConfigError(
+            f"{shortened(path)} does not say which picture it is; let it end in .png or .svg."
+        )
 
 
 def draw(seen: "Activity", path: Path) -> None:

@@ -14,7 +14,7 @@ from charloom.cli.colours import paint
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError, EncodingError, TextError
-from charloom.spelling import harmless, one_of
+from charloom.spelling import harmless, one_of, shortened
 
 if TYPE_CHECKING:
     from charloom.api import Model
@@ -319,4 +319,4 @@ def read_text(source: str) -> str:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = getattr(error, "strerror", None) or error
-        raise TextError(f"{name!r} cannot be read: {reason}.") from None
+        raise TextError(f"{shortened(name)} cannot be read: {reason}.") from None

@@ -181,7 +181,7 @@ def overfitting_sentence(found: "Overfitting") -> str:
     return (
         f"the validation loss was best at update {found.update:,} and has risen since by "
         f"{decimals(found.rise, 2)} nats ({100 * found.share:.0f} %): the model overfits from there on. "
-        f"{command('sample')} uses the best; try {argument('dropout')}, a smaller "
+        f"{terminal_command('sample')} uses the best; try {argument('dropout')}, a smaller "
         f"{argument('hidden_size')} or {argument('patience')}."
     )
 

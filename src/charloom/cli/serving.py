@@ -1,12 +1,15 @@
 """The command that opens the page: serve."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from charloom.cli.terminal import say
+from charloom.config import require_whole
 from charloom.errors import MissingPartError
+
+PORTS: Final = 1 << 16
 
 
 def serve(
@@ -17,9 +20,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="the address to listen at; one that others reach gets a token")
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="the port; 0 takes a free one", min=0, max=65535)
-    ] = 8421,
+    port: Annotated[int, typer.Option(help="the port; 0 takes a free one")] = 8421,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="open the page in a browser")
     ] = True,
@@ -33,6 +34,7 @@ def serve(
     Example:
       charloom serve runs
     """
+    require_whole("port", port, least=0, below=PORTS)
     try:
         from charloom.web.server import serve as serving
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from charloom.config import SEED_LIMIT, as_number, require_one_of, require_whole
+from charloom.config import SEED_LIMIT, require_number, require_one_of, require_whole
 from charloom.doctor import forms, runner
 from charloom.doctor.diagnosis import diagnose
 from charloom.doctor.faulty import GATES
@@ -18,6 +18,7 @@ from charloom.doctor.runner import Job
 from charloom.doctor.sandbox import place_of, run_apart
 from charloom.doctor.trials import PLANS, Plan
 from charloom.errors import ConfigError
+from charloom.spelling import shortened
 
 CELLS: Final = ("rnn", "lstm", "gru")
 DTYPES: Final = ("auto", "float64", "float32")
@@ -83,15 +84,13 @@ def doctor(
     own_gates = GATES.get(cell or "", "")
     if gates and (cell == "rnn" or sorted(gates) != sorted(own_gates)):
         raise ConfigError(
-            f"gates is {gates!r}; it must be the letters of ifgo in your order with cell lstm, or of "
+            f"gates is {shortened(gates)}; it must be the letters of ifgo in your order with cell lstm, or of "
             "rzn with cell gru."
         )
     require_one_of("reduction", reduction, REDUCTIONS)
     require_one_of("dtype", dtype, DTYPES)
     seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
-    seconds = as_number(time_limit)
-    if not seconds > 0:
-        raise ConfigError(f"time_limit is {time_limit!r}; it must be above 0 (seconds).")
+    seconds = require_number("time_limit", time_limit, above=0.0, below=1e9)
     options = Options(
         form=form,
         cell=cell or "",

@@ -22,6 +22,7 @@ import numpy as np
 from charloom.doctor.runner import SCRIPTS, Call, Job, Outcome
 from charloom.errors import DoctorError
 from charloom.messages import argument
+from charloom.spelling import shortened
 
 KEPT: Final = 2_000  # characters of what it printed last
 ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -50,13 +51,17 @@ def place_of(given: str) -> Place:
         )
     if not colon or not file or not function.isidentifier():
         raise DoctorError(
-            f"{given} names no function; say FILE.py:FUNCTION, for example rnn.py:loss_and_gradients."
+            f"{shortened(Path(given))} names no function; say FILE.py:FUNCTION, for example rnn.py:loss_and_gradients."
         )
     path = Path(file)
-    if not path.is_file():
-        raise DoctorError(f"there is no file {file}.")
+    try:
+        there = path.is_file()
+    except OSError:  # the name is longer than the system has any
+        there = False
+    if not there:
+        raise DoctorError(f"there is no file {shortened(path)}.")
     if path.suffix != ".py":
-        raise DoctorError(f"{file} is no Python file; its name must end in .py.")
+        raise DoctorError(f"{shortened(path)} is no Python file; its name must end in .py.")
     return Place(path.resolve(), function)
 
 

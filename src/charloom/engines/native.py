@@ -18,6 +18,7 @@ from charloom.errors import EngineError
 from charloom.model import Learner, State, parameter_shapes
 from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import STATES, Parameters
+from charloom.spelling import shortened
 
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
@@ -32,7 +33,7 @@ def choose_instruction_set() -> str:
     wanted = os.environ.get("CHARLOOM_ISA") or sets[0]
     if wanted not in sets:
         raise EngineError(
-            f"CHARLOOM_ISA is {wanted!r}; on this processor it can be {', '.join(sets)}, or unset."
+            f"CHARLOOM_ISA is {shortened(wanted)}; on this processor it can be {', '.join(sets)}, or unset."
         )
     return str(wanted)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from charloom.errors import ConfigError
 from charloom.model.parameters import STATES
+from charloom.spelling import shortened
 
 Array = NDArray[Any]
 
@@ -38,7 +39,7 @@ def require_what(what: str, cell: str) -> None:
     """Raise ConfigError unless the units of such a cell have a value of that name."""
     if what not in WHATS[cell]:
         raise ConfigError(
-            f"what is {what!r}, but the units of this model, cell {cell}, have "
+            f"what is {shortened(what)}, but the units of this model, cell {cell}, have "
             f"{', '.join(WHATS[cell])}."
         )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from charloom.config import as_whole, require_one_of
 from charloom.errors import ConfigError
-from charloom.spelling import excerpt
+from charloom.spelling import excerpt, shortened
 
 Numbers = NDArray[np.float32]
 Places = NDArray[Any]
@@ -227,7 +227,7 @@ def pattern(regex: str) -> Property:
         compiled = re.compile(regex, re.MULTILINE)
     except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(
-            f"the pattern {excerpt(regex)!r} is no regular expression: {error}."
+            f"the pattern {shortened(regex)} is no regular expression: {error}."
         ) from None
 
     def measure(text: str) -> Numbers:
@@ -250,7 +250,7 @@ def marked(spans: Sequence[tuple[int, int]]) -> Property:
         start, end = map(as_whole, pair) if len(pair) == 2 else (None, None)
         if start is None or end is None or not 0 <= start < end:
             raise ConfigError(
-                f"a span is {excerpt(repr(span))}; it must be (start, end), characters from 0, "
+                f"a span is {shortened(span)}; it must be (start, end), characters from 0, "
                 f"start below end."
             )
         kept.append((start, end))

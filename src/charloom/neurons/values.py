@@ -9,12 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from charloom.config import require_whole
+from charloom.config import as_whole
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, DivergedError
 from charloom.model import Learner, zero_state
 from charloom.neurons.gates import GATE_NAMES, WHATS, Array, gates, require_what
+from charloom.spelling import shortened
 from charloom.steps import LEAST_TOKENS, tokens_of_a_step
 
 NUMBERS: Final = 1 << 20  # numbers of a block at most: what is in memory at once
@@ -116,8 +117,8 @@ def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:
     """All places, or the one that was given."""
     if given is None:
         return tuple(range(count))
-    given = require_whole(name, given, least=0)
-    if given >= count:
+    place = as_whole(given)
+    if place is None or not 0 <= place < count:
         places = f"{name}s 0 to {count - 1}" if count > 1 else f"{name} 0 alone"
-        raise ConfigError(f"{name} is {given}, but this model has {places}.")
-    return (given,)
+        raise ConfigError(f"{name} is {shortened(given)}, but this model has {places}.")
+    return (place,)

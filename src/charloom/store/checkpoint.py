@@ -35,6 +35,7 @@ from charloom.errors import (
 )
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
+from charloom.spelling import shortened
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import create_directory, read_file, require_directory
 from charloom.store.formats import (
@@ -187,7 +188,7 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
             return file.read(most)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = getattr(error, "strerror", None) or error
-        raise NotAModelError(f"{path} cannot be read: {reason}.") from None
+        raise NotAModelError(f"{shortened(path)} cannot be read: {reason}.") from None
 
 
 # Writing
@@ -355,7 +356,9 @@ def parse_tensors(data: bytes, what: str) -> Arrays:
     arrays: Arrays = {}
     for name, tensor in tensors:
         if tensor["dtype"] not in SAFETENSORS_DTYPES:
-            raise DamagedError(f"{what}: {name!r} has the type {tensor['dtype']}; no model has it.")
+            raise DamagedError(
+                f"{what}: {shortened(name)} has the type {shortened(tensor['dtype'])}; no model has it."
+            )
         dtype = np.dtype(SAFETENSORS_DTYPES[tensor["dtype"]]).newbyteorder("<")
         values = np.frombuffer(tensor["data"], dtype).astype(dtype.newbyteorder("="), copy=False)
         if not values.flags.writeable:  # an older library may give what cannot be changed
@@ -363,7 +366,9 @@ def parse_tensors(data: bytes, what: str) -> Arrays:
         try:
             arrays[name] = values.reshape(tensor["shape"])
         except (ValueError, OverflowError):  # empty, and yet of an absurd shape
-            raise DamagedError(f"{what}: {name!r} has the shape {tensor['shape']}.") from None
+            raise DamagedError(
+                f"{what}: {shortened(name)} has the shape {shortened(tensor['shape'])}."
+            ) from None
     return arrays
 
 

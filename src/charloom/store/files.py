@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from charloom.errors import DamagedError, ReadError, WriteError
+from charloom.spelling import shortened
 
 TEMPORARY = ".tmp-"
 ABANDONED_SECONDS = 86_400.0  # after which a temporary file of whoever has no writer any more
@@ -56,7 +57,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         mend = MENDS.get(error.errno or 0, "Look after the disk and try again.")
-        raise WriteError(f"{path} cannot be written: {reason}. {mend}") from error
+        raise WriteError(f"{shortened(path)} cannot be written: {reason}. {mend}") from error
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         mend = READING_MENDS.get(error.errno or 0, "Look after the disk and try again.")
-        raise ReadError(f"{path} cannot be read: {reason}. {mend}") from error
+        raise ReadError(f"{shortened(path)} cannot be read: {reason}. {mend}") from error
 
 
 @contextmanager

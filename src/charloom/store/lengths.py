@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from charloom.errors import DamagedError
 from charloom.messages import command
+from charloom.spelling import shortened
 from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import Checkpoint, is_count
 from charloom.store.files import open_plain
@@ -99,10 +100,10 @@ def belongs(line: dict[str, Any], path: Path, update: int) -> int:
     if not is_count(found) or found > update:
         raise DamagedError(
             f"{path} is damaged: where the last line up to update {update} should be, one has the "
-            f"update {found!r}."
+            f"update {shortened(found)}."
         )
     if path.name == METRICS and (type(seconds) is not float or not 0 <= seconds < MOST_SECONDS):
-        raise DamagedError(f"{path} is damaged: its last record has seconds {seconds!r}.")
+        raise DamagedError(f"{path} is damaged: its last record has seconds {shortened(seconds)}.")
     return found
 
 

@@ -48,6 +48,17 @@ class Control:
         return self.sequence > last.sequence or self.id not in ("", last.id)
 
 
+def require_command(command: str, learning_rate_factor: float | None) -> None:
+    """Refuse what no training obeys.
+
+    Raises:
+        ConfigError: no such command, or a factor out of its range.
+    """
+    require_one_of("command", command, COMMANDS)
+    if learning_rate_factor is not None:
+        require_number("learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT)
+
+
 def write_control(run: Path, command: str, learning_rate_factor: float | None = None) -> Control:
     """Send a command to the process that trains a run, if there is one.
 
@@ -56,7 +67,7 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
         NewerFormatError: a later charloom wrote the last command.
         WriteError: the disk refused.
     """
-    require_one_of("command", command, COMMANDS)
+    require_command(command, learning_rate_factor)
     if learning_rate_factor is not None:
         learning_rate_factor = require_number(
             "learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT

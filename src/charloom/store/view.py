@@ -13,6 +13,7 @@ from charloom.errors import ConfigError, DamagedError, NotAModelError
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
+from charloom.spelling import shortened
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
 from charloom.store.files import read_file
 from charloom.store.journal import Watch, each_line, read_lines, unwatched
@@ -280,7 +281,7 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
     """
     path = Path(path)
     if which not in ("best", "latest", None):
-        raise ConfigError(f"which is {which!r}; it must be best or latest.")
+        raise ConfigError(f"which is {shortened(which)}; it must be best or latest.")
     if is_run(path):
         return load_from_run(path, which or which_of_run(path))
     if path.is_dir():
@@ -291,13 +292,13 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
             )
         if not (path / MANIFEST).exists():
             raise NotAModelError(
-                f"{path} is neither a run directory nor a checkpoint directory; "
+                f"{shortened(path)} is neither a run directory nor a checkpoint directory; "
                 f"give one of these, or a model file."
             )
         return load_checkpoint(path).learner
     if not path.exists():
         raise NotAModelError(
-            f"{path}: nothing is there; give a run directory, a checkpoint or a model file."
+            f"{shortened(path)}: nothing is there; give a run directory, a checkpoint or a model file."
         )
     return load_model_file(path)
 

@@ -5,6 +5,7 @@ them it looks at only as far as is needed to tell a text from a picture.
 """
 
 import dataclasses
+import errno
 import glob
 import io
 import os
@@ -20,11 +21,14 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from charloom.errors import TextError
+from charloom.messages import either
+from charloom.spelling import shortened
 from charloom.text.builtin import BUILTIN_TEXTS
 
 STDIN: Final = "-"
 IN_MEMORY: Final = 64 << 20  # bytes of text up to which everything is held in memory
 LOOKED_AT: Final = 1 << 16  # bytes at the beginning of a file that tell whether it is a text
+LONGEST_NAME: Final = 255  # of a file, on the usual file systems
 NAMED: Final = 3  # files that a sentence names
 
 Stamp = tuple[str, int, int, int]
@@ -136,7 +140,9 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
         if one.note:  # several were looked for
             one = dataclasses.replace(one, sources=fresh)
         elif not fresh:
-            one = dataclasses.replace(one, note=f"{name} was read before, and is read once more")
+            one = dataclasses.replace(
+                one, note=f"{shortened(Path(name))} was read before, and is read once more"
+            )
         seen |= {source.place for source in one.sources}
         found.append(one)
     return found
@@ -156,18 +162,39 @@ def _find(asked: str, any_bytes: bool) -> Found:
             return _found_alone(string_source(text, builtin, f"builtin:{builtin}"))
         if not path.exists() and glob.has_magic(asked):
             # Path.glob takes no absolute patterns.
-            matches = map(Path, glob.glob(asked, recursive=True))  # noqa: PTH207
+            matches = list(map(Path, glob.glob(asked, recursive=True)))  # noqa: PTH207
+            if not matches and looks_like_a_text(asked):
+                raise missing(asked)
             files = sorted((match for match in matches if match.is_file()), key=_order)
             return _found_many(asked, files, asked, any_bytes)
         path.stat()  # where it cannot be read, this says why
         return _found_alone(_file(path))
     except FileNotFoundError:
-        known = ", ".join(BUILTIN_TEXTS)
-        raise TextError(
-            f"{path}: no such file; give the path of a text, or a built-in text ({known})."
-        ) from None
+        raise missing(asked) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            raise missing(asked) from None
         raise unreadable(str(getattr(error, "filename", None) or asked), error) from None
+
+
+def looks_like_a_text(asked: str) -> bool:
+    """Whether somebody may have given the text itself where a path belongs."""
+    return "\n" in asked or len(asked) > LONGEST_NAME
+
+
+def missing(asked: str) -> TextError:
+    """The error for what is no file; somebody may have given the text itself."""
+    name = shortened(Path(asked))
+    if looks_like_a_text(asked):
+        way = either(
+            in_python="give it as string instead of text",
+            elsewhere="write it to a file, or pipe it in and give - for TEXT",
+        )
+        return TextError(f"{name}: no such file. If that is the text itself, {way}.")
+    known = ", ".join(BUILTIN_TEXTS)
+    return TextError(
+        f"{name}: no such file; give the path of a text, or a built-in text ({known})."
+    )
 
 
 def _found_alone(source: Source) -> Found:
@@ -188,17 +215,17 @@ def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -
     left = [path for path in paths if path not in set(taken)]
     if not paths:
         raise TextError(
-            f"{asked}: no file is found by it; give the path of a text, a directory of texts, or in "
+            f"{shortened(Path(asked))}: no file is found by it; give the path of a text, a directory of texts, or in "
             f"quotes a pattern such as '**/*.txt'."
         )
     if not taken:
         raise TextError(
-            f"{asked}: no text in UTF-8 among {how_many(paths)}; give the path of a text, a "
+            f"{shortened(Path(asked))}: no text in UTF-8 among {how_many(paths)}; give the path of a text, a "
             f"directory of texts, or in quotes a pattern such as '**/*.txt'."
         )
-    note = f"{asked}: {how_many(taken)}, read in the order of their paths, {taken[0]} first"
+    note = f"{shortened(Path(asked))}: {how_many(taken)}, read in the order of their paths, {shortened(taken[0])} first"
     if left:
-        named = ", ".join(map(str, left[:NAMED])) + (" …" if len(left) > NAMED else "")
+        named = ", ".join(map(shortened, left[:NAMED])) + (" …" if len(left) > NAMED else "")
         note += f"; left out {len(left):,} that are empty or no text in UTF-8: {named}"
     return Found(name, tuple(map(file_source, taken)), note)
 
@@ -296,4 +323,4 @@ def close_quietly(file: IO[bytes]) -> None:
 def unreadable(name: str, error: Exception) -> TextError:
     """What the system said about a source, as a sentence."""
     reason = getattr(error, "strerror", None) or error
-    return TextError(f"{name!r} cannot be read: {reason}.")
+    return TextError(f"{shortened(name)} cannot be read: {reason}.")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from charloom.config import TOKENS, UNKNOWNS, require_one_of
 from charloom.errors import ConfigError, TextError, UnknownCharacterError
 from charloom.messages import argument
+from charloom.spelling import shortened
 
 CODE_POINTS: Final = 0x110000
 BYTES: Final = 256
@@ -222,7 +223,7 @@ class Vocabulary:
         known = self._ids[_symbols(replacement, self.tokens)]
         if len(known) != 1 or known[0] < 0:
             raise ConfigError(
-                f"replacement is {replacement!r}; it must be one {_noun(self.tokens)} that the model "
+                f"replacement is {shortened(replacement)}; it must be one {_noun(self.tokens)} that the model "
                 f"knows, of its {len(self)}."
             )
         table = np.where(self._ids < 0, known[0], self._ids)

@@ -4,18 +4,19 @@ A window at e reads x = text[e : e+T] and predicts y = text[e+1 : e+T+1]. A stre
 starts at e+T; its epoch ends after P windows (SPEC: Windows). It does not hold the text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.errors import TextError
-from charloom.messages import argument
+from charloom.messages import arguments
 
 Part = Literal["train", "validation", "test"]
+HELD_OUT: Final[tuple[Part, ...]] = ("validation", "test")
 Segment = tuple[int, int]  # from a character to before another; its first is read, not predicted
 
 
@@ -50,6 +51,13 @@ class Windows:
         Raises:
             TextError: a part is too short for its share or for one window of each stream.
         """
+        windows = cls._divided(config, length)
+        windows._require_parts(config)
+        return windows
+
+    @classmethod
+    def _divided(cls, config: Config, length: int) -> "Windows":
+        """The same, where a part may be too short to be there."""
         T, B = config.seq_length, config.batch_size
         held_out = config.validation + config.test
         if config.split == "streams":
@@ -78,8 +86,30 @@ class Windows:
                 ("test", middle, length),
             )
             parts = {part: ((a, b),) for part, a, b in pieces if b > a + 1}
-        _require_parts(config, length, train, parts)
         return cls(length, T, B, train, spacing, remainder, parts)
+
+    def _is_whole(self, config: Config) -> bool:
+        """Whether there is a window in each stream and every part that is wanted."""
+        wanted = [part for part in HELD_OUT if getattr(config, part)]
+        return self.per_epoch > 0 and all(part in self.parts for part in wanted)
+
+    def _require_parts(self, config: Config) -> None:
+        """Refuse a text that is too short for its division."""
+        if self._is_whole(config):
+            return
+        B, T, held_out = self.streams, self.seq_length, config.validation + config.test
+        if not self.per_epoch:
+            streams = f" in each of {B} streams" if B > 1 else ""
+            problem = f"a window of {T} steps{streams} needs at least {B * T + 1}"
+            problem += f", beside what is held out ({held_out:.0%})" if held_out else ""
+        else:
+            part = next(p for p in HELD_OUT if getattr(config, p) and p not in self.parts)
+            problem = f"{part} {getattr(config, part):g} of it is too little to predict anything"
+        changes = _changes_that_fit(config, self.length)
+        way = f", or take {arguments(**changes)}, which fits this one" if changes else ""
+        raise TextError(
+            f"the text has {self.length} characters; {problem}. Give a longer text{way}."
+        )
 
     def starts(self, epoch: int) -> NDArray[np.int64]:
         """Where each stream's first window of an epoch starts, shape (B,)."""
@@ -105,24 +135,23 @@ def _share(whole: int, share: float) -> int:
     return int(whole * share + 1e-6)
 
 
-def _require_parts(config: Config, length: int, train: int, parts: Mapping[Part, object]) -> None:
-    """Refuse a text that is too short for its division."""
+def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
+    """Settings with which a text of so many characters can be divided: fewer streams, then shorter
+    windows, then nothing held out. Empty where there are none."""
     T, B = config.seq_length, config.batch_size
-    if not train:
-        least = B * T + 1
-        if config.validation or config.test:
-            shares = f", beside what is held out ({config.validation + config.test:.0%})"
-        else:
-            shares = ""
-        raise TextError(
-            f"the text has {length} characters; a window of {T} steps"
-            f"{f' in each of {B} streams' if B > 1 else ''} needs at least {least}{shares}. Give a "
-            f"longer text or a smaller {argument('seq_length')}"
-            f"{' or ' + argument('batch_size') if B > 1 else ''}."
-        )
-    for part in ("validation", "test"):
-        if getattr(config, part) and part not in parts:
-            raise TextError(
-                f"the text has {length} characters; {part} {getattr(config, part):g} of it is too "
-                f"little to predict anything. Give a longer text or a larger {argument(part)}."
-            )
+    sizes = [*((T, b) for b in _halves(B)), *((t, 1) for t in _halves(T))]
+    nothing: dict[str, int] = {part: 0 for part in HELD_OUT if getattr(config, part)}
+    for parts in [{}, nothing] if nothing and not config.patience else [{}]:
+        for t, b in sizes:
+            asked = {"seq_length": t, "batch_size": b, **parts}
+            tried = config.replace(**asked)
+            if Windows._divided(tried, length)._is_whole(tried):
+                return {name: v for name, v in asked.items() if v != getattr(config, name)}
+    return {}
+
+
+def _halves(number: int) -> Iterator[int]:
+    """The number, its half, and so on down to 1."""
+    while number:
+        yield number
+        number //= 2

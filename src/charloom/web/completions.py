@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from charloom.spelling import shortened
 from charloom.steps import Steps
 from charloom.surprise import Thoughts
 from charloom.web import contract as wire
@@ -169,7 +170,9 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
         listed = {f"{known.run}@{known.which}": known for known in models}
         listed |= {known.id: known for known in models}
         if (found := listed.get(model)) is None:
-            raise NotHereError(f"there is no model {model!r}; the models are in GET /v1/models.")
+            raise NotHereError(
+                f"there is no model {shortened(model)}; the models are in GET /v1/models."
+            )
         return ModelCard(id=model, created=found.created)
 
     @router.post(

@@ -14,6 +14,7 @@ from charloom.neurons import Activity, Property, choose, marked
 from charloom.neurons.activity import looking
 from charloom.neurons.properties import PROPERTIES
 from charloom.neurons.ranking import comparing
+from charloom.spelling import shortened
 from charloom.steps import Steps
 from charloom.web import contract as wire
 from charloom.web.answers import Plain
@@ -130,7 +131,9 @@ def wished(asked: wire.RankingAsked, text: str) -> list[Property]:
     found = []
     if asked.pattern is not None:
         places = [match.span() for match in re.finditer(re.escape(asked.pattern), text)]
-        found.append(replace(marked(places), name="pattern", description=f"in {asked.pattern!r}"))
+        found.append(
+            replace(marked(places), name="pattern", description=f"in {shortened(asked.pattern)}")
+        )
     if asked.marks:
         found.append(marked([(start, end) for start, end in asked.marks]))
     return found

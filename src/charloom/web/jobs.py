@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from charloom.errors import CharloomError, RunExistsError, WriteError
+from charloom.spelling import shortened
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import replace_file, writing
 from charloom.web.contract import KEY
@@ -188,7 +189,7 @@ class Jobs:
                 path.open("xb").close()
             except FileExistsError:
                 raise RunExistsError(
-                    f"there is a training {path.stem!r} already; give another name."
+                    f"there is a training {shortened(path.stem)} already; give another name."
                 ) from None
 
     def _ended(self) -> dict[int, int]:

@@ -25,6 +25,7 @@ from charloom.engines import open_engine
 from charloom.errors import CharloomError, ConfigError
 from charloom.messages import argument
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
+from charloom.spelling import shortened
 from charloom.store import charloom_version
 from charloom.store.layout import is_run
 from charloom.web import completions, inside, pages, playing, runs, starting, texts
@@ -338,7 +339,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{host}, port {port} cannot be listened at: {reason}. Give another "
+            f"{shortened(host)}, port {port} cannot be listened at: {reason}. Give another "
             f"{argument('port')}; 0 takes a free one."
         ) from None
     listening.setblocking(False)

@@ -18,7 +18,7 @@ from charloom.config import Config
 from charloom.errors import CharloomError, NewerFormatError, message_of
 from charloom.messages import for_page
 from charloom.model.schedule import Schedule
-from charloom.spelling import number_of
+from charloom.spelling import number_of, shortened
 from charloom.store import read_status, which_of
 from charloom.store.layout import (
     BEST,
@@ -147,7 +147,7 @@ class Shelf:
         for anew in (False, True):
             if (place := self.look(anew).places.get(key)) is not None:
                 return place
-        raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
+        raise NotHereError(f"there is no run {shortened(key)}; the runs are in GET /api/runs.")
 
     def path(self, key: str) -> Path:
         """Where the run of a key lies, or will lie once its training has made it.
@@ -174,7 +174,7 @@ class Shelf:
             for run in self.look(anew).runs:
                 if run.key == key:
                     return run
-        raise NotHereError(f"there is no run {key!r}; the runs are in GET /api/runs.")
+        raise NotHereError(f"there is no run {shortened(key)}; the runs are in GET /api/runs.")
 
     def models(self) -> list[ModelAbout]:
         """Every model that can write now: of each run first the one that is its model, then the other of
@@ -230,7 +230,9 @@ class Shelf:
             return seen.places[name], which or None
         if name in seen.files and not which:
             return seen.files[name], "file"
-        raise NotHereError(f"there is no model {key!r}; GET /api/models and /v1/models list them.")
+        raise NotHereError(
+            f"there is no model {shortened(key)}; GET /api/models and /v1/models list them."
+        )
 
     def _read(self) -> Seen:
         """Read the folder."""

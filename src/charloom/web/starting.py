@@ -18,6 +18,7 @@ from charloom.config import Config
 from charloom.errors import RunExistsError, RunInUseError
 from charloom.messages import option
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
+from charloom.spelling import shortened
 from charloom.store.run import acquire
 from charloom.web import contract as wire
 from charloom.web.jobs import Jobs
@@ -56,7 +57,9 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
                 command = ["train", *text.sources, *place, *options]
                 try:
                     if os.path.lexists(path):
-                        raise RunExistsError(f"there is a run {name!r} already; give another name.")
+                        raise RunExistsError(
+                            f"there is a run {shortened(name)} already; give another name."
+                        )
                     jobs.start(name, command, text.about.name, recipe)
                 except RunExistsError:
                     if new.name is not None:
@@ -123,7 +126,7 @@ def require_name(name: str) -> None:
     """Refuse a name under which the list would not show the run, or that is taken by the texts."""
     if key_of(name) != name or name.casefold() == FOLDER:
         raise NotAllowedError(
-            f"a run cannot be called {name!r}; take letters, digits, and within it _, . and -.",
+            f"a run cannot be called {shortened(name)}; take letters, digits, and within it _, . and -.",
             "name",
         )
 
@@ -148,7 +151,7 @@ def settle(recipe: str, given: dict[str, object]) -> Config:
     """
     if recipe not in RECIPES:
         raise NotAllowedError(
-            f"there is no recipe {recipe!r}; there are {', '.join(RECIPES)}.", "recipe"
+            f"there is no recipe {shortened(recipe)}; there are {', '.join(RECIPES)}.", "recipe"
         )
     ends = [end for end in ENDS if end in given]
     if len(ends) > 1:

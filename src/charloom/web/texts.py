@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from charloom.errors import CharloomError
+from charloom.spelling import shortened
 from charloom.store.files import replace_file, writing
 from charloom.store.layout import TEXT, read_about
 from charloom.text import BUILTIN_TEXTS
@@ -136,7 +137,9 @@ class TextShelf:
         """
         texts = self.all()
         if key not in texts:
-            raise NotHereError(f"there is no text {key!r}; the texts are in GET /api/texts.")
+            raise NotHereError(
+                f"there is no text {shortened(key)}; the texts are in GET /api/texts."
+            )
         return texts[key]
 
     def keep(self, name: str, data: bytes) -> Text:
