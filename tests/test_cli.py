@@ -23,6 +23,7 @@ from charloom.api.costs import Costs
 from charloom.cli import COMMANDS, app, terminal
 from charloom.cli.options import PANELS, SETTINGS, setting_option
 from charloom.cli.progress import Watcher
+from charloom.cli.reading import ReadingProgress
 from charloom.config import Config, default_of, help_of
 from charloom.engines import native_problem
 from charloom.errors import CharloomError
@@ -398,6 +399,64 @@ def test_reproduce_fails_on_a_wrong_gradient(book, monkeypatch, tmp_path):
     assert told["report"] is not None
 
 
+def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, tmp_path):
+    """Two reports, a second each."""
+    run, items = tmp_path / "run", api.Training.items
+
+    def broken_at_its_end(training, *args):
+        yield from items(training, *args)
+        with (run / "samples.jsonl").open("a", encoding="utf-8") as file:
+            file.write("[1]\n")
+
+    monkeypatch.setattr(api.Training, "items", broken_at_its_end)
+    done = charloom_("reproduce", book, "--run", run, SMALL, "--json")
+    told = json.loads(done.stdout)["damage"]
+    assert len(told) == 1
+    assert told[0].startswith(f"{run / 'samples.jsonl'} is damaged: 1 of ")
+    sentence = f"charloom: the report is made of what is whole: {told[0]}"
+    assert done.stderr.splitlines().count(sentence) == 1
+    monkeypatch.undo()
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"Damaged: {told[0]}" in page
+    again = charloom_("report", run, "--json")
+    assert json.loads(again.stdout)["damage"] == told
+    assert again.stderr.splitlines() == [sentence]
+    (run / "events.jsonl").write_bytes((run / "events.jsonl").read_bytes() + b"[2]\n")
+    done = charloom_("resume", run, "--epochs 4 --allow-older")
+    assert done.exit_code == 0, done.output
+    assert "the report is made of what is whole" not in done.stderr  # resuming has mended it
+
+
+def test_python_is_told_what_the_report_left_out(monkeypatch, tmp_path):
+    """Two seconds: eight gradient checks and a report."""
+    items = api.Training.items
+
+    def without_samples(training, *args):
+        yield from items(training, *args)
+        (tmp_path / "run" / "samples.jsonl").unlink()
+
+    monkeypatch.setattr(api.Training, "items", without_samples)
+    done = api.reproduce(
+        string=TEXT, run=tmp_path / "run", hidden_size=3, seq_length=4, updates=3,
+    )  # fmt: skip
+    assert done.damage == (f"{tmp_path / 'run' / 'samples.jsonl'} is missing.",)
+    assert done.report is not None
+
+
+def test_a_long_reading_says_how_far_it_is_and_a_short_one_nothing(capsys, tmp_path):
+    now = iter([0.0, 1.9, 2.1, 3.0, 7.2, 100.0, 101.0])
+    progress = ReadingProgress(clock=lambda: next(now))
+    metrics, samples = tmp_path / "metrics.jsonl", tmp_path / "samples.jsonl"
+    for done in (0, 10, 20, 30, 90):
+        progress(metrics, done * 1_000_000, 100_000_000)
+    progress(samples, 0, 5)
+    progress(samples, 5, 5)
+    assert capsys.readouterr().err.splitlines() == [
+        f"charloom: reading {metrics}: 20% of 100 MB",
+        f"charloom: reading {metrics}: 90% of 100 MB",
+    ]
+
+
 def test_an_interrupted_reproduction_is_resumed_to_its_report(book, monkeypatch, tmp_path):
     looks = iter([None] * 8)  # four after gradient checks, the others during training
 
@@ -420,7 +479,8 @@ def test_report_says_where_it_is(run):
     done = charloom_("report", run)
     assert done.stdout == f"{run / 'report.html'}\n"
     assert json.loads(charloom_("report", run, "--json").stdout) == {
-        "report": str(run / "report.html")
+        "report": str(run / "report.html"),
+        "damage": [],
     }
 
 

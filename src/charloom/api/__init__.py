@@ -4,7 +4,7 @@ It knows in which order things are done, and prints nothing.
 """
 
 from charloom.api.costs import updates_per_second
-from charloom.api.experiment import Reproduction, reproduce, reproduction
+from charloom.api.experiment import Reported, Reproduction, reproduce, reproduction
 from charloom.api.inside import Neurons, neurons
 from charloom.api.model import Model, load
 from charloom.api.parts import choose_part, judge, judge_others
@@ -24,6 +24,7 @@ __all__ = [
     "Listener",
     "Model",
     "Neurons",
+    "Reported",
     "Reproduction",
     "Text",
     "Training",

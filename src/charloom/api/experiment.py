@@ -14,8 +14,10 @@ from charloom.api.training import Asked, Listener, Training, begin, ignore, neve
 from charloom.engines import native_problem
 from charloom.errors import NewerFormatError
 from charloom.gradcheck import GradientCheck, check_gradients, fresh_problem, read_checks
+from charloom.messages import for_python
 from charloom.recipes import CLASSIC
 from charloom.store import read_control
+from charloom.store.journal import Watch, unwatched
 from charloom.training import Ended, Item, Warned
 from charloom.training.signals import Halt
 
@@ -29,6 +31,14 @@ NETWORK: Final = (
 
 
 @dataclass(frozen=True)
+class Reported:
+    """A report was written to `path`; `damage` has a marked message about each thing that it left out."""
+
+    path: Path
+    damage: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Reproduction:
     """The outcome of the whole experiment.
 
@@ -37,12 +47,14 @@ class Reproduction:
         model: with a validation part the model that was best on it, without one that of the last update.
         run: the run directory.
         report: the report in it; None where another process stopped the training.
+        damage: a sentence about each thing that the report left out, because it is damaged or missing.
     """
 
     checks: tuple[GradientCheck, ...]
     model: Model
     run: Path
     report: Path | None
+    damage: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -80,24 +92,31 @@ def reproduce(
     config = settle(corpus, minutes, default=CLASSIC, began=began, **settings)
     with begin(corpus, config, None if run is None else as_path(run)) as training:
         checks: list[GradientCheck] = []
-        report = None
+        reported = None
         with Halt() as halt, closing(reproduction(training, halt)) as items:
             for item in items:
-                if isinstance(item, Path):
-                    report = item
+                if isinstance(item, Reported):
+                    reported = item
                     continue
                 if isinstance(item, GradientCheck):
                     checks.append(item)
                 listener(item)
         halt.send_on()
-        return Reproduction(tuple(checks), training.model(), training.run, report)
+        report = None if reported is None else reported.path
+        damage = () if reported is None else tuple(map(for_python, reported.damage))
+        return Reproduction(tuple(checks), training.model(), training.run, report, damage)
 
 
-def reproduction(training: Training, halt: Asked = never) -> Generator[GradientCheck | Item | Path]:
-    """The experiment step by step: gradient checks, what training tells, the report's path.
+def reproduction(
+    training: Training, halt: Asked = never, watch: Watch = unwatched
+) -> Generator[GradientCheck | Item | Reported]:
+    """The experiment step by step: gradient checks, what training tells, the report.
 
     A halt in time, or a command to the run, ends it before the report. Gradient checks that were not
     finished, or of which some are damaged, are done again.
+
+    Args:
+        watch: as for `charloom.report.write_report`.
     """
     stored = read_checks(training.run)
     if stored.damage:
@@ -118,7 +137,8 @@ def reproduction(training: Training, halt: Asked = never) -> Generator[GradientC
             return
     from charloom.report import write_report
 
-    yield write_report(training.run)
+    damage: list[str] = []
+    yield Reported(write_report(training.run, tell=damage.append, watch=watch), tuple(damage))
 
 
 class Unfinished(Exception):

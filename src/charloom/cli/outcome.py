@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from charloom.cli.guard import CHECK_FAILED
+from charloom.cli.reading import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, show, show_json
-from charloom.messages import argument, command, terminal_command
+from charloom.messages import argument, command, for_command_line, terminal_command
 from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Outcome:
         validation_nats: per character, the last time that the model was judged.
         judged: on all of the validation part, where judgements read less of it and that was done.
         report: the report, if one was written.
+        damage: a marked message about each thing that the report left out.
         exit_code: of the signal that ended it, or 0.
         seconds: that it took.
     """
@@ -44,6 +46,7 @@ class Outcome:
         self.validation_nats: float | None = None
         self.judged: Judged | None = None
         self.report: Path | None = None
+        self.damage: tuple[str, ...] = ()
         self.exit_code = 0
         self.seconds = 0.0
 
@@ -94,7 +97,7 @@ def introduce(training: "Training") -> None:
 
 def follow(training: "Training", whole: bool = False) -> Outcome:
     """Train, or do the whole experiment, and show it as it goes."""
-    from charloom.api import reproduction
+    from charloom.api import Reported, reproduction
     from charloom.cli.progress import Watcher
     from charloom.gradcheck import GradientCheck
     from charloom.training.signals import Halt
@@ -107,15 +110,16 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
             training.updates, done, config.seq_length, config.batch_size, config.tokens
         )
         with Halt(say) as halt, watcher as watch:
-            items = reproduction(training, halt) if whole else training.items(halt)
+            reading = ReadingProgress()
+            items = reproduction(training, halt, reading) if whole else training.items(halt)
             with closing(items):
                 for item in items:
                     if isinstance(item, GradientCheck):
                         outcome.checks.append(item)
                         if not item.passed:
                             say(item.verdict())
-                    elif isinstance(item, Path):
-                        outcome.report = item
+                    elif isinstance(item, Reported):
+                        outcome.report, outcome.damage = item.path, item.damage
                     else:
                         watch(item)
                         outcome.note(item)
@@ -128,6 +132,8 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
         )
         raise
     outcome.seconds = time.monotonic() - started
+    for told in outcome.damage:
+        say_left_out(told)
     return outcome
 
 
@@ -324,6 +330,7 @@ def summary(
         "engine": training.engine.describe(),
         "gradients_right": all(c.passed for c in outcome.checks) if outcome.checks else None,
         "report": None if outcome.report is None else str(outcome.report),
+        "damage": list(map(for_command_line, outcome.damage)),
     }
 
 
