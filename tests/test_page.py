@@ -28,6 +28,7 @@ from browser import NONE, chromium, chromium_path
 from charloom.cli import app
 from charloom.store import load_model
 from charloom.web import jobs
+from pages import NO_VALUE
 from runs import until
 from web import Live, events_of
 
@@ -402,6 +403,83 @@ def test_what_a_model_wrote_is_shown_as_text_whatever_it_is(trained, page):
     eventually(page.locator("#sample-text"), re.escape(MARKUP))
     assert page.locator("#sample-text *").count() == 0
     assert page.title() != "caught"
+
+
+# What a reader of a view sees, or hears: texts, and what fields hold and say.
+READ = """() => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  const said = [document.body.innerText];
+  for (const element of document.querySelectorAll("main *")) {
+    if (!element.checkVisibility()) continue;
+    for (const name of ["title", "aria-label", "aria-valuetext", "placeholder"]) {
+      if (element.hasAttribute(name)) said.push(element.getAttribute(name));
+    }
+    if (element.matches("input, textarea, select")) said.push(element.value);
+    if (element.matches("select")) for (const option of element.options) said.push(option.text);
+  }
+  return said.join("\\n");
+}"""
+
+
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory):
+    """A server of a folder with a run in whose journals somebody wrote lines of the wrong shape."""
+    folder = tmp_path_factory.mktemp("edited")
+    runs.train(folder / "cats", validation=0.2)
+    for name, line in {
+        "samples.jsonl": '{"update":"x","text":["y"]}',
+        "metrics.jsonl": '{"update":"many","epoch":{},"smooth_loss":"low"}',
+        "events.jsonl": '{"event":null,"update":{},"learning_rate_factor":"x"}',
+    }.items():
+        with (folder / "cats" / name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    with Live(folder) as live:
+        yield live
+
+
+@pytest.mark.parametrize(
+    ("link", "ready", "shown"),
+    [
+        ("runs?new=1", ".run .state", "finished"),
+        ("learning?run=cats", "#learning-state", "finished"),
+        ("playground?model=cats", "#play-model option:checked", "cats"),
+        ("inside?model=cats", "#inside-model option:checked", "cats"),
+    ],
+)
+@pytest.mark.parametrize("which", ["trained", "edited"])
+def test_no_view_shows_what_is_not_a_value(request, page, which, link, ready, shown):
+    live = request.getfixturevalue(which)
+    without_charts(page)
+    page.goto(f"{live.url}/#/{link}")
+    eventually(page.locator(ready).first, shown)
+    if link.startswith("learning"):
+        eventually(page.locator("#sample-update"), "update")
+    assert not NO_VALUE.findall(page.evaluate(READ))
+
+
+def test_each_figure_of_a_run_stands_under_its_name(trained, page):
+    without_charts(page)
+    page.goto(f"{trained.url}/#/learning?run=cats")
+    eventually(page.locator("#learning-state"), "finished")
+    told = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
+    wanted = {
+        "Bits per character": f"{told['bits']:.3f}",
+        "Training bits": f"{told['train_bits']:.3f}",
+        "Validation bits": f"{told['validation_bits']:.3f}",
+        "Smooth loss": f"{told['smooth_loss']:.2f}",
+        "Learning rate": f"{told['learning_rate']:g}",
+        "Time left": "–",
+    }
+    for name, value in wanted.items():
+        figure = page.locator("#learning-figures > div", has=page.get_by_text(name, exact=True))
+        eventually(figure.locator("dd"), f"^{re.escape(value)}$")
+
+
+def test_lines_that_cannot_be_read_are_told_with_the_run(edited, page):
+    without_charts(page)
+    page.goto(f"{edited.url}/#/learning?run=cats")
+    said = "metrics.jsonl is damaged: one line left out; events.jsonl is damaged: one line left out"
+    eventually(page.locator("#learning-reason"), f"^{said}$")
 
 
 def test_runs_are_compared_in_one_chart_as_many_as_can_be_followed(tmp_path, trained, page):

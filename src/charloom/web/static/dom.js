@@ -30,7 +30,7 @@ export const wrong = (state) => ["failed", "damaged", "newer"].includes(state);
 
 /** A whole number with its thousands set apart. */
 export const whole = (value) =>
-  value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en");
+  Number.isFinite(value) ? Math.round(value).toLocaleString("en") : "–";
 
 /** A number with so many digits after the point. */
 export const fixed = (value, digits = 3) =>
@@ -57,7 +57,7 @@ export function duration(seconds) {
 
 /** A size in bytes. */
 export function bytes(value) {
-  if (value === null || value === undefined) return "";
+  if (!Number.isFinite(value)) return "";
   if (value < 1e3) return `${value} B`;
   if (value < 1e6) return `${Math.round(value / 1e3)} KB`;
   return `${(value / 1e6).toFixed(1)} MB`;
