@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import get_args, get_type_hints
 
 import pytest
@@ -488,9 +489,10 @@ def test_report_says_where_it_is(run):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, number, code):
-    """Two processes are started and trained for a moment each."""
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name):
+    """Three processes are started and trained for a moment each."""
+    number = getattr(signal, name)
     run = tmp_path / "my run"
     process = start("train", book, "--run", run, *QUIETLY, "--epochs", 1_000_000)
     for line in process.stderr:
@@ -499,7 +501,7 @@ def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, numbe
     time.sleep(0.3)
     process.send_signal(number)
     out, errors = process.communicate(timeout=20)
-    assert process.returncode == code
+    assert process.returncode == 128 + number
     assert f"interrupted by {number.name} at update " in errors
     assert f"saved. To go on: charloom resume '{run}'" in errors
     assert "Traceback" not in out + errors
@@ -519,6 +521,39 @@ def test_the_first_signal_is_a_wish_and_the_second_an_order(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"])
+def test_a_signal_that_ends_a_process_is_heard_as_a_wish(name):
+    number, told = getattr(signal, name), []
+    before = signal.getsignal(number)
+    with Halt(told.append) as halt:
+        signal.raise_signal(number)
+        assert (halt(), halt.exit_code) == (name, 128 + number)
+    assert told == [f"{name}: saving …"]
+    assert signal.getsignal(number) is before
+    with pytest.raises(SystemExit) as ended:
+        halt.send_on()
+    assert ended.value.code == 128 + number
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_signal_that_a_program_uses_itself_stays_its_own():
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        with Halt() as halt:
+            signal.raise_signal(signal.SIGUSR1)
+            assert halt() is None
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert heard == [signal.SIGUSR1]
+
+
+def test_a_system_without_some_signals_is_heard_by_those_that_it_has():
+    windows = SimpleNamespace(SIGINT=2, SIGTERM=15, SIGBREAK=21, SIGABRT=22)
+    assert signals.known(windows) == (2, 15, 21)
 
 
 def test_one_press_that_arrives_twice_is_one_wish():

@@ -1,6 +1,7 @@
 """From what went wrong to an exit code and one sentence: no command shows a traceback to a user.
 
-0 done, 1 a check that failed, 2 a user's mistake, 130 and 143 after SIGINT and SIGTERM.
+0 done, 1 a check that failed, 2 a user's mistake, 130 after SIGINT, 143 after SIGTERM, 128 and its
+number after any other signal that a training saved at.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish to stop: training ends its call, saves, and says so.
+"""Signals as a wish to stop: training ends its call, saves, and says so (SPEC: Steering).
 
 The second Ctrl-C leaves at once; the last checkpoint is then what remains. One key press can send
 SIGINT twice, by the terminal and by a program that started us: what comes within a second is one.
@@ -12,12 +12,19 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-# Ctrl-C, a polite kill, and a terminal that was closed.
-HEARD: Final = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+# Ctrl-C, a polite kill, a terminal that was closed, Ctrl-Break, and what schedulers of batch jobs and
+# the system send before a limit of time. SIGQUIT is left alone: it ends a process that shall not
+# save.
+NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU", "SIGUSR1", "SIGUSR2")
+# A program gives these its own meaning: they are heard only where it did not.
+FREE: Final = ("SIGUSR1", "SIGUSR2")
 
 ONE_PRESS_SECONDS: Final = 1.0
+
+
+def known(module: object = signal) -> tuple[signal.Signals, ...]:
+    """The signals that are heard, as far as this system has them: Windows has three."""
+    return tuple(getattr(module, name) for name in NAMES if hasattr(module, name))
 
 
 class Halt:
@@ -35,10 +42,11 @@ class Halt:
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
-        for number in HEARD if main else ():
+        for number in known() if main else ():
             before = signal.getsignal(number)
             # A shell starts what runs in the background deaf to Ctrl-C; deaf it stays.
-            if before is not signal.SIG_IGN:
+            taken = number.name in FREE and before is not signal.SIG_DFL
+            if before is not signal.SIG_IGN and not taken:
                 with suppress(ValueError):  # the main thread of a subinterpreter
                     signal.signal(number, self._hear)
                     self._before[number] = before
