@@ -25,9 +25,11 @@ from charloom.cli import COMMANDS, app, terminal
 from charloom.cli.options import PANELS, SETTINGS, setting_option
 from charloom.cli.progress import Watcher
 from charloom.cli.reading import ReadingProgress
+from charloom.cli.runs import UNCHANGING
 from charloom.config import Config, default_of, help_of
 from charloom.engines import native_problem
 from charloom.errors import CharloomError
+from charloom.messages import option
 from charloom.recipes import RECIPES
 from charloom.spelling import excerpt, harmless
 from charloom.store import load_model, write_control
@@ -273,6 +275,18 @@ def test_resume_of_a_finished_run_says_so(run):
     assert done.exit_code == 0
     assert "is finished, at update 40; nothing to do" in done.stderr
     assert json.loads(charloom_("resume", run, "--json").stdout)["state"] == "finished"
+
+
+def test_resume_saves_as_often_as_it_is_told_and_the_run_keeps_its_setting(book, tmp_path):
+    run = tmp_path / "run"
+    charloom_("train", book, "--run", run, SMALL)
+    wrong = charloom_("resume", run, "--updates 80 --save-seconds 0")
+    assert (wrong.exit_code, "save_seconds is 0" in wrong.stderr) == (2, True)
+    done = charloom_("resume", run, "--updates 80 --save-seconds 0.000001 --json")
+    assert (done.exit_code, json.loads(done.stdout)["update"]) == (0, 80)
+    assert charloom.load(run).config.save_seconds == Config().save_seconds
+    for name in UNCHANGING:
+        assert option(name) in charloom_("resume --help").stdout
 
 
 def test_resume_extends_and_finds_a_moved_text(book, tmp_path):

@@ -322,6 +322,30 @@ def test_every_cell_and_optimizer_resumes_to_the_bit(tmp_path, engine, way):
     assert lasting(tmp_path / "cut") == lasting(tmp_path / "whole")
 
 
+def test_a_resumed_run_saves_after_the_seconds_that_it_is_told(tmp_path, monkeypatch):
+    """By a clock that goes on by a second at each update."""
+    settings = {"updates": 60, "report_every": 1, "save_seconds": 1e9}
+    train(tmp_path / "whole", **settings)
+    saved = {}
+    for seconds in (None, 3.0, 10.0):
+        run = tmp_path / f"run{seconds}"
+        train(run, halt=after(3), **settings)
+        now = [0.0]
+        with monkeypatch.context() as patch:
+            patch.setattr(run_module.time, "monotonic", lambda now=now: now[0])
+            writer, learner, corpus = RunWriter.resume(run)
+            with writer:
+                told = []
+                for item in train_run(
+                    writer, learner, corpus, ReferenceEngine(), save_seconds=seconds
+                ):
+                    told.append(item)
+                    now[0] += isinstance(item, Record)
+        saved[seconds] = len(of(Saved, told))
+        assert lasting(run) == lasting(tmp_path / "whole")
+    assert saved[3.0] > saved[10.0] > saved[None]
+
+
 def test_a_run_halted_after_every_call_ends_with_the_same_bytes(tmp_path):
     settings = {"updates": 12, "report_every": 3}
     train(tmp_path / "whole", **settings)

@@ -115,6 +115,7 @@ def resume(
     minutes: float | None = None,
     engine: str | None = None,
     threads: int | None = None,
+    save_seconds: float | None = None,
     allow_older: bool = False,
     which: Which | None = None,
     listener: Listener = ignore,
@@ -129,6 +130,7 @@ def resume(
         minutes: go on for about this long, measured beforehand, instead of to a given end.
         engine: another engine than the run's; the bits of the results are then others.
         threads: another number of them than the run's, 0 for as many as there are processors.
+        save_seconds: between two checkpoints, in this training; the run keeps its own setting.
         allow_older: whether to go on from the newest whole checkpoint where the last is damaged, and
             with what is left of records and samples where some are lost.
         which: the model to return, as for `load`.
@@ -147,7 +149,7 @@ def resume(
     """
     require_which(which)
     with reopen(
-        as_path(run), text, epochs, updates, minutes, engine, threads, allow_older
+        as_path(run), text, epochs, updates, minutes, engine, threads, save_seconds, allow_older
     ) as training:
         if not training.finished:
             training.to_the_end(listener)
@@ -165,15 +167,24 @@ class Training:
         engine: what computes.
         writer: what writes the directory.
         finished: whether there is nothing left to do.
+        save_seconds: between two checkpoints, where it is not the run's setting.
     """
 
-    def __init__(self, writer: RunWriter, learner: Learner, corpus: Corpus, engine: Engine) -> None:
+    def __init__(
+        self,
+        writer: RunWriter,
+        learner: Learner,
+        corpus: Corpus,
+        engine: Engine,
+        save_seconds: float | None = None,
+    ) -> None:
         self.run = writer.path
         self.writer = writer
         self.learner = learner
         self.corpus = corpus
         self.engine = engine
         self.finished = writer.finished
+        self.save_seconds = save_seconds
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +199,9 @@ class Training:
 
     def items(self, halt: Asked = never) -> Generator[Item]:
         """Train to the end, or until `halt` gives a reason; see `charloom.training.train_run`."""
-        yield from train_run(self.writer, self.learner, self.corpus, self.engine, halt)
+        yield from train_run(
+            self.writer, self.learner, self.corpus, self.engine, halt, self.save_seconds
+        )
 
     def to_the_end(self, listener: Listener) -> None:
         """Train to the end; at Ctrl-C, or where the listener fails, what was learnt is saved first."""
@@ -252,6 +265,7 @@ def reopen(
     minutes: float | None = None,
     engine: str | None = None,
     threads: int | None = None,
+    save_seconds: float | None = None,
     allow_older: bool = False,
     tell: Tell = str,
 ) -> Training:
@@ -261,13 +275,13 @@ def reopen(
     sources = None if text is None else as_sources(text)
     # Resuming changes the directory: an engine that is not there is found before.
     config = open_about(run, sources, allow_older)[0]
-    asked = {"engine": engine, "threads": threads}
+    asked = {"engine": engine, "threads": threads, "save_seconds": save_seconds}
     changed = {name: value for name, value in asked.items() if value is not None}
     machine = with_threads(config.replace(**changed))
     opened = open_engine(machine.engine, machine.threads)
 
     def measured(learner: Learner, corpus: Corpus) -> int:
-        here = learner.config.replace(engine=machine.engine, threads=machine.threads)
+        here = learner.config.replace(**{name: getattr(machine, name) for name in asked})
         return end_after(minutes or 0.0, corpus, here, learner.update, began=began, tell=tell)
 
     writer, learner, corpus = RunWriter.resume(
@@ -277,7 +291,7 @@ def reopen(
         updates=updates if minutes is None else measured,
         allow_older=allow_older,
     )
-    return Training(writer, learner, corpus, opened)
+    return Training(writer, learner, corpus, opened, machine.save_seconds)
 
 
 def require_which(which: Which | None, config: Config | None = None) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,6 +14,9 @@ from charloom.cli.terminal import say, show, show_json
 from charloom.config import Config, without_effect
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
+
+# Settings that a resumed run may have otherwise, for they are no part of what it computes.
+UNCHANGING: Final = ("engine", "threads", "save_seconds")
 
 
 @takes_settings(*SETTINGS)
@@ -102,7 +105,7 @@ def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
         say_sentence(sentence)
 
 
-@takes_settings("engine", "threads", engine="the run's", threads="the run's")
+@takes_settings(*UNCHANGING, **dict.fromkeys(UNCHANGING, "the run's"))
 def resume(
     run: Run,
     text: Annotated[

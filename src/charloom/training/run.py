@@ -52,6 +52,7 @@ def train_run(
     corpus: Corpus,
     engine: Engine,
     halt: Callable[[], str | None] = lambda: None,
+    save_seconds: float | None = None,
 ) -> Iterator[Item]:
     """Train a learner and keep everything in its run directory.
 
@@ -62,6 +63,7 @@ def train_run(
         engine: what computes.
         halt: asked after each call of the engine, in judgements too; a reason such as "SIGINT" ends the training,
             saved, as interrupted.
+        save_seconds: between two checkpoints, instead of the config's; no bit depends on it.
 
     Yields what `learn` yields, `Saved` after each checkpoint, `Warned` where something went wrong
     that training survives (a full disk before the end, a number that is not finite), and `Ended`
@@ -71,7 +73,7 @@ def train_run(
         DivergedError: a number was not finite, and going back to the last checkpoint did not help.
         WriteError: the last save failed, several times.
     """
-    keeper = Keeper(writer, learner, len(corpus), halt)
+    keeper = Keeper(writer, learner, len(corpus), halt, save_seconds)
     try:
         yield from keeper.start(engine)
         while True:
@@ -108,6 +110,7 @@ class Keeper:
         learner: Learner,
         characters: int,
         halt: Callable[[], str | None],
+        save_seconds: float | None = None,
     ) -> None:
         self.ended = False
         self._writer = writer
@@ -127,7 +130,8 @@ class Keeper:
         self._next_look = now
         self._next_status = now + STATUS_SECONDS
         # The first saves come sooner, so that a young run can be sampled and little is lost.
-        self._save_seconds = min(FIRST_SAVE_SECONDS, learner.config.save_seconds)
+        self._most_seconds = save_seconds or learner.config.save_seconds
+        self._save_seconds = min(FIRST_SAVE_SECONDS, self._most_seconds)
         self._next_save = now + self._save_seconds
 
     def start(self, engine: Engine) -> Iterator[Item]:
@@ -413,7 +417,7 @@ class Keeper:
             self._problem = None
             if before != learner.update:
                 yield Saved(learner.update, learner.best_update, path)
-        self._save_seconds = min(2 * self._save_seconds, self._learner.config.save_seconds)
+        self._save_seconds = min(2 * self._save_seconds, self._most_seconds)
         self._next_save = time.monotonic() + self._save_seconds
 
     def _save_at_last(self) -> Iterator[Item]:
