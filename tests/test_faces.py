@@ -114,7 +114,8 @@ def options_of(command):
 OPTIONS = set().union(*map(options_of, COMMANDS))
 # The command import has them; in Python the characters come as a list, the names as one argument.
 OF_IMPORT = {"vocabulary", "recurrent", "head"}
-MARKERS = {"argument", "command", "terminal_command", "marked_command"}
+PYTHON_COMMANDS = {"command", "marked_command"}
+MARKERS = {"argument", "terminal_command", *PYTHON_COMMANDS}
 
 
 def marked_in(path):
@@ -128,6 +129,7 @@ def marked_in(path):
 
 
 MARKED = [marked for path in PACKAGE.rglob("*.py") for marked in marked_in(path)]
+MARKED_BELOW = [marked for path in BELOW for marked in marked_in(path)]
 
 
 def test_arguments_that_messages_name_exist_in_python_and_as_options():
@@ -138,14 +140,19 @@ def test_arguments_that_messages_name_exist_in_python_and_as_options():
 
 
 def test_commands_that_messages_name_exist_and_take_what_they_are_given():
-    marked = [(kind, name, given) for kind, name, given in MARKED if kind != "argument"]
+    marked = [(name, given) for kind, name, given in MARKED if kind.endswith("command")]
     assert len(marked) > 10
-    for kind, name, given in marked:
+    for name, given in marked:
         assert {option(keyword) for keyword in given} <= options_of(name), name
-        if kind != "terminal_command":
-            assert name in charloom.__all__, name
-            parameters = inspect.signature(getattr(charloom, name)).parameters
-            assert set(given) <= set(parameters) | set(Config.__dataclass_fields__), name
+
+
+def test_commands_that_python_may_read_are_functions_that_take_what_they_are_given():
+    marked = [(name, given) for kind, name, given in MARKED_BELOW if kind in PYTHON_COMMANDS]
+    assert len(marked) > 5
+    for name, given in marked:
+        assert name in charloom.__all__, name
+        parameters = inspect.signature(getattr(charloom, name)).parameters
+        assert set(given) <= set(parameters) | set(Config.__dataclass_fields__), name
 
 
 def test_an_option_with_another_name_than_its_argument_is_spelled_on_both_sides():

@@ -6,8 +6,8 @@ Three times at most (SPEC: The non-finite rule). It does not know where the earl
 from typing import Final
 
 from charloom.errors import DivergedError
-from charloom.messages import argument
 from charloom.model import Learner, put_back
+from charloom.training.advice import advice
 
 MOST_ROLLBACKS: Final = 3
 
@@ -19,11 +19,9 @@ def require_another_try(learner: Learner, error: DivergedError) -> None:
         DivergedError: with what happened, and how to mend it.
     """
     if learner.rollbacks >= MOST_ROLLBACKS:
-        rate = learner.config.learning_rate * learner.learning_rate_factor
         raise DivergedError(
             f"{error.message} Training went back {learner.rollbacks} times, each time with half the "
-            f"learning rate, and still diverges. Train again with a lower "
-            f"{argument('learning_rate')} than {rate:g}."
+            f"learning rate, and still diverges. {advice(learner)}"
         ) from error
 
 

@@ -10,12 +10,12 @@ from typing import Final
 from charloom.config import Config
 from charloom.engines import Engine, Trace
 from charloom.errors import DivergedError
-from charloom.messages import argument
 from charloom.model import Learner
 from charloom.scoring import Piece, averaging, characters_read, cut, predicted, spread
 from charloom.spelling import decimals
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
+from charloom.training.advice import advice
 from charloom.training.items import Judged, Judging, Record
 
 WORTH: Final = 0.1  # of a training's seconds, what judging all that is held out may take at its end
@@ -143,6 +143,5 @@ def runaway(learner: Learner) -> str:
     nothing = math.log(len(learner.vocabulary))
     return (
         f"the loss runs away: {decimals(loss / config.seq_length, 2)} nats per character, and a network "
-        f"that knows nothing has {nothing:.2f}. Nothing is learnt like this; train again with a "
-        f"lower {argument('learning_rate')} than {config.learning_rate:g}, or with {argument('clip')}."
+        f"that knows nothing has {nothing:.2f}. Nothing is learnt like this. {advice(learner)}"
     )

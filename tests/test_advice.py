@@ -1,0 +1,120 @@
+"""What is advised where training diverges: the term that makes it diverge, and it helps."""
+
+import re
+
+import pytest
+
+import charloom
+from charloom.config import Config
+from charloom.engines import open_engine
+from charloom.errors import DivergedError
+from charloom.messages import for_python
+from charloom.model import new_learner
+from charloom.training import Ended, Warned, train_in_memory
+from charloom.training.advice import advice
+from runs import ENGINES, small_config, small_corpus
+
+# Settings with which training really diverges, what is named, and the settings that are advised.
+DIVERGES = {
+    "weight decay of AdamW": (
+        {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 1e6},
+        "Learning rate × weight decay is 1250,",
+        {"weight_decay": 0.01},
+    ),
+    "weight decay of SGD": (
+        {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e6, "momentum": 0.0},
+        "Learning rate × weight decay is 12500,",
+        {"weight_decay": 0.01},
+    ),
+}
+
+
+def trained(config):
+    """Train without a disk; the items."""
+    corpus = small_corpus()
+    learner = new_learner(config, corpus.vocabulary)
+    return list(train_in_memory(learner, corpus.ids, open_engine(config.engine)))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", DIVERGES)
+def test_the_term_that_diverges_is_named_and_what_is_advised_helps(name, engine):
+    settings, named, advised = DIVERGES[name]
+    with pytest.raises(DivergedError) as caught:
+        trained(small_config(engine=engine, **settings))
+    told = str(caught.value)
+    assert named in told
+    assert "lower learning_rate" not in told
+    assert dict(re.findall(r"(\w+)=([\d.e-]+[\d])", told)) == {
+        k: f"{v}" for k, v in advised.items()
+    }
+    items = trained(small_config(engine=engine, **{**settings, **advised}))
+    assert isinstance(items[-1], Ended)
+    assert not any(isinstance(item, Warned) for item in items)
+
+
+def of(update=7, factor=1.0, **settings):
+    """The advice to a learner that is so far, for somebody in Python."""
+    learner = new_learner(Config(hidden_size=2, **settings), small_corpus().vocabulary)
+    learner.update, learner.learning_rate_factor = update, factor
+    return for_python(advice(learner))
+
+
+def test_a_lower_rate_is_advised_where_nothing_else_stands_out():
+    assert of(learning_rate=0.3, factor=0.5) == "Train again with a lower learning_rate than 0.15."
+
+
+def test_weight_decay_is_named_only_where_it_makes_the_weights_grow():
+    adamw = {"optimizer": "adamw", "learning_rate": 0.1}
+    assert "weight decay" not in of(weight_decay=19.9, **adamw)
+    assert "weight_decay=0.01" in of(weight_decay=20.1, **adamw)
+    sgd = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
+    assert "weight decay" not in of(weight_decay=37.9, **sgd)
+    assert "weight_decay=0.01" in of(weight_decay=38.1, **sgd)
+    # Adam divides what the decay adds by its own size.
+    assert "weight decay" not in of(weight_decay=1e9, optimizer="adam")
+
+
+def test_clipping_that_is_off_is_named():
+    told = of(clip=0.0, learning_rate=0.3)
+    assert told == (
+        "The gradient is not clipped. Train again with clip=5.0, or with a lower learning_rate than 0.3."
+    )
+
+
+def test_a_high_momentum_is_named():
+    told = of(optimizer="sgd", momentum=0.999)
+    assert "a step is up to 1,000 times as large" in told
+    assert "momentum=0.9, or with a lower learning_rate than 0.1" in told
+    assert "momentum" not in of(optimizer="adam", momentum=0.999)
+
+
+def test_a_rate_that_was_steered_up_is_named():
+    assert "Steering made the learning rate 50 times as high" in of(factor=50.0)
+
+
+def test_before_the_first_update_no_rate_is_to_blame():
+    told = of(update=0, init="uniform", clip=0.0)
+    assert "another init, or from another model" in told
+    assert "learning_rate" not in told
+
+
+def test_first_weights_that_are_too_large_are_named_and_what_is_advised_helps():
+    (warned,) = (item for item in trained(small_config(sigma=1e4)) if isinstance(item, Warned))
+    assert "the loss runs away" in warned.message
+    assert "sigma is 10000. Train again with sigma=0.01." in warned.message
+    assert not any(isinstance(item, Warned) for item in trained(small_config(sigma=0.01)))
+
+
+def test_a_run_is_told_the_same(tmp_path):
+    with pytest.raises(DivergedError) as caught:
+        charloom.train(
+            string="the cat sat on the mat. " * 50,
+            run=tmp_path / "run",
+            recipe="classic",
+            optimizer="adamw",
+            weight_decay=1e9,
+            updates=20,
+        )
+    assert "weight_decay=0.01" in str(caught.value)
+    assert "--" not in str(caught.value)
