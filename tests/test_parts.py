@@ -51,7 +51,7 @@ def test_model_and_baselines_count_the_same_characters_of_a_part(division, split
 def test_the_count_of_a_part_is_that_by_hand(tmp_path):
     model = trained(tmp_path, validation=0.2, split="streams", batch_size=4)
     characters, others, part = counted(model, split="validation")
-    windows = (len(TEXT) - 1) // (4 * 10)  # Q of SPEC: Windows
+    windows = (len(TEXT) - 1) // (4 * 10)  # Q of the section Windows
     held_out = windows - int(windows * 0.8)
     assert len(part.segments) == 4
     assert others == characters == 4 * held_out * 10
