@@ -65,3 +65,32 @@ def test_equal_bits_are_promised_with_their_conditions():
         "builds of charloom",
     ):
         assert condition in promise
+
+
+MAKERS = {
+    "README.md": ("scripts/screenshots.py", "scripts/pictures"),
+    "docs/gradient-checking.md": ("scripts/lesson.py",),
+}
+
+
+def names_made(path):
+    """The pictures that a script says it writes: by file name, or by the name that it keeps."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    named = re.findall(r"docs/pictures/([\w-]+)\.svg", text)
+    kept = re.findall(r'keep\(page, "([\w-]+)"\)', text)
+    drawn = re.findall(r'"(gradient-[\w-]+)"', text)
+    return {*named, *kept, *drawn, *(f"{name}-dark" for name in drawn)}
+
+
+@pytest.mark.parametrize("document", MAKERS)
+def test_every_picture_of_a_document_is_made_by_a_script(document):
+    shown = set(re.findall(r"pictures/([\w-]+)\.(?:svg|png)", text_of(document)))
+    made = set().union(*map(names_made, MAKERS[document]))
+    assert shown
+    assert shown <= made
+
+
+def test_every_picture_that_is_kept_is_shown_somewhere():
+    kept = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    shown = set(re.findall(r"pictures/([\w.-]+\.(?:svg|png))", "".join(map(text_of, MAKERS))))
+    assert kept == shown
