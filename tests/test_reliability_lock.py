@@ -31,6 +31,7 @@ def test_a_lock_that_outlives_its_process_is_caught(monkeypatch):
     class Stale(filelock.FileLock):
         def acquire(self, *arguments, **more):
             run_directory = Path(self.lock_file).parent
+            Path(self.lock_file).touch()
             try:
                 (run_directory.parent / f"{run_directory.name}.held").touch(exist_ok=False)
             except FileExistsError:

@@ -35,6 +35,7 @@ from charloom.store import (
     view,
     write_control,
 )
+from charloom.store import run as run_module
 from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import FILES, manifest_of
 from charloom.store.files import remove_directory, replace_file
@@ -43,6 +44,7 @@ from charloom.store.layout import load_at, saved_updates
 from charloom.store.opening import update_told
 from charloom.text import Corpus
 from charloom.training import train_run
+from reliability.calls import Calls
 from reliability.runs import lasting
 from runs import (
     TEXT,
@@ -246,6 +248,63 @@ def test_a_text_that_is_too_short_makes_no_directory(tmp_path):
 # One writer
 
 
+@pytest.mark.parametrize("second", ["train", "resume"])
+def test_whoever_comes_while_a_run_is_made_is_told_that_it_is_in_use(tmp_path, monkeypatch, second):
+    """At every single call that changes a file, from the lock to the first record."""
+    run, corpus = tmp_path / "run", small_corpus()
+    held, told = [], []
+    acquire, other = run_module.acquire, new_learner(small_config(), corpus.vocabulary)
+    ways = {
+        "train": lambda: RunWriter.create(run, other, corpus),
+        "resume": lambda: api_training.reopen(run),
+    }
+
+    def acquired(path):
+        held.append(acquire(path))
+        return held[-1]
+
+    def come(_):
+        if not held or (told and told[-1] is None):
+            return
+        told.append(None)  # while the second one looks, nobody else comes
+        with pytest.raises(RunInUseError, match="is in use") as caught:
+            ways[second]()
+        told[-1] = str(caught.value)
+
+    monkeypatch.setattr(run_module, "GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr(run_module, "acquire", acquired)
+    with Calls(run, before=come):
+        writer, learner, corpus = create(run)
+        with writer:
+            next(train_run(writer, learner, corpus, ReferenceEngine()))
+            held.clear()
+    assert len(told) > 30
+    assert RunWriter.resume(run)[0].close() is None
+
+
+def test_a_directory_with_a_file_of_the_users_own_that_is_called_lock_is_left_alone(tmp_path):
+    (tmp_path / "lock").write_text("mine")
+    (tmp_path / "key").write_text("mine too")
+    with pytest.raises(RunExistsError, match="holds other things"):
+        create(tmp_path)
+    assert (tmp_path / "lock").read_text() == "mine"
+
+
+def test_whoever_only_looks_whether_a_lock_is_free_keeps_nobody_out(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    create(run)[0].close()
+    looking = run_module.acquire(run)
+    waited = []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        looking.release()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    RunWriter.resume(run)[0].close()
+    assert len(waited) == 1
+
+
 def test_a_run_in_use_is_refused_and_names_the_process(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
@@ -256,7 +315,7 @@ def test_a_run_in_use_is_refused_and_names_the_process(tmp_path):
         next(items)
         with pytest.raises(RunInUseError, match=f"process {os.getpid()} trains it"):
             RunWriter.resume(run)
-        with pytest.raises(RunExistsError):
+        with pytest.raises(RunInUseError, match=f"process {os.getpid()} trains it"):
             create(run)
         status = read_status(run)
         for stale in ({"heartbeat": time.time() - 60}, {"state": "finished"}, {"pid": "9"}):

@@ -32,6 +32,7 @@ from charloom.model.schedule import Schedule
 from charloom.spelling import shortened
 from charloom.store import RunWriter, Which, load_model, which_of
 from charloom.store.opening import open_about
+from charloom.store.run import unless_in_use
 from charloom.text import Corpus
 from charloom.training import Best, Item, train_in_memory, train_run
 from charloom.training.signals import Halt
@@ -274,7 +275,7 @@ def reopen(
     require_one_end(epochs=epochs, updates=updates, minutes=minutes)
     sources = None if text is None else as_sources(text)
     # Resuming changes the directory: an engine that is not there is found before.
-    config = open_about(run, sources, allow_older)[0]
+    config = unless_in_use(run, lambda: open_about(run, sources, allow_older))[0]
     asked = {"engine": engine, "threads": threads, "save_seconds": save_seconds}
     changed = {name: value for name, value in asked.items() if value is not None}
     machine = with_threads(config.replace(**changed))

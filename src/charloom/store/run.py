@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -22,6 +22,7 @@ from charloom.errors import (
     NewerFormatError,
     NotAModelError,
     RunInUseError,
+    StoreError,
     WriteError,
 )
 from charloom.messages import argument, command
@@ -86,7 +87,12 @@ from charloom.store.steering import read_control, read_status, write_status
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2
+GLANCE_SECONDS: Final = (
+    0.2  # for which a lock may be held by a process that only looks whether it is free
+)
 FRESH_SECONDS: Final = 10.0  # how old a heartbeat may be that still tells who trains
+
+T = TypeVar("T")
 
 # What tells the end of a run, in updates, once the learner and its text are there.
 Measured = Callable[[Learner, Corpus], int]
@@ -147,7 +153,7 @@ class RunWriter:
         path = Path(path)
         Schedule.of(learner.config, len(corpus))
         refuse_newer_run(path)
-        refuse_existing(path)
+        unless_in_use(path, lambda: refuse_existing(path))
         with writing(path):
             for directory in (path, path / CHECKPOINTS):
                 make_directories(directory)
@@ -204,7 +210,7 @@ class RunWriter:
             WriteError: the disk refused.
         """
         path = Path(path)
-        open_about(path, text, allow_older)
+        unless_in_use(path, lambda: open_about(path, text, allow_older))
         lock = acquire(path)
         try:
             writer, learner, corpus = cls._resume(path, lock, text, epochs, updates, allow_older)
@@ -559,13 +565,32 @@ def acquire(path: Path) -> FileLock:
     lock = FileLock(path / LOCK, thread_local=False)
     with writing(path / LOCK):
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=GLANCE_SECONDS, poll_interval=GLANCE_SECONDS / 10)
         except Timeout:
             raise RunInUseError(
                 f"{path} is in use: {who_trains(path)} trains it. Wait for it, stop it, or use another "
                 f"{argument('run')}."
             ) from None
     return lock
+
+
+def unless_in_use(path: Path, look: Callable[[], T]) -> T:
+    """What a look at a run without its lock gives. Where it fails because another process is making or
+    training the run at this moment, that is what is said.
+
+    Raises:
+        RunInUseError: another process holds the run's lock.
+        StoreError: as the look does.
+    """
+    try:
+        return look()
+    except StoreError:
+        lock = path / LOCK
+        # Opening a lock empties the file: one that is not empty is a user's own.
+        if lock.is_file() and not lock.is_symlink() and not lock.stat().st_size:
+            with suppress(WriteError):
+                acquire(path).release()
+        raise
 
 
 def who_trains(path: Path) -> str:
