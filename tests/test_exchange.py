@@ -490,7 +490,7 @@ def test_a_model_goes_out_and_comes_back_by_commands(tmp_path, monkeypatch):
     done = charloom_("import book.torch.safetensors --output again.safetensors --json")
     assert json.loads(done.stdout) == {
         "model": "again.safetensors", "cell": "gru", "layers": 2, "hidden_size": 6,
-        "vocabulary_size": 7, "tokens": "characters", "dtype": "float32",
+        "vocabulary_size": 7, "tokens": "characters", "dtype": "float32", "recipe": "classic",
     }  # fmt: skip
     assert model_bytes(load_model("again.safetensors")) == model_bytes(learner)
     again = "import book.torch.safetensors --output again.safetensors"
@@ -515,7 +515,7 @@ def test_an_imported_model_writes_and_is_measured(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("export m.safetensors --to onnx", "it must be torch"),
+        ("export m.safetensors --to onnx", "it must be one of torch"),
         ("export m.safetensors --output m.safetensors", "is the model itself"),
         ("export m.safetensors --output .", "is a directory; name a file in it"),
         ("export m.safetensors --output v.txt", "v.txt exists; name another --output, or give"),

@@ -4,6 +4,7 @@ It knows in which order things are done, and prints nothing.
 """
 
 from charloom.api.costs import updates_per_second
+from charloom.api.exchange import export, import_model
 from charloom.api.experiment import Reported, Reproduction, reproduce, reproduction
 from charloom.api.inside import Neurons, neurons
 from charloom.api.model import Model, load
@@ -33,8 +34,10 @@ __all__ = [
     "control",
     "demo_text",
     "doctor",
+    "export",
     "free_run",
     "gradcheck",
+    "import_model",
     "judge",
     "judge_others",
     "learner_of",

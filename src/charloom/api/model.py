@@ -312,6 +312,12 @@ class Model:
             replacement=replacement,
         )
 
+    def export(self, path: str | Path, to: str = "torch") -> Path:
+        """Write the model for another framework; see `charloom.export`."""
+        from charloom.api.exchange import export
+
+        return export(self, path, to=to)
+
     def save(self, path: str | Path) -> Path:
         """Write the whole model into a single file, which `load` opens again. It tells how many updates
         made the weights, where that is known.

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charloom.cli.models import identity
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
-from charloom.spelling import shortened
 
 if TYPE_CHECKING:
     from charloom.model import Learner
@@ -35,24 +35,24 @@ def export(
     Example:
       charloom export runs/book --to torch --output book.torch.safetensors
     """
+    from charloom import api
     from charloom.api.texts import as_file
-    from charloom.exchange import loading_lines, torch_bytes
-    from charloom.store import load_model, replace_file
+    from charloom.exchange import loading_lines
 
-    if to != "torch":
-        raise ConfigError(f"to is {shortened(to)}; it must be torch.")
-    learner = load_model(model, which)  # type: ignore[arg-type]
+    opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
     path = as_file(output or f"{name}.torch.safetensors")
     if path.resolve() == model.resolve():
         raise ConfigError(f"{path} is the model itself; name another --output.")
     require_new(path, force)
-    replace_file(path, torch_bytes(learner, path.name))
-    lines = loading_lines(learner, str(path))
+    opened.export(path, to)
+    lines = loading_lines(opened.learner, str(path))
     if as_json:
-        show_json({"file": str(path), **figures(learner), "load": lines})
+        about = {**identity(model, opened), **figures(opened.learner)}
+        show_json({"file": str(path), **about, "load": lines})
     else:
-        say(f"{path}: {described(learner)}; this loads it:")
+        made = f"{described(opened.learner)}, made of {model}, {opened.stage}"
+        say(f"{path}: {made}; this loads it:")
         show(lines.rstrip("\n"))
 
 
@@ -91,22 +91,32 @@ def import_(
     Example:
       charloom import lstm.safetensors --vocabulary book.txt --output book.safetensors
     """
+    from charloom import api
     from charloom.api.texts import as_file
-    from charloom.exchange import Prefixes, read_characters, read_torch_file
-    from charloom.store import model_bytes, replace_file
 
     tokens = (settings or {}).get("tokens")
-    characters = None if vocabulary is None else read_characters(vocabulary, tokens)
-    learner = read_torch_file(file, characters, tokens, Prefixes(recurrent, head))
+    model = api.import_model(
+        file,
+        vocabulary=vocabulary,
+        tokens=tokens,
+        recurrent=recurrent,
+        head=head,
+        engine="reference",
+    )
     path = as_file(output)
     if path.resolve() == file.resolve():
         raise ConfigError(f"{path} is the file that is read; name another --output.")
     require_new(path, force)
-    replace_file(path, model_bytes(learner))
+    model.save(path)
+    recipe = model.config.recipe
     if as_json:
-        show_json({"model": str(path), **figures(learner)})
+        show_json({"model": str(path), **figures(model.learner), "recipe": recipe})
     else:
-        show(f"{path}: {described(learner)}")
+        show(f"{path}: {described(model.learner)}")
+        say(
+            f"trained further, it learns by the settings of the recipe {recipe}, unless "
+            f"charloom train --from names another --recipe."
+        )
 
 
 import_.__name__ = "import"  # the command's name, which Python keeps for itself

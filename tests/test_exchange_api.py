@@ -1,0 +1,97 @@
+"""Export and import as Python functions."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+import charloom
+from charloom.cli import app
+from charloom.errors import ConfigError, TextError
+
+TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 8
+SMALL = {"recipe": "classic", "seq_length": 5, "updates": 6, "engine": "reference"}
+
+
+@pytest.fixture(scope="module", params=["rnn", "lstm", "gru"])
+def model(request):
+    """A model of each cell, of two layers."""
+    return charloom.train(string=TEXT, cell=request.param, layers=2, hidden_size=4, **SMALL)
+
+
+@pytest.fixture
+def theirs(model, tmp_path):
+    """The same network as another program writes it: a state_dict and nothing else."""
+    path = tmp_path / "theirs.safetensors"
+    save_file(load_file(model.export(tmp_path / "ours.safetensors")), path)
+    return path
+
+
+def same(one, other):
+    """Whether two models have the same weights and vocabulary, and write the same."""
+    return (
+        one.vocabulary == other.vocabulary
+        and all(np.array_equal(one.parameters[n], other.parameters[n]) for n in one.parameters)
+        and one.sample("the ", length=30, seed=1) == other.sample("the ", length=30, seed=1)
+    )
+
+
+def test_a_model_comes_back_through_pytorchs_names(model, tmp_path):
+    path = model.export(tmp_path / "book.torch.safetensors")
+    assert path == tmp_path / "book.torch.safetensors"
+    names = set(load_file(path))
+    parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    assert names == {"head.weight", "head.bias"} | {f"rnn.{p}_l{n}" for p in parts for n in (0, 1)}
+    back = charloom.import_model(path, engine="reference")
+    assert same(back, model)
+    assert back.config == model.config
+    assert (back.run, back.update) == (None, None)
+
+
+def test_the_command_and_the_functions_write_the_same_bytes(model, tmp_path):
+    file = model.save(tmp_path / "m.safetensors")
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+    one, two, three = (tmp_path / name / "x.safetensors" for name in ("one", "two", "three"))
+    model.export(one)
+    charloom.export(file, two)
+    done = CliRunner().invoke(app, ["export", str(file), "--output", str(three)])
+    assert done.exit_code == 0, done.output
+    assert one.read_bytes() == two.read_bytes() == three.read_bytes()
+
+
+def test_a_run_is_exported_by_its_best_model(tmp_path):
+    run = tmp_path / "run"
+    settings = SMALL | {"validation": 0.2, "judge_every": 1, "learning_rate": 1.0, "updates": 12}
+    charloom.train(string=TEXT, run=run, hidden_size=4, **settings)
+    back = charloom.import_model(charloom.export(run, tmp_path / "x.safetensors"))
+    best = charloom.load(run, which="best")
+    assert np.array_equal(back.parameters["V"], best.parameters["V"])
+
+
+@pytest.mark.parametrize("kind", ["list", "text", "json"])
+def test_the_vocabulary_of_a_file_that_does_not_tell_it_is_given(model, theirs, tmp_path, kind):
+    characters = list(model.vocabulary.characters)
+    (tmp_path / "book.txt").write_text(TEXT)
+    (tmp_path / "characters.json").write_text(json.dumps(characters))
+    vocabulary = {
+        "list": characters,
+        "text": tmp_path / "book.txt",
+        "json": str(tmp_path / "characters.json"),
+    }[kind]
+    with pytest.raises(TextError):
+        charloom.import_model(theirs)
+    back = charloom.import_model(theirs, vocabulary=vocabulary, engine="reference")
+    assert same(back, model)
+
+
+def test_wrong_targets_are_refused(model, tmp_path):
+    file = model.save(tmp_path / "m.safetensors")
+    with pytest.raises(ConfigError, match="is the model itself"):
+        charloom.export(file, file)
+    with pytest.raises(ConfigError, match="to is 'onnx'; it must be one of torch"):
+        model.export(tmp_path / "x", to="onnx")
+    with pytest.raises(ConfigError, match="is a directory"):
+        model.export(tmp_path)
