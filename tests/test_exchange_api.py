@@ -1,4 +1,4 @@
-"""Export and import as Python functions."""
+"""Export and import as Python functions, and what an imported network is trained further by."""
 
 import json
 
@@ -9,7 +9,10 @@ from typer.testing import CliRunner
 
 import charloom
 from charloom.cli import app
+from charloom.config import Config
 from charloom.errors import ConfigError, TextError
+from charloom.finetune import BEGINNING, NETWORK
+from charloom.recipes import recipe_of
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 8
 SMALL = {"recipe": "classic", "seq_length": 5, "updates": 6, "engine": "reference"}
@@ -95,3 +98,38 @@ def test_wrong_targets_are_refused(model, tmp_path):
         model.export(tmp_path / "x", to="onnx")
     with pytest.raises(ConfigError, match="is a directory"):
         model.export(tmp_path)
+
+
+def test_a_network_from_elsewhere_is_trained_further_by_the_recipe_quick(model, theirs):
+    back = charloom.import_model(theirs, vocabulary=list(model.vocabulary.characters))
+    quick = recipe_of("quick").config.to_dict()
+    own = {*NETWORK, *BEGINNING, "dtype"}
+    found = back.config.to_dict()
+    assert {n: v for n, v in found.items() if n not in own} == {
+        n: v for n, v in quick.items() if n not in own
+    }
+    assert back.config.optimizer != Config().optimizer
+    further = charloom.train(string=TEXT, from_model=back, updates=2, seq_length=5, batch_size=2)
+    assert (further.config.recipe, further.config.optimizer) == ("quick", "adam")
+    assert further.config.validation > 0
+    named = charloom.train(string=TEXT, from_model=back, recipe="classic", updates=2)
+    assert named.config.optimizer == "adagrad"
+
+
+def test_the_commands_say_by_which_recipe(model, theirs, tmp_path):
+    (tmp_path / "book.txt").write_text(TEXT)
+    (tmp_path / "c.json").write_text(json.dumps(list(model.vocabulary.characters)))
+
+    def command(*words):
+        done = CliRunner().invoke(app, [str(word) for word in words], prog_name="charloom")
+        assert done.exit_code == 0, done.output
+        return done
+
+    imported, options = tmp_path / "m.safetensors", ("--seq-length", 5, "--batch-size", 2)
+    done = command("import", theirs, "--vocabulary", tmp_path / "c.json", "--output", imported)
+    assert "learns by the settings of the recipe quick, unless" in done.stderr
+    train = ("train", tmp_path / "book.txt", "--from", imported, "--updates", 1, *options)
+    done = command(*train, "--run", tmp_path / "one")
+    assert "its own settings, which began as the recipe quick; --recipe names others" in done.stderr
+    done = command(*train, "--run", tmp_path / "two", "--recipe", "classic")
+    assert "its own settings" not in done.stderr

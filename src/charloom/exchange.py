@@ -22,6 +22,7 @@ from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.messages import Placeholder, argument
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.parameters import GATES, Parameters
+from charloom.recipes import DEFAULT_RECIPE, recipe_of
 from charloom.spelling import shortened
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
@@ -173,7 +174,8 @@ def read_torch_file(
     what = str(path)
     arrays, metadata = _read_tensors(path)
     cell, theirs = _find_network(arrays, prefixes, what)
-    config = Config(
+    # Whatever its tensors do not tell counts where it is trained further.
+    config = recipe_of(DEFAULT_RECIPE).config.replace(
         cell=cell,
         hidden_size=theirs["layers.0.W"].shape[1],
         layers=sum(name.endswith(".W") for name in theirs),

@@ -70,7 +70,8 @@ def train(
         string: the text itself, instead of `text`.
         from_model: a model to train further, in a new run from update 0: a run (its model as `load`
             opens it), a checkpoint, a model file or a model. Network, vocabulary and weights are
-            its own, and the settings as well, where none are given.
+            its own, and the settings as well, where no recipe is named; those of a network that
+            `import_model` made are the recipe "quick"'s.
         minutes: train about this long, reading the text and measuring how fast it is learnt
             included, instead of `epochs` or `updates`.
         which: the model to return, "best" or "latest", as for `load`. Without a run there is a "best"

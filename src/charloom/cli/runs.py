@@ -89,6 +89,11 @@ def train(
     warn_without_effect(config, settings)
     if model is None and "unknown" in settings:
         say("unknown has no effect: without --from, the model learns whatever the text holds.")
+    if model is not None and "recipe" not in settings:
+        say(
+            f"it is trained further by its own settings, which began as the recipe {config.recipe}; "
+            f"--recipe names others."
+        )
     with api.begin(corpus, config, run, model) as training:
         introduce(training)
         finish(training, follow(training), as_json)
