@@ -43,7 +43,7 @@ def test_a_number_is_what_float_says(kind):
 )  # fmt: skip
 def test_what_is_no_whole_number_is_refused(value):
     assert as_whole(value) is None
-    with pytest.raises(ConfigError, match=r"seed is .*; it must be a whole number, at least 0"):
+    with pytest.raises(ConfigError, match=r"seed is .*; it must be a whole number from 0 to"):
         require_whole("seed", value, least=0)
 
 
@@ -52,7 +52,7 @@ def test_what_is_no_whole_number_is_refused(value):
 )  # fmt: skip
 def test_what_is_no_number_is_refused(value):
     assert not np.isfinite(as_number(value))
-    with pytest.raises(ConfigError, match=r"clip is .*; it must be a number at least 0"):
+    with pytest.raises(ConfigError, match=r"clip is .*; it must be a finite number at least 0"):
         require_number("clip", value, least=0.0)
 
 
@@ -104,7 +104,7 @@ def test_writing_takes_them(model):
     }  # fmt: skip
     text = model.sample("the ", **{name: of_numpy(value) for name, value in drawing.items()})
     assert text == model.sample("the ", **drawing)
-    with pytest.raises(ConfigError, match=r"top_p is 2; it must be a number above 0 and at most 1"):
+    with pytest.raises(ConfigError, match=r"top_p is 2; it must be a finite number above 0 and at most 1"):
         model.sample(top_p=2)
 
 
