@@ -7,6 +7,7 @@ or more, for a browser must load the page; a few start trainings as well, each a
 import json
 import math
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ import charloom
 import runs
 from browser import NONE, chromium, chromium_path
 from charloom.cli import app
+from charloom.messages import quoted
 from charloom.store import load_model
 from charloom.web import jobs
 from pages import NO_VALUE
@@ -584,6 +586,32 @@ def test_a_file_that_is_too_large_as_it_is_sent_is_not_sent(trained, page):
     page.evaluate(DROP, {"name": "lines.txt", "text": 1_000 * "\n"})
     eventually(page.locator("#start-problem"), "lines.txt has 2 KB as it is sent; a page can bring")
     assert "POST" not in sent
+
+
+def test_the_page_writes_a_name_for_a_shell_as_the_command_line_does(trained, page):
+    page.goto(trained.url)
+    names = [
+        "book.txt",
+        "my book.txt",
+        "it's",
+        "-rf",
+        "-",
+        "$HOME",
+        "-we ird\n",
+        "\x1b7\\'ß",
+        "ß\x7f7",
+    ]
+    words = page.evaluate(
+        """async (names) => {
+          const { shellWord } = await import("/static/dom.js");
+          return names.map(shellWord);
+        }""",
+        names,
+    )
+    assert [shlex.split(word) for word in words[:6]] == [shlex.split(quoted(n)) for n in names[:6]]
+    done = [subprocess.run(["bash", "-c", f"printf %s {w}"], capture_output=True, text=True, check=True)
+            for w in words[6:]]  # fmt: skip
+    assert [one.stdout for one in done] == ["./-we ird\n", *names[7:]]
 
 
 # The server, as the page knows it

@@ -25,6 +25,17 @@ export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** A path as one word for a shell: never an option, and control characters as octal codes in $'…'. */
+export function shellWord(path) {
+  const text = path.startsWith("-") && path !== "-" ? `./${path}` : path;
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text;
+  if (!/\p{C}/u.test(text)) return `'${text.replaceAll("'", `'"'"'`)}'`;
+  const octal = (character) =>
+    [...new TextEncoder().encode(character)].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+  const escaped = (character) => (/['\\]/.test(character) ? `\\${character}` : /\p{C}/u.test(character) ? octal(character) : character);
+  return `$'${[...text].map(escaped).join("")}'`;
+}
+
 /** Whether a run in some state has gone wrong, so that its reason is a problem. */
 export const wrong = (state) => ["failed", "damaged", "newer"].includes(state);
 

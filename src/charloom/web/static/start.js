@@ -2,7 +2,7 @@
 // Which recipes and settings there are, the server says.
 import { get, post } from "./api.js";
 import { Choices } from "./choices.js";
-import { byId, bytes, el, put, say, short } from "./dom.js";
+import { byId, bytes, el, put, say, shellWord, short } from "./dom.js";
 
 const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs"];
 const ENDS = ["minutes", "epochs", "updates"];
@@ -131,7 +131,7 @@ export class Start {
     this.#problem("");
     const most = this.limits?.upload ?? Infinity;
     const fits = (size, as) => {
-      if (size > most) this.#problem(`${file.name} has ${bytes(size)}${as}; a page can bring ${bytes(most)}. Train it from a terminal: charloom train ${file.name}`);
+      if (size > most) this.#problem(`${file.name} has ${bytes(size)}${as}; a page can bring ${bytes(most)}. Train it from a terminal: charloom train ${shellWord(file.name)}`);
       return size <= most;
     };
     if (!fits(file.size, "")) return;

@@ -1,0 +1,96 @@
+"""Suggested commands do what they say when they are pasted, whatever a run or a file is called.
+
+They are taken from what charloom printed and run by a shell, in which charloom is this Python's. Each takes
+seconds, for a process starts and trains; tests/test_messages.py holds more names, without charloom.
+"""
+
+import html
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import charloom
+import runs
+from charloom.cli import app
+from charloom.messages import for_command_line
+from charloom.report import write_report
+
+SMALL = "--recipe classic --hidden-size 4 --seq-length 5 --updates 20 --passage-length 5"
+SHELL = shutil.which("sh")
+BASH = shutil.which("bash")  # sh may be one that does not know $'…' yet, such as dash
+CASES = {"sh": (SHELL, "-my run's; $HOME *"), "bash": (BASH, "-we ird\n\x1b7ß")}
+pytestmark = pytest.mark.skipif(SHELL is None or BASH is None, reason="there is no sh and bash")
+
+
+@pytest.fixture(params=CASES)
+def place(request, tmp_path, monkeypatch):
+    """A shell and a name, in a folder with a text of that name and a command charloom."""
+    shell, name = CASES[request.param]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / name).write_text(runs.TEXT)
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "charloom"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m charloom "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    return shell, name
+
+
+def pasted(shell, command):
+    """What a command that was printed does in a shell."""
+    assert "\n" not in command
+    assert command.startswith("charloom ")
+    done = subprocess.run([shell, "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def trained(name, *words):
+    """A small run of that name, made by a command in this process."""
+    arguments = ["train", f"texts/{name}", "--run", name, *SMALL.split(), *words]
+    return CliRunner().invoke(app, arguments, prog_name="charloom")
+
+
+def test_what_is_told_after_training_can_be_pasted(place):
+    shell, name = place
+    done = trained(name)
+    assert done.exit_code == 0, done.output
+    report, sample = re.search(r"its report: (.*); its writing: (.*)", done.stderr).groups()
+    pasted(shell, report)
+    assert Path(name, "report.html").is_file()
+    assert pasted(shell, sample).stdout
+
+
+def test_the_command_of_an_error_can_be_pasted(place):
+    shell, name = place
+    trained(name)
+    with pytest.raises(charloom.CharloomError) as caught:
+        charloom.train(f"texts/{name}", name, recipe="classic")
+    told = for_command_line(caught.value.message)
+    told = re.search(r"go on with it by (.*), or give another", told)[1]
+    assert "is finished" in pasted(shell, told).stderr
+
+
+def test_the_commands_of_a_report_can_be_pasted(place):
+    shell, name = place
+    runs.train(name, halt=runs.after(3))
+    page = html.unescape(write_report(name).read_text(encoding="utf-8"))
+    again = re.search(r"goes? on\s+with it; (charloom report .*?) makes this page", page)[1]
+    pasted(shell, again)
+
+
+def test_the_command_that_repeats_a_run_can_be_pasted(place):
+    shell, name = place
+    trained(name)
+    page = html.unescape(write_report(name).read_text(encoding="utf-8"))
+    whole = re.search(r"(charloom train [^\n<]*--run new-run[^\n<]*)", page)[1]
+    pasted(shell, whole)
+    assert Path("new-run", "config.json").is_file()
