@@ -1,4 +1,4 @@
-"""charloom: character-level recurrent language models, proven, fast and explained.
+"""charloom: character-level recurrent language models with checked gradients, fast training and reports.
 
 Importing it costs nothing: each name brings its part with it when it is first used.
 """

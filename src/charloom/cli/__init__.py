@@ -69,13 +69,13 @@ def charloom(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="the version")
     ] = False,
 ) -> None:
-    """Character-level recurrent language models: gradients proven, training fast
-    on a CPU, everything explained.
+    """Character-level recurrent language models: gradients checked, training fast
+    on a CPU, with a report that explains what was done.
 
     \b
     Start with:
       charloom reproduce
-    and after 11 to 75 seconds of one core, by processor, a report explains it all.
+    and after 11 to 75 seconds of one core, by processor, open its report.
     """
 
 
