@@ -26,7 +26,7 @@ from charloom.store.steering import write_status
 from charloom.text import BUILTIN_TEXTS
 from charloom.training import Record
 from charloom.web import jobs, shelf, starting, tail
-from charloom.web.runs import spread, thinned
+from charloom.web.runs import some_of, spread, thinned
 from charloom.web.server import make_app
 from charloom.web.shelf import key_of
 from charloom.web.tail import Tail
@@ -118,6 +118,19 @@ def test_a_run_with_its_settings_and_its_journals(client, folder):
 def test_a_damaged_run_is_told_and_answers_with_no_failure(client):
     assert client.get("/api/runs/broken").json()["run"]["state"] == "damaged"
     assert client.get("/api/runs/broken/records").json()["records"] == []
+
+
+def test_of_a_long_journal_few_records_are_held():
+    """Those that matter most among them: the first, the last, and ends of epochs."""
+    lines = ({"update": n, "epoch": n / 50, "validation_nats": None} for n in range(1, 10_001))
+    held, total = some_of(lines, 20)
+    assert total == 10_000
+    assert len(held) <= 80
+    assert [held[0]["update"], held[-1]["update"]] == [1, 10_000]
+    assert sum(line["update"] % 50 == 0 for line in held) >= 20
+    assert held == sorted(held, key=lambda line: line["update"])
+    few = [{"update": n, "epoch": 0.1} for n in range(30)]
+    assert some_of(few, 20) == (few, 30)
 
 
 def test_thinned_records_keep_the_ends():

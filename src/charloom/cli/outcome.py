@@ -179,7 +179,7 @@ def found_overfitting(training: "Training", outcome: Outcome) -> "Overfitting | 
 
     if not (outcome.finished or training.finished) or not training.learner.config.validation:
         return None
-    return overfitting(sound_objects(training.run / METRICS, is_record, []))
+    return overfitting(sound_objects(training.run / METRICS, is_record, [], ReadingProgress()))
 
 
 def overfitting_sentence(found: "Overfitting") -> str:

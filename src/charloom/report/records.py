@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.report.thinning import Spread, decimate
+from charloom.evenly import Spread
+from charloom.report.thinning import decimate
 
 COLUMNS: Final = 640  # points beside one another: no picture here can show more
 MOST_POINTS: Final = 65_536  # of the curve in memory; then it is thinned

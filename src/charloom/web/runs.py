@@ -1,7 +1,7 @@
 """Runs over the wire: the list, each one's journals, all of it as a live stream, and its steering."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from charloom import api
 from charloom.errors import ConfigError
+from charloom.evenly import Spread
 from charloom.gradcheck import read_checks
 from charloom.messages import for_page
 from charloom.store.formats import GRADCHECK_FORMAT
@@ -74,21 +75,24 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
     ) -> wire.Records:
         """The records of a run. Thinned ones keep the first, the last, and every end of an epoch
         and judgement as far as they fit."""
-        lines, damage = journal(shelf.path(run) / METRICS, is_record)
-        found = [record_of(line) for line in lines]
-        return wire.Records(records=thinned(found, most), total=len(found), damage=damage)
+        damage: list[str] = []
+        lines, total = some_of(journal(shelf.path(run) / METRICS, is_record, damage), most)
+        found = thinned([record_of(line) for line in lines], most)
+        return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
     def samples(run: RunKey) -> Plain:
         """The samples of a run, by update."""
-        found, damage = journal(shelf.path(run) / SAMPLES, is_sample)
-        return Plain({"samples": found, "damage": damage})
+        damage: list[str] = []
+        found = list(journal(shelf.path(run) / SAMPLES, is_sample, damage))
+        return Plain({"samples": found, "damage": list(map(for_page, damage))})
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
     def events(run: RunKey) -> Plain:
         """What happened to a run."""
-        found, damage = journal(shelf.path(run) / EVENTS, is_event)
-        return Plain({"events": found, "damage": damage})
+        damage: list[str] = []
+        found = list(journal(shelf.path(run) / EVENTS, is_event, damage))
+        return Plain({"events": found, "damage": list(map(for_page, damage))})
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
@@ -170,13 +174,26 @@ async def follow(shelf: Shelf, paths: dict[str, Path]) -> AsyncIterator[bytes]:
 
 
 def journal(
-    path: Path, fits: Callable[[dict[str, Any]], bool]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The lines of a journal that can be read, and a sentence about what cannot; a run that is
-    starting has none yet."""
-    damage: list[str] = []
-    found = list(sound_objects(path, fits, damage)) if path.exists() else []
-    return found, list(map(for_page, damage))
+    path: Path, fits: Callable[[dict[str, Any]], bool], damage: list[str]
+) -> Iterator[dict[str, Any]]:
+    """The lines of a journal that can be read; a run that is starting has none yet.
+
+    Args:
+        damage: gets a marked message about those that cannot.
+    """
+    return sound_objects(path, fits, damage) if path.exists() else iter(())
+
+
+def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
+    """At least as many records as `thinned` takes, evenly spread, and how many there are; a journal may
+    have millions, so few are held at a time."""
+    special: Spread[dict[str, Any]] = Spread(2 * most)
+    others: Spread[dict[str, Any]] = Spread(2 * most)
+    for line in lines:
+        matters = is_end(line["epoch"]) or line.get("validation_nats") is not None
+        (special if matters else others).add(line)
+    kept = [*special.kept(), *others.kept()]
+    return sorted(kept, key=lambda line: int(line["update"])), special.total + others.total
 
 
 def record_of(line: dict[str, Any]) -> wire.Record:
