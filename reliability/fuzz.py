@@ -26,6 +26,7 @@ from charloom.errors import CharloomError, EncodingError, TextError
 from charloom.exchange import read_torch_file, torch_bytes
 from charloom.model import Learner, copy_learner, new_learner
 from charloom.store import checkpoint, journal, layout, opening
+from charloom.store.files import blocks_of
 from charloom.text import Vocabulary, reading
 from charloom.text.reading import encode, fingerprint, scan
 from charloom.text.sources import Source
@@ -48,7 +49,12 @@ def a_learner() -> Learner:
 
 LEARNER = a_learner()
 LENGTHS = {"metrics.jsonl": 5, "samples.jsonl": 6}
-PARTS = checkpoint.checkpoint_files(LEARNER, LENGTHS, hashlib.sha256(b"").hexdigest())
+PARTS = {
+    name: b"".join(blocks_of(data))
+    for name, data in checkpoint.checkpoint_files(
+        LEARNER, LENGTHS, hashlib.sha256(b"").hexdigest()
+    ).items()
+}
 MODEL = PARTS[checkpoint.MODEL]
 HEADER = int.from_bytes(MODEL[:8], "little")
 ABOUT = json.loads(MODEL[8 : 8 + HEADER])

@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as serialize
 
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError, TextError
@@ -28,7 +27,6 @@ from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import (
     MOST_METADATA,
     SAFETENSORS_DTYPES,
-    contiguous,
     metadata_of,
     parse_config,
     parse_vocabulary,
@@ -37,6 +35,7 @@ from charloom.store.checkpoint import (
     require_finite,
 )
 from charloom.store.formats import TORCH_FORMAT, require_format
+from charloom.store.tensors import tensor_blocks
 from charloom.text import Corpus, Vocabulary
 from charloom.text.vocabulary import BYTES
 
@@ -119,7 +118,7 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
         "load": loading_lines(learner, file),
     }
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
-    return serialize(contiguous(to_state_dict(learner)), metadata=metadata)
+    return b"".join(tensor_blocks(to_state_dict(learner), metadata))
 
 
 def loading_lines(learner: Learner, file: str) -> str:

@@ -22,7 +22,7 @@ from charloom.sampling import AS_IT_IS, Writing
 from charloom.store import (
     Which,
     load_model,
-    model_bytes,
+    model_blocks,
     replace_file,
     update_of_file,
     which_of_run,
@@ -327,7 +327,7 @@ class Model:
             WriteError: the disk refused; what was there before is as it was.
         """
         path = as_file(path)
-        replace_file(path, model_bytes(self.learner, self.update))
+        replace_file(path, model_blocks(self.learner, self.update))
         return path
 
 

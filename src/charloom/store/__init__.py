@@ -4,6 +4,7 @@ from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import (
     Checkpoint,
     load_checkpoint,
+    model_blocks,
     model_bytes,
     require_finite,
     save_checkpoint,
@@ -36,6 +37,7 @@ __all__ = [
     "damaged_models",
     "load_checkpoint",
     "load_model",
+    "model_blocks",
     "model_bytes",
     "read_control",
     "read_outline",

@@ -23,7 +23,6 @@ from typing import Any, Final, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
-from safetensors.numpy import save as serialize
 
 from charloom.config import Config
 from charloom.errors import (
@@ -37,7 +36,14 @@ from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
 from charloom.spelling import shortened
 from charloom.store.canonical import canonical_json, parse_object
-from charloom.store.files import create_directory, read_file, require_directory
+from charloom.store.files import (
+    Block,
+    Data,
+    blocks_of,
+    create_directory,
+    read_file,
+    require_directory,
+)
 from charloom.store.formats import (
     MODEL_FORMAT,
     MODEL_WITH_UPDATE,
@@ -47,6 +53,7 @@ from charloom.store.formats import (
     require_format,
     require_sealed_format,
 )
+from charloom.store.tensors import tensor_blocks
 from charloom.text import Vocabulary
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
@@ -196,29 +203,38 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
 
 def checkpoint_files(
     learner: Learner, lengths: Mapping[str, int], fingerprint: str
-) -> dict[str, bytes]:
-    """The four files of a checkpoint, by name."""
+) -> dict[str, Data]:
+    """The four files of a checkpoint, by name, each in blocks of which the large ones are the learner's
+    own memory."""
     require_finite(learner)
     training = {f"state/{name}": array for name, array in learner.state.items()}
     for slot, arrays in learner.slots.items():
         training |= {f"{slot}/{name}": array for name, array in arrays.items()}
-    files = {
-        MODEL: model_bytes(learner),
-        STATE: canonical_json(
-            {
-                "format": STATE_FORMAT,
-                "counters": {name: getattr(learner, name) for name in COUNTERS},
-                "lengths": dict(lengths),
-                "fingerprint": fingerprint,
-            }
-        ),
-        TRAINING: serialize(contiguous(training)),
+    state = canonical_json(
+        {
+            "format": STATE_FORMAT,
+            "counters": {name: getattr(learner, name) for name in COUNTERS},
+            "lengths": dict(lengths),
+            "fingerprint": fingerprint,
+        }
+    )
+    files: dict[str, Data] = {
+        MODEL: model_blocks(learner),
+        STATE: state,
+        TRAINING: tensor_blocks(training),
     }
     return {**files, MANIFEST: manifest_of(files)}
 
 
 def model_bytes(learner: Learner, update: int | None = None) -> bytes:
+    """The bytes of `model_blocks`, in one piece."""
+    return b"".join(model_blocks(learner, update))
+
+
+def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     """A whole model in one file: the parameters, and config and vocabulary as metadata.
+
+    Its blocks are to be written one after another, before the learner changes.
 
     Args:
         update: how many updates made the parameters; None or 0 where that is not to be told, as in a
@@ -234,7 +250,7 @@ def model_bytes(learner: Learner, update: int | None = None) -> bytes:
     about[SEAL] = seal(about, learner.parameters)
     # One metadata key, because the library writes several in no fixed order.
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
-    return serialize(contiguous(learner.parameters), metadata=metadata)
+    return tensor_blocks(learner.parameters, metadata)
 
 
 def seal(about: Mapping[str, Any], arrays: Arrays) -> str:
@@ -246,17 +262,15 @@ def seal(about: Mapping[str, Any], arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def contiguous(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    """The arrays as the library takes them: it writes memory as it lies."""
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-
-def manifest_of(files: Mapping[str, bytes]) -> bytes:
+def manifest_of(files: Mapping[str, Data]) -> bytes:
     """A line for each file, sorted by name: SHA-256, length in bytes, name."""
-    lines = [
-        f"{hashlib.sha256(data).hexdigest()} {len(data)} {name}\n"
-        for name, data in sorted(files.items())
-    ]
+    lines = []
+    for name, data in sorted(files.items()):
+        digest, length = hashlib.sha256(), 0
+        for block in blocks_of(data):
+            digest.update(block)
+            length += len(block)
+        lines.append(f"{digest.hexdigest()} {length} {name}\n")
     return "".join(lines).encode("ascii")
 
 

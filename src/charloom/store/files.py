@@ -10,13 +10,16 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from charloom.errors import DamagedError, ReadError, WriteError
 from charloom.spelling import shortened
+
+Block = bytes | memoryview
+Data = bytes | Iterable[Block]  # all bytes of a file, or one block of them after another
 
 TEMPORARY = ".tmp-"
 ABANDONED_SECONDS = 86_400.0  # after which a temporary file of whoever has no writer any more
@@ -143,16 +146,21 @@ def require_directory(path: Path) -> None:
         raise DamagedError(f"{path} is no directory.")
 
 
+def blocks_of(data: Data) -> Iterable[Block]:
+    """The blocks of what a file shall hold; all bytes are one."""
+    return (data,) if isinstance(data, bytes) else data
+
+
 def temporary_sibling(path: Path) -> Path:
     """A name beside a path that no other writer uses, nobody can guess, and no reader looks at."""
     return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(8)}")
 
 
-def replace_file(path: Path, data: bytes | Iterator[bytes], durable: bool = True) -> None:
+def replace_file(path: Path, data: Data, durable: bool = True) -> None:
     """Put a file in place at once: a reader sees the old bytes or the new ones.
 
     Args:
-        data: all bytes, or one block of them after another.
+        data: what the file shall hold.
         durable: whether to wait until it would survive a power cut.
 
     Raises:
@@ -188,7 +196,7 @@ def make_directories(path: Path) -> None:
         sync_directory(path.parent)
 
 
-def create_directory(path: Path, files: Mapping[str, bytes]) -> None:
+def create_directory(path: Path, files: Mapping[str, Data]) -> None:
     """Make a directory of files appear at once, and durably.
 
     Raises:
@@ -247,19 +255,19 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: Path, data: bytes | Iterator[bytes], durable: bool) -> None:
+def _write(path: Path, data: Data, durable: bool) -> None:
     """Write a new file, and wait for the disk where asked.
 
     New in earnest: a link that lies at its name is never followed, another writer's file never taken.
     """
     with path.open("xb", buffering=0) as file:
-        for block in (data,) if isinstance(data, bytes) else data:
+        for block in blocks_of(data):
             write_all(file.fileno(), block)
         if durable:
             os.fsync(file.fileno())
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: Block) -> None:
     """Write every byte; the system may take them in parts."""
     rest = memoryview(data)
     while rest:
