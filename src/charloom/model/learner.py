@@ -4,8 +4,6 @@ An engine takes a learner and changes its arrays; the store writes it and reads 
 same bytes, so that a resumed run continues bit for bit where SPEC says so.
 """
 
-import math
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import Config
-from charloom.errors import ConfigError
+from charloom.model.memory import require_memory
 from charloom.model.optimizers import SLOTS
-from charloom.model.parameters import STATES, Parameters, initial_parameters, parameter_shapes
+from charloom.model.parameters import STATES, Parameters, initial_parameters
 from charloom.text.vocabulary import Vocabulary
 
 State = dict[str, NDArray[Any]]
@@ -67,36 +65,12 @@ def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
     """A learner before its first update.
 
     Raises:
-        ConfigError: it would not fit into this machine's memory.
+        ConfigError: it would not fit into the memory that this process may have.
     """
-    require_memory(config, len(vocabulary), physical_memory())
+    require_memory(config, len(vocabulary))
     parameters = initial_parameters(config, len(vocabulary))
     slots = zero_slots(config, parameters)
     return Learner(config, vocabulary, parameters, slots, zero_state(config, config.batch_size))
-
-
-def require_memory(config: Config, vocabulary_size: int, memory: float) -> None:
-    """Refuse a network whose parameters, gradients and slots alone are more than so many bytes."""
-    one, two = (
-        sum(map(math.prod, parameter_shapes(config.replace(layers=n), vocabulary_size).values()))
-        for n in (1, 2)
-    )
-    numbers = one + (config.layers - 1) * (two - one)
-    needed = numbers * np.dtype(config.dtype).itemsize * (2 + len(SLOTS[config.optimizer]))
-    if needed > memory:
-        raise ConfigError(
-            f"hidden_size {config.hidden_size:,} and layers {config.layers:,} make {numbers:,} "
-            f"parameters; they and what trains them take {needed / 1e9:,.3g} GB, and this "
-            f"machine has {memory / 1e9:,.3g} GB. Use a smaller network."
-        )
-
-
-def physical_memory() -> float:
-    """Bytes of memory that this machine has; infinite where it does not tell."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):
-        return math.inf
 
 
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:

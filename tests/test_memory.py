@@ -1,0 +1,199 @@
+"""Memory that cannot be had is a clear error, never the end of the process, and saving needs none.
+
+Each test runs processes under a limit of their address space, which takes seconds.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charloom.config import Config
+from charloom.engines import native_problem
+from charloom.errors import ConfigError
+from charloom.model import memory
+from runs import ENGINES, TEXT
+
+if not Path("/proc/self/statm").exists():
+    pytest.skip("limits of the address space are only known on Linux", allow_module_level=True)
+
+# NumPy's threads reserve address space of their own, the more the more processors there are.
+ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+MEGABYTE = 1 << 20
+
+LIMIT = """
+import os, resource
+
+def limit(megabytes):
+    "Let this process take so much more memory than it has now; None ends the limit."
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if megabytes is not None:
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + int(megabytes * 2**20), most))
+    else:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+"""
+
+LEARNER = """
+from charloom.config import Config
+from charloom.model import new_learner
+from charloom.text import Vocabulary
+learner = new_learner(Config(hidden_size=1500, dtype="float64"), Vocabulary("ab"))  # 18 MB
+"""
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", LIMIT + code, *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, env={**os.environ, **ALONE},
+    )  # fmt: skip
+
+
+def test_a_checkpoint_is_saved_where_no_copy_of_it_would_fit(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from charloom.store import load_checkpoint, save_checkpoint
+path = Path(sys.argv[1])
+limit(8)
+save_checkpoint(path, learner, {"metrics.jsonl": 0, "samples.jsonl": 0}, "0" * 64)
+limit(None)
+assert (load_checkpoint(path).learner.parameters["V"] == learner.parameters["V"]).all()
+"""
+    done = run(LEARNER + code, tmp_path / "checkpoint")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_model_is_saved_where_no_copy_of_it_would_fit(tmp_path):
+    code = """
+import sys, charloom
+from charloom.api import Model
+from charloom.engines import open_engine
+model = Model(learner, open_engine("reference"))
+limit(8)
+model.save(sys.argv[1])
+limit(None)
+assert (charloom.load(sys.argv[1]).parameters["V"] == learner.parameters["V"]).all()
+"""
+    done = run(LEARNER + code, tmp_path / "model")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("call", ["load", "train", "score", "step", "activations", "generate"])
+@pytest.mark.skipif(native_problem() is not None, reason=f"{native_problem()}")
+def test_every_call_of_the_native_engine_raises_memory_error(call, tmp_path):
+    code = """
+import sys
+import numpy as np
+from charloom.engines import Plan, Sampler, open_engine
+from charloom.model import zero_state
+from charloom.store import load_model, model_blocks, replace_file
+from pathlib import Path
+engine, state, one = open_engine("native"), zero_state(learner.config), np.zeros(1, np.int64)
+ids, path = np.arange(100, dtype=np.uint8) % 2, Path(sys.argv[2])
+replace_file(path, model_blocks(learner))
+calls = dict(
+    load=lambda: load_model(path),
+    train=lambda: engine.train(learner, ids, Plan(np.full(1, 0.1), one)),
+    score=lambda: engine.score(learner, ids[:, np.newaxis], state),
+    step=lambda: engine.step(learner, ids[:1], state),
+    activations=lambda: engine.activations(learner, ids, state),
+    generate=lambda: engine.generate(learner, ids[:1], Sampler(), np.zeros(1), state),
+)
+limit(4)
+try:
+    calls[sys.argv[1]]()
+except MemoryError:
+    print("MemoryError")
+limit(None)
+calls[sys.argv[1]]()
+"""
+    done = run(LEARNER + code, call, tmp_path / "model")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "MemoryError\n", "")
+
+
+COMMAND = """
+import sys
+import numpy as np
+import charloom.api, charloom.cli.checks, charloom.cli.inside, charloom.cli.models, charloom.cli.runs
+import typer._completion_classes, rich.console
+from charloom.__main__ import main
+from charloom.engines import open_engine
+open_engine("auto")
+np.ones((99, 99)) @ np.ones((99, 99))  # OpenBLAS ends the process where its buffer does not fit
+limit(float(sys.argv.pop(1)))
+main()
+"""
+
+
+def command(megabytes: float, *words: object) -> None:
+    """Run a command with so much memory left: it succeeds, or says in one line what is wrong."""
+    done = run(COMMAND, megabytes, *words)
+    if done.returncode:
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "memory" in done.stderr.splitlines()[-1] or "GB" in done.stderr.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """A text in a file."""
+    path = tmp_path_factory.mktemp("memory") / "book.txt"
+    path.write_text(TEXT * 3)
+    return path
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_training_that_runs_out_of_memory_keeps_its_last_checkpoint(engine, book, tmp_path):
+    settings = ("--recipe", "classic", "--hidden-size", 400, "--updates", 3, "--engine", engine)
+    saved = 0
+    for megabytes in (12, 24, 48, 200):
+        path = tmp_path / str(megabytes)
+        command(megabytes, "train", book, "--run", path, *settings)
+        if (path / "checkpoints" / "latest").exists():
+            saved += 1
+            done = run("\nimport sys, charloom\ncharloom.load(sys.argv[1])", path)
+            assert (done.returncode, done.stderr) == (0, "")
+    assert saved
+
+
+def test_a_limit_of_the_address_space_refuses_a_network_before_it_is_made():
+    code = """
+from charloom.errors import ConfigError
+from charloom.config import Config
+from charloom.model import new_learner
+from charloom.text import Vocabulary
+limit(64)
+try:
+    new_learner(Config(hidden_size=3000, dtype="float64"), Vocabulary("ab"))
+except ConfigError as error:
+    print(error)
+"""
+    done = run(code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Use a smaller network" in done.stdout
+
+
+def test_the_smallest_limit_of_a_control_group_counts(tmp_path):
+    groups, own = tmp_path / "groups", tmp_path / "own"
+    (groups / "a" / "b").mkdir(parents=True)
+    (groups / "a" / "memory.max").write_text("5000\n")
+    (groups / "a" / "b" / "memory.max").write_text("max\n")
+    (groups / "memory" / "c").mkdir(parents=True)
+    (groups / "memory" / "c" / "memory.limit_in_bytes").write_text("4000\n")
+    own.write_text("0::/a/b\n")
+    assert min(memory.group_limits(groups, own)) == 5000
+    own.write_text("3:cpu:/x\n2:memory:/c\n")
+    assert min(memory.group_limits(groups, own)) == 4000
+    assert list(memory.group_limits(groups, tmp_path / "none")) == []
+
+
+def test_a_network_is_refused_by_what_it_takes():
+    config = Config(hidden_size=1000, dtype="float64")
+    needed = 8 * 3 * memory.parameter_count(config, 50)
+    memory.require_memory(config, 50, needed)
+    with pytest.raises(ConfigError, match="hidden_size 1,000"):
+        memory.require_memory(config, 50, needed - 1)
