@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.engines.base import Ids
-from charloom.engines.reference import ReferenceEngine
+from charloom.engines.reference import ReferenceEngine, network
+from charloom.engines.reference.cells import RnnCell
 from charloom.errors import ConfigError, EngineError, TextError
 from charloom.gradcheck import STEPS, GradientCheck, check_gradients, fresh_problem, gradcheck
 from charloom.gradcheck.numerical import affordable_entries, draw_entries
@@ -509,3 +511,52 @@ def test_the_default_check_takes_a_second_or_two_of_one_core() -> None:
         [sys.executable, "-c", code], env=alone, capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 5  # 1.1 s where nothing else runs
+
+
+class ScaledUnused(ReferenceEngine):
+    """An engine that gives a parameter which the loss does not depend on a gradient all the same."""
+
+    def loss_and_gradients(self, *arguments, **options):
+        loss, gradients, state = super().loss_and_gradients(*arguments, **options)
+        gradients["layers.0.d"] = gradients["layers.0.d"] + 1e-12
+        return loss, gradients, state
+
+
+@dataclass(frozen=True)
+class IdleCell(RnnCell):
+    """The plain cell with a parameter that it makes no use of."""
+
+    d: np.ndarray
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (1,), (0,), (0, 4)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_parameter_that_is_not_used_has_gradients_of_zero_and_is_right(
+    shape: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(network.CELLS, 1, IdleCell)
+    learner, x, y = fresh_problem(hidden_size=5, seq_length=4, vocabulary_size=6, dtype=dtype)
+    learner.parameters["layers.0.d"] = np.ones(shape, dtype=dtype)
+    (check,) = check_gradients(learner, x, y)
+    assert check.passed
+    (row,) = (row for row in check.rows if row.parameter == "d")
+    assert (row.total, row.checked) == (math.prod(shape), math.prod(shape))
+    assert (row.absolute, row.elementwise, row.norm_relative, row.rounding) == (0, 0, 0, 0)
+    assert row.central.norm_relative == 0
+    assert len(row.worst.index) == (len(shape) if row.total else 0)
+    json.dumps(check.to_dict(), allow_nan=False)
+
+
+def test_a_gradient_of_what_is_not_used_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(network.CELLS, 1, IdleCell)
+    learner, x, y = fresh_problem(hidden_size=5, seq_length=4, vocabulary_size=6)
+    learner.parameters["layers.0.d"] = np.ones(3)
+    (check,) = check_gradients(learner, x, y, engines=[ScaledUnused()])
+    assert [row.parameter for row in check.rows if not row.passed] == ["d"]
+
+
+def test_a_network_whose_parameters_have_one_entry_is_right() -> None:
+    learner, x, y = fresh_problem(hidden_size=1, seq_length=3, vocabulary_size=2)
+    (check,) = check_gradients(learner, x, y)
+    assert check.passed
+    assert min(row.total for row in check.rows) == 1

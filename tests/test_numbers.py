@@ -104,7 +104,9 @@ def test_writing_takes_them(model):
     }  # fmt: skip
     text = model.sample("the ", **{name: of_numpy(value) for name, value in drawing.items()})
     assert text == model.sample("the ", **drawing)
-    with pytest.raises(ConfigError, match=r"top_p is 2; it must be a finite number above 0 and at most 1"):
+    with pytest.raises(
+        ConfigError, match=r"top_p is 2; it must be a finite number above 0 and at most 1"
+    ):
         model.sample(top_p=2)
 
 

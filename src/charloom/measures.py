@@ -38,16 +38,21 @@ def errors(a: Array, n: Array) -> Errors:
     """The three errors of a against n, of one shape."""
     norms = float(np.linalg.norm(a) + np.linalg.norm(n))
     return Errors(
-        absolute=float(np.abs(a - n).max()),
-        elementwise=float(distances(a, n).max()),
+        absolute=largest(np.abs(a - n)),
+        elementwise=largest(distances(a, n)),
         norm_relative=0.0 if norms == 0 else float(np.linalg.norm(a - n)) / norms,
     )
 
 
 def distances(a: Array, n: Array) -> Array:
     """Elementwise-relative error of each entry, shaped like them."""
-    floor = max(ELEMENTWISE_FLOOR * float(np.abs(n).max()), np.finfo(np.float64).tiny)
+    floor = max(ELEMENTWISE_FLOOR * largest(np.abs(n)), np.finfo(np.float64).tiny)
     return np.asarray(np.abs(a - n) / np.maximum(np.abs(a) + np.abs(n), floor))
+
+
+def largest(sizes: Array) -> float:
+    """The largest of some sizes, 0 where there are none; not a number where one is not."""
+    return float(sizes.max(initial=0.0))
 
 
 def rank(error: float) -> float:

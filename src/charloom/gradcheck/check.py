@@ -241,10 +241,7 @@ def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
     values = gradient.ravel()
     analytic = values[truth.entries].astype(np.float64)
     found = errors(analytic, truth.exact)
-    worst = int(np.argmax(distances(analytic, truth.exact)))
-    place, numeric = int(truth.entries[worst]), float(truth.exact[worst])
     if not np.isfinite(values).all():
-        place, numeric = int(np.argmin(np.isfinite(values))), math.nan
         found = Errors(absolute=math.nan, elementwise=math.nan, norm_relative=math.nan)
     swept = analytic[: truth.central.shape[1]]
     sweep = [errors(swept, differences) for differences in truth.central]
@@ -261,14 +258,27 @@ def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
         rounding=truth.rounding.norm_relative,
         norm_limit=norm_limit,
         elementwise_limit=elementwise_limit,
-        worst=Worst(
-            index=tuple(map(int, np.unravel_index(place, truth.shape))),
-            analytic=float(values[place]),
-            numeric=numeric,
-        ),
+        worst=_worst(truth, values),
         central=Central(step=STEPS[best], checked=len(swept), **vars(sweep[best])),
         curve=tuple(at_step.norm_relative for at_step in sweep),
     )
+
+
+def _worst(truth: Numerical, values: Array) -> Worst:
+    """The entry of a gradient, given as all its values, that is the furthest from the truth.
+
+    A parameter without entries has none: its index is empty, and both its values are zero.
+    """
+    if not len(values):
+        return Worst(index=(), analytic=0.0, numeric=0.0)
+    if np.isfinite(values).all():
+        analytic = values[truth.entries].astype(np.float64)
+        worst = int(np.argmax(distances(analytic, truth.exact)))
+        place, numeric = int(truth.entries[worst]), float(truth.exact[worst])
+    else:
+        place, numeric = int(np.argmin(np.isfinite(values))), math.nan
+    index = tuple(map(int, np.unravel_index(place, truth.shape)))
+    return Worst(index=index, analytic=float(values[place]), numeric=numeric)
 
 
 def _opened(engine: str | Engine) -> Engine:

@@ -159,14 +159,15 @@ def _perturbed_losses(
 ) -> Array:
     """The loss of N networks, shape (N,); in the nth, one entry of one parameter has its step."""
     parameter = parameters[name]
-    chunk = int(np.clip(CHUNK_BYTES // parameter.nbytes, 1, CHUNK_NETWORKS))
-    results = []
+    chunk = int(np.clip(CHUNK_BYTES // max(parameter.nbytes, 1), 1, CHUNK_NETWORKS))
+    results = [np.empty(0, dtype=parameter.dtype)]  # all, where the parameter has no entries
     for start in range(0, len(entries), chunk):
         at = entries[start : start + chunk]
         networks = np.tile(parameter.ravel(), (len(at), 1))
         networks[np.arange(len(at)), at] += steps[start : start + chunk].astype(parameter.dtype)
         perturbed = {**parameters, name: networks.reshape(-1, *parameter.shape)}
-        results.append(losses(perturbed, *window))
+        # A parameter that the loss does not depend on gives one loss for all of them.
+        results.append(np.broadcast_to(losses(perturbed, *window), len(at)))
         between()
     return np.concatenate(results)
 
