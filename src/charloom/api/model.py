@@ -128,7 +128,8 @@ class Model:
             prompt: what it reads first.
             length: characters to write at most; of a model of bytes, bytes.
             temperature: divides the logits; 0 takes the likeliest character each time.
-            seed: decides the text; the same on every engine.
+            seed: decides the draws; the same text comes from the same model, engine and kind of
+                machine.
             top_k: draw among the k likeliest characters; 0 takes all.
             top_p: draw among the likeliest that together have this probability.
             min_p: draw among those with at least this share of the likeliest's probability.
