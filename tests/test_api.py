@@ -146,7 +146,7 @@ def test_what_is_no_path_is_refused_in_a_sentence(run, path):
     ):
         with pytest.raises(ConfigError, match=r"is no path: .*Give another"):
             use()
-    with pytest.raises(TextError, match="cannot be read"):
+    with pytest.raises(TextError, match=r"cannot be read|no such file"):
         charloom.train(path)
     with pytest.raises(ConfigError, match="string is bytes; it must be text"):
         charloom.train(string=b"abc")
@@ -211,7 +211,7 @@ def test_evaluation_is_per_predicted_character(run):
 
 
 def test_unknown_settings_and_recipes_are_refused():
-    with pytest.raises(ConfigError, match="hiden_size: no such setting"):
+    with pytest.raises(ConfigError, match="'hiden_size': no such setting"):
         charloom.train(string=TEXT, recipe="classic", hiden_size=3)
     with pytest.raises(ConfigError, match="recipe is 'best'"):
         charloom.train(string=TEXT, recipe="best")

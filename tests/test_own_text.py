@@ -67,7 +67,7 @@ def test_all_of_another_text_is_judged(model):
 
 def test_baselines_and_neurons_take_the_same_part(model):
     found = model.baselines()
-    assert found.judged == END[1] - END[0]
+    assert found.judged == END[1] - END[0] - 1
     with pytest.raises(ConfigError, match="is what they would learn from"):
         model.baselines(string=TEXT, split="all")
     seen = charloom.neurons(model, string=TEXT, properties=["in-word"])
