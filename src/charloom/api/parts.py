@@ -94,7 +94,8 @@ def choose_part(
         own = identity(corpus) == own_identity(model)
     if split == "all" or (split is None and not own):
         return Part(corpus, "all", ((0, len(corpus)),), own)
-    parts = Windows.of(learner.config, len(corpus)).parts
+    whole = f"judge all of it: {argument('split', 'all')}"
+    parts = Windows.of(learner.config, len(corpus), otherwise=whole).parts
     for name, segments in parts.items():
         if name == (split or ("validation" if "validation" in parts else "train")):
             return Part(corpus, name, segments, own)

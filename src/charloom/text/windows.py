@@ -45,14 +45,20 @@ class Windows:
     parts: dict[Part, tuple[Segment, ...]]
 
     @classmethod
-    def of(cls, config: Config, length: int) -> "Windows":
+    def of(cls, config: Config, length: int, otherwise: str | None = None) -> "Windows":
         """The division of a text of so many characters.
+
+        Args:
+            config: of the training.
+            length: of the text, in characters.
+            otherwise: what to do with a shorter text, as a marked message that goes on after "Give a
+                longer text, or"; by default to take settings with which it can be learnt.
 
         Raises:
             TextError: a part is too short for its share or for one window of each stream.
         """
         windows = cls._divided(config, length)
-        windows._require_parts(config)
+        windows._require_parts(config, otherwise)
         return windows
 
     @classmethod
@@ -93,7 +99,7 @@ class Windows:
         wanted = [part for part in HELD_OUT if getattr(config, part)]
         return self.per_epoch > 0 and all(part in self.parts for part in wanted)
 
-    def _require_parts(self, config: Config) -> None:
+    def _require_parts(self, config: Config, otherwise: str | None) -> None:
         """Refuse a text that is too short for its division."""
         if self._is_whole(config):
             return
@@ -105,8 +111,9 @@ class Windows:
         else:
             part = next(p for p in HELD_OUT if getattr(config, p) and p not in self.parts)
             problem = f"{part} {getattr(config, part):g} of it is too little to predict anything"
-        changes = _changes_that_fit(config, self.length)
-        way = f", or take {arguments(**changes)}, which fits this one" if changes else ""
+        if otherwise is None and (changes := _changes_that_fit(config, self.length)):
+            otherwise = f"take {arguments(**changes)}, which fits this one"
+        way = f", or {otherwise}" if otherwise else ""
         raise TextError(
             f"the text has {self.length} characters; {problem}. Give a longer text{way}."
         )
