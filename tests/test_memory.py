@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from charloom.__main__ import main
 from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.errors import ConfigError
@@ -136,6 +137,17 @@ def command(megabytes: float, *words: object) -> None:
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
         assert "memory" in done.stderr.splitlines()[-1] or "GB" in done.stderr.splitlines()[-1]
+
+
+def test_a_command_that_has_no_memory_to_start_says_so(monkeypatch, capsys):
+    def refuse():
+        raise MemoryError
+
+    monkeypatch.setattr("charloom.cli.main", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "charloom: there is not enough memory to start.\n"
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ def main() -> None:
     except KeyboardInterrupt:  # before or after the commands, which handle their own
         print("charloom: interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
+    except MemoryError:
+        print("charloom: there is not enough memory to start.", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":
