@@ -8,6 +8,8 @@ that failed has also lost what waited for it, as systems do: what was written si
 then no longer what a later fsync brings to the disk. A write that is refused may have written half
 of its data first.
 
+A disk that refuses to be read is asked in `reliability/reads.py`.
+
 Where it may be mounted, a small file system in memory is filled up, emptied, made read-only and
 writable again while a run trains on it.
 """
@@ -30,12 +32,14 @@ from charloom.training import Record, Warned
 from charloom.training import run as training
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls, Torn
+from reliability.reads import failing_reads
 from reliability.runs import folder, lasting, require_same, train
 
 NUMBER = 5
 PROMISE = (
     "Where the disk refuses any call (full, read-only, an input/output error, an fsync that "
-    "fails), the last good state stays, training goes on in memory, tries again, and says so."
+    "fails), the last good state stays, training goes on in memory, tries again, and says so; where it "
+    "refuses a read, the file is named, nothing is called damaged, and nothing is changed."
 )
 
 SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6}
@@ -98,6 +102,7 @@ def check(scale: str) -> Figures:
             refused_once(place / "run", number, errno.ENOSPC, truth, torn=True)
             shutil.rmtree(place / "run")
         lost = fsyncs_that_lose(place / "fsync", truth)
+        reads = failing_reads(scale, place / "reads")
     return {
         "calls_refused_once": refusals["once"],
         "calls_refused_from_then_on": refusals["forever"],
@@ -105,6 +110,7 @@ def check(scale: str) -> Figures:
         "errors": ", ".join(errno.errorcode[code] for code in GAPS[scale]),
         "writes_torn_in_two": len(torn),
         "fsyncs_that_lost_what_waited": lost,
+        **reads,
         **small_tmpfs(),
     }
 

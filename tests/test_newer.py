@@ -14,7 +14,7 @@ from charloom.report import write_report as report
 from charloom.store import RunWriter, load_model, model_bytes, read_outline
 from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import MANIFEST, MODEL, STATE, manifest_of
-from charloom.store.layout import LATEST, checkpoint_path, read_pointer
+from charloom.store.layout import LATEST, checkpoint_path, read_pointer, saved_updates
 from charloom.store.newer import refuse_newer_run
 from charloom.store.steering import read_control, write_control
 from charloom.training import Warned, train_run
@@ -31,6 +31,7 @@ def run(tmp_path):
         writer.write_gradcheck([])
     runs.resume(path, halt=runs.after(4))
     write_control(path, "run")
+    assert saved_updates(path)[0] < read_pointer(path, LATEST)
     return path
 
 
@@ -76,7 +77,7 @@ def later_model(run):
 LATER_FILES = {
     "config.json": lambda run: renumber(run / "config.json", weather="fine"),
     "state.json": later_state,
-    "an earlier checkpoint's state.json": lambda run: later_state(run, 0),
+    "an earlier checkpoint's state.json": lambda run: later_state(run, saved_updates(run)[0]),
     "the model of a checkpoint": later_model,
     "gradcheck.json": lambda run: renumber(run / "gradcheck.json"),
     "control.json": lambda run: renumber(run / "control.json"),
@@ -122,7 +123,7 @@ def test_a_checkpoint_that_only_claims_to_be_later_is_damaged(run):
 def test_a_number_that_changed_on_the_disk_is_damage(run, tmp_path):
     for path in (run / "config.json", tmp_path / "model"):
         if path.name == "model":
-            path.write_bytes(model_bytes(load_model(checkpoint_path(run, 0))))
+            path.write_bytes(model_bytes(load_model(checkpoint_path(run, saved_updates(run)[0]))))
         data = path.read_bytes()
         place = max(data.find(b'"format":'), data.find(b'\\"format\\":') + 2) + len('"format":')
         assert data[place : place + 1].isdigit()

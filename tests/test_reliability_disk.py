@@ -1,22 +1,24 @@
 """A disk that refuses; the checker catches an error that ends a training, one that is not told, a
 failed save that costs the one before, and an fsync whose failure is forgotten."""
 
+import contextlib
 import os
 import shutil
 
 import pytest
 
-from charloom.errors import WriteError
-from charloom.store import files
+from charloom.errors import DamagedError, ReadError, WriteError
+from charloom.store import checkpoint, files, layout, run, view
 from charloom.store.journal import Journal
 from charloom.store.run import RunWriter
 from charloom.training.run import Keeper
-from reliability import disk, runs
+from reliability import disk, reads, runs
 
 
 def test_whichever_call_fails_the_last_good_state_stays_and_training_goes_on():
     figures = disk.check("short")
     assert figures["calls_refused_once"] >= 10
+    assert figures["reads_refused_in_resume"] > 10
     assert figures["fsyncs_that_lost_what_waited"] > 3
     assert figures["writes_torn_in_two"] > 3
     assert figures["small_tmpfs_filled_and_read_only"] or figures["small_tmpfs_not_checked"]
@@ -110,3 +112,46 @@ def pointer_fsyncs(scale, place, code):
         runs.train(run, disk.SETTINGS)
     shutil.rmtree(run)
     return found
+
+
+def only(monkeypatch, *actions):
+    """Let reads fail in these ways of looking at a run alone, and never while it trains."""
+    monkeypatch.setattr(reads, "ACTIONS", actions)
+    monkeypatch.setattr(reads, "trained_on", lambda *arguments: None)
+    monkeypatch.setitem(reads.STEP, "short", 5)
+
+
+def test_a_read_error_that_is_called_damage_is_caught(monkeypatch, tmp_path):
+    @contextlib.contextmanager
+    def reading(path):
+        try:
+            yield
+        except OSError as error:
+            raise DamagedError(f"{path} cannot be read: {error.strerror}.") from error
+
+    for module in (files, checkpoint, layout, view, run):
+        monkeypatch.setattr(module, "reading", reading)
+    only(monkeypatch, reads.resume_with_less)
+    with pytest.raises(AssertionError, match=r"EIO at read .* in resume_with_less"):
+        reads.failing_reads("short", tmp_path)
+
+
+def test_a_resumption_that_changes_something_before_it_has_read_all_is_caught(
+    monkeypatch, tmp_path
+):
+    look = run.open_about
+
+    def hasty(path, *rest):
+        (path / "metrics.jsonl").write_bytes(b"")
+        return look(path, *rest)
+
+    monkeypatch.setattr(run, "open_about", hasty)
+    only(monkeypatch, reads.resume)
+    monkeypatch.setattr(reads, "copied", lambda source, run, action: 30)
+    with pytest.raises(AssertionError, match=r"it changed \['metrics.jsonl'\]"):
+        reads.failing_reads("short", tmp_path)
+
+
+def test_an_error_of_the_system_that_is_no_sentence_is_caught(tmp_path):
+    with pytest.raises(AssertionError, match="at read 3"):
+        reads.require_told(ReadError(f"{tmp_path} cannot be read"), tmp_path, "at read 3")

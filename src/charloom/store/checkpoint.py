@@ -42,6 +42,7 @@ from charloom.store.files import (
     blocks_of,
     create_directory,
     read_file,
+    reading,
     require_directory,
 )
 from charloom.store.formats import (
@@ -126,10 +127,12 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     Raises:
         NotAModelError: no such directory, or one that holds no checkpoint.
         NewerFormatError: a later charloom wrote it.
+        ReadError: the disk refused.
         DamagedError: its bytes are not what was written, or make no sense together.
     """
     try:
-        return load_known(directory)
+        with reading(directory):
+            return load_known(directory)
     except DamagedError:
         refuse_newer(directory)  # this charloom may take for damage what a later one added
         raise
@@ -186,16 +189,18 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
     """The bytes of a file that a user named, or so many of them at most.
 
     Raises:
-        NotAModelError: it cannot be read, or is a pipe or a device, which may never end.
+        NotAModelError: it is not there, or is a pipe or a device, which may never end.
+        ReadError: the disk refused.
     """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise NotAModelError(f"{path} is no model: it is no plain file.")
-        with path.open("rb") as file:
-            return file.read(most)
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        reason = getattr(error, "strerror", None) or error
-        raise NotAModelError(f"{shortened(path)} cannot be read: {reason}.") from None
+    with reading(path):
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise NotAModelError(f"{shortened(path)} is no model: it is no plain file.")
+            with path.open("rb") as file:
+                return file.read(most)
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a NUL in the path
+            reason = getattr(error, "strerror", None) or error
+            raise NotAModelError(f"{shortened(path)} cannot be read: {reason}.") from None
 
 
 # Writing
@@ -301,14 +306,12 @@ def read_verified(directory: Path) -> dict[str, bytes]:
     wanted = sorted((*FILES, MANIFEST))
     try:
         found = sorted(path.name for path in directory.iterdir())
-        if found != wanted:
-            raise DamagedError(
-                f"checkpoint {directory} is damaged: {amiss(wanted, found)}. {OTHERWISE}"
-            )
-    except OSError as error:
+    except FileNotFoundError:  # its writer removed it a moment ago
+        raise NotAModelError(f"checkpoint {directory} is missing.") from None
+    if found != wanted:
         raise DamagedError(
-            f"checkpoint {directory} cannot be read: {error.strerror or error}."
-        ) from error
+            f"checkpoint {directory} is damaged: {amiss(wanted, found)}. {OTHERWISE}"
+        )
     files = {}
     for name in wanted:
         data = read_file(directory / name, SIZES.get(name))

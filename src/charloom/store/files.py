@@ -75,7 +75,8 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         mend = READING_MENDS.get(error.errno or 0, "Look after the disk and try again.")
-        raise ReadError(f"{shortened(path)} cannot be read: {reason}. {mend}") from error
+        where = Path(error.filename) if isinstance(error.filename, str) else path
+        raise ReadError(f"{shortened(where)} cannot be read: {reason}. {mend}") from error
 
 
 @contextmanager
@@ -139,11 +140,13 @@ def require_directory(path: Path) -> None:
 
     Raises:
         DamagedError: something else is there; nothing at all is no matter.
+        ReadError: the disk refused.
     """
-    if path.is_symlink():
-        raise DamagedError(f"{path} is no plain directory but a link; it is not followed.")
-    if path.exists() and not path.is_dir():
-        raise DamagedError(f"{path} is no directory.")
+    with reading(path):
+        if path.is_symlink():
+            raise DamagedError(f"{path} is no plain directory but a link; it is not followed.")
+        if path.exists() and not path.is_dir():
+            raise DamagedError(f"{path} is no directory.")
 
 
 def blocks_of(data: Data) -> Iterable[Block]:
@@ -232,7 +235,7 @@ def remove_directory(path: Path) -> None:
 def remove_temporaries(directory: Path, prefix: str = "", older_than: float | None = None) -> None:
     """Delete what interrupted writers left in a directory that has no writer now; or, where others may
     be writing, only what is older than so many seconds."""
-    for path in directory.glob(f"{TEMPORARY}{prefix}*"):
+    for path in temporaries_in(directory, prefix):
         if older_than is not None:
             with suppress(OSError):
                 if time.time() - path.lstat().st_mtime <= older_than:
@@ -242,6 +245,14 @@ def remove_temporaries(directory: Path, prefix: str = "", older_than: float | No
         else:
             with suppress(OSError):
                 path.unlink()
+
+
+def temporaries_in(directory: Path, prefix: str) -> list[Path]:
+    """The temporary names in a directory that begin so; none where it cannot be listed, for one that
+    stays harms nobody."""
+    with suppress(OSError):
+        return list(directory.glob(f"{TEMPORARY}{prefix}*"))
+    return []
 
 
 def sync_directory(path: Path) -> None:

@@ -27,23 +27,27 @@ class Journal:
 
     Args:
         path: the file; it is made where it is missing.
-        keep: bytes to keep of it, the rest is cut off; None keeps every whole line.
+        keep: bytes to keep of it, the rest is cut off, as `kept_length` has found them; None keeps every
+            whole line.
 
     Attributes:
         length: bytes of all lines, those in memory included.
 
     Raises:
-        DamagedError: the file is shorter than `keep`, or `keep` cuts a line in two.
+        DamagedError: the file is shorter than `keep`.
         ReadError: the disk refused a read.
         WriteError: the disk refused.
     """
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
         self.path = path
-        length = kept_length(path, keep)
+        length = kept_length(path, None) if keep is None else keep
         with writing(path):
             # Appending, so that what another process saw is only ever followed by more.
             self._file = path.open("ab", buffering=0)
+            if os.fstat(self._file.fileno()).st_size < length:
+                self._file.close()
+                raise DamagedError(f"{path} became shorter than {length} bytes a moment ago.")
             self._file.truncate(length)
         self._written = length
         self._waiting = bytearray()
@@ -56,11 +60,16 @@ class Journal:
 
     @property
     def in_place(self) -> bool:
-        """Whether the file that is written still has its name."""
-        try:
-            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
-        except OSError:
-            return False
+        """Whether the file that is written still has its name.
+
+        Raises:
+            WriteError: the disk does not tell.
+        """
+        with writing(self.path):
+            try:
+                return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
     def append(self, value: Any) -> None:
         """Add a line with the canonical JSON of a value."""

@@ -7,6 +7,7 @@ checkpoints/<update>/  checkpoints/damaged-<update>/  checkpoints/latest  checkp
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,7 +29,7 @@ from charloom.store.checkpoint import (
     refuse_newer,
     require_modest,
 )
-from charloom.store.files import read_file, require_directory
+from charloom.store.files import read_file, reading, require_directory
 from charloom.store.formats import CONFIG_FORMAT, SEAL, SEALED, require_sealed_format
 
 CONFIG: Final = "config.json"
@@ -58,8 +59,13 @@ TEXT_FIELDS: Final = frozenset({"name", "sources", "characters", "fingerprint", 
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is a run directory."""
-    return (path / CONFIG).is_file()
+    """Whether a path is a run directory.
+
+    Raises:
+        ReadError: the disk refused to tell.
+    """
+    with reading(path / CONFIG):
+        return (path / CONFIG).is_file()
 
 
 def checkpoint_path(run: Path, update: int) -> Path:
@@ -156,6 +162,7 @@ def load_at(run: Path, update: int) -> Checkpoint:
     Raises:
         NotAModelError: there is none.
         NewerFormatError: a later charloom wrote it.
+        ReadError: the disk refused.
         DamagedError: it is not what was written, or was written elsewhere.
     """
     require_own_directories(run, update)
@@ -183,10 +190,17 @@ def newest_whole(
 
 
 def saved_updates(run: Path) -> list[int]:
-    """The updates of all checkpoints, rising; links are none."""
+    """The updates of all checkpoints, rising; links are none.
+
+    Raises:
+        ReadError: the disk refused.
+    """
     folder = run / CHECKPOINTS
-    paths = () if folder.is_symlink() else folder.glob("*")
-    found = (path.name for path in paths if path.is_dir() and not path.is_symlink())
+    with reading(folder):
+        if folder.is_symlink() or not folder.is_dir():
+            return []
+        with os.scandir(folder) as entries:
+            found = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     return sorted(int(name) for name in found if UPDATE_NAME.fullmatch(name))
 
 

@@ -14,6 +14,7 @@ from charloom.errors import (
     CharloomError,
     DamagedError,
     NotAModelError,
+    ReadError,
     RunExistsError,
     TextError,
     UnknownCharacterError,
@@ -322,6 +323,8 @@ def open_text(
     except UnknownCharacterError:
         now = "one with other characters"
     except CharloomError as error:
+        if not sources and refused_by_disk(error):
+            raise ReadError(f"the text of {path} cannot be read: {error.message}") from error
         if not sources:
             raise DamagedError(
                 f"{path} is damaged: its text cannot be read: {error.message}"
@@ -340,6 +343,13 @@ def open_text(
         f"Put the old text back, or say where it is with {argument('text')}; to learn another text, "
         f"train anew."
     )
+
+
+def refused_by_disk(error: CharloomError) -> bool:
+    """Whether an error tells that a file is there and the disk refused to read it."""
+    reason = error.__cause__ or error.__context__
+    missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
+    return isinstance(reason, OSError) and not isinstance(reason, missing)
 
 
 def named(size: int | None, tokens: str, fingerprint: str) -> str:

@@ -8,7 +8,7 @@ module knows nothing of how training works.
 import importlib.metadata
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -21,6 +21,7 @@ from charloom.errors import (
     DamagedError,
     NewerFormatError,
     NotAModelError,
+    ReadError,
     RunInUseError,
     StoreError,
     WriteError,
@@ -39,6 +40,7 @@ from charloom.store.files import (
     ABANDONED_SECONDS,
     make_directories,
     read_file,
+    reading,
     remove_directory,
     remove_temporaries,
     replace_file,
@@ -83,7 +85,8 @@ from charloom.store.opening import (
     require_place,
     require_same_settings,
 )
-from charloom.store.steering import read_control, read_status, write_status
+from charloom.store.steering import Control, read_control, read_status, write_status
+from charloom.store.tail import kept_length
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2
@@ -116,24 +119,26 @@ class RunWriter:
         warnings: sentences about what was found amiss and mended.
     """
 
-    def __init__(self, path: Path, lock: FileLock, corpus: Corpus, lengths: dict[str, int]) -> None:
+    def __init__(
+        self, path: Path, lock: FileLock, corpus: Corpus, lengths: dict[str, int], command: Control
+    ) -> None:
         self.path = path
         self._lock = lock
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
-        self._kept = lengths  # bytes of the journals that go with the latest checkpoint
+        self._kept = lengths  # bytes of the journals, those that go with the latest checkpoint
         self._unsure = False  # whether `latest` may name another checkpoint than the last one saved
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
             self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))
             # Events tell what happened to the run, interruptions included: resuming adds to them
             # and takes nothing back. They hold clock times, so no checkpoint counts them.
-            self.events = opened.enter_context(Journal(path / EVENTS))
+            self.events = opened.enter_context(Journal(path / EVENTS, lengths[EVENTS]))
             with writing(path):
                 sync_directory(path)  # where the journals may be new names
             self._journals = opened.pop_all()
         self.seconds = 0.0
-        self.command = read_control(path)
+        self.command = command
         self.engine: str | None = None
         self.saved_update: int | None = None
         self.finished = False
@@ -166,7 +171,8 @@ class RunWriter:
                 # A text that no file holds is kept, so that the run can always be resumed.
                 replace_file(path / TEXT, corpus.kept_bytes())
             replace_file(path / CONFIG, about_of(learner.config, corpus, charloom_version()))
-            writer = cls(path, lock, corpus, {METRICS: 0, SAMPLES: 0})
+            lengths = {METRICS: 0, SAMPLES: 0, EVENTS: kept_length(path / EVENTS, None)}
+            writer = cls(path, lock, corpus, lengths, read_control(path))
         except BaseException:
             lock.release()
             raise
@@ -204,16 +210,21 @@ class RunWriter:
             NotAModelError: no run is there, or one whose creation was interrupted.
             RunInUseError: another process writes it.
             NewerFormatError: a later charloom wrote something in it; nothing was changed.
+            ReadError: the disk refused a read; nothing was changed.
             DamagedError: its last checkpoint or its files are not what was written.
             TextError: the text is gone, or is another one now.
             ConfigError: the new end is not ahead of where the run is.
             WriteError: the disk refused.
         """
         path = Path(path)
-        unless_in_use(path, lambda: open_about(path, text, allow_older))
+        with reading(path):
+            unless_in_use(path, lambda: open_about(path, text, allow_older))
         lock = acquire(path)
         try:
-            writer, learner, corpus = cls._resume(path, lock, text, epochs, updates, allow_older)
+            with reading(path):
+                writer, learner, corpus = cls._resume(
+                    path, lock, text, epochs, updates, allow_older
+                )
         except BaseException:
             lock.release()
             raise
@@ -264,8 +275,9 @@ class RunWriter:
         lengths, lost = kept_lengths(path, checkpoint, events, allow_older)
         seconds = last_seconds(path / METRICS, lengths[METRICS])
         warnings = [anew, *lost] if anew else [*lost]
+        named = None
         try:
-            read_pointer(path, BEST)
+            named = read_pointer(path, BEST)
         except DamagedError as error:
             if not allow_older:
                 raise DamagedError(
@@ -277,8 +289,21 @@ class RunWriter:
             warnings.append(
                 f"training goes on from the checkpoint of update {learner.update}: {damage}"
             )
+        unusable = why_unusable(path, learner.best_update)
+        if unusable is not None:
+            warnings.append(
+                f"the best checkpoint cannot be used, so the best is judged anew from update "
+                f"{learner.update} on: {unusable}"
+            )
+            learner.best_loss = learner.best_update = None
         adopt_steering(learner, events)
         engine = last_engine(events)
+        steered, status = read_control(path), read_status(path) or {}
+        said = about_of(learner.config, corpus, version or charloom_version())
+        # Its settings are new, or an earlier charloom wrote it, in an earlier format.
+        stale = bool(anew) or read_file(path / CONFIG, MOST_ABOUT) != said
+        newer = [later for later in saved_updates(path) if later > learner.update]
+        ended = (path / PASSAGE).exists()
         if broken:
             warnings.append(
                 f"{path / EVENTS} is damaged: {len(broken)} of {len(told) + len(broken)} lines cannot be "
@@ -290,27 +315,28 @@ class RunWriter:
         remove_temporaries(path / CHECKPOINTS)
         # Commands and reports are written by others, who may be at it.
         remove_temporaries(path, older_than=ABANDONED_SECONDS)
+        lengths[EVENTS] = kept_length(path / EVENTS, None)
         if broken:
             set_aside(path, [line for line, _ in told], broken)
-        writer = cls(path, lock, corpus, lengths)
+            lengths[EVENTS] = sum(len(line) for line, _ in told)
+        writer = cls(path, lock, corpus, lengths, steered)
         try:
             writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
             if damage:
-                writer._set_aside_newer(learner.update)
+                writer._set_aside(newer)
                 writer._point(LATEST, learner.update)
             writer.engine = engine
             if lost:
                 # The checkpoint, which never changes, does not know.
                 writer.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
-            writer._remove_newer(learner.update)  # left by an interrupted save
+            if not damage:
+                writer._remove(newer)  # left by an interrupted save
             if about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.
                 replace_file(path / TEXT, corpus.kept_bytes())
-            data = about_of(learner.config, corpus, version or charloom_version())
-            if anew or read_file(path / CONFIG, MOST_ABOUT) != data:
-                # Its settings are new, or an earlier charloom wrote it, in an earlier format.
-                replace_file(path / CONFIG, data)
-            writer._restore_best(learner)
+            if stale:
+                replace_file(path / CONFIG, said)
+            writer._restore_best(named, learner.best_update)
             if not schedule.over(learner):
                 # It is of a model that is learning on.
                 with writing(path / PASSAGE):
@@ -318,12 +344,11 @@ class RunWriter:
         except BaseException:
             writer.close()
             raise
-        status = read_status(path) or {}
         writer.finished = (
             schedule.over(learner)
             and status.get("state") == "finished"
             and status.get("update") == learner.update
-            and (path / PASSAGE).exists()
+            and ended
         )
         return writer, learner, corpus
 
@@ -388,7 +413,7 @@ class RunWriter:
         self.metrics.cut(self._kept[METRICS])
         self.samples.cut(self._kept[SAMPLES])
         self._best = None
-        self._remove_newer(self.saved_update)
+        self._remove(later for later in saved_updates(self.path) if later > self.saved_update)
         return checkpoint.learner
 
     def load_best(self) -> Learner:
@@ -504,52 +529,50 @@ class RunWriter:
             self._point(LATEST, self.saved_update)
             self._unsure = False
 
-    def _remove_newer(self, update: int) -> None:
-        """Remove all checkpoints after an update; no pointer names them."""
-        for newer in [later for later in saved_updates(self.path) if later > update]:
-            remove_directory(checkpoint_path(self.path, newer))
+    def _remove(self, updates: Iterable[int]) -> None:
+        """Remove the checkpoints of some updates; no pointer names them."""
+        for update in updates:
+            remove_directory(checkpoint_path(self.path, update))
 
-    def _set_aside_newer(self, update: int) -> None:
-        """Give all checkpoints after an update, which are damaged, names that nothing reads: there
-        may be something in them yet for whoever looks at the bytes."""
-        for newer in [later for later in saved_updates(self.path) if later > update]:
-            aside = self.path / CHECKPOINTS / f"{DAMAGED}{newer}"
+    def _set_aside(self, updates: Iterable[int]) -> None:
+        """Give the checkpoints of some updates, which are damaged, names that nothing reads: there may
+        be something in them yet for whoever looks at the bytes."""
+        for update in updates:
+            aside = self.path / CHECKPOINTS / f"{DAMAGED}{update}"
             if os.path.lexists(aside):
                 remove_directory(aside)
             with writing(aside):
-                checkpoint_path(self.path, newer).rename(aside)
+                checkpoint_path(self.path, update).rename(aside)
 
     def _prune(self, best_update: int | None) -> None:
         """Remove all checkpoints but the newest ones and the best."""
-        for update in saved_updates(self.path)[:-NEWEST_KEPT]:
+        saved: list[int] = []
+        with suppress(ReadError):
+            saved = saved_updates(self.path)
+        for update in saved[:-NEWEST_KEPT]:
             if update != best_update:
                 # One that cannot be removed now harms nobody; the next save tries again.
                 with suppress(WriteError):
                     remove_directory(checkpoint_path(self.path, update))
 
-    def _restore_best(self, learner: Learner) -> None:
-        """Make `best` agree with the learner, which may be of before `best` was replaced."""
-        if learner.best_update is not None:
-            try:
-                load_at(self.path, learner.best_update)
-            except (DamagedError, NotAModelError) as error:
-                self.warnings.append(
-                    f"the best checkpoint cannot be used, so the best is judged anew from update "
-                    f"{learner.update} on: {error.message}"
-                )
-                learner.best_loss = learner.best_update = None
-        if learner.best_update is None:
+    def _restore_best(self, named: int | None, best_update: int | None) -> None:
+        """Make `best`, which names an update or cannot be read, name the best one, of which there may be
+        none: it may be of before `best` was replaced."""
+        if best_update is None:
             with writing(self.path / CHECKPOINTS / BEST):
                 (self.path / CHECKPOINTS / BEST).unlink(missing_ok=True)
-        elif self._best_pointer() != learner.best_update:
-            self._point(BEST, learner.best_update)
+        elif named != best_update:
+            self._point(BEST, best_update)
 
-    def _best_pointer(self) -> int | None:
-        """What `best` names; None where it is missing or damaged."""
-        try:
-            return read_pointer(self.path, BEST)
-        except DamagedError:
-            return None
+
+def why_unusable(path: Path, update: int | None) -> str | None:
+    """Why the checkpoint of an update of a run cannot be used; None where it can, or there is no update."""
+    try:
+        if update is not None:
+            load_at(path, update)
+    except (DamagedError, NotAModelError) as error:
+        return error.message
+    return None
 
 
 def charloom_version() -> str:
@@ -600,6 +623,8 @@ def who_trains(path: Path) -> str:
         status = read_status(path) or {}
     except NewerFormatError:
         return "a process of a later charloom"
+    except ReadError:
+        return "another process"
     beat = status.get("heartbeat")
     if (
         status.get("state") in ("training", "paused")

@@ -15,7 +15,7 @@ from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.spelling import shortened
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
-from charloom.store.files import read_file
+from charloom.store.files import read_file, reading
 from charloom.store.journal import Watch, each_line, read_lines, unwatched
 from charloom.store.layout import (
     BEST,
@@ -108,6 +108,7 @@ def read_run(path: str | Path) -> RunView:
     Raises:
         NotAModelError: the path is no run directory.
         NewerFormatError: a later charloom wrote something in it.
+        ReadError: the disk refused.
         DamagedError: a file in it is not as it was written.
     """
     path = Path(path)
@@ -133,6 +134,12 @@ def read_outline(path: str | Path, damage: list[str]) -> RunOutline:
 
 def outline_of(path: Path, read: "Strict") -> RunOutline:
     """What a run directory says but for its records and samples, its parts read by a reader."""
+    with reading(path):
+        return outline_in(path, read)
+
+
+def outline_in(path: Path, read: "Strict") -> RunOutline:
+    """`outline_of`, where no disk refuses."""
     refuse_newer_run(path)
     try:
         config, text, version = read_about(path)
@@ -202,8 +209,13 @@ def sound_objects(
         fits: whether the object of a line is what the journal is for.
         damage: gets a sentence, at the end, where lines were left out or the journal is missing.
         watch: called now and then with how far the reading is.
+
+    Raises:
+        ReadError: the disk refused.
     """
-    if not path.exists():
+    with reading(path):
+        missing = not path.exists()
+    if missing:
         damage.append(f"{path} is missing.")
         return
     lines = broken = 0
@@ -277,11 +289,18 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
     Raises:
         NotAModelError: the path is none of the three.
         NewerFormatError: a later charloom wrote it.
+        ReadError: the disk refused.
         DamagedError: it is one, and damaged.
     """
     path = Path(path)
     if which not in ("best", "latest", None):
         raise ConfigError(f"which is {shortened(which)}; it must be best or latest.")
+    with reading(path):
+        return load_from_anywhere(path, which)
+
+
+def load_from_anywhere(path: Path, which: Which | None) -> Learner:
+    """The learner of whatever lies at a path."""
     if is_run(path):
         return load_from_run(path, which or which_of_run(path))
     if path.is_dir():

@@ -17,6 +17,7 @@ from charloom.errors import (
     CharloomError,
     DivergedError,
     NewerFormatError,
+    ReadError,
     StoreError,
     WriteError,
     message_of,
@@ -39,6 +40,8 @@ STATUS_SECONDS: Final = 1.0  # between two flushes and heartbeats
 STOPPED: Final = "a command in control.json"
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits before a last save is tried again
 PATIENT_SECONDS: Final = (30.0,) * 19  # and further ones, unless it was told to end
+
+REFUSED: Final = (ReadError, WriteError)  # of a disk that may be well again later
 
 # What goes on while it yields items, and may end the training.
 Attending = Generator[Item, None, Ended | None]
@@ -121,7 +124,7 @@ class Keeper:
         # Commands of before the run was opened were for another training.
         self._control = writer.command
         self._problem: str | None = None
-        self._refused: list[Warned] = []  # that a later charloom sent a command
+        self._refused: list[Warned] = []  # that a command could not be read
         # Why a judgement was given up:
         self._reason: str | None = None
         self._stopped = False  # by a command
@@ -257,7 +260,7 @@ class Keeper:
         if which_of(self._learner.config) == "latest":
             return self._learner
         try:
-            return self._writer.load_best()
+            return (yield from self._insist(self._writer.load_best, "the best model's passage"))
         except StoreError as error:
             yield self._warn(
                 f"the passage is the latest model's, not the best one's: {error.message}"
@@ -366,10 +369,10 @@ class Keeper:
         return True
 
     def _read_control(self) -> Control:
-        """The last command that this charloom understands; of a later charloom's, a warning is told once."""
+        """The last command that can be read; where one cannot, a warning is told once."""
         try:
             return read_control(self._writer.path)
-        except NewerFormatError as error:
+        except (NewerFormatError, ReadError) as error:
             if not self._refused:
                 self._refused.append(self._warn(f"a command was not obeyed: {error.message}"))
             return self._control
@@ -411,7 +414,7 @@ class Keeper:
         before = self._writer.saved_update
         try:
             path = self._writer.save(learner)
-        except WriteError as error:
+        except REFUSED as error:
             yield self._warn(f"update {learner.update} was not saved: {error.message}")
         else:
             self._problem = None
@@ -441,7 +444,7 @@ class Keeper:
         for n, seconds in enumerate(waits):
             try:
                 return action()
-            except WriteError as error:
+            except REFUSED as error:
                 if not n:
                     total = sum(waits)
                     often = (
@@ -455,7 +458,7 @@ class Keeper:
                 break
         try:
             return action()
-        except WriteError as error:
+        except REFUSED as error:
             raise WriteError(
                 f"{what} is lost: {error.message} Then go on from update "
                 f"{self._writer.saved_update} by {command('resume', self._writer.path)}."

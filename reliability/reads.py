@@ -1,0 +1,304 @@
+"""A disk that refuses to be read: every opening, reading, look and listing fails in turn, once or from then on.
+
+A run that was interrupted is resumed, sampled, reported and trained further while a call fails. Whatever
+comes of it must be the right result or one sentence that names a file below the run, never a claim of
+damage; nothing on the disk may have changed by looking, and a later attempt must succeed.
+"""
+
+import builtins
+import errno
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from charloom.engines import open_engine
+from charloom.errors import CharloomError, DamagedError, NotAModelError
+from charloom.report import write_report
+from charloom.store import RunWriter, load_model, read_run
+from charloom.training import train_run
+from reliability import LONG, SHORT, Figures
+from reliability.calls import CHANGING
+from reliability.runs import lasting, require_same, train
+
+SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6, "threads": 1}
+STEP = {SHORT: 11, LONG: 1}  # every call, or every so many
+NAMED = 50  # characters of a path that a message shows, however long it is
+HALTED_AFTER = 6  # looks at whether to halt
+OURS = ("report.html", "loss.svg", "loss.png", "lock")  # what a look may write
+
+
+class Reads:
+    """Sees every call that reads below a folder, within a `with` statement.
+
+    Args:
+        below: only calls about what lies below it, or about itself, are seen.
+        before: told of the kind (open, read, stat or list) and the path of each, and may raise instead.
+    """
+
+    def __init__(self, below: Path, before: Callable[[str, Path], object]) -> None:
+        self._below = below
+        self._before = before
+        self._patch = pytest.MonkeyPatch()
+        self._paths: dict[int, Path] = {}  # of open descriptors
+        self._real = {name: getattr(os, name) for name in
+                      ("open", "close", "read", "stat", "lstat", "listdir", "scandir")}  # fmt: skip
+        self._real_open = io.open
+
+    def __enter__(self) -> Self:
+        for name in ("open", "close", "read"):
+            self._patch.setattr(os, name, getattr(self, name))
+        for name, kind in (
+            ("stat", "stat"),
+            ("lstat", "stat"),
+            ("listdir", "list"),
+            ("scandir", "list"),
+        ):
+            self._patch.setattr(os, name, self.told(name, kind))
+        for module in (io, builtins):
+            self._patch.setattr(module, "open", self.open_file)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._patch.undo()
+
+    def tell(self, kind: str, path: Any) -> None:
+        """Tell of a call, if it concerns us."""
+        if isinstance(path, str | bytes | os.PathLike):
+            whole = Path.cwd() / os.fsdecode(path)
+            if whole.is_relative_to(self._below):
+                self._before(kind, whole)
+
+    def told(self, name: str, kind: str) -> Callable[..., Any]:
+        """A function of `os` that is told of before it is called."""
+
+        def call(path: Any = ".", *rest: Any, **more: Any) -> Any:
+            if more.get("dir_fd") is None:
+                self.tell(kind, path)
+            return self._real[name](path, *rest, **more)
+
+        return call
+
+    def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if not flags & CHANGING and dir_fd is None:
+            self.tell("open", path)
+        descriptor = int(self._real["open"](path, flags, mode, dir_fd=dir_fd))
+        self._paths[descriptor] = Path.cwd() / os.fsdecode(path)
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        self._paths.pop(descriptor, None)
+        self._real["close"](descriptor)
+
+    def read(self, descriptor: int, length: int) -> bytes:
+        if descriptor in self._paths:
+            self.tell("read", self._paths[descriptor])
+        return bytes(self._real["read"](descriptor, length))
+
+    def open_file(
+        self, file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any
+    ) -> Any:
+        """Files of bytes for reading are ours; of others only the opening is seen."""
+        path = self._paths.get(file) if isinstance(file, int) else file
+        if set(mode) & set("wxa+") or path is None:
+            return self._real_open(file, mode, buffering, *rest, **more)
+        if not isinstance(file, int):
+            self.tell("open", path)
+        if "b" not in mode:
+            return self._real_open(file, mode, buffering, *rest, **more)
+        raw = Read(self, Path.cwd() / os.fsdecode(path), file, more.get("closefd", True))
+        return raw if buffering == 0 else io.BufferedReader(raw)
+
+
+class Read(io.FileIO):
+    """A file whose reads are seen."""
+
+    def __init__(self, reads: Reads, path: Path, file: Any, closefd: bool) -> None:
+        super().__init__(file, "r", closefd=closefd)
+        self._reads = reads
+        self._path = path
+
+    def readinto(self, buffer: Any) -> int:
+        self._reads.tell("read", self._path)
+        return int(super().readinto(buffer) or 0)
+
+    def readall(self) -> bytes:
+        self._reads.tell("read", self._path)
+        return super().readall()
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._reads.tell("read", self._path)
+        return super().read(-1 if size is None else size) or b""
+
+
+class Failing:
+    """Refuses a call, the `at`-th from now, or all from that one on.
+
+    Attributes:
+        calls: how many there were.
+    """
+
+    def __init__(self, at: int, forever: bool) -> None:
+        self.calls = 0
+        self._at = at
+        self._forever = forever
+
+    def __call__(self, kind: str, path: Path) -> None:
+        self.calls += 1
+        if self.calls == self._at or (self._forever and self.calls > self._at):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+
+# What is done with the run while a read fails; each can be done again, and changes nothing by failing
+
+
+def resume(run: Path) -> None:
+    """Open it to go on, and close it."""
+    RunWriter.resume(run)[0].close()
+
+
+def resume_with_less(run: Path) -> None:
+    """Open it to go on from whatever is whole, and close it; nothing is damaged, so nothing is told."""
+    writer = RunWriter.resume(run, allow_older=True)[0]
+    writer.close()
+    assert not writer.warnings, f"something was given up: {writer.warnings}"
+
+
+def sample(run: Path) -> None:
+    """Open its model, as whoever samples or evaluates does."""
+    load_model(run, "best")
+    load_model(run, "latest")
+    load_model(next((run / "checkpoints").glob("[0-9]*")))
+
+
+def report(run: Path) -> None:
+    """Read all of it, and make its report."""
+    told: list[str] = []
+    read_run(run)
+    write_report(run, tell=told.append)
+    assert not told, f"the report tells of {told}"
+
+
+ACTIONS = (resume, resume_with_less, sample, report)
+
+
+def failing_reads(scale: str, place: Path) -> Figures:
+    """Refuse each read in turn in each way of looking at a run, and while it trains."""
+    train(place / "whole", SETTINGS)
+    truth = lasting(place / "whole")
+    halted = place / "halted"
+    train(halted, SETTINGS, halt=after(HALTED_AFTER))
+    figures: Figures = {}
+    for action in ACTIONS:
+        tried = 0
+        for at in numbers(scale, copied(halted, place / "run", action)):
+            for forever in (False, True):
+                looked_at(halted, place / "run", action, at, forever)
+                tried += 1
+        figures[f"reads_refused_in_{action.__name__}"] = tried
+    trained = 0
+    for at in numbers(scale, copied(halted, place / "run", train_on)):
+        for forever in (False, True):
+            trained_on(halted, place / "run", at, forever, truth)
+            trained += 1
+    figures["reads_refused_in_training"] = trained
+    return figures
+
+
+def after(looks: int) -> Callable[[], str | None]:
+    """A reason to halt after so many looks."""
+    asked: Iterator[int] = iter(range(10**9))
+    return lambda: "SIGINT" if next(asked) >= looks else None
+
+
+def copied(source: Path, run: Path, action: Callable[[Path], object]) -> int:
+    """The number of reads of an action on a copy of a run."""
+    shutil.copytree(source, run)
+    counting = Failing(1 << 60, False)
+    with Reads(run, counting):
+        action(run)
+    shutil.rmtree(run)
+    return counting.calls
+
+
+def numbers(scale: str, calls: int) -> range:
+    """The calls, of so many, that are refused in turn."""
+    return range(1, calls + 1, STEP[scale])
+
+
+def looked_at(
+    source: Path, run: Path, action: Callable[[Path], object], at: int, forever: bool
+) -> None:
+    """One look at a copy of a run while a read fails, and one when the disk is well again."""
+    shutil.copytree(source, run)
+    what = f"EIO at read {at}{' and all after it' * forever} in {action.__name__}"
+    before = contents(run)
+    with Reads(run, Failing(at, forever)):
+        try:
+            action(run)
+        except CharloomError as error:
+            require_told(error, run, what)
+            failed = True
+        else:
+            failed = False
+    if failed:
+        assert contents(run) == before, f"{what}: it changed {changed(before, contents(run))}"
+    action(run)
+    assert not list((run / "checkpoints").glob("damaged-*")), f"{what}: a checkpoint was set aside"
+    shutil.rmtree(run)
+
+
+def train_on(run: Path) -> None:
+    """Train a run to its end."""
+    writer, learner, corpus = RunWriter.resume(run)
+    with writer:
+        for _ in train_run(writer, learner, corpus, open_engine("auto")):
+            pass
+
+
+def trained_on(source: Path, run: Path, at: int, forever: bool, truth: dict[str, Any]) -> None:
+    """Train a copy of a run further while a read fails, and again when the disk is well."""
+    shutil.copytree(source, run)
+    what = f"EIO at read {at}{' and all after it' * forever} in training"
+    with Reads(run, Failing(at, forever)):
+        try:
+            train_on(run)
+        except CharloomError as error:
+            require_told(error, run, what)
+    train(run, SETTINGS)
+    require_same(run, truth, what)
+    shutil.rmtree(run)
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """All bytes of a run but for what a look at it may write."""
+    files = (path for path in sorted(run.rglob("*")) if path.is_file())
+    return {
+        str(path.relative_to(run)): path.read_bytes() for path in files if path.name not in OURS
+    }
+
+
+def changed(before: dict[str, bytes], now: dict[str, bytes]) -> list[str]:
+    """The files that differ."""
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def require_told(error: CharloomError, run: Path, what: str) -> None:
+    """An error for people: what could not be read, and no claim that it is damaged or not there."""
+    told = str(error)
+    assert not isinstance(error, DamagedError | NotAModelError), f"{what}: {told!r}"
+    assert "damaged" not in told, f"{what}: {told!r}"
+    assert "cannot be" in told, f"{what}: {told!r}"  # read; or written, by whoever looked before
+    assert os.strerror(errno.EIO) in told, f"{what}: {told!r} does not say why"
+    assert str(run)[:NAMED] in told, f"{what}: {told!r} names no file"
+    assert told.endswith("."), f"{what}: {told!r}"
