@@ -505,6 +505,7 @@ def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_i
     tmp_path, monkeypatch
 ):
     train(tmp_path / "whole", save_seconds=1e-9)
+    monkeypatch.setattr(run_module, "REFUSED_SAVES", 1_000)
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9)
     warnings = []
@@ -519,6 +520,82 @@ def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_i
     assert all("No space left on device" in warning.message for warning in warnings)
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
     assert "warning" in {event["event"] for event in read_run(tmp_path / "run").events}
+
+
+class Waiting:
+    """A clock on which only waiting takes time, and what happens after some seconds of it."""
+
+    def __init__(self, monkeypatch, seconds=0.0, action=lambda: None):
+        self.now, self.waited, self._seconds, self._action = 0.0, 0.0, seconds, action
+        monkeypatch.setattr(run_module.time, "monotonic", self.clock)
+        monkeypatch.setattr(run_module.time, "sleep", self.sleep)
+
+    def clock(self):
+        self.now += 1e-6  # so that saves fall due
+        return self.now
+
+    def sleep(self, seconds):
+        before, self.waited = self.waited, self.waited + seconds
+        self.now += seconds
+        if before < self._seconds <= self.waited:
+            self._action()
+
+
+@pytest.mark.parametrize("minutes", [0.05, 60.0])
+def test_training_pauses_while_a_disk_refuses_and_goes_on_by_itself_to_the_same_bytes(
+    tmp_path, monkeypatch, minutes
+):
+    train(tmp_path / "whole", save_seconds=1e-9)
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9)
+    waiting, states = Waiting(monkeypatch, 60 * minutes, disk.disarm), []
+    status = writer.status
+    writer.status = lambda state, *more: (states.append((state, more[-1])), status(state, *more))
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        told = eventful(items, {21: lambda: disk.arm(1, forever=True)})
+    assert told[-1].state == "finished"
+    assert 60 * minutes <= waiting.waited <= 60 * minutes + 16
+    paused = {item.update for item in of(Progress, told) if item.state == "paused"}
+    assert len(paused) == 1
+    refused = [item for item in of(Warned, told) if "was not saved" in item.message]
+    assert len(refused) == run_module.REFUSED_SAVES
+    assert paused == {refused[-1].update}
+    (said,) = [item for item in of(Warned, told) if "Training pauses at update" in item.message]
+    assert "3 saves in a row were refused" in said.message
+    assert "No space left on device" in said.message
+    assert [reason for state, reason in states if state == "paused"][-1] == said.message
+    events = [event["event"] for event in read_run(tmp_path / "run").events]
+    assert events.index("paused") < events.index("continued") < events.index("finished")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "stop"])
+def test_whoever_wants_it_to_end_while_a_disk_refuses_is_heard(tmp_path, monkeypatch, how):
+    run, asked = tmp_path / "run", []
+
+    def end():
+        disk.disarm()
+        if how == "stop":
+            write_control(run, "stop")
+        else:
+            asked.append(how)
+
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(run, save_seconds=1e-9)
+    waiting = Waiting(monkeypatch, 100.0, end)
+    with writer:
+        items = train_run(
+            writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
+        )
+        told = eventful(items, {21: lambda: disk.arm(1, forever=True)})
+    assert told[-1].state == ("stopped" if how == "stop" else "interrupted")
+    assert waiting.waited < 101
+    assert load_model(run).update == told[-1].update < 98
+    write_control(run, "run")
+    resume(run)
+    train(tmp_path / "whole", save_seconds=1e-9)
+    assert lasting(run) == lasting(tmp_path / "whole")
 
 
 def eventful(items, actions):
@@ -638,13 +715,14 @@ def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
         assert not (run / name).exists()
         away.rename(run / name)
 
-    writer, learner, corpus = create(run, save_seconds=1e-6)
+    writer, learner, corpus = create(run, save_seconds=1e-9)
+    Waiting(monkeypatch, 10.0, back)
     items = train_run(writer, learner, corpus, ReferenceEngine())
     with writer:
-        told = eventful(items, {21: lambda: (run / name).rename(away), 49: back})
+        told = eventful(items, {21: lambda: (run / name).rename(away)})
     gone = "cannot be written: it was moved or removed. Move it back where it was"
     assert any(f"{run / name} {gone}" in warning.message for warning in of(Warned, told))
-    train(tmp_path / "whole", save_seconds=1e-6)
+    train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")
 
 

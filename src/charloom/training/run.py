@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from itertools import chain, repeat
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -39,6 +40,7 @@ FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save up to the config's
 STATUS_SECONDS: Final = 1.0  # between two flushes and heartbeats
 STOPPED: Final = "a command in control.json"
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits before a last save is tried again
+REFUSED_SAVES: Final = 3  # in a row, after which training pauses until the disk takes one
 PATIENT_SECONDS: Final = (30.0,) * 19  # and further ones, unless it was told to end
 
 REFUSED: Final = (ReadError, WriteError)  # of a disk that may be well again later
@@ -124,6 +126,7 @@ class Keeper:
         # Commands of before the run was opened were for another training.
         self._control = writer.command
         self._problem: str | None = None
+        self._refused_saves, self._refusal = 0, ""  # in a row, and why the last one was
         self._refused: list[Warned] = []  # that a command could not be read
         # Why a judgement was given up:
         self._reason: str | None = None
@@ -240,6 +243,8 @@ class Keeper:
             yield from self._show("training")
         if now >= self._next_save:
             yield from self._save()
+        if self._refused_saves >= REFUSED_SAVES:
+            return (yield from self._wait_for_room())
         return None
 
     def finish(self, ids: AllIds, engine: Engine) -> Generator[Item, None, Ended]:
@@ -398,26 +403,61 @@ class Keeper:
             yield from self._show("training")
         return None
 
+    def _wait_for_room(self) -> Attending:
+        """Learn nothing more that may be lost, until the disk takes a save again; returns an `Ended` if
+        training shall end before that. All lines wait in memory."""
+        self._watch.hold()
+        yield self._warn(
+            f"{self._refused_saves} saves in a row were refused: {self._refusal} Training pauses at update "
+            f"{self._learner.update} until the disk takes a save, and then goes on by itself; Ctrl-C or a "
+            f"stop ends it."
+        )
+        self._writer.tell("paused", self._learner.update)
+        for seconds in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                if self._told_to_end():
+                    return (yield from self._end_as_told())
+                yield Progress(self._learner.update, self._schedule.updates, "paused")
+                if time.monotonic() >= self._next_status:
+                    yield from self._show("paused")
+                time.sleep(LOOK_SECONDS)
+            yield from self._save(again=True)
+            if not self._refused_saves:
+                break
+        self._writer.tell("continued", self._learner.update)
+        self._watch.go()
+        yield from self._show("training")
+        return None
+
     def _show(self, state: str) -> Iterator[Item]:
         """Let other processes see how far it is."""
         self._next_status = time.monotonic() + STATUS_SECONDS
+        refused = None
         try:
             self._writer.flush()
+        except WriteError as error:
+            refused = error.message
+        try:
+            # A disk without room for lines may have some for this.
             self._writer.status(state, self._learner.update, self._schedule.updates, self._problem)
         except WriteError as error:
-            if self._problem is None:
-                yield self._warn(error.message)
+            refused = refused or error.message
+        if refused is not None and self._problem is None:
+            yield self._warn(refused)
 
-    def _save(self) -> Iterator[Item]:
-        """Save; a disk that refuses now may take it the next time."""
+    def _save(self, again: bool = False) -> Iterator[Item]:
+        """Save; a disk that refuses now may take it the next time. That it refused `again` is not told."""
         learner = self._told
         before = self._writer.saved_update
         try:
             path = self._writer.save(learner)
         except REFUSED as error:
-            yield self._warn(f"update {learner.update} was not saved: {error.message}")
+            self._refused_saves, self._refusal = self._refused_saves + 1, error.message
+            if not again:
+                yield self._warn(f"update {learner.update} was not saved: {error.message}")
         else:
-            self._problem = None
+            self._problem, self._refused_saves = None, 0
             if before != learner.update:
                 yield Saved(learner.update, learner.best_update, path)
         self._save_seconds = min(2 * self._save_seconds, self._most_seconds)
