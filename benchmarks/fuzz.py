@@ -100,8 +100,10 @@ def harmless():
     """Let no training be started, and every stream end."""
     real = followed.follow
 
-    async def first(shelf, paths):
-        told = real(shelf, paths)
+    async def first(shelf, paths, limit):
+        if not (paths or limit):
+            return
+        told = real(shelf, paths, limit)
         async with aclosing(told):
             for _ in range(FIRST_EVENTS):
                 yield await anext(told)

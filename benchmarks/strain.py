@@ -4,7 +4,10 @@ Starts `charloom serve` as a process of its own on a folder with one run, asks /
 and says how long that took (median, 99th of a hundred, most), how many requests the straining client
 got through, and with which statuses.
 
-    python benchmarks/strain.py [--seconds 4] [--only NAME] [--json]
+With --runs the folder has so many runs more, hard links to the one; then it says instead how long the first look at
+them takes, how long health takes meanwhile and while ten streams follow the list, and how long each list takes.
+
+    python benchmarks/strain.py [--seconds 4] [--only NAME] [--runs N] [--json]
 """
 
 import argparse
@@ -12,6 +15,7 @@ import asyncio
 import collections
 import json
 import multiprocessing
+import os
 import socket
 import tempfile
 import time
@@ -19,6 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import charloom
 from serve import Served, milliseconds, ping
@@ -30,15 +35,64 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--only", choices=STRAINS)
+    parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder) / "runs"
         charloom.train(run=runs / "model", string=TEXT, updates=3, validation=0.0)
+        link(runs, given.runs)
         with Served(runs) as served:
+            if given.runs:
+                print(json.dumps(lists(served.port, given.seconds), indent=2))
+                return
             names = [given.only] if given.only else ["nothing", *STRAINS]
             told = {name: strained(served.port, name, given.seconds) for name in names}
     print(json.dumps(told, indent=2) if given.json else "\n".join(map(line, told.items())))
+
+
+def link(runs: Path, count: int) -> None:
+    """Make so many runs more of the one that is there."""
+    files = [
+        (path, path.relative_to(runs / "model")) for path in sorted((runs / "model").rglob("*"))
+    ]
+    for n in range(count):
+        copy = runs / f"copy-{n:05d}"
+        copy.mkdir()
+        for path, relative in files:
+            if path.is_dir():
+                (copy / relative).mkdir()
+            else:
+                os.link(path, copy / relative)
+
+
+def lists(port: int, seconds: float) -> dict:
+    """How long the lists of a large folder take, and health beside them."""
+    began, pings = time.monotonic(), list[float]()
+    while asked(port, "/api/runs?limit=1")[1]["unread"]:
+        pings += pinged(port, 0.5)
+    told = {
+        "read_seconds": round(time.monotonic() - began, 1),
+        "health_ms_then": milliseconds(pings),
+    }
+    for path in ("/api/runs", "/api/runs?limit=1000", "/api/models", "/api/texts"):
+        told[path] = milliseconds([asked(port, path)[0] for _ in range(5)])
+    held = []
+    for _ in range(10):
+        held.append(socket.create_connection(("127.0.0.1", port)))
+        held[-1].sendall(head(f"127.0.0.1:{port}", "GET", "/api/stream"))
+    told["health_ms_beside_ten_streams"] = milliseconds(pinged(port, seconds))
+    for connection in held:
+        connection.close()
+    return told
+
+
+def asked(port: int, path: str) -> tuple[float, dict]:
+    """How long an answer takes, seconds, and what it says."""
+    began = time.perf_counter()
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=120) as answer:
+        told = json.load(answer)
+    return time.perf_counter() - began, told
 
 
 def line(row: tuple[str, dict]) -> str:

@@ -57,6 +57,19 @@ def train(path, corpus=None, engine="reference", halt=lambda: None, **settings):
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))
 
 
+def linked(source, folder, count):
+    """So many more runs in a folder, each with the files of one that is there."""
+    paths = [(path, path.relative_to(source)) for path in sorted(source.rglob("*"))]
+    for n in range(count):
+        copy = folder / f"copy-{n:05d}"
+        copy.mkdir()
+        for path, relative in paths:
+            if path.is_dir():
+                (copy / relative).mkdir()
+            else:
+                os.link(path, copy / relative)
+
+
 def resume(path, engine="reference", halt=lambda: None, **changes):
     """Go on with a run; everything that it told."""
     writer, learner, corpus = RunWriter.resume(path, **changes)

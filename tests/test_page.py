@@ -4,6 +4,7 @@ Every test fails, too, where the page's own code throws or breaks the content po
 or more, for a browser must load the page; a few start trainings as well, each a process of its own.
 """
 
+import contextlib
 import json
 import math
 import re
@@ -31,7 +32,7 @@ from charloom.messages import quoted
 from charloom.store import load_model
 from charloom.web import jobs
 from pages import NO_VALUE
-from runs import until
+from runs import linked, until
 from web import Live, events_of
 
 if chromium_path() is None:
@@ -630,6 +631,78 @@ def test_a_page_that_nobody_sees_gives_its_connection_back(trained, page):
     until(lambda: watchers.count == 1)
     eventually(page.locator("#learning-state"), "finished")
     expect(page.locator("#gone")).to_be_hidden()
+
+
+def test_eight_windows_of_one_browser_are_all_live_and_can_still_ask(training, context, page):
+    key = training.going()
+    with contextlib.ExitStack() as opened:
+        windows = [page]
+        for _ in range(7):
+            windows.append(context.new_page())
+            opened.callback(windows[-1].close)
+        for window in windows:
+            window.goto(f"{training.live.url}/#/learning?run={key}")
+            without_charts(window)
+        for window in windows:
+            done = window.locator("#learning-done")
+            expect(done).to_contain_text("update", timeout=PATIENCE)
+            before = done.text_content()
+            expect(done).not_to_have_text(before, timeout=PATIENCE)
+        # One stream for all of them, and so the others can ask.
+        assert training.live.house.watchers.count == 1
+        windows[-1].get_by_role("button", name="Pause").first.click()
+        for window in windows:
+            expect(window.locator("#learning-state")).to_have_text("paused", timeout=PATIENCE)
+
+
+def test_windows_that_follow_more_runs_than_one_stream_carries_have_several(
+    tmp_path, context, page
+):
+    for n in range(12):
+        runs.train(tmp_path / f"run-{n:02d}", epochs=1)
+    with Live(tmp_path) as live, contextlib.ExitStack() as opened:
+        windows = [page]
+        for _ in range(11):
+            windows.append(context.new_page())
+            opened.callback(windows[-1].close)
+        for n, window in enumerate(windows):
+            window.goto(f"{live.url}/#/learning?run=run-{n:02d}")
+        for window in windows:
+            expect(window.locator("#sample-hint")).to_contain_text("samples", timeout=PATIENCE)
+        assert live.house.watchers.count == 2
+
+
+def test_a_browser_without_shared_workers_has_a_stream_for_each_window(trained, page):
+    page.add_init_script("delete globalThis.SharedWorker")
+    page.goto(f"{trained.url}/#/learning?run=cats")
+    eventually(page.locator("#learning-state"), "finished")
+    expect(page.locator("#sample-hint")).to_contain_text("samples")
+
+
+def test_a_list_of_more_runs_than_one_page_is_shown_as_it_is_scrolled(tmp_path, page):
+    runs.train(tmp_path / "one", epochs=1)
+    linked(tmp_path / "one", tmp_path, 449)
+    with Live(tmp_path) as live:
+        page.goto(live.url)
+        rows, count = page.locator(".run"), page.locator("#runs-count")
+        expect(count).to_contain_text("of 450 runs", timeout=PATIENCE)
+
+        def scrolled():
+            page.evaluate("scrollTo(0, document.body.scrollHeight)")
+            return rows.count() == 450
+
+        until(scrolled, 60)
+        expect(page.locator("#runs-rest")).to_be_hidden()
+        names = page.evaluate(
+            "[...document.querySelectorAll('.run .name')].map((a) => a.textContent)"
+        )
+        assert len(set(names)) == 450
+        # What comes and goes is told as before.
+        runs.train(tmp_path / "latest", epochs=1)
+        expect(rows.first).to_contain_text("latest", timeout=PATIENCE)
+        expect(rows).to_have_count(451)
+        shutil.rmtree(tmp_path / "latest")
+        expect(rows).to_have_count(450, timeout=PATIENCE)
 
 
 def test_a_server_that_refuses_the_stream_still_answers(tmp_path, page):

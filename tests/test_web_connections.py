@@ -189,7 +189,9 @@ def test_where_nothing_opens_the_list_stays_as_it_was_and_no_job_is_forgotten(
     said = []
     kept = jobs.Jobs(tmp_path)
     looked = shelf.Shelf(tmp_path, kept, Shortage(said.append))
-    monkeypatch.setattr(jobs, "spawn", lambda *_: subprocess.Popen(["true"]))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    monkeypatch.setattr(jobs, "spawn", lambda *_: ended)
     kept.start("book", ["x"], "cat", None)
     before = looked.look(anew=True)
     (tmp_path / "book" / "status.json").touch()  # so that it would be read again
@@ -198,7 +200,7 @@ def test_where_nothing_opens_the_list_stays_as_it_was_and_no_job_is_forgotten(
         with pytest.raises(OSError, match="Too many"):
             shelf.Shelf(tmp_path, kept).look()  # which has seen nothing yet
         with pytest.raises(OSError, match="Too many"):
-            Tail(tmp_path / "book" / "metrics.jsonl").look()
+            Tail(tmp_path / "book" / "metrics.jsonl", bool).look()
     assert len(said) == 1
     assert (tmp_path / ".jobs" / "book.json").exists()
     assert [run.state for run in looked.look(anew=True).runs] == [run.state for run in before.runs]

@@ -25,10 +25,11 @@ from charloom.store import RunWriter, read_control
 from charloom.store.steering import write_status
 from charloom.text import BUILTIN_TEXTS
 from charloom.training import Record
-from charloom.web import jobs, shelf, starting, tail
+from charloom.web import jobs, playing, shelf, starting, tail
+from charloom.web.folder import key_of
 from charloom.web.runs import some_of, spread, thinned
 from charloom.web.server import make_app
-from charloom.web.shelf import key_of
+from charloom.web.shelf import models_in
 from charloom.web.tail import Tail
 from runs import until
 from web import HERE, Live, house, streaming
@@ -167,7 +168,8 @@ def test_a_tail_gives_what_is_new_and_sees_a_cut(tmp_path):
 
 def test_the_stream_tells_a_run_that_another_process_trains_within_a_second(tmp_path):
     with Live(tmp_path) as live, streaming(live.url, "/api/stream") as events:
-        assert next(events) == ("runs", {"runs": []})
+        nothing = {"runs": [], "gone": [], "total": 0, "unread": 0, "fresh": True}
+        assert next(events) == ("runs", nothing)
         runs.train(tmp_path / "late", epochs=1)
         began = time.monotonic()
         name, data = next(events)
@@ -296,7 +298,8 @@ def folder_of_trainings(tmp_path):
 def test_a_training_is_started_steered_survives_the_server_and_is_found_again(folder_of_trainings):
     folder = folder_of_trainings
     with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
-        assert client.get("/api/runs").json() == {"runs": []}
+        nothing = {"runs": [], "total": 0, "next": None, "unread": 0}
+        assert client.get("/api/runs").json() == nothing
         kept = client.post("/api/texts", json={"name": "My Cat!.txt", "text": TEXT})
         assert kept.status_code == 201
         assert kept.json()["name"] == "My-Cat"
@@ -614,7 +617,7 @@ def test_a_mistake_of_the_server_has_the_shape_of_a_refusal(tmp_path, monkeypatc
     def broken(self):
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(shelf.Shelf, "models", broken)
+    monkeypatch.setattr(playing, "models_in", broken)
     app = make_app(house(tmp_path))
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         answer = client.get("/api/models")
@@ -658,9 +661,10 @@ def test_a_long_journal_is_read_to_its_end_before_it_counts_as_read(tmp_path, mo
 
 def test_the_models_are_those_that_are_there_now(tmp_path):
     looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
-    assert looked.models() == []
+    assert models_in(looked.look()) == []
     (tmp_path / "own.safetensors").write_bytes(b"")
-    assert [model.name for model in looked.models()] == ["own.safetensors"]
+    found = models_in(looked.look(anew=True))
+    assert [model.name for model in found] == ["own.safetensors"]
 
 
 def test_a_model_that_is_known_waits_for_no_look(tmp_path):

@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -22,8 +22,9 @@ from charloom.web.answers import Plain, dumped
 from charloom.web.library import Library
 from charloom.web.limits import Desk
 from charloom.web.mistakes import NotAllowedError, NotHereError
+from charloom.web.paging import MOST, After, Limit, page_after
 from charloom.web.playing import Author
-from charloom.web.shelf import Shelf
+from charloom.web.shelf import Shelf, models_in
 from charloom.web.streams import EVENT, EventStream, answer
 
 MOST_TOKENS: Final = 16_384
@@ -108,10 +109,12 @@ class ModelCard(wire.Told):
 
 
 class ModelCards(wire.Told):
-    """All models."""
+    """A page of the models; where `has_more` is true, the next one is that after `last_id`."""
 
     object: str = "list"
     data: list[ModelCard]
+    has_more: bool
+    last_id: str | None
 
 
 class Logprobs(wire.Told):
@@ -157,17 +160,22 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
     router = APIRouter(tags=["OpenAI"])
 
     @router.get("/v1/models")
-    def list_models() -> ModelCards:
-        """All models."""
+    def list_models(limit: Limit = MOST, after: After = None) -> ModelCards:
+        """The models, a page at a time."""
+        page = page_after(models_in(shelf.look(anew=True)), lambda model: model.id, limit, after)
         return ModelCards(
-            data=[ModelCard(id=model.id, created=model.created) for model in shelf.models()]
+            data=[ModelCard(id=model.id, created=model.created) for model in page.items],
+            has_more=page.next is not None,
+            last_id=page.items[-1].id if page.items else None,
         )
 
     @router.get("/v1/models/{model}")
     def one_model(model: wire.ModelKey) -> ModelCard:
         """One model."""
-        models = shelf.models()
-        listed = {f"{known.run}@{known.which}": known for known in models}
+        with suppress(NotHereError):
+            shelf.run(model.partition("@")[0])  # reads it now, where the list is still being read
+        models = models_in(shelf.look(anew=True))
+        listed = {f"{known.run.key}@{known.which}": known for known in models if known.run}
         listed |= {known.id: known for known in models}
         if (found := listed.get(model)) is None:
             raise NotHereError(

@@ -205,9 +205,18 @@ class Run(Told):
 
 
 class Runs(Told):
-    """All runs, those that changed last first."""
+    """A page of the runs, those that changed last first.
+
+    Attributes:
+        total: how many runs there are.
+        next: `after` of the next page; None where this is the last one.
+        unread: how many of them the server has not read yet; they come into the list as it does.
+    """
 
     runs: list[Run]
+    total: int
+    next: str | None
+    unread: int
 
 
 class RunDetail(Told):
@@ -256,16 +265,21 @@ class SampleTaken(Told):
 
 
 class Samples(Told):
-    """All samples of a run, the first one from before training."""
+    """A page of the samples of a run, `total` in all, the first one from before training; `next` is
+    `after` of the next page, None where this is the last one."""
 
     samples: list[SampleTaken]
+    total: int
+    next: int | None
     damage: list[str] = []
 
 
 class Events(Told):
-    """What happened to a run (SPEC: Steering)."""
+    """A page of what happened to a run (SPEC: Steering); `total` and `next` as of Samples."""
 
     events: list[dict[str, Any]]
+    total: int
+    next: int | None
     damage: list[str] = []
 
 
@@ -311,9 +325,13 @@ class TextAbout(Told):
 
 
 class Texts(Told):
-    """All texts."""
+    """A page of the texts; `total`, `next` and `unread` as of Runs: a text that only runs read is
+    known when one of these has been read."""
 
     texts: list[TextAbout]
+    total: int
+    next: str | None
+    unread: int
 
 
 class Settings(Asked):
@@ -390,9 +408,13 @@ class ModelAbout(Told):
 
 
 class Models(Told):
-    """All models."""
+    """A page of the models; `total` and `next` as of Runs. `unread`: how many runs the server has not
+    read yet, whose models are not among them."""
 
     models: list[ModelAbout]
+    total: int
+    next: str | None
+    unread: int
 
 
 class ModelDetail(Told):

@@ -24,7 +24,8 @@ from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.library import Library, Open
 from charloom.web.limits import Desk
-from charloom.web.shelf import Shelf
+from charloom.web.paging import MOST, After, Limit, page_after
+from charloom.web.shelf import Shelf, models_in
 from charloom.web.streams import EVENT_STREAM, EventStream, at_desk, event
 
 PIECE_SECONDS: Final = 0.03
@@ -112,9 +113,16 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
     router = APIRouter(tags=["models"])
 
     @router.get("/api/models")
-    def list_models() -> wire.Models:
-        """All models that can write."""
-        return wire.Models(models=shelf.models())
+    def list_models(limit: Limit = MOST, after: After = None) -> wire.Models:
+        """The models that can write, a page at a time."""
+        seen = shelf.look(anew=True)  # a page asks once for a file, and not again
+        page = page_after(models_in(seen), lambda model: model.id, limit, after)
+        return wire.Models(
+            models=[model.about() for model in page.items],
+            total=page.total,
+            next=page.next,
+            unread=seen.unread,
+        )
 
     @router.get("/api/models/{model}", response_model=wire.ModelDetail)
     def one_model(model: wire.ModelKey) -> Plain:

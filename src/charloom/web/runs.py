@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,7 +22,8 @@ from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.limits import Counter
 from charloom.web.mistakes import NotAllowedError
-from charloom.web.shelf import UNREADABLE, Shelf
+from charloom.web.paging import MOST, After, Limit, Skipped, page_after, page_from
+from charloom.web.shelf import UNREADABLE, Seen, Shelf
 from charloom.web.streams import EVENT_STREAM, EventStream, event
 from charloom.web.tail import Tail
 
@@ -30,6 +32,7 @@ PING_SECONDS: Final = 10.0  # after which a silent stream says that it is alive
 MOST_FOLLOWED: Final = 8
 MOST_AT_FIRST: Final = 5_000  # records of a run when it begins to be followed
 MANY: Final = 2_000  # lines of one event
+FIRST_RUNS: Final = 200  # of the list, where nobody asks for more
 
 JOURNALS: Final = (
     ("records", METRICS, is_record), ("samples", SAMPLES, is_sample), ("events", EVENTS, is_event),
@@ -43,9 +46,13 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
     router = APIRouter(tags=["runs"])
 
     @router.get("/api/runs")
-    def list_runs() -> wire.Runs:
-        """All runs, those that changed last first."""
-        return wire.Runs(runs=shelf.runs())
+    def list_runs(limit: Limit = FIRST_RUNS, after: After = None) -> wire.Runs:
+        """The runs, those that changed last first, a page at a time."""
+        seen = shelf.look()
+        page = page_after(seen.runs, lambda run: run.key, limit, after)
+        return wire.Runs(
+            runs=list(page.items), total=seen.total, next=page.next, unread=seen.unread
+        )
 
     @router.get("/api/runs/{run}", response_model=wire.RunDetail)
     def one_run(run: RunKey) -> Plain:
@@ -81,18 +88,14 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
         return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
-    def samples(run: RunKey) -> Plain:
-        """The samples of a run, by update."""
-        damage: list[str] = []
-        found = list(journal(shelf.path(run) / SAMPLES, is_sample, damage))
-        return Plain({"samples": found, "damage": list(map(for_page, damage))})
+    def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
+        """The samples of a run, by update, a page at a time."""
+        return Plain(page_of(shelf.path(run) / SAMPLES, is_sample, "samples", limit, after))
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
-    def events(run: RunKey) -> Plain:
-        """What happened to a run."""
-        damage: list[str] = []
-        found = list(journal(shelf.path(run) / EVENTS, is_event, damage))
-        return Plain({"events": found, "damage": list(map(for_page, damage))})
+    def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
+        """What happened to a run, a page at a time."""
+        return Plain(page_of(shelf.path(run) / EVENTS, is_event, "events", limit, after))
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
@@ -113,43 +116,72 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
     @router.get("/api/stream", status_code=200, response_class=EventStream, responses=EVENT_STREAM)
     async def stream(
         run: Annotated[list[wire.Key], Query(max_length=MOST_FOLLOWED)] = [],  # noqa: B006
+        limit: Annotated[int, Query(ge=0, le=MOST)] = FIRST_RUNS,
     ) -> EventStream:
-        """The list of runs, and the journals of those named, as they grow.
+        """The first `limit` runs of the list, and the journals of those named, as they grow.
 
-        Events: `runs` (the whole list, at once and whenever it changes); of each run named
+        Events: `runs`, `{runs, gone, total, unread, fresh}`: at once the first `limit` runs of the
+        list, with `fresh` true, and then, whenever the list changes, those of its first `limit` that
+        are new or changed, and the keys of runs that are gone; none where `limit` is 0. Of each run named
         `records`, `samples`, `events`, each `{run, fresh, …}`: where `fresh` is true, those of
-        before count no more.
+        before count no more. The first `records` have `total`, how many there were before they were
+        thinned.
         """
         paths = {key: await asyncio.to_thread(shelf.path, key) for key in run}
-        return EventStream(watching(shelf, watchers, paths), closing)
+        return EventStream(watching(shelf, watchers, paths, limit), closing)
 
     return router
 
 
 @asynccontextmanager
 async def watching(
-    shelf: Shelf, watchers: Counter, paths: dict[str, Path]
+    shelf: Shelf, watchers: Counter, paths: dict[str, Path], limit: int
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The events of a stream, with a place among those who watch."""
     async with watchers.place():
-        yield follow(shelf, paths)
+        yield follow(shelf, paths, limit)
 
 
-async def follow(shelf: Shelf, paths: dict[str, Path]) -> AsyncIterator[bytes]:
+@lru_cache(maxsize=4)  # all who watch are told the same
+def news(before: Seen | None, now: Seen, limit: int) -> bytes | None:
+    """The event that tells what has changed in the list, or all of it where nothing was told before;
+    None where nothing has."""
+    first, gone = now.runs[:limit], list[str]()
+    if before is not None:
+        old = {run.key: run for run in before.runs[:limit]}
+        first = [run for run in first if old.get(run.key) is not run and old.get(run.key) != run]
+        gone = list({run.key for run in before.runs} - {run.key for run in now.runs})
+        if not (first or gone) and (before.total, before.unread) == (now.total, now.unread):
+            return None
+    told = {
+        "runs": [run.model_dump() for run in first],
+        "gone": gone,
+        "total": now.total,
+        "unread": now.unread,
+        "fresh": before is None,
+    }
+    return event("runs", told)
+
+
+async def follow(shelf: Shelf, paths: dict[str, Path], limit: int) -> AsyncIterator[bytes]:
     """The list of runs and some runs' journals, again and again."""
     followed = [
         (kind, key, Tail(path / name, fits))
         for key, path in paths.items()
         for kind, name, fits in JOURNALS
     ]
-    before: list[wire.Run] | None = None
+    before: Seen | None = None
     first, silent = True, 0.0
     while True:
         said = False
-        runs = await asyncio.to_thread(shelf.runs)
-        if runs != before:
-            before, said = runs, True
-            yield event("runs", {"runs": [run.model_dump() for run in runs]})
+        if limit:
+            seen = await asyncio.to_thread(shelf.look)
+            if seen is not before:
+                found = await asyncio.to_thread(news, before, seen, limit)
+                before = seen
+                if found is not None:
+                    said = True
+                    yield found
         for kind, key, tail in followed:
             fresh, lines = False, list[dict[str, Any]]()
             with suppress(OSError):  # no file can be opened: the next look finds what is new
@@ -157,14 +189,17 @@ async def follow(shelf: Shelf, paths: dict[str, Path]) -> AsyncIterator[bytes]:
             if not (lines or fresh or first):
                 continue
             said = True
+            more: dict[str, Any] = {}
             if kind == "records":
-                lines = [record_of(line).model_dump() for line in lines]
+                lines = await asyncio.to_thread(readable, lines)
                 if first:
+                    more = {"total": len(lines)}
                     lines = thinned(lines, MOST_AT_FIRST)
             # The first event of each kind always comes, so that a page knows that there is nothing.
-            for at in range(0, max(len(lines), 1), MANY):
-                part = lines[at : at + MANY]
-                yield event(kind, {"run": key, "fresh": (fresh or first) and not at, kind: part})
+            at_once = max(len(lines), 1) if first else MANY
+            for at in range(0, max(len(lines), 1), at_once):
+                told = {"run": key, "fresh": (fresh or first) and not at, **more}
+                yield await asyncio.to_thread(event, kind, {**told, kind: lines[at : at + at_once]})
         first = False
         silent = 0.0 if said else silent + LOOK_SECONDS
         if silent >= PING_SECONDS:
@@ -184,6 +219,16 @@ def journal(
     return sound_objects(path, fits, damage) if path.exists() else iter(())
 
 
+def page_of(
+    path: Path, fits: Callable[[dict[str, Any]], bool], name: str, limit: int, after: int
+) -> dict[str, Any]:
+    """A page of a journal, as it is told."""
+    damage: list[str] = []
+    page = page_from(list(journal(path, fits, damage)), limit, after)
+    told = {"total": page.total, "next": page.next, "damage": list(map(for_page, damage))}
+    return {name: page.items, **told}
+
+
 def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
     """At least as many records as `thinned` takes, evenly spread, and how many there are; a journal may
     have millions, so few are held at a time."""
@@ -194,6 +239,11 @@ def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, 
         (special if matters else others).add(line)
     kept = [*special.kept(), *others.kept()]
     return sorted(kept, key=lambda line: int(line["update"])), special.total + others.total
+
+
+def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records of some lines, as they are told; work for a thread."""
+    return [record_of(line).model_dump() for line in lines]
 
 
 def record_of(line: dict[str, Any]) -> wire.Record:

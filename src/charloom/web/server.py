@@ -39,7 +39,7 @@ from charloom.web.jobs import Jobs
 from charloom.web.library import Library
 from charloom.web.limits import Busy, Counter, Desk
 from charloom.web.mistakes import tell_mistakes
-from charloom.web.shelf import Shelf
+from charloom.web.shelf import Shelf, models_in
 from charloom.web.texts import TextShelf
 
 CLOSING_SECONDS: Final = 3
@@ -97,11 +97,14 @@ class House:
 
     def warm_up(self) -> None:
         """Let the model that the page offers first write a little, so that whoever asks first need
-        not wait until it is read; a model that cannot is told to whoever asks for it."""
+        not wait until it is read, and read all runs; what cannot be read is told to whoever asks."""
         with suppress(CharloomError, OSError):
-            for model in self.shelf.models()[:1]:
+            for model in models_in(self.shelf.look())[:1]:
                 asked = wire.Generate(model=model.id, length=1, probabilities=True)
                 playing.Author.of(self.library.open(model.id), asked).next()
+        with suppress(CharloomError, OSError):
+            while self.shelf.look(anew=True).unread and not self.closing.is_set():
+                pass
 
 
 def make_app(house: House) -> Guard:

@@ -3,16 +3,12 @@
 A key comes from the list and leads to what is in the list; nothing here takes a path from a client.
 """
 
-import hashlib
 import math
-import os
-import re
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from charloom.config import Config
 from charloom.errors import CharloomError, NewerFormatError, message_of
@@ -28,7 +24,6 @@ from charloom.store.layout import (
     LATEST,
     METRICS,
     STATUS,
-    is_run,
     read_about,
     read_pointer,
     saved_updates,
@@ -37,19 +32,22 @@ from charloom.store.lines import is_event, is_record
 from charloom.store.newer import refuse_newer_run
 from charloom.web.contract import ModelAbout, Run, State
 from charloom.web.descriptors import Shortage, is_shortage
+from charloom.web.folder import Folder, Found, Place, Stamp, printable
 from charloom.web.jobs import Job, Jobs, is_alive
 from charloom.web.mistakes import NotHereError
 from charloom.web.tail import Tail
 
-DEPTH: Final = 3  # folders within folders in which runs are looked for
-MOST: Final = 1_000  # runs and model files
+READ_AT_ONCE: Final = 200  # runs of which nothing is known yet, in one look
+CHECKED_AT_ONCE: Final = 500  # runs that nothing trains and that seem unchanged, in one look
 STALE_SECONDS: Final = 0.4  # how old a list may be that is given again
+RESTS: Final = (
+    3  # times as long as a look took, before the next one: a large folder is no full-time job
+)
 SILENT_SECONDS: Final = (
     3.0  # without a heartbeat, after which a process that is gone counts as gone
 )
 LOST_SECONDS: Final = 600.0  # after which any does: its number may be another process's by now
 YOUNG_SECONDS: Final = 30.0  # of a run that nothing is known of yet
-MODEL_FILE: Final = ".safetensors"
 MOST_NUMBER: Final = 1e300
 UNREADABLE: Final = ("damaged", "newer")
 AT_WORK: Final = ("training", "paused")
@@ -60,40 +58,57 @@ TELLING: Final = (
 )  # fmt: skip
 
 
-def key_of(relative: str) -> str:
-    """The key of what lies at a path within the folder: the path, made plain and unique."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
-    plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]
-    if plain == relative:
-        return plain
-    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{plain or 'run'}-{digest[:8]}"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run or a model file lies, and its key."""
-
-    key: str
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
     """What a look at the folder found; nobody changes it.
 
     Attributes:
         places: of the runs, by key.
         files: of the model files, by key.
-        runs: those that changed last first.
+        runs: those that changed last first, as far as they have been read.
+        unread: how many runs have not been read yet: each look reads some of these.
         time: when the look began, by the monotonic clock.
     """
 
     places: dict[str, Place]
     files: dict[str, Place]
     runs: list[Run]
+    unread: int
     time: float
+
+    @property
+    def total(self) -> int:
+        """How many runs there are."""
+        return len(self.runs) + self.unread
+
+
+class ModelId(NamedTuple):
+    """A model of the list: there may be tens of thousands, of which few are shown."""
+
+    id: str
+    run: Run | None
+    which: str
+    update: int | None
+    name: str
+
+    @property
+    def created(self) -> int:
+        """When its run changed last, Unix time; 0 for a file."""
+        return int(self.run.changed) if self.run else 0
+
+    def about(self) -> ModelAbout:
+        """It, as a list shows it."""
+        if self.run is None:
+            return ModelAbout(id=self.id, run=None, which=self.which, name=self.name)
+        return ModelAbout(
+            id=self.id,
+            run=self.run.key,
+            which=self.which,
+            update=self.update,
+            name=self.name,
+            state=self.run.state,
+            created=self.created,
+        )
 
 
 class Shelf:
@@ -110,18 +125,23 @@ class Shelf:
         self.jobs = jobs
         self._shortage = shortage or Shortage()
         self._looking = threading.Lock()  # who only wants to know where something is needs it not
+        self._folder = Folder(folder)
         self._watched: dict[str, Watched] = {}
-        self._seen = Seen({}, {}, [], -math.inf)
+        self._wanted: set[str] = set()  # keys that were asked for, to be read first
+        self._checked = 0  # how far the looks have come that check what seems unchanged
+        self._took = 0.0  # seconds, by the last look
+        self._seen = Seen({}, {}, [], 0, -math.inf)
 
     def look(self, anew: bool = False) -> Seen:
         """What there is, seen a moment ago; or `anew`, from now on."""
         asked = time.monotonic()
-        since = asked if anew else asked - STALE_SECONDS
+        since = asked if anew else asked - max(STALE_SECONDS, RESTS * self._took)
         if self._seen.time < since:
             with self._looking:
                 # Who had to wait for another's look takes what that one found.
                 if self._seen.time < since:
                     self._seen = self._read_or_keep()
+                    self._took = time.monotonic() - self._seen.time
         return self._seen
 
     def _read_or_keep(self) -> Seen:
@@ -170,48 +190,20 @@ class Shelf:
 
     def run(self, key: str) -> Run:
         """A run as the list shows it; errors as `place`."""
+        self._wanted.add(key)  # where the list is still being read, this one comes first
         for anew in (False, True):
             for run in self.look(anew).runs:
                 if run.key == key:
                     return run
         raise NotHereError(f"there is no run {shortened(key)}; the runs are in GET /api/runs.")
 
-    def models(self) -> list[ModelAbout]:
-        """Every model that can write now: of each run first the one that is its model, then the other of
-        latest and best, then its checkpoints; and the model files."""
-        found, seen = [], self.look(anew=True)  # a page asks once for a file, and not again
-        for run in seen.runs:
-            if run.latest is None:
-                continue
-            about: dict[str, Any] = {
-                "run": run.key,
-                "state": run.state,
-                "created": int(run.changed),
-            }
-            updates = {LATEST: run.latest} | ({} if run.best is None else {BEST: run.best})
-            first = run.model if run.model in updates else LATEST
-            found.append(
-                ModelAbout(
-                    id=run.key, which=first, update=updates.pop(first), name=run.name, **about
-                )
-            )
-            for which, update in updates.items():
-                key, name = f"{run.key}@{which}", f"{run.name}, {which}"
-                found.append(ModelAbout(id=key, which=which, update=update, name=name, **about))
-            for update in run.checkpoints:
-                name = f"{run.name}, update {update:,}"
-                found.append(
-                    ModelAbout(
-                        id=f"{run.key}@{update}",
-                        which=str(update),
-                        update=update,
-                        name=name,
-                        **about,
-                    )
-                )
-        return found + [
-            ModelAbout(id=file.key, run=None, which="file", name=file.name)
-            for file in seen.files.values()
+    def texts(self) -> list[tuple[Run, Path, dict[str, Any]]]:
+        """The runs that have been read, each with its directory and what it says of its text."""
+        seen, watched = self.look(), self._watched
+        return [
+            (run, seen.places[run.key].path, text)
+            for run in seen.runs
+            if run.key in watched and (text := watched[run.key].text) is not None
         ]
 
     def model(self, key: str) -> tuple[Place, str | None]:
@@ -235,49 +227,49 @@ class Shelf:
         )
 
     def _read(self) -> Seen:
-        """Read the folder."""
+        """Read the folder: what is new, what changes, and some of the rest in turn."""
         began = time.monotonic()
-        runs: dict[str, Place] = {}
-        files: dict[str, Place] = {}
-        for path, is_model in found_in(self.folder, DEPTH):
-            relative = path.relative_to(self.folder).as_posix()
-            place = Place(key_of(relative), path, printable(relative))
-            (files if is_model else runs)[place.key] = place
-            if len(runs) + len(files) >= MOST:
-                break
-        jobs = self.jobs.tidy(runs)
+        found = self._folder.look()
+        jobs = self.jobs.tidy(found.runs)
         self._watched = {
-            key: self._watched.get(key) or Watched(place.path) for key, place in runs.items()
+            key: self._watched.get(key) or Watched(place.path) for key, place in found.runs.items()
         }
-        told = [self._watched[key].tell(place, jobs.get(key)) for key, place in runs.items()]
-        told += [of_job(job) for key, job in jobs.items() if key not in runs]
-        return Seen(runs, files, sorted(told, key=lambda run: (-run.changed, run.key)), began)
+        told, unread = [], self._to_read(found)
+        checked = self._to_check(list(found.runs))
+        for key, place in found.runs.items():
+            if key not in unread:
+                watched, job = self._watched[key], jobs.get(key)
+                settled = None if key in checked else watched.settled(job, found.stamps[key])
+                told.append(settled or watched.tell(place, job, found.stamps[key]))
+        told += [of_job(job) for key, job in jobs.items() if key not in found.runs]
+        told.sort(key=lambda run: (-run.changed, run.key))
+        return Seen(found.runs, found.files, told, len(unread), began)
+
+    def _to_read(self, found: Found) -> set[str]:
+        """The keys of the runs to be read by a later look: all that were never read, but those that
+        are wanted now and those that changed last."""
+        new = [key for key, watched in self._watched.items() if not watched.known]
+        new.sort(key=lambda key: (key in self._wanted, found.stamps[key]), reverse=True)
+        self._wanted.clear()
+        return set(new[READ_AT_ONCE:])
+
+    def _to_check(self, keys: list[str]) -> set[str]:
+        """The keys of the runs whose files are all looked at, though nothing seems to have changed:
+        those that changed last, and others in turn."""
+        checked = {run.key for run in self._seen.runs[:READ_AT_ONCE]}
+        start = self._checked if self._checked < len(keys) else 0
+        self._checked = start + CHECKED_AT_ONCE
+        return checked | set(keys[start : self._checked])
 
 
-def found_in(folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
-    """The runs in a folder and the folders in it, and the model files; which of the two."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        if is_shortage(error):
-            raise
-        return
-    for entry in entries:
-        path = Path(entry.path)
-        try:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                if is_run(path):
-                    yield path, False
-                elif depth > 1:
-                    yield from found_in(path, depth - 1)
-            elif entry.name.endswith(MODEL_FILE):
-                yield path, True
-        except OSError as error:
-            if is_shortage(error):
-                raise
-            continue
+@dataclass(frozen=True)
+class Settled:
+    """A run that nothing trains: its job, the stamps of its directory and files, what was told then."""
+
+    job: Job | None
+    directory: Stamp
+    files: list[tuple[int, int, int] | None]
+    run: Run
 
 
 class Watched:
@@ -300,16 +292,33 @@ class Watched:
         self._event: dict[str, Any] = {}
         self._factor = 1.0
         self._begun = 0  # the update from which the last training began or went on
-        self._settled: tuple[Any, Run] | None = None  # what the files were, and what was told then
+        self._settled: Settled | None = None
+        self.known = False  # whether it was ever told
 
-    def tell(self, place: Place, job: Job | None) -> Run:
+    @property
+    def text(self) -> dict[str, Any] | None:
+        """What its settings say of its text; None where they were never read."""
+        return self._about and self._about[1]
+
+    def settled(self, job: Job | None, directory: Stamp) -> Run | None:
+        """The run as it was told last, if nothing trains it and its directory has not changed since:
+        whoever begins to train a run replaces files in it."""
+        settled = self._settled
+        if settled is None or (settled.job, settled.directory) != (job, directory):
+            return None
+        return settled.run
+
+    def tell(self, place: Place, job: Job | None, directory: Stamp) -> Run:
         """The run as it is now; `job` is its training, if it was started from here.
 
         Of one that nothing trains the files are read anew only when one of them has changed.
         """
-        stamp = (place, job, [stamp_of(self.path / name) for name in TELLING])
-        if self._settled is not None and self._settled[0] == stamp:
-            return self._settled[1]
+        self.known = True
+        files = [stamp_of(self.path / name) for name in TELLING]
+        settled = self._settled
+        if settled is not None and (settled.job, settled.files) == (job, files):
+            self._settled = replace(settled, directory=directory)
+            return settled.run
         self._settled = None
         try:
             run = self._tell(place, job)
@@ -323,7 +332,7 @@ class Watched:
             return Run(key=place.key, name=place.name, state=state, reason=reason)
         behind = self._metrics.behind or self._events.behind
         if run.state in OVER and not behind and (job is None or not job.alive):
-            self._settled = (stamp, run)
+            self._settled = Settled(job, directory, files, run)
         return run
 
     def _tell(self, place: Place, job: Job | None) -> Run:
@@ -444,6 +453,30 @@ class Watched:
         return ("starting", None) if silent < YOUNG_SECONDS else ("interrupted", lost(latest))
 
 
+def models_in(seen: Seen) -> list[ModelId]:
+    """Every model that can write: those of the runs, and then the model files."""
+    found = [model for run in seen.runs for model in models_of(run)]
+    return found + [
+        ModelId(file.key, None, "file", None, file.name) for file in seen.files.values()
+    ]
+
+
+def models_of(run: Run) -> list[ModelId]:
+    """The models of a run: first the one that is its model, then the other of latest and best, then its
+    checkpoints."""
+    if run.latest is None:
+        return []
+    updates = {LATEST: run.latest} | ({} if run.best is None else {BEST: run.best})
+    first = run.model if run.model in updates else LATEST
+    found = [ModelId(run.key, run, first, updates.pop(first), run.name)]
+    for which, update in updates.items():
+        found.append(ModelId(f"{run.key}@{which}", run, which, update, f"{run.name}, {which}"))
+    for update in run.checkpoints:
+        name = f"{run.name}, update {update:,}"
+        found.append(ModelId(f"{run.key}@{update}", run, str(update), update, name))
+    return found
+
+
 def lost(latest: int | None) -> str:
     """Why a run whose process is gone is interrupted."""
     if latest is None:
@@ -471,11 +504,6 @@ def number(value: Any, otherwise: float = 0.0) -> float:
     if not isinstance(value, (int, float)) or not -MOST_NUMBER < value < MOST_NUMBER:
         return otherwise
     return float(value)
-
-
-def printable(text: str) -> str:
-    """A text that JSON can hold: what of it is no character becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def stamp_of(path: Path) -> tuple[int, int, int] | None:

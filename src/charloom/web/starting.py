@@ -21,10 +21,11 @@ from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
 from charloom.spelling import shortened
 from charloom.store.run import acquire
 from charloom.web import contract as wire
+from charloom.web.folder import key_of
 from charloom.web.jobs import Jobs
 from charloom.web.limits import Busy
 from charloom.web.mistakes import NotAllowedError
-from charloom.web.shelf import Shelf, key_of
+from charloom.web.shelf import Shelf
 from charloom.web.texts import FOLDER, TextShelf
 
 MOST_AT_ONCE: Final = 4

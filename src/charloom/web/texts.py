@@ -17,15 +17,16 @@ from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from charloom.errors import CharloomError
 from charloom.spelling import shortened
 from charloom.store.files import replace_file, writing
-from charloom.store.layout import TEXT, read_about
+from charloom.store.layout import TEXT
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import contract as wire
+from charloom.web.folder import key_of, printable
 from charloom.web.longjson import Long, read_object
 from charloom.web.mistakes import NotAllowedError, NotHereError
-from charloom.web.shelf import Shelf, key_of, printable
+from charloom.web.paging import MOST, After, Limit, page_after
+from charloom.web.shelf import Shelf
 
 FOLDER: Final = "texts"
 MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all that the page brought
@@ -46,9 +47,16 @@ def routes(texts: "TextShelf") -> APIRouter:
     router = APIRouter(tags=["training"])
 
     @router.get("/api/texts")
-    def list_texts() -> wire.Texts:
-        """The texts that a run can be started with."""
-        return wire.Texts(texts=[text.about for text in texts.all().values()])
+    def list_texts(limit: Limit = MOST, after: After = None) -> wire.Texts:
+        """The texts that a run can be started with, a page at a time."""
+        seen = texts.shelf.look()
+        page = page_after(list(texts.all().values()), lambda text: text.about.key, limit, after)
+        return wire.Texts(
+            texts=[text.about for text in page.items],
+            total=page.total,
+            next=page.next,
+            unread=seen.unread,
+        )
 
     @router.post(
         "/api/texts",
@@ -121,11 +129,10 @@ class TextShelf:
                 with suppress(OSError):  # a link to nowhere, or what is gone by now
                     found.append(_kept(path))
         seen = {text.sources for text in found}
-        for run in self.shelf.runs():
-            place = self.shelf.place_if_any(run.key)
-            text = None if place is None else _of_run(run, place.path)
-            if text is not None and text.sources not in seen:
-                seen.add(text.sources)
+        for run, path, about in self.shelf.texts():
+            sources = tuple(about["sources"] or [str((path / TEXT).resolve())])
+            if sources not in seen and (text := _of_run(run, about["name"], sources)) is not None:
+                seen.add(sources)
                 found.append(text)
         return {text.about.key: text for text in found}
 
@@ -174,21 +181,20 @@ def _kept(path: Path) -> Text:
     return Text(about, (str(path.resolve()),))
 
 
-def _of_run(run: wire.Run, path: Path) -> Text | None:
+def _of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | None:
     """The text of a run; None where it is gone, or is built in anyway."""
     try:
-        _, text, _ = read_about(path)
-        sources = text["sources"] or [str((path / TEXT).resolve())]
         files = [Path(source) for source in sources]
         # A name may stand for a pattern or a pipe; only whole files are sure to be the same text.
         if not all(file.is_absolute() and file.is_file() for file in files):
             return None
         size = sum(file.stat().st_size for file in files)
-    except (CharloomError, OSError):
+    except OSError:
         return None
-    name = printable(str(text["name"]))[: wire.SHORT]
-    about = wire.TextAbout(key=f"of.{run.key}", name=name, kind="run", bytes=size)
-    return Text(about, tuple(sources))
+    about = wire.TextAbout(
+        key=f"of.{run.key}", name=printable(str(name))[: wire.SHORT], kind="run", bytes=size
+    )
+    return Text(about, sources)
 
 
 def size_of(path: Path) -> int:

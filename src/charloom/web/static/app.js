@@ -1,9 +1,10 @@
 // The page, put together: which view is shown, light or dark, and whether the server answers.
-import { Live, get } from "./api.js";
+import { get } from "./api.js";
 import { byId, put } from "./dom.js";
 import { Inside } from "./inside.js";
 import { Journals } from "./journal.js";
 import { Learning } from "./learning.js";
+import { Live } from "./live.js";
 import { Models } from "./models.js";
 import { Playground } from "./playground.js";
 import { Runs } from "./runs.js";

@@ -1,5 +1,11 @@
 // A select whose options change: one that may be open gets them when it is left, not under the hand.
 // What the options are is its owner's.
+import { el } from "./dom.js";
+
+/** An option that cannot be chosen, and says what is not in the list. */
+export function rest(text) {
+  return el("option", { value: "", disabled: true }, text);
+}
 
 /** The options of a select; what is chosen stays chosen, and where it is gone, the first one is. */
 export class Choices {
@@ -30,7 +36,7 @@ export class Choices {
       this.stamp = stamp;
       this.select.replaceChildren(...options);
     }
-    const there = [...this.select.options].some((option) => option.value === chosen);
+    const there = [...this.select.options].some((option) => !option.disabled && option.value === chosen);
     if (there) this.select.value = chosen;
     else this.select.selectedIndex = 0;
   }

@@ -25,9 +25,10 @@ export class Journals {
     this.live = live;
     this.kept = new Map();
     this.listeners = [];
-    live.on("records", ({ run, fresh, records }) => {
+    live.on("records", ({ run, fresh, records, total = records.length }) => {
       const journal = this.#journal(run);
-      if (fresh) journal.records = [];
+      if (fresh) Object.assign(journal, { records: [], total });
+      else journal.total += total;
       journal.records.push(...records);
       journal.known = true;
       if (journal.records.length > MOST) journal.records = half(journal.records);
@@ -46,9 +47,9 @@ export class Journals {
     this.listeners.push(listener);
   }
 
-  /** The journal of a run: records, samples, and whether anything was told of it yet. */
+  /** The journal of a run: records, of how many there were in all, samples, and whether anything was told of it yet. */
   of(key) {
-    return this.kept.get(key) ?? { records: [], samples: [], known: false };
+    return this.kept.get(key) ?? { records: [], samples: [], total: 0, known: false };
   }
 
   /** The journal of a run to write into; what is followed no more makes room for it. */

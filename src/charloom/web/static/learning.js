@@ -2,7 +2,7 @@
 // It shows what the run's files say, whoever trains it.
 import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
-import { Choices } from "./choices.js";
+import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
 import { byId, duration, el, fixed, put, short, whole, wrong } from "./dom.js";
 import { spread } from "./journal.js";
@@ -48,7 +48,7 @@ export class Learning {
     byId("learning-zoom").addEventListener("click", () => this.chart.reset());
     byId("learning-png").addEventListener("click", () => this.chart.png(`charloom-${this.key}`));
     journals.on((key, kind) => key === this.key && this.#news(kind));
-    live.on("runs", ({ runs }) => this.#list(runs));
+    live.on("runs", ({ runs, total }) => this.#list(runs, total));
   }
 
   /** Show a run, or where none is named the one that changed last. */
@@ -64,9 +64,15 @@ export class Learning {
     this.live.follow("learning", []);
   }
 
-  #list(runs) {
+  #list(runs, total) {
     this.runs = runs;
-    this.choices.show(runs.map((run) => el("option", { value: run.key }, run.name)));
+    const stamp = JSON.stringify([total, ...runs.map((run) => [run.key, run.name])]);
+    if (stamp !== this.stamp) {
+      this.stamp = stamp;
+      const options = runs.map((run) => el("option", { value: run.key }, run.name));
+      if (total > runs.length) options.push(rest(`… ${whole(total - runs.length)} more in the list of runs`));
+      this.choices.show(options);
+    }
     if (this.shown) this.#choose();
   }
 
@@ -162,7 +168,10 @@ export class Learning {
 
   /** The figures, of the run as it was told last and its last record. */
   #numbers() {
-    const last = this.journals.of(this.key).records.at(-1);
+    const { records, total } = this.journals.of(this.key);
+    const last = records.at(-1);
+    const drawn = Math.min(POINTS, records.length);
+    put(byId("learning-drawn"), total > drawn ? `The curves are drawn from ${whole(drawn)} of ${whole(total)} records.` : "");
     if (this.run) FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
   }
 

@@ -1,6 +1,6 @@
 // Lists of models to choose from, kept as runs save new ones. What is chosen stays chosen.
 import { get } from "./api.js";
-import { Choices } from "./choices.js";
+import { Choices, rest } from "./choices.js";
 import { el, seldom, whole } from "./dom.js";
 
 /** Fills selects with the models there are. */
@@ -38,16 +38,17 @@ export class Models {
   /** Read the list. */
   async load() {
     const turn = ++this.asked;
-    let found;
+    let told;
     try {
-      found = (await get`/api/models`).models;
+      told = await get`/api/models`;
     } catch {
       this.stamp = null; // the next change of the runs asks again
       return;
     }
     if (turn < this.answered) return; // a later question has the newer list
     this.answered = turn;
-    this.models = found;
+    this.models = told.models;
+    this.left = told.total - told.models.length;
     this.known = true;
     for (const select of this.selects.keys()) this.#draw(select);
     for (const listener of this.listeners) listener(this.models);
@@ -74,8 +75,9 @@ export class Models {
     const wanted = this.#listed(select.dataset.wanted ?? null);
     const chosen = wanted ?? select.value;
     const groups = new Map();
+    const names = new Map(this.models.map((model) => [model.id, model.name]));
     for (const model of this.models) {
-      const title = model.run === null ? "Model files" : this.models.find((other) => other.id === model.run)?.name ?? model.run;
+      const title = model.run === null ? "Model files" : names.get(model.run) ?? model.run;
       if (!groups.has(title)) groups.set(title, []);
       groups.get(title).push(model);
     }
@@ -86,6 +88,7 @@ export class Models {
     if (chosen && !this.models.some((model) => model.id === chosen)) {
       options.push(el("option", { value: chosen }, this.known ? `${chosen} (not here)` : chosen));
     }
+    if (this.left) options.push(rest(`… ${whole(this.left)} more: choose Write in the list of runs`));
     choices.show(options, wanted);
     if (this.known) delete select.dataset.wanted;
   }

@@ -12,7 +12,28 @@ export class Runs {
     this.start = new Start(go);
     this.comparison = new Comparison(live, journals);
     byId("runs-first").addEventListener("click", () => this.start.open(true));
-    live.on("runs", ({ runs }) => this.#list(runs));
+    this.more = byId("runs-more");
+    this.more.addEventListener("click", () => this.#more(live));
+    this.near = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#more(live));
+    this.near.observe(this.more);
+    live.on("runs", (told) => this.#list(told));
+  }
+
+  /** Ask for more of the list; the button and coming near it do. */
+  async #more(live) {
+    if (this.more.disabled) return;
+    this.more.disabled = true;
+    try {
+      if (await live.more()) {
+        // It may be in sight still: then there is room for more.
+        this.near.unobserve(this.more);
+        this.near.observe(this.more);
+      }
+    } catch (error) {
+      put(byId("runs-problem"), error.message);
+    } finally {
+      this.more.disabled = false;
+    }
   }
 
   /** What the server says of itself. */
@@ -31,9 +52,18 @@ export class Runs {
     this.comparison.hide();
   }
 
-  #list(runs) {
+  /** How much of the list there is to see. */
+  #count(shown, total, unread) {
+    byId("runs-rest").hidden = shown >= total;
+    this.more.hidden = shown + unread >= total;
+    const reading = unread ? ` The server is still reading ${whole(unread)} of them.` : "";
+    put(byId("runs-count"), `${whole(shown)} of ${whole(total)} runs are shown.${reading}`);
+  }
+
+  #list({ runs, total, unread }) {
     byId("runs-loading").hidden = true;
-    byId("runs-empty").hidden = runs.length > 0;
+    byId("runs-empty").hidden = total > 0;
+    this.#count(runs.length, total, unread);
     const keys = new Set(runs.map((run) => run.key));
     for (const [key, row] of this.rows) {
       if (keys.has(key)) continue;
@@ -42,12 +72,12 @@ export class Runs {
       this.comparison.choose(key, false);
     }
     const list = byId("runs-list");
+    // What someone holds with mouse or keyboard does not move away from under them.
+    const held = list.matches(":hover") || list.contains(document.activeElement);
     runs.forEach((run, n) => {
       if (!this.rows.has(run.key)) this.rows.set(run.key, new Row(run, (on) => this.comparison.choose(run.key, on)));
       const row = this.rows.get(run.key);
       row.show(run);
-      // What someone holds with mouse or keyboard does not move away from under them.
-      const held = list.matches(":hover") || list.contains(document.activeElement);
       if (list.children[n] !== row.item && (!held || !row.item.isConnected)) {
         list.insertBefore(row.item, list.children[n] ?? null);
       }
@@ -89,9 +119,11 @@ class Row {
 
   /** Fit it to the run as it is now. */
   show(run) {
+    if (run === this.run) return; // one that has not changed: there may be thousands
+    this.run = run;
     put(this.name, run.name);
     this.box.setAttribute("aria-label", `Compare ${run.name}`);
-    const network = run.cell && `${run.cell.toUpperCase()} ${run.layers} × ${run.hidden_size}`;
+    const network = run.cell && `${run.cell.toUpperCase()} ${run.layers}\u00a0×\u00a0${run.hidden_size}`;
     put(this.meta, [run.text, run.recipe, network].filter(Boolean).join(" · "));
     this.progress.hidden = !run.updates;
     this.progress.setAttribute("aria-label", `Progress of ${run.name}`);

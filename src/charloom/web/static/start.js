@@ -1,8 +1,8 @@
 // The form that starts a run: a text that is dropped or chosen, a recipe, the few settings that matter.
 // Which recipes and settings there are, the server says.
 import { get, post } from "./api.js";
-import { Choices } from "./choices.js";
-import { byId, bytes, el, put, say, shellWord, short } from "./dom.js";
+import { Choices, rest } from "./choices.js";
+import { byId, bytes, el, put, say, shellWord, short, whole } from "./dom.js";
 
 const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs"];
 const ENDS = ["minutes", "epochs", "updates"];
@@ -109,14 +109,17 @@ export class Start {
   async #texts() {
     const turn = (this.turn = {});
     try {
-      const { texts } = await get`/api/texts`;
+      const { texts, total = texts.length } = await get`/api/texts`;
       if (turn !== this.turn) return;
       const kinds = { uploaded: "Brought here", run: "Of other runs", builtin: "Built in" };
       this.texts.show(
-        Object.entries(kinds).flatMap(([kind, label]) => {
-          const found = texts.filter((text) => text.kind === kind);
-          return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
-        }),
+        [
+          ...Object.entries(kinds).flatMap(([kind, label]) => {
+            const found = texts.filter((text) => text.kind === kind);
+            return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
+          }),
+          ...(total > texts.length ? [rest(`… ${whole(total - texts.length)} more, which runs read: drop the file here`)] : []),
+        ],
         this.brought,
       );
       this.brought = null;

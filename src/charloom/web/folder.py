@@ -1,0 +1,126 @@
+"""The folder of the runs: where runs and model files lie in it, and the key of each.
+
+It knows of a run only that its directory has a `config.json`. Looking again costs one question to the
+system for each run, so that ten thousand of them can be looked at twice a second.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from charloom.store.layout import is_run
+from charloom.web.descriptors import is_shortage
+
+DEPTH: Final = 3  # folders within folders in which runs are looked for
+MODEL_FILE: Final = ".safetensors"
+
+Stamp = tuple[int, int]  # of a directory: when a name in it changed last, and its inode
+
+
+def key_of(relative: str) -> str:
+    """The key of what lies at a path within the folder: the path, made plain and unique."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
+    plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]
+    if plain == relative:
+        return plain
+    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{plain or 'run'}-{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run or a model file lies, and its key."""
+
+    key: str
+    path: Path
+    name: str
+
+
+@dataclass
+class Found:
+    """What there is in the folder.
+
+    Attributes:
+        runs: their places by key.
+        files: the places of the model files by key.
+        stamps: of the directories of the runs, by key; they change where a file in one of them is
+            made, replaced or removed.
+    """
+
+    runs: dict[str, Place] = field(default_factory=dict)
+    files: dict[str, Place] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+
+
+class Folder:
+    """A folder that is looked through again and again.
+
+    Args:
+        path: it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, tuple[Stamp, Place]] = {}  # directories of runs, by their paths
+
+    def look(self) -> Found:
+        """What there is now.
+
+        Raises:
+            OSError: no file can be opened any more.
+        """
+        found = Found()
+        before, self._known = self._known, {}
+        for path, stamp in self._within(self.path, DEPTH, before):
+            if stamp is None:
+                place = self._place(path)
+                found.files[place.key] = place
+                continue
+            known = before.get(path)
+            place = known[1] if known else self._place(path)
+            self._known[path] = (stamp, place)
+            found.runs[place.key] = place
+            found.stamps[place.key] = stamp
+        return found
+
+    def _place(self, path: str) -> Place:
+        relative = Path(path).relative_to(self.path).as_posix()
+        return Place(key_of(relative), Path(path), printable(relative))
+
+    def _within(
+        self, folder: Path | str, depth: int, before: dict[str, tuple[Stamp, Place]]
+    ) -> Iterator[tuple[str, Stamp | None]]:
+        """The runs in a folder and the folders in it, each with its stamp; the model files with None."""
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            return
+        for entry in entries:
+            try:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    about = entry.stat()
+                    stamp = (about.st_mtime_ns, about.st_ino)
+                    known = before.get(entry.path)
+                    if (known and known[0] == stamp) or is_run(Path(entry.path)):
+                        yield entry.path, stamp
+                    elif depth > 1:
+                        yield from self._within(entry.path, depth - 1, before)
+                elif entry.name.endswith(MODEL_FILE):
+                    yield entry.path, None
+            except OSError as error:
+                if is_shortage(error):
+                    raise
+                continue
+
+
+def printable(text: str) -> str:
+    """A text that JSON can hold: what of it is no character becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,115 @@
+// The event streams of all windows of one browser: a few connections, however many windows look.
+// It knows nothing of what a window shows, and no element: it runs in a shared worker, or in a page
+// where the browser has none.
+import { get, MOST_FOLLOWED } from "./api.js";
+
+const MOST_STREAMS = 3; // a browser has six connections to a server, and the windows need some for themselves
+const AGAIN = 1000; // milliseconds until another try, where no stream came
+
+/** Streams for windows, each of which wishes to see the list of runs and the journals of some. */
+export class Streams {
+  #tell;
+  #wishes = new Map(); // of each window that is seen, its wish: {keys, limit}
+  #sources = [];
+  #opened = ""; // what the sources are of
+  #gone = new Set(); // runs that were wished for and are not there
+  #refused = 0; // times in a row that no stream came
+  #timer = null;
+
+  /** @param {function} tell called with a window, the name of an event and its data. */
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  /** Let a window see what it wishes from now on, or nothing where that is null. */
+  wish(window, wish) {
+    if (wish === null) this.#wishes.delete(window);
+    else this.#wishes.set(window, wish);
+    for (const key of wish?.keys ?? []) this.#gone.delete(key);
+    // A window that is new must hear everything from the beginning.
+    if (wish !== null || this.#of() !== this.#opened) this.#open();
+  }
+
+  /** The runs that are followed for all windows together. */
+  get #keys() {
+    const wished = [...this.#wishes.values()].flatMap(({ keys }) => keys);
+    const there = [...new Set(wished)].filter((key) => !this.#gone.has(key)).sort();
+    return there.slice(0, MOST_STREAMS * MOST_FOLLOWED);
+  }
+
+  get #limit() {
+    return Math.max(0, ...[...this.#wishes.values()].map(({ limit }) => limit));
+  }
+
+  #of() {
+    return JSON.stringify([this.#keys, this.#limit]);
+  }
+
+  #close() {
+    clearTimeout(this.#timer);
+    for (const source of this.#sources) source.close();
+    this.#sources = [];
+    this.#opened = "";
+  }
+
+  #open() {
+    this.#close();
+    if (!this.#wishes.size) return;
+    this.#opened = this.#of();
+    const keys = this.#keys;
+    // The first stream has the list of runs as well.
+    for (let start = 0; start === 0 || start < keys.length; start += MOST_FOLLOWED) {
+      const asked = keys.slice(start, start + MOST_FOLLOWED).map((key) => ["run", key]);
+      this.#listen(new URLSearchParams([["limit", start ? 0 : this.#limit], ...asked]));
+    }
+  }
+
+  #listen(query) {
+    const source = new EventSource(`/api/stream?${query}`);
+    this.#sources.push(source);
+    for (const name of ["runs", "records", "samples", "events"]) {
+      source.addEventListener(name, (event) => {
+        this.#refused = 0;
+        const data = JSON.parse(event.data);
+        this.#all("answering", true);
+        this.#all("crowded", false);
+        if (name === "runs") this.#all(name, data);
+        else this.#followers(name, data);
+      });
+    }
+    source.addEventListener("error", () => {
+      if (this.#sources.includes(source)) this.#lost();
+    });
+  }
+
+  #all(name, data) {
+    for (const window of this.#wishes.keys()) this.#tell(window, name, data);
+  }
+
+  #followers(name, data) {
+    for (const [window, { keys }] of this.#wishes) if (keys.includes(data.run)) this.#tell(window, name, data);
+  }
+
+  /** No stream: because nobody answers, because a run that was followed is gone, or because too many watch. */
+  async #lost() {
+    const keys = this.#keys;
+    const limit = this.#limit;
+    this.#close();
+    const lost = (this.#timer = setTimeout(() => this.#open(), 30 * AGAIN));
+    let list = null;
+    let answers = true;
+    try {
+      list = await get`/api/runs?limit=${Math.max(1, limit)}`;
+      for (const key of keys) await get`/api/runs/${key}`.catch((error) => error.status === 404 && this.#gone.add(key));
+    } catch (error) {
+      answers = error.status !== 0;
+    }
+    if (this.#timer !== lost) return; // something else was wished for meanwhile
+    this.#refused += 1;
+    this.#all("answering", answers);
+    this.#all("crowded", answers && this.#refused > 1);
+    if (list) this.#all("runs", { ...list, gone: [], fresh: true });
+    clearTimeout(lost);
+    this.#timer = setTimeout(() => this.#open(), AGAIN);
+  }
+}

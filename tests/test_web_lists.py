@@ -1,0 +1,243 @@
+"""Long lists over the wire: a page at a time, how many there are, and nothing that is left out unsaid.
+
+A folder has thousands of runs here, which are hard links to one that was trained.
+"""
+
+import json
+import os
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+from starlette.testclient import TestClient
+
+import runs
+from charloom.web import jobs, shelf
+from charloom.web.paging import page_after, page_from
+from charloom.web.runs import news
+from charloom.web.server import make_app
+from runs import until
+from web import HERE, Live, house, streaming
+
+MANY = 1_203  # more than one page of any size, and more than once was listed
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of many runs."""
+    path = tmp_path_factory.mktemp("many")
+    runs.train(path / "one", epochs=1)
+    runs.linked(path / "one", path, MANY - 1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(folder):
+    with TestClient(make_app(house(folder)), base_url=HERE) as client:
+        until(lambda: client.get("/api/runs?limit=1").json()["unread"] == 0, 120)
+        yield client
+
+
+def pages(client, path, name, limit):
+    """Every page of a list, as it is answered."""
+    found, after = [], ""
+    while True:
+        answer = client.get(f"{path}?limit={limit}{after}")
+        assert answer.status_code == 200, answer.text
+        found.append(answer.json())
+        assert len(found[-1][name]) <= limit
+        if found[-1]["next"] is None:
+            return found
+        after = f"&after={found[-1]['next']}"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "key", "count"),
+    [
+        ("/api/runs", "runs", "key", MANY),
+        ("/api/models", "models", "id", None),
+        ("/api/texts", "texts", "key", None),
+    ],
+)
+def test_a_list_is_whole_over_its_pages_and_each_says_how_many_there_are(
+    client, path, name, key, count
+):
+    found = pages(client, path, name, 500)
+    keys = [item[key] for page in found for item in page[name]]
+    assert len(keys) == len(set(keys))
+    assert {page["total"] for page in found} == {len(keys)}
+    assert len(keys) == count or (count is None and len(keys) >= MANY)
+
+
+def test_a_page_after_what_is_not_there_any_more_is_told_as_that(client):
+    for path in ("/api/runs", "/api/models", "/api/texts", "/v1/models"):
+        answer = client.get(f"{path}?after=nothing")
+        assert answer.status_code == 404
+        assert "first page" in answer.json()["error"]["message"]
+
+
+def test_the_models_for_other_clients_say_that_there_are_more(client):
+    first = client.get("/v1/models?limit=700").json()
+    assert (len(first["data"]), first["has_more"]) == (700, True)
+    keys = {model["id"] for model in first["data"]}
+    while first["has_more"]:
+        first = client.get(f"/v1/models?limit=700&after={first['last_id']}").json()
+        keys |= {model["id"] for model in first["data"]}
+    assert len(keys) == client.get("/api/models?limit=1").json()["total"]
+    assert client.get("/v1/models/copy-00007@best").status_code == 200
+
+
+def test_samples_and_events_of_a_run_come_in_pages(tmp_path):
+    runs.train(tmp_path / "book", epochs=1)
+    with (tmp_path / "book" / "samples.jsonl").open("a") as file:
+        file.writelines(json.dumps({"text": "a", "update": n}) + "\n" for n in range(1_000, 2_500))
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        found = pages(client, "/api/runs/book/samples", "samples", 400)
+        samples = [sample for page in found for sample in page["samples"]]
+        assert samples == runs.lines_of(tmp_path / "book" / "samples.jsonl")
+        assert {page["total"] for page in found} == {len(samples)}
+        assert len(client.get("/api/runs/book/samples").json()["samples"]) == 1_000
+        events = pages(client, "/api/runs/book/events", "events", 2)
+        assert [page["total"] for page in events] == [3, 3]
+
+
+def test_the_stream_tells_the_beginning_of_the_list_and_how_long_it_is(folder):
+    with Live(folder) as live, streaming(live.url, "/api/stream?limit=20") as events:
+        name, data = next(events)
+        told = {run["key"] for run in data["runs"]}
+        assert (name, data["fresh"]) == ("runs", True)
+        assert len(told) <= 20
+        while data["unread"]:
+            name, data = next(events)
+            assert len(data["runs"]) <= 20
+        assert data["total"] == MANY
+
+
+def test_the_stream_without_a_list_tells_journals_alone(folder):
+    with Live(folder) as live, streaming(live.url, "/api/stream?limit=0&run=one") as events:
+        names = [next(events) for _ in range(3)]
+    assert [name for name, _ in names] == ["records", "samples", "events"]
+    records = names[0][1]
+    assert records["total"] == len(records["records"])
+
+
+def test_a_stream_says_of_how_many_records_it_tells_some(tmp_path, monkeypatch):
+    monkeypatch.setattr("charloom.web.runs.MOST_AT_FIRST", 4)
+    runs.train(tmp_path / "book", epochs=1)
+    lines = runs.lines_of(tmp_path / "book" / "metrics.jsonl")
+    with Live(tmp_path) as live, streaming(live.url, "/api/stream?limit=0&run=book") as events:
+        records = next(events)[1]
+    assert len(records["records"]) <= 4 < len(lines) == records["total"]
+
+
+def test_what_is_told_of_the_list_is_what_has_changed(tmp_path):
+    for name in ("first", "second", "third"):
+        runs.train(tmp_path / name, epochs=1)
+    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    before = looked.look(anew=True)
+    assert news(before, looked.look(anew=True), 10) is None
+    events = tmp_path / "first" / "events.jsonl"
+    events.write_bytes(events.read_bytes() + b'{"event":"resumed","time":9000000000.5}\n')
+    (tmp_path / "third").rename(tmp_path / "another")
+    now = looked.look(anew=True)
+    told = json.loads(news(before, now, 10).partition(b"data: ")[2])
+    assert {run["key"] for run in told["runs"]} == {"first", "another"}
+    assert (told["gone"], told["total"], told["fresh"]) == (["third"], 3, False)
+
+
+# Looking at a folder again and again
+
+
+class Reads:
+    """The runs that were read, one look after another."""
+
+    def __init__(self, monkeypatch):
+        self.keys = []
+        tell = shelf.Watched._tell
+
+        def counted(watched, place, job):
+            self.keys.append(place.key)
+            return tell(watched, place, job)
+
+        monkeypatch.setattr(shelf.Watched, "_tell", counted)
+
+    def since(self):
+        """Those since it was asked last."""
+        found, self.keys = self.keys, []
+        return found
+
+
+def test_a_look_reads_a_bounded_number_of_runs_and_the_next_ones_the_rest(folder, monkeypatch):
+    reads = Reads(monkeypatch)
+    looked = shelf.Shelf(folder, jobs.Jobs(folder))
+    read, looks = set(), 0
+    while looked.look(anew=True).unread or looks == 0:
+        looks += 1
+        found = reads.since()
+        assert len(found) <= shelf.READ_AT_ONCE
+        assert not read & set(found)
+        read |= set(found)
+        assert looked.look().total == MANY
+    assert len(read | set(reads.since())) == MANY
+    looked.look(anew=True)
+    assert reads.since() == []
+
+
+def test_a_run_that_is_asked_for_is_read_before_the_others(folder):
+    looked = shelf.Shelf(folder, jobs.Jobs(folder))
+    looked.look(anew=True)
+    known = {run.key for run in looked.look().runs}
+    late = next(key for key in looked.look().places if key not in known)
+    assert looked.run(late).key == late
+
+
+def test_a_look_asks_little_of_runs_that_nothing_trains(folder, monkeypatch):
+    looked = shelf.Shelf(folder, jobs.Jobs(folder))
+    while looked.look(anew=True).unread:
+        pass
+    asked = []
+    stamp = shelf.stamp_of
+    monkeypatch.setattr(shelf, "stamp_of", lambda path: asked.append(path) or stamp(path))
+    looked.look(anew=True)
+    each = len(shelf.TELLING)
+    assert len(asked) <= each * (shelf.READ_AT_ONCE + shelf.CHECKED_AT_ONCE) < each * MANY
+    # In turn each is looked at, though nothing of its directory seems to have changed.
+    for _ in range(MANY // shelf.CHECKED_AT_ONCE + 1):
+        looked.look(anew=True)
+    assert {path.relative_to(folder).parts[0] for path in asked} == set(looked.look().places)
+
+
+def test_a_run_that_is_trained_again_is_seen_at_the_next_look(folder):
+    looked = shelf.Shelf(folder, jobs.Jobs(folder))
+    while looked.look(anew=True).unread:
+        pass
+    looked._checked = 0
+    key = list(looked.look().places)[-1]
+    status = folder / key / "status.json"
+    told = json.loads(status.read_text()) | {"state": "training", "pid": os.getpid()}
+    other = status.with_name("other")
+    other.write_text(json.dumps(told))
+    before = status.read_bytes()
+    other.replace(status)
+    try:
+        assert looked.look(anew=True).places
+        assert looked.run(key).state == "training"
+    finally:
+        other.write_bytes(before)
+        other.replace(status)
+
+
+# Pages
+
+
+def test_pages():
+    letters = list("abcde")
+    first = page_after(letters, str, 2, None)
+    assert (first.items, first.total, first.next) == (["a", "b"], 5, "b")
+    assert page_after(letters, str, 2, "b").items == ["c", "d"]
+    last = page_after(letters, str, 2, "d")
+    assert (last.items, last.next) == (["e"], None)
+    assert (page_after(letters, str, 2, "e").items, page_after([], str, 2, None).total) == ([], 0)
+    assert (page_from(letters, 2, 3).items, page_from(letters, 2, 3).next) == (["d", "e"], None)
+    assert (page_from(letters, 2, 0).next, page_from(letters, 2, 9).items) == (2, [])
