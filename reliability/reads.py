@@ -21,6 +21,7 @@ from charloom.engines import open_engine
 from charloom.errors import CharloomError, DamagedError, NotAModelError
 from charloom.report import write_report
 from charloom.store import RunWriter, load_model, read_run
+from charloom.store.layout import checkpoint_path, saved_updates
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
 from reliability.calls import CHANGING
@@ -178,7 +179,7 @@ def sample(run: Path) -> None:
     """Open its model, as whoever samples or evaluates does."""
     load_model(run, "best")
     load_model(run, "latest")
-    load_model(next((run / "checkpoints").glob("[0-9]*")))
+    load_model(checkpoint_path(run, saved_updates(run)[0]))
 
 
 def report(run: Path) -> None:
