@@ -187,8 +187,9 @@ def test_a_compressor_gets_little_at_once(monkeypatch):
     ids = np.arange(40_000, dtype=np.uint8) % 2
     found = measure_baselines([ids], [ids[:100]], vocabulary)
     assert max(given) <= GIVEN
-    assert sum(given) == 40_100 + 40_000 + 100
-    assert found.compressors["noting"].alone == 8 * 103 / 100
+    judged = 99  # the first one is not predicted
+    assert sum(given) >= 2 * (40_000 + judged)
+    assert found.compressors["noting"].alone == 8 * (judged + len(b"end")) / judged
 
 
 def test_a_judgement_of_a_large_network_looks_up_often():
