@@ -128,16 +128,16 @@ def test_a_missing_extra_is_named(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "part"),
     [
-        ("--hidden-size 0", "hidden_size is 0"),
-        ("--learning-rate -1", "learning_rate is -1.0"),
-        ("--learning-rate nan", "learning_rate is nan"),
-        ("--dtype float16", "dtype is 'float16'; it must be one of float32, float64"),
-        ("--engine numpy", "engine is 'numpy'"),
-        ("--cell lstms", "cell is 'lstms'; it must be one of rnn, lstm, gru"),
-        ("--recipe best", "recipe is 'best'; it must be one of classic"),
-        ("--seed -1", "seed is -1"),
-        ("--minutes 0", "minutes is 0.0"),
-        ("--minutes 1 --epochs 2", "minutes and epochs"),
+        ("--hidden-size 0", "--hidden-size is 0"),
+        ("--learning-rate -1", "--learning-rate is -1.0"),
+        ("--learning-rate nan", "--learning-rate is nan"),
+        ("--dtype float16", "--dtype is 'float16'; it must be one of float32, float64"),
+        ("--engine numpy", "--engine is 'numpy'"),
+        ("--cell lstms", "--cell is 'lstms'; it must be one of rnn, lstm, gru"),
+        ("--recipe best", "--recipe is 'best'; it must be one of classic"),
+        ("--seed -1", "--seed is -1"),
+        ("--minutes 0", "--minutes is 0.0"),
+        ("--minutes 1 --epochs 2", "--minutes and --epochs each say"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(option, part, folder):
@@ -156,7 +156,7 @@ def test_an_unknown_option_and_a_wrong_number_are_mistakes_too(folder):
 def test_a_network_larger_than_the_memory_is_refused(folder):
     (folder / "book.txt").write_text(20 * TEXT)
     done = run_command("train book.txt --hidden-size 1000000000 --run run")
-    assert_refused(done, "Use a smaller network", "hidden_size", "GB")
+    assert_refused(done, "Use a smaller network", "--hidden-size", "GB")
     assert not (folder / "run").exists()
 
 

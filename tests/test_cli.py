@@ -280,7 +280,7 @@ def test_resume_saves_as_often_as_it_is_told_and_the_run_keeps_its_setting(book,
     run = tmp_path / "run"
     charloom_("train", book, "--run", run, SMALL)
     wrong = charloom_("resume", run, "--updates 80 --save-seconds 0")
-    assert (wrong.exit_code, "save_seconds is 0" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "--save-seconds is 0" in wrong.stderr) == (2, True)
     done = charloom_("resume", run, "--updates 80 --save-seconds 0.000001 --json")
     assert (done.exit_code, json.loads(done.stdout)["update"]) == (0, 80)
     assert charloom.load(run).config.save_seconds == Config().save_seconds
@@ -308,7 +308,7 @@ def test_resume_goes_on_for_so_many_minutes_on_a_text_that_is_read_only_once(
     book.unlink()
     lost = charloom_("resume", tmp_path / "run", "--minutes 0.1 --epochs 9 --text -")
     assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
-    assert "epochs and minutes each say when to end" in lost.stderr
+    assert "--epochs and --minutes each say when to end" in lost.stderr
     before = load_model(tmp_path / "run").update
     done = CliRunner().invoke(
         app, ["resume", str(tmp_path / "run"), "--minutes", "0.1", "--text", "-", "--json"],
@@ -332,7 +332,7 @@ def test_resume_says_from_where_and_takes_other_threads(book, tmp_path):
 def test_a_network_beyond_all_memory_is_refused_at_once(book, tmp_path, size):
     done = charloom_("train", book, "--run", tmp_path / "run --recipe classic", size)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
-    assert "GB. Use a smaller network" in done.stderr
+    assert "GB here. Use a smaller network" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -841,14 +841,14 @@ def test_progress_shows_the_last_judgement_in_nats_and_bits(capsys):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--optimizer sgd --beta1 0.3", "beta1 has no effect: optimizer is sgd"),
-        ("--momentum 0.5", "momentum has no effect: optimizer is adam"),
-        ("--sigma 5", "sigma has no effect: init is uniform"),
-        ("--cell rnn --forget-bias 3", "forget_bias has no effect: cell is rnn"),
-        ("--step-every 2", "step_every has no effect: schedule is cosine"),
-        ("--validation 0 --judge-every 2", "judge_every has no effect: nothing is held out"),
-        ("--clip 0 --clip-by value", "clip_by has no effect: clip is 0"),
-        ("--unknown skip", "unknown has no effect: without --from"),
+        ("--optimizer sgd --beta1 0.3", "--beta1 has no effect: --optimizer is sgd"),
+        ("--momentum 0.5", "--momentum has no effect: --optimizer is adam"),
+        ("--sigma 5", "--sigma has no effect: --init is uniform"),
+        ("--cell rnn --forget-bias 3", "--forget-bias has no effect: --cell is rnn"),
+        ("--step-every 2", "--step-every has no effect: --schedule is cosine"),
+        ("--validation 0 --judge-every 2", "--judge-every has no effect: nothing is held out"),
+        ("--clip 0 --clip-by value", "--clip-by has no effect: --clip is 0"),
+        ("--unknown skip", "--unknown has no effect: without --from"),
     ],
 )
 def test_an_option_that_changes_nothing_is_told(options, sentence, tmp_path, monkeypatch):

@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 import charloom
 import runs
 from charloom.cli import app
-from charloom.config import Config
+from charloom.config import CHOICES, Config
+from charloom.errors import DamagedError
 from charloom.exchange import read_torch_file
-from charloom.messages import CLOSE, OPEN, for_page, option
+from charloom.messages import CLOSE, OPEN, for_command_line, for_page, option
+from charloom.store.checkpoint import parse_config
 from charloom.web.mistakes import mistake_of
 
 PACKAGE = Path(charloom.__file__).parent
@@ -221,6 +223,30 @@ TYPICAL = {
         "Any bytes are learnt by “tokens” bytes.",
     ),
 }
+
+
+def wrong_values():
+    """Each option of `train` that has a smallest value or a list of choices, with one that it refuses."""
+    for parameter in COMMANDS["train"].params:
+        name = parameter.name
+        if name in CHOICES:
+            yield parameter.opts[0], "none-such"
+        elif isinstance(getattr(Config(), name, None), int | float) and name != "forget_bias":
+            yield parameter.opts[0], "-1"
+
+
+@pytest.mark.parametrize(("given", "value"), list(wrong_values()))
+def test_a_value_that_is_refused_is_named_by_its_option(given, value, place, monkeypatch):
+    monkeypatch.chdir(place)
+    done = CliRunner().invoke(app, ["train", "book.txt", given, value], prog_name="charloom")
+    assert done.exit_code == 2
+    assert f"charloom: {given} is " in done.stderr
+
+
+def test_a_damaged_file_is_told_with_the_names_of_its_fields():
+    with pytest.raises(DamagedError) as caught:
+        parse_config({"hidden_size": 0}, "model.safetensors")
+    assert "hidden_size is 0" in for_command_line(caught.value.message)
 
 
 @pytest.fixture(scope="module")

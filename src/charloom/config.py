@@ -162,24 +162,26 @@ class Config:
             self._number(name, least=0.0, below=1.0)
         if self.validation + self.test >= 1:
             raise ConfigError(
-                f"validation is {self.validation:g} and test {self.test:g}; together they must "
+                f"{argument('validation')} is {self.validation:g} and {argument('test')} {self.test:g}; together they must "
                 f"leave a part of the text to train on."
             )
         if self.patience and not self.validation:
             raise ConfigError(
-                f"patience is {self.patience}, but nothing is held out to judge by; "
+                f"{argument('patience')} is {self.patience}, but nothing is held out to judge by; "
                 f"give {argument('validation')} a share of the text, such as 0.1."
             )
         if not isinstance(self.replacement, str) or len(self.replacement) > 1:
             raise ConfigError(
-                f"replacement is {shortened(self.replacement)}; it must be one character."
+                f"{argument('replacement')} is {shortened(self.replacement)}; it must be one character."
             )
         if self.unknown == "replace" and not self.replacement:
             raise ConfigError(
-                f"unknown is 'replace'; name the {argument('replacement')}, one known character."
+                f"{argument('unknown')} is 'replace'; name the {argument('replacement')}, one known character."
             )
         if not isinstance(self.recipe, str):
-            raise ConfigError(f"recipe is {shortened(self.recipe)}; it must be a name.")
+            raise ConfigError(
+                f"{argument('recipe')} is {shortened(self.recipe)}; it must be a name."
+            )
 
     def _whole(self, name: str, **bounds: int) -> None:
         """Keep a setting as a plain int; `bounds` as for `require_whole`."""
@@ -218,15 +220,15 @@ def without_effect(config: Config, given: Iterable[str]) -> list[str]:
         other, values = ONLY_WITH.get(name, ("", ()))
         if other and getattr(config, other) not in values:
             told.append(
-                f"{name} has no effect: {other} is {getattr(config, other)}, and it counts only "
+                f"{argument(name)} has no effect: {argument(other)} is {getattr(config, other)}, and it counts only "
                 f"where that is {' or '.join(values)}"
             )
         elif name in ("judge_every", "judged_characters") and not config.validation:
             told.append(
-                f"{name} has no effect: nothing is held out; give {argument('validation')} a share"
+                f"{argument(name)} has no effect: nothing is held out; give {argument('validation')} a share"
             )
         elif name == "clip_by" and not config.clip:
-            told.append(f"{name} has no effect: clip is 0")
+            told.append(f"{argument(name)} has no effect: {argument('clip')} is 0")
     return told
 
 
@@ -243,7 +245,9 @@ def default_of(name: str) -> Any:
 def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
     """Refuse a value that is not one of the options."""
     if value not in options:
-        raise ConfigError(f"{name} is {shortened(value)}; it must be one of {', '.join(options)}.")
+        raise ConfigError(
+            f"{argument(name)} is {shortened(value)}; it must be one of {', '.join(options)}."
+        )
 
 
 def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT) -> int:
@@ -255,7 +259,7 @@ def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT
     whole = as_whole(value)
     if whole is None or not least <= whole < below:
         raise ConfigError(
-            f"{name} is {shortened(value)}; it must be a whole number from {least} to {below - 1:,}."
+            f"{argument(name)} is {shortened(value)}; it must be a whole number from {least} to {below - 1:,}."
         )
     return whole
 
@@ -285,7 +289,7 @@ def require_number(
     )
     if not fits:
         raise ConfigError(
-            f"{name} is {shortened(value)}; it must be a finite number {' and '.join(wanted)}."
+            f"{argument(name)} is {shortened(value)}; it must be a finite number {' and '.join(wanted)}."
         )
     return x
 

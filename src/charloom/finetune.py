@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from charloom.config import Config
 from charloom.errors import ConfigError
+from charloom.messages import argument
 from charloom.model import Learner, new_learner
 from charloom.spelling import shortened
 
@@ -33,7 +34,7 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
         if asked is not None and asked != has:
             why = "has" if name in NETWORK else "began with"
             raise ConfigError(
-                f"{name} is {shortened(asked)}, but the model that is to be trained further {why} {has!r}; "
+                f"{argument(name)} is {shortened(asked)}, but the model that is to be trained further {why} {has!r}; "
                 f"leave the setting out, or train a new model."
             )
     base = recipe or dataclasses.replace(model, updates=None, unknown="refuse", replacement="")

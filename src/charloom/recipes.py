@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from charloom.config import Config
 from charloom.errors import ConfigError
+from charloom.messages import argument
 from charloom.spelling import shortened
 
 
@@ -165,7 +166,9 @@ def recipe_of(name: str) -> Recipe:
         ConfigError: there is none.
     """
     if name not in RECIPES:
-        raise ConfigError(f"recipe is {shortened(name)}; it must be one of {', '.join(RECIPES)}.")
+        raise ConfigError(
+            f"{argument('recipe')} is {shortened(name)}; it must be one of {', '.join(RECIPES)}."
+        )
     return RECIPES[name]
 
 

@@ -17,6 +17,7 @@ from charloom.config import SEED_LIMIT, require_number, require_whole
 from charloom.engines import Engine, Sampler
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError
+from charloom.messages import argument
 from charloom.model import Learner, State, zero_state
 from charloom.random import uniforms
 from charloom.spelling import shortened
@@ -249,6 +250,6 @@ def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
     for text in stops:
         if not isinstance(text, str) or not text:
             raise ConfigError(
-                f"stop is {shortened(text)}; it must be a string of one character or more."
+                f"{argument('stop')} is {shortened(text)}; it must be a string of one character or more."
             )
     return stops

@@ -100,7 +100,7 @@ def choose_part(
         if name == (split or ("validation" if "validation" in parts else "train")):
             return Part(corpus, name, segments, own)
     raise ConfigError(
-        f"split is {shortened(split)}, but this model's training held out no such part; its parts are "
+        f"{argument('split')} is {shortened(split)}, but this model's training held out no such part; its parts are "
         f"{', '.join(parts)} and all."
     )
 

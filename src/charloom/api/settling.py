@@ -10,6 +10,7 @@ from charloom.api.texts import Text, open_text
 from charloom.config import WHOLE_LIMIT, Config, require_number
 from charloom.errors import ConfigError
 from charloom.finetune import tuned_config
+from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
@@ -86,7 +87,7 @@ def end_after(
     end = costs.updates_within(max(asked - before, LEAST_SHARE * asked), schedule, done)
     if end >= WHOLE_LIMIT:
         raise ConfigError(
-            f"minutes is {minutes:g}; that would be {end:,} updates, and a run can have at most "
+            f"{argument('minutes')} is {minutes:g}; that would be {end:,} updates, and a run can have at most "
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
     took = f", {duration(opened)} of it for opening the text" if opened >= SHORT_SECONDS else ""
@@ -138,7 +139,9 @@ def require_one_end(**ends: float | None) -> None:
     """Refuse two settings that both say when a training ends."""
     given = [name for name, value in ends.items() if value is not None]
     if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} each say when to end; give one of them.")
+        raise ConfigError(
+            f"{' and '.join(map(argument, given))} each say when to end; give one of them."
+        )
 
 
 def processors() -> int:

@@ -303,10 +303,10 @@ def require_which(which: Which | None, config: Config | None = None) -> None:
         ConfigError: `which` is neither best nor latest, or best, and nothing tells which that is.
     """
     if which not in ("best", "latest", None):
-        raise ConfigError(f"which is {shortened(which)}; it must be best or latest.")
+        raise ConfigError(f"{argument('which')} is {shortened(which)}; it must be best or latest.")
     if which == "best" and config is not None and not config.validation:
         raise ConfigError(
-            f"which is 'best', but nothing is held out to judge by, and nothing is kept on disk; give "
+            f"{argument('which')} is 'best', but nothing is held out to judge by, and nothing is kept on disk; give "
             f"{argument('validation', 0.1)}, or {argument('run')}."
         )
 

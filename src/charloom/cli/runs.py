@@ -88,7 +88,7 @@ def train(
     config = api.settle(corpus, minutes, model=model, began=began, tell=say_sentence, **settings)
     warn_without_effect(config, settings)
     if model is None and "unknown" in settings:
-        say("unknown has no effect: without --from, the model learns whatever the text holds.")
+        say("--unknown has no effect: without --from, the model learns whatever the text holds.")
     if model is not None and "recipe" not in settings:
         say(
             f"it is trained further by its own settings, which began as the recipe {config.recipe}; "

@@ -18,6 +18,7 @@ from charloom.doctor.runner import Job
 from charloom.doctor.sandbox import place_of, run_apart
 from charloom.doctor.trials import PLANS, Plan
 from charloom.errors import ConfigError
+from charloom.messages import argument
 from charloom.spelling import shortened
 
 CELLS: Final = ("rnn", "lstm", "gru")
@@ -84,7 +85,7 @@ def doctor(
     own_gates = GATES.get(cell or "", "")
     if gates and (cell == "rnn" or sorted(gates) != sorted(own_gates)):
         raise ConfigError(
-            f"gates is {shortened(gates)}; it must be the letters of ifgo in your order with cell lstm, or of "
+            f"{argument('gates')} is {shortened(gates)}; it must be the letters of ifgo in your order with cell lstm, or of "
             "rzn with cell gru."
         )
     require_one_of("reduction", reduction, REDUCTIONS)

@@ -14,6 +14,7 @@ import numpy as np
 
 from charloom.config import Config
 from charloom.errors import ConfigError
+from charloom.messages import argument
 from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import parameter_shapes
 
@@ -41,7 +42,7 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
     needed = numbers * np.dtype(config.dtype).itemsize * (2 + len(SLOTS[config.optimizer]))
     if needed > memory:
         raise ConfigError(
-            f"hidden_size {config.hidden_size:,} and layers {config.layers:,} make {numbers:,} "
+            f"{argument('hidden_size')} {config.hidden_size:,} and {argument('layers')} {config.layers:,} make {numbers:,} "
             f"parameters; they and what trains them take {needed / 1e9:,.3g} GB, and charloom "
             f"can have {memory / 1e9:,.3g} GB here. Use a smaller network."
         )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import ConfigError
+from charloom.messages import argument
 from charloom.model.parameters import STATES
 from charloom.spelling import shortened
 
@@ -39,7 +40,7 @@ def require_what(what: str, cell: str) -> None:
     """Raise ConfigError unless the units of such a cell have a value of that name."""
     if what not in WHATS[cell]:
         raise ConfigError(
-            f"what is {shortened(what)}, but the units of this model, cell {cell}, have "
+            f"{argument('what')} is {shortened(what)}, but the units of this model, cell {cell}, have "
             f"{', '.join(WHATS[cell])}."
         )
 

@@ -13,6 +13,7 @@ from charloom.config import as_whole
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, DivergedError
+from charloom.messages import argument
 from charloom.model import Learner, zero_state
 from charloom.neurons.gates import GATE_NAMES, WHATS, Array, gates, require_what
 from charloom.spelling import shortened
@@ -120,5 +121,5 @@ def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:
     place = as_whole(given)
     if place is None or not 0 <= place < count:
         places = f"{name}s 0 to {count - 1}" if count > 1 else f"{name} 0 alone"
-        raise ConfigError(f"{name} is {shortened(given)}, but this model has {places}.")
+        raise ConfigError(f"{argument(name)} is {shortened(given)}, but this model has {places}.")
     return (place,)

@@ -30,7 +30,6 @@ from charloom.errors import (
     DamagedError,
     DivergedError,
     NotAModelError,
-    message_of,
 )
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
@@ -473,7 +472,8 @@ def parse_config(values: object, what: str) -> Config:
     try:
         return Config.from_dict({**BEFORE, **values})
     except (ConfigError, ArithmeticError, TypeError) as error:
-        raise DamagedError(f"{what}: its config cannot be: {message_of(error)}") from None
+        # Not the marked message: on every face these are the fields of the file.
+        raise DamagedError(f"{what}: its config cannot be: {error}") from None
 
 
 def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:

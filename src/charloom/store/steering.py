@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from charloom.config import require_number, require_one_of
-from charloom.errors import DamagedError
+from charloom.config import require_number
+from charloom.errors import ConfigError, DamagedError
+from charloom.spelling import shortened
 from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.checkpoint import MOST_STATE, is_count
 from charloom.store.files import read_file, replace_file
@@ -54,7 +55,10 @@ def require_command(command: str, learning_rate_factor: float | None) -> None:
     Raises:
         ConfigError: no such command, or a factor out of its range.
     """
-    require_one_of("command", command, COMMANDS)
+    if command not in COMMANDS:
+        raise ConfigError(
+            f"the command is {shortened(command)}; it must be one of {', '.join(COMMANDS)}."
+        )
     if learning_rate_factor is not None:
         require_number("learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT)
 

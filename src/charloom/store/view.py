@@ -294,7 +294,7 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
     """
     path = Path(path)
     if which not in ("best", "latest", None):
-        raise ConfigError(f"which is {shortened(which)}; it must be best or latest.")
+        raise ConfigError(f"{argument('which')} is {shortened(which)}; it must be best or latest.")
     with reading(path):
         return load_from_anywhere(path, which)
 

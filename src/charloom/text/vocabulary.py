@@ -223,7 +223,7 @@ class Vocabulary:
         known = self._ids[_symbols(replacement, self.tokens)]
         if len(known) != 1 or known[0] < 0:
             raise ConfigError(
-                f"replacement is {shortened(replacement)}; it must be one {_noun(self.tokens)} that the model "
+                f"{argument('replacement')} is {shortened(replacement)}; it must be one {_noun(self.tokens)} that the model "
                 f"knows, of its {len(self)}."
             )
         table = np.where(self._ids < 0, known[0], self._ids)
