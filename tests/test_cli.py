@@ -1,5 +1,6 @@
 """The command line: what each command shows and where, its exit codes, signals and pipes."""
 
+import faulthandler
 import inspect
 import io
 import json
@@ -562,6 +563,34 @@ def test_a_signal_that_a_program_uses_itself_stays_its_own():
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert heard == [signal.SIGUSR1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_handler_below_python_stays_what_it_was(tmp_path):
+    with (tmp_path / "dump.txt").open("w+") as dump:
+        faulthandler.register(signal.SIGUSR1, dump)
+        try:
+            with Halt() as halt:
+                signal.raise_signal(signal.SIGUSR1)
+                assert halt() is None
+            signals_handled = signals.is_handled(signal.SIGUSR1)
+        finally:
+            faulthandler.unregister(signal.SIGUSR1)
+        dump.seek(0)
+        assert "test_a_handler_below_python" in dump.read()
+    assert signals_handled
+    assert not signals.is_handled(signal.SIGUSR1)
+
+
+def test_a_handler_that_could_not_be_given_back_is_left_alone(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            signal, "getsignal", lambda number: None
+        )  # as of a program that embeds Python
+        with Halt() as halt:
+            assert halt() is None
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_system_without_some_signals_is_heard_by_those_that_it_has():

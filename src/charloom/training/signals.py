@@ -4,6 +4,7 @@ The second Ctrl-C leaves at once; the last checkpoint is then what remains. One 
 SIGINT twice, by the terminal and by a program that started us: what comes within a second is one.
 """
 
+import ctypes
 import signal
 import threading
 import time
@@ -19,12 +20,24 @@ NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU", "SIGUSR1",
 # A program gives these its own meaning: they are heard only where it did not.
 FREE: Final = ("SIGUSR1", "SIGUSR2")
 
+# A function of Python's C API: the address of the handler that the system has for a signal, None for
+# the default one.
+handler_of_system: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(
+    ("PyOS_getsig", ctypes.pythonapi)
+)
+
 ONE_PRESS_SECONDS: Final = 1.0
 
 
 def known(module: object = signal) -> tuple[signal.Signals, ...]:
     """The signals that are heard, as far as this system has them: Windows has three."""
     return tuple(getattr(module, name) for name in NAMES if hasattr(module, name))
+
+
+def is_handled(number: signal.Signals) -> bool:
+    """Whether a program handles a signal, also where Python takes its handler for the default one: that
+    of `faulthandler.register` is set below Python."""
+    return signal.getsignal(number) is not signal.SIG_DFL or handler_of_system(number) is not None
 
 
 class Halt:
@@ -44,9 +57,10 @@ class Halt:
         main = threading.current_thread() is threading.main_thread()
         for number in known() if main else ():
             before = signal.getsignal(number)
-            # A shell starts what runs in the background deaf to Ctrl-C; deaf it stays.
-            taken = number.name in FREE and before is not signal.SIG_DFL
-            if before is not signal.SIG_IGN and not taken:
+            # A shell starts what runs in the background deaf to Ctrl-C; deaf it stays. A handler that
+            # Python does not know, None, could not be given back.
+            taken = before in (signal.SIG_IGN, None) or (number.name in FREE and is_handled(number))
+            if not taken:
                 with suppress(ValueError):  # the main thread of a subinterpreter
                     signal.signal(number, self._hear)
                     self._before[number] = before
