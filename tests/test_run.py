@@ -1,6 +1,7 @@
 """A run directory has one writer, comes back from every interruption, and is read while written."""
 
 import dataclasses
+import errno
 import hashlib
 import itertools
 import json
@@ -1232,3 +1233,19 @@ def test_resuming_reads_only_the_end_of_long_journals(halted):
     assert update_told(halted) >= int(latest.name)
     reopened(halted)
     assert (halted / "metrics.jsonl").stat().st_size == state["lengths"]["metrics.jsonl"]
+
+
+def test_what_fails_while_the_end_is_measured_is_not_told_as_a_refused_read(tmp_path):
+    train(tmp_path / "run", updates=6)
+    before = tree(tmp_path / "run")
+
+    def measure(learner, corpus):
+        raise BlockingIOError(errno.EAGAIN, "not as many threads")
+
+    with pytest.raises(BlockingIOError, match="not as many threads"):
+        RunWriter.resume(tmp_path / "run", updates=measure)
+    assert tree(tmp_path / "run") == before
+    with RunWriter.resume(tmp_path / "run", updates=lambda *_: 9)[
+        0
+    ] as writer:  # it let go of the run
+        assert not writer.finished

@@ -6,6 +6,7 @@ Nothing here changes anything on the disk.
 import dataclasses
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,6 +162,61 @@ def open_about(
             f"{error.message} It is made anew from the checkpoint of update {whole.learner.update}."
         )
         return whole.learner.config, text, "", told
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a run holds that training goes on with.
+
+    Attributes:
+        config: the run's settings.
+        about: what config.json says of the text.
+        version: the charloom that made the run; empty where that is not known any more.
+        anew: why config.json is made anew, as a sentence; empty where it is whole.
+        checkpoint: the one to go on from.
+        damage: why that is not the latest, as a sentence; empty where it is.
+        corpus: the text.
+    """
+
+    config: Config
+    about: dict[str, Any]
+    version: str
+    anew: str
+    checkpoint: Checkpoint
+    damage: str
+    corpus: Corpus
+
+    @property
+    def learner(self) -> Learner:
+        """The checkpoint's learner."""
+        return self.checkpoint.learner
+
+
+def open_to_learn(path: Path, moved: Sequence[str | Path] | None, allow_older: bool) -> Opened:
+    """Return what a run holds that training goes on with; arguments and errors as `RunWriter.resume`.
+
+    Raises:
+        DamagedError: also where the settings, the text and the checkpoint contradict each other.
+    """
+    config, about, version, anew = open_about(path, moved, allow_older)
+    checkpoint, damage = load_latest(path, config, about["fingerprint"], allow_older)
+    learner = checkpoint.learner
+    require_same_settings(path, config, learner.config)
+    corpus = open_text(path, about, moved, learner)
+    if corpus.fingerprint != checkpoint.fingerprint:
+        raise DamagedError(f"{path} is damaged: config.json and {LATEST} name different texts.")
+    if about["characters"] not in (None, len(corpus)):
+        raise DamagedError(
+            f"{path} is damaged: {CONFIG} says that its text has {about['characters']} "
+            f"{learner.config.tokens}; it has {len(corpus)}."
+        )
+    if len(learner.vocabulary) != about["vocabulary_size"]:
+        raise DamagedError(
+            f"{path} is damaged: {CONFIG} says that its vocabulary has "
+            f"{about['vocabulary_size']} entries; it has {len(learner.vocabulary)}."
+        )
+    require_place(path, learner, len(corpus))
+    return Opened(config, about, version, anew, checkpoint, damage, corpus)
 
 
 def ways_on(path: Path, update: int) -> str:

@@ -75,15 +75,13 @@ from charloom.store.layout import (
 from charloom.store.lengths import RECORDS_LOST, kept_lengths, last_seconds
 from charloom.store.newer import refuse_newer_run
 from charloom.store.opening import (
+    Opened,
     adopt_steering,
     extended,
     last_engine,
-    load_latest,
     open_about,
-    open_text,
+    open_to_learn,
     refuse_existing,
-    require_place,
-    require_same_settings,
 )
 from charloom.store.steering import Control, read_control, read_status, write_status
 from charloom.store.tail import kept_length
@@ -222,46 +220,29 @@ class RunWriter:
         lock = acquire(path)
         try:
             with reading(path):
-                writer, learner, corpus = cls._resume(
-                    path, lock, text, epochs, updates, allow_older
-                )
+                opened = open_to_learn(path, text, allow_older)
+            # Outside of `reading`: what the system refuses while somebody measures is no refused read.
+            end = updates(opened.learner, opened.corpus) if callable(updates) else updates
+            with reading(path):
+                writer = cls._resume(path, lock, opened, epochs, end, allow_older)
         except BaseException:
             lock.release()
             raise
-        return writer, learner, corpus
+        return writer, opened.learner, opened.corpus
 
     @classmethod
     def _resume(
         cls,
         path: Path,
         lock: FileLock,
-        text: Sequence[str | Path] | None,
+        opened: Opened,
         epochs: int | None,
-        updates: int | Measured | None,
+        updates: int | None,
         allow_older: bool,
-    ) -> tuple[Self, Learner, Corpus]:
-        """`resume`, once the lock is held: first look at everything, then change anything."""
-        config, about, version, anew = open_about(path, text, allow_older)
-        checkpoint, damage = load_latest(path, config, about["fingerprint"], allow_older)
-        learner = checkpoint.learner
-        require_same_settings(path, config, learner.config)
-        corpus = open_text(path, about, text, learner)
-        if corpus.fingerprint != checkpoint.fingerprint:
-            raise DamagedError(f"{path} is damaged: config.json and {LATEST} name different texts.")
-        if about["characters"] not in (None, len(corpus)):
-            raise DamagedError(
-                f"{path} is damaged: {CONFIG} says that its text has {about['characters']} "
-                f"{learner.config.tokens}; it has {len(corpus)}."
-            )
-        if len(learner.vocabulary) != about["vocabulary_size"]:
-            raise DamagedError(
-                f"{path} is damaged: {CONFIG} says that its vocabulary has "
-                f"{about['vocabulary_size']} entries; it has {len(learner.vocabulary)}."
-            )
-        require_place(path, learner, len(corpus))
-        if callable(updates):
-            updates = updates(learner, corpus)
-        learner.config = extended(config, epochs, updates)
+    ) -> Self:
+        """`resume`, once the lock is held and the end known: first look at the rest, then change anything."""
+        learner, corpus, damage, anew = opened.learner, opened.corpus, opened.damage, opened.anew
+        learner.config = extended(opened.config, epochs, updates)
         schedule = Schedule.of(learner.config, len(corpus))
         if epochs or updates:
             if schedule.updates <= learner.update:
@@ -272,7 +253,7 @@ class RunWriter:
             learner.judgements_since_best = 0  # whoever asks for more is patient anew
         told, broken = sound_lines(path / EVENTS)
         events = [event for _, event in told]
-        lengths, lost = kept_lengths(path, checkpoint, events, allow_older)
+        lengths, lost = kept_lengths(path, opened.checkpoint, events, allow_older)
         seconds = last_seconds(path / METRICS, lengths[METRICS])
         warnings = [anew, *lost] if anew else [*lost]
         named = None
@@ -299,7 +280,7 @@ class RunWriter:
         adopt_steering(learner, events)
         engine = last_engine(events)
         steered, status = read_control(path), read_status(path) or {}
-        said = about_of(learner.config, corpus, version or charloom_version())
+        said = about_of(learner.config, corpus, opened.version or charloom_version())
         # Its settings are new, or an earlier charloom wrote it, in an earlier format.
         stale = bool(anew) or read_file(path / CONFIG, MOST_ABOUT) != said
         newer = [later for later in saved_updates(path) if later > learner.update]
@@ -331,7 +312,7 @@ class RunWriter:
                 writer.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
             if not damage:
                 writer._remove(newer)  # left by an interrupted save
-            if about["sources"] and not corpus.sources:
+            if opened.about["sources"] and not corpus.sources:
                 # The text was moved to where it can be read only once.
                 replace_file(path / TEXT, corpus.kept_bytes())
             if stale:
@@ -350,7 +331,7 @@ class RunWriter:
             and status.get("update") == learner.update
             and ended
         )
-        return writer, learner, corpus
+        return writer
 
     def __enter__(self) -> Self:
         return self
