@@ -21,6 +21,7 @@ from charloom.store import (
     read_status,
     write_control,
 )
+from charloom.text import Corpus
 from charloom.training import (
     Ended,
     Judged,
@@ -36,7 +37,7 @@ from charloom.training import (
 from charloom.training import run as run_module
 from charloom.training.judging import judged_pieces
 from reliability.runs import lasting
-from runs import after, create, lines_of, resume, small_config, small_corpus, train
+from runs import TEXT, after, create, lines_of, resume, small_config, small_corpus, train
 
 JUDGED = {"validation": 0.2, "judge_every": 6, "report_every": 9}
 
@@ -362,6 +363,19 @@ def test_all_that_is_held_out_is_judged_at_the_end_where_that_takes_little_time(
     assert (judged.update, judged.characters) == (best.update, len(nats))
     assert judged.nats == pytest.approx(nats.mean(), rel=1e-9)
     assert (events[0]["nats"], events[0]["characters"]) == (judged.nats, judged.characters)
+
+
+def test_what_one_stream_reads_at_first_does_not_make_judging_all_seem_too_long(
+    tmp_path, monkeypatch
+):
+    corpus = Corpus.from_text(TEXT * 50)
+    settings = {"updates": 10, "validation": 0.5, "judged_characters": 100}
+    writer, learner, corpus = create(tmp_path / "run", corpus, **settings)
+    with writer:
+        told = list(train_run(writer, learner, corpus, Costly(monkeypatch, 0.01)))
+    (segment,) = Schedule.of(learner.config, len(corpus)).windows.parts["validation"]
+    assert len(scoring.cut([segment])) > 1
+    assert [item.characters for item in of(Judged, told)] == [segment[1] - segment[0] - 1]
 
 
 def test_judging_all_at_the_end_is_given_up_when_asked_and_nothing_else_is_lost(tmp_path, patient):

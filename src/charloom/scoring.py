@@ -97,8 +97,12 @@ def predicted(pieces: Sequence[Piece]) -> int:
 
 def characters_read(pieces: Sequence[Piece]) -> int:
     """How many characters are read for the sake of some pieces: the longest one's, by each."""
-    opening = WARM_UP if any(piece.warm for piece in pieces) else 0
-    return opening + len(pieces) * _steps(pieces)
+    return opening(pieces) + len(pieces) * _steps(pieces)
+
+
+def opening(pieces: Sequence[Piece]) -> int:
+    """How many characters a single stream reads before some pieces are read side by side."""
+    return WARM_UP if any(piece.warm for piece in pieces) else 0
 
 
 def cut(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
@@ -154,9 +158,9 @@ def _first_state(
         end = min(start + WARM_UP, pieces[-1].end - 1)
         size = tokens_of_a_call(learner, 1)
         for first in range(start, end, size):
-            opening = ids[first : min(first + size, end) + 1][:, np.newaxis]
-            _, warm = engine.score(learner, np.ascontiguousarray(opening), warm)
-            yield len(opening) - 1, []
+            tokens = ids[first : min(first + size, end) + 1][:, np.newaxis]
+            _, warm = engine.score(learner, np.ascontiguousarray(tokens), warm)
+            yield len(tokens) - 1, []
         for name, array in state.items():
             array[:, within] = warm[name]
     return state

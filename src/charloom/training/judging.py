@@ -11,7 +11,7 @@ from charloom.config import Config
 from charloom.engines import Engine, Trace
 from charloom.errors import DivergedError
 from charloom.model import Learner
-from charloom.scoring import Piece, averaging, characters_read, cut, predicted, spread
+from charloom.scoring import Piece, averaging, characters_read, cut, opening, predicted, spread
 from charloom.spelling import decimals
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
@@ -71,6 +71,11 @@ def judge_all(
         except StopIteration as end:
             return Judged(learner.update, end.value, predicted(pieces))
         yield Judging(learner.update, read, in_all)
+
+
+def read_alone(windows: Windows) -> int:
+    """How many characters a single stream reads first where all of the validation part is judged."""
+    return opening(cut(windows.parts["validation"]))
 
 
 def judges_all(config: Config, windows: Windows) -> bool:

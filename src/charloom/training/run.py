@@ -31,7 +31,7 @@ from charloom.text import Corpus
 from charloom.text.id_file import AllIds
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Judged, Progress, Record, Sample, Saved, Warned
-from charloom.training.judging import WORTH, Abandoned, judge_all, judges_all
+from charloom.training.judging import WORTH, Abandoned, judge_all, judges_all, read_alone
 from charloom.training.learn import Stopwatch, Told, learn, passage
 
 TRIAL_SECONDS: Final = 0.5  # after which it is known how long judging all that is held out takes
@@ -279,7 +279,7 @@ class Keeper:
         if judges_all(best.config, windows):
             return
         began, most = time.monotonic(), WORTH * self._watch()
-        judging = judge_all(best, ids, windows, engine)
+        judging, alone, before = judge_all(best, ids, windows, engine), read_alone(windows), 0
         while not self._told_to_end():
             try:
                 item = next(judging)
@@ -290,7 +290,10 @@ class Keeper:
             now = time.monotonic()
             if now >= self._next_status:
                 yield from self._show("training")
-            if now - began >= TRIAL_SECONDS and (now - began) * item.characters > most * item.read:
+            if item.read <= alone:  # slowly; reckoned over all characters it would be far too long
+                began, before = now, item.read
+            whole, read = item.characters - before, item.read - before
+            if now - began >= TRIAL_SECONDS and (now - began) * whole > most * read:
                 return
 
     def _judged(self, judged: Judged) -> Item:
