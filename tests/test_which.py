@@ -231,3 +231,8 @@ def test_the_page_and_v1_list_it_under_the_key_of_its_run(runs):
         asked = {"model": "judged", "prompt": "a", "max_tokens": 40, "seed": 3}
         text = client.post("/v1/completions", json=asked).json()["choices"][0]["text"]
         assert text == charloom.load(runs / "judged").sample("a", 40, seed=3)
+
+
+def test_a_model_that_is_neither_is_refused_before_a_text_is_opened_or_measured():
+    with pytest.raises(ConfigError, match="which is 'newest'; it must be best or latest"):
+        charloom.train("no such text", which="newest", minutes=1)

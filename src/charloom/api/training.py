@@ -97,6 +97,7 @@ def train(
         WriteError: the disk refused.
     """
     began = time.monotonic()
+    require_which(which)
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
     config = settle(corpus, minutes, model=model, began=began, **settings)
