@@ -138,7 +138,7 @@ def test_a_text_that_changes_while_it_is_judged_is_told(disturb, engine, book, t
 
     model.engine.score = score
     with pytest.raises(TextError, match="another program changed it"):
-        model.evaluate(book, streams=4)
+        model.evaluate(book, split="all", streams=4)
 
 
 @pytest.mark.parametrize("disturb", HARMFUL)
