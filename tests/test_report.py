@@ -508,6 +508,20 @@ def test_what_was_held_out_is_in_figures_words_and_picture(tmp_path: Path) -> No
     assert "loss-wide-validation" not in report(make_run(tmp_path / "classic"))[0]
 
 
+def test_figures_of_a_part_of_what_was_held_out_say_so(tmp_path: Path) -> None:
+    whole = {"event": "judged", "update": 800, "nats": 1.75, "characters": CHARACTERS // 10}
+    run = make_run(
+        tmp_path / "run", metrics=judged(), validation=0.1, judged_characters=64, events=[whole]
+    )
+    words = report(run)[1].words
+    held_out = f"{CHARACTERS // 10:,} characters"
+    assert f"Each judgement predicts 64 of its {held_out}, spread over it." in words
+    assert f"On all {held_out} of the validation part the model of update 800 costs 1.7500" in words
+    assert f"on 64 of its {held_out}" in words.partition("Best on the validation part")[2][:120]
+    all_of_it = report(make_run(tmp_path / "all", metrics=judged(), validation=0.1))[1].words
+    assert "Each judgement predicts" not in all_of_it
+
+
 def test_a_network_of_any_kind_is_named(tmp_path: Path) -> None:
     settings = {"cell": "lstm", "layers": 2, "batch_size": 7}
     _, page = report(make_run(tmp_path / "run", **settings))

@@ -238,7 +238,7 @@ def validation_line(learner: "Learner", last: float | None) -> str:
 
 def part_lines(training: "Training", outcome: Outcome) -> list[str]:
     """Where judgements read less than the validation part: how much, and what all of it came to."""
-    judged, all_of_it = characters_judged(training)
+    judged, all_of_it = characters_of(training)
     if judged == all_of_it:
         return []
     tokens, whole = training.learner.config.tokens, outcome.judged
@@ -250,15 +250,13 @@ def part_lines(training: "Training", outcome: Outcome) -> list[str]:
     return [line, told]
 
 
-def characters_judged(training: "Training") -> tuple[int, int]:
-    """How many characters a judgement predicts, and how many are held out for it to predict."""
+def characters_of(training: "Training") -> tuple[int, int]:
+    """How many characters a judgement of a training predicts, and how many are held out."""
     from charloom.model.schedule import Schedule
-    from charloom.scoring import cut, predicted
-    from charloom.training.judging import judged_pieces
+    from charloom.training.judging import characters_judged
 
-    windows = Schedule.of(training.learner.config, len(training.corpus)).windows
-    pieces = judged_pieces(training.learner.config, windows)
-    return predicted(pieces), predicted(cut(windows.parts["validation"]))
+    config = training.learner.config
+    return characters_judged(config, Schedule.of(config, len(training.corpus)).windows)
 
 
 def learnt_nothing(training: "Training", outcome: Outcome) -> str | None:
@@ -318,7 +316,7 @@ def summary(
         "train_bits_per_character": bits(nats),
         "validation_nats": last,
         "validation_bits": bits(last),
-        "judged_characters": characters_judged(training)[0] if judged else None,
+        "judged_characters": characters_of(training)[0] if judged else None,
         "whole_validation_nats": None if outcome.judged is None else outcome.judged.nats,
         "best_smooth_loss": None if judged else best,
         "best_validation_nats": best if judged else None,

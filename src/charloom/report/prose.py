@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from charloom.config import Config
 from charloom.gradcheck import NORM_LIMITS, GradientCheck, Row
+from charloom.report.judged import JudgedPart
 from charloom.report.records import Record, Records
 from charloom.report.samples import Sample
 from charloom.spelling import (
@@ -147,7 +148,9 @@ def entry(row: Row) -> str:
     return f"{row.parameter}[{', '.join(map(str, row.worst.index))}]"
 
 
-def loss_story(records: Records, config: Config, vocabulary_size: int) -> list[str]:
+def loss_story(
+    records: Records, config: Config, vocabulary_size: int, part: JudgedPart | None = None
+) -> list[str]:
     """How the smooth loss ran: where it began, fell, was lowest and ended; and how it was judged."""
     T, first, last = config.seq_length, records.first, records.last
     tokens, one = config.tokens, one_of(config.tokens)
@@ -172,7 +175,7 @@ def loss_story(records: Records, config: Config, vocabulary_size: int) -> list[s
         )
     if records.ends:
         sentences.append(crosses_story(records))
-    return [" ".join(sentences), *judged_story(records, config)]
+    return [" ".join(sentences), *judged_story(records, config, part)]
 
 
 def fall_story(records: Records, seq_length: int, one: str) -> str:
@@ -201,16 +204,16 @@ def crosses_story(records: Records) -> str:
     return f"The {number_of(shown, 'red cross', 'red crosses')} mark where an epoch ends."
 
 
-def judged_story(records: Records, config: Config) -> list[str]:
+def judged_story(records: Records, config: Config, part: JudgedPart | None) -> list[str]:
     """How the model did on the validation part; no paragraph where it was never judged."""
     best = records.best
     if best is None or best.validation_nats is None:
         return []
     nats, last = best.validation_nats, records.judged[-1]
-    part = "each stream" if config.split == "streams" else "the text"
+    where = "each stream" if config.split == "streams" else "the text"
     sentences = [
-        f"The end of {part} was held out, {100 * config.validation:.3g}% of it: the model never learns from "
-        f"this validation part and was judged on it {number_of(records.judgements, 'time')}. At best, after "
+        f"The end of {where} was held out, {100 * config.validation:.3g}% of it: the model never learns from "
+        f"this validation part and was judged on it {number_of(records.judgements, 'time')}.{share_story(part, config)} At best, after "
         f"update {count(best.update)}, it costs {nats:.4f} nats or "
         f"{bits_per_character(nats):.4f} bits per {one_of(config.tokens)}, a perplexity of "
         f"{choices(nats)}."
@@ -220,7 +223,23 @@ def judged_story(records: Records, config: Config) -> list[str]:
             f"The last judgement, after update {count(last.update)}, is {last.validation_nats:.4f} nats "
             f"or {bits_per_character(last.validation_nats):.4f} bits."
         )
+    if part is not None and part.whole is not None:
+        update, nats = part.whole.update, part.whole.nats
+        sentences.append(
+            f"On all {count(part.held_out)} {config.tokens} of the validation part the model of update "
+            f"{count(update)} costs {nats:.4f} nats or {bits_per_character(nats):.4f} bits."
+        )
     return [" ".join(sentences)]
+
+
+def share_story(part: JudgedPart | None, config: Config) -> str:
+    """How much of the validation part each judgement reads; empty where it reads all of it."""
+    if part is None or part.is_whole:
+        return ""
+    return (
+        f" Each judgement predicts {count(part.predicted)} of its {count(part.held_out)} "
+        f"{config.tokens}, spread over it."
+    )
 
 
 def samples_story(samples: Sequence[Sample], drawn: int, last_record: Record | None) -> list[str]:

@@ -29,6 +29,7 @@ from charloom.report.content import (
     Setting,
     SettingsGroup,
 )
+from charloom.report.judged import JudgedPart
 from charloom.report.records import Record, Records
 from charloom.report.samples import Sample, Samples
 from charloom.spelling import (
@@ -97,6 +98,9 @@ def key_figures(view: RunOutline, records: Records | None) -> list[KeyFigure]:
     if best is not None and best.validation_nats is not None:
         nats = best.validation_nats
         notes = [f"{nats:.4f} nats", f"bits per {one}", f"at update {count(best.update)}"]
+        part = JudgedPart.of(view)
+        if part is not None and not part.is_whole:
+            notes.append(f"on {count(part.predicted)} of its {count(part.held_out)} {tokens}")
         bits = f"{bits_per_character(nats):.3f}"
         figures.append(KeyFigure("Best on the validation part", bits, notes))
     if last.seconds:
@@ -166,7 +170,9 @@ def loss_section(
         return None
     shown = f"{count(len(records.ends))} of {count(records.epochs)} epochs"
     return LossSection(
-        paragraphs=prose.loss_story(records, view.config, view.text["vocabulary_size"]),
+        paragraphs=prose.loss_story(
+            records, view.config, view.text["vocabulary_size"], JudgedPart.of(view)
+        ),
         picture=picture,
         per=f"bits per {one_of(view.config.tokens)}",
         epochs=[epoch_end(record, view.config.seq_length) for record in records.ends],
@@ -313,7 +319,6 @@ def changes(view: RunOutline) -> list[Setting]:
 
 def own_command(view: RunOutline, whole: bool) -> str:
     """What to type to have this run again, in a directory of its own.
-
 
     Args:
         whole: whether `reproduce` made it, the whole experiment.

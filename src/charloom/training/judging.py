@@ -85,6 +85,11 @@ def judges_all(config: Config, windows: Windows) -> bool:
     return judged_pieces(config, windows) == cut(windows.parts["validation"])
 
 
+def characters_judged(config: Config, windows: Windows) -> tuple[int, int]:
+    """How many characters a judgement predicts, and how many are held out for it to predict."""
+    return predicted(judged_pieces(config, windows)), predicted(cut(windows.parts["validation"]))
+
+
 def judged_pieces(config: Config, windows: Windows) -> list[Piece]:
     """What of the validation part a judgement in training reads (setting `judged_characters`)."""
     return spread(windows.parts["validation"], config.judged_characters)
