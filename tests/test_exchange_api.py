@@ -127,9 +127,22 @@ def test_the_commands_say_by_which_recipe(model, theirs, tmp_path):
 
     imported, options = tmp_path / "m.safetensors", ("--seq-length", 5, "--batch-size", 2)
     done = command("import", theirs, "--vocabulary", tmp_path / "c.json", "--output", imported)
-    assert "learns by the settings of the recipe quick, unless" in done.stderr
+    assert "keeps its own settings, which began as the recipe quick" in done.stderr
+    assert f"charloom train TEXT --from {imported}. It" in done.stderr
     train = ("train", tmp_path / "book.txt", "--from", imported, "--updates", 1, *options)
     done = command(*train, "--run", tmp_path / "one")
     assert "its own settings, which began as the recipe quick; --recipe names others" in done.stderr
     done = command(*train, "--run", tmp_path / "two", "--recipe", "classic")
     assert "its own settings" not in done.stderr
+
+
+def test_the_import_of_an_own_export_does_not_promise_the_values_of_the_recipe(tmp_path):
+    own = charloom.train(string=TEXT, **{**SMALL, "recipe": "quick", "batch_size": 3})
+    own.export(tmp_path / "own.torch.safetensors")
+    back = charloom.import_model(tmp_path / "own.torch.safetensors")
+    assert (back.config.recipe, back.config.batch_size) == ("quick", 3)
+    words = ["import", "own.torch.safetensors", "--output", "m.safetensors"]
+    words = [str(tmp_path / word) if word.endswith("safetensors") else word for word in words]
+    done = CliRunner().invoke(app, words, prog_name="charloom")
+    assert "its own settings, which began as the recipe quick" in done.stderr
+    assert "by the settings of the recipe" not in done.stderr

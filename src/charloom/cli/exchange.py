@@ -9,6 +9,7 @@ from charloom.cli.models import identity
 from charloom.cli.options import AModel, Json, Which, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
+from charloom.messages import Placeholder, terminal_command
 
 if TYPE_CHECKING:
     from charloom.model import Learner
@@ -113,9 +114,10 @@ def import_(
         show_json({"model": str(path), **figures(model.learner), "recipe": recipe})
     else:
         show(f"{path}: {described(model.learner)}")
+        train = terminal_command("train", Placeholder("TEXT"), from_model=path)
         say(
-            f"trained further, it learns by the settings of the recipe {recipe}, unless "
-            f"charloom train --from names another --recipe."
+            f"to train it further: {train}. It keeps its own settings, which began as the recipe "
+            f"{recipe}; --recipe names others."
         )
 
 

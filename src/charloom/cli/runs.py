@@ -91,7 +91,7 @@ def train(
         say("--unknown has no effect: without --from, the model learns whatever the text holds.")
     if model is not None and "recipe" not in settings:
         say(
-            f"it is trained further by its own settings, which began as the recipe {config.recipe}; "
+            f"the model keeps its own settings, which began as the recipe {config.recipe}; "
             f"--recipe names others."
         )
     with api.begin(corpus, config, run, model) as training:
