@@ -13,6 +13,7 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError, TextError
 from charloom.evaluation import bits_interval, evaluate
 from charloom.model import copy_learner, new_learner, zero_state
+from charloom.spelling import number_of
 from charloom.text import Vocabulary
 from runs import ENGINES
 
@@ -149,7 +150,7 @@ def test_a_short_text_has_no_interval():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_text_with_nothing_to_predict_is_refused(learner, ids, count):
-    with pytest.raises(TextError, match=f"is {count} long"):
+    with pytest.raises(TextError, match=f"has {number_of(count, 'character')}; judging needs two"):
         evaluate(learner, ReferenceEngine(), ids[:count])
 
 

@@ -1,6 +1,7 @@
 """Overfitting: the loss held out rises for good while that of the training text falls."""
 
 import random
+import tracemalloc
 
 import pytest
 
@@ -14,6 +15,17 @@ def records(validation, train=None):
         {"update": 10 * (n + 1), "train_nats": t, "validation_nats": v}
         for n, (v, t) in enumerate(zip(validation, train, strict=True))
     ]
+
+
+def test_records_are_read_one_after_another_in_little_memory():
+    many = (
+        {"update": n, "train_nats": 1 / n, "validation_nats": 1 + n / 1e4} for n in range(1, 50_000)
+    )
+    tracemalloc.start()
+    found = overfitting(many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.update, peak < 100_000) == (1, True)
 
 
 def test_a_loss_that_rises_for_good_is_overfitting():

@@ -92,7 +92,7 @@ def test_a_text_with_nothing_to_predict_is_refused(learner, text):
 
 def test_one_character_of_several_bytes_is_refused():
     learner = opinionated(map(chr, range(256)), tokens="bytes")
-    with pytest.raises(TextError, match="it needs two"):
+    with pytest.raises(TextError, match="one character, and scoring needs two at least"):
         surprise(learner, ReferenceEngine(), "€")
 
 

@@ -14,7 +14,7 @@ from charloom.errors import DivergedError, TextError
 from charloom.model import Learner
 from charloom.random import uniforms
 from charloom.scoring import score_segments
-from charloom.spelling import one_of
+from charloom.spelling import number_of, one_of
 from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
@@ -111,7 +111,10 @@ def evaluate(
     segments = segments or [(0, len(ids))]
     longest = max(end - start for start, end in segments)
     if longest < 2:
-        raise TextError(f"the text is {longest} long; to predict a character it needs two.")
+        raise TextError(
+            f"the text has {number_of(longest, one_of(learner.config.tokens))}; judging needs two at "
+            f"least: one to begin with and one to predict. Give a longer text."
+        )
     nats = score_segments(engine, learner, ids, segments, streams)
     mean = float(nats.mean())
     if not math.isfinite(mean):

@@ -12,6 +12,7 @@ from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.model import Learner, zero_state
+from charloom.spelling import number_of, one_of
 from charloom.steps import Steps, tokens_of_a_step, whole
 from charloom.text.vocabulary import Unknowns
 
@@ -74,8 +75,8 @@ def scoring(
     ids = encoded.ids
     if len(ids) < 2:
         raise TextError(
-            f"the text has {len(ids):,} of the characters that it needs, two at least: one to begin "
-            f"with, one to predict. Give a longer one."
+            f"the text has {number_of(len(ids), one_of(learner.config.tokens))} that the model knows, and "
+            f"scoring needs two at least: one to begin with and one to predict. Give a longer text."
         )
     size, parts = step_of(learner), [np.array([math.nan])]
     state = zero_state(learner.config)
@@ -89,7 +90,10 @@ def scoring(
         raise DivergedError("the model gives no finite loss: it has diverged; use an earlier one.")
     characters, ends = learner.vocabulary.completed(ids)
     if len(characters) < 2:
-        raise TextError("the text is one character; to predict a character it needs two.")
+        raise TextError(
+            "the text has one character, and scoring needs two at least: one to begin with and one to "
+            "predict. Give a longer text."
+        )
     sums = np.add.reduceat(nats, [0, *ends[:-1].tolist()])
     return Surprise(characters, sums, encoded.unknown)
 

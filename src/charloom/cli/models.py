@@ -198,7 +198,7 @@ def evaluate(
     show(f"bits:       {result.bits:.4f} per {one}{between(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
     if others is not None:
-        show_others(result, others, one)
+        show_others(result, others, tokens)
 
 
 def identity(model: Path, opened: "Model") -> dict[str, Any]:
@@ -215,21 +215,24 @@ def between(result: "Evaluation") -> str:
     return f", 95 % between {low:.4f} and {high:.4f}"
 
 
-def show_others(result: "Evaluation", others: "Baselines", one: str) -> None:
+def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
     """The model's bits among those of the baselines, the fewest first."""
+    one = one_of(tokens)
     best = others.best_order
     rows = [("this model", result.bits), (f"{best}-gram, the best order", others.ngrams[best])]
     for name, compressed in others.compressors.items():
         rows += [(f"{name} after the training part", compressed.bits)]
         rows += [(f"{name} alone", compressed.alone)]
     show()
-    show(f"Bits per {one} of others, which read {others.learnt:,} of the training part first:")
+    show(
+        f"Bits per {one} of others, which first read {others.learnt:,} {tokens} of the training part:"
+    )
     for name, bits in sorted(rows, key=lambda row: row[1]):
         show(f"  {name:<28} {bits:7.4f}")
     orders = ", ".join(f"{bits:.3f}" for bits in others.ngrams.values())
     show(f"n-grams of order 1 to {len(others.ngrams)}: {orders}")
     if others.judged < result.characters:
-        show(f"They were judged on the first {others.judged:,} {one}s alone.")
+        show(f"They were judged on the first {others.judged:,} {tokens} alone.")
 
 
 @takes_settings("engine", "unknown", "replacement")

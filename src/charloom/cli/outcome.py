@@ -12,7 +12,7 @@ from charloom.cli.guard import CHECK_FAILED
 from charloom.cli.reading import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, show, show_json
 from charloom.messages import argument, command, for_command_line, terminal_command
-from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
+from charloom.spelling import bits_per_character, decimals, duration, excerpt, number_of, one_of
 
 if TYPE_CHECKING:
     from charloom.api import Training
@@ -267,15 +267,18 @@ def learnt_nothing(training: "Training", outcome: Outcome) -> str | None:
     last = outcome.last
     if last is None:
         return None
-    nats = last.train_nats if last.validation_nats is None else last.validation_nats
+    nats, where = last.validation_nats, "on the validation part"
+    if nats is None:
+        nats, where = last.train_nats, "on average since the record before"
     by_counting = frequency_nats(training.corpus.ids)
     if nats < by_counting:
         return None
     one = one_of(training.learner.config.tokens)
     return (
-        f"after {last.update:,} updates it has learnt nothing of the order of the {one}s: it loses "
-        f"{decimals(nats, 2)} nats per {one}, and whoever only counts them {by_counting:.2f}. What it writes "
-        f"is gibberish. To train it further: {command('resume', training.run, minutes=5)}."
+        f"the model writes gibberish still: after {number_of(last.update, 'update')} it predicts no better "
+        f"than the frequencies of the {one}s alone ({decimals(nats, 2)} nats per {one} {where}; the "
+        f"frequencies: {by_counting:.2f}). To train it further: "
+        f"{command('resume', training.run, minutes=5)}."
     )
 
 

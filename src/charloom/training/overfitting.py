@@ -3,6 +3,7 @@
 It reads records and nothing else (SPEC: Records).
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,12 +36,18 @@ def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
     Args:
         records: as in metrics.jsonl, in the order of their updates.
     """
-    judged = [record for record in records if record.get("validation_nats") is not None]
-    if len(judged) <= JUDGEMENTS:
+    best: Mapping[str, Any] | None = None
+    latest: deque[Mapping[str, Any]] = deque(maxlen=JUDGEMENTS)  # a run may have millions
+    for record in records:
+        if record.get("validation_nats") is not None:
+            latest.append(record)
+            if best is None or record["validation_nats"] < best["validation_nats"]:
+                best = record
+    if best is None:
         return None
-    best = min(judged, key=lambda record: record["validation_nats"])
-    least, last = best["validation_nats"], judged[-1]
-    if any(r["validation_nats"] < (1 + RISE) * least for r in judged[-JUDGEMENTS:]):
+    least, last = best["validation_nats"], latest[-1]
+    # Of so few judgements that the latest are all of them, the best one is among these.
+    if any(record["validation_nats"] < (1 + RISE) * least for record in latest):
         return None
     if last["train_nats"] >= best["train_nats"]:
         return None
