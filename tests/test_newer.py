@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 import runs
 from charloom.engines import open_engine
+from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DamagedError, NewerFormatError
 from charloom.exchange import read_torch_file, torch_bytes
 from charloom.report import write_report as report
@@ -167,6 +168,24 @@ def test_a_training_goes_on_where_a_later_charloom_sends_a_command(tmp_path, mon
     assert len(warned) == len(told) == 1
     assert "a command was not obeyed" in told[0]
     assert items[-1].state == "finished"
+
+
+def test_a_command_that_is_refused_within_a_judgement_is_told_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("charloom.training.run.LOOK_SECONDS", 0.0)
+    writer, learner, corpus = runs.create(tmp_path / "run", validation=0.2, judge_every=6)
+
+    class Steered(ReferenceEngine):
+        def score(self, learner, tokens, state):
+            if learner.update == 6:
+                write_control(tmp_path / "run", "stop")
+                renumber(tmp_path / "run" / "control.json")
+            return super().score(learner, tokens, state)
+
+    with writer:
+        items = list(train_run(writer, learner, corpus, Steered()))
+    (warned,) = [item for item in items if isinstance(item, Warned)]
+    assert "a command was not obeyed" in warned.message
+    assert warned.update == 6
 
 
 def test_the_page_lists_a_later_charlooms_run_as_newer(run):

@@ -127,7 +127,8 @@ class Keeper:
         self._control = writer.command
         self._problem: str | None = None
         self._refused_saves, self._refusal = 0, ""  # in a row, and why the last one was
-        self._refused: list[Warned] = []  # that a command could not be read
+        self._unreadable = False  # whether a command could not be read, of which it warns once
+        self._unsaid: list[Warned] = []  # warnings of that to be yielded
         # Why a judgement was given up:
         self._reason: str | None = None
         self._stopped = False  # by a command
@@ -332,8 +333,8 @@ class Keeper:
 
     def _obey(self) -> Attending:
         """Do what a new command says; returns an `Ended` if it says stop."""
-        refused, new = len(self._refused), self._new_command()
-        yield from self._refused[refused:]
+        new = self._new_command()
+        yield from self._say_unsaid()
         if not new:
             return None
         if self._control.command == "pause":
@@ -381,9 +382,15 @@ class Keeper:
         try:
             return read_control(self._writer.path)
         except (NewerFormatError, ReadError) as error:
-            if not self._refused:
-                self._refused.append(self._warn(f"a command was not obeyed: {error.message}"))
+            if not self._unreadable:
+                self._unreadable = True
+                self._unsaid.append(self._warn(f"a command was not obeyed: {error.message}"))
             return self._control
+
+    def _say_unsaid(self) -> Iterator[Item]:
+        """Yield the warnings that arose where nothing could be yielded."""
+        unsaid, self._unsaid = self._unsaid, []
+        yield from unsaid
 
     def _pause(self) -> Generator[Item, None, str | None]:
         """Wait, saved, for another command than pause; returns a reason to halt instead."""
@@ -400,6 +407,7 @@ class Keeper:
             if time.monotonic() >= self._next_status:
                 yield from self._show("paused")
             self._new_command()
+            yield from self._say_unsaid()
         self._watch.go()
         if self._control.command == "run":
             self._writer.tell("continued", self._learner.update)
