@@ -30,6 +30,7 @@ from charloom.store.layout import (
 )
 from charloom.store.lines import is_event, is_record
 from charloom.store.newer import refuse_newer_run
+from charloom.web.best import BestLoss
 from charloom.web.contract import ModelAbout, Run, State
 from charloom.web.descriptors import Shortage, is_shortage
 from charloom.web.folder import Folder, Found, Place, Stamp, printable
@@ -288,7 +289,7 @@ class Watched:
         self._updates: int | None = None
         self._last: dict[str, Any] = {}
         self._judged: dict[str, Any] = {}
-        self._best: dict[int, float] = {}
+        self._best = BestLoss()
         self._event: dict[str, Any] = {}
         self._factor = 1.0
         self._begun = 0  # the update from which the last training began or went on
@@ -338,10 +339,10 @@ class Watched:
     def _tell(self, place: Place, job: Job | None) -> Run:
         refuse_newer_run(self.path)
         config, text = self._read_about()
-        self._read_journals()
+        latest, best = read_pointer(self.path, LATEST), read_pointer(self.path, BEST)
+        self._read_journals(best)
         status, last = read_status(self.path) or {}, self._last
         status["heartbeat"] = number(status.get("heartbeat"))
-        latest, best = read_pointer(self.path, LATEST), read_pointer(self.path, BEST)
         changed = max(
             status["heartbeat"],
             number(self._event.get("time")),
@@ -382,7 +383,7 @@ class Watched:
             bits=train if judged is None else judged,
             train_bits=train,
             validation_bits=judged,
-            best_bits=bits(None if best is None else self._best.get(best)),
+            best_bits=bits(self._best.of(best)),
             smooth_loss=last.get("smooth_loss"),
             learning_rate=last.get("learning_rate"),
             learning_rate_factor=self._factor,
@@ -406,18 +407,16 @@ class Watched:
             self._updates = Schedule.of(config, text["characters"]).updates
         return self._about
 
-    def _read_journals(self) -> None:
-        """What is new in the journals, summed up."""
+    def _read_journals(self, best: int | None) -> None:
+        """What is new in the journals, summed up; `best` is the update of the best checkpoint."""
         fresh, records = self._metrics.look()
         if fresh:
-            self._last, self._judged, self._best = {}, {}, {}
+            self._last, self._judged, self._best = {}, {}, BestLoss()
         for record in records:
             self._last = record
             if "validation_nats" in record:
                 self._judged = record
-                self._best[record["update"]] = record["validation_nats"]
-            elif not self._judged:
-                self._best[record["update"]] = record["train_nats"]
+            self._best.add(record, best)
         fresh, events = self._events.look()
         for event in events:
             self._event = event

@@ -1,0 +1,51 @@
+"""The loss of the best checkpoint among a run's records: the right one, in little memory."""
+
+import pytest
+
+from charloom.web.best import BestLoss
+
+
+def record(update, smooth, nats=None):
+    found = {"update": update, "smooth_loss": smooth, "train_nats": smooth / 10}
+    return found if nats is None else {**found, "validation_nats": nats}
+
+
+def test_of_a_run_without_judgements_it_is_the_training_loss_at_the_lowest_smooth_loss():
+    best = BestLoss()
+    for update, smooth in ((1, 30.0), (2, 20.0), (3, 25.0)):
+        best.add(record(update, smooth), None)
+    assert best.of(2) == 2.0
+
+
+def test_of_a_run_with_judgements_it_is_the_loss_of_the_best_judgement():
+    best = BestLoss()
+    for line in (
+        record(1, 30.0),
+        record(2, 20.0, 1.9),
+        record(3, 10.0),
+        record(4, 9.0, 1.7),
+        record(5, 8.0, 2.0),
+    ):
+        best.add(line, None)
+    assert (best.of(2), best.of(4)) == (1.9, 1.7)
+
+
+@pytest.mark.parametrize("update", [None, 3, 99])
+def test_a_checkpoint_that_was_never_the_best_has_none(update):
+    best = BestLoss()
+    for line in (record(1, 30.0), record(2, 20.0), record(3, 25.0)):
+        best.add(line, None)
+    assert best.of(update) is None
+
+
+def test_records_that_cannot_be_the_best_checkpoint_are_forgotten():
+    falling, saved = BestLoss(), BestLoss()
+    for update in range(1, 10_001):
+        falling.add(record(update, 1e5 - update), 9_000)
+        saved.add(record(update, 1e5 - update), None)
+    assert (len(falling), falling.of(9_000)) == (1_001, (1e5 - 9_000) / 10)
+    assert (len(saved), saved.of(10_000), len(saved)) == (10_000, 9e3, 1)
+    after = BestLoss()
+    for update in range(10_000):
+        after.add(record(update, 1 + update), 0)
+    assert (len(after), after.of(0)) == (1, 0.1)
