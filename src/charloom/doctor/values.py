@@ -13,10 +13,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.spelling import excerpt
+
 Array = NDArray[Any]
 
 NUMBERS: Final = "biufcO"  # kinds of dtype that may hold real numbers
 TOLD: Final = 12  # items that are named of many
+LONGEST_NAME: Final = 40  # characters of a name that are told
 DEEPEST: Final = 4  # lists within lists that are looked into
 
 
@@ -115,7 +118,7 @@ def described(value: Any, depth: int = 0) -> str:
         kind = f"a sparse array ({type(value).__name__})" if is_sparse(value) else "an array"
         return f"{kind} of shape {shape_of(value)}"
     if isinstance(value, Mapping):
-        names = ", ".join(str(name) for name in islice(value, TOLD))
+        names = ", ".join(excerpt(str(name), LONGEST_NAME) for name in islice(value, TOLD))
         return f"a dict with {names or 'nothing in it'}{more(value)}"
     if isinstance(value, (tuple, list)):
         if depth or len(value) > TOLD:
