@@ -478,6 +478,20 @@ def test_each_figure_of_a_run_stands_under_its_name(trained, page):
         eventually(figure.locator("dd"), f"^{re.escape(value)}$")
 
 
+def test_validation_bits_of_a_part_of_what_was_held_out_say_so(tmp_path, trained, page):
+    without_charts(page)
+    runs.train(tmp_path / "part", validation=0.2, judged_characters=64)
+    with Live(tmp_path) as live:
+        told = httpx.get(f"{live.url}/api/runs/part", timeout=20).json()["run"]
+        assert told["judged_characters"] == 64 < told["held_out"]
+        page.goto(f"{live.url}/#/learning?run=part")
+        said = f"Validation bits are measured on 64 of the {told['held_out']:,} characters held out"
+        eventually(page.locator("#learning-judged"), said)
+    page.goto(f"{trained.url}/#/learning?run=cats")
+    eventually(page.locator("#learning-state"), "finished")
+    expect(page.locator("#learning-judged")).to_be_empty()
+
+
 def test_lines_that_cannot_be_read_are_told_with_the_run(edited, page):
     without_charts(page)
     page.goto(f"{edited.url}/#/learning?run=cats")

@@ -72,6 +72,11 @@ def test_the_list_tells_what_each_run_is_and_how_it_does(client):
     assert book["update"] == book["updates"] == book["latest"]
     assert book["bits"] == book["validation_bits"] != book["train_bits"]
     assert 0 < book["best_bits"] <= book["validation_bits"]
+    assert 0 < book["judged_characters"] == book["held_out"] < book["characters"] / 4
+    assert (listed["more/deep"]["judged_characters"], listed["more/deep"]["held_out"]) == (
+        None,
+        None,
+    )
     assert (book["here"], book["resumable"]) == (False, True)
     short = listed["cut short"]
     assert (short["state"], short["reason"]) == ("interrupted", "SIGINT")

@@ -158,6 +158,8 @@ class Run(Told):
         epoch: passes over the training text, with a fraction.
         bits: per character, of the validation part where it was judged, else of what it trains on.
         train_bits, validation_bits: the last of each; best_bits: of the best checkpoint.
+        judged_characters: how many of the `held_out` characters of the validation part each judgement
+            predicts; None where nothing is held out.
         learning_rate: of the last record; learning_rate_factor: that steering has set.
         seconds: trained so far; seconds_left: at the present speed, while it trains.
         characters_per_second: of the last record; None as long as this training has none of more than
@@ -199,6 +201,8 @@ class Run(Told):
     seconds_left: float | None = None
     changed: float = 0.0
     checkpoints: list[int] = []
+    judged_characters: int | None = None
+    held_out: int | None = None
     best: int | None = None
     latest: int | None = None
     model: Literal["latest", "best"] = "latest"

@@ -30,6 +30,7 @@ from charloom.store.layout import (
 )
 from charloom.store.lines import is_event, is_record
 from charloom.store.newer import refuse_newer_run
+from charloom.training.judging import characters_judged
 from charloom.web.best import BestLoss
 from charloom.web.contract import ModelAbout, Run, State
 from charloom.web.descriptors import Shortage, is_shortage
@@ -287,6 +288,7 @@ class Watched:
         self._stamp: tuple[int, int] | None = None
         self._about: tuple[Config, dict[str, Any]] | None = None
         self._updates: int | None = None
+        self._part: tuple[int, int] | None = None  # characters that are judged, of those held out
         self._last: dict[str, Any] = {}
         self._judged: dict[str, Any] = {}
         self._best = BestLoss()
@@ -392,6 +394,8 @@ class Watched:
             seconds_left=left,
             changed=changed,
             checkpoints=saved_updates(self.path),
+            judged_characters=self._part and self._part[0],
+            held_out=self._part and self._part[1],
             best=best,
             latest=latest,
             model=which_of(config),
@@ -404,7 +408,9 @@ class Watched:
         if self._about is None or stamp != self._stamp:
             config, text, _ = read_about(self.path)
             self._about, self._stamp = (config, text), stamp
-            self._updates = Schedule.of(config, text["characters"]).updates
+            schedule = Schedule.of(config, text["characters"])
+            self._updates = schedule.updates
+            self._part = characters_judged(config, schedule.windows) if config.validation else None
         return self._about
 
     def _read_journals(self, best: int | None) -> None:

@@ -172,6 +172,8 @@ export class Learning {
     const last = records.at(-1);
     const drawn = Math.min(POINTS, records.length);
     put(byId("learning-drawn"), total > drawn ? `The curves are drawn from ${whole(drawn)} of ${whole(total)} records.` : "");
+    const { judged_characters: judged = null, held_out: held = null } = this.run ?? {};
+    put(byId("learning-judged"), judged === held ? "" : `Validation bits are measured on ${whole(judged)} of the ${whole(held)} characters held out, spread over them.`);
     if (this.run) FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
   }
 
