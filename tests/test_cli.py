@@ -934,6 +934,10 @@ def test_a_model_that_learnt_nothing_is_told_from_one_that_did(book, tmp_path):
     assert (
         "nats per character on average since the record before; the frequencies: " in nothing.stderr
     )
+    away = "--updates 400 --learning-rate 1e30 --clip 0"
+    diverged = charloom_("train", book, "--run", tmp_path / "away", SMALL, away)
+    assert "Nothing is learnt like this" in diverged.stderr
+    assert "train it further" not in diverged.stderr
     something = charloom_(
         "train", book, "--run", tmp_path / "more",
         "--recipe classic --hidden-size 30 --seq-length 10 --updates 600",

@@ -154,5 +154,5 @@ def test_parameters_that_are_replaced_or_removed_are_changed_parameters(change):
 def test_of_a_long_name_the_beginning_is_told():
     with pytest.raises(DoctorError) as caught:
         doctor(lambda params, x, y, h0: (1.0, {50 * "gradient of U, ": np.zeros(2)}))
-    assert "gradient of U, gradient of U, gradient o…" in str(caught.value)
+    assert "gradient of U, gradient of U, gradient …" in str(caught.value)
     assert len(str(caught.value)) < 400

@@ -261,11 +261,12 @@ def characters_of(training: "Training") -> tuple[int, int]:
 
 def learnt_nothing(training: "Training", outcome: Outcome) -> str | None:
     """What to say of a model that predicts no better than how often each character occurs does, and
-    what to do; None of one that predicts better."""
+    what to do; None of one that predicts better, and of one whose loss runs away, which was warned of."""
+    from charloom.training.judging import runs_away
     from charloom.training.learnt import frequency_nats
 
     last = outcome.last
-    if last is None:
+    if last is None or runs_away(training.learner):
         return None
     nats, where = last.validation_nats, "on the validation part"
     if nats is None:
