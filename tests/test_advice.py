@@ -3,16 +3,19 @@
 import re
 
 import pytest
+from typer.testing import CliRunner
 
 import charloom
+from charloom.cli import app
 from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.errors import DivergedError
-from charloom.messages import for_python
+from charloom.messages import for_command_line, for_python
 from charloom.model import new_learner
+from charloom.store import read_control
 from charloom.training import Ended, Warned, train_in_memory
 from charloom.training.advice import advice
-from runs import ENGINES, small_config, small_corpus
+from runs import ENGINES, create, small_config, small_corpus
 
 # Settings with which training really diverges, what is named, and the settings that are advised.
 DIVERGES = {
@@ -90,7 +93,20 @@ def test_a_high_momentum_is_named():
 
 
 def test_a_rate_that_was_steered_up_is_named():
-    assert "Steering made the learning rate 50 times as high" in of(factor=50.0)
+    told = of(factor=50.0)
+    assert "Steering made the learning rate 50 times as high" in told
+    assert told.endswith('take that back: charloom.control(RUN, "run", learning_rate_factor=1).')
+
+
+def test_the_command_that_takes_steering_back_is_one(tmp_path):
+    writer, learner, _ = create(tmp_path / "run")
+    learner.update, learner.learning_rate_factor = 7, 50.0
+    *_, told = for_command_line(advice(learner)).split("take that back: ")
+    words = told.removesuffix(".").replace("RUN", str(tmp_path / "run")).split()
+    with writer:
+        done = CliRunner().invoke(app, words[1:])
+    assert (words[0], done.exit_code) == ("charloom", 0), done.output
+    assert read_control(tmp_path / "run").learning_rate_factor == 1.0
 
 
 def test_before_the_first_update_no_rate_is_to_blame():

@@ -7,7 +7,7 @@ import math
 from typing import Final
 
 from charloom.config import Config, default_of
-from charloom.messages import argument, arguments
+from charloom.messages import Placeholder, argument, arguments, command
 from charloom.model import Learner
 
 HIGH_MOMENTUM: Final = 0.99  # from here on a step is a hundred times the learning rate and more
@@ -35,9 +35,10 @@ def advice(learner: Learner) -> str:
             f"{arguments(weight_decay=USUAL_DECAY)} or less."
         )
     if learner.learning_rate_factor > 1:
+        back = command("control", Placeholder("RUN"), "run", learning_rate_factor=1)
         return (
-            f"Steering made the learning rate {learner.learning_rate_factor:g} times as high. Go on "
-            f"with {argument('learning_rate_factor', 1)}."
+            f"Steering made the learning rate {learner.learning_rate_factor:g} times as high. While the "
+            f"run trains, take that back: {back}."
         )
     lower = f"a lower {argument('learning_rate')} than {rate:g}"
     if config.optimizer == "sgd" and config.momentum >= HIGH_MOMENTUM:
