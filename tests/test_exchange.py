@@ -1,5 +1,6 @@
 """Models to and from PyTorch: the same logits both ways, and clear words for wrong files."""
 
+import errno
 import json
 import shlex
 from pathlib import Path
@@ -11,10 +12,11 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 import charloom
+from charloom import exchange
 from charloom.cli import app
 from charloom.config import Config
 from charloom.engines import native_problem, open_engine
-from charloom.errors import CharloomError, DamagedError, NotAModelError, TextError
+from charloom.errors import CharloomError, DamagedError, NotAModelError, ReadError, TextError
 from charloom.exchange import Prefixes, loading_lines, read_characters, read_torch_file, torch_bytes
 from charloom.model import new_learner, zero_state
 from charloom.store import load_model, model_bytes
@@ -397,6 +399,17 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(NotAModelError, match=r"cannot be read|no plain file"):
             read_torch_file(path)
+
+
+def test_a_disk_that_refuses_is_no_damage(exported, monkeypatch):
+    path, _ = exported
+
+    def refused(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(exchange, "safe_open", refused)
+    with pytest.raises(ReadError, match="cannot be read: Input/output error"):
+        read_torch_file(path)
 
 
 def test_a_file_cut_short_is_damaged(exported):

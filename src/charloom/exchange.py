@@ -34,6 +34,7 @@ from charloom.store.checkpoint import (
     require_arrays,
     require_finite,
 )
+from charloom.store.files import reading
 from charloom.store.formats import TORCH_FORMAT, require_format
 from charloom.store.tensors import tensor_blocks
 from charloom.text import Corpus, Vocabulary
@@ -167,6 +168,7 @@ def read_torch_file(
         NotAModelError: no such file, no safetensors, or not such a network; or a choice is left.
         NewerFormatError: a later charloom exported the file.
         DamagedError: the file contradicts itself, or holds numbers that are not finite.
+        ReadError: the disk refused.
         TextError: the vocabulary is missing, repeats a character, has another size, or
             contradicts the file's own.
     """
@@ -250,7 +252,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         _parse_about(metadata[METADATA_KEY], str(path))  # before tensors that a later one may add
     del beginning, metadata
     try:
-        with safe_open(path, "np") as tensors:
+        with reading(path), safe_open(path, "np") as tensors:
             types = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
             if len(types) != 1 or not types <= set(SAFETENSORS_DTYPES):
                 raise NotAModelError(
@@ -259,7 +261,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
                 )
             arrays = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
             return arrays, tensors.metadata() or {}
-    except (SafetensorError, OSError, ValueError, OverflowError) as error:
+    except (SafetensorError, ValueError, OverflowError) as error:
         raise DamagedError(f"{path} is damaged ({error}).") from None
 
 
