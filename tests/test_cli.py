@@ -32,7 +32,7 @@ from charloom.engines import native_problem
 from charloom.errors import CharloomError
 from charloom.recipes import RECIPES
 from charloom.spelling import excerpt, harmless
-from charloom.store import load_model, write_control
+from charloom.store import load_model, read_status, write_control
 from charloom.training import Progress, Record, Sample, Warned, signals
 from charloom.training.signals import Halt
 
@@ -509,12 +509,11 @@ def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name)
     number = getattr(signal, name)
     run = tmp_path / "my run"
     process = start("train", book, "--run", run, *QUIETLY, "--epochs", 1_000_000)
-    for line in process.stderr:
-        if "after 0 updates" in line:
-            break
-    time.sleep(0.3)
+    while not (run / "status.json").exists() or read_status(run)["update"] == 0:
+        assert process.poll() is None
+        time.sleep(0.02)
     process.send_signal(number)
-    out, errors = process.communicate(timeout=20)
+    out, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert f"interrupted by {number.name} at update " in errors
     assert f"saved. To go on: charloom resume '{run}'" in errors

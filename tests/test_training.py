@@ -259,15 +259,17 @@ def test_the_sample_before_training_is_no_part_of_the_first_records_speed():
     assert first.characters_per_second == learner.config.seq_length  # one update in a second
 
 
-def test_a_stopwatch_stands_still_while_it_is_held():
+def test_a_stopwatch_stands_still_while_it_is_held(monkeypatch):
+    now = [5.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     watch = Stopwatch(100.0)
+    now[0] += 2
     watch.hold()
-    held = watch()
-    time.sleep(0.01)
-    assert watch() == held
+    now[0] += 30
+    assert watch() == 102
     watch.go()
-    time.sleep(0.01)
-    assert held + 0.01 <= watch() < held + 1
+    now[0] += 1
+    assert watch() == 103
 
 
 # In a run directory
