@@ -1,5 +1,8 @@
 """Minutes become updates: everything that a training does counts, and is measured on this machine."""
 
+import errno
+import os
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +15,7 @@ from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import new_learner
 from charloom.model.schedule import Schedule
+from charloom.store.files import blocks_of
 from charloom.text import Corpus
 from charloom.training.judging import WORTH
 
@@ -134,3 +138,31 @@ def test_the_first_call_counts_only_where_it_is_the_only_one(monkeypatch):
     assert seconds_per_character(calls(0.4, 0.1, 0.1, 0.1)) == pytest.approx(0.01)
     assert seconds_per_character(calls(2.0)) == pytest.approx(0.2)
     assert seconds_per_character(calls(0.3, 0.3, 9.0)) == pytest.approx(0.03)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no files without a name")
+def test_measuring_a_save_leaves_nothing_wherever_the_process_ends(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    corpus, written = Corpus.from_text(TEXT), []
+    learner = new_learner(Config(hidden_size=4), corpus.vocabulary)
+    write_all = costs.write_all
+
+    def write(descriptor, block):
+        written.append((len(block), list(tmp_path.iterdir())))
+        write_all(descriptor, block)
+
+    monkeypatch.setattr(costs, "write_all", write)
+    assert costs.save_seconds(corpus, learner) > 0
+    files = costs.checkpoint_files(learner, {}, corpus.fingerprint).values()
+    assert sum(size for size, _ in written) == sum(len(b) for f in files for b in blocks_of(f))
+    assert not any(left for _, left in written)
+
+
+def test_a_disk_without_room_makes_saves_free(monkeypatch):
+    def refuse(descriptor, block):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(costs, "write_all", refuse)
+    corpus = Corpus.from_text(TEXT)
+    learner = new_learner(Config(hidden_size=4), corpus.vocabulary)
+    assert costs.save_seconds(corpus, learner) == 0

@@ -1,21 +1,22 @@
 """How long the parts of a training take on this machine, from short trials that are thrown away."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import ceil, log2
-from pathlib import Path
 from typing import Final
 
 from charloom.config import WHOLE_LIMIT, Config
 from charloom.engines import Engine, open_engine
-from charloom.errors import DivergedError, WriteError
+from charloom.errors import DivergedError
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
 from charloom.scoring import averaging, characters_read, cut
-from charloom.store.checkpoint import save_checkpoint
+from charloom.store.checkpoint import checkpoint_files
+from charloom.store.files import blocks_of, write_all
 from charloom.text import Corpus
 from charloom.training import Progress, learn
 from charloom.training.judging import WORTH, judged_pieces
@@ -132,11 +133,25 @@ def sample_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
 
 
 def save_seconds(corpus: Corpus, learner: Learner) -> float:
-    """How long one checkpoint takes in the system's folder for temporary files; 0 where it has no room."""
-    with suppress(OSError, WriteError), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "checkpoint"
-        return seconds_of(lambda: save_checkpoint(path, learner, {}, corpus.fingerprint))
+    """How long one checkpoint takes in the system's folder for temporary files; 0 where it has no room.
+
+    It is written into a file without a name, of which nothing is left wherever the process ends.
+    """
+    with suppress(OSError), tempfile.TemporaryFile() as file:
+        return seconds_of(lambda: write_checkpoint(file.fileno(), learner, corpus.fingerprint))
     return 0.0
+
+
+def write_checkpoint(descriptor: int, learner: Learner, fingerprint: str) -> None:
+    """Bring all bytes of a checkpoint to the disk, one file of it after another.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    for data in checkpoint_files(learner, {}, fingerprint).values():
+        for block in blocks_of(data):
+            write_all(descriptor, block)
+        os.fsync(descriptor)
 
 
 def seconds_of(action: Callable[[], object]) -> float:
