@@ -10,6 +10,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from charloom.errors import (
     DamagedError,
     MissingPartError,
     NotAModelError,
+    ReadError,
     RunExistsError,
     RunInUseError,
     TextError,
@@ -1247,3 +1249,25 @@ def test_what_fails_while_the_end_is_measured_is_not_told_as_a_refused_read(tmp_
     assert tree(tmp_path / "run") == before
     writer, *_ = RunWriter.resume(tmp_path / "run", updates=lambda *_: 9)  # it let go of the run
     writer.close()
+
+
+@pytest.mark.parametrize("call", [1, 2])  # before the lock is held, and after
+def test_a_disk_that_does_not_tell_what_is_there_is_told_by_whoever_makes_a_run(
+    tmp_path, monkeypatch, call
+):
+    run, calls = tmp_path / "run", []
+    run.mkdir()
+
+    def iterdir(path):
+        if path == run:
+            calls.append(path)
+            if len(calls) == call:
+                raise OSError(errno.EIO, "Input/output error", str(path))
+        return honest(path)
+
+    honest = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(ReadError, match="run cannot be read: Input/output error"):
+        create(run)
+    assert len(calls) == call
+    create(run)[0].close()

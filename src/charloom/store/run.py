@@ -151,18 +151,21 @@ class RunWriter:
             NewerFormatError: a later charloom wrote something there.
             RunInUseError: another process is making it at this moment.
             TextError: the text is shorter than one window.
+            ReadError: the disk refused to tell what is there.
             WriteError: the disk refused.
         """
         path = Path(path)
         Schedule.of(learner.config, len(corpus))
-        refuse_newer_run(path)
-        unless_in_use(path, lambda: refuse_existing(path))
+        with reading(path):
+            refuse_newer_run(path)
+            unless_in_use(path, lambda: refuse_existing(path))
         with writing(path):
             for directory in (path, path / CHECKPOINTS):
                 make_directories(directory)
         lock = acquire(path)
         try:
-            refuse_existing(path)
+            with reading(path):
+                refuse_existing(path)
             for leftover in saved_updates(path):
                 remove_directory(checkpoint_path(path, leftover))
             if not corpus.sources:
