@@ -206,7 +206,9 @@ def test_the_end_of_a_training_says_which_model_it_is_and_that_it_overfitted(run
     assert (
         f"the validation loss was best at update {view.best} and has risen since by" in done.stderr
     )
-    assert "charloom sample uses the best; try --dropout, a smaller --hidden-size or" in done.stderr
+    sample = f"charloom sample {tmp_path / 'run'} writes with the best one. "
+    again = "When you train again, try --dropout, a smaller --hidden-size or --patience."
+    assert sample + again in done.stderr
     done = command("resume", tmp_path / "run", "--json")
     told = json.loads(done.stdout)
     assert (told["model"], told["overfitting"]["update"]) == ("best", view.best)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from charloom.cli.guard import CHECK_FAILED
+from charloom.cli.hints import found_overfitting, learnt_nothing, overfitting_sentence
 from charloom.cli.reading import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, show, show_json
-from charloom.messages import argument, command, for_command_line, terminal_command
-from charloom.spelling import bits_per_character, decimals, duration, excerpt, number_of, one_of
+from charloom.messages import command, for_command_line, terminal_command
+from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
 
 if TYPE_CHECKING:
     from charloom.api import Training
@@ -149,7 +150,7 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
         say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
     overfitted = found_overfitting(training, outcome)
     if overfitted is not None:
-        say(overfitting_sentence(overfitted))
+        say(overfitting_sentence(overfitted, run))
     if as_json:
         show_json(summary(training, outcome, overfitted))
     else:
@@ -168,28 +169,6 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
         raise typer.Exit(outcome.exit_code)
     if not all(check.passed for check in outcome.checks):
         raise typer.Exit(CHECK_FAILED)
-
-
-def found_overfitting(training: "Training", outcome: Outcome) -> "Overfitting | None":
-    """How a training that is at its end overfitted, as its records tell."""
-    from charloom.store.layout import METRICS
-    from charloom.store.lines import is_record
-    from charloom.store.view import sound_objects
-    from charloom.training import overfitting
-
-    if not (outcome.finished or training.finished) or not training.learner.config.validation:
-        return None
-    return overfitting(sound_objects(training.run / METRICS, is_record, [], ReadingProgress()))
-
-
-def overfitting_sentence(found: "Overfitting") -> str:
-    """That a training overfitted, from when on, and what to do about it."""
-    return (
-        f"the validation loss was best at update {found.update:,} and has risen since by "
-        f"{decimals(found.rise, 2)} nats ({100 * found.share:.0f} %): the model overfits from there on. "
-        f"{terminal_command('sample')} uses the best; try {argument('dropout')}, a smaller "
-        f"{argument('hidden_size')} or {argument('patience')}."
-    )
 
 
 def headlines(training: "Training", outcome: Outcome) -> list[str]:
@@ -257,30 +236,6 @@ def characters_of(training: "Training") -> tuple[int, int]:
 
     config = training.learner.config
     return characters_judged(config, Schedule.of(config, len(training.corpus)).windows)
-
-
-def learnt_nothing(training: "Training", outcome: Outcome) -> str | None:
-    """What to say of a model that predicts no better than how often each character occurs does, and
-    what to do; None of one that predicts better, and of one whose loss runs away, which was warned of."""
-    from charloom.training.judging import runs_away
-    from charloom.training.learnt import frequency_nats
-
-    last = outcome.last
-    if last is None or runs_away(training.learner):
-        return None
-    nats, where = last.validation_nats, "on the validation part"
-    if nats is None:
-        nats, where = last.train_nats, "on average since the record before"
-    by_counting = frequency_nats(training.corpus.ids)
-    if nats < by_counting:
-        return None
-    one = one_of(training.learner.config.tokens)
-    return (
-        f"the model writes gibberish still: after {number_of(last.update, 'update')} it predicts no better "
-        f"than the frequencies of the {one}s alone ({decimals(nats, 2)} nats per {one} {where}; the "
-        f"frequencies: {by_counting:.2f}). To train it further: "
-        f"{command('resume', training.run, minutes=5)}."
-    )
 
 
 def nats_and_bits(nats: float, unit: str = "") -> str:
