@@ -428,7 +428,7 @@ def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, 
     told = json.loads(done.stdout)["damage"]
     assert len(told) == 1
     assert told[0].startswith(f"{run / 'samples.jsonl'} is damaged: 1 of ")
-    sentence = f"charloom: the report is made of what is whole: {told[0]}"
+    sentence = f"charloom: the report leaves out what is damaged or missing: {told[0]}"
     assert done.stderr.splitlines().count(sentence) == 1
     monkeypatch.undo()
     page = (run / "report.html").read_text(encoding="utf-8")
@@ -439,7 +439,9 @@ def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, 
     (run / "events.jsonl").write_bytes((run / "events.jsonl").read_bytes() + b"[2]\n")
     done = charloom_("resume", run, "--epochs 4 --allow-older")
     assert done.exit_code == 0, done.output
-    assert "the report is made of what is whole" not in done.stderr  # resuming has mended it
+    assert (
+        "the report leaves out what is damaged or missing" not in done.stderr
+    )  # resuming has mended it
 
 
 def test_python_is_told_what_the_report_left_out(monkeypatch, tmp_path):

@@ -75,7 +75,7 @@ def charloom(
     \b
     Start with:
       charloom reproduce
-    and after 11 to 75 seconds of one core, by processor, open its report.
+    and open its report; it takes 11 to 75 seconds of one core.
     """
 
 

@@ -39,4 +39,4 @@ class ReadingProgress:
 
 def say_left_out(damage: str) -> None:
     """Say what a report had to leave out; a marked sentence."""
-    say(f"the report is made of what is whole: {damage}")
+    say(f"the report leaves out what is damaged or missing: {damage}")

@@ -78,7 +78,7 @@ class Job:
         if self.code == 0:  # what it said last is no reason
             return state, reason
         if state in ("starting", "interrupted") or self.recipe is None:
-            return "failed", self.last_words() or reason or "its process ended without a word"
+            return "failed", self.last_words() or reason or "its process ended without saying why"
         return state, reason
 
     def last_words(self) -> str | None:

@@ -131,7 +131,7 @@ def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
     @app.exception_handler(Exception)
     async def ours(_: Request, __: Exception) -> Response:
         # What it was is logged where the server was started; a stranger need not know.
-        message = "the server made a mistake; what it was stands where the server was started."
+        message = "an error in the server; the terminal in which it was started shows the details."
         return Plain(refusal(message, "server_error", code="mistake"), 500)
 
     @app.exception_handler(HTTPException)

@@ -486,7 +486,7 @@ def lost(latest: int | None) -> str:
     """Why a run whose process is gone is interrupted."""
     if latest is None:
         return "its process ended before anything was saved"
-    return f"its process ended without a word; resuming goes on from update {latest:,}"
+    return f"its process ended without saying why; resuming continues from update {latest:,}"
 
 
 def of_job(job: Job) -> Run:

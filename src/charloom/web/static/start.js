@@ -118,7 +118,7 @@ export class Start {
             const found = texts.filter((text) => text.kind === kind);
             return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
           }),
-          ...(total > texts.length ? [rest(`… ${whole(total - texts.length)} more, which runs read: drop the file here`)] : []),
+          ...(total > texts.length ? [rest(`… ${whole(total - texts.length)} more texts that runs were trained on; to use one, drop its file here`)] : []),
         ],
         this.brought,
       );
