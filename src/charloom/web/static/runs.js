@@ -14,7 +14,8 @@ export class Runs {
     byId("runs-first").addEventListener("click", () => this.start.open(true));
     this.more = byId("runs-more");
     this.more.addEventListener("click", () => this.#more(live));
-    this.near = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#more(live));
+    // Several changes can come at once on a busy machine: the last one counts.
+    this.near = new IntersectionObserver((changes) => changes.at(-1).isIntersecting && this.#more(live));
     this.near.observe(this.more);
     live.on("runs", (told) => this.#list(told));
   }
@@ -23,17 +24,21 @@ export class Runs {
   async #more(live) {
     if (this.more.disabled) return;
     this.more.disabled = true;
+    const before = this.counts;
     try {
-      if (await live.more()) {
-        // It may be in sight still: then there is room for more.
-        this.near.unobserve(this.more);
-        this.near.observe(this.more);
-      }
+      await live.more();
     } catch (error) {
       put(byId("runs-problem"), error.message);
     } finally {
       this.more.disabled = false;
     }
+    if (this.counts !== before) this.#lookAgain();
+  }
+
+  /** Ask for more if the button is in sight now: the observer speaks only when that changes. */
+  #lookAgain() {
+    this.near.unobserve(this.more);
+    this.near.observe(this.more);
   }
 
   /** What the server says of itself. */
@@ -58,6 +63,10 @@ export class Runs {
     this.more.hidden = shown + unread >= total;
     const reading = unread ? ` The server is still reading ${whole(unread)} of them.` : "";
     put(byId("runs-count"), `${whole(shown)} of ${whole(total)} runs are shown.${reading}`);
+    const counts = `${shown} ${total} ${unread}`;
+    if (counts === this.counts) return;
+    this.counts = counts;
+    if (!this.more.disabled) this.#lookAgain();
   }
 
   #list({ runs, total, unread }) {
