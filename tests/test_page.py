@@ -996,6 +996,25 @@ def test_what_is_marked_shows_and_is_looked_for(trained, page):
     expect(page.locator("#find-unmark")).to_be_disabled()
 
 
+def test_a_text_that_is_coloured_again_keeps_what_was_selected(trained, page):
+    page.goto(f"{trained.url}/#/inside?model=cats&text=the+cat+sat+on+the+mat")
+    letters = page.locator("#inside-painted .letters")
+    eventually(letters, "^the cat sat on the mat$")
+    page.focus("#inside-painted")
+    for key in ("Home", "ArrowRight", *3 * ["Shift+ArrowRight"]):
+        page.keyboard.press(key)
+    letters.evaluate("letters => { letters.firstElementChild.old = true; }")
+    page.locator("#inside").evaluate("form => form.requestSubmit()")
+    coloured_again = "() => !document.querySelector('#inside-painted .letters').firstElementChild.old"
+    page.wait_for_function(coloured_again)
+    page.keyboard.press("Shift+ArrowRight")
+    page.click("#find-mark")
+    assert "".join(letters.locator(".marked").all_text_contents()) == "he ca"
+    # A selection ends with its mark: the next mark needs a selection of its own.
+    page.click("#find-mark")
+    eventually(page.locator("#find-problem"), "^Select a part of the coloured text first")
+
+
 def test_the_map_is_of_the_update_that_the_unit_is_of(trained, page):
     update = 100
     maps = []

@@ -60,9 +60,8 @@ export class Painted {
   /** Mark characters, each span from one to before another, and no others. */
   mark(spans) {
     this.spans = spans;
-    const { index } = this;
     this.show(this.characters, this.steps);
-    this.#point(index);
+    this.#select(null);
   }
 
   /** Add characters, each with its step of colour and, the same for all, a class; follow the end where it was seen. */
@@ -87,23 +86,25 @@ export class Painted {
     if (atEnd) box.scrollTop = box.scrollHeight;
   }
 
-  /** Show other characters, with their steps. */
+  /** Show characters with their steps. The same characters keep what the reader pointed at and selected. */
   show(characters, steps, kind = "") {
     const top = this.box.scrollTop;
+    const same = characters.join("") === this.string;
+    const { index, anchor } = this;
+    const selection = same ? this.#selection() : null;
     this.clear();
     this.append(characters, steps, kind);
     this.box.scrollTop = top;
+    if (!same) return;
+    this.#restore(selection);
+    this.anchor = anchor;
+    this.#point(index);
   }
 
   /** The characters that are selected, from one to before another; null where none are. */
   selected() {
-    const selection = document.getSelection();
-    if (!selection.rangeCount || selection.isCollapsed) return null;
-    const range = selection.getRangeAt(0);
-    if (!this.text.contains(range.startContainer) || !this.text.contains(range.endContainer)) return null;
-    const start = this.#index(range.startContainer, range.startOffset);
-    const end = this.#index(range.endContainer, range.endOffset);
-    return end > start ? [start, end] : null;
+    const ends = this.#selection()?.sort((a, b) => a - b);
+    return ends && ends[1] > ends[0] ? ends : null;
   }
 
   /** Where a character is drawn, in the window. */
@@ -123,6 +124,23 @@ export class Painted {
       this.last = { step, kind, node };
     }
     return this.last.node;
+  }
+
+  /** Where the selection begins and where it was drawn to, as indices; null where it is not all of this text's. */
+  #selection() {
+    const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = document.getSelection();
+    if (isCollapsed || !this.text.contains(anchorNode) || !this.text.contains(focusNode)) return null;
+    return [this.#index(anchorNode, anchorOffset), this.#index(focusNode, focusOffset)];
+  }
+
+  /** Select again what `#selection` returned. */
+  #restore(ends) {
+    if (ends === null) return;
+    const [anchor, focus] = ends.map((index) => {
+      const range = this.#range(Math.min(index, this.length - 1));
+      return index < this.length ? [range.startContainer, range.startOffset] : [range.endContainer, range.endOffset];
+    });
+    document.getSelection().setBaseAndExtent(...anchor, ...focus);
   }
 
   #index(node, offset) {
