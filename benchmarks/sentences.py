@@ -1,0 +1,181 @@
+"""Print the project's English, for a reader who has not seen the code.
+
+    python benchmarks/sentences.py docstrings --count 100 --seed 13
+    python benchmarks/sentences.py help | errors | messages | page | comments
+
+Docstrings, comments and messages are many: `--count` and `--seed` draw some of them. A placeholder of a
+message stands in braces: "{path} holds no run".
+"""
+
+import argparse
+import ast
+import random
+import re
+import signal
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+SOURCES = Path(__file__).parents[1] / "src" / "charloom"
+STATIC = SOURCES / "web" / "static"
+WORDS = re.compile(r"[A-Za-z]\S*\s+\S+\s+\S")  # fewer than three words are not a sentence
+JS_STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`|\'((?:[^\'\\\n]|\\.)*)\'')
+JS_COMMENT = re.compile(r"(?m)^\s*(?://|\*|/\*\*?)\s?(.*?)(?:\s*\*/)?$")
+
+Text = tuple[str, str]  # where it stands, and what it says
+
+
+def modules() -> Iterator[tuple[str, ast.Module, str]]:
+    """Yield each Python module's name, syntax tree and source."""
+    for path in sorted(SOURCES.rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        yield str(path.relative_to(SOURCES)), ast.parse(source), source
+
+
+def docstrings() -> Iterator[Text]:
+    """Yield the docstring of each module, class and function."""
+    for name, tree, _ in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node)
+                if text:
+                    head = "" if isinstance(node, ast.Module) else signature(node)
+                    yield f"{name} {head}", text
+
+
+def signature(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """Return the name of a class, or a function's name with its parameters."""
+    if isinstance(node, ast.ClassDef):
+        return f"class {node.name}"
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"{node.name}({ast.unparse(node.args)}){returns}"
+
+
+def comments() -> Iterator[Text]:
+    """Yield each block of comments."""
+    for name, _, source in modules():
+        block: list[str] = []
+        for line in [*source.splitlines(), ""]:
+            found = re.match(r"\s*#\s(.*)", line) or re.search(r"\s\s#\s(.*)", line)
+            if found:
+                block.append(found[1])
+            elif block:
+                if WORDS.search(" ".join(block)):
+                    yield name, " ".join(block)
+                block = []
+
+
+def spelled(node: ast.AST) -> str:
+    """Return a string expression's words, with placeholders in braces; nothing where it is no string."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            f"{{{ast.unparse(part.value)}}}"
+            if isinstance(part, ast.FormattedValue)
+            else spelled(part)
+            for part in node.values
+        )
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
+        return spelled(node.left) + spelled(node.right)
+    return ""
+
+
+def strings(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield each string of a tree that has words, and whether it is a help text, an error or another message."""
+
+    def visit(node: ast.AST, kind: str) -> Iterator[tuple[str, str]]:
+        text = spelled(node)
+        if text:
+            if WORDS.search(text):
+                yield kind, text
+            return
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return  # a docstring
+        if isinstance(node, ast.Raise):
+            kind = "errors"
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called.endswith(("Error", "Mistake", "Refusal")):
+                kind = "errors"
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.keyword) and child.arg == "help":
+                yield from visit(child.value, "help")
+            else:
+                yield from visit(child, kind)
+
+    yield from visit(tree, "messages")
+
+
+def texts(kind: str) -> Iterator[Text]:
+    """Yield the strings of one kind: help, errors or messages."""
+    for name, tree, _ in modules():
+        yield from ((name, text) for found, text in strings(tree) if found == kind)
+
+
+class Visible(HTMLParser):
+    """What a page shows and what it tells to those who cannot see it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.hidden += tag in {"script", "style"}
+        self.found += [
+            value
+            for name, value in attrs
+            if name in {"title", "placeholder", "aria-label", "alt"} and value
+        ]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.hidden -= tag in {"script", "style"}
+
+    def handle_data(self, data: str) -> None:
+        if not self.hidden and data.strip():
+            self.found.append(" ".join(data.split()))
+
+
+def page() -> Iterator[Text]:
+    """Yield each text of the page, those that its scripts make too."""
+    for path in sorted(STATIC.glob("*.html")):
+        reader = Visible()
+        reader.feed(path.read_text(encoding="utf-8"))
+        yield from ((path.name, text) for text in reader.found)
+    for path in sorted(STATIC.glob("*.js")):
+        code = re.sub(r"(?m)^\s*(//|\*|/\*).*$", "", path.read_text(encoding="utf-8"))
+        for groups in JS_STRING.findall(code):
+            text = next((group for group in groups if group), "")
+            if WORDS.search(text):
+                yield path.name, text
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "kind", choices=["docstrings", "comments", "help", "errors", "messages", "page"]
+    )
+    parser.add_argument("--count", type=int, help="draw so many of them at random; all without it")
+    parser.add_argument("--seed", type=int, default=13)
+    parser.add_argument(
+        "--within", default="", help="only files whose path begins so, such as web/"
+    )
+    options = parser.parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
+    kinds = {"docstrings": docstrings, "comments": comments, "page": page}
+    found = list(kinds[options.kind]() if options.kind in kinds else texts(options.kind))
+    found = [text for text in found if text[0].startswith(options.within)]
+    drawn = found
+    if options.count is not None and options.count < len(found):
+        drawn = random.Random(options.seed).sample(found, options.count)
+    print(f"{len(drawn)} of {len(found)} {options.kind}\n")
+    for number, (where, text) in enumerate(drawn, 1):
+        print(f"[{number}] {where}\n{text}\n")
+
+
+if __name__ == "__main__":
+    main()
