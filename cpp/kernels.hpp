@@ -53,7 +53,7 @@ struct Workspace {
   void* (*take)(void* self, int slot, std::size_t bytes);
 };
 
-// How updates are made (SPEC: Optimizers and clipping).
+// How updates are made (spec/mathematics.md: Optimizers and clipping).
 struct Descent {
   Rule rule;
   double momentum, decay, beta1, beta2, epsilon, weight_decay;

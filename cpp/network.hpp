@@ -1,5 +1,5 @@
 // The plain network of one layer and one stream over one window: forward, backward, and the update fused into the
-// gradient (SPEC: The network; The native engine).
+// gradient (spec/mathematics.md: The network; The native engine).
 //
 // What makes it fast: only the recurrence goes step by step; logits, dV, dW and the outputs' part
 // of dh are products over all T steps at once; a gradient entry never reaches memory, AdaGrad

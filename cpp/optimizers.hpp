@@ -1,4 +1,4 @@
-// The update rules (SPEC: Optimizers and clipping): AdaGrad on a vector of weights while its gradient
+// The update rules (spec/mathematics.md: Optimizers and clipping): AdaGrad on a vector of weights while its gradient
 // is still in registers, and every rule on a stretch of a block whose gradient is in memory.
 #pragma once
 

@@ -1,5 +1,5 @@
-// The counter-based generator Philox4x64-10, the twin of charloom.random (SPEC: Random numbers), and
-// the dropout masks made of it (SPEC: Dropout).
+// The counter-based generator Philox4x64-10, the twin of charloom.random (spec/mathematics.md: Random numbers), and
+// the dropout masks made of it (spec/mathematics.md: Dropout).
 #pragma once
 
 #include <cstdint>

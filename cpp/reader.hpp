@@ -1,4 +1,4 @@
-// A network of any kind that reads and predicts, learning nothing (SPEC: Sampling; Evaluation).
+// A network of any kind that reads and predicts, learning nothing (spec/mathematics.md: Sampling; Evaluation).
 #pragma once
 
 #include "stack.hpp"

@@ -1,5 +1,5 @@
 // A network of any cell and depth at work on some streams: forward and backward over one window
-// (SPEC: The cells; The network; Dropout).
+// (spec/mathematics.md: The cells; The network; Dropout).
 //
 // What makes it fast: only the recurrence goes step by step, and there all streams at once, each
 // weight panel read from the nearest cache for all of them; inputs of upper layers, logits and every

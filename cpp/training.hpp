@@ -1,4 +1,4 @@
-// Many updates of a network of any kind, the streams shared among threads (SPEC: The native engine).
+// Many updates of a network of any kind, the streams shared among threads (spec/mathematics.md: The native engine).
 //
 // Each thread reads its own streams forward and backward and makes a gradient of its own; then the
 // threads together sum the gradients, take the norm, and update, each its part of the block. The order

@@ -1,4 +1,4 @@
-// The plain network of one layer as it writes, one character at a time (SPEC: Sampling).
+// The plain network of one layer as it writes, one character at a time (spec/mathematics.md: Sampling).
 //
 // The next recurrence W h and the logits V h both need only h, so that their columns stand side by
 // side in one matrix and one pass over it makes both. Every pass goes the same way, so that a text

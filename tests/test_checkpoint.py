@@ -198,7 +198,7 @@ def test_the_model_file_begins_with_these_bytes(saved):
 
 
 def sha256_of(about, tensors, header):
-    """The seal of a model file, put together from its bytes alone (SPEC: Model files)."""
+    """The seal of a model file, put together from its bytes alone (spec/formats.md: Model files)."""
     told = {name: value for name, value in about.items() if name != "sha256"}
     digest = hashlib.sha256(canonical_json(told))
     for name in sorted(header):

@@ -40,9 +40,13 @@ from test_architecture import FLOORS
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = typer.main.get_command(app).commands
+MATHEMATICS, FORMATS, SERVER = (
+    f"docs/spec/{name}.md" for name in ("mathematics", "formats", "server")
+)
+SPECIFICATION = [MATHEMATICS, FORMATS, SERVER]
 DOCUMENTS = [
-    "README.md", "SPEC.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md",
-    "docs/gradient-checking.md",
+    "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/gradient-checking.md",
+    *SPECIFICATION,
 ]  # fmt: skip
 SOURCES = [
     path
@@ -80,27 +84,39 @@ def blocks(markdown, language):
 
 # Citations
 
-CITATION = re.compile(r"SPEC(?:\.md)?: ?")
+CITATION = re.compile(r"(?:spec/(\w+)\.md|SPEC(?:\.md)?): ?")
 TITLES = re.compile(r"[A-Z][A-Za-z -]*(?:; [A-Z][A-Za-z -]*)*")
 
 
 def cited(source):
-    """The sections that a source cites, as `SPEC: This one` or `SPEC: This one; That one`."""
+    """The sections that a source cites, as pairs of file and title.
+
+    They are written `spec/server.md: This one` or `spec/server.md: This one; That one`. A citation that
+    names no file, or no title, is a pair of "" and its first characters.
+    """
     joined = re.sub(r"\s*\n\s*(?://|#)?\s*", " ", source)
     found = []
     for start in CITATION.finditer(joined):
         titles = TITLES.match(joined, start.end())
-        found += titles[0].strip().split("; ") if titles else [joined[start.start() :][:40]]
+        if titles and start[1]:
+            found += [(start[1], title) for title in titles[0].strip().split("; ")]
+        else:
+            found.append(("", joined[start.start() :][:40]))
     return found
 
 
 def missing_citations(source, titles):
-    """The cited sections that there are not."""
-    return [title for title in cited(source) if title not in titles]
+    """The cited sections that do not exist; `titles` are the sections of each file."""
+    return [title for file, title in cited(source) if title not in titles.get(file, [])]
+
+
+def sections_of_the_specification():
+    """The titles of the sections of each file of the specification."""
+    return {Path(name).stem: headings(read(name)) for name in SPECIFICATION}
 
 
 def test_every_section_that_is_cited_is_there():
-    titles = headings(read("SPEC.md"))
+    titles = sections_of_the_specification()
     wrong = {
         str(path.relative_to(ROOT)): missing
         for path in [*SOURCES, *(ROOT / name for name in DOCUMENTS)]
@@ -113,25 +129,61 @@ def test_every_section_that_is_cited_is_there():
 @pytest.mark.parametrize(
     ("source", "missing"),
     [
-        ('"""Cells (SPEC: The plain cell)."""', []),
-        ("// (SPEC: The network; The native engine).", []),
-        ("# by the rule (SPEC: The\n# network) here", []),
-        ("SPEC.md: Records. Losses are nats", []),
-        ("(SPEC: The plan cell)", ["The plan cell"]),
-        ("// (SPEC: The network; The naive engine)", ["The naive engine"]),
-        ("SPEC: §4", ["SPEC: §4"]),
+        ('"""Cells (spec/mathematics.md: The plain cell)."""', []),
+        ("// (spec/mathematics.md: The network; The native engine).", []),
+        ("# by the rule (spec/mathematics.md: The\n# network) here", []),
+        ("docs/spec/formats.md: Records. Losses are nats", []),
+        ("(spec/mathematics.md: The plan cell)", ["The plan cell"]),
+        ("// (spec/mathematics.md: The network; The naive engine)", ["The naive engine"]),
+        ("spec/mathematics.md: §4", ["spec/mathematics.md: §4"]),
+        ("(spec/mathematics.md: Records)", ["Records"]),
+        ("(spec/maths.md: The network)", ["The network"]),
+        ("(SPEC: The network)", ["SPEC: The network)"]),
+        ("SPEC.md: Records", ["SPEC.md: Records"]),
     ],
 )
 def test_a_planted_citation_is_caught(source, missing):
-    titles = ["The plain cell", "The network", "The native engine", "Records"]
+    titles = {
+        "mathematics": ["The plain cell", "The network", "The native engine"],
+        "formats": ["Records"],
+    }
     assert missing_citations(source, titles) == missing
 
 
-def test_the_contents_of_the_specification_name_every_section():
-    spec = read("SPEC.md")
-    linked = re.findall(r"\[([^\]]+)\]\(#", spec.split("\n# ")[0])
-    parts = ["charloom: the specification", "The mathematics", "The formats"]
-    assert linked == [title for title in headings(spec) if title not in parts]
+def test_the_titles_of_the_specification_are_all_different():
+    titles = [title for found in sections_of_the_specification().values() for title in found]
+    assert len(titles) == len(set(titles))
+
+
+@pytest.mark.parametrize("name", SPECIFICATION)
+def test_each_file_of_the_specification_has_one_title_and_contents_that_name_every_section(name):
+    spec = read(name)
+    prose = re.sub(r"^```.*?^```$", "", spec, flags=re.MULTILINE | re.DOTALL)
+    assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
+    linked = re.findall(r"\[([^\]]+)\]\(#", spec.split("\n## ")[0])
+    assert linked == headings(spec)[1:]
+
+
+def missing_references(markdown):
+    """The sections that a file of the specification names as `section X` and that it does not have."""
+    words = " ".join(markdown.split())
+    named = re.findall(r"\b[Ss]ection ((?:[A-Z][a-z]*)(?: [A-Za-z-]+)*)", words)
+    titles = headings(markdown)
+    return [
+        start
+        for start in named
+        if not any(start == title or start.startswith(f"{title} ") for title in titles)
+    ]
+
+
+@pytest.mark.parametrize("name", SPECIFICATION)
+def test_every_section_that_the_specification_names_without_a_link_is_in_the_same_file(name):
+    assert missing_references(read(name)) == []
+
+
+def test_a_planted_reference_is_caught():
+    planted = "# A\n## The network\nas section The network has it (section\nThe net) [B](b.md)"
+    assert missing_references(planted) == ["The net"]
 
 
 # Links and files
@@ -160,8 +212,8 @@ def test_every_link_leads_somewhere(name):
 
 
 def test_a_planted_link_is_caught():
-    planted = "# A\n[a](SPEC.md) [b](SPECS.md) [c](#a) [d](#d) [e](https://x.org) [f](SPEC.md#f)"
-    assert broken_links("README.md", planted) == ["SPECS.md", "#d", "SPEC.md#f"]
+    planted = "# A\n[a](README.md) [b](READ.md) [c](#a) [d](#d) [e](https://x.org) [f](README.md#f)"
+    assert broken_links("README.md", planted) == ["READ.md", "#d", "README.md#f"]
 
 
 def rooms():
@@ -386,11 +438,11 @@ def test_commands_as_people_write_them_are_understood():
 
 
 def examples(title):
-    """The JSON examples of a section of SPEC.md, as bytes without the newline."""
-    return [b.strip().encode() for _, b in blocks(section(read("SPEC.md"), title), "json")]
+    """The JSON examples of a section of the formats, as bytes without the newline."""
+    return [b.strip().encode() for _, b in blocks(section(read(FORMATS), title), "json")]
 
 
-def table(title, name="SPEC.md"):
+def table(title, name):
     """The rows of the tables in a section of a document, as lists of cells, without the headings."""
     rows = re.findall(r"^\| *(.+?) *\|$", section(read(name), title), re.MULTILINE)
     cells = [re.split(r" *\| *", row) for row in rows]
@@ -449,7 +501,7 @@ def test_a_planted_error_in_a_record_is_caught(right, wrong, error):
 
 
 def test_the_example_of_a_manifest_is_that_of_the_example_of_a_state():
-    spec = section(read("SPEC.md"), "Checkpoints")
+    spec = section(read(FORMATS), "Checkpoints")
     (manifest,) = re.findall(r"^```\n([0-9a-f]{64} .*?)^```$", spec, re.MULTILINE | re.DOTALL)
     state = example_state()
     entries = parse_manifest(manifest.encode())
@@ -493,22 +545,24 @@ def test_the_other_examples_are_canonical_and_read_by_the_code(tmp_path):
 
 
 def test_the_table_of_settings_has_every_setting_with_its_default():
-    rows = {row[0].strip("`"): json.loads(row[1].strip("`")) for row in table("Settings")}
+    rows = {row[0].strip("`"): json.loads(row[1].strip("`")) for row in table("Settings", FORMATS)}
     assert rows == Config().to_dict()
     assert list(rows) == list(Config().to_dict())
 
 
 def test_the_table_of_purposes_has_every_purpose_with_its_code():
-    assert {row[0].strip("`"): int(row[1]) for row in table("Random numbers")} == PURPOSES
+    assert {
+        row[0].strip("`"): int(row[1]) for row in table("Random numbers", MATHEMATICS)
+    } == PURPOSES
 
 
 def test_the_table_of_properties_has_every_property_in_its_order():
-    rows = [row[0].strip("`") for row in table("Properties of a text")]
+    rows = [row[0].strip("`") for row in table("Properties of a text", MATHEMATICS)]
     assert rows == [found.name for found in PROPERTIES]
 
 
 def test_every_field_of_a_record_and_every_counter_is_described():
-    spec = read("SPEC.md")
+    spec = read(FORMATS)
     described = re.findall(r"^- `(\w+)`:", section(spec, "Records"), re.MULTILINE)
     assert sorted(described) == sorted(field.name for field in dataclasses.fields(Record))
     checkpoints = section(spec, "Checkpoints")

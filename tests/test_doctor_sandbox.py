@@ -294,7 +294,13 @@ def test_the_command_shows_verdict_reason_table_and_picture(tmp_path):
     done = charloom_("doctor", f"{path}:loss_and_gradients")
     assert done.exit_code == 1
     assert done.stdout.startswith("Wrong, and this is why: no gradient comes from step t+1.\n")
-    for part in ("time-carry-missing", "(SPEC.md, The network)", "mend it", "dW    ", "·  █"):
+    for part in (
+        "time-carry-missing",
+        "(docs/spec/mathematics.md, The network)",
+        "mend it",
+        "dW    ",
+        "·  █",
+    ):
         assert part in done.stdout, part
     assert "charloom doctor:" not in done.stdout
 
@@ -408,7 +414,7 @@ def test_options_of_the_command_are_checked():
 def test_every_equation_that_is_cited_stands_in_the_specification():
     from test_docs import read, section
 
-    spec = read("SPEC.md")
+    spec = read("docs/spec/mathematics.md")
     for mistake in MISTAKES:
         text = " ".join(section(spec, mistake.section).split())
         right = " ".join(mistake.right.split())

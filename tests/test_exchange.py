@@ -24,7 +24,7 @@ from charloom.text import Vocabulary
 from golden import make_torch_logits as golden
 
 ROOT = Path(__file__).parent.parent
-LICENSE, SPEC = ROOT / "LICENSE", ROOT / "SPEC.md"
+LICENSE, SPEC = ROOT / "LICENSE", ROOT / "docs" / "spec" / "formats.md"
 CELLS = ["rnn", "lstm", "gru"]
 CHARACTERS = "\nabcdeé"
 LIMIT = {"float32": 1e-6, "float64": 1e-13}  # sums of a few numbers below 1, in another order

@@ -44,7 +44,7 @@ CLAIMS = {
     "README.md": ("half a minute", "equal bit for bit on", "on both engines"),
     "src/charloom/cli/__init__.py": ("half a minute",),
     "src/charloom/recipes.py": ("whatever the text and the machine", "half a minute"),
-    "SPEC.md": ("agree with PyTorch's to 1e-6",),
+    "docs/spec/formats.md": ("agree with PyTorch's to 1e-6",),
 }
 
 

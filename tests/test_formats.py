@@ -124,7 +124,7 @@ def unnumbered(now, before):
 
 def test_fields_that_change_have_another_number(made):
     assert unnumbered(made, FORMATS / KEPT[-1]) == {}, (
-        "give the file a later number in store/formats.py and SPEC.md, and keep a run of it"
+        "give the file a later number in store/formats.py and docs/spec/formats.md, and keep a run of it"
     )
 
 

@@ -1005,7 +1005,9 @@ def test_a_text_that_is_coloured_again_keeps_what_was_selected(trained, page):
         page.keyboard.press(key)
     letters.evaluate("letters => { letters.firstElementChild.old = true; }")
     page.locator("#inside").evaluate("form => form.requestSubmit()")
-    coloured_again = "() => !document.querySelector('#inside-painted .letters').firstElementChild.old"
+    coloured_again = (
+        "() => !document.querySelector('#inside-painted .letters').firstElementChild.old"
+    )
     page.wait_for_function(coloured_again)
     page.keyboard.press("Shift+ArrowRight")
     page.click("#find-mark")

@@ -1,4 +1,4 @@
-"""Each property says of each character what SPEC.md says it does."""
+"""Each property says of each character what docs/spec/mathematics.md says."""
 
 import re
 import warnings

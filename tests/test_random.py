@@ -34,7 +34,7 @@ def philox4x64_10(counter, key):
 
 
 def word(unit, seed, purpose, update=0, layer=0, stream=0, time=0):
-    """One word as SPEC.md numbers them: the block of units 0…3 has the counter 1."""
+    """One word as docs/spec/mathematics.md numbers them: the block of units 0…3 has the counter 1."""
     counter = (unit // 4 + 1, time, layer << 32 | stream, update)
     return philox4x64_10(counter, (seed, PURPOSES[purpose]))[unit % 4]
 

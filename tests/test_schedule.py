@@ -1,4 +1,4 @@
-"""When things are due and how fast is learnt: pure functions of the update, SPEC: Learning rates."""
+"""When things are due and how fast is learnt: pure functions of the update, spec/mathematics.md: Learning rates."""
 
 import math
 

@@ -1,7 +1,7 @@
 """Baselines: what n-grams and compressors make of the same text, so that bits can be judged.
 
 Each learns from the part that the model was trained on, and is judged on the part that the model
-is judged on (SPEC: Baselines). Knows nothing of files, and of networks only that they have a
+is judged on (spec/mathematics.md: Baselines). Knows nothing of files, and of networks only that they have a
 vocabulary.
 """
 

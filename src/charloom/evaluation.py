@@ -88,7 +88,7 @@ def evaluate(
     streams: int | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Read a text from the zero state to its end, and measure the surprise (SPEC: Evaluation).
+    """Read a text from the zero state to its end, and measure the surprise (spec/mathematics.md: Evaluation).
 
     Args:
         learner: the model; not changed.

@@ -1,5 +1,5 @@
 """Models to and from PyTorch: a state_dict in a safetensors file, with the names of nn.RNN, nn.LSTM,
-nn.GRU and nn.Linear (SPEC: PyTorch files).
+nn.GRU and nn.Linear (spec/formats.md: PyTorch files).
 
 Files are data, read without PyTorch and checked before anything trusts them. It knows nothing of
 training: what arrives is a model at update 0.

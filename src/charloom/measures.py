@@ -1,5 +1,6 @@
-"""How far one array of numbers is from another: the errors of a gradient (SPEC: The gradient check).
+"""How far one array of numbers is from another: the errors of a gradient.
 
+The measures are those of spec/mathematics.md: The gradient check.
 It knows nothing of what the numbers are.
 """
 

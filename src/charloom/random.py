@@ -1,4 +1,4 @@
-"""Random numbers as a pure function of what they are for (SPEC: Random numbers).
+"""Random numbers as a pure function of what they are for (spec/mathematics.md: Random numbers).
 
 Each number is a function of (seed, purpose, update, layer, stream, time, unit), by the
 counter-based generator Philox4x64-10. There is no state to keep, so neither resuming a run nor
@@ -87,7 +87,7 @@ FIELD_BITS: Final = 16  # of a word that decide one unit's dropout: four units s
 def dropout_mask(
     seed: int, update: int, layer: int, stream: int, time: int, units: int, dropout: float
 ) -> NDArray[np.float64]:
-    """What one layer's outputs are multiplied by, shape (units,): 0, or 1 / (1 - p) (SPEC: Dropout).
+    """What one layer's outputs are multiplied by, shape (units,): 0, or 1 / (1 - p) (spec/mathematics.md: Dropout).
 
     p is `dropout` rounded to a multiple of 2^-16.
     """

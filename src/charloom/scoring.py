@@ -1,7 +1,7 @@
 """Scoring: the nats of each character of stretches of a text, read in batches, side by side.
 
 A long stretch is cut into pieces, each begun a little early so that the network knows where it is
-(SPEC: Evaluation). It knows nothing of files, and does not say what the numbers are worth.
+(spec/mathematics.md: Evaluation). It knows nothing of files, and does not say what the numbers are worth.
 """
 
 from bisect import bisect_right
@@ -120,7 +120,7 @@ def cut(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
 
 def spread(segments: Sequence[Segment], most: int) -> list[Piece]:
     """The pieces of `cut`, or where more than `most` characters would count (0: any number may), as
-    many short ones at equal distances over all segments; SPEC: Evaluation."""
+    many short ones at equal distances over all segments; spec/mathematics.md: Evaluation."""
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:
         return cut(segments)

@@ -21,7 +21,7 @@ def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") ->
     For PyTorch the file is a state_dict in safetensors, with the names of nn.RNN, nn.LSTM or nn.GRU
     (`rnn.weight_ih_l0` …) and nn.Linear (`head.weight`, `head.bias`); `safetensors.torch.load_file`
     reads it, and the Python that makes the network and loads the file is in its metadata, under
-    `load` (SPEC: PyTorch files). PyTorch is not needed.
+    `load` (spec/formats.md: PyTorch files). PyTorch is not needed.
 
     Args:
         model: a model, or what `load` opens.

@@ -78,7 +78,7 @@ def neurons(
     replacement: str = "",
 ) -> Neurons:
     """Find the units of a model that follow properties of a text: Pearson's correlation of each
-    unit's value after each character with each property (SPEC: Inside a network).
+    unit's value after each character with each property (spec/mathematics.md: Inside a network).
 
     Args:
         model: a model, or what `load` opens.

@@ -246,7 +246,7 @@ def reason(one: "Found") -> Iterator[str]:
     yield from wrap(
         mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14
     )
-    spec = f"{' '.join(one.right.split())}   (SPEC.md, {mistake.section})"
+    spec = f"{' '.join(one.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
     yield from wrap(spec, WIDTH, initial_indent="    right is  ", subsequent_indent=" " * 14)
     yield from wrap(
         for_command_line(one.marked_fix),

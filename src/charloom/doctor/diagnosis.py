@@ -68,7 +68,7 @@ def diagnose(
         notes.append("the function returned no loss, so only its gradients were judged.")
     if "W transposed" in outcome.convention:
         notes.append(
-            "your loss has a = Wᵀ h where SPEC.md has a = W h: W and dW were taken as transposed."
+            "your loss has a = Wᵀ h where the equation is a = W h: W and dW were taken as transposed."
         )
     judged = [trials[place].problem for place in NUMERICAL_TRIALS] if outcome.numerical else []
     numerical_rows = tuple(

@@ -46,14 +46,14 @@ def doctor(
     """Judge somebody's loss and gradients of the classic network, and name the mistake in them.
 
     Args:
-        function: computes loss and gradients of one window of one layer (SPEC: The network, B = 1).
+        function: computes loss and gradients of one window of one layer (spec/mathematics.md: The network, B = 1).
             "FILE.py:FUNCTION", which runs in a process of its own; or a function, which runs in
             this one. Its forms: f(params, x, y, h0) -> (loss, gradients) with a dict of U (H, K),
             W (H, H), b (H), V (K, H), c (K), ids x and y (T,), and h0 (H); the course's, with
             one-hot X and Y (K, T) and columns; a module of PyTorch. An LSTM's fourth argument is the
             pair (h0, c0) of hidden state and cell, each (H); f(params, x, y, h0, c0) does as well.
             Its U, W and b have 4 H rows, the gates i, f, g, o; those of a GRU have 3 H, r, z, n,
-            and it has a bias d (H) of its own beside W_n h (SPEC: The cells).
+            and it has a bias d (H) of its own beside W_n h (spec/mathematics.md: The cells).
         form: "natural", "course" or "torch"; "auto" tries.
         cell: "rnn", "lstm" or "gru"; None: that of the module, "rnn" for a function.
         numerical: the user's own numerical gradient, called like the function; a name in the same
@@ -61,11 +61,11 @@ def doctor(
         names: what the parameters are called, where it is nothing usual: {"U": "Wxh", …}.
         gradients: what the items of a returned tuple are: parameters, "loss", "_" for others.
         arguments: the roles of the arguments in their order, "params", "x", "y", "h0".
-        reduction: whether the loss is meant to be the "sum" over time, as SPEC.md has it, or "mean".
+        reduction: whether the loss is meant to be the "sum" over time, as in spec/mathematics.md, or "mean".
         dtype: "float32" judges by what float32 can do; "auto" does so if float32 arrays come back.
         seed: decides the numbers of all trials.
         time_limit: seconds, in all; only for FILE.py:FUNCTION.
-        gates: the order in which the gates' blocks stand, where it is another than SPEC's "ifgo" (LSTM)
+        gates: the order in which the gates' blocks stand, where it is not charloom's "ifgo" (LSTM)
             or "rzn" (GRU).
         plans: what the trials are like (None: PLANS); the first is looked at step by step, the
             second is the smallest.

@@ -1,6 +1,6 @@
 """Loss and gradient of one window as code with known mistakes would compute them.
 
-One plain forward and backward pass of one layer and one stream (SPEC: The cells; The network), with
+One plain forward and backward pass of one layer and one stream (spec/mathematics.md: The cells; The network), with
 a switch for each mistake of `mistakes.py`. Without any it is a third way to the exact gradient, held
 to the reference engine by a test. It knows nothing of anybody's code, and it explains nothing.
 
@@ -19,7 +19,11 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 Switches = Mapping[str, str]  # mistake -> which variant of it
 
-GATES: Final = {"rnn": "a", "lstm": "ifgo", "gru": "rzn"}  # the blocks, in SPEC's order
+GATES: Final = {
+    "rnn": "a",
+    "lstm": "ifgo",
+    "gru": "rzn",
+}  # the blocks, in the order of spec/mathematics.md
 
 # The ways in which a derivative of tanh goes wrong, from a, h = tanh(a) and the state before.
 TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
@@ -157,7 +161,7 @@ def seen_state(state: Arrays, m: Switches) -> Arrays:
 
 
 def forward(cell: str, theta: Arrays, x: Array, state: Arrays, m: Switches) -> list[Step]:
-    """All steps of the window (SPEC: The cells)."""
+    """All steps of the window (spec/mathematics.md: The cells)."""
     ahead = {"rnn": rnn_ahead, "lstm": lstm_ahead, "gru": gru_ahead}[cell]
     read = theta["U"][:, x].T + theta["b"]
     steps: list[Step] = []
@@ -229,7 +233,7 @@ def gru_ahead(
 
 
 def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Array]:
-    """The loss, and do (T, K), from the logits o (T, K) (SPEC: The network)."""
+    """The loss, and do (T, K), from the logits o (T, K) (spec/mathematics.md: The network)."""
     T = len(y)
     steps = np.arange(T)
     shifted = o - o.max(axis=1, keepdims=True)
@@ -379,7 +383,7 @@ def rnn_back(
 def lstm_back(
     theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """The four gates' da; dh_prev = Wᵀ da, ds_prev = ds f (SPEC: The cells)."""
+    """The four gates' da; dh_prev = Wᵀ da, ds_prev = ds f (spec/mathematics.md: The cells)."""
     _, i, f, g, o, tanh_s = step.cache
     s_prev = step.prev["cell"]
     if step.first and "initial-cell-dropped" in m:
@@ -407,7 +411,7 @@ def lstm_back(
 def gru_back(
     theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """da of r, z, n, and dr, in which dq stands in place of da_n (SPEC: The cells)."""
+    """da of r, z, n, and dr, in which dq stands in place of da_n (spec/mathematics.md: The cells)."""
     _, r, z, n, q = step.cache
     W, h_prev, H = theta["W"], step.prev["h"], len(own)
     dh = clipped_step(own + carried["h"], m)
@@ -473,7 +477,7 @@ def sums(
     steps: tuple[Array, Array, Array, Array],
     m: Switches,
 ) -> Arrays:
-    """The gradients of all parameters (SPEC: The cells; The network)."""
+    """The gradients of all parameters (spec/mathematics.md: The cells; The network)."""
     (x, y), (h, h_prev), (da, dr, dq, do) = ids, states, steps
     T, K, rows = len(x), do.shape[1], da.shape[1]
     before = h_prev

@@ -232,7 +232,7 @@ def restored(name: str, array: Array, convention: Convention) -> Array:
 
 
 def gates_of(convention: Convention) -> str:
-    """SPEC's own order of the gates of which a convention has another."""
+    """charloom's own order of the gates, which a convention may change."""
     return next(own for own in GATES.values() if sorted(own) == sorted(convention.gates))
 
 

@@ -25,8 +25,8 @@ class Mistake:
         id: its stable name, in kebab case.
         title: what it is, in a line.
         does: what the code computes, as an equation.
-        right: the line of SPEC.md that this breaks.
-        section: the section of SPEC.md that has the line.
+        right: the equation in docs/spec/mathematics.md that this breaks.
+        section: the section of docs/spec/mathematics.md that has the equation.
         fix: what to do, in a sentence; a marked message (`charloom.messages`).
         cells: the cells in which it can occur.
         variants: the ways of making it, each with the cells that have it; "" where there is one.
@@ -66,7 +66,7 @@ def truncations() -> Iterator[str]:
 
 
 def orders(gates: str, first: tuple[str, ...]) -> list[str]:
-    """All orders of the gates but SPEC's own, the usual ones first."""
+    """All orders of the gates but charloom's own, the usual ones first."""
     every = ("".join(order) for order in permutations(gates))
     return [*first, *(order for order in every if order != gates and order not in first)]
 
@@ -112,7 +112,7 @@ MISTAKES: Final = (
         "dh_t = Vᵀ do_t, without what step t+1 sends back",
         DH,
         NETWORK_SECTION,
-        "add what the step after sends back (dh_{t-1} of SPEC.md) to dh_t before the derivative, "
+        "add what the step after sends back (dh_{t-1} in the equations) to dh_t before the derivative, "
         "from t = T down to 1; in PyTorch, do not detach the state within the window.",
         variants={"": ALL, "h": LSTM, "cell": LSTM, "gates": GRU, "direct": GRU},
     ),

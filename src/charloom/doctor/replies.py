@@ -88,7 +88,7 @@ def read_reply(
     missing = [name for name in shapes if name not in found]
     if missing == ["d"]:
         raise DoctorError(
-            "the function returned no gradient of d. SPEC.md's GRU has a bias of its own inside the "
+            "the function returned no gradient of d. charloom's GRU has a bias of its own inside the "
             "reset, n = tanh(U_n x + b_n + r ∘ (W_n h + d)): read params['d'] there and return its "
             "gradient. A GRU without it is another network, and cannot be judged by this one."
         )

@@ -63,7 +63,7 @@ class Found:
 
     @property
     def right(self) -> str:
-        """The line of SPEC.md that it breaks, in one line, for one stream."""
+        """The equation of spec/mathematics.md that it breaks, in one line, for one stream."""
         line = self.mistake.right.replace("\n", " ")
         return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
 
@@ -75,7 +75,7 @@ class Row:
     Attributes:
         trial: the place of the trial in `Tried.trials`.
         parameter: U, W, b, d, V, c or loss.
-        absolute, elementwise, norm_relative: the errors (SPEC: The gradient check).
+        absolute, elementwise, norm_relative: the errors (spec/mathematics.md: The gradient check).
         limit: the largest norm-relative error that rounding explains.
         index: the place of the worst entry; empty for the loss.
         given, exact: what the function has there, and what is right.

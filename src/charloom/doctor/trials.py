@@ -102,7 +102,7 @@ def make_trial(
 
 
 def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each parameter of one layer (SPEC: The cells; The network)."""
+    """Name and shape of each parameter of one layer (spec/mathematics.md: The cells; The network)."""
     rows = len(GATES[cell]) * H
     found: dict[str, tuple[int, ...]] = {"U": (rows, K), "W": (rows, H), "b": (rows,)}
     if cell == "gru":

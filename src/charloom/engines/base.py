@@ -49,7 +49,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Sampler:
-    """How a character is drawn from the logits (SPEC: Sampling); the defaults leave them alone.
+    """How a character is drawn from the logits (spec/mathematics.md: Sampling); the defaults leave them alone.
 
     Attributes:
         temperature: divides the logits; 0 takes the likeliest character.

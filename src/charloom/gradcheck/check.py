@@ -1,7 +1,7 @@
 """An engine's analytic gradient is held to the numerical ones: what is checked, and the verdict.
 
 The complex step decides; central differences show why a right gradient can look wrong
-(SPEC: The gradient check).
+(spec/mathematics.md: The gradient check).
 """
 
 import math

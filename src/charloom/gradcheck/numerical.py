@@ -1,4 +1,4 @@
-"""Numerical gradients of the reference's loss (SPEC: The gradient check).
+"""Numerical gradients of the reference's loss (spec/mathematics.md: The gradient check).
 
 The complex step, Im f(θ + ih)/h (Squire and Trapp 1998), subtracts nothing and is exact to
 rounding. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses and get

@@ -1,4 +1,4 @@
-"""The gradient checks of a run, read from its gradcheck.json (SPEC: The gradient check).
+"""The gradient checks of a run, read from its gradcheck.json (spec/mathematics.md: The gradient check).
 
 This is the only reader of that file: what it returns has the right types, whoever wrote the file.
 """

@@ -1,7 +1,7 @@
 """A learner is everything that training changes, as plain data: nothing here computes.
 
 An engine takes a learner and changes its arrays; the store writes it and reads it back to the
-same bytes, so that a resumed run continues bit for bit where SPEC says so.
+same bytes, so that a resumed run continues bit for bit (spec/mathematics.md: What repeats bit for bit).
 """
 
 from dataclasses import dataclass, field

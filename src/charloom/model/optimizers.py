@@ -1,4 +1,4 @@
-"""The update rules, written on NumPy arrays as SPEC.md has them (SPEC: Optimizers and clipping).
+"""The update rules, written on NumPy arrays (spec/mathematics.md: Optimizers and clipping).
 
 The reference engine calls them; the native engine has its own twin of each.
 """

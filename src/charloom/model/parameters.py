@@ -37,10 +37,10 @@ def short_name(name: str) -> str:
 
 
 def initial_parameters(config: Config, vocabulary_size: int) -> Parameters:
-    """First values in the config's dtype, by its `init` (SPEC: First values).
+    """First values in the config's dtype, by its `init` (spec/mathematics.md: First values).
 
     Each number depends on the seed, the parameter's place in the list and its own place in the
-    parameter, and on nothing else (SPEC: Random numbers).
+    parameter, and on nothing else (spec/mathematics.md: Random numbers).
     """
     parameters: Parameters = {}
     for place, (name, shape) in enumerate(parameter_shapes(config, vocabulary_size).items()):

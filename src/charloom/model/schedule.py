@@ -39,7 +39,7 @@ class Schedule:
     def learning_rates(self, first: int, count: int) -> NDArray[np.float64]:
         """The learning rates of `count` updates, the first of them number first + 1, shape (count,).
 
-        SPEC: Learning rates.
+        spec/mathematics.md: Learning rates.
         """
         return np.array([self._learning_rate(done) for done in range(first, first + count)])
 

@@ -2,7 +2,7 @@
 
 A property is a function from a text to one number per character, a yes or no as 1 or 0. Most tell of
 the text up to and with the character, capital-next, newline-next and word-end also of the character
-after it (SPEC: Properties of a text). Properties know nothing of networks.
+after it (spec/mathematics.md: Properties of a text). Properties know nothing of networks.
 """
 
 import re

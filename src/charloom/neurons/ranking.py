@@ -1,4 +1,4 @@
-"""Which units follow which properties of a text (SPEC: Inside a network).
+"""Which units follow which properties of a text (spec/mathematics.md: Inside a network).
 
 A property is held against every value of every unit, as they are after each character, by Pearson's
 correlation. It knows nothing of files.

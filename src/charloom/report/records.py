@@ -21,7 +21,7 @@ MOST_JUDGED: Final = 500
 
 
 class Record(NamedTuple):
-    """Of a record (SPEC: Records) what a report shows."""
+    """Of a record (spec/formats.md: Records) what a report shows."""
 
     update: int
     epoch: float

@@ -1,7 +1,7 @@
 """JSON as we write it: one spelling for each value; and as we read it: a stranger's bytes.
 
 Canonical JSON is pure ASCII with sorted keys and no spaces, and knows no NaN and no infinity
-(SPEC: Canonical JSON). Reading trusts nothing but the standard parser.
+(spec/formats.md: Canonical JSON). Reading trusts nothing but the standard parser.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A checkpoint: a learner as a directory of four files, whole or not there (SPEC: Checkpoints).
+"""A checkpoint: a learner as a directory of four files, whole or not there (spec/formats.md: Checkpoints).
 
     model.safetensors     parameters; config and vocabulary in one metadata key: alone a model
     training.safetensors  optimizer slots and recurrent state
@@ -87,7 +87,7 @@ OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
 COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
 LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")  # 0 where format 1 has none
 
-# Settings that came later, as what was made before them meant them (SPEC: Settings).
+# Settings that came later, as what was made before them meant them (spec/formats.md: Settings).
 BEFORE: Final = {"judged_characters": 0}
 
 Arrays = dict[str, NDArray[Any]]

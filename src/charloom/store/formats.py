@@ -1,6 +1,6 @@
 """The numbers of file formats: which this charloom reads and writes, and how later ones are refused.
 
-SPEC has the table of what each number added (SPEC: Format numbers). This module knows nothing of
+The table of what each number added is in the specification (spec/formats.md: Format numbers). This module knows nothing of
 what else the files contain.
 """
 

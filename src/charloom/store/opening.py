@@ -438,7 +438,7 @@ def adopt_steering(learner: Learner, events: list[dict[str, Any]]) -> None:
     """Give a learner the learning-rate factor that it had last, though no checkpoint says so.
 
     A command or a number that was not finite may have changed it after the last save, or at the
-    update of the last save: then the events tell (SPEC: Steering).
+    update of the last save: then the events tell (spec/formats.md: Steering).
     """
     factor, rollbacks = None, None
     for event in reversed(events):

@@ -1,7 +1,7 @@
 """Large texts as ids in the user's cache folder, so that they need not fit into memory.
 
 Nothing depends on what lies there: whatever is missing, damaged or of another format is made again,
-and the folder may be deleted at any time (SPEC: The cache of ids).
+and the folder may be deleted at any time (spec/formats.md: The cache of ids).
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The symbols that a model knows, characters or bytes, and the number of each.
 
 Ids follow the code points (or the bytes), so that the same text gives the same ids in every process.
-What to do with a symbol that is not known is said with each text (SPEC: Unknown characters).
+What to do with a symbol that is not known is said with each text (spec/mathematics.md: Unknown characters).
 """
 
 import codecs

@@ -1,7 +1,7 @@
 """How a text is divided: what is held out, and how the rest is cut into windows for B streams.
 
 A window at e reads x = text[e : e+T] and predicts y = text[e+1 : e+T+1]. A stream's next window
-starts at e+T; its epoch ends after P windows (SPEC: Windows). It does not hold the text.
+starts at e+T; its epoch ends after P windows (spec/mathematics.md: Windows). It does not hold the text.
 """
 
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ from charloom.messages import for_python
 
 @dataclass(frozen=True)
 class Record:
-    """How training stands at an update; SPEC: Records. Losses are nats.
+    """How training stands at an update; spec/formats.md: Records. Losses are nats.
 
     Attributes:
         update: updates applied.

@@ -1,6 +1,6 @@
 """Overfitting: whether a model went on learning its training text while the text held out got worse.
 
-It reads records and nothing else (SPEC: Records).
+It reads records and nothing else (spec/formats.md: Records).
 """
 
 from collections import deque

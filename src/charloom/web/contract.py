@@ -236,7 +236,7 @@ class RunDetail(Told):
 
 
 class Record(Told):
-    """A line of metrics.jsonl (SPEC: Records). `end` says that an epoch ended there."""
+    """A line of metrics.jsonl (spec/formats.md: Records). `end` says that an epoch ended there."""
 
     update: int
     epoch: float
@@ -279,7 +279,7 @@ class Samples(Told):
 
 
 class Events(Told):
-    """A page of what happened to a run (SPEC: Steering); `total` and `next` as of Samples."""
+    """A page of what happened to a run (spec/formats.md: Steering); `total` and `next` as of Samples."""
 
     events: list[dict[str, Any]]
     total: int

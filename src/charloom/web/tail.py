@@ -1,6 +1,6 @@
 """A journal that is followed: each look gives what is new in it, and says when it began anew.
 
-A run that is resumed cuts its journals back (SPEC: Journals). It knows nothing of what lines mean.
+A run that is resumed cuts its journals back (spec/formats.md: Journals). It knows nothing of what lines mean.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The recurrent cells: one step forward, one step backward, side by side (SPEC: The cells).
+"""The recurrent cells: one step forward, one step backward, side by side (spec/mathematics.md: The cells).
 
 A cell knows one layer and one step; what it reads is either ids or the outputs of the layer below.
 

@@ -1,4 +1,4 @@
-"""The whole network over one window: loss, and its exact gradient by BPTT (SPEC: The network).
+"""The whole network over one window: loss, and its exact gradient by BPTT (spec/mathematics.md: The network).
 
 x and y are ids of shape (T, B), states dicts of arrays (L, B, H), masks what dropout multiplies
 each layer's outputs by, (T, L, B, H); logits and probabilities have shape (…, B, K).
@@ -74,7 +74,7 @@ def log_softmax(o: Array) -> Array:
 
 
 def dropout_masks(config: Config, update: int | None, T: int, B: int) -> Array | None:
-    """The masks (T, L, B, H) of one update, or None where nothing is dropped (SPEC: Dropout)."""
+    """The masks (T, L, B, H) of one update, or None where nothing is dropped (spec/mathematics.md: Dropout)."""
     if update is None or not config.dropout:
         return None
     H, p = config.hidden_size, config.dropout
