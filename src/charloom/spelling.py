@@ -53,6 +53,11 @@ def number_of(value: int, thing: str, things: str = "") -> str:
     return f"{word} {thing if value == 1 else things or thing + 's'}"
 
 
+def counted(value: int, thing: str, things: str = "") -> str:
+    """How many of something, always in figures: 1 update, 2,000 updates."""
+    return f"{count(value)} {thing if value == 1 else things or thing + 's'}"
+
+
 def decimals(value: float, places: int) -> str:
     """A number with so many decimals; one that has run away in few digits: 5.23e+29."""
     return f"{value:.{places}f}" if abs(value) < 1e6 else f"{value:.3g}"

@@ -12,11 +12,13 @@ from charloom.config import Config
 from charloom.gradcheck import NORM_LIMITS, GradientCheck, Row
 from charloom.report.judged import JudgedPart
 from charloom.report.records import Record, Records
-from charloom.report.samples import Sample
+from charloom.report.samples import Sample, Samples
+from charloom.report.writer import Writer
 from charloom.spelling import (
     THIN,
     bits_per_character,
     count,
+    counted,
     listing,
     number_of,
     one_of,
@@ -263,6 +265,26 @@ def samples_story(samples: Sequence[Sample], drawn: int, last_record: Record | N
     ]
 
 
+def records_left(records: Records | None) -> str:
+    """What a report shows of records of which some are damaged or lost."""
+    if records is None:
+        return "The report has no graph of the smooth loss and no losses."
+    return (
+        f"The graph and the losses are those of the records that are left, the last of them of update "
+        f"{count(records.last.update)}."
+    )
+
+
+def samples_left(samples: Samples) -> str:
+    """What a report shows of samples of which some are damaged or lost."""
+    if not samples.shown:
+        return "The report shows no samples."
+    left = (
+        "the one sample that is" if samples.drawn == 1 else f"the {count(samples.drawn)} that are"
+    )
+    return f"The report shows {left} left, up to update {count(samples.shown[-1].update)}."
+
+
 def moment(sample: Sample) -> str:
     """When a sample was drawn."""
     return f"at update {count(sample.update)}" if sample.update else "before the first update"
@@ -284,46 +306,44 @@ def choices(nats: float) -> str:
     return f"{math.exp(nats):,.1f}" if nats < math.log(1e6) else "more than a million"
 
 
-def passage_story(
-    passage: str,
-    best: Record | None,
-    latest: bool,
-    config: Config,
-    vocabulary_size: int,
-) -> list[str]:
-    """Which model wrote the passage, and what the passage is made of.
-
-    Args:
-        best: the record of the model that wrote it.
-        latest: whether that is the last record.
-    """
-    one = one_of(config.tokens)
-    if best is not None and best.validation_nats is not None:
-        which = "model best judged on the validation part"
-    elif latest:
-        which = "latest model"
-    else:
-        which = "model with the lowest smooth loss"
-    writer = f"{count(len(passage))} characters, written by the {which}"
-    if best is not None:
-        if best.validation_nats is not None:
-            nats = best.validation_nats
-            loss = f"{nats:.3f} nats there"
-        else:
-            nats = best.smooth_loss / config.seq_length
-            loss = f"{best.smooth_loss:.2f} nats per window"
-        writer += (
-            f": that of update {count(best.update)}, with {loss}, or "
-            f"{bits_per_character(nats):.2f} bits per {one}. It is as unsure of the "
-            f"next {one} as if it chose evenly among {choices(nats)}, where "
-            f"the text has {vocabulary_size}"
-        )
+def passage_story(passage: str, writer: Writer, config: Config, vocabulary_size: int) -> list[str]:
+    """Which model wrote the passage, and what the passage is made of."""
     words = passage.split()
-    lines = number_of(len(passage.splitlines()), "line")
+    different, lines = len(set(words)), number_of(len(passage.splitlines()), "line")
     return [
-        f"{writer}. The passage has {count(len(words))} words, {count(len(set(words)))} of them "
+        f"{counted(len(passage), 'character')}, written by "
+        f"{writer_story(writer, config, vocabulary_size)}. The passage has "
+        f"{counted(len(words), 'word')}, {count(different)} of them "
         f"different, in {lines}: {texture(passage)}."
     ]
+
+
+WRITERS: Final = {
+    "latest": "the latest model",
+    "best": "the model best judged on the validation part",
+    "lowest": "the model with the lowest smooth loss",
+    "unknown": "a model of this run",
+}
+
+
+def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
+    """Which model wrote the passage, and how well it predicts; figures only where its record is left."""
+    who, record = WRITERS[writer.which], writer.record
+    if writer.update is None:
+        return f"{who}; which one, nothing in the run tells any more"
+    told = f"{who}: that of update {count(writer.update)}"
+    if record is None:
+        return told
+    one, nats = one_of(config.tokens), record.validation_nats
+    loss = f"{nats or 0.0:.3f} nats on the validation part"
+    if nats is None:
+        nats = record.smooth_loss / config.seq_length
+        loss = f"{record.smooth_loss:.2f} nats per window"
+    return (
+        f"{told}, with {loss}, or {bits_per_character(nats):.2f} bits per {one}. It is as unsure of the "
+        f"next {one} as if it chose evenly among {choices(nats)}, where the text has "
+        f"{count(vocabulary_size)}"
+    )
 
 
 def gradient_notes(checks: Sequence[GradientCheck]) -> list[str]:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from charloom.errors import ConfigError
 from charloom.gradcheck import GradientCheck, StoredChecks, read_checks
 from charloom.messages import for_command_line
-from charloom.report import sections
+from charloom.report import prose, sections
 from charloom.report.content import Picture
 from charloom.report.page import page
 from charloom.report.plots import (
@@ -33,12 +33,13 @@ from charloom.report.plots import (
 )
 from charloom.report.records import Ordered, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
+from charloom.report.writer import passage_update
 from charloom.spelling import number_of, one_of
 from charloom.store import RunOutline, damaged_models, read_outline, replace_file
 from charloom.store.journal import Watch, unwatched
 from charloom.store.layout import METRICS, SAMPLES
 from charloom.store.lines import is_record, is_sample
-from charloom.store.view import sound_objects
+from charloom.store.view import lengths_of, sound_objects
 
 REPORT: Final = "report.html"
 LOSS_SVG: Final = "loss.svg"
@@ -104,19 +105,38 @@ def read_content(run: str | Path, watch: Watch) -> Content:
     """Everything that a report shows of a run; each journal is read once."""
     damage: list[str] = []
     view = read_outline(run, damage)
-    samples = gather_samples(sound_objects(view.path / SAMPLES, is_sample, damage, watch))
-    wanted = [*(sample.update for sample in samples.shown), sections.passage_update(view)]
-    lines = sound_objects(view.path / METRICS, is_record, damage, watch)
-    records = gather(
-        sound_records(map(Record.of, lines), view.path / METRICS, damage),
-        [update for update in wanted if update is not None],
-    )
+    samples = read_samples(view, damage, watch)
+    wanted = [*(sample.update for sample in samples.shown), passage_update(view)]
+    records = read_records(view, [update for update in wanted if update is not None], damage, watch)
     stored = read_checks(view.path)
     damage += [stored.damage] if stored.damage else []
     # A pointer that is damaged is told of with the checkpoint that one can use instead.
     models = damaged_models(view)
     damage = [told for told in damage if not any(model.startswith(told) for model in models)]
     return Content(view, records, samples, stored, [*damage, *models])
+
+
+def read_samples(view: RunOutline, damage: list[str], watch: Watch) -> Samples:
+    """The samples that a report shows; `damage` gets a sentence where some are damaged or lost."""
+    told: list[str] = []
+    lines = sound_objects(view.path / SAMPLES, is_sample, told, watch, lengths_of(view))
+    samples = gather_samples(lines)
+    if told:
+        damage.append(" ".join([*told, prose.samples_left(samples)]))
+    return samples
+
+
+def read_records(
+    view: RunOutline, wanted: Sequence[int], damage: list[str], watch: Watch
+) -> Records | None:
+    """What a report keeps of the records, those of the `wanted` updates too; `damage` as `read_samples`."""
+    told: list[str] = []
+    path = view.path / METRICS
+    lines = sound_objects(path, is_record, told, watch, lengths_of(view))
+    records = gather(sound_records(map(Record.of, lines), path, told), wanted)
+    if told:
+        damage.append(" ".join([*told, prose.records_left(records)]))
+    return records
 
 
 def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> Iterator[Record]:

@@ -32,6 +32,7 @@ from charloom.report.content import (
 from charloom.report.judged import JudgedPart
 from charloom.report.records import Record, Records
 from charloom.report.samples import Sample, Samples
+from charloom.report.writer import Writer
 from charloom.spelling import (
     bits_per_character,
     count,
@@ -42,7 +43,6 @@ from charloom.spelling import (
     scientific,
 )
 from charloom.store import RunOutline, charloom_version
-from charloom.store.checkpoint import is_count
 from charloom.store.lines import is_finite
 
 CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A GRU"}
@@ -197,12 +197,22 @@ def samples_section(
     """The samples, each with where the training was; None without a sample."""
     if not samples.shown:
         return None
-    at = records.at if records else {}
-    last = at.get(samples.shown[-1].update)
+    at = [record_before(records, sample.update, view.config) for sample in samples.shown]
     return SamplesSection(
-        prose.samples_story(samples.shown, samples.drawn, last),
-        [sample_entry(sample, at.get(sample.update), view.config) for sample in samples.shown],
+        prose.samples_story(samples.shown, samples.drawn, at[-1]),
+        [
+            sample_entry(sample, record, view.config)
+            for sample, record in zip(samples.shown, at, strict=True)
+        ],
     )
+
+
+def record_before(records: Records | None, update: int, config: Config) -> Record | None:
+    """The last record at or before an update; None where the one that belongs there was lost."""
+    record = records.at.get(update) if records else None
+    if record is None or update - record.update >= config.report_every:
+        return None
+    return record
 
 
 def sample_entry(sample: Sample, record: Record | None, config: Config) -> SampleEntry:
@@ -224,26 +234,11 @@ def passage_section(view: RunOutline, records: Records | None) -> PassageSection
     """The long passage and what wrote it; None where it is not written yet."""
     if not view.passage:
         return None
-    writer = None
-    if records is not None:
-        update = passage_update(view)
-        writer = records.lowest
-        if update is not None:
-            writer = records.at.get(update) or writer
-    latest = records is not None and writer == records.last
+    writer = Writer.of(view, records)
     return PassageSection(
-        prose.passage_story(
-            view.passage, writer, latest, view.config, view.text["vocabulary_size"]
-        ),
+        prose.passage_story(view.passage, writer, view.config, view.text["vocabulary_size"]),
         view.passage,
     )
-
-
-def passage_update(view: RunOutline) -> int | None:
-    """The update of the model that wrote the passage; in runs whose events do not tell, that was the best."""
-    ends = [event for event in view.events if event["event"] == "finished"]
-    told = ends[-1].get("passage") if ends else None
-    return told if is_count(told) else view.best
 
 
 def settings_section(view: RunOutline, records: Records | None) -> list[SettingsGroup]:

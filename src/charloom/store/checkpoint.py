@@ -155,12 +155,24 @@ def refuse_newer(directory: Path) -> None:
         NewerFormatError: so it is.
     """
     with suppress(DamagedError):
-        require_no_link(directory)
-        state = read_file(directory / STATE, MOST_STATE) or b""
-        manifest = read_file(directory / MANIFEST, MOST_MANIFEST) or b""
-        if manifest_of({STATE: state}).strip() in manifest.splitlines():
-            what = str(directory / STATE)
-            require_format(parse_object(state, what), STATE_FORMAT, what)
+        state = verified_state(directory)
+        if state is not None:
+            require_format(state, STATE_FORMAT, str(directory / STATE))
+
+
+def verified_state(directory: Path) -> dict[str, Any] | None:
+    """What state.json of a checkpoint says; None where MANIFEST does not say that its bytes are those that
+    were written. No other file is read.
+
+    Raises:
+        DamagedError: it is no JSON object, or no plain file in a directory of the run's own.
+    """
+    require_no_link(directory)
+    state = read_file(directory / STATE, MOST_STATE) or b""
+    manifest = read_file(directory / MANIFEST, MOST_MANIFEST) or b""
+    if manifest_of({STATE: state}).strip() not in manifest.splitlines():
+        return None
+    return parse_object(state, str(directory / STATE))
 
 
 def load_model_file(path: Path) -> Learner:

@@ -5,17 +5,20 @@ can go on though they are shorter now; an event then tells how much is left. Not
 anything on the disk.
 """
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from charloom.errors import DamagedError
 from charloom.messages import command
-from charloom.spelling import shortened
+from charloom.spelling import counted, shortened
 from charloom.store.canonical import parse_object
-from charloom.store.checkpoint import Checkpoint, is_count
+from charloom.store.checkpoint import Checkpoint, is_count, verified_state
 from charloom.store.files import open_plain
-from charloom.store.layout import METRICS, SAMPLES
+from charloom.store.layout import METRICS, SAMPLES, checkpoint_path, saved_updates
 from charloom.store.tail import kept_length, last_lines
 
 RECORDS_LOST: Final = "records_lost"
@@ -57,7 +60,61 @@ def kept_lengths(
     return lengths, lost
 
 
-def lengths_told(events: list[dict[str, Any]], update: int) -> dict[str, int]:
+@dataclass(frozen=True)
+class SavedLengths:
+    """How many bytes each journal of a run had, by its name, when the checkpoint of `update` was saved;
+    where training resumed from it with less, what was left."""
+
+    update: int
+    lengths: Mapping[str, int]
+
+    def missing(self, path: Path, size: int | None, last: int | None) -> str | None:
+        """Say which lines a journal has lost since then; None where it has lost none.
+
+        Args:
+            path: the journal.
+            size: its bytes; None where there is no such file.
+            last: the update of the last of its lines that can be read; None where there is none.
+        """
+        wanted = self.lengths.get(path.name, 0)
+        if (size or 0) >= wanted:
+            return None
+        what = WHAT[path.name]
+        after = f"all its {what}" if last is None else f"its {what} after update {last:,}"
+        has = "is missing" if size is None else f"is damaged: it has {counted(size, 'byte')}"
+        return (
+            f"{path} {has}, and had {counted(wanted, 'byte')} when update {self.update:,} was saved; "
+            f"{after} are lost."
+        )
+
+
+def saved_lengths(
+    run: Path, latest: int | None, events: Sequence[Mapping[str, Any]]
+) -> SavedLengths | None:
+    """How long the journals of a run must be at least; None where no checkpoint tells.
+
+    Of the checkpoints only `state.json` is read.
+
+    Args:
+        run: the run directory.
+        latest: the update that the pointer `latest` names; None where it names none.
+        events: those of the run, in their order.
+
+    Raises:
+        ReadError: the disk refused.
+    """
+    for update in reversed(saved_updates(run)):
+        if latest is not None and update > latest:
+            continue  # an interrupted save left it
+        with suppress(DamagedError):
+            state = verified_state(checkpoint_path(run, update)) or {}
+            lengths = state.get("lengths")
+            if isinstance(lengths, dict) and all(is_count(lengths.get(name)) for name in WHAT):
+                return SavedLengths(update, {**lengths, **lengths_told(events, update)})
+    return None
+
+
+def lengths_told(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
     """What the last events tell of how much was left when training went on from a checkpoint."""
     for event in reversed(events):
         found = event.get("update")

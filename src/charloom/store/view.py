@@ -13,7 +13,7 @@ from charloom.errors import ConfigError, DamagedError, NotAModelError
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.spelling import shortened
+from charloom.spelling import counted, shortened
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
 from charloom.store.files import read_file, reading
 from charloom.store.journal import Watch, each_line, read_lines, unwatched
@@ -34,6 +34,7 @@ from charloom.store.layout import (
     read_pointer,
     saved_updates,
 )
+from charloom.store.lengths import SavedLengths, saved_lengths
 from charloom.store.lines import is_event
 from charloom.store.newer import refuse_newer_run
 from charloom.store.opening import checkpoints_gone, last_engine, update_told, ways_on
@@ -138,6 +139,24 @@ def outline_of(path: Path, read: "Strict") -> RunOutline:
         return outline_in(path, read)
 
 
+def lengths_of(view: RunOutline) -> SavedLengths | None:
+    """How long the journals of records and samples of a run must be at least; None where nothing tells.
+
+    Raises:
+        ReadError: the disk refused.
+    """
+    return saved_lengths(view.path, view.latest, view.events)
+
+
+def lengths_at(run: Path) -> SavedLengths | None:
+    """The same of the run at a path, of which no outline was read."""
+    try:
+        latest = read_pointer(run, LATEST)
+    except DamagedError:
+        latest = None
+    return saved_lengths(run, latest, list(sound_objects(run / EVENTS, is_event, [])))
+
+
 def outline_in(path: Path, read: "Strict") -> RunOutline:
     """`outline_of`, where no disk refuses."""
     refuse_newer_run(path)
@@ -183,7 +202,11 @@ class Forgiving(Strict):
         self._damage = damage
 
     def events(self, path: Path) -> list[dict[str, Any]]:
-        return list(sound_objects(path, is_event, self._damage))
+        before = len(self._damage)
+        events = list(sound_objects(path, is_event, self._damage))
+        if not events and len(self._damage) == before and size_of(path):
+            self._damage.append(f"{path} is damaged: no whole line is left; all events are lost.")
+        return events
 
     def status(self, path: Path) -> dict[str, Any] | None:
         return self.part(lambda: require_status(path))
@@ -201,37 +224,61 @@ def sound_objects(
     fits: Callable[[dict[str, Any]], bool],
     damage: list[str],
     watch: Watch = unwatched,
+    saved: SavedLengths | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the lines of a journal that are what it is for, one after another.
 
     Args:
         path: the journal.
         fits: whether the object of a line is what the journal is for.
-        damage: gets a sentence, at the end, where lines were left out or the journal is missing.
+        damage: gets a sentence, at the end, where lines were left out or lost, or the journal is missing.
         watch: called now and then with how far the reading is.
+        saved: how long the journal must be at least, looked up before; None where nothing tells.
 
     Raises:
         ReadError: the disk refused.
     """
-    with reading(path):
-        missing = not path.exists()
-    if missing:
-        damage.append(f"{path} is missing.")
-        return
+    size, last = size_of(path), None
     lines = broken = 0
+    told: list[str] = []
     try:
         for line in each_line(path, watch):
             lines += 1
             if line is None or not fits(line):
                 broken += 1
             else:
+                last = line["update"]
                 yield line
     except DamagedError as error:
-        damage.append(error.message)
+        told.append(error.message)
+    if size is None:
+        told.append(f"{path} is missing.")
     if broken:
-        damage.append(
-            f"{path} is damaged: {broken} of {lines} lines cannot be read and are left out."
-        )
+        told.append(f"{path} is damaged: {left_out(broken, lines)}.")
+    lost = saved and saved.missing(path, size, last)
+    if lost:
+        told = [lost, f"Besides, {left_out(broken, lines)}."] if broken else [lost]
+    if told:
+        damage.append(" ".join(told))
+
+
+def size_of(path: Path) -> int | None:
+    """The bytes of a file; None where there is none.
+
+    Raises:
+        ReadError: the disk refused.
+    """
+    with reading(path):
+        try:
+            return path.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def left_out(broken: int, lines: int) -> str:
+    """How many lines of a journal cannot be read: 1 of 30 lines cannot be read and is left out."""
+    verb = "is" if broken == 1 else "are"
+    return f"{broken:,} of {counted(lines, 'line')} cannot be read and {verb} left out"
 
 
 def read_passage(path: Path) -> str | None:

@@ -17,7 +17,7 @@ from charloom.messages import for_page
 from charloom.store.formats import GRADCHECK_FORMAT
 from charloom.store.layout import EVENTS, METRICS, SAMPLES
 from charloom.store.lines import is_event, is_record, is_sample
-from charloom.store.view import read_outline, sound_objects
+from charloom.store.view import lengths_at, read_outline, sound_objects
 from charloom.web import contract as wire
 from charloom.web.answers import Plain
 from charloom.web.limits import Counter
@@ -83,19 +83,19 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
         """The records of a run. Thinned ones keep the first, the last, and every end of an epoch
         and judgement as far as they fit."""
         damage: list[str] = []
-        lines, total = some_of(journal(shelf.path(run) / METRICS, is_record, damage), most)
+        lines, total = some_of(journal(shelf.path(run), METRICS, is_record, damage), most)
         found = thinned([record_of(line) for line in lines], most)
         return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
     def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
         """The samples of a run, by update, a page at a time."""
-        return Plain(page_of(shelf.path(run) / SAMPLES, is_sample, "samples", limit, after))
+        return Plain(page_of(shelf.path(run), SAMPLES, is_sample, "samples", limit, after))
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
     def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
         """What happened to a run, a page at a time."""
-        return Plain(page_of(shelf.path(run) / EVENTS, is_event, "events", limit, after))
+        return Plain(page_of(shelf.path(run), EVENTS, is_event, "events", limit, after))
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
@@ -209,22 +209,25 @@ async def follow(shelf: Shelf, paths: dict[str, Path], limit: int) -> AsyncItera
 
 
 def journal(
-    path: Path, fits: Callable[[dict[str, Any]], bool], damage: list[str]
+    run: Path, file: str, fits: Callable[[dict[str, Any]], bool], damage: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """The lines of a journal that can be read; a run that is starting has none yet.
+    """The lines of a run's journal that can be read; a run that is starting has none yet.
 
     Args:
-        damage: gets a marked message about those that cannot.
+        damage: gets a marked message about those that cannot, or are lost.
     """
-    return sound_objects(path, fits, damage) if path.exists() else iter(())
+    saved = None if file == EVENTS else lengths_at(run)
+    if saved is None and not (run / file).exists():
+        return iter(())
+    return sound_objects(run / file, fits, damage, saved=saved)
 
 
 def page_of(
-    path: Path, fits: Callable[[dict[str, Any]], bool], name: str, limit: int, after: int
+    run: Path, file: str, fits: Callable[[dict[str, Any]], bool], name: str, limit: int, after: int
 ) -> dict[str, Any]:
-    """A page of a journal, as it is told."""
+    """A page of a run's journal, as it is told."""
     damage: list[str] = []
-    page = page_from(list(journal(path, fits, damage)), limit, after)
+    page = page_from(list(journal(run, file, fits, damage)), limit, after)
     told = {"total": page.total, "next": page.next, "damage": list(map(for_page, damage))}
     return {name: page.items, **told}
 

@@ -6,6 +6,7 @@ A key comes from the list and leads to what is in the list; nothing here takes a
 import math
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,13 +24,16 @@ from charloom.store.layout import (
     EVENTS,
     LATEST,
     METRICS,
+    SAMPLES,
     STATUS,
     read_about,
     read_pointer,
     saved_updates,
 )
+from charloom.store.lengths import RECORDS_LOST, SavedLengths, saved_lengths
 from charloom.store.lines import is_event, is_record
 from charloom.store.newer import refuse_newer_run
+from charloom.store.view import size_of
 from charloom.training.judging import characters_judged
 from charloom.web.best import BestLoss
 from charloom.web.contract import ModelAbout, Run, State
@@ -56,7 +60,8 @@ AT_WORK: Final = ("training", "paused")
 OVER: Final = ("finished", "interrupted", "stopped", "failed")  # nothing trains it
 # Everything of a run that the list tells is in these.
 TELLING: Final = (
-    CONFIG, STATUS, METRICS, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}", f"{CHECKPOINTS}/{BEST}",
+    CONFIG, STATUS, METRICS, SAMPLES, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
+    f"{CHECKPOINTS}/{BEST}",
 )  # fmt: skip
 
 
@@ -293,6 +298,8 @@ class Watched:
         self._judged: dict[str, Any] = {}
         self._best = BestLoss()
         self._event: dict[str, Any] = {}
+        self._records_lost: dict[str, Any] | None = None
+        self._saved: SavedLengths | None = None  # how long the journals must be at least
         self._factor = 1.0
         self._begun = 0  # the update from which the last training began or went on
         self._settled: Settled | None = None
@@ -368,7 +375,7 @@ class Watched:
             key=place.key,
             name=place.name,
             state=state,
-            reason=reason or self._left_out(),
+            reason=reason or self._left_out(latest),
             here=state in AT_WORK,
             resumable=latest is not None and state in OVER,
             recipe=config.recipe,
@@ -426,18 +433,42 @@ class Watched:
         fresh, events = self._events.look()
         for event in events:
             self._event = event
+            self._note_lost(event)
             self._factor = number(event.get("learning_rate_factor"), self._factor)
             if event.get("event") in ("started", "resumed"):
                 self._begun = int(number(event.get("update")))
 
-    def _left_out(self) -> str | None:
-        """Which journals have lines that cannot be read; None where all can be."""
+    def _note_lost(self, event: dict[str, Any]) -> None:
+        """Keep what an event tells of the lengths of journals from which something was lost."""
+        if event["event"] == RECORDS_LOST:
+            self._records_lost, self._saved = event, None
+        elif self._records_lost and event["update"] < self._records_lost["update"]:
+            self._records_lost, self._saved = (
+                None,
+                None,
+            )  # training resumed from an earlier checkpoint
+
+    def _left_out(self, latest: int | None) -> str | None:
+        """Which journals have lines that cannot be read, or lost some; None where all is well."""
         told = [
             f"{tail.path.name} is damaged: {number_of(tail.broken, 'line')} left out"
             for tail in (self._metrics, self._events)
             if tail.broken
         ]
-        return "; ".join(told) or None
+        return "; ".join([*told, *self._lost_since(latest)]) or None
+
+    def _lost_since(self, latest: int | None) -> Iterator[str]:
+        """Say which journals are shorter than when the latest checkpoint was saved."""
+        if self._saved is None or self._saved.update != latest:
+            events = [self._records_lost] if self._records_lost else []
+            self._saved = saved_lengths(self.path, latest, events)
+        for name, length in (self._saved.lengths if self._saved else {}).items():
+            size = size_of(self.path / name)
+            if size is None and length:
+                yield f"{name} is missing"
+            elif size is not None and size < length:
+                lost = number_of(length - size, "byte")
+                yield f"{name} is damaged: {lost} at its end are lost"
 
     def _state(
         self, status: dict[str, Any], latest: int | None, changed: float

@@ -1,0 +1,142 @@
+"""The report of a run of which something is damaged or lost: it says what, and shows the rest."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charloom.report import write_report
+from pages import Page
+from runs import resume, train
+from test_report import TITLES, report
+
+
+def trained(path: Path) -> Path:
+    """A run that was trained in earnest, with checkpoints."""
+    train(path, save_seconds=1e-9, smoothing=0.0)
+    return path
+
+
+def break_line(path: Path) -> None:
+    """Put a control character into the first line of a journal."""
+    data = path.read_bytes()
+    path.write_bytes(data[:3] + b"\x01" + data[4:])
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda run: (run / "checkpoints" / "latest").write_bytes(b""), "latest is damaged"),
+        (lambda run: (run / "checkpoints" / "latest").unlink(), "latest is missing"),
+        (lambda run: (run / "checkpoints" / "best").write_bytes(b"x"), "best is damaged"),
+        (lambda run: shutil.rmtree(run / "checkpoints"), "its checkpoints are gone"),
+        (lambda run: next(run.glob("checkpoints/9*/MANIFEST")).unlink(), "missing MANIFEST"),
+        (lambda run: break_line(run / "metrics.jsonl"), "metrics.jsonl is damaged: 1 of"),
+        (lambda run: break_line(run / "samples.jsonl"), "samples.jsonl is damaged: 1 of"),
+        (lambda run: break_line(run / "events.jsonl"), "events.jsonl is damaged: 1 of"),
+        (lambda run: (run / "metrics.jsonl").unlink(), "metrics.jsonl is missing"),
+        (lambda run: (run / "gradcheck.json").write_bytes(b"{"), "gradcheck.json is not valid"),
+    ],
+)  # fmt: skip
+def test_a_report_is_made_of_what_is_whole_and_says_what_is_not(
+    tmp_path: Path, harm: Callable[[Path], object], told: str
+) -> None:
+    run = trained(tmp_path / "run")
+    assert "Damaged:" not in report(run)[1].words
+    harm(run)
+    sentences: list[str] = []
+    html = write_report(run, tell=sentences.append).read_text(encoding="utf-8")
+    assert len(sentences) == 1
+    assert told in sentences[0]
+    page = Page(html)
+    assert page.words.count("Damaged:") == 1
+    assert told in page.words
+    assert page.titles == TITLES
+
+
+def cut(path: Path, size: int = 40) -> None:
+    """Keep only the first bytes of a file."""
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def half(path: Path) -> None:
+    """Keep the first half of a file's lines."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: len(lines) // 2]))
+
+
+NO_RECORDS = "The report has no graph of the smooth loss and no losses."
+
+
+@pytest.mark.parametrize(
+    ("file", "harm", "told", "shown"),
+    [
+        ("metrics.jsonl", cut, "all its records are lost", NO_RECORDS),
+        ("samples.jsonl", cut, "all its samples are lost", "The report shows no samples."),
+        ("metrics.jsonl", lambda path: path.write_bytes(b"[]\n"), "1 of 1 line cannot", NO_RECORDS),
+        ("metrics.jsonl", Path.unlink, "is missing, and had", NO_RECORDS),
+        ("metrics.jsonl", half, "its records after update", "records that are left, the last"),
+        ("samples.jsonl", half, "its samples after update", "that are left, up to update"),
+    ],
+)
+def test_a_journal_that_lost_its_end_is_told_with_what_is_missing_and_what_is_shown(
+    tmp_path: Path, file: str, harm: Callable[[Path], object], told: str, shown: str
+) -> None:
+    run = trained(tmp_path / "run")
+    harm(run / file)
+    sentences: list[str] = []
+    page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
+    assert len(sentences) == 1
+    assert sentences[0].startswith(str(run / file))
+    assert told in sentences[0]
+    assert shown in sentences[0]
+    assert sentences[0] in page.words
+
+
+def test_events_that_lost_all_their_lines_are_told(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    cut(run / "events.jsonl")
+    sentences: list[str] = []
+    page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
+    assert len(sentences) == 1
+    assert "events.jsonl is damaged: no whole line is left" in sentences[0]
+    assert "written by a model of this run; which one, nothing in the run tells" in page.words
+
+
+@pytest.mark.parametrize("harm", [cut, half])
+def test_no_figure_of_another_update_stands_in_for_a_record_that_is_lost(
+    tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    run = trained(tmp_path / "run")
+    last = records_of(run)[-1]
+    assert (
+        f"written by the latest model: that of update {last['update']}, with"
+        in report(run)[1].words
+    )
+    harm(run / "metrics.jsonl")
+    page = report(run)[1]
+    assert (
+        f"written by the latest model: that of update {last['update']}. The passage" in page.words
+    )
+    assert page.words.count(f"smooth loss {last['smooth_loss']:.2f} nats") == 0
+    updates = [record["update"] for record in records_of(run)] or [0]
+    after = page.words.partition(f"Update {last['update']}")[2]
+    assert not any(f"epoch {u}" in after for u in updates)
+
+
+def records_of(run: Path) -> list[dict[str, Any]]:
+    """The records of a run that stand in whole lines."""
+    whole = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    return [json.loads(line) for line in whole if line.endswith(b"\n")]
+
+
+def test_a_run_that_resumed_with_less_has_lost_nothing_since(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    half(run / "metrics.jsonl")
+    resume(run, allow_older=True)
+    sentences: list[str] = []
+    write_report(run, tell=sentences.append)
+    assert sentences == []
