@@ -456,7 +456,8 @@ def test_python_is_told_what_the_report_left_out(monkeypatch, tmp_path):
     done = api.reproduce(
         string=TEXT, run=tmp_path / "run", hidden_size=3, seq_length=4, updates=3,
     )  # fmt: skip
-    assert done.damage == (f"{tmp_path / 'run' / 'samples.jsonl'} is missing.",)
+    (damage,) = done.damage
+    assert damage.startswith(f"{tmp_path / 'run' / 'samples.jsonl'} is missing, and had ")
     assert done.report is not None
 
 
@@ -519,6 +520,8 @@ def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name)
     assert process.returncode == 128 + number
     assert f"interrupted by {number.name} at update " in errors
     assert f"saved. To go on: charloom resume '{run}'" in errors
+    stage = charloom.load(run).stage
+    assert f"charloom: until then charloom sample '{run}' writes with {stage}.\n" in errors
     assert "Traceback" not in out + errors
     saved = charloom.load(run, which="latest").learner.update
     assert saved > 0
@@ -628,7 +631,8 @@ def test_a_closed_pipe_ends_quietly(run):
     with start("sample", run, "--length", 5_000_000) as process:
         assert len(process.stdout.read(100)) == 100
         process.stdout.close()
-        assert process.stderr.read() == ""
+        told = process.stderr.read().splitlines()
+    assert [line.endswith(", writes:") for line in told] == [True]
     assert process.returncode == 0
 
 
@@ -660,6 +664,13 @@ def test_sample_writes_the_prompt_and_the_text(run):
     model = charloom.load(run)
     done = charloom_("sample", run, "--prompt 'the ' --length 60 --temperature 0.7 --seed 4")
     assert done.stdout == "the " + model.sample("the ", 60, 0.7, 4) + "\n"
+
+
+def test_a_sample_that_is_piped_says_on_stderr_which_model_wrote_it(run):
+    done = charloom_("sample", run, "--length 5")
+    assert done.stderr == f"charloom: {run}, {charloom.load(run).stage}, writes:\n"
+    assert "update" in done.stderr
+    assert "writes:" not in done.stdout
 
 
 def test_sample_as_json_has_the_text_apart(run):

@@ -25,14 +25,29 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
     return overfitting(sound_objects(training.run / METRICS, is_record, [], ReadingProgress()))
 
 
-def overfitting_sentence(found: "Overfitting", run: Path) -> str:
-    """That a training overfitted, from when on, and what to do about it."""
+def overfitting_sentence(found: "Overfitting", run: Path, kept: int | None) -> str:
+    """That a training overfitted, from when on, and what to do about it.
+
+    Args:
+        kept: the update of the best checkpoint that the run still has; None where it has none.
+    """
     return (
         f"the validation loss was best at update {found.update:,} and has risen since by "
         f"{decimals(found.rise, 2)} nats ({100 * found.share:.0f} %): the model overfits from there on. "
-        f"{terminal_command('sample', run)} writes with the best one. When you train again, try {argument('dropout')}, a smaller "
+        f"{writing_sentence(found, run, kept)} When you train again, try {argument('dropout')}, a smaller "
         f"{argument('hidden_size')} or {argument('patience')}."
     )
+
+
+def writing_sentence(found: "Overfitting", run: Path, kept: int | None) -> str:
+    """Which model `sample` writes with."""
+    sample = terminal_command("sample", run)
+    if kept == found.update:
+        return f"{sample} writes with the best one."
+    whose = (
+        "the last one" if kept is None else f"that of update {kept:,}, the best one that is left"
+    )
+    return f"The checkpoint of that update is lost; {sample} writes with {whose}."
 
 
 def learnt_nothing(training: "Training", outcome: "Outcome") -> str | None:

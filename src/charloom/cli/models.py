@@ -116,8 +116,7 @@ def sample(
         ]
         show_json({**identity(model, opened), "prompt": begun, **drawing, "samples": told})
         return
-    if sys.stderr.isatty():
-        say(f"{model}, {opened.stage}, writes:")
+    say(f"{model}, {opened.stage}, writes:")
     spell = harmless if sys.stdout.isatty() else str
     for number, writing in enumerate(writings, start=1):
         if samples > 1:

@@ -146,11 +146,12 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
             f"{ended.state} by {ended.reason} at update {ended.update:,} of {training.updates:,}; "
             f"saved. To go on: {command('resume', run)}"
         )
+        say(f"until then {terminal_command('sample', run)} writes with {training.stage()}.")
     elif ended is not None and ended.reason:
         say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
     overfitted = found_overfitting(training, outcome)
     if overfitted is not None:
-        say(overfitting_sentence(overfitted, run))
+        say(overfitting_sentence(overfitted, run, training.learner.best_update))
     if as_json:
         show_json(summary(training, outcome, overfitted))
     else:

@@ -151,9 +151,17 @@ def entry(row: Row) -> str:
 
 
 def loss_story(
-    records: Records, config: Config, vocabulary_size: int, part: JudgedPart | None = None
+    records: Records,
+    config: Config,
+    vocabulary_size: int,
+    part: JudgedPart | None = None,
+    kept: int | None = None,
 ) -> list[str]:
-    """How the smooth loss ran: where it began, fell, was lowest and ended; and how it was judged."""
+    """How the smooth loss ran: where it began, fell, was lowest and ended; and how it was judged.
+
+    Args:
+        kept: the update of the best checkpoint; None where there is none.
+    """
     T, first, last = config.seq_length, records.first, records.last
     tokens, one = config.tokens, one_of(config.tokens)
     knows_nothing = T * math.log(max(vocabulary_size, 1))
@@ -177,7 +185,7 @@ def loss_story(
         )
     if records.ends:
         sentences.append(crosses_story(records))
-    return [" ".join(sentences), *judged_story(records, config, part)]
+    return [" ".join(sentences), *judged_story(records, config, part, kept)]
 
 
 def fall_story(records: Records, seq_length: int, one: str) -> str:
@@ -206,7 +214,9 @@ def crosses_story(records: Records) -> str:
     return f"The {number_of(shown, 'red cross', 'red crosses')} mark where an epoch ends."
 
 
-def judged_story(records: Records, config: Config, part: JudgedPart | None) -> list[str]:
+def judged_story(
+    records: Records, config: Config, part: JudgedPart | None, kept: int | None
+) -> list[str]:
     """How the model did on the validation part; no paragraph where it was never judged."""
     best = records.best
     if best is None or best.validation_nats is None:
@@ -220,6 +230,13 @@ def judged_story(records: Records, config: Config, part: JudgedPart | None) -> l
         f"{bits_per_character(nats):.4f} bits per {one_of(config.tokens)}, a perplexity of "
         f"{choices(nats)}."
     ]
+    if (
+        kept is not None and kept > best.update
+    ):  # of a run at work `best` may still name an earlier one
+        sentences.append(
+            f"The checkpoint of that update is lost; the best one that is left is that of update "
+            f"{count(kept)}."
+        )
     if last is not best and last.validation_nats is not None:
         sentences.append(
             f"The last judgement, after update {count(last.update)}, is {last.validation_nats:.4f} nats "

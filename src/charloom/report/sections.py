@@ -171,7 +171,7 @@ def loss_section(
     shown = f"{count(len(records.ends))} of {count(records.epochs)} epochs"
     return LossSection(
         paragraphs=prose.loss_story(
-            records, view.config, view.text["vocabulary_size"], JudgedPart.of(view)
+            records, view.config, view.text["vocabulary_size"], JudgedPart.of(view), view.best
         ),
         picture=picture,
         per=f"bits per {one_of(view.config.tokens)}",
