@@ -1,4 +1,4 @@
-// Drawing a character from a row of logits (spec/mathematics.md: Sampling). Knows nothing of networks.
+// Draws a character from a row of logits (spec/mathematics.md: Sampling). Knows nothing of networks.
 #pragma once
 
 #include "kernels.hpp"

@@ -1,4 +1,4 @@
-// Letting other Python threads run while kernels compute, whatever becomes of the interpreter meanwhile.
+// Lets other Python threads run while kernels compute, even while the interpreter shuts down.
 #pragma once
 
 #include <Python.h>

@@ -1,5 +1,5 @@
-// Where the parameters of a network of any depth lie while it works: in panels (panels.hpp), with the
-// gates of the same units side by side, so that a cell's step finds them in neighbouring registers.
+// Where the parameters of a network of any depth lie while it works: in panels (panels.hpp). The gates of the
+// same units stand side by side, so that a cell's step finds them in neighbouring registers.
 #pragma once
 
 #include "kernels.hpp"

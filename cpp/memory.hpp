@@ -1,4 +1,4 @@
-// Aligned memory, handed out in pieces of whole vectors: zeroed and one's own, or out of a workspace.
+// Aligned memory in pieces of whole vectors: zeroed and owned, or out of a workspace.
 #pragma once
 
 #include <cstddef>

@@ -1,3 +1,4 @@
+// Starts the threads of threads.hpp and lets them wait for one another.
 #include "threads.hpp"
 
 namespace charloom {

@@ -1,4 +1,5 @@
-"""charloom keeps to itself: no network unless it was asked for, and no file but in the run directory.
+"""Checks that charloom keeps to itself: no network unless it was asked for, no file outside the run
+directory.
 
 Every command that the app has is run and must end as it should. Each Python process of it, children
 too, begins with `reliability/watched/sitecustomize.py`, which notes by an audit hook each connection,

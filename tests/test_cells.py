@@ -1,6 +1,6 @@
 """Every table that tells cells apart knows every cell: which places a new cell must come into.
 
-ARCHITECTURE.md (Adding a cell) lists these, and the places that no table holds.
+docs/adding.md (Adding a cell) lists these, and the places that no table holds.
 """
 
 import re
@@ -96,11 +96,11 @@ def test_a_cell_has_templates_of_the_doctor_and_equations_in_single_numbers(cell
 
 
 def test_the_list_of_places_names_every_file_that_tells_cells_apart():
-    """A file that branches on the name of a cell must stand in ARCHITECTURE.md's list."""
+    """A file that branches on the name of a cell must stand in the list of docs/adding.md."""
     told = (
-        text_of("ARCHITECTURE.md")
+        text_of("docs/adding.md")
         .partition("## Adding a cell")[2]
-        .partition("## Adding a mistake")[0]
+        .partition("## Adding an optimizer")[0]
     )
     pattern = re.compile(r'(cell|\.cell) (==|!=) "(rnn|lstm|gru)"|\{"rnn": |\("rnn", "lstm"')
     telling = {

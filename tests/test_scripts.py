@@ -90,6 +90,7 @@ def test_help_is_shown_and_nothing_is_done(tree, name, word):
         ("reliability --only nothing", "there is no promise nothing"),
         ("reliability --only", "--only needs a value"),
         ("reliability --minutes soon", "--minutes is soon; it must be a number"),
+        ("index --bogus", "--bogus is not --check"),
         ("lesson --bogus", "--bogus is none of --draw and --check"),
         ("lesson --draw --check", "one of them"),
         ("audit everything", "it takes no arguments"),

@@ -41,7 +41,7 @@ def test_every_operation_is_described(schema):
 
 
 def named_routes(markdown):
-    """Method and path of each route in the table of ARCHITECTURE.md; those that begin with the last
+    """Method and path of each route in the table of docs/spec/server.md; those that begin with the last
     part of the one before them share what stands before it."""
     found = set()
     for row in re.findall(r"^\| (`(?:GET|POST) .*?) \|", markdown, re.MULTILINE):
@@ -56,8 +56,8 @@ def named_routes(markdown):
     return found
 
 
-def test_the_architecture_names_every_route(schema):
-    named = named_routes((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+def test_the_specification_names_every_route(schema):
+    named = named_routes((ROOT / "docs" / "spec" / "server.md").read_text(encoding="utf-8"))
     there = {(method, path) for method, path, _ in operations(schema)}
     assert {pair for pair in named if pair[1].startswith(("/api", "/v1"))} == there
 

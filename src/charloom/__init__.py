@@ -1,4 +1,5 @@
-"""charloom: character-level recurrent language models with checked gradients, fast training and reports.
+"""Charloom trains character-level recurrent language models, with checked gradients, fast training
+and reports.
 
 Importing it costs nothing: each name brings its part with it when it is first used.
 """

@@ -1,4 +1,6 @@
-"""`python -m charloom` is the command `charloom`. Ctrl-C counts from here on, while the rest is still read."""
+"""Runs the command `charloom` where Python is started with `-m charloom`. Ctrl-C counts from here
+on, while the rest is still read.
+"""
 
 import sys
 

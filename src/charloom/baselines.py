@@ -1,4 +1,4 @@
-"""Baselines: what n-grams and compressors make of the same text, so that bits can be judged.
+"""Measures how well n-grams and compressors predict the same text, to compare a model with.
 
 Each learns from the part that the model was trained on, and is judged on the part that the model
 is judged on (spec/mathematics.md: Baselines). Knows nothing of files, and of networks only that they have a

@@ -1,4 +1,4 @@
-"""An even choice of some of a stream of things, however many come."""
+"""Chooses some of a stream of things evenly, however many come."""
 
 from typing import Generic, TypeVar
 

@@ -1,4 +1,4 @@
-"""How far one array of numbers is from another: the errors of a gradient.
+"""Measures how far one array of numbers is from another: the errors of a gradient.
 
 The measures are those of spec/mathematics.md: The gradient check.
 It knows nothing of what the numbers are.

@@ -1,4 +1,4 @@
-"""Work in steps: a generator that yields after each piece of it, and returns what came of it.
+"""Work in steps: a generator that yields after each piece of work and returns the result.
 
 Who runs the steps decides what happens between two of them; closing the generator ends the work. It
 knows nothing of what the work is.

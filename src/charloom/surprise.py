@@ -1,5 +1,6 @@
-"""Surprise: what each character of a text cost a model that read all before it, and what it thought
-likely instead. Knows no files."""
+"""Measures how surprised a model is by each character of a text, and which characters it expected
+instead. Knows no files.
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""charloom in Python: what the commands do, as functions that take and return values.
+"""The Python interface: what the commands do, as functions that take and return values.
 
 It knows in which order things are done, and prints nothing.
 """

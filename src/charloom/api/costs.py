@@ -1,4 +1,6 @@
-"""How long the parts of a training take on this machine, from short trials that are thrown away."""
+"""Measures how long the parts of a training take on this machine, by short trials that are
+discarded.
+"""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Models for other frameworks and from them: `export` and `import_model`."""
+"""Exports models to other frameworks and imports them: `export` and `import_model`."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The whole classic experiment: prove the gradients, train, write, and report."""
+"""Runs the whole classic experiment: check the gradients, train, write, and report."""
 
 import time
 from collections.abc import Generator, Iterator

@@ -1,4 +1,4 @@
-"""Looking inside a model: which of its units follow what of a text."""
+"""Finds the hidden units of a model that follow a property of a text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A model that is opened: it writes, is measured, and is saved as one file."""
+"""An opened model: it writes, is evaluated, and is saved as one file."""
 
 import zlib
 from collections.abc import Sequence

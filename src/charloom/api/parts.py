@@ -1,4 +1,6 @@
-"""Which part of which text a model is judged on, what it makes of it, and what others make of it."""
+"""Chooses the part of a text that a model is judged on, and measures the model and the baselines on
+it.
+"""
 
 import dataclasses
 from dataclasses import dataclass

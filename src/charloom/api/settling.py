@@ -1,4 +1,6 @@
-"""From what is asked for to the settings of a training: minutes become updates, by measuring."""
+"""Makes the settings of a training from what the user asked for, and turns minutes into updates by
+measuring.
+"""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Steering: a command to the process that trains a run, be it this one or another."""
+"""Sends commands to the process that trains a run, whether it is this one or another."""
 
 from pathlib import Path
 

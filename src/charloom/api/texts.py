@@ -1,4 +1,4 @@
-"""Texts and places: a corpus from what people give, and a free run directory for it."""
+"""Makes a corpus of the texts that a user gives, and finds a free run directory for it."""
 
 import re
 from collections.abc import Sequence

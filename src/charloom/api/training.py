@@ -1,4 +1,4 @@
-"""Training, begun or gone on with: `train` and `resume`, and the `Training` that both hold.
+"""Starts and resumes training: `train` and `resume`, and the `Training` that both return.
 
 Who wants to see it as it goes gives a `listener`, or takes the items one by one as the command
 line does.

@@ -1,4 +1,4 @@
-"""Speed, side by side with other ways to do the same: the classic update, and named workloads."""
+"""Measures speed beside other programs that do the same: the classic update, and named workloads."""
 
 from charloom.bench.classic import Bench, Row, accuracy, bench, render
 from charloom.bench.steps import StepTimes, measure_steps

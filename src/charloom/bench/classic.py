@@ -1,4 +1,4 @@
-"""The classic experiment's update and sampling, side by side with other ways to do the same.
+"""Times the classic experiment's update and sampling beside other programs that do the same.
 
 Every contestant does the classic update on the same text, on one core, in turn; what is quoted is
 the median over the rounds, and ratios are of medians. The share is of the peak of fused

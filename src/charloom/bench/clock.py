@@ -1,4 +1,4 @@
-"""Contestants in turn: A B C, A B C, …, so that a machine that slows down slows all of them.
+"""Times contestants in turn, A B C, A B C, …, so that a machine that slows down slows all of them.
 
 It does not know what they do.
 """

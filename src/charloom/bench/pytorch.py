@@ -1,4 +1,4 @@
-"""PyTorch as a contestant, each time in the fastest form that was found for it (docs/LOG.md)."""
+"""PyTorch as a contestant, each time in the fastest form that was found (docs/LOG.md)."""
 
 from collections.abc import Callable
 from typing import Any, Final

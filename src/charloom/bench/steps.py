@@ -1,4 +1,4 @@
-"""A training step of a workload: charloom and PyTorch, with one thread and with two, in turn.
+"""Times a training step of a workload: charloom and PyTorch in turn, with one thread and with two.
 
 One-threaded contestants are held to one processor, the others to two. Ratios are of medians.
 """

@@ -1,4 +1,4 @@
-"""A table as lines of text: the first column to the left, the others to the right."""
+"""Writes a table as lines of text: the first column to the left, the others to the right."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
-"""Sampling of a workload, one stream: charloom and PyTorch in turn; and does it slow down as the text
-grows?
+"""Times sampling of a workload, charloom and PyTorch in turn, and whether it slows down as the text
+grows.
 
 A unit of work is a text of 1,000 characters. The long text is written once by charloom alone, in pieces of
 1,000, each of them given all that was written before.

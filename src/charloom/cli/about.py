@@ -1,4 +1,4 @@
-"""The commands that tell what there is: corpora, recipes, info."""
+"""The commands that list what is available: corpora, recipes, info."""
 
 import dataclasses
 import textwrap

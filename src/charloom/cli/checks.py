@@ -1,4 +1,4 @@
-"""The commands that prove and measure: gradcheck, bench."""
+"""The commands that check and measure: gradcheck, bench."""
 
 from pathlib import Path
 from textwrap import wrap

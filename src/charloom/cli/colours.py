@@ -1,5 +1,6 @@
-"""A text in colours, with the legend that says what they mean; where there are no colours, the text
-alone. What the colours stand for is the caller's."""
+"""Shows a text in colours with a legend, or the text alone where there are no colours. What the
+colours stand for is the caller's.
+"""
 
 from collections.abc import Sequence
 from itertools import groupby

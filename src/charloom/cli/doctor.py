@@ -1,4 +1,4 @@
-"""The command doctor: what is wrong with somebody's backpropagation, for people and programs."""
+"""The command doctor: finds what is wrong with a user's backpropagation, for people and programs."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From what went wrong to an exit code and one sentence: no command shows a traceback to a user.
+"""Turns an error into an exit code and one sentence: no command shows a traceback to a user.
 
 0 done, 1 a check that failed, 2 a user's mistake, 130 after SIGINT, 143 after SIGTERM, 128 and its
 number after any other signal that a training saved at.

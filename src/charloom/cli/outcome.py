@@ -1,4 +1,4 @@
-"""A training that is followed from the command line: what is said before, during and after it."""
+"""Prints what a user is told before, during and after a training."""
 
 import dataclasses
 import time

@@ -1,4 +1,5 @@
-"""How fast a training is and how long it still takes, from what it tells and when; knows no clock.
+"""Estimates how fast a training is and how long it still takes, from its messages; it reads no
+clock.
 
 It counts from the first update of this training. What a resumed run did before, gradient checks,
 pauses and the report are no part of it.

@@ -1,4 +1,4 @@
-"""What a training looks like from a terminal, and in a log where there is none.
+"""Shows the progress of a training in a terminal, or as lines of a log where there is no terminal.
 
 It is told thousands of items a second and draws a few times: looking must not slow learning.
 """

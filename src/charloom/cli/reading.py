@@ -1,4 +1,4 @@
-"""What is said of a report while it is made: how far a long reading is, and what had to be left out."""
+"""Says how far the reading of a long journal is, and what a report left out."""
 
 import time
 from collections.abc import Callable

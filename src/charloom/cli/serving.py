@@ -1,4 +1,4 @@
-"""The command that opens the page: serve."""
+"""The command that serves the page: serve."""
 
 from pathlib import Path
 from typing import Annotated, Final

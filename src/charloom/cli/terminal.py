@@ -1,4 +1,4 @@
-"""What is said and where: data to stdout, everything else to stderr, control characters nowhere."""
+"""Writes data to stdout, everything else to stderr, and control characters to neither."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What is wrong with this backpropagation? A function is judged, and its mistake is named."""
+"""Judges a user's backpropagation, and names its mistake."""
 
 from charloom.doctor.examine import doctor
 from charloom.doctor.mistakes import MISTAKES, Mistake

@@ -1,4 +1,4 @@
-"""Files to start from: a right function in each form, for people to put their own code into."""
+"""Templates to start from: a right function in each form, into which people put their own code."""
 
 from importlib.resources import files
 

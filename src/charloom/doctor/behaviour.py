@@ -1,4 +1,4 @@
-"""What shows only when calls follow one another, or in how numbers are stored.
+"""Finds mistakes that show only when calls follow one another, or in how numbers are stored.
 
 Gradients that are carried over, a state that is remembered, arguments that are changed, a loss that
 is computed after an update, numbers that are float32. It runs no code of the user's.

@@ -1,4 +1,5 @@
-"""All trials with the right answers, the function's own, and how near a prediction must come.
+"""Holds all trials with the right answers and the function's own, and how near a prediction must
+come.
 
 It knows no list of mistakes, and decides nothing.
 """

@@ -1,4 +1,4 @@
-"""What the pattern of a function's errors tells, whether or not a known mistake explains them."""
+"""Describes the pattern of a function's errors, whether or not a known mistake explains them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""From what a function answered to a verdict, with all that there is to say of it.
+"""Makes a verdict from a function's answers, with all that there is to say about it.
 
 It runs no code of the user's; what explains a wrong answer is found by `explaining.py`.
 """

@@ -1,4 +1,4 @@
-"""The doctor: a function goes in, a diagnosis comes out.
+"""The doctor itself: it examines a function and returns a diagnosis.
 
 A function named FILE.py:FUNCTION runs in a process of its own, with a time limit; one that is given
 as such runs in this process, with none.

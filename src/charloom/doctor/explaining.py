@@ -1,4 +1,4 @@
-"""Which known mistakes explain what a function answered.
+"""Finds the known mistakes that explain a function's answers.
 
 An explanation is a set of mistakes. `faulty.py` computes what the gradient would be with it; the one
 that predicts every number of every trial, with no other closer, is the function's.

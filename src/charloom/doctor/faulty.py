@@ -1,4 +1,4 @@
-"""Loss and gradient of one window as code with known mistakes would compute them.
+"""Computes loss and gradient of one window as code with known mistakes would compute them.
 
 One plain forward and backward pass of one layer and one stream (spec/mathematics.md: The cells; The network), with
 a switch for each mistake of `mistakes.py`. Without any it is a third way to the exact gradient, held

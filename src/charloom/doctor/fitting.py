@@ -1,4 +1,4 @@
-"""The constants that a function's answers show: a factor, a decay, an ε, a limit of clipping.
+"""Finds the constants that a function's answers show: a factor, a decay, an ε, a limit of clipping.
 
 Rounding has constants, too: whatever numbers are off by, some factor or some decay is nearest to
 them. `explains_more` is the one rule that every explanation with a fitted constant must keep. It

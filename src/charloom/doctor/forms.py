@@ -1,4 +1,5 @@
-"""How a function wants to be called: its arguments' order, names, shapes and orientations.
+"""Finds out how a function wants to be called: its arguments' order, names, shapes and
+orientations.
 
 One problem is put into the shape that a function asks for, and what it returns is brought back to
 ours. The natural form is f(params, x, y, h0), with ids; the course's has one-hot X and Y of shape

@@ -1,4 +1,5 @@
-"""The mistakes that people make in backpropagation by hand: what each is, does, and how it is mended.
+"""The mistakes that people make in backpropagation by hand: what each is, what it does, and how it
+is fixed.
 
 The list, in words and equations, likeliest first. It computes nothing: what a gradient looks like
 with a mistake in it is `faulty.py`'s, and `behaviour.py`'s where calls matter.

@@ -1,4 +1,4 @@
-"""PyTorch's form: a module with nn.RNN, nn.LSTM or nn.GRU and a linear output.
+"""Calls a module of PyTorch that has nn.RNN, nn.LSTM or nn.GRU and a linear output.
 
 Our weights are put into it, and what autograd makes of its loss is what is judged. It runs beside
 the user's code, and is the only part that knows PyTorch.

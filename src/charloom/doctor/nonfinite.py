@@ -1,4 +1,4 @@
-"""Where a function's answers stop being finite numbers, and what usually causes that.
+"""Finds where a function's answers stop being finite numbers, and what usually causes that.
 
 It knows no list of mistakes.
 """

@@ -1,4 +1,5 @@
-"""Judges a user's own numerical gradient: is it good enough, and if not, what is wrong with it?
+"""Judges a user's own numerical gradient: whether it is good enough, and if not, what is wrong with
+it.
 
 A step too large and a forward difference leave a truncation error that can be computed; a step too
 small leaves multiples of the last digit of the loss. It runs no code of the user's.

@@ -1,4 +1,4 @@
-"""What a function returned, read as a loss and gradients by name.
+"""Reads what a function returned as a loss and gradients by name.
 
 People return (loss, gradients) or only gradients; gradients are a dict, an object or a tuple; names
 have prefixes, biases are columns. What cannot be told is asked for. It calls nothing.

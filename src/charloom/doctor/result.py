@@ -1,4 +1,4 @@
-"""What the doctor found, as plain data, and the sentences that tell it.
+"""What the doctor found, as plain data, and the sentences that say it.
 
 It computes no gradient, and knows nothing of files, pictures or terminals.
 """

@@ -1,4 +1,5 @@
-"""The user's code in a process of its own: whatever it does, what comes back is an answer or a sentence.
+"""Runs the user's code in a process of its own: whatever it does, an answer or a sentence comes
+back.
 
 It has a time limit; what it prints is read and thrown away; a crash tells its signal. What it
 computed comes back as arrays and JSON, never as pickles. It knows nothing of gradients.

@@ -1,4 +1,4 @@
-"""The problems that a function under test has to solve: what the usual check hides shows in them.
+"""The problems that a function under test has to solve; they show what the usual check hides.
 
 Initial state zero and not, small weights and large ones, several H, T and K (never two of them
 equal, so that shapes tell which array is which), characters that repeat, T = 1. All of it is decided

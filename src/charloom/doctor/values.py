@@ -1,4 +1,4 @@
-"""One value that a function returned, read as an array or as a number.
+"""Reads one value that a function returned as an array or a number.
 
 Its shape is looked at before anything of it is copied, so that a value of an absurd size costs
 nothing. It knows no parameters and no losses.

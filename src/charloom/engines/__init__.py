@@ -1,4 +1,4 @@
-"""Engines by name. Each keeps the contract of `base`; none imports another."""
+"""Opens engines by name. Each keeps the contract of `base`; none imports another."""
 
 from functools import cache
 from importlib.util import find_spec

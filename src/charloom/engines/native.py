@@ -1,4 +1,4 @@
-"""The fast engine: checks every array at the door and hands it to the compiled kernels.
+"""The fast engine: checks every array, then passes it to the compiled kernels.
 
 Everything that computes is in cpp/; here is only what makes a wrong array a clear error instead
 of a crash. Instruction sets: x86-64 levels v2, v3 (AVX2 and FMA), v4 (AVX-512), or the baseline

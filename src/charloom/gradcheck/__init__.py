@@ -1,4 +1,4 @@
-"""Is a gradient right? An engine's analytic gradient is held to numerical ones of the reference."""
+"""Checks a gradient: compares an engine's analytic gradient with numerical ones of the reference."""
 
 from charloom.gradcheck.check import NORM_LIMITS, check_gradients, fresh_problem, gradcheck
 from charloom.gradcheck.result import STEPS, GradientCheck, Row

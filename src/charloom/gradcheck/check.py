@@ -1,4 +1,4 @@
-"""An engine's analytic gradient is held to the numerical ones: what is checked, and the verdict.
+"""Compares an engine's analytic gradient with the numerical ones: what is checked, and the verdict.
 
 The complex step decides; central differences show why a right gradient can look wrong
 (spec/mathematics.md: The gradient check).

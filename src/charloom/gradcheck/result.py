@@ -1,4 +1,4 @@
-"""What a gradient check found, as plain data, and the words that tell it.
+"""What a gradient check found, as plain data, and the words that say it.
 
 It computes no gradient, and knows nothing of files, pictures or terminals.
 """

@@ -1,4 +1,4 @@
-"""How much memory a process may still take, and whether a network fits into it.
+"""Says how much memory a process may still take, and whether a network fits into it.
 
 A limit of the address space (`ulimit -v`), of the data (`ulimit -d`) or of a control group, such as
 a container's, counts as well as what the machine has.

@@ -1,4 +1,5 @@
-"""When things are due in a training, and the learning rate of each update.
+"""Says when records, judgements and samples of a training are due, and the learning rate of each
+update.
 
 A pure function of the update: nothing here depends on the clock, so that two runs of the same
 settings have the same records.

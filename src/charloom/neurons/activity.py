@@ -1,4 +1,4 @@
-"""Activity: what chosen units of a model do at each character of a text."""
+"""The values of chosen units of a model at each character of a text."""
 
 from dataclasses import dataclass
 from typing import Any

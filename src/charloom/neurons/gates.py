@@ -1,4 +1,5 @@
-"""The gates of a network while it reads, from what it read and what it held (spec/mathematics.md: Inside a network).
+"""Computes the gates of a network from what it read and its states (spec/mathematics.md: Inside a
+network).
 
 They are computed anew from the states that an engine gave, all steps at once: given the states, no
 step waits for another.

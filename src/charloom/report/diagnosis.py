@@ -1,4 +1,4 @@
-"""The doctor's page: what is wrong with somebody's backpropagation, as one HTML file.
+"""The doctor's page: what is wrong with a user's backpropagation, as one HTML file.
 
 The verdict comes first, then each mistake with the equation that it breaks and how it is mended,
 then where it shows. Names of files and functions are a stranger's text. It judges nothing.

@@ -1,4 +1,5 @@
-"""A table of errors as a picture: a row for each gradient, a column for each step of a window.
+"""Draws a table of errors as a picture: a row for each gradient, a column for each step of a
+window.
 
 Every cell says its error, or that there is none, in a sign; the colour only repeats it. The picture
 knows nothing of how the errors were found.

@@ -1,4 +1,4 @@
-"""How much of the validation part a run's judgements read, and what all of it came to.
+"""Says how much of the validation part a run's judgements read, and the loss on all of it.
 
 It knows nothing of sentences: plain figures from the run's settings and events.
 """

@@ -1,4 +1,4 @@
-"""How a page is made: one HTML file from a template, in colours for light and dark, that needs nothing.
+"""Makes one HTML file from a template, in colours for light and dark; it needs no other file.
 
 A template writes texts only, and they are escaped; what could disturb the page is shown as a sign of
 itself. It knows nothing of what the pages say.

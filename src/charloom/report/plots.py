@@ -1,4 +1,5 @@
-"""The pictures of a run: the smooth loss over its updates, and the V-curves of a gradient check.
+"""Draws the pictures of a run: the smooth loss over its updates, and the V-curves of a gradient
+check.
 
 Each picture is a matplotlib Figure of its own: no pyplot, no global state. It is drawn in named
 colours: plain ones for files, or CSS variables where it stands inside a page and must follow the

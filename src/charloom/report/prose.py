@@ -1,4 +1,4 @@
-"""What the report says in sentences: each number in them is taken from the run, none is told.
+"""Writes the sentences of the report: each number in them is taken from the run.
 
 It knows nothing of HTML or files: plain data in, plain paragraphs out.
 """

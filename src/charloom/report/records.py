@@ -1,4 +1,5 @@
-"""What a report keeps of a run's records: gathered in one pass, in memory that the run's length hardly changes.
+"""What a report keeps of a run's records, gathered in one pass and in memory that hardly grows with
+them.
 
 The curve is thinned to what a picture can show, ends of epochs and judgements to what a reader can read.
 """

@@ -1,4 +1,4 @@
-"""The samples that a report shows, out of all that a run has drawn."""
+"""Chooses the samples that a report shows from all that a run has drawn."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

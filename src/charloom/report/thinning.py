@@ -1,4 +1,4 @@
-"""Fewer points in the place of many: a line of them looks the same."""
+"""Thins the points of a line to fewer that look the same."""
 
 from itertools import pairwise
 from typing import Any

@@ -1,4 +1,5 @@
-"""A map of units over time: a row for each unit, a column for each character, a colour for its value.
+"""Draws a map of units over time: a row for each unit, a column for each character, a colour for
+its value.
 
 It knows nothing of how the values came about.
 """

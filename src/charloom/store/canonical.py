@@ -1,4 +1,4 @@
-"""JSON as we write it: one spelling for each value; and as we read it: a stranger's bytes.
+"""Writes JSON with one spelling for each value, and reads JSON that may come from a stranger.
 
 Canonical JSON is pure ASCII with sorted keys and no spaces, and knows no NaN and no infinity
 (spec/formats.md: Canonical JSON). Reading trusts nothing but the standard parser.

@@ -1,4 +1,5 @@
-"""A checkpoint: a learner as a directory of four files, whole or not there (spec/formats.md: Checkpoints).
+"""A checkpoint: a learner as a directory of four files, which appears whole or not at all
+(spec/formats.md: Checkpoints).
 
     model.safetensors     parameters; config and vocabulary in one metadata key: alone a model
     training.safetensors  optimizer slots and recurrent state

@@ -1,4 +1,4 @@
-"""Writing to disk so that a file or a directory is there whole or not at all.
+"""Writes files and directories so that they are there whole or not at all.
 
 It knows nothing of what it writes. Everything is first made under a temporary sibling name,
 brought to the disk, and renamed: a rename is the one step that happens at once.

@@ -1,4 +1,4 @@
-"""How much of a run's journals belongs to a checkpoint, also where something of them was lost.
+"""Says how much of a run's journals belongs to a checkpoint, even where lines were lost.
 
 A checkpoint counts the bytes that the journals had. No number of a learner comes from them, so training
 can go on though they are shorter now; an event then tells how much is left. Nothing here changes

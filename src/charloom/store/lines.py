@@ -1,4 +1,5 @@
-"""What the lines of a run's journals must hold to be shown (spec/formats.md: Records, Steering).
+"""Checks what the lines of a run's journals must hold to be shown (spec/formats.md: Records;
+Steering).
 
 A line can be valid JSON and still not be what its journal is for: it may have been edited, or come
 from a stranger. It knows nothing of files.

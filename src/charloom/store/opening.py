@@ -1,4 +1,5 @@
-"""What must hold before a run is made or resumed: the place, the checkpoint, the settings, the text.
+"""Checks what must hold before a run is made or resumed: the place, the checkpoint, the settings,
+the text.
 
 Nothing here changes anything on the disk.
 """

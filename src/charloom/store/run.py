@@ -1,4 +1,5 @@
-"""The writer of a run directory: one process, one lock, nothing half-written (spec/formats.md: Runs).
+"""The writer of a run directory: one process, one lock, and every file whole (spec/formats.md:
+Runs).
 
 The checkpoint that `latest` names is the truth. Whatever else an interrupted process left is cut
 back to it when the run is opened again, so that the resumed run ends with the same bytes. This

@@ -1,4 +1,4 @@
-"""How another process sees and steers a run: status.json out, control.json in.
+"""How another process watches and steers a run: status.json out, control.json in.
 
 Both are replaced at once and never locked. A command counts if its sequence number is newer than
 the last one's, or its id another: two who steer at the same moment may take the same number.

@@ -1,4 +1,4 @@
-"""The end of a file of JSON lines, read without the rest: a journal may have millions of lines.
+"""Reads the end of a file of JSON lines without the rest: a journal may have millions of lines.
 
 It knows nothing of what the lines mean.
 """

@@ -1,4 +1,4 @@
-"""Arrays as a safetensors file, in blocks that lie where the arrays do: writing it takes no second copy.
+"""Writes arrays as a safetensors file, block by block from where they lie, without a second copy.
 
 The bytes are those that the safetensors library writes: an order of tensors is part of a format
 that is compared byte by byte. It knows nothing of models.

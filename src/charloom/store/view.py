@@ -1,4 +1,4 @@
-"""Looking at a run or a model from outside: read-only, while another process may be writing.
+"""Reads a run or a model while another process may be writing it.
 
 Nothing is locked. What is being replaced at this moment is read as it was or as it becomes.
 """

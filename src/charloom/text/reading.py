@@ -1,4 +1,4 @@
-"""A text read in blocks, twice: once to know its symbols and fingerprint, once to make its ids.
+"""Reads a text in blocks, twice: once for its symbols and fingerprint, once for its ids.
 
 However long the text, no more than a few blocks of it are in memory. A block of ASCII needs no
 decoding: its bytes are its code points.

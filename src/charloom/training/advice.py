@@ -1,4 +1,5 @@
-"""What to change where a loss or a weight grows without end: the term of the update that makes it grow.
+"""Says what to change when a loss or a weight grows without end: the term of the update that makes
+it grow.
 
 It looks at the settings and at how far the training is; it does not judge whether anything diverged.
 """

@@ -1,6 +1,6 @@
-"""What happens when a number stops being finite: back to an earlier state, with half the rate.
+"""Goes back to an earlier state, with half the learning rate, when a number stops being finite.
 
-Three times at most (spec/mathematics.md: The non-finite rule). It does not know where the earlier state was kept.
+It does so three times at most (spec/mathematics.md: The non-finite rule). It does not know where the earlier state was kept.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a training tells those who listen, each thing as a frozen dataclass."""
+"""The events of a training, each as a frozen dataclass."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

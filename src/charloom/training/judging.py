@@ -1,4 +1,4 @@
-"""What a training notes of itself at a record: its figures, the best so far, a loss that runs away.
+"""Notes what a training knows at a record: its figures, the best so far, a loss that runs away.
 
 It knows nothing of when records are due, nor of who reads them (spec/formats.md: Records).
 """

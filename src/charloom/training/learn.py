@@ -1,4 +1,4 @@
-"""Training as an algorithm, on one screen: it knows nothing of disks, clocks decide nothing."""
+"""The training algorithm, on one screen: it uses no disk, and no clock decides anything."""
 
 import math
 import time

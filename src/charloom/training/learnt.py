@@ -1,4 +1,4 @@
-"""Whether a training learnt anything, beside who only counts how often each character occurs."""
+"""Says whether a model learnt more than how often each character occurs."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Overfitting: whether a model went on learning its training text while the text held out got worse.
+"""Finds overfitting: the loss on the training text still fell while the loss on held-out text rose.
 
 It reads records and nothing else (spec/formats.md: Records).
 """

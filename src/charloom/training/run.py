@@ -1,4 +1,5 @@
-"""Training in a run directory: `learn`, and between its calls whatever a run needs.
+"""Trains in a run directory: runs `learn`, and between its calls saves, writes the status and obeys
+commands.
 
 It saves, tells and obeys; what is learnt does not depend on it.
 """

@@ -1,4 +1,5 @@
-"""Signals as a wish to stop: training ends its call, saves, and says so (spec/formats.md: Steering).
+"""Treats signals as a request to stop: training ends its call, saves, and says so (spec/formats.md:
+Steering).
 
 The second Ctrl-C leaves at once; the last checkpoint is then what remains. One key press can send
 SIGINT twice, by the terminal and by a program that started us: what comes within a second is one.

@@ -1,4 +1,4 @@
-"""Accepts connections, as many as there is room for, without ever spinning.
+"""Accepts connections while there is room for them, without ever spinning.
 
 asyncio's own server tries again thousands of times a second, with a traceback each, when the process
 has no file descriptor left. Where there are many connections, the ones that have asked for nothing for

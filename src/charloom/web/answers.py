@@ -1,4 +1,4 @@
-"""JSON as it is sent: ASCII, and no number that JSON does not have."""
+"""Writes the JSON of answers: ASCII, and no number that JSON does not have."""
 
 import json
 from typing import Any

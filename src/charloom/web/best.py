@@ -1,4 +1,5 @@
-"""The loss of a run's best checkpoint, found among its records in memory that their number does not change.
+"""Finds the loss of a run's best checkpoint among its records, in memory that does not grow with
+them.
 
 It knows no file: whoever reads the records says which checkpoint is the best one.
 """

@@ -1,4 +1,5 @@
-"""/v1: models and completions as OpenAI's clients expect them. A token is one character.
+"""The routes of `/v1`: models and completions as OpenAI's clients expect them. A token is one
+character.
 
 What cannot be done here is refused, never left out in silence.
 """

@@ -1,4 +1,4 @@
-"""A connection that is bounded in time and in what it may say at once.
+"""A connection with a limit on its time and on how much is read from it at once.
 
 uvicorn waits for ever for the head of a request and for a client that takes nothing, and reads however
 many small chunks have arrived before anybody else has a turn. It knows nothing of what is asked; the

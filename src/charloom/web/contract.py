@@ -1,4 +1,4 @@
-"""What goes over the wire: every request and every answer, with the bounds of every field.
+"""Every request and every answer of the server, with the bounds of every field.
 
 FastAPI checks requests by these and makes /openapi.json of them. It knows nothing of how an answer
 is found. Losses are nats; bits are per character; times are seconds, points in time Unix time.

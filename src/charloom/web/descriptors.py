@@ -1,5 +1,5 @@
-"""How many files the process may have open, how many connections that allows, and what is said when
-none is left. It knows no connection and no route.
+"""Says how many files the process may open, how many connections that allows, and when there are
+none left. It knows no connection and no route.
 """
 
 import errno

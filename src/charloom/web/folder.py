@@ -1,4 +1,4 @@
-"""The folder of the runs: where runs and model files lie in it, and the key of each.
+"""Finds runs and model files in the folder of the runs, and gives each its key.
 
 It knows of a run only that its directory has a `config.json`. Looking again costs one question to the
 system for each run, so that ten thousand of them can be looked at twice a second.

@@ -1,4 +1,4 @@
-"""The door: what a request must be before anything else of the server sees it.
+"""Checks every request before any other part of the server sees it.
 
 A local page can be reached by every page that the user visits, so a request must name this server
 as its host (else another name was bound to our address) and come from this page or from no page.

@@ -1,4 +1,6 @@
-"""Inside a model over the wire: one unit over a text, all units of a layer, and which follows what."""
+"""The routes that look inside a model: one unit over a text, all units of a layer, which unit
+follows what.
+"""
 
 import asyncio
 import base64

@@ -1,4 +1,5 @@
-"""Trainings as processes of their own: started, remembered on the disk, found again after a restart.
+"""Training processes that the server started: recorded on the disk, and found again after a
+restart.
 
 A job is a small file beside the runs that says which process trains which run, and a log of what
 that process said. It knows nothing of what is in a run directory.

@@ -1,4 +1,4 @@
-"""The library: models that are open, so that a second request need not read them again.
+"""Keeps models open, so that a second request need not read them again.
 
 A few are kept, those used last; a checkpoint never changes, so what was read stays true. It knows
 models by the keys of the shelf.

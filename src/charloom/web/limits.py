@@ -1,4 +1,4 @@
-"""How much the server does at once: so many at work, so many waiting, the others told when to return.
+"""Limits how many requests work and wait at once, and tells the others when to return.
 
 Work is done by a few threads, a piece at a time, so that all who are let in go on side by side and
 the server itself always answers. Who leaves has no further piece done, and keeps its place until the

@@ -1,4 +1,4 @@
-"""A JSON object with long strings, read in pieces, between which other threads have their turn.
+"""Reads a JSON object with long strings in pieces, between which other threads can run.
 
 json.loads keeps Python's lock until it is done: a second for a large text, in which the server would
 answer nobody. It knows nothing of what the object is.

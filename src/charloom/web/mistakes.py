@@ -1,4 +1,4 @@
-"""From what went wrong to a status and a sentence: one shape of refusal on every route."""
+"""Turns an error into a status and a sentence: one shape of refusal on every route."""
 
 from typing import Any, Final
 

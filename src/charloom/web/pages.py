@@ -1,4 +1,4 @@
-"""The page itself: its files and plotly.js, each known by name from the start."""
+"""Serves the page's files and plotly.js, each known by name from the start."""
 
 import importlib.util
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""A page of a long list: so many of it, beginning after the one that another page ended with.
+"""Cuts a page out of a long list, beginning after the item that the previous page ended with.
 
 It knows nothing of what is in the list.
 """

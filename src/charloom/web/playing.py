@@ -1,4 +1,4 @@
-"""The playground: models that write, piece by piece as it comes, and what they think of a text.
+"""The routes of the playground: models that write, piece by piece, and what they think of a text.
 
 The text is that of `charloom sample` with the same settings. Whatever is asked takes a place at the
 desk and works in pieces of a few hundredths of a second, so that it ends as soon as nobody listens.

@@ -1,4 +1,4 @@
-"""Runs over the wire: the list, each one's journals, all of it as a live stream, and its steering."""
+"""The routes of runs: the list, the journals of each, all of it as a live stream, and steering."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator

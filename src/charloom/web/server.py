@@ -1,4 +1,4 @@
-"""The server, put together: the app out of its parts, and how it is run and closed.
+"""Puts the server together from its parts, runs it and closes it.
 
 It listens where it is told to; a loopback address needs no token, any other gets one.
 """

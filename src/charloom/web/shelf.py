@@ -1,4 +1,4 @@
-"""The shelf: the runs and model files of one folder, each under a key, and how each run does.
+"""Lists the runs and model files of one folder, with the key of each and the state of each run.
 
 A key comes from the list and leads to what is in the list; nothing here takes a path from a client.
 """

@@ -1,4 +1,4 @@
-"""Training from the page: a new run or one that goes on, each in a process of its own.
+"""Starts or resumes a training from the page, in a process of its own.
 
 It is `charloom train` and `charloom resume`, as a terminal would start them; the server's end is not
 theirs. From the look whether there is room to the start, one request has its turn. It knows nothing

@@ -1,4 +1,5 @@
-"""Server-sent events: an answer that goes on until it is done, the client gone or the server closed.
+"""Server-sent events: an answer that lasts until it is complete, the client leaves or the server
+closes.
 
 Whatever ends it, what was working for it is closed at once. It knows nothing of what is told.
 """

@@ -1,4 +1,4 @@
-"""A journal that is followed: each look gives what is new in it, and says when it began anew.
+"""Follows a journal: each look returns the new lines, and says when the journal began again.
 
 A run that is resumed cuts its journals back (spec/formats.md: Journals). It knows nothing of what lines mean.
 """

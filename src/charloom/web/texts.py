@@ -1,4 +1,5 @@
-"""Texts to learn from: built in, brought by the page, or read by a run of the list; each has a key.
+"""Texts to learn from: built in, uploaded by the page, or read by a run in the list; each has a
+key.
 
 What the page brings is kept beside the runs, for a run needs its text again when it goes on.
 """

@@ -1,4 +1,4 @@
-"""How one character is drawn from the logits (spec/mathematics.md: Sampling). Knows nothing of networks."""
+"""Draws one character from the logits (spec/mathematics.md: Sampling). Knows nothing of networks."""
 
 import numpy as np
 

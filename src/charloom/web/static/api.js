@@ -1,5 +1,5 @@
-// The server as the page asks it: answers, refusals that say how to mend them, streams of events.
-// It knows no element of the page.
+// Asks the server: reads its answers, its refusals with their repair, and its event streams. It knows no
+// element of the page.
 
 /** A refusal of the server, or that none answered; `message` is for people. */
 export class Refusal extends Error {

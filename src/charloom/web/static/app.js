@@ -1,4 +1,4 @@
-// The page, put together: which view is shown, light or dark, and whether the server answers.
+// Puts the page together: which view is shown, light or dark, and whether the server answers.
 import { get } from "./api.js";
 import { byId, put } from "./dom.js";
 import { Inside } from "./inside.js";

@@ -1,5 +1,5 @@
-// Charts: plotly.js, fetched when the first one is wanted, in the page's colours. What is drawn is
-// its owner's. Where plotly.js is not there, the chart's place says so.
+// Draws charts with plotly.js, which is fetched when the first chart is wanted, in the page's colours. What is
+// drawn is its owner's. Where plotly.js is not there, the chart's place says so.
 import { el, seldom } from "./dom.js";
 import { colour } from "./colours.js";
 

@@ -1,5 +1,5 @@
-// A select whose options change: one that may be open gets them when it is left, not under the hand.
-// What the options are is its owner's.
+// A select whose options change: while it may be open, new options wait until it is left. What the options are
+// is its owner's.
 import { el } from "./dom.js";
 
 /** An option that cannot be chosen, and says what is not in the list. */

@@ -1,5 +1,5 @@
-// What a value looks like: steps of surprise, and of a unit from its lowest to its highest.
-// The colours themselves are in style.css, which knows light and dark.
+// Turns values into steps of colour: surprise, and a unit's value from its lowest to its highest. The colours
+// themselves are in style.css, which knows light and dark.
 
 /** Steps to each side of nothing. */
 export const STEPS = 8;

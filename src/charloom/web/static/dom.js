@@ -1,5 +1,5 @@
-// Elements made of plain data, and numbers written for people. Text goes in as text, never as markup.
-// It knows nothing of charloom.
+// Makes elements from plain data, and writes numbers for people. Text goes in as text, never as markup. It
+// knows nothing of charloom.
 
 /** An element: its tag, properties (or attributes where a name has a dash, or none fits), children. */
 export function el(tag, properties = {}, ...children) {

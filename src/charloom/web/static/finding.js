@@ -1,4 +1,4 @@
-// Units that follow something: a ranking by the properties of a text, a pattern, and what was marked.
+// Finds units that follow something: a property of a text, a pattern, or what was marked.
 import { post } from "./api.js";
 import { byId, el, fixed, put, say } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// Inside a model: a text coloured by a unit, all units over time, and which unit follows what.
+// Shows the inside of a model: a text coloured by a unit, all units over time, and which unit follows what.
 // Values come from the server; a link leads to a unit.
 import { events, get, post } from "./api.js";
 import { valueStep } from "./colours.js";

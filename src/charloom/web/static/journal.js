@@ -1,5 +1,5 @@
-// What a run wrote into its journals so far, kept together as the stream tells it.
-// It knows nothing of how it is shown.
+// Collects what a run has written into its journals, as the stream sends it. It knows nothing of how it is
+// shown.
 import { MOST_FOLLOWED } from "./api.js";
 
 const MOST = 12000; // records; beyond, half of them go

@@ -1,5 +1,5 @@
-// Learning, live: how a run does, its curves, and its samples from noise to prose.
-// It shows what the run's files say, whoever trains it.
+// Shows a run live: how it does, its curves, and its samples from noise to prose. It shows what the run's
+// files say, whoever trains it.
 import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { Choices, rest } from "./choices.js";

@@ -1,5 +1,5 @@
-// What the server streams, as one window hears it: the list of runs, and the journals of those it follows.
-// A shared worker holds the connections for all windows; where there is none, the window has its own.
+// What one window hears from the server: the list of runs, and the journals of the runs that it follows. A
+// shared worker holds the connections for all windows; where there is none, the window has its own.
 import { get, MOST_FOLLOWED } from "./api.js";
 import { Streams } from "./streams.js";
 

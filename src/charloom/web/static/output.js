@@ -1,4 +1,4 @@
-// One text that a model writes: as it comes, with its colours, its thoughts, and how it ended.
+// Shows one text that a model writes: as it comes, with its colours, its probabilities, and how it ended.
 import { surpriseStep } from "./colours.js";
 import { el, fixed, put, whole } from "./dom.js";
 import { Painted } from "./painted.js";

@@ -1,6 +1,5 @@
-// Buttons that steer a run: pause, go on, stop, train further, and how fast it learns; and one that takes
-// a start that came to nothing off the list.
-// What a run does about it shows when its files say so.
+// Buttons that steer a run (pause, continue, stop, train further, learning rate) and one that dismisses a
+// failed start. What a run does about it shows when its files say so.
 import { post, path } from "./api.js";
 import { el, say, short } from "./dom.js";
 

@@ -1,6 +1,5 @@
-// The event streams of all windows of one browser: a few connections, however many windows look.
-// It knows nothing of what a window shows, and no element: it runs in a shared worker, or in a page
-// where the browser has none.
+// Holds the event streams for all windows of one browser in a few connections. It knows nothing of what a
+// window shows, and no element: it runs in a shared worker, or in a page where the browser has none.
 import { get, MOST_FOLLOWED } from "./api.js";
 
 const MOST_STREAMS = 3; // a browser has six connections to a server, and the windows need some for themselves

@@ -1,4 +1,4 @@
-// What a model thought at a character: how surprising it was, and the five likeliest to come next.
+// Shows what a model expected at a character: how surprising it was, and the five likeliest to come next.
 import { el, fixed, visible } from "./dom.js";
 
 /** A probability for people. */

@@ -1,5 +1,5 @@
-// The samples of a run as a timeline: scrub from noise to prose, or play it. At its end it follows
-// the run. It knows nothing of where samples come from.
+// Shows the samples of a run as a timeline that can be scrubbed or played, from noise to prose. At its end it
+// follows the run. It knows nothing of where samples come from.
 import { byId, put, say, whole } from "./dom.js";
 
 const STEP = 550; // milliseconds between samples when played

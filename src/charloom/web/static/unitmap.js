@@ -1,5 +1,5 @@
-// A map of all units of a layer over a text, on a canvas: a row for each unit, a column for each
-// character. It knows nothing of models.
+// Draws a map of all units of a layer over a text: a row for each unit, a column for each character. It knows
+// nothing of models.
 import { valueTable } from "./colours.js";
 import { byId } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// The shared worker: one for all windows of a browser, which hear through it what the server streams.
+// The shared worker, through which all windows of a browser hear the server's event streams.
 import { Streams } from "./streams.js";
 
 const ports = new Map();
