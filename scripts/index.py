@@ -18,7 +18,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 INDEX: Final = "docs/modules.md"
 SUFFIXES: Final = (".py", ".pyi", ".js", ".css", ".hpp", ".cpp")
-FOLDERS: Final = ("src/charloom", "cpp", "reliability", "benchmarks", "scripts")
+FOLDERS: Final = ("src/charloom", "cpp", "examples", "reliability", "benchmarks", "scripts")
 HEAD: Final = """# The modules
 
 What each module holds or does: the sentence that it begins with. `sh scripts/index` writes this file; change a

@@ -1,0 +1,84 @@
+"""The programs in examples/ run as they are, and say what README promises of them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def output_of(program, folder):
+    """What a program prints in an empty folder; it must end well and leave nothing behind."""
+    done = subprocess.run(
+        [sys.executable, program], cwd=folder, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """An empty folder to run a program in, which must be empty afterwards."""
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_short_and_the_readme_links_it(path):
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) < 40
+    assert f"python examples/{path.name}" in source
+    assert f"(examples/{path.name})" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_there_are_three_examples():
+    assert [path.stem for path in EXAMPLES] == [
+        "check_a_gradient", "find_a_unit", "train_and_write"
+    ]  # fmt: skip
+
+
+def test_the_example_that_trains_writes_three_hundred_characters(empty):
+    printed = output_of(ROOT / "examples" / "train_and_write.py", empty)
+    measured, written = printed.split("\n", 1)
+    assert len(written.removesuffix("\n")) == 300
+    bits = float(re.search(r"or ([\d.]+) bits per character", measured)[1])
+    assert bits < 4  # a network that knows nothing has 6.7 on 103 characters
+
+
+def test_the_example_that_checks_a_gradient_calls_it_right(empty):
+    verdict, headline = output_of(ROOT / "examples" / "check_a_gradient.py", empty).splitlines()
+    assert verdict == "right"
+    assert headline.startswith("Right: ")
+
+
+def test_the_mistake_that_the_example_names_is_found(empty, tmp_path):
+    source = (ROOT / "examples" / "check_a_gradient.py").read_text(encoding="utf-8")
+    assert source.count("(V.T @ p[t] + dh_next)") == 1
+    planted = tmp_path / "planted.py"
+    planted.write_text(source.replace("(V.T @ p[t] + dh_next)", "(V.T @ p[t])"), encoding="utf-8")
+    verdict, headline = output_of(planted, empty).splitlines()
+    assert verdict == "wrong"
+    assert "no gradient comes from step t+1" in headline
+
+
+def test_the_example_that_finds_a_unit_shows_one_that_tells_quotations_apart(empty):
+    best, *rows = output_of(ROOT / "examples" / "find_a_unit.py", empty).splitlines()
+    r = float(re.search(r"\br=(-?[\d.]+)", best)[1])
+    assert abs(r) > 0.4
+    values = [float(row[5:12]) for row in rows]
+    text = 'Use "with open" here, or "try" there.\n'
+    assert len(values) == len(text)
+    spans = [found.span(1) for found in re.finditer(r'("[^"]+)"', text)]
+    quoted = {n for start, end in spans for n in range(start, end)}
+    inside = [value for n, value in enumerate(values) if n in quoted]
+    outside = [value for n, value in enumerate(values) if n not in quoted]
+    difference = sum(inside) / len(inside) - sum(outside) / len(outside)
+    assert difference * r > 0
+    assert abs(difference) > 0.5
