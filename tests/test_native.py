@@ -339,8 +339,8 @@ def test_arrays_that_do_not_fit_are_refused_at_the_door():
     read_only.parameters["V"].flags.writeable = False
     refuse("V is read-only", lambda: engine.train(read_only, tokens, plan))
     deep, long = make_learner(H=2, layers=65), make_learner(H=2, T=2**24)
-    refuse("65 layers; the native engine takes 64", lambda: engine.train(deep, tokens, plan))
-    refuse("takes 16777215 characters", lambda: engine.train(long, tokens, plan))
+    refuse("65 layers, and the native engine takes 64", lambda: engine.train(deep, tokens, plan))
+    refuse("takes 16,777,215 characters", lambda: engine.train(long, tokens, plan))
     good = make_learner()
     refuse("80 characters", lambda: engine.train(good, np.full(100, 80, np.uint8), plan))
     refuse(

@@ -901,10 +901,10 @@ def test_a_resumption_that_fails_changes_nothing(halted, name):
 
 
 def test_an_engine_that_is_not_there_is_found_before_anything_is_changed(halted, monkeypatch):
-    def missing(name, threads):
-        raise MissingPartError(f"there is no engine {name}")
+    def missing(config):
+        raise MissingPartError(f"there is no engine {config.engine}")
 
-    monkeypatch.setattr(api_training, "open_engine", missing)
+    monkeypatch.setattr(api_training, "engine_for", missing)
     before = tree(halted)
     with pytest.raises(MissingPartError, match="no engine native"):
         api_training.reopen(halted, updates=500, engine="native")

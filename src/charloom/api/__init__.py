@@ -11,7 +11,7 @@ from charloom.api.model import Model, load
 from charloom.api.parts import choose_part, judge, judge_others
 from charloom.api.settling import settle, text_to_learn
 from charloom.api.steering import control
-from charloom.api.texts import DEMO_TEXTS, Text, demo_text, free_run, open_text
+from charloom.api.texts import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
 from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
 from charloom.doctor import Diagnosis, doctor
 from charloom.evaluation import Evaluation
@@ -43,6 +43,7 @@ __all__ = [
     "learner_of",
     "load",
     "neurons",
+    "new_run",
     "open_text",
     "reopen",
     "reproduce",

@@ -12,7 +12,7 @@ from math import ceil, log2
 from typing import Final
 
 from charloom.config import WHOLE_LIMIT, Config
-from charloom.engines import Engine, open_engine
+from charloom.engines import Engine, engine_for
 from charloom.errors import DivergedError
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
@@ -90,7 +90,7 @@ def saves(seconds: float, interval: float) -> float:
 def measure(corpus: Corpus, config: Config) -> Costs:
     """The costs of these settings on a text, with a new network; takes about two seconds."""
     learner = new_learner(config, corpus.vocabulary)
-    engine = open_engine(config.engine, config.threads)
+    engine = engine_for(config)
     judgement, whole = judging_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
     sample = sample_seconds(corpus, learner, engine)
     return Costs(
@@ -175,7 +175,7 @@ def updates_per_second(corpus: Corpus, config: Config) -> float:
         sample_length=1,
     )  # fmt: skip
     learner = new_learner(config, corpus.vocabulary)
-    engine = open_engine(config.engine, config.threads)
+    engine = engine_for(config)
     marks: list[tuple[int, float]] = []
     with suppress(DivergedError):  # the training itself will say so
         for item in learn(learner, corpus.ids, engine):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from charloom.api.model import Model
 from charloom.api.settling import settle, text_to_learn
-from charloom.api.texts import Text, as_path, demo_text
+from charloom.api.texts import Text, demo_text, new_run
 from charloom.api.training import Asked, Listener, Training, begin, ignore, never
 from charloom.engines import native_problem
 from charloom.errors import NewerFormatError
@@ -84,13 +84,13 @@ def reproduce(
     Raises:
         The same as `train`. A wrong gradient raises nothing: it is in the result and the report.
     """
-    began = time.monotonic()
+    began, place = time.monotonic(), new_run(run)
     if text is None and string is None:
         corpus = demo_text(settings.get("tokens") or "characters")
     else:
         corpus = text_to_learn(text, string, default=CLASSIC, **settings)
     config = settle(corpus, minutes, default=CLASSIC, began=began, **settings)
-    with begin(corpus, config, None if run is None else as_path(run)) as training:
+    with begin(corpus, config, place) as training:
         checks: list[GradientCheck] = []
         reported = None
         with Halt() as halt, closing(reproduction(training, halt)) as items:

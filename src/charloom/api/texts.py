@@ -9,6 +9,7 @@ from typing import Final
 
 from charloom.errors import ConfigError, MissingPartError
 from charloom.spelling import shortened
+from charloom.store.run import require_free
 from charloom.text import Corpus, Vocabulary
 
 Text = str | Path | Sequence[str | Path]
@@ -100,6 +101,19 @@ def demo_text(
         except MissingPartError:
             continue
     return read(DEMO_TEXTS[-1:])
+
+
+def new_run(run: str | Path | None) -> Path | None:
+    """The place of a new run, looked at before a text is read or anything is measured for it.
+
+    Raises:
+        RunExistsError, RunInUseError, ConfigError: no run can be made there.
+    """
+    if run is None:
+        return None
+    path = as_path(run)
+    require_free(path)
+    return path
 
 
 def free_run(corpus: Corpus, folder: Path = RUNS) -> Path:

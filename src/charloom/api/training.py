@@ -20,9 +20,9 @@ from charloom.api.settling import (
     text_to_learn,
     with_threads,
 )
-from charloom.api.texts import Text, as_path, as_sources, free_run
+from charloom.api.texts import Text, as_path, as_sources, free_run, new_run
 from charloom.config import Config
-from charloom.engines import Engine, open_engine
+from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
 from charloom.finetune import tuned_learner
 from charloom.gradcheck import GradientCheck
@@ -98,13 +98,14 @@ def train(
     """
     began = time.monotonic()
     require_which(which)
+    place = new_run(run)
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
     config = settle(corpus, minutes, model=model, began=began, **settings)
-    require_which(which, config if run is None else None)
-    if run is None:
+    require_which(which, config if place is None else None)
+    if place is None:
         return train_without_run(corpus, config, listener, model, which)
-    with begin(corpus, config, as_path(run), model) as training:
+    with begin(corpus, config, place, model) as training:
         training.to_the_end(listener)
         return training.model(which)
 
@@ -248,8 +249,8 @@ def begin(
 ) -> Training:
     """A new training in a new run directory, by default a free one under runs/, of a new network
     or of a model's; errors as `train`."""
-    engine = open_engine(config.engine, config.threads)
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    engine = engine_for(config)
     while True:
         path = free_run(corpus) if run is None else run
         try:
@@ -281,7 +282,7 @@ def reopen(
     asked = {"engine": engine, "threads": threads, "save_seconds": save_seconds}
     changed = {name: value for name, value in asked.items() if value is not None}
     machine = with_threads(config.replace(**changed))
-    opened = open_engine(machine.engine, machine.threads)
+    opened = engine_for(machine)
 
     def measured(learner: Learner, corpus: Corpus) -> int:
         here = learner.config.replace(**{name: getattr(machine, name) for name in asked})
@@ -320,8 +321,8 @@ def train_without_run(
     which: Which | None = None,
 ) -> Model:
     """Train without a disk; Ctrl-C ends it with a warning, and what was learnt is returned."""
-    engine = open_engine(config.engine, config.threads)
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    engine = engine_for(config)
     best, which = Best(), which or which_of(config)
     with Halt() as halt:
         for item in train_in_memory(learner, corpus.ids, engine, halt, best):

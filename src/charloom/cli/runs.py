@@ -40,6 +40,7 @@ def reproduce(
     from charloom import api
 
     began, settings = time.monotonic(), settings or {}
+    api.new_run(run)
     if text:
         corpus = api.text_to_learn(text, default=CLASSIC, **settings)
     else:
@@ -83,6 +84,7 @@ def train(
     from charloom import api
 
     began = time.monotonic()
+    api.new_run(run)
     model, settings = api.learner_of(from_model), settings or {}
     corpus = api.text_to_learn(text or [], model=model, **settings)
     config = api.settle(corpus, minutes, model=model, began=began, tell=say_sentence, **settings)

@@ -3,12 +3,12 @@
 from functools import cache
 from importlib.util import find_spec
 
-from charloom.config import ENGINES, require_one_of
+from charloom.config import ENGINES, Config, require_one_of
 from charloom.engines.base import Engine, Plan, Sampler, Trace
 from charloom.errors import MissingPartError
 from charloom.messages import argument
 
-__all__ = ["Engine", "Plan", "Sampler", "Trace", "native_problem", "open_engine"]
+__all__ = ["Engine", "Plan", "Sampler", "Trace", "engine_for", "native_problem", "open_engine"]
 
 
 @cache
@@ -25,6 +25,18 @@ def native_problem() -> str | None:
             "the native engine needs at least an x86-64-v2 processor (SSE 4.2), not to be had here"
         )
     return None
+
+
+def engine_for(config: Config) -> Engine:
+    """The engine that settings name, which can train by them.
+
+    Raises:
+        EngineError: it cannot.
+        ConfigError, MissingPartError: as `open_engine`.
+    """
+    engine = open_engine(config.engine, config.threads)
+    engine.require(config)
+    return engine
 
 
 def open_engine(name: str = "auto", threads: int = 1) -> Engine:

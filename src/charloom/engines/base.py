@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.config import Config
 from charloom.model import Learner, State
 from charloom.model.parameters import Parameters
 
@@ -72,6 +73,14 @@ class Engine(Protocol):
     """What can be asked of an engine. Only `train` changes the learner."""
 
     name: str
+
+    def require(self, config: Config) -> None:
+        """Refuse settings by which this engine cannot train, before anything is made for them.
+
+        Raises:
+            EngineError: so it is; the message names the way out.
+        """
+        ...
 
     def describe(self) -> str:
         """One line: the engine, its instruction set, its threads."""

@@ -15,10 +15,11 @@ from charloom import _native
 from charloom.config import CELLS, OPTIMIZERS, Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.errors import EngineError
+from charloom.messages import argument
 from charloom.model import Learner, State, parameter_shapes
 from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import STATES, Parameters
-from charloom.spelling import shortened
+from charloom.spelling import counted, shortened
 
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
@@ -65,6 +66,22 @@ class NativeEngine:
     def describe(self) -> str:
         return f"native ({self.isa}, {self.threads} thread{'s' if self.threads > 1 else ''})"
 
+    def require(self, config: Config) -> None:
+        reference = (
+            f"use {argument('engine', 'reference')}, which takes any number, many times slower"
+        )
+        if config.layers > MAX_LAYERS:
+            raise EngineError(
+                f"the network has {config.layers:,} layers, and the native engine takes {MAX_LAYERS} at "
+                f"most. Give fewer, or {reference}."
+            )
+        if config.seq_length * config.batch_size > MAX_WINDOW:
+            raise EngineError(
+                f"a window has {counted(config.seq_length, 'step')} of "
+                f"{counted(config.batch_size, 'stream')}, and the "
+                f"native engine takes {MAX_WINDOW:,} characters at most. Give fewer, or {reference}."
+            )
+
     def loss_and_gradients(
         self, learner: Learner, x: Ids, y: Ids, update: int | None = None
     ) -> tuple[float, Parameters, State]:
@@ -93,11 +110,7 @@ class NativeEngine:
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
         kernels, config = _kernels(learner), learner.config
         count, T, B = len(plan.learning_rates), config.seq_length, config.batch_size
-        if T * B > MAX_WINDOW:
-            raise EngineError(
-                f"a window has {T} steps of {B} streams; the native engine takes {MAX_WINDOW} "
-                f"characters at most, the reference engine any number."
-            )
+        self.require(config)
         starts = np.ascontiguousarray(plan.starts, dtype=np.int64) + learner.position
         if starts.shape != (B,):
             raise EngineError(f"the plan has starts of shape {starts.shape}; wanted {(B,)}.")
@@ -250,8 +263,8 @@ def _shape(learner: Learner) -> tuple[int, int, int, int]:
     config = learner.config
     if config.layers > MAX_LAYERS:
         raise EngineError(
-            f"the network has {config.layers} layers; the native engine takes {MAX_LAYERS} at "
-            f"most, the reference engine any number."
+            f"the network has {config.layers:,} layers, and the native engine takes {MAX_LAYERS} at "
+            f"most; use {argument('engine', 'reference')}, which takes any number."
         )
     cell = CELLS.index(config.cell)
     return cell, config.layers, len(learner.vocabulary), config.hidden_size

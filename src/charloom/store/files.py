@@ -48,6 +48,12 @@ READING_MENDS = {
 }
 
 
+def file_above(path: Path) -> Path | None:
+    """The file that stands where a directory above a path would be; None where there is none."""
+    above = next((parent for parent in path.parents if os.path.lexists(parent)), None)
+    return None if above is None or above.is_dir() else above
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turns what the system says into a sentence about a path.
@@ -58,6 +64,12 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        above = file_above(path)
+        if above is not None:
+            raise WriteError(
+                f"{shortened(path)} cannot be written: {shortened(above)} is a file, not a directory. Give "
+                f"a place in a directory."
+            ) from error
         reason = error.strerror or str(error)
         mend = MENDS.get(error.errno or 0, "Look after the disk and try again.")
         raise WriteError(f"{shortened(path)} cannot be written: {reason}. {mend}") from error

@@ -26,7 +26,7 @@ from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store.canonical import parse_object
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
-from charloom.store.files import TEMPORARY
+from charloom.store.files import TEMPORARY, file_above
 from charloom.store.layout import (
     BUILTIN,
     CHECKPOINTS,
@@ -88,6 +88,16 @@ def refuse_existing(path: Path) -> None:
         raise RunExistsError(
             f"{path} exists and holds other things; give {argument('run')} a directory that does not "
             f"exist yet."
+        )
+
+
+def refuse_file_above(path: Path) -> None:
+    """Refuse a path one of whose directories is a file."""
+    above = file_above(path)
+    if above is not None:
+        raise RunExistsError(
+            f"{argument('run')} is {path}, but {above} is a file, not a directory; give "
+            f"{argument('run')} a place in a directory."
         )
 
 

@@ -83,6 +83,7 @@ from charloom.store.opening import (
     open_about,
     open_to_learn,
     refuse_existing,
+    refuse_file_above,
 )
 from charloom.store.steering import Control, read_control, read_status, write_status
 from charloom.store.tail import kept_length
@@ -157,9 +158,7 @@ class RunWriter:
         """
         path = Path(path)
         Schedule.of(learner.config, len(corpus))
-        with reading(path):
-            refuse_newer_run(path)
-            unless_in_use(path, lambda: refuse_existing(path))
+        require_free(path)
         with writing(path):
             for directory in (path, path / CHECKPOINTS):
                 make_directories(directory)
@@ -548,6 +547,21 @@ class RunWriter:
                 (self.path / CHECKPOINTS / BEST).unlink(missing_ok=True)
         elif named != best_update:
             self._point(BEST, best_update)
+
+
+def require_free(path: Path) -> None:
+    """Refuse a path at which no new run can be made; nothing is written.
+
+    Raises:
+        RunExistsError: something is there already, or a file is where a directory above it would be.
+        NewerFormatError: a later charloom wrote something there.
+        RunInUseError: another process is making a run there at this moment.
+        ReadError: the disk refused to tell what is there.
+    """
+    with reading(path):
+        refuse_file_above(path)
+        refuse_newer_run(path)
+        unless_in_use(path, lambda: refuse_existing(path))
 
 
 def why_unusable(path: Path, update: int | None) -> str | None:

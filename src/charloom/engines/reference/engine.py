@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.engines.reference import network
 from charloom.engines.reference.draw import draw
@@ -14,6 +15,9 @@ class ReferenceEngine:
     """See `charloom.engines.base.Engine`, whose docstrings these methods keep."""
 
     name = "reference"
+
+    def require(self, config: Config) -> None:
+        pass  # it takes any network and any window
 
     def describe(self) -> str:
         return f"reference (NumPy {np.__version__}, 1 thread)"

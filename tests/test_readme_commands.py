@@ -1,0 +1,94 @@
+"""Whoever types the README's commands one after another is never refused.
+
+Trainings are cut to a few updates of the recipe classic's size; what needs a server, another process, a
+network or minutes is left out by name.
+"""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import runs
+from charloom.cli import app
+
+README = Path(__file__).parent.parent / "README.md"
+LEFT_OUT = ("serve", "control", "bench", "corpora", "gradcheck")
+TRAINING = ("train", "resume", "reproduce")
+ENDS = ("--minutes", "--epochs", "--updates")
+# With every character of the README's prompts.
+TEXT = 30 * ("Dear Ada. The question, To be, or not to be, is old.\n" + runs.TEXT)
+TEXTS = ("book.txt", "other.txt", "chapter1.txt", "chapter2.txt", "diary.txt", "letters/a.txt")
+
+
+def commands(markdown):
+    """The charloom commands of the shell blocks, in their order: what is piped in, and the words."""
+    found = []
+    for block in re.findall(r"^```sh\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            piped = ""
+            if words[:1] == ["echo"] and "|" in words:
+                piped, words = words[1] + "\n", words[words.index("|") + 1 :]
+            if words[:1] == ["charloom"]:
+                found.append((piped, words[1:]))
+    return found
+
+
+def shortened(words, updates):
+    """A command with an end after so many updates; other commands as they are."""
+    if words[0] not in TRAINING:
+        return words
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if word not in ENDS and before not in ENDS
+    ]
+    return [*kept, "--updates", str(updates)]
+
+
+def refused(markdown, folder):
+    """Run the commands in a folder; those that failed, each with what it said."""
+    for name in TEXTS:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(TEXT, encoding="utf-8")
+    (folder / "src").mkdir()
+    (folder / "src" / "a.py").write_text(TEXT, encoding="utf-8")
+    wrong = []
+    for updates, (piped, words) in enumerate(commands(markdown), start=2):
+        if words[0] in LEFT_OUT:
+            continue
+        if words[0] == "import":  # a file from elsewhere
+            shutil.copy("book.torch.safetensors", words[1])
+        done = CliRunner().invoke(app, shortened(words, updates), input=piped, prog_name="charloom")
+        if done.exit_code:
+            wrong.append((shlex.join(words), done.stderr))
+    return wrong
+
+
+def test_the_commands_of_the_readme_work_in_order(tmp_path, monkeypatch):
+    """Half a minute: some thirty commands, trainings and the whole experiment among them."""
+    monkeypatch.chdir(tmp_path)
+    markdown = README.read_text(encoding="utf-8")
+    assert len(commands(markdown)) > 25
+    assert refused(markdown, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ("charloom train book.txt --recipe classic --run runs/book", "already holds a run"),
+        ("charloom doctor my_rnn.py:no_such_function", "no_such_function"),
+    ],
+)
+def test_a_planted_command_that_is_refused_is_caught(second, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = (
+        "charloom train book.txt --recipe classic --run runs/book\ncharloom doctor --template numpy"
+    )
+    ((words, said),) = refused(f"```sh\n{first}\n{second}\n```\n", tmp_path)
+    assert f"charloom {words}" == second
+    assert told in said

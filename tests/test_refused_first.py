@@ -1,0 +1,99 @@
+"""What cannot be trained is refused before a text is read, anything is measured or anything is written."""
+
+import pytest
+from typer.testing import CliRunner
+
+import charloom
+import runs
+from charloom import api
+from charloom.cli import app
+from charloom.engines import native_problem
+from charloom.errors import EngineError, RunExistsError, WriteError
+
+TOO_LARGE = [
+    ("--layers 65 --hidden-size 2", "the network has 65 layers, and the native engine takes 64"),
+    (
+        "--recipe classic --seq-length 3000 --batch-size 6000",
+        "a window has 3,000 steps of 6,000 streams, and the native engine takes 16,777,215 characters",
+    ),
+]
+
+
+def charloom_(*words):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, list(map(str, words)), prog_name="charloom")
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A small text in a file."""
+    path = tmp_path / "book.txt"
+    path.write_text(100 * runs.TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Fails where anything is measured."""
+
+    def measure(*args):
+        raise AssertionError("measured before it was refused")
+
+    monkeypatch.setattr(api.settling, "measure", measure)
+
+
+@pytest.mark.skipif(native_problem() is not None, reason="there is no native engine")
+@pytest.mark.parametrize(("options", "told"), TOO_LARGE)
+def test_what_the_native_engine_cannot_train_makes_no_run_and_names_the_way_out(
+    book, tmp_path, options, told
+):
+    run = tmp_path / "run"
+    done = charloom_("train", book, "--run", run, *options.split(), "--updates", "1")
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert "or use --engine reference" in done.stderr
+    assert not run.exists()
+
+
+@pytest.mark.skipif(native_problem() is not None, reason="there is no native engine")
+def test_python_is_refused_too_and_no_run_is_resumed_on_an_engine_that_cannot(tmp_path):
+    with pytest.raises(EngineError, match='use engine="reference"'):
+        charloom.train(string=runs.TEXT, layers=65, hidden_size=2, updates=1)
+    run = tmp_path / "run"
+    runs.train(run, layers=65, hidden_size=2, epochs=1, engine="reference", passage_length=2)
+    before = runs.tree(run)
+    with pytest.raises(EngineError, match="65 layers"):
+        charloom.resume(run, engine="native", epochs=2)
+    assert runs.tree(run) == before
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_a_place_that_is_taken_is_refused_before_a_text_is_read(tmp_path, unmeasured, command):
+    run = tmp_path / "run"
+    runs.create(run)[0].close()
+    before = runs.tree(run)
+    done = charloom_(command, tmp_path / "no such text", "--run", run)
+    assert done.exit_code == 2
+    assert f"{run} already holds a run" in done.stderr
+    with pytest.raises(RunExistsError):
+        getattr(charloom, command)(tmp_path / "no such text", run=run)
+    assert runs.tree(run) == before
+
+
+def test_a_file_in_the_place_of_a_directory_is_called_a_file(book, unmeasured):
+    for below in ("run", "deep/run"):
+        done = charloom_("train", book, "--run", book / below)
+        assert done.exit_code == 2
+        assert f"--run is {book / below}, but {book} is a file, not a directory" in done.stderr
+
+
+def test_a_file_in_the_place_of_a_directory_is_called_a_file_wherever_something_is_written(
+    book, tmp_path
+):
+    runs.train(tmp_path / "run")
+    model = charloom.load(tmp_path / "run")
+    for write in (model.save, model.export):
+        with pytest.raises(WriteError, match="is a file, not a directory"):
+            write(book / "model.safetensors")
+    done = charloom_("report", tmp_path / "run", "--output", book / "deep" / "page.html")
+    assert f"{book} is a file, not a directory" in done.stderr
