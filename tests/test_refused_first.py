@@ -97,3 +97,33 @@ def test_a_file_in_the_place_of_a_directory_is_called_a_file_wherever_something_
             write(book / "model.safetensors")
     done = charloom_("report", tmp_path / "run", "--output", book / "deep" / "page.html")
     assert f"{book} is a file, not a directory" in done.stderr
+
+
+@pytest.mark.parametrize("content", ["[]", "{", ""])
+@pytest.mark.parametrize("command", ["evaluate", "report", "resume"])
+def test_whoever_reads_a_damaged_config_is_told_how_to_recover(tmp_path, command, content):
+    run = tmp_path / "run"
+    runs.train(run)
+    (run / "config.json").write_text(content)
+    told = charloom_(command, run).stderr
+    assert "config.json" in told
+    assert "is whole: charloom resume" in told
+    assert "--allow-older" in told
+
+
+def test_one_of_something_is_spoken_of_in_the_singular(book, tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text(book.read_text())
+    (folder / "b.txt").write_bytes(b"")
+    words = ("--recipe", "classic", "--hidden-size", "4", "--updates", "1")
+    told = charloom_("train", folder, "--run", tmp_path / "run", *words).stderr
+    assert "left out 1 that is empty" in told
+    assert "1 update;" in told
+    assert "1 updates" not in told
+
+
+def test_the_recipe_classic_is_not_called_the_defaults_of_train():
+    told = " ".join(charloom_("recipes").stdout.split())
+    assert "defaults of every setting" not in told
+    assert "none, it is the classic experiment" in told

@@ -667,3 +667,18 @@ def test_errors_are_written_with_two_digits(value: float, text: str) -> None:
 )  # fmt: skip
 def test_times_have_two_units_at_most(seconds: float, text: str) -> None:
     assert spelling.duration(seconds) == text
+
+
+def row_of(page: Page, name: str) -> str:
+    """What follows the name of a setting."""
+    return page.words.partition(f"\n{name}")[2][:80]
+
+
+def test_the_end_that_was_asked_for_and_the_one_that_was_reached_are_listed(tmp_path: Path) -> None:
+    whole = report(make_run(tmp_path / "epochs"))[1]
+    assert "update 1,200, after 3 epochs; asked for: 3 epochs" in whole.words
+    assert row_of(whole, "epochs").startswith("3")
+    fixed = report(make_run(tmp_path / "updates", updates=1, epochs=10))[1]
+    assert "after 3 epochs; asked for: 1 update" in fixed.words
+    assert row_of(fixed, "epochs").startswith("none")
+    assert "in 1 update with windows of" in fixed.words

@@ -19,6 +19,7 @@ from charloom.model import Learner
 from charloom.spelling import shortened
 from charloom.store.layout import read_about
 from charloom.store.opening import open_text as open_own_text
+from charloom.store.opening import require_about
 from charloom.text import Corpus, Windows
 from charloom.text.windows import Segment
 
@@ -116,7 +117,7 @@ def own_text(model: Trained) -> Corpus:
             "a model without its run does not know the text that it was trained on; name a text, "
             "or give the run directory."
         )
-    return open_own_text(model.run, read_about(model.run)[1], None, model.learner)
+    return open_own_text(model.run, require_about(model.run)[1], None, model.learner)
 
 
 def identity(corpus: Corpus) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
-from charloom.spelling import duration
+from charloom.spelling import counted, duration
 from charloom.text import Corpus
 
 LEAST_SHARE: Final = (
@@ -94,7 +94,9 @@ def end_after(
         )
     took = f", {duration(opened)} of it for opening the text" if opened >= SHORT_SECONDS else ""
     whole = before + costs.seconds(schedule, end, done)
-    tell(f"measured: {end - done:,} updates will take about {duration(whole)} in all{took}")
+    tell(
+        f"measured: {counted(end - done, 'update')} will take about {duration(whole)} in all{took}"
+    )
     return end
 
 

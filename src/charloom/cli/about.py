@@ -85,7 +85,10 @@ def recipes(as_json: Json = False) -> None:
                 f"    reached: {recipe.nats:.3f} nats ({bits:.3f} bits) per character of Tiny "
                 f"Shakespeare, {recipe.judged}"
             )
-        options = " ".join(differences(recipe)) or "the defaults of every setting"
+        options = (
+            " ".join(differences(recipe))
+            or "none, it is the classic experiment (the options of the others are what differs from it)"
+        )
         lines = textwrap.fill(f"options: {options}", WIDTH, **INDENT)
         show(lines.replace("\N{NO-BREAK SPACE}", " "))
 

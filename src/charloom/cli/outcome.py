@@ -13,7 +13,7 @@ from charloom.cli.hints import found_overfitting, learnt_nothing, overfitting_se
 from charloom.cli.reading import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, show, show_json
 from charloom.messages import command, for_command_line, terminal_command
-from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
+from charloom.spelling import bits_per_character, counted, decimals, duration, excerpt, one_of
 
 if TYPE_CHECKING:
     from charloom.api import Training
@@ -86,12 +86,12 @@ def introduce(training: "Training") -> None:
     after = f"update {training.learner.update:,} of " if training.learner.update else ""
     say(
         f"{corpus.name}: {len(corpus):,} {config.tokens}, {len(corpus.vocabulary)} distinct; "
-        f"{after}{training.updates:,} updates; {training.engine.describe()}, {config.dtype}; "
+        f"{after}{counted(training.updates, 'update')}; {training.engine.describe()}, {config.dtype}; "
         f"run directory {training.run}"
     )
     if config.updates is None and training.updates < FEW_UPDATES:
         say(
-            f"only {training.updates:,} updates: a text this short is learnt in some "
+            f"only {counted(training.updates, 'update')}: a text this short is learnt in some "
             f"{10 * FEW_UPDATES:,} of them, --updates {10 * FEW_UPDATES}."
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from charloom.cli.pace import Pace
 from charloom.cli.terminal import say
 from charloom.messages import for_command_line
-from charloom.spelling import bits_per_character, decimals, duration, excerpt, one_of
+from charloom.spelling import bits_per_character, counted, decimals, duration, excerpt, one_of
 from charloom.training import Item, Judging, Progress, Record, Sample, Warned
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Watcher:
                 share = item.read / item.characters
                 self._show(item.update, f"reading all of the validation part: {share:.0%}")
         elif isinstance(item, Sample):
-            start = f"after {item.update:,} updates it writes: "
+            start = f"after {counted(item.update, 'update')} it writes: "
             self._line(start + excerpt(item.text, LINE_WIDTH - len(start)))
         elif isinstance(item, Warned):
             self._line(f"warning: {item.marked}")

@@ -5,7 +5,7 @@ Everything comes from the run directory, read before; nothing here knows of HTML
 
 import platform
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import matplotlib
 import numpy as np
@@ -36,6 +36,7 @@ from charloom.report.writer import Writer
 from charloom.spelling import (
     bits_per_character,
     count,
+    counted,
     duration,
     number_of,
     one_of,
@@ -51,13 +52,13 @@ CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A
 def lede(view: RunOutline) -> str:
     """What was done, in one sentence."""
     config, text = view.config, view.text
-    times = f"{count(config.updates)} updates" if config.updates else passes(config.epochs)
+    times = counted(config.updates, "update") if config.updates else passes(config.epochs)
     layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
-        f"{CELLS[config.cell]} of {layers}{config.hidden_size} hidden units learns to "
+        f"{CELLS[config.cell]} of {layers}{count(config.hidden_size)} hidden units learns to "
         f"write like this text of {count(text['characters'])} {config.tokens}, "
-        f"{text['vocabulary_size']} of them different, in {times} with windows of "
+        f"{count(text['vocabulary_size'])} of them different, in {times} with windows of "
         f"{config.seq_length} {config.tokens}{streams}."
     )
 
@@ -264,7 +265,10 @@ def text_rows(view: RunOutline) -> list[Setting]:
 def maker_rows(view: RunOutline, records: Records | None) -> list[Setting]:
     """What trained the run, how long, and what made the page."""
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
-    taken = f"{seconds:,.1f} for {count(done)} of {count(view.updates)} updates"
+    epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
+    asked = counted(view.updates, "update") if view.config.updates else passes(view.config.epochs)
+    reached = f"update {count(done)}, after {epoch} epochs; asked for: {asked}"
+    taken = f"{seconds:,.1f} for {count(done)} of {counted(view.updates, 'update')}"
     page = (
         f"charloom {charloom_version()}, Python {platform.python_version()}, NumPy "
         f"{np.__version__}, matplotlib {matplotlib.__version__}, {platform.machine()}"
@@ -273,6 +277,7 @@ def maker_rows(view: RunOutline, records: Records | None) -> list[Setting]:
         Setting("charloom", view.version, "the version that began the run"),
         Setting("engine", view.engine or "not recorded", "what trained last"),
         Setting("trained with", surroundings(view)),
+        Setting("reached", reached, "of what was asked for"),
         Setting("seconds", taken, "of training"),
         *changes(view),
         Setting("this page", page),
@@ -281,9 +286,12 @@ def maker_rows(view: RunOutline, records: Records | None) -> list[Setting]:
 
 def configuration_rows(view: RunOutline) -> list[Setting]:
     """The settings by name."""
+    settings: dict[str, Any] = view.config.to_dict()
+    if settings["updates"] is not None:
+        settings["epochs"] = None  # only its default: the number of updates says when the run ends
     return [
         Setting(name, "none" if value is None else str(value), help_of(name))
-        for name, value in view.config.to_dict().items()
+        for name, value in settings.items()
     ]
 
 

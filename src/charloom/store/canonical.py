@@ -43,7 +43,7 @@ def parse_object(data: bytes, what: str) -> dict[str, Any]:
     """
     value = parse_json(data, what)
     if not isinstance(value, dict):
-        raise DamagedError(f"{what} is not a JSON object.")
+        raise DamagedError(f"{what} is damaged: it is not a JSON object.")
     return value
 
 

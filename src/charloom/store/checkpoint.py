@@ -301,7 +301,7 @@ def require_finite(learner: Learner) -> None:
     wrong += [name for name, x in numbers.items() if x is not None and not math.isfinite(x)]
     if wrong:
         raise DivergedError(
-            f"at update {learner.update} {', '.join(wrong)} is no longer finite, so it was not saved."
+            f"at update {learner.update:,} {', '.join(wrong)} is no longer finite, so it was not saved."
         )
 
 

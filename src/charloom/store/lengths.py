@@ -51,12 +51,14 @@ def kept_lengths(
             if not allow_less:
                 raise DamagedError(
                     f"{error.message} Put it back as it was, or, to go on from the checkpoint of "
-                    f"update {update} with what is left of the {WHAT[name]}, "
+                    f"update {update:,} with what is left of the {WHAT[name]}, "
                     f"{command('resume', path, allow_older=True)}."
                 ) from None
             lengths[name], last = what_is_left(path / name, update)
-            after = "" if last is None else f"after update {last} and "
-            lost.append(f"{error.message} The {WHAT[name]} {after}up to update {update} are lost.")
+            after = "" if last is None else f"after update {last:,} and "
+            lost.append(
+                f"{error.message} The {WHAT[name]} {after}up to update {update:,} are lost."
+            )
     return lengths, lost
 
 
@@ -156,7 +158,7 @@ def belongs(line: dict[str, Any], path: Path, update: int) -> int:
     found, seconds = line.get("update"), line.get("seconds")
     if not is_count(found) or found > update:
         raise DamagedError(
-            f"{path} is damaged: where the last line up to update {update} should be, one has the "
+            f"{path} is damaged: where the last line up to update {update:,} should be, one has the "
             f"update {shortened(found)}."
         )
     if path.name == METRICS and (type(seconds) is not float or not 0 <= seconds < MOST_SECONDS):

@@ -81,7 +81,7 @@ def refuse_existing(path: Path) -> None:
     learnt = update_told(path) if is_run(path) else 0
     if learnt:
         raise RunExistsError(
-            f"{path} holds the records of a run up to update {learnt}, whose checkpoints are gone; "
+            f"{path} holds the records of a run up to update {learnt:,}, whose checkpoints are gone; "
             f"give another {argument('run')}."
         )
     if not is_interrupted_creation(path):
@@ -139,6 +139,20 @@ def read_pointer_or_none(path: Path) -> int | None:
         return 0
 
 
+def require_about(path: Path) -> tuple[Config, dict[str, Any], str]:
+    """What `read_about` says; the error of a damaged config.json also says how to recover.
+
+    Raises:
+        The same as `read_about`.
+    """
+    try:
+        return read_about(path)
+    except (DamagedError, NotAModelError) as error:
+        whole = newest_whole(path)
+        way = "" if whole is None else f" {ways_on(path, whole.learner.update)}"
+        raise type(error)(f"{error.message}{way}") from None
+
+
 def open_about(
     path: Path, moved: Sequence[str | Path] | None, allow_anew: bool
 ) -> tuple[Config, dict[str, Any], str, str]:
@@ -169,9 +183,7 @@ def open_about(
             "fingerprint": whole.fingerprint,
             "vocabulary_size": len(whole.learner.vocabulary),
         }
-        told = (
-            f"{error.message} It is made anew from the checkpoint of update {whole.learner.update}."
-        )
+        told = f"{error.message} It is made anew from the checkpoint of update {whole.learner.update:,}."
         return whole.learner.config, text, "", told
 
 
@@ -236,7 +248,7 @@ def ways_on(path: Path, update: int) -> str:
     resume = command("resume", path, allow_older=True, **text)
     train = command("train", Placeholder("TEXT"), from_model=checkpoint_path(path, update))
     return (
-        f"The checkpoint of update {update} is whole: {resume} makes {CONFIG} anew from it and goes on; "
+        f"The checkpoint of update {update:,} is whole: {resume} makes {CONFIG} anew from it and goes on; "
         f"{train} takes its weights into a new run."
     )
 
@@ -281,7 +293,7 @@ def load_latest(
         )
     if not allow_older:
         raise DamagedError(
-            f"{problem} The checkpoint of update {whole.learner.update} is whole: to go on from "
+            f"{problem} The checkpoint of update {whole.learner.update:,} is whole: to go on from "
             f"there, {command('resume', path, allow_older=True)}."
         )
     return whole, problem
@@ -308,7 +320,7 @@ def require_checkpoints(path: Path) -> None:
 def checkpoints_gone(path: Path, learnt: int) -> str:
     """What to say of a run that was trained up to an update and has no checkpoint."""
     return (
-        f"{path} was trained up to update {learnt}, and its checkpoints are gone: nothing lies in "
+        f"{path} was trained up to update {learnt:,}, and its checkpoints are gone: nothing lies in "
         f"{path / CHECKPOINTS}. Put them back from a copy, or train again with another "
         f"{argument('run')}."
     )
@@ -359,7 +371,7 @@ def require_place(path: Path, learner: Learner, characters: int) -> None:
     if (learner.position, learner.epoch) != wanted:
         raise DamagedError(
             f"{path} is damaged: its checkpoint is at character {learner.position} of epoch "
-            f"{learner.epoch}; after update {learner.update} it must be {wanted[0]} of {wanted[1]}."
+            f"{learner.epoch}; after update {learner.update:,} it must be {wanted[0]} of {wanted[1]}."
         )
 
 

@@ -250,7 +250,7 @@ class RunWriter:
         if epochs or updates:
             if schedule.updates <= learner.update:
                 raise ConfigError(
-                    f"{path} is at update {learner.update} and would end at {schedule.updates}; "
+                    f"{path} is at update {learner.update:,} and would end at {schedule.updates:,}; "
                     f"give more epochs or updates."
                 )
             learner.judgements_since_best = 0  # whoever asks for more is patient anew
@@ -271,13 +271,13 @@ class RunWriter:
             warnings.append(error.message)
         if damage:
             warnings.append(
-                f"training goes on from the checkpoint of update {learner.update}: {damage}"
+                f"training goes on from the checkpoint of update {learner.update:,}: {damage}"
             )
         unusable = why_unusable(path, learner.best_update)
         if unusable is not None:
             warnings.append(
                 f"the best checkpoint cannot be used, so the best is judged anew from update "
-                f"{learner.update} on: {unusable}"
+                f"{learner.update:,} on: {unusable}"
             )
             learner.best_loss = learner.best_update = None
         adopt_steering(learner, events)

@@ -31,9 +31,11 @@ def kept_length(path: Path, keep: int | None) -> int:
         if keep == 0 or (file is not None and keep <= size and byte_at(file, keep - 1) == b"\n"):
             return keep
     if file is None:
-        raise DamagedError(f"{path} is missing; it had {keep} bytes when the checkpoint was saved.")
+        raise DamagedError(
+            f"{path} is missing; it had {keep:,} bytes when the checkpoint was saved."
+        )
     raise DamagedError(
-        f"{path} has {size} bytes, and the checkpoint was saved when it had {keep}, ending with a "
+        f"{path} has {size:,} bytes, and the checkpoint was saved when it had {keep:,}, ending with a "
         f"whole line."
     )
 

@@ -37,7 +37,7 @@ from charloom.store.layout import (
 from charloom.store.lengths import SavedLengths, saved_lengths
 from charloom.store.lines import is_event
 from charloom.store.newer import refuse_newer_run
-from charloom.store.opening import checkpoints_gone, last_engine, update_told, ways_on
+from charloom.store.opening import checkpoints_gone, last_engine, require_about, update_told
 from charloom.store.steering import read_status, require_status
 
 Which = Literal["best", "latest"]
@@ -160,12 +160,7 @@ def lengths_at(run: Path) -> SavedLengths | None:
 def outline_in(path: Path, read: "Strict") -> RunOutline:
     """`outline_of`, where no disk refuses."""
     refuse_newer_run(path)
-    try:
-        config, text, version = read_about(path)
-    except (DamagedError, NotAModelError) as error:
-        whole = newest_whole(path)
-        way = "" if whole is None else f" {ways_on(path, whole.learner.update)}"
-        raise type(error)(f"{error.message}{way}") from None
+    config, text, version = require_about(path)
     return RunOutline(
         path=path,
         config=config,

@@ -226,7 +226,7 @@ def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -
     note = f"{shortened(Path(asked))}: {how_many(taken)}, read in the order of their paths, {shortened(taken[0])} first"
     if left:
         named = ", ".join(map(shortened, left[:NAMED])) + (" …" if len(left) > NAMED else "")
-        note += f"; left out {len(left):,} that are empty or no text in UTF-8: {named}"
+        note += f"; left out {len(left):,} that {'is' if len(left) == 1 else 'are'} empty or no text in UTF-8: {named}"
     return Found(name, tuple(map(file_source, taken)), note)
 
 

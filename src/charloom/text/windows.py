@@ -106,7 +106,7 @@ class Windows:
         B, T, held_out = self.streams, self.seq_length, config.validation + config.test
         if not self.per_epoch:
             streams = f" in each of {B} streams" if B > 1 else ""
-            problem = f"a window of {T} steps{streams} needs at least {B * T + 1}"
+            problem = f"a window of {T} steps{streams} needs at least {B * T + 1:,}"
             problem += f", beside what is held out ({held_out:.0%})" if held_out else ""
         else:
             part = next(p for p in HELD_OUT if getattr(config, p) and p not in self.parts)
@@ -115,7 +115,7 @@ class Windows:
             otherwise = f"take {arguments(**changes)}, which fits this one"
         way = f", or {otherwise}" if otherwise else ""
         raise TextError(
-            f"the text has {self.length} characters; {problem}. Give a longer text{way}."
+            f"the text has {self.length:,} characters; {problem}. Give a longer text{way}."
         )
 
     def starts(self, epoch: int) -> NDArray[np.int64]:

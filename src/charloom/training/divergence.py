@@ -31,6 +31,6 @@ def go_back(learner: Learner, earlier: Learner, error: DivergedError) -> str:
     put_back(learner, earlier)
     learner.rollbacks, learner.learning_rate_factor = rollbacks, factor
     return (
-        f"{error.message} Training goes on from update {learner.update} with half the learning rate "
+        f"{error.message} Training goes on from update {learner.update:,} with half the learning rate "
         f"({rollbacks} of {MOST_ROLLBACKS} times)."
     )

@@ -53,7 +53,7 @@ def validate(
             raise Abandoned
     if not math.isfinite(nats):
         raise DivergedError(
-            f"after update {learner.update} the model's loss on the validation part is {nats:g}."
+            f"after update {learner.update:,} the model's loss on the validation part is {nats:g}."
         )
     return nats
 

@@ -158,7 +158,7 @@ def require_told(learner: Learner, trace: Trace) -> None:
         )
     if not math.isfinite((learner.smooth_loss or 0.0) + learner.pending_loss):
         raise DivergedError(
-            f"after update {learner.update} the smooth loss is {learner.smooth_loss} and the sum of "
+            f"after update {learner.update:,} the smooth loss is {learner.smooth_loss} and the sum of "
             f"losses since the last record {learner.pending_loss:g}."
         )
 

@@ -421,7 +421,7 @@ class Keeper:
         self._watch.hold()
         yield self._warn(
             f"{self._refused_saves} saves in a row were refused: {self._refusal} Training pauses at update "
-            f"{self._learner.update} until the disk takes a save, and then goes on by itself; Ctrl-C or a "
+            f"{self._learner.update:,} until the disk takes a save, and then goes on by itself; Ctrl-C or a "
             f"stop ends it."
         )
         self._writer.tell("paused", self._learner.update)
@@ -467,7 +467,7 @@ class Keeper:
         except REFUSED as error:
             self._refused_saves, self._refusal = self._refused_saves + 1, error.message
             if not again:
-                yield self._warn(f"update {learner.update} was not saved: {error.message}")
+                yield self._warn(f"update {learner.update:,} was not saved: {error.message}")
         else:
             self._problem, self._refused_saves = None, 0
             if before != learner.update:
@@ -480,7 +480,7 @@ class Keeper:
         before = self._writer.saved_update
         path = yield from self._insist(
             lambda: self._writer.save(self._learner),
-            f"what was learnt after update {before} (now at {self._learner.update})",
+            f"what was learnt after update {before:,} (now at {self._learner.update:,})",
         )
         if before != self._learner.update:
             yield Saved(self._learner.update, self._learner.best_update, path)
@@ -513,7 +513,7 @@ class Keeper:
         except REFUSED as error:
             raise WriteError(
                 f"{what} is lost: {error.message} Then go on from update "
-                f"{self._writer.saved_update} by {command('resume', self._writer.path)}."
+                f"{self._writer.saved_update:,} by {command('resume', self._writer.path)}."
             ) from error
 
     def _wait(self, seconds: float, hurried: bool) -> Iterator[Item]:
