@@ -1,4 +1,4 @@
-"""The gradient check: right gradients pass at every size, and each planted error is caught."""
+"""Tests of the gradient check: right gradients pass at every size; each planted error is caught."""
 
 import json
 import math
@@ -38,7 +38,7 @@ Plant = Callable[[Learner, Ids, Ids, Parameters], None]
 
 
 class PlantedEngine(ReferenceEngine):
-    """The reference engine with an error planted into its gradients."""
+    """The reference engine with an error planted in its gradients."""
 
     name = "planted"
 
@@ -54,7 +54,7 @@ class PlantedEngine(ReferenceEngine):
 
 
 def without_carry(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
-    """BPTT that hands no gradient from a step to the one before: T windows of one step."""
+    """Replace the gradients by those of BPTT that passes no gradient back from step to step."""
     state = learner.state
     for gradient in gradients.values():
         gradient[...] = 0
@@ -75,7 +75,10 @@ def scaled(name: str) -> Plant:
 
 
 def without_initial_state(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
-    """dW as if the window started from h0 = 0; da_0 is dU's column, for x_0 is read once."""
+    """Compute dW as if the window started from h0 = 0.
+
+    da_0 is the column of dU for x_0, because the window reads x_0 only once.
+    """
     assert (x == x[0]).sum() == 1
     da_0 = gradients["layers.0.U"][:, x[0, 0]]
     gradients["layers.0.W"] -= np.outer(da_0, learner.state["h"][0, 0])
@@ -116,7 +119,7 @@ def garbage_in_an_unread_column(learner: Learner, x: Ids, y: Ids, gradients: Par
         (garbage_in_an_unread_column, {"U"}),
     ],
 )
-def test_each_planted_error_is_caught_in_its_parameters_and_no_other(
+def test_each_planted_error_is_caught_in_its_parameters_only(
     plant: Plant, wrong: set[str], dtype: str
 ) -> None:
     check = gradcheck(**SMALL, state="non-zero", dtype=dtype, engine=PlantedEngine(plant), seed=1)
@@ -127,7 +130,7 @@ def test_each_planted_error_is_caught_in_its_parameters_and_no_other(
     assert not GradientCheck.from_dict(json.loads(json.dumps(check.to_dict()))).passed
 
 
-def test_in_float64_one_entry_that_is_wrong_in_its_tenth_digit_is_caught() -> None:
+def test_float64_catches_one_entry_that_is_wrong_in_its_tenth_digit() -> None:
     def plant(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
         gradients["c"][0] *= 1 + 1e-9
 
@@ -136,7 +139,7 @@ def test_in_float64_one_entry_that_is_wrong_in_its_tenth_digit_is_caught() -> No
     assert check.worst.worst.index == (0,)
 
 
-def test_an_error_that_is_lost_in_the_norm_is_caught_in_its_entry() -> None:
+def test_an_error_too_small_for_the_norm_limit_is_caught_by_the_elementwise_limit() -> None:
     def plant(learner: Learner, x: Ids, y: Ids, gradients: Parameters) -> None:
         dV = gradients["V"]
         smallest = np.unravel_index(np.argmin(np.abs(dV)), dV.shape)
@@ -150,7 +153,7 @@ def test_an_error_that_is_lost_in_the_norm_is_caught_in_its_entry() -> None:
     assert "WRONG in V" in check.verdict()
 
 
-def test_a_nan_is_found_even_where_its_entry_was_not_drawn() -> None:
+def test_a_nan_is_found_even_if_its_entry_was_not_drawn() -> None:
     check = gradcheck(**SMALL, entries=1, engine=PlantedEngine(one_nan))
     row = next(row for row in check.rows if row.parameter == "V")
     assert row.worst.index == (3, 2)
@@ -160,7 +163,7 @@ def test_a_nan_is_found_even_where_its_entry_was_not_drawn() -> None:
     assert not row.passed
 
 
-def test_one_wrong_engine_is_told_from_a_right_one_beside_it() -> None:
+def test_only_the_wrong_engine_of_several_fails() -> None:
     learner, x, y = fresh_problem(**SMALL, state="non-zero", dtype="float64", seed=0, corpus=None)
     engines = ("reference", PlantedEngine(transposed), ReferenceEngine())
     checks = check_gradients(learner, x, y, engines=engines)
@@ -199,11 +202,11 @@ def test_a_missing_gradient_is_refused_by_name() -> None:
         gradcheck(**SMALL, engine=PlantedEngine(plant))
 
 
-# The full size takes about a second each: it is what the check is for.
+# The full size takes about a second per case. It is tested because users check networks of that size.
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("H", "T"), [(5, 3), (100, 25)])
 @pytest.mark.parametrize(("sigma", "state"), [(0.01, "zero"), (0.1, "non-zero")])
-def test_right_gradients_keep_the_limits_in_float64(
+def test_right_gradients_stay_within_the_float64_limits(
     H: int, T: int, sigma: float, state: str, engine: str
 ) -> None:
     check = gradcheck(hidden_size=H, seq_length=T, sigma=sigma, state=state, engine=engine)
@@ -224,7 +227,7 @@ def test_right_gradients_keep_the_limits_in_float64(
     ("layers", "B", "T", "H", "K"), [(1, 1, 1, 1, 2), (2, 7, 5, 9, 12), (3, 32, 3, 4, 5)]
 )
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_right_gradients_of_every_cell_keep_the_limits(
+def test_right_gradients_of_every_cell_stay_within_the_limits(
     cell: str, layers: int, B: int, T: int, H: int, K: int, dropout: float, dtype: str, engine: str
 ) -> None:
     check = gradcheck(
@@ -261,21 +264,21 @@ def test_an_error_in_one_parameter_of_a_deep_network_is_caught(
     assert f"WRONG in {short}" in check.verdict()
 
 
-def test_an_engine_that_forgets_dropout_is_caught() -> None:
-    class Forgetful(ReferenceEngine):
+def test_an_engine_that_ignores_dropout_is_caught() -> None:
+    class WithoutDropout(ReferenceEngine):
         def loss_and_gradients(
             self, learner: Learner, x: Ids, y: Ids, update: int | None = None
         ) -> tuple[float, Parameters, State]:
             return super().loss_and_gradients(learner, x, y)
 
     assert gradcheck(**SMALL, dropout=0.3).passed
-    assert not gradcheck(**SMALL, dropout=0.3, engine=Forgetful()).passed
-    assert gradcheck(**SMALL, engine=Forgetful()).passed
+    assert not gradcheck(**SMALL, dropout=0.3, engine=WithoutDropout()).passed
+    assert gradcheck(**SMALL, engine=WithoutDropout()).passed
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("H", "T", "sigma"), [(5, 3, 0.01), (100, 25, 0.1)])
-def test_right_gradients_keep_the_limits_in_float32(
+def test_right_gradients_stay_within_the_float32_limits(
     H: int, T: int, sigma: float, engine: str
 ) -> None:
     check = gradcheck(
@@ -326,7 +329,7 @@ def test_right_gradients_pass_at_any_small_size_or_are_lost_in_rounding(
     assert check.passed or "LOST IN ROUNDING" in check.verdict(), check.verdict()
 
 
-def test_central_differences_draw_a_v_whose_bottom_the_complex_step_undercuts() -> None:
+def test_central_difference_errors_form_a_v_and_never_reach_the_complex_step() -> None:
     for row in gradcheck(**SMALL, state="non-zero").rows:
         best = row.curve.index(row.central.norm_relative)
         assert 0 < best < len(row.curve) - 1
@@ -336,7 +339,7 @@ def test_central_differences_draw_a_v_whose_bottom_the_complex_step_undercuts() 
         assert row.central.norm_relative > 1e3 * row.norm_relative
 
 
-def test_a_chaotic_network_widens_its_limits_by_what_one_rounding_does() -> None:
+def test_a_chaotic_network_gets_limits_of_thirty_times_the_effect_of_rounding() -> None:
     check = gradcheck(hidden_size=60, seq_length=25, sigma=0.5, state="non-zero", entries=20)
     widened = [row for row in check.rows if row.norm_limit > 1e-12]
     assert widened
@@ -344,7 +347,7 @@ def test_a_chaotic_network_widens_its_limits_by_what_one_rounding_does() -> None
     assert check.passed
 
 
-def test_a_gradient_that_float32_cannot_carry_fails_and_says_so() -> None:
+def test_a_gradient_that_needs_more_than_float32_fails_and_the_verdict_says_so() -> None:
     check = gradcheck(hidden_size=60, sigma=0.6, state="non-zero", dtype="float32", entries=20)
     assert not check.passed
     assert all(row.norm_limit <= 1e-4 for row in check.rows)
@@ -360,7 +363,7 @@ def test_saturated_units_are_lost_in_rounding_and_not_wrong() -> None:
     assert all(row.passed or row.lost for row in check.rows)
 
 
-def test_what_is_wrong_is_named_beside_what_is_lost() -> None:
+def test_the_verdict_names_the_wrong_parameter_even_if_others_are_lost_in_rounding() -> None:
     check = gradcheck(
         hidden_size=3, seq_length=2, sigma=60.0, state="non-zero",
         engine=PlantedEngine(scaled("V")),
@@ -382,7 +385,7 @@ def test_a_large_network_has_fewer_entries_checked_and_a_small_one_two_hundred()
     assert counts[0] == 200 > counts[1] > counts[2] > counts[3] == 2
 
 
-def test_rows_come_in_order_with_their_shapes_and_counts() -> None:
+def test_rows_have_a_fixed_order_and_the_right_shapes_and_counts() -> None:
     check = gradcheck(**SMALL, entries=20)
     assert [row.parameter for row in check.rows] == ["b", "c", "U", "W", "V"]
     assert [row.shape for row in check.rows] == [(8,), (12,), (8, 12), (8, 8), (12, 8)]
@@ -395,7 +398,7 @@ def test_rows_come_in_order_with_their_shapes_and_counts() -> None:
     assert [row.parameter for row in deep.rows] == names
 
 
-def test_a_check_of_an_older_version_is_read_as_one_of_the_plain_cell() -> None:
+def test_a_stored_check_without_a_cell_is_read_as_one_of_the_plain_cell() -> None:
     check = gradcheck(**SMALL)
     plain = check.to_dict()
     for name in ("cell", "layers", "batch_size", "dropout", "init"):
@@ -403,24 +406,24 @@ def test_a_check_of_an_older_version_is_read_as_one_of_the_plain_cell() -> None:
     assert GradientCheck.from_dict(plain) == check
 
 
-def test_all_entries_are_checked_once_each_where_asked() -> None:
+def test_entries_none_draws_each_entry_once() -> None:
     shape, columns = (7, 11), np.array([2, 5])
     entries = draw_entries(shape, None, 0, 0, columns)
     assert sorted(entries.tolist()) == list(range(77))
 
 
-def test_half_of_the_entries_of_U_lie_in_columns_that_the_window_reads() -> None:
+def test_half_of_the_entries_of_U_are_in_columns_that_the_window_reads() -> None:
     entries = draw_entries((50, 40), 30, 0, 0, np.array([1, 7]))
     assert np.isin(entries[:15] % 40, [1, 7]).all()
     assert len(set(entries.tolist())) == 30
 
 
-def test_the_same_seed_draws_the_same_check_and_another_seed_another() -> None:
+def test_equal_seeds_give_equal_checks_and_different_seeds_different_ones() -> None:
     assert gradcheck(**SMALL) == gradcheck(**SMALL)
     assert gradcheck(**SMALL).rows != gradcheck(**SMALL, seed=1).rows
 
 
-def test_a_check_survives_json_without_nan() -> None:
+def test_a_check_can_be_written_to_json_without_nan_and_read_again() -> None:
     check = gradcheck(**SMALL, dtype="float32")
     text = json.dumps(check.to_dict(), allow_nan=False)
     assert GradientCheck.from_dict(json.loads(text)) == check
@@ -430,7 +433,7 @@ def test_a_check_survives_json_without_nan() -> None:
     )
 
 
-def test_a_text_gives_its_first_window_and_its_vocabulary() -> None:
+def test_a_text_provides_its_first_window_and_its_vocabulary() -> None:
     corpus = Corpus.from_text("the quick brown fox jumps over the lazy dog", name="fox")
     check = gradcheck(hidden_size=5, seq_length=9, corpus=corpus)
     assert check.passed
@@ -443,7 +446,7 @@ def test_a_text_gives_its_first_window_and_its_vocabulary() -> None:
     assert [learner.vocabulary.decode(stream) for stream in y.T] == ["he q", "wn f", " ove"]
 
 
-def test_a_learner_is_checked_from_its_own_state_and_left_as_it_was() -> None:
+def test_a_learner_is_checked_from_its_own_state_and_is_not_changed() -> None:
     learner = new_learner(
         Config(hidden_size=6, seq_length=4, dtype="float64"), Vocabulary("abcdef")
     )
@@ -457,7 +460,7 @@ def test_a_learner_is_checked_from_its_own_state_and_left_as_it_was() -> None:
         np.testing.assert_array_equal(parameter, before[name])
 
 
-def test_several_streams_are_checked_together_even_where_their_terms_cancel() -> None:
+def test_several_streams_are_checked_together_even_if_their_terms_cancel() -> None:
     config = Config(hidden_size=6, seq_length=4, batch_size=3, dtype="float64")
     learner = new_learner(config, Vocabulary("abcdef"))
     learner.state = {"h": np.full((1, 3, 6), 0.25)}
@@ -469,13 +472,13 @@ def test_several_streams_are_checked_together_even_where_their_terms_cancel() ->
 @pytest.mark.parametrize("y", [[1, 2, 3], [1, 2, 3, 6], [1, 2, 3, -1]])
 def test_ids_that_do_not_fit_are_refused(y: list[int]) -> None:
     learner = new_learner(Config(hidden_size=6, seq_length=4), Vocabulary("abcdef"))
-    with pytest.raises(EngineError, match="ids below 6"):
+    with pytest.raises(EngineError, match="ids from 0 to 5"):
         check_gradients(learner, np.array([0, 1, 2, 3]), np.array(y))
 
 
-def test_another_number_of_streams_than_the_state_has_is_refused() -> None:
+def test_a_window_with_more_or_fewer_streams_than_the_state_is_refused() -> None:
     learner = new_learner(Config(hidden_size=6, batch_size=2), Vocabulary("abcdef"))
-    with pytest.raises(EngineError, match="1 streams, the learner's state 2"):
+    with pytest.raises(EngineError, match="1 streams, but the learner's state has 2"):
         check_gradients(learner, np.array([0, 1]), np.array([1, 2]))
 
 
@@ -505,16 +508,16 @@ def test_the_default_check_takes_a_second_or_two_of_one_core() -> None:
         gradcheck()
         print(time.process_time() - start)
     """
-    # OpenBLAS would put two threads on each of the many small products, and wait with them.
+    # With two threads, OpenBLAS would spend processor time waiting in each of the many small products.
     alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=alone, capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 5  # 1.1 s where nothing else runs
+    assert float(done.stdout) < 5  # 1.1 s on an idle machine
 
 
 class ScaledUnused(ReferenceEngine):
-    """An engine that gives a parameter which the loss does not depend on a gradient all the same."""
+    """An engine whose gradient of layers.0.d is not zero, although the loss does not depend on it."""
 
     def loss_and_gradients(self, *arguments, **options):
         loss, gradients, state = super().loss_and_gradients(*arguments, **options)
@@ -524,14 +527,14 @@ class ScaledUnused(ReferenceEngine):
 
 @dataclass(frozen=True)
 class IdleCell(RnnCell):
-    """The plain cell with a parameter that it makes no use of."""
+    """The plain cell with a parameter d that it does not use."""
 
     d: np.ndarray
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (1,), (0,), (0, 4)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_parameter_that_is_not_used_has_gradients_of_zero_and_is_right(
+def test_an_unused_parameter_has_zero_gradients_and_passes(
     shape: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(network.CELLS, 1, IdleCell)
@@ -547,7 +550,9 @@ def test_a_parameter_that_is_not_used_has_gradients_of_zero_and_is_right(
     json.dumps(check.to_dict(), allow_nan=False)
 
 
-def test_a_gradient_of_what_is_not_used_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_non_zero_gradient_of_an_unused_parameter_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(network.CELLS, 1, IdleCell)
     learner, x, y = fresh_problem(hidden_size=5, seq_length=4, vocabulary_size=6)
     learner.parameters["layers.0.d"] = np.ones(3)
@@ -555,7 +560,7 @@ def test_a_gradient_of_what_is_not_used_is_caught(monkeypatch: pytest.MonkeyPatc
     assert [row.parameter for row in check.rows if not row.passed] == ["d"]
 
 
-def test_a_network_whose_parameters_have_one_entry_is_right() -> None:
+def test_a_network_with_parameters_of_one_entry_passes() -> None:
     learner, x, y = fresh_problem(hidden_size=1, seq_length=3, vocabulary_size=2)
     (check,) = check_gradients(learner, x, y)
     assert check.passed

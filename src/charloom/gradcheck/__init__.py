@@ -1,4 +1,4 @@
-"""Checks a gradient: compares an engine's analytic gradient with numerical ones of the reference."""
+"""The gradient check: compares an engine's analytic gradient with the reference's numerical ones."""
 
 from charloom.gradcheck.check import NORM_LIMITS, check_gradients, fresh_problem, gradcheck
 from charloom.gradcheck.result import STEPS, GradientCheck, Row

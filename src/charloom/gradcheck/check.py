@@ -1,7 +1,7 @@
-"""Compares an engine's analytic gradient with the numerical ones: what is checked, and the verdict.
+"""Compare an engine's analytic gradient with numerical gradients and build the result.
 
-The complex step decides; central differences show why a right gradient can look wrong
-(spec/mathematics.md: The gradient check).
+Only the complex step decides whether the gradient is right. Central differences are reported too:
+they show why a right gradient can look wrong (spec/mathematics.md: The gradient check).
 """
 
 import math
@@ -46,9 +46,9 @@ Entries = int | Literal["auto"] | None
 
 STATES: Final = ("zero", "non-zero")
 
-# What a right gradient keeps. In float64 both sides round at 1e-16 and sum some hundred terms. In
-# float32 the analytic side alone rounds, at 6e-8, and an entry that is a cancelled sum may lose
-# most of its digits: there the norm decides, and the elementwise error is reported only.
+# The errors that a right gradient does not exceed. In float64 both gradients round at 1e-16 and
+# sum a few hundred terms. In float32 only the analytic gradient rounds, at 6e-8. There an entry may
+# lose most of its digits when its terms cancel, so only the norm-relative error has a limit.
 NORM_LIMITS: Final = {"float64": 1e-12, "float32": 1e-5}
 ELEMENTWISE_LIMITS: Final = {"float64": 1e-10, "float32": None}
 
@@ -71,7 +71,9 @@ def gradcheck(
     seed: int = 0,
     corpus: Corpus | None = None,
 ) -> GradientCheck:
-    """Check the gradient of a fresh network over one window: `fresh_problem`, `check_gradients`.
+    """Check the gradient of a freshly initialized network over one window.
+
+    Creates the network with `fresh_problem` and checks it with `check_gradients`.
 
     Args:
         cell: rnn, lstm or gru.
@@ -79,23 +81,24 @@ def gradcheck(
         hidden_size: hidden units H.
         seq_length: steps T of the window.
         batch_size: streams B of the window.
-        vocabulary_size: characters K of the random window; a text brings its own.
-        dropout: share of each layer's outputs to drop, by the masks of update 1.
-        init: how the weights begin.
-        sigma: standard deviation of the weights of init "normal".
-        state: the window starts from a "zero" state, or a "non-zero" one: uniform in (-1, 1).
-        dtype: of the gradient under test, "float64" or "float32".
-        engine: the engine under test, by name or itself.
-        entries: how many entries of each parameter to check; None for all of them; "auto" for
-            200, or fewer where the network is so large that those would take over ten seconds.
-        seed: decides the network, the random window and which entries are checked.
-        corpus: the text whose first window to take instead of a random one.
+        vocabulary_size: size K of the random window's vocabulary. Unused with `corpus`, which has
+            its own vocabulary.
+        dropout: share of each layer's outputs to drop, with the dropout masks of update 1.
+        init: how the weights are initialized, "normal" or "uniform".
+        sigma: standard deviation of the initial weights with init "normal".
+        state: initial state of the window, "zero" or "non-zero" (uniform in (-1, 1)).
+        dtype: dtype of the gradient under test, "float64" or "float32".
+        engine: name of the engine under test, or the engine itself.
+        entries: how many entries of each parameter to check. None checks all. "auto" checks 200,
+            or fewer when the network is so large that 200 would take more than ten seconds.
+        seed: seed of the network, the random window and the choice of entries.
+        corpus: text whose first window is used instead of a random window.
 
     Raises:
-        ConfigError: a setting out of its range.
-        EngineError: the engine's gradient lacks a parameter, or has one of another shape.
-        MissingPartError: the native engine was asked for by name and is not there.
-        TextError: the text is shorter than one window of each stream.
+        ConfigError: a setting is out of its range.
+        EngineError: the engine's gradient lacks a parameter, or has a wrong shape for one.
+        MissingPartError: `engine` names the native engine, which is not installed.
+        TextError: the text has less than one window for each stream.
     """
     learner, x, y = fresh_problem(
         cell=cell,
@@ -128,10 +131,10 @@ def fresh_problem(
     corpus: Corpus | None = None,
     **settings: Any,
 ) -> tuple[Learner, Array, Array]:
-    """A learner as training begins with, and one window: ids x and y of shape (T, B).
+    """Return an untrained learner and one window: inputs x and targets y, ids of shape (T, B).
 
-    The window is random, or the first one of a text. Arguments and errors as in `gradcheck`;
-    `settings` are any further ones of `Config`.
+    The window is random, or the first window of `corpus`. Arguments and errors are those of
+    `gradcheck`. `settings` are further settings of `Config`.
     """
     require_one_of("state", state, STATES)
     config = Config(dtype=dtype, seed=seed, **settings)
@@ -163,33 +166,36 @@ def check_gradients(
     text: str = "",
     between: Callable[[], None] = nothing,
 ) -> tuple[GradientCheck, ...]:
-    """Check the gradient of any learner over one window, from the learner's own state.
+    """Check the gradient of any learner over one window that starts from the learner's state.
 
-    The truth is the complex step on the same parameter values in complex128, whatever the
-    learner's dtype; central differences are taken in the learner's dtype, over `STEPS`, on the
-    first 200 of the checked entries. Entries are drawn without replacement by seed; of the first
-    layer's U, half are drawn from the columns that the window reads, since all others have
-    gradient zero. An entry that is not finite is always found, drawn or not.
+    The complex step is the true gradient. It uses the learner's parameter values in complex128,
+    whatever the learner's dtype. Central differences use the learner's dtype and every step size
+    in `STEPS`, on the first 200 checked entries.
+
+    Entries are drawn with `seed`, without replacement. For the first layer's U, half of them come
+    from columns that the window reads, because all other columns have a zero gradient. An entry
+    that is not finite is always found, even if it was not drawn.
 
     Args:
-        learner: is not changed. Its dropout applies, by the masks of update 1.
-        x: ids read, shape (T,) or (T, B).
-        y: ids to predict, same shape.
-        engines: the engines under test, by name or themselves; the numerical gradients, which
-            take the time, are computed once for all of them.
-        entries: how many entries of each parameter to check; None for all of them; "auto" as in
-            `gradcheck`.
-        seed: decides which entries are checked.
-        text: the name of the text that the window is of.
-        between: called after each few networks that are computed; what it raises ends the check.
+        learner: the learner; it is not changed. Its dropout applies, with the masks of update 1.
+        x: input ids, shape (T,) or (T, B).
+        y: target ids, same shape.
+        engines: names of the engines under test, or the engines themselves. The slow numerical
+            gradients are computed once for all engines.
+        entries: how many entries of each parameter to check. None checks all; "auto" is
+            explained in `gradcheck`.
+        seed: seed of the choice of entries.
+        text: name of the text that the window comes from.
+        between: called repeatedly, each time after a few networks. An exception from it ends the
+            check.
 
     Returns:
-        A check for each engine.
+        One check per engine.
 
     Raises:
-        ConfigError: no such engine, or `entries` is no whole number of at least 1.
-        EngineError: x and y do not fit, or an engine's gradient lacks a parameter or has one of
-            another shape.
+        ConfigError: an engine is unknown, or `entries` is not a whole number of at least 1.
+        EngineError: x and y have wrong shapes or ids, or an engine's gradient lacks a parameter or
+            has a wrong shape for one.
     """
     x, y = (np.ascontiguousarray(ids).reshape(len(ids), -1) for ids in (x, y))
     seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
@@ -200,15 +206,19 @@ def check_gradients(
     K, B = len(learner.vocabulary), learner.state["h"].shape[1]
     if x.shape != y.shape or not 0 <= min(x.min(), y.min()) <= max(x.max(), y.max()) < K:
         raise EngineError(
-            f"x has shape {x.shape}, y {y.shape}; they must have one shape, with ids below {K}."
+            f"x has shape {x.shape} and y has shape {y.shape}; they must have the same shape and "
+            f"contain ids from 0 to {K - 1}."
         )
     if x.shape[1] != B:
-        raise EngineError(f"the window has {x.shape[1]} streams, the learner's state {B}.")
+        raise EngineError(
+            f"the window has {x.shape[1]} streams, but the learner's state has {B}; they must be "
+            f"the same."
+        )
     opened = [_opened(engine) for engine in engines]
     config = learner.config
     dropped = {"update": DROPOUT_UPDATE} if config.dropout else {}
     checks = []
-    # What overflows shows as an error that is no number, and fails; it needs no warning besides.
+    # An overflow makes an error NaN, so the check fails; a warning would add nothing.
     with np.errstate(all="ignore"):
         truths = numerical_gradients(learner, Window.of(learner, x, y), entries, seed, between)
         for engine in opened:
@@ -237,7 +247,7 @@ def check_gradients(
 
 
 def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
-    """One parameter's analytic gradient held to its numerical ones."""
+    """Compare one parameter's analytic `gradient` with its numerical gradients."""
     values = gradient.ravel()
     analytic = values[truth.entries].astype(np.float64)
     found = errors(analytic, truth.exact)
@@ -265,9 +275,13 @@ def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
 
 
 def _worst(truth: Numerical, values: Array) -> Worst:
-    """The entry of a gradient, given as all its values, that is the furthest from the truth.
+    """Return the entry with the largest elementwise error, or the first that is not finite.
 
-    A parameter without entries has none: its index is empty, and both its values are zero.
+    For a parameter without entries the index is empty and both values are 0.
+
+    Args:
+        truth: numerical gradients of the parameter.
+        values: all values of its analytic gradient, flat.
     """
     if not len(values):
         return Worst(index=(), analytic=0.0, numeric=0.0)
@@ -282,7 +296,7 @@ def _worst(truth: Numerical, values: Array) -> Worst:
 
 
 def _opened(engine: str | Engine) -> Engine:
-    """An engine, opened if it was named."""
+    """Return the engine; open it if `engine` is a name."""
     if not isinstance(engine, str):
         return engine
     require_one_of("engine", engine, ENGINES)
@@ -290,7 +304,7 @@ def _opened(engine: str | Engine) -> Engine:
 
 
 def _limits(dtype: str, rounding: Errors) -> tuple[float, float | None]:
-    """Norm-relative and elementwise limit, where one rounding moves the gradient so far."""
+    """Return the norm-relative and the elementwise limit, widened by the effect of rounding."""
     norm, entries = NORM_LIMITS[dtype], ELEMENTWISE_LIMITS[dtype]
     widened = max(norm, min(WIDEST_NORM_LIMIT, ROUNDING_MARGIN * rounding.norm_relative))
     if entries is None:
@@ -299,12 +313,12 @@ def _limits(dtype: str, rounding: Errors) -> tuple[float, float | None]:
 
 
 def _require_shapes(gradients: Mapping[str, Array], parameters: Parameters) -> None:
-    """Refuse gradients that are not named and shaped like the parameters."""
+    """Raise EngineError unless the gradients have the parameters' names and shapes."""
     found = {name: gradient.shape for name, gradient in gradients.items()}
     wanted = {name: parameter.shape for name, parameter in parameters.items()}
     for name in {**wanted, **found}:
         if found.get(name) != wanted.get(name):
             raise EngineError(
-                f"the engine's gradient of {name} has shape {found.get(name)}; "
-                f"the parameter has {wanted.get(name)}, and they must be the same."
+                f"the engine's gradient of {name} has shape {found.get(name)}, but the parameter has "
+                f"shape {wanted.get(name)}; they must be the same."
             )

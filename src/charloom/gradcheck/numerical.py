@@ -1,8 +1,9 @@
 """Numerical gradients of the reference's loss (spec/mathematics.md: The gradient check).
 
-The complex step, Im f(θ + ih)/h (Squire and Trapp 1998), subtracts nothing and is exact to
-rounding. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses and get
-no nearer than the bottom of a V-shaped curve of error against step. It judges nothing.
+The complex step, Im f(θ + ih)/h (Squire and Trapp 1998), subtracts nothing, so rounding is its only
+error. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses. Plotted
+against the step size, their error is a V: no step size makes it smaller than the V's lowest point.
+This module does not compare gradients or decide whether one is right.
 """
 
 import math
@@ -24,26 +25,32 @@ from charloom.random import uniforms
 Array = NDArray[Any]
 
 COMPLEX_STEP: Final = 1e-20
-DROPOUT_UPDATE: Final = 1  # whose dropout masks the window has
+DROPOUT_UPDATE: Final = 1  # the window uses the dropout masks of this update
 
-MOST_ENTRIES: Final = 200  # of a parameter, where nobody says how many
+MOST_ENTRIES: Final = 200  # per parameter, with entries="auto"
 LEAST_ENTRIES: Final = 2
-# What those may cost in all: about ten seconds of one core. For each entry, the reference runs the
-# network over the window, a multiplication for each of its numbers; and at each step it reads that
-# network's own copy of the perturbed parameter, which takes as long as so many multiplications
-# (docs/LOG.md). Nothing here looks at the clock: the same settings check the same entries.
+# With entries="auto" a check may cost BUDGET multiplications, about ten seconds of one core. For
+# each entry the reference runs the network over the window: one multiplication per parameter value,
+# step and stream. At each step it also reads a separate copy of the perturbed parameter; reading a
+# value takes as long as READING multiplications (docs/LOG.md). The cost is computed and not timed,
+# so that the same settings always check the same entries.
 BUDGET: Final = 8e9
 READING: Final = 20
 
-BLURS: Final = 3  # one may happen to cancel where another does not
+BLURS: Final = 3  # in a single one, the changes could cancel by chance
 
 SWEEP_ENTRIES: Final = 200
-CHUNK_BYTES: Final = 5_000_000  # of perturbed parameters; measured: less wastes calls, more cache
+# Bytes of perturbed parameters in one call. Measured: with less, the overhead of the calls grows;
+# with more, the data no longer fits into the CPU cache.
+CHUNK_BYTES: Final = 5_000_000
 CHUNK_NETWORKS: Final = 256
 
 
 class Window(NamedTuple):
-    """What the loss is a function of beside the parameters: x and y (T, B), state, masks or None."""
+    """The inputs of the loss besides the parameters.
+
+    `x` and `y` have shape (T, B). `masks` are dropout masks, or None without dropout.
+    """
 
     x: Array
     y: Array
@@ -52,17 +59,22 @@ class Window(NamedTuple):
 
     @classmethod
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
-        """A window that starts from the learner's state, with the dropout of its first update."""
+        """Return a window that starts from the learner's state, with the masks of update 1."""
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
         return cls(x, y, learner.state, masks)
 
 
 @dataclass(frozen=True)
 class Numerical:
-    """The numerical gradients of one parameter, at N of its entries.
+    """The numerical gradients of one parameter at N of its entries.
 
-    `entries` are flat indices (N,), `exact` the complex step (N,), `rounding` how far rounding
-    moves them, `central` central differences at each step (steps, n) for the first n of them.
+    Attributes:
+        name: name of the parameter.
+        shape: shape of the parameter.
+        entries: flat indices of the N entries, shape (N,).
+        exact: gradients by the complex step, shape (N,).
+        rounding: how much rounding changes the gradient at these entries.
+        central: central differences at the first n entries for each step size, shape (steps, n).
     """
 
     name: str
@@ -74,7 +86,7 @@ class Numerical:
 
 
 def nothing() -> None:
-    """What happens between two steps where nobody waits for them."""
+    """Do nothing: the default for `between`."""
 
 
 def numerical_gradients(
@@ -84,9 +96,10 @@ def numerical_gradients(
     seed: int,
     between: Callable[[], None] = nothing,
 ) -> list[Numerical]:
-    """The numerical gradients of every parameter: biases first, then matrices.
+    """Return the numerical gradients of every parameter: biases first, then matrices.
 
-    `between` is called after each few networks; what it raises ends the work.
+    `between` is called repeatedly, each time after a few networks. An exception from it ends the
+    work.
     """
     own = learner.parameters
     exact = {name: p.astype(np.complex128) for name, p in own.items()}
@@ -114,7 +127,7 @@ def numerical_gradients(
 
 
 def affordable_entries(learner: Learner, x: Array) -> int:
-    """How many entries of each parameter the default check takes: 200, fewer of large networks."""
+    """Return how many entries of each parameter "auto" checks: 200, or fewer for large networks."""
     sizes = [parameter.size for parameter in learner.parameters.values()]
     cost = sum(x.size * sum(sizes) + READING * len(x) * size for size in sizes)
     return int(np.clip(BUDGET // cost, LEAST_ENTRIES, MOST_ENTRIES))
@@ -127,7 +140,10 @@ def complex_step(
     window: Window,
     between: Callable[[], None] = nothing,
 ) -> Array:
-    """Im f(θ + ih)/h for entries (N,) of one parameter, shape (N,); parameters are complex."""
+    """Return Im f(θ + ih)/h for `entries`, shape (N,), of one parameter; shape (N,).
+
+    `parameters` must be complex.
+    """
     steps = np.full(len(entries), 1j * COMPLEX_STEP)
     return _perturbed_losses(parameters, name, entries, steps, window, between).imag / COMPLEX_STEP
 
@@ -140,7 +156,7 @@ def central_differences(
     steps: Sequence[float] = STEPS,
     between: Callable[[], None] = nothing,
 ) -> Array:
-    """(f(θ + s) - f(θ - s)) / 2s at each step for entries (N,), shape (steps, N)."""
+    """Return (f(θ + s) - f(θ - s)) / 2s for each step size s and each entry; shape (steps, N)."""
     sizes = np.array(steps)
     signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
     everywhere = np.tile(entries, 2 * len(sizes))
@@ -157,16 +173,20 @@ def _perturbed_losses(
     window: Window,
     between: Callable[[], None],
 ) -> Array:
-    """The loss of N networks, shape (N,); in the nth, one entry of one parameter has its step."""
+    """Return the losses of N networks, shape (N,).
+
+    The nth network differs from `parameters` in one entry: steps[n] is added to entry entries[n] of
+    the parameter `name`.
+    """
     parameter = parameters[name]
     chunk = int(np.clip(CHUNK_BYTES // max(parameter.nbytes, 1), 1, CHUNK_NETWORKS))
-    results = [np.empty(0, dtype=parameter.dtype)]  # all, where the parameter has no entries
+    results = [np.empty(0, dtype=parameter.dtype)]  # for a parameter without entries
     for start in range(0, len(entries), chunk):
         at = entries[start : start + chunk]
         networks = np.tile(parameter.ravel(), (len(at), 1))
         networks[np.arange(len(at)), at] += steps[start : start + chunk].astype(parameter.dtype)
         perturbed = {**parameters, name: networks.reshape(-1, *parameter.shape)}
-        # A parameter that the loss does not depend on gives one loss for all of them.
+        # If the loss does not depend on the parameter, `losses` returns one loss for all networks.
         results.append(np.broadcast_to(losses(perturbed, *window), len(at)))
         between()
     return np.concatenate(results)
@@ -175,7 +195,10 @@ def _perturbed_losses(
 def draw_entries(
     shape: tuple[int, ...], count: int | None, seed: int, place: int, columns: Array | None
 ) -> Array:
-    """Flat indices of `count` entries without repeats; half of them from `columns` if given."""
+    """Draw `count` entries without replacement and return their flat indices.
+
+    With `columns`, half of the entries are drawn from these columns. None as `count` draws all.
+    """
     total = math.prod(shape)
     count = total if count is None else min(count, total)
     order = np.argsort(uniforms(seed, "gradcheck", total, stream=2, time=place), kind="stable")
@@ -188,11 +211,12 @@ def draw_entries(
 def blurred_gradients(
     learner: Learner, window: Window, seed: int, between: Callable[[], None] = nothing
 ) -> list[Parameters]:
-    """What rounding does to a gradient: the reference's in float64; in the learner's dtype; blurred.
+    """Return gradients that show the effect of rounding, all computed by the reference.
 
-    Blurred, thrice: everything that it is computed from is moved by about the eps of the dtype,
-    relatively: parameters, gates and probabilities. The output's bias moves by eps itself, for
-    rounding the softmax changes its relative digits: that is an absolute error of the logits.
+    The first is in float64 and the second in the learner's dtype. The other three are in float64 and
+    blurred: parameters, gates and probabilities are changed by about the dtype's eps, relative to
+    their size. The output bias c changes by eps itself: a relative error of the softmax's
+    probabilities is an absolute error of the logits.
     """
     blur = Blur(seed, float(np.finfo(learner.config.dtype).eps))
     own = {name: p.astype(np.float64) for name, p in learner.parameters.items()}
@@ -208,23 +232,23 @@ def blurred_gradients(
 
 
 def rounding_errors(sharp: Array, blurred: Sequence[Array]) -> Errors:
-    """The largest of each error of the rounded or blurred entries against the sharp ones."""
+    """Return, for each kind of error, the largest error of the `blurred` gradients against `sharp`."""
     found = [vars(errors(one.astype(np.float64), sharp)) for one in blurred]
     return Errors(**{name: max(error[name] for error in found) for name in found[0]})
 
 
 class Blur:
-    """Moves numbers as rounding does, each call by other random numbers."""
+    """Changes numbers as much as rounding does; each call uses new random numbers."""
 
     def __init__(self, seed: int, eps: float) -> None:
         self.seed, self.eps, self.used = seed, eps, 0
 
     def __call__(self, array: Array) -> Array:
-        """Every entry moved by a half to the whole of eps, relatively, up or down."""
+        """Return the array with each entry changed by ±(0.5 to 1) × eps × the entry."""
         return self.moved(array, array)
 
     def moved(self, array: Array, size: Array | int) -> Array:
-        """Every entry moved by a half to the whole of eps times a size, up or down."""
+        """Return the array with each entry changed by ±(0.5 to 1) × eps × `size`."""
         numbers = uniforms(self.seed, "gradcheck", array.size, first=self.used, stream=3)
         self.used += array.size
         moves = np.where(numbers < 0.5, numbers - 1, numbers).reshape(array.shape)

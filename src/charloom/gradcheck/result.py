@@ -1,6 +1,6 @@
-"""What a gradient check found, as plain data, and the words that say it.
+"""The result of a gradient check as plain data, and its text for users.
 
-It computes no gradient, and knows nothing of files, pictures or terminals.
+This module computes no gradients and does not know files, plots or terminals.
 """
 
 import dataclasses
@@ -14,22 +14,25 @@ from charloom.spelling import finite
 
 STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of the central differences
 
-# Some gradients cannot be had to these digits by any arithmetic of their dtype. Where a network is
-# chaotic (sigma = 0.3 at H = 100 is: W then stretches by sigma·√H = 3), a rounding error grows at
-# every step back through time; where units are saturated, 1 - h² is rounding alone; where a
-# window's terms cancel in every entry, nothing but rounding is left. So it is measured how far one
-# rounding of everything moves the gradient, and the limits give way to thirty times that; but
-# never to more than 1e-4, a tenth of the smallest error worth the name.
+# Some gradients cannot be computed to these limits in their dtype, for one of three reasons:
+# - The network is chaotic: a rounding error grows at every step back through time. An example is
+#   sigma = 0.3 with H = 100, where W stretches vectors by sigma·√H = 3.
+# - Units are saturated: 1 - h² then consists of rounding errors only.
+# - All terms of an entry cancel: only rounding errors remain.
+# So the check measures how much the gradient changes when all of its inputs are rounded once. The
+# limits widen to thirty times that, but never beyond 1e-4, a tenth of the smallest relevant error.
 ROUNDING_MARGIN: Final = 30.0
-ENTRY_MARGIN: Final = 10.0  # of what rounding does to the entry that it moves most
+ENTRY_MARGIN: Final = 10.0  # times the largest effect of rounding on any entry
 WIDEST_NORM_LIMIT: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Central(Errors):
-    """The errors against central differences at `step`, the best of the sweep by the norm.
+    """The errors against central differences at the best step size.
 
-    `checked` is the number of entries swept: at most 200.
+    Attributes:
+        step: the step size with the smallest norm-relative error.
+        checked: number of entries that were compared, at most 200.
     """
 
     step: float
@@ -38,9 +41,12 @@ class Central(Errors):
 
 @dataclass(frozen=True, kw_only=True)
 class Worst:
-    """The entry with the largest elementwise error, or the first that is not finite.
+    """The entry with the largest elementwise error, or the first entry that is not finite.
 
-    `numeric` is NaN where the entry was not drawn.
+    Attributes:
+        index: index of the entry in the parameter.
+        analytic: its analytic gradient.
+        numeric: its gradient by the complex step; NaN if the entry was not drawn.
     """
 
     index: tuple[int, ...]
@@ -50,20 +56,20 @@ class Worst:
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Errors):
-    """The check of one parameter; its own errors are those against the complex step.
+    """The check of one parameter. The inherited errors are those against the complex step.
 
     Attributes:
-        parameter: b, d, c, U, W or V; above the first layer with its number, as in 1.U.
-        shape: its shape.
-        checked: how many of its entries were checked with the complex step.
-        total: how many it has.
-        rounding: norm-relative change of the gradient when all that it is computed from moves by
-            about one unit in its last place: no gradient in this dtype can be held to less.
-        norm_limit: what `norm_relative` must keep.
-        elementwise_limit: what `elementwise` must keep; None where it is reported only.
-        worst: the worst of the checked entries.
+        parameter: b, d, c, U, W or V. Above the first layer the layer's number precedes it: 1.U.
+        shape: shape of the parameter.
+        checked: number of entries that were checked with the complex step.
+        total: number of entries of the parameter.
+        rounding: norm-relative change of the gradient when each of its inputs changes by about one
+            unit in the last place. No smaller limit is possible in this dtype.
+        norm_limit: largest `norm_relative` that passes.
+        elementwise_limit: largest `elementwise` that passes; None if any value passes.
+        worst: the checked entry with the largest error.
         central: the errors against central differences.
-        curve: norm-relative error against central differences at each of `STEPS`.
+        curve: norm-relative error against central differences for each step size in `STEPS`.
     """
 
     parameter: str
@@ -79,7 +85,7 @@ class Row(Errors):
 
     @property
     def excess(self) -> float:
-        """The larger of the two errors over their limits: above 1 is wrong, and so is NaN."""
+        """Return the larger ratio of an error to its limit. The row fails above 1, or if it is NaN."""
         norm = self.norm_relative / self.norm_limit
         limit = self.elementwise_limit
         entries = 0.0 if limit is None else self.elementwise / limit
@@ -87,35 +93,35 @@ class Row(Errors):
 
     @property
     def passed(self) -> bool:
-        """Whether the errors keep their limits."""
+        """Return True if no error exceeds its limit."""
         return self.excess <= 1
 
     @property
     def lost(self) -> bool:
-        """Whether it failed by no more than rounding explains: nothing is known about it."""
+        """Return True if rounding alone can explain the error, so that the check decides nothing."""
         return self.norm_limit < self.norm_relative <= ROUNDING_MARGIN * self.rounding
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What was checked.
+    """The settings of a gradient check.
 
     Attributes:
-        text: the name of the text whose first window was used; empty for a random window.
-        hidden_size: H.
-        seq_length: T.
-        vocabulary_size: K.
-        sigma: standard deviation of the initial weights of init "normal".
-        state: whether the window starts from a "zero" or a "non-zero" state.
-        dtype: of the analytic gradient and of the central differences.
-        engine: the name of the engine that gave the analytic gradient.
-        entries: entries checked of each parameter at most; None for all.
-        seed: decides the network, the random window and the entries.
+        text: name of the text that the window comes from; empty for a random window.
+        hidden_size: hidden units H.
+        seq_length: steps T of the window.
+        vocabulary_size: characters K of the vocabulary.
+        sigma: standard deviation of the initial weights with init "normal".
+        state: initial state of the window, "zero" or "non-zero".
+        dtype: dtype of the analytic gradient and of the central differences.
+        engine: name of the engine that computed the analytic gradient.
+        entries: largest number of entries checked per parameter; None for all.
+        seed: seed of the network, the random window and the choice of entries.
         cell: rnn, lstm or gru.
-        layers: L.
+        layers: recurrent layers L.
         batch_size: streams B of the window.
-        dropout: share of outputs that were dropped, by the masks of update 1.
-        init: how the weights began.
+        dropout: share of outputs that were dropped, with the masks of update 1.
+        init: how the weights were initialized.
     """
 
     text: str
@@ -137,7 +143,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class GradientCheck:
-    """The outcome of a gradient check: a row per parameter, biases first, then matrices."""
+    """The result of a gradient check: one row per parameter, biases first, then matrices."""
 
     settings: Settings
     rows: tuple[Row, ...]
@@ -145,67 +151,69 @@ class GradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether every parameter's gradient is right."""
+        """Return True if the gradient of every parameter is right."""
         return all(row.passed for row in self.rows)
 
     @property
     def checked(self) -> int:
-        """Entries checked with the complex step, over all parameters."""
+        """Return how many entries of all parameters were checked with the complex step."""
         return sum(row.checked for row in self.rows)
 
     @property
     def total(self) -> int:
-        """Entries that there are, over all parameters."""
+        """Return how many entries all parameters have."""
         return sum(row.total for row in self.rows)
 
     @property
     def worst(self) -> Row:
-        """The row that is nearest to its limit, or furthest beyond."""
+        """Return the row with the largest `excess`."""
         return max(self.rows, key=lambda row: rank(row.excess))
 
     def verdict(self) -> str:
-        """Two lines for people: whether the gradient is right, and what shows it."""
+        """Return two lines for users: whether the gradient is right, and the errors that show it."""
         s = self.settings
-        begun = f"sigma={s.sigma:g}" if s.init == "normal" else f"init {s.init}"
+        weights = f"sigma={s.sigma:g}" if s.init == "normal" else f"init {s.init}"
         dropout = f"dropout {s.dropout:g}, " if s.dropout else ""
-        what = (
+        setup = (
             f"{s.cell}, L={s.layers}, H={s.hidden_size}, B={s.batch_size}, T={s.seq_length}, "
-            f"K={s.vocabulary_size}, {begun}, {dropout}h0 {s.state}, {s.dtype}, "
+            f"K={s.vocabulary_size}, {weights}, {dropout}h0 {s.state}, {s.dtype}, "
             f"engine {s.engine}; {self.checked:,} of {self.total:,} entries"
         )
         if self.passed:
             row = max(self.rows, key=lambda row: row.norm_relative)
             central = max(self.rows, key=lambda row: rank(row.central.norm_relative)).central
             return (
-                f"The gradient is right ({what}): {row.norm_relative:.1e} norm-relative from the "
-                f"complex step at most ({row.parameter}; limit {row.norm_limit:.0e}).\n"
-                f"Central differences come no nearer than {central.norm_relative:.1e}, at their best "
-                f"step, {central.step:.0e}: that is their own rounding, not the gradient's error."
+                f"The gradient is right ({setup}): its largest norm-relative error against the "
+                f"complex step is {row.norm_relative:.1e} ({row.parameter}; limit "
+                f"{row.norm_limit:.0e}).\n"
+                f"Central differences differ by {central.norm_relative:.1e} even at their best step "
+                f"size, {central.step:.0e}: they round, and the gradient is not at fault."
             )
         failed = [row for row in self.rows if not row.passed]
         wrong = [row for row in failed if not row.lost]
         row = max(wrong or failed, key=lambda row: rank(row.excess))
         names = ", ".join(row.parameter for row in wrong or failed)
         distance = (
-            f"{row.parameter} is {row.norm_relative:.1e} norm-relative from the complex step "
-            f"(limit {row.norm_limit:.0e}), {row.elementwise:.1e} in its worst entry"
+            f"the norm-relative error of {row.parameter} against the complex step is "
+            f"{row.norm_relative:.1e} (limit {row.norm_limit:.0e}), and {row.elementwise:.1e} in its "
+            f"worst entry"
         )
         if not wrong:
             return (
-                f"The gradient is LOST IN ROUNDING in {names} ({what}): {distance}.\n"
-                f"One rounding of what it is computed from moves the gradient of {row.parameter} by "
-                f"{row.rounding:.1e}, more than {s.dtype} can carry; "
-                f"take {'smaller weights' if s.dtype == 'float64' else 'float64'}."
+                f"The gradient is LOST IN ROUNDING in {names} ({setup}): {distance}.\n"
+                f"Rounding its inputs once changes the gradient of {row.parameter} by "
+                f"{row.rounding:.1e}, too much to check it in {s.dtype}; "
+                f"use {'smaller weights' if s.dtype == 'float64' else 'float64'}."
             )
         place, worst = ", ".join(map(str, row.worst.index)), row.worst
         truth = "" if math.isnan(worst.numeric) else f" and should be {worst.numeric:.9g}"
         return (
-            f"The gradient is WRONG in {names} ({what}): {distance}.\n"
+            f"The gradient is WRONG in {names} ({setup}): {distance}.\n"
             f"The worst entry, {row.parameter}[{place}], is {worst.analytic:.9g}{truth}."
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; a number that is not finite becomes None."""
+        """Return the check as plain data for JSON; a number that is not finite becomes None."""
         rows = [{**dataclasses.asdict(row), "passed": row.passed} for row in self.rows]
         settings = dataclasses.asdict(self.settings)
         plain: dict[str, Any] = finite(
@@ -215,7 +223,7 @@ class GradientCheck:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GradientCheck":
-        """The inverse of `to_dict`; a missing number becomes NaN, which passes no limit."""
+        """Return the check that `to_dict` wrote. None becomes NaN, so that the row fails."""
         return cls(
             settings=Settings(**values["settings"]),
             rows=tuple(map(_row_from_dict, values["rows"])),
@@ -224,7 +232,7 @@ class GradientCheck:
 
 
 def _row_from_dict(row: Mapping[str, Any]) -> Row:
-    """A row from plain data."""
+    """Return a row from plain data."""
     worst, central = row["worst"], row["central"]
     return Row(
         parameter=row["parameter"],
@@ -254,5 +262,5 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
 
 
 def _number(value: float | None) -> float:
-    """The inverse of what `finite` does to a number."""
+    """Return `value`, or NaN for None: the inverse of `finite` for one number."""
     return math.nan if value is None else value

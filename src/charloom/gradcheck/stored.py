@@ -1,6 +1,7 @@
 """The gradient checks of a run, read from its gradcheck.json (spec/mathematics.md: The gradient check).
 
-This is the only reader of that file: what it returns has the right types, whoever wrote the file.
+No other module reads that file. Everything returned here has the right types, whatever program wrote
+the file.
 """
 
 import dataclasses
@@ -20,17 +21,17 @@ from charloom.store.formats import GRADCHECK_FORMAT, refuse_later_format
 from charloom.store.layout import GRADCHECK
 
 PARAMETER: Final = re.compile(r"([1-9][0-9]{0,3}\.)?[bdcUWV]")
-LARGEST: Final = 1e15  # of a setting or a count
+LARGEST: Final = 1e15  # largest plausible setting or count
 
 
 @dataclass(frozen=True)
 class StoredChecks:
-    """What a run holds of gradient checks.
+    """The gradient checks that were read from a run.
 
     Attributes:
-        begun: whether there is a gradcheck.json, by which `reproduce` marks its runs.
-        checks: those that are whole; none where they were begun and not finished.
-        damage: a sentence about what could not be read; empty where all could.
+        begun: True if there is a gradcheck.json. `reproduce` creates it in each of its runs.
+        checks: the checks that could be read; empty if they are not finished yet.
+        damage: a sentence about what could not be read; empty if everything could.
     """
 
     begun: bool
@@ -39,10 +40,10 @@ class StoredChecks:
 
 
 def read_checks(run: Path) -> StoredChecks:
-    """The gradient checks that a run directory holds; damage is told, not raised.
+    """Return the gradient checks of a run directory; report damage in the result.
 
     Raises:
-        NewerFormatError: a later charloom wrote them.
+        NewerFormatError: a later version of charloom wrote them.
     """
     path = run / GRADCHECK
     try:
@@ -68,7 +69,7 @@ def read_checks(run: Path) -> StoredChecks:
 
 
 def check_of(value: object) -> GradientCheck | None:
-    """A gradient check from plain data; None where the data is not one."""
+    """Return the gradient check in plain data, or None if `value` is not a gradient check."""
     if not isinstance(value, Mapping):
         return None
     try:
@@ -79,7 +80,7 @@ def check_of(value: object) -> GradientCheck | None:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value, and in a dataclass each of its fields, is of the type that it is said to be."""
+    """Return True if `value` has the type `kind`, and each field of a dataclass its declared type."""
     if dataclasses.is_dataclass(kind):
         return all(fits(getattr(value, name), k) for name, k in get_type_hints(kind).items())
     parts = get_args(kind)
@@ -91,7 +92,7 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def makes_sense(check: GradientCheck) -> bool:
-    """Whether a check can be shown: its numbers are in their ranges and there is something to show."""
+    """Return True if the check can be shown: it has rows, and its numbers are in their ranges."""
     settings = check.settings
     numbers = [value for value in vars(settings).values() if type(value) in (int, float)]
     return (
@@ -105,7 +106,7 @@ def makes_sense(check: GradientCheck) -> bool:
 
 
 def row_makes_sense(row: Row, steps: int) -> bool:
-    """The same of the row of a parameter, whose curve has a point for each step."""
+    """Return True if a row's numbers are in their ranges and its curve has one point per step size."""
     limit = row.elementwise_limit
     return (
         PARAMETER.fullmatch(row.parameter) is not None
@@ -119,5 +120,5 @@ def row_makes_sense(row: Row, steps: int) -> bool:
 
 
 def is_positive(value: float) -> bool:
-    """Whether a number is above 0 and finite."""
+    """Return True if a number is above 0 and finite."""
     return value > 0 and math.isfinite(value)
