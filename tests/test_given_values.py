@@ -248,7 +248,7 @@ OF_COMMANDS = {
     "neurons run --top": "from 1 to 2,147,483,647",
     "neurons run --limit": "from 1 to 2,147,483,647",
     "neurons run --show": "from 1 to 2,147,483,647",
-    "neurons run --layer": "layer 0 alone",
+    "neurons run --layer": "only layer 0",
     "neurons run --unit": "units 0 to 7",
     "gradcheck --entries": "from 1 to 2,147,483,647",
     "gradcheck --vocabulary-size": "from 2 to 1,114,111",

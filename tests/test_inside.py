@@ -1,4 +1,4 @@
-"""`charloom neurons`: what it tells, in which colours, and what it refuses."""
+"""Tests of `charloom neurons`: its output, its colours and its errors."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ HELD_OUT = len(TEXT) - int(0.7 * len(TEXT))
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run of two layers whose text is in a file; tests only read it."""
+    """Return a finished run of a model with two layers, trained on a text file; read-only."""
     folder = tmp_path_factory.mktemp("inside")
     (folder / "book.txt").write_text(TEXT, encoding="utf-8")
     train(folder / "run", Corpus.open([folder / "book.txt"]), cell="gru", layers=2, epochs=1,
@@ -34,12 +34,12 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(run):
-    """Its model."""
+    """Return the model of `run`."""
     return charloom.load(run, engine="reference")
 
 
 def neurons(*words, stdin=None, **environment):
-    """Run the command in this process; the words are split as a shell does."""
+    """Run `charloom neurons` in this process; split `words` as a shell does."""
     args = [part for word in words for part in shlex.split(str(word))]
     return CliRunner().invoke(
         app,
@@ -51,7 +51,7 @@ def neurons(*words, stdin=None, **environment):
 
 
 def refused(*words):
-    """What the command says that refuses, in one sentence."""
+    """Return the error message of a command that must fail with one sentence."""
     done = neurons(*words)
     assert (done.exit_code, done.stdout) == (2, "")
     (sentence,) = done.stderr.splitlines()
@@ -68,7 +68,7 @@ def test_the_table_has_the_best_units_of_every_property(run, model):
         name, chance, *rest = line.split()
         assert name == finding.property
         if not finding.units:
-            assert (chance, "needs 10" in line) == ("-", True)
+            assert (chance, "at least 10 are needed" in line) == ("-", True)
             continue
         assert chance == f"{finding.by_chance:.2f}"
         wanted = [
@@ -79,7 +79,7 @@ def test_the_table_has_the_best_units_of_every_property(run, model):
         assert rest == wanted
 
 
-def test_json_has_all_of_it(run, model):
+def test_json_has_every_field(run, model):
     done = neurons(run, "--property vowel --layer 1 --unit 3 --what z --show 20 --json")
     told = json.loads(done.stdout)
     found = charloom.neurons(model, properties=["vowel"], layer=1, unit=3, what="z")
@@ -96,7 +96,7 @@ def test_the_properties_are_listed():
     assert [line.split()[0] for line in done.stdout.splitlines()] == [p.name for p in PROPERTIES]
 
 
-def test_a_text_may_be_a_file_or_standard_input_or_an_option(run):
+def test_a_text_comes_from_a_file_standard_input_or_an_option(run):
     asked = "--property vowel --split all --json"
     told = json.loads(neurons(run, run.parent / "book.txt", asked).stdout)
     assert (told["split"], told["characters"]) == ("all", len(TEXT))
@@ -126,7 +126,7 @@ def test_a_unit_colours_the_text(run, model):
 @pytest.mark.parametrize(
     "environment", [{}, {**TERMINAL, "NO_COLOR": "1"}, {**TERMINAL, "TERM": "dumb"}]
 )
-def test_without_colours_the_text_stands_alone_and_it_is_said(run, environment):
+def test_without_colours_the_plain_text_is_printed_with_a_note(run, environment):
     done = neurons(run, "--text 'the cat sat' --layer 1 --unit 2", **environment)
     assert done.stdout == "the cat sat\n"
     assert "there are no colours here, --json has the numbers" in done.stderr
@@ -144,7 +144,7 @@ def test_the_best_unit_of_a_property_colours_the_text(run, model):
     assert "there is nothing to colour" in none.stderr
 
 
-def test_of_a_unit_the_properties_that_it_follows_best_come_first(run):
+def test_the_properties_that_a_unit_follows_best_come_first(run):
     lines = neurons(run, "--layer 0 --unit 1 --what r --top 1").stdout.splitlines()
     first = next(n for n, line in enumerate(lines) if line.startswith("property"))
     rows = [line.split() for line in lines[first + 1 : first + 1 + len(PROPERTIES)]]
@@ -154,7 +154,7 @@ def test_of_a_unit_the_properties_that_it_follows_best_come_first(run):
     assert [row[1] for row in rows[len(sizes) :]] == ["-"] * (len(rows) - len(sizes))
 
 
-def test_colours_part_the_range_evenly_and_say_so():
+def test_colours_divide_the_range_evenly_and_the_legend_says_so():
     values = np.linspace(-1, 1, 1_001).tolist()
     styles, legend = coloured(values)
     assert styles[0] == SCALE[0]
@@ -169,13 +169,13 @@ def test_colours_part_the_range_evenly_and_say_so():
     assert set(coloured(outlier)[0]) == {SCALE[0], SCALE[-1]}
 
 
-def test_a_planted_error_in_the_colours_is_seen():
-    """The scale turned round."""
+def test_a_planted_error_in_the_colours_is_caught():
+    """Invert the colour scale."""
     values = np.linspace(-1, 1, 101).tolist()
     assert coloured(values)[0] != coloured(values[::-1])[0]
 
 
-def test_the_map_is_a_picture(run, tmp_path):
+def test_the_map_is_an_image(run, tmp_path):
     done = neurons(run, "--property vowel --show 130 --what z --png", tmp_path / "map.png")
     assert done.exit_code == 0, done.output
     assert "16 units over 130 characters" in done.stderr
@@ -198,7 +198,7 @@ def test_the_map_has_a_row_for_each_unit_and_a_column_for_each_character(model):
     assert [label.get_text() for label in alone.get_yticklabels()] == ["5"]
 
 
-def test_a_model_without_its_text_says_what_it_reads(model, tmp_path):
+def test_for_a_model_without_its_text_the_command_names_the_text_that_it_reads(model, tmp_path):
     model.save(tmp_path / "model.safetensors")
     done = neurons(tmp_path / "model.safetensors", "--property vowel --limit 500")
     assert done.exit_code == 0, done.output
@@ -210,16 +210,16 @@ def test_a_model_without_its_text_says_what_it_reads(model, tmp_path):
     ("words", "sentence"),
     [
         ("--property quotes", "must be one of in-quotes, in-brackets"),
-        ("--pattern '('", "no regular expression"),
+        ("--pattern '('", "is not a regular expression"),
         ("--layer 2", "this model has layers 0 to 1"),
         ("--layer 0 --unit 8", "this model has units 0 to 7"),
         ("--unit 1", "has 2 layers; say with --layer"),
-        ("--what cell", "cell gru, have h, r, z, n"),
+        ("--what cell", "(cell gru) have only h, r, z, n"),
         ("--top 0", "--top is 0"),
         ("--show 0", "--show is 0"),
         ("--limit 0", "--limit is 0"),
-        ("--limit 99", "needs 100"),
-        ("--text cat --layer 0", "needs 100"),
+        ("--limit 99", "give at least 100"),
+        ("--text cat --layer 0", "give at least 100"),
         ("--text ''", "empty"),
         ("--text thé", "never read"),
         ("--split test", "held out no such part"),
@@ -229,7 +229,7 @@ def test_a_model_without_its_text_says_what_it_reads(model, tmp_path):
         ("--unknown guess", "guess"),
     ],
 )
-def test_a_mistake_is_refused_in_one_sentence(run, words, sentence):
+def test_wrong_arguments_are_refused_in_one_sentence(run, words, sentence):
     assert sentence in refused(run, words)
 
 

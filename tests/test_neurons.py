@@ -1,4 +1,4 @@
-"""Units are shown as they are, and those that follow something are found."""
+"""Tests of `charloom.neurons`: units' values are right, and units that follow a property are found."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ STORY = "a bad “cab had” egg\n“aged” hag fed “a\nhe” cage a bag he h
 
 
 def lively(cell, layers=2, hidden_size=5, characters=LETTERS, **settings):
-    """A small network in float64 whose units are far from idle."""
+    """Return a small float64 network with large activations."""
     config = Config(
         hidden_size=hidden_size, layers=layers, sigma=0.7, dtype="float64", cell=cell, **settings
     )
@@ -47,8 +47,11 @@ def lively(cell, layers=2, hidden_size=5, characters=LETTERS, **settings):
 
 
 def latch(hidden_size=6, dtype="float64", layers=1):
-    """A plain network whose unit 0 of layer 0 is 1 from “ to before ” and -1 elsewhere, whose unit
-    1 is 1 at a line feed, and whose unit 2 never moves; the others do something."""
+    """Return a plain network with three constructed units in layer 0; the others are random.
+
+    Unit 0 is 1 from “ up to the closing ”, and -1 elsewhere. Unit 1 is 1 at a line feed. Unit 2
+    never changes.
+    """
     config = Config(hidden_size=hidden_size, sigma=0.7, dtype=dtype, layers=layers, seed=4)
     learner = new_learner(config, Vocabulary(LETTERS))
     U, W, b = (learner.parameters[f"layers.0.{name}"] for name in "UWb")
@@ -60,12 +63,12 @@ def latch(hidden_size=6, dtype="float64", layers=1):
 
 
 def all_values(learner, ids, engine=None):
-    """Every value of every unit, shape (N, whats, layers, units)."""
+    """Return every value of every unit, shape (N, whats, layers, units)."""
     return np.concatenate(list(blocks(learner, engine or ReferenceEngine(), ids, choose(learner))))
 
 
 def reference_values(learner, ids):
-    """The same from what the reference's own steps keep for the way back."""
+    """Return the same values from the cache that the reference keeps for the backward pass."""
     cells, carried = network.cells_of(learner.parameters), None
     carried = network.unstack(zero_state(learner.config))
     found = []
@@ -85,7 +88,7 @@ def reference_values(learner, ids):
 
 @pytest.mark.parametrize("cell", WHATS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_values_are_those_of_the_references_steps(cell, engine, monkeypatch):
+def test_values_equal_those_of_the_references_steps(cell, engine, monkeypatch):
     learner = lively(cell)
     ids = learner.vocabulary.encode(STORY[:150])
     wanted = reference_values(learner, ids)
@@ -98,7 +101,7 @@ def test_values_are_those_of_the_references_steps(cell, engine, monkeypatch):
 
 
 def test_a_planted_error_in_a_gate_is_caught():
-    """Two gates exchanged, and h of the step itself in place of the one before."""
+    """Exchange two gates, and use h of the same step instead of the previous step."""
     learner = lively("lstm")
     ids = learner.vocabulary.encode(STORY[:50])
     wanted = reference_values(learner, ids)
@@ -112,7 +115,7 @@ def test_a_planted_error_in_a_gate_is_caught():
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_pytorchs_outputs_follow_from_the_gates(cell):
+def test_pytorchs_outputs_can_be_computed_from_the_gates(cell):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     learner = lively(cell, layers=1)
     ids = learner.vocabulary.encode(STORY[:100])
@@ -141,7 +144,7 @@ def test_pytorchs_outputs_follow_from_the_gates(cell):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_activity_has_the_chosen_units_at_each_character(engine):
+def test_activity_has_the_selected_units_at_each_character(engine):
     model = charloom.Model(lively("gru"), open_engine(engine))
     whole = model.activity(STORY[:40], what="z")
     assert "".join(whole.characters) == STORY[:40]
@@ -154,7 +157,7 @@ def test_activity_has_the_chosen_units_at_each_character(engine):
     assert told["characters"] == list(STORY[:40])
 
 
-def test_reading_changes_no_model():
+def test_reading_does_not_change_the_model():
     learner = lively("lstm")
     learner.state["h"] += 0.5
     before = copy_learner(learner)
@@ -164,7 +167,7 @@ def test_reading_changes_no_model():
     assert (before.state["h"] == learner.state["h"]).all()
 
 
-def test_of_bytes_a_character_has_the_values_after_its_last_byte():
+def test_in_a_byte_model_a_character_has_the_values_after_its_last_byte():
     learner = lively("gru", characters=map(chr, range(256)), tokens="bytes")
     ids = learner.vocabulary.encode("aé€b")  # 1, 2, 3 and 1 bytes
     model = charloom.Model(learner, ReferenceEngine())
@@ -174,13 +177,13 @@ def test_of_bytes_a_character_has_the_values_after_its_last_byte():
     assert (seen.values == wanted).all()
 
 
-def test_what_the_model_has_not_is_refused():
+def test_layers_units_and_values_that_the_model_lacks_are_refused():
     model = charloom.Model(lively("gru"), ReferenceEngine())
     for wrong, sentence in (
         ({"layer": 2}, "layer is 2, but this model has layers 0 to 1"),
         ({"unit": 5}, "unit is 5, but this model has units 0 to 4"),
         ({"unit": -1}, "has units 0 to"),
-        ({"what": "cell"}, "units of this model, cell gru, have h, r, z, n"),
+        ({"what": "cell"}, "have only h, r, z, n"),
     ):
         with pytest.raises(ConfigError, match=sentence):
             model.activity("abc", **wrong)
@@ -204,7 +207,7 @@ def test_a_model_that_is_not_finite_is_refused():
 
 
 def correlated(rows, columns, cuts):
-    """The coefficients, the characters added in pieces."""
+    """Return the coefficients after adding the characters in pieces."""
     found = Correlation(len(rows), columns.shape[1])
     for low, high in zip([0, *cuts], [*cuts, len(columns)], strict=True):
         found.add(rows[:, low:high], columns[low:high])
@@ -212,7 +215,7 @@ def correlated(rows, columns, cuts):
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 59), max_size=6, unique=True))
-def test_in_whatever_blocks_it_is_numpys_correlation(seed, cuts):
+def test_with_any_block_sizes_the_result_is_numpys_correlation(seed, cuts):
     rng = np.random.default_rng(seed)
     rows, columns = rng.normal(size=(3, 60)), rng.normal(size=(60, 4)) * [1, 1e-6, 1e6, 3]
     columns += [0, 1, -1e6, 1e3]  # far from zero
@@ -221,7 +224,7 @@ def test_in_whatever_blocks_it_is_numpys_correlation(seed, cuts):
     assert np.abs(correlated(rows, columns, sorted(cuts)) - wanted).max() < 1e-9
 
 
-def test_what_never_changes_has_no_correlation():
+def test_a_constant_has_no_correlation():
     rows = np.stack([np.arange(50.0), np.full(50, 0.1), np.arange(50.0) % 2])
     columns = np.stack([np.full(50, 0.7), np.arange(50.0) ** 2], axis=1)
     found = correlated(rows, columns, [13, 14])
@@ -231,8 +234,8 @@ def test_what_never_changes_has_no_correlation():
     assert correlated(rows, 3 - 2 * rows.T, [20])[0, 0] == -1
 
 
-def test_a_planted_shift_is_seen():
-    """A property that is late by one character correlates otherwise."""
+def test_a_planted_shift_is_caught():
+    """A property that is late by one character has another correlation."""
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(60, 1))
     assert correlated(columns.T, columns, [30])[0, 0] == pytest.approx(1, abs=1e-12)
@@ -244,7 +247,7 @@ def test_a_planted_shift_is_seen():
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_unit_that_was_made_to_follow_quotes_is_found(engine, dtype):
+def test_the_unit_that_is_constructed_to_follow_quotes_is_found(engine, dtype):
     model = charloom.Model(latch(dtype=dtype), open_engine(engine))
     found = charloom.neurons(
         model, string=STORY, properties=["in-quotes", "after-newline", "digit"], top=2
@@ -261,8 +264,8 @@ def test_the_unit_that_was_made_to_follow_quotes_is_found(engine, dtype):
     assert "differs nowhere" in digit.why_none
 
 
-def test_a_latch_that_is_planted_late_is_not_found_so_well():
-    """What is measured is the value after the character, not before it."""
+def test_a_unit_that_follows_quotes_one_character_late_has_a_lower_correlation():
+    """The value after the character counts, not the value before it."""
     model = charloom.Model(latch(), ReferenceEngine())
     (finding,) = charloom.neurons(model, string=STORY, properties=["in-quotes"], unit=0).findings
     late = Property("late", "", lambda text: np.roll(named(["in-quotes"])[0].measure(text), 1))
@@ -273,7 +276,7 @@ def test_a_latch_that_is_planted_late_is_not_found_so_well():
 
 
 @pytest.mark.parametrize("cell", WHATS)
-def test_r_is_numpys_correlation_for_every_unit_and_order(cell, monkeypatch):
+def test_r_is_numpys_correlation_for_every_unit_and_units_are_in_order(cell, monkeypatch):
     monkeypatch.setattr(values, "MOST_TOKENS", 37)
     learner = lively(cell)
     model = charloom.Model(learner, ReferenceEngine())
@@ -314,7 +317,7 @@ def test_equal_units_keep_their_order():
     assert [unit.unit for unit in found.findings[0].units[:2]] == [1, 5]
 
 
-def test_a_unit_that_never_moves_is_not_ranked():
+def test_a_unit_that_never_changes_is_not_ranked():
     model = charloom.Model(latch(hidden_size=3), ReferenceEngine())
     found = charloom.neurons(model, string=STORY, properties=["vowel"], top=9)
     assert sorted(unit.unit for unit in found.findings[0].units) == [0, 1]
@@ -323,7 +326,7 @@ def test_a_unit_that_never_moves_is_not_ranked():
     assert "ever changed" in alone.findings[0].why_none
 
 
-def test_units_and_values_can_be_chosen():
+def test_units_and_values_can_be_selected():
     model = charloom.Model(lively("lstm"), ReferenceEngine())
     found = charloom.neurons(model, string=STORY, layer=1, what="f", top=99)
     for finding in found.findings:
@@ -344,15 +347,15 @@ def test_a_pattern_and_marks_are_properties_too():
     spans = [(n, n + 6) for n in range(6, len(STORY) - 8, len(STORY) // 8)]
     both = charloom.neurons(model, string=STORY, properties=["in-quotes"], spans=spans)
     assert [finding.property for finding in both.findings] == ["in-quotes", "marked"]
-    with pytest.raises(ConfigError, match="beyond the 120 characters"):
+    with pytest.raises(ConfigError, match="ends after the 120 characters"):
         charloom.neurons(model, string=STORY, spans=[(0, 121)], limit=120)
 
 
-def test_a_text_too_short_and_a_property_too_rare_tell_nothing():
+def test_a_short_text_is_refused_and_a_rare_property_gets_no_units():
     model = charloom.Model(latch(), ReferenceEngine())
-    with pytest.raises(TextError, match=r"99 long; .* needs 100"):
+    with pytest.raises(TextError, match=r"has 99 characters; give at least 100"):
         charloom.neurons(model, string=STORY[:99])
-    with pytest.raises(TextError, match="99 long"):
+    with pytest.raises(TextError, match="has 99 characters"):
         charloom.neurons(model, string=STORY, limit=99)
     rare = "a b" * 50 + "“abc”" + "a b" * 50
     (finding,) = charloom.neurons(model, string=rare, properties=["in-quotes"]).findings
@@ -360,7 +363,7 @@ def test_a_text_too_short_and_a_property_too_rare_tell_nothing():
     assert "at 4 of 305 characters" in finding.why_none
 
 
-def test_only_so_much_is_read():
+def test_only_limit_characters_are_read():
     model = charloom.Model(latch(), ReferenceEngine())
     some = charloom.neurons(model, string=STORY, limit=200)
     assert some.characters == 200
@@ -383,7 +386,7 @@ def test_bytes_are_ranked_by_character():
     assert finding.mean == pytest.approx(measured.mean())
 
 
-def test_bytes_that_are_no_text_are_ranked_all_the_same():
+def test_bytes_that_are_not_utf8_are_ranked_too():
     learner = lively("rnn", characters=["a", " ", "\xc3", "\xe2"], tokens="bytes", layers=1)
     found = charloom.neurons(
         charloom.Model(learner, ReferenceEngine()), string="aé a€a " * 40, unknown="skip"
@@ -392,7 +395,7 @@ def test_bytes_that_are_no_text_are_ranked_all_the_same():
     assert any(finding.units for finding in found.findings)
 
 
-def test_a_property_that_gives_no_numbers_is_refused():
+def test_a_property_that_returns_wrong_numbers_is_refused():
     model = charloom.Model(latch(), ReferenceEngine())
     ids, choice = model.vocabulary.encode(STORY), choose(model.learner)
     for wrong in (
@@ -403,7 +406,7 @@ def test_a_property_that_gives_no_numbers_is_refused():
             rank(model.learner, model.engine, [ids], [wrong], choice, 1)
 
 
-def test_several_texts_are_read_each_by_itself():
+def test_several_texts_are_read_separately():
     learner = latch()
     halves = [learner.vocabulary.encode(part) for part in (STORY[:200], STORY[200:])]
     (finding,) = rank(
@@ -418,7 +421,7 @@ def test_several_texts_are_read_each_by_itself():
 # The Python interface
 
 
-def test_what_is_found_is_frozen_and_goes_into_json():
+def test_findings_are_frozen_and_can_be_written_as_json():
     found = charloom.neurons(charloom.Model(latch(), ReferenceEngine()), string=STORY)
     told = json.loads(json.dumps(found.to_json()))
     assert told["characters"] == len(STORY)
@@ -430,7 +433,7 @@ def test_what_is_found_is_frozen_and_goes_into_json():
             thing.extra = 1
 
 
-def test_without_a_text_it_reads_the_part_that_was_held_out(tmp_path):
+def test_without_a_text_the_validation_part_is_read(tmp_path):
     train(tmp_path / "run", epochs=1, validation=0.3)
     model = charloom.load(tmp_path / "run", engine="reference")
     found = charloom.neurons(model)

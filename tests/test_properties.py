@@ -1,4 +1,4 @@
-"""Each property says of each character what docs/spec/mathematics.md says."""
+"""Tests of the text properties: each returns the numbers that SPEC.md defines."""
 
 import re
 import warnings
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from charloom.errors import ConfigError
 from charloom.neurons.properties import PROPERTIES, marked, named, pattern
 
-# A property, a text, and its numbers as a person counts them: a digit for each character.
+# A property, a text and its numbers, counted by hand: one digit per character.
 BY_HAND = [
     ("in-quotes", 'a "bc" d', "00111000"),
     ("in-quotes", "“a’b” “c", "11110011"),
@@ -46,22 +46,22 @@ BY_HAND = [
 
 
 def digits(values):
-    """Small numbers as one digit each."""
+    """Return small numbers as one digit each."""
     return "".join(f"{value:g}" for value in values.tolist())
 
 
 @pytest.mark.parametrize(("name", "text", "wanted"), BY_HAND)
-def test_a_property_is_what_a_person_counts(name, text, wanted):
+def test_a_property_has_the_numbers_that_were_counted_by_hand(name, text, wanted):
     (found,) = named([name])
     assert digits(found.measure(text)) == wanted
 
 
-def test_every_property_was_counted_by_hand():
+def test_every_property_has_an_example_counted_by_hand():
     assert {name for name, _, _ in BY_HAND} == {found.name for found in PROPERTIES}
 
 
-def test_a_planted_error_in_a_property_is_seen():
-    """The character after the quotation counted as inside: one digit differs."""
+def test_a_planted_error_in_a_property_is_caught():
+    """Count the character after the quotation as inside: one digit differs."""
     (found,) = named(["in-quotes"])
     text = 'a "bc" d'
     late = np.roll(found.measure(text), 1)
@@ -78,38 +78,38 @@ def test_every_property_gives_one_small_number_for_each_character(text):
 
 
 @given(st.text(alphabet='ab \n"A.(', max_size=40), st.integers(0, 40))
-def test_what_comes_later_changes_a_property_at_most_at_the_character_before(text, cut):
-    """A property is about what was read, and the next character at most; but ’ needs a look."""
+def test_later_text_changes_a_property_only_at_the_character_before_it(text, cut):
+    """A property depends on the text so far and on the next character at most, except after a ’."""
     for found in PROPERTIES:
         whole, part = found.measure(text), found.measure(text[:cut])
         assert (whole[: max(0, len(part) - 1)] == part[:-1]).all(), found.name
 
 
-def test_names_are_told_apart_and_repeats_count_once():
+def test_unknown_names_are_refused_and_repeated_names_count_once():
     assert len({found.name for found in PROPERTIES}) == len(PROPERTIES)
     assert [found.name for found in named(["digit", "capital", "digit"])] == ["digit", "capital"]
     with pytest.raises(ConfigError, match="'quotes'; it must be one of in-quotes, in-brackets"):
         named(["in-quotes", "quotes"])
 
 
-def test_a_pattern_is_where_it_matches():
+def test_a_pattern_is_1_inside_its_matches():
     assert digits(pattern("b+").measure("abbcb")) == "01101"
     assert digits(pattern("^a.*$").measure("ab\ncab\nac")) == "110" + "0000" + "11"
     assert digits(pattern("x*").measure("abc")) == "000"  # an empty match marks nothing
 
 
-def test_a_pattern_that_is_none_is_refused():
+def test_a_wrong_regular_expression_is_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for wrong in ("(", "[z-a]", "*", "(?P<1>x)", "(" * 10_000):
-            with pytest.raises(ConfigError, match="no regular expression"):
+            with pytest.raises(ConfigError, match="is not a regular expression"):
                 pattern(wrong)
 
 
-def test_marks_are_where_they_were_made():
+def test_marked_spans_are_1_between_start_and_end():
     assert digits(marked([(1, 3), (2, 4)]).measure("abcde")) == "01110"
     for wrong in ([(3, 3)], [(-1, 2)], [(0.0, 2)], [(1,)], ["ab"], [5], [(True, 2)]):
         with pytest.raises(ConfigError, match=re.escape("must be (start, end)")):
             marked(wrong)
-    with pytest.raises(ConfigError, match="beyond the 5 characters"):
+    with pytest.raises(ConfigError, match="ends after the 5 characters"):
         marked([(1, 6)]).measure("abcde")

@@ -1,4 +1,4 @@
-"""What the units of a network do while it reads, and which of them follow what."""
+"""The values of a network's units while it reads a text, and their correlation with text properties."""
 
 from charloom.neurons.activity import Activity, activity
 from charloom.neurons.gates import gates

@@ -1,4 +1,4 @@
-"""The values of chosen units of a model at each character of a text."""
+"""The values of selected units of a model after each character of a text."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,12 @@ class Activity:
     """The values of some units after each character of a text.
 
     Attributes:
-        characters: the text, one string for each character that the model read. Of a model of
-            bytes, bytes that are no UTF-8 show as U+FFFD.
-        what: which value of a unit: h, cell or a gate.
-        layers: the layers, from 0.
-        units: the units of each, from 0.
-        values: in the model's dtype, shape (characters, layers, units).
+        characters: the text, one string per character that the model read. For a byte model, bytes
+            that are not UTF-8 are shown as U+FFFD.
+        what: which value of each unit: h, cell or a gate.
+        layers: numbers of the layers, from 0.
+        units: numbers of the units in each layer, from 0.
+        values: the values in the model's dtype, shape (characters, layers, units).
         unknowns: the characters of the text that were skipped or replaced.
     """
 
@@ -37,7 +37,7 @@ class Activity:
     unknowns: Unknowns
 
     def to_json(self) -> dict[str, Any]:
-        """The same as what JSON can hold: `values` as lists by character, layer and unit."""
+        """Return plain data for JSON; `values` becomes nested lists: character, layer, unit."""
         return {
             "characters": list(self.characters),
             "what": self.what,
@@ -54,16 +54,16 @@ def activity(
     choice: Choice,
     unknowns: Unknowns = ALL_KNOWN,
 ) -> Activity:
-    """What units do while the model reads a text from the zero state, in one stream.
+    """Return the values of units while the model reads a text from the zero state, in one stream.
 
-    It keeps characters × layers × units numbers: of a long text, choose a unit.
+    The result holds characters × layers × units numbers. Select one unit for a long text.
 
     Args:
-        learner: the model; not changed.
-        engine: what computes.
-        ids: the text.
-        choice: which units, and one of their values.
-        unknowns: what of the text is not in the ids as it was.
+        learner: the model; it is not changed.
+        engine: the engine that computes the states.
+        ids: ids of the text, shape (tokens,).
+        choice: the units, and exactly one of their values.
+        unknowns: the characters that were skipped or replaced when the text became ids.
 
     Raises:
         TextError: the text is empty.
@@ -79,9 +79,9 @@ def looking(
     choice: Choice,
     unknowns: Unknowns = ALL_KNOWN,
 ) -> Steps[Activity]:
-    """`activity` in steps."""
+    """Compute `activity` in steps."""
     if not len(ids):
-        raise TextError("the text is empty; to see what units do, give some of it.")
+        raise TextError("the text is empty; give at least one character.")
     (what,) = choice.whats
     characters, ends = learner.vocabulary.completed(ids)
     values = []

@@ -1,8 +1,8 @@
-"""Pearson's correlation of many rows of numbers with many columns, a block at a time.
+"""Pearson's correlation of many rows of numbers with many columns, computed block by block.
 
-Means, squares and products about the means are kept and merged (Chan, Golub and LeVeque 1983), in
-float64, so that neither the length of a text nor a value far from zero costs digits. It knows
-nothing of networks and texts.
+Each block's means, and its sums of squares and products about the means, are merged in float64 (Chan,
+Golub and LeVeque 1983). So long texts and values far from zero lose no digits. This module does not
+know networks or texts.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ class Correlation:
         self._products = np.zeros((properties, values))
 
     def add(self, properties: Array, values: Array) -> None:
-        """Read the numbers of some more characters, shapes (P, n) and (n, M); n of 1 or more."""
+        """Add the numbers of n ≥ 1 further characters, shapes (P, n) and (n, M)."""
         n = values.shape[0]
         rows = np.asarray(properties, dtype=np.float64).T
         columns = np.asarray(values, dtype=np.float64)
@@ -40,14 +40,14 @@ class Correlation:
         self.count += n
 
     def coefficients(self) -> NDArray[np.float64]:
-        """r, shape (P, M), from -1 to 1; NaN where a property or a value never changed."""
+        """Return r from -1 to 1, shape (P, M); NaN if a property or a value never changed."""
         scale = np.outer(self._rows.deviations(), self._columns.deviations())
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.clip(self._products / scale, -1, 1))
 
 
 class _Moments:
-    """Mean, sum of squares about it, least and most of some columns."""
+    """Mean, sum of squares about the mean, minimum and maximum of each column."""
 
     def __init__(self, columns: int) -> None:
         self.mean = np.zeros(columns)
@@ -56,8 +56,11 @@ class _Moments:
         self.most = np.full(columns, -np.inf)
 
     def add(self, block: Array, count: int) -> tuple[Array, Array]:
-        """Merge a block (n, columns) with what was read of `count` characters; return how far its
-        mean is from theirs, and the block about its own mean."""
+        """Merge a block (n, columns) with the `count` earlier rows.
+
+        Returns:
+            The block's mean minus the earlier mean, and the block minus its own mean.
+        """
         n = len(block)
         np.minimum(self.least, block.min(axis=0), out=self.least)
         np.maximum(self.most, block.max(axis=0), out=self.most)
@@ -69,5 +72,5 @@ class _Moments:
         return steps, about
 
     def deviations(self) -> Array:
-        """The root of the squares; NaN for a column that never changed, whatever its rounding."""
+        """Return the root of the sum of squares; NaN for a column that never changed."""
         return np.where(self.least < self.most, np.sqrt(self.squares), np.nan)

@@ -1,8 +1,7 @@
-"""Computes the gates of a network from what it read and its states (spec/mathematics.md: Inside a
-network).
+"""Compute the gates of a network from its inputs and hidden states (spec/mathematics.md: Inside a network).
 
-They are computed anew from the states that an engine gave, all steps at once: given the states, no
-step waits for another.
+An engine returns states only, so the gates are computed again from them. No step needs the result
+of another one, so all steps are computed in one call.
 
 Shapes: N tokens, H hidden units, G gates.
 """
@@ -22,7 +21,7 @@ Array = NDArray[Any]
 
 GATE_NAMES: Final = {"rnn": "", "lstm": "ifgo", "gru": "rzn"}
 
-# What every unit of a cell has a value of, states first; what each is in words.
+# The names of the values that each unit of a cell has: states, then gates. MEANINGS describes them.
 WHATS: Final = {cell: (*STATES[cell], *GATE_NAMES[cell]) for cell in STATES}
 MEANINGS: Final = {
     "h": "output",
@@ -38,25 +37,25 @@ MEANINGS: Final = {
 
 
 def require_what(what: str, cell: str) -> None:
-    """Raise ConfigError unless the units of such a cell have a value of that name."""
+    """Raise ConfigError unless the units of `cell` have a value named `what`."""
     if what not in WHATS[cell]:
         raise ConfigError(
-            f"{argument('what')} is {shortened(what)}, but the units of this model, cell {cell}, have "
-            f"{', '.join(WHATS[cell])}."
+            f"{argument('what')} is {shortened(what)}, but the units of this model (cell {cell}) have "
+            f"only {', '.join(WHATS[cell])}."
         )
 
 
 def gates(parameters: Mapping[str, Array], layer: int, x: Array, h_prev: Array) -> dict[str, Array]:
-    """The gates of one layer at each of N steps, by name, arrays of shape (N, H).
+    """Return the gates of one layer at each of N steps, by name; each has shape (N, H).
 
     Args:
-        parameters: the network's; its cell is known by their shapes.
-        layer: from 0.
-        x: what the layer reads at each step: ids (N,), or the outputs (N, H) of the layer below.
+        parameters: the network's parameters; their shapes show which cell it has.
+        layer: number of the layer, from 0.
+        x: the layer's input at each step: ids (N,), or the outputs (N, H) of the layer below.
         h_prev: the layer's h before each step, shape (N, H).
 
     Returns:
-        LSTM: i, f, g, o. GRU: r, z, n. Of the plain cell nothing.
+        i, f, g and o of an LSTM; r, z and n of a GRU; nothing for the plain cell.
     """
     U, W, b = (parameters[f"layers.{layer}.{name}"] for name in "UWb")
     G = len(W) // W.shape[1]
@@ -74,5 +73,5 @@ def gates(parameters: Mapping[str, Array], layer: int, x: Array, h_prev: Array) 
 
 
 def sigmoid(a: Array) -> Array:
-    """1 / (1 + exp(-a)), by way of tanh, which overflows nowhere."""
+    """Return 1 / (1 + exp(-a)), computed with tanh, which never overflows."""
     return np.asarray((1 + np.tanh(a / 2)) / 2)

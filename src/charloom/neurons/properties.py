@@ -1,8 +1,8 @@
-"""Properties of a text: what can be said of each of its characters, as numbers.
+"""Properties of a text: functions that return one number for each character.
 
-A property is a function from a text to one number per character, a yes or no as 1 or 0. Most tell of
-the text up to and with the character, capital-next, newline-next and word-end also of the character
-after it (spec/mathematics.md: Properties of a text). Properties know nothing of networks.
+Yes is 1 and no is 0. Most properties depend on the text up to and including the character. The
+properties capital-next, newline-next and word-end also depend on the next character (SPEC: Properties
+of a text). This module does not know networks.
 """
 
 import re
@@ -20,7 +20,7 @@ from charloom.spelling import excerpt, shortened
 Numbers = NDArray[np.float32]
 Places = NDArray[Any]
 
-# What opens a quotation, and what then closes it.
+# Each opening quotation mark with the marks that close it.
 QUOTES: Final = {
     '"': '"', "\u201c": "\u201d", "\u201e": "\u201c\u201d", "\u2018": "\u2019",
     "\u00ab": "\u00bb", "\u00bb": "\u00ab",
@@ -31,12 +31,12 @@ VOWELS: Final = "aeiouAEIOU"
 
 @dataclass(frozen=True)
 class Property:
-    """Something to be said of each character of a text.
+    """A property of the characters of a text.
 
     Attributes:
-        name: by which it is asked for.
-        description: in words.
-        measure: a text to its numbers, float32, shape (characters,).
+        name: name by which users select the property.
+        description: the property in words.
+        measure: function that takes a text and returns its numbers, float32, shape (characters,).
     """
 
     name: str
@@ -45,7 +45,10 @@ class Property:
 
 
 def in_quotes(text: str) -> Numbers:
-    """1 from an opening quotation mark to before the one that closes it, or the paragraph's end."""
+    """Return 1 from an opening quotation mark up to its closing mark or the paragraph's end.
+
+    The closing mark itself is 0.
+    """
     inside = np.zeros(len(text), dtype=np.float32)
     opened, closers = -1, ""
     marks = where(text, set("".join(f"{o}{c}" for o, c in QUOTES.items())).__contains__)
@@ -63,13 +66,16 @@ def in_quotes(text: str) -> Numbers:
 
 
 def _is_apostrophe(text: str, place: int) -> bool:
-    """Whether a ’ stands before a letter, as in don’t: that closes nothing."""
+    """Return True for a ’ before a letter, as in don’t, which does not close a quotation."""
     return text[place] == "\u2019" and text[place + 1 : place + 2].isalpha()
 
 
 def bracket_depth(text: str) -> Numbers:
-    """Brackets ( [ { that are open; one that closes nothing counts for nothing, one that closes an
-    outer bracket closes what is within too, and a blank line closes all but braces."""
+    """Return how many brackets ( [ { are open.
+
+    A closing bracket without an opening one is ignored. One that closes an outer bracket also closes
+    the brackets inside it. A blank line closes all brackets except braces.
+    """
     depth = np.zeros(len(text), dtype=np.float32)
     opened: list[str] = []
     since = 0
@@ -89,27 +95,27 @@ def bracket_depth(text: str) -> Numbers:
 
 
 def in_brackets(text: str) -> Numbers:
-    """1 where a bracket is open."""
+    """Return 1 where a bracket is open."""
     return _numbers(bracket_depth(text) > 0)
 
 
 def line_position(text: str) -> Numbers:
-    """Characters of the line so far; 0 at the line feed that begins it."""
+    """Return how many characters of the line were read; 0 at the line feed before the line."""
     return _since(where(text, "\n".__eq__))
 
 
 def after_newline(text: str) -> Numbers:
-    """1 at a line feed."""
+    """Return 1 at a line feed."""
     return _numbers(where(text, "\n".__eq__))
 
 
 def newline_next(text: str) -> Numbers:
-    """1 where the next character is a line feed."""
+    """Return 1 where the next character is a line feed."""
     return _before(where(text, "\n".__eq__))
 
 
 def indentation(text: str) -> Numbers:
-    """Spaces and tabs that the line began with, as many as were read."""
+    """Return how many of the line's leading spaces and tabs were read."""
     breaks, blank = where(text, "\n".__eq__), where(text, " \t".__contains__)
     leading = blank & (_last(~blank & ~breaks) <= _last(breaks))
     sums = np.concatenate([[0], np.cumsum(leading)])
@@ -117,65 +123,65 @@ def indentation(text: str) -> Numbers:
 
 
 def paragraph_position(text: str) -> Numbers:
-    """Characters since the last blank line."""
+    """Return the number of characters since the last blank line."""
     return _since(blank_lines(text))
 
 
 def sentence_position(text: str) -> Numbers:
-    """Characters since the last . ! ? or blank line."""
+    """Return the number of characters since the last . ! ? or blank line."""
     return _since(where(text, ".!?".__contains__) | blank_lines(text))
 
 
 def in_word(text: str) -> Numbers:
-    """1 at a letter, a digit or _."""
+    """Return 1 at a letter, a digit or _."""
     return _numbers(_of_words(text))
 
 
 def word_position(text: str) -> Numbers:
-    """Characters of the word so far; 0 between words."""
+    """Return how many characters of the word were read; 0 between words."""
     return _since(~_of_words(text))
 
 
 def word_end(text: str) -> Numbers:
-    """1 at a word's last character."""
+    """Return 1 at a word's last character."""
     inside = _of_words(text)
     return _numbers(inside & (_before(~inside) > 0))
 
 
 def capital(text: str) -> Numbers:
-    """1 at a capital."""
+    """Return 1 at a capital letter."""
     return _numbers(where(text, str.isupper))
 
 
 def capital_next(text: str) -> Numbers:
-    """1 where the next character is a capital."""
+    """Return 1 where the next character is a capital letter."""
     return _before(where(text, str.isupper))
 
 
 def capitals(text: str) -> Numbers:
-    """1 from the second capital of a word that began with two, as long as capitals follow."""
+    """Return 1 from a word's second character as long as all its characters so far are capitals."""
     inside, upper = _of_words(text), where(text, str.isupper)
     position = _since(~inside)
     return _numbers(upper & (_since(~upper) == position) & (position > 1))
 
 
 def digit(text: str) -> Numbers:
-    """1 at a digit."""
+    """Return 1 at a digit."""
     return _numbers(where(text, str.isdecimal))
 
 
 def space(text: str) -> Numbers:
-    """1 at a space or a tab."""
+    """Return 1 at a space or a tab."""
     return _numbers(where(text, " \t".__contains__))
 
 
 def punctuation(text: str) -> Numbers:
-    """1 at what is neither letter, digit, _ nor white space."""
+    """Return 1 at a character that is not a letter, a digit, _ or white space."""
     return _numbers(~_of_words(text) & ~where(text, str.isspace))
 
 
 def vowel(text: str) -> Numbers:
-    """1 at a e i o u, small or capital."""
+    """Return 1 at a, e, i, o or u, lower-case or capital."""
     return _numbers(where(text, VOWELS.__contains__))
 
 
@@ -206,10 +212,10 @@ PROPERTIES: Final = tuple(
 
 
 def named(names: Sequence[str]) -> tuple[Property, ...]:
-    """The built-in properties of these names, in the order given.
+    """Return the built-in properties with these names, in this order and without repetition.
 
     Raises:
-        ConfigError: there is none of a name.
+        ConfigError: no property has one of the names.
     """
     known = {found.name: found for found in PROPERTIES}
     for name in names:
@@ -218,16 +224,18 @@ def named(names: Sequence[str]) -> tuple[Property, ...]:
 
 
 def pattern(regex: str) -> Property:
-    """Where a regular expression matches, as Python's re has it; ^ and $ are those of lines.
+    """Return a property that is 1 inside the matches of a regular expression of Python's re.
+
+    ^ and $ match at the start and the end of each line.
 
     Raises:
-        ConfigError: it is no regular expression.
+        ConfigError: `regex` is not a regular expression.
     """
     try:
         compiled = re.compile(regex, re.MULTILINE)
     except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(
-            f"the pattern {shortened(regex)} is no regular expression: {error}."
+            f"the pattern {shortened(regex)} is not a regular expression: {error}."
         ) from None
 
     def measure(text: str) -> Numbers:
@@ -238,11 +246,14 @@ def pattern(regex: str) -> Property:
 
 
 def marked(spans: Sequence[tuple[int, int]]) -> Property:
-    """Where someone marked a text: 1 from each start to before its end, in characters from 0.
+    """Return a property that is 1 inside the spans of a text that a user marked.
+
+    Args:
+        spans: pairs (start, end) in characters from 0; `end` is not part of the span.
 
     Raises:
-        ConfigError: a span is not two whole numbers, the first below the second; or, when a text is
-            measured, it reaches beyond that.
+        ConfigError: a span is not two whole numbers with start below end. The property's `measure`
+            raises it when a span ends after the end of the text.
     """
     kept = []
     for span in spans:
@@ -250,8 +261,8 @@ def marked(spans: Sequence[tuple[int, int]]) -> Property:
         start, end = map(as_whole, pair) if len(pair) == 2 else (None, None)
         if start is None or end is None or not 0 <= start < end:
             raise ConfigError(
-                f"a span is {shortened(span)}; it must be (start, end), characters from 0, "
-                f"start below end."
+                f"a span is {shortened(span)}; it must be (start, end), counted in characters "
+                f"from 0, with start below end."
             )
         kept.append((start, end))
 
@@ -259,8 +270,8 @@ def marked(spans: Sequence[tuple[int, int]]) -> Property:
         for start, end in kept:
             if end > len(text):
                 raise ConfigError(
-                    f"the span ({start}, {end}) reaches beyond the {len(text):,} characters that "
-                    f"were read."
+                    f"the span ({start}, {end}) ends after the {len(text):,} characters that "
+                    f"were read; give a smaller end."
                 )
         return _marked(len(text), kept)
 
@@ -268,14 +279,17 @@ def marked(spans: Sequence[tuple[int, int]]) -> Property:
 
 
 def where(text: str, holds: Callable[[str], bool]) -> NDArray[np.bool_]:
-    """Whether something holds of each character, shape (characters,); asked once of each kind."""
+    """Return `holds` of each character, shape (characters,).
+
+    `holds` is called once per distinct character, which is fast for long texts.
+    """
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     kinds, places = np.unique(codes, return_inverse=True)
     return np.array([holds(chr(kind)) for kind in kinds], dtype=bool)[places]
 
 
 def blank_lines(text: str) -> NDArray[np.bool_]:
-    """The line feeds that end a line of nothing but white space."""
+    """Return True at each line feed that ends an empty line or a line of white space."""
     breaks = where(text, "\n".__eq__)
     anything = _last(~where(text, str.isspace))
     begun = np.concatenate([[-1], _last(breaks)[:-1]]) if len(text) else anything
@@ -283,27 +297,27 @@ def blank_lines(text: str) -> NDArray[np.bool_]:
 
 
 def _of_words(text: str) -> NDArray[np.bool_]:
-    """Letters, digits and _."""
+    """Return True at letters, digits and _."""
     return where(text, lambda character: character.isalnum() or character == "_")
 
 
 def _last(holds: NDArray[np.bool_]) -> Places:
-    """The last place up to each at which it holds; -1 where there is none yet."""
+    """Return, for each position, the last position so far at which `holds` is True; -1 if none."""
     return np.maximum.accumulate(np.where(holds, np.arange(len(holds)), -1))
 
 
 def _since(holds: NDArray[np.bool_]) -> Numbers:
-    """Steps since it last held; where it has not yet, since before the text."""
+    """Return the number of steps since `holds` was last True, or since before the text."""
     return _numbers(np.arange(len(holds)) - _last(holds))
 
 
 def _before(holds: NDArray[np.bool_]) -> Numbers:
-    """1 where it holds of the next character; the last has none."""
+    """Return 1 where `holds` is True for the next character; the last character gets 0."""
     return _numbers(np.concatenate([holds[1:], [False]])[: len(holds)])
 
 
 def _marked(length: int, spans: Sequence[tuple[int, int]]) -> Numbers:
-    """1 within the spans."""
+    """Return 1 inside the spans, shape (length,)."""
     inside = np.zeros(length, dtype=np.float32)
     for start, end in spans:
         inside[start:end] = 1
@@ -311,5 +325,5 @@ def _marked(length: int, spans: Sequence[tuple[int, int]]) -> Numbers:
 
 
 def _numbers(values: Places) -> Numbers:
-    """As float32, in which whole numbers up to 16,777,216 are exact."""
+    """Return the values as float32, which holds whole numbers up to 16,777,216 exactly."""
     return values.astype(np.float32)

@@ -1,7 +1,7 @@
-"""Which units follow which properties of a text (spec/mathematics.md: Inside a network).
+"""Find the units that follow properties of a text (spec/mathematics.md: Inside a network).
 
-A property is held against every value of every unit, as they are after each character, by Pearson's
-correlation. It knows nothing of files.
+Each property is compared with every value of every unit after each character, by Pearson's
+correlation. This module does not know files.
 """
 
 from collections.abc import Sequence
@@ -22,20 +22,21 @@ from charloom.neurons.values import Choice, blocks
 from charloom.spelling import count
 from charloom.steps import Steps, whole
 
-LEAST_CHARACTERS: Final = 100  # below, some unit follows anything
-LEAST_CHANGES: Final = 10  # characters at which a property is not what it mostly is
-TURNS: Final = (0.618034, 0.236068, 0.854102)  # shares of the text by which a property is turned:
-# those of the golden section, which no text that repeats itself meets in step
+LEAST_CHARACTERS: Final = 100  # in a shorter text, some unit follows any property by chance
+LEAST_CHANGES: Final = 10  # characters at which a property differs from its most frequent value
+# To find the correlation by chance, a property is shifted cyclically by these shares of the text. They
+# come from the golden section, so that they match no period of a repetitive text.
+TURNS: Final = (0.618034, 0.236068, 0.854102)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A value of a unit, and how closely it follows a property.
+    """A value of a unit and its correlation with a property.
 
     Attributes:
-        layer: from 0.
-        unit: of the layer, from 0.
-        what: h, cell or a gate.
+        layer: number of the layer, from 0.
+        unit: number of the unit in its layer, from 0.
+        what: which value of the unit: h, cell or a gate.
         r: Pearson's correlation, -1 to 1.
     """
 
@@ -45,7 +46,7 @@ class Unit:
     r: float
 
     def to_json(self) -> dict[str, Any]:
-        """The same as what JSON can hold."""
+        """Return plain data for JSON."""
         return {"layer": self.layer, "unit": self.unit, "what": self.what, "r": self.r}
 
 
@@ -54,13 +55,15 @@ class Finding:
     """The units that follow a property.
 
     Attributes:
-        property: its name.
-        description: it in words.
-        mean: its mean over the text; of a yes or no, the share of the characters.
-        by_chance: the largest |r| of all units with the same property turned three times: what is
-            not above it means nothing. None where nothing could be compared.
-        units: the best, the largest |r| first. Those that never changed are not among them.
-        why_none: where there is none, the reason; else empty.
+        property: name of the property.
+        description: the property in words.
+        mean: mean of the property over the text. For a yes-or-no property it is the share of
+            characters with a yes.
+        by_chance: largest |r| of any unit with three cyclically shifted copies of the property. A
+            unit whose |r| is not larger may follow the property by chance. None if nothing could be
+            compared.
+        units: the units with the largest |r|, largest first, without units that never changed.
+        why_none: why `units` is empty; otherwise empty.
     """
 
     property: str
@@ -71,7 +74,7 @@ class Finding:
     why_none: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The same as what JSON can hold."""
+        """Return plain data for JSON."""
         return {
             "property": self.property,
             "description": self.description,
@@ -90,23 +93,23 @@ def rank(
     choice: Choice,
     top: int,
 ) -> tuple[Finding, ...]:
-    """The units that follow each property best.
+    """Return the units that follow each property best.
 
-    Values are not kept: a block of them is read, summed up and forgotten. What grows with the text
-    are the properties, four bytes for each and character.
+    The units' values are added up block by block and not kept. Memory grows with the text only for
+    the properties: four bytes per property and character.
 
     Args:
-        learner: the model; not changed.
-        engine: what computes.
-        texts: ids; each text is read, and measured, by itself.
-        properties: what may be followed.
-        choice: which units, and which of their values.
-        top: how many of them to name.
+        learner: the model; it is not changed.
+        engine: the engine that computes the states.
+        texts: ids of each text. Each text is read from the zero state and measured separately.
+        properties: the properties to compare with.
+        choice: the units and their values.
+        top: how many units to return for each property.
 
     Raises:
-        TextError: the texts have fewer than 100 characters together.
-        ConfigError: top is below 1, or a property gives other than one finite number a character.
-        DivergedError: a value is not finite.
+        TextError: all texts together have fewer than 100 characters.
+        ConfigError: `top` is below 1, or a property does not return one finite number per character.
+        DivergedError: a unit's value is not finite.
     """
     return whole(comparing(learner, engine, texts, properties, choice, top))
 
@@ -119,13 +122,14 @@ def comparing(
     choice: Choice,
     top: int,
 ) -> Steps[tuple[Finding, ...]]:
-    """`rank` in steps."""
+    """Compute `rank` in steps."""
     top = require_whole("top", top, least=1)
     read = [learner.vocabulary.completed(ids) for ids in texts]
     characters = sum(len(ends) for _, ends in read)
     if characters < LEAST_CHARACTERS:
         raise TextError(
-            f"the text is {characters} long; to tell what units follow it needs {LEAST_CHARACTERS}."
+            f"the text has {characters} characters; give at least {LEAST_CHARACTERS}, so that units "
+            f"can be compared with it."
         )
     rows = []
     for found in properties:
@@ -154,13 +158,16 @@ def comparing(
 
 
 def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
-    """A property at each piece of a text; of a piece of several characters, at its last."""
+    """Return a property's number for each piece of a text.
+
+    For a piece of several characters it is the number of its last character.
+    """
     text = "".join(pieces)
     values = np.asarray(found.measure(text))
     if values.shape != (len(text),) or not np.isfinite(values).all():
         raise ConfigError(
-            f"the property {found.name} gave numbers of shape {values.shape} for a text of "
-            f"{len(text)} characters; it must give one finite number for each."
+            f"the property {found.name} returned numbers of shape {values.shape} for a text of "
+            f"{len(text)} characters; it must return one finite number per character."
         )
     if len(text) > len(pieces):
         values = values[np.cumsum([len(piece) for piece in pieces]) - 1]
@@ -170,17 +177,25 @@ def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
 def _finding(
     found: Property, values: Numbers, r: NDArray[np.float64], choice: Choice, top: int
 ) -> Finding:
-    """What r (1 + turns, M) says of a property; its first row is the property as it is."""
+    """Return the finding for one property.
+
+    Args:
+        found: the property.
+        values: its numbers, shape (characters,).
+        r: correlations, shape (1 + turns, M); row 0 is for the property that is not shifted.
+        choice: the units and their values.
+        top: how many units to return.
+    """
     mean = float(values.mean(dtype=np.float64))
     _, counts = np.unique(values, return_counts=True)
     changes = len(values) - int(counts.max())
     if changes < LEAST_CHANGES:
         where = f"at {count(changes)} of {count(len(values))} characters" if changes else "nowhere"
-        why = f"differs {where} from what it mostly is; it needs {LEAST_CHANGES}"
+        why = f"differs {where} from its most frequent value; at least {LEAST_CHANGES} are needed"
         return Finding(found.name, found.description, mean, None, (), why)
     moving = np.flatnonzero(np.isfinite(r[0]))
     if not len(moving):
-        why = "none of the units ever changed"
+        why = "no unit ever changed its value"
         return Finding(found.name, found.description, mean, None, (), why)
     order = moving[np.argsort(-np.abs(r[0, moving]), kind="stable")][:top]
     shape = len(choice.whats), len(choice.layers), len(choice.units)

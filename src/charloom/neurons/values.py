@@ -1,6 +1,6 @@
-"""The value of every unit after each token of a text, a block at a time.
+"""Compute the values of units after each token of a text, block by block.
 
-It knows what a network computes, and nothing of what its units may mean.
+This module does not know properties of texts.
 """
 
 from collections.abc import Iterator
@@ -19,18 +19,18 @@ from charloom.neurons.gates import GATE_NAMES, WHATS, Array, gates, require_what
 from charloom.spelling import shortened
 from charloom.steps import LEAST_TOKENS, tokens_of_a_step
 
-NUMBERS: Final = 1 << 20  # numbers of a block at most: what is in memory at once
+NUMBERS: Final = 1 << 20  # largest block, in numbers: it limits the memory
 MOST_TOKENS: Final = 4_096
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Some of a model's units, and which of their values.
+    """The selected units of a model and their selected values.
 
     Attributes:
-        layers: from 0, rising.
-        units: of each layer, from 0, rising.
-        whats: names of values, in the order of `WHATS`.
+        layers: numbers of the layers, from 0, ascending.
+        units: numbers of the units in each layer, from 0, ascending.
+        whats: names of the values, in the order of `WHATS`.
     """
 
     layers: tuple[int, ...]
@@ -39,14 +39,14 @@ class Choice:
 
     @property
     def size(self) -> int:
-        """How many values there are after each token."""
+        """Return the number of selected values per token."""
         return len(self.layers) * len(self.units) * len(self.whats)
 
 
 def choose(
     learner: Learner, layer: int | None = None, unit: int | None = None, what: str | None = None
 ) -> Choice:
-    """The units and values that are meant; None means all.
+    """Return the selected units and values; None selects all.
 
     Raises:
         ConfigError: the model has no such layer, unit or value.
@@ -62,16 +62,16 @@ def choose(
 
 
 def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterator[Array]:
-    """The chosen values after each token of one text, which is read from the zero state.
+    """Yield the selected values after each token of one text, read from the zero state.
 
     Args:
-        learner: the model; not changed.
-        engine: what computes.
-        ids: the text, shape (tokens,).
-        choice: which units and values.
+        learner: the model; it is not changed.
+        engine: the engine that computes the states.
+        ids: ids of the text, shape (tokens,).
+        choice: the units and values.
 
     Yields:
-        Arrays of shape (n, whats, layers, units), one after another until all tokens are read.
+        Arrays of shape (n, whats, layers, units) for n tokens each, until the text ends.
 
     Raises:
         DivergedError: a value is not finite.
@@ -92,9 +92,14 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
 def _chosen(
     learner: Learner, tokens: Ids, states: dict[str, Array], before: Array, choice: Choice
 ) -> Array:
-    """The chosen values of one block, shape (n, whats, layers, units).
+    """Return the selected values of one block, shape (n, whats, layers, units).
 
-    `states` are those after each token, (n, L, H); `before` is h before the first, (L, H).
+    Args:
+        learner: the model.
+        tokens: ids of the block, shape (n,).
+        states: states after each token, each of shape (n, L, H).
+        before: h before the first token, shape (L, H).
+        choice: the units and values.
     """
     h = states["h"]
     h_prev = np.concatenate([before[np.newaxis], h[:-1]])
@@ -110,16 +115,18 @@ def _chosen(
     if len(choice.units) < chosen.shape[3]:
         chosen = chosen[..., list(choice.units)]
     if not np.isfinite(chosen).all():
-        raise DivergedError("a unit's value is not finite: the model diverged; use an earlier one.")
+        raise DivergedError(
+            "a unit's value is not finite: the model diverged; use an earlier checkpoint."
+        )
     return chosen
 
 
 def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:
-    """All places, or the one that was given."""
+    """Return all numbers below `count`, or only `given`; raise ConfigError if it is out of range."""
     if given is None:
         return tuple(range(count))
     place = as_whole(given)
     if place is None or not 0 <= place < count:
-        places = f"{name}s 0 to {count - 1}" if count > 1 else f"{name} 0 alone"
-        raise ConfigError(f"{argument(name)} is {shortened(given)}, but this model has {places}.")
+        existing = f"{name}s 0 to {count - 1}" if count > 1 else f"only {name} 0"
+        raise ConfigError(f"{argument(name)} is {shortened(given)}, but this model has {existing}.")
     return (place,)
