@@ -1,4 +1,4 @@
-"""The bench: contestants in turn, each where it belongs, and the same work for all."""
+"""Tests of the benchmarks: contestants take turns, on the right processors, with the same work."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def charloom_(words):
 
 
 def tiny(name, **changes):
-    """A workload that takes a moment."""
+    """Return a workload that needs very little time."""
     small = {"hidden_size": 4, "seq_length": 3, "turn": 0.002, "length": 2_500}
     return replace(WORKLOADS[name], **{**small, **changes})
 
@@ -54,7 +54,7 @@ def tiny_learner(name="lstm-128", **changes):
 
 @pytest.fixture
 def without_frameworks(monkeypatch):
-    """As if neither PyTorch nor JAX were installed."""
+    """Make the imports of PyTorch and JAX fail."""
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setitem(sys.modules, "jax", None)
 
@@ -62,7 +62,7 @@ def without_frameworks(monkeypatch):
 # Workloads
 
 
-def test_the_workloads_are_those_that_are_promised():
+def test_the_workloads_have_the_documented_names_and_sizes():
     assert " ".join(WORKLOADS) == NAMES
     sizes = {
         name: (w.layers, w.hidden_size, w.batch_size, w.seq_length) for name, w in WORKLOADS.items()
@@ -75,7 +75,7 @@ def test_the_workloads_are_those_that_are_promised():
 
 
 @pytest.mark.parametrize("name", NAMES.split())
-def test_useful_arithmetic_is_six_operations_for_each_weight_but_the_look_up(name):
+def test_useful_operations_are_six_per_weight_without_the_look_up(name):
     workload = WORKLOADS[name]
     shapes = parameter_shapes(workload.config, workload.vocabulary_size)
     entries = sum(
@@ -94,7 +94,7 @@ def test_an_unknown_workload_is_refused():
         measure("lstm-100", 0)
 
 
-# The clock
+# Taking turns
 
 
 def test_contestants_take_turns():
@@ -107,7 +107,7 @@ def test_contestants_take_turns():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no threads")
-def test_work_is_held_to_its_processors_and_released_whatever_happens():
+def test_work_is_limited_to_its_processors_and_released_even_after_an_error():
     before, seen = os.sched_getaffinity(0), []
 
     def work(count):
@@ -121,10 +121,10 @@ def test_work_is_held_to_its_processors_and_released_whatever_happens():
     assert os.sched_getaffinity(0) == before
 
 
-# What contestants read and do
+# Contestants
 
 
-def test_windows_follow_one_another_in_every_stream():
+def test_windows_are_consecutive_in_every_stream():
     tokens = np.arange(26, dtype=np.uint8)
     windows = windows_of(tokens, 4, 3)  # spacing 8: two windows a stream
     found = [next(windows) for _ in range(3)]
@@ -135,25 +135,25 @@ def test_windows_follow_one_another_in_every_stream():
     np.testing.assert_array_equal(found[2][0], found[0][0])
 
 
-def test_the_text_has_the_characters_asked_for():
+def test_the_text_has_the_requested_vocabulary_size():
     assert np.unique(bench_text(17)).tolist() == list(range(17))
 
 
-def test_our_updates_go_on_over_the_end_of_an_epoch():
+def test_charlooms_updates_continue_after_the_end_of_an_epoch():
     learner = tiny_learner(batch_size=2)
     engine_updates(open_engine("reference"), learner, bench_text(65)[:31])(12)  # 5 an epoch
     assert learner.update == 12
     assert learner.position == 6
 
 
-def test_a_contestant_that_breaks_off_is_no_fast_one():
+def test_a_contestant_that_stops_early_is_not_timed():
     learner = tiny_learner(batch_size=2)
     learner.parameters["V"][0, 0] = np.nan
-    with pytest.raises(DivergedError, match="its time says nothing"):
+    with pytest.raises(DivergedError, match="its time would be meaningless"):
         engine_updates(open_engine("reference"), learner, bench_text(65))(1)
 
 
-def test_pytorch_by_hand_is_an_lstm():
+def test_the_hand_written_pytorch_step_is_an_lstm():
     torch = pytest.importorskip("torch")
     from charloom.bench.pytorch import row_step, row_weights
 
@@ -166,8 +166,8 @@ def test_pytorch_by_hand_is_an_lstm():
     assert (ours - theirs).abs().max() < 1e-6
 
 
-def test_pytorch_takes_the_steps_that_ours_takes():
-    """The same network from the same weights descends to the same ones."""
+def test_pytorch_and_charloom_do_the_same_training_steps():
+    """From the same weights, both reach the same weights."""
     torch = pytest.importorskip("torch")
     from charloom.bench import pytorch
 
@@ -206,7 +206,7 @@ def test_pytorch_takes_the_steps_that_ours_takes():
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
-def test_steps_are_timed_beside_pytorch(cell):
+def test_training_steps_are_timed_for_charloom_and_pytorch(cell):
     pytest.importorskip("torch")
     times = steps.measure_steps(tiny(f"{cell}-128", batch_size=2), rounds=2, engine="reference")
     assert [(row.name, row.threads) for row in times.rows][:2] == [("reference", 1), ("PyTorch", 1)]
@@ -224,7 +224,7 @@ def test_steps_are_timed_beside_pytorch(cell):
     assert "medians of 2 interleaved rounds" in times.render()
 
 
-def test_writing_is_timed_beside_pytorch(monkeypatch):
+def test_sampling_is_timed_for_charloom_and_pytorch(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setattr(writing, "PIECE", 20)
     workload = tiny("sample-2x512", length=50)
@@ -237,8 +237,8 @@ def test_writing_is_timed_beside_pytorch(monkeypatch):
     assert json.loads(json.dumps(times.to_dict()))["rows"][0]["name"] == "reference"
 
 
-def test_the_long_text_is_one_text():
-    """Pieces are written each with all before it, and from the state that the last one left."""
+def test_the_pieces_of_the_long_text_continue_each_other():
+    """Each piece gets the whole text so far and starts from the last piece's final state."""
     learner = tiny_learner("sample-2x512")
     engine, read_lengths = open_engine("reference"), []
 
@@ -254,12 +254,12 @@ def test_the_long_text_is_one_text():
             return ids, state
 
     states, written = [], []
-    told = writing.write_long_text(Watched(), learner, 2_500)
+    speeds = writing.write_long_text(Watched(), learner, 2_500)
     assert read_lengths == [1, 1001, 2001]
-    assert len(np.concatenate(written)) == told["characters"] == 2_500
+    assert len(np.concatenate(written)) == speeds["characters"] == 2_500
 
 
-def test_sampling_begins_anew_each_time():
+def test_sampling_starts_from_the_zero_state_each_time():
     learner = tiny_learner()
     before = learner.state["h"].copy()
     engine_sampling(open_engine("reference"), learner)(5)
@@ -268,7 +268,7 @@ def test_sampling_begins_anew_each_time():
     assert zero_state(learner.config)["h"].shape == (1, 1, 4)
 
 
-def test_what_is_not_installed_is_told(without_frameworks):
+def test_frameworks_that_are_not_installed_are_reported(without_frameworks):
     times = steps.measure_steps(tiny("rnn-128"), rounds=1, engine="reference")
     assert [row.name for row in times.rows] == ["reference"]
     assert any(reason.startswith("PyTorch: ") for reason in times.missing)
@@ -277,7 +277,7 @@ def test_what_is_not_installed_is_told(without_frameworks):
     assert "not measured: PyTorch" in text.render()
 
 
-def test_a_single_processor_is_told(without_frameworks, monkeypatch):
+def test_a_single_processor_is_reported(without_frameworks, monkeypatch):
     monkeypatch.setattr(steps, "processors", lambda: 1)
     times = steps.measure_steps(tiny("rnn-128"), rounds=1, engine="reference")
     assert "two threads: this process has one processor" in times.missing
@@ -303,10 +303,10 @@ def test_native_steps_are_timed_with_two_threads(without_frameworks):
     assert all(row.name == "native" and row.times_ours == 1 for row in times.rows)
 
 
-# What is shown
+# Output
 
 
-def test_a_table_lines_up():
+def test_the_columns_of_a_table_are_aligned():
     assert table(["", "ms"], [["a", "1"], ["longer", "22.5"]]) == [
         "          ms",
         "a          1",
@@ -321,7 +321,7 @@ def test_the_workloads_are_listed():
     assert list(json.loads(charloom_("bench --list --json").stdout)) == [CLASSIC, *WORKLOADS]
 
 
-def test_a_workload_is_shown_and_told(monkeypatch):
+def test_a_workload_is_printed_as_text_or_json(monkeypatch):
     class Times:
         def render(self):
             return "a table"
@@ -346,7 +346,7 @@ def test_a_workload_is_shown_and_told(monkeypatch):
         ("--workload gru-128 --rounds 0", "rounds is 0"),
     ],
 )
-def test_mistakes_end_in_a_sentence(options, sentence):
+def test_wrong_arguments_end_in_one_sentence(options, sentence):
     done = charloom_(f"bench {options}")
     assert done.exit_code == 2
     assert sentence in done.stderr

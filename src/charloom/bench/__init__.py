@@ -1,4 +1,4 @@
-"""Measures speed beside other programs that do the same: the classic update, and named workloads."""
+"""Speed benchmarks: charloom compared with PyTorch and JAX on the classic update and on workloads."""
 
 from charloom.bench.classic import Bench, Row, accuracy, bench, render
 from charloom.bench.steps import StepTimes, measure_steps
@@ -24,11 +24,11 @@ def measure(workload: str, rounds: int | None = None) -> StepTimes | WritingTime
     """Time a named workload.
 
     Args:
-        workload: one of WORKLOADS.
-        rounds: turns of each contestant; None: as many as the workload has.
+        workload: a name in WORKLOADS.
+        rounds: how many times each contestant is timed. None takes the workload's own number.
 
     Raises:
-        ConfigError: no such workload, or fewer rounds than one.
+        ConfigError: the workload is unknown, or `rounds` is below 1.
     """
     require_one_of("workload", workload, tuple(WORKLOADS))
     if rounds is not None:

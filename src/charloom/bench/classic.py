@@ -1,8 +1,8 @@
-"""Times the classic experiment's update and sampling beside other programs that do the same.
+"""Benchmark of the classic experiment's update and sampling: charloom, PyTorch and JAX.
 
-Every contestant does the classic update on the same text, on one core, in turn; what is quoted is
-the median over the rounds, and ratios are of medians. The share is of the peak of fused
-multiply-adds that the same core reached in the same rounds.
+The contestants take turns on one core and read the same text. Results are medians over the rounds,
+and ratios of medians. The share of the peak is relative to the rate of fused multiply-adds that the
+same core reached in the same rounds.
 """
 
 from collections.abc import Iterator
@@ -26,13 +26,15 @@ BASE: Final = "native float32"
 
 @dataclass(frozen=True)
 class Row:
-    """One contestant: medians over the rounds.
+    """The result of one contestant: medians over the rounds.
 
     Attributes:
-        microseconds: per update, or per character.
-        ratio: how many times as long as native float32 it takes.
+        name: name of the contestant.
+        microseconds: time per update or per character.
+        per_second: updates or characters per second.
+        ratio: its time divided by the time of native float32.
         spread: (slowest - fastest) / median over the rounds.
-        peak_share: of the measured peak, for native rows.
+        peak_share: share of the measured peak; native rows only, otherwise None.
     """
 
     name: str
@@ -45,15 +47,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """What `bench` measured.
+    """The result of `bench`.
 
     Attributes:
-        setting: hidden_size, seq_length, vocabulary_size, rounds, floating-point operations of an
-            update by the blueprint's count 6 T H (H + K).
-        machine: engine description and measured peaks in GFLOP/s.
-        updates, sampling: a row per contestant.
-        accuracy: the largest error of exp and tanh in units in the last place.
-        missing: contestants that are not installed, and why.
+        setting: hidden_size, seq_length, vocabulary_size, rounds and the floating-point operations
+            of an update, counted as 6 T H (H + K).
+        machine: description of the engine, and the measured peaks in GFLOP/s.
+        updates: one row per contestant for the update.
+        sampling: one row per contestant for sampling.
+        accuracy: largest error of the native exp and tanh, in units in the last place.
+        missing: contestants that were not measured, with the reason.
     """
 
     setting: dict[str, Any]
@@ -64,20 +67,20 @@ class Bench:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain data, for programs."""
+        """Return the result as plain data."""
         return asdict(self)
 
 
 def bench(rounds: int = 7, hidden_size: int = 100, vocabulary_size: int = 80) -> Bench:
-    """Measure the classic update and sampling against whatever else is installed.
+    """Time the classic update and sampling in charloom and, if installed, PyTorch and JAX.
 
     Args:
-        rounds: turns of each contestant; the medians are over these.
-        hidden_size: H; the classic experiment has 100.
-        vocabulary_size: K; the built-in text is mapped to so many characters (2 to 103).
+        rounds: how many times each contestant is timed; results are medians over the rounds.
+        hidden_size: hidden units H; 100 in the classic experiment.
+        vocabulary_size: vocabulary size K from 2 to 103; the built-in text is mapped to it.
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value is out of its range.
     """
     rounds = require_whole("rounds", rounds, least=1)
     vocabulary_size = require_whole("vocabulary_size", vocabulary_size, least=2, below=104)
@@ -175,7 +178,7 @@ def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
 
 
 def accuracy() -> dict[str, dict[str, float]]:
-    """The largest error of the native exp and tanh, in units in the last place of each type."""
+    """Return the largest error of the native exp and tanh per dtype, in units in the last place."""
     from charloom import _native
     from charloom.engines.native import choose_instruction_set
 
@@ -199,10 +202,10 @@ def accuracy() -> dict[str, dict[str, float]]:
 
 
 def render(result: Bench) -> str:
-    """The result as text for people."""
+    """Return the result as text for users."""
     s = result.setting
     lines = [
-        f"One core, medians of {s['rounds']} interleaved rounds; H = {s['hidden_size']}, "
+        f"One core; medians of {s['rounds']} interleaved rounds; H = {s['hidden_size']}, "
         f"T = {s['seq_length']}, K = {s['vocabulary_size']}.",
         f"{result.machine['engine']}; measured FMA peak "
         + ", ".join(f"{g:.1f} GFLOP/s {d}" for d, g in result.machine["peak_gflops"].items()),

@@ -1,6 +1,6 @@
-"""Times contestants in turn, A B C, A B C, …, so that a machine that slows down slows all of them.
+"""Time contestants in turn (A B C, A B C, …), so that a slower phase of the machine affects all.
 
-It does not know what they do.
+This module does not know what the contestants compute.
 """
 
 import os
@@ -11,15 +11,15 @@ from typing import Final
 
 from charloom.engines import native_problem
 
-Work = Callable[[int], None]  # does that many updates, or draws that many characters
+Work = Callable[[int], None]  # its argument: how many updates to do, or characters to sample
 
 SECONDS_A_TURN: Final = 0.25
-PEAK_OPERATIONS: Final = 1e9  # one unit of "work" of a peak contestant
+PEAK_OPERATIONS: Final = 1e9  # floating-point operations in one unit of work of a peak contestant
 
 
 @contextmanager
 def on_processors(count: int) -> Iterator[None]:
-    """Hold this thread, and those that it starts, to so many processors, where the system can."""
+    """Limit this thread and the threads that it starts to `count` processors, if the system can."""
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     if before:
         with suppress(OSError):
@@ -33,7 +33,7 @@ def on_processors(count: int) -> Iterator[None]:
 
 
 def held_to(work: Work, count: int) -> Work:
-    """The same work, on so many processors."""
+    """Return the same work, limited to `count` processors."""
 
     def held(units: int) -> None:
         with on_processors(count):
@@ -43,14 +43,20 @@ def held_to(work: Work, count: int) -> Work:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def interleave(
     contestants: dict[str, Work], rounds: int, turn: float = SECONDS_A_TURN
 ) -> dict[str, list[float]]:
-    """Seconds per unit of work of each contestant in each round, in turn."""
+    """Run the contestants in turn; return each one's seconds per unit of work in every round.
+
+    Args:
+        contestants: the work of each contestant, by name.
+        rounds: how many times each contestant runs.
+        turn: approximate seconds of one run.
+    """
     counts = {}
     for name, work in contestants.items():
         work(1)
@@ -67,14 +73,17 @@ def interleave(
 
 
 def seconds_of(work: Work, count: int) -> float:
-    """How long so many units take."""
+    """Return how many seconds `count` units of work take."""
     start = time.perf_counter()
     work(count)
     return time.perf_counter() - start
 
 
 def peaks(*dtypes: str) -> dict[str, Work]:
-    """The FMA peak of one core in each type as a contestant: a unit of work is 10⁹ operations."""
+    """Return a contestant per dtype that measures the peak rate of fused multiply-adds of one core.
+
+    One unit of its work is 10⁹ operations. Without the native engine there are no such contestants.
+    """
     if native_problem() is not None:
         return {}
     from charloom import _native

@@ -12,7 +12,7 @@ from charloom.config import Config
 
 
 def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
-    """The same update as one jitted function: a scan over T, its gradient, clip and AdaGrad."""
+    """Return the classic update as one jitted function: scan over T, gradient, clipping, AdaGrad."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
     import jax.numpy as jnp

@@ -1,11 +1,11 @@
-"""Describes the machine that a figure was measured on."""
+"""The name of the machine's processor."""
 
 import platform
 from pathlib import Path
 
 
 def machine() -> str:
-    """The processor's name, where the system tells it."""
+    """Return the name of the processor, or of its architecture if the system has no better name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

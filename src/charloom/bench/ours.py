@@ -11,7 +11,10 @@ from charloom.text.windows import Windows
 
 
 def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) -> Work:
-    """Updates of a learner, epoch after epoch, as many in a call as the epoch has left."""
+    """Return work that does updates of a learner, epoch after epoch.
+
+    One call of the engine does as many updates as are left in the epoch.
+    """
     config = learner.config
     windows = Windows.of(config, len(tokens))
 
@@ -23,8 +26,8 @@ def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) 
             plan = Plan(np.full(part, config.learning_rate), windows.starts(0))
             if engine.train(learner, tokens, plan).stopped:
                 raise DivergedError(
-                    f"{engine.describe()} met a loss that is not finite at update "
-                    f"{learner.update + 1}, so that its time says nothing."
+                    f"{engine.describe()}: the loss is not finite at update {learner.update + 1}, so "
+                    f"its time would be meaningless."
                 )
             count -= part
 
@@ -32,7 +35,7 @@ def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) 
 
 
 def engine_sampling(engine: Engine, learner: Learner) -> Work:
-    """Characters of one stream from the learner's model."""
+    """Return work that samples characters from the learner's model in one stream."""
 
     def work(count: int) -> None:
         uniforms = np.random.default_rng(0).random(count)

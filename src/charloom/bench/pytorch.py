@@ -1,4 +1,4 @@
-"""PyTorch as a contestant, each time in the fastest form that was found (docs/LOG.md)."""
+"""PyTorch as a contestant, in the fastest form found for each benchmark (docs/LOG.md)."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,7 +14,10 @@ MODULES: Final = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
-    """nn.RNN and nn.Linear, cross-entropy summed over T, clip_grad_value_, Adagrad; eager."""
+    """Return the classic update in eager PyTorch.
+
+    It uses nn.RNN, nn.Linear, cross-entropy summed over T, clip_grad_value_ and Adagrad.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -43,7 +46,7 @@ def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
 
 
 def sampling(config: Config, K: int) -> Work:
-    """RNNCell on an embedded input (its column of U), Linear, softmax, multinomial; no gradients."""
+    """Return sampling with RNNCell, Linear, softmax and multinomial, without gradients."""
     import torch
 
     torch.set_num_threads(1)
@@ -62,11 +65,10 @@ def sampling(config: Config, K: int) -> Work:
 
 
 def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Work:
-    """A training step of any cell, depth and batch, as the config has it: mean loss, clip by norm,
-    Adam.
+    """Return a training step of the network in `config`: mean loss, clipping by norm and fused Adam.
 
-    One-hot rows as input (an nn.Embedding costs its own gradient and is never faster), oneDNN
-    where PyTorch takes it, fused Adam.
+    The input is one-hot: an nn.Embedding needs a gradient of its own and is never faster. PyTorch
+    uses oneDNN where it can.
     """
     import torch
 
@@ -96,7 +98,7 @@ def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Wo
 
 
 def cell_loop(config: Config, K: int, threads: int) -> Work:
-    """One stream from LSTMCells, by their function: the classes' calls cost more."""
+    """Return sampling of one stream with `torch.lstm_cell`, which is faster than the LSTMCell class."""
     import torch
 
     H = config.hidden_size
@@ -122,7 +124,7 @@ def cell_loop(config: Config, K: int, threads: int) -> Work:
 
 
 def row_loop(config: Config, K: int, threads: int) -> Work:
-    """One stream from the LSTM's equations by hand (`row_step`)."""
+    """Return sampling of one stream with the LSTM's equations written out in `row_step`."""
     import torch
 
     module = torch.nn.LSTM(K, config.hidden_size, num_layers=config.layers)
@@ -142,7 +144,11 @@ def row_loop(config: Config, K: int, threads: int) -> Work:
 
 
 def row_weights(module: Any) -> list[tuple[Any, Any]]:
-    """Of layer 0 of an nn.LSTM: W, and U as rows with the biases; above: [U W], and the biases."""
+    """Return two tensors per layer of an nn.LSTM.
+
+    For layer 0 they are W, and the rows of Uᵀ plus the biases. For higher layers they are [U W], and
+    the biases.
+    """
     import torch
 
     weights = []
@@ -157,9 +163,10 @@ def row_weights(module: Any) -> list[tuple[Any, Any]]:
 
 
 def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any]:
-    """From an id (1,) to the next logits (K,), from the zero state on, all written in place.
+    """Return a function from an id, shape (1,), to the next logits, shape (K,).
 
-    Layer 0's input is a row; the two products of a layer above are one.
+    It starts with the zero state and updates its tensors in place. The input of layer 0 is a row
+    look-up. A higher layer needs one matrix product instead of two.
     """
     import torch
 
@@ -168,7 +175,9 @@ def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any
 
     def step(id: Any) -> Any:
         for layer, (W, rest) in enumerate(weights):
-            before = h[max(0, layer - 1) * H : (layer + 1) * H]  # the layer below, and its own
+            before = h[
+                max(0, layer - 1) * H : (layer + 1) * H
+            ]  # h of the layer below, then h of this layer
             torch.addmv(rest if layer else rest.index_select(0, id)[0], W, before, out=a)
             gates, cell = torch.sigmoid(a), cells[layer]
             cell.mul_(gates[H : 2 * H]).addcmul_(gates[:H], torch.tanh(a[2 * H : 3 * H]))

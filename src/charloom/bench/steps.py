@@ -1,6 +1,7 @@
-"""Times a training step of a workload: charloom and PyTorch in turn, with one thread and with two.
+"""Time a workload's training step in charloom and PyTorch, in turn, with one and with two threads.
 
-One-threaded contestants are held to one processor, the others to two. Ratios are of medians.
+A contestant with one thread is limited to one processor, one with two threads to two. Ratios are
+ratios of medians.
 """
 
 from collections.abc import Iterator
@@ -23,17 +24,18 @@ TORCH: Final = "PyTorch"
 
 @dataclass(frozen=True)
 class StepRow:
-    """One contestant: medians over the rounds.
+    """The result of one contestant: medians over the rounds.
 
     Attributes:
         name: charloom's engine, or PyTorch.
-        milliseconds: of a step.
-        characters_per_second: B T in that time.
-        times_ours: how many times as long as charloom it takes with as many threads; None where
-            charloom has no such row.
-        second_core: how many times as fast as its own single thread; None for one thread.
-        peak_share: of `threads` times one core's measured peak, on useful arithmetic; None where
-            that was not measured.
+        threads: number of threads.
+        milliseconds: time of a step.
+        characters_per_second: the B·T characters of a step, divided by its time.
+        times_ours: its time divided by charloom's time with the same number of threads; None if
+            charloom was not measured with it.
+        second_core: its speed divided by its speed with one thread; None for one thread.
+        peak_share: useful arithmetic as a share of `threads` times the measured peak of one core;
+            None if the peak was not measured.
         spread: (slowest - fastest) / median over the rounds.
     """
 
@@ -49,13 +51,13 @@ class StepRow:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """What `measure_steps` measured.
+    """The result of `measure_steps`.
 
     Attributes:
-        workload: its sizes, rounds, and `operations`, useful ones of a step.
-        machine: engine, processors, and the measured peak of one core in GFLOP/s.
-        rows: a row per contestant and number of threads.
-        missing: what was not measured, and why.
+        workload: the workload's sizes, its rounds, and the useful `operations` of a step.
+        machine: engine, number of processors, and the measured peak of one core in GFLOP/s.
+        rows: one row per contestant and number of threads.
+        missing: contestants that were not measured, with the reason.
     """
 
     workload: dict[str, Any]
@@ -64,11 +66,11 @@ class StepTimes:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain data, for programs."""
+        """Return the result as plain data."""
         return asdict(self)
 
     def render(self) -> str:
-        """The result as text for people."""
+        """Return the result as text for users."""
         w, m = self.workload, self.machine
         heads = [
             "",
@@ -95,7 +97,7 @@ class StepTimes:
         ]  # fmt: skip
         peak = m["peak_gflops"]
         lines = [
-            f"{w['name']}: {w['title']}; float32, medians of {w['rounds']} interleaved rounds.",
+            f"{w['name']}: {w['title']}; float32; medians of {w['rounds']} interleaved rounds.",
             f"{m['engine']}; {m['processors']} processors"
             + ("." if peak is None else f"; measured FMA peak {peak:.1f} GFLOP/s a core."),
             f"Useful arithmetic: {w['operations'] / 1e6:,.1f} million operations a step.",
@@ -108,7 +110,7 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who takes part, with how many threads, and its work."""
+    """A contestant: its name, its number of threads and its work."""
 
     name: str
     threads: int
@@ -116,7 +118,7 @@ class Contestant:
 
     @property
     def label(self) -> str:
-        """Its key among the times."""
+        """Return the contestant's key in the measured times."""
         return f"{self.name} {self.threads}"
 
 
@@ -126,8 +128,9 @@ def measure_steps(
     """Time a workload's training step.
 
     Args:
-        rounds: turns of each contestant; None: as many as the workload has.
-        engine: ours; None: native, or the reference where that cannot run.
+        workload: the workload.
+        rounds: how many times each contestant is timed. None takes the workload's own number.
+        engine: charloom's engine. None takes native, or the reference if native cannot run.
     """
     rounds = rounds or workload.rounds
     ours = engine or ("reference" if native_problem() else "native")
@@ -156,7 +159,10 @@ def measure_steps(
 
 
 def _contestants(workload: Workload, ours: str, missing: list[str]) -> Iterator[Contestant]:
-    """Ours and PyTorch's, with one thread and with two where there are two processors."""
+    """Yield charloom and PyTorch with one thread and, on two or more processors, with two threads.
+
+    Add a reason to `missing` for each contestant that cannot run.
+    """
     tokens, K = bench_text(workload.vocabulary_size), workload.vocabulary_size
     counts = (1, 2) if processors() > 1 else (1,)
     for threads in counts if ours == "native" else (1,):
@@ -181,7 +187,7 @@ def _row(
     medians: dict[str, float],
     peak: float | None,
 ) -> StepRow:
-    """A contestant's row from its times and everyone's medians, in seconds."""
+    """Return the row of a contestant from its times and all medians, both in seconds."""
     name, threads = contestant.name, contestant.threads
     median = medians[contestant.label]
     base = medians.get(f"{ours} {threads}")

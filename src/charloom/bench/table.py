@@ -1,10 +1,10 @@
-"""Writes a table as lines of text: the first column to the left, the others to the right."""
+"""Format a table as lines of text: the first column is left-aligned, the others right-aligned."""
 
 from collections.abc import Sequence
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table, its head first; every column as wide as its widest entry."""
+    """Return the lines of a table, header first; each column is as wide as its widest entry."""
     lines = [heads, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     return [

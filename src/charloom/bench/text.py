@@ -1,4 +1,4 @@
-"""The text that every contestant reads: the built-in one, with as many characters as asked for."""
+"""The text that every contestant reads: the built-in text, mapped to a vocabulary of a given size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,21 +10,24 @@ from charloom.text import Corpus, Vocabulary
 
 
 def bench_text(vocabulary_size: int) -> NDArray[np.uint8]:
-    """The built-in text as ids 0 … K-1: its K-1 commonest characters, the others as one."""
+    """Return the built-in text as ids 0 … K-1.
+
+    The most frequent K-1 characters have ids of their own; all others share the id K-1.
+    """
     ids = Corpus.open(["python-docs"]).ids
     places = np.argsort(np.argsort(-np.bincount(ids), kind="stable"), kind="stable")
     return np.asarray(np.minimum(places[ids], vocabulary_size - 1), dtype=np.uint8)
 
 
 def bench_vocabulary(vocabulary_size: int) -> Vocabulary:
-    """K characters, whichever: only their number matters."""
+    """Return a vocabulary of K arbitrary characters; only their number matters."""
     return Vocabulary(chr(0x100 + k) for k in range(vocabulary_size))
 
 
 def windows_of(
     tokens: NDArray[np.uint8], T: int, B: int = 1
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Windows x and y of shape (T, B), one after another in B streams, round and round."""
+    """Yield windows x and y of shape (T, B) in order; start again at the end of the text."""
     spacing = (len(tokens) - 1) // (B * T) * T
     x, y = (
         np.ascontiguousarray(tokens[first : first + spacing * B].reshape(B, spacing).T)

@@ -1,6 +1,6 @@
-"""Named networks to time: their sizes, and the arithmetic that a step of them needs.
+"""The named workloads: networks with their sizes and the operations that a step needs.
 
-It measures nothing.
+This module measures nothing.
 """
 
 from dataclasses import dataclass
@@ -9,23 +9,29 @@ from typing import Final, Literal
 from charloom.config import Config
 from charloom.model.parameters import GATES
 
-CHARACTERS: Final = 65  # as Tiny Shakespeare has
+CHARACTERS: Final = 65  # the vocabulary size of Tiny Shakespeare
 ROUNDS: Final = 7
-FEW_ROUNDS: Final = 3  # where one step takes seconds
+FEW_ROUNDS: Final = 3  # for networks with steps of several seconds
 LONG_TEXT: Final = 100_000
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A network and what is timed of it.
+    """A network to time, and the kind of work.
 
     Attributes:
-        kind: "step": forward, backward, clipping by the global norm and Adam on one window of
-            every stream; "writing": characters of one stream.
-        vocabulary_size: K.
-        rounds: turns of each contestant where none are asked for.
-        turn: seconds of a turn, at least one step.
-        length: of the long text, for "writing".
+        name: name of the workload.
+        cell: rnn, lstm or gru.
+        hidden_size: hidden units H.
+        layers: recurrent layers L.
+        batch_size: streams B.
+        seq_length: steps T of a window.
+        vocabulary_size: characters K of the vocabulary.
+        kind: "step" times forward pass, backward pass, clipping by the global norm and Adam on one
+            window of every stream. "writing" times sampling in one stream.
+        rounds: default number of times that each contestant is timed.
+        turn: approximate seconds of one measurement; it has at least one step.
+        length: characters of the long text, for "writing".
     """
 
     name: str
@@ -42,7 +48,7 @@ class Workload:
 
     @property
     def config(self) -> Config:
-        """The settings: the loss per character, clipped by its norm, descended by Adam."""
+        """Return the settings: mean loss, clipping by the global norm, Adam."""
         return Config(
             recipe=self.name,
             cell=self.cell,
@@ -60,26 +66,32 @@ class Workload:
 
     @property
     def matrix_entries(self) -> int:
-        """Weights that a character is multiplied by: L G H H recurrent, (L - 1) G H H between the
-        layers, K H at the output. Layer 0's input is a look-up."""
+        """Return how many weights each character is multiplied with.
+
+        L·G·H² are recurrent, (L - 1)·G·H² connect the layers, and K·H are at the output. The input
+        of layer 0 is a look-up and needs no multiplication.
+        """
         H, L = self.hidden_size, self.layers
         return (2 * L - 1) * GATES[self.cell] * H * H + self.vocabulary_size * H
 
     @property
     def operations(self) -> int:
-        """Useful floating-point operations of a step, 6 for each entry, step and stream: a multiply
-        and an add forward, for the gradient of the inputs, and for that of the weights. Of a
-        written character: 2."""
+        """Return the useful floating-point operations of a training step or a sampled character.
+
+        Training needs 6 operations per weight, step and stream: a multiplication and an addition
+        for the forward pass, the gradient of the inputs and the gradient of the weights. Sampling
+        needs 2 per weight.
+        """
         if self.kind == "writing":
             return 2 * self.matrix_entries
         return 6 * self.matrix_entries * self.batch_size * self.seq_length
 
     @property
     def title(self) -> str:
-        """What it is, in a line."""
+        """Return a description of the workload in one line."""
         network = f"{self.cell} {self.layers}×{self.hidden_size}, K = {self.vocabulary_size}"
         if self.kind == "writing":
-            return f"writing from {network}: one stream"
+            return f"sampling from {network}: one stream"
         return f"training step of {network}: B = {self.batch_size}, T = {self.seq_length}"
 
 

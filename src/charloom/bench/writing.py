@@ -1,8 +1,8 @@
-"""Times sampling of a workload, charloom and PyTorch in turn, and whether it slows down as the text
-grows.
+"""Time sampling of one stream in charloom and PyTorch, in turn, and charloom on a long text.
 
-A unit of work is a text of 1,000 characters. The long text is written once by charloom alone, in pieces of
-1,000, each of them given all that was written before.
+A unit of work is a text of 1,000 characters. The long text shows whether sampling slows down as the
+text grows. Only charloom samples it, once, in pieces of 1,000 characters; each call gets the whole text so
+far.
 """
 
 import time
@@ -25,11 +25,14 @@ PIECE: Final = 1_000  # characters
 
 @dataclass(frozen=True)
 class WritingRow:
-    """One contestant: medians over the rounds, texts of 1,000 characters.
+    """The result of one contestant: medians over the rounds, for texts of 1,000 characters.
 
     Attributes:
-        microseconds: of a character.
-        times_ours: how many times as long as charloom it takes with as many threads.
+        name: charloom's engine, or the PyTorch loop.
+        threads: number of threads.
+        microseconds: time per character.
+        characters_per_second: sampled characters per second.
+        times_ours: its time divided by charloom's time with the same number of threads.
         spread: (slowest - fastest) / median over the rounds.
     """
 
@@ -43,15 +46,16 @@ class WritingRow:
 
 @dataclass(frozen=True)
 class WritingTimes:
-    """What `measure_writing` measured.
+    """The result of `measure_writing`.
 
     Attributes:
-        workload: its sizes, rounds, and `operations`, useful ones of a character.
-        machine: engine and processors.
-        rows: a row per contestant.
-        long_text: `characters`, and `characters_per_second` of all of it, of its first and of its
-            last tenth (median pieces); None where it was not written.
-        missing: what was not measured, and why.
+        workload: the workload's sizes, its rounds, and the useful `operations` per character.
+        machine: engine and number of processors.
+        rows: one row per contestant.
+        long_text: `characters` of the long text; `characters_per_second` of all of it;
+            `first_tenth` and `last_tenth`, characters per second of the median piece in that tenth.
+            None if the long text was not sampled.
+        missing: contestants that were not measured, with the reason.
     """
 
     workload: dict[str, Any]
@@ -61,11 +65,11 @@ class WritingTimes:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain data, for programs."""
+        """Return the result as plain data."""
         return asdict(self)
 
     def render(self) -> str:
-        """The result as text for people."""
+        """Return the result as text for users."""
         w, long = self.workload, self.long_text
         heads = ["", "threads", "µs a character", "characters/s", "times charloom", "spread"]
         rows = [
@@ -80,7 +84,7 @@ class WritingTimes:
             for row in self.rows
         ]
         lines = [
-            f"{w['name']}: {w['title']}; float32, medians of {w['rounds']} interleaved rounds, "
+            f"{w['name']}: {w['title']}; float32; medians of {w['rounds']} interleaved rounds; "
             f"texts of {PIECE:,} characters.",
             f"{self.machine['engine']}; {self.machine['processors']} processors.",
             "",
@@ -90,8 +94,9 @@ class WritingTimes:
             lines += [
                 "",
                 f"a text of {long['characters']:,.0f} characters by charloom: "
-                f"{long['characters_per_second']:,.0f} characters/s; its first tenth "
-                f"{long['first_tenth']:,.0f}, its last {long['last_tenth']:,.0f}",
+                f"{long['characters_per_second']:,.0f} characters/s; "
+                f"{long['first_tenth']:,.0f} in its first tenth, {long['last_tenth']:,.0f} in its "
+                f"last tenth",
             ]
         return "\n".join([*lines, *(f"not measured: {reason}" for reason in self.missing)])
 
@@ -99,7 +104,7 @@ class WritingTimes:
 def measure_writing(
     workload: Workload, rounds: int | None = None, engine: str | None = None
 ) -> WritingTimes:
-    """Time a workload's sampling; arguments as `measure_steps`."""
+    """Time a workload's sampling. The arguments are those of `measure_steps`."""
     rounds = rounds or workload.rounds
     ours = engine or ("reference" if native_problem() else "native")
     missing = [str(native_problem())] if engine is None and native_problem() else []
@@ -153,7 +158,7 @@ def measure_writing(
 
 
 def texts(work: Work) -> Work:
-    """Texts of 1,000 characters instead of characters, each begun anew."""
+    """Return work that samples whole texts of 1,000 characters with `work`."""
 
     def write(count: int) -> None:
         for _ in range(count):
@@ -163,7 +168,7 @@ def texts(work: Work) -> Work:
 
 
 def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
-    """PyTorch's loops by name and threads."""
+    """Return the work of PyTorch's sampling loops by name and number of threads."""
     loops = {
         "PyTorch LSTMCell": pytorch.cell_loop,
         "PyTorch, cell by hand": pytorch.row_loop,
@@ -178,7 +183,10 @@ def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
 
 
 def write_long_text(engine: Engine, learner: Learner, length: int) -> dict[str, float]:
-    """Characters per second of a long text, of its first and of its last tenth (median pieces)."""
+    """Sample a long text; return the characters per second of all of it and of two tenths.
+
+    The figures for the first and the last tenth are those of the median piece.
+    """
     read = np.zeros(length + 1, dtype=learner.vocabulary.id_dtype)
     state, seconds = zero_state(learner.config), []
     for start in range(0, length, PIECE):
