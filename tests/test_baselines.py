@@ -1,4 +1,4 @@
-"""Baselines are what the textbook says, learn from the training part alone, and see no segment's end."""
+"""Tests of the baselines: right formulas, learned from the training part only, separate segments."""
 
 import gzip
 import itertools
@@ -19,7 +19,7 @@ WORDS = "the cat sat on a mat and then that other cat ate the rat at the bar"
 
 
 def babble(count, seed):
-    """Words without order: some n-grams are common, many are rare."""
+    """Return a random sequence of words: some n-grams are frequent, many are rare."""
     return " ".join(random.Random(seed).choices(WORDS.split(), k=count))
 
 
@@ -29,7 +29,7 @@ JUDGED = [VOCABULARY.encode(babble(20, 3) + " quiz the "), VOCABULARY.encode(bab
 
 
 class Dictionary:
-    """Interpolated, modified Kneser-Ney of one order, from dictionaries: slow, plain, independent."""
+    """An independent, slow implementation of modified Kneser-Ney smoothing with dictionaries."""
 
     def __init__(self, segments, order, size):
         self.order, self.size = order, size
@@ -51,7 +51,7 @@ class Dictionary:
             self.discounts[n] = dict(enumerate((0, *discounts(np.array(every)))))
 
     def probability(self, context, character):
-        """Of a character after a context of at most order - 1 characters."""
+        """Return the probability of a character after a context of at most order - 1 characters."""
         below = self.probability(context[1:], character) if context else 1 / self.size
         row = self.counts.get(context)
         if not row:
@@ -62,7 +62,7 @@ class Dictionary:
         return (own - discount[min(own, 3)] + spared * below) / sum(row.values())
 
     def nats(self, segments):
-        """Of each character but the first of each segment."""
+        """Return the nats of each character except the first of each segment."""
         return [
             -math.log(
                 self.probability(
@@ -76,11 +76,11 @@ class Dictionary:
 
 @pytest.fixture(scope="module")
 def dictionaries():
-    """The slow twin, of each order."""
+    """Return the independent implementation for each order."""
     return [Dictionary(TRAINING, order, len(VOCABULARY)) for order in range(1, 9)]
 
 
-def test_every_order_agrees_with_the_slow_twin(dictionaries):
+def test_every_order_agrees_with_the_independent_implementation(dictionaries):
     found = ngram_nats(TRAINING, JUDGED, len(VOCABULARY))
     assert found.shape == (8, sum(len(segment) - 1 for segment in JUDGED))
     for row, dictionary in zip(found, dictionaries, strict=True):
@@ -88,7 +88,7 @@ def test_every_order_agrees_with_the_slow_twin(dictionaries):
 
 
 @pytest.mark.parametrize("planted", ["discounts", "interpolate"])
-def test_a_planted_error_is_seen_by_the_slow_twin(monkeypatch, dictionaries, planted):
+def test_the_independent_implementation_catches_a_planted_error(monkeypatch, dictionaries, planted):
     right = getattr(baselines, planted)
     wrong = {
         "discounts": lambda counts: tuple(0.999 * d for d in right(counts)),
@@ -102,14 +102,14 @@ def test_a_planted_error_is_seen_by_the_slow_twin(monkeypatch, dictionaries, pla
 @pytest.mark.parametrize("order", [1, 3, 6])
 @pytest.mark.parametrize("context", ["the ca", "zzzzzz", "t", ""])
 def test_the_probabilities_after_any_context_sum_to_one(order, context):
-    """All continuations of a context are judged; what they leave out would be missing here."""
+    """Sums the probabilities of all continuations of a context."""
     asked = [VOCABULARY.encode(" " + context + c) for c in VOCABULARY.characters]
     nats = ngram_nats(TRAINING, asked, len(VOCABULARY), order)[-1]
     last = nats.reshape(len(VOCABULARY), -1)[:, -1]
     assert np.exp(-last).sum() == pytest.approx(1, rel=1e-12)
 
 
-def test_discounts_are_estimated_where_counts_allow_it():
+def test_discounts_are_estimated_if_the_counts_allow_it():
     counts = np.repeat([1, 2, 3, 4, 5, 9], [50, 20, 10, 6, 4, 30])
     y = 50 / 90
     wanted = (1 - 2 * y * 20 / 50, 2 - 3 * y * 10 / 20, 3 - 4 * y * 6 / 10)
@@ -118,7 +118,7 @@ def test_discounts_are_estimated_where_counts_allow_it():
     assert discounts(np.repeat([1, 2, 3, 4], [1, 1, 30, 1])) == (0.5, 1.0, 1.5)  # 2 of 2 and more
 
 
-def test_more_of_the_past_helps_and_a_die_is_the_limit():
+def test_longer_contexts_help_and_random_text_has_its_entropy():
     found = measure_baselines(TRAINING, JUDGED, VOCABULARY)
     assert found.ngrams[1] > found.ngrams[2] > found.ngrams[3]
     assert found.ngrams[found.best_order] == min(found.ngrams.values())
@@ -128,7 +128,7 @@ def test_more_of_the_past_helps_and_a_die_is_the_limit():
     assert all(bits > math.log2(27) for bits in nothing_in_common.ngrams.values())
 
 
-def test_compressors_know_the_training_part_or_nothing():
+def test_compressors_run_with_and_without_the_training_part():
     training, judged = babble(3_000, 5), babble(300, 6)
     found = measure_baselines(
         [VOCABULARY.encode(training)], [VOCABULARY.encode(judged)], VOCABULARY
@@ -147,8 +147,8 @@ def test_compressors_know_the_training_part_or_nothing():
         assert told.bits < told.alone
 
 
-def test_compressors_are_given_the_bytes_of_the_text():
-    """Three bytes for each of these characters; of bytes, what the text is made of."""
+def test_compressors_get_the_bytes_of_the_text():
+    """Each of these characters has three bytes; in a byte model, ids are the bytes."""
     text = "€₤₧" * 400
     characters = Vocabulary.from_text(text)
     ids = characters.encode(text)
@@ -160,7 +160,7 @@ def test_compressors_are_given_the_bytes_of_the_text():
     assert told == pytest.approx(8 * len(lzma.compress(text[:300].encode()[1:], preset=9)) / 899)
 
 
-def test_of_a_long_text_the_nearest_characters_are_taken(monkeypatch):
+def test_long_texts_are_limited_to_the_characters_nearest_to_the_boundary(monkeypatch):
     monkeypatch.setattr(baselines, "LIMIT", 100)
     found = measure_baselines(TRAINING, JUDGED, VOCABULARY)
     assert (found.learnt, found.judged) == (100, 100 - len(first_of(JUDGED, 100)))
@@ -168,7 +168,7 @@ def test_of_a_long_text_the_nearest_characters_are_taken(monkeypatch):
     assert found.ngrams == taken.ngrams
 
 
-def test_the_first_and_the_last_of_segments():
+def test_first_of_and_last_of_take_characters_across_segments():
     segments = [np.arange(3), np.arange(3, 5), np.arange(5, 9)]
     for limit in range(12):
         assert list(itertools.chain(*first_of(segments, limit))) == list(range(9))[:limit]

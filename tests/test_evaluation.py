@@ -1,4 +1,4 @@
-"""Evaluation is the mean surprise over all of a text, or a part, but the first character."""
+"""Tests of evaluation: it is the mean surprise over the text without its first character."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ from runs import ENGINES
 
 @pytest.fixture(scope="module")
 def learner():
-    """A model with opinions, in a state that is not zero."""
+    """Return a model with distinct probabilities and a non-zero state."""
     config = Config(hidden_size=6, sigma=0.8, dtype="float64", cell="lstm", layers=2)
     learner = new_learner(config, Vocabulary("abcdefgh"))
     learner.state["h"] += 0.5
@@ -29,12 +29,12 @@ def learner():
 
 @pytest.fixture(scope="module")
 def ids(learner):
-    """A text without sense."""
+    """Return the ids of a random text."""
     return np.random.default_rng(0).integers(0, 8, 101).astype(learner.vocabulary.id_dtype)
 
 
 def walk(learner, ids):
-    """Nats of each character but the first, one step at a time."""
+    """Return the nats of each character except the first, computed step by step."""
     engine, state, nats = ReferenceEngine(), zero_state(learner.config), []
     for now, following in itertools.pairwise(ids):
         logits, state = engine.step(learner, np.array([now]), state)
@@ -42,7 +42,7 @@ def walk(learner, ids):
     return nats
 
 
-def test_the_figures_are_those_of_a_walk_through_the_text(learner, ids):
+def test_the_figures_equal_those_of_a_step_by_step_computation(learner, ids):
     found = evaluate(learner, ReferenceEngine(), ids)
     nats = np.mean(walk(learner, ids))
     assert (found.split, found.characters, found.interval) == ("all", 100, None)
@@ -57,7 +57,7 @@ def test_every_engine_gives_the_same_figures(learner, ids, engine):
     assert evaluate(learner, open_engine(engine), ids).nats == pytest.approx(truth.nats, rel=1e-12)
 
 
-def test_only_the_segments_are_judged_each_from_the_zero_state(learner, ids):
+def test_only_the_segments_are_evaluated_each_from_the_zero_state(learner, ids):
     segments = [(10, 30), (60, 75)]
     found = evaluate(learner, ReferenceEngine(), ids, segments, split="validation")
     nats = [*walk(learner, ids[10:30]), *walk(learner, ids[60:75])]
@@ -76,7 +76,7 @@ def test_one_stream_reads_a_long_text_exactly(learner, monkeypatch):
     assert several.characters == exact.characters == 899
 
 
-def test_a_model_that_knows_nothing_is_as_surprised_as_by_a_die(ids):
+def test_an_untrained_model_has_the_cross_entropy_of_a_uniform_distribution(ids):
     learner = new_learner(Config(hidden_size=6), Vocabulary("abcdefgh"))
     learner.parameters["V"][...] = 0
     found = evaluate(learner, ReferenceEngine(), ids)
@@ -91,7 +91,7 @@ def test_evaluating_does_not_change_the_model(learner, ids):
     assert learner.parameters["V"].tobytes() == before.parameters["V"].tobytes()
 
 
-def test_a_surprise_beyond_measure_is_an_infinite_perplexity(learner, ids):
+def test_a_huge_cross_entropy_gives_an_infinite_perplexity(learner, ids):
     sure = copy_learner(learner)
     sure.parameters["c"][:] = [1e6, *[0] * 7]
     found = evaluate(sure, ReferenceEngine(), ids)
@@ -102,8 +102,8 @@ def test_a_surprise_beyond_measure_is_an_infinite_perplexity(learner, ids):
 # The interval
 
 
-def test_the_interval_holds_the_true_mean_as_often_as_it_says():
-    """200 texts of 30 blocks whose surprise is correlated within blocks: about 95 % of them."""
+def test_the_interval_contains_the_true_mean_in_about_95_percent_of_texts():
+    """Uses 200 texts of 30 blocks with surprise that is correlated within each block."""
     generator, held = np.random.default_rng(2), 0
     for n in range(200):
         nats = (2 + np.repeat(generator.normal(size=30), 50)) * math.log(2)
@@ -113,15 +113,15 @@ def test_the_interval_holds_the_true_mean_as_often_as_it_says():
 
 
 def blocks_of_50(nats, seed):
-    """The interval from smaller blocks and fewer resamples, so that it is quick."""
+    """Return the interval from smaller blocks and fewer resamples, to save time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "BLOCK", 50)
         patch.setattr(evaluation, "RESAMPLES", 200)
         return bits_interval(nats, seed)
 
 
-def test_an_interval_that_forgot_the_blocks_would_be_too_narrow():
-    """The check above would see it: single characters give a tenth of the width or so."""
+def test_an_interval_without_blocks_would_be_too_narrow():
+    """The test above would catch it: drawing single characters gives about a tenth of the width."""
     nats = 2 + np.repeat(np.random.default_rng(3).normal(size=40), 50)
     low, high = blocks_of_50(nats, seed=0)
     with pytest.MonkeyPatch.context() as patch:
@@ -131,13 +131,13 @@ def test_an_interval_that_forgot_the_blocks_would_be_too_narrow():
     assert narrow_high - narrow_low < (high - low) / 4
 
 
-def test_the_interval_depends_on_the_seed_alone():
+def test_the_interval_depends_only_on_the_seed():
     nats = np.random.default_rng(4).exponential(size=12_345)
     low, high = bits_interval(nats, seed=5)
     assert bits_interval(nats, seed=5) == (low, high)
     assert bits_interval(nats, seed=6) != (low, high)
     assert low < nats.mean() / math.log(2) < high
-    # The last block is shorter than the others and counts for less.
+    # The last block is shorter than the others and has less weight.
     assert bits_interval(np.ones(9_001), seed=0) == pytest.approx((1 / math.log(2),) * 2)
 
 
@@ -145,17 +145,19 @@ def test_a_short_text_has_no_interval():
     assert bits_interval(np.ones(9_000), seed=0) is None
 
 
-# What cannot be judged
+# Errors
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_text_with_nothing_to_predict_is_refused(learner, ids, count):
-    with pytest.raises(TextError, match=f"has {number_of(count, 'character')}; judging needs two"):
+    with pytest.raises(
+        TextError, match=f"has {number_of(count, 'character')}; an evaluation needs at least two"
+    ):
         evaluate(learner, ReferenceEngine(), ids[:count])
 
 
 @pytest.mark.parametrize(("name", "value"), [("streams", 0), ("streams", 1.5), ("seed", -1)])
-def test_what_is_out_of_range_is_refused(learner, ids, name, value):
+def test_arguments_out_of_range_are_refused(learner, ids, name, value):
     with pytest.raises(ConfigError, match=name):
         evaluate(learner, ReferenceEngine(), ids, **{name: value})
 

@@ -83,7 +83,7 @@ def test_an_imported_state_dict_gives_the_logits_that_pytorch_gave(cell, tmp_pat
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("planted", ["gates", "bias_hh_l1"])
-def test_planted_errors_of_an_import_would_be_seen(cell, planted, tmp_path):
+def test_planted_errors_in_an_import_are_caught(cell, planted, tmp_path):
     tensors = golden_tensors(cell)
     for name in tensors:
         if planted == "gates" and name == "rnn.weight_ih_l0":
@@ -139,9 +139,7 @@ def states_before(learner, ids, engine):
 
 
 @pytest.mark.parametrize(("cell", "dtype"), [(c, "float32") for c in CELLS] + [("gru", "float64")])
-def test_a_step_of_a_trained_network_keeps_the_share_of_the_largest_logit_that_spec_states(
-    cell, dtype, tmp_path
-):
+def test_one_step_of_a_trained_network_stays_within_the_specified_difference(cell, dtype, tmp_path):
     torch = pytest.importorskip("torch")
     model = charloom.train(
         str(LICENSE), cell=cell, dtype=dtype, hidden_size=64, batch_size=8, seq_length=32,
@@ -167,7 +165,7 @@ def test_a_step_of_a_trained_network_keeps_the_share_of_the_largest_logit_that_s
         assert np.abs(ours - theirs.numpy()[0]).max() <= SHARE[dtype] * largest
 
 
-def test_spec_states_the_share_that_the_test_keeps():
+def test_the_specification_states_the_difference_that_the_test_allows():
     told = " ".join(SPEC.read_text(encoding="utf-8").split())
     single, double = (f"{share:g}".replace("e-0", "e-") for share in SHARE.values())
     assert f"at most {single} of the largest logit in float32 and {double} of it in float64" in told
@@ -175,7 +173,7 @@ def test_spec_states_the_share_that_the_test_keeps():
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_network_of_pytorch_gives_the_same_logits_in_charloom(cell, layers, tmp_path):
+def test_a_pytorch_network_gives_the_same_logits_in_charloom(cell, layers, tmp_path):
     torch = pytest.importorskip("torch")
     torch.manual_seed(1)
     kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
@@ -192,7 +190,7 @@ def test_a_network_of_pytorch_gives_the_same_logits_in_charloom(cell, layers, tm
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_there_and_back_is_the_same_model_to_the_byte(cell, tmp_path):
+def test_export_and_import_return_the_same_model_byte_for_byte(cell, tmp_path):
     learner = make_learner(cell, layers=2, seq_length=9, batch_size=4, dtype="float64")
     path = tmp_path / "m.safetensors"
     path.write_bytes(torch_bytes(learner, path.name))
@@ -224,7 +222,7 @@ def test_only_the_candidate_of_the_gru_has_a_second_bias(exported, tmp_path):
     np.testing.assert_array_equal(bias[12:], learner.parameters["layers.0.d"])
 
 
-def test_an_exported_file_tells_its_settings_its_characters_and_how_to_load_it(exported):
+def test_an_exported_file_contains_its_settings_its_characters_and_loading_code(exported):
     path, learner = exported
     with safe_open(path, "np") as file:
         (key,) = file.metadata()
@@ -244,7 +242,7 @@ def test_a_model_that_is_not_finite_is_not_exported():
         torch_bytes(learner, "x")
 
 
-def test_a_network_with_an_embedding_is_the_one_with_the_product(tmp_path):
+def test_an_embedding_is_multiplied_with_the_weight_of_layer_0(tmp_path):
     tensors = golden_tensors("gru")
     U = tensors.pop("rnn.weight_ih_l0")
     rng = np.random.default_rng(0)
@@ -262,7 +260,7 @@ def test_layers_without_biases_have_zeros(tmp_path):
         assert not learner.parameters[name].any()
 
 
-def test_ids_in_another_order_are_put_in_ours(tmp_path):
+def test_ids_in_another_order_are_sorted(tmp_path):
     path = written(tmp_path / "o.safetensors", golden_tensors("lstm"))
     theirs = json.loads(golden.GOLDEN.read_text(encoding="utf-8"))["lstm"]
     learner = read_torch_file(path, list("ebacd"))
@@ -279,7 +277,7 @@ def test_a_model_of_all_bytes_needs_no_vocabulary(tmp_path):
     path = written(tmp_path / "bytes.safetensors", tensors)
     found = read_torch_file(path, tokens="bytes")
     assert found.vocabulary == learner.vocabulary
-    with pytest.raises(TextError, match="does not say which characters its 256 ids"):
+    with pytest.raises(TextError, match="does not contain the characters of its 256 ids"):
         read_torch_file(path)
 
 
@@ -289,7 +287,7 @@ def test_characters_that_contradict_the_files_own_are_refused(exported):
     assert read_torch_file(path, own).vocabulary == learner.vocabulary
     with pytest.raises(TextError, match=r"Id 0 is '\\n' there and 't' in the vocabulary given"):
         read_torch_file(path, list("tuvwxyz"))
-    with pytest.raises(TextError, match=r"in the vocabulary given\. Leave out vocabulary"):
+    with pytest.raises(TextError, match=r"in the vocabulary given\. Omit vocabulary"):
         read_torch_file(path, own[:-1])
 
 
@@ -306,17 +304,17 @@ def two_of_each():
 @pytest.mark.parametrize(
     ("drop", "sentence"),
     [
-        ("nothing", "several parts could be meant: 'rnn', 'spare'. Name one: recurrent=NAME"),
-        ("spare", "several parts could be meant: 'aux', 'head'. Name one: head=NAME"),
+        ("nothing", "several parts fit: 'rnn', 'spare'. Select one with recurrent=NAME"),
+        ("spare", "several parts fit: 'aux', 'head'. Select one with head=NAME"),
     ],
 )
-def test_a_choice_is_asked_for(drop, sentence, tmp_path):
+def test_several_fitting_parts_are_refused(drop, sentence, tmp_path):
     tensors = {n: a for n, a in two_of_each().items() if not n.startswith(drop)}
     with pytest.raises(NotAModelError, match=sentence):
         read_torch_file(written(tmp_path / "2.safetensors", tensors), list("abcde"))
 
 
-def test_what_was_chosen_must_fit(tmp_path):
+def test_a_selected_part_must_fit(tmp_path):
     path = written(tmp_path / "x.safetensors", golden_tensors("rnn"))
     assert read_torch_file(path, list("abcde"), prefixes=Prefixes("rnn", "head."))
     with pytest.raises(NotAModelError, match="head 'rnn' does not fit; it can be 'head'"):
@@ -350,18 +348,18 @@ def changed(cell="lstm", **changes):
         (changed(rnn__weight_ih_l1=None), "rnn.weight_ih_l1 is missing"),
         (changed(rnn__bias_hh_l1=np.zeros(3)), r"rnn.bias_hh_l1 has shape \(3,\); wanted \(12,\)"),
         (changed(rnn__weight_ih_l1=np.zeros((12, 4))), r"has shape \(12, 4\); wanted \(12, 3\)"),
-        (changed(rnn__weight_hh_l3=np.zeros((12, 3))), "'rnn.weight_hh_l3': no part of a network"),
+        (changed(rnn__weight_hh_l3=np.zeros((12, 3))), "'rnn.weight_hh_l3' does not belong to a network"),
         (changed(rnn__weight_hr_l0=np.zeros((2, 3))), "projects its states"),
         (changed(rnn__weight_hh_l0_reverse=np.zeros((12, 3))), "reads both ways"),
         (changed(head__weight=None), "it has no nn.Linear with 3 inputs"),
         (changed(head__weight=np.zeros((5, 8))), "it has no nn.Linear with 3 inputs"),
-        (changed(head__weight=np.zeros((6, 3)), head__bias=np.zeros(6)), "reads 5 inputs and the output has 6"),
+        (changed(head__weight=np.zeros((6, 3)), head__bias=np.zeros(6)), "reads 5 inputs, but the output has 6"),
         (changed(head__weight=np.full((5, 3), np.inf)), "V has entries that are not finite"),
-        (changed(norm__weight=np.zeros(3)), "'norm.weight': no part of a network"),
+        (changed(norm__weight=np.zeros(3)), "'norm.weight' does not belong to a network"),
         (changed(rnn__weight_ih_l0=np.zeros(12)), r"has shape \(12,\); wanted \(12, 0\)"),
     ],
 )  # fmt: skip
-def test_a_wrong_state_dict_is_told_from_a_right_one(tensors, sentence, tmp_path):
+def test_a_wrong_state_dict_is_refused(tensors, sentence, tmp_path):
     path = written(tmp_path / "wrong.safetensors", tensors)
     with pytest.raises(CharloomError, match=sentence):
         read_torch_file(path, list("abcde"))
@@ -378,7 +376,7 @@ def test_a_wrong_state_dict_is_told_from_a_right_one(tensors, sentence, tmp_path
         ((2**40).to_bytes(8, "little") + b"{}", "is damaged"),
     ],
 )
-def test_a_file_that_is_none_is_told(data, sentence, tmp_path):
+def test_a_file_that_is_not_a_safetensors_file_is_refused(data, sentence, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(data)
     with pytest.raises(CharloomError, match=sentence):
@@ -386,7 +384,7 @@ def test_a_file_that_is_none_is_told(data, sentence, tmp_path):
 
 
 @pytest.mark.parametrize("length", [0x0480, 0x4B50], ids=["as \\x80", "as PK"])
-def test_a_header_whose_length_looks_like_a_pickle_is_none(length, tmp_path):
+def test_a_header_length_that_looks_like_a_pickle_is_accepted(length, tmp_path):
     """One in 32 safetensors files begins with the byte of a pickle."""
     path = written(tmp_path / "file", golden_tensors("rnn"), metadata={"room": ""})
     room = length - int.from_bytes(path.read_bytes()[:8], "little")
@@ -395,13 +393,13 @@ def test_a_header_whose_length_looks_like_a_pickle_is_none(length, tmp_path):
     assert read_torch_file(path, list("abcde")).config.cell == "rnn"
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_a_missing_file_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(NotAModelError, match=r"cannot be read|no plain file"):
             read_torch_file(path)
 
 
-def test_a_disk_that_refuses_is_no_damage(exported, monkeypatch):
+def test_a_disk_error_is_not_damage(exported, monkeypatch):
     path, _ = exported
 
     def refused(*arguments):
@@ -429,14 +427,14 @@ def test_a_file_cut_short_is_damaged(exported):
         ({"format": 0}, "its format is 0"),
         ({"format": 900}, "written by a later charloom"),
         ({"vocabulary": None}, "its vocabulary is not"),
-        ({"vocabulary": list(range(90, 99))}, "has 7 ids; the vocabulary given has 9"),
+        ({"vocabulary": list(range(90, 99))}, "has 7 ids, but the given vocabulary has 9"),
         ({"config": {"cell": "gru"}}, "its metadata says cell 'gru', its tensors 'lstm'"),
         ({"config": {"hidden_size": 1 << 30, "cell": "lstm"}}, "hidden_size 1073741824"),
         ({"config": {"cell": "lstm", "hidden_size": 6}}, "says layers 1, its tensors 2"),
         ({"config": {"cell": "sheep"}}, "its config cannot be"),
     ],
 )
-def test_metadata_that_contradicts_its_tensors_is_damage(about, sentence, exported):
+def test_metadata_that_contradict_the_tensors_are_damage(about, sentence, exported):
     path, learner = exported
     if isinstance(about, dict):
         whole = {
@@ -473,7 +471,7 @@ def test_characters_come_from_a_list_an_object_or_a_text(tmp_path):
     "content",
     ["{", "3", '["ab"]', "[1]", '{"a": 0, "b": 0}', '{"a": 1}', '{"a": [0]}', '{"a": true}'],
 )
-def test_a_list_of_something_else_is_told(content, tmp_path):
+def test_a_vocabulary_file_without_characters_is_refused(content, tmp_path):
     path = tmp_path / "v.json"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(TextError, match="wanted a list of single characters"):
@@ -485,14 +483,14 @@ def test_a_list_of_something_else_is_told(content, tmp_path):
 @pytest.mark.parametrize("characters", [list("abcd"), list("abcdd"), list("abcdef")])
 def test_a_vocabulary_of_another_size_is_refused(characters, tmp_path):
     path = written(tmp_path / "x.safetensors", golden_tensors("rnn"))
-    with pytest.raises(TextError, match="has 5 ids; the vocabulary given has"):
+    with pytest.raises(TextError, match="has 5 ids, but the given vocabulary has"):
         read_torch_file(path, characters)
 
 
 # The commands
 
 
-def test_a_model_goes_out_and_comes_back_by_commands(tmp_path, monkeypatch):
+def test_the_commands_export_and_import_a_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     learner = make_learner("gru", layers=2)
     (tmp_path / "book.safetensors").write_bytes(model_bytes(learner))
@@ -513,7 +511,7 @@ def test_a_model_goes_out_and_comes_back_by_commands(tmp_path, monkeypatch):
     assert told["load"] == loading_lines(learner, "x.st")
 
 
-def test_an_imported_model_writes_and_is_measured(tmp_path, monkeypatch):
+def test_an_imported_model_can_be_sampled_and_evaluated(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "theirs.safetensors", golden_tensors("lstm"))
     (tmp_path / "v.json").write_text('["d", "a", "b", "e", "c"]', encoding="utf-8")
@@ -542,7 +540,9 @@ def test_an_imported_model_writes_and_is_measured(tmp_path, monkeypatch):
         ("import t.safetensors --vocabulary v.txt --head x --output y", "--head 'x' does not fit"),
     ],
 )
-def test_mistakes_of_the_commands_end_in_a_sentence(command, sentence, tmp_path, monkeypatch):
+def test_wrong_arguments_of_the_commands_end_in_one_sentence(
+    command, sentence, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.safetensors").write_bytes(model_bytes(make_learner()))
     (tmp_path / "v.txt").write_text("abcde", encoding="utf-8")

@@ -20,20 +20,20 @@ SMALL = {"recipe": "classic", "seq_length": 5, "updates": 6, "engine": "referenc
 
 @pytest.fixture(scope="module", params=["rnn", "lstm", "gru"])
 def model(request):
-    """A model of each cell, of two layers."""
+    """Return a model with two layers, for each cell."""
     return charloom.train(string=TEXT, cell=request.param, layers=2, hidden_size=4, **SMALL)
 
 
 @pytest.fixture
 def theirs(model, tmp_path):
-    """The same network as another program writes it: a state_dict and nothing else."""
+    """Return a file of the same network with only a state_dict, as other programs write it."""
     path = tmp_path / "theirs.safetensors"
     save_file(load_file(model.export(tmp_path / "ours.safetensors")), path)
     return path
 
 
 def same(one, other):
-    """Whether two models have the same weights and vocabulary, and write the same."""
+    """Return True if two models have the same weights and vocabulary and sample the same text."""
     return (
         one.vocabulary == other.vocabulary
         and all(np.array_equal(one.parameters[n], other.parameters[n]) for n in one.parameters)
@@ -41,7 +41,7 @@ def same(one, other):
     )
 
 
-def test_a_model_comes_back_through_pytorchs_names(model, tmp_path):
+def test_an_exported_model_can_be_imported_again(model, tmp_path):
     path = model.export(tmp_path / "book.torch.safetensors")
     assert path == tmp_path / "book.torch.safetensors"
     names = set(load_file(path))
@@ -65,7 +65,7 @@ def test_the_command_and_the_functions_write_the_same_bytes(model, tmp_path):
     assert one.read_bytes() == two.read_bytes() == three.read_bytes()
 
 
-def test_a_run_is_exported_by_its_best_model(tmp_path):
+def test_exporting_a_run_exports_its_best_model(tmp_path):
     run = tmp_path / "run"
     settings = SMALL | {"validation": 0.2, "judge_every": 1, "learning_rate": 1.0, "updates": 12}
     charloom.train(string=TEXT, run=run, hidden_size=4, **settings)
@@ -75,7 +75,7 @@ def test_a_run_is_exported_by_its_best_model(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["list", "text", "json"])
-def test_the_vocabulary_of_a_file_that_does_not_tell_it_is_given(model, theirs, tmp_path, kind):
+def test_a_vocabulary_can_be_given_for_a_file_without_one(model, theirs, tmp_path, kind):
     characters = list(model.vocabulary.characters)
     (tmp_path / "book.txt").write_text(TEXT)
     (tmp_path / "characters.json").write_text(json.dumps(characters))
@@ -100,7 +100,7 @@ def test_wrong_targets_are_refused(model, tmp_path):
         model.export(tmp_path)
 
 
-def test_a_network_from_elsewhere_is_trained_further_by_the_recipe_quick(model, theirs):
+def test_an_imported_network_is_trained_further_with_the_recipe_quick(model, theirs):
     back = charloom.import_model(theirs, vocabulary=list(model.vocabulary.characters))
     quick = recipe_of("quick").config.to_dict()
     own = {*NETWORK, *BEGINNING, "dtype"}
@@ -116,7 +116,7 @@ def test_a_network_from_elsewhere_is_trained_further_by_the_recipe_quick(model, 
     assert named.config.optimizer == "adagrad"
 
 
-def test_the_commands_say_by_which_recipe(model, theirs, tmp_path):
+def test_the_commands_name_the_recipe(model, theirs, tmp_path):
     (tmp_path / "book.txt").write_text(TEXT)
     (tmp_path / "c.json").write_text(json.dumps(list(model.vocabulary.characters)))
 
@@ -136,7 +136,7 @@ def test_the_commands_say_by_which_recipe(model, theirs, tmp_path):
     assert "its own settings" not in done.stderr
 
 
-def test_the_import_of_an_own_export_does_not_promise_the_values_of_the_recipe(tmp_path):
+def test_importing_charlooms_own_file_does_not_announce_the_recipes_values(tmp_path):
     own = charloom.train(string=TEXT, **{**SMALL, "recipe": "quick", "batch_size": 3})
     own.export(tmp_path / "own.torch.safetensors")
     back = charloom.import_model(tmp_path / "own.torch.safetensors")

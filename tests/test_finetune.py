@@ -1,4 +1,4 @@
-"""A model learns on, on another text: its own network, vocabulary and weights, a new run."""
+"""Tests of training a model further on another text, in a new run."""
 
 import json
 
@@ -26,13 +26,13 @@ SECOND = "a hen and a cat on the mat. " * 6
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """The run of a model to begin with."""
+    """Return the finished run of a model."""
     run = tmp_path_factory.mktemp("first") / "run"
     charloom.train(string=FIRST, run=run, cell="gru", learning_rate=0.05, **SMALL)
     return run
 
 
-def test_a_new_run_begins_with_the_models_weights_and_settings(first, tmp_path):
+def test_a_new_run_starts_with_the_models_weights_and_settings(first, tmp_path):
     charloom.train(string=SECOND, run=tmp_path / "run", from_model=first, updates=4)
     old = charloom.load(first, engine="reference").learner
     begun = charloom.load(tmp_path / "run" / "checkpoints" / "0", engine="reference").learner
@@ -44,7 +44,7 @@ def test_a_new_run_begins_with_the_models_weights_and_settings(first, tmp_path):
     assert begun.vocabulary == old.vocabulary
 
 
-def test_the_models_own_arrays_stay_as_they_are(first):
+def test_the_models_arrays_are_not_changed(first):
     model = charloom.load(first, engine="reference")
     before = {name: array.copy() for name, array in model.parameters.items()}
     tuned = charloom.train(string=SECOND, from_model=model, updates=4)
@@ -53,8 +53,8 @@ def test_the_models_own_arrays_stay_as_they_are(first):
         assert not np.array_equal(tuned.parameters[name], array)
 
 
-def test_what_was_learnt_is_not_learnt_again(first):
-    """The first loss of the tuned model is far below that of a new one."""
+def test_the_new_run_starts_from_what_the_model_has_learned(first):
+    """Its first loss is far below the first loss of a new model."""
     losses = []
     for model in (first, None):
         records = []
@@ -72,7 +72,7 @@ def charloom_record():
     return Record
 
 
-def test_a_text_that_the_model_cannot_spell_is_refused(first, tmp_path):
+def test_a_text_with_characters_outside_the_vocabulary_is_refused(first, tmp_path):
     with pytest.raises(UnknownCharacterError, match=r"character 3 is 'B'.* In all 4 characters"):
         charloom.train(string="a Big Hen", run=tmp_path / "run", from_model=first)
     assert not (tmp_path / "run").exists()
@@ -85,7 +85,7 @@ def test_a_text_that_the_model_cannot_spell_is_refused(first, tmp_path):
         ({"unknown": "replace", "replacement": "e"}, len(SECOND)),
     ],
 )
-def test_a_run_with_unknown_characters_resumes_as_it_was(first, tmp_path, treatment, length):
+def test_a_run_with_unknown_characters_resumes_identically(first, tmp_path, treatment, length):
     text = tmp_path / "second.txt"
     text.write_text(SECOND.replace("hen", "hén"))
     options = {"from_model": first, "report_every": 2, **treatment}
@@ -100,7 +100,7 @@ def test_a_run_with_unknown_characters_resumes_as_it_was(first, tmp_path, treatm
     assert about["config"]["unknown"] == treatment["unknown"]
 
 
-def test_a_model_of_bytes_learns_on_as_one(tmp_path):
+def test_a_byte_model_stays_a_byte_model(tmp_path):
     model = charloom.train(string=FIRST + "é", tokens="bytes", **SMALL)
     tuned = charloom.train(string="the é cat\n" * 5, from_model=model, updates=2)
     assert tuned.vocabulary.tokens == "bytes"
@@ -116,28 +116,28 @@ MODEL = Config(cell="lstm", hidden_size=7, updates=90, unknown="skip", init="uni
     ("name", "value"), [("hidden_size", 8), ("cell", "gru"), ("tokens", "bytes"), ("sigma", 0.1)]
 )
 def test_a_setting_that_contradicts_the_model_is_refused(name, value):
-    with pytest.raises(ConfigError, match=f"{name} is {value!r}, but the model .* leave"):
+    with pytest.raises(ConfigError, match=f"{name} is {value!r}, but the model .* omit"):
         tuned_config(MODEL, **{name: value})
 
 
-def test_the_same_setting_as_the_models_contradicts_nothing():
+def test_a_setting_equal_to_the_models_is_accepted():
     assert tuned_config(MODEL, hidden_size=7, epochs=None).hidden_size == 7
 
 
-def test_the_models_end_and_its_treatment_of_the_unknown_are_not_taken_over():
+def test_the_models_updates_and_its_handling_of_unknown_characters_are_not_copied():
     config = tuned_config(MODEL)
     assert (config.updates, config.unknown, config.seed) == (None, "refuse", 3)
     assert tuned_config(MODEL, updates=5, unknown="skip").unknown == "skip"
 
 
-def test_a_recipe_gives_the_training_and_the_model_the_network():
+def test_the_training_settings_come_from_the_recipe_and_the_network_from_the_model():
     recipe = Config(recipe="other", hidden_size=99, optimizer="adam", seq_length=9)
     config = tuned_config(MODEL, recipe, seq_length=10)
     assert (config.cell, config.hidden_size, config.init) == ("lstm", 7, "uniform")
     assert (config.recipe, config.optimizer, config.seq_length) == ("other", "adam", 10)
 
 
-def test_weights_take_the_dtype_that_is_asked_for():
+def test_weights_are_converted_to_the_requested_dtype():
     model = new_learner(MODEL, Vocabulary("abc"))
     tuned = tuned_learner(tuned_config(MODEL, dtype="float64"), model)
     for name, array in model.parameters.items():

@@ -360,7 +360,7 @@ def test_control_characters_of_a_scored_text_reach_no_terminal(tmp_path):
 
 
 def test_a_text_too_short_to_score_is_refused(run):
-    assert "two at least" in refused("score", run, stdin="t")
+    assert "at least two" in refused("score", run, stdin="t")
     assert math.isnan(charloom.load(run, engine="reference").score("th").nats[0])
 
 

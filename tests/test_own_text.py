@@ -54,7 +54,7 @@ def test_its_own_text_is_recognised_when_it_is_given(model, book):
     assert (found.own, found.split, found.nats) == (True, "validation", wanted.nats)
     whole = model.evaluate(string=TEXT, split="all")
     assert (whole.split, whole.segments) == ("all", ((0, len(TEXT)),))
-    assert "all of it, what the model was trained on too" in str(whole)
+    assert "all of it, including the training part" in str(whole)
 
 
 def test_all_of_another_text_is_judged(model):

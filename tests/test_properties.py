@@ -1,4 +1,4 @@
-"""Tests of the text properties: each returns the numbers that SPEC.md defines."""
+"""Tests of the text properties: each returns the numbers that docs/spec/mathematics.md defines."""
 
 import re
 import warnings

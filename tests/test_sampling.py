@@ -1,4 +1,4 @@
-"""A model's text depends on model, prompt, sampler, seed and number, and on nothing else."""
+"""Tests of sampling: a text depends only on the model, prompt, sampler, seed and number."""
 
 import random
 
@@ -19,12 +19,12 @@ from runs import ENGINES
 
 @pytest.fixture(scope="module")
 def learner():
-    """A model with opinions, in a state that is not zero."""
+    """Return a model with distinct probabilities and a non-zero state."""
     return opinionated("abcdefg \n")
 
 
 def opinionated(characters, **settings):
-    """A small network far from indifferent, whose own state must not matter."""
+    """Return a small network with distinct probabilities and a non-zero state, which must not matter."""
     config = Config(hidden_size=6, sigma=0.8, dtype="float64", **settings)
     learner = new_learner(config, Vocabulary(characters, config.tokens))
     learner.state["h"] += 0.5
@@ -32,16 +32,16 @@ def opinionated(characters, **settings):
 
 
 def write(learner, engine=None, **given):
-    """The whole text, and nothing of how it came."""
+    """Return the whole text as one string."""
     drawing = {name: given.pop(name) for name in list(given) if hasattr(Sampler(), name)}
     writing = Writing(learner, engine or ReferenceEngine(), sampler=Sampler(**drawing), **given)
     return "".join(writing)
 
 
-# What is drawn
+# The sampled text
 
 
-def test_a_text_is_drawn_step_by_step_after_the_prompt(learner):
+def test_a_text_is_sampled_step_by_step_after_the_prompt(learner):
     engine, state = ReferenceEngine(), zero_state(learner.config)
     for character in "bad ":
         logits, state = engine.step(learner, learner.vocabulary.encode(character), state)
@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_text_on_every_engine(learner, engine, draw
     assert write(learner, opened, prompt="cab", length=300, seed=4, **drawing) != truth
 
 
-def test_temperature_zero_takes_the_likeliest_whatever_the_seed(learner):
+def test_temperature_zero_takes_the_likeliest_character_with_any_seed(learner):
     assert len({write(learner, temperature=0, seed=seed) for seed in range(5)}) == 1
     assert write(learner, top_k=1, seed=9) == write(learner, temperature=0)
 
@@ -90,7 +90,7 @@ LIKELIEST = np.argsort(-LOGITS)
 
 
 def forgetful():
-    """A model that thinks the same of the next character whatever it has read."""
+    """Return a model with the same probabilities after any text."""
     learner = opinionated("abcdefgh")
     learner.parameters["V"][...] = 0
     learner.parameters["c"][:] = LOGITS
@@ -98,12 +98,12 @@ def forgetful():
 
 
 def softmax(logits):
-    """Probabilities of logits."""
+    """Return the probabilities of the logits."""
     return np.exp(logits) / np.exp(logits).sum()
 
 
 def only(ids):
-    """The distribution that is left of the model's when all other ids are never drawn."""
+    """Return the model's distribution when only the given ids can be sampled."""
     left = np.zeros(8)
     left[ids] = softmax(LOGITS)[ids]
     return left / left.sum()
@@ -133,7 +133,7 @@ DISTRIBUTIONS = [
 
 
 def counts_of(engine, **drawing):
-    """How often each id is drawn."""
+    """Return how often each id is sampled."""
     learner = forgetful()
     text = write(learner, open_engine(engine), prompt="a", length=DRAWS, seed=11, **drawing)
     return np.bincount(learner.vocabulary.encode(text), minlength=8)
@@ -146,7 +146,7 @@ def test_draws_follow_the_stated_distribution(engine, drawing, wanted, wrong):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_at_the_highest_temperature_all_characters_are_alike(engine):
+def test_at_the_highest_temperature_all_characters_are_equally_likely(engine):
     assert chi_squared(counts_of(engine, temperature=999_999), np.full(8, 1 / 8)) < 1
 
 
@@ -178,7 +178,7 @@ def test_a_wrong_distribution_is_caught(drawing, wanted, wrong):
 
 
 def caught(counts, wanted):
-    """Whether the check goes red."""
+    """Return True if the check fails."""
     try:
         return chi_squared(counts, wanted) > 1
     except AssertionError:
@@ -186,7 +186,7 @@ def caught(counts, wanted):
 
 
 def test_only_the_last_characters_read_are_penalised():
-    """With a penalty that forbids what was read, no character comes back within the window."""
+    """With a penalty that excludes read characters, none is repeated within the window."""
     learner = forgetful()
     learner.parameters["c"] += 3  # all positive, so that the penalty makes them nearly alike
     text = write(learner, prompt="abc", length=500, repetition_penalty=1e5, repetition_window=3)
@@ -203,10 +203,10 @@ def test_only_the_last_characters_read_are_penalised():
     assert greedy == "abcdabcd"
 
 
-# How it comes
+# Pieces
 
 
-def test_how_a_text_is_cut_into_pieces_changes_nothing(learner, monkeypatch):
+def test_the_division_into_pieces_does_not_change_the_text(learner, monkeypatch):
     drawing = Sampler(repetition_penalty=1.3, repetition_window=40)
     pieces = list(Writing(learner, ReferenceEngine(), length=500, sampler=drawing))
     assert [len(piece) for piece in pieces] == [16, 32, 64, 128, 256, 4]
@@ -220,7 +220,7 @@ def test_how_a_text_is_cut_into_pieces_changes_nothing(learner, monkeypatch):
 
 
 class Spy(ReferenceEngine):
-    """An engine that tells what it was asked."""
+    """An engine that records its calls."""
 
     def __init__(self):
         self.drawn, self.read = [], []
@@ -231,7 +231,7 @@ class Spy(ReferenceEngine):
         return super().generate(learner, read, sampler, uniforms, state)
 
 
-def test_the_first_piece_comes_before_the_rest_is_drawn(learner):
+def test_the_first_piece_is_returned_before_the_rest_is_sampled(learner):
     spy = Spy()
     pieces = Writing(learner, spy, length=10**9)
     assert spy.drawn == []
@@ -241,7 +241,7 @@ def test_the_first_piece_comes_before_the_rest_is_drawn(learner):
 
 
 @pytest.mark.parametrize(("penalty", "most"), [(1.0, 1), (1.2, 9)])
-def test_an_engine_is_never_given_more_of_the_past_than_the_window(learner, penalty, most):
+def test_an_engine_never_gets_more_ids_than_the_repetition_window(learner, penalty, most):
     spy = Spy()
     drawing = Sampler(repetition_penalty=penalty, repetition_window=9)
     for _ in Writing(learner, spy, prompt="abcdefg" * 9, length=600, sampler=drawing):
@@ -249,7 +249,7 @@ def test_an_engine_is_never_given_more_of_the_past_than_the_window(learner, pena
     assert set(spy.read) == {most}
 
 
-def test_a_long_prompt_is_read_in_parts_that_change_nothing(learner, monkeypatch):
+def test_a_long_prompt_read_in_parts_gives_the_same_text(learner, monkeypatch):
     truth = write(learner, prompt="abcdefg" * 5)
     monkeypatch.setattr(sampling, "CHUNK", 4)
     assert write(learner, prompt="abcdefg" * 5) == truth
@@ -264,11 +264,11 @@ def test_sampling_does_not_change_the_model(learner):
     assert learner.update == before.update
 
 
-# Where it ends
+# The end of a text
 
 
 def ended(learner, **given):
-    """The text and why it ended."""
+    """Return the text and why it ended."""
     writing = Writing(learner, ReferenceEngine(), **given)
     return "".join(writing), writing.ended
 
@@ -283,7 +283,7 @@ def test_a_text_ends_before_its_first_stop_string(learner):
 
 
 class Scripted(ReferenceEngine):
-    """An engine that writes what it is told to: a text, or of all 256 bytes some."""
+    """An engine that samples a given text or given bytes."""
 
     def __init__(self, text):
         self.text, self.written = text, 0
@@ -307,7 +307,7 @@ class Scripted(ReferenceEngine):
         ("gfedcba", ["fe", "ba"], "g"),
     ],
 )
-def test_stop_strings_are_found_however_the_text_is_cut(
+def test_stop_strings_are_found_with_any_division_into_pieces(
     learner, monkeypatch, size, text, stops, kept
 ):
     monkeypatch.setattr(sampling, "FIRST_PIECE", size)
@@ -317,7 +317,7 @@ def test_stop_strings_are_found_however_the_text_is_cut(
     assert all(pieces)
 
 
-def test_only_what_may_begin_a_stop_string_waits(learner, monkeypatch):
+def test_only_a_possible_beginning_of_a_stop_string_is_held_back(learner, monkeypatch):
     monkeypatch.setattr(sampling, "FIRST_PIECE", 1)
     monkeypatch.setattr(sampling, "LARGEST_PIECE", 1)
     pieces = list(Writing(learner, Scripted("ababcg"), length=6, stop=["abd", "bcf"]))
@@ -327,7 +327,7 @@ def test_only_what_may_begin_a_stop_string_waits(learner, monkeypatch):
 # Bytes
 
 
-def test_a_model_of_bytes_writes_whole_characters(monkeypatch):
+def test_a_byte_model_returns_complete_characters(monkeypatch):
     text = "aé€😀a"
     learner = opinionated(map(chr, range(256)), tokens="bytes")
     monkeypatch.setattr(sampling, "FIRST_PIECE", 1)
@@ -347,7 +347,7 @@ def test_a_model_of_bytes_writes_whole_characters(monkeypatch):
 
 @pytest.mark.parametrize("stops", [[], ["a\ufffd", "\ufffda\ufffd"], ["€"]])
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_each_piece_comes_with_the_ids_that_are_its_text(monkeypatch, size, stops):
+def test_each_piece_has_the_ids_of_its_text(monkeypatch, size, stops):
     learner = opinionated(map(chr, range(256)), tokens="bytes")
     monkeypatch.setattr(sampling, "FIRST_PIECE", size)
     monkeypatch.setattr(sampling, "LARGEST_PIECE", size)
@@ -363,28 +363,28 @@ def test_each_piece_comes_with_the_ids_that_are_its_text(monkeypatch, size, stop
         assert "".join(piece.text for piece in pieces) == told.decode("utf-8", "replace")
 
 
-# What it reads first
+# The first input
 
 
 @pytest.mark.parametrize(("characters", "prompt"), [("ab\n ", "\n"), ("ab ", " ")])
-def test_without_a_prompt_it_begins_after_a_newline_or_a_space(characters, prompt):
+def test_without_a_prompt_the_model_first_reads_a_newline_or_a_space(characters, prompt):
     learner = opinionated(characters)
     assert write(learner) == write(learner, prompt=prompt)
 
 
-def test_without_newline_and_space_it_begins_after_the_likeliest_character():
+def test_without_newline_and_space_the_model_first_reads_the_likeliest_character():
     learner = opinionated("\x01abc")
     learner.parameters["c"][:] = [-9, 0, 2, 2]
     assert write(learner) == write(learner, prompt="b")
     assert write(learner) != write(learner, prompt="\x01")
 
 
-def test_a_prompt_that_the_model_cannot_read_names_the_character(learner):
+def test_the_error_for_a_prompt_names_the_unknown_character(learner):
     with pytest.raises(UnknownCharacterError, match=r"'D'.*closest that it knows is 'd'"):
         Writing(learner, ReferenceEngine(), prompt="baDe")
 
 
-def test_unknown_characters_of_a_prompt_are_skipped_or_replaced_where_that_is_said(learner):
+def test_unknown_characters_of_a_prompt_are_skipped_or_replaced_on_request(learner):
     skipping = Writing(learner, ReferenceEngine(), prompt="baDe", unknown="skip")
     assert skipping.unknowns.total == 1
     assert "".join(skipping) == write(learner, prompt="bae")
@@ -408,7 +408,7 @@ def test_unknown_characters_of_a_prompt_are_skipped_or_replaced_where_that_is_sa
         ("unknown", "guess"),
     ],
 )
-def test_what_is_out_of_range_is_refused_before_anything_is_drawn(learner, name, value):
+def test_arguments_out_of_range_are_refused_before_sampling(learner, name, value):
     with pytest.raises(ConfigError, match=name):
         Writing(learner, ReferenceEngine(), **{name: value})
 
@@ -433,6 +433,6 @@ def test_what_is_out_of_range_is_refused_before_anything_is_drawn(learner, name,
         ("repetition_window", 0),
     ],
 )
-def test_a_sampler_out_of_range_is_refused_before_anything_is_drawn(learner, name, value):
+def test_a_sampler_out_of_range_is_refused_before_sampling(learner, name, value):
     with pytest.raises(ConfigError, match=name):
         Writing(learner, ReferenceEngine(), sampler=Sampler(**{name: value}))

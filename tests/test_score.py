@@ -1,4 +1,4 @@
-"""The surprise of each character is what the model's own probabilities say."""
+"""Tests of the surprise of each character: it follows from the model's own probabilities."""
 
 import math
 
@@ -17,7 +17,7 @@ from runs import ENGINES
 
 
 def opinionated(characters, **settings):
-    """A small network far from indifferent, whose own state must not matter."""
+    """Return a small network with distinct probabilities and a non-zero state, which must not matter."""
     config = Config(hidden_size=6, sigma=0.8, dtype="float64", cell="gru", **settings)
     learner = new_learner(config, Vocabulary(characters, config.tokens))
     learner.state["h"] += 0.5
@@ -26,12 +26,12 @@ def opinionated(characters, **settings):
 
 @pytest.fixture(scope="module")
 def learner():
-    """A model of a few characters."""
+    """Return a model of a few characters."""
     return opinionated("abcdefgh \n")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_each_character_costs_what_the_probabilities_before_it_say(learner, engine):
+def test_nats_are_minus_the_logarithm_of_the_predicted_probability(learner, engine):
     text = "a bad cab\nhad egg"
     found = surprise(learner, open_engine(engine), text)
     assert "".join(found.characters) == text
@@ -44,14 +44,14 @@ def test_each_character_costs_what_the_probabilities_before_it_say(learner, engi
         assert found.bits[n] == pytest.approx(-math.log2(p[ids[n]]), rel=1e-9)
 
 
-def test_the_mean_is_what_evaluation_says(learner):
+def test_the_mean_equals_that_of_evaluation(learner):
     text = "a bad cab\nhad egg"
     found = surprise(learner, ReferenceEngine(), text)
     judged = evaluate(learner, ReferenceEngine(), learner.vocabulary.encode(text))
     assert found.mean_bits == pytest.approx(judged.bits, rel=1e-12)
 
 
-def test_of_bytes_a_character_costs_the_sum_of_its_bytes():
+def test_in_a_byte_model_the_nats_of_a_character_are_the_sum_over_its_bytes():
     learner = opinionated(map(chr, range(256)), tokens="bytes")
     text = "é a€😀b"
     found = surprise(learner, ReferenceEngine(), text)
@@ -65,7 +65,7 @@ def test_of_bytes_a_character_costs_the_sum_of_its_bytes():
     assert found.nats[1:] == pytest.approx(np.hstack(wanted), rel=1e-12)
 
 
-def test_bytes_that_are_no_text_are_shown_as_such():
+def test_bytes_that_are_not_utf8_are_shown_as_replacement_characters():
     learner = opinionated(["a", "\xc3", "\xe2"], tokens="bytes")
     found = surprise(learner, ReferenceEngine(), "aéa€", unknown="skip")
     assert found.characters == ("a", "\ufffda", "\ufffd")  # 61 c3 61 e2
@@ -86,13 +86,13 @@ def test_unknown_characters_are_refused_skipped_or_replaced(learner):
 
 @pytest.mark.parametrize("text", ["", "a"])
 def test_a_text_with_nothing_to_predict_is_refused(learner, text):
-    with pytest.raises(TextError, match="two at least"):
+    with pytest.raises(TextError, match="at least two"):
         surprise(learner, ReferenceEngine(), text)
 
 
 def test_one_character_of_several_bytes_is_refused():
     learner = opinionated(map(chr, range(256)), tokens="bytes")
-    with pytest.raises(TextError, match="one character, and scoring needs two at least"):
+    with pytest.raises(TextError, match="one character, but scoring needs at least two"):
         surprise(learner, ReferenceEngine(), "€")
 
 

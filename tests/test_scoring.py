@@ -1,4 +1,4 @@
-"""Scores in batches: each character exactly once, and the same number as when read in one go."""
+"""Tests of scoring: each character counts once, with the same nats as in a single stream."""
 
 import numpy as np
 import pytest
@@ -27,19 +27,19 @@ CORPUS = Corpus.from_text(TEXT)
 
 
 def network(cell="lstm"):
-    """A network that forgets within some ten characters."""
+    """Return a network with a state that forgets within about ten characters."""
     config = small_config(cell=cell, layers=2, dtype="float64", sigma=0.4)
     return new_learner(config, CORPUS.vocabulary)
 
 
 def in_one_go(learner, segment):
-    """Nats of a segment's characters by one call of the engine."""
+    """Return the nats of a segment's characters, computed in one call of the engine."""
     tokens = CORPUS.ids[slice(*segment), np.newaxis]
     return ReferenceEngine().score(learner, tokens, zero_state(learner.config))[0][:, 0]
 
 
 def mean_of(learner, pieces, engine=None):
-    """The mean over some pieces, and how many characters each call of the engine read."""
+    """Return the mean over the pieces and how many characters each call of the engine read."""
     averages, calls = averaging(engine or ReferenceEngine(), learner, CORPUS.ids, pieces), []
     while True:
         try:
@@ -49,7 +49,7 @@ def mean_of(learner, pieces, engine=None):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_one_stream_is_exact_however_it_is_cut_into_calls(cell, monkeypatch):
+def test_one_stream_is_exact_with_calls_of_any_size(cell, monkeypatch):
     learner, segment = network(cell), (3, 700)
     truth = in_one_go(learner, segment)
     for size in (1, 100, 10**9):
@@ -60,7 +60,7 @@ def test_one_stream_is_exact_however_it_is_cut_into_calls(cell, monkeypatch):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_pieces_read_side_by_side_give_the_same_numbers_after_the_warm_up(cell, monkeypatch):
+def test_pieces_read_in_parallel_give_the_same_numbers_after_the_warm_up(cell, monkeypatch):
     monkeypatch.setattr(scoring, "WARM_UP", 200)
     learner, segment = network(cell), (0, len(CORPUS))
     truth = in_one_go(learner, segment)
@@ -71,7 +71,7 @@ def test_pieces_read_side_by_side_give_the_same_numbers_after_the_warm_up(cell, 
     assert abs(cold - truth).max() > 1e-3  # so the warm-up does what it is for
 
 
-def test_a_piece_begins_as_a_network_that_has_read_something_and_a_segment_does_not():
+def test_a_piece_inside_a_segment_starts_warm_and_a_segment_from_zero():
     learner, states = network(), []
 
     class Spy(ReferenceEngine):
@@ -94,7 +94,7 @@ def test_a_piece_begins_as_a_network_that_has_read_something_and_a_segment_does_
     assert not any(array.any() for array in states[-1].values())
 
 
-def test_several_segments_are_each_read_from_the_zero_state():
+def test_each_of_several_segments_is_read_from_the_zero_state():
     learner, segments = network(), [(0, 300), (250, 412), (500, 502), (100, 101), (900, 1200)]
     truth = np.concatenate([in_one_go(learner, segment) for segment in segments])
     found = score_segments(ReferenceEngine(), learner, CORPUS.ids, segments)
@@ -117,18 +117,18 @@ def test_every_character_but_the_first_counts_exactly_once(start, length, stream
 @pytest.mark.parametrize(
     ("length", "streams"), [(2, 1), (4_096, 1), (8_191, 1), (8_192, 2), (10**6, 64), (10**9, 64)]
 )
-def test_a_long_segment_is_cut_into_pieces_of_their_least_length(length, streams):
+def test_a_long_segment_is_cut_into_pieces_of_the_minimum_length(length, streams):
     assert len(cut([(0, length)])) == streams
 
 
-def test_the_learner_and_its_state_are_left_alone():
+def test_the_learner_and_its_state_are_not_changed():
     learner = network()
     learner.state["h"][...] = 0.25
     score_segments(ReferenceEngine(), learner, CORPUS.ids, [(0, 600)], streams=3)
     assert (learner.state["h"] == 0.25).all()
 
 
-def test_a_character_that_counts_twice_or_not_at_all_is_noticed(monkeypatch):
+def test_a_character_that_counts_twice_or_never_is_caught(monkeypatch):
     learner, segment = network(), (0, 600)
     truth = in_one_go(learner, segment)
 
@@ -144,8 +144,10 @@ def test_a_character_that_counts_twice_or_not_at_all_is_noticed(monkeypatch):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2])
-def test_how_calls_are_cut_changes_no_bit_of_a_mean(engine, cell, layers, monkeypatch):
-    """Blocks of several calls, and pieces that begin warm."""
+def test_the_size_of_the_calls_does_not_change_a_single_bit_of_the_mean(
+    engine, cell, layers, monkeypatch
+):
+    """Uses blocks of several calls, and warm pieces."""
     config = small_config(cell=cell, layers=layers, hidden_size=20, init="uniform")
     learner = new_learner(config, CORPUS.vocabulary)
     monkeypatch.setattr(scoring, "WARM_UP", 30)
@@ -157,8 +159,8 @@ def test_how_calls_are_cut_changes_no_bit_of_a_mean(engine, cell, layers, monkey
     assert len(found) == 1
 
 
-def test_a_larger_network_reads_fewer_characters_in_a_call_so_that_it_hears():
-    """Counted in weights that a call meets, which is what takes its time."""
+def test_a_larger_network_reads_fewer_characters_per_call():
+    """The time of a call is proportional to characters times weights, and must stay limited."""
     segment = (0, len(CORPUS))
     for hidden_size, streams in ((4, 1), (4, 8), (300, 1), (300, 8)):
         config = small_config(hidden_size=hidden_size, cell="lstm", init="uniform")
@@ -174,7 +176,7 @@ def test_a_larger_network_reads_fewer_characters_in_a_call_so_that_it_hears():
 
 
 class Counting(ReferenceEngine):
-    """An engine that only counts."""
+    """An engine that only counts characters."""
 
     def score(self, learner, tokens, state):
         return np.zeros((len(tokens) - 1, tokens.shape[1])), state
@@ -207,6 +209,6 @@ def test_a_part_is_spread_over_all_segments_and_no_character_counts_twice(sizes,
         assert piece.reads == max(start, piece.counts - 1 - scoring.WARM_UP)
 
 
-def test_all_of_a_part_is_read_where_that_is_not_too_much():
+def test_a_part_within_the_limit_is_read_completely():
     assert spread([(3, 4_000)], 3_996) == spread([(3, 4_000)], 0) == cut([(3, 4_000)])
     assert spread([(3, 4_000)], 3_995) != cut([(3, 4_000)])

@@ -1,8 +1,7 @@
 """Measures how well n-grams and compressors predict the same text, to compare a model with.
 
-Each learns from the part that the model was trained on, and is judged on the part that the model
-is judged on (spec/mathematics.md: Baselines). Knows nothing of files, and of networks only that they have a
-vocabulary.
+They learn from the model's training part and are evaluated on the same part as the model
+(spec/mathematics.md: Baselines). This module does not know files; of a model it knows only the vocabulary.
 """
 
 import lzma
@@ -19,19 +18,19 @@ from charloom.engines.base import Ids
 from charloom.errors import TextError
 from charloom.text import Vocabulary
 
-GZIP: Final = 16  # added to the window's bits: the format of gzip, as zlib has it
+GZIP: Final = 16  # zlib writes the gzip format when 16 is added to the window bits
 ORDERS: Final = 8
-LIMIT: Final = 4_000_000  # characters of either part: memory and seconds grow with them
+LIMIT: Final = 4_000_000  # most characters of each part, because memory and time grow with them
 
-# Discounts of counts 1, 2 and more where too few n-grams are rare to estimate them.
+# The discounts of counts of 1, 2 and more if the text has too few rare n-grams to estimate them.
 USUAL_DISCOUNTS: Final = (0.5, 1.0, 1.5)
 
-# Bytes that a compressor is given at once: some hundredths of a second, after which Ctrl-C is heard.
+# Bytes per call of a compressor. A call takes a few hundredths of a second, so Ctrl-C works quickly.
 GIVEN: Final = 1 << 14
 
 
 class Compressor(Protocol):
-    """What compresses bytes that come one after another."""
+    """A compressor that accepts its data in several calls."""
 
     def compress(self, data: bytes, /) -> bytes: ...
 
@@ -46,12 +45,12 @@ COMPRESSORS: Final[dict[str, Callable[[], Compressor]]] = {
 
 @dataclass(frozen=True)
 class Compressed:
-    """What a compressor makes of the judged characters, in bits per character.
+    """A compressor's result on the evaluated characters, in bits per character.
 
     Attributes:
-        bits: after the training part and the first character of each segment: how much longer they
-            make that, compressed.
-        alone: compressed on its own.
+        bits: with the training part and each segment's first character before them: by how much they
+            lengthen the compressed data.
+        alone: compressed without any other text.
     """
 
     bits: float
@@ -60,14 +59,14 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What others make of the same part of a text.
+    """The results of all baselines on one part of a text.
 
     Attributes:
-        learnt: characters that they learnt from.
-        judged: characters that they were judged on: all of each segment but its first, as a
-            model's `Evaluation.characters`.
-        ngrams: bits per character of the n-gram of each order, from 1 up.
-        compressors: by name.
+        learnt: number of characters that they learned from.
+        judged: number of evaluated characters: all characters of each segment except its first, as
+            in a model's `Evaluation.characters`.
+        ngrams: bits per character of the n-gram model of each order, from 1.
+        compressors: the result of each compressor, by name.
     """
 
     learnt: int
@@ -77,33 +76,34 @@ class Baselines:
 
     @property
     def best_order(self) -> int:
-        """The order of the n-gram with the fewest bits."""
+        """Return the order of the n-gram model with the fewest bits per character."""
         return min(self.ngrams, key=lambda order: self.ngrams[order])
 
 
 def measure_baselines(
     training: Sequence[Ids], judged: Sequence[Ids], vocabulary: Vocabulary
 ) -> Baselines:
-    """Bits per character of n-grams and compressors.
+    """Return the bits per character of n-grams and compressors.
 
     Args:
-        training: the segments to learn from, ids of shape (characters,) each; of a longer text
-            than `LIMIT` its last characters.
-        judged: the segments to be judged on; of a longer text its first `LIMIT` characters.
-        vocabulary: theirs.
+        training: the segments to learn from, ids of shape (characters,) each. Only the last
+            `LIMIT` characters are used.
+        judged: the segments to evaluate on. Only the first `LIMIT` characters are used.
+        vocabulary: the vocabulary of all segments.
 
     Raises:
-        TextError: nothing to learn from, or nothing to predict.
+        TextError: there is nothing to learn from or nothing to predict.
     """
     known, asked = last_of(training, LIMIT), first_of(judged, LIMIT)
     first, predicted = [s[:1] for s in asked], [s[1:] for s in asked]
     count = sum(map(len, predicted))
     if not sum(map(len, known)) or not count:
         raise TextError(
-            "baselines need a text to learn from, and at least two characters to be judged on."
+            "baselines need a text to learn from and at least two characters to evaluate; give a "
+            "longer text."
         )
     nats = ngram_nats(known, asked, len(vocabulary)).mean(axis=1) / math.log(2)
-    # What nobody predicts is given to compressors, too: they are judged on the same characters.
+    # No baseline predicts a segment's first character, so compressors get it with the training part.
     before = b"".join(vocabulary.to_bytes(segment) for segment in (*known, *first))
     after = b"".join(vocabulary.to_bytes(segment) for segment in predicted)
     return Baselines(
@@ -121,7 +121,7 @@ def measure_baselines(
 
 
 def compressed(compressor: Compressor, data: bytes) -> int:
-    """How many bytes a compressor makes of some data, which it is given little by little."""
+    """Return how many bytes the compressed data has; pass the data to the compressor in parts."""
     parts = (data[start : start + GIVEN] for start in range(0, len(data), GIVEN))
     return sum(len(compressor.compress(part)) for part in parts) + len(compressor.flush())
 
@@ -129,34 +129,41 @@ def compressed(compressor: Compressor, data: bytes) -> int:
 def ngram_nats(
     training: Sequence[Ids], judged: Sequence[Ids], size: int, orders: int = ORDERS
 ) -> NDArray[np.float64]:
-    """Nats of each judged character but the first of its segment, shape (orders, characters).
+    """Return the nats of each predicted character, shape (orders, characters).
 
-    Row n-1 is the n-gram with interpolated, modified Kneser-Ney smoothing (Chen and Goodman 1998):
-    its own order counts occurrences, the orders below count different predecessors, and below the
-    lowest all `size` characters are alike. No context reaches out of its segment.
+    All characters of the `judged` segments are predicted except the first of each segment. Row n-1
+    is the n-gram model with interpolated, modified Kneser-Ney smoothing (Chen and Goodman 1998). The
+    highest order counts occurrences. Lower orders count distinct predecessors. Below order 1, all
+    `size` characters are equally likely. A context never extends beyond its segment.
     """
     segments = [*training, *judged]
     ids = np.concatenate(segments).astype(np.int64)
     place = np.concatenate([np.arange(len(segment)) for segment in segments])
     learnt = np.arange(len(ids)) < sum(map(len, training))
-    at = np.flatnonzero(~learnt & (place > 0))  # what is to be predicted
+    at = np.flatnonzero(~learnt & (place > 0))  # positions of the predicted characters
 
-    # grams[t] numbers the n-gram that ends at t, as if the text were a ring: what spans two
-    # segments is numbered too, and neither counted nor used.
+    # grams[t] is the number of the n-gram that ends at t. n-grams that span two segments, or the end
+    # and the beginning of the text, get a number too, but are neither counted nor used.
     grams = np.zeros(len(ids), dtype=np.int64)
-    contexts = np.zeros(1, dtype=np.int64)  # of each (n-1)-gram: the number of its beginning
+    contexts = np.zeros(
+        1, dtype=np.int64
+    )  # for each n-gram, the number of its first n-1 characters
     below = previous = np.full(len(at), 1 / size)
     nats = np.empty((orders, len(at)))
     for n in range(1, orders + 1):
         shorter, shorter_contexts, earlier = grams, contexts, previous
-        previous = np.roll(grams, 1)[at]  # the context of each prediction: the n-1 before it
+        previous = np.roll(grams, 1)[
+            at
+        ]  # the context of each prediction: the n-1 characters before it
         keys, first, grams = np.unique(
             np.roll(shorter, 1) * size + ids, return_index=True, return_inverse=True
         )
         contexts = keys // size
         counts = np.bincount(grams[learnt & (place >= n - 1)], minlength=len(keys))
         if n > 1:
-            suffixes = shorter[first[counts > 0]]  # of each n-gram that was seen: all but its first
+            suffixes = shorter[
+                first[counts > 0]
+            ]  # each n-gram that was seen, without its first character
             predecessors = np.bincount(suffixes, minlength=len(shorter_contexts))
             within = place[at] >= n - 2
             below = interpolate(predecessors, shorter_contexts, shorter[at], earlier, within, below)
@@ -173,12 +180,16 @@ def interpolate(
     within: NDArray[np.bool_],
     below: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Probabilities of one order: discounted counts, and what is spared to the order below.
+    """Return the probabilities of one order.
+
+    They use discounted counts; the probability that the discounts free goes to the order below.
 
     Args:
-        counts: of each n-gram; `contexts`: the number of its context.
-        gram: the n-gram of each prediction; `context`: its context.
-        within: whether it lies in one segment.
+        counts: the count of each n-gram.
+        contexts: the number of each n-gram's context.
+        gram: the n-gram's number for each prediction.
+        context: the context's number for each prediction.
+        within: True for each prediction whose n-gram is in one segment.
         below: the probabilities of the order below.
     """
     spared = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
@@ -190,7 +201,7 @@ def interpolate(
 
 
 def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
-    """What is taken from counts of 1, of 2 and of more (Chen and Goodman 1998, equation 26)."""
+    """Return the discounts of counts of 1, 2 and more (Chen and Goodman 1998, equation 26)."""
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
     if not (n1 and n2 and n3 and n4):
         return USUAL_DISCOUNTS
@@ -201,7 +212,7 @@ def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
 
 
 def first_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
-    """The first `limit` characters of segments."""
+    """Return the first `limit` characters of all segments together."""
     taken = []
     for segment in segments:
         taken.append(segment[:limit])
@@ -210,5 +221,5 @@ def first_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
 
 
 def last_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
-    """The last `limit` characters of segments."""
+    """Return the last `limit` characters of all segments together."""
     return [part[::-1] for part in first_of([part[::-1] for part in segments[::-1]], limit)][::-1]

@@ -1,4 +1,4 @@
-"""Evaluation: how well a model predicts a text, or a part of it, per character. Knows no files."""
+"""Evaluation: compute how well a model predicts a text or a part of it. Does not know files."""
 
 import math
 from collections.abc import Sequence
@@ -18,29 +18,29 @@ from charloom.spelling import number_of, one_of
 from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
-BLOCK: Final = 1_000  # predicted characters that are drawn together: neighbours are not independent
-FEWEST_BLOCKS: Final = 10  # from which an interval is told
+BLOCK: Final = 1_000  # bootstrap draws blocks, because neighbouring characters are not independent
+FEWEST_BLOCKS: Final = 10  # with fewer blocks there is no interval
 RESAMPLES: Final = 1_000
 TAILS: Final = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model makes of a text.
+    """The result of evaluating a model on a text.
 
     Attributes:
-        split: which part of the text: train, validation, test or all.
-        characters: predicted characters: all of each segment but its first.
-        nats: cross-entropy per predicted character, natural logarithm.
-        bits: the same in bits.
-        interval: the 95 % bootstrap interval of the bits; None for a text of fewer than ten blocks
-            of 1,000 characters.
-        perplexity: e to the nats: among how many characters it hesitates.
-        text: the name of the text; empty where nobody told it.
-        own: whether it is the text that the model was trained on.
-        tokens: what is predicted, characters or bytes.
-        length: of the whole text.
-        segments: the stretches of it that were read, each from a character to before another.
+        split: the part of the text: train, validation, test or all.
+        characters: number of predicted characters: all of each segment except its first.
+        nats: cross-entropy per predicted character in nats.
+        bits: cross-entropy per predicted character in bits.
+        interval: 95 % bootstrap interval of `bits`; None for fewer than ten blocks of 1,000
+            characters.
+        perplexity: exp(nats): the model is as uncertain as if it chose among this many characters.
+        text: name of the text; empty if it is not known.
+        own: True if the model was trained on this text.
+        tokens: unit of prediction, characters or bytes.
+        length: length of the whole text in tokens.
+        segments: the segments that were read, as pairs (start, end).
     """
 
     split: str
@@ -57,9 +57,9 @@ class Evaluation:
 
     @property
     def part(self) -> str:
-        """Which part of the text it is, in words."""
+        """Return the part of the text in words."""
         if self.split == "all":
-            return "all of it, what the model was trained on too" if self.own else "all of it"
+            return "all of it, including the training part" if self.own else "all of it"
         if len(self.segments) != 1:
             return f"{self.split}: a part of each of {len(self.segments)} streams"
         ((start, end),) = self.segments
@@ -88,22 +88,22 @@ def evaluate(
     streams: int | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Read a text from the zero state to its end, and measure the surprise (spec/mathematics.md: Evaluation).
+    """Return a model's cross-entropy on a text (spec/mathematics.md: Evaluation).
 
     Args:
-        learner: the model; not changed.
-        engine: what computes.
+        learner: the model; it is not changed.
+        engine: the engine that computes the predictions.
         ids: the text in the model's vocabulary, shape (characters,).
-        segments: the stretches that are judged, each from the zero state; by default all of it.
-        split: what they are called.
-        streams: in how many pieces one segment is read side by side; 1 is exact; None lets its
-            length decide.
-        seed: decides the bootstrap interval.
+        segments: the segments to evaluate, each read from the zero state. By default the whole text.
+        split: the name of this part of the text.
+        streams: number of pieces of a single segment that are read in parallel. 1 is exact. None
+            chooses it by the segment's length.
+        seed: seed of the bootstrap interval.
 
     Raises:
-        TextError: there is nothing to predict: no segment has two characters.
-        ConfigError: streams or seed out of its range.
-        DivergedError: the model gives no finite number.
+        TextError: no segment has two characters, so there is nothing to predict.
+        ConfigError: `streams` or `seed` is out of its range.
+        DivergedError: the loss is not finite.
     """
     if streams is not None:
         streams = require_whole("streams", streams, least=1)
@@ -112,21 +112,26 @@ def evaluate(
     longest = max(end - start for start, end in segments)
     if longest < 2:
         raise TextError(
-            f"the text has {number_of(longest, one_of(learner.config.tokens))}; judging needs two at "
-            f"least: one to begin with and one to predict. Give a longer text."
+            f"the text has {number_of(longest, one_of(learner.config.tokens))}; an evaluation needs at "
+            f"least two: the first to start with and one to predict. Give a longer text."
         )
     nats = score_segments(engine, learner, ids, segments, streams)
     mean = float(nats.mean())
     if not math.isfinite(mean):
-        raise DivergedError("the model gives no finite loss: it has diverged; use an earlier one.")
-    # Beyond 709 nats the exponential leaves float64.
+        raise DivergedError(
+            "the model's loss is not finite: the model diverged; use an earlier checkpoint."
+        )
+    # Above 709 nats the exponential overflows float64.
     perplexity = math.exp(mean) if mean < 709 else math.inf
     bits = mean / math.log(2)
     return Evaluation(split, len(nats), mean, bits, bits_interval(nats, seed), perplexity)
 
 
 def bits_interval(nats: NDArray[np.float64], seed: int) -> tuple[float, float] | None:
-    """The 95 % interval of the mean in bits, from means over blocks drawn with replacement."""
+    """Return the 95 % bootstrap interval of the mean in bits; None for fewer than ten blocks.
+
+    Each resample draws as many blocks as the text has, with replacement.
+    """
     starts = np.arange(0, len(nats), BLOCK)
     if len(starts) < FEWEST_BLOCKS:
         return None

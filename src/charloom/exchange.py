@@ -1,8 +1,8 @@
-"""Models to and from PyTorch: a state_dict in a safetensors file, with the names of nn.RNN, nn.LSTM,
-nn.GRU and nn.Linear (spec/formats.md: PyTorch files).
+"""Exports models to PyTorch and imports them: a state_dict in a safetensors file, with the names of
+nn.RNN, nn.LSTM, nn.GRU and nn.Linear (spec/formats.md: PyTorch files).
 
-Files are data, read without PyTorch and checked before anything trusts them. It knows nothing of
-training: what arrives is a model at update 0.
+Files are read without PyTorch, and everything in them is checked before it is used. An imported model
+is at update 0.
 """
 
 import json
@@ -44,7 +44,7 @@ Array = NDArray[Any]
 
 METADATA_KEY: Final = "charloom.torch"
 CLASSES: Final = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
-PICKLES: Final = (b"PK", b"\x80")  # how the files of torch.save begin, new and old
+PICKLES: Final = (b"PK", b"\x80")  # first bytes of the files of torch.save, new and old format
 RECURRENT: Final = re.compile(r"(?P<prefix>.*?)weight_hh_l0", re.DOTALL)
 UNSUPPORTED: Final = {
     "_reverse": "reads both ways (bidirectional)",
@@ -83,11 +83,12 @@ model.load_state_dict(weights)
 
 
 def to_state_dict(learner: Learner) -> Parameters:
-    """A model's parameters by PyTorch's names; arrays in the model's dtype.
+    """Return a model's parameters under PyTorch's names, as arrays of the model's dtype.
 
-    Input is one-hot, batch_first False. `rnn.weight_ih_l0` (G·H, K), above layer 0 (G·H, H);
-    `rnn.weight_hh_l0` (G·H, H); `rnn.bias_ih_l0`, `rnn.bias_hh_l0` (G·H); `head.weight` (K, H),
-    `head.bias` (K). bias_hh is zero, but for the GRU's candidate, whose d it holds.
+    The input is one-hot and batch_first is False. For each layer l the result has
+    `rnn.weight_ih_l{l}` of shape (G·H, K) for layer 0 and (G·H, H) above, `rnn.weight_hh_l{l}`
+    (G·H, H), `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has `head.weight` (K, H) and
+    `head.bias` (K). bias_hh is zero, except that the candidate of a GRU has d there.
     """
     H, ours = learner.config.hidden_size, learner.parameters
     state_dict: Parameters = {}
@@ -106,7 +107,11 @@ def to_state_dict(learner: Learner) -> Parameters:
 
 
 def torch_bytes(learner: Learner, file: str) -> bytes:
-    """A whole model as a PyTorch file; `file` is the name that its own loading lines give.
+    """Return the bytes of a PyTorch file with the whole model.
+
+    Args:
+        learner: the model.
+        file: name of the file, for the loading lines that are stored in it.
 
     Raises:
         DivergedError: a number in the model is not finite.
@@ -123,7 +128,7 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
 
 
 def loading_lines(learner: Learner, file: str) -> str:
-    """The Python that loads a PyTorch file: it defines `model`, `characters` and `about`."""
+    """Return Python code that loads the file; it defines `model`, `characters` and `about`."""
     config = learner.config
     return LOADING.format(
         file=file,
@@ -141,7 +146,7 @@ def loading_lines(learner: Learner, file: str) -> str:
 
 @dataclass(frozen=True)
 class Prefixes:
-    """Where in a state_dict the parts are, as `model.rnn`; None where the shapes shall tell."""
+    """The name prefixes of the parts of a state_dict, such as `model.rnn`; None to detect them."""
 
     recurrent: str | None = None
     head: str | None = None
@@ -153,29 +158,30 @@ def read_torch_file(
     tokens: str | None = None,
     prefixes: Prefixes = Prefixes(),
 ) -> Learner:
-    """The model of a PyTorch file: update 0, and the state before the first character.
+    """Return the model of a PyTorch file, at update 0 and with the zero state.
 
     Args:
         path: a safetensors file with the state_dict of an nn.RNN (tanh), nn.LSTM or nn.GRU and an
-            nn.Linear on top of it; before it, an nn.Embedding may stand instead of a one-hot input.
-        characters: of id 0, 1, 2 …; None where the file itself has them, as those that charloom
-            wrote do, or where they are all 256 bytes.
-        tokens: what those are, characters or bytes (a byte as the character of the same number);
-            None: as the file says, else characters.
-        prefixes: the names of the parts, where the shapes leave a choice.
+            nn.Linear after it. An nn.Embedding before it may replace the one-hot input.
+        characters: the characters with the ids 0, 1, 2, …. None if the file contains them, as
+            charloom's files do, or for a byte model of all 256 bytes.
+        tokens: "characters" or "bytes"; a byte is the character with the same code point. None takes
+            the file's value, or characters if it has none.
+        prefixes: the names of the network's parts, if they cannot be detected by shape.
 
     Raises:
-        NotAModelError: no such file, no safetensors, or not such a network; or a choice is left.
-        NewerFormatError: a later charloom exported the file.
-        DamagedError: the file contradicts itself, or holds numbers that are not finite.
-        ReadError: the disk refused.
-        TextError: the vocabulary is missing, repeats a character, has another size, or
-            contradicts the file's own.
+        NotAModelError: the file does not exist, is not a safetensors file or has another kind of
+            network; or several parts fit and `prefixes` does not select one.
+        NewerFormatError: a later version of charloom exported the file.
+        DamagedError: the file contradicts itself or has numbers that are not finite.
+        ReadError: the disk failed while reading.
+        TextError: the vocabulary is missing, repeats a character, has the wrong size or contradicts
+            the vocabulary in the file.
     """
     what = str(path)
     arrays, metadata = _read_tensors(path)
     cell, theirs = _find_network(arrays, prefixes, what)
-    # Whatever its tensors do not tell counts where it is trained further.
+    # Settings that the tensors do not show matter only when the model is trained further.
     config = recipe_of(DEFAULT_RECIPE).config.replace(
         cell=cell,
         hidden_size=theirs["layers.0.W"].shape[1],
@@ -186,9 +192,7 @@ def read_torch_file(
     if METADATA_KEY in metadata:
         config, known = _read_about(metadata[METADATA_KEY], config, what)
         if characters is not None and characters != known:
-            raise TextError(
-                f"{what} says itself what its ids stand for. {_difference(characters, known)}"
-            )
+            raise TextError(f"{what} contains its own vocabulary. {_difference(characters, known)}")
         characters = known
     config = config.replace(tokens=tokens)
     vocabulary, order = _order(characters, config.tokens, K, what)
@@ -203,14 +207,17 @@ def read_torch_file(
 
 
 def read_characters(source: str, tokens: str | None = None) -> list[str]:
-    """The characters of id 0, 1, 2 … that a file or a built-in text gives.
+    """Return the characters with the ids 0, 1, 2, … from a file or a built-in text.
 
-    A `.json` file is a list of characters in the order of their ids, or an object from character to
-    id. Anything else is a text: its distinct characters (or bytes) in rising order, as
-    `sorted(set(text))` has them.
+    A `.json` file has a list of characters in the order of their ids, or an object that maps each
+    character to its id. Any other source is a text; the result is `sorted(set(text))`.
+
+    Args:
+        source: a path, or the name of a built-in text.
+        tokens: "characters" or "bytes": how a text is read. None means characters.
 
     Raises:
-        TextError: the file cannot be read or gives no such list.
+        TextError: the file cannot be read or has no such characters.
     """
     if not source.endswith(".json"):
         return list(Corpus.open([source], tokens=tokens or "characters").vocabulary.characters)
@@ -227,7 +234,7 @@ def read_characters(source: str, tokens: str | None = None) -> list[str]:
     if not isinstance(found, list) or not all(
         isinstance(character, str) and len(character) == 1 for character in found
     ):
-        raise TextError(f"{source} holds no characters; {WANTED}.")
+        raise TextError(f"{source} has no list of characters; {WANTED}.")
     return found
 
 
@@ -238,18 +245,18 @@ WANTED: Final = (
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays of a stranger's file, all of one dtype, and its metadata."""
+    """Return the arrays of an untrusted file, all of one dtype, and its metadata."""
     beginning = read_model_file(path, 9 + MOST_METADATA)
-    # After eight bytes of length the header of every safetensors file begins, of no pickle.
+    # In a safetensors file, { follows the eight bytes of the length. In a pickle it does not.
     if beginning[8:9] != b"{" and beginning.startswith(PICKLES):
         raise NotAModelError(
-            f"{path} is a pickle, which could run anything when it is read. In PyTorch, write "
+            f"{path} is a pickle, which could run any code when it is read. In PyTorch, save "
             f"the weights with safetensors.torch.save_file(model.state_dict(), "
             f"'model.safetensors')."
         )
     metadata = metadata_of(beginning, str(path))
     if METADATA_KEY in metadata:
-        _parse_about(metadata[METADATA_KEY], str(path))  # before tensors that a later one may add
+        _parse_about(metadata[METADATA_KEY], str(path))  # a later format may have other tensors
     del beginning, metadata
     try:
         with reading(path), safe_open(path, "np") as tensors:
@@ -257,7 +264,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             if len(types) != 1 or not types <= set(SAFETENSORS_DTYPES):
                 raise NotAModelError(
                     f"{path} has tensors of the types {', '.join(sorted(types)) or 'none at all'}; "
-                    f"wanted all F32 or all F64. In PyTorch, convert the model by model.float()."
+                    f"wanted all F32 or all F64. In PyTorch, convert the model with model.float()."
                 )
             arrays = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
             return arrays, tensors.metadata() or {}
@@ -268,11 +275,13 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 def _find_network(
     arrays: dict[str, Array], prefixes: Prefixes, what: str
 ) -> tuple[str, Parameters]:
-    """The cell, and the parameters by our names with ids in the file's order; U of layer 0 may
-    still be taken apart into a weight and an embedding, which are multiplied here."""
+    """Return the cell and the parameters under charloom's names, with ids in the file's order.
+
+    If the file has an embedding, U of layer 0 is the product of its weight and the embedding.
+    """
     for part, meaning in UNSUPPORTED.items():
         if any(part in name for name in arrays):
-            raise NotAModelError(f"{what}: its network {meaning}; charloom's do not.")
+            raise NotAModelError(f"{what}: its network {meaning}, which charloom does not support.")
     rnn = _recurrent_prefix(arrays, prefixes.recurrent, what)
     rest = dict(arrays)
     cell, parameters = _take_layers(rest, rnn, what)
@@ -288,19 +297,19 @@ def _find_network(
             del rest[name]
     if rest:
         raise NotAModelError(
-            f"{what}: {_listed(rest)}: no part of a network that is only nn.RNN, nn.LSTM or nn.GRU "
-            f"with nn.Linear on top and, if any, nn.Embedding before it."
+            f"{what}: {_listed(rest)} does not belong to a network of nn.RNN, nn.LSTM or nn.GRU, with "
+            f"nn.Linear after it and possibly nn.Embedding before it; charloom supports no other parts."
         )
     if U.shape[1] != len(V):
         raise NotAModelError(
-            f"{what}: layer 0 reads {U.shape[1]} inputs and the output has {len(V)} characters; "
-            f"wanted as many, one-hot, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
+            f"{what}: layer 0 reads {U.shape[1]} inputs, but the output has {len(V)} characters; "
+            f"wanted {len(V)} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
         )
     return cell, {**parameters, "layers.0.U": U, "V": V, "c": c}
 
 
 def _recurrent_prefix(arrays: dict[str, Array], given: str | None, what: str) -> str:
-    """What stands before `weight_hh_l0`."""
+    """Return the prefix of the recurrent part's names, the text before `weight_hh_l0`."""
     matches = [RECURRENT.fullmatch(name) for name in arrays]
     found = [match["prefix"] for match in matches if match]
     return _choose(
@@ -309,15 +318,18 @@ def _recurrent_prefix(arrays: dict[str, Array], given: str | None, what: str) ->
 
 
 def _take_layers(rest: dict[str, Array], prefix: str, what: str) -> tuple[str, Parameters]:
-    """Cell and layers under a prefix, taken out of `rest`, each of the shape it must have."""
+    """Return the cell and the layers' parameters; remove their arrays from `rest`.
+
+    Raises NotAModelError if an array is missing or has a wrong shape.
+    """
     W = rest[f"{prefix}weight_hh_l0"]
     H = W.shape[1] if W.ndim == 2 else 0
     cells = {gates: cell for cell, gates in GATES.items()}
     cell = cells.get(len(W) // H if H and len(W) % H == 0 else 0)
     if cell is None:
         raise NotAModelError(
-            f"{what}: {prefix}weight_hh_l0 has shape {W.shape}; wanted (H, H) of nn.RNN, (4H, H) "
-            f"of nn.LSTM or (3H, H) of nn.GRU."
+            f"{what}: {prefix}weight_hh_l0 has shape {W.shape}; wanted (H, H) for nn.RNN, (4H, H) "
+            f"for nn.LSTM or (3H, H) for nn.GRU."
         )
     rows = GATES[cell] * H
     parameters: Parameters = {}
@@ -331,7 +343,7 @@ def _take_layers(rest: dict[str, Array], prefix: str, what: str) -> tuple[str, P
             _take(rest, f"{prefix}bias_{kind}_l{layer}", (rows,), what, zeros=W.dtype)
             for kind in ("ih", "hh")
         )
-        # PyTorch trains two biases where one is enough; the GRU's candidate needs both.
+        # PyTorch has two biases per gate. Their sum is enough, except for the GRU's candidate.
         both = rows - H if cell == "gru" else rows
         b = b_ih.copy()
         b[:both] = b_ih[:both].astype(np.float64) + b_hh[:both]
@@ -349,11 +361,14 @@ def _columns(array: Array | None) -> int:
 def _take(
     rest: dict[str, Array], name: str, shape: tuple[int, ...], what: str, zeros: Any = None
 ) -> Array:
-    """An array taken out of `rest`; where it is missing and `zeros` is a dtype, zeros (bias=False)."""
+    """Remove an array from `rest` and return it.
+
+    If it is missing and `zeros` is a dtype, return zeros, as for a module with bias=False.
+    """
     if name not in rest and zeros is not None:
         return np.zeros(shape, zeros)
     if name not in rest:
-        raise NotAModelError(f"{what}: {name} is missing; wanted it with shape {shape}.")
+        raise NotAModelError(f"{what}: {name} is missing; its shape must be {shape}.")
     array = rest.pop(name)
     if array.shape != shape:
         raise NotAModelError(f"{what}: {name} has shape {array.shape}; wanted {shape}.")
@@ -361,7 +376,7 @@ def _take(
 
 
 def _head_prefix(rest: dict[str, Array], given: str | None, H: int, what: str) -> str:
-    """What stands before the `weight` and `bias` of the nn.Linear that makes the logits."""
+    """Return the prefix of the names of the nn.Linear that computes the logits."""
     found = []
     for name, array in rest.items():
         prefix = name.removesuffix("weight")
@@ -375,12 +390,15 @@ def _head_prefix(rest: dict[str, Array], given: str | None, H: int, what: str) -
             found.append(prefix)
     with_bias = [prefix for prefix in found if f"{prefix}bias" in rest]
     if given is None and with_bias:
-        found = with_bias  # an nn.Embedding of the same width has none
+        found = with_bias  # an nn.Embedding of the same width has no bias
     return _choose(found, given, "head", f"no nn.Linear with {H} inputs on top of the layers", what)
 
 
 def _choose(found: list[str], given: str | None, name: str, none: str, what: str) -> str:
-    """The one prefix that is meant."""
+    """Return `given` if it is among the prefixes found, else the only prefix found.
+
+    Raises NotAModelError if there is none, several, or `given` does not fit.
+    """
     if given is not None:
         wanted = f"{given}." if given and not given.endswith(".") else given
         if wanted in found:
@@ -393,23 +411,26 @@ def _choose(found: list[str], given: str | None, name: str, none: str, what: str
         raise NotAModelError(f"{what}: it has {none}.")
     if len(found) > 1:
         raise NotAModelError(
-            f"{what}: several parts could be meant: {_listed(found)}. Name one: "
+            f"{what}: several parts fit: {_listed(found)}. Select one with "
             f"{argument(name, Placeholder('NAME'))}."
         )
     return found[0]
 
 
 def _listed(names: Any) -> str:
-    """Names from a stranger's file, a few of them."""
+    """Return at most four of the names in an untrusted file, as one text."""
     shown = [shortened(name.removesuffix(".")) for name in sorted(names)]
     return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
 
 
 def _read_about(about: object, found: Config, what: str) -> tuple[Config, list[str]]:
-    """Settings and characters from charloom's own metadata, which must not contradict the tensors."""
+    """Return the settings and characters in charloom's metadata; raise if the tensors contradict."""
     values = _parse_about(about, what)
     if not {"config", "vocabulary"} <= set(values):
-        raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(values))}.")
+        raise DamagedError(
+            f"{what}: its metadata has the fields {', '.join(sorted(values))}; it must have config and "
+            f"vocabulary."
+        )
     config = parse_config(values["config"], what)
     for name in ("cell", "hidden_size", "layers"):
         if getattr(config, name) != getattr(found, name):
@@ -422,35 +443,35 @@ def _read_about(about: object, found: Config, what: str) -> tuple[Config, list[s
 
 
 def _parse_about(about: object, what: str) -> dict[str, Any]:
-    """What charloom's own metadata say, of a format that this charloom reads."""
+    """Return the fields of charloom's metadata; raise if this version cannot read the format."""
     values = parse_object(about, f"the metadata of {what}")  # type: ignore[arg-type]
     require_format(values, TORCH_FORMAT, what)
     return values
 
 
 def _difference(given: list[str], known: list[str]) -> str:
-    """Where a vocabulary that was given parts from the one that a file has, and what to do."""
+    """Return a sentence on the first difference of two vocabularies, and how to fix it."""
     pairs = zip_longest(given, known)
     where, (one, other) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
     return (
-        f"Id {where} is {shortened(other)} there and {shortened(one)} in the vocabulary given. Leave out "
+        f"Id {where} is {shortened(other)} there and {shortened(one)} in the vocabulary given. Omit "
     ).replace("None", "none") + f"{argument('vocabulary')}."
 
 
 def _order(
     characters: list[str] | None, tokens: str, K: int, what: str
 ) -> tuple[Vocabulary, list[int]]:
-    """The vocabulary, and for each of its ids the id in the file."""
+    """Return the vocabulary and, for each of its ids, the id in the file."""
     if characters is None and tokens == "bytes" and K == BYTES:
         characters = list(map(chr, range(BYTES)))
     if characters is None:
         raise TextError(
-            f"{what} does not say which {tokens} its {K} ids stand for; give the text that it "
-            f"was trained on as {argument('vocabulary')}, or a .json file with the characters in order."
+            f"{what} does not contain the {tokens} of its {K} ids; give the text that it was trained "
+            f"on as {argument('vocabulary')}, or a .json file with the characters in order."
         )
     if len(characters) != K or len(set(characters)) != K:
         raise TextError(
-            f"{what} has {K} ids; the vocabulary given has {len(set(characters))} distinct "
+            f"{what} has {K} ids, but the given vocabulary has {len(set(characters))} distinct "
             f"{tokens}. Give the text that the model was trained on."
         )
     order = sorted(range(K), key=characters.__getitem__)

@@ -1,7 +1,7 @@
-"""Fine-tuning: a new training that begins with the weights of a model, on whatever text.
+"""Fine-tuning: a new training run, on any text, that starts with the weights of a model.
 
-The model gives network, vocabulary and weights, and the settings of the training where none are
-asked for. The optimizer, the state and the counters begin anew.
+The network, the vocabulary and the weights come from the model, and so do settings that the user does not
+give. The optimizer, the hidden state and the counters start from zero.
 """
 
 import dataclasses
@@ -13,29 +13,30 @@ from charloom.messages import argument
 from charloom.model import Learner, new_learner
 from charloom.spelling import shortened
 
-NETWORK: Final = ("cell", "hidden_size", "layers", "tokens")  # what the weights are made for
-BEGINNING: Final = ("init", "sigma", "forget_bias")  # how they began, long ago
+NETWORK: Final = ("cell", "hidden_size", "layers", "tokens")  # settings that the weights require
+BEGINNING: Final = ("init", "sigma", "forget_bias")  # settings of the model's initial weights
 
 
 def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) -> Config:
-    """The settings of a training that begins with a model.
+    """Return the settings of a training run that starts from a model.
 
     Args:
         model: the model's settings.
-        recipe: those to train by; by default as the model was trained, to the end of its epochs,
-            with unknown characters refused.
-        **changes: any setting; None changes nothing.
+        recipe: the settings to train with. By default those of the model, with all of its epochs
+            and with unknown characters refused.
+        **changes: settings to change; None changes nothing.
 
     Raises:
-        ConfigError: no such setting, a value out of its range, or one that contradicts the model.
+        ConfigError: a setting is unknown, is out of its range or contradicts the model.
     """
     for name in NETWORK + BEGINNING:
         asked, has = changes.get(name), getattr(model, name)
         if asked is not None and asked != has:
-            why = "has" if name in NETWORK else "began with"
+            verb = "has" if name in NETWORK else "was initialized with"
             raise ConfigError(
-                f"{argument(name)} is {shortened(asked)}, but the model that is to be trained further {why} {has!r}; "
-                f"leave the setting out, or train a new model."
+                f"{argument(name)} is {shortened(asked)}, but the model to train further {verb} "
+                f"{has!r}; "
+                f"omit the setting, or train a new model."
             )
     base = recipe or dataclasses.replace(model, updates=None, unknown="refuse", replacement="")
     own = {name: getattr(model, name) for name in (*NETWORK, *BEGINNING, "dtype")}
@@ -43,7 +44,7 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
 
 
 def tuned_learner(config: Config, model: Learner) -> Learner:
-    """A learner before its first update, with a model's weights in the dtype of the settings."""
+    """Return a learner before its first update, with the model's weights in the dtype of `config`."""
     learner = new_learner(config, model.vocabulary)
     learner.parameters = {
         name: array.astype(config.dtype) for name, array in model.parameters.items()

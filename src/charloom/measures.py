@@ -1,7 +1,7 @@
 """Measures how far one array of numbers is from another: the errors of a gradient.
 
 The measures are those of spec/mathematics.md: The gradient check.
-It knows nothing of what the numbers are.
+This module does not know what the numbers mean.
 """
 
 import math
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# An entry of a gradient is a sum over the window; its rounding error is set by the terms, not by
-# what is left of them. Entries are therefore measured against no less than this share of the
-# largest entry. Under the limit of 1e-10, an entry below the floor can be off by 1e-14 of the
-# largest at most: nothing hides there.
+# An entry of a gradient is a sum over the window. Its rounding error depends on the size of the
+# terms and not on the sum, which may be tiny. So an entry's error is divided by at least this share
+# of the largest entry. With the limit of 1e-10, the error of a tiny entry can be at most 1e-14 of the
+# largest entry, which hides no real fault.
 ELEMENTWISE_FLOOR: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Errors:
-    """How far a gradient a is from another one n, over some entries of one parameter.
+    """The errors of a gradient a against a gradient n, over entries of one parameter.
 
     Attributes:
         absolute: the largest |a - n|.
@@ -36,7 +36,7 @@ class Errors:
 
 
 def errors(a: Array, n: Array) -> Errors:
-    """The three errors of a against n, of one shape."""
+    """Return the errors of `a` against `n`, which have the same shape."""
     norms = float(np.linalg.norm(a) + np.linalg.norm(n))
     return Errors(
         absolute=largest(np.abs(a - n)),
@@ -46,16 +46,16 @@ def errors(a: Array, n: Array) -> Errors:
 
 
 def distances(a: Array, n: Array) -> Array:
-    """Elementwise-relative error of each entry, shaped like them."""
+    """Return the elementwise error of each entry, in the shape of `a`."""
     floor = max(ELEMENTWISE_FLOOR * largest(np.abs(n)), np.finfo(np.float64).tiny)
     return np.asarray(np.abs(a - n) / np.maximum(np.abs(a) + np.abs(n), floor))
 
 
 def largest(sizes: Array) -> float:
-    """The largest of some sizes, 0 where there are none; not a number where one is not."""
+    """Return the largest of the sizes; 0 if there are none, NaN if one of them is NaN."""
     return float(sizes.max(initial=0.0))
 
 
 def rank(error: float) -> float:
-    """An error to compare by: one that is not a number is the worst."""
+    """Return a sort key for an error: NaN counts as infinite."""
     return math.inf if math.isnan(error) else error

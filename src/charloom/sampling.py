@@ -1,7 +1,7 @@
-"""Sampling: a model writes text, from a prompt, piece by piece. Knows nothing of files.
+"""Sampling: a model writes text after a prompt, piece by piece. Does not know files.
 
-The text depends on the model, the prompt, how characters are drawn, the seed and the text's number;
-how it is cut into pieces changes nothing.
+The text depends only on the model, the prompt, the sampler, the seed and the text's number. It does not
+depend on how it is divided into pieces.
 """
 
 import math
@@ -24,48 +24,51 @@ from charloom.spelling import shortened
 from charloom.steps import tokens_of_a_step
 from charloom.text.vocabulary import Decoder, Unknowns
 
-FIRST_PIECE: Final = 16  # symbols; small, so that something is seen at once
+FIRST_PIECE: Final = 16  # symbols; small, so that users immediately see some text
 LARGEST_PIECE: Final = 4_096
-CHUNK: Final = 4_096  # symbols of a prompt per call of the engine, most, so that Ctrl-C is heard
+CHUNK: Final = (
+    4_096  # most symbols of a prompt per call of the engine, so that Ctrl-C works quickly
+)
 
 AS_IT_IS: Final = Sampler()
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A piece of a text, and the ids that it was drawn as, shape (symbols,)."""
+    """A piece of a sampled text and its ids, shape (symbols,)."""
 
     text: str
     ids: Ids
 
 
 class Writing(Iterator[str]):
-    """The text that a model writes after a prompt (which is not part of it), in pieces.
+    """An iterator over the pieces of the text that a model samples after a prompt.
 
-    The network starts from the zero state. Without a prompt it has just read what `opening` says.
+    The prompt is not part of the text. The network starts from the zero state and reads the prompt,
+    or the ids of `opening` if there is none.
 
     Args:
-        learner: the model; not changed.
-        engine: what computes.
-        prompt: what the network reads first.
-        length: characters to write at most; of a model of bytes, bytes.
-        sampler: how each is drawn.
-        seed: decides the text.
-        number: which of the texts of this seed.
-        stop: the text ends before the first of these strings that it completes.
-        unknown: what to do with a character of the prompt that the model never read: refuse, skip
-            or replace.
-        replacement: the character that stands for unknown ones then.
-        piece_seconds: how much of a processor's time a piece may take, about; by it only the
-            cutting changes.
+        learner: the model; it is not changed.
+        engine: the engine that computes and samples.
+        prompt: the text that the network reads first.
+        length: most characters to sample; for a byte model, most bytes.
+        sampler: how each character is sampled.
+        seed: seed of the text.
+        number: number of the text among those with the same seed.
+        stop: stop strings. The text ends before the first one that it completes.
+        unknown: what to do with a character of the prompt that is not in the vocabulary: refuse,
+            skip or replace.
+        replacement: the character that replaces unknown ones with unknown="replace".
+        piece_seconds: approximate processor time per piece, in seconds. It changes how the text is
+            divided into pieces, but not the text.
 
     Attributes:
-        ended: why the text ended, "length" or "stop"; None until it has.
+        ended: why the text ended, "length" or "stop"; None before its end.
         unknowns: the characters of the prompt that were skipped or replaced.
 
     Raises:
-        ConfigError: a value out of its range.
-        UnknownCharacterError: the prompt has a character that the model never read.
+        ConfigError: a value is out of its range.
+        UnknownCharacterError: the prompt has a character that is not in the vocabulary.
     """
 
     def __init__(
@@ -99,9 +102,9 @@ class Writing(Iterator[str]):
         return self
 
     def __reduce__(self) -> Never:
-        """Refuse to be pickled and copied, as every generator does."""
+        """Raise TypeError: like a generator, this object cannot be pickled or copied."""
         raise TypeError(
-            "a text that is being written cannot be pickled or copied; pickle the model, and call "
+            "a text that is being sampled cannot be pickled or copied; pickle the model and call "
             "stream again with the same seed"
         )
 
@@ -111,8 +114,11 @@ class Writing(Iterator[str]):
         return piece.text
 
     def step(self) -> Piece | None:
-        """The next piece, or what was done for it: one without text while the prompt is read, or
-        while what was drawn may begin a stop string. None at the end."""
+        """Do one step; return the next piece, or None at the end of the text.
+
+        The piece is empty while the prompt is being read, or while all sampled characters could be
+        the beginning of a stop string.
+        """
         return next(self._pieces, None)
 
     def _write(
@@ -126,12 +132,12 @@ class Writing(Iterator[str]):
         number: int,
         stops: tuple[str, ...],
     ) -> Iterator[Piece]:
-        """Growing pieces; what may be the beginning of a stop string waits for the next one."""
+        """Yield pieces of growing size. The possible beginning of a stop string is held back."""
         drawn = Drawn(learner.vocabulary.decoder(), read[:0])
         reading = after_all_but_the_last(learner, engine, read)
         while (state := next(reading)) is None:
             yield drawn.take(0)
-        # All that a step depends on beside the state: the cost of one does not grow with the text.
+        # A step depends only on the state and on these ids, so its cost does not grow with the text.
         recent = sampler.repetition_window if sampler.repetition_penalty != 1 else 1
         written, size = 0, FIRST_PIECE
         while written < length:
@@ -147,7 +153,7 @@ class Writing(Iterator[str]):
                 size = max(size // 2, FIRST_PIECE)
             elif took <= self._patience / 2:
                 size = min(2 * size, LARGEST_PIECE)
-            drawn.add(ids)  # of bytes, what is no whole character at the end is left out
+            drawn.add(ids)  # an incomplete UTF-8 character at the end is held back
             end = first_stop(drawn.text, stops)
             if end is not None:
                 self.ended = "stop"
@@ -161,32 +167,42 @@ class Writing(Iterator[str]):
 
 @dataclass
 class Drawn:
-    """What was drawn and not yet told: text, and the ids of it and of what no character is yet."""
+    """The sampled text that was not yet returned.
+
+    Attributes:
+        decoder: decoder of the text's ids.
+        ids: ids of `text`, and of an incomplete UTF-8 character after it.
+        text: the complete characters.
+        ends: for each character, how many ids of the whole sampled text end with it.
+        returned: how many ids were returned already.
+    """
 
     decoder: Decoder
     ids: Ids
     text: str = ""
     ends: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    told: int = 0
+    returned: int = 0
 
     def add(self, ids: Ids) -> None:
-        """Add what was drawn."""
+        """Add sampled ids."""
         text, ends = self.decoder.decode_with_ends(ids)
         self.text, self.ends = self.text + text, np.concatenate([self.ends, ends])
         self.ids = np.concatenate([self.ids, ids])
 
     def take(self, characters: int) -> Piece:
-        """Take away so many characters."""
-        count = int(self.ends[characters - 1]) - self.told if characters else 0
+        """Remove the first `characters` characters and return them as a piece."""
+        count = int(self.ends[characters - 1]) - self.returned if characters else 0
         piece = Piece(self.text[:characters], self.ids[:count])
         self.text, self.ends = self.text[characters:], self.ends[characters:]
-        self.ids, self.told = self.ids[count:], self.told + count
+        self.ids, self.returned = self.ids[count:], self.returned + count
         return piece
 
 
 def after_all_but_the_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[State | None]:
-    """The state of one stream that has read ids (N,) but for the last of them; before it None after
-    each part that is read."""
+    """Read all ids except the last in one stream, and yield the state at the end.
+
+    Yields None between the parts that it reads.
+    """
     state = zero_state(learner.config)
     size = tokens_of_a_step(sum(p.size for p in learner.parameters.values()), CHUNK)
     for start in range(0, len(ids) - 1, size):
@@ -198,8 +214,11 @@ def after_all_but_the_last(learner: Learner, engine: Engine, ids: Ids) -> Iterat
 
 
 def opening(learner: Learner) -> Ids:
-    """What a network reads that is given no prompt, shape (1,): a line feed; where it knows none, a
-    space; where it knows none, the symbol that it finds likeliest before it reads anything."""
+    """Return the id that a network reads when there is no prompt, shape (1,).
+
+    It is a line feed if the vocabulary has one, else a space if the vocabulary has one, else the
+    symbol with the largest output bias.
+    """
     vocabulary = learner.vocabulary
     for character in "\n ":
         if character in vocabulary:
@@ -208,14 +227,16 @@ def opening(learner: Learner) -> Ids:
 
 
 def first_stop(text: str, stops: tuple[str, ...]) -> int | None:
-    """Where the first stop string to be completed begins; of several that one character completes,
-    the longest."""
+    """Return the position of the stop string that the text completes first; None without one.
+
+    If one character completes several stop strings, the longest counts.
+    """
     found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
     return min(found)[1] if found else None
 
 
 def waiting(text: str, stops: tuple[str, ...]) -> int:
-    """How many of the last characters could be the beginning of a stop string."""
+    """Return how many characters at the text's end could be the beginning of a stop string."""
     longest = max((len(stop) - 1 for stop in stops), default=0)
     for count in range(min(longest, len(text)), 0, -1):
         if any(stop.startswith(text[-count:]) for stop in stops):
@@ -224,32 +245,31 @@ def waiting(text: str, stops: tuple[str, ...]) -> int:
 
 
 def require_sampler(sampler: Sampler) -> Sampler:
-    """The sampler in plain numbers.
+    """Return the sampler with its values converted to Python numbers.
 
     Raises:
         ConfigError: a value is out of its range.
     """
-    of = sampler
     return Sampler(
-        # From here on every character is as likely as any other.
-        temperature=require_number("temperature", of.temperature, least=0.0, most=1e6),
-        top_k=require_whole("top_k", of.top_k, least=0),
-        top_p=require_number("top_p", of.top_p, above=0.0, most=1.0),
-        min_p=require_number("min_p", of.min_p, least=0.0, most=1.0),
-        # Within these no logit that is finite stops being so.
+        # A higher temperature would change nothing: all characters are already equally likely.
+        temperature=require_number("temperature", sampler.temperature, least=0.0, most=1e6),
+        top_k=require_whole("top_k", sampler.top_k, least=0),
+        top_p=require_number("top_p", sampler.top_p, above=0.0, most=1.0),
+        min_p=require_number("min_p", sampler.min_p, least=0.0, most=1.0),
+        # Within this range a finite logit stays finite.
         repetition_penalty=require_number(
-            "repetition_penalty", of.repetition_penalty, least=1e-3, below=1e6
+            "repetition_penalty", sampler.repetition_penalty, least=1e-3, below=1e6
         ),
-        repetition_window=require_whole("repetition_window", of.repetition_window, least=1),
+        repetition_window=require_whole("repetition_window", sampler.repetition_window, least=1),
     )
 
 
 def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
-    """The stop strings, none of them empty; one string alone stands for itself."""
+    """Return the stop strings as a tuple; raise ConfigError if one is empty or not a string."""
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     for text in stops:
         if not isinstance(text, str) or not text:
             raise ConfigError(
-                f"{argument('stop')} is {shortened(text)}; it must be a string of one character or more."
+                f"{argument('stop')} is {shortened(text)}; it must be a string of at least one character."
             )
     return stops

@@ -1,7 +1,7 @@
-"""Scoring: the nats of each character of stretches of a text, read in batches, side by side.
+"""Scoring: compute the nats of each character of segments of a text, in parallel streams.
 
-A long stretch is cut into pieces, each begun a little early so that the network knows where it is
-(spec/mathematics.md: Evaluation). It knows nothing of files, and does not say what the numbers are worth.
+A long segment is cut into pieces. Most pieces read some characters before the first one that counts,
+so that the hidden state fits the text (spec/mathematics.md: Evaluation). This module does not know files.
 """
 
 from bisect import bisect_right
@@ -19,21 +19,26 @@ from charloom.steps import tokens_of_a_step
 from charloom.text.id_file import AllIds, side_by_side
 from charloom.text.windows import Segment
 
-PIECE: Final = 4_096  # characters that a piece has at least, where their number is not given
+PIECE: Final = 4_096  # least characters of a piece when the number of streams is not given
 MOST_PIECES: Final = 64
 WARM_UP: Final = 512  # characters that a piece reads before those that count
-BLOCK: Final = 16_384  # characters whose nats are summed together, whatever the calls of the engine
-SIDE_BY_SIDE: Final = 16  # how many times as fast characters are read in as many streams or more
+BLOCK: Final = 16_384  # characters with nats that are summed together, however calls are divided
+SIDE_BY_SIDE: Final = 16  # N streams are read N times as fast as one, up to this number
 
-# What one call of the engine found: which piece's nats, the place of the first in it, and the nats.
+# The scores of one block: number of the piece, position of the first score in it, and the nats.
 Scores = list[tuple[int, int, NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One stream: it reads text[reads:end], and its predictions of text[counts:end] count.
+    """A piece of text that one stream reads.
 
-    A `warm` one begins with the state after the first characters of all, others with zero.
+    Attributes:
+        reads: position of the first character that is read.
+        counts: position of the first character with a prediction that counts.
+        end: position after the last character.
+        warm: True if the stream starts with the state after the text's first 512 characters.
+            Otherwise it starts with the zero state.
     """
 
     reads: int
@@ -49,18 +54,18 @@ def score_segments(
     segments: Sequence[Segment],
     streams: int | None = None,
 ) -> NDArray[np.float64]:
-    """Nats of every character of some segments but each one's first, in their order.
+    """Return the nats of every character of the segments except each segment's first, in order.
 
     Args:
-        engine: what computes.
-        learner: the model; not changed.
+        engine: the engine that computes the predictions.
+        learner: the model; it is not changed.
         ids: the whole text, shape (characters,).
-        segments: from a character to before another. Several are read side by side, each from the
-            zero state; a single one is cut into pieces.
-        streams: how many pieces; None takes one for each 4,096 characters, 64 at most. One reads
-            the segment in one go, which is exact; in several, all but the first begin with the
-            state after the segment's first 512 characters and a warm-up of the 512 before the
-            piece, instead of with all that stands before.
+        segments: pairs (start, end). Several segments are read in parallel, each from the zero
+            state. A single segment is cut into pieces.
+        streams: number of pieces of a single segment. None takes one piece per 4,096 characters, at
+            most 64. One piece is exact. With several, each piece but the first starts with the state
+            after the segment's first 512 characters, and reads the 512 characters before it. This
+            replaces reading all of the text before it.
 
     Returns:
         float64, shape (predicted characters,).
@@ -77,10 +82,10 @@ def score_segments(
 def averaging(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[int, None, float]:
-    """The mean of the nats of all characters of some pieces that count; not finite where one is not.
+    """Return the mean nats of all counted characters of the pieces.
 
-    Yields after each call of the engine how many characters were read in it, warm-up included, of
-    the `characters_read` in all.
+    The mean is not finite if one of the nats is not. After each call of the engine, yield how many
+    characters it read, including warm-up. All together are `characters_read`.
     """
     total = 0.0
     for read, found in _counted(engine, learner, ids, pieces):
@@ -91,22 +96,22 @@ def averaging(
 
 
 def predicted(pieces: Sequence[Piece]) -> int:
-    """How many characters of some pieces count."""
+    """Return how many characters of the pieces count."""
     return sum(piece.end - piece.counts for piece in pieces)
 
 
 def characters_read(pieces: Sequence[Piece]) -> int:
-    """How many characters are read for the sake of some pieces: the longest one's, by each."""
+    """Return how many characters scoring the pieces reads: each stream reads as many as the longest."""
     return opening(pieces) + len(pieces) * _steps(pieces)
 
 
 def opening(pieces: Sequence[Piece]) -> int:
-    """How many characters a single stream reads before some pieces are read side by side."""
+    """Return how many characters a single stream reads before the pieces are read in parallel."""
     return WARM_UP if any(piece.warm for piece in pieces) else 0
 
 
 def cut(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
-    """The pieces that are read side by side; every character but each segment's first counts once."""
+    """Return the pieces to read in parallel; each character but a segment's first counts once."""
     if len(segments) > 1:
         return [Piece(start, start + 1, end) for start, end in segments]
     ((start, end),) = segments
@@ -119,15 +124,18 @@ def cut(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
 
 
 def spread(segments: Sequence[Segment], most: int) -> list[Piece]:
-    """The pieces of `cut`, or where more than `most` characters would count (0: any number may), as
-    many short ones at equal distances over all segments; spec/mathematics.md: Evaluation."""
+    """Return pieces in which at most `most` characters count (spec/mathematics.md: Evaluation).
+
+    If the segments have no more, or `most` is 0, these are the pieces of `cut`. Otherwise they are
+    short pieces at equal distances over all segments.
+    """
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:
         return cut(segments)
     count, before = min(MOST_PIECES, most), [0, *accumulate(sizes)]
     pieces = []
     for n in range(count):
-        place = n * before[-1] // count  # among all that can be predicted
+        place = n * before[-1] // count  # position among all predicted characters
         at = bisect_right(before, place) - 1
         start, end = segments[at]
         counts = start + 1 + place - before[at]
@@ -136,7 +144,7 @@ def spread(segments: Sequence[Segment], most: int) -> list[Piece]:
 
 
 def _piece(start: int, counts: int, end: int) -> Piece:
-    """The piece of the segment that begins at `start` whose characters from `counts` on count."""
+    """Return a piece that counts from `counts` to `end`, in the segment that begins at `start`."""
     reads = max(start, counts - 1 - WARM_UP)
     return Piece(reads, counts, end, warm=start < reads < counts - 1)
 
@@ -144,12 +152,12 @@ def _piece(start: int, counts: int, end: int) -> Piece:
 def _first_state(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[tuple[int, Scores], None, State]:
-    """The state that each piece begins with, arrays of shape (layers, pieces, H); it yields as
-    `_counted` does.
+    """Return the initial state of each piece, arrays of shape (layers, pieces, H).
 
-    It is zero at a segment's beginning. A piece that begins within one has the state after the
-    first characters of all: networks that always start in the same places can be thrown off
-    course for good by a zero state in the middle of a word, and not by a jump to another place.
+    A piece at a segment's beginning has the zero state. A piece inside a segment has the state after
+    the text's first characters. The zero state in the middle of a word can disturb a network
+    permanently if training never started there; a jump to another position does not. Yields like
+    `_counted`.
     """
     state = zero_state(learner.config, len(pieces))
     within = [n for n, piece in enumerate(pieces) if piece.warm]
@@ -169,9 +177,9 @@ def _first_state(
 def _counted(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[tuple[int, Scores], None, None]:
-    """After each call of the engine how many characters it read, and nats that count.
+    """Yield, after each call of the engine, how many characters it read and the nats that count.
 
-    A piece that has come to its end goes on with its last character, which counts for nothing.
+    After its end a piece repeats its last character; these predictions do not count.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])
@@ -180,7 +188,7 @@ def _counted(
     state = yield from _first_state(engine, learner, ids, pieces)
     for first in range(0, steps, block):
         end = min(first + block, steps)
-        # The sums are over whole blocks: how these are cut into calls must not change a bit.
+        # Nats are summed over whole blocks, so that the size of the calls never changes the result.
         nats = np.empty((end - first, len(pieces)))
         for begin in range(first, end, size):
             stop = min(begin + size, end)
@@ -191,8 +199,10 @@ def _counted(
 
 
 def _that_count(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
-    """The nats that count of a block whose first row is the prediction of each piece's character
-    number `first` + 1."""
+    """Return the nats of a block that count.
+
+    The block's first row holds the predictions of character number `first` + 1 of each piece.
+    """
     found = []
     for n, piece in enumerate(pieces):
         place = piece.reads + first + 1 - piece.counts
@@ -203,12 +213,14 @@ def _that_count(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) 
 
 
 def _steps(pieces: Sequence[Piece]) -> int:
-    """How many characters the longest piece reads but for its first."""
+    """Return how many characters the longest piece reads after its first."""
     return max(piece.end - 1 - piece.reads for piece in pieces)
 
 
 def tokens_of_a_call(learner: Learner, streams: int) -> int:
-    """How many characters one call of the engine reads, in all streams: some hundredths of a second
-    of work, so that whoever wants to end it is heard."""
+    """Return how many characters one call of the engine reads in all streams together.
+
+    A call takes a few hundredths of a second, so that a request to stop takes effect quickly.
+    """
     weights = sum(parameter.size for parameter in learner.parameters.values())
     return tokens_of_a_step(max(1, weights // min(streams, SIDE_BY_SIDE)), BLOCK)

@@ -1,7 +1,7 @@
-"""How numbers, units, times and untrusted text are written, wherever they are shown.
+"""Formats numbers, units, times and untrusted text for users.
 
-Text that a network wrote, or that a stranger's file holds, is shown without its control characters:
-a terminal would obey them, a page be disturbed.
+Text that a network sampled or that an untrusted file contains is shown without its control characters:
+a terminal would execute them, and they could disturb a page.
 """
 
 import math
@@ -13,7 +13,7 @@ SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸�
 
 THIN: Final = "\u202f"  # a narrow space at which no line breaks
 
-# What would be obeyed, and the sign that stands for it.
+# Characters that a terminal would execute or that disturb a page, with their visible replacements.
 SIGNS: Final[dict[int, str]] = {
     **{point: chr(0x2400 + point) for point in range(0x20) if chr(point) not in "\n\t"},
     0x7F: "\u2421",
@@ -21,7 +21,7 @@ SIGNS: Final[dict[int, str]] = {
         point: f"[U+{point:04X}]"
         for point in (*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
     },
-    # Our own marks (charloom.messages), which a stranger's text may hold.
+    # The marks of charloom.messages, which an untrusted text may contain.
     **{point: f"[U+{point:04X}]" for point in (0xFDD0, 0xFDD1)},
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
 }
@@ -33,22 +33,22 @@ WORDS: Final = (
 
 
 def bits_per_character(nats: float, seq_length: int = 1) -> float:
-    """Bits per character of a loss in nats per window of T steps, or per character."""
+    """Convert a loss in nats per `seq_length` characters to bits per character."""
     return nats / seq_length / math.log(2)
 
 
 def one_of(tokens: str) -> str:
-    """What one symbol of a text is called: character, or byte."""
+    """Return the singular of a model's tokens: character or byte."""
     return tokens.removesuffix("s")
 
 
 def count(value: int) -> str:
-    """A whole number with its thousands parted: 443,010."""
+    """Return a whole number with separated thousands: 443,010."""
     return f"{value:,}"
 
 
 def number_of(value: int, thing: str, things: str = "") -> str:
-    """How many of something, small numbers as words: one sample, 13 samples."""
+    """Return a number with its noun; numbers up to twelve as words: one sample, 13 samples."""
     word = WORDS[value] if value < len(WORDS) else count(value)
     return f"{word} {thing if value == 1 else things or thing + 's'}"
 
@@ -59,12 +59,12 @@ def counted(value: int, thing: str, things: str = "") -> str:
 
 
 def decimals(value: float, places: int) -> str:
-    """A number with so many decimals; one that has run away in few digits: 5.23e+29."""
+    """Return a number with `places` decimals; from 10⁶ with three digits: 5.23e+29."""
     return f"{value:.{places}f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
 def scientific(value: float) -> str:
-    """An error with two digits: 2.3 × 10⁻¹³, 10⁻⁵, 0.62. It does not break over a line's end."""
+    """Return a number with two digits: 2.3 × 10⁻¹³, 10⁻⁵, 0.62. Its spaces do not break lines."""
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else "infinite"
     if value == 0:
@@ -77,12 +77,12 @@ def scientific(value: float) -> str:
 
 
 def power_of_ten(value: float) -> str:
-    """The power of ten that is nearest to a positive number: 10⁻¹²."""
+    """Return the nearest power of ten of a positive number: 10⁻¹²."""
     return f"10{str(round(math.log10(value))).translate(SUPERSCRIPTS)}"
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: 2.5 s, 42 s, 2 min 05 s, 1 h 02 min."""
+    """Return a time in seconds as text: 2.5 s, 42 s, 2 min 05 s, 1 h 02 min."""
     if round(seconds, 1) < 10:
         return f"{seconds:.1f} s"
     if round(seconds) < 60:
@@ -93,28 +93,29 @@ def duration(seconds: float) -> str:
 
 
 def harmless(text: str) -> str:
-    """A text in which nothing is obeyed but newlines and tabs.
+    """Return the text without control characters except newlines and tabs.
 
-    Control characters become their pictures (U+0000 becomes ␀) or, like those that turn the
-    direction of writing, their code points; halves of surrogate pairs the replacement character.
+    ASCII control characters become visible signs (U+0000 becomes ␀). Other control characters, and
+    those that change the direction of writing, become their code points. Lone surrogates become the
+    replacement character.
     """
     return text.translate(SIGNS)
 
 
 def excerpt(text: str, width: int = 72) -> str:
-    """The beginning of a text on one line, for people."""
+    """Return at most `width` characters of the text's beginning, on one line."""
     line = " ".join(harmless(text).split())
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def shortened(value: object, most: int = 120) -> str:
-    """A value that somebody gave, for a message: on one line, its middle left out where it is long.
+    """Return a user's value for a message: on one line, without its middle if it is long.
 
-    A path is written as it is, anything else as Python writes it.
+    A path is written as it is; any other value as its `repr`.
     """
     try:
         text = str(value) if isinstance(value, PurePath) else repr(value)
-    except Exception:  # a whole number of thousands of digits, or an object of the user's own
+    except Exception:  # for example an int with thousands of digits, or an object of a user's class
         return f"a value of the type {type(value).__name__} that cannot be shown"
     line = " ".join(harmless(text).split()) if len(text.splitlines()) > 1 else harmless(text)
     if len(line) <= most:
@@ -124,12 +125,12 @@ def shortened(value: object, most: int = 120) -> str:
 
 
 def listing(items: Sequence[str]) -> str:
-    """Things named one after another: a, b and c."""
+    """Return the items as one enumeration: a, b and c."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def finite(value: Any) -> Any:
-    """A value as JSON has it: lists for tuples, None for a number that is not finite."""
+    """Return a value for JSON: tuples become lists, and numbers that are not finite None."""
     if isinstance(value, dict):
         return {name: finite(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,5 +1,5 @@
 """Measures how surprised a model is by each character of a text, and which characters it expected
-instead. Knows no files.
+instead. Does not know files.
 """
 
 import math
@@ -17,7 +17,7 @@ from charloom.spelling import number_of, one_of
 from charloom.steps import Steps, tokens_of_a_step, whole
 from charloom.text.vocabulary import Unknowns
 
-BLOCK: Final = 1_024  # ids that are read at once, most: as many rows of logits are in memory
+BLOCK: Final = 1_024  # most ids per call of the engine: it limits the logits that are in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +25,11 @@ class Surprise:
     """The surprise of each character of a text.
 
     Attributes:
-        characters: the text, one string for each character that the model read. Of a model of
-            bytes, bytes that are no UTF-8 show as U+FFFD.
-        nats: -ln of the probability of each, given all before it, shape (characters,); NaN for the
-            first, which nothing predicts. A character of several bytes costs their sum.
+        characters: the text, one string per character that the model read. For a byte model, bytes
+            that are not UTF-8 are shown as U+FFFD.
+        nats: -ln of the probability of each character given the text before it, shape (characters,).
+            NaN for the first character, which is not predicted. For a character of several bytes, the
+            sum over its bytes.
         unknowns: the characters of the text that were skipped or replaced.
     """
 
@@ -38,32 +39,32 @@ class Surprise:
 
     @property
     def bits(self) -> NDArray[np.float64]:
-        """The same in bits."""
+        """Return the surprise in bits, shape (characters,)."""
         return self.nats / math.log(2)
 
     @property
     def mean_bits(self) -> float:
-        """Bits per predicted character."""
+        """Return the mean surprise in bits per predicted character."""
         return float(np.nanmean(self.bits))
 
 
 def surprise(
     learner: Learner, engine: Engine, text: str, unknown: str = "refuse", replacement: str = ""
 ) -> Surprise:
-    """Read a text from the zero state to its end, exactly, in one stream.
+    """Return the surprise of each character of a text, read from the zero state in one stream.
 
     Args:
-        learner: the model; not changed.
-        engine: what computes.
-        text: two characters or more.
-        unknown: what to do with a character that the model never read: refuse, skip or replace.
-        replacement: the character that stands for unknown ones then.
+        learner: the model; it is not changed.
+        engine: the engine that computes the predictions.
+        text: the text, at least two characters.
+        unknown: what to do with a character that is not in the vocabulary: refuse, skip or replace.
+        replacement: the character that replaces unknown ones with unknown="replace".
 
     Raises:
-        TextError: fewer than two characters: there is nothing to predict.
-        UnknownCharacterError: the text has a character that the model never read.
-        ConfigError: no such treatment of unknown characters.
-        DivergedError: the model gives no finite number.
+        TextError: the text has fewer than two characters, so there is nothing to predict.
+        UnknownCharacterError: the text has a character that is not in the vocabulary.
+        ConfigError: `unknown` or `replacement` is wrong.
+        DivergedError: the loss is not finite.
     """
     return whole(scoring(learner, engine, text, unknown, replacement))
 
@@ -71,13 +72,13 @@ def surprise(
 def scoring(
     learner: Learner, engine: Engine, text: str, unknown: str = "refuse", replacement: str = ""
 ) -> Steps[Surprise]:
-    """`surprise` in steps."""
+    """Compute `surprise` in steps."""
     encoded = learner.vocabulary.encode_with(text, unknown, replacement)
     ids = encoded.ids
     if len(ids) < 2:
         raise TextError(
-            f"the text has {number_of(len(ids), one_of(learner.config.tokens))} that the model knows, and "
-            f"scoring needs two at least: one to begin with and one to predict. Give a longer text."
+            f"the text has {number_of(len(ids), one_of(learner.config.tokens))} that the model knows, but "
+            f"scoring needs at least two: the first to start with and one to predict. Give a longer text."
         )
     size, parts = step_of(learner), [np.array([math.nan])]
     state = zero_state(learner.config)
@@ -88,32 +89,35 @@ def scoring(
         yield
     nats = np.concatenate(parts)
     if not np.isfinite(nats[1:]).all():
-        raise DivergedError("the model gives no finite loss: it has diverged; use an earlier one.")
+        raise DivergedError(
+            "the model's loss is not finite: the model diverged; use an earlier checkpoint."
+        )
     characters, ends = learner.vocabulary.completed(ids)
     if len(characters) < 2:
         raise TextError(
-            "the text has one character, and scoring needs two at least: one to begin with and one to "
-            "predict. Give a longer text."
+            "the text has one character, but scoring needs at least two: the first to start with and "
+            "one to predict. Give a longer text."
         )
     sums = np.add.reduceat(nats, [0, *ends[:-1].tolist()])
     return Surprise(characters, sums, encoded.unknown)
 
 
 def step_of(learner: Learner) -> int:
-    """How many ids of a text a model reads at once."""
+    """Return how many ids of a text one call of the engine reads."""
     return tokens_of_a_step(sum(p.size for p in learner.parameters.values()), BLOCK)
 
 
 @dataclass(frozen=True, eq=False)
 class Thoughts:
-    """What a model thought at each character of a piece of text.
+    """A model's predictions at each character of a piece of text.
 
     Attributes:
-        characters: the piece, one string for each character that the model read.
-        nats: -ln of the probability of each, shape (characters,); NaN for the first of all, which
-            nothing predicts. A character of several bytes costs their sum.
-        likely: the likeliest symbols to come after each, with their probabilities, the likeliest
-            first. Of a model of bytes, one that is no printable ASCII is named, as \\xe2.
+        characters: the piece, one string per character that the model read.
+        nats: -ln of the probability of each character, shape (characters,). NaN for the first
+            character of the text, which is not predicted. For a character of several bytes, the sum
+            over its bytes.
+        likely: the likeliest next symbols after each character with their probabilities, likeliest
+            first. For a byte model, a byte that is not printable ASCII is written as \\xe2.
     """
 
     characters: tuple[str, ...]
@@ -122,14 +126,14 @@ class Thoughts:
 
 
 class Reader:
-    """Reads a text piece by piece from the zero state, and tells what the model thought.
+    """Reads a text piece by piece from the zero state and returns the model's predictions.
 
-    The probabilities are those of the model, before any temperature.
+    The probabilities are the model's own, without any temperature.
 
     Args:
-        learner: the model; not changed.
-        engine: what computes.
-        count: how many of the likeliest symbols to tell.
+        learner: the model; it is not changed.
+        engine: the engine that computes the states.
+        count: how many of the likeliest symbols to return after each character.
     """
 
     def __init__(self, learner: Learner, engine: Engine, count: int = 5) -> None:
@@ -144,15 +148,17 @@ class Reader:
         self._names = [named(symbol) if of_bytes else symbol for symbol in symbols]
 
     def read(self, ids: Ids) -> Thoughts:
-        """Read some more ids, shape (N,), whole characters of them; N may be 0.
+        """Read the next ids, shape (N,), and return the predictions; N may be 0.
+
+        The ids must end at the end of a character.
 
         Raises:
-            DivergedError: the model gives no finite number.
+            DivergedError: the logits are not finite.
         """
         return whole(self.reading(ids))
 
     def reading(self, ids: Ids) -> Steps[Thoughts]:
-        """`read` in steps."""
+        """Compute `read` in steps."""
         parts = []
         for start in range(0, len(ids), self._step):
             parts.append(self._read(ids[start : start + self._step]))
@@ -168,13 +174,18 @@ class Reader:
         return Thoughts(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
 
     def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-        """Nats of each id (N,), and the likeliest after it with their probabilities (N, count)."""
+        """Return the nats of each id, shape (N,), and the likeliest next ids with probabilities.
+
+        The likeliest ids and their probabilities have shape (N, count).
+        """
         parameters = self._learner.parameters
         tokens = np.ascontiguousarray(ids)
         states, self._state = self._engine.activations(self._learner, tokens, self._state)
         logits = (states["h"][:, -1] @ parameters["V"].T + parameters["c"]).astype(np.float64)
         if not np.isfinite(logits).all():
-            raise DivergedError("the model gives no finite logits: it has diverged.")
+            raise DivergedError(
+                "the model's logits are not finite: the model diverged; use an earlier checkpoint."
+            )
         logits -= logits.max(axis=1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
         nats = np.full(len(ids), math.nan)
@@ -187,7 +198,7 @@ class Reader:
 
 
 def named(byte: str) -> str:
-    """A byte as Python writes it, such as \\xe2; one that is a character in ASCII as that."""
+    """Return a byte as Python writes it, such as \\xe2; printable ASCII and newline as they are."""
     return (
         byte if byte.isascii() and (byte.isprintable() or byte == "\n") else f"\\x{ord(byte):02x}"
     )

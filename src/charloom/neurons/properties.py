@@ -1,8 +1,8 @@
 """Properties of a text: functions that return one number for each character.
 
 Yes is 1 and no is 0. Most properties depend on the text up to and including the character. The
-properties capital-next, newline-next and word-end also depend on the next character (SPEC: Properties
-of a text). This module does not know networks.
+properties capital-next, newline-next and word-end also depend on the next character (spec/mathematics.md:
+Properties of a text). This module does not know networks.
 """
 
 import re
