@@ -237,7 +237,10 @@ def test_patience_ends_a_training_and_says_so(book, tmp_path):
         "--learning-rate 3 --updates 2000",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
-    assert re.search(r"finished at update \d+0 of 2,000: no better for 1 judgement\.", done.stderr)
+    assert re.search(
+        r"finished at update \d+0 of 2,000: no better validation loss in 1 evaluation\.",
+        done.stderr,
+    )
 
 
 def test_another_process_is_told_what_to_do(book, tmp_path):

@@ -129,11 +129,14 @@ def test_patience_ends_the_training_with_its_reason_and_resuming_knows_it(tmp_pa
         items = list(
             train_run(writer, learner, corpus, Worsening(3.0, 2.0, 2.5, 1.5, 1.5, 1.75, 1.0))
         )
-    assert items[-1] == Ended(36, "finished", "no better for 2 judgements")
+    assert items[-1] == Ended(36, "finished", "no better validation loss in 2 evaluations")
     assert of(Sample, items)[-1].update == 36
     assert of(Progress, items)[-1].update == 36
     status = read_status(run)
-    assert (status["state"], status["reason"]) == ("finished", "no better for 2 judgements")
+    assert (status["state"], status["reason"]) == (
+        "finished",
+        "no better validation loss in 2 evaluations",
+    )
     view = read_run(run)
     assert (view.best, view.latest) == (24, 36)
     assert view.passage
@@ -142,7 +145,7 @@ def test_patience_ends_the_training_with_its_reason_and_resuming_knows_it(tmp_pa
         assert writer.finished
         again = list(train_run(writer, learner, corpus, ReferenceEngine()))
     assert of(Record, again) == []
-    assert again[-1] == Ended(36, "finished", "no better for 2 judgements")
+    assert again[-1] == Ended(36, "finished", "no better validation loss in 2 evaluations")
 
 
 def test_whoever_asks_for_more_is_patient_anew_and_the_old_passage_is_gone(tmp_path):
@@ -156,14 +159,14 @@ def test_whoever_asks_for_more_is_patient_anew_and_the_old_passage_is_gone(tmp_p
         assert not writer.finished
         assert read_run(run).passage is None
         items = list(train_run(writer, learner, corpus, Worsening(4.0)))
-    assert items[-1] == Ended(30, "finished", "no better for 2 judgements")
+    assert items[-1] == Ended(30, "finished", "no better validation loss in 2 evaluations")
     assert read_run(run).passage
 
 
 def test_an_interrupted_patience_goes_on_where_it_was(tmp_path):
     settings = {"epochs": 30, "learning_rate": 0.2, **PATIENT}
     whole = train(tmp_path / "whole", **settings)
-    assert whole[-1].reason == "no better for 2 judgements"
+    assert whole[-1].reason == "no better validation loss in 2 evaluations"
     items = train(tmp_path / "cut", halt=after(3), **settings)
     while items[-1].state == "interrupted":
         items = resume(tmp_path / "cut", halt=after(3))

@@ -139,7 +139,7 @@ def test_it_is_over_at_the_last_update_or_at_the_end_of_patience():
     assert found.why_early(learner) is None
     learner.judgements_since_best = 2
     assert found.over(learner)
-    assert found.why_early(learner) == "no better for 2 judgements"
+    assert found.why_early(learner) == "no better validation loss in 2 evaluations"
     learner.update, learner.judgements_since_best = 50, 0
     assert found.over(learner)
 

@@ -1,4 +1,4 @@
-"""Opens engines by name. Each keeps the contract of `base`; none imports another."""
+"""Opens engines by name. Each implements the interface in `base`; none imports another."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ __all__ = ["Engine", "Plan", "Sampler", "Trace", "engine_for", "native_problem",
 
 @cache
 def native_problem() -> str | None:
-    """Why the native engine cannot run here, or None if it can."""
+    """Return why the native engine cannot run here, or None if it can."""
     try:
         from charloom import _native
     except ImportError as error:
@@ -22,17 +22,17 @@ def native_problem() -> str | None:
         return f"the native engine cannot be loaded: {error}"
     if not _native.instruction_sets():
         return (
-            "the native engine needs at least an x86-64-v2 processor (SSE 4.2), not to be had here"
+            "the native engine needs at least an x86-64-v2 processor (SSE 4.2), and this is not one"
         )
     return None
 
 
 def engine_for(config: Config) -> Engine:
-    """The engine that settings name, which can train by them.
+    """Return the engine that `config` names, after checking that it can train with `config`.
 
     Raises:
-        EngineError: it cannot.
-        ConfigError, MissingPartError: as `open_engine`.
+        EngineError: the engine cannot train with these settings.
+        ConfigError, MissingPartError: as in `open_engine`.
     """
     engine = open_engine(config.engine, config.threads)
     engine.require(config)
@@ -40,18 +40,18 @@ def engine_for(config: Config) -> Engine:
 
 
 def open_engine(name: str = "auto", threads: int = 1) -> Engine:
-    """The engine of that name; `auto` is native where it was built, else reference.
+    """Return the engine of this name; `auto` is native where it can run, otherwise reference.
 
     Raises:
-        ConfigError: there is no engine of that name.
-        MissingPartError: `native` was asked for by name and is not there.
+        ConfigError: there is no engine of this name.
+        MissingPartError: `name` is "native", and the native engine cannot run here.
     """
     require_one_of("engine", name, ENGINES)
     problem = native_problem() if name in ("auto", "native") else None
     if name == "native" and problem is not None:
         raise MissingPartError(
-            f"{problem}; use {argument('engine', 'reference')}, or where it was not built, install "
-            f"a C++20 compiler and reinstall charloom."
+            f"{problem}. Use {argument('engine', 'reference')}. If the native engine was not "
+            f"built, you can also install a C++20 compiler and reinstall charloom."
         )
     if name == "reference" or problem is not None:
         from charloom.engines.reference import ReferenceEngine

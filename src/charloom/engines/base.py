@@ -1,8 +1,8 @@
-"""The contract that every engine keeps, on one screen. Engines never import one another.
+"""The interface that every engine implements. Engines never import one another.
 
-Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens; ids are unsigned
-integers. A state is a dict of arrays of shape (L, B, H): `h`, and for the LSTM `cell`. Losses are
-nats.
+Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens. Ids are unsigned
+integers. A state is a dict of arrays of shape (L, B, H): `h`, and for the LSTM also `cell`. Losses
+are in nats.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """What one call of `train` shall do: `len(learning_rates)` updates, one after another.
+    """The work of one call of `train`: `len(learning_rates)` updates, one after another.
 
-    Stream s reads its windows from tokens[starts[s] + learner.position] on. The caller sees to it
-    that the windows do not run over the epoch's end. All else is in the learner's config.
+    Stream s reads its windows from tokens[starts[s] + learner.position] on. The caller must make
+    sure that no window crosses the end of the epoch. The learner's config has all other settings.
     """
 
     learning_rates: NDArray[np.float64]
@@ -33,12 +33,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trace:
-    """What one call of `train` did, an entry per applied update.
+    """The result of one call of `train`, with one entry per applied update.
 
-    `losses` are summed over T and averaged over B, whatever the reduction; `gradient_norms` are of
-    the loss that is descended, before clipping. `stopped` is "non-finite" where the loss or the
-    gradient norm of the next update was not finite; that update was not applied, and `failed_loss`
-    and `failed_norm` hold its figures.
+    Attributes:
+        losses: summed over T and averaged over B, for every `reduction`.
+        gradient_norms: norms of the gradient before clipping, with the config's `reduction`.
+        stopped: "non-finite" if the next update had a loss or a gradient norm that was not finite.
+            That update was not applied.
+        failed_loss: the loss of the update that was not applied.
+        failed_norm: the gradient norm of the update that was not applied.
     """
 
     losses: NDArray[np.float64]
@@ -50,14 +53,17 @@ class Trace:
 
 @dataclass(frozen=True)
 class Sampler:
-    """How a character is drawn from the logits (spec/mathematics.md: Sampling); the defaults leave them alone.
+    """The settings for drawing a character from the logits (spec/mathematics.md: Sampling).
+
+    With the defaults, characters are drawn from the model's own distribution.
 
     Attributes:
-        temperature: divides the logits; 0 takes the likeliest character.
-        top_k: keep the k likeliest; 0 keeps all.
-        top_p: keep the likeliest that together have this probability; 1 keeps all.
-        min_p: keep those with at least this share of the likeliest's probability; 0 keeps all.
-        repetition_penalty: above 1 makes recently read characters less likely; 1 changes nothing.
+        temperature: divides the logits; 0 takes the most likely character.
+        top_k: keep only the k most likely characters; 0 keeps all.
+        top_p: keep only the most likely characters that together have this probability; 1 keeps all.
+        min_p: keep only characters with at least this fraction of the highest probability; 0 keeps
+            all.
+        repetition_penalty: above 1, recent characters become less likely; 1 changes nothing.
         repetition_window: how many of the last characters count as recent.
     """
 
@@ -70,47 +76,56 @@ class Sampler:
 
 
 class Engine(Protocol):
-    """What can be asked of an engine. Only `train` changes the learner."""
+    """The methods of every engine. Only `train` changes the learner."""
 
     name: str
 
     def require(self, config: Config) -> None:
-        """Refuse settings by which this engine cannot train, before anything is made for them.
+        """Raise EngineError if this engine cannot train with `config`. Allocates nothing.
 
         Raises:
-            EngineError: so it is; the message names the way out.
+            EngineError: the settings do not suit this engine; the message says what to change.
         """
         ...
 
     def describe(self) -> str:
-        """One line: the engine, its instruction set, its threads."""
+        """Return one line that names the engine, its instruction set and its threads."""
 
     def loss_and_gradients(
         self, learner: Learner, x: Ids, y: Ids, update: int | None = None
     ) -> tuple[float, Parameters, State]:
-        """Loss (summed over T, averaged over B), its exact gradient and next state of a window.
+        """Return the loss of a window, its exact gradient by parameter name, and the next state.
 
-        x and y have shape (T, B). Starts from the learner's state; clips nothing. With `update`
-        the dropout masks of that update (from 1) apply; without, no dropout.
+        The loss is summed over T and averaged over B. The gradient is not clipped. The window
+        starts from the learner's state.
+
+        Args:
+            learner: not changed.
+            x: input ids, shape (T, B).
+            y: target ids, shape (T, B).
+            update: use the dropout masks of this update (from 1); None turns dropout off.
         """
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
-        """Run the plan's updates over the whole text `tokens` from the learner's position."""
+        """Apply the plan's updates to `learner`, from its position in the text `tokens` on."""
 
     def score(
         self, learner: Learner, tokens: Ids, state: State
     ) -> tuple[NDArray[np.float64], State]:
-        """Nats of tokens[1:], each given all before it in its stream, shape (N-1, B).
+        """Return the losses of tokens[1:], shape (N-1, B), and the state after tokens[:-1].
 
-        tokens has shape (N, B). The state returned is that after tokens[:-1].
+        Each loss is in nats and is that of one token, given all earlier tokens of its stream.
+        tokens has shape (N, B).
         """
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
-        """Logits (B, K) after one more character in each stream; ids has shape (B,)."""
+        """Read one character in each stream, ids (B,); return the logits (B, K) and the next state."""
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        """Each state's value after each token of one stream, arrays of shape (N, L, H), and the
-        last state; tokens has shape (N,)."""
+        """Return the state after each token of one stream, and the last state.
+
+        tokens has shape (N,); the arrays of the first result have shape (N, L, H).
+        """
 
     def generate(
         self,
@@ -120,8 +135,16 @@ class Engine(Protocol):
         uniforms: NDArray[np.float64],
         state: State,
     ) -> tuple[Ids, State]:
-        """One new id per uniform; reads `read[-1]`, then each id it drew except the last.
+        """Draw one new id per number in `uniforms`; return the ids and the last state.
 
-        The state is that after read[:-1]; the earlier ids of `read` matter to the repetition
-        penalty alone. To go on, call again with the ids so far and the returned state.
+        The engine reads `read[-1]`, then each id that it drew except the last. To continue, call
+        again with all ids so far and the returned state.
+
+        Args:
+            learner: not changed.
+            read: the ids before the new ones; the ids before the last one only affect the
+                repetition penalty.
+            sampler: how each id is drawn.
+            uniforms: random numbers in [0, 1).
+            state: the state after read[:-1].
         """

@@ -1,4 +1,4 @@
-"""What is learnt and how, as plain data: the learner, its parameters, its optimizer."""
+"""The learner, its parameters and its optimizer, as plain data."""
 
 from charloom.model.learner import (
     Learner,

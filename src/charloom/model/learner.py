@@ -1,7 +1,7 @@
-"""A learner is everything that training changes, as plain data: nothing here computes.
+"""The learner: everything that training changes, as plain data. Nothing here computes.
 
-An engine takes a learner and changes its arrays; the store writes it and reads it back to the
-same bytes, so that a resumed run continues bit for bit (spec/mathematics.md: What repeats bit for bit).
+An engine changes a learner's arrays. The store writes a learner and reads back the same bytes, so a
+resumed run continues bit for bit (spec/mathematics.md: What repeats bit for bit).
 """
 
 from dataclasses import dataclass, field
@@ -21,26 +21,26 @@ State = dict[str, NDArray[Any]]
 
 @dataclass
 class Learner:
-    """The whole of a training: config, parameters, slots, state and counters.
+    """The complete state of a training run: config, parameters, slots, hidden state and counters.
 
     Attributes:
         config: the settings.
-        vocabulary: the characters, K of them.
+        vocabulary: the K characters of the model.
         parameters: by name; shapes as in `parameter_shapes`.
         slots: optimizer slots by slot name, then by parameter name, shaped like the parameters.
-        state: recurrent state, `h` of shape (layers, B, H), and for the LSTM `cell` likewise.
+        state: hidden state; `h` of shape (layers, B, H), and for the LSTM also `cell` of that shape.
         position: where each stream's next window starts, in characters from the stream's start.
-        epoch: epochs completed.
-        update: updates applied.
-        smooth_loss: nats per window; None before the first update.
-        best_loss: the lowest nats per character on the validation part, or where nothing is held
-            out the lowest smooth loss at a record; None before the first judgement.
-        best_update: the update of that judgement.
-        judgements_since_best: judgements on the validation part since the best one.
+        epoch: number of completed epochs.
+        update: number of applied updates.
+        smooth_loss: smoothed training loss in nats per window; None before the first update.
+        best_loss: the lowest validation loss in nats per character. Without a validation part, the
+            lowest smooth loss at a record. None before the first evaluation.
+        best_update: the update at which `best_loss` was reached.
+        judgements_since_best: number of evaluations on the validation part since the best one.
         rollbacks: how often training went back to a checkpoint because a number was not finite.
-        pending_loss: the sum of the losses since the last record, in nats.
-        pending_updates: how many they are.
-        learning_rate_factor: multiplies the learning rate; steered from outside.
+        pending_loss: the sum of the training losses since the last record, in nats.
+        pending_updates: the number of updates since the last record.
+        learning_rate_factor: multiplies the learning rate; the user can change it during a run.
     """
 
     config: Config
@@ -62,10 +62,10 @@ class Learner:
 
 
 def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
-    """A learner before its first update.
+    """Return a learner before its first update.
 
     Raises:
-        ConfigError: it would not fit into the memory that this process may have.
+        ConfigError: the learner does not fit into the memory that this process may use.
     """
     require_memory(config, len(vocabulary))
     parameters = initial_parameters(config, len(vocabulary))
@@ -74,22 +74,23 @@ def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
 
 
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
-    """The optimizer's memory before the first update."""
+    """Return the optimizer's slots before the first update, all zero."""
     return {
-        # Not zeros_like, which writes every zero: a model that is only read has slots too.
+        # zeros_like would write every zero and so use real memory, even for a model that is
+        # only read.
         slot: {name: np.zeros(p.shape, p.dtype) for name, p in parameters.items()}
         for slot in SLOTS[config.optimizer]
     }
 
 
 def zero_state(config: Config, streams: int = 1) -> State:
-    """The recurrent state before the first character, arrays of shape (layers, streams, H)."""
+    """Return the hidden state before the first character: zeros of shape (layers, streams, H)."""
     shape = (config.layers, streams, config.hidden_size)
     return {name: np.zeros(shape, dtype=config.dtype) for name in STATES[config.cell]}
 
 
 def copy_learner(learner: Learner) -> Learner:
-    """A copy that shares no array with the original."""
+    """Return a copy that shares no array with `learner`."""
     values = dict(vars(learner))
     values["parameters"] = {name: p.copy() for name, p in learner.parameters.items()}
     values["slots"] = {
@@ -101,10 +102,10 @@ def copy_learner(learner: Learner) -> Learner:
 
 
 def stream_state(state: State, stream: int = 0) -> State:
-    """A copy of one stream's state, arrays of shape (layers, 1, H)."""
+    """Return a copy of one stream's hidden state, arrays of shape (layers, 1, H)."""
     return {name: s[:, stream : stream + 1].copy() for name, s in state.items()}
 
 
 def put_back(learner: Learner, earlier: Learner) -> None:
-    """Make a learner what an earlier one was, but for its settings; they share no array."""
+    """Set `learner` to a copy of `earlier`, in place. `learner` keeps its own config."""
     vars(learner).update({**vars(copy_learner(earlier)), "config": learner.config})

@@ -1,7 +1,7 @@
-"""Says how much memory a process may still take, and whether a network fits into it.
+"""Finds how much memory this process may still use, and checks that a network fits into it.
 
-A limit of the address space (`ulimit -v`), of the data (`ulimit -d`) or of a control group, such as
-a container's, counts as well as what the machine has.
+The machine's physical memory counts. So do limits of the address space (`ulimit -v`), of the data
+segment (`ulimit -d`) and of control groups, such as a container's.
 """
 
 import math
@@ -19,23 +19,23 @@ from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import parameter_shapes
 
 GROUPS: Final = Path("/sys/fs/cgroup")
-# The limits of a process, and the number in /proc/self/statm of pages that count against each.
+# Each limit of a process, and the index in /proc/self/statm of the number of pages that it limits.
 LIMITS: Final = {"RLIMIT_AS": 0, "RLIMIT_DATA": 5}
 
 
 def require_memory(config: Config, vocabulary_size: int, memory: float | None = None) -> None:
-    """Refuse a network that cannot be trained in so many bytes of memory.
+    """Raise ConfigError if a network is too large to be trained in `memory` bytes.
 
-    Counted are its parameters, their gradients and what the optimizer keeps: training takes more,
-    and what is refused here could only fail later.
+    Counts the parameters, their gradients and the optimizer's slots. Training needs more than that,
+    so a network that is refused here would certainly fail later.
 
     Args:
-        config: of the network.
+        config: the network's settings.
         vocabulary_size: K.
-        memory: None takes what this process may have.
+        memory: in bytes; None uses what this process may use (`available_memory`).
 
     Raises:
-        ConfigError: it does not fit.
+        ConfigError: the network does not fit.
     """
     memory = available_memory() if memory is None else memory
     numbers = parameter_count(config, vocabulary_size)
@@ -43,13 +43,16 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
     if needed > memory:
         raise ConfigError(
             f"{argument('hidden_size')} {config.hidden_size:,} and {argument('layers')} {config.layers:,} make {numbers:,} "
-            f"parameters; they and what trains them take {needed / 1e9:,.3g} GB, and charloom "
-            f"can have {memory / 1e9:,.3g} GB here. Use a smaller network."
+            f"parameters. Training them needs at least {needed / 1e9:,.3g} GB, but charloom "
+            f"can use only {memory / 1e9:,.3g} GB here. Use a smaller network."
         )
 
 
 def parameter_count(config: Config, vocabulary_size: int) -> int:
-    """How many numbers the parameters of a network are; all layers above the first are alike."""
+    """Return the number of parameters of a network, counted in single numbers.
+
+    All layers above the first have the same size, so two layers suffice to count any number.
+    """
     one, two = (
         sum(map(math.prod, parameter_shapes(config.replace(layers=n), vocabulary_size).values()))
         for n in (1, 2)
@@ -58,12 +61,12 @@ def parameter_count(config: Config, vocabulary_size: int) -> int:
 
 
 def available_memory() -> float:
-    """Bytes that this process may have at most; infinite where the system does not tell."""
+    """Return the most bytes that this process may use; infinite if the system does not say."""
     return min(physical_memory(), *process_limits(), *group_limits())
 
 
 def physical_memory() -> float:
-    """Bytes of memory that this machine has; infinite where it does not tell."""
+    """Return the machine's memory in bytes; infinite if the system does not say."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):
@@ -71,7 +74,7 @@ def physical_memory() -> float:
 
 
 def process_limits() -> Iterator[float]:
-    """What each limit of this process leaves, in bytes; nothing where there is none."""
+    """Yield, for each memory limit of this process, the bytes that are still free under it."""
     try:
         import resource
 
@@ -85,7 +88,10 @@ def process_limits() -> Iterator[float]:
 
 
 def group_limits(groups: Path = GROUPS, own: Path = Path("/proc/self/cgroup")) -> Iterator[float]:
-    """The limit of each control group that this process is in, in bytes; of both versions."""
+    """Yield the memory limit in bytes of each control group (v1 and v2) of this process.
+
+    Yields infinity for a group without a limit.
+    """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -103,7 +109,7 @@ def group_limits(groups: Path = GROUPS, own: Path = Path("/proc/self/cgroup")) -
 
 
 def _number_in(path: Path) -> float:
-    """The number in a file of the system; infinite where there is none."""
+    """Return the number in the system file `path`; infinite if the file is missing or has no number."""
     try:
         return float(path.read_text(encoding="ascii"))
     except (OSError, ValueError):  # "max"

@@ -1,6 +1,6 @@
-"""The update rules, written on NumPy arrays (spec/mathematics.md: Optimizers and clipping).
+"""The optimizers' update rules on NumPy arrays (spec/mathematics.md: Optimizers and clipping).
 
-The reference engine calls them; the native engine has its own twin of each.
+The reference engine calls them. The native engine implements each rule again in C++.
 """
 
 import math
@@ -14,7 +14,7 @@ from charloom.config import Config
 
 Array = NDArray[Any]
 
-# What each rule remembers of every parameter, by name.
+# The names of the arrays (slots) that each optimizer keeps for every parameter.
 SLOTS: Final[dict[str, tuple[str, ...]]] = {
     "adagrad": ("accumulator",),
     "sgd": ("velocity",),
@@ -28,12 +28,15 @@ NORM_GUARD: Final = 1e-6  # added to the norm before dividing by it, as PyTorch 
 
 
 def clip_by_value(gradient: Array, limit: float) -> Array:
-    """Each entry cut to [-limit, limit]; a NaN stays a NaN, so that it is seen."""
+    """Return `gradient` with each entry clipped to [-limit, limit]. A NaN stays a NaN."""
     return np.clip(gradient, -limit, limit)
 
 
 def norm_factor(norm: float, limit: float) -> float:
-    """What the whole gradient is multiplied by, so that its norm is at most about `limit`."""
+    """Return the factor that scales a gradient of norm `norm` down to a norm of about `limit`.
+
+    The factor is at most 1: a smaller gradient stays as it is.
+    """
     return min(1.0, limit / (norm + NORM_GUARD))
 
 
@@ -45,13 +48,18 @@ def step(
     learning_rate: float,
     update: int,
 ) -> None:
-    """Apply the config's rule to one parameter and its slots, in place.
+    """Apply the optimizer of `config` to one parameter and its slots, in place.
 
     Args:
-        gradient: clipped; shaped like the parameter and the slots.
+        config: chooses the optimizer and its constants.
+        parameter: changed in place.
+        gradient: already clipped; shaped like the parameter.
+        slots: the optimizer's arrays for this parameter, by name; changed in place.
+        learning_rate: of this update.
         update: the number of this update, from 1.
     """
-    # At an absurd learning rate it overflows; the next loss shows it, and nothing of it is saved.
+    # A far too high learning rate overflows here. The next loss is then not finite, and training
+    # stops before anything is saved.
     with np.errstate(over="ignore", invalid="ignore"):
         _step(config, parameter, gradient, slots, learning_rate, update)
 
@@ -64,7 +72,7 @@ def _step(
     learning_rate: float,
     update: int,
 ) -> None:
-    """`step`, with NumPy's warnings."""
+    """Do the work of `step`, without silencing NumPy's warnings."""
     if config.weight_decay and config.optimizer == "adamw":
         parameter *= 1 - learning_rate * config.weight_decay
     elif config.weight_decay:
@@ -84,7 +92,7 @@ def _step(
 def adagrad(
     parameter: Array, gradient: Array, accumulator: Array, learning_rate: float, epsilon: float
 ) -> None:
-    """AdaGrad with the constant under the root, in place (Duchi, Hazan and Singer 2011)."""
+    """Apply AdaGrad in place, with epsilon under the root (Duchi, Hazan and Singer 2011)."""
     accumulator += gradient * gradient
     parameter -= learning_rate * gradient / np.sqrt(accumulator + epsilon)
 
@@ -92,7 +100,7 @@ def adagrad(
 def sgd(
     parameter: Array, gradient: Array, velocity: Array, learning_rate: float, momentum: float
 ) -> None:
-    """Gradient descent with momentum, in place (Polyak 1964, as PyTorch writes it)."""
+    """Apply gradient descent with momentum in place (Polyak 1964, in PyTorch's form)."""
     velocity *= momentum
     velocity += gradient
     parameter -= learning_rate * velocity
@@ -106,7 +114,7 @@ def rmsprop(
     decay: float,
     epsilon: float,
 ) -> None:
-    """RMSprop, in place (Tieleman and Hinton 2012, as PyTorch writes it)."""
+    """Apply RMSprop in place (Tieleman and Hinton 2012, in PyTorch's form)."""
     square *= decay
     square += (1 - decay) * gradient * gradient
     parameter -= learning_rate * gradient / (np.sqrt(square) + epsilon)
@@ -121,7 +129,7 @@ def adam(
     epsilon: float,
     update: int,
 ) -> None:
-    """Adam, in place (Kingma and Ba 2015, as PyTorch writes it)."""
+    """Apply Adam in place (Kingma and Ba 2015, in PyTorch's form)."""
     (mean, square), (beta1, beta2) = moments, betas
     mean *= beta1
     mean += (1 - beta1) * gradient

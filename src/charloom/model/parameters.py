@@ -1,7 +1,7 @@
-"""The parameters of a network: their names, shapes and first values.
+"""The parameters of a network: their names, shapes and initial values.
 
 Layer l: `layers.l.U` (G·H × input), `layers.l.W` (G·H × H), `layers.l.b` (G·H), and for the GRU
-`layers.l.d` (H); output `V` (K × H), `c` (K). The input of layer 0 has K entries, of the others H.
+`layers.l.d` (H). Output: `V` (K × H), `c` (K). The input has K entries for layer 0, H for the others.
 """
 
 from typing import Any, Final
@@ -15,11 +15,11 @@ from charloom.random import normals, uniforms
 Parameters = dict[str, NDArray[Any]]
 
 GATES: Final = {"rnn": 1, "lstm": 4, "gru": 3}  # G; their order: LSTM i, f, g, o; GRU r, z, n
-STATES: Final = {"rnn": ("h",), "lstm": ("h", "cell"), "gru": ("h",)}  # what each layer carries
+STATES: Final = {"rnn": ("h",), "lstm": ("h", "cell"), "gru": ("h",)}  # arrays of a layer's state
 
 
 def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each parameter, in the order in which they are listed everywhere."""
+    """Return the shape of each parameter by name, in the order that all listings use."""
     H, K, G = config.hidden_size, vocabulary_size, GATES[config.cell]
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(config.layers):
@@ -32,15 +32,15 @@ def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[in
 
 
 def short_name(name: str) -> str:
-    """A parameter's name as the mathematics has it: U, W, b, d, V, c; above layer 0 with its layer."""
+    """Return a parameter's name as in the equations: "U" for layers.0.U, "1.U" for layers.1.U."""
     return name.removeprefix("layers.0.").removeprefix("layers.")
 
 
 def initial_parameters(config: Config, vocabulary_size: int) -> Parameters:
-    """First values in the config's dtype, by its `init` (spec/mathematics.md: First values).
+    """Return the initial parameters in the config's dtype, drawn as `config.init` says.
 
-    Each number depends on the seed, the parameter's place in the list and its own place in the
-    parameter, and on nothing else (spec/mathematics.md: Random numbers).
+    Each number depends only on the seed, on the parameter's index in the list, and on its own index
+    in the parameter (spec/mathematics.md: First values, Random numbers).
     """
     parameters: Parameters = {}
     for place, (name, shape) in enumerate(parameter_shapes(config, vocabulary_size).items()):
@@ -54,7 +54,10 @@ def initial_parameters(config: Config, vocabulary_size: int) -> Parameters:
 def _first_values(
     config: Config, name: str, shape: tuple[int, ...], place: int
 ) -> NDArray[np.float64]:
-    """First values of one parameter in float64; `place` says which random numbers are its own."""
+    """Return the initial values of one parameter in float64.
+
+    `place` is the parameter's index in the list; it selects the parameter's random numbers.
+    """
     H, count = config.hidden_size, int(np.prod(shape))
     matrix, recurrent = len(shape) == 2, name.endswith(".W")
     if config.init == "uniform" or (config.init == "orthogonal" and matrix and not recurrent):
@@ -72,6 +75,9 @@ def _first_values(
 
 
 def _orthogonal(normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A random orthogonal matrix (H, H) from a normal one (Saxe, McClelland and Ganguli 2014)."""
+    """Return a random orthogonal matrix (H, H), made from a matrix of normal random numbers.
+
+    Source: Saxe, McClelland and Ganguli 2014.
+    """
     q, r = np.linalg.qr(normal)
     return np.asarray(q * np.where(np.diag(r) < 0, -1.0, 1.0))

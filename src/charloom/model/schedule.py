@@ -1,8 +1,7 @@
-"""Says when records, judgements and samples of a training are due, and the learning rate of each
-update.
+"""The schedule of a training run: its learning rates, and the updates with records, evaluations or samples.
 
-A pure function of the update: nothing here depends on the clock, so that two runs of the same
-settings have the same records.
+Everything here depends only on the update, never on the clock. Two runs with the same settings
+therefore have the same records.
 """
 
 import math
@@ -18,34 +17,34 @@ from charloom.text.windows import Windows
 
 @dataclass(frozen=True)
 class Schedule:
-    """The schedule of one run over the windows of its text."""
+    """The schedule of one training run over the windows of its text."""
 
     config: Config
     windows: Windows
 
     @classmethod
     def of(cls, config: Config, characters: int) -> "Schedule":
-        """The schedule for a text of so many characters.
+        """Return the schedule for a text of `characters` characters.
 
         Raises:
-            TextError: the text is too short for its division.
+            TextError: the text is too short to be divided as `config` says.
         """
         return cls(config, Windows.of(config, characters))
 
     @property
     def updates(self) -> int:
-        """Updates in the whole run."""
+        """Return the number of updates in the whole run."""
         return self.config.updates or self.config.epochs * self.windows.per_epoch
 
     def learning_rates(self, first: int, count: int) -> NDArray[np.float64]:
-        """The learning rates of `count` updates, the first of them number first + 1, shape (count,).
+        """Return the learning rates of updates first + 1 … first + count, shape (count,).
 
-        spec/mathematics.md: Learning rates.
+        See spec/mathematics.md: Learning rates.
         """
         return np.array([self._learning_rate(done) for done in range(first, first + count)])
 
     def _learning_rate(self, done: int) -> float:
-        """The learning rate of the update that follows so many."""
+        """Return the learning rate of update done + 1."""
         config = self.config
         rate = config.learning_rate
         if done < config.warmup:
@@ -60,18 +59,18 @@ class Schedule:
         return rate
 
     def over(self, learner: Learner) -> bool:
-        """Whether nothing is left to do: all updates are made, or patience is at its end."""
+        """Return True if the run is complete: all updates are done, or patience ran out."""
         return learner.update >= self.updates or self.why_early(learner) is not None
 
     def why_early(self, learner: Learner) -> str | None:
-        """Why a learner is at its end before all updates are made; None where it is not."""
+        """Return why the run ends before all updates are done; None if it does not."""
         patience = self.config.patience
         if not patience or learner.judgements_since_best < patience:
             return None
-        return f"no better for {patience} judgement{'s' if patience > 1 else ''}"
+        return f"no better validation loss in {patience} evaluation{'s' if patience > 1 else ''}"
 
     def record_due(self, update: int) -> bool:
-        """Whether a record belongs to this update."""
+        """Return True if a record is due after this update."""
         return (
             update == 1
             or update % self.config.report_every == 0
@@ -81,12 +80,12 @@ class Schedule:
         )
 
     def judgement_due(self, update: int) -> bool:
-        """Whether the model is judged on the validation part after this update."""
+        """Return True if the validation loss is to be computed after this update."""
         every = self.config.judge_every or self.windows.per_epoch
         return self.config.validation > 0 and (update % every == 0 or update == self.updates)
 
     def sample_due(self, update: int) -> bool:
-        """Whether a sample belongs to this update."""
+        """Return True if a sample is due after this update."""
         first, every = self.config.sample_first, self.config.sample_every
         regular = update <= self.config.sample_until and (
             update == first or (update > first and update % every == 0)
@@ -94,7 +93,7 @@ class Schedule:
         return update == 0 or regular or update == self.updates
 
     def next_due(self, update: int) -> int:
-        """The first update after this one at which a record or a sample may be due."""
+        """Return the first update after this one at which a record or a sample may be due."""
         config = self.config
         ahead = [
             next_multiple(update, config.report_every),
@@ -109,5 +108,5 @@ class Schedule:
 
 
 def next_multiple(number: int, step: int) -> int:
-    """The smallest multiple of a step that is greater than a number."""
+    """Return the smallest multiple of `step` that is greater than `number`."""
     return (number // step + 1) * step

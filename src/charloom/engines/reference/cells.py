@@ -1,10 +1,10 @@
-"""The recurrent cells: one step forward, one step backward, side by side (spec/mathematics.md: The cells).
+"""The recurrent cells: one step forward and one step backward (spec/mathematics.md: The cells).
 
-A cell knows one layer and one step; what it reads is either ids or the outputs of the layer below.
+A cell knows one layer and one step. Its input is either ids or the output of the layer below.
 
-Shapes: B streams, H hidden units, G·H rows of gates one below another. What a cell carries from
-step to step is a dict of arrays (…, B, H): `h`, and for the LSTM `cell`. Any leading axes of the
-parameters broadcast in the forward direction, so that many perturbed networks run as one.
+Shapes: B streams, H hidden units, G·H rows of stacked gates. A cell's state is a dict of arrays
+(…, B, H): `h`, and for the LSTM also `cell`. Leading axes of the parameters broadcast in the forward
+step, so one call can run many perturbed networks.
 """
 
 from dataclasses import dataclass
@@ -19,24 +19,28 @@ Cache = tuple[Array, ...]
 
 
 class Cell(Protocol):
-    """What the network asks of every cell."""
+    """The interface of every cell."""
 
     def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
-        """What is carried on, and what the way back needs, from x: ids (B,) or (…, B, H)."""
+        """Return the next state, and the cache that `backward` needs. x is ids (B,) or (…, B, H)."""
 
     def backward(
         self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: Any
     ) -> tuple[Array, Carried]:
-        """Add this step's gradients; return those of x (of no use for ids) and of `prev`.
+        """Add this step's parameter gradients to `gradients`; return those of x and of `prev`.
 
-        `d` holds the gradients with respect to what `forward` carried on, arrays (B, H);
-        `gradients` is a cell of the same kind whose arrays collect the sums.
+        Args:
+            x: the input of `forward`. If it is ids, the returned gradient of x has no meaning.
+            prev: the state before the step.
+            cache: from `forward`.
+            d: the gradients with respect to the next state, arrays (B, H).
+            gradients: a cell of the same class that holds the sums of the parameter gradients.
         """
 
 
 @dataclass(frozen=True)
 class RnnCell:
-    """The plain cell: h_t = tanh(W h_{t-1} + U x_t + b). U (H, input), W (H, H), b (H)."""
+    """The plain RNN cell: h_t = tanh(W h_{t-1} + U x_t + b). U (H, input), W (H, H), b (H)."""
 
     U: Array
     W: Array
@@ -59,7 +63,7 @@ class RnnCell:
 
 @dataclass(frozen=True)
 class LstmCell:
-    """The LSTM, gates i, f, g, o (Hochreiter and Schmidhuber 1997; Gers and others 2000).
+    """The LSTM cell with gates i, f, g, o (Hochreiter and Schmidhuber 1997; Gers and others 2000).
 
     U (4H, input), W (4H, H), b (4H).
     """
@@ -95,9 +99,9 @@ class LstmCell:
 
 @dataclass(frozen=True)
 class GruCell:
-    """The GRU, gates r, z, n; r acts after the product (Cho and others 2014, as PyTorch has it).
+    """The GRU cell with gates r, z, n (Cho and others 2014, in PyTorch's form).
 
-    U (3H, input), W (3H, H), b (3H), d (H): the bias beside W's part of n, within the reset.
+    U (3H, input), W (3H, H), b (3H), d (H). The reset gate r multiplies W h + d in gate n.
     """
 
     U: Array
@@ -131,14 +135,14 @@ class GruCell:
 
 
 def read(U: Array, x: Array) -> Array:
-    """U x (…, B, G·H): of ids (B,) the columns that they name, else the product with (…, B, H)."""
+    """Return U x, shape (…, B, G·H). For ids x (B,), these are columns of U; else x is (…, B, H)."""
     if np.issubdtype(x.dtype, np.integer):
         return np.asarray(U[..., :, x].mT)
     return np.asarray(x @ U.mT)
 
 
 def read_backward(U: Array, x: Array, da: Array, dU: Array) -> Array:
-    """Add to dU what da (B, G·H) makes of it; return the gradient of x (B, input)."""
+    """Add this step's gradient of U to dU, from da (B, G·H); return the gradient of x (B, input)."""
     if np.issubdtype(x.dtype, np.integer):
         np.add.at(dU.T, x, da)
     else:
@@ -147,7 +151,7 @@ def read_backward(U: Array, x: Array, da: Array, dU: Array) -> Array:
 
 
 def sigmoid(a: Array) -> Array:
-    """1 / (1 + exp(-a)), analytic, and written so that no exponential overflows."""
+    """Return 1 / (1 + exp(-a)). It also takes complex numbers, and no exponential overflows."""
     negative = a.real < 0
     e = np.exp(np.where(negative, a, -a))
     return np.asarray(np.where(negative, e, 1) / (1 + e))

@@ -1,4 +1,4 @@
-"""Draws one character from the logits (spec/mathematics.md: Sampling). Knows nothing of networks."""
+"""Draws one character from the logits (spec/mathematics.md: Sampling). Knows nothing about networks."""
 
 import numpy as np
 
@@ -7,29 +7,39 @@ from charloom.errors import EngineError
 
 
 def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
-    """One id from logits (K,) by the inverse of the distribution function.
+    """Return one id, drawn from logits (K,) by inverse transform sampling.
 
-    `recent` are the last ids read, which the repetition penalty makes less likely. Weights are in
-    the logits' dtype, all sums of them in float64.
+    Weights have the logits' dtype; their sums are in float64.
+
+    Args:
+        logits: shape (K,).
+        sampler: how the id is drawn.
+        recent: the last ids that were read; the repetition penalty makes them less likely.
+        uniform: a random number in [0, 1).
+
+    Raises:
+        EngineError: a logit is not finite.
     """
     if not np.isfinite(logits).all():
-        raise EngineError("the model's logits are not finite: it has diverged; use an earlier one.")
+        raise EngineError(
+            "the model's logits are not finite: it has diverged; use an earlier checkpoint."
+        )
     if sampler.repetition_penalty != 1:
         logits = penalised(logits, recent, sampler.repetition_penalty)
-    with np.errstate(over="ignore"):  # a temperature or a quotient beyond the range is infinite
+    with np.errstate(over="ignore"):  # a very high or low temperature may overflow to infinity
         temperature = logits.dtype.type(sampler.temperature)
         if temperature == 0:
             return int(np.argmax(logits))
         weights = np.exp((logits - logits.max()) / temperature).astype(np.float64)
     ids = kept(weights, sampler)
     sums = np.cumsum(weights[ids])
-    # u < 1, but u * total may round up to the total itself: then it is the last id.
+    # u < 1, but u * total may round up to the total. Then the last id is drawn.
     place = min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(ids) - 1)
     return int(ids[place])
 
 
 def penalised(logits: Array, recent: Ids, penalty: float) -> Array:
-    """The logits, those of recent ids made less likely (Keskar and others 2019)."""
+    """Return a copy of the logits with recent ids made less likely (Keskar and others 2019)."""
     logits, ids = logits.copy(), np.unique(recent)
     own = logits[ids]
     logits[ids] = np.where(own > 0, own / penalty, own * penalty)
@@ -37,7 +47,7 @@ def penalised(logits: Array, recent: Ids, penalty: float) -> Array:
 
 
 def kept(weights: Array, sampler: Sampler) -> Ids:
-    """The ids that top-k, then top-p, then min-p leave, rising; at least one."""
+    """Return the ids that remain after top-k, top-p and min-p, in rising order; at least one."""
     order = np.argsort(-weights, kind="stable")
     if sampler.top_k:
         order = order[: sampler.top_k]

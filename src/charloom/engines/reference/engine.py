@@ -1,4 +1,4 @@
-"""The engine contract kept in NumPy: slow, plain, and the truth that other engines are held to."""
+"""The engine in plain NumPy. It is slow; tests compare the other engines with it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,12 @@ from charloom.model.parameters import Parameters
 
 
 class ReferenceEngine:
-    """See `charloom.engines.base.Engine`, whose docstrings these methods keep."""
+    """The reference engine; `charloom.engines.base.Engine` documents its methods."""
 
     name = "reference"
 
     def require(self, config: Config) -> None:
-        pass  # it takes any network and any window
+        pass  # this engine can train any network
 
     def describe(self) -> str:
         return f"reference (NumPy {np.__version__}, 1 thread)"
@@ -101,5 +101,5 @@ class ReferenceEngine:
 
 
 def gradient_norm(gradients: Parameters) -> float:
-    """The Euclidean norm of all gradients together, summed in float64."""
+    """Return the Euclidean norm of all gradients together, summed in float64."""
     return float(np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values())))

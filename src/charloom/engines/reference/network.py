@@ -1,7 +1,8 @@
-"""The whole network over one window: loss, and its exact gradient by BPTT (spec/mathematics.md: The network).
+"""The network over one window: its loss, and the exact gradient by backpropagation through time.
 
-x and y are ids of shape (T, B), states dicts of arrays (L, B, H), masks what dropout multiplies
-each layer's outputs by, (T, L, B, H); logits and probabilities have shape (…, B, K).
+See spec/mathematics.md: The network. x and y are ids of shape (T, B). States are dicts of arrays
+(L, B, H). Dropout masks (T, L, B, H) multiply each layer's output. Logits and probabilities have
+shape (…, B, K).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +18,11 @@ from charloom.random import dropout_mask
 Array = NDArray[Any]
 State = dict[str, Array]
 
-CELLS: Final[dict[int, type[Any]]] = {1: RnnCell, 3: GruCell, 4: LstmCell}  # by their gates G
+CELLS: Final[dict[int, type[Any]]] = {1: RnnCell, 3: GruCell, 4: LstmCell}  # by number of gates G
 
 
 def cells_of(parameters: Mapping[str, Array]) -> list[Cell]:
-    """The cell of each layer that these parameters (or gradients) hold; it shares their arrays."""
+    """Return one cell per layer. The cells share the arrays of `parameters` (or gradients)."""
     layers = sum(name.endswith(".W") for name in parameters)
     G_H, H = parameters["layers.0.W"].shape[-2:]
     return [
@@ -37,22 +38,32 @@ def cells_of(parameters: Mapping[str, Array]) -> list[Cell]:
 
 
 def unstack(state: Mapping[str, Array]) -> list[Carried]:
-    """What each layer carries."""
+    """Return the state of each layer, from arrays that hold all layers."""
     return [
         {name: array[layer] for name, array in state.items()} for layer in range(len(state["h"]))
     ]
 
 
 def stack(carried: Sequence[Carried]) -> State:
-    """The inverse of `unstack`."""
+    """Return one array per name for all layers; the inverse of `unstack`."""
     return {name: np.stack([layer[name] for layer in carried]) for name in carried[0]}
 
 
 def step(
     cells: Sequence[Cell], ids: Array, carried: Sequence[Carried], masks: Array | None = None
 ) -> tuple[list[Carried], Array, list[tuple[Array, Cache]]]:
-    """One step of every layer: what each carries on, the top's output (…, B, H), and, of each
-    layer, what it read and what its way back needs. ids (B,), masks (L, B, H)."""
+    """Run every layer for one step.
+
+    Args:
+        cells: one per layer.
+        ids: the input, shape (B,).
+        carried: the state of each layer before the step.
+        masks: dropout masks, shape (L, B, H); None for no dropout.
+
+    Returns:
+        The next state of each layer, the top layer's output (…, B, H), and for each layer its input
+        and the cache for the backward step.
+    """
     x, after, caches = ids, [], []
     for layer, cell in enumerate(cells):
         new, cache = cell.forward(x, carried[layer])
@@ -63,18 +74,21 @@ def step(
 
 
 def output(parameters: Mapping[str, Array], h: Array) -> Array:
-    """The logits o = V h + c, shape (…, B, K)."""
+    """Return the logits o = V h + c, shape (…, B, K)."""
     return np.asarray(h @ parameters["V"].mT + parameters["c"][..., np.newaxis, :])
 
 
 def log_softmax(o: Array) -> Array:
-    """ln softmax(o) over the last axis; shifted by the largest real part, so nothing overflows."""
+    """Return ln softmax(o) over the last axis. The shift by the largest real part avoids overflow."""
     shifted = o - o.real.max(axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 def dropout_masks(config: Config, update: int | None, T: int, B: int) -> Array | None:
-    """The masks (T, L, B, H) of one update, or None where nothing is dropped (spec/mathematics.md: Dropout)."""
+    """Return the dropout masks (T, L, B, H) of one update, or None without dropout.
+
+    See spec/mathematics.md: Dropout.
+    """
     if update is None or not config.dropout:
         return None
     H, p = config.hidden_size, config.dropout
@@ -94,10 +108,10 @@ def losses(
     state: Mapping[str, Array],
     masks: Array | None = None,
 ) -> Array:
-    """The loss of one window: nats, summed over T, averaged over B.
+    """Return the loss of one window in nats, summed over T and averaged over B.
 
-    Parameters may carry leading axes (…, one network each); the result has those axes. Complex
-    parameters give the complex loss that the complex step needs.
+    The parameters may have leading axes, with one network per entry; the result has the same axes.
+    Complex parameters give a complex loss, which the complex-step gradient check needs.
     """
     cells, carried = cells_of(parameters), unstack(state)
     streams = np.arange(x.shape[1])
@@ -116,10 +130,10 @@ def loss_and_gradients(
     masks: Array | None = None,
     blur: Callable[[Array], Array] | None = None,
 ) -> tuple[float, dict[str, Array], State]:
-    """The loss of one window, the exact gradient of every parameter, and the state after it.
+    """Return the loss of one window, the exact gradient of every parameter, and the next state.
 
-    `blur` changes all that the way back makes use of, the gates and the probabilities: to find out
-    what their rounding does to the gradient.
+    With `blur`, the gates and the probabilities go through that function before the backward pass.
+    It shows how much their rounding changes the gradient.
     """
     T, B = x.shape
     cells = cells_of(parameters)
@@ -136,7 +150,7 @@ def loss_and_gradients(
 
     gradients = {name: np.zeros_like(parameter) for name, parameter in parameters.items()}
     cell_gradients = cells_of(gradients)
-    do = np.exp(log_p)  # the probabilities, so far
+    do = np.exp(log_p)  # the probabilities; targets are subtracted below
     if blur is not None:
         do = blur(do)
         caches = [[(read, tuple(map(blur, kept))) for read, kept in step] for step in caches]
