@@ -21,7 +21,7 @@ PRETENDED = f"""#!/bin/sh
 case "$1 $2" in
     "-c "*) exit 0 ;;
     "-m venv") mkdir -p "$3/bin"; for name in python charloom; do cp "$0" "$3/bin/$name"; done ;;
-    "-m pip") echo "{WARNING}" >&2; echo "Collecting numpy"
+    "-m pip") echo "{WARNING}" >&2; echo "${{STEP:-Collecting numpy}}"
         [ -z "$FAILS" ] || {{ echo "ERROR: no such package" >&2; exit 3; }}
         while [ ! -e go ]; do sleep 0.05; done ;;
     *) echo "ran $*" ;;
@@ -131,6 +131,27 @@ def test_an_installation_says_that_it_is_at_work_and_what_comes_next(tree, shell
     assert lines[-2].startswith("next: the experiment")
     assert lines[-1] == "ran reproduce kjv-nt --epochs 2"
     assert not any(WARNING in line or "erminated" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        ("  Preparing editable metadata (pyproject.toml): started", "compiling the native engine"),
+        (
+            "  Building editable for charloom (pyproject.toml): started",
+            "compiling the native engine",
+        ),
+        ("Installing collected packages: numpy, typer", "copying packages into .venv"),
+    ],
+)
+def test_an_installation_names_its_steps_in_plain_words(tree, step, shown):
+    lines = []
+    with started(tree, "demo", STEP=step) as process:
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("still installing after"):
+                (tree / "go").touch()
+    assert any(line.endswith(f" s: {shown}") for line in lines)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
