@@ -94,14 +94,16 @@ def test_a_high_momentum_is_named():
 
 def test_a_rate_that_was_steered_up_is_named():
     told = of(factor=50.0)
-    assert "Steering made the learning rate 50 times as high" in told
-    assert told.endswith('take that back: charloom.control(RUN, "run", learning_rate_factor=1).')
+    assert "A command made the learning rate 50 times as high" in told
+    assert told.endswith(
+        'Undo this while the run trains: charloom.control(RUN, "run", learning_rate_factor=1).'
+    )
 
 
 def test_the_command_that_takes_steering_back_is_one(tmp_path):
     writer, learner, _ = create(tmp_path / "run")
     learner.update, learner.learning_rate_factor = 7, 50.0
-    *_, told = for_command_line(advice(learner)).split("take that back: ")
+    *_, told = for_command_line(advice(learner)).split("Undo this while the run trains: ")
     words = told.removesuffix(".").replace("RUN", str(tmp_path / "run")).split()
     with writer:
         done = CliRunner().invoke(app, words[1:])
@@ -117,7 +119,7 @@ def test_before_the_first_update_no_rate_is_to_blame():
 
 def test_first_weights_that_are_too_large_are_named_and_what_is_advised_helps():
     (warned,) = (item for item in trained(small_config(sigma=1e4)) if isinstance(item, Warned))
-    assert "the loss runs away" in warned.message
+    assert "the loss is far too high" in warned.message
     assert "sigma is 10000. Train again with sigma=0.01." in warned.message
     assert not any(isinstance(item, Warned) for item in trained(small_config(sigma=0.01)))
 

@@ -119,7 +119,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_the_range(name, value):
     [
         ({"validation": 0.6, "test": 0.4}, "must leave a part of the text to train on"),
         ({"patience": 3}, "validation"),
-        ({"unknown": "replace"}, "name the replacement"),
+        ({"unknown": "replace"}, "set replacement to one known character"),
     ],
     ids=str,
 )

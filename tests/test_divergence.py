@@ -178,7 +178,7 @@ def test_without_a_disk_it_goes_back_to_a_copy(monkeypatch):
     learner = new_learner(small_config(), corpus.vocabulary)
     items = list(train_in_memory(learner, corpus.ids, Exploding(40, rate=0.06)))
     (warning,) = of(Warned, items)
-    assert "Training goes on from update 21 with half" in warning.message
+    assert "Training continues from update 21 with half" in warning.message
     assert items[-1] == Ended(learner.update, "finished")
     assert (learner.rollbacks, learner.learning_rate_factor) == (1, 0.5)
     again = items[items.index(warning) :]
@@ -241,7 +241,7 @@ def test_a_loss_that_runs_away_is_told_once_and_kept_among_the_events(tmp_path):
     with writer:
         items = list(train_run(writer, learner, corpus, Growing()))
     (warning,) = of(Warned, items)
-    assert "the loss runs away" in warning.message
+    assert "the loss is far too high" in warning.message
     assert "a lower learning_rate than 0.1" in warning.message
     (event,) = [e for e in read_run(tmp_path / "run").events if e["event"] == "warning"]
     assert event["reason"] == for_command_line(warning.marked)

@@ -1,7 +1,7 @@
-"""All settings of a run in one frozen dataclass: the only source of defaults.
+"""All settings of a training run in one frozen dataclass, the only source of defaults.
 
-The defaults are the classic experiment. Every setting carries its help text, so that the command
-line, the checkpoint's metadata and the documentation all derive from here.
+The defaults are those of the classic experiment. Every setting has its help text here; the command
+line, the checkpoint's metadata and the documentation use it.
 """
 
 import contextlib
@@ -40,9 +40,9 @@ CHOICES: Final = {
     "split": SPLITS,
     "dtype": DTYPES,
     "engine": ENGINES,
-}  # of the settings that name one of several things
+}  # the allowed values of each setting that has a fixed list of them
 
-# Settings that count only where another one has one of some values.
+# Settings that have an effect only if another setting has one of these values.
 ONLY_WITH: Final = {
     "sigma": ("init", ("normal",)),
     "forget_bias": ("cell", ("lstm",)),
@@ -59,32 +59,33 @@ ONLY_WITH: Final = {
 }
 
 SEED_LIMIT: Final = 2**64
-WHOLE_LIMIT: Final = 2**31  # of every other whole number: what the kernels count with
+WHOLE_LIMIT: Final = 2**31  # for all other whole numbers: the kernels count in 32 bits
 
 
 def setting(default: Any, help: str) -> Any:
-    """A dataclass field that carries its help text."""
+    """Return a dataclass field with this default and help text."""
     return dataclasses.field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one run; see each field's help.
+    """The settings of one training run; see each field's help.
 
     Raises:
-        ConfigError: a value out of its range; the text names it, the value and the range.
+        ConfigError: a value is out of its range; the message names the setting, the value and the
+            range.
     """
 
     recipe: str = setting("classic", "the named preset that these settings started from")
     cell: str = setting("rnn", "the recurrent cell")
     hidden_size: int = setting(100, "hidden units H of each layer")
     layers: int = setting(1, "recurrent layers L, each reading the one below")
-    dropout: float = setting(0.0, "share of each layer's outputs set to 0 in training")
-    init: str = setting("normal", "how the weights begin")
-    sigma: float = setting(0.01, "standard deviation of the initial weights where init is normal")
+    dropout: float = setting(0.0, "fraction of each layer's outputs set to 0 in training")
+    init: str = setting("normal", "how the initial weights are drawn")
+    sigma: float = setting(0.01, "standard deviation of the initial weights if init is normal")
     forget_bias: float = setting(1.0, "initial bias of an LSTM's forget gate")
-    seq_length: int = setting(25, "steps T of a window: one update per window")
-    batch_size: int = setting(1, "streams B of text that are read side by side")
+    seq_length: int = setting(25, "sequence length T; one update per T characters of each stream")
+    batch_size: int = setting(1, "streams B of text that are read in parallel")
     epochs: int = setting(10, "passes over the training text")
     updates: int | None = setting(None, "stop after this many updates instead of after the epochs")
     optimizer: str = setting("adagrad", "the update rule")
@@ -94,41 +95,49 @@ class Config:
     beta1: float = setting(0.9, "weight of the past gradients in Adam")
     beta2: float = setting(0.999, "weight of the past squares in Adam")
     epsilon: float = setting(1e-8, "the optimizer's small constant; under the root in AdaGrad")
-    weight_decay: float = setting(0.0, "pull of the weights towards 0; decoupled in AdamW")
+    weight_decay: float = setting(
+        0.0, "strength of the pull of the weights towards 0; decoupled in AdamW"
+    )
     schedule: str = setting("constant", "how the learning rate changes")
     warmup: int = setting(0, "updates over which the learning rate rises to its full size")
-    step_after: int = setting(10, "epochs before the first decay where schedule is step")
-    step_factor: float = setting(0.97, "what each decay multiplies by where schedule is step")
-    step_every: int = setting(1, "epochs between two decays where schedule is step")
+    step_after: int = setting(10, "epochs before the first decay if schedule is step")
+    step_factor: float = setting(0.97, "factor of each decay if schedule is step")
+    step_every: int = setting(1, "epochs between two decays if schedule is step")
     cosine_end: float = setting(
-        0.0, "share of the learning rate at the end where schedule is cosine"
+        0.0, "fraction of the learning rate that is left at the end if schedule is cosine"
     )
-    clip: float = setting(5.0, "clip the gradient to this; 0 leaves it as it is")
-    clip_by: str = setting("value", "clip each entry by value, or the whole by its norm")
-    reduction: str = setting("sum", "the loss that is descended: sum or mean over a window's steps")
-    smoothing: float = setting(0.999, "weight of the past in the smooth loss")
+    clip: float = setting(5.0, "largest value or norm of the gradient; 0: no clipping")
+    clip_by: str = setting(
+        "value", "clip each entry of the gradient by value, or the whole gradient by its norm"
+    )
+    reduction: str = setting("sum", "sum or mean of the loss over a window's steps in the gradient")
+    smoothing: float = setting(0.999, "weight of the past losses in the smooth loss")
     tokens: str = setting("characters", "what is predicted: Unicode characters, or bytes")
     unknown: str = setting("refuse", "what to do with a character outside a given vocabulary")
-    replacement: str = setting(
-        "", "the known character that is read instead where unknown is replace"
-    )
-    validation: float = setting(0.0, "share of the text held out to judge the model by")
-    test: float = setting(0.0, "share of the text held out and never looked at in training")
+    replacement: str = setting("", "the known character that is read instead if unknown is replace")
+    validation: float = setting(0.0, "fraction of the text held out to compute the validation loss")
+    test: float = setting(0.0, "fraction of the text held out and never used in training")
     split: str = setting("end", "hold out the end of the text, or the end of each stream")
-    judge_every: int = setting(0, "updates between two judgements; 0: at each epoch's end")
+    judge_every: int = setting(
+        0, "updates between two validation losses; 0: one at each epoch's end"
+    )
     judged_characters: int = setting(
         200_000,
-        "the most held-out characters that a judgement reads; 0: all of the validation part",
+        "most characters that each validation loss is computed on; 0: the whole validation part",
     )
-    patience: int = setting(0, "stop after so many judgements without a new best; 0: never")
-    seed: int = setting(0, "decides every random number")
+    patience: int = setting(
+        0, "stop after this many validation losses without a new best; 0: never"
+    )
+    seed: int = setting(0, "seed of all random numbers")
     dtype: str = setting("float32", "float32 or float64")
     engine: str = setting("auto", "auto, native or reference")
-    threads: int = setting(1, "threads that share the streams; 0: as many as there are processors")
+    threads: int = setting(1, "threads that share the streams; 0: one per processor")
     report_every: int = setting(100, "updates between two records in metrics.jsonl")
-    sample_first: int = setting(1_000, "the first sample after the one before training")
+    sample_first: int = setting(1_000, "update of the first sample after the one before training")
     sample_every: int = setting(10_000, "updates between two samples")
-    sample_until: int = setting(100_000, "the last regular sample; one more follows at the end")
+    sample_until: int = setting(
+        100_000, "update of the last regular sample; one more follows at the end"
+    )
     sample_length: int = setting(200, "characters of a sample")
     passage_length: int = setting(2_000, "characters of the long passage")
     save_seconds: float = setting(60.0, "seconds between two checkpoints")
@@ -150,7 +159,7 @@ class Config:
             self._whole("updates", least=1)
         for name in ("learning_rate", "epsilon", "step_factor", "save_seconds"):
             self._number(name, above=0.0)
-        # Beyond this the first losses overflow whatever the text.
+        # Beyond this the first losses overflow for any text.
         self._number("sigma", above=0.0, below=1e6)
         self._number("forget_bias", least=-1e6, below=1e6)
         self._number("clip", least=0.0)
@@ -167,8 +176,8 @@ class Config:
             )
         if self.patience and not self.validation:
             raise ConfigError(
-                f"{argument('patience')} is {self.patience}, but nothing is held out to judge by; "
-                f"give {argument('validation')} a share of the text, such as 0.1."
+                f"{argument('patience')} is {self.patience}, but there is no validation part; set "
+                f"{argument('validation')} to a fraction of the text, such as 0.1."
             )
         if not isinstance(self.replacement, str) or len(self.replacement) > 1:
             raise ConfigError(
@@ -176,7 +185,7 @@ class Config:
             )
         if self.unknown == "replace" and not self.replacement:
             raise ConfigError(
-                f"{argument('unknown')} is 'replace'; name the {argument('replacement')}, one known character."
+                f"{argument('unknown')} is 'replace'; set {argument('replacement')} to one known character."
             )
         if not isinstance(self.recipe, str):
             raise ConfigError(
@@ -184,21 +193,27 @@ class Config:
             )
 
     def _whole(self, name: str, **bounds: int) -> None:
-        """Keep a setting as a plain int; `bounds` as for `require_whole`."""
+        """Check a setting and store it as a plain int; `bounds` as in `require_whole`."""
         object.__setattr__(self, name, require_whole(name, getattr(self, name), **bounds))
 
     def _number(self, name: str, **bounds: float) -> None:
-        """Keep a setting as a plain float, so that 5 and 5.0 have the same bytes in every file; `bounds`
-        as for `require_number`."""
+        """Check a setting and store it as a plain float; `bounds` as in `require_number`.
+
+        So 5 and 5.0 have the same bytes in every file.
+        """
         object.__setattr__(self, name, require_number(name, getattr(self, name), **bounds))
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain data, in the order of the fields."""
+        """Return the settings as plain data, in the order of the fields."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
-        """The inverse of `to_dict`; missing fields take their defaults, unknown ones are errors."""
+        """Return the settings in `values`, the inverse of `to_dict`. Missing fields get defaults.
+
+        Raises:
+            ConfigError: a field is unknown, or a value is out of its range.
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -208,42 +223,43 @@ class Config:
         return cls(**values)
 
     def replace(self, **changes: Any) -> "Config":
-        """A copy with some settings changed; those given as None stay as they are."""
+        """Return a copy with the settings in `changes`; a setting given as None does not change."""
         given = {name: value for name, value in changes.items() if value is not None}
         return Config.from_dict({**self.to_dict(), **given})
 
 
 def without_effect(config: Config, given: Iterable[str]) -> list[str]:
-    """A sentence for each of the settings given that changes nothing beside the others."""
-    told = []
+    """Return a sentence for each setting in `given` that has no effect with the other settings."""
+    sentences = []
     for name in given:
         other, values = ONLY_WITH.get(name, ("", ()))
         if other and getattr(config, other) not in values:
-            told.append(
-                f"{argument(name)} has no effect: {argument(other)} is {getattr(config, other)}, and it counts only "
-                f"where that is {' or '.join(values)}"
+            sentences.append(
+                f"{argument(name)} has no effect: {argument(other)} is {getattr(config, other)}, not "
+                f"{' or '.join(values)}"
             )
         elif name in ("judge_every", "judged_characters") and not config.validation:
-            told.append(
-                f"{argument(name)} has no effect: nothing is held out; give {argument('validation')} a share"
+            sentences.append(
+                f"{argument(name)} has no effect: there is no validation part; set "
+                f"{argument('validation')} to a fraction of the text"
             )
         elif name == "clip_by" and not config.clip:
-            told.append(f"{argument(name)} has no effect: {argument('clip')} is 0")
-    return told
+            sentences.append(f"{argument(name)} has no effect: {argument('clip')} is 0")
+    return sentences
 
 
 def help_of(name: str) -> str:
-    """The help text of a setting."""
+    """Return the help text of a setting."""
     return str(Config.__dataclass_fields__[name].metadata["help"])
 
 
 def default_of(name: str) -> Any:
-    """The default of a setting, which is the classic experiment's value."""
+    """Return the default of a setting, which is the classic experiment's value."""
     return Config.__dataclass_fields__[name].default
 
 
 def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
-    """Refuse a value that is not one of the options."""
+    """Raise ConfigError if `value` is not one of `options`."""
     if value not in options:
         raise ConfigError(
             f"{argument(name)} is {shortened(value)}; it must be one of {', '.join(options)}."
@@ -251,10 +267,10 @@ def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
 
 
 def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT) -> int:
-    """The plain int that a whole number of any kind stands for, such as NumPy's.
+    """Return a whole number of any type, such as NumPy's, as a plain int.
 
     Raises:
-        ConfigError: it is none of at least `least` and less than `below`.
+        ConfigError: `value` is not a whole number, is less than `least`, or is not less than `below`.
     """
     whole = as_whole(value)
     if whole is None or not least <= whole < below:
@@ -272,10 +288,10 @@ def require_number(
     below: float | None = None,
     most: float | None = None,
 ) -> float:
-    """The plain float that a number of any kind stands for, such as NumPy's.
+    """Return a number of any type, such as NumPy's, as a plain float.
 
     Raises:
-        ConfigError: it is none, not finite, or beyond the given bounds.
+        ConfigError: `value` is not a number, is not finite, or is outside the bounds.
     """
     bounds = (("at least", least), ("above", above), ("below", below), ("at most", most))
     wanted = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
@@ -295,16 +311,16 @@ def require_number(
 
 
 def as_whole(value: object) -> int | None:
-    """The whole number that `operator.index` makes of a value; None of any other, and of a bool."""
+    """Return `value` as an int if it is a whole number of any type; otherwise None. A bool is not."""
     if is_bool(value) or not isinstance(value, SupportsIndex):
         return None
-    with contextlib.suppress(TypeError):  # arrays have the method, and raise
+    with contextlib.suppress(TypeError):  # arrays have __index__, but it raises
         return operator.index(value)
     return None
 
 
 def as_number(value: object) -> float:
-    """The number that `float` makes of a value; NaN of any other, of text and of a bool."""
+    """Return `value` as a float if it is a number of any type; otherwise NaN, also for a bool."""
     takes = isinstance(value, SupportsFloat | SupportsIndex) and not getattr(value, "ndim", 0)
     if not takes or is_bool(value) or "complex" in dtype_of(value):
         return math.nan
@@ -315,10 +331,10 @@ def as_number(value: object) -> float:
 
 
 def is_bool(value: object) -> bool:
-    """Whether a value is a bool, Python's or an array's."""
+    """Return True for a bool, for NumPy's bool and for an array of them."""
     return isinstance(value, bool) or "bool" in dtype_of(value)
 
 
 def dtype_of(value: object) -> str:
-    """The name of an array's or a NumPy number's type; empty for everything else."""
+    """Return the name of the dtype of an array or a NumPy number; "" for everything else."""
     return str(getattr(value, "dtype", ""))

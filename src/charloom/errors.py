@@ -1,25 +1,25 @@
-"""Every error that a user can cause, each one clear sentence.
+"""All errors that a user can cause.
 
-An error says what was given, what was wanted and how to mend it. It knows nothing of terminals:
-the command line prints the sentence and chooses the exit code.
+The message says what was given, what was wanted and how to fix it. The errors know nothing about
+terminals: the command line prints the message and chooses the exit code.
 
     CharloomError
     ├── ConfigError               a setting out of its range, or settings that contradict each other
-    ├── TextError                 a text that cannot be learnt from
+    ├── TextError                 a text that cannot be trained on
     │   ├── EncodingError         bytes that are not UTF-8 text (has .offset, in bytes)
     │   └── UnknownCharacterError a character outside the vocabulary (has .character, .position)
     ├── EngineError               arrays that do not fit: shape, dtype, contiguity, ids out of range
     ├── DivergedError             a loss or a gradient stopped being finite
     ├── MissingPartError          an optional part is not installed
     ├── DoctorError               a function under the doctor crashed, or returned no gradients
-    └── StoreError                what is kept on disk
-        ├── NotAModelError        nothing there that could be a run, a checkpoint or a model
-        ├── DamagedError          a checkpoint or model whose bytes are not what was written
-        ├── NewerFormatError      written by a later charloom: intact, and not for this one
-        ├── RunExistsError        a new run was asked for where one exists
+    └── StoreError                a problem with runs, checkpoints or models on disk
+        ├── NotAModelError        the path is not a run, a checkpoint or a model
+        ├── DamagedError          a checkpoint or model has other bytes than were written
+        ├── NewerFormatError      a later charloom wrote the file; this one cannot read it
+        ├── RunExistsError        the directory for a new run already holds one
         ├── RunInUseError         another process writes this run
-        ├── ReadError             the disk refused a read: failing, gone, not allowed
-        └── WriteError            the disk refused a write: full, read-only, gone
+        ├── ReadError             reading from disk failed: faulty disk, missing, no permission
+        └── WriteError            writing to disk failed: disk full, read-only, gone
 """
 
 from typing import Any
@@ -28,15 +28,15 @@ from charloom.messages import for_python
 
 
 class CharloomError(Exception):
-    """The root of everything a user can cause.
+    """The base class of all errors that a user can cause.
 
-    Its text is for people who called a Python function; `message` is the marked message, which the
-    other faces spell in their own way (`charloom.messages`).
+    `str(error)` is the message in Python's spelling. `error.message` is the marked message, which
+    the command line and the web page spell in their own way (`charloom.messages`).
     """
 
     @property
     def message(self) -> str:
-        """The marked message, to be spelled or to become part of another one."""
+        """Return the marked message, to be spelled or to become part of another message."""
         return str(self.args[0]) if self.args else ""
 
     def __str__(self) -> str:
@@ -46,12 +46,12 @@ class CharloomError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How it is pickled and copied: with its attributes, whatever its constructor takes."""
+        """Pickle and copy the error with its attributes, without calling its constructor."""
         return _made_again, (type(self), self.args), self.__dict__
 
 
 def _made_again(kind: type[CharloomError], args: tuple[Any, ...]) -> CharloomError:
-    """An error of that kind that has only its arguments."""
+    """Return an error of class `kind` with these arguments and no other attributes."""
     error = kind.__new__(kind)
     error.args = args
     return error
@@ -62,7 +62,7 @@ class ConfigError(CharloomError):
 
 
 class TextError(CharloomError):
-    """A text that cannot be learnt from: missing, empty, too short, of one character."""
+    """A text that cannot be trained on: missing, empty, too short, or with only one character."""
 
 
 class EncodingError(TextError):
@@ -91,27 +91,27 @@ class DivergedError(CharloomError):
 
 
 class MissingPartError(CharloomError):
-    """An optional part is not installed; the text says which extra brings it."""
+    """An optional part is not installed; the message names the extra that installs it."""
 
 
 class StoreError(CharloomError):
-    """Something about what is kept on disk."""
+    """A problem with runs, checkpoints or models on disk."""
 
 
 class NotAModelError(StoreError):
-    """The path is no run directory, no checkpoint directory and no model file."""
+    """The path is not a run directory, a checkpoint directory or a model file."""
 
 
 class DamagedError(StoreError):
-    """A checkpoint or model whose bytes are not what was written."""
+    """A checkpoint or model on disk has other bytes than were written."""
 
 
 class NewerFormatError(StoreError):
-    """A file that a later charloom wrote: it is intact, and this one must not touch it."""
+    """A later charloom wrote this file. The file is intact, but this charloom must not change it."""
 
 
 class RunExistsError(StoreError):
-    """A new run was asked for in a directory that already holds one."""
+    """The directory for a new run already holds a run."""
 
 
 class RunInUseError(StoreError):
@@ -119,17 +119,17 @@ class RunInUseError(StoreError):
 
 
 class ReadError(StoreError):
-    """The disk refused a read: nothing is known about what is there, so nothing may be given up."""
+    """Reading from disk failed. The data may still be intact, so nothing may be deleted."""
 
 
 class WriteError(StoreError):
-    """The disk refused a write: full, read-only or gone."""
+    """Writing to disk failed: the disk is full, read-only or gone."""
 
 
 class DoctorError(CharloomError):
-    """A function that the doctor cannot judge: it crashed, ran too long, or returned no gradients."""
+    """The doctor cannot check a function: it crashed, ran too long, or returned no gradients."""
 
 
 def message_of(error: BaseException) -> str:
-    """What an error says, to become part of another message; marked where it is ours."""
+    """Return the error's message, to become part of another message; marked for a CharloomError."""
     return error.message if isinstance(error, CharloomError) else str(error)

@@ -1,39 +1,39 @@
-"""Chooses some of a stream of things evenly, however many come."""
+"""Keeps a limited number of evenly spaced items from a stream of unknown length."""
 
 from typing import Generic, TypeVar
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 
 
-class Spread(Generic[Thing]):
-    """Keeps at most `most` of the things that it is given, evenly spread, the first and the last too.
+class Spread(Generic[Item]):
+    """At most `most` evenly spaced items of a stream, always with the first and the last item.
 
     Args:
-        most: at least 3.
+        most: the largest number of items to keep, at least 3.
 
     Attributes:
-        total: how many things it was given.
+        total: the number of items added so far.
     """
 
     def __init__(self, most: int) -> None:
         self.total = 0
-        self._room = most - 1  # one place is for the last thing
+        self._room = most - 1  # one more is the last item
         self._stride = 1
-        self._kept: list[Thing] = []
-        self._last: list[Thing] = []
+        self._kept: list[Item] = []
+        self._last: list[Item] = []
 
-    def add(self, thing: Thing) -> None:
-        """Take the next thing."""
+    def add(self, item: Item) -> None:
+        """Add the next item of the stream."""
         if self.total % self._stride == 0:
             if len(self._kept) == self._room:
                 del self._kept[1::2]
                 self._stride *= 2
             if self.total % self._stride == 0:
-                self._kept.append(thing)
-        self._last = [thing]
+                self._kept.append(item)
+        self._last = [item]
         self.total += 1
 
-    def kept(self) -> list[Thing]:
-        """The things that were kept, in order."""
+    def kept(self) -> list[Item]:
+        """Return the kept items in their order."""
         last_is_kept = not self.total or (self.total - 1) % self._stride == 0
         return self._kept + ([] if last_is_kept else self._last)

@@ -1,8 +1,8 @@
-"""Random numbers as a pure function of what they are for (spec/mathematics.md: Random numbers).
+"""Random numbers without a generator state (spec/mathematics.md: Random numbers).
 
-Each number is a function of (seed, purpose, update, layer, stream, time, unit), by the
-counter-based generator Philox4x64-10. There is no state to keep, so neither resuming a run nor
-changing engines can shift a number.
+Each number depends only on (seed, purpose, update, layer, stream, time, unit), through the
+counter-based generator Philox4x64-10. So a resumed run, or a run with another engine, gets the same
+numbers.
 """
 
 from typing import Final, Literal
@@ -34,9 +34,9 @@ def words(
     stream: int = 0,
     time: int = 0,
 ) -> NDArray[np.uint64]:
-    """The 64-bit words of the units first … first+count-1, shape (count,)."""
-    # numpy.random.Philox adds one to the counter before each block, as our numbering does:
-    # the block of units 0…3 has the counter 1.
+    """Return the 64-bit random words of units first … first + count - 1, shape (count,)."""
+    # numpy.random.Philox adds one to the counter before each block. The specification numbers the
+    # blocks in the same way: units 0…3 have counter 1.
     block, skip = divmod(first, BLOCK)
     generator = np.random.Philox(
         key=np.array([seed, PURPOSES[purpose]], dtype=np.uint64),
@@ -56,7 +56,7 @@ def uniforms(
     stream: int = 0,
     time: int = 0,
 ) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1) with 53 random bits each, shape (count,), float64."""
+    """Return uniform random numbers in [0, 1) with 53 random bits each, shape (count,), float64."""
     raw = words(
         seed, purpose, count, first=first, update=update, layer=layer, stream=stream, time=time
     )
@@ -73,7 +73,10 @@ def normals(
     stream: int = 0,
     time: int = 0,
 ) -> NDArray[np.float64]:
-    """Standard normal numbers, shape (count,), float64 (Box and Muller 1958, cosine branch)."""
+    """Return standard normal random numbers, shape (count,), float64.
+
+    Method: Box and Muller 1958, cosine branch.
+    """
     pairs = uniforms(
         seed, purpose, 2 * count, update=update, layer=layer, stream=stream, time=time
     ).reshape(count, 2)
@@ -81,15 +84,15 @@ def normals(
     return np.asarray(radius * np.cos(2.0 * np.pi * pairs[:, 1]))
 
 
-FIELD_BITS: Final = 16  # of a word that decide one unit's dropout: four units share a word
+FIELD_BITS: Final = 16  # bits that decide whether one unit is dropped; four units share a word
 
 
 def dropout_mask(
     seed: int, update: int, layer: int, stream: int, time: int, units: int, dropout: float
 ) -> NDArray[np.float64]:
-    """What one layer's outputs are multiplied by, shape (units,): 0, or 1 / (1 - p) (spec/mathematics.md: Dropout).
+    """Return the factors for one layer's outputs, shape (units,): 0, or 1 / (1 - p).
 
-    p is `dropout` rounded to a multiple of 2^-16.
+    p is `dropout` rounded to a multiple of 2^-16. See spec/mathematics.md: Dropout.
     """
     threshold = dropout_threshold(dropout)
     count = -(-units // 4)
@@ -100,5 +103,5 @@ def dropout_mask(
 
 
 def dropout_threshold(dropout: float) -> int:
-    """How many of the 2^16 values of a field mean that the unit is dropped; at least one does not."""
+    """Return how many of the 2^16 values of a field drop the unit; at most 2^16 - 1."""
     return min(round(dropout * 2**FIELD_BITS), 2**FIELD_BITS - 1)

@@ -1,6 +1,7 @@
-"""Named presets: each a whole Config, with what it is for, what it costs and what it reaches.
+"""Recipes: named presets of all settings, each with its purpose, its cost and its measured loss.
 
-The figures are those of docs/RESULTS.md, on Tiny Shakespeare and two cores; a test holds them to it.
+The figures are from docs/RESULTS.md, measured on Tiny Shakespeare with two cores. A test compares
+them with that file.
 """
 
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ class Recipe:
 
     Attributes:
         name: the value of the setting `recipe`.
-        purpose: what it is for, in a sentence.
+        purpose: one sentence that says what it is for.
         cost: how long it takes, in words.
-        config: its settings; each can be overridden.
-        minutes: how long it trains, where neither epochs nor updates say so: the updates follow from
-            a short calibration.
-        nats: what it reaches per character, the mean of the seeds in docs/RESULTS.md: on the
-            validation part where it holds one out, otherwise the smooth loss at the end; None where
-            nothing was measured.
+        config: its settings; users can override each of them.
+        minutes: the training time, for a recipe without a fixed number of updates. A short
+            calibration then finds the number of updates. None: epochs or updates decide.
+        nats: the loss that it reaches in nats per character, the mean over the seeds in
+            docs/RESULTS.md. It is the validation loss, or the final smooth loss if the recipe has no
+            validation part. None: not measured.
     """
 
     name: str
@@ -37,26 +38,26 @@ class Recipe:
 
     @property
     def judged(self) -> str:
-        """What its figures are measured on: "validation", or "smooth loss" of the training text."""
+        """Return what `nats` measures: "validation", or "smooth loss" for the training text."""
         return "validation" if self.config.validation else "smooth loss"
 
 
-CLASSIC: Final = "classic"  # what `reproduce` starts from
-DEFAULT_RECIPE: Final = "quick"  # what `train` starts from
+CLASSIC: Final = "classic"  # the recipe of `reproduce`
+DEFAULT_RECIPE: Final = "quick"  # the default recipe of `train`
 
 RECIPES: Final[dict[str, Recipe]] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
             CLASSIC,
-            "the course experiment: plain RNN, 100 units, windows of 25, AdaGrad",
+            "the course experiment: plain RNN, 100 units, sequence length 25, AdaGrad",
             "ten epochs; 14 to 75 seconds of one core for a book of 1.1 MB",
             Config(),
             nats=1.861,
         ),
         Recipe(
             "course-2026",
-            "the newer handout of the course: mean loss, Adam, larger first weights, no clipping",
+            "the newer handout of the course: mean loss, Adam, larger initial weights, no clipping",
             "ten epochs; 72 seconds of one core with AVX2 for a book of 1.1 MB",
             Config(
                 recipe="course-2026",
@@ -70,8 +71,8 @@ RECIPES: Final[dict[str, Recipe]] = {
         ),
         Recipe(
             "quick",
-            "the lowest bits per character that we found for a minute; what train starts from",
-            "about a minute of the clock; slower machines make fewer updates",
+            "the lowest bits per character that we found for one minute; the default of train",
+            "about a minute; slower machines make fewer updates",
             Config(
                 recipe="quick",
                 cell="gru",
@@ -98,7 +99,7 @@ RECIPES: Final[dict[str, Recipe]] = {
         ),
         Recipe(
             "char-rnn",
-            "char-rnn's own settings and way of judging: LSTM of 2 x 128 units, RMSprop",
+            "char-rnn's settings and validation split: LSTM of 2 x 128 units, RMSprop",
             "fifty epochs; seven minutes on two cores with AVX-512 for a text of 1.1 MB",
             Config(
                 recipe="char-rnn",
@@ -110,7 +111,7 @@ RECIPES: Final[dict[str, Recipe]] = {
                 seq_length=50,
                 batch_size=50,
                 epochs=50,
-                clip=0.1,  # of the mean; it clips at 5 what it sums over the 50 steps
+                clip=0.1,  # char-rnn clips the sum over 50 steps at 5; ours clips the mean
                 reduction="mean",
                 optimizer="rmsprop",
                 learning_rate=2e-3,
@@ -128,7 +129,7 @@ RECIPES: Final[dict[str, Recipe]] = {
         Recipe(
             "large",
             "a model to keep: GRU of 2 x 384 units with dropout",
-            "half an hour by a calibration beforehand; 41 minutes measured",
+            "about half an hour, planned by a calibration; we measured 41 minutes",
             Config(
                 recipe="large",
                 cell="gru",
@@ -160,10 +161,10 @@ RECIPES: Final[dict[str, Recipe]] = {
 
 
 def recipe_of(name: str) -> Recipe:
-    """The recipe of this name.
+    """Return the recipe of this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no recipe of this name.
     """
     if name not in RECIPES:
         raise ConfigError(
@@ -173,9 +174,9 @@ def recipe_of(name: str) -> Recipe:
 
 
 def configure(recipe: str = CLASSIC, **changes: Any) -> Config:
-    """The recipe's settings with some of them changed (None means: as the recipe has it).
+    """Return the settings of `recipe` with `changes`; None keeps the recipe's value.
 
     Raises:
-        ConfigError: no such recipe, no such setting, or a value out of its range.
+        ConfigError: there is no such recipe or setting, or a value is out of its range.
     """
     return recipe_of(recipe).config.replace(**changes)

@@ -1,21 +1,21 @@
-"""Work in steps: a generator that yields after each piece of work and returns the result.
+"""Work in steps: generators that yield after each piece of work and return the result.
 
-Who runs the steps decides what happens between two of them; closing the generator ends the work. It
-knows nothing of what the work is.
+The caller can do other things between two steps, or close the generator to cancel the work. This
+module does not know what the work is.
 """
 
 from collections.abc import Generator
 from typing import Final, TypeVar
 
-MOST_WEIGHTS: Final = 1 << 27  # that a step meets, repeats counted: some hundredths of a second
-LEAST_TOKENS: Final = 16  # of a step, however large the network
+MOST_WEIGHTS: Final = 1 << 27  # weights × tokens of one step: a few hundredths of a second
+LEAST_TOKENS: Final = 16  # tokens of one step for a very large network
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 
 
 def whole(steps: Steps[T]) -> T:
-    """What comes of all steps, one after another without a pause."""
+    """Run all steps without a pause and return the result."""
     while True:
         try:
             next(steps)
@@ -25,5 +25,5 @@ def whole(steps: Steps[T]) -> T:
 
 
 def tokens_of_a_step(weights: int, most: int) -> int:
-    """How many tokens a network of so many weights reads in a step; `most` of a small one."""
+    """Return how many tokens a network with `weights` weights reads in one step, at most `most`."""
     return max(LEAST_TOKENS, min(most, MOST_WEIGHTS // weights))

@@ -1,7 +1,7 @@
-"""Training: the algorithm (`learn`), kept in a run directory (`train_run`) or in memory alone.
+"""Training: the algorithm (`learn`), with a run directory (`train_run`) or in memory only.
 
-All are generators of what happens. They print nothing and draw nothing: terminals, pages and
-reports listen, or read the run directory.
+All of them are generators of events. They print nothing: the command line, the page and the report
+use the events or read the run directory.
 """
 
 from charloom.training.items import (

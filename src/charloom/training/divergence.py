@@ -1,6 +1,7 @@
-"""Goes back to an earlier state, with half the learning rate, when a number stops being finite.
+"""Sets a learner back to an earlier state, with half the learning rate, after a non-finite number.
 
-It does so three times at most (spec/mathematics.md: The non-finite rule). It does not know where the earlier state was kept.
+This happens at most three times in a run (spec/mathematics.md: The non-finite rule). The caller keeps
+the earlier state.
 """
 
 from typing import Final
@@ -13,10 +14,10 @@ MOST_ROLLBACKS: Final = 3
 
 
 def require_another_try(learner: Learner, error: DivergedError) -> None:
-    """Refuse to go back once more than allowed.
+    """Raise DivergedError if the learner already went back as often as allowed.
 
     Raises:
-        DivergedError: with what happened, and how to mend it.
+        DivergedError: the message says what happened and which setting to change.
     """
     if learner.rollbacks >= MOST_ROLLBACKS:
         raise DivergedError(
@@ -26,11 +27,15 @@ def require_another_try(learner: Learner, error: DivergedError) -> None:
 
 
 def go_back(learner: Learner, earlier: Learner, error: DivergedError) -> str:
-    """Make a learner what it was, with half its present learning rate; returns what to tell."""
+    """Set `learner` to `earlier`, in place, with half its present learning rate.
+
+    Returns:
+        The message of a warning about it.
+    """
     rollbacks, factor = learner.rollbacks + 1, learner.learning_rate_factor / 2
     put_back(learner, earlier)
     learner.rollbacks, learner.learning_rate_factor = rollbacks, factor
     return (
-        f"{error.message} Training goes on from update {learner.update:,} with half the learning rate "
+        f"{error.message} Training continues from update {learner.update:,} with half the learning rate "
         f"({rollbacks} of {MOST_ROLLBACKS} times)."
     )

@@ -1,4 +1,4 @@
-"""The events of a training, each as a frozen dataclass."""
+"""The events of a training run, each as a frozen dataclass."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,20 +9,20 @@ from charloom.messages import for_python
 
 @dataclass(frozen=True)
 class Record:
-    """How training stands at an update; spec/formats.md: Records. Losses are nats.
+    """The figures of a training run after an update (spec/formats.md: Records). Losses are in nats.
 
     Attributes:
-        update: updates applied.
-        epoch: passes over the text, with their fraction.
-        characters: characters read, in all streams.
-        seconds: of training, interruptions and pauses left out.
-        loss: of the last window, summed over its steps, averaged over the streams.
-        smooth_loss: the running mean of the losses.
-        train_nats: per character, mean since the last record.
+        update: number of applied updates.
+        epoch: passes over the text, with a fraction.
+        characters: characters read so far, in all streams.
+        seconds: training time, without interruptions and pauses.
+        loss: of the last window, summed over its steps and averaged over the streams.
+        smooth_loss: the exponential moving average of the losses.
+        train_nats: training loss per character, averaged since the last record.
         learning_rate: of the last update.
         gradient_norm: of the last update, before clipping.
         characters_per_second: since the last record.
-        validation_nats: per character of the validation part; None where it was not judged.
+        validation_nats: validation loss per character; None if it was not computed.
     """
 
     update: int
@@ -38,14 +38,14 @@ class Record:
     validation_nats: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain data; without `validation_nats` where it was not judged."""
+        """Return the record as plain data, without `validation_nats` if it is None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def to_line(self) -> bytes:
-        """The record's line in metrics.jsonl: canonical JSON but for two padded numbers.
+        """Return the record's line in metrics.jsonl: canonical JSON, except for two padded numbers.
 
-        `seconds` and `characters_per_second` take the same width whatever the clock says, so
-        that the lengths of the journal, which checkpoints hold, are the same in every run.
+        `seconds` and `characters_per_second` always have the same width. So the length of the file,
+        which checkpoints store, does not depend on the clock.
         """
         judged = (
             "" if self.validation_nats is None else f',"validation_nats":{self.validation_nats!r}'
@@ -62,21 +62,25 @@ class Record:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the network wrote at an update, from its state and the text's next character."""
+    """A text that the model wrote after an update, from its hidden state and the next character."""
 
     update: int
     text: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The sample as plain data."""
+        """Return the sample as plain data."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """All records and samples of an update have come; `state` is training or paused.
+    """An update is complete: its records and samples were yielded before this event.
 
-    `smooth_loss` is in nats per window, as `Record` has it; None before the first update.
+    Attributes:
+        update: number of applied updates.
+        updates: number of updates in the whole run.
+        state: "training" or "paused".
+        smooth_loss: in nats per window, as in `Record`; None before the first update.
     """
 
     update: int
@@ -87,7 +91,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Judging:
-    """All of the validation part is being read at the end: so many characters of so many."""
+    """Progress of the final evaluation on the whole validation part.
+
+    Attributes:
+        update: of the model that is evaluated.
+        read: characters read so far.
+        characters: characters to read in all.
+    """
 
     update: int
     read: int
@@ -96,12 +106,14 @@ class Judging:
 
 @dataclass(frozen=True)
 class Judged:
-    """What all of the validation part came to at the end, where each judgement reads a part of it.
+    """The result of the final evaluation on the whole validation part.
+
+    It happens only if the evaluations during training read less than the whole part.
 
     Attributes:
-        update: of the model that was judged, the best one.
-        nats: per character.
-        characters: that were predicted.
+        update: of the model that was evaluated, which is the best one.
+        nats: validation loss per character.
+        characters: number of predicted characters.
     """
 
     update: int
@@ -111,7 +123,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint is on the disk."""
+    """A checkpoint was written to disk."""
 
     update: int
     best_update: int | None
@@ -120,20 +132,20 @@ class Saved:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something went wrong that training survives; `marked` says what, as `charloom.messages` has it."""
+    """A warning: something went wrong, but training continues. `marked` is the marked message."""
 
     update: int
     marked: str
 
     @property
     def message(self) -> str:
-        """What went wrong, for people who called a Python function."""
+        """Return the message in Python's spelling."""
         return for_python(self.marked)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The last item of a run: `state` is finished, interrupted or stopped."""
+    """The last event of a run. `state` is "finished", "interrupted" or "stopped"."""
 
     update: int
     state: str

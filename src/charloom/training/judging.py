@@ -1,6 +1,6 @@
-"""Notes what a training knows at a record: its figures, the best so far, a loss that runs away.
+"""Computes the validation loss, makes records, tracks the best model and detects a runaway loss.
 
-It knows nothing of when records are due, nor of who reads them (spec/formats.md: Records).
+It does not know when records are due or who reads them (spec/formats.md: Records).
 """
 
 import math
@@ -18,12 +18,12 @@ from charloom.text.id_file import AllIds
 from charloom.training.advice import advice
 from charloom.training.items import Judged, Judging, Record
 
-WORTH: Final = 0.1  # of a training's seconds, what judging all that is held out may take at its end
-RUNAWAY: Final = 2.0  # times the loss of a network that knows nothing
+WORTH: Final = 0.1  # the final evaluation may take this fraction of the training time
+RUNAWAY: Final = 2.0  # times the loss of a uniform prediction
 
 
 class Abandoned(Exception):
-    """A judgement or a text that the learner writes was given up before its end."""
+    """An evaluation or a sample was cancelled before its end."""
 
 
 def validate(
@@ -33,14 +33,20 @@ def validate(
     engine: Engine,
     given_up: Callable[[], bool] = lambda: False,
 ) -> float:
-    """Nats per character of the validation part, or of as much of it as a judgement reads.
+    """Return the validation loss in nats per character.
+
+    Reads as many characters of the validation part as the setting `judged_characters` allows.
 
     Args:
-        given_up: asked after each call of the engine; whether to judge no further.
+        learner: not changed.
+        ids: the whole text, shape (characters,).
+        windows: give the validation part.
+        engine: computes the loss.
+        given_up: called after each call of the engine; True cancels the evaluation.
 
     Raises:
-        Abandoned: it was given up.
-        DivergedError: they are not finite.
+        Abandoned: `given_up` returned True.
+        DivergedError: the loss is not finite.
     """
     judging = averaging(engine, learner, ids, judged_pieces(learner.config, windows))
     while True:
@@ -52,17 +58,17 @@ def validate(
         if given_up():
             raise Abandoned
     if not math.isfinite(nats):
-        raise DivergedError(
-            f"after update {learner.update:,} the model's loss on the validation part is {nats:g}."
-        )
+        raise DivergedError(f"after update {learner.update:,} the validation loss is {nats:g}.")
     return nats
 
 
 def judge_all(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
 ) -> Generator[Judging, None, Judged]:
-    """Judge a learner on all of the validation part, telling after each call of the engine how far
-    it is."""
+    """Compute the loss on the whole validation part.
+
+    Yields the progress after each call of the engine and returns the result.
+    """
     pieces, read = cut(windows.parts["validation"]), 0
     judging, in_all = averaging(engine, learner, ids, pieces), characters_read(pieces)
     while True:
@@ -74,24 +80,27 @@ def judge_all(
 
 
 def read_alone(windows: Windows) -> int:
-    """How many characters a single stream reads first where all of the validation part is judged."""
+    """Return how many characters `judge_all` first reads in one stream, before it uses several."""
     return opening(cut(windows.parts["validation"]))
 
 
 def judges_all(config: Config, windows: Windows) -> bool:
-    """Whether each judgement reads all of the validation part, or nothing is held out."""
+    """Return True if each evaluation reads the whole validation part, or if there is no such part."""
     if not config.validation:
         return True
     return judged_pieces(config, windows) == cut(windows.parts["validation"])
 
 
 def characters_judged(config: Config, windows: Windows) -> tuple[int, int]:
-    """How many characters a judgement predicts, and how many are held out for it to predict."""
+    """Return how many characters each evaluation predicts, and how many the whole part has."""
     return predicted(judged_pieces(config, windows)), predicted(cut(windows.parts["validation"]))
 
 
 def judged_pieces(config: Config, windows: Windows) -> list[Piece]:
-    """What of the validation part a judgement in training reads (setting `judged_characters`)."""
+    """Return the pieces of the validation part that each evaluation during training reads.
+
+    The setting `judged_characters` limits them.
+    """
     return spread(windows.parts["validation"], config.judged_characters)
 
 
@@ -104,7 +113,19 @@ def take_record(
     characters_per_second: float,
     validation_nats: float | None,
 ) -> Record:
-    """The record of an update, after which the sums begin anew and the best may be another one."""
+    """Return the record of the learner's last update.
+
+    Also resets the learner's pending sums, and updates its best loss.
+
+    Args:
+        learner: changed in place.
+        windows: of the text.
+        trace: of the last call of the engine.
+        learning_rate: of the last update.
+        seconds: training time so far.
+        characters_per_second: since the last record.
+        validation_nats: validation loss per character; None if it was not computed.
+    """
     config = learner.config
     record = Record(
         update=learner.update,
@@ -130,28 +151,28 @@ def take_record(
 
 
 def note_judgement(learner: Learner, loss: float) -> None:
-    """Take note of the loss by which the best is told: the first of the lowest ones."""
+    """Store `loss` as the learner's best loss if it is lower than all earlier ones."""
     if learner.best_loss is None or loss < learner.best_loss:
         learner.best_loss, learner.best_update = loss, learner.update
         learner.judgements_since_best = 0
 
 
 def rate(characters: int, seconds: float) -> float:
-    """Characters per second, within what the record's width holds."""
+    """Return characters per second, limited to the width of the record's field."""
     return round(min(characters / max(seconds, 1e-6), 999_999_999_999.0), 1)
 
 
 def runs_away(learner: Learner) -> bool:
-    """Whether the smooth loss is far above that of a network that knows nothing."""
+    """Return True if the smooth loss is far above the loss of a uniform prediction."""
     nothing = learner.config.seq_length * math.log(len(learner.vocabulary))
     return (learner.smooth_loss or 0.0) > RUNAWAY * nothing
 
 
 def runaway(learner: Learner) -> str:
-    """The warning of a loss that runs away."""
+    """Return the warning about a runaway loss, as a marked message."""
     config, loss = learner.config, learner.smooth_loss or 0.0
     nothing = math.log(len(learner.vocabulary))
     return (
-        f"the loss runs away: {decimals(loss / config.seq_length, 2)} nats per character, and a network "
-        f"that knows nothing has {nothing:.2f}. Nothing is learnt like this. {advice(learner)}"
+        f"the loss is far too high: {decimals(loss / config.seq_length, 2)} nats per character; random "
+        f"guessing has {nothing:.2f}. The model learns nothing like this. {advice(learner)}"
     )

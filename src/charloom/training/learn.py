@@ -1,4 +1,4 @@
-"""The training algorithm, on one screen: it uses no disk, and no clock decides anything."""
+"""The training algorithm. It does not use the disk, and no result depends on the clock."""
 
 import math
 import time
@@ -27,9 +27,9 @@ from charloom.training.judging import (
     validate,
 )
 
-CALL_SECONDS: Final = 0.1  # what one call of the engine may take, so that Ctrl-C feels immediate
-GROWTH: Final = 8  # how fast calls may grow until they take that long
-PASSAGE_STREAM: Final = 1  # the passage's random numbers are not those of the sample
+CALL_SECONDS: Final = 0.1  # the aim for one call of the engine, so that Ctrl-C acts immediately
+GROWTH: Final = 8  # a call has at most this many times the updates of the call before it
+PASSAGE_STREAM: Final = 1  # gives the passage other random numbers than the sample of that update
 
 Told = Record | Sample | Warned | Progress
 
@@ -38,12 +38,12 @@ Asked = Callable[[], bool]
 
 
 def never(_: Learner) -> bool:
-    """What is asked where every judgement comes to its end."""
+    """Return False: never cancel an evaluation or a sample."""
     return False
 
 
 def never_asked() -> bool:
-    """What is asked where every text comes to its end."""
+    """Return False: never cancel a sample."""
     return False
 
 
@@ -54,24 +54,25 @@ def learn(
     clock: Callable[[], float] | None = None,
     given_up: Callable[[Learner], bool] = never,
 ) -> Iterator[Told]:
-    """Train a learner to the end of its config's updates or epochs, or of its patience.
+    """Train a learner until all updates or epochs are done, or until its patience runs out.
+
+    Yields records and samples when they are due, a warning if the loss runs away, and a `Progress`
+    after each call of the engine. Save the learner only at a `Progress`: only then were all its
+    records and samples yielded.
 
     Args:
         learner: changed in place.
         ids: the whole text, shape (characters,), in the vocabulary's id type.
-        engine: what computes.
-        clock: seconds of training; nothing but the records' seconds depends on it.
-        given_up: asked after each call of the engine within a judgement or a sample, which may take
-            long, with the learner as it was at the last `Progress`, fit to be saved. Where it says
-            so, learning ends there: the learner is that one again, and whoever goes on repeats it.
-
-    Yields records and samples as they come due, a warning where the loss runs away, and a
-    `Progress` after each call of the engine: only then is the learner between two updates of which
-    everything was told, fit to be saved.
+        engine: computes the updates.
+        clock: returns the seconds of training; only times and speeds in records depend on it.
+        given_up: called after each call of the engine during an evaluation or a sample, because
+            these may take long. It gets the learner of the last `Progress`, which can be saved. If it
+            returns True, the generator ends and sets `learner` back to that state. A later call
+            then repeats the update.
 
     Raises:
-        DivergedError: a loss or gradient was not finite; the learner is as before that update.
-        TextError: the text is too short for its division.
+        DivergedError: a loss or gradient was not finite; that update was not applied.
+        TextError: the text is too short to be divided as the config says.
     """
     clock = clock or Stopwatch()
     config = learner.config
@@ -90,8 +91,8 @@ def learn(
         judged = schedule.judgement_due(learner.update + count)
         sampled = schedule.sample_due(learner.update + count)
         earlier = copy_learner(learner) if judged or sampled else learner
-        # The epoch's end is left at the next one's start, so that the last state of an epoch can
-        # still be sampled and saved.
+        # Reset at the start of an epoch, not at the end of the last one: the last state of an epoch
+        # must still be there for the sample and the checkpoint.
         if windows.ends_epoch(learner.position):
             learner.position, learner.state = 0, zero_state(config, config.batch_size)
         rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
@@ -107,31 +108,32 @@ def learn(
             raise diverged(learner, trace, float(rates[len(trace.losses)]))
         if windows.ends_epoch(learner.position):
             learner.epoch += 1
-        asked, told = partial(given_up, earlier), list[Told]()
+        cancelled, events = partial(given_up, earlier), list[Told]()
         try:
             if schedule.record_due(learner.update):
                 now, characters = clock(), config.seq_length * config.batch_size
                 speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
-                nats = validate(learner, ids, windows, engine, asked) if judged else None
-                told += [take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)]
+                nats = validate(learner, ids, windows, engine, cancelled) if judged else None
+                events += [take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)]
                 recorded_update, recorded_at = learner.update, clock()
                 before, running_away = running_away, runs_away(learner)
                 if running_away and not before:
-                    told += [Warned(learner.update, runaway(learner))]
+                    events += [Warned(learner.update, runaway(learner))]
             if sampled or schedule.over(learner):
-                text = sample(learner, ids, windows, engine, asked)
-                told += [Sample(learner.update, text)]
+                text = sample(learner, ids, windows, engine, cancelled)
+                events += [Sample(learner.update, text)]
         except Abandoned:
             put_back(learner, earlier)
             return
-        yield from told
+        yield from events
         yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
 
 
 def at_hand(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
-    """The ids that a plan reads, and the plan with its places among them.
+    """Return the ids that a plan needs, in memory, and the plan with its starts in these ids.
 
-    Of ids in a file, only these are read; an array is at hand as it is.
+    If `ids` is an array, returns it and the plan unchanged. If it is a file, reads only the ids that
+    the plan needs.
     """
     if isinstance(ids, np.ndarray):
         return ids, plan
@@ -143,11 +145,12 @@ def at_hand(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
 
 
 def require_told(learner: Learner, trace: Trace) -> None:
-    """Refuse figures of applied updates, and sums of them, that are not finite, whatever engine tells
-    them: they would go into every record.
+    """Raise DivergedError if a figure of an applied update, or a sum of them, is not finite.
+
+    Otherwise all later records would contain it.
 
     Raises:
-        DivergedError: with the first of them.
+        DivergedError: the message names the first update with such a figure.
     """
     wrong = ~np.isfinite(trace.losses) | ~np.isfinite(trace.gradient_norms)
     if wrong.any():
@@ -164,7 +167,10 @@ def require_told(learner: Learner, trace: Trace) -> None:
 
 
 def count_losses(learner: Learner, trace: Trace) -> None:
-    """Smooth and sum the losses one by one, so that how calls are cut never changes a bit."""
+    """Add the trace's losses to the learner's smooth loss and sums.
+
+    Adds them one by one. So the result does not depend on how many updates one call applies.
+    """
     past, smooth = learner.config.smoothing, learner.smooth_loss
     for loss in trace.losses.tolist():
         smooth = loss if smooth is None else past * smooth + (1 - past) * loss
@@ -174,7 +180,7 @@ def count_losses(learner: Learner, trace: Trace) -> None:
 
 
 def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
-    """The error for an update that an engine refused to apply."""
+    """Return the error for an update that the engine did not apply."""
     return DivergedError(
         f"update {learner.update + 1}, at a learning rate of {learning_rate:g}, was not applied: "
         f"its loss is {trace.failed_loss:g} and its gradient norm {trace.failed_norm:g}."
@@ -184,7 +190,7 @@ def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedEr
 def sample(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine, given_up: Asked = never_asked
 ) -> str:
-    """What the learner writes at a sample; arguments and errors as `continuation`."""
+    """Return a sample of `sample_length` characters; arguments and errors as in `continuation`."""
     return continuation(learner, ids, windows, engine, learner.config.sample_length, given_up)
 
 
@@ -197,12 +203,21 @@ def continuation(
     given_up: Asked = never_asked,
     stream: int = 0,
 ) -> str:
-    """How the learner would go on from its first stream's state and next character.
+    """Return `length` characters that the learner writes after the next character of its first stream.
 
-    The random numbers depend on the config's seed, the update and `stream` alone.
+    The random numbers depend only on the config's seed, the update and `stream`.
+
+    Args:
+        learner: not changed; writing starts from the hidden state of its first stream.
+        ids: the whole text, shape (characters,).
+        windows: of the text.
+        engine: computes the probabilities.
+        length: number of characters.
+        given_up: called between two calls of the engine; True cancels.
+        stream: selects the random numbers.
 
     Raises:
-        Abandoned: it was given up, between two calls of the engine.
+        Abandoned: `given_up` returned True.
     """
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=stream
@@ -220,14 +235,14 @@ def continuation(
 
 
 def passage(learner: Learner, ids: AllIds, engine: Engine, given_up: Asked = never_asked) -> str:
-    """The long passage of a learner, `passage_length` characters; errors as `continuation`."""
+    """Return the long passage of `passage_length` characters; errors as in `continuation`."""
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length
     return continuation(learner, ids, windows, engine, length, given_up, PASSAGE_STREAM)
 
 
 class Stopwatch:
-    """Seconds of training, counted from `seconds` on, which can be held while nobody trains."""
+    """Counts the seconds of training, starting with `seconds`; it can be stopped during a pause."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._before = seconds
@@ -241,5 +256,5 @@ class Stopwatch:
         self._before, self._since = self(), None
 
     def go(self) -> None:
-        """Count again."""
+        """Continue counting."""
         self._since = time.monotonic()

@@ -1,4 +1,4 @@
-"""Says whether a model learnt more than how often each character occurs."""
+"""The loss of a model that knows only the frequency of each character, as a baseline."""
 
 from typing import Final
 
@@ -6,12 +6,14 @@ import numpy as np
 
 from charloom.text.id_file import AllIds
 
-COUNTED: Final = 1_000_000  # characters of a longer text that are counted
-PLACES: Final = 64  # at equal distances, from which they are taken
+COUNTED: Final = 1_000_000  # most characters that are counted
+PLACES: Final = 64  # a longer text is counted in this many pieces at equal distances
 
 
 def frequency_nats(ids: AllIds) -> float:
-    """Nats per character of whoever knows how often each occurs in a text, and nothing else.
+    """Return the entropy of the text's character frequencies, in nats per character.
+
+    Counts at most about a million characters of the text.
 
     Args:
         ids: the text, shape (characters,), at least one.

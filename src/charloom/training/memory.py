@@ -1,6 +1,6 @@
-"""Training without a disk: `learn`, a copy of the learner to go back to, and one of the best.
+"""Training in memory: runs `learn` and keeps a copy to go back to and a copy of the best learner.
 
-It stores nothing; whoever wants to keep what was learnt takes the learner, or the best of it.
+It writes nothing to disk. The caller can save the learner or the best copy.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,21 +16,21 @@ from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Progress, Record, Warned
 from charloom.training.learn import learn
 
-COPY_UPDATES: Final = 1_000  # a new copy at the first record after so many
+COPY_UPDATES: Final = 1_000  # make a new copy at the first record after this many updates
 
 
 class Best:
-    """Holds a copy of a learner as it was at its best judgement on the validation part.
+    """A copy of a learner at its lowest validation loss.
 
     Attributes:
-        learner: the copy, which nobody changes; None before the first judgement.
+        learner: the copy, which stays unchanged; None before the first evaluation.
     """
 
     def __init__(self) -> None:
         self.learner: Learner | None = None
 
     def note(self, learner: Learner) -> None:
-        """Copy the learner if this is its best update."""
+        """Copy the learner if its last update is its best one."""
         if learner.config.validation and learner.best_update == learner.update:
             self.learner = copy_learner(learner)
 
@@ -42,22 +42,22 @@ def train_in_memory(
     halt: Callable[[], str | None] = lambda: None,
     best: Best | None = None,
 ) -> Iterator[Item]:
-    """Train a learner to its end, without a run directory.
+    """Train a learner to the end of its run, without a run directory.
+
+    Yields the events of `learn`, and `Ended` last. If a number is not finite, it yields a warning and
+    goes back to an earlier update; the records of later updates are then yielded again.
 
     Args:
         learner: changed in place.
         ids: the whole text, shape (characters,).
-        engine: what computes.
-        halt: asked after each call of the engine, in judgements too; a reason such as "SIGINT" ends the
-            training.
-        best: where given, it gets a copy of the best learner.
-
-    Yields what `learn` yields, and `Ended` last. Where a number stops being finite it warns and
-    goes back to an earlier update; records of that update and later come again.
+        engine: computes the updates.
+        halt: called after each call of the engine, also during evaluations. A string such as
+            "SIGINT" is the reason to end the training; None continues.
+        best: receives a copy of the best learner.
 
     Raises:
         DivergedError: going back did not help.
-        TextError: the text is too short for its division.
+        TextError: the text is too short to be divided as the config says.
     """
     schedule = Schedule.of(learner.config, len(ids))
     reason: str | None = None
@@ -97,6 +97,6 @@ def train_in_memory(
             return
         except DivergedError as error:
             require_another_try(learner, error)
-            told = go_back(learner, good, error)
+            message = go_back(learner, good, error)
             best.learner = good_best
-            yield Warned(learner.update, told)
+            yield Warned(learner.update, message)

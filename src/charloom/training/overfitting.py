@@ -1,6 +1,6 @@
-"""Finds overfitting: the loss on the training text still fell while the loss on held-out text rose.
+"""Detects overfitting: the training loss still fell while the validation loss rose.
 
-It reads records and nothing else (spec/formats.md: Records).
+It reads only records (spec/formats.md: Records).
 """
 
 from collections import deque
@@ -8,18 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-RISE: Final = 0.05  # of the best validation loss: what the last judgements must all be above it
-JUDGEMENTS: Final = 3  # so many of them in a row: one alone may be noise
+RISE: Final = 0.05  # the last validation losses must exceed the best by this fraction of it
+JUDGEMENTS: Final = 3  # this many validation losses in a row; a single one may be noise
 
 
 @dataclass(frozen=True)
 class Overfitting:
-    """How a training overfitted.
+    """When and how much a training run overfitted.
 
     Attributes:
-        update: of the best judgement on the validation part.
-        rise: nats per character by which the last judgement is above the best.
-        share: the same as a share of the best.
+        update: of the lowest validation loss.
+        rise: last minus lowest validation loss, in nats per character.
+        share: `rise` as a fraction of the lowest validation loss.
     """
 
     update: int
@@ -28,10 +28,10 @@ class Overfitting:
 
 
 def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
-    """Whether a training overfitted, and from when on; None where nothing shows it.
+    """Return when and how much a training run overfitted; None if the records do not show it.
 
-    It did where each of the last three judgements is at least 5 % above the best, and the loss of
-    the training text has fallen since. Where both losses rise, something else went wrong.
+    A run overfitted if each of the last three validation losses is at least 5 % above the best, and
+    the training loss has fallen since then. If both losses rise, the cause is not overfitting.
 
     Args:
         records: as in metrics.jsonl, in the order of their updates.
@@ -46,7 +46,7 @@ def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
     if best is None:
         return None
     least, last = best["validation_nats"], latest[-1]
-    # Of so few judgements that the latest are all of them, the best one is among these.
+    # With three or fewer validation losses, the best one is among them, so this returns None.
     if any(record["validation_nats"] < (1 + RISE) * least for record in latest):
         return None
     if last["train_nats"] >= best["train_nats"]:

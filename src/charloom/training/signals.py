@@ -1,8 +1,8 @@
-"""Treats signals as a request to stop: training ends its call, saves, and says so (spec/formats.md:
-Steering).
+"""Turns signals into a request to stop: training finishes its step, saves and ends.
 
-The second Ctrl-C leaves at once; the last checkpoint is then what remains. One key press can send
-SIGINT twice, by the terminal and by a program that started us: what comes within a second is one.
+A second Ctrl-C ends the process immediately, and only the last checkpoint remains. One key press can
+send SIGINT twice, once from the terminal and once from a program that started this one. So two
+SIGINTs within a second count as one (spec/formats.md: Steering).
 """
 
 import ctypes
@@ -14,15 +14,14 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-# Ctrl-C, a polite kill, a terminal that was closed, Ctrl-Break, and what schedulers of batch jobs and
-# the system send before a limit of time. SIGQUIT is left alone: it ends a process that shall not
-# save.
+# In this order: Ctrl-C, kill, a closed terminal, Ctrl-Break, and three signals that batch systems send
+# before a time limit. SIGQUIT keeps its meaning: it ends a process without saving.
 NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU", "SIGUSR1", "SIGUSR2")
-# A program gives these its own meaning: they are heard only where it did not.
+# Programs may use these for their own purposes: handle them only if no other handler is set.
 FREE: Final = ("SIGUSR1", "SIGUSR2")
 
-# A function of Python's C API: the address of the handler that the system has for a signal, None for
-# the default one.
+# A function of Python's C API. It returns the address of the system's handler for a signal, or None for
+# the default handler.
 handler_of_system: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(
     ("PyOS_getsig", ctypes.pythonapi)
 )
@@ -31,21 +30,26 @@ ONE_PRESS_SECONDS: Final = 1.0
 
 
 def known(module: object = signal) -> tuple[signal.Signals, ...]:
-    """The signals that are heard, as far as this system has them: Windows has three."""
+    """Return the signals of `NAMES` that this system has. Windows has three of them."""
     return tuple(getattr(module, name) for name in NAMES if hasattr(module, name))
 
 
 def is_handled(number: signal.Signals) -> bool:
-    """Whether a program handles a signal, also where Python takes its handler for the default one: that
-    of `faulthandler.register` is set below Python."""
+    """Return True if a handler is set for the signal, in Python or in C.
+
+    For example, Python does not see the handler of `faulthandler.register`.
+    """
     return signal.getsignal(number) is not signal.SIG_DFL or handler_of_system(number) is not None
 
 
 class Halt:
-    """Listens to the signals within a `with` statement; called, it says which came, or None.
+    """Receives signals within a `with` statement. Calling it returns the signal's name, or None.
 
-    `tell` is given a sentence for people when the first comes. Python lets only the main thread of
-    the main interpreter listen; anywhere else it hears nothing.
+    Python allows signal handlers only in the main thread of the main interpreter. Anywhere else, this
+    object receives no signals.
+
+    Args:
+        tell: called with a message for the user at the first signal.
     """
 
     def __init__(self, tell: Callable[[str], object] = str) -> None:
@@ -58,8 +62,8 @@ class Halt:
         main = threading.current_thread() is threading.main_thread()
         for number in known() if main else ():
             before = signal.getsignal(number)
-            # A shell starts what runs in the background deaf to Ctrl-C; deaf it stays. A handler that
-            # Python does not know, None, could not be given back.
+            # A shell starts background processes with SIGINT ignored, so it must stay ignored. A
+            # handler that was not set in Python is None and could not be restored.
             taken = before in (signal.SIG_IGN, None) or (number.name in FREE and is_handled(number))
             if not taken:
                 with suppress(ValueError):  # the main thread of a subinterpreter
@@ -80,7 +84,7 @@ class Halt:
         return None if self._signal is None else self._signal.name
 
     def send_on(self) -> None:
-        """Do to the caller what the signal that came would have done: interrupt or end it."""
+        """Raise what the received signal would have caused: KeyboardInterrupt or SystemExit."""
         if self._signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self._signal is not None:
@@ -88,7 +92,7 @@ class Halt:
 
     @property
     def exit_code(self) -> int:
-        """What a shell shows for a process that this signal ended; 0 without one."""
+        """Return the exit code that a shell shows for the received signal; 0 without a signal."""
         return 0 if self._signal is None else 128 + self._signal
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
@@ -99,6 +103,6 @@ class Halt:
         if self._signal is None:
             self._heard_at = now
             self._signal = signal.Signals(number)
-            hint = "; again: leave at once" if number == signal.SIGINT else ""
+            hint = "; press again to quit without saving" if number == signal.SIGINT else ""
             with suppress(OSError):
                 self._tell(f"{self._signal.name}: saving{hint} …")
