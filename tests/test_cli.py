@@ -254,6 +254,9 @@ def test_another_process_is_told_what_to_do(book, tmp_path):
         time.sleep(0.02)
     slower = charloom_("control", run, "run --learning-rate-factor 0.5 --json")
     assert json.loads(slower.stdout)["learning_rate_factor"] == 0.5
+    assert charloom_("control", run, "run --learning-rate-factor 0.25").stderr == (
+        f"charloom: told {run}: run, and the settings' learning rate times 0.25.\n"
+    )
     assert charloom_("control", run, "stop").stderr == f"charloom: told {run}: stop.\n"
     _, said = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -381,7 +384,7 @@ def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):
         "--recipe classic --engine reference --hidden-size 8 --epochs 100000",
     )
     assert done.exit_code == 0
-    assert "stopped by a command in control.json" in done.stderr
+    assert "stopped by a command from a terminal, the page or Python at update" in done.stderr
 
 
 # The whole experiment

@@ -968,7 +968,7 @@ def test_a_stop_that_came_before_the_training_began_is_obeyed(tmp_path, attentiv
     with writer:
         write_control(tmp_path / "run", "stop")  # as while the gradients are checked
         items = list(train_run(writer, learner, corpus, ReferenceEngine()))
-    assert items[-1] == Ended(0, "stopped", "a command in control.json")
+    assert items[-1] == Ended(0, "stopped", "a command from a terminal, the page or Python")
 
 
 def test_a_command_of_before_is_not_obeyed(tmp_path, attentive):

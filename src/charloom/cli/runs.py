@@ -216,4 +216,6 @@ def control(
     if as_json:
         show_json(dataclasses.asdict(sent))
     else:
-        say(f"told {run}: {sent.command}.")
+        factor = sent.learning_rate_factor
+        asked = "" if factor is None else f", and the settings' learning rate times {factor:g}"
+        say(f"told {run}: {sent.command}{asked}.")
