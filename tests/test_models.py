@@ -5,12 +5,15 @@ import json
 import math
 import re
 import shlex
+import sys
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 import charloom
 from charloom.cli import app
+from charloom.cli.models import read_text
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, TextError
@@ -367,3 +370,14 @@ def test_a_text_too_short_to_score_is_refused(run):
 def test_input_that_is_not_text_is_refused(run):
     stdin = io.BytesIO(b"\xff\xfe\x00").read()
     assert "standard input is not UTF-8" in refused("score", run, stdin=stdin)
+
+
+@pytest.mark.parametrize(("terminal", "said"), [(True, 1), (False, 0)])
+def test_a_text_typed_on_a_terminal_is_asked_for(terminal, said, monkeypatch, capsys):
+    typed = SimpleNamespace(buffer=io.BytesIO(b"the cat"), isatty=lambda: terminal)
+    monkeypatch.setattr(sys, "stdin", typed)
+    assert read_text("-") == "the cat"
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("reading the text from the terminal") == said
+    assert told.err.count("end it with Ctrl-") == said

@@ -310,6 +310,11 @@ def prompt_text(prompt: str, file: Path | None) -> str:
 def read_text(source: str) -> str:
     """The text of a file or of standard input, without byte-order mark, all else as it is."""
     name = "standard input" if source == STDIN else source
+    if source == STDIN and sys.stdin.isatty():
+        key = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        say(
+            f"reading the text from the terminal: type it, and end it with {key} on a line of its own."
+        )
     try:
         data = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
         return data.decode("utf-8").removeprefix("\ufeff")
