@@ -160,9 +160,7 @@ def go_on_elsewhere(place: Path) -> int:
     from charloom.engines.native import NativeEngine
 
     def on(isa: str, threads: int = 1) -> NativeEngine:
-        engine = NativeEngine(threads)
-        engine.isa = isa
-        return engine
+        return NativeEngine(threads, isa)
 
     here = NativeEngine().isa
     first = on(here)

@@ -22,7 +22,7 @@ if native_problem() is not None:
     pytest.skip(f"{native_problem()}", allow_module_level=True)
 
 from charloom import _native
-from charloom.engines.native import NativeEngine
+from charloom.engines.native import NativeEngine, open_kernels
 
 REFERENCE = ReferenceEngine()
 SETS = _native.instruction_sets()
@@ -271,7 +271,7 @@ def test_vector_functions_are_within_their_stated_error(native, function, dtype)
         "root": 10 ** rng.uniform(-30, 6, 64_000),
     }[function].astype(dtype)
     y = np.empty_like(x)
-    getattr(_native, np.dtype(dtype).name).apply(native.isa, function, x, y)
+    open_kernels(np.dtype(dtype).name, native.isa).apply(function, x, y)
     exact = {
         "exp": np.exp,
         "tanh": np.tanh,
@@ -288,17 +288,17 @@ def test_vector_functions_are_within_their_stated_error(native, function, dtype)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_vector_functions_keep_nan_and_signs(native, dtype):
     x = np.array([np.nan, -np.nan, 0.0, -0.0, 300.0, -300.0, -np.inf, np.inf] * 2, dtype=dtype)
-    module = getattr(_native, np.dtype(dtype).name)
+    kernels = open_kernels(np.dtype(dtype).name, native.isa)
     tanh, exp = np.empty_like(x), np.empty_like(x)
-    module.apply(native.isa, "tanh", x, tanh)
-    module.apply(native.isa, "exp", np.minimum(x, 0), exp)
+    kernels.apply("tanh", x, tanh)
+    kernels.apply("exp", np.minimum(x, 0), exp)
     assert np.array_equal(tanh, np.tanh(x), equal_nan=True)
     assert np.array_equal(np.signbit(tanh[2:]), np.signbit(x[2:]))
     assert np.isnan(exp[:2]).all()
     assert exp[2] == exp[3] == 1
     assert exp[6] == 0
     root = np.empty(16, dtype=dtype)
-    module.apply(native.isa, "root", np.zeros(16, dtype=dtype), root)
+    kernels.apply("root", np.zeros(16, dtype=dtype), root)
     assert not root.any()
 
 
@@ -364,13 +364,17 @@ def test_arrays_that_do_not_fit_are_refused_at_the_door():
 
 def test_the_compiled_door_refuses_what_slips_past_the_python_one():
     learner = make_learner()
-    weights, about = tuple(learner.parameters.values()), (0, 1, 80, 100)
+    weights = tuple(learner.parameters.values())
     state, nats, ids = (np.zeros((1, 1, 100)),), np.zeros((9, 1)), np.zeros((10, 1), np.int32)
+    kernels = open_kernels("float64", SETS[0])
 
-    def score(
-        isa=SETS[0], about=about, weights=weights, state=state, ids=ids, nats=nats, threads=1
-    ):
-        _native.float64.score(isa, about, weights, state, ids, threads, nats)
+    def shape(cell=_native.Cell.rnn, layers=1, K=80, H=100) -> _native.Shape:
+        return _native.Shape(cell=cell, layers=layers, K=K, H=H)
+
+    def score(shape=shape(), weights=weights, state=state, ids=ids, nats=nats, threads=1):  # noqa: B008
+        kernels.score(
+            shape=shape, weights=weights, state=state, tokens=ids, threads=threads, nats=nats
+        )
 
     score()
     with pytest.raises(ValueError, match="not below K"):
@@ -381,33 +385,68 @@ def test_the_compiled_door_refuses_what_slips_past_the_python_one():
         score(state=(np.zeros((1, 1, 99)),))
     with pytest.raises(ValueError, match="number of states"):
         score(state=(*state, *state))
-    with pytest.raises(ValueError, match="shape that the network asks for"):
+    with pytest.raises(ValueError, match="shape that the network needs"):
         score(weights=(*weights[:4], np.zeros(79)))
-    with pytest.raises(ValueError, match="shape that the network asks for"):
-        score(about=(1, 1, 80, 100), state=(*state, *state))
+    with pytest.raises(ValueError, match="shape that the network needs"):
+        score(shape=shape(cell=_native.Cell.lstm), state=(*state, *state))
     with pytest.raises(ValueError, match="number of arrays"):
-        score(about=(0, 2, 80, 100))
-    with pytest.raises(ValueError, match="layers"):
-        score(about=(0, 65, 80, 100))
+        score(shape=shape(layers=2))
     with pytest.raises(ValueError, match="thread"):
         score(threads=2)
     with pytest.raises((TypeError, RuntimeError)):
         score(state=(np.zeros((1, 1, 100), np.float32),))
-    with pytest.raises(ValueError, match="instruction set"):
-        score(isa="v9")
+
+
+def test_settings_out_of_range_are_refused_when_they_are_made():
+    with pytest.raises(ValueError, match="layers"):
+        _native.Shape(cell=_native.Cell.rnn, layers=65, K=80, H=100)
+    with pytest.raises(ValueError, match="H or K"):
+        _native.Shape(cell=_native.Cell.rnn, layers=1, K=80, H=0)
+    with pytest.raises(ValueError, match="instruction set v9"):
+        open_kernels("float64", "v9")
+    shape = _native.Shape(cell=_native.Cell.rnn, layers=1, K=80, H=100)
+    with pytest.raises(AttributeError):
+        shape.H = 101
+
+
+def test_windows_past_the_end_of_the_text_are_refused_at_the_compiled_door():
+    learner = make_learner()
+    weights = tuple(learner.parameters.values())
+    engine = NativeEngine()
     with pytest.raises(ValueError, match="past the end"):
-        _native.float64.train(
-            SETS[0], about, weights, (weights,), state, np.zeros(26, np.uint8),
-            np.array([1]), 25, np.array([0.1]), 0, (0, *[0.5] * 7, False, False, 0.0, 0), 1,
-            _native.Workspace(), np.empty(1), np.empty(1),
-        )  # fmt: skip
+        open_kernels("float64", engine.isa).train(
+            shape=engine._settings(learner).shape,
+            weights=weights,
+            slots=(weights,),
+            state=tuple(learner.state.values()),
+            updates=_native.Updates(
+                ids=np.zeros(26, np.uint8),
+                starts=np.array([1]),
+                seq_length=25,
+                learning_rates=np.array([0.1]),
+                update=0,
+            ),
+            descent=engine._settings(learner).descent,
+            threads=1,
+            workspace=_native.Workspace(),
+            losses=np.empty(1),
+            norms=np.empty(1),
+        )
+
+
+def test_settings_follow_a_config_that_is_replaced():
+    engine, learner = NativeEngine(), make_learner()
+    first = engine._settings(learner)
+    assert engine._settings(learner) is first
+    learner.config = learner.config.replace(clip=0.25)
+    assert engine._settings(learner).descent.clip == 0.25
 
 
 CALLS_WITH_TOO_FEW_THREADS = """
 import resource
 import numpy as np
 from charloom.config import Config
-from charloom.engines.native import NativeEngine
+from charloom.engines.native import NativeEngine, open_kernels
 from charloom.model import new_learner, zero_state
 from charloom.text import Vocabulary
 learner = new_learner(Config(hidden_size=2, batch_size=200), Vocabulary("ab"))

@@ -1,11 +1,287 @@
-"""Types of the compiled module; its arrays are checked in charloom.engines.native."""
+"""Types of the compiled module; its arrays are checked in charloom.engines.native.
 
-from types import ModuleType
+Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens. Every class but Workspace is checked
+when it is made, and none can be changed.
+"""
 
-float32: ModuleType
-float64: ModuleType
+from enum import Enum
+from typing import Any, final
 
-class Workspace: ...
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]  # of the type of the kernels that are called
+Arrays = tuple[Floats, ...]  # in the learner's order
+
+class Cell(Enum):
+    rnn = 0
+    lstm = 1
+    gru = 2
+
+class Rule(Enum):
+    adagrad = 0
+    sgd = 1
+    rmsprop = 2
+    adam = 3
+    adamw = 4
+
+@final
+class Shape:
+    def __init__(self, *, cell: Cell, layers: int, K: int, H: int) -> None: ...
+    @property
+    def cell(self) -> Cell: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def K(self) -> int: ...
+    @property
+    def H(self) -> int: ...
+
+@final
+class Descent:
+    def __init__(
+        self,
+        *,
+        rule: Rule,
+        momentum: float,
+        decay: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        weight_decay: float,
+        clip: float,
+        clip_by_norm: bool,
+        mean: bool,
+        dropout: float,
+        seed: int,
+    ) -> None: ...
+    @property
+    def rule(self) -> Rule: ...
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def decay(self) -> float: ...
+    @property
+    def beta1(self) -> float: ...
+    @property
+    def beta2(self) -> float: ...
+    @property
+    def epsilon(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def clip(self) -> float: ...
+    @property
+    def clip_by_norm(self) -> bool: ...
+    @property
+    def mean(self) -> bool: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+@final
+class Sampler:
+    def __init__(
+        self,
+        *,
+        temperature: float,
+        top_p: float,
+        min_p: float,
+        penalty: float,
+        top_k: int,
+        window: int,
+    ) -> None: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def min_p(self) -> float: ...
+    @property
+    def penalty(self) -> float: ...
+    @property
+    def top_k(self) -> int: ...
+    @property
+    def window(self) -> int: ...
+
+@final
+class Updates:
+    def __init__(
+        self,
+        *,
+        ids: NDArray[Any],
+        starts: NDArray[np.int64],
+        seq_length: int,
+        learning_rates: NDArray[np.float64],
+        update: int,
+    ) -> None: ...
+    @property
+    def seq_length(self) -> int: ...
+    @property
+    def update(self) -> int: ...
+
+@final
+class TrainResult:
+    @property
+    def updates(self) -> int: ...
+    @property
+    def not_finite(self) -> bool: ...
+    @property
+    def bad_id(self) -> bool: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def norm(self) -> float: ...
+
+@final
+class Workspace:
+    def __init__(self) -> None: ...
+
+@final
+class Kernels32:
+    def __init__(self, isa: str) -> None: ...
+    def gradients(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        x: NDArray[np.int32],
+        y: NDArray[np.int32],
+        state: Arrays,
+        descent: Descent,
+        update: int,
+        gradients: Arrays,
+        next: Arrays,
+    ) -> float: ...
+    def train(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        slots: tuple[Arrays, ...],
+        state: Arrays,
+        updates: Updates,
+        descent: Descent,
+        threads: int,
+        workspace: Workspace,
+        losses: NDArray[np.float64],
+        norms: NDArray[np.float64],
+    ) -> TrainResult: ...
+    def score(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        state: Arrays,
+        tokens: NDArray[np.int32],
+        threads: int,
+        nats: NDArray[np.float64],
+    ) -> None: ...
+    def activations(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        state: Arrays,
+        tokens: NDArray[np.int32],
+        values: Arrays,
+    ) -> None: ...
+    def step(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        state: Arrays,
+        ids: NDArray[np.int32],
+        logits: Floats,
+    ) -> None: ...
+    def generate(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        state: Arrays,
+        read: NDArray[np.int32],
+        sampler: Sampler,
+        uniforms: NDArray[np.float64],
+        threads: int,
+        ids: NDArray[np.int32],
+    ) -> bool: ...
+    def apply(self, function: str, x: Floats, y: Floats) -> None: ...
+    def multiply_adds(self, operations: float) -> None: ...
+
+@final
+class Kernels64:
+    def __init__(self, isa: str) -> None: ...
+    def gradients(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        x: NDArray[np.int32],
+        y: NDArray[np.int32],
+        state: Arrays,
+        descent: Descent,
+        update: int,
+        gradients: Arrays,
+        next: Arrays,
+    ) -> float: ...
+    def train(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        slots: tuple[Arrays, ...],
+        state: Arrays,
+        updates: Updates,
+        descent: Descent,
+        threads: int,
+        workspace: Workspace,
+        losses: NDArray[np.float64],
+        norms: NDArray[np.float64],
+    ) -> TrainResult: ...
+    def score(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        state: Arrays,
+        tokens: NDArray[np.int32],
+        threads: int,
+        nats: NDArray[np.float64],
+    ) -> None: ...
+    def activations(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        state: Arrays,
+        tokens: NDArray[np.int32],
+        values: Arrays,
+    ) -> None: ...
+    def step(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        state: Arrays,
+        ids: NDArray[np.int32],
+        logits: Floats,
+    ) -> None: ...
+    def generate(
+        self,
+        *,
+        shape: Shape,
+        weights: Arrays,
+        state: Arrays,
+        read: NDArray[np.int32],
+        sampler: Sampler,
+        uniforms: NDArray[np.float64],
+        threads: int,
+        ids: NDArray[np.int32],
+    ) -> bool: ...
+    def apply(self, function: str, x: Floats, y: Floats) -> None: ...
+    def multiply_adds(self, operations: float) -> None: ...
 
 def instruction_sets() -> list[str]: ...
-def multiply_adds(isa: str, dtype: str, operations: float) -> None: ...

@@ -179,8 +179,7 @@ def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
 
 def accuracy() -> dict[str, dict[str, float]]:
     """Return the largest error of the native exp and tanh per dtype, in units in the last place."""
-    from charloom import _native
-    from charloom.engines.native import choose_instruction_set
+    from charloom.engines.native import choose_instruction_set, open_kernels
 
     rng = np.random.default_rng(0)
     inputs = {
@@ -194,7 +193,7 @@ def accuracy() -> dict[str, dict[str, float]]:
         for dtype in ("float32", "float64"):
             x = values.astype(dtype)
             y = np.empty_like(x)
-            getattr(_native, dtype).apply(choose_instruction_set(), function, x, y)
+            open_kernels(dtype, choose_instruction_set()).apply(function, x, y)
             truth = exact[function](x.astype(np.longdouble))
             ulp = np.spacing(np.abs(truth).astype(dtype))
             errors[function][dtype] = float((np.abs(y - truth) / ulp).max())

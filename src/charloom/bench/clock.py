@@ -86,13 +86,10 @@ def peaks(*dtypes: str) -> dict[str, Work]:
     """
     if native_problem() is not None:
         return {}
-    from charloom import _native
-    from charloom.engines.native import choose_instruction_set
+    from charloom.engines.native import Kernels, choose_instruction_set, open_kernels
+
+    def work(kernels: Kernels) -> Work:
+        return lambda count: kernels.multiply_adds(count * PEAK_OPERATIONS)
 
     isa = choose_instruction_set()
-    return {
-        f"peak {dtype}": lambda count, dtype=dtype: _native.multiply_adds(  # type: ignore[misc]
-            isa, dtype, count * PEAK_OPERATIONS
-        )
-        for dtype in dtypes
-    }
+    return {f"peak {dtype}": work(open_kernels(dtype, isa)) for dtype in dtypes}

@@ -6,13 +6,15 @@ of another processor; `CHARLOOM_ISA` forces one.
 """
 
 import os
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom import _native
-from charloom.config import CELLS, OPTIMIZERS, Config
+from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.errors import EngineError
 from charloom.messages import argument
@@ -39,11 +41,30 @@ def choose_instruction_set() -> str:
     return str(wanted)
 
 
+Kernels = _native.Kernels32 | _native.Kernels64
+
+
+def open_kernels(dtype: str, isa: str) -> Kernels:
+    """Return the kernels of an instruction set for "float32" or "float64"."""
+    return _native.Kernels32(isa) if dtype == "float32" else _native.Kernels64(isa)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """A network's settings as the kernels take them, with the config and K that they were made from."""
+
+    config: Config
+    characters: int
+    shape: _native.Shape
+    descent: _native.Descent
+
+
 class NativeEngine:
     """See `charloom.engines.base.Engine`, whose docstrings these methods keep.
 
     Args:
         threads: how many may share the streams of a batch; a stream is never divided.
+        isa: the instruction set; None takes the best one, or the one that CHARLOOM_ISA names.
 
     Raises:
         EngineError: CHARLOOM_ISA names a set that this processor does not run, or a call got
@@ -54,10 +75,14 @@ class NativeEngine:
 
     name = "native"
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, isa: str | None = None) -> None:
         self.threads = max(1, threads)
-        self.isa = choose_instruction_set()
+        self.isa = choose_instruction_set() if isa is None else isa
+        self._kernels = {
+            np.dtype(dtype): open_kernels(dtype, self.isa) for dtype in ("float32", "float64")
+        }
         self._workspace = _native.Workspace()
+        self._last: _Settings | None = None
 
     def __reduce__(self) -> tuple[type["NativeEngine"], tuple[int]]:
         """How it is pickled and copied: its memory is not, each engine has its own."""
@@ -67,48 +92,47 @@ class NativeEngine:
         return f"native ({self.isa}, {self.threads} thread{'s' if self.threads > 1 else ''})"
 
     def require(self, config: Config) -> None:
-        reference = (
-            f"use {argument('engine', 'reference')}, which takes any number, many times slower"
-        )
         if config.layers > MAX_LAYERS:
             raise EngineError(
                 f"the network has {config.layers:,} layers, and the native engine takes {MAX_LAYERS} at "
-                f"most. Give fewer, or {reference}."
+                f"most. Give fewer, or {_reference_instead()}."
             )
         if config.seq_length * config.batch_size > MAX_WINDOW:
             raise EngineError(
                 f"a window has {counted(config.seq_length, 'step')} of "
-                f"{counted(config.batch_size, 'stream')}, and the "
-                f"native engine takes {MAX_WINDOW:,} characters at most. Give fewer, or {reference}."
+                f"{counted(config.batch_size, 'stream')}, and the native engine takes "
+                f"{MAX_WINDOW:,} characters at most. Give fewer, or {_reference_instead()}."
             )
 
     def loss_and_gradients(
         self, learner: Learner, x: Ids, y: Ids, update: int | None = None
     ) -> tuple[float, Parameters, State]:
-        kernels = _kernels(learner)
+        kernels = self._kernels_for(learner)
         if x.ndim != 2 or x.shape != y.shape or not x.size:
             raise EngineError(
                 f"x has shape {x.shape} and y {y.shape}; wanted windows of the same shape (T, B), "
                 f"each at least 1."
             )
+        as_trained = bool(update) or not learner.config.dropout
         gradients = {name: np.empty_like(p) for name, p in learner.parameters.items()}
         state = {name: np.empty_like(s) for name, s in learner.state.items()}
         loss = kernels.gradients(
-            self.isa,
-            _shape(learner),
-            _arrays(learner, learner.parameters),
-            _whole(x, learner),
-            _whole(y, learner),
-            _states(learner, learner.state, x.shape[1]),
-            _rule(learner.config if update else learner.config.replace(dropout=0.0)),
-            update or 0,
-            tuple(gradients.values()),
-            tuple(state.values()),
+            shape=self._settings(learner).shape,
+            weights=_arrays(learner, learner.parameters),
+            x=_whole(x, learner),
+            y=_whole(y, learner),
+            state=_states(learner, learner.state, x.shape[1]),
+            descent=self._settings(learner).descent
+            if as_trained
+            else _without_dropout(learner.config),
+            update=update or 0,
+            gradients=tuple(gradients.values()),
+            next=tuple(state.values()),
         )
         return loss, gradients, state
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
-        kernels, config = _kernels(learner), learner.config
+        kernels, config = self._kernels_for(learner), learner.config
         count, T, B = len(plan.learning_rates), config.seq_length, config.batch_size
         self.require(config)
         starts = np.ascontiguousarray(plan.starts, dtype=np.int64) + learner.position
@@ -122,80 +146,80 @@ class NativeEngine:
             )
         losses, norms = np.empty(count), np.empty(count)
         state = _copied(learner.state)
-        done, not_finite, bad_id, loss, norm = kernels.train(
-            self.isa,
-            _shape(learner),
-            _arrays(learner, learner.parameters),
-            _slots(learner),
-            _states(learner, state, B),
-            _tokens(tokens),
-            starts,
-            T,
-            np.ascontiguousarray(plan.learning_rates, dtype=np.float64),
-            learner.update,
-            _rule(config),
-            self._threads(B),
-            self._workspace,
-            losses,
-            norms,
+        settings = self._settings(learner)
+        result = kernels.train(
+            shape=settings.shape,
+            weights=_arrays(learner, learner.parameters),
+            slots=_slots(learner),
+            state=_states(learner, state, B),
+            updates=_native.Updates(
+                ids=_tokens(tokens),
+                starts=starts,
+                seq_length=T,
+                learning_rates=np.ascontiguousarray(plan.learning_rates, dtype=np.float64),
+                update=learner.update,
+            ),
+            descent=settings.descent,
+            threads=self._threads(B),
+            workspace=self._workspace,
+            losses=losses,
+            norms=norms,
         )
         learner.state = state
-        learner.position += done * T
-        learner.update += done
-        if bad_id:
+        learner.position += result.updates * T
+        learner.update += result.updates
+        if result.bad_id:
             raise EngineError(
                 f"the text has an id beyond the model's {len(learner.vocabulary)} characters; "
                 f"ids must lie in 0 … {len(learner.vocabulary) - 1}."
             )
-        if not_finite:
-            return Trace(losses[:done], norms[:done], "non-finite", loss, norm)
+        if result.not_finite:
+            done = result.updates
+            return Trace(losses[:done], norms[:done], "non-finite", result.loss, result.norm)
         return Trace(losses, norms)
 
     def score(
         self, learner: Learner, tokens: Ids, state: State
     ) -> tuple[NDArray[np.float64], State]:
-        kernels = _kernels(learner)
+        kernels = self._kernels_for(learner)
         if tokens.ndim != 2 or not tokens.size:
             raise EngineError(f"the ids have shape {tokens.shape}; wanted (N, B), each at least 1.")
         state = _copied(state)
         nats = np.empty((len(tokens) - 1, tokens.shape[1]))
         kernels.score(
-            self.isa,
-            _shape(learner),
-            _arrays(learner, learner.parameters),
-            _states(learner, state, tokens.shape[1]),
-            _whole(tokens, learner),
-            self._threads(tokens.shape[1]),
-            nats,
+            shape=self._settings(learner).shape,
+            weights=_arrays(learner, learner.parameters),
+            state=_states(learner, state, tokens.shape[1]),
+            tokens=_whole(tokens, learner),
+            threads=self._threads(tokens.shape[1]),
+            nats=nats,
         )
         return nats, state
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
-        kernels = _kernels(learner)
+        kernels = self._kernels_for(learner)
         ids, state = np.asarray(ids), _copied(state)
         logits = np.empty((len(ids), len(learner.vocabulary)), dtype=learner.config.dtype)
         kernels.step(
-            self.isa,
-            _shape(learner),
-            _arrays(learner, learner.parameters),
-            _states(learner, state, len(ids)),
-            _whole(ids, learner),
-            logits,
+            shape=self._settings(learner).shape,
+            weights=_arrays(learner, learner.parameters),
+            state=_states(learner, state, len(ids)),
+            ids=_whole(ids, learner),
+            logits=logits,
         )
         return logits, state
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        kernels, config = _kernels(learner), learner.config
+        kernels, config = self._kernels_for(learner), learner.config
         state = _copied(state)
         shape = (len(tokens), config.layers, config.hidden_size)
         values = {name: np.empty(shape, dtype=config.dtype) for name in state}
         kernels.activations(
-            self.isa,
-            _shape(learner),
-            _arrays(learner, learner.parameters),
-            _states(learner, state, 1),
-            _whole(tokens, learner),
-            tuple(values.values()),
+            shape=self._settings(learner).shape,
+            weights=_arrays(learner, learner.parameters),
+            state=_states(learner, state, 1),
+            tokens=_whole(tokens, learner),
+            values=tuple(values.values()),
         )
         return values, state
 
@@ -207,32 +231,42 @@ class NativeEngine:
         uniforms: NDArray[np.float64],
         state: State,
     ) -> tuple[Ids, State]:
-        kernels = _kernels(learner)
+        kernels = self._kernels_for(learner)
         state = _copied(state)
         ids = np.empty(len(uniforms), dtype=np.int32)
         finite = kernels.generate(
-            self.isa,
-            _shape(learner),
-            _arrays(learner, learner.parameters),
-            _states(learner, state, 1),
-            _whole(np.asarray(read), learner),
-            (
-                sampler.temperature,
-                sampler.top_p,
-                sampler.min_p,
-                sampler.repetition_penalty,
-                sampler.top_k,
-                sampler.repetition_window,
-            ),
-            np.ascontiguousarray(uniforms, dtype=np.float64),
-            self._writers(learner),
-            ids,
+            shape=self._settings(learner).shape,
+            weights=_arrays(learner, learner.parameters),
+            state=_states(learner, state, 1),
+            read=_whole(np.asarray(read), learner),
+            sampler=_sampler(sampler),
+            uniforms=np.ascontiguousarray(uniforms, dtype=np.float64),
+            threads=self._writers(learner),
+            ids=ids,
         )
         if not finite:
             raise EngineError(
                 "the model's logits are not finite: it has diverged; use an earlier one."
             )
         return ids.astype(learner.vocabulary.id_dtype), state
+
+    def _kernels_for(self, learner: Learner) -> Kernels:
+        """Return the kernels for the dtype of the learner's parameters."""
+        dtype = learner.parameters["V"].dtype
+        if dtype not in self._kernels:
+            raise EngineError(
+                f"the parameters are {dtype}; the native engine computes in float32 and float64, "
+                f"the reference engine in any type."
+            )
+        return self._kernels[dtype]
+
+    def _settings(self, learner: Learner) -> _Settings:
+        """Return the learner's settings; those of the last call if its config is the same object."""
+        config, characters, last = learner.config, len(learner.vocabulary), self._last
+        if last is None or last.config is not config or last.characters != characters:
+            last = _Settings(config, characters, _shape(config, characters), _descent(config))
+            self._last = last
+        return last
 
     def _threads(self, streams: int) -> int:
         """How many threads so many streams can use."""
@@ -245,46 +279,56 @@ class NativeEngine:
         return 1 if alone else min(self.threads, MAX_THREADS)
 
 
-def _kernels(learner: Learner) -> Any:
-    """The compiled functions for the learner's dtype."""
-    dtype = learner.parameters["V"].dtype
-    if dtype == np.float32:
-        return _native.float32
-    if dtype == np.float64:
-        return _native.float64
-    raise EngineError(
-        f"the parameters are {dtype}; the native engine computes in float32 and float64, "
-        f"the reference engine in any type."
-    )
+def _reference_instead() -> str:
+    """Return the advice to use the reference engine."""
+    return f"use {argument('engine', 'reference')}, which takes any number, many times slower"
 
 
-def _shape(learner: Learner) -> tuple[int, int, int, int]:
-    """Cell, layers, K, H as the kernels take them."""
-    config = learner.config
+def _shape(config: Config, characters: int) -> _native.Shape:
+    """Return the cell and sizes of a network of this config and so many characters."""
     if config.layers > MAX_LAYERS:
         raise EngineError(
             f"the network has {config.layers:,} layers, and the native engine takes {MAX_LAYERS} at "
             f"most; use {argument('engine', 'reference')}, which takes any number."
         )
-    cell = CELLS.index(config.cell)
-    return cell, config.layers, len(learner.vocabulary), config.hidden_size
+    return _native.Shape(
+        cell=_native.Cell[config.cell], layers=config.layers, K=characters, H=config.hidden_size
+    )
 
 
-def _rule(config: Config) -> tuple[float, ...]:
-    """How updates are made, as the kernels take it."""
-    return (
-        OPTIMIZERS.index(config.optimizer),
-        config.momentum,
-        config.decay,
-        config.beta1,
-        config.beta2,
-        config.epsilon,
-        config.weight_decay,
-        config.clip,
-        config.clip_by == "norm",
-        config.reduction == "mean",
-        config.dropout,
-        config.seed,
+def _descent(config: Config) -> _native.Descent:
+    """Return how updates are made under this config."""
+    return _native.Descent(
+        rule=_native.Rule[config.optimizer],
+        momentum=config.momentum,
+        decay=config.decay,
+        beta1=config.beta1,
+        beta2=config.beta2,
+        epsilon=config.epsilon,
+        weight_decay=config.weight_decay,
+        clip=config.clip,
+        clip_by_norm=config.clip_by == "norm",
+        mean=config.reduction == "mean",
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+
+
+def _without_dropout(config: Config) -> _native.Descent:
+    """Return how updates are made under this config when no unit is dropped."""
+    return _descent(config.replace(dropout=0.0))
+
+
+@lru_cache(maxsize=16)
+def _sampler(sampler: Sampler) -> _native.Sampler:
+    """Return the same sampler as the kernels take it."""
+    return _native.Sampler(
+        temperature=sampler.temperature,
+        top_p=sampler.top_p,
+        min_p=sampler.min_p,
+        penalty=sampler.repetition_penalty,
+        top_k=sampler.top_k,
+        window=sampler.repetition_window,
     )
 
 

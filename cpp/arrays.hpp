@@ -1,0 +1,113 @@
+// Checks the arrays that Python passes, before a kernel reads or writes them.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <cstdint>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace charloom {
+
+namespace nb = nanobind;
+
+template <typename T>
+using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+constexpr std::size_t most_units = 1u << 20, most_characters = 1u << 24, most_layers = 64,
+                      most_threads = 256, most_rows = 1u << 24;
+
+inline void require(bool holds, const char* message) {
+  if (!holds) throw std::invalid_argument(message);
+}
+
+inline void require_memory(bool ok) {
+  if (!ok) throw std::bad_alloc();
+}
+
+inline void require_threads(std::size_t threads, std::size_t streams) {
+  require(threads > 0 && threads <= streams && threads <= most_threads,
+          "there must be at least one thread, and no more threads than streams");
+}
+
+inline void require_below(const In<std::int32_t>& ids, int K) {
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    require(ids.data()[i] >= 0 && ids.data()[i] < K, "an id is not below K");
+}
+
+template <typename A>
+void require_length(const A& array, std::size_t length, const char* message) {
+  require(array.ndim() == 1 && array.shape(0) == length, message);
+}
+
+// The arrays of one network in the learner's order, each with the shape that the network needs.
+template <typename T>
+struct Bundle {
+  std::vector<T*> arrays;
+
+  Bundle(const Shape& shape, const nb::tuple& given) {
+    require(given.size() == static_cast<std::size_t>(shape.arrays()), "wrong number of arrays");
+    arrays.reserve(given.size());
+    const std::size_t H = shape.H, K = shape.K, GH = H * shape.gates();
+    const std::size_t per_layer = shape.arrays_per_layer();
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      const bool output = i >= per_layer * shape.layers;
+      const std::size_t place = output ? i - per_layer * shape.layers : i % per_layer;
+      if (output)
+        add(given[i], K, place == 0 ? H : 0);
+      else if (place == 0)
+        add(given[i], GH, i < per_layer ? K : H);
+      else
+        add(given[i], place == 3 ? H : GH, place == 1 ? H : 0);
+    }
+  }
+
+ private:
+  // Adds a matrix, or a vector if `columns` is 0.
+  void add(const nb::handle& array, std::size_t rows, std::size_t columns) {
+    const auto a = nb::cast<Array<T>>(array, false);
+    require(a.ndim() == (columns ? 2u : 1u) && a.shape(0) == rows &&
+                (!columns || a.shape(1) == columns),
+            "an array does not have the shape that the network needs");
+    arrays.push_back(a.data());
+  }
+};
+
+// The arrays h, and cell for an LSTM, of shape (first, second, H).
+template <typename T>
+State<T> states_of(const Shape& shape, const nb::tuple& given, std::size_t first,
+                   std::size_t second, const char* message) {
+  require(given.size() == static_cast<std::size_t>(shape.states()), "wrong number of states");
+  T* at[2] = {nullptr, nullptr};
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const auto a = nb::cast<Array<T>>(given[i], false);
+    require(a.ndim() == 3 && a.shape(0) == first && a.shape(1) == second &&
+                a.shape(2) == static_cast<std::size_t>(shape.H),
+            message);
+    at[i] = a.data();
+  }
+  return {at[0], at[1]};
+}
+
+// The state of B streams, arrays of shape (L, B, H).
+template <typename T>
+State<T> state_of(const Shape& shape, const nb::tuple& given, std::size_t B) {
+  return states_of<T>(shape, given, shape.layers, B, "a state must have the shape (L, B, H)");
+}
+
+inline Tokens tokens_of(const Bytes& ids) {
+  const auto kind = ids.dtype();
+  require(kind.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::UInt) &&
+              (kind.bits == 8 || kind.bits == 16 || kind.bits == 32),
+          "ids must be uint8, uint16 or uint32");
+  return {ids.data(), kind.bits / 8, ids.shape(0)};
+}
+
+}  // namespace charloom

@@ -1,0 +1,141 @@
+// Binds the small classes that Python passes to the kernels and gets back. Each is checked when it is made and
+// cannot change afterwards, so that one object serves many calls.
+#include <nanobind/stl/string.h>
+
+#include "bindings.hpp"
+
+namespace charloom {
+
+using namespace nb::literals;
+
+namespace {
+
+Shape checked_shape(Cell cell, std::size_t layers, std::size_t K, std::size_t H) {
+  require(layers > 0 && layers <= most_layers, "there must be 1 to 64 layers");
+  require(H > 0 && K > 0 && H < most_units && K < most_characters, "H or K is out of range");
+  return {cell, static_cast<int>(layers), static_cast<int>(K), static_cast<int>(H)};
+}
+
+Descent checked_descent(Rule rule, double momentum, double decay, double beta1, double beta2,
+                        double epsilon, double weight_decay, double clip, bool clip_by_norm,
+                        bool mean, double dropout, std::uint64_t seed) {
+  require(dropout >= 0 && dropout < 1, "dropout must be at least 0 and below 1");
+  return {rule,         momentum, decay,        beta1, beta2,   epsilon,
+          weight_decay, clip,     clip_by_norm, mean,  dropout, seed};
+}
+
+Sampler checked_sampler(double temperature, double top_p, double min_p, double penalty, int top_k,
+                        int window) {
+  require(window >= 0, "the window must be at least 0");
+  return {temperature, top_p, min_p, penalty, top_k, window};
+}
+
+}  // namespace
+
+Windows Updates::checked() const {
+  const std::size_t count = learning_rates_.size(), B = starts_.size(), T = seq_length;
+  require(count < (1u << 30), "too many updates in one call");
+  require_length(learning_rates_, count, "learning_rates must have one axis");
+  require_length(starts_, B, "starts must have one axis");
+  require(B > 0 && T > 0 && B < most_rows && T < most_rows && B * T < most_rows,
+          "the window is empty or too large");
+  const Tokens tokens = tokens_of(ids_);
+  for (std::size_t s = 0; s < B; ++s)
+    require(starts_.data()[s] >= 0 &&
+                static_cast<std::uint64_t>(starts_.data()[s]) + count * T + 1 <= tokens.count,
+            "a stream's windows run past the end of the text");
+  return {tokens,
+          starts_.data(),
+          static_cast<int>(B),
+          static_cast<int>(T),
+          static_cast<int>(count),
+          learning_rates_.data(),
+          update};
+}
+
+void bind_shape(nb::module_& m) {
+  nb::enum_<Cell>(m, "Cell")
+      .value("rnn", Cell::rnn)
+      .value("lstm", Cell::lstm)
+      .value("gru", Cell::gru);
+  nb::class_<Shape>(m, "Shape", "A network's cell and sizes: K characters, H hidden units.")
+      .def("__init__",
+           [](Shape* self, Cell cell, std::size_t layers, std::size_t K, std::size_t H) {
+             new (self) Shape(checked_shape(cell, layers, K, H));
+           },
+           nb::kw_only(), "cell"_a, "layers"_a, "K"_a, "H"_a)
+      .def_ro("cell", &Shape::cell)
+      .def_ro("layers", &Shape::layers)
+      .def_ro("K", &Shape::K)
+      .def_ro("H", &Shape::H);
+}
+
+void bind_descent(nb::module_& m) {
+  nb::enum_<Rule>(m, "Rule")
+      .value("adagrad", Rule::adagrad)
+      .value("sgd", Rule::sgd)
+      .value("rmsprop", Rule::rmsprop)
+      .value("adam", Rule::adam)
+      .value("adamw", Rule::adamw);
+  nb::class_<Descent>(m, "Descent", "How updates are made; a clip of 0 means none.")
+      .def("__init__",
+           [](Descent* self, Rule rule, double momentum, double decay, double beta1, double beta2,
+              double epsilon, double weight_decay, double clip, bool clip_by_norm, bool mean,
+              double dropout, std::uint64_t seed) {
+             new (self) Descent(checked_descent(rule, momentum, decay, beta1, beta2, epsilon,
+                                                weight_decay, clip, clip_by_norm, mean, dropout,
+                                                seed));
+           },
+           nb::kw_only(), "rule"_a, "momentum"_a, "decay"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
+           "weight_decay"_a, "clip"_a, "clip_by_norm"_a, "mean"_a, "dropout"_a, "seed"_a)
+      .def_ro("rule", &Descent::rule)
+      .def_ro("momentum", &Descent::momentum)
+      .def_ro("decay", &Descent::decay)
+      .def_ro("beta1", &Descent::beta1)
+      .def_ro("beta2", &Descent::beta2)
+      .def_ro("epsilon", &Descent::epsilon)
+      .def_ro("weight_decay", &Descent::weight_decay)
+      .def_ro("clip", &Descent::clip)
+      .def_ro("clip_by_norm", &Descent::clip_by_norm)
+      .def_ro("mean", &Descent::mean)
+      .def_ro("dropout", &Descent::dropout)
+      .def_ro("seed", &Descent::seed);
+}
+
+void bind_sampler(nb::module_& m) {
+  nb::class_<Sampler>(m, "Sampler", "How a character is drawn from the logits.")
+      .def("__init__",
+           [](Sampler* self, double temperature, double top_p, double min_p, double penalty,
+              int top_k, int window) {
+             new (self)
+                 Sampler(checked_sampler(temperature, top_p, min_p, penalty, top_k, window));
+           },
+           nb::kw_only(), "temperature"_a, "top_p"_a, "min_p"_a, "penalty"_a, "top_k"_a,
+           "window"_a)
+      .def_ro("temperature", &Sampler::temperature)
+      .def_ro("top_p", &Sampler::top_p)
+      .def_ro("min_p", &Sampler::min_p)
+      .def_ro("penalty", &Sampler::penalty)
+      .def_ro("top_k", &Sampler::top_k)
+      .def_ro("window", &Sampler::window);
+}
+
+void bind_updates(nb::module_& m) {
+  nb::class_<Updates>(m, "Updates", "The windows and learning rates of one call of train.")
+      .def(nb::init<Bytes, In<std::int64_t>, std::size_t, In<double>, std::int64_t>(),
+           nb::kw_only(), "ids"_a.noconvert(), "starts"_a.noconvert(), "seq_length"_a,
+           "learning_rates"_a.noconvert(), "update"_a)
+      .def_ro("seq_length", &Updates::seq_length)
+      .def_ro("update", &Updates::update);
+}
+
+void bind_train_result(nb::module_& m) {
+  nb::class_<TrainResult>(m, "TrainResult", "What one call of train did.")
+      .def_ro("updates", &TrainResult::updates)
+      .def_ro("not_finite", &TrainResult::not_finite)
+      .def_ro("bad_id", &TrainResult::bad_id)
+      .def_ro("loss", &TrainResult::loss)
+      .def_ro("norm", &TrainResult::norm);
+}
+
+}  // namespace charloom

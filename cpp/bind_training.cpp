@@ -1,0 +1,98 @@
+// Binds the calls that learn: the gradient of one window, and many updates.
+#include "bindings.hpp"
+#include "gil.hpp"
+#include "threads.hpp"
+#include "workspace.hpp"
+
+namespace charloom {
+
+using namespace nb::literals;
+
+namespace {
+
+// The arrays of each slot of an update rule.
+template <typename T>
+class Slots {
+ public:
+  Slots(const Shape& shape, const Descent& descent, const nb::tuple& given) {
+    const bool two = descent.rule == Rule::adam || descent.rule == Rule::adamw;
+    require(given.size() == (two ? 2u : 1u), "wrong number of slots");
+    bundles_.reserve(given.size());
+    for (const nb::handle slot : given) bundles_.emplace_back(shape, nb::cast<nb::tuple>(slot));
+    for (const Bundle<T>& bundle : bundles_) arrays_.push_back(bundle.arrays.data());
+  }
+  const Arrays<T>* arrays() const { return arrays_.data(); }
+
+ private:
+  std::vector<Bundle<T>> bundles_;
+  std::vector<Arrays<T>> arrays_;
+};
+
+template <typename T>
+double gradients(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights,
+                 In<std::int32_t> x, In<std::int32_t> y, nb::tuple state, const Descent& descent,
+                 std::int64_t update, nb::tuple gradients, nb::tuple next) {
+  const Bundle<T> net(shape, weights), result(shape, gradients);
+  require(x.ndim() == 2 && y.ndim() == 2 && x.shape(0) == y.shape(0) && x.shape(1) == y.shape(1) &&
+              x.size() > 0 && x.size() < most_rows,
+          "x and y must have the same shape (T, B), neither empty nor huge");
+  require_below(x, shape.K);
+  require_below(y, shape.K);
+  const std::size_t B = x.shape(1);
+  const State<T> from = state_of<T>(shape, state, B), to = state_of<T>(shape, next, B);
+  double loss = 0;
+  bool ok;
+  {
+    WithoutGil released;
+    ok = kernels.call.gradients(shape, net.arrays.data(), x.data(), y.data(),
+                                static_cast<int>(x.shape(0)), static_cast<int>(B), from, descent,
+                                update, &loss, result.arrays.data(), to);
+  }
+  require_memory(ok);
+  return loss;
+}
+
+template <typename T>
+TrainResult train(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights,
+                  nb::tuple slots, nb::tuple state, const Updates& updates, const Descent& descent,
+                  std::size_t threads, Pieces& workspace, Array<double> losses,
+                  Array<double> norms) {
+  const Bundle<T> net(shape, weights);
+  const Slots<T> kept(shape, descent, slots);
+  const Windows windows = updates.checked();
+  const auto count = static_cast<std::size_t>(windows.count), B = static_cast<std::size_t>(windows.B);
+  require_length(losses, count, "losses must be as long as learning_rates");
+  require_length(norms, count, "norms must be as long as learning_rates");
+  require_threads(threads, B);
+  const State<T> at = state_of<T>(shape, state, B);
+  TrainResult result;
+  {
+    WithoutGil released;
+    Crew crew(static_cast<int>(threads));
+    // If another call uses the workspace, this one takes memory of its own.
+    Pieces own;
+    std::unique_lock<std::mutex> lock(workspace.in_use, std::try_to_lock);
+    Pieces& pieces = lock.owns_lock() ? workspace : own;
+    result = kernels.call.train(shape, net.arrays.data(), kept.arrays(), at, windows, descent,
+                                crew.team(), pieces.workspace(), losses.data(), norms.data());
+  }
+  require_memory(!result.no_memory);
+  return result;
+}
+
+}  // namespace
+
+template <typename T>
+void bind_training(KernelsClass<T>& kernels) {
+  kernels.def("gradients", gradients<T>, nb::kw_only(), "shape"_a, "weights"_a,
+              "x"_a.noconvert(), "y"_a.noconvert(), "state"_a, "descent"_a, "update"_a,
+              "gradients"_a, "next"_a);
+  kernels.def("train", train<T>, nb::kw_only(), "shape"_a, "weights"_a, "slots"_a, "state"_a,
+              "updates"_a, "descent"_a, "threads"_a, "workspace"_a, "losses"_a.noconvert(),
+              "norms"_a.noconvert());
+}
+
+template void bind_training<float>(KernelsClass<float>&);
+template void bind_training<double>(KernelsClass<double>&);
+
+}  // namespace charloom

@@ -1,0 +1,69 @@
+// What the files that make up the Python module share: one function for each group of names, and the classes
+// that these groups have in common.
+#pragma once
+
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "arrays.hpp"
+#include "instruction_sets.hpp"
+
+namespace charloom {
+
+// The kernels of one instruction set for the type T. Python sees it as Kernels32 or Kernels64.
+template <typename T>
+struct TypedKernels {
+  const Kernels<T>& call;
+
+  explicit TypedKernels(const std::string& isa) : call(of(find_set(isa))) {}
+
+ private:
+  static const Kernels<T>& of(const InstructionSet& set) {
+    if constexpr (std::is_same_v<T, float>)
+      return set.f32;
+    else
+      return set.f64;
+  }
+};
+
+template <typename T>
+using KernelsClass = nb::class_<TypedKernels<T>>;
+
+// The windows of some updates as Python passes them. It keeps the arrays alive; `checked` looks at what is in them.
+class Updates {
+ public:
+  Updates(Bytes ids, In<std::int64_t> starts, std::size_t seq_length, In<double> learning_rates,
+          std::int64_t update)
+      : seq_length(seq_length),
+        update(update),
+        ids_(std::move(ids)),
+        starts_(std::move(starts)),
+        learning_rates_(std::move(learning_rates)) {}
+
+  // Throws std::invalid_argument unless every window lies in the text.
+  Windows checked() const;
+
+  const std::size_t seq_length;
+  const std::int64_t update;
+
+ private:
+  Bytes ids_;
+  In<std::int64_t> starts_;
+  In<double> learning_rates_;
+};
+
+void bind_shape(nb::module_& m);
+void bind_descent(nb::module_& m);
+void bind_sampler(nb::module_& m);
+void bind_updates(nb::module_& m);
+void bind_train_result(nb::module_& m);
+
+template <typename T>
+void bind_training(KernelsClass<T>& kernels);
+template <typename T>
+void bind_reading(KernelsClass<T>& kernels);
+template <typename T>
+void bind_functions(KernelsClass<T>& kernels);
+
+}  // namespace charloom
