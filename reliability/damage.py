@@ -348,7 +348,7 @@ def resumed_learner(run: Path, truth: Truth, wanted: Learner, allow_older: bool 
     with writer:
         told = " ".join(writer.warnings)
     assert told or not allow_older, "fell back without a word"
-    if "best is judged anew" in told and learner.best_update is None:
+    if "the best model is determined again" in told and learner.best_update is None:
         learner.best_loss, learner.best_update = wanted.best_loss, wanted.best_update
     return learner
 

@@ -186,13 +186,13 @@ def test_a_gradient_check_that_makes_no_sense_is_refused(option):
 def test_a_run_that_exists_is_refused_and_left_alone(command, run, finished):
     before = files_of(run)
     done = run_command(command, finished / "book.txt", "--run run", SMALL)
-    assert_refused(done, "already holds a run", "charloom resume run")
+    assert_refused(done, "already contains a run", "charloom resume run")
     assert files_of(run) == before
 
 
 def test_a_directory_of_other_things_is_no_place_for_a_run(folder):
     (folder / "book.txt").write_text(TEXT)
-    assert_refused(run_command("train book.txt --run .", SMALL), "holds other things")
+    assert_refused(run_command("train book.txt --run .", SMALL), "contains other files")
 
 
 @pytest.mark.parametrize("command", ["resume run --updates 50", "resume run"])
@@ -286,7 +286,7 @@ def test_a_text_with_an_unknown_character_cannot_be_evaluated(run, folder):
 
 def test_a_text_of_one_character_cannot_be_evaluated(run, folder):
     (folder / "short.txt").write_text("t")
-    assert_refused(run_command("evaluate run short.txt"), "needs two")
+    assert_refused(run_command("evaluate run short.txt"), "needs at least two")
 
 
 @pytest.mark.parametrize("option", ["--length 0", "--temperature -1", "--temperature nan"])
@@ -378,6 +378,6 @@ def test_a_real_process_ends_without_a_traceback(folder):
 def test_files_of_the_users_own_are_never_replaced_by_a_run(folder):
     (folder / "mine").mkdir()
     (folder / "mine" / "config.json").write_text('{"my": "settings"}')
-    with pytest.raises(charloom.CharloomError, match="holds other things"):
+    with pytest.raises(charloom.CharloomError, match="contains other files"):
         charloom.train(string="abcdefgh" * 50, run=folder / "mine", recipe="classic", updates=3)
     assert (folder / "mine" / "config.json").read_text() == '{"my": "settings"}'

@@ -244,7 +244,7 @@ def test_what_is_not_finite_is_never_saved(tmp_path, where, value):
         learner.smooth_loss = float(value)
     else:
         next(iter(getattr(learner, where).values())).flat[0] = value
-    with pytest.raises(DivergedError, match="is no longer finite, so it was not saved"):
+    with pytest.raises(DivergedError, match="is no longer finite, so the checkpoint was not saved"):
         save_checkpoint(tmp_path / "52", learner, LENGTHS, FINGERPRINT)
     assert not list(tmp_path.iterdir())
 
@@ -305,7 +305,9 @@ def test_a_flipped_byte_is_noticed_wherever_it_is(saved, name):
 def test_a_model_file_that_lost_its_end_is_told_in_our_words(saved, tmp_path):
     data = (saved / MODEL).read_bytes()
     (tmp_path / "model").write_bytes(data[:-10])
-    with pytest.raises(DamagedError, match=r"model is damaged: .*its end may be lost\. Use a copy"):
+    with pytest.raises(
+        DamagedError, match=r"model is damaged: .*its end may be missing\. Use a copy"
+    ):
         load_model(tmp_path / "model")
 
 
@@ -335,7 +337,7 @@ def test_a_manifest_of_another_checkpoint_is_noticed(saved, tmp_path):
 def test_a_link_in_a_checkpoint_is_not_followed(saved, tmp_path):
     (saved / STATE).rename(tmp_path / STATE)
     (saved / STATE).symlink_to(tmp_path / STATE)
-    with pytest.raises(DamagedError, match="no plain file"):
+    with pytest.raises(DamagedError, match="not a plain file"):
         load_checkpoint(saved)
 
 
@@ -450,7 +452,7 @@ def test_a_weight_that_changed_in_a_single_file_is_noticed(tmp_path):
     data = bytearray(model_bytes(make_learner()))
     data[-1] ^= 1
     (tmp_path / "model").write_bytes(data)
-    with pytest.raises(DamagedError, match="not those that were written"):
+    with pytest.raises(DamagedError, match="its numbers were changed after it was written"):
         load_model(tmp_path / "model")
 
 

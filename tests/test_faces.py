@@ -197,9 +197,9 @@ TYPICAL = {
     "exists": (
         lambda: charloom.train("book.txt", "run", recipe="classic"),
         "train book.txt --run run --recipe classic",
-        'go on with it by charloom.resume("run"), or give another run.',
-        "go on with it by charloom resume run, or give another --run.",
-        "go on with it by charloom resume run, or give another “run”.",
+        'continue it with charloom.resume("run"), or give another run.',
+        "continue it with charloom resume run, or give another --run.",
+        "continue it with charloom resume run, or give another “run”.",
     ),
     "finished": (
         lambda: charloom.control("run", "pause"),

@@ -21,7 +21,7 @@ from charloom.store.steering import read_control, write_control
 from charloom.training import Warned, train_run
 
 LATER = 900
-SENTENCE = rf"was written by a later charloom \(format {LATER}; this one reads up to \d+\): upgrade"
+SENTENCE = rf"was written by a later version of charloom \(format {LATER}; this one reads up to \d+\): upgrade"
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_the_page_lists_a_later_charlooms_run_as_newer(run):
         assert client.get("/api/runs/run").status_code == 200
         refused = client.post("/api/next", json={"model": "run", "text": "t"})
     assert listed["state"] == "newer"
-    assert "later charloom" in listed["reason"]
+    assert "later version of charloom" in listed["reason"]
     assert not listed["resumable"]
     assert refused.status_code >= 400
 

@@ -80,7 +80,7 @@ def test_the_commands_of_the_readme_work_in_order(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("second", "told"),
     [
-        ("charloom train book.txt --recipe classic --run runs/book", "already holds a run"),
+        ("charloom train book.txt --recipe classic --run runs/book", "already contains a run"),
         ("charloom doctor my_rnn.py:no_such_function", "no_such_function"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_place_that_is_taken_is_refused_before_a_text_is_read(tmp_path, unmeas
     before = runs.tree(run)
     done = charloom_(command, tmp_path / "no such text", "--run", run)
     assert done.exit_code == 2
-    assert f"{run} already holds a run" in done.stderr
+    assert f"{run} already contains a run" in done.stderr
     with pytest.raises(RunExistsError):
         getattr(charloom, command)(tmp_path / "no such text", run=run)
     assert runs.tree(run) == before
@@ -107,7 +107,7 @@ def test_whoever_reads_a_damaged_config_is_told_how_to_recover(tmp_path, command
     (run / "config.json").write_text(content)
     told = charloom_(command, run).stderr
     assert "config.json" in told
-    assert "is whole: charloom resume" in told
+    assert "is intact: charloom resume" in told
     assert "--allow-older" in told
 
 

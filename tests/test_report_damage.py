@@ -32,7 +32,7 @@ def break_line(path: Path) -> None:
         (lambda run: (run / "checkpoints" / "latest").write_bytes(b""), "latest is damaged"),
         (lambda run: (run / "checkpoints" / "latest").unlink(), "latest is missing"),
         (lambda run: (run / "checkpoints" / "best").write_bytes(b"x"), "best is damaged"),
-        (lambda run: shutil.rmtree(run / "checkpoints"), "its checkpoints are gone"),
+        (lambda run: shutil.rmtree(run / "checkpoints"), "its checkpoints are missing"),
         (lambda run: next(run.glob("checkpoints/9*/MANIFEST")).unlink(), "missing MANIFEST"),
         (lambda run: break_line(run / "metrics.jsonl"), "metrics.jsonl is damaged: 1 of"),
         (lambda run: break_line(run / "samples.jsonl"), "samples.jsonl is damaged: 1 of"),
@@ -102,7 +102,7 @@ def test_events_that_lost_all_their_lines_are_told(tmp_path: Path) -> None:
     sentences: list[str] = []
     page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
     assert len(sentences) == 1
-    assert "events.jsonl is damaged: no whole line is left" in sentences[0]
+    assert "events.jsonl is damaged: it has no whole line" in sentences[0]
     assert "written by a model of this run; which one, nothing in the run tells" in page.words
 
 

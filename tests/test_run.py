@@ -175,7 +175,7 @@ def test_a_users_own_files_of_our_names_are_never_taken_for_a_run(tmp_path):
             (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name / file).write_bytes(b"" if file == "lock" else b"mine")
         before = tree(tmp_path / name)
-        with pytest.raises(RunExistsError, match="holds other things"):
+        with pytest.raises(RunExistsError, match="contains other files"):
             create(tmp_path / name)
         assert tree(tmp_path / name) == before
     # What an interrupted making leaves before its config.json.
@@ -213,7 +213,7 @@ def test_links_in_the_place_of_directories_are_not_followed(halted, tmp_path):
             RunWriter.resume,
             lambda run: load_model(run / "checkpoints" / latest),
         ):
-            with pytest.raises(DamagedError, match="is no plain directory but a link"):
+            with pytest.raises(DamagedError, match="is not a plain directory but a link"):
                 look(run)
         with pytest.raises(RunExistsError):
             create(run)
@@ -288,7 +288,7 @@ def test_whoever_comes_while_a_run_is_made_is_told_that_it_is_in_use(tmp_path, m
 def test_a_directory_with_a_file_of_the_users_own_that_is_called_lock_is_left_alone(tmp_path):
     (tmp_path / "lock").write_text("mine")
     (tmp_path / "key").write_text("mine too")
-    with pytest.raises(RunExistsError, match="holds other things"):
+    with pytest.raises(RunExistsError, match="contains other files"):
         create(tmp_path)
     assert (tmp_path / "lock").read_text() == "mine"
 
@@ -362,7 +362,7 @@ def test_a_text_that_is_gone_or_another_one_is_refused_and_changes_nothing(tmp_p
         with pytest.raises(TextError, match="not the text that"):
             RunWriter.resume(run)
     text.rename(tmp_path / "elsewhere.txt")
-    with pytest.raises(TextError, match=r"cat\.txt: no such file.*where it is now with text"):
+    with pytest.raises(TextError, match=r"cat\.txt: no such file.*give its new path as text"):
         RunWriter.resume(run)
     assert tree(run) == before
 
@@ -474,7 +474,7 @@ def test_a_best_checkpoint_that_cannot_be_used_is_told_and_judged_anew(tmp_path,
         data[-1] ^= 1
         (best / "model.safetensors").write_bytes(data)
     items = resume(run)
-    assert "judged anew" in items[0].message
+    assert "the best model is determined again" in items[0].message
     view = read_run(run)
     assert view.best > learner.update
     assert view.best == load_model(run).best_update
@@ -489,10 +489,10 @@ def test_a_damaged_latest_says_what_else_is_there_and_that_works(tmp_path):
     )
     state = run / "checkpoints" / str(latest) / "state.json"
     state.write_bytes(state.read_bytes()[:-1])
-    with pytest.raises(DamagedError, match=f"update {older} is whole.*allow_older=True"):
+    with pytest.raises(DamagedError, match=f"update {older} is intact.*allow_older=True"):
         RunWriter.resume(run)
     told = resume(run, allow_older=True)
-    assert "goes on from the checkpoint of update" in told[0].message
+    assert "continues from the checkpoint of update" in told[0].message
     assert (run / "checkpoints" / f"damaged-{latest}" / "state.json").exists()
     train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")
@@ -523,7 +523,7 @@ def test_a_run_whose_checkpoints_are_gone_says_so_and_is_never_overwritten(tmp_p
     run = tmp_path / "run"
     train(run, halt=after(10**6 if finished else 8))
     update = load_model(run).update
-    told = f"trained up to update {update}, and its checkpoints are gone.*another run"
+    told = f"trained up to update {update}, but its checkpoints are missing.*another run"
     for look in without_checkpoints(run):
         with pytest.raises(DamagedError, match=told):
             look(run)
@@ -569,7 +569,7 @@ def empty_latest(run, update):
         (lose_manifest, r"^checkpoint \S+ is damaged: missing MANIFEST\. Use another .*latest names it"),
         (cut_manifest, r"^checkpoint \S+ is damaged: .*MANIFEST disagree\. Use another .*latest names it"),
         (lose_checkpoint, r"^checkpoint \S+ is missing\. \S+latest names it"),
-        (empty_latest, r"latest is damaged: it must hold the name of a checkpoint beside it, a number\."),
+        (empty_latest, r"latest is damaged: it must contain the number of a checkpoint in the same directory\."),
     ],
 )  # fmt: skip
 def test_a_sentence_about_a_checkpoint_names_what_is_damaged_and_what_is_whole(
@@ -582,13 +582,13 @@ def test_a_sentence_about_a_checkpoint_names_what_is_damaged_and_what_is_whole(
     whole = latest if harm is empty_latest else older
     with pytest.raises(DamagedError, match=told) as refused:
         load_model(run)
-    assert f"This one is whole, and a model: {run}/checkpoints/{whole}." in str(refused.value)
+    assert f"An intact checkpoint is {run}/checkpoints/{whole}." in str(refused.value)
     with pytest.raises(DamagedError, match=told) as refused:
         RunWriter.resume(run)
-    assert f"update {whole} is whole: to go on from there" in str(refused.value)
+    assert f"update {whole} is intact: to continue from it" in str(refused.value)
     assert ("names it" in str(refused.value)) == (harm is not empty_latest)
     (run / "checkpoints" / "best").write_bytes(b"")
-    with pytest.raises(DamagedError, match=f"best is damaged.*This one is whole.*/{whole}"):
+    with pytest.raises(DamagedError, match=f"best is damaged.*An intact checkpoint is .*/{whole}"):
         load_model(run, "best")
     assert resume(run, allow_older=True)[-1].state == "finished"
 
@@ -836,8 +836,8 @@ def test_a_damaged_config_is_made_anew_from_the_checkpoint_if_allowed(tmp_path, 
         path.write_bytes(data)
     option = "" if kept else ", text=TEXT"
     told = (
-        rf'config\.json.* is whole: charloom\.resume\("{run}", allow_older=True{option}\) makes .*'
-        rf'charloom\.train\(TEXT, from_model="{run}/checkpoints/{update}"\) takes its weights'
+        rf'config\.json.* is intact: charloom\.resume\("{run}", allow_older=True{option}\) restores .*'
+        rf'charloom\.train\(TEXT, from_model="{run}/checkpoints/{update}"\) starts a new run with its weights'
     )
     looks = [read_run, RunWriter.resume, api_training.reopen]
     if not kept:
@@ -851,7 +851,7 @@ def test_a_damaged_config_is_made_anew_from_the_checkpoint_if_allowed(tmp_path, 
     with pytest.raises(TextError, match="is not the text that"):
         RunWriter.resume(run, text=[tmp_path / "other.txt"], allow_older=True)
     items = resume(run, text=text, allow_older=True)
-    assert f"made anew from the checkpoint of update {update}" in items[0].message
+    assert f"restored from the checkpoint of update {update}" in items[0].message
     made, old = json.loads(path.read_bytes()), json.loads(before)
     assert made["config"] == old["config"]
     made["text"]["name"] = old["text"]["name"] if kept else made["text"]["name"]
@@ -884,7 +884,7 @@ def test_a_checkpoint_of_another_place_is_damage(halted):
     latest = (halted / "checkpoints" / "latest").read_text().split()[0]
     (halted / "checkpoints" / latest).rename(halted / "checkpoints" / "1000")
     (halted / "checkpoints" / "latest").write_text("1000\n")
-    with pytest.raises(DamagedError, match="not one of this run"):
+    with pytest.raises(DamagedError, match="it is not the checkpoint of"):
         RunWriter.resume(halted)
 
 
@@ -928,7 +928,7 @@ def test_a_finished_run_that_is_extended_loses_its_old_passage(tmp_path):
 def test_a_directory_in_a_files_place_is_one_sentence(halted, name):
     (halted / name).unlink(missing_ok=True)
     (halted / name).mkdir()
-    with pytest.raises(DamagedError, match=f"{name} is no plain file"):
+    with pytest.raises(DamagedError, match=f"{name} is not a plain file"):
         read_run(halted)
 
 
@@ -994,9 +994,9 @@ def test_an_end_that_is_behind_is_refused(halted):
 
 def test_what_is_no_run_is_told_so(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(NotAModelError, match="is no run"):
+        with pytest.raises(NotAModelError, match="is not a run"):
             RunWriter.resume(path)
-        with pytest.raises(NotAModelError, match="is no run"):
+        with pytest.raises(NotAModelError, match="is not a run"):
             read_run(path)
 
 

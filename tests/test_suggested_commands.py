@@ -75,7 +75,7 @@ def test_the_command_of_an_error_can_be_pasted(place):
     with pytest.raises(charloom.CharloomError) as caught:
         charloom.train(f"texts/{name}", name, recipe="classic")
     told = for_command_line(caught.value.message)
-    told = re.search(r"go on with it by (.*), or give another", told)[1]
+    told = re.search(r"continue it with (.*), or give another", told)[1]
     assert "is finished" in pasted(shell, told).stderr
 
 

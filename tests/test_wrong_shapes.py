@@ -193,7 +193,7 @@ def test_a_config_that_names_no_version_is_damage(run):
     config = json.loads((run / "config.json").read_text())  # one of before there were seals
     del config["sha256"]
     (run / "config.json").write_text(json.dumps({**config, "format": 1, "version": None}))
-    with pytest.raises(DamagedError, match="which charloom made the run"):
+    with pytest.raises(DamagedError, match="the version of charloom that made the run"):
         read_about(run)
 
 

@@ -1,4 +1,4 @@
-"""What is kept on disk and how it survives: checkpoints, run directories, models."""
+"""Reads and writes everything on disk: checkpoints, run directories and models."""
 
 from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import (

@@ -1,7 +1,7 @@
-"""Writes JSON with one spelling for each value, and reads JSON that may come from a stranger.
+"""Writes canonical JSON, which has the same bytes for the same value, and reads untrusted JSON.
 
-Canonical JSON is pure ASCII with sorted keys and no spaces, and knows no NaN and no infinity
-(spec/formats.md: Canonical JSON). Reading trusts nothing but the standard parser.
+Canonical JSON is ASCII with sorted keys and without spaces, NaN and infinity (spec/formats.md:
+Canonical JSON).
 """
 
 import json
@@ -11,10 +11,10 @@ from charloom.errors import DamagedError
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one spelling of a value; the same value gives the same bytes everywhere.
+    """Return the canonical JSON of a value; equal values always give equal bytes.
 
     Raises:
-        ValueError: the value holds a NaN or an infinity.
+        ValueError: the value contains a NaN or an infinity.
     """
     return json.dumps(
         value, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False
@@ -22,10 +22,10 @@ def canonical_json(value: Any) -> bytes:
 
 
 def parse_json(data: bytes | str, what: str) -> Any:
-    """The value of JSON bytes that may come from anywhere.
+    """Return the value of untrusted JSON; `what` names it in messages.
 
     Raises:
-        DamagedError: no JSON, or JSON with NaN, infinity, absurd depth or absurd numbers.
+        DamagedError: it is not JSON, or has NaN, infinity, too deep nesting or too long numbers.
     """
     try:
         if isinstance(data, bytes):
@@ -36,10 +36,10 @@ def parse_json(data: bytes | str, what: str) -> Any:
 
 
 def parse_object(data: bytes, what: str) -> dict[str, Any]:
-    """A JSON object from bytes that may come from anywhere.
+    """Return the JSON object in untrusted bytes; `what` names it in messages.
 
     Raises:
-        DamagedError: no JSON, or JSON that is no object.
+        DamagedError: it is not JSON, or not a JSON object.
     """
     value = parse_json(data, what)
     if not isinstance(value, dict):
@@ -48,8 +48,8 @@ def parse_object(data: bytes, what: str) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
-# json.loads would make a new one for each line of a journal, which takes longer than to parse the line.
+# json.loads would create a decoder for each line of a journal, which takes longer than parsing the line.
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse)

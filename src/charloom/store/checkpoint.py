@@ -1,13 +1,12 @@
-"""A checkpoint: a learner as a directory of four files, which appears whole or not at all
-(spec/formats.md: Checkpoints).
+"""Writes and reads a checkpoint: a directory of four files with a learner (spec/formats.md: Checkpoints).
 
-    model.safetensors     parameters; config and vocabulary in one metadata key: alone a model
-    training.safetensors  optimizer slots and recurrent state
+    model.safetensors     parameters; config and vocabulary as metadata; usable alone as a model file
+    training.safetensors  optimizer slots and hidden state
     state.json            counters, the lengths of the run's journals, the text's fingerprint
-    MANIFEST              SHA-256, length and name of each of the others
+    MANIFEST              SHA-256, length and name of each other file
 
-Files may come from strangers: they are data, checked against the config before anything trusts
-them, and nothing in them is ever executed. This module knows nothing of runs.
+The directory appears complete or not at all. Files may be untrusted: their contents are checked against
+the config before they are used, and never executed. This module does not know runs.
 """
 
 import hashlib
@@ -59,8 +58,8 @@ from charloom.text import Vocabulary
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
 METADATA_KEY: Final = "charloom"
-UPDATE: Final = "update"  # of a model file
-FOLDER: Final = "checkpoints"  # what a directory of them is called
+UPDATE: Final = "update"  # field in the metadata of a model file
+FOLDER: Final = "checkpoints"  # name of the directory of a run's checkpoints
 MODEL: Final = "model.safetensors"
 TRAINING: Final = "training.safetensors"
 STATE: Final = "state.json"
@@ -70,11 +69,11 @@ FILES: Final = (MODEL, STATE, TRAINING)
 SAFETENSORS_DTYPES: Final = {"F32": np.float32, "F64": np.float64}
 COUNT_LIMIT: Final = 2**63
 
-# What a stranger's file may make us hold beside its arrays. A list of all code points, the longest
-# metadata that make sense, has 7.7 MB; each bracket costs many times its byte in memory.
+# Limits on the memory that an untrusted file can use besides its arrays. The longest possible metadata,
+# with a vocabulary of all code points, have 7.7 MB. When JSON is parsed, each bracket costs many bytes.
 MOST_METADATA: Final = 8 << 20  # bytes
 MOST_BRACES: Final = 1 << 14  # a tensor has one, with two brackets and four colons
-MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # a vocabulary, and what else there is
+MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # those of a vocabulary and of the tensors
 MOST_STATE: Final = 1 << 16  # bytes
 MOST_MANIFEST: Final = 1 << 12  # bytes
 SIZES: Final = {STATE: MOST_STATE, MANIFEST: MOST_MANIFEST}
@@ -86,9 +85,12 @@ WHOLE_COUNTERS: Final = (
 NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
 OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
 COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
-LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")  # 0 where format 1 has none
+LATER_COUNTERS: Final = (
+    "judgements_since_best",
+    "rollbacks",
+)  # format 1 lacks them; they are 0 then
 
-# Settings that came later, as what was made before them meant them (spec/formats.md: Settings).
+# Values for settings that files of earlier versions lack (spec/formats.md: Settings).
 BEFORE: Final = {"judged_characters": 0}
 
 Arrays = dict[str, NDArray[Any]]
@@ -96,12 +98,12 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint directory holds.
+    """The contents of a checkpoint directory.
 
     Attributes:
-        learner: the learner as it was, to the bit.
-        lengths: bytes of each of the run's journals when it was saved, by file name.
-        fingerprint: of the text, as `Corpus.fingerprint`.
+        learner: the learner, bit for bit as it was saved.
+        lengths: length of each of the run's journals when it was saved, in bytes, by file name.
+        fingerprint: fingerprint of the text, as `Corpus.fingerprint`.
     """
 
     learner: Learner
@@ -112,34 +114,34 @@ class Checkpoint:
 def save_checkpoint(
     directory: Path, learner: Learner, lengths: Mapping[str, int], fingerprint: str
 ) -> None:
-    """Make a checkpoint directory appear, whole and durable.
+    """Write a checkpoint directory, which appears complete and durable.
 
     Raises:
         DivergedError: a number in the learner is not finite; nothing was written.
-        WriteError: the disk refused, or the directory is there: a checkpoint never changes.
+        WriteError: the disk failed, or the directory exists: a checkpoint never changes.
     """
     create_directory(directory, checkpoint_files(learner, lengths, fingerprint))
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
-    """Read a checkpoint directory, every byte of it verified.
+    """Read a checkpoint directory and verify every byte.
 
     Raises:
-        NotAModelError: no such directory, or one that holds no checkpoint.
-        NewerFormatError: a later charloom wrote it.
-        ReadError: the disk refused.
-        DamagedError: its bytes are not what was written, or make no sense together.
+        NotAModelError: the directory does not exist or is not a checkpoint.
+        NewerFormatError: a later version of charloom wrote it.
+        ReadError: the disk failed while reading.
+        DamagedError: its bytes were changed, or its files contradict each other.
     """
     try:
         with reading(directory):
             return load_known(directory)
     except DamagedError:
-        refuse_newer(directory)  # this charloom may take for damage what a later one added
+        refuse_newer(directory)  # fields of a later version can look like damage
         raise
 
 
 def load_known(directory: Path) -> Checkpoint:
-    """`load_checkpoint` of a checkpoint that no later charloom wrote."""
+    """Read a checkpoint of a format that this version knows; see `load_checkpoint`."""
     files = read_verified(directory)
     learner = parse_model(files[MODEL], str(directory / MODEL))
     read_training(files[TRAINING], learner, str(directory / TRAINING))
@@ -148,12 +150,9 @@ def load_known(directory: Path) -> Checkpoint:
 
 
 def refuse_newer(directory: Path) -> None:
-    """Refuse a checkpoint that a later charloom wrote, whatever else it holds.
+    """Raise NewerFormatError if a later version of charloom wrote the checkpoint.
 
-    Its state.json tells, if MANIFEST says that its bytes are those that were written.
-
-    Raises:
-        NewerFormatError: so it is.
+    The format number is in state.json. It counts only if MANIFEST confirms the bytes of that file.
     """
     with suppress(DamagedError):
         state = verified_state(directory)
@@ -162,11 +161,12 @@ def refuse_newer(directory: Path) -> None:
 
 
 def verified_state(directory: Path) -> dict[str, Any] | None:
-    """What state.json of a checkpoint says; None where MANIFEST does not say that its bytes are those that
-    were written. No other file is read.
+    """Return the fields of a checkpoint's state.json; None if MANIFEST does not confirm its bytes.
+
+    No other file is read.
 
     Raises:
-        DamagedError: it is no JSON object, or no plain file in a directory of the run's own.
+        DamagedError: state.json is not a JSON object, is not a plain file or is behind a link.
     """
     require_no_link(directory)
     state = read_file(directory / STATE, MOST_STATE) or b""
@@ -177,37 +177,37 @@ def verified_state(directory: Path) -> dict[str, Any] | None:
 
 
 def load_model_file(path: Path) -> Learner:
-    """The learner of a single model file: update 0, and the state before the first character.
+    """Return the learner in a single model file, at update 0 and with the zero state.
 
     Raises:
-        NotAModelError: the file cannot be read or is no model of charloom's.
-        NewerFormatError: a later charloom wrote it.
-        DamagedError: it is one, and damaged.
+        NotAModelError: the file does not exist or is not a charloom model.
+        NewerFormatError: a later version of charloom wrote it.
+        ReadError: the disk failed while reading.
+        DamagedError: the model is damaged.
     """
     return parse_model(read_model_file(path), str(path))
 
 
 def update_of_file(path: Path) -> int | None:
-    """How many updates made the model of a single file; None where it does not tell.
+    """Return after how many updates the model in a file was saved; None if the file does not say.
 
-    Raises:
-        The same as `load_model_file`.
+    Raises the errors of `load_model_file`.
     """
     update = parse_about(read_model_file(path, 8 + MOST_METADATA), str(path)).get(UPDATE)
     return update if is_count(update) else None
 
 
 def read_model_file(path: Path, most: int = -1) -> bytes:
-    """The bytes of a file that a user named, or so many of them at most.
+    """Return the bytes of a file that a user named; at most the first `most`, or all for -1.
 
     Raises:
-        NotAModelError: it is not there, or is a pipe or a device, which may never end.
-        ReadError: the disk refused.
+        NotAModelError: the file does not exist, or is a pipe or a device, which may never end.
+        ReadError: the disk failed while reading.
     """
     with reading(path):
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise NotAModelError(f"{shortened(path)} is no model: it is no plain file.")
+                raise NotAModelError(f"{shortened(path)} is not a model: it is not a plain file.")
             with path.open("rb") as file:
                 return file.read(most)
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a NUL in the path
@@ -221,8 +221,7 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
 def checkpoint_files(
     learner: Learner, lengths: Mapping[str, int], fingerprint: str
 ) -> dict[str, Data]:
-    """The four files of a checkpoint, by name, each in blocks of which the large ones are the learner's
-    own memory."""
+    """Return the four files of a checkpoint by name, as blocks that share the learner's memory."""
     require_finite(learner)
     training = {f"state/{name}": array for name, array in learner.state.items()}
     for slot, arrays in learner.slots.items():
@@ -244,18 +243,19 @@ def checkpoint_files(
 
 
 def model_bytes(learner: Learner, update: int | None = None) -> bytes:
-    """The bytes of `model_blocks`, in one piece."""
+    """Return the bytes of `model_blocks` as one object."""
     return b"".join(model_blocks(learner, update))
 
 
 def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
-    """A whole model in one file: the parameters, and config and vocabulary as metadata.
+    """Return the blocks of a model file: the parameters, with config and vocabulary as metadata.
 
-    Its blocks are to be written one after another, before the learner changes.
+    The blocks share the learner's memory, so they must be written, in order, before it changes.
 
     Args:
-        update: how many updates made the parameters; None or 0 where that is not to be told, as in a
-            checkpoint, which tells it beside.
+        learner: the model.
+        update: number of updates to store in the file. None or 0 stores none, as in a checkpoint,
+            which has the number in state.json.
     """
     about: dict[str, Any] = {
         "format": MODEL_FORMAT,
@@ -271,7 +271,7 @@ def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
 
 
 def seal(about: Mapping[str, Any], arrays: Arrays) -> str:
-    """The SHA-256 of a model: of what is said about it, then of each array's name and bytes."""
+    """Return the SHA-256 of a model's metadata and of each array's name and bytes."""
     digest = hashlib.sha256(canonical_json(dict(about)))
     for name, array in sorted(arrays.items()):
         digest.update(b"\n" + name.encode() + b"\n")
@@ -280,7 +280,7 @@ def seal(about: Mapping[str, Any], arrays: Arrays) -> str:
 
 
 def manifest_of(files: Mapping[str, Data]) -> bytes:
-    """A line for each file, sorted by name: SHA-256, length in bytes, name."""
+    """Return the contents of MANIFEST: per file, sorted by name, SHA-256, length in bytes and name."""
     lines = []
     for name, data in sorted(files.items()):
         digest, length = hashlib.sha256(), 0
@@ -292,7 +292,7 @@ def manifest_of(files: Mapping[str, Data]) -> bytes:
 
 
 def require_finite(learner: Learner) -> None:
-    """Refuse to keep a learner that cannot be used any more."""
+    """Raise DivergedError if a number in the learner is not finite."""
     arrays = {**learner.parameters, **learner.state}
     for slot, values in learner.slots.items():
         arrays |= {f"{slot}/{name}": array for name, array in values.items()}
@@ -301,7 +301,7 @@ def require_finite(learner: Learner) -> None:
     wrong += [name for name, x in numbers.items() if x is not None and not math.isfinite(x)]
     if wrong:
         raise DivergedError(
-            f"at update {learner.update:,} {', '.join(wrong)} is no longer finite, so it was not saved."
+            f"at update {learner.update:,} {', '.join(wrong)} is no longer finite, so the checkpoint was not saved."
         )
 
 
@@ -309,16 +309,16 @@ def require_finite(learner: Learner) -> None:
 
 
 def read_verified(directory: Path) -> dict[str, bytes]:
-    """The files of a checkpoint by name, verified against its MANIFEST."""
+    """Return the files of a checkpoint by name, verified against its MANIFEST."""
     require_no_link(directory)
     if not directory.exists():
         raise NotAModelError(f"checkpoint {directory} is missing.")
     if not (directory / MANIFEST).exists() and not (directory / MODEL).exists():
-        raise NotAModelError(f"{directory} is no checkpoint: it has no {MANIFEST}.")
+        raise NotAModelError(f"{directory} is not a checkpoint: it has no {MANIFEST}.")
     wanted = sorted((*FILES, MANIFEST))
     try:
         found = sorted(path.name for path in directory.iterdir())
-    except FileNotFoundError:  # its writer removed it a moment ago
+    except FileNotFoundError:  # another process has just removed it
         raise NotAModelError(f"checkpoint {directory} is missing.") from None
     if found != wanted:
         raise DamagedError(
@@ -332,8 +332,8 @@ def read_verified(directory: Path) -> dict[str, bytes]:
         files[name] = data
     manifest = files.pop(MANIFEST)
     if manifest_of(files) != manifest:
-        told = manifest.splitlines()
-        wrong = [name for name in FILES if manifest_of({name: files[name]}).strip() not in told]
+        lines = manifest.splitlines()
+        wrong = [name for name in FILES if manifest_of({name: files[name]}).strip() not in lines]
         raise DamagedError(
             f"checkpoint {directory} is damaged: {', '.join(wrong) or 'the order of lines'} "
             f"and {MANIFEST} disagree. {OTHERWISE}"
@@ -342,25 +342,25 @@ def read_verified(directory: Path) -> dict[str, bytes]:
 
 
 def require_no_link(directory: Path) -> None:
-    """Refuse a link in the place of a checkpoint, or of a run's directory of them."""
+    """Raise DamagedError if a checkpoint, or a run's checkpoints directory, is a link."""
     if directory.parent.name == FOLDER:
         require_directory(directory.parent)
     require_directory(directory)
 
 
 def amiss(wanted: Iterable[str], found: Iterable[str]) -> str:
-    """Which names are missing, and which are there and should not be."""
+    """Return the missing and the unexpected names as text."""
     missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    told = []
+    parts = []
     if missing:
-        told.append(f"missing {', '.join(missing)}")
+        parts.append(f"missing {', '.join(missing)}")
     if extra:
-        told.append(f"unexpected {', '.join(map(repr, extra))}")
-    return "; ".join(told)
+        parts.append(f"unexpected {', '.join(map(repr, extra))}")
+    return "; ".join(parts)
 
 
 def metadata_of(data: bytes, what: str) -> dict[str, Any]:
-    """The metadata of a safetensors file, whatever its tensors are."""
+    """Return the metadata of a safetensors file without reading its tensors."""
     header = parse_object(header_of(data, what), f"the header of {what}")
     metadata = header.get("__metadata__") or {}
     if not isinstance(metadata, dict):
@@ -369,46 +369,47 @@ def metadata_of(data: bytes, what: str) -> dict[str, Any]:
 
 
 def parse_tensors(data: bytes, what: str) -> Arrays:
-    """The arrays of a safetensors file.
+    """Return the arrays of a safetensors file.
 
-    Beside the file's bytes no more memory is taken than they are: the library gives each tensor as
-    bytes of its own, and these become the arrays.
+    This uses only as much memory as the file has bytes: the library returns each tensor as separate
+    bytes, and the arrays share them.
     """
     header_of(data, what)
     try:
         tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError:
         raise DamagedError(
-            f"{what} is damaged: its header and what follows do not go together; its end may be lost. "
+            f"{what} is damaged: its header does not fit the data after it; its end may be missing. "
             f"Use a copy of it."
         ) from None
     arrays: Arrays = {}
     for name, tensor in tensors:
         if tensor["dtype"] not in SAFETENSORS_DTYPES:
             raise DamagedError(
-                f"{what}: {shortened(name)} has the type {shortened(tensor['dtype'])}; no model has it."
+                f"{what}: {shortened(name)} has the type {shortened(tensor['dtype'])}; a model has only "
+                f"F32 or F64."
             )
         dtype = np.dtype(SAFETENSORS_DTYPES[tensor["dtype"]]).newbyteorder("<")
         values = np.frombuffer(tensor["data"], dtype).astype(dtype.newbyteorder("="), copy=False)
-        if not values.flags.writeable:  # an older library may give what cannot be changed
+        if not values.flags.writeable:  # older versions of the library return read-only bytes
             values = values.copy()
         try:
             arrays[name] = values.reshape(tensor["shape"])
-        except (ValueError, OverflowError):  # empty, and yet of an absurd shape
+        except (ValueError, OverflowError):  # for example an empty tensor with a huge shape
             raise DamagedError(
-                f"{what}: {shortened(name)} has the shape {shortened(tensor['shape'])}."
+                f"{what}: {shortened(name)} has the impossible shape {shortened(tensor['shape'])}."
             ) from None
     return arrays
 
 
 def header_of(data: bytes, what: str) -> bytes:
-    """The header of a safetensors file, not verified but modest."""
-    if data[8:9] != b"{":  # where the header of every safetensors file begins
-        raise NotAModelError(f"{what} is no model: it is no safetensors file.")
+    """Return the header of a safetensors file; raise if it is too large to be parsed safely."""
+    if data[8:9] != b"{":  # the first byte of the header of every safetensors file
+        raise NotAModelError(f"{what} is not a model: it is not a safetensors file.")
     length = int.from_bytes(data[:8], "little")
     if length > MOST_METADATA:
         raise DamagedError(
-            f"{what} is damaged: its header has {length} bytes, and at most {MOST_METADATA} make sense."
+            f"{what} is damaged: its header has {length} bytes; at most {MOST_METADATA} are allowed."
         )
     header = data[8 : 8 + length]
     require_modest(header, f"the header of {what}")
@@ -416,7 +417,7 @@ def header_of(data: bytes, what: str) -> bytes:
 
 
 def require_modest(text: bytes, what: str) -> None:
-    """Refuse JSON that would take many times its size in memory."""
+    """Raise DamagedError for JSON that would need too much memory when it is parsed."""
     for mark, things, most in (
         (b"{", "objects", MOST_BRACES),
         (b"[", "lists", 2 * MOST_BRACES),
@@ -426,12 +427,12 @@ def require_modest(text: bytes, what: str) -> None:
         found = text.count(mark)
         if found > most:
             raise DamagedError(
-                f"{what} is damaged: it has {found} {things}; at most {most} make sense."
+                f"{what} is damaged: it has {found} {things}; at most {most} are allowed."
             )
 
 
 def parse_model(data: bytes, what: str) -> Learner:
-    """The learner of a model file's bytes, with the state of one stream before any character."""
+    """Return the learner in a model file's bytes, with the zero state."""
     about = parse_about(data, what)
     number = require_sealed_format(
         about, MODEL_FORMAT, lambda values: seal(values, parse_tensors(data, what)), what
@@ -442,14 +443,15 @@ def parse_model(data: bytes, what: str) -> Learner:
     if number == MODEL_WITH_UPDATE or (number > MODEL_WITH_UPDATE and UPDATE in about):
         fields.add(UPDATE)
     if set(about) != fields or (sealed is None and number >= SEALED):
-        raise DamagedError(f"{what}: its metadata has the fields {', '.join(sorted(about))}.")
+        raise DamagedError(f"{what}: its metadata has the wrong fields {', '.join(sorted(about))}.")
     if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
         raise DamagedError(f"{what} is damaged: its update is {about[UPDATE]!r:.50}.")
     config = parse_config(about["config"], what)
     rows = arrays["V"].shape[:1] if "V" in arrays else ()
     if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):
         raise DamagedError(
-            f"{what} is damaged: its vocabulary has {len(about['vocabulary'])} entries, and V has not."
+            f"{what} is damaged: its vocabulary has {len(about['vocabulary'])} entries, but V has "
+            f"another number of rows."
         )
     vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, what)
     if config.layers > len(arrays):
@@ -459,8 +461,8 @@ def parse_model(data: bytes, what: str) -> Learner:
     shapes = parameter_shapes(config, len(vocabulary))
     require_arrays(arrays, shapes, config, what)
     if sealed is not None and sealed != seal(about, arrays):
-        raise DamagedError(f"{what} is damaged: its numbers are not those that were written.")
-    # Only now is the config's size known to be true: no array is made from it before.
+        raise DamagedError(f"{what} is damaged: its numbers were changed after it was written.")
+    # Allocate only now: before these checks, a damaged config could ask for huge arrays.
     parameters = {name: arrays[name] for name in shapes}
     return Learner(
         config, vocabulary, parameters, zero_slots(config, parameters), zero_state(config)
@@ -468,29 +470,29 @@ def parse_model(data: bytes, what: str) -> Learner:
 
 
 def parse_about(data: bytes, what: str) -> dict[str, Any]:
-    """What a model file says of itself, not looked at yet."""
+    """Return the unchecked charloom metadata of a model file."""
     metadata = metadata_of(data, what)
     if METADATA_KEY not in metadata:
-        parse_tensors(data, what)  # what is damaged is no other program's file
-        raise NotAModelError(f"{what} is a safetensors file, and no model of charloom's.")
+        parse_tensors(data, what)  # raises for a damaged file, which may still be a charloom model
+        raise NotAModelError(f"{what} is a safetensors file, but not a charloom model.")
     text = str(metadata[METADATA_KEY]).encode("utf-8", "surrogatepass")
     require_modest(text, f"the metadata of {what}")
     return parse_object(text, f"the metadata of {what}")
 
 
 def parse_config(values: object, what: str) -> Config:
-    """A config from a stranger's metadata."""
+    """Return the config in untrusted metadata."""
     if not isinstance(values, dict):
         raise DamagedError(f"{what}: its config is not a JSON object.")
     try:
         return Config.from_dict({**BEFORE, **values})
     except (ConfigError, ArithmeticError, TypeError) as error:
-        # Not the marked message: on every face these are the fields of the file.
-        raise DamagedError(f"{what}: its config cannot be: {error}") from None
+        # str(error) and not error.message: these are fields of the file, with Python's names everywhere.
+        raise DamagedError(f"{what}: its config is impossible: {error}") from None
 
 
 def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:
-    """A vocabulary from a stranger's list of code points, or of bytes."""
+    """Return the vocabulary in an untrusted list of code points or bytes."""
     limit = BYTES if tokens == "bytes" else CODE_POINTS
     if (
         not isinstance(points, list)
@@ -499,14 +501,16 @@ def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:
         or len(points) < 2
     ):
         kind = "bytes" if tokens == "bytes" else "code points"
-        raise DamagedError(f"{what}: its vocabulary is not a rising list of at least two {kind}.")
+        raise DamagedError(
+            f"{what}: its vocabulary is not an ascending list of at least two {kind}."
+        )
     return Vocabulary(map(chr, points), tokens)
 
 
 def require_arrays(
     arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], config: Config, what: str
 ) -> None:
-    """Refuse arrays that are not exactly those that the config asks for."""
+    """Raise DamagedError unless the arrays have exactly the required names, shapes and dtype."""
     if set(arrays) != set(shapes):
         raise DamagedError(f"{what} is damaged: {amiss(shapes, arrays)}.")
     for name, shape in shapes.items():
@@ -514,20 +518,20 @@ def require_arrays(
         if array.shape != shape or array.dtype != config.dtype:
             raise DamagedError(
                 f"{what}: {name} is {array.dtype} of shape {array.shape}; "
-                f"its config asks for {config.dtype} of shape {shape}."
+                f"its config requires {config.dtype} of shape {shape}."
             )
         if not all_finite(array):
             raise DamagedError(f"{what}: {name} has entries that are not finite numbers.")
 
 
 def all_finite(array: NDArray[Any]) -> bool:
-    """Whether every entry is a finite number: the least and the greatest are, and neither is NaN."""
+    """Return True if every entry is finite. Checks only the minimum and maximum, which is fast."""
     with np.errstate(invalid="ignore"):
         return bool(np.isfinite(array.min(initial=0)) and np.isfinite(array.max(initial=0)))
 
 
 def read_training(data: bytes, learner: Learner, what: str) -> None:
-    """Put slots and recurrent state from a file's bytes into a learner."""
+    """Copy the optimizer slots and the hidden state in a file's bytes into the learner."""
     arrays = parse_tensors(data, what)
     config = learner.config
     state_shape = (config.layers, config.batch_size, config.hidden_size)
@@ -539,13 +543,15 @@ def read_training(data: bytes, learner: Learner, what: str) -> None:
         for name in values:
             values[name] = arrays[f"{slot}/{name}"]
             if slot in SQUARES and values[name].min() < 0:
-                raise DamagedError(f"{what}: {slot}/{name}, made of squares, has negative entries.")
+                raise DamagedError(
+                    f"{what}: {slot}/{name} holds sums of squares but has negative entries."
+                )
     for name in learner.state:
         learner.state[name] = arrays[f"state/{name}"]
 
 
 def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int], str]:
-    """Put the counters of state.json into a learner; return the lengths and the fingerprint."""
+    """Copy the counters of state.json into the learner; return the lengths and the fingerprint."""
     values = parse_object(data, what)
     number = require_format(values, STATE_FORMAT, what)
     counters, lengths = values.get("counters"), values.get("lengths")
@@ -570,7 +576,7 @@ def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int]
 
 
 def counters_make_sense(counters: Mapping[str, Any]) -> bool:
-    """Whether a learner can have these counters."""
+    """Return True if a learner can have these counters."""
     smooth, best, best_update = (
         counters[name] for name in ("smooth_loss", "best_loss", "best_update")
     )
@@ -589,10 +595,10 @@ def counters_make_sense(counters: Mapping[str, Any]) -> bool:
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number that a counter can have."""
+    """Return True if a value is a whole number that a counter can have."""
     return type(value) is int and 0 <= value < COUNT_LIMIT
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number."""
+    """Return True if a value is a finite float."""
     return type(value) is float and math.isfinite(value)

@@ -1,7 +1,7 @@
-"""Writes files and directories so that they are there whole or not at all.
+"""Writes files and directories so that they appear complete or not at all.
 
-It knows nothing of what it writes. Everything is first made under a temporary sibling name,
-brought to the disk, and renamed: a rename is the one step that happens at once.
+Each is written under a temporary name in the same directory, flushed to the disk, and then renamed,
+because a rename is atomic. This module does not know what it writes.
 """
 
 import errno
@@ -19,12 +19,12 @@ from charloom.errors import DamagedError, ReadError, WriteError
 from charloom.spelling import shortened
 
 Block = bytes | memoryview
-Data = bytes | Iterable[Block]  # all bytes of a file, or one block of them after another
+Data = bytes | Iterable[Block]  # the bytes of a file, as one object or as consecutive blocks
 
 TEMPORARY = ".tmp-"
-ABANDONED_SECONDS = 86_400.0  # after which a temporary file of whoever has no writer any more
+ABANDONED_SECONDS = 86_400.0  # an older temporary file of another process counts as abandoned
 
-# Without waiting for whoever writes a pipe; where links can be told apart, without following one.
+# These flags open a pipe without waiting for its writer and, where the system can, follow no link.
 READING = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
 )
@@ -56,10 +56,10 @@ def file_above(path: Path) -> Path | None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what the system says into a sentence about a path.
+    """Convert an OSError while writing into a WriteError that names a path.
 
     Raises:
-        WriteError: the system refused; `__cause__` is its own error.
+        WriteError: the system reported an error, which is `__cause__`.
     """
     try:
         yield
@@ -71,36 +71,36 @@ def writing(path: Path) -> Iterator[None]:
                 f"a place in a directory."
             ) from error
         reason = error.strerror or str(error)
-        mend = MENDS.get(error.errno or 0, "Look after the disk and try again.")
+        mend = MENDS.get(error.errno or 0, "Check the disk and try again.")
         raise WriteError(f"{shortened(path)} cannot be written: {reason}. {mend}") from error
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what the system says into a sentence about a path that is read.
+    """Convert an OSError while reading into a ReadError that names a path.
 
     Raises:
-        ReadError: the system refused; `__cause__` is its own error.
+        ReadError: the system reported an error, which is `__cause__`.
     """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        mend = READING_MENDS.get(error.errno or 0, "Look after the disk and try again.")
+        mend = READING_MENDS.get(error.errno or 0, "Check the disk and try again.")
         where = Path(error.filename) if isinstance(error.filename, str) else path
         raise ReadError(f"{shortened(where)} cannot be read: {reason}. {mend}") from error
 
 
 @contextmanager
 def open_plain(path: Path) -> Iterator[BinaryIO | None]:
-    """Open a plain file for reading; None where there is none.
+    """Open a plain file for reading; yield None if it does not exist.
 
-    A directory may come from a stranger: a link in it could lead to any file of the user's, a pipe or
-    a device never end. Neither is followed.
+    Links, pipes and devices are refused. The directory may be untrusted: a link in it could lead to
+    any of the user's files, and a pipe or a device may never end.
 
     Raises:
-        DamagedError: it is no plain file.
-        ReadError: the disk refused.
+        DamagedError: the path is not a plain file.
+        ReadError: the disk failed while reading.
     """
     with reading(path):
         try:
@@ -110,7 +110,7 @@ def open_plain(path: Path) -> Iterator[BinaryIO | None]:
         except OSError:
             if path.is_symlink():
                 raise DamagedError(
-                    f"{path} is no plain file but a link; it is not followed."
+                    f"{path} is not a plain file but a link; links are not followed."
                 ) from None
             raise
         if descriptor is None:
@@ -118,7 +118,7 @@ def open_plain(path: Path) -> Iterator[BinaryIO | None]:
             return
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DamagedError(f"{path} is no plain file; nothing else is read.")
+                raise DamagedError(f"{path} is not a plain file; only plain files are read.")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 yield file
         finally:
@@ -126,14 +126,15 @@ def open_plain(path: Path) -> Iterator[BinaryIO | None]:
 
 
 def read_file(path: Path, most: int | None = None) -> bytes | None:
-    """The bytes of a plain file; None where there is none.
+    """Return the bytes of a plain file; None if it does not exist.
 
     Args:
-        most: bytes that such a file has at most; more are damage, and are not read.
+        path: the file.
+        most: largest allowed size in bytes; a larger file is damaged and is not read.
 
     Raises:
-        DamagedError: it is no plain file, or too long.
-        ReadError: the disk refused.
+        DamagedError: the path is not a plain file, or the file is too large.
+        ReadError: the disk failed while reading.
     """
     with open_plain(path) as file:
         if file is None:
@@ -141,46 +142,50 @@ def read_file(path: Path, most: int | None = None) -> bytes | None:
         size = os.fstat(file.fileno()).st_size
         if most is not None and size > most:
             raise DamagedError(
-                f"{path} is damaged: it has {size} bytes, and at most {most} make sense."
+                f"{path} is damaged: it has {size} bytes; at most {most} are allowed."
             )
         return file.read() if most is None else file.read(most + 1)
 
 
 def require_directory(path: Path) -> None:
-    """Refuse a link where a directory of a run must be: it could lead into another run, past the lock
-    of that one.
+    """Raise DamagedError if the path exists and is not a plain directory.
+
+    A link is refused too: it could lead into another run and bypass the lock of that run.
 
     Raises:
-        DamagedError: something else is there; nothing at all is no matter.
-        ReadError: the disk refused.
+        DamagedError: the path is a link or a file.
+        ReadError: the disk failed while reading.
     """
     with reading(path):
         if path.is_symlink():
-            raise DamagedError(f"{path} is no plain directory but a link; it is not followed.")
+            raise DamagedError(
+                f"{path} is not a plain directory but a link; links are not followed."
+            )
         if path.exists() and not path.is_dir():
-            raise DamagedError(f"{path} is no directory.")
+            raise DamagedError(f"{path} is not a directory.")
 
 
 def blocks_of(data: Data) -> Iterable[Block]:
-    """The blocks of what a file shall hold; all bytes are one."""
+    """Return the data as blocks; a bytes object is one block."""
     return (data,) if isinstance(data, bytes) else data
 
 
 def temporary_sibling(path: Path) -> Path:
-    """A name beside a path that no other writer uses, nobody can guess, and no reader looks at."""
+    """Return a random temporary name in the same directory, which readers ignore."""
     return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(8)}")
 
 
 def replace_file(path: Path, data: Data, durable: bool = True) -> None:
-    """Put a file in place at once: a reader sees the old bytes or the new ones.
+    """Replace a file atomically: a reader sees either the old bytes or the new ones.
 
     Args:
-        data: what the file shall hold.
-        durable: whether to wait until it would survive a power cut.
+        path: the file.
+        data: its new contents.
+        durable: True to wait until the new file would survive a power cut.
 
     Raises:
-        WriteError: the disk refused. The old file is there as it was, or, where only the last step
-            failed, the new one, whole, which a power cut may still take back.
+        WriteError: the disk failed. The old file is unchanged. If only the last step failed, the new
+            file is there and complete, but a power cut may undo the replacement.
     """
     temporary = temporary_sibling(path)
     with writing(path):
@@ -188,7 +193,7 @@ def replace_file(path: Path, data: Data, durable: bool = True) -> None:
             _write(temporary, data, durable)
             temporary.replace(path)
         except FileExistsError:
-            raise  # of another writer: not ours to remove
+            raise  # another writer's file, which must not be removed
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -198,25 +203,25 @@ def replace_file(path: Path, data: Data, durable: bool = True) -> None:
 
 
 def make_directories(path: Path) -> None:
-    """Make a directory, and those above it that are missing, and bring their names to the disk.
+    """Create a directory and its missing parents, and flush their names to the disk.
 
     Raises:
-        OSError: the disk refused, or a file is in the way.
+        OSError: the disk failed, or a file has the name of one of the directories.
     """
     if not path.parent.is_dir():
         make_directories(path.parent)
     path.mkdir(exist_ok=True)
-    # Someone else may have made it a moment ago. A parent that may not be read is not ours to sync.
+    # Sync even if another process has just made it. A parent without read permission cannot be synced.
     with suppress(PermissionError):
         sync_directory(path.parent)
 
 
 def create_directory(path: Path, files: Mapping[str, Data]) -> None:
-    """Make a directory of files appear at once, and durably.
+    """Create a directory with files, which appears atomically and durably.
 
     Raises:
-        WriteError: the disk refused, or something of that name is there. Nothing appeared, or, where
-            only the last step failed, the whole directory, which a power cut may still take back.
+        WriteError: the disk failed, or the path exists. Nothing appeared. If only the last step
+            failed, the complete directory is there, but a power cut may undo it.
     """
     temporary = temporary_sibling(path)
     with writing(path):
@@ -233,10 +238,10 @@ def create_directory(path: Path, files: Mapping[str, Data]) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Make a directory disappear at once, then delete it: no half of it is ever seen.
+    """Remove a directory; it disappears atomically, and its files are deleted after that.
 
     Raises:
-        WriteError: the disk refused.
+        WriteError: the disk failed.
     """
     temporary = temporary_sibling(path)
     with writing(path):
@@ -245,8 +250,14 @@ def remove_directory(path: Path) -> None:
 
 
 def remove_temporaries(directory: Path, prefix: str = "", older_than: float | None = None) -> None:
-    """Delete what interrupted writers left in a directory that has no writer now; or, where others may
-    be writing, only what is older than so many seconds."""
+    """Delete the temporary files that interrupted writers left in a directory.
+
+    Args:
+        directory: the directory.
+        prefix: delete only temporary files for names that start with this.
+        older_than: delete only files older than this many seconds. Needed if another process may be
+            writing in the directory.
+    """
     for path in temporaries_in(directory, prefix):
         if older_than is not None:
             with suppress(OSError):
@@ -260,17 +271,19 @@ def remove_temporaries(directory: Path, prefix: str = "", older_than: float | No
 
 
 def temporaries_in(directory: Path, prefix: str) -> list[Path]:
-    """The temporary names in a directory that begin so; none where it cannot be listed, for one that
-    stays harms nobody."""
+    """Return the temporary files in a directory for names that start with `prefix`.
+
+    If the directory cannot be listed, the result is empty: temporary files that stay do no harm.
+    """
     with suppress(OSError):
         return list(directory.glob(f"{TEMPORARY}{prefix}*"))
     return []
 
 
 def sync_directory(path: Path) -> None:
-    """Bring a directory's list of names to the disk, where the system can."""
+    """Flush a directory's list of names to the disk, if the system can."""
     if os.name == "nt":
-        return  # Windows opens no directories; its renames are ordered by the journal
+        return  # Windows cannot open directories; its file system keeps renames in order
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -279,9 +292,10 @@ def sync_directory(path: Path) -> None:
 
 
 def _write(path: Path, data: Data, durable: bool) -> None:
-    """Write a new file, and wait for the disk where asked.
+    """Write a file that must not exist yet; with `durable`, wait for the disk.
 
-    New in earnest: a link that lies at its name is never followed, another writer's file never taken.
+    Raises FileExistsError if the name is taken: a link there is not followed, and another writer's file
+    is not overwritten.
     """
     with path.open("xb", buffering=0) as file:
         for block in blocks_of(data):
@@ -291,7 +305,7 @@ def _write(path: Path, data: Data, durable: bool) -> None:
 
 
 def write_all(descriptor: int, data: Block) -> None:
-    """Write every byte; the system may take them in parts."""
+    """Write all bytes; one call of the system may write only some of them."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

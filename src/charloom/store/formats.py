@@ -1,7 +1,7 @@
-"""The numbers of file formats: which this charloom reads and writes, and how later ones are refused.
+"""The format numbers that this version of charloom reads and writes; refuses files with later ones.
 
-The table of what each number added is in the specification (spec/formats.md: Format numbers). This module knows nothing of
-what else the files contain.
+What each number added is in spec/formats.md: Format numbers. This module does not know the other
+contents of the files.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from typing import Any, Final, TypeGuard
 
 from charloom.errors import DamagedError, NewerFormatError
 
-# What is written. Every earlier number is read.
+# These numbers are written. All earlier numbers are read.
 CONFIG_FORMAT: Final = 3  # config.json, and through it the journals and pointers of the run
 MODEL_FORMAT: Final = 4  # model files, and the model.safetensors of a checkpoint
 MODEL_WITH_UPDATE: Final = (
-    3  # those that must tell their update; earlier ones do not, later ones may
+    3  # must have an update; earlier formats have none, later ones may have one
 )
 STATE_FORMAT: Final = 2  # state.json, and through it the whole checkpoint directory
 TORCH_FORMAT: Final = 2  # files for PyTorch
@@ -23,21 +23,21 @@ STATUS_FORMAT: Final = 1
 CONTROL_FORMAT: Final = 2
 
 SEAL: Final = "sha256"
-SEALED: Final = 2  # from this number on, config.json and models have a seal
-MOST_FORMAT: Final = 1_000_000  # no charloom will ever write so many
+SEALED: Final = 2  # from this format on, config.json and models have a seal
+MOST_FORMAT: Final = 1_000_000  # a larger number is damage and not a later format
 
 
 def require_format(values: Mapping[str, Any], newest: int, what: str) -> int:
-    """Return the number of a file's format; refuse a file that this charloom does not read.
+    """Return a file's format number; raise if this version of charloom cannot read it.
 
     Args:
-        values: the JSON object that has the number under `format`.
-        newest: the latest number that this charloom reads.
-        what: the file, for the message.
+        values: the JSON object with the number in the field `format`.
+        newest: the latest number that this version reads.
+        what: the file's name for messages.
 
     Raises:
-        NewerFormatError: a later charloom wrote the file.
-        DamagedError: there is no number, or none that a charloom writes.
+        NewerFormatError: a later version of charloom wrote the file.
+        DamagedError: the number is missing or impossible.
     """
     refuse_later_format(values, newest, what)
     found = values.get("format")
@@ -49,35 +49,36 @@ def require_format(values: Mapping[str, Any], newest: int, what: str) -> int:
 
 
 def refuse_later_format(values: Mapping[str, Any], newest: int, what: str) -> None:
-    """Refuse a file of a later charloom, and no other.
-
-    Raises:
-        NewerFormatError: its format is a later one than this charloom reads.
-    """
+    """Raise NewerFormatError if the file has a later format than this version of charloom reads."""
     found = values.get("format")
     if is_format(found) and found > newest:
         raise NewerFormatError(
-            f"{what} was written by a later charloom (format {found}; this one reads up to "
+            f"{what} was written by a later version of charloom (format {found}; this one reads up to "
             f"{newest}): upgrade charloom."
         )
 
 
 def is_format(value: object) -> TypeGuard[int]:
-    """Whether a value can be the number of a format."""
+    """Return True if a value can be a format number."""
     return type(value) is int and 1 <= value <= MOST_FORMAT
 
 
 def require_sealed_format(
     values: Mapping[str, Any], newest: int, seal: Callable[[dict[str, Any]], str], what: str
 ) -> int:
-    """`require_format` of an object with a seal, which tells a later number from a damaged one.
+    """Return the format number of an object with a seal; raise if this version cannot read it.
+
+    The seal shows whether a number that looks later was written so or is damage.
 
     Args:
-        seal: makes the seal of an object without one.
+        values: the JSON object with the fields `format` and `sha256`.
+        newest: the latest number that this version reads.
+        seal: function that returns the seal of an object without one.
+        what: the file's name for messages.
 
     Raises:
-        NewerFormatError: a later charloom wrote the file.
-        DamagedError: there is no number, or the seal shows that another one was written.
+        NewerFormatError: a later version of charloom wrote the file.
+        DamagedError: the number is missing, or the seal shows that it was changed.
     """
     try:
         return require_format(values, newest, what)
@@ -92,9 +93,9 @@ def require_sealed_format(
 def was_renumbered(
     values: Mapping[str, Any], newest: int, seal: Callable[[dict[str, Any]], str]
 ) -> bool:
-    """Whether the seal of an object fits with one of the numbers that this charloom reads."""
+    """Return True if the object's seal fits a format number that this version reads."""
     sealed = {name: value for name, value in values.items() if name != SEAL}
-    with suppress(DamagedError):  # a later format may hold what this charloom cannot seal
+    with suppress(DamagedError):  # this version may be unable to compute the seal of a later format
         return any(
             seal({**sealed, "format": number}) == values.get(SEAL)
             for number in range(1, newest + 1)

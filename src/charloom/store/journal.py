@@ -1,6 +1,6 @@
-"""A file of JSON lines that grows by whole lines and never loses one to a full disk.
+"""Writes and reads a file of JSON lines that grows by whole lines and loses none on a full disk.
 
-Lines wait in memory until `flush`. It knows nothing of what the lines mean.
+Lines stay in memory until `flush`. This module does not know what the lines mean.
 """
 
 import os
@@ -13,45 +13,47 @@ from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import open_plain, read_file, write_all, writing
 from charloom.store.tail import kept_length
 
-# Called with a file, the bytes of it that were read, and the bytes that it had at first.
+# A progress callback: the file, the bytes read so far, and the file's size when reading began.
 Watch = Callable[[Path, int, int], None]
-WATCHED_LINES: Final = 4_096  # between two calls
+WATCHED_LINES: Final = 4_096  # lines between two calls
 
 
 def unwatched(path: Path, done: int, size: int) -> None:
-    """Ignore how far a reading is."""
+    """Ignore the progress: the default for `watch`."""
 
 
 class Journal:
     """A writer of JSON lines.
 
     Args:
-        path: the file; it is made where it is missing.
-        keep: bytes to keep of it, the rest is cut off, as `kept_length` has found them; None keeps every
-            whole line.
+        path: the file; it is created if it does not exist.
+        keep: how many bytes of the file to keep, as returned by `kept_length`; the rest is cut off.
+            None keeps every whole line.
 
     Attributes:
-        length: bytes of all lines, those in memory included.
+        length: bytes of all lines, including those in memory.
 
     Raises:
         DamagedError: the file is shorter than `keep`.
-        ReadError: the disk refused a read.
-        WriteError: the disk refused.
+        ReadError: the disk failed while reading.
+        WriteError: the disk failed while writing.
     """
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
         self.path = path
         length = kept_length(path, None) if keep is None else keep
         with writing(path):
-            # Appending, so that what another process saw is only ever followed by more.
+            # In append mode, bytes that another process has read are never overwritten.
             self._file = path.open("ab", buffering=0)
             if os.fstat(self._file.fileno()).st_size < length:
                 self._file.close()
-                raise DamagedError(f"{path} became shorter than {length} bytes a moment ago.")
+                raise DamagedError(
+                    f"{path} has just become shorter than {length} bytes: another program changed it."
+                )
             self._file.truncate(length)
         self._written = length
         self._waiting = bytearray()
-        self._unsynced = bytearray()  # written, and not yet known to be on the disk
+        self._unsynced = bytearray()  # written, but perhaps not on the disk yet
         self._torn = False
 
     @property
@@ -60,10 +62,10 @@ class Journal:
 
     @property
     def in_place(self) -> bool:
-        """Whether the file that is written still has its name.
+        """Return True if the path still names the file that this journal writes.
 
         Raises:
-            WriteError: the disk does not tell.
+            WriteError: the disk failed while it was checked.
         """
         with writing(self.path):
             try:
@@ -72,20 +74,20 @@ class Journal:
                 return False
 
     def append(self, value: Any) -> None:
-        """Add a line with the canonical JSON of a value."""
+        """Add a line with the canonical JSON of `value`."""
         self.append_line(canonical_json(value))
 
     def append_line(self, line: bytes) -> None:
-        """Add a line whose JSON is already spelt out."""
+        """Add a line that is JSON already, without its line feed."""
         self._waiting += line
         self._waiting += b"\n"
 
     def flush(self) -> None:
-        """Write the waiting lines.
+        """Write the lines that are in memory.
 
         Raises:
-            WriteError: the disk refused; the lines go on waiting, and the next flush first cuts
-                off what of them was written.
+            WriteError: the disk failed. The lines stay in memory, and the next flush first cuts off
+                what this one has written.
         """
         if not self._waiting:
             return
@@ -100,10 +102,10 @@ class Journal:
         self._waiting.clear()
 
     def cut(self, length: int) -> None:
-        """Take back all lines beyond so many bytes, which were brought to the disk before.
+        """Remove all lines after the first `length` bytes, which must be on the disk.
 
         Raises:
-            WriteError: the disk refused.
+            WriteError: the disk failed.
         """
         self._waiting.clear()
         self._unsynced.clear()
@@ -112,18 +114,18 @@ class Journal:
         self._written, self._torn = length, False
 
     def sync(self) -> None:
-        """Write the waiting lines and wait until they would survive a power cut.
+        """Write the lines in memory and wait until they would survive a power cut.
 
         Raises:
-            WriteError: the disk refused; the lines since the last sync wait again.
+            WriteError: the disk failed. All lines since the last sync are in memory again.
         """
         self.flush()
         try:
             with writing(self.path):
                 os.fsync(self._file.fileno())
         except WriteError:
-            # The system may now take for written what never reached the disk, and the next fsync
-            # would say that all is well: the lines are written anew.
+            # After a failed fsync the system may drop the data, and the next fsync would report success.
+            # So the lines are written again.
             self._waiting[:0] = self._unsynced
             self._written -= len(self._unsynced)
             self._torn = True
@@ -135,21 +137,23 @@ class Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close the file; lines that still wait are lost."""
+        """Close the file; lines that are still in memory are lost."""
         self._file.close()
 
 
 def whole_lines(data: bytes) -> list[bytes]:
-    """The lines of a file's bytes that are whole, without their line feeds."""
+    """Return the whole lines in a file's bytes, without their line feeds."""
     return data.split(b"\n")[:-1]
 
 
 def sound_lines(path: Path) -> tuple[list[tuple[bytes, dict[str, Any]]], list[bytes]]:
-    """The lines of a file that are JSON objects, each as bytes and as what it says; and those that are
-    none. What follows the last newline is neither.
+    """Return the lines of a file that are JSON objects, and the lines that are not.
+
+    A line of the first list is a pair of its bytes and its object. Bytes after the last line feed are in
+    neither list.
 
     Raises:
-        ReadError: the disk refused.
+        ReadError: the disk failed while reading.
     """
     sound, broken = [], []
     for line in whole_lines(read_file(path) or b""):
@@ -161,29 +165,30 @@ def sound_lines(path: Path) -> tuple[list[tuple[bytes, dict[str, Any]]], list[by
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON lines file, of which another process may be writing the last.
+    """Return the objects of a file of JSON lines, which another process may be writing.
 
-    A missing file has no lines; what follows the last newline is not read.
+    A missing file has no lines. Bytes after the last line feed are ignored.
 
     Raises:
-        DamagedError: a whole line that is no JSON object; the text gives its number.
+        DamagedError: a whole line is not a JSON object; the message has its number.
     """
     lines = whole_lines(read_file(path) or b"")
     return [parse_object(line, f"line {n} of {path}") for n, line in enumerate(lines, 1)]
 
 
 def each_line(path: Path, watch: Watch = unwatched) -> Iterator[dict[str, Any] | None]:
-    """Yield what each whole line of a JSON lines file says, or None for one that is no JSON object.
+    """Yield the object of each whole line of a file of JSON lines, or None if it is not an object.
 
-    Only one line at a time is in memory. A missing file has no lines; what follows the last newline is
-    not read.
+    Only one line at a time is in memory. A missing file has no lines. Bytes after the last line feed
+    are ignored.
 
     Args:
-        watch: called now and then with how far the reading is.
+        path: the file.
+        watch: called every 4,096 lines with the progress.
 
     Raises:
-        DamagedError: it is no plain file.
-        ReadError: the disk refused.
+        DamagedError: the path is not a plain file.
+        ReadError: the disk failed while reading.
     """
     with open_plain(path) as file:
         if file is None:

@@ -1,8 +1,8 @@
-"""The run directory: what lies where, and the one-line files that name a checkpoint.
+"""The run directory: the names of its files, and the one-line files that name a checkpoint.
 
 config.json  metrics.jsonl  samples.jsonl  events.jsonl  gradcheck.json  passage.txt
-status.json  control.json  lock  text.txt (only where the text has no file of its own)
-damaged-events.jsonl (only where lines of events.jsonl could not be read)
+status.json  control.json  lock  text.txt (only if the text was not read from a file)
+damaged-events.jsonl (only if lines of events.jsonl could not be read)
 checkpoints/<update>/  checkpoints/damaged-<update>/  checkpoints/latest  checkpoints/best
 """
 
@@ -54,29 +54,31 @@ UPDATE_NAME: Final = re.compile("0|[1-9][0-9]{0,18}")
 POINTER: Final = re.compile(rb"(?P<update>0|[1-9][0-9]{0,18})(?: (?P<seal>[0-9a-f]{64}))?\n")
 MOST_POINTER: Final = 256  # bytes
 MOST_ABOUT: Final = 8 << 20  # bytes of config.json, which may name many texts
-ABOUT: Final = frozenset({"format", "config", "text", "version"})  # and its seal
+ABOUT: Final = frozenset({"format", "config", "text", "version"})  # fields besides the seal
 TEXT_FIELDS: Final = frozenset({"name", "sources", "characters", "fingerprint", "vocabulary_size"})
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is a run directory.
+    """Return True if a path is a run directory.
 
     Raises:
-        ReadError: the disk refused to tell.
+        ReadError: the disk failed while reading.
     """
     with reading(path / CONFIG):
         return (path / CONFIG).is_file()
 
 
 def checkpoint_path(run: Path, update: int) -> Path:
-    """Where the checkpoint of an update lies."""
+    """Return the path of the checkpoint of an update."""
     return run / CHECKPOINTS / str(update)
 
 
 def pointer_line(run: Path, name: str, update: int) -> bytes:
-    """What the file `name` holds to name the checkpoint of an update: its seal tells it from the
-    other pointer, and that checkpoint from any other. One that somebody removed or broke has none;
-    whoever loads it will find that."""
+    """Return the contents of the pointer `name` ("latest" or "best") to the checkpoint of an update.
+
+    A seal ties them to this pointer and this checkpoint. If the checkpoint is missing or damaged, there is
+    no seal; loading the checkpoint reports that.
+    """
     try:
         manifest = read_manifest(run, update)
     except DamagedError:
@@ -87,37 +89,33 @@ def pointer_line(run: Path, name: str, update: int) -> bytes:
 
 
 def pointer_seal(name: str, update: int, manifest: bytes) -> str:
-    """SHA-256 of a pointer's name, its update and the MANIFEST of what it names."""
+    """Return the SHA-256 of a pointer's name, its update and its checkpoint's MANIFEST."""
     return hashlib.sha256(f"{name} {update}\n".encode("ascii") + manifest).hexdigest()
 
 
 def read_manifest(run: Path, update: int) -> bytes | None:
-    """The MANIFEST of a run's checkpoint; None where there is none.
+    """Return the MANIFEST of a run's checkpoint; None if it does not exist.
 
     Raises:
-        DamagedError: it is no plain file in a directory of the run's own.
+        DamagedError: it is not a plain file, or one of its directories is a link.
     """
     require_own_directories(run, update)
     return read_file(checkpoint_path(run, update) / MANIFEST, MOST_MANIFEST)
 
 
 def require_own_directories(run: Path, update: int | None = None) -> None:
-    """Refuse links in the place of a run's checkpoints, or of one of them.
-
-    Raises:
-        DamagedError: there is one.
-    """
+    """Raise DamagedError if a run's checkpoints directory, or the checkpoint of `update`, is a link."""
     require_directory(run / CHECKPOINTS)
     if update is not None:
         require_directory(checkpoint_path(run, update))
 
 
 def read_pointer(run: Path, name: str) -> int | None:
-    """The update that `latest` or `best` names; None where there is no such file.
+    """Return the update that the pointer `name` ("latest" or "best") names; None if it does not exist.
 
     Raises:
-        DamagedError: it names no update, or another checkpoint than lies there under that name; a
-            path in it is never followed.
+        DamagedError: the pointer does not contain an update, or its seal does not fit the checkpoint.
+            A path in it is never followed.
     """
     require_own_directories(run)
     path = run / CHECKPOINTS / name
@@ -127,12 +125,12 @@ def read_pointer(run: Path, name: str) -> int | None:
     found = POINTER.fullmatch(data)
     if not found:
         raise DamagedError(
-            f"{path} is damaged: it must hold the name of a checkpoint beside it, a number."
+            f"{path} is damaged: it must contain the number of a checkpoint in the same directory."
         )
-    update, seal = int(found["update"]), found["seal"]  # none in runs of before there were any
+    update, seal = int(found["update"]), found["seal"]  # None in runs of earlier versions
     if seal is not None:
         manifest = read_manifest(run, update)
-        # Where there is none, whoever loads the checkpoint will say so.
+        # If the MANIFEST is missing, loading the checkpoint reports it.
         if manifest is not None and pointer_seal(name, update, manifest) != seal.decode("ascii"):
             require_whole(run, update, path)
             raise DamagedError(
@@ -142,44 +140,42 @@ def read_pointer(run: Path, name: str) -> int | None:
 
 
 def require_whole(run: Path, update: int, pointer: Path) -> None:
-    """Refuse a checkpoint that is damaged itself: then what names it may be as it was written.
-
-    Raises:
-        DamagedError: so it is.
-    """
+    """Raise DamagedError if the checkpoint itself is damaged, so that the pointer may be intact."""
     try:
         read_verified(checkpoint_path(run, update))
     except DamagedError as error:
         refuse_newer(checkpoint_path(run, update))
         raise DamagedError(f"{error.message} {pointer} names it.") from None
     except NotAModelError:
-        pass  # removed at this moment
+        pass  # another process has just removed it
 
 
 def load_at(run: Path, update: int) -> Checkpoint:
-    """The checkpoint of an update of a run.
+    """Return the checkpoint of an update of a run.
 
     Raises:
-        NotAModelError: there is none.
-        NewerFormatError: a later charloom wrote it.
-        ReadError: the disk refused.
-        DamagedError: it is not what was written, or was written elsewhere.
+        NotAModelError: it does not exist.
+        NewerFormatError: a later version of charloom wrote it.
+        ReadError: the disk failed while reading.
+        DamagedError: it was changed after it was written, or belongs to another update or run.
     """
     require_own_directories(run, update)
     directory = checkpoint_path(run, update)
     checkpoint = load_checkpoint(directory)
     if checkpoint.learner.update != update or set(checkpoint.lengths) != {METRICS, SAMPLES}:
-        raise DamagedError(f"{directory} is damaged: checkpoint {update} is not one of this run.")
+        raise DamagedError(
+            f"{directory} is damaged: it is not the checkpoint of update {update} of this run."
+        )
     return checkpoint
 
 
 def newest_whole(
     run: Path, fits: Callable[[Checkpoint], bool] = lambda _: True
 ) -> Checkpoint | None:
-    """The newest checkpoint that is as it was written and fits, whatever `latest` says; or None.
+    """Return the newest intact checkpoint for which `fits` is True, or None. Ignores `latest`.
 
     Raises:
-        NewerFormatError: a later charloom wrote one that is newer, which is no reason to fall back.
+        NewerFormatError: a later version of charloom wrote a newer checkpoint, which is not damage.
     """
     for update in reversed(saved_updates(run)):
         with suppress(DamagedError, NotAModelError):
@@ -190,10 +186,10 @@ def newest_whole(
 
 
 def saved_updates(run: Path) -> list[int]:
-    """The updates of all checkpoints, rising; links are none.
+    """Return the updates of all checkpoints in ascending order; links do not count.
 
     Raises:
-        ReadError: the disk refused.
+        ReadError: the disk failed while reading.
     """
     folder = run / CHECKPOINTS
     with reading(folder):
@@ -205,17 +201,17 @@ def saved_updates(run: Path) -> list[int]:
 
 
 def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
-    """What config.json says: the config, about the text, the charloom that made the run.
+    """Return the contents of config.json: the config, the text's description, and charloom's version.
 
     Raises:
-        NotAModelError: the directory is no run.
-        NewerFormatError: a later charloom wrote it.
-        DamagedError: config.json is not as it was written.
+        NotAModelError: the directory is not a run.
+        NewerFormatError: a later version of charloom wrote it.
+        DamagedError: config.json was changed after it was written.
     """
     path = run / CONFIG
     data = read_file(path, MOST_ABOUT)
     if data is None:
-        raise NotAModelError(f"{run} is no run: it has no {CONFIG}.")
+        raise NotAModelError(f"{run} is not a run: it has no {CONFIG}.")
     if not data.strip():
         raise DamagedError(f"{path} is damaged: it is empty.")
     require_modest(data, str(path))
@@ -223,32 +219,36 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
     number = require_sealed_format(values, CONFIG_FORMAT, about_seal, str(path))
     sealed = values.pop(SEAL, None)
     if sealed is not None and sealed != about_seal(values):
-        raise DamagedError(f"{path} is damaged: something in it was changed after it was written.")
+        raise DamagedError(f"{path} is damaged: it was changed after it was written.")
     if set(values) != ABOUT or (sealed is None and number >= SEALED):
-        raise DamagedError(f"{path} is damaged: it has the fields {', '.join(sorted(values))}.")
+        raise DamagedError(
+            f"{path} is damaged: it has the wrong fields {', '.join(sorted(values))}."
+        )
     config = parse_config(values.get("config"), str(path))
     text = values.get("text")
     if not isinstance(text, dict) or not text_makes_sense(text):
-        raise DamagedError(f"{path} is damaged: it does not say which text the run reads.")
+        raise DamagedError(f"{path} is damaged: it does not describe the text of the run.")
     version = values.get("version")
     if not isinstance(version, str):
-        raise DamagedError(f"{path} is damaged: it does not say which charloom made the run.")
+        raise DamagedError(
+            f"{path} is damaged: it does not name the version of charloom that made the run."
+        )
     return config, text, version
 
 
 def about_bytes(config: Config, text: dict[str, Any], version: str) -> bytes:
-    """What config.json holds, with the seal that tells of damage."""
+    """Return the contents of config.json, with the seal that reveals damage."""
     about = {"format": CONFIG_FORMAT, "config": config.to_dict(), "text": text, "version": version}
     return canonical_json({**about, SEAL: about_seal(about)})
 
 
 def about_seal(about: dict[str, Any]) -> str:
-    """SHA-256 of all that config.json says but its seal."""
+    """Return the SHA-256 of the contents of config.json without its seal."""
     return hashlib.sha256(canonical_json(about)).hexdigest()
 
 
 def text_makes_sense(text: dict[str, Any]) -> bool:
-    """Whether these fields can describe a text."""
+    """Return True if these fields can describe a text."""
     sources = text.get("sources")
     return (
         set(text) == TEXT_FIELDS
@@ -262,7 +262,7 @@ def text_makes_sense(text: dict[str, Any]) -> bool:
 
 
 def is_place(source: str) -> bool:
-    """Whether this can say where a text is: built in, or an absolute path, of whatever system."""
+    """Return True if `source` is the name of a built-in text or an absolute path of any system."""
     return (
         source.startswith(BUILTIN)
         or PurePosixPath(source).is_absolute()

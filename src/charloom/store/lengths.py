@@ -1,7 +1,7 @@
-"""Says how much of a run's journals belongs to a checkpoint, even where lines were lost.
+"""Determines how much of a run's journals belongs to a checkpoint, even if lines were lost.
 
-A checkpoint counts the bytes that the journals had. No number of a learner comes from them, so training
-can go on though they are shorter now; an event then tells how much is left. Nothing here changes
+A checkpoint stores the lengths of the journals in bytes. The learner does not depend on the journals, so
+training can continue with shorter ones; an event then records what is left. This module does not change
 anything on the disk.
 """
 
@@ -29,15 +29,17 @@ MOST_SECONDS: Final = 1e10
 def kept_lengths(
     path: Path, checkpoint: Checkpoint, events: list[dict[str, Any]], allow_less: bool
 ) -> tuple[dict[str, int], list[str]]:
-    """The bytes of each journal to go on with, and a sentence for each that lost something.
+    """Return how many bytes of each journal to keep, and a sentence for each journal that lost lines.
 
     Args:
         path: the run directory.
-        allow_less: whether to go on with the whole lines that are left.
+        checkpoint: the checkpoint to continue from.
+        events: the run's events.
+        allow_less: True to continue with the whole lines that are left.
 
     Raises:
-        DamagedError: a journal is not what it was, and less is not allowed.
-        ReadError: the disk refused.
+        DamagedError: a journal lost lines or was changed, and `allow_less` is False.
+        ReadError: the disk failed while reading.
     """
     update, told = checkpoint.learner.update, lengths_told(events, checkpoint.learner.update)
     lengths, lost = dict(checkpoint.lengths), []
@@ -50,8 +52,8 @@ def kept_lengths(
                 continue
             if not allow_less:
                 raise DamagedError(
-                    f"{error.message} Put it back as it was, or, to go on from the checkpoint of "
-                    f"update {update:,} with what is left of the {WHAT[name]}, "
+                    f"{error.message} Put it back as it was, or, to continue from the checkpoint of "
+                    f"update {update:,} with the {WHAT[name]} that are left, use "
                     f"{command('resume', path, allow_older=True)}."
                 ) from None
             lengths[name], last = what_is_left(path / name, update)
@@ -64,19 +66,24 @@ def kept_lengths(
 
 @dataclass(frozen=True)
 class SavedLengths:
-    """How many bytes each journal of a run had, by its name, when the checkpoint of `update` was saved;
-    where training resumed from it with less, what was left."""
+    """The lengths of a run's journals when the checkpoint of `update` was saved.
+
+    Attributes:
+        update: the update of the checkpoint.
+        lengths: bytes of each journal by its name. If training resumed from the checkpoint with
+            shorter journals, their lengths at that time.
+    """
 
     update: int
     lengths: Mapping[str, int]
 
     def missing(self, path: Path, size: int | None, last: int | None) -> str | None:
-        """Say which lines a journal has lost since then; None where it has lost none.
+        """Return a sentence about the lines that a journal has lost since then; None if none.
 
         Args:
             path: the journal.
-            size: its bytes; None where there is no such file.
-            last: the update of the last of its lines that can be read; None where there is none.
+            size: its size in bytes; None if the file does not exist.
+            last: the update of its last readable line; None if it has none.
         """
         wanted = self.lengths.get(path.name, 0)
         if (size or 0) >= wanted:
@@ -93,21 +100,21 @@ class SavedLengths:
 def saved_lengths(
     run: Path, latest: int | None, events: Sequence[Mapping[str, Any]]
 ) -> SavedLengths | None:
-    """How long the journals of a run must be at least; None where no checkpoint tells.
+    """Return the minimum lengths of a run's journals; None if no checkpoint has them.
 
-    Of the checkpoints only `state.json` is read.
+    This reads only state.json of the checkpoints.
 
     Args:
         run: the run directory.
-        latest: the update that the pointer `latest` names; None where it names none.
-        events: those of the run, in their order.
+        latest: the update that the pointer `latest` names; None if it names none.
+        events: the run's events in order.
 
     Raises:
-        ReadError: the disk refused.
+        ReadError: the disk failed while reading.
     """
     for update in reversed(saved_updates(run)):
         if latest is not None and update > latest:
-            continue  # an interrupted save left it
+            continue  # the checkpoint of an interrupted save
         with suppress(DamagedError):
             state = verified_state(checkpoint_path(run, update)) or {}
             lengths = state.get("lengths")
@@ -117,11 +124,14 @@ def saved_lengths(
 
 
 def lengths_told(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
-    """What the last events tell of how much was left when training went on from a checkpoint."""
+    """Return the journals' lengths in the last `records_lost` event of the checkpoint of `update`.
+
+    Returns an empty dict if training never continued from it with shorter journals.
+    """
     for event in reversed(events):
         found = event.get("update")
         if is_count(found) and found < update:
-            break  # the checkpoint was saved after what was before
+            break  # earlier events are older than the checkpoint
         lengths = event.get("lengths")
         if event.get("event") == RECORDS_LOST and found == update and isinstance(lengths, dict):
             return {name: lengths[name] for name in WHAT if is_count(lengths.get(name))}
@@ -129,19 +139,20 @@ def lengths_told(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, 
 
 
 def require_lines(path: Path, length: int, update: int) -> None:
-    """Refuse a journal whose first so many bytes do not end with a whole line that can have been written
-    up to an update. Only that line is read.
+    """Raise unless the first `length` bytes of a journal end with a whole line from up to `update`.
+
+    Only that line is read.
 
     Raises:
-        DamagedError: so it is.
-        ReadError: the disk refused.
+        DamagedError: they do not.
+        ReadError: the disk failed while reading.
     """
     for line in islice(last_lines(path, kept_length(path, length)), 1):
         belongs(parse_object(line, f"the last line of {path}"), path, update)
 
 
 def has_lines(path: Path, length: int, update: int) -> bool:
-    """Whether a journal is as `require_lines` wants it."""
+    """Return True if `require_lines` accepts the journal."""
     try:
         require_lines(path, length, update)
     except DamagedError:
@@ -150,15 +161,11 @@ def has_lines(path: Path, length: int, update: int) -> bool:
 
 
 def belongs(line: dict[str, Any], path: Path, update: int) -> int:
-    """The update of a line that can have been written up to an update.
-
-    Raises:
-        DamagedError: it cannot.
-    """
+    """Return the line's update number; raise DamagedError if it is later than `update`."""
     found, seconds = line.get("update"), line.get("seconds")
     if not is_count(found) or found > update:
         raise DamagedError(
-            f"{path} is damaged: where the last line up to update {update:,} should be, one has the "
+            f"{path} is damaged: the line that should be the last one up to update {update:,} has the "
             f"update {shortened(found)}."
         )
     if path.name == METRICS and (type(seconds) is not float or not 0 <= seconds < MOST_SECONDS):
@@ -167,11 +174,13 @@ def belongs(line: dict[str, Any], path: Path, update: int) -> int:
 
 
 def what_is_left(path: Path, update: int) -> tuple[int, int | None]:
-    """The bytes of a damaged journal up to the last sound line that belongs to a checkpoint, and the
-    update of that line; None where there is none. Every line is read, and none is kept.
+    """Return the length of a damaged journal's usable part in bytes, and its last line's update.
+
+    The usable part ends with the last valid line from up to `update`. Without such a line the result is
+    (0, None). Lines are read one by one and not kept in memory.
 
     Raises:
-        ReadError: the disk refused.
+        ReadError: the disk failed while reading.
     """
     length, last, place = 0, None, 0
     with open_plain(path) as file:
@@ -182,7 +191,7 @@ def what_is_left(path: Path, update: int) -> tuple[int, int | None]:
             try:
                 value = parse_object(line, str(path))
                 if is_count(value.get("update")) and value["update"] > update:
-                    break  # whatever follows came later still
+                    break  # all following lines are later too
                 last = belongs(value, path, update)
             except DamagedError:
                 continue
@@ -191,11 +200,11 @@ def what_is_left(path: Path, update: int) -> tuple[int, int | None]:
 
 
 def last_seconds(path: Path, length: int) -> float:
-    """The seconds of the last record in the first so many bytes; 0 where there is none.
+    """Return the field `seconds` of the last record in the first `length` bytes; 0 without a record.
 
     Raises:
-        DamagedError: it is no record.
-        ReadError: the disk refused.
+        DamagedError: the last line is not a JSON object.
+        ReadError: the disk failed while reading.
     """
     for line in islice(last_lines(path, length), 1):
         return float(parse_object(line, f"the last line of {path}")["seconds"])

@@ -1,8 +1,8 @@
-"""Checks what the lines of a run's journals must hold to be shown (spec/formats.md: Records;
+"""Checks that lines of a run's journals have the fields that readers need (spec/formats.md: Records;
 Steering).
 
-A line can be valid JSON and still not be what its journal is for: it may have been edited, or come
-from a stranger. It knows nothing of files.
+A line can be valid JSON without being a record, sample or event: it may have been edited or be
+untrusted. This module does not know files.
 """
 
 import math
@@ -21,7 +21,7 @@ KINDS: Final = frozenset({int, float})
 
 
 def is_record(line: Mapping[str, Any]) -> bool:
-    """Whether a line is a record: every field has a finite number, at least 0, and counters are whole."""
+    """Return True if a line is a record: all fields are finite and not negative, counters are whole."""
     try:
         values = FIELDS(line)
     except KeyError:
@@ -38,12 +38,12 @@ def is_record(line: Mapping[str, Any]) -> bool:
 
 
 def is_sample(line: Mapping[str, Any]) -> bool:
-    """Whether a line is a sample: a text and its update."""
+    """Return True if a line is a sample: it has a text and an update."""
     return isinstance(line.get("text"), str) and is_count(line.get("update"))
 
 
 def is_event(line: Mapping[str, Any]) -> bool:
-    """Whether a line is an event: its name, its update and its time."""
+    """Return True if a line is an event: it has a name, an update and possibly a time."""
     time = line.get("time")
     return (
         isinstance(line.get("event"), str)
@@ -53,5 +53,5 @@ def is_event(line: Mapping[str, Any]) -> bool:
 
 
 def is_finite(value: object) -> bool:
-    """Whether a value is a number that is not infinite."""
+    """Return True if a value is a finite number."""
     return type(value) in KINDS and abs(value) < math.inf  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""Refuses a run in which a later charloom wrote anything, before anybody reads or changes the rest.
+"""Refuses a run in which a later version of charloom wrote a file, before it is read or changed.
 
-Nothing here changes anything on the disk.
+This module does not change anything on the disk.
 """
 
 from contextlib import suppress
@@ -34,16 +34,13 @@ UNSEALED: Final = {
     GRADCHECK: (GRADCHECK_FORMAT, MOST_ABOUT),
     STATUS: (STATUS_FORMAT, MOST_STATE),
     CONTROL: (CONTROL_FORMAT, MOST_STATE),
-}  # the latest number that is read, and the most bytes that make sense
+}  # per file: the latest format that this version reads, and the largest allowed size in bytes
 
 
 def refuse_newer_run(run: Path) -> None:
-    """Refuse a run of which a later charloom wrote any file or checkpoint.
+    """Raise NewerFormatError if a later version of charloom wrote any file or checkpoint of the run.
 
-    What is damaged or missing is left for whoever reads it.
-
-    Raises:
-        NewerFormatError: so it is.
+    Damaged and missing files are ignored here; reading them reports the damage.
     """
     with suppress(DamagedError):
         values = object_in(run / CONFIG, MOST_ABOUT)
@@ -56,10 +53,10 @@ def refuse_newer_run(run: Path) -> None:
 
 
 def object_in(path: Path, most: int) -> dict[str, Any]:
-    """The JSON object in a file; one without fields where there is no such file.
+    """Return the JSON object in a file; an empty object if the file does not exist.
 
     Raises:
-        DamagedError: it holds anything else, or more than makes sense.
+        DamagedError: the file is not a JSON object or is too large.
     """
     data = read_file(path, most)
     if data is None:

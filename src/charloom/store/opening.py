@@ -1,7 +1,6 @@
-"""Checks what must hold before a run is made or resumed: the place, the checkpoint, the settings,
-the text.
+"""Checks the directory, the checkpoint, the settings and the text before a run is created or resumed.
 
-Nothing here changes anything on the disk.
+This module does not change anything on the disk.
 """
 
 import dataclasses
@@ -56,8 +55,8 @@ from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")
 STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back")
-# What a creation that was interrupted may have left behind: before its config.json was there, and
-# after that, before anything was learnt.
+# Names that the interrupted creation of a run may have left: before it wrote config.json, and after
+# that but before the first update.
 BEFORE_CONFIG: Final = frozenset({LOCK, TEXT, CHECKPOINTS})
 BEFORE_TRAINING: Final = BEFORE_CONFIG | {
     CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL
@@ -66,7 +65,7 @@ FIRST_CHECKPOINT: Final = "0"
 
 
 def refuse_existing(path: Path) -> None:
-    """Refuse a path where something is that a new run would disturb."""
+    """Raise RunExistsError if a new run at this path would overwrite something."""
     if not path.exists():
         return
     if not path.is_dir():
@@ -75,24 +74,24 @@ def refuse_existing(path: Path) -> None:
         )
     if is_run(path) and read_pointer_or_none(path) is not None:
         raise RunExistsError(
-            f"{path} already holds a run: go on with it by {command('resume', path)}, "
+            f"{path} already contains a run: continue it with {command('resume', path)}, "
             f"or give another {argument('run')}."
         )
-    learnt = update_told(path) if is_run(path) else 0
-    if learnt:
+    learned = update_told(path) if is_run(path) else 0
+    if learned:
         raise RunExistsError(
-            f"{path} holds the records of a run up to update {learnt:,}, whose checkpoints are gone; "
-            f"give another {argument('run')}."
+            f"{path} contains the records of a run up to update {learned:,}, but its checkpoints are "
+            f"missing; give another {argument('run')}."
         )
     if not is_interrupted_creation(path):
         raise RunExistsError(
-            f"{path} exists and holds other things; give {argument('run')} a directory that does not "
+            f"{path} exists and contains other files; give {argument('run')} a directory that does not "
             f"exist yet."
         )
 
 
 def refuse_file_above(path: Path) -> None:
-    """Refuse a path one of whose directories is a file."""
+    """Raise RunExistsError if one of the directories in the path is a file."""
     above = file_above(path)
     if above is not None:
         raise RunExistsError(
@@ -102,9 +101,9 @@ def refuse_file_above(path: Path) -> None:
 
 
 def is_interrupted_creation(path: Path) -> bool:
-    """Whether a directory is empty, or holds only what the making of a run leaves that was interrupted.
+    """Return True if a directory is empty or has only files of a run's interrupted creation.
 
-    Without a config.json that a run wrote, files of our names are a user's own.
+    Without a config.json that charloom wrote, files with a run's names belong to the user.
     """
     names, folder = lasting_names(path), path / CHECKPOINTS
     saved: set[str] = set()
@@ -118,12 +117,12 @@ def is_interrupted_creation(path: Path) -> bool:
 
 
 def lasting_names(path: Path) -> set[str]:
-    """What lies in a directory, but for temporary files."""
+    """Return the names in a directory, without temporary files."""
     return {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the config.json of a directory is one that a run wrote."""
+    """Return True if charloom wrote the config.json of a directory."""
     try:
         read_about(path)
     except (DamagedError, NotAModelError):
@@ -132,7 +131,7 @@ def is_ours(path: Path) -> bool:
 
 
 def read_pointer_or_none(path: Path) -> int | None:
-    """The latest update, if that can be told; 0 where `latest` is there and damaged."""
+    """Return the update that `latest` names; None without `latest`, 0 if it is damaged."""
     try:
         return read_pointer(path, LATEST)
     except DamagedError:
@@ -156,16 +155,22 @@ def require_about(path: Path) -> tuple[Config, dict[str, Any], str]:
 def open_about(
     path: Path, moved: Sequence[str | Path] | None, allow_anew: bool
 ) -> tuple[Config, dict[str, Any], str, str]:
-    """What `read_about` says, and an empty sentence.
+    """Return the results of `read_about` and an empty sentence.
 
-    Where config.json is damaged or gone: what the newest whole checkpoint says, of the text only its
-    fingerprint and the size of its vocabulary, and what is damaged; if that is allowed and the text is at
-    hand, else the error says how to go on.
+    If config.json is damaged or missing, return what the newest intact checkpoint contains and a
+    sentence about the damage. The text's description then has only the fingerprint and the vocabulary
+    size. This requires `allow_anew` and a text, given or kept in the run; otherwise the error says how
+    to continue.
+
+    Args:
+        path: the run directory.
+        moved: where the text is now, if the user gave that.
+        allow_anew: True to restore a damaged config.json from a checkpoint.
 
     Raises:
-        NotAModelError: the directory is no run.
-        NewerFormatError: a later charloom wrote something in it.
-        DamagedError: config.json is not as it was written.
+        NotAModelError: the directory is not a run.
+        NewerFormatError: a later version of charloom wrote a file in it.
+        DamagedError: config.json was changed after it was written.
     """
     refuse_newer_run(path)
     try:
@@ -183,21 +188,21 @@ def open_about(
             "fingerprint": whole.fingerprint,
             "vocabulary_size": len(whole.learner.vocabulary),
         }
-        told = f"{error.message} It is made anew from the checkpoint of update {whole.learner.update:,}."
-        return whole.learner.config, text, "", told
+        sentence = f"{error.message} It is restored from the checkpoint of update {whole.learner.update:,}."
+        return whole.learner.config, text, "", sentence
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What a run holds that training goes on with.
+    """The parts of a run that training continues with.
 
     Attributes:
         config: the run's settings.
-        about: what config.json says of the text.
-        version: the charloom that made the run; empty where that is not known any more.
-        anew: why config.json is made anew, as a sentence; empty where it is whole.
-        checkpoint: the one to go on from.
-        damage: why that is not the latest, as a sentence; empty where it is.
+        about: the description of the text in config.json.
+        version: the version of charloom that created the run; empty if it is no longer known.
+        anew: a sentence saying why config.json must be restored; empty if it is intact.
+        checkpoint: the checkpoint to continue from.
+        damage: a sentence saying why this is not the latest checkpoint; empty if it is.
         corpus: the text.
     """
 
@@ -211,15 +216,15 @@ class Opened:
 
     @property
     def learner(self) -> Learner:
-        """The checkpoint's learner."""
+        """Return the checkpoint's learner."""
         return self.checkpoint.learner
 
 
 def open_to_learn(path: Path, moved: Sequence[str | Path] | None, allow_older: bool) -> Opened:
-    """Return what a run holds that training goes on with; arguments and errors as `RunWriter.resume`.
+    """Return the parts of a run that training continues with.
 
-    Raises:
-        DamagedError: also where the settings, the text and the checkpoint contradict each other.
+    Arguments and errors are those of `RunWriter.resume`. DamagedError is also raised if the settings, the
+    text and the checkpoint contradict each other.
     """
     config, about, version, anew = open_about(path, moved, allow_older)
     checkpoint, damage = load_latest(path, config, about["fingerprint"], allow_older)
@@ -243,27 +248,28 @@ def open_to_learn(path: Path, moved: Sequence[str | Path] | None, allow_older: b
 
 
 def ways_on(path: Path, update: int) -> str:
-    """How to go on where the checkpoint of an update is whole, and config.json is not."""
+    """Return a sentence on how to continue if config.json is damaged and a checkpoint is intact."""
     text = {} if (path / TEXT).is_file() else {"text": Placeholder("TEXT")}
     resume = command("resume", path, allow_older=True, **text)
     train = command("train", Placeholder("TEXT"), from_model=checkpoint_path(path, update))
     return (
-        f"The checkpoint of update {update:,} is whole: {resume} makes {CONFIG} anew from it and goes on; "
-        f"{train} takes its weights into a new run."
+        f"The checkpoint of update {update:,} is intact: {resume} restores {CONFIG} from it and continues; "
+        f"{train} starts a new run with its weights."
     )
 
 
 def load_latest(
     path: Path, config: Config, fingerprint: str, allow_older: bool = False
 ) -> tuple[Checkpoint, str]:
-    """The checkpoint that `latest` names, and an empty sentence.
+    """Return the checkpoint that `latest` names, and an empty sentence.
 
-    Where that one cannot be had: the newest whole one and what is damaged, if that is allowed, else
-    the error says which one it would be. Only one of the run's settings and text can be meant.
+    If that checkpoint is damaged and `allow_older` is True, return the newest intact checkpoint and a
+    sentence about the damage. Only checkpoints with the run's settings and text count.
 
     Raises:
-        NotAModelError: nothing was learnt yet.
-        DamagedError: the latest is damaged, and the newest whole one is not allowed or is not there.
+        NotAModelError: the run has not done any update yet.
+        DamagedError: the latest checkpoint is damaged, and no other is intact or `allow_older` is
+            False; then the message names the newest intact one.
     """
     require_own_directories(path)
     try:
@@ -288,54 +294,53 @@ def load_latest(
     )
     if whole is None:
         raise DamagedError(
-            f"{problem} No checkpoint of {path} is whole: put one back from a copy, or train again "
+            f"{problem} No checkpoint of {path} is intact: restore one from a copy, or train again "
             f"with another {argument('run')}."
         )
     if not allow_older:
         raise DamagedError(
-            f"{problem} The checkpoint of update {whole.learner.update:,} is whole: to go on from "
-            f"there, {command('resume', path, allow_older=True)}."
+            f"{problem} The checkpoint of update {whole.learner.update:,} is intact: to continue from "
+            f"it, use {command('resume', path, allow_older=True)}."
         )
     return whole, problem
 
 
 def require_checkpoints(path: Path) -> None:
-    """Refuse a run without `latest` where no checkpoint is from which training could go on.
+    """Raise if a run without `latest` has no checkpoint that training could continue from.
 
     Raises:
-        NotAModelError: nothing was learnt yet.
-        DamagedError: something was, and the checkpoints are gone.
+        NotAModelError: the run has not done any update yet.
+        DamagedError: the run was trained, but its checkpoints are missing.
     """
-    saved, learnt = saved_updates(path), update_told(path)
-    if learnt and not saved:
-        raise DamagedError(checkpoints_gone(path, learnt))
-    if not learnt and max(saved, default=0) == 0:
-        mend = "the same" if is_interrupted_creation(path) else "another"
+    saved, learned = saved_updates(path), update_told(path)
+    if learned and not saved:
+        raise DamagedError(checkpoints_gone(path, learned))
+    if not learned and max(saved, default=0) == 0:
+        which = "the same" if is_interrupted_creation(path) else "another"
         raise NotAModelError(
-            f"{path} has no checkpoint: its making was interrupted before anything was learnt. "
-            f"Train again with {mend} {argument('run')}."
+            f"{path} has no checkpoint: its creation was interrupted before the first update. "
+            f"Train again with {which} {argument('run')}."
         )
 
 
-def checkpoints_gone(path: Path, learnt: int) -> str:
-    """What to say of a run that was trained up to an update and has no checkpoint."""
+def checkpoints_gone(path: Path, learned: int) -> str:
+    """Return the message for a run that was trained up to an update but has no checkpoint."""
     return (
-        f"{path} was trained up to update {learnt:,}, and its checkpoints are gone: nothing lies in "
-        f"{path / CHECKPOINTS}. Put them back from a copy, or train again with another "
+        f"{path} was trained up to update {learned:,}, but its checkpoints are missing: there are none in "
+        f"{path / CHECKPOINTS}. Restore them from a copy, or train again with another "
         f"{argument('run')}."
     )
 
 
 def update_told(path: Path) -> int:
-    """The last update that records and status of a run tell of, whatever its checkpoints are; 0 where
-    they tell of none."""
-    told = [last_recorded(path), (read_status(path) or {}).get("update")]
-    return max(filter(is_count, told), default=0)
+    """Return the last update in a run's records and status, or 0; ignores the checkpoints."""
+    updates = [last_recorded(path), (read_status(path) or {}).get("update")]
+    return max(filter(is_count, updates), default=0)
 
 
 def last_recorded(path: Path) -> object:
-    """The update of the last record of a run that is one; None where there is none."""
-    with suppress(DamagedError):  # it is no plain file
+    """Return the update of a run's last valid record; None if it has none."""
+    with suppress(DamagedError):  # metrics.jsonl is not a plain file
         for line in last_lines(path / METRICS):
             with suppress(DamagedError):
                 if is_count(found := parse_object(line, METRICS).get("update")):
@@ -344,7 +349,7 @@ def last_recorded(path: Path) -> object:
 
 
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:
-    """Refuse a config.json that differs from the checkpoint in more than the run's end."""
+    """Raise DamagedError if config.json and the checkpoint differ in more than epochs and updates."""
     names = differing(config, saved)
     if names:
         raise DamagedError(
@@ -353,7 +358,7 @@ def require_same_settings(path: Path, config: Config, saved: Config) -> None:
 
 
 def differing(one: Config, two: Config) -> list[str]:
-    """The settings in which two configs differ, but for those of a run's end."""
+    """Return the settings in which two configs differ, except epochs and updates."""
     return [
         name
         for name, value in one.to_dict().items()
@@ -362,11 +367,11 @@ def differing(one: Config, two: Config) -> list[str]:
 
 
 def require_place(path: Path, learner: Learner, characters: int) -> None:
-    """Refuse counters that do not follow from the update: windows come one after another."""
+    """Raise DamagedError unless epoch and position are those that follow from the update."""
     windows = Schedule.of(learner.config, characters).windows
     done = learner.update % windows.per_epoch
     if learner.update and not done:
-        done = windows.per_epoch  # the epoch's end is left when the next epoch begins
+        done = windows.per_epoch  # the position returns to 0 only when the next epoch begins
     wanted = (done * windows.seq_length, learner.update // windows.per_epoch)
     if (learner.position, learner.epoch) != wanted:
         raise DamagedError(
@@ -376,7 +381,7 @@ def require_place(path: Path, learner: Learner, characters: int) -> None:
 
 
 def extended(config: Config, epochs: int | None, updates: int | None) -> Config:
-    """The config with a new end; without one, as it is."""
+    """Return the config with new epochs or updates; unchanged if both are None."""
     if updates is not None:
         return config.replace(updates=updates)
     if epochs is not None:
@@ -387,12 +392,19 @@ def extended(config: Config, epochs: int | None, updates: int | None) -> Config:
 def open_text(
     path: Path, about: dict[str, Any], moved: Sequence[str | Path] | None, learner: Learner
 ) -> Corpus:
-    """The text of a run, the same as ever."""
+    """Return the text of a run; raise if it is not the text that the run was trained on.
+
+    Args:
+        path: the run directory.
+        about: the description of the text in config.json.
+        moved: where the text is now; None reads it from where it was.
+        learner: the learner, for its settings and vocabulary.
+    """
     name, sources, config = about["name"], moved or about["sources"], learner.config
     policy = {"unknown": config.unknown, "replacement": config.replacement}
     where = ", ".join(map(str, sources)) or str(path / TEXT)
     if not sources and (path / TEXT).is_symlink():
-        raise DamagedError(f"{path / TEXT} is no plain file but a link; it is not followed.")
+        raise DamagedError(f"{path / TEXT} is not a plain file but a link; links are not followed.")
     try:
         require_plain([] if moved else sources or [path / TEXT])
         if sources:
@@ -409,8 +421,8 @@ def open_text(
                 f"{path} is damaged: its text cannot be read: {error.message}"
             ) from None
         raise TextError(
-            f"the text of {path} cannot be read any more: {error.message} "
-            f"If it was moved, say where it is now with {argument('text')}."
+            f"the text of {path} can no longer be read: {error.message} "
+            f"If it was moved, give its new path as {argument('text')}."
         ) from None
     else:
         if corpus.fingerprint == about["fingerprint"]:
@@ -418,29 +430,29 @@ def open_text(
         now = named(len(corpus), config.tokens, corpus.fingerprint)
     before = named(about["characters"], config.tokens, about["fingerprint"])
     raise TextError(
-        f"{where} is not the text that {path} was trained on: it was {before}, and now {now} is there. "
-        f"Put the old text back, or say where it is with {argument('text')}; to learn another text, "
-        f"train anew."
+        f"{where} is not the text that {path} was trained on: it was {before}, but now it is {now}. "
+        f"Restore the old text, or give its path as {argument('text')}; to learn another text, "
+        f"start a new run."
     )
 
 
 def refused_by_disk(error: CharloomError) -> bool:
-    """Whether an error tells that a file is there and the disk refused to read it."""
+    """Return True if the cause of an error is that an existing file could not be read."""
     reason = error.__cause__ or error.__context__
     missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
     return isinstance(reason, OSError) and not isinstance(reason, missing)
 
 
 def named(size: int | None, tokens: str, fingerprint: str) -> str:
-    """A text by its size, where that is known, and the beginning of its fingerprint."""
+    """Return words for a text: its size, if it is known, and the beginning of its fingerprint."""
     return f"one of {'' if size is None else f'{size:,} {tokens} and '}SHA-256 {fingerprint[:12]}…"
 
 
 def require_plain(sources: Sequence[str | Path]) -> None:
-    """Refuse to read, as the text that a run directory names, what is no plain file.
+    """Raise TextError if a text that a run names is missing or is not a plain file.
 
-    The run may be a stranger's: a device or a pipe never ends, a directory may hold anything, a pattern
-    looks through the whole disk.
+    The run may be untrusted: a device or a pipe may never end, a directory may contain any files, and a
+    file name pattern could search the whole disk.
     """
     for source in map(str, sources):
         if source.startswith(BUILTIN):
@@ -448,20 +460,20 @@ def require_plain(sources: Sequence[str | Path]) -> None:
         if not Path(source).exists():
             raise TextError(f"{source}: no such file.")
         if not Path(source).is_file():
-            raise TextError(f"{source} is no plain file.")
+            raise TextError(f"{source} is not a plain file.")
 
 
 def last_engine(events: list[dict[str, Any]]) -> str | None:
-    """The engine that trained a run last, in words; None where no event tells."""
+    """Return the description of the engine that trained a run last; None if no event has it."""
     engines = [event["engine"] for event in events if isinstance(event.get("engine"), str)]
     return engines[-1] if engines else None
 
 
 def adopt_steering(learner: Learner, events: list[dict[str, Any]]) -> None:
-    """Give a learner the learning-rate factor that it had last, though no checkpoint says so.
+    """Set the learner's learning-rate factor and rollbacks to the values in the last events.
 
-    A command or a number that was not finite may have changed it after the last save, or at the
-    update of the last save: then the events tell (spec/formats.md: Steering).
+    A command or a rollback may have changed them after the last save, or at the same update (spec/formats.md:
+    Steering).
     """
     factor, rollbacks = None, None
     for event in reversed(events):
@@ -469,7 +481,7 @@ def adopt_steering(learner: Learner, events: list[dict[str, Any]]) -> None:
             continue
         update = event.get("update")
         if not is_count(update) or update < learner.update:
-            break  # what was before the checkpoint is in it
+            break  # the checkpoint includes earlier changes
         factor = event.get("learning_rate_factor") if factor is None else factor
         rollbacks = event.get("rollbacks") if rollbacks is None else rollbacks
     if is_number(factor) and 0 < factor < FACTOR_LIMIT:

@@ -1,9 +1,9 @@
 """The writer of a run directory: one process, one lock, and every file whole (spec/formats.md:
 Runs).
 
-The checkpoint that `latest` names is the truth. Whatever else an interrupted process left is cut
-back to it when the run is opened again, so that the resumed run ends with the same bytes. This
-module knows nothing of how training works.
+When an interrupted run is opened again, everything after the checkpoint that `latest` names is removed.
+So the resumed run ends with the same bytes as an uninterrupted one. This module does not know how training
+works.
 """
 
 import importlib.metadata
@@ -90,33 +90,31 @@ from charloom.store.tail import kept_length
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2
-GLANCE_SECONDS: Final = (
-    0.2  # for which a lock may be held by a process that only looks whether it is free
-)
-FRESH_SECONDS: Final = 10.0  # how old a heartbeat may be that still tells who trains
+GLANCE_SECONDS: Final = 0.2  # a process that only checks whether the lock is free holds it so long
+FRESH_SECONDS: Final = 10.0  # a status with an older heartbeat does not show who trains the run
 
 T = TypeVar("T")
 
-# What tells the end of a run, in updates, once the learner and its text are there.
+# A function that returns the end of a run in updates from the learner and its text.
 Measured = Callable[[Learner, Corpus], int]
 
 
 class RunWriter:
-    """The one process that writes a run; made by `create` or `resume`, ended by `close`.
+    """The writer of a run; only one can exist at a time, in any process.
 
-    Use it in a `with` statement.
+    `create` and `resume` return one, and `close` ends it. Use it in a `with` statement.
 
     Attributes:
         path: the run directory.
         metrics: the journal of records.
         samples: the journal of samples.
-        events: the journal of what happened.
-        seconds: how long the run had been trained when it was opened.
-        command: the last command to the run when it was opened.
-        engine: what trained the run before it was opened, in words; None where nothing tells.
+        events: the journal of events.
+        seconds: training time of the run when it was opened, in seconds.
+        command: the last command in control.json when the run was opened.
+        engine: description of the engine that trained the run before; None if it is not known.
         saved_update: the update of the checkpoint that `latest` names.
-        finished: whether the run had reached its end when it was opened.
-        warnings: sentences about what was found amiss and mended.
+        finished: True if the run had reached its end when it was opened.
+        warnings: sentences about damage that was found and repaired.
     """
 
     def __init__(
@@ -126,16 +124,16 @@ class RunWriter:
         self._lock = lock
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
-        self._kept = lengths  # bytes of the journals, those that go with the latest checkpoint
-        self._unsure = False  # whether `latest` may name another checkpoint than the last one saved
+        self._kept = lengths  # bytes of the journals at the latest checkpoint
+        self._unsure = False  # True if `latest` may not name the last saved checkpoint
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
             self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))
-            # Events tell what happened to the run, interruptions included: resuming adds to them
-            # and takes nothing back. They hold clock times, so no checkpoint counts them.
+            # Events include interruptions, so resuming adds events and removes none. They contain clock
+            # times, so checkpoints do not store their length.
             self.events = opened.enter_context(Journal(path / EVENTS, lengths[EVENTS]))
             with writing(path):
-                sync_directory(path)  # where the journals may be new names
+                sync_directory(path)  # the journals may be new files
             self._journals = opened.pop_all()
         self.seconds = 0.0
         self.command = command
@@ -146,15 +144,15 @@ class RunWriter:
 
     @classmethod
     def create(cls, path: str | Path, learner: Learner, corpus: Corpus) -> Self:
-        """Make a new run directory, with the checkpoint of the learner as it is.
+        """Create a run directory with a first checkpoint of the learner.
 
         Raises:
-            RunExistsError: something is there already.
-            NewerFormatError: a later charloom wrote something there.
-            RunInUseError: another process is making it at this moment.
+            RunExistsError: the path exists and is not empty.
+            NewerFormatError: a later version of charloom wrote a file there.
+            RunInUseError: another process is creating the run.
             TextError: the text is shorter than one window.
-            ReadError: the disk refused to tell what is there.
-            WriteError: the disk refused.
+            ReadError: the disk failed while reading.
+            WriteError: the disk failed while writing.
         """
         path = Path(path)
         Schedule.of(learner.config, len(corpus))
@@ -169,7 +167,7 @@ class RunWriter:
             for leftover in saved_updates(path):
                 remove_directory(checkpoint_path(path, leftover))
             if not corpus.sources:
-                # A text that no file holds is kept, so that the run can always be resumed.
+                # Keep a text that has no file, so that the run can always be resumed.
                 replace_file(path / TEXT, corpus.kept_bytes())
             replace_file(path / CONFIG, about_of(learner.config, corpus, charloom_version()))
             lengths = {METRICS: 0, SAMPLES: 0, EVENTS: kept_length(path / EVENTS, None)}
@@ -195,27 +193,27 @@ class RunWriter:
         updates: int | Measured | None = None,
         allow_older: bool = False,
     ) -> tuple[Self, Learner, Corpus]:
-        """Open a run to go on from its last checkpoint.
+        """Open a run to continue it from its last checkpoint.
 
         Args:
             path: the run directory.
             text: where the text is now, if it was moved; it must be the same text.
-            epochs: a new end for the run.
-            updates: a new end for the run, in updates, or what tells it once the learner and its text
-                are there; it goes before `epochs`.
-            allow_older: whether to go on from the newest whole checkpoint where the last one is
-                damaged, and with what is left of records and samples; what is damaged is told among
-                the warnings and set aside, what is lost too.
+            epochs: a new end of the run in epochs.
+            updates: a new end of the run in updates, or a function that returns it from the learner
+                and its text. It takes precedence over `epochs`.
+            allow_older: True to continue from the newest intact checkpoint if the last one is
+                damaged, with the records and samples that are left. Damaged files are set aside.
+                Damage and losses are reported in `warnings`.
 
         Raises:
-            NotAModelError: no run is there, or one whose creation was interrupted.
-            RunInUseError: another process writes it.
-            NewerFormatError: a later charloom wrote something in it; nothing was changed.
-            ReadError: the disk refused a read; nothing was changed.
-            DamagedError: its last checkpoint or its files are not what was written.
-            TextError: the text is gone, or is another one now.
-            ConfigError: the new end is not ahead of where the run is.
-            WriteError: the disk refused.
+            NotAModelError: the path is not a run, or the creation of the run was interrupted.
+            RunInUseError: another process writes the run.
+            NewerFormatError: a later version of charloom wrote a file in it; nothing was changed.
+            ReadError: the disk failed while reading; nothing was changed.
+            DamagedError: the last checkpoint or another file is damaged.
+            TextError: the text is missing or has changed.
+            ConfigError: the new end is not after the run's present update.
+            WriteError: the disk failed while writing.
         """
         path = Path(path)
         with reading(path):
@@ -224,7 +222,7 @@ class RunWriter:
         try:
             with reading(path):
                 opened = open_to_learn(path, text, allow_older)
-            # Outside of `reading`: what the system refuses while somebody measures is no refused read.
+            # Outside of `reading`, because an OSError in `updates` is not a failed read of the run.
             end = updates(opened.learner, opened.corpus) if callable(updates) else updates
             with reading(path):
                 writer = cls._resume(path, lock, opened, epochs, end, allow_older)
@@ -243,7 +241,7 @@ class RunWriter:
         updates: int | None,
         allow_older: bool,
     ) -> Self:
-        """`resume`, once the lock is held and the end known: first look at the rest, then change anything."""
+        """Do the rest of `resume` with the lock held: first read everything, then change files."""
         learner, corpus, damage, anew = opened.learner, opened.corpus, opened.damage, opened.anew
         learner.config = extended(opened.config, epochs, updates)
         schedule = Schedule.of(learner.config, len(corpus))
@@ -253,9 +251,9 @@ class RunWriter:
                     f"{path} is at update {learner.update:,} and would end at {schedule.updates:,}; "
                     f"give more epochs or updates."
                 )
-            learner.judgements_since_best = 0  # whoever asks for more is patient anew
-        told, broken = sound_lines(path / EVENTS)
-        events = [event for _, event in told]
+            learner.judgements_since_best = 0  # a new end restarts the patience
+        sound, broken = sound_lines(path / EVENTS)
+        events = [event for _, event in sound]
         lengths, lost = kept_lengths(path, opened.checkpoint, events, allow_older)
         seconds = last_seconds(path / METRICS, lengths[METRICS])
         warnings = [anew, *lost] if anew else [*lost]
@@ -265,18 +263,18 @@ class RunWriter:
         except DamagedError as error:
             if not allow_older:
                 raise DamagedError(
-                    f"{error.message} The last checkpoint says which one was best: to go on with that, "
+                    f"{error.message} The last checkpoint records which one was best: to continue with that one, use "
                     f"{command('resume', path, allow_older=True)}."
                 ) from None
             warnings.append(error.message)
         if damage:
             warnings.append(
-                f"training goes on from the checkpoint of update {learner.update:,}: {damage}"
+                f"training continues from the checkpoint of update {learner.update:,}: {damage}"
             )
         unusable = why_unusable(path, learner.best_update)
         if unusable is not None:
             warnings.append(
-                f"the best checkpoint cannot be used, so the best is judged anew from update "
+                f"the best checkpoint cannot be used, so the best model is determined again from update "
                 f"{learner.update:,} on: {unusable}"
             )
             learner.best_loss = learner.best_update = None
@@ -284,25 +282,25 @@ class RunWriter:
         engine = last_engine(events)
         steered, status = read_control(path), read_status(path) or {}
         said = about_of(learner.config, corpus, opened.version or charloom_version())
-        # Its settings are new, or an earlier charloom wrote it, in an earlier format.
+        # config.json differs if settings changed or an earlier version of charloom wrote it.
         stale = bool(anew) or read_file(path / CONFIG, MOST_ABOUT) != said
         newer = [later for later in saved_updates(path) if later > learner.update]
         ended = (path / PASSAGE).exists()
         if broken:
             warnings.append(
-                f"{path / EVENTS} is damaged: {len(broken)} of {len(told) + len(broken)} lines cannot be "
+                f"{path / EVENTS} is damaged: {len(broken)} of {len(sound) + len(broken)} lines cannot be "
                 f"read and are kept in {DAMAGED_EVENTS}; whether they steered the run is unknown."
             )
 
         for name in (CONFIG, STATUS, TEXT, GRADCHECK, PASSAGE):
             remove_temporaries(path, name)
         remove_temporaries(path / CHECKPOINTS)
-        # Commands and reports are written by others, who may be at it.
+        # Other processes may be writing control.json or a report, so only old temporary files are removed.
         remove_temporaries(path, older_than=ABANDONED_SECONDS)
         lengths[EVENTS] = kept_length(path / EVENTS, None)
         if broken:
-            set_aside(path, [line for line, _ in told], broken)
-            lengths[EVENTS] = sum(len(line) for line, _ in told)
+            set_aside(path, [line for line, _ in sound], broken)
+            lengths[EVENTS] = sum(len(line) for line, _ in sound)
         writer = cls(path, lock, corpus, lengths, steered)
         try:
             writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
@@ -311,18 +309,18 @@ class RunWriter:
                 writer._point(LATEST, learner.update)
             writer.engine = engine
             if lost:
-                # The checkpoint, which never changes, does not know.
+                # The checkpoint never changes and has the old lengths, so an event records the new ones.
                 writer.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
             if not damage:
-                writer._remove(newer)  # left by an interrupted save
+                writer._remove(newer)  # checkpoints of an interrupted save
             if opened.about["sources"] and not corpus.sources:
-                # The text was moved to where it can be read only once.
+                # The new source of the text, such as a pipe, can be read only once.
                 replace_file(path / TEXT, corpus.kept_bytes())
             if stale:
                 replace_file(path / CONFIG, said)
             writer._restore_best(named, learner.best_update)
             if not schedule.over(learner):
-                # It is of a model that is learning on.
+                # The passage is by a model that is now trained further.
                 with writing(path / PASSAGE):
                     (path / PASSAGE).unlink(missing_ok=True)
         except BaseException:
@@ -344,23 +342,25 @@ class RunWriter:
 
     @property
     def closed(self) -> bool:
-        """Whether the lock is no longer held."""
+        """Return True if the lock is no longer held."""
         return not self._lock.is_locked
 
     def keep_best(self, learner: Learner) -> None:
-        """Hold a copy of the learner, now the best one, until the next save."""
+        """Keep a copy of the learner, the new best one, in memory until the next save."""
         self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
 
     def save(self, learner: Learner) -> Path:
-        """Save the best learner held and this one, and make this one the latest.
+        """Save the best learner in memory and this learner, and make this one the latest.
 
-        Returns the checkpoint's directory. A learner at the update of the latest checkpoint is
-        that checkpoint already.
+        If the latest checkpoint has the learner's update, nothing is saved again.
+
+        Returns:
+            The directory of the learner's checkpoint.
 
         Raises:
             DivergedError: a number in the learner is not finite; nothing was saved.
-            WriteError: the disk refused; the checkpoints before are whole, and the best learner
-                is still held, so that the next save can make up for this one.
+            WriteError: the disk failed. Earlier checkpoints are intact, and the best learner stays in
+                memory, so that the next save can write it.
         """
         self._require_place()
         directory = checkpoint_path(self.path, learner.update)
@@ -376,7 +376,7 @@ class RunWriter:
             self._point(LATEST, learner.update)
             self._unsure = False
             self.saved_update, self._kept = learner.update, self._lengths()
-            # On the disk now, under a name that `latest` or this state has: never made again.
+            # The best learner is on the disk now.
             self._best = None
         if learner.best_update is not None:
             self._point(BEST, learner.best_update)
@@ -384,14 +384,14 @@ class RunWriter:
         return directory
 
     def roll_back(self) -> Learner:
-        """The learner of the latest checkpoint; the journals become what they were then.
+        """Return the learner of the latest checkpoint, and cut the journals back to that checkpoint.
 
         Raises:
-            DamagedError: the checkpoint is not what was written.
-            WriteError: the disk refused, or the run was moved or removed.
+            DamagedError: the checkpoint is damaged.
+            WriteError: the disk failed, or the run was moved or removed.
         """
         self._require_place()
-        assert self.saved_update is not None, "a run has a checkpoint from its making on"
+        assert self.saved_update is not None, "a run has a checkpoint from its creation on"
         self._point_back()
         checkpoint = load_at(self.path, self.saved_update)
         self.metrics.cut(self._kept[METRICS])
@@ -401,30 +401,34 @@ class RunWriter:
         return checkpoint.learner
 
     def load_best(self) -> Learner:
-        """The best learner saved, or the latest where none was judged yet.
+        """Return the best saved learner, or the latest before the first validation.
 
         Raises:
-            DamagedError: the checkpoint is not what was written.
+            DamagedError: the checkpoint is damaged.
         """
         best = read_pointer(self.path, BEST)
         update = self.saved_update if best is None else best
-        assert update is not None, "a run has a checkpoint from its making on"
+        assert update is not None, "a run has a checkpoint from its creation on"
         return load_at(self.path, update).learner
 
     def flush(self) -> None:
-        """Let other processes see all records, samples and events.
+        """Write all records, samples and events, so that other processes see them.
 
         Raises:
-            WriteError: the disk refused; the lines go on waiting.
+            WriteError: the disk failed; the lines stay in memory.
         """
         for journal in (self.metrics, self.samples, self.events):
             journal.flush()
 
     def tell(self, event: str, update: int, durable: bool = False, **details: Any) -> None:
-        """Add an event; one that the disk refuses waits for the next flush.
+        """Add an event; if the disk fails, it stays in memory until the next flush.
 
         Args:
-            durable: whether to wait until it would survive a power cut, for what no checkpoint tells.
+            event: name of the event.
+            update: update at which it happened.
+            durable: True to wait until it would survive a power cut. Needed for events with
+                information that no checkpoint has.
+            **details: further fields.
         """
         self.events.append({"event": event, "update": update, "time": time.time(), **details})
         with suppress(WriteError):
@@ -437,13 +441,13 @@ class RunWriter:
         """Replace status.json.
 
         Raises:
-            WriteError: the disk refused.
+            WriteError: the disk failed.
         """
         self._require_place()
         write_status(self.path, state, update, updates, reason)
 
     def remove_status(self) -> None:
-        """Remove status.json, which can be done on a full disk too."""
+        """Remove status.json, which also works on a full disk."""
         with suppress(OSError, WriteError):
             self._require_place()
             (self.path / STATUS).unlink(missing_ok=True)
@@ -452,16 +456,16 @@ class RunWriter:
         """Replace passage.txt.
 
         Raises:
-            WriteError: the disk refused.
+            WriteError: the disk failed.
         """
         self._require_place()
         replace_file(self.path / PASSAGE, text.encode("utf-8", "surrogatepass"))
 
     def write_gradcheck(self, checks: list[dict[str, Any]]) -> None:
-        """Replace gradcheck.json: the results of gradient checks, as plain data.
+        """Replace gradcheck.json with the results of gradient checks as plain data.
 
         Raises:
-            WriteError: the disk refused.
+            WriteError: the disk failed.
         """
         self._require_place()
         replace_file(
@@ -469,7 +473,7 @@ class RunWriter:
         )
 
     def close(self) -> None:
-        """Write what waits, and let go of the run."""
+        """Write the lines in memory, close the journals and release the lock."""
         for journal in (self.metrics, self.samples, self.events):
             with suppress(WriteError):
                 journal.flush()
@@ -477,50 +481,50 @@ class RunWriter:
         self._lock.release()
 
     def _require_place(self) -> None:
-        """Write nothing where another run is now, or none, or a journal is that nobody writes.
-
-        Raises:
-            WriteError: the run was moved or removed, or one of its journals.
-        """
+        """Raise WriteError if the run or one of its journals was moved, removed or replaced."""
         journals = (self.metrics, self.samples, self.events)
         gone = [journal.path for journal in journals if not journal.in_place]
         if gone:
             what = self.path if len(gone) == len(journals) else gone[0]
             raise WriteError(
-                f"{what} cannot be written: it was moved or removed. Move it back where it was; a copy "
-                f"is another file."
+                f"{what} cannot be written: it was moved or removed. Move it back; a copy of it is not "
+                f"enough."
             )
 
     def _lengths(self) -> dict[str, int]:
-        """Bytes of the journals that a checkpoint cuts back to."""
+        """Return the journals' lengths in bytes, for a checkpoint."""
         return {METRICS: self.metrics.length, SAMPLES: self.samples.length}
 
     def _put(self, checkpoint: Checkpoint) -> None:
-        """Save a checkpoint that no pointer names yet; replaces what a failed save left."""
+        """Save a checkpoint that no pointer names yet; replace one that a failed save left."""
         directory = checkpoint_path(self.path, checkpoint.learner.update)
         if os.path.lexists(directory):
             remove_directory(directory)
         save_checkpoint(directory, checkpoint.learner, checkpoint.lengths, checkpoint.fingerprint)
 
     def _point(self, name: str, update: int) -> None:
-        """Replace `latest` or `best`."""
+        """Make the pointer `name` ("latest" or "best") name the checkpoint of an update."""
         replace_file(self.path / CHECKPOINTS / name, pointer_line(self.path, name, update))
 
     def _point_back(self) -> None:
-        """Make `latest` name the last checkpoint saved, where a disk that refused has left it between
-        that one and another, which can then be made anew."""
+        """Make `latest` name the last saved checkpoint, if a disk error left unclear which one it names.
+
+        The checkpoint after it can then be written again.
+        """
         if self._unsure and self.saved_update is not None:
             self._point(LATEST, self.saved_update)
             self._unsure = False
 
     def _remove(self, updates: Iterable[int]) -> None:
-        """Remove the checkpoints of some updates; no pointer names them."""
+        """Remove the checkpoints of these updates, which no pointer names."""
         for update in updates:
             remove_directory(checkpoint_path(self.path, update))
 
     def _set_aside(self, updates: Iterable[int]) -> None:
-        """Give the checkpoints of some updates, which are damaged, names that nothing reads: there may
-        be something in them yet for whoever looks at the bytes."""
+        """Rename the damaged checkpoints of these updates, so that they are ignored but not lost.
+
+        A user may still recover data from their bytes.
+        """
         for update in updates:
             aside = self.path / CHECKPOINTS / f"{DAMAGED}{update}"
             if os.path.lexists(aside):
@@ -529,19 +533,23 @@ class RunWriter:
                 checkpoint_path(self.path, update).rename(aside)
 
     def _prune(self, best_update: int | None) -> None:
-        """Remove all checkpoints but the newest ones and the best."""
+        """Remove all checkpoints except the newest two and the best."""
         saved: list[int] = []
         with suppress(ReadError):
             saved = saved_updates(self.path)
         for update in saved[:-NEWEST_KEPT]:
             if update != best_update:
-                # One that cannot be removed now harms nobody; the next save tries again.
+                # A checkpoint that cannot be removed does no harm; the next save tries again.
                 with suppress(WriteError):
                     remove_directory(checkpoint_path(self.path, update))
 
     def _restore_best(self, named: int | None, best_update: int | None) -> None:
-        """Make `best`, which names an update or cannot be read, name the best one, of which there may be
-        none: it may be of before `best` was replaced."""
+        """Make the pointer `best` name the best checkpoint, or remove it if there is none.
+
+        Args:
+            named: the update that `best` names; None if it is missing or damaged. It may be outdated.
+            best_update: the update of the best checkpoint; None if there is none.
+        """
         if best_update is None:
             with writing(self.path / CHECKPOINTS / BEST):
                 (self.path / CHECKPOINTS / BEST).unlink(missing_ok=True)
@@ -565,7 +573,7 @@ def require_free(path: Path) -> None:
 
 
 def why_unusable(path: Path, update: int | None) -> str | None:
-    """Why the checkpoint of an update of a run cannot be used; None where it can, or there is no update."""
+    """Return why the checkpoint of an update cannot be used; None if it can or `update` is None."""
     try:
         if update is not None:
             load_at(path, update)
@@ -575,7 +583,7 @@ def why_unusable(path: Path, update: int | None) -> str | None:
 
 
 def charloom_version() -> str:
-    """The version of the installed charloom."""
+    """Return the version of the installed charloom."""
     try:
         return importlib.metadata.version("charloom")
     except importlib.metadata.PackageNotFoundError:
@@ -583,7 +591,7 @@ def charloom_version() -> str:
 
 
 def acquire(path: Path) -> FileLock:
-    """The lock of a run, held."""
+    """Acquire the lock of a run and return it; raise RunInUseError if another process holds it."""
     lock = FileLock(path / LOCK, thread_local=False)
     with writing(path / LOCK):
         try:
@@ -597,18 +605,19 @@ def acquire(path: Path) -> FileLock:
 
 
 def unless_in_use(path: Path, look: Callable[[], T]) -> T:
-    """What a look at a run without its lock gives. Where it fails because another process is making or
-    training the run at this moment, that is what is said.
+    """Return the result of `look`, which reads a run without its lock.
+
+    If `look` fails while another process creates or trains the run, raise RunInUseError instead.
 
     Raises:
-        RunInUseError: another process holds the run's lock.
-        StoreError: as the look does.
+        RunInUseError: `look` failed, and another process holds the run's lock.
+        StoreError: `look` failed.
     """
     try:
         return look()
     except StoreError:
         lock = path / LOCK
-        # Opening a lock empties the file: one that is not empty is a user's own.
+        # Acquiring a lock empties its file, so a file with contents must be the user's and is left alone.
         if lock.is_file() and not lock.is_symlink() and not lock.stat().st_size:
             with suppress(WriteError):
                 acquire(path).release()
@@ -616,12 +625,14 @@ def unless_in_use(path: Path, look: Callable[[], T]) -> T:
 
 
 def who_trains(path: Path) -> str:
-    """Who holds the lock of a run, as far as its status can tell: one that is old, or of a training
-    that ended, is another process's."""
+    """Return words for the process that holds a run's lock, from the run's status.
+
+    An old status, or that of a run that ended, may be from another process and is not used.
+    """
     try:
         status = read_status(path) or {}
     except NewerFormatError:
-        return "a process of a later charloom"
+        return "a process of a later version of charloom"
     except ReadError:
         return "another process"
     beat = status.get("heartbeat")
@@ -636,12 +647,11 @@ def who_trains(path: Path) -> str:
 
 
 def set_aside(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> None:
-    """Put the lines of events.jsonl that cannot be read into a file of their own, so that it is a
-    journal again and nothing is lost.
+    """Move the unreadable lines of events.jsonl to damaged-events.jsonl, so that nothing is lost.
 
     Raises:
-        DamagedError: what lies in that file's place is none.
-        WriteError: the disk refused.
+        DamagedError: damaged-events.jsonl is not a plain file.
+        WriteError: the disk failed.
     """
     before = read_file(path / DAMAGED_EVENTS) or b""
     for name, kept in ((DAMAGED_EVENTS, [before, *broken]), (EVENTS, sound)):
@@ -649,7 +659,7 @@ def set_aside(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> No
 
 
 def about_of(config: Config, corpus: Corpus, version: str) -> bytes:
-    """The bytes of config.json for these settings and this text."""
+    """Return the contents of config.json for these settings and this text."""
     text = {
         "name": corpus.name,
         "sources": list(corpus.sources),

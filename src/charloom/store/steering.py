@@ -1,7 +1,8 @@
-"""How another process watches and steers a run: status.json out, control.json in.
+"""Writes and reads status.json, which shows a run's progress, and control.json, which steers it.
 
-Both are replaced at once and never locked. A command counts if its sequence number is newer than
-the last one's, or its id another: two who steer at the same moment may take the same number.
+Other processes use these files. Both are replaced atomically and never locked. A command is new if its
+sequence number is greater than the last command's, or if its id differs: two processes that steer at
+the same time may choose the same number.
 """
 
 import math
@@ -22,7 +23,7 @@ from charloom.store.formats import CONTROL_FORMAT, STATUS_FORMAT, refuse_later_f
 from charloom.store.layout import CONTROL, STATUS
 
 COMMANDS: Final = ("run", "pause", "stop")
-# 1e6 times the learning rate is no wish, it is a slip of the pen.
+# A larger factor is certainly a typing error.
 FACTOR_LIMIT: Final = 1e6
 STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
 
@@ -32,11 +33,11 @@ class Control:
     """A command to a run.
 
     Attributes:
-        sequence: greater than that of the command before.
+        sequence: sequence number, greater than that of the previous command.
         command: run, pause or stop.
         learning_rate_factor: multiplies the config's learning rate from the next update on;
-            None leaves it as it is.
-        id: what tells it from another command of the same sequence; empty where its writer gave none.
+            None does not change it.
+        id: random text that distinguishes commands with the same sequence number; may be empty.
     """
 
     sequence: int = 0
@@ -45,16 +46,12 @@ class Control:
     id: str = ""
 
     def is_newer(self, last: "Control") -> bool:
-        """Whether it came after another one, the last that was read."""
+        """Return True if this command is newer than `last`, the last command that was read."""
         return self.sequence > last.sequence or self.id not in ("", last.id)
 
 
 def require_command(command: str, learning_rate_factor: float | None) -> None:
-    """Refuse what no training obeys.
-
-    Raises:
-        ConfigError: no such command, or a factor out of its range.
-    """
+    """Raise ConfigError if the command is unknown or the factor is out of its range."""
     if command not in COMMANDS:
         raise ConfigError(
             f"the command is {shortened(command)}; it must be one of {', '.join(COMMANDS)}."
@@ -64,12 +61,12 @@ def require_command(command: str, learning_rate_factor: float | None) -> None:
 
 
 def write_control(run: Path, command: str, learning_rate_factor: float | None = None) -> Control:
-    """Send a command to the process that trains a run, if there is one.
+    """Send a command to the process that trains a run, if there is one, and return it.
 
     Raises:
-        ConfigError: no such command, or a factor that is not a number above 0.
-        NewerFormatError: a later charloom wrote the last command.
-        WriteError: the disk refused.
+        ConfigError: the command is unknown, or the factor is not a number above 0.
+        NewerFormatError: a later version of charloom wrote the last command.
+        WriteError: the disk failed.
     """
     require_command(command, learning_rate_factor)
     if learning_rate_factor is not None:
@@ -83,10 +80,10 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
 
 
 def read_control(run: Path) -> Control:
-    """The last command; one that makes no sense counts as none.
+    """Return the last command; a missing or invalid one counts as `Control()`, which does nothing.
 
     Raises:
-        NewerFormatError: a later charloom wrote it.
+        NewerFormatError: a later version of charloom wrote it.
     """
     try:
         values = parse_object(read_file(run / CONTROL, MOST_STATE) or b"", CONTROL)
@@ -103,7 +100,7 @@ def read_control(run: Path) -> Control:
 
 
 def makes_sense(control: Control) -> bool:
-    """Whether a command is one."""
+    """Return True if the fields of a command are valid."""
     factor = control.learning_rate_factor
     return (
         is_count(control.sequence)
@@ -114,10 +111,10 @@ def makes_sense(control: Control) -> bool:
 
 
 def write_status(run: Path, state: str, update: int, updates: int, reason: str | None) -> None:
-    """Tell other processes how a run does.
+    """Write status.json, which shows other processes the state of a run.
 
     Raises:
-        WriteError: the disk refused.
+        WriteError: the disk failed.
     """
     status = {
         "format": STATUS_FORMAT,
@@ -128,15 +125,15 @@ def write_status(run: Path, state: str, update: int, updates: int, reason: str |
         "updates": updates,
         "heartbeat": round(time.time(), 3),
     }
-    # A status is worth nothing after a power cut, so nobody waits for the disk.
+    # After a power cut a status is useless, so do not wait for the disk.
     replace_file(run / STATUS, canonical_json(status), durable=False)
 
 
 def read_status(run: Path) -> dict[str, Any] | None:
-    """The last status; None where there is none, or none that can be read.
+    """Return the last status; None if it is missing or cannot be read.
 
     Raises:
-        NewerFormatError: a later charloom wrote it.
+        NewerFormatError: a later version of charloom wrote it.
     """
     try:
         return require_status(run)
@@ -145,11 +142,11 @@ def read_status(run: Path) -> dict[str, Any] | None:
 
 
 def require_status(run: Path) -> dict[str, Any] | None:
-    """The last status, whose fields are all there and of their types; None where there is none.
+    """Return the last status with checked fields; None if there is no status.json.
 
     Raises:
-        NewerFormatError: a later charloom wrote it.
-        DamagedError: what is there is not a status.
+        NewerFormatError: a later version of charloom wrote it.
+        DamagedError: the file is not a status.
     """
     path = run / STATUS
     data = read_file(path, MOST_STATE)
@@ -158,12 +155,12 @@ def require_status(run: Path) -> dict[str, Any] | None:
     status = parse_object(data, str(path))
     refuse_later_format(status, STATUS_FORMAT, str(path))
     if not is_status(status):
-        raise DamagedError(f"{path} is damaged: it does not say how the run is.")
+        raise DamagedError(f"{path} is damaged: it is not a status of a run.")
     return status
 
 
 def is_status(status: dict[str, Any]) -> bool:
-    """Whether an object has the fields of a status."""
+    """Return True if an object has the fields of a status."""
     reason, beat = status.get("reason"), status.get("heartbeat")
     return (
         all(is_count(status.get(name)) for name in ("pid", "update", "updates"))

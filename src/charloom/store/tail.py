@@ -1,6 +1,6 @@
-"""Reads the end of a file of JSON lines without the rest: a journal may have millions of lines.
+"""Reads the end of a file of JSON lines without the rest, since a journal may have millions of lines.
 
-It knows nothing of what the lines mean.
+This module does not know what the lines mean.
 """
 
 import os
@@ -11,18 +11,20 @@ from typing import BinaryIO, Final
 from charloom.errors import DamagedError
 from charloom.store.files import open_plain
 
-BLOCK: Final = 1 << 16  # bytes that are read together, at first
+BLOCK: Final = 1 << 16  # bytes of the first read
 
 
 def kept_length(path: Path, keep: int | None) -> int:
-    """Return how many bytes of a file are the lines to keep; a missing file has none.
+    """Return how many bytes of a file to keep; 0 for a missing file.
 
     Args:
-        keep: so many, which must be there and end with a whole line; None keeps every whole line.
+        path: the file.
+        keep: how many bytes to keep; they must exist and end with a whole line. None keeps every
+            whole line.
 
     Raises:
-        DamagedError: so many bytes are not there, or do not end with a whole line.
-        ReadError: the disk refused.
+        DamagedError: the file is shorter than `keep`, or these bytes do not end with a whole line.
+        ReadError: the disk failed while reading.
     """
     with open_plain(path) as file:
         size = 0 if file is None else size_of(file)
@@ -35,19 +37,21 @@ def kept_length(path: Path, keep: int | None) -> int:
             f"{path} is missing; it had {keep:,} bytes when the checkpoint was saved."
         )
     raise DamagedError(
-        f"{path} has {size:,} bytes, and the checkpoint was saved when it had {keep:,}, ending with a "
+        f"{path} has {size:,} bytes; when the checkpoint was saved it had {keep:,}, which ended with a "
         f"whole line."
     )
 
 
 def last_lines(path: Path, length: int | None = None) -> Iterator[bytes]:
-    """The lines of a file, the last one first, each with its line feed; a missing file has none.
+    """Yield the lines of a file, last line first, with their line feeds; a missing file has none.
 
     Args:
-        length: the bytes that are looked at, which end with a whole line; None takes every whole line.
+        path: the file.
+        length: how many bytes of the file to read; they must end with a whole line. None reads every
+            whole line.
 
     Raises:
-        ReadError: the disk refused.
+        ReadError: the disk failed while reading.
     """
     with open_plain(path) as file:
         if file is None:
@@ -55,10 +59,10 @@ def last_lines(path: Path, length: int | None = None) -> Iterator[bytes]:
         place = end_of_lines(file, size_of(file)) if length is None else length
         if not place:
             return
-        place -= 1  # the last line's feed
+        place -= 1  # the line feed of the last line
         rest = b""
         while place:
-            # As much again as is held, so that a line of any length is put together in linear time.
+            # Read as much as is in memory already, so that a long line takes linear time.
             start = max(0, place - max(BLOCK, len(rest)))
             rest, *lines = (block_at(file, start, place) + rest).split(b"\n")
             place = start
@@ -67,7 +71,7 @@ def last_lines(path: Path, length: int | None = None) -> Iterator[bytes]:
 
 
 def end_of_lines(file: BinaryIO, size: int) -> int:
-    """The bytes of a file up to its last line feed, that one included."""
+    """Return the number of bytes up to and including the last line feed."""
     while size:
         start = max(0, size - BLOCK)
         if (found := block_at(file, start, size).rfind(b"\n")) >= 0:
@@ -77,16 +81,16 @@ def end_of_lines(file: BinaryIO, size: int) -> int:
 
 
 def size_of(file: BinaryIO) -> int:
-    """The bytes of an open file."""
+    """Return the size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
 def byte_at(file: BinaryIO, place: int) -> bytes:
-    """One byte of a file."""
+    """Return one byte of a file."""
     return block_at(file, place, place + 1)
 
 
 def block_at(file: BinaryIO, start: int, end: int) -> bytes:
-    """The bytes of a file from a place to before another one."""
+    """Return the bytes of a file from `start` up to, but without, `end`."""
     file.seek(start)
     return file.read(end - start)

@@ -1,7 +1,7 @@
-"""Writes arrays as a safetensors file, block by block from where they lie, without a second copy.
+"""Writes arrays as a safetensors file in blocks that share the arrays' memory.
 
-The bytes are those that the safetensors library writes: an order of tensors is part of a format
-that is compared byte by byte. It knows nothing of models.
+The bytes equal those of the safetensors library, including the order of the tensors, because files are
+compared byte by byte. This module does not know models.
 """
 
 import json
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from charloom.store.files import Block
 
-TYPES: Final = {"float64": "F64", "float32": "F32"}  # as the library names them
-ALIGNMENT: Final = 8  # bytes: the header is filled up with spaces
+TYPES: Final = {"float64": "F64", "float32": "F32"}  # the names of dtypes in safetensors
+ALIGNMENT: Final = 8  # bytes; the header is padded with spaces
 
 
 def tensor_blocks(
     arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> list[Block]:
-    """The blocks of a safetensors file, one after another: its header, then each array's bytes.
+    """Return the blocks of a safetensors file in order: the header, then the bytes of each array.
 
     Args:
-        arrays: float32 and float64, by name. They must not change before the blocks are written.
-        metadata: strings by name.
+        arrays: float32 and float64 arrays by name. They must not change before the blocks are written.
+        metadata: strings by name, for the header.
     """
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
     head: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
@@ -42,6 +42,6 @@ def tensor_blocks(
 
 
 def block_of(array: NDArray[Any]) -> memoryview:
-    """The bytes of an array, little-endian and row by row; its own memory where it lies so."""
+    """Return the array's bytes, little-endian and row by row; share its memory if it has that layout."""
     plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return plain.reshape(-1).view(np.uint8).data

@@ -1,6 +1,6 @@
 """Reads a run or a model while another process may be writing it.
 
-Nothing is locked. What is being replaced at this moment is read as it was or as it becomes.
+Nothing is locked. A file that is being replaced is read either in its old or in its new version.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,22 +44,22 @@ Which = Literal["best", "latest"]
 WHICH: Final[tuple[Which, ...]] = ("latest", "best")
 Part = TypeVar("Part")
 
-# A writer may replace a pointer and remove the old checkpoint between two reads of ours.
+# Between reading a pointer and its checkpoint, a writer may replace the pointer and remove the checkpoint.
 ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutline:
-    """What a run directory says but for its records and samples, as plain data.
+    """The contents of a run directory without records and samples, as plain data.
 
     Attributes:
         path: the directory.
         config: the settings.
         text: name, sources, characters, fingerprint, vocabulary_size.
-        version: the charloom that made the run.
-        events: what happened, one dict each.
+        version: the version of charloom that created the run.
+        events: the events, one dict each.
         status: the last status, or None.
-        passage: the long passage, or None.
+        passage: the long sample at the end of the run, or None.
         latest: the update of the latest checkpoint, or None.
         best: the update of the best checkpoint, or None.
     """
@@ -76,23 +76,23 @@ class RunOutline:
 
     @property
     def which(self) -> Which:
-        """Which of its checkpoints is its model."""
+        """Return which checkpoint is the run's model."""
         return which_of(self.config)
 
     @property
     def updates(self) -> int:
-        """Updates in the whole run, once it is finished."""
+        """Return the number of updates that the finished run will have."""
         return Schedule.of(self.config, self.text["characters"]).updates
 
     @property
     def engine(self) -> str | None:
-        """The engine that trained last, in words."""
+        """Return the description of the engine that trained last."""
         return last_engine(self.events)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunView(RunOutline):
-    """Everything that a run directory says, as plain data.
+    """The contents of a run directory as plain data.
 
     Attributes:
         metrics: the records, one dict each.
@@ -104,13 +104,13 @@ class RunView(RunOutline):
 
 
 def read_run(path: str | Path) -> RunView:
-    """Everything that a run directory says now, all of it in memory.
+    """Return the present contents of a run directory, completely in memory.
 
     Raises:
-        NotAModelError: the path is no run directory.
-        NewerFormatError: a later charloom wrote something in it.
-        ReadError: the disk refused.
-        DamagedError: a file in it is not as it was written.
+        NotAModelError: the path is not a run directory.
+        NewerFormatError: a later version of charloom wrote a file in it.
+        ReadError: the disk failed while reading.
+        DamagedError: a file in it is damaged.
     """
     path = Path(path)
     outline = outline_of(path, Strict())
@@ -119,37 +119,37 @@ def read_run(path: str | Path) -> RunView:
 
 
 def read_outline(path: str | Path, damage: list[str]) -> RunOutline:
-    """What a run directory says now but for its records and samples, as far as it is whole.
+    """Return the intact part of a run directory, without records and samples.
 
     Args:
         path: the directory.
-        damage: gets a sentence about whatever is damaged or missing beside config.json.
+        damage: list to which a sentence is added for each damaged or missing file but config.json.
 
     Raises:
-        NotAModelError: the path is no run directory.
-        NewerFormatError: a later charloom wrote something in it.
-        DamagedError: its config.json is not as it was written.
+        NotAModelError: the path is not a run directory.
+        NewerFormatError: a later version of charloom wrote a file in it.
+        DamagedError: its config.json is damaged.
     """
     return outline_of(Path(path), Forgiving(damage))
 
 
 def outline_of(path: Path, read: "Strict") -> RunOutline:
-    """What a run directory says but for its records and samples, its parts read by a reader."""
+    """Return the outline of a run, reading its parts with `read`; raise ReadError for a disk error."""
     with reading(path):
         return outline_in(path, read)
 
 
 def lengths_of(view: RunOutline) -> SavedLengths | None:
-    """How long the journals of records and samples of a run must be at least; None where nothing tells.
+    """Return the minimum lengths of a run's records and samples; None if no checkpoint has them.
 
     Raises:
-        ReadError: the disk refused.
+        ReadError: the disk failed while reading.
     """
     return saved_lengths(view.path, view.latest, view.events)
 
 
 def lengths_at(run: Path) -> SavedLengths | None:
-    """The same of the run at a path, of which no outline was read."""
+    """Return `lengths_of` for the run at a path without reading its outline."""
     try:
         latest = read_pointer(run, LATEST)
     except DamagedError:
@@ -158,7 +158,7 @@ def lengths_at(run: Path) -> SavedLengths | None:
 
 
 def outline_in(path: Path, read: "Strict") -> RunOutline:
-    """`outline_of`, where no disk refuses."""
+    """Return the outline of a run; an error of the disk is an OSError here."""
     refuse_newer_run(path)
     config, text, version = require_about(path)
     return RunOutline(
@@ -175,23 +175,23 @@ def outline_in(path: Path, read: "Strict") -> RunOutline:
 
 
 class Strict:
-    """Reads the parts of a run; damage is an error."""
+    """Reads the parts of a run; raises DamagedError for damage."""
 
     def events(self, path: Path) -> list[dict[str, Any]]:
-        """The lines of the journal of events."""
+        """Return the events."""
         return read_lines(path)
 
     def status(self, path: Path) -> dict[str, Any] | None:
-        """The last status; one that cannot be read counts as none, for it may be years old."""
+        """Return the last status; None if it cannot be read, because it may be outdated anyway."""
         return read_status(path)
 
     def part(self, read: Callable[[], Part | None]) -> Part | None:
-        """What a function reads."""
+        """Return the result of `read`."""
         return read()
 
 
 class Forgiving(Strict):
-    """Reads the parts of a run that are whole; of what is not, it keeps a sentence."""
+    """Reads the intact parts of a run, and collects a sentence about each damaged part."""
 
     def __init__(self, damage: list[str]) -> None:
         self._damage = damage
@@ -200,7 +200,7 @@ class Forgiving(Strict):
         before = len(self._damage)
         events = list(sound_objects(path, is_event, self._damage))
         if not events and len(self._damage) == before and size_of(path):
-            self._damage.append(f"{path} is damaged: no whole line is left; all events are lost.")
+            self._damage.append(f"{path} is damaged: it has no whole line; all events are lost.")
         return events
 
     def status(self, path: Path) -> dict[str, Any] | None:
@@ -221,21 +221,22 @@ def sound_objects(
     watch: Watch = unwatched,
     saved: SavedLengths | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a journal that are what it is for, one after another.
+    """Yield the valid lines of a journal as objects.
 
     Args:
         path: the journal.
-        fits: whether the object of a line is what the journal is for.
-        damage: gets a sentence, at the end, where lines were left out or lost, or the journal is missing.
-        watch: called now and then with how far the reading is.
-        saved: how long the journal must be at least, looked up before; None where nothing tells.
+        fits: function that returns True if an object is valid in this journal.
+        damage: list to which a sentence is added at the end if lines were skipped or lost, or if the
+            journal is missing.
+        watch: called repeatedly with the progress.
+        saved: the journal's minimum length; None if it is not known.
 
     Raises:
-        ReadError: the disk refused.
+        ReadError: the disk failed while reading.
     """
     size, last = size_of(path), None
     lines = broken = 0
-    told: list[str] = []
+    sentences: list[str] = []
     try:
         for line in each_line(path, watch):
             lines += 1
@@ -245,23 +246,23 @@ def sound_objects(
                 last = line["update"]
                 yield line
     except DamagedError as error:
-        told.append(error.message)
+        sentences.append(error.message)
     if size is None:
-        told.append(f"{path} is missing.")
+        sentences.append(f"{path} is missing.")
     if broken:
-        told.append(f"{path} is damaged: {left_out(broken, lines)}.")
+        sentences.append(f"{path} is damaged: {left_out(broken, lines)}.")
     lost = saved and saved.missing(path, size, last)
     if lost:
-        told = [lost, f"Besides, {left_out(broken, lines)}."] if broken else [lost]
-    if told:
-        damage.append(" ".join(told))
+        sentences = [lost, f"Besides, {left_out(broken, lines)}."] if broken else [lost]
+    if sentences:
+        damage.append(" ".join(sentences))
 
 
 def size_of(path: Path) -> int | None:
-    """The bytes of a file; None where there is none.
+    """Return the size of a file in bytes; None if it does not exist.
 
     Raises:
-        ReadError: the disk refused.
+        ReadError: the disk failed while reading.
     """
     with reading(path):
         try:
@@ -271,16 +272,16 @@ def size_of(path: Path) -> int | None:
 
 
 def left_out(broken: int, lines: int) -> str:
-    """How many lines of a journal cannot be read: 1 of 30 lines cannot be read and is left out."""
+    """Return words such as: 1 of 30 lines cannot be read and is left out."""
     verb = "is" if broken == 1 else "are"
     return f"{broken:,} of {counted(lines, 'line')} cannot be read and {verb} left out"
 
 
 def read_passage(path: Path) -> str | None:
-    """The long passage of a run; None where there is none.
+    """Return the long sample at the end of a run; None if there is none.
 
     Raises:
-        DamagedError: it is not a text in UTF-8.
+        DamagedError: the file is not UTF-8.
     """
     data = read_file(path / PASSAGE)
     try:
@@ -292,27 +293,29 @@ def read_passage(path: Path) -> str | None:
 
 
 def damaged_models(view: RunOutline) -> list[str]:
-    """A sentence about each of a run's latest and best model that cannot be opened."""
-    told: list[str] = []
+    """Return a sentence for each of a run's latest and best model that cannot be opened."""
+    sentences: list[str] = []
     for which in WHICH if view.latest is None or view.best != view.latest else WHICH[:1]:
         try:
             load_model(view.path, which)
         except DamagedError as error:
-            if error.message not in told:
-                told.append(error.message)
+            if error.message not in sentences:
+                sentences.append(error.message)
         except NotAModelError:
             pass  # none was saved yet
-    return told
+    return sentences
 
 
 def which_of(config: Config) -> Which:
-    """Which checkpoint of a run is its model: with a validation part the best, else the latest."""
+    """Return which checkpoint is a run's model: the best with a validation part, else the latest."""
     return BEST if config.validation else LATEST
 
 
 def which_of_run(path: Path) -> Which:
-    """Which checkpoint of the run at a path is its model; where config.json is damaged, the newest whole
-    checkpoint has the settings."""
+    """Return which checkpoint is the model of the run at a path.
+
+    If config.json is damaged, the settings come from the newest intact checkpoint.
+    """
     try:
         return which_of(read_about(path)[0])
     except (DamagedError, NotAModelError):
@@ -321,18 +324,18 @@ def which_of_run(path: Path) -> Which:
 
 
 def load_model(path: str | Path, which: Which | None = None) -> Learner:
-    """The learner of a run directory, a checkpoint directory or a single model file.
+    """Return the learner of a run directory, a checkpoint directory or a single model file.
 
     Args:
-        path: any of the three.
-        which: of a run, its latest checkpoint, or its best (the latest where none was judged yet);
-            None takes the best of a run with a validation part, else the latest.
+        path: the directory or file.
+        which: the checkpoint of a run, "latest" or "best". Before the first validation the best is the
+            latest. None takes the best if the run has a validation part, else the latest.
 
     Raises:
-        NotAModelError: the path is none of the three.
-        NewerFormatError: a later charloom wrote it.
-        ReadError: the disk refused.
-        DamagedError: it is one, and damaged.
+        NotAModelError: the path is not a run, a checkpoint or a model file.
+        NewerFormatError: a later version of charloom wrote it.
+        ReadError: the disk failed while reading.
+        DamagedError: it is damaged.
     """
     path = Path(path)
     if which not in ("best", "latest", None):
@@ -342,14 +345,14 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
 
 
 def load_from_anywhere(path: Path, which: Which | None) -> Learner:
-    """The learner of whatever lies at a path."""
+    """Return the learner at a path; an error of the disk is an OSError here."""
     if is_run(path):
         return load_from_run(path, which or which_of_run(path))
     if path.is_dir():
         if (path / CHECKPOINTS).is_dir():
             raise NotAModelError(
-                f"{path} has checkpoints and no {CONFIG}, without which it is no run; give one of its "
-                f"checkpoints, or put {CONFIG} back.{another(path)}"
+                f"{path} has checkpoints but no {CONFIG}, so it is not a run; give one of its "
+                f"checkpoints, or restore {CONFIG}.{another(path)}"
             )
         if not (path / MANIFEST).exists():
             raise NotAModelError(
@@ -359,13 +362,13 @@ def load_from_anywhere(path: Path, which: Which | None) -> Learner:
         return load_checkpoint(path).learner
     if not path.exists():
         raise NotAModelError(
-            f"{shortened(path)}: nothing is there; give a run directory, a checkpoint or a model file."
+            f"{shortened(path)} does not exist; give a run directory, a checkpoint or a model file."
         )
     return load_model_file(path)
 
 
 def load_from_run(path: Path, which: Which) -> Learner:
-    """The learner that a run's pointer names, however often its writer moves it."""
+    """Return the learner that a run's pointer names, even if its writer moves it meanwhile."""
     refuse_newer_run(path)
     for attempt in range(ATTEMPTS):
         try:
@@ -379,25 +382,27 @@ def load_from_run(path: Path, which: Which) -> Learner:
                 return load_at(path, update).learner
         except (NotAModelError, DamagedError) as error:
             if attempt == ATTEMPTS - 1 or read_pointer(path, which) == named:
-                told = "" if named is None else f" {path / CHECKPOINTS / which} names it."
-                raise DamagedError(f"{error.message}{told}{another(path)}") from None
+                pointer = "" if named is None else f" {path / CHECKPOINTS / which} names it."
+                raise DamagedError(f"{error.message}{pointer}{another(path)}") from None
             continue
         if max(saved_updates(path), default=0) > 0:
             missing = path / CHECKPOINTS / LATEST
             raise DamagedError(f"{path} is damaged: {missing} is missing.{another(path)}")
-        learnt = update_told(path)
-        if learnt:
-            raise DamagedError(checkpoints_gone(path, learnt))
+        learned = update_told(path)
+        if learned:
+            raise DamagedError(checkpoints_gone(path, learned))
         raise NotAModelError(
-            f"{path} has no checkpoint yet. Where it is being made, wait a moment; where its making was "
+            f"{path} has no checkpoint yet. If it is being created, wait a moment; if its creation was "
             f"interrupted, train again with the same {argument('run')}."
         )
     raise AssertionError("unreachable")
 
 
 def best_of_latest(path: Path) -> int | None:
-    """The update of a run's best checkpoint where no `best` tells it: `latest` is replaced first, and
-    what it names knows. The latest itself where none was judged."""
+    """Return the update of a run's best checkpoint according to its latest one, if `best` is missing.
+
+    A save replaces `latest` first. Before the first validation the best checkpoint is the latest.
+    """
     latest = read_pointer(path, LATEST)
     if latest is None:
         return None
@@ -406,8 +411,8 @@ def best_of_latest(path: Path) -> int | None:
 
 
 def another(path: Path) -> str:
-    """Which checkpoint of a run is whole, as a sentence to follow one about damage."""
+    """Return a sentence that names the newest intact checkpoint of a run; empty if there is none."""
     whole = newest_whole(path)
     if whole is None:
         return ""
-    return f" This one is whole, and a model: {checkpoint_path(path, whole.learner.update)}."
+    return f" An intact checkpoint is {checkpoint_path(path, whole.learner.update)}."
