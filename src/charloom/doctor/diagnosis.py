@@ -13,6 +13,7 @@ from charloom.doctor import behaviour, nonfinite, numerical
 from charloom.doctor.case import WIDEST, ZERO, Case, Explanation, relative
 from charloom.doctor.clues import clues, errors_by_step
 from charloom.doctor.explaining import explained
+from charloom.doctor.faulty import GATES
 from charloom.doctor.result import LOSS, RIGHT, WRONG, Diagnosis, Found, Row, TrialInfo, Tried
 from charloom.doctor.runner import NUMERICAL_TRIALS, SCRIPTS, Call, Job, Outcome
 from charloom.doctor.trials import make_trials
@@ -92,6 +93,10 @@ def diagnose(
         tuple(sorted((*found_calls, *explanation), key=lambda one: one.id != "loss-after-update"))
         for explanation in explanations or ([()] if found_calls else [])
     ]
+    joined = [
+        tuple(in_users_order(one, outcome.cell, job.options.gates) for one in explanation)
+        for explanation in joined
+    ]
     by_step = errors_by_step(case, outcome)
     return Diagnosis(
         verdict=WRONG if mistaken else RIGHT,
@@ -115,6 +120,18 @@ def diagnose(
         numerical=numerical_rows,
         subject=subject,
     )
+
+
+def in_users_order(one: Found, cell: str, given: str) -> Found:
+    """A wrong order of the gates as the function's own order, where the user gave one.
+
+    It was found as a change of charloom's order, in which the trials hold the parameters. The doctor
+    handed them over in the order `given`, so the change applies to that.
+    """
+    if one.id != "gate-order" or not given:
+        return one
+    taken_as = dict(zip(GATES[cell], one.variant, strict=True))
+    return Found(one.id, "".join(taken_as[gate] for gate in given), given)
 
 
 def rows_of(

@@ -82,12 +82,7 @@ def doctor(
     require_one_of("form", form, forms.FORMS)
     if cell is not None:
         require_one_of("cell", cell, CELLS)
-    own_gates = GATES.get(cell or "", "")
-    if gates and (cell == "rnn" or sorted(gates) != sorted(own_gates)):
-        raise ConfigError(
-            f"{argument('gates')} is {shortened(gates)}; it must be the letters of ifgo in your order with cell lstm, or of "
-            "rzn with cell gru."
-        )
+    require_gates(gates, cell)
     require_one_of("reduction", reduction, REDUCTIONS)
     require_one_of("dtype", dtype, DTYPES)
     seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
@@ -99,21 +94,47 @@ def doctor(
         gradients=tuple(gradients),
         arguments=tuple(arguments),
         reduction=reduction,
-        gates="" if gates == own_gates else gates,
+        gates="" if gates == GATES.get(cell or "") else gates,
     )
     job = Job(options, seed, PLANS if plans is None else plans)
     notes: tuple[str, ...] = ()
     if isinstance(function, str):
         if numerical is not None and not isinstance(numerical, str):
-            raise ConfigError("numerical must be a name in the same file, as function is.")
+            raise ConfigError(
+                f"{argument('numerical')} is {shortened(numerical)}; it must be the name of a function "
+                "in the same file, because the function to judge is named FILE.py:FUNCTION."
+            )
         ran = run_apart(place_of(function), numerical, job, seconds)
         outcome, subject = ran.outcome, function
         if ran.printed > FLOOD:
             notes = (f"the function printed {ran.printed:,} bytes, which are not shown.",)
     else:
         if isinstance(numerical, str):
-            raise ConfigError("numerical must be a function, as function is.")
+            raise ConfigError(
+                f"{argument('numerical')} is {shortened(numerical)}; it must be a function, because the "
+                "function to judge is given as one."
+            )
         given = function, numerical
         outcome = runner.run(lambda: given, job, lambda _: None, anew=False)
         subject = getattr(function, "__name__", type(function).__name__)
     return diagnose(outcome, job, dtype, subject, started, notes)
+
+
+def require_gates(gates: str, cell: str | None) -> None:
+    """Refuse an order of the gates without the cell that has them, or of other gates.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if not isinstance(gates, str):
+        raise ConfigError(f"{argument('gates')} is {shortened(gates)}; it must be text, a str.")
+    if gates and cell is None:
+        raise ConfigError(
+            f"{argument('gates')} is {shortened(gates)}, but the cell is missing: give "
+            f"{argument('cell', 'lstm')} or {argument('cell', 'gru')} too."
+        )
+    if gates and (cell == "rnn" or sorted(gates) != sorted(GATES[cell or ""])):
+        raise ConfigError(
+            f"{argument('gates')} is {shortened(gates)}; it must be the letters of ifgo in your order "
+            f"with {argument('cell', 'lstm')}, or of rzn with {argument('cell', 'gru')}."
+        )

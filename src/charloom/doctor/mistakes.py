@@ -492,7 +492,7 @@ MISTAKES: Final = (
         "the blocks of U, W and b are read as other gates",
         "The G blocks of H rows",
         CELLS_SECTION,
-        "take the blocks as i, f, g, o (LSTM) or r, z, n (GRU); or reorder them at the door.",
+        "take the blocks as i, f, g, o (LSTM) or r, z, n (GRU).",
         cells=("lstm", "gru"),
         variants={
             **each(*orders("ifgo", ("ifog", "figo", "iofg", "fiog", "fogi", "ogfi")), cells=LSTM),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from charloom.doctor.faulty import GATES
 from charloom.doctor.mistakes import BY_ID, Mistake
 from charloom.measures import rank
 from charloom.messages import argument, for_python
@@ -21,10 +22,18 @@ LOSS: Final = "loss"  # what the row of the loss is called, beside those of the 
 
 @dataclass(frozen=True)
 class Found:
-    """A mistake as it was found: its id, and which way of making it ("" where there is one)."""
+    """A mistake as it was found.
+
+    Attributes:
+        id: of the mistake in `MISTAKES`.
+        variant: which way of making it; "" where there is only one. Of gates in another order it is
+            the order in which the function takes them.
+        wanted: the order of the gates that the user gave; "" where none was given.
+    """
 
     id: str
     variant: str = ""
+    wanted: str = ""
 
     @property
     def mistake(self) -> Mistake:
@@ -42,19 +51,30 @@ class Found:
             verb = "are" if " and " in self.variant else "is"
             return f"{self.variant} {verb} not a number (NaN or infinite)"
         if self.id == "gate-order" and self.variant:
-            wanted = "ifgo" if len(self.variant) == 4 else "rzn"
-            return (
-                f"the gates stand in the order {', '.join(self.variant)}, not {', '.join(wanted)}"
-            )
+            wanted = ", ".join(self.wanted or self._own_gates)
+            return f"the gates stand in the order {', '.join(self.variant)}, not {wanted}"
         return self.mistake.title
 
     @property
     def marked_fix(self) -> str:
         """What to do, as a marked message, which each face spells (`charloom.messages`)."""
         if self.id == "gate-order" and self.variant:
-            order = argument("gates", self.variant)
-            return f"{self.mistake.fix[:-1]}; if your order is meant, say {order}."
+            return self._gate_order_fix
         return self.mistake.fix
+
+    @property
+    def _gate_order_fix(self) -> str:
+        """Take the blocks in the wanted order, or tell the doctor the order of the function."""
+        given = ", the order that you gave" if self.wanted else ""
+        fix = f"take the blocks as {', '.join(self.wanted or self._own_gates)}{given}"
+        if self.variant == self._own_gates:
+            return f"{fix}; if the function's order is meant, leave {argument('gates')} out."
+        return f"{fix}; if the function's order is meant, say {argument('gates', self.variant)}."
+
+    @property
+    def _own_gates(self) -> str:
+        """The specification's order of the gates that the variant orders."""
+        return next(own for own in GATES.values() if sorted(own) == sorted(self.variant))
 
     @property
     def fix(self) -> str:

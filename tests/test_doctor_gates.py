@@ -1,0 +1,84 @@
+"""Gates in the user's order: what the doctor suggests is right when it is followed."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from charloom.doctor import doctor
+from charloom.errors import ConfigError
+from charloom.messages import argument, for_command_line, for_python
+from plants import function
+
+OWN = {"lstm": "ifgo", "gru": "rzn"}
+GRU_ORDERS = ["".join(order) for order in permutations("rzn")]
+LSTM_PAIRS = [("ofig", "ifgo"), ("ofig", "gfoi"), ("fiog", "ogfi"), ("", "figo"), ("iofg", "")]
+
+
+def reordered(array, order, wanted):
+    """The blocks of an array that stand in one order, in another."""
+    blocks = dict(zip(order, np.split(array, len(order)), strict=True))
+    return np.concatenate([blocks[gate] for gate in wanted])
+
+
+def with_gates(cell, order):
+    """The hand-written network of a cell, whose U, W and b have the gates in this order."""
+    own, right = OWN[cell], function(cell)
+
+    def change(arrays, order, wanted):
+        return {
+            name: reordered(array, order, wanted) if name in ("U", "W", "b") else array
+            for name, array in arrays.items()
+        }
+
+    def loss_and_gradients(params, x, y, h0):
+        loss, gradients = right(change(params, order, own), x, y, h0)
+        return loss, change(gradients, own, order)
+
+    return loss_and_gradients
+
+
+PAIRS = [
+    *(("gru", given, real) for given in GRU_ORDERS for real in GRU_ORDERS),
+    *(("lstm", given, real or "ifgo") for given, real in LSTM_PAIRS),
+]
+
+
+@pytest.mark.parametrize(("cell", "given", "real"), PAIRS)
+def test_the_order_that_the_doctor_suggests_is_the_right_one(cell, given, real):
+    judged = with_gates(cell, real)
+    found = doctor(judged, cell=cell, gates=given)
+    if (given or OWN[cell]) == real:
+        assert found.verdict == "right"
+        return
+    ((one,),) = found.explanations
+    told = f"in the order {', '.join(real)}, not {', '.join(given or OWN[cell])}"
+    assert told in found.headline()
+    assert f"take the blocks as {', '.join(given or OWN[cell])}" in one.fix
+    if real == OWN[cell]:
+        assert one.fix.endswith("leave gates out.")
+    else:
+        assert one.fix.endswith(f'say gates="{real}".')
+    assert doctor(judged, cell=cell, gates="" if real == OWN[cell] else one.variant).passed
+
+
+def test_an_order_of_gates_without_a_cell_is_told_that_the_cell_is_missing():
+    with pytest.raises(ConfigError, match="the cell is missing") as caught:
+        doctor(function("lstm"), gates="ofig")
+    assert 'cell="lstm" or cell="gru"' in str(caught.value)
+    assert "--cell lstm or --cell gru" in for_command_line(caught.value.message)
+
+
+@pytest.mark.parametrize(("cell", "gates"), [("lstm", "rzn"), ("gru", "ifgo"), ("rnn", "ifgo")])
+def test_letters_that_are_not_gates_of_the_cell_name_both_arguments(cell, gates):
+    with pytest.raises(ConfigError) as caught:
+        doctor(function("loop"), cell=cell, gates=gates)
+    assert f"with {for_python(argument('cell', 'lstm'))}" in str(caught.value)
+    assert "with --cell lstm" in for_command_line(caught.value.message)
+
+
+def test_a_numerical_gradient_must_be_given_in_the_way_of_the_function():
+    with pytest.raises(ConfigError, match="numerical is 'mine'; it must be a function"):
+        doctor(function("loop"), numerical="mine")
+    with pytest.raises(ConfigError, match="it must be the name of a function in the same file"):
+        doctor("mine.py:f", numerical=function("loop"))
