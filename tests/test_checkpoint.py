@@ -1,4 +1,4 @@
-"""Checkpoints come back to the bit, appear whole or not at all, and trust no stranger's bytes."""
+"""Tests of checkpoints: exact to the bit, complete or absent, and safe with untrusted bytes."""
 
 import hashlib
 import itertools
@@ -28,7 +28,7 @@ FINGERPRINT = hashlib.sha256(b"text").hexdigest()
 
 
 def make_learner(dtype="float32", settings=None, **values):
-    """A learner in the middle of things, with every number different."""
+    """Return a learner in the middle of a run, with all numbers different."""
     config = small_config(hidden_size=3, dtype=dtype, **(settings or {}))
     learner = new_learner(config, Vocabulary("ab\n\U0001f600"))
     draw = np.random.default_rng(3)
@@ -57,14 +57,14 @@ def make_learner(dtype="float32", settings=None, **values):
 
 @pytest.fixture
 def saved(tmp_path):
-    """A checkpoint directory."""
+    """Return a checkpoint directory."""
     directory = tmp_path / "52"
     save_checkpoint(directory, make_learner(), LENGTHS, FINGERPRINT)
     return directory
 
 
 def assert_same_learner(actual, expected):
-    """Equal to the bit, in every field."""
+    """Assert that two learners are equal, bit for bit, in every field."""
     arrays = ("parameters", "slots", "state")
     for name, value in vars(expected).items():
         if name not in arrays:
@@ -76,7 +76,7 @@ def assert_same_learner(actual, expected):
 
 
 def assert_same_arrays(actual, expected):
-    """The same names in the same order, the same bytes, and arrays that can be changed."""
+    """Assert equal names, order and bytes, and that the arrays are writable."""
     assert list(actual) == list(expected)
     for name, array in expected.items():
         assert actual[name].dtype == array.dtype
@@ -90,7 +90,7 @@ def assert_same_arrays(actual, expected):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_checkpoint_gives_the_learner_back_to_the_bit(tmp_path, dtype):
+def test_loading_a_checkpoint_returns_the_same_learner_bit_for_bit(tmp_path, dtype):
     learner = make_learner(dtype)
     learner.parameters["c"][:] = [-0.0, 5e-324, np.finfo(dtype).max, 1 / 3]
     save_checkpoint(tmp_path / "52", learner, LENGTHS, FINGERPRINT)
@@ -102,7 +102,7 @@ def test_a_checkpoint_gives_the_learner_back_to_the_bit(tmp_path, dtype):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_every_cell_and_optimizer_comes_back_to_the_bit(tmp_path, cell, optimizer):
+def test_every_cell_and_optimizer_is_loaded_bit_for_bit(tmp_path, cell, optimizer):
     settings = {"cell": cell, "optimizer": optimizer, "layers": 2, "batch_size": 3}
     learner = make_learner(settings=settings)
     save_checkpoint(tmp_path / "52", learner, LENGTHS, FINGERPRINT)
@@ -112,7 +112,7 @@ def test_every_cell_and_optimizer_comes_back_to_the_bit(tmp_path, cell, optimize
     assert set(again.state) == ({"h", "cell"} if cell == "lstm" else {"h"})
 
 
-def test_a_checkpoint_of_before_there_were_all_counters_is_read(saved):
+def test_a_checkpoint_without_the_later_counters_can_be_read(saved):
     state = json.loads((saved / STATE).read_bytes())
     for name in ("judgements_since_best", "rollbacks"):
         del state["counters"][name]
@@ -122,19 +122,19 @@ def test_a_checkpoint_of_before_there_were_all_counters_is_read(saved):
     assert (learner.judgements_since_best, learner.rollbacks, learner.update) == (0, 0, 52)
 
 
-def test_saving_what_was_loaded_gives_the_same_bytes(saved, tmp_path):
+def test_saving_a_loaded_learner_gives_the_same_bytes(saved, tmp_path):
     save_checkpoint(tmp_path / "again", load_checkpoint(saved).learner, LENGTHS, FINGERPRINT)
     assert tree(tmp_path / "again") == tree(saved)
 
 
-def test_arrays_that_do_not_lie_in_one_piece_are_saved_by_their_values(tmp_path):
+def test_arrays_that_are_not_contiguous_are_saved_by_value(tmp_path):
     learner = make_learner()
     twisted = copy_learner(learner)
     twisted.parameters["V"] = np.asfortranarray(learner.parameters["V"])
     assert model_bytes(twisted) == model_bytes(learner)
 
 
-def test_canonical_json_has_one_spelling():
+def test_canonical_json_has_the_same_bytes_for_the_same_value():
     value = {"b": [1, 2.5, None, True], "a": "é\n\ud800\U0001f600", "c": 1e-05}
     golden = rb'{"a":"\u00e9\n\ud800\ud83d\ude00","b":[1,2.5,null,true],"c":1e-05}'
     assert canonical_json(value) == golden
@@ -168,7 +168,7 @@ def test_a_state_json_of_format_1_with_these_bytes_is_read(saved):
     assert_same_learner(load_checkpoint(saved).learner, make_learner())
 
 
-def test_what_format_1_may_lack_is_damage_in_format_2(saved, tmp_path):
+def test_a_counter_that_format_1_may_lack_is_required_in_format_2(saved, tmp_path):
     (tmp_path / "model").write_bytes(model_with(about={"format": 2}))
     with pytest.raises(DamagedError, match="fields config, format, vocabulary"):
         load_model(tmp_path / "model")
@@ -198,7 +198,7 @@ def test_the_model_file_begins_with_these_bytes(saved):
 
 
 def sha256_of(about, tensors, header):
-    """The seal of a model file, put together from its bytes alone (spec/formats.md: Model files)."""
+    """Compute the seal of a model file from its bytes only (spec/formats.md: Model files)."""
     told = {name: value for name, value in about.items() if name != "sha256"}
     digest = hashlib.sha256(canonical_json(told))
     for name in sorted(header):
@@ -220,7 +220,7 @@ def test_the_training_file_names_slots_and_state(saved):
     ]
 
 
-def test_the_model_file_alone_is_a_whole_model(saved, tmp_path):
+def test_the_model_file_alone_can_be_loaded_as_a_model(saved, tmp_path):
     alone = tmp_path / "my model.safetensors"
     shutil.copy(saved / MODEL, alone)
     learner, whole = load_model(alone), make_learner()
@@ -231,12 +231,12 @@ def test_the_model_file_alone_is_a_whole_model(saved, tmp_path):
     assert not learner.state["h"].any()
 
 
-# What must not be written
+# Refused writes
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["parameters", "slots", "state", "smooth_loss"])
-def test_what_is_not_finite_is_never_saved(tmp_path, where, value):
+def test_numbers_that_are_not_finite_are_never_saved(tmp_path, where, value):
     learner = make_learner()
     if where == "slots":
         learner.slots["accumulator"]["V"][0, 0] = value
@@ -257,7 +257,7 @@ def test_a_checkpoint_never_changes(saved):
     assert not temporaries(saved.parent)
 
 
-def test_a_full_disk_leaves_no_half_checkpoint_at_whatever_step(tmp_path, monkeypatch):
+def test_a_full_disk_never_leaves_an_incomplete_checkpoint(tmp_path, monkeypatch):
     disk = FullDisk(monkeypatch)
     directory = tmp_path / "52"
     for step in itertools.count(1):
@@ -275,7 +275,7 @@ def test_a_full_disk_leaves_no_half_checkpoint_at_whatever_step(tmp_path, monkey
     load_checkpoint(directory)
 
 
-def test_a_full_disk_is_one_clear_sentence(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_in_one_sentence(tmp_path, monkeypatch):
     FullDisk(monkeypatch).arm(3)
     with pytest.raises(WriteError) as caught:
         save_checkpoint(tmp_path / "52", make_learner(), LENGTHS, FINGERPRINT)
@@ -290,7 +290,7 @@ def test_a_full_disk_is_one_clear_sentence(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
-def test_a_flipped_byte_is_noticed_wherever_it_is(saved, name):
+def test_a_changed_byte_is_found_at_any_position(saved, name):
     data = bytearray((saved / name).read_bytes())
     for place in {0, 9, len(data) // 2, len(data) - 1}:
         data[place] ^= 1
@@ -302,7 +302,7 @@ def test_a_flipped_byte_is_noticed_wherever_it_is(saved, name):
     load_checkpoint(saved)
 
 
-def test_a_model_file_that_lost_its_end_is_told_in_our_words(saved, tmp_path):
+def test_a_truncated_model_file_is_reported_without_library_words(saved, tmp_path):
     data = (saved / MODEL).read_bytes()
     (tmp_path / "model").write_bytes(data[:-10])
     with pytest.raises(
@@ -312,7 +312,7 @@ def test_a_model_file_that_lost_its_end_is_told_in_our_words(saved, tmp_path):
 
 
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
-def test_a_missing_a_truncated_and_an_extra_file_are_noticed(saved, name):
+def test_missing_truncated_and_extra_files_are_found(saved, name):
     data = (saved / name).read_bytes()
     (saved / name).write_bytes(data[:-1])
     with pytest.raises(DamagedError, match=name):
@@ -326,7 +326,7 @@ def test_a_missing_a_truncated_and_an_extra_file_are_noticed(saved, name):
         load_checkpoint(saved)
 
 
-def test_a_manifest_of_another_checkpoint_is_noticed(saved, tmp_path):
+def test_the_manifest_of_another_checkpoint_is_refused(saved, tmp_path):
     other = tmp_path / "53"
     save_checkpoint(other, make_learner(update=53), LENGTHS, FINGERPRINT)
     shutil.copy(other / MANIFEST, saved / MANIFEST)
@@ -341,7 +341,7 @@ def test_a_link_in_a_checkpoint_is_not_followed(saved, tmp_path):
         load_checkpoint(saved)
 
 
-def test_what_is_no_model_is_told_from_a_damaged_one(saved, tmp_path):
+def test_a_file_that_is_not_a_model_is_not_called_damaged(saved, tmp_path):
     file = tmp_path / "file"
     for data in (b"", b"Once upon a time", b"\xff" * 99, serialize({"x": np.zeros(2)})):
         file.write_bytes(data)
@@ -358,11 +358,11 @@ def test_what_is_no_model_is_told_from_a_damaged_one(saved, tmp_path):
         load_checkpoint(tmp_path)
 
 
-# Strangers: the bytes are consistent, and make no sense
+# Untrusted files with consistent checksums and impossible contents
 
 
 def forge(saved, name, data):
-    """Replace a file of a checkpoint, with a manifest to match."""
+    """Replace a file of a checkpoint, and write a MANIFEST that fits it."""
     (saved / name).write_bytes(data)
     (saved / MANIFEST).write_bytes(
         manifest_of({file: (saved / file).read_bytes() for file in FILES})
@@ -370,7 +370,7 @@ def forge(saved, name, data):
 
 
 def model_with(tensors=None, about=None, metadata=None):
-    """A model file with other tensors (None drops one) or other metadata."""
+    """Return a model file with changed tensors (None removes one) or metadata."""
     learner = make_learner()
     points = [ord(character) for character in learner.vocabulary.characters]
     fields = {"format": 1, "config": learner.config.to_dict(), "vocabulary": points}
@@ -381,7 +381,7 @@ def model_with(tensors=None, about=None, metadata=None):
 
 
 def config_with(**values):
-    """Metadata with some settings changed, in ways that no Config allows."""
+    """Return metadata with changed settings, even values that no Config allows."""
     return {"config": {**make_learner().config.to_dict(), **values}}
 
 
@@ -438,17 +438,17 @@ def test_a_hostile_model_is_refused(saved, tmp_path, what):
         load_checkpoint(saved)
 
 
-def test_a_forged_model_that_makes_sense_is_read(saved):
+def test_a_changed_model_with_possible_contents_is_read(saved):
     forge(saved, MODEL, model_with())
     assert_same_learner(load_checkpoint(saved).learner, make_learner())
 
 
-def test_a_model_file_of_before_there_were_seals_is_read(tmp_path):
+def test_a_model_file_without_a_seal_can_be_read(tmp_path):
     (tmp_path / "model").write_bytes(model_with())
     assert_same_arrays(load_model(tmp_path / "model").parameters, make_learner().parameters)
 
 
-def test_a_weight_that_changed_in_a_single_file_is_noticed(tmp_path):
+def test_a_changed_weight_in_a_model_file_is_found(tmp_path):
     data = bytearray(model_bytes(make_learner()))
     data[-1] ^= 1
     (tmp_path / "model").write_bytes(data)
@@ -459,14 +459,14 @@ def test_a_weight_that_changed_in_a_single_file_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     "sizes", [{"layers": 2**31 - 1}, {"hidden_size": 2**31 - 1}, {"batch_size": 2**31 - 1}], ids=str
 )
-def test_sizes_that_no_memory_holds_are_found_before_anything_is_made(saved, sizes):
+def test_impossible_sizes_are_found_before_memory_is_allocated(saved, sizes):
     config = {**small_config(hidden_size=3).to_dict(), **sizes}
     forge(saved, MODEL, model_with(about={"config": config}))
     with pytest.raises(DamagedError):
         load_checkpoint(saved)
 
 
-def test_a_model_alone_has_the_state_of_one_stream(tmp_path):
+def test_a_model_file_is_loaded_with_the_zero_state_of_one_stream(tmp_path):
     learner = make_learner(settings={"batch_size": 7, "cell": "lstm"})
     (tmp_path / "model").write_bytes(model_bytes(learner))
     state = load_model(tmp_path / "model").state
@@ -476,7 +476,7 @@ def test_a_model_alone_has_the_state_of_one_stream(tmp_path):
     }
 
 
-def test_what_may_be_negative_is_not_taken_for_damage(tmp_path):
+def test_slots_that_may_be_negative_are_not_damage(tmp_path):
     learner = make_learner(settings={"optimizer": "adam"})
     assert (learner.slots["mean"]["V"] < 0).any()
     learner.slots["square"]["V"][0, 0] = -1
@@ -486,7 +486,7 @@ def test_what_may_be_negative_is_not_taken_for_damage(tmp_path):
 
 
 def training_with(**tensors):
-    """A training file with some arrays replaced (None drops one)."""
+    """Return a training file with some arrays replaced (None removes one)."""
     learner = make_learner()
     arrays = {f"accumulator/{name}": a for name, a in learner.slots["accumulator"].items()}
     arrays = {**arrays, "state/h": learner.state["h"], **tensors}
@@ -575,7 +575,7 @@ def test_a_hostile_state_is_refused(saved, change):
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"{", b"\xff", b'{"format":NaN}', b"[" * 10**5])
-def test_a_state_that_is_no_json_object_is_refused(saved, data):
+def test_a_state_that_is_not_a_json_object_is_refused(saved, data):
     forge(saved, STATE, data)
     with pytest.raises(DamagedError, match=STATE):
         load_checkpoint(saved)
@@ -586,7 +586,7 @@ MODEL_BYTES = model_with()
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(MODEL_BYTES) - 1), st.binary(max_size=12), st.integers(0, 12))
-def test_whatever_bytes_come_only_our_errors_come_out(tmp_path_factory, place, patch, cut):
+def test_any_bytes_raise_only_charloom_errors(tmp_path_factory, place, patch, cut):
     path = tmp_path_factory.getbasetemp() / "patched"
     path.write_bytes(MODEL_BYTES[:place] + patch + MODEL_BYTES[place + cut :])
     with suppress(DamagedError, NotAModelError):

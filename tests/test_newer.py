@@ -1,4 +1,4 @@
-"""Files of a later charloom: told as what they are, never as damage, and never touched."""
+"""Tests of files of a later version of charloom: they are named, not called damaged, and not changed."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ SENTENCE = rf"was written by a later version of charloom \(format {LATER}; this 
 
 @pytest.fixture
 def run(tmp_path):
-    """A run that was halted, with two checkpoints and every file that has a format."""
+    """Return an interrupted run with two checkpoints and all files that have a format."""
     path = tmp_path / "run"
     with runs.create(path)[0] as writer:
         writer.write_gradcheck([])
@@ -37,7 +37,7 @@ def run(tmp_path):
 
 
 def renumber(path, **changes):
-    """Give a JSON file a later format, and a seal that fits where it has one."""
+    """Give a JSON file a later format, and a fitting seal if it has one."""
     values = {**json.loads(path.read_bytes()), "format": LATER, **changes}
     sealed = values.pop("sha256", None)
     if sealed is not None:
@@ -46,21 +46,21 @@ def renumber(path, **changes):
 
 
 def renumber_model(path, key="charloom"):
-    """Give a model or PyTorch file metadata of a later format, and a tensor that no format has yet."""
+    """Give a model or PyTorch file a later format and an unknown tensor."""
     tensors = load_file(path)
     about = json.dumps({"format": LATER, "weights": "averaged"})
     save_file({**tensors, "later": next(iter(tensors.values()))}, path, {key: about})
 
 
 def manifest_again(directory):
-    """Let the MANIFEST of a checkpoint fit its files, whatever they are."""
+    """Write a MANIFEST that fits the files of a checkpoint."""
     names = (path.name for path in directory.iterdir() if path.name != MANIFEST)
     files = {name: (directory / name).read_bytes() for name in names}
     (directory / MANIFEST).write_bytes(manifest_of(files))
 
 
 def later_state(run, update=None):
-    """A checkpoint of a later charloom in a run: another number, another field, another file."""
+    """Change a run's checkpoint to a later format with a new field and a new file."""
     directory = checkpoint_path(run, read_pointer(run, LATEST) if update is None else update)
     renumber(directory / STATE, checksums={})
     (directory / "average.safetensors").write_bytes(b"later")
@@ -68,7 +68,7 @@ def later_state(run, update=None):
 
 
 def later_model(run):
-    """A checkpoint whose model alone has a later number."""
+    """Give only the model of a checkpoint a later format."""
     directory = checkpoint_path(run, read_pointer(run, LATEST))
     renumber_model(directory / MODEL)
     manifest_again(directory)
@@ -87,7 +87,7 @@ LATER_FILES = {
 
 
 @pytest.mark.parametrize("what", LATER_FILES)
-def test_a_run_of_a_later_charloom_is_refused_and_never_changed(run, what):
+def test_a_run_of_a_later_version_is_refused_and_never_changed(run, what):
     LATER_FILES[what](run)
     before = runs.tree(run)
     for allow in (False, True):
@@ -101,7 +101,7 @@ def test_a_run_of_a_later_charloom_is_refused_and_never_changed(run, what):
 
 
 @pytest.mark.parametrize("broken", ["latest", "config.json"])
-def test_a_damaged_run_never_falls_back_from_a_later_charlooms_checkpoint(run, broken):
+def test_a_damaged_run_never_falls_back_from_a_later_versions_checkpoint(run, broken):
     later_state(run)
     for path in run.rglob(broken):
         path.write_bytes(b"{")
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_only_claims_to_be_later_is_damaged(run):
         RunWriter.resume(run)
 
 
-def test_a_number_that_changed_on_the_disk_is_damage(run, tmp_path):
+def test_a_changed_format_number_is_damage(run, tmp_path):
     for path in (run / "config.json", tmp_path / "model"):
         if path.name == "model":
             path.write_bytes(model_bytes(load_model(checkpoint_path(run, saved_updates(run)[0]))))
@@ -135,7 +135,7 @@ def test_a_number_that_changed_on_the_disk_is_damage(run, tmp_path):
         load_model(tmp_path / "model")
 
 
-def test_a_later_model_and_a_later_pytorch_file_are_told(run, tmp_path):
+def test_later_model_and_pytorch_files_are_refused(run, tmp_path):
     learner = load_model(run)
     (tmp_path / "model").write_bytes(model_bytes(learner))
     renumber_model(tmp_path / "model")
@@ -147,7 +147,7 @@ def test_a_later_model_and_a_later_pytorch_file_are_told(run, tmp_path):
         read_torch_file(tmp_path / "torch")
 
 
-def test_a_later_charlooms_command_is_not_overwritten(run):
+def test_a_later_versions_command_is_not_overwritten(run):
     renumber(run / "control.json")
     before = (run / "control.json").read_bytes()
     with pytest.raises(NewerFormatError, match=SENTENCE):
@@ -155,7 +155,7 @@ def test_a_later_charlooms_command_is_not_overwritten(run):
     assert (run / "control.json").read_bytes() == before
 
 
-def test_a_training_goes_on_where_a_later_charloom_sends_a_command(tmp_path, monkeypatch):
+def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monkeypatch):
     monkeypatch.setattr("charloom.training.run.LOOK_SECONDS", 0.0)
     writer, learner, corpus = runs.create(tmp_path / "run")
     write_control(tmp_path / "run", "stop")
@@ -170,7 +170,7 @@ def test_a_training_goes_on_where_a_later_charloom_sends_a_command(tmp_path, mon
     assert items[-1].state == "finished"
 
 
-def test_a_command_that_is_refused_within_a_judgement_is_told_after_it(tmp_path, monkeypatch):
+def test_a_command_refused_during_a_validation_is_reported_after_it(tmp_path, monkeypatch):
     monkeypatch.setattr("charloom.training.run.LOOK_SECONDS", 0.0)
     writer, learner, corpus = runs.create(tmp_path / "run", validation=0.2, judge_every=6)
 
@@ -188,7 +188,7 @@ def test_a_command_that_is_refused_within_a_judgement_is_told_after_it(tmp_path,
     assert warned.update == 6
 
 
-def test_the_page_lists_a_later_charlooms_run_as_newer(run):
+def test_the_page_lists_a_later_versions_run_as_newer(run):
     pytest.importorskip("fastapi", reason="the extra web is not installed")
     from starlette.testclient import TestClient
 
@@ -206,6 +206,6 @@ def test_the_page_lists_a_later_charlooms_run_as_newer(run):
     assert refused.status_code >= 400
 
 
-def test_an_old_command_without_a_number_is_still_obeyed(tmp_path):
+def test_a_command_without_a_format_number_is_obeyed(tmp_path):
     (tmp_path / "control.json").write_bytes(b'{"command":"stop","sequence":4}')
     assert read_control(tmp_path).command == "stop"

@@ -1,4 +1,4 @@
-"""A run directory has one writer, comes back from every interruption, and is read while written."""
+"""Tests of the run directory: one writer, resuming after interruptions, reading while it is written."""
 
 import dataclasses
 import errno
@@ -65,32 +65,32 @@ from runs import (
 
 
 def open_file(path, text=TEXT):
-    """A text in a file, as a corpus."""
+    """Return the corpus of a text file."""
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     return Corpus.open([path])
 
 
 def names(run):
-    """What lies in a run directory."""
+    """Return the names in a run directory."""
     return {path.name for path in run.iterdir()}
 
 
 def checkpoints(run):
-    """The updates that have a checkpoint, and the pointers."""
+    """Return the updates with a checkpoint, and the pointers."""
     return {path.name for path in (run / "checkpoints").iterdir()}
 
 
 @pytest.fixture
 def halted(tmp_path):
-    """A run that was interrupted in its first epoch."""
+    """Return a run that was interrupted in its first epoch."""
     train(tmp_path / "run", halt=after(8))
     return tmp_path / "run"
 
 
-# Making a run
+# Creating a run
 
 
-def test_a_new_run_can_be_resumed_before_it_was_trained(tmp_path):
+def test_a_new_run_can_be_resumed_before_its_first_update(tmp_path):
     run = tmp_path / "deep" / "run"
     writer, learner, corpus = create(run)
     with writer:
@@ -123,14 +123,14 @@ def test_a_new_run_can_be_resumed_before_it_was_trained(tmp_path):
     assert lasting(run) == lasting(tmp_path / "whole")
 
 
-def test_no_model_file_holds_a_path(tmp_path):
+def test_model_files_contain_no_path(tmp_path):
     train(tmp_path / "run", open_file(tmp_path / "secret.txt"))
     for name, data in tree(tmp_path / "run" / "checkpoints").items():
         assert b"secret" not in data, name
         assert os.fsencode(tmp_path) not in data, name
 
 
-def test_nothing_that_exists_is_overwritten(tmp_path, halted):
+def test_existing_files_are_never_overwritten(tmp_path, halted):
     (tmp_path / "file").write_bytes(b"mine")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "diary.txt").write_bytes(b"mine")
@@ -141,7 +141,7 @@ def test_nothing_that_exists_is_overwritten(tmp_path, halted):
     assert tree(tmp_path) == before
 
 
-def test_an_empty_directory_and_an_interrupted_creation_are_no_hindrance(tmp_path):
+def test_a_run_can_be_created_in_an_empty_directory_or_after_an_interrupted_creation(tmp_path):
     (tmp_path / "run").mkdir()
     create(tmp_path / "run")[0].close()
     (tmp_path / "run" / "checkpoints" / "latest").unlink()
@@ -163,7 +163,7 @@ def test_checkpoints_without_a_config_are_not_overwritten(tmp_path, halted):
         create(halted)
 
 
-def test_a_users_own_files_of_our_names_are_never_taken_for_a_run(tmp_path):
+def test_a_users_files_with_a_runs_names_are_not_taken_for_a_run(tmp_path):
     for name, files in {
         "texts": ["text.txt"],
         "journals": ["text.txt", "metrics.jsonl"],
@@ -178,14 +178,14 @@ def test_a_users_own_files_of_our_names_are_never_taken_for_a_run(tmp_path):
         with pytest.raises(RunExistsError, match="contains other files"):
             create(tmp_path / name)
         assert tree(tmp_path / name) == before
-    # What an interrupted making leaves before its config.json.
+    # The files of an interrupted creation before config.json.
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     for file in ("lock", "text.txt", ".tmp-config.json-1"):
         (tmp_path / "run" / file).write_bytes(b"")
     create(tmp_path / "run")[0].close()
 
 
-def test_a_config_json_that_never_ends_hangs_nobody(tmp_path):
+def test_an_endless_config_json_is_refused_immediately(tmp_path):
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / "config.json")
     (tmp_path / "link").mkdir()
@@ -195,7 +195,7 @@ def test_a_config_json_that_never_ends_hangs_nobody(tmp_path):
             create(tmp_path / name)
 
 
-def test_links_in_the_place_of_directories_are_not_followed(halted, tmp_path):
+def test_links_instead_of_directories_are_not_followed(halted, tmp_path):
     latest = (halted / "checkpoints" / "latest").read_text().split()[0]
     whole, one, empty = (tmp_path / name for name in ("whole", "one", "empty"))
     for run in (whole, one):
@@ -224,9 +224,7 @@ def test_links_in_the_place_of_directories_are_not_followed(halted, tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_a_disk_that_is_full_at_any_step_of_the_making_leaves_nothing_in_the_way(
-    tmp_path, monkeypatch
-):
+def test_after_a_full_disk_at_any_step_the_run_can_be_created_again(tmp_path, monkeypatch):
     disk = FullDisk(monkeypatch)
     run = tmp_path / "run"
     for step in itertools.count(1):
@@ -242,7 +240,7 @@ def test_a_disk_that_is_full_at_any_step_of_the_making_leaves_nothing_in_the_way
     resume(run)
 
 
-def test_a_text_that_is_too_short_makes_no_directory(tmp_path):
+def test_a_too_short_text_creates_no_directory(tmp_path):
     with pytest.raises(TextError, match="seq_length"):
         create(tmp_path / "run", Corpus.from_text("too short"))
     assert not list(tmp_path.iterdir())
@@ -252,8 +250,8 @@ def test_a_text_that_is_too_short_makes_no_directory(tmp_path):
 
 
 @pytest.mark.parametrize("second", ["train", "resume"])
-def test_whoever_comes_while_a_run_is_made_is_told_that_it_is_in_use(tmp_path, monkeypatch, second):
-    """At every single call that changes a file, from the lock to the first record."""
+def test_a_run_that_is_being_created_is_in_use(tmp_path, monkeypatch, second):
+    """Checked at each call that changes a file, from the lock to the first record."""
     run, corpus = tmp_path / "run", small_corpus()
     held, told = [], []
     acquire, other = run_module.acquire, new_learner(small_config(), corpus.vocabulary)
@@ -285,7 +283,7 @@ def test_whoever_comes_while_a_run_is_made_is_told_that_it_is_in_use(tmp_path, m
     assert RunWriter.resume(run)[0].close() is None
 
 
-def test_a_directory_with_a_file_of_the_users_own_that_is_called_lock_is_left_alone(tmp_path):
+def test_a_users_file_named_lock_is_not_changed(tmp_path):
     (tmp_path / "lock").write_text("mine")
     (tmp_path / "key").write_text("mine too")
     with pytest.raises(RunExistsError, match="contains other files"):
@@ -293,7 +291,7 @@ def test_a_directory_with_a_file_of_the_users_own_that_is_called_lock_is_left_al
     assert (tmp_path / "lock").read_text() == "mine"
 
 
-def test_whoever_only_looks_whether_a_lock_is_free_keeps_nobody_out(tmp_path, monkeypatch):
+def test_checking_a_lock_does_not_stop_another_process(tmp_path, monkeypatch):
     run = tmp_path / "run"
     create(run)[0].close()
     looking = run_module.acquire(run)
@@ -330,7 +328,7 @@ def test_a_run_in_use_is_refused_and_names_the_process(tmp_path):
     RunWriter.resume(run)[0].close()
 
 
-def test_a_resumption_that_fails_lets_go_of_the_lock(halted):
+def test_resuming_that_fails_releases_the_lock(halted):
     with pytest.raises(ConfigError):
         RunWriter.resume(halted, updates=1)
     (halted / "checkpoints" / "best").write_bytes(b"../../etc\n")
@@ -344,7 +342,7 @@ def test_a_resumption_that_fails_lets_go_of_the_lock(halted):
 # The text
 
 
-def test_a_text_is_read_again_from_where_it_came(tmp_path):
+def test_a_text_is_read_again_from_its_file(tmp_path):
     train(tmp_path / "whole")
     text = tmp_path / "cat.txt"
     train(tmp_path / "run", open_file(text), halt=after(8))
@@ -353,7 +351,7 @@ def test_a_text_is_read_again_from_where_it_came(tmp_path):
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
 
 
-def test_a_text_that_is_gone_or_another_one_is_refused_and_changes_nothing(tmp_path):
+def test_a_missing_or_changed_text_is_refused_without_changes(tmp_path):
     run, text = tmp_path / "run", tmp_path / "cat.txt"
     train(run, open_file(text), halt=after(8))
     before = tree(run)
@@ -367,7 +365,7 @@ def test_a_text_that_is_gone_or_another_one_is_refused_and_changes_nothing(tmp_p
     assert tree(run) == before
 
 
-def test_a_text_that_moved_is_found_where_one_says_and_next_time_too(tmp_path):
+def test_the_new_path_of_a_moved_text_is_used_and_remembered(tmp_path):
     run, text, moved = tmp_path / "run", tmp_path / "cat.txt", tmp_path / "moved.txt"
     train(run, open_file(text), halt=after(8))
     text.rename(moved)
@@ -379,7 +377,7 @@ def test_a_text_that_moved_is_found_where_one_says_and_next_time_too(tmp_path):
 
 
 @pytest.mark.parametrize("extra", ["\ufeff", "\ud800", "\0", "\r\n", "\U0001f600", "\u2028"])
-def test_a_text_that_no_file_holds_is_kept_to_the_character(tmp_path, extra):
+def test_a_text_without_a_file_is_kept_exactly_in_the_run(tmp_path, extra):
     corpus = Corpus.from_text(extra + TEXT + extra)
     train(tmp_path / "run", corpus, halt=after(8))
     resume(tmp_path / "run")
@@ -388,7 +386,7 @@ def test_a_text_that_no_file_holds_is_kept_to_the_character(tmp_path, extra):
     assert len(read_run(tmp_path / "run").passage) == 50
 
 
-def test_a_vocabulary_that_is_wider_than_the_text_stays(tmp_path):
+def test_a_vocabulary_with_more_characters_than_the_text_is_kept(tmp_path):
     wide = Corpus.from_text(TEXT + "xyz").vocabulary
     corpus = Corpus.from_text(TEXT, vocabulary=wide)
     train(tmp_path / "run", corpus, halt=after(8))
@@ -398,13 +396,13 @@ def test_a_vocabulary_that_is_wider_than_the_text_stays(tmp_path):
 
 
 def reopened(run, **changes):
-    """A run opened for resumption and closed again."""
+    """Open a run to resume it, and close it again."""
     opened = RunWriter.resume(run, **changes)
     opened[0].close()
     return opened
 
 
-def test_a_kept_text_that_is_gone_or_changed_is_noticed(halted):
+def test_a_missing_or_changed_kept_text_is_found(halted):
     data = (halted / "text.txt").read_bytes()
     (halted / "text.txt").write_bytes(data[:-1])
     with pytest.raises(TextError, match="not the text that"):
@@ -417,10 +415,10 @@ def test_a_kept_text_that_is_gone_or_changed_is_noticed(halted):
         RunWriter.resume(halted)
 
 
-# Coming back
+# Resuming
 
 
-def test_what_was_written_after_the_last_save_is_cut_off(halted, tmp_path):
+def test_lines_after_the_last_save_are_cut_off(halted, tmp_path):
     for name in ("metrics.jsonl", "samples.jsonl"):
         with (halted / name).open("ab") as file:
             file.write(b'{"update":10000}\n{"upd')
@@ -433,7 +431,7 @@ def test_what_was_written_after_the_last_save_is_cut_off(halted, tmp_path):
     assert events == ["created", "started", "interrupted", "kept", "resumed", "finished"]
 
 
-def test_what_an_interrupted_save_left_is_removed(halted, tmp_path):
+def test_files_of_an_interrupted_save_are_removed(halted, tmp_path):
     latest = int((halted / "checkpoints" / "latest").read_bytes().split()[0])
     kept = checkpoints(halted)
     for name in (latest + 1, latest + 700, ".tmp-999-1"):
@@ -453,7 +451,7 @@ def test_what_an_interrupted_save_left_is_removed(halted, tmp_path):
     assert lasting(halted) == lasting(tmp_path / "whole")
 
 
-def test_a_best_that_points_to_an_older_one_is_put_right(halted):
+def test_an_outdated_best_pointer_is_corrected(halted):
     learner = load_model(halted, "latest")
     (halted / "checkpoints" / "best").write_bytes(b"0\n")
     reopened(halted)
@@ -461,7 +459,7 @@ def test_a_best_that_points_to_an_older_one_is_put_right(halted):
 
 
 @pytest.mark.parametrize("damage", ["missing", "flipped"])
-def test_a_best_checkpoint_that_cannot_be_used_is_told_and_judged_anew(tmp_path, damage):
+def test_an_unusable_best_checkpoint_is_reported_and_the_best_determined_again(tmp_path, damage):
     run = tmp_path / "run"
     train(run, smoothing=0.0, halt=after(12))
     learner = load_model(run, "latest")
@@ -480,7 +478,7 @@ def test_a_best_checkpoint_that_cannot_be_used_is_told_and_judged_anew(tmp_path,
     assert view.best == load_model(run).best_update
 
 
-def test_a_damaged_latest_says_what_else_is_there_and_that_works(tmp_path):
+def test_a_damaged_latest_names_an_intact_checkpoint_that_can_be_resumed(tmp_path):
     run = tmp_path / "run"
     train(run, save_seconds=1e-9, halt=after(9))
     latest, older = (
@@ -502,7 +500,7 @@ def test_a_damaged_latest_says_what_else_is_there_and_that_works(tmp_path):
     "data", [b"", b"-1", b"../../etc", b"7.0", b"07", b"9" * 40, b"7 8", b"\xff", b"7\n\n"]
 )
 @pytest.mark.parametrize("name", ["latest", "best"])
-def test_a_pointer_that_names_no_update_is_damage(halted, name, data):
+def test_a_pointer_without_an_update_is_damage(halted, name, data):
     (halted / "checkpoints" / name).write_bytes(data)
     with pytest.raises(DamagedError, match=name):
         load_model(halted, name)
@@ -519,7 +517,7 @@ def without_checkpoints(run):
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_run_whose_checkpoints_are_gone_says_so_and_is_never_overwritten(tmp_path, finished):
+def test_a_run_without_its_checkpoints_is_reported_and_never_overwritten(tmp_path, finished):
     run = tmp_path / "run"
     train(run, halt=after(10**6 if finished else 8))
     update = load_model(run).update
@@ -536,7 +534,7 @@ def test_a_run_whose_checkpoints_are_gone_says_so_and_is_never_overwritten(tmp_p
     train(tmp_path / "another", updates=1)
 
 
-def test_an_interrupted_creation_with_other_things_in_it_is_sent_elsewhere(tmp_path):
+def test_an_interrupted_creation_with_other_files_needs_another_directory(tmp_path):
     create(tmp_path / "run")[0].close()
     (tmp_path / "run" / "checkpoints" / "latest").unlink()
     (tmp_path / "run" / "report.html").write_bytes(b"")
@@ -572,9 +570,7 @@ def empty_latest(run, update):
         (empty_latest, r"latest is damaged: it must contain the number of a checkpoint in the same directory\."),
     ],
 )  # fmt: skip
-def test_a_sentence_about_a_checkpoint_names_what_is_damaged_and_what_is_whole(
-    tmp_path, harm, told
-):
+def test_a_message_names_the_damaged_file_and_an_intact_checkpoint(tmp_path, harm, told):
     run = tmp_path / "run"
     train(run, save_seconds=1e-9, halt=after(9))
     older, latest = sorted(map(int, checkpoints(run) - {"best", "latest"}))[-2:]
@@ -593,14 +589,14 @@ def test_a_sentence_about_a_checkpoint_names_what_is_damaged_and_what_is_whole(
     assert resume(run, allow_older=True)[-1].state == "finished"
 
 
-def test_a_pointer_of_before_there_were_seals_is_read(halted):
+def test_a_pointer_without_a_seal_can_be_read(halted):
     for name in ("latest", "best"):
         path = halted / "checkpoints" / name
         path.write_bytes(path.read_bytes().split()[0] + b"\n")
     resume(halted)
 
 
-def test_pointers_that_changed_places_are_damage(tmp_path):
+def test_exchanged_pointers_are_damage(tmp_path):
     run = tmp_path / "run"
     train(run, save_seconds=1e-9, smoothing=0.0)
     latest, best = (run / "checkpoints" / name for name in ("latest", "best"))
@@ -615,7 +611,7 @@ def test_pointers_that_changed_places_are_damage(tmp_path):
         RunWriter.resume(run)
 
 
-def test_a_journal_that_lost_something_is_damage(halted):
+def test_a_shortened_journal_is_damage(halted):
     path = halted / "metrics.jsonl"
     data = path.read_bytes()
     path.write_bytes(data[:-1])
@@ -629,7 +625,7 @@ def test_a_journal_that_lost_something_is_damage(halted):
 
 
 def cut_in_two(data):
-    """Half of it, in the middle of a line."""
+    """Return the first half of the data, which ends in the middle of a line."""
     return data[: len(data) // 2 + 1].rstrip(b"\n")
 
 
@@ -645,7 +641,7 @@ HARM = {
 
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl"])
-def test_a_run_whose_records_are_damaged_goes_on_with_what_is_left(tmp_path, name, harm):
+def test_a_run_with_damaged_records_continues_with_those_that_are_left(tmp_path, name, harm):
     run, whole = tmp_path / "run", tmp_path / "whole"
     train(run, save_seconds=1e-9, halt=after(12))
     train(whole, save_seconds=1e-9)
@@ -673,7 +669,7 @@ def test_a_run_whose_records_are_damaged_goes_on_with_what_is_left(tmp_path, nam
 
 
 def whole_records(left, data):
-    """The lines of a journal that are left one after another from its beginning."""
+    """Return the consecutive intact lines at the beginning of a journal."""
     kept = b""
     for line in data.splitlines(keepends=True):
         if not left.startswith(kept + line):
@@ -683,20 +679,20 @@ def whole_records(left, data):
 
 
 def untimed(data):
-    """The lines of a journal, without what a clock told."""
+    """Return the lines of a journal without their clock times."""
     lines = [json.loads(line) for line in data.splitlines()]
     clock = ("seconds", "characters_per_second")
     return [{key: line[key] for key in line if key not in clock} for line in lines]
 
 
 def same_parameters(one, two):
-    """Whether two learners have the same parameters, to the bit."""
+    """Return True if two learners have the same parameters, bit for bit."""
     return {name: array.tobytes() for name, array in one.parameters.items()} == {
         name: array.tobytes() for name, array in two.parameters.items()
     }
 
 
-def test_what_was_lost_is_told_before_training_goes_on(halted):
+def test_losses_are_recorded_before_training_continues(halted):
     update, data = load_model(halted).update, (halted / "metrics.jsonl").read_bytes()
     first = data[: data.index(b"\n") + 1]
     (halted / "metrics.jsonl").write_bytes(first + b"{")
@@ -706,7 +702,7 @@ def test_what_was_lost_is_told_before_training_goes_on(halted):
     assert f"The samples up to update {update} are lost." in two.message
 
 
-def test_a_kill_after_records_were_lost_doubles_no_record(tmp_path):
+def test_a_kill_after_lost_records_duplicates_no_record(tmp_path):
     run = tmp_path / "run"
     train(run, save_seconds=1e-9, halt=after(6))
     update = load_model(run).update
@@ -733,7 +729,7 @@ def test_a_kill_after_records_were_lost_doubles_no_record(tmp_path):
         assert updates[0] > update
 
 
-def test_records_that_were_put_back_count_again(halted):
+def test_restored_records_are_used_again(halted):
     data = (halted / "metrics.jsonl").read_bytes()
     (halted / "metrics.jsonl").unlink()
     reopened(halted, allow_older=True)
@@ -742,7 +738,7 @@ def test_records_that_were_put_back_count_again(halted):
     assert (halted / "metrics.jsonl").read_bytes() == data
 
 
-def test_going_back_to_a_checkpoint_that_had_more_records_makes_none_up(halted):
+def test_an_older_checkpoint_with_more_records_does_not_invent_records(halted):
     data = (halted / "metrics.jsonl").read_bytes()
     first = data[: data.index(b"\n") + 1]
     assert first != data
@@ -759,7 +755,7 @@ def test_going_back_to_a_checkpoint_that_had_more_records_makes_none_up(halted):
     assert [record["update"] for record in read_run(halted).metrics] == [1]
 
 
-def test_what_opening_for_minutes_mended_is_told(halted):
+def test_repairs_while_opening_with_minutes_are_reported(halted):
     (halted / "metrics.jsonl").unlink()
     with api_training.reopen(halted, minutes=0.01, allow_older=True) as training:
         assert any("metrics.jsonl is missing" in told for told in training.writer.warnings)
@@ -777,13 +773,13 @@ def test_a_config_that_contradicts_the_checkpoint_is_damage(halted):
 
 
 def unsealed(run, about, **changes):
-    """Write a config.json as runs of before there were seals have it."""
+    """Write a config.json without a seal, as earlier versions did."""
     about = {**about, "format": 1, **changes}
     del about["sha256"]
     (run / "config.json").write_text(json.dumps(about))
 
 
-def test_a_config_of_before_there_were_seals_is_read_and_its_vocabulary_compared(halted):
+def test_a_config_without_a_seal_is_read_and_its_vocabulary_size_checked(halted):
     about = json.loads((halted / "config.json").read_bytes())
     unsealed(halted, about)
     assert read_run(halted).version == about["version"]
@@ -804,7 +800,7 @@ def test_a_config_of_before_there_were_seals_is_read_and_its_vocabulary_compared
         (b'"sha256"', b'"sha257"'),
     ],
 )
-def test_a_digit_that_changed_in_config_json_is_noticed_by_every_reader(halted, old, new):
+def test_every_reader_finds_a_changed_digit_in_config_json(halted, old, new):
     data = (halted / "config.json").read_bytes()
     assert data.count(old) == 1
     (halted / "config.json").write_bytes(data.replace(old, new))
@@ -823,7 +819,7 @@ ABOUT_HARM = {
 
 @pytest.mark.parametrize("kept", [True, False], ids=["kept text", "text in a file"])
 @pytest.mark.parametrize("harm", ABOUT_HARM)
-def test_a_damaged_config_is_made_anew_from_the_checkpoint_if_allowed(tmp_path, harm, kept):
+def test_a_damaged_config_is_restored_from_the_checkpoint_if_allowed(tmp_path, harm, kept):
     run, book = tmp_path / "run", tmp_path / "cat.txt"
     corpus = None if kept else open_file(book)
     train(run, corpus, halt=after(8), epochs=3)
@@ -872,7 +868,7 @@ def test_a_damaged_config_is_made_anew_from_the_checkpoint_if_allowed(tmp_path, 
     ],
     ids=str,
 )
-def test_a_config_file_that_makes_no_sense_is_damage(halted, change):
+def test_an_impossible_config_json_is_damage(halted, change):
     about = json.loads((halted / "config.json").read_bytes())
     unsealed(halted, about, **change)
     for look in (read_run, RunWriter.resume):
@@ -880,7 +876,7 @@ def test_a_config_file_that_makes_no_sense_is_damage(halted, change):
             look(halted)
 
 
-def test_a_checkpoint_of_another_place_is_damage(halted):
+def test_a_checkpoint_with_the_wrong_number_is_damage(halted):
     latest = (halted / "checkpoints" / "latest").read_text().split()[0]
     (halted / "checkpoints" / latest).rename(halted / "checkpoints" / "1000")
     (halted / "checkpoints" / "latest").write_text("1000\n")
@@ -889,7 +885,7 @@ def test_a_checkpoint_of_another_place_is_damage(halted):
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl"])
-def test_a_resumption_that_fails_changes_nothing(halted, name):
+def test_resuming_that_fails_changes_nothing(halted, name):
     data = (halted / name).read_bytes()
     (halted / name).write_bytes(data[:-1])
     latest = (halted / "checkpoints" / "latest").read_text().split()[0]
@@ -900,7 +896,7 @@ def test_a_resumption_that_fails_changes_nothing(halted, name):
     assert tree(halted) == before
 
 
-def test_an_engine_that_is_not_there_is_found_before_anything_is_changed(halted, monkeypatch):
+def test_a_missing_engine_is_found_before_any_change(halted, monkeypatch):
     def missing(config):
         raise MissingPartError(f"there is no engine {config.engine}")
 
@@ -912,7 +908,7 @@ def test_an_engine_that_is_not_there_is_found_before_anything_is_changed(halted,
     reopened(halted, updates=500)
 
 
-def test_a_finished_run_that_is_extended_loses_its_old_passage(tmp_path):
+def test_extending_a_finished_run_removes_its_passage(tmp_path):
     run = tmp_path / "run"
     train(run, updates=20)
     old = read_run(run).passage
@@ -925,14 +921,14 @@ def test_a_finished_run_that_is_extended_loses_its_old_passage(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "events.jsonl", "passage.txt"])
-def test_a_directory_in_a_files_place_is_one_sentence(halted, name):
+def test_a_directory_instead_of_a_file_is_reported_in_one_sentence(halted, name):
     (halted / name).unlink(missing_ok=True)
     (halted / name).mkdir()
     with pytest.raises(DamagedError, match=f"{name} is not a plain file"):
         read_run(halted)
 
 
-def test_events_that_are_damaged_are_told_and_stop_nobody(halted):
+def test_damaged_events_are_reported_and_do_not_stop_training(halted):
     sound = (halted / "events.jsonl").read_bytes()
     first, *rest = sound.splitlines(keepends=True)
     broken = [first[:9] + bytes(20) + b"\r" + first[20:], b"[1]\n"]
@@ -952,7 +948,7 @@ def test_events_that_are_damaged_are_told_and_stop_nobody(halted):
 
 
 @pytest.mark.parametrize("characters", [-1, 2**70, 1.5, True, None])
-def test_a_number_of_characters_that_cannot_be_is_damage(halted, characters):
+def test_an_impossible_number_of_characters_is_damage(halted, characters):
     about = json.loads((halted / "config.json").read_bytes())
     about["text"]["characters"] = characters
     unsealed(halted, about)
@@ -961,7 +957,7 @@ def test_a_number_of_characters_that_cannot_be_is_damage(halted, characters):
             look(halted)
 
 
-def test_a_roll_back_takes_journals_and_later_checkpoints_back(tmp_path):
+def test_a_rollback_cuts_the_journals_and_removes_later_checkpoints(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run, save_seconds=1e9)
     with writer:
@@ -984,7 +980,7 @@ def test_a_roll_back_takes_journals_and_later_checkpoints_back(tmp_path):
         assert (run / "metrics.jsonl").read_bytes() == before["metrics.jsonl"] + b'{"n":1}\n'
 
 
-def test_an_end_that_is_behind_is_refused(halted):
+def test_an_end_before_the_present_update_is_refused(halted):
     update = load_model(halted, "latest").update
     for changes in ({"updates": update}, {"updates": 1}):
         with pytest.raises(ConfigError, match=f"at update {update}"):
@@ -992,7 +988,7 @@ def test_an_end_that_is_behind_is_refused(halted):
     assert reopened(halted, updates=update + 1)[1].config.updates == update + 1
 
 
-def test_what_is_no_run_is_told_so(tmp_path):
+def test_a_path_that_is_not_a_run_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(NotAModelError, match="is not a run"):
             RunWriter.resume(path)
@@ -1025,9 +1021,7 @@ def test_saving_the_same_update_again_writes_nothing(tmp_path):
         assert tree(tmp_path / "run") == before
 
 
-def test_a_full_disk_at_any_step_of_a_save_leaves_the_checkpoint_before_whole(
-    tmp_path, monkeypatch
-):
+def test_a_full_disk_at_any_step_of_a_save_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run", smoothing=0.0)
     items = train_run(writer, learner, corpus, ReferenceEngine())
@@ -1066,7 +1060,7 @@ def test_a_full_disk_at_any_step_of_a_save_leaves_the_checkpoint_before_whole(
         assert lasting(copy) == lasting(tmp_path / "whole"), copy
 
 
-# Looking from outside
+# Reading
 
 
 def test_a_run_is_read_while_it_is_written(halted):
@@ -1081,14 +1075,14 @@ def test_a_run_is_read_while_it_is_written(halted):
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "events.jsonl"])
-def test_a_whole_line_that_is_no_object_is_damage(halted, name):
+def test_a_whole_line_that_is_not_an_object_is_damage(halted, name):
     lines = (halted / name).read_bytes().splitlines(keepends=True)
     (halted / name).write_bytes(b"".join([lines[0], b"[1]\n", *lines[1:]]))
     with pytest.raises(DamagedError, match=f"line 2 of .*{name}"):
         read_run(halted)
 
 
-def test_the_gradient_check_is_kept_with_the_run(tmp_path):
+def test_the_gradient_check_is_stored_in_the_run(tmp_path):
     writer, *_ = create(tmp_path / "run")
     with writer:
         writer.write_gradcheck([{"rows": [1, 2.5]}])
@@ -1116,7 +1110,7 @@ def test_a_run_without_a_best_is_opened_at_its_latest(tmp_path):
     assert load_model(tmp_path / "run").update == 0
 
 
-def test_a_checkpoint_that_is_removed_while_it_is_read_does_not_matter(halted, monkeypatch):
+def test_a_checkpoint_may_be_removed_while_it_is_read(halted, monkeypatch):
     other = halted / "checkpoints" / "0"
     latest = read_run(halted).latest
     (halted / "checkpoints" / "latest").write_text("0\n")
@@ -1131,7 +1125,7 @@ def test_a_checkpoint_that_is_removed_while_it_is_read_does_not_matter(halted, m
     assert load_model(halted, "latest").update == latest
 
 
-def test_a_command_that_makes_no_sense_is_not_sent(halted):
+def test_an_invalid_command_is_not_sent(halted):
     for command, factor in (("halt", None), ("run", 0.0), ("run", float("nan")), ("run", "2")):
         with pytest.raises(ConfigError):
             write_control(halted, command, factor)
@@ -1139,7 +1133,7 @@ def test_a_command_that_makes_no_sense_is_not_sent(halted):
     assert write_control(halted, "run", 2.0).sequence == 2
 
 
-def test_two_writers_of_one_file_never_get_in_each_others_way(tmp_path):
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
     path, texts = tmp_path / "file", [b"a" * 9_000, b"b" * 9_000]
 
     def write(data):
@@ -1153,7 +1147,7 @@ def test_two_writers_of_one_file_never_get_in_each_others_way(tmp_path):
     assert names(tmp_path) == {"file"}
 
 
-def test_of_two_commands_with_one_sequence_number_the_last_is_heard(halted, monkeypatch):
+def test_the_last_of_two_commands_with_the_same_sequence_number_counts(halted, monkeypatch):
     first = write_control(halted, "pause")
     (halted / "control.json").unlink()  # as if the other had read before this one wrote
     second = write_control(halted, "run")
@@ -1165,7 +1159,7 @@ def test_of_two_commands_with_one_sequence_number_the_last_is_heard(halted, monk
     assert not dataclasses.replace(second, id="").is_newer(second)
 
 
-def test_a_status_of_no_known_state_is_none(halted):
+def test_a_status_with_an_unknown_state_counts_as_missing(halted):
     assert read_status(halted)["state"] == "interrupted"
     (halted / "status.json").write_bytes(b'{"state":"<b>"}')
     assert read_status(halted) is None
@@ -1174,7 +1168,7 @@ def test_a_status_of_no_known_state_is_none(halted):
 # Journals
 
 
-def test_a_journal_counts_its_bytes_before_they_are_written(tmp_path):
+def test_a_journals_length_includes_lines_in_memory(tmp_path):
     with Journal(tmp_path / "j") as journal:
         journal.append({"b": 1, "a": "é"})
         journal.append_line(b'{"c":  2}')
@@ -1188,14 +1182,14 @@ def test_a_journal_counts_its_bytes_before_they_are_written(tmp_path):
     assert read_lines(tmp_path / "none") == []
 
 
-def test_a_journal_on_a_full_disk_loses_no_line_and_doubles_none(tmp_path, monkeypatch):
+def test_a_full_disk_neither_loses_nor_duplicates_lines_of_a_journal(tmp_path, monkeypatch):
     disk, journal = FullDisk(monkeypatch), Journal(tmp_path / "j")
     real_write = os.write
     with journal:
         journal.append({"n": 1})
         journal.flush()
         journal.append({"n": 2})
-        # The disk takes a part of the line, then nothing.
+        # The disk accepts a part of the line and then fails.
         monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, bytes(data)[:3]))
         disk.arm(2, forever=True)
         with pytest.raises(WriteError, match="No space left"):
@@ -1208,7 +1202,7 @@ def test_a_journal_on_a_full_disk_loses_no_line_and_doubles_none(tmp_path, monke
     assert lines_of(tmp_path / "j") == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
-def test_a_learner_that_was_trained_elsewhere_can_begin_a_run(tmp_path):
+def test_a_run_can_start_with_a_learner_that_was_already_trained(tmp_path):
     corpus = small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
     learner.parameters["c"][0] = 5
@@ -1217,7 +1211,7 @@ def test_a_learner_that_was_trained_elsewhere_can_begin_a_run(tmp_path):
 
 
 def test_resuming_reads_only_the_end_of_long_journals(halted):
-    """The journals are said to have a terabyte, which nobody can read: it is a hole in the file."""
+    """The journals are sparse files of one terabyte, too large to be read completely."""
     latest = halted / "checkpoints" / (halted / "checkpoints" / "latest").read_text().split()[0]
     state = json.loads((latest / "state.json").read_bytes())
     for name in ("metrics.jsonl", "samples.jsonl"):
@@ -1237,7 +1231,7 @@ def test_resuming_reads_only_the_end_of_long_journals(halted):
     assert (halted / "metrics.jsonl").stat().st_size == state["lengths"]["metrics.jsonl"]
 
 
-def test_what_fails_while_the_end_is_measured_is_not_told_as_a_refused_read(tmp_path):
+def test_an_error_while_the_end_is_measured_is_not_a_read_error(tmp_path):
     train(tmp_path / "run", updates=6)
     before = tree(tmp_path / "run")
 
@@ -1252,9 +1246,7 @@ def test_what_fails_while_the_end_is_measured_is_not_told_as_a_refused_read(tmp_
 
 
 @pytest.mark.parametrize("call", [1, 2])  # before the lock is held, and after
-def test_a_disk_that_does_not_tell_what_is_there_is_told_by_whoever_makes_a_run(
-    tmp_path, monkeypatch, call
-):
+def test_a_disk_that_cannot_be_read_is_reported_when_a_run_is_created(tmp_path, monkeypatch, call):
     run, calls = tmp_path / "run", []
     run.mkdir()
 

@@ -1,4 +1,4 @@
-"""The end of a file of lines: the same lines as reading all of it gives, however they lie in blocks."""
+"""Tests of reading the end of a file of lines: same lines as a full read, with any block size."""
 
 import pytest
 
@@ -11,13 +11,13 @@ LINES = [b"a\n", b"\n", b"0123456789abcdef\n", b"bc\n", b"x" * 200 + b"\n", b"en
 
 @pytest.fixture(params=[1, 2, 3, 7, 1 << 16])
 def block(request, monkeypatch):
-    """Blocks of so many bytes."""
+    """Set the block size in bytes."""
     monkeypatch.setattr(tail, "BLOCK", request.param)
 
 
 @pytest.mark.parametrize("count", range(len(LINES) + 1))
 @pytest.mark.parametrize("torn", [b"", b"half a line"])
-def test_lines_come_from_the_last_to_the_first(block, tmp_path, count, torn):
+def test_lines_are_yielded_from_the_last_to_the_first(block, tmp_path, count, torn):
     whole = b"".join(LINES[:count])
     (tmp_path / "file").write_bytes(whole + torn)
     assert list(last_lines(tmp_path / "file")) == LINES[:count][::-1]
@@ -34,7 +34,7 @@ def test_a_missing_file_has_no_lines(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [1, 4, 9])
-def test_bytes_that_are_no_whole_lines_are_damage(tmp_path, keep):
+def test_a_length_that_does_not_end_with_a_whole_line_is_damage(tmp_path, keep):
     (tmp_path / "file").write_bytes(b"ab\ncd\n..")
     with pytest.raises(DamagedError, match=f"has 8 bytes; .* it had {keep}, which ended with"):
         kept_length(tmp_path / "file", keep)

@@ -1,4 +1,4 @@
-"""Files of arrays are written without a second copy, with the bytes that the safetensors library writes."""
+"""Tests of safetensors files: same bytes as the library's, written without a copy of the arrays."""
 
 import hashlib
 
@@ -23,7 +23,7 @@ METADATA = {"charloom": '{"a":"\\u00e9 \\"\\\\"}\n\t\b\x01\x7f/é'}
 
 @pytest.mark.parametrize("metadata", [None, METADATA])
 @pytest.mark.parametrize("name", SETS)
-def test_the_bytes_are_those_of_the_library(name, metadata):
+def test_the_bytes_equal_those_of_the_library(name, metadata):
     arrays = {key: np.ascontiguousarray(array) for key, array in SETS[name].items()}
     assert b"".join(tensor_blocks(SETS[name], metadata)) == save(arrays, metadata=metadata)
 
@@ -41,7 +41,7 @@ def test_a_file_has_these_bytes():
     assert data[head:].hex() == "000000000000e03f" + "0000803f" + "000000c0"
 
 
-def test_blocks_are_the_memory_of_the_arrays():
+def test_blocks_share_the_memory_of_the_arrays():
     array = np.ones((1000, 1000))
     block = block_of(array)
     assert np.shares_memory(np.frombuffer(block, np.uint8), array)
