@@ -1,4 +1,4 @@
-"""How good and how quick is the doctor, and what does the usual check miss?
+"""Measures how often the doctor is right, how long it takes, and what the usual check misses.
 
     python benchmarks/doctor.py                       # seconds of a diagnosis, from the command line
     python benchmarks/doctor.py --usual               # the table in docs/gradient-checking.md
@@ -6,10 +6,10 @@
     python benchmarks/doctor.py --long singles --count 200
     python benchmarks/doctor.py --long pairs --count 100
 
-Right code, single mistakes and pairs of mistakes are judged over random H, T, K, sigma and seeds. The code
-is that of tests/written, with the mistakes of tests/plants.py edited into its source. Each number
-`first` … `first + count - 1` is a case of its own, always the same; what was found is kept by
-number in docs/doctor.json, so that a long count can be made in parts. docs/DOCTOR.md is made of it.
+The cases are right code, single mistakes and pairs of mistakes, with random H, T, K, sigma and seeds. The code
+is that of tests/written; the mistakes of tests/plants.py are edited into its source. Each number from `first`
+to `first + count - 1` always stands for the same case. Results are stored by number in docs/doctor.json, so
+that a large count can be measured in parts. docs/DOCTOR.md is made from that file.
 """
 
 import argparse
@@ -40,7 +40,7 @@ LESSON = ROOT / "docs" / "gradient-checking.md"
 MARKS = ("<!-- usual-check -->", "<!-- /usual-check -->")
 
 RIGHT = ("loop", "whole", "course", "lstm", "gru")
-# What the figures are not: said beside them wherever they stand.
+# The limits of the figures, printed wherever the figures are.
 CAVEAT = (
     "**What these figures are of**: mistakes that we planted ourselves, in code that we wrote and whose forms the",
     "doctor was made for. They say that it names what it knows; not how often it names a stranger's mistake. On 40",
@@ -55,7 +55,7 @@ STEP, THRESHOLD, FLOOR = 1e-4, 1e-4, 1e-6
 
 
 def random_plans(number: int, kind: str) -> tuple[tuple[Plan, ...], int, np.random.Generator]:
-    """The default trials in random sizes, with random sigmas; a seed for their numbers."""
+    """Return the default trials with random sizes and sigmas, and a seed for their numbers."""
     rng = np.random.default_rng([number, len(kind)])
     plans = []
     for place, plan in enumerate(PLANS):
@@ -68,12 +68,12 @@ def random_plans(number: int, kind: str) -> tuple[tuple[Plan, ...], int, np.rand
 
 
 def judged(file: str, plants: Iterable[Plant], plans: tuple[Plan, ...], seed: int) -> Any:
-    """The diagnosis of a hand-written network with mistakes in it."""
+    """Return the diagnosis of a hand-written network with planted mistakes."""
     return doctor(function(file, *plants), cell=CELL.get(file, "rnn"), plans=plans, seed=seed)
 
 
 def right_case(number: int) -> dict[str, Any]:
-    """Right code: is there a false alarm?"""
+    """Diagnose right code; a false alarm is a failure."""
     plans, seed, rng = random_plans(number, "right")
     file = RIGHT[int(rng.integers(len(RIGHT)))]
     found = judged(file, (), plans, seed)
@@ -81,7 +81,7 @@ def right_case(number: int) -> dict[str, Any]:
 
 
 def single_case(number: int) -> dict[str, Any]:
-    """One mistake: is it named first?"""
+    """Diagnose code with one mistake, which must be named first."""
     plans, seed, rng = random_plans(number, "singles")
     plant = PLANTS[int(rng.integers(len(PLANTS)))]
     found = judged(plant.file, (plant,), plans, seed)
@@ -90,7 +90,7 @@ def single_case(number: int) -> dict[str, Any]:
 
 
 def pair_case(number: int) -> dict[str, Any]:
-    """Two mistakes: are they named as a pair, or is one of the two?"""
+    """Diagnose code with two mistakes; record whether both or only one of them is named."""
     plans, seed, rng = random_plans(number, "pairs")
     while True:
         one, other = (PLANTS[int(rng.integers(len(PLANTS)))] for _ in range(2))
@@ -107,7 +107,7 @@ def pair_case(number: int) -> dict[str, Any]:
 
 
 def runs(one: Plant, other: Plant) -> bool:
-    """Whether both can be edited into one source, and the result still computes."""
+    """Return True if both mistakes can be edited into one source that still runs."""
     try:
         source(one.file, one, other)
         f = function(one.file, one, other)
@@ -125,11 +125,11 @@ CASES: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
-# What the usual check says.
+# The usual check.
 
 
 def usual_check(file: str, *plants: Plant) -> dict[str, float]:
-    """The largest errors of a function's gradient against central differences of its own loss.
+    """Return the largest errors of a function's gradient against central differences of its loss.
 
     H = 5, T = 3, K = 10, h0 = 0, weights N(0, 0.01²), biases 0, step 1e-4. `absolute`: |a - n|;
     `relative`: |a - n| / max(1e-6, |a| + |n|), as courses have it. Infinite where a shape differs.
@@ -167,7 +167,7 @@ def usual_check(file: str, *plants: Plant) -> dict[str, float]:
 
 
 def usual_rows() -> list[dict[str, Any]]:
-    """For each mistake, planted in the natural form: what the usual check and the doctor say."""
+    """Return the results of the usual check and of the doctor for each planted mistake."""
     rows = []
     for plant in PLANTS:
         if plant.file not in ("loop", "lstm", "gru"):
@@ -189,7 +189,7 @@ def usual_rows() -> list[dict[str, Any]]:
 
 
 def usual_table(rows: Iterable[dict[str, Any]]) -> str:
-    """The mistakes that the usual check lets through, as a table in Markdown."""
+    """Return a Markdown table of the mistakes that the usual check misses."""
     lines = [
         "| mistake | cell | largest absolute error | largest relative error | the usual check | the doctor |",
         "|---|---|---|---|---|---|",
@@ -219,12 +219,14 @@ def usual_table(rows: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-# Seconds.
+# Time.
 
 
 def seconds_of(file: str, plants: Iterable[Plant] = (), repeats: int = 3) -> tuple[float, float]:
-    """Of some runs of the whole command on a file the shortest: seconds of the clock, and of the
-    processor, which a busy machine leaves alone."""
+    """Return the elapsed and the processor seconds of the fastest of several runs of the command.
+
+    Other processes on the machine hardly change the processor seconds.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mine.py"
         path.write_text(source(file, *plants), encoding="utf-8")
@@ -242,7 +244,7 @@ def seconds_of(file: str, plants: Iterable[Plant] = (), repeats: int = 3) -> tup
 
 
 def processor() -> float:
-    """Seconds of a processor that ended child processes have used."""
+    """Return the processor seconds of all finished child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -251,7 +253,7 @@ UNKNOWN = Plant("lstm", "none", (("ds_next = ds * f", "ds_next = ds * f + 0.01")
 
 
 def timings() -> dict[str, tuple[float, float]]:
-    """Whole diagnoses: right ones, a single mistake, a pair, and one that nothing explains."""
+    """Time diagnoses of right code, one mistake, two mistakes, and an unknown mistake."""
     named = {plant.name: plant for plant in PLANTS}
     pair = [named["loop-tanh-derivative-1-h"], named["loop-hidden-bias-not-summed"]]
     return {
@@ -266,11 +268,11 @@ def timings() -> dict[str, tuple[float, float]]:
     }
 
 
-# What is kept.
+# Stored results.
 
 
 def read() -> dict[str, Any]:
-    """The figures so far."""
+    """Return the figures that were measured so far."""
     empty = {"right": {}, "singles": {}, "pairs": {}, "usual": [], "seconds": {}}
     return (
         {**empty, **json.loads(FIGURES.read_text(encoding="utf-8"))} if FIGURES.exists() else empty
@@ -278,7 +280,7 @@ def read() -> dict[str, Any]:
 
 
 def keep(figures: dict[str, Any]) -> None:
-    """Write the figures, a case a line, and the tables that are made of them."""
+    """Write docs/doctor.json with one case per line, and docs/DOCTOR.md."""
     parts = []
     for name, part in figures.items():
         items = part.items() if isinstance(part, dict) else ((None, one) for one in part)
@@ -300,7 +302,7 @@ def keep(figures: dict[str, Any]) -> None:
 
 
 def render(figures: dict[str, Any]) -> str:
-    """docs/DOCTOR.md."""
+    """Return the text of docs/DOCTOR.md."""
     lines = [
         "# How good is the doctor?",
         "",

@@ -1,9 +1,9 @@
-"""How fast a text becomes ids: megabytes a second of each reading, and of the whole.
+"""Measures how fast a text is encoded as ids, in megabytes per second, by step and in total.
 
 python benchmarks/encode.py [--megabytes 200] [--rounds 3] [FILE ...]
 
-Without files it makes texts that differ in what is slow: ASCII, mostly ASCII, two and three bytes a
-character; and one in a single line. They are made of words drawn by a fixed seed.
+Without files it generates texts: ASCII, mostly ASCII, characters of two and of three bytes, and one text in
+a single line. They consist of words drawn with a fixed seed.
 """
 
 import argparse
@@ -30,7 +30,7 @@ ALPHABETS = {
 
 
 def make_text(path: Path, alphabet: tuple[str, str, str], size: int) -> None:
-    """A file of about this many bytes."""
+    """Create a file of about this many bytes."""
     letters, space, line_end = alphabet
     random = np.random.default_rng(0)
     words = [
@@ -44,7 +44,7 @@ def make_text(path: Path, alphabet: tuple[str, str, str], size: int) -> None:
 
 
 def best(rounds: int, work: Callable[[], object]) -> float:
-    """Seconds of the fastest round."""
+    """Return the seconds of the fastest round."""
     seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -54,7 +54,7 @@ def best(rounds: int, work: Callable[[], object]) -> float:
 
 
 def measure(name: str, path: Path, rounds: int) -> None:
-    """Print what one file costs."""
+    """Print the speed for one file."""
     sources = [file_source(path)]
     found = scan(sources, "characters")
     vocabulary = Vocabulary(map(chr, found.values))
@@ -76,7 +76,7 @@ def measure(name: str, path: Path, rounds: int) -> None:
 
 
 def cold(path: Path) -> None:
-    """From a file to its ids, where nothing is known of it."""
+    """Encode a file whose vocabulary is not known yet."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CHARLOOM_CACHE"] = folder
         Corpus.open([path])

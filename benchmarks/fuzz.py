@@ -1,12 +1,11 @@
-"""The page's server held to its own OpenAPI: thousands of requests made of it, right and wrong ones.
+"""Checks the server against its OpenAPI schema with thousands of valid and invalid requests.
 
     python benchmarks/fuzz.py [--cases 5000] [--seed 0] [--json]
 
-schemathesis makes the requests, half of them as the schema says and half in some way not. No answer
-may have a status from 500 up, all must be as the schema says, and what is wrong must be refused. Of
-the right ones nine of ten name what is there: a run, a model, a text, characters that it knows. What
-is started is a process that ends at once, and /api/stream ends after its first events. It needs the
-extra test.
+schemathesis generates the requests; half of them are valid. No response may have a status of 500 or more, each
+must fit the schema, and invalid requests must be refused. Nine of ten valid requests name something that
+exists: a run, a model, a text, known characters. Instead of training, requests start a process that ends
+immediately, and /api/stream ends after its first events. It needs the extra "test".
 """
 
 import argparse
@@ -46,7 +45,7 @@ TOO_LONG = (413, 414)  # refusals, which schemathesis does not count as such
 
 
 def wrong_data_is_refused(context, response, case):
-    """That what is against the schema is refused, for its length as well."""
+    """Check that requests that violate the schema are refused, also those that are too long."""
     if response.status_code in TOO_LONG:
         return None
     return negative_data_rejection(context, response, case)
@@ -76,8 +75,10 @@ def main() -> None:
 
 
 def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
-    """Make at least so many requests of a server of a folder, of paths that begin so; how many there
-    were, their statuses, how many of each operation were answered, and what failed."""
+    """Send at least this many requests, to paths with this prefix, to a server of a folder.
+
+    Return the number of requests, their statuses, the responses per operation, and the failures.
+    """
     runs.train(folder / "book", cell="lstm", validation=0.2)
     writer, _, _ = runs.create(
         folder / "taught"
@@ -97,7 +98,7 @@ def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
 
 @contextmanager
 def harmless():
-    """Let no training be started, and every stream end."""
+    """Replace the start of training by a short process, and let every stream end."""
     real = followed.follow
 
     async def first(shelf, paths, limit):
@@ -118,7 +119,7 @@ def harmless():
 
 
 def fuzzed(url: str, cases: int, seed: int, under: str) -> dict:
-    """The same, of a server that listens."""
+    """Do the same with a server that listens on a port."""
     load_all_checks()
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
@@ -143,7 +144,7 @@ def fuzzed(url: str, cases: int, seed: int, under: str) -> dict:
 
 
 def tried(operation, mode, each, seed, statuses, answered, failures) -> int:
-    """Make requests to one operation, all right or all wrong; how many."""
+    """Send valid or invalid requests to one operation, and return how many."""
     count = 0
 
     @hypothesis.seed(seed)
@@ -175,7 +176,7 @@ def tried(operation, mode, each, seed, statuses, answered, failures) -> int:
 
 
 def make_real(case) -> None:
-    """Let a request that is right name what is there, so that it is answered and not refused."""
+    """Change a valid request to name things that exist, so that it is not refused."""
     path = case.operation.path
     for name in ("run", "model"):
         if name in (case.path_parameters or {}):

@@ -1,14 +1,14 @@
-"""A text larger than the memory that it may take: made, encoded, trained for a while.
+"""Measures the memory and time of encoding and training a text that is larger than the allowed memory.
 
 python benchmarks/large_text.py [--gigabytes 1] [--minutes 1] [--source FILE] [--engine auto]
 python benchmarks/large_text.py --commands [--megabytes 10 30 200] [--minutes 0.25] [--updates 30]
 
 With --commands it times the command `train` on texts of these sizes, with --minutes and with --updates, and
-says how many updates came of the minutes.
+prints how many updates were done in the minutes.
 
 The text repeats a source (by default a built-in text) and perturbs each repetition. It is read,
-encoded and trained in a process of its own, whose memory is watched from outside: anonymous memory
-(RssAnon in /proc, so Linux only) is what counts; pages that are mapped from files do not.
+encoded and trained in a separate process. Its anonymous memory is measured (RssAnon in /proc, so only on
+Linux); pages that are mapped from files do not count.
 """
 
 import argparse
@@ -61,7 +61,7 @@ say(stage="opened again, verified", seconds=time.perf_counter() - started)
 
 
 def make_text(path: Path, source: str, size: int) -> None:
-    """A UTF-8 file of about this many bytes: the source again and again, never twice the same."""
+    """Create a UTF-8 file of about this many bytes: repetitions of the source, each one changed."""
     corpus = Corpus.open([source])
     random = np.random.default_rng(0)
     ids, written = corpus.ids.copy(), 0
@@ -73,7 +73,7 @@ def make_text(path: Path, source: str, size: int) -> None:
 
 
 def anonymous_megabytes(pid: int) -> float:
-    """The anonymous memory of a process that is in use now."""
+    """Return the anonymous memory that a process uses now, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024 / MEGABYTE
@@ -81,7 +81,7 @@ def anonymous_megabytes(pid: int) -> float:
 
 
 class Watch(threading.Thread):
-    """Looks at a process twenty times a second and keeps the peak of each stage."""
+    """Measures a process twenty times per second and records the peak memory of each stage."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -97,7 +97,7 @@ class Watch(threading.Thread):
 
 
 def time_commands(options: argparse.Namespace) -> int:
-    """Time the command on texts of several sizes, each in a folder of its own."""
+    """Time the command on texts of several sizes, each in a separate folder."""
     for megabytes in options.megabytes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "large.txt"

@@ -1,9 +1,9 @@
-"""When the page shows something: its first paint in a fresh browser, and when each view is all there.
+"""Measures the page's first paint in a fresh browser, and when each view is complete.
 
     python benchmarks/page.py [--times 9] [--json]
 
-It makes a run, starts `charloom serve` as a process of its own, and opens each view in Chromium so many
-times, each time without a cache, as a first visit is. Browser and server share the cores.
+It creates a run, starts `charloom serve` as a separate process, and opens each view in Chromium `--times`
+times. The browser's cache is empty each time, as on a first visit. Browser and server share the cores.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def visits(browser, address: str, view: str, times: int) -> dict[str, list[float]]:
-    """Milliseconds to the first paint and to the whole view, of so many first visits."""
+    """Return the milliseconds to the first paint and to the complete view, for each visit."""
     taken: dict[str, list[float]] = {"first_paint": [], "whole": []}
     for _ in range(times):
         with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
@@ -60,7 +60,7 @@ def visits(browser, address: str, view: str, times: int) -> dict[str, list[float
 
 
 def spelt(found: dict[str, dict[str, list[float]]]) -> str:
-    """The figures for people."""
+    """Return the figures as text for users."""
     lines = [
         f"{'view':12s}{'first paint, ms':>24s}{'all there, ms':>24s}    median (shortest … longest)"
     ]

@@ -1,12 +1,12 @@
-"""What does each recipe reach, at what cost? Makes docs/RESULTS.md.
+"""Measures the loss and the time of each recipe, and writes docs/RESULTS.md.
 
     python benchmarks/recipes.py tinyshakespeare.txt --recipes classic quick quick:3 --seeds 0 1 2
 
 Trains each recipe (`quick:3` is quick with three minutes instead of its own) with each seed through
-the public interface, one after another, and judges the model as the recipe does: where it holds out
-a validation part, the best model on all of that part, read in one go; otherwise by the smooth loss
-of the training text at the end. Each training is a row of docs/results.json, replaced when it is run
-again; docs/RESULTS.md is made of all rows. Leave the machine alone meanwhile.
+the public interface, one after another. If a recipe has a validation part, the best model is evaluated on
+all of it, in one stream. Otherwise the figure is the smooth training loss at the end. Each training run is
+a row of docs/results.json, which a repetition replaces; docs/RESULTS.md is made from all rows. Run nothing
+else on the machine meanwhile.
 """
 
 import argparse
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 
 def measure(text: str, asked: str, seed: int) -> Row:
-    """Train one recipe with one seed, and judge it."""
+    """Train one recipe with one seed, and evaluate the model."""
     name, _, minutes = asked.partition(":")
     recipe = recipe_of(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,25 +74,25 @@ def measure(text: str, asked: str, seed: int) -> Row:
 
 
 def merged(rows: Iterable[Row], new: Row) -> list[Row]:
-    """All rows in the order of the recipes, the new one instead of that of the same recipe and seed."""
+    """Return all rows sorted by recipe; the new row replaces the one of the same recipe and seed."""
     kept = [row for row in rows if (row["recipe"], row["seed"]) != (new["recipe"], new["seed"])]
     return sorted([*kept, new], key=place)
 
 
 def place(row: Row) -> tuple[int, float, int]:
-    """Where a row stands: by recipe, minutes and seed."""
+    """Return a row's sort key: recipe, minutes and seed."""
     name, _, minutes = row["recipe"].partition(":")
     return [*RECIPES].index(name), float(minutes or 0), row["seed"]
 
 
 def mean_nats(rows: Iterable[Row], recipe: str) -> float | None:
-    """The mean of a recipe's seeds; None where it was never measured."""
+    """Return the mean over a recipe's seeds; None if it was never measured."""
     found = [row["nats"] for row in rows if row["recipe"] == recipe]
     return statistics.mean(found) if found else None
 
 
 def render(rows: Sequence[Row]) -> str:
-    """docs/RESULTS.md."""
+    """Return the text of docs/RESULTS.md."""
     text = ", ".join(dict.fromkeys(row["text"] for row in rows)) or "nothing yet"
     lines = [
         "# Results",
@@ -137,7 +137,7 @@ def render(rows: Sequence[Row]) -> str:
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """A mean, and where there are several values their standard deviation."""
+    """Return the mean as text, with the standard deviation if there are several values."""
     mean = f"{statistics.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
@@ -159,12 +159,12 @@ def main() -> None:
 
 
 def read_rows() -> list[Row]:
-    """The trainings so far."""
+    """Return the rows that were measured so far."""
     return json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else []
 
 
 def keep(rows: Sequence[Row]) -> None:
-    """Write the rows, and the tables that are made of them."""
+    """Write docs/results.json and docs/RESULTS.md."""
     ROWS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     TABLES.write_text(render(rows), encoding="utf-8")
 

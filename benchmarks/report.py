@@ -1,9 +1,9 @@
-"""How long the report of a long run takes, and how much memory: a run of so many records is made up.
+"""Measures the time and the memory of the report of a long run with generated records.
 
     python benchmarks/report.py --records 1000000
 
-The report is made by a process of its own, whose figures are printed; the pictures alone take about 0.1 GB
-and two seconds. Making the journal up takes about as long as reading it.
+A separate process makes the report, and its figures are printed. The plots alone take about 0.1 GB and two
+seconds. Generating the records takes about as long as reading them.
 """
 
 import argparse
@@ -26,7 +26,7 @@ MEGABYTE: Final = 1e6
 
 
 class Figures(NamedTuple):
-    """Of a report: seconds by the clock and on a processor, and bytes of memory at most."""
+    """The cost of a report: elapsed seconds, processor seconds and peak memory in bytes."""
 
     seconds: float
     cpu: float
@@ -34,10 +34,12 @@ class Figures(NamedTuple):
 
 
 def main() -> None:
-    """Make the run, report it, and print the figures."""
+    """Generate the run, make its report, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument("--keep", type=Path, help="make the run here and leave it, or use it again")
+    parser.add_argument(
+        "--keep", type=Path, help="directory for the generated run; an existing run is used again"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = given.keep or Path(folder) / "run"
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 def make_run(run: Path, records: int) -> None:
-    """A run that says that it had so many records."""
+    """Create a run directory with `records` generated records."""
     charloom.train(string=TEXT, run=run, recipe="classic", hidden_size=8, updates=1)
     with (run / "metrics.jsonl").open("wb") as file:
         for start in range(1, records + 1, BLOCK):
@@ -61,7 +63,7 @@ def make_run(run: Path, records: int) -> None:
 
 
 def record(update: int) -> Record:
-    """A record as training makes them, of a loss that falls and swings."""
+    """Return a record like those of training, with a falling, oscillating loss."""
     loss = 40 + 60 * math.exp(-update / 1e6) + math.sin(update)
     return Record(
         update=update,
@@ -78,7 +80,7 @@ def record(update: int) -> Record:
 
 
 def report(run: Path) -> Figures:
-    """Make the report in a process of its own."""
+    """Make the report in a separate process, and return its cost."""
     began = time.monotonic()
     command = [sys.executable, "-m", "charloom", "report", str(run)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -1,9 +1,9 @@
-"""The classic experiment with several seeds: does each end where the classic experiment ends?
+"""Runs the classic experiment with several seeds, to check that all end with a similar loss.
 
     python benchmarks/seeds.py BOOK [--seeds 5] [--epochs 10]
 
-Prints a line per seed (first, lowest and last smooth loss, seconds), and the range. The bands to
-compare with: 39 to 44.5 on a novel of 1.1 MB with 80 characters, 43 to 49 on Tiny Shakespeare.
+Prints a line per seed (first, lowest and last smooth loss, seconds), and the range. The expected ranges
+are 39 to 44.5 on a novel of 1.1 MB with 80 characters, 43 to 49 on Tiny Shakespeare.
 """
 
 import argparse

@@ -66,7 +66,7 @@ def comments() -> Iterator[Text]:
 
 
 def spelled(node: ast.AST) -> str:
-    """Return a string expression's words, with placeholders in braces; nothing where it is no string."""
+    """Return a string expression's words, with placeholders in braces; "" for another expression."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
@@ -114,7 +114,7 @@ def texts(kind: str) -> Iterator[Text]:
 
 
 class Visible(HTMLParser):
-    """What a page shows and what it tells to those who cannot see it."""
+    """Yields the texts that a page shows, and those for screen readers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Visible(HTMLParser):
 
 
 def page() -> Iterator[Text]:
-    """Yield each text of the page, those that its scripts make too."""
+    """Yield each text of the page, including the texts in its scripts."""
     for path in sorted(STATIC.glob("*.html")):
         reader = Visible()
         reader.feed(path.read_text(encoding="utf-8"))
@@ -152,17 +152,17 @@ def page() -> Iterator[Text]:
 
 
 def main() -> None:
-    """Print what was asked for."""
+    """Print the selected texts."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "kind", choices=["docstrings", "comments", "help", "errors", "messages", "page"]
     )
-    parser.add_argument("--count", type=int, help="draw so many of them at random; all without it")
+    parser.add_argument("--count", type=int, help="number of texts to draw at random; default: all")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument(
-        "--within", default="", help="only files whose path begins so, such as web/"
+        "--within", default="", help="only files with this path prefix, such as web/"
     )
     options = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback

@@ -1,18 +1,18 @@
-"""How the page's server does: when a text begins and how fast it comes, and what it does under load.
+"""Measures the server: time to the first characters, characters per second, behaviour under load.
 
-It makes a model of the default recipe (its weights hardly trained: speed does not depend on them),
-starts `charloom serve` as a process of its own, and then
+It creates a barely trained model of the default recipe (the speed does not depend on the weights), starts
+`charloom serve` as a separate process, and then
 
-1. asks for texts one at a time, as the page does (with probabilities) and as programs do (without):
-   time to the first characters, characters per second, beside those of the model without a server;
-2. has CLIENTS stream at once as the page does, keeps ten times as many asking, and asks /api/health all the while; drops
-   clients and sees when their places are taken or free; compares the memory before and after;
-3. with --training trains beside it, alone, beside the load, and beside as many busy processes as the
-   server has threads, which is what sharing the cores alone would cost.
+1. requests texts one at a time, with probabilities as the page does and without as programs do, and compares
+   the time to the first characters and the characters per second with the model's speed without a server;
+2. lets CLIENTS clients stream at the same time, while ten times as many send requests and /api/health is
+   requested repeatedly; disconnects clients and measures when their places are free; compares the memory;
+3. with --training, measures the speed of a training run alone, beside this load, and beside as many busy
+   processes as the server has threads, which shows the cost of sharing the cores.
 
     python benchmarks/serve.py [--clients 50] [--seconds 15] [--training] [--json]
 
-The clients run on the same cores, so that their own delays count against the server.
+The clients run on the same cores, so the figures include their own delays.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 class Served:
-    """`charloom serve` as a process, and how much memory it holds."""
+    """`charloom serve` as a process, with its memory."""
 
     def __init__(self, runs: Path) -> None:
         command = ["-m", "charloom", "serve", str(runs), "--port", "0", "--no-open"]
@@ -79,20 +79,20 @@ class Served:
         print(f"SIGTERM: closed after {time.monotonic() - began:.2f} s", file=sys.stderr)
 
     def megabytes(self) -> float:
-        """Memory that the server holds now."""
+        """Return the server's present memory in megabytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 class Client:
-    """One connection and one request on it, as a page would make it."""
+    """One connection with one request, as the page sends it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.writer: asyncio.StreamWriter | None = None
 
     async def ask(self, path: str, body: dict | None = None) -> int:
-        """Send a request; the status of the answer."""
+        """Send a request and return the status of the response."""
         self.reader, self.writer = await asyncio.open_connection(
             "127.0.0.1", self.port, limit=2**24
         )
@@ -107,7 +107,7 @@ class Client:
         return self.status
 
     async def events(self):
-        """Name and data of each event."""
+        """Yield the name and the data of each event."""
         name = b""
         while line := await self.reader.readline():
             if line.startswith(b"event: "):
@@ -121,7 +121,7 @@ class Client:
 
 
 async def health(port: int) -> tuple[float, dict]:
-    """How long /api/health takes, seconds, and what it says."""
+    """Return the seconds of a request to /api/health, and its response."""
     began = time.perf_counter()
     client = Client(port)
     assert await client.ask("/api/health") == 200
@@ -131,7 +131,7 @@ async def health(port: int) -> tuple[float, dict]:
 
 
 async def alone(served: Served, runs: Path) -> dict:
-    """One client at a time."""
+    """Measure one client at a time."""
     told: dict[str, object] = {}
     # The page always asks for probabilities.
     for who, thoughtful in (("as_the_page", True), ("as_a_program", False)):
@@ -157,7 +157,7 @@ async def alone(served: Served, runs: Path) -> dict:
 
 
 async def write(port: int, length: int, **more: object) -> tuple[float, float]:
-    """Seconds to the first characters, and characters per second, of one text."""
+    """Return the seconds to the first characters, and the characters per second, of one text."""
     client, began, first, count = Client(port), time.perf_counter(), 0.0, 0
     assert await client.ask("/api/generate", {"model": "model", "length": length, **more}) == 200
     async for name, data in client.events():
@@ -170,7 +170,7 @@ async def write(port: int, length: int, **more: object) -> tuple[float, float]:
 
 
 def load(served: Served, clients: int, seconds: float) -> dict:
-    """Many at once, ten times as many asking, health asked all the while."""
+    """Measure many streaming clients, ten times as many waiting ones, and /api/health meanwhile."""
     rounds = []
     before = served.megabytes()
     for _ in range(2):  # the first makes threads and fills caches that are kept
@@ -188,8 +188,11 @@ def load(served: Served, clients: int, seconds: float) -> dict:
 
 
 def one_load(port: int, clients: int, seconds: float) -> dict:
-    """One such time. Those who stream, those who come in vain and the one who asks for health are a
-    process each, so that they do not wait for one another."""
+    """Measure one round of load.
+
+    The streaming clients, the refused clients and the requests to /api/health run in three processes, so
+    that they do not wait for each other.
+    """
     with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
         streaming = pool.submit(at_once, "stream", port, clients, seconds)
         time.sleep(2.0)
@@ -207,7 +210,7 @@ def one_load(port: int, clients: int, seconds: float) -> dict:
 
 
 def at_once(what: str, port: int, count: int, seconds: float) -> list:
-    """What so many clients of a kind found in so many seconds."""
+    """Return the results of `clients` clients of one kind over `seconds` seconds."""
 
     async def all_of_them() -> list:
         end = time.monotonic() + seconds
@@ -218,7 +221,7 @@ def at_once(what: str, port: int, count: int, seconds: float) -> list:
 
 
 async def stream(port: int, n: int, _: float, end: float) -> int:
-    """Read a text as it is written; its characters."""
+    """Stream a text and return how many characters it has."""
     client, written = Client(port), 0
     asked = {"model": "model", "length": 100_000, "seed": n, "probabilities": True}
     assert await client.ask("/api/generate", asked) == 200
@@ -232,7 +235,7 @@ async def stream(port: int, n: int, _: float, end: float) -> int:
 
 
 async def ping(port: int, _n: int, _: float, end: float) -> list[float]:
-    """Ask for health all the while; how long each took."""
+    """Request /api/health repeatedly, and return the seconds of each request."""
     found = []
     while time.monotonic() < end:
         found.append((await health(port))[0])
@@ -241,8 +244,10 @@ async def ping(port: int, _n: int, _: float, end: float) -> list[float]:
 
 
 async def excess(port: int, _: int, share: float, end: float) -> list[tuple[int, float]]:
-    """Come in vain, again and again, as clients that keep to Retry-After do; status and seconds of
-    each answer."""
+    """Send requests that are refused, waiting as Retry-After says.
+
+    Return the status and the seconds of each response.
+    """
     found = []
     await asyncio.sleep(2.0 * share)
     while time.monotonic() < end - 0.5:
@@ -264,7 +269,7 @@ async def excess(port: int, _: int, share: float, end: float) -> list[tuple[int,
 
 
 async def drops(port: int, clients: int) -> list[float]:
-    """After how long the place of a client that drops is free, while the others go on."""
+    """Return the seconds until the place of a disconnected client is free, while others stream."""
     await until_writing(port, 0)
     opened = []
     for n in range(clients):
@@ -290,19 +295,19 @@ async def drops(port: int, clients: int) -> list[float]:
 
 
 async def drain(client: Client) -> None:
-    """Read and forget."""
+    """Read a stream and discard it."""
     while await client.reader.read(65536):
         pass
 
 
 async def until_writing(port: int, count: int) -> None:
-    """Wait until so many texts are written."""
+    """Wait until the server writes this many texts."""
     while (await health(port))[1]["writing"] != count:
         await asyncio.sleep(0.02)
 
 
 def training(served: Served, runs: Path, clients: int, seconds: float) -> dict:
-    """Characters per second of a training alone, beside the load, and beside busy processes."""
+    """Return the characters per second of a training run alone, beside the load, and beside busy processes."""
     command = [
         "train",
         "python-docs",
@@ -340,7 +345,7 @@ def training(served: Served, runs: Path, clients: int, seconds: float) -> dict:
 
 
 def speed(run: Path, meanwhile) -> float:
-    """Characters per second of a training while something else happens."""
+    """Return the characters per second of a training run while something else runs."""
     began, first = time.monotonic(), read_lines(run / "metrics.jsonl")[-1]["characters"]
     meanwhile()
     last = read_lines(run / "metrics.jsonl")[-1]["characters"]
@@ -348,7 +353,7 @@ def speed(run: Path, meanwhile) -> float:
 
 
 def milliseconds(seconds: list[float]) -> dict:
-    """Median, 99th of a hundred, and most."""
+    """Return the median, the 99th percentile and the maximum."""
     if not seconds:
         return {"count": 0}
     ordered = sorted(1e3 * second for second in seconds)
@@ -361,7 +366,7 @@ def milliseconds(seconds: list[float]) -> dict:
 
 
 def spelt(told: dict) -> list[str]:
-    """Lines for people."""
+    """Return the figures as lines for users."""
     lines = []
     for part, figures in told.items():
         lines.append(f"{part}:")

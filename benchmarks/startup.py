@@ -1,4 +1,4 @@
-"""How long `charloom --help` takes to answer, as a whole process.
+"""Measures how long `charloom --help` takes, as a whole process.
 
 python benchmarks/startup.py [--rounds 15]
 """

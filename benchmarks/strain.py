@@ -1,11 +1,12 @@
-"""How long other clients wait while one strains the page's server: a row for each kind of strain.
+"""Measures how long other clients wait while one client puts load on the server, per kind of load.
 
-Starts `charloom serve` as a process of its own on a folder with one run, asks /api/health all the while,
-and says how long that took (median, 99th of a hundred, most), how many requests the straining client
-got through, and with which statuses.
+Starts `charloom serve` as a separate process on a folder with one run and requests /api/health repeatedly. Prints
+the seconds of these requests (median, 99th percentile, maximum), how many requests the loading client made,
+and their statuses.
 
-With --runs the folder has so many runs more, hard links to the one; then it says instead how long the first look at
-them takes, how long health takes meanwhile and while ten streams follow the list, and how long each list takes.
+With --runs the folder has that many further runs, hard links to the first. It then prints how long the first
+list of them takes, how long /api/health takes meanwhile and while ten streams follow the list, and how long
+each list takes.
 
     python benchmarks/strain.py [--seconds 4] [--only NAME] [--runs N] [--json]
 """
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def link(runs: Path, count: int) -> None:
-    """Make so many runs more of the one that is there."""
+    """Create this many further runs as hard links to the existing one."""
     files = [
         (path, path.relative_to(runs / "model")) for path in sorted((runs / "model").rglob("*"))
     ]
@@ -67,7 +68,7 @@ def link(runs: Path, count: int) -> None:
 
 
 def lists(port: int, seconds: float) -> dict:
-    """How long the lists of a large folder take, and health beside them."""
+    """Measure the lists of a large folder, and /api/health meanwhile."""
     began, pings = time.monotonic(), list[float]()
     while asked(port, "/api/runs?limit=1")[1]["unread"]:
         pings += pinged(port, 0.5)
@@ -88,7 +89,7 @@ def lists(port: int, seconds: float) -> dict:
 
 
 def asked(port: int, path: str) -> tuple[float, dict]:
-    """How long an answer takes, seconds, and what it says."""
+    """Return the seconds of a request, and its response."""
     began = time.perf_counter()
     with urlopen(f"http://127.0.0.1:{port}{path}", timeout=120) as answer:
         told = json.load(answer)
@@ -96,7 +97,7 @@ def asked(port: int, path: str) -> tuple[float, dict]:
 
 
 def line(row: tuple[str, dict]) -> str:
-    """A row for people."""
+    """Return a row of text for users."""
     name, figures = row
     health = figures["health_ms"]
     waits = " ".join(f"{word} {health.get(word, 0):8.1f}" for word in ("median", "p99", "most"))
@@ -104,7 +105,7 @@ def line(row: tuple[str, dict]) -> str:
 
 
 def strained(port: int, name: str, seconds: float) -> dict:
-    """What health takes while one client strains the server, and what that client got."""
+    """Measure /api/health while one client puts load on the server; return its responses too."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         straining = pool.submit(strain, port, name, seconds)
         pings = pool.submit(pinged, port, seconds).result()
@@ -114,12 +115,12 @@ def strained(port: int, name: str, seconds: float) -> dict:
 
 
 def pinged(port: int, seconds: float) -> list[float]:
-    """Seconds of each question for health."""
+    """Return the seconds of each request to /api/health."""
     return asyncio.run(ping(port, 0, 0.0, time.monotonic() + seconds))
 
 
 def strain(port: int, name: str, seconds: float) -> dict[str, int]:
-    """Strain the server for so long; how often it answered what."""
+    """Put load on the server for this long, and count its responses by status."""
     end, answers = time.monotonic() + seconds, collections.Counter[str]()
     if name == "nothing":
         time.sleep(seconds)
@@ -145,7 +146,7 @@ def strain(port: int, name: str, seconds: float) -> dict[str, int]:
 
 
 def head(host: str, method: str, path: str, *more: str) -> bytes:
-    """The head of a request."""
+    """Return the head of a request."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *more]
     if method == "POST":
         lines.append("Content-Type: application/json")
@@ -153,7 +154,7 @@ def head(host: str, method: str, path: str, *more: str) -> bytes:
 
 
 def posted(body: Callable[[], bytes], path: str = "/api/generate") -> Callable:
-    """A strain that is one body."""
+    """Return a load that sends one request body."""
 
     def strain(host: str) -> Iterator[bytes]:
         data = body()
@@ -231,7 +232,7 @@ STRAINS: dict[str, Callable] = {
     "a wrong completion": posted(numbers, "/v1/completions"),
     "a long wrong text": posted(lambda: b'{"name":"a","text":"' + b"\\u0041" * 5_000_000 + b'"', "/api/texts"),
 }  # fmt: skip
-# Strains that are connections which stay: how many.
+# Number of connections for loads that keep connections open.
 HELD = {"100 streams, never read": 100, "200 files, never read": 200, "400 silent connections": 400}
 
 

@@ -1,9 +1,9 @@
-"""How much of a whole `charloom reproduce` is the updates themselves?
+"""Measures how much of the time of `charloom reproduce` is spent on the updates.
 
     python benchmarks/whole.py BOOK [--rounds 3]
 
-Runs the command (gradient checks, ten epochs, samples, checkpoints, report) and, before and after
-each run, times the same updates alone; prints seconds and the ratio, which should stay below 1.5.
+Runs the command: gradient checks, ten epochs, samples, checkpoints and report. Before and after each run it
+times the same updates without the rest. Prints the seconds and their ratio, which should be below 1.5.
 """
 
 import argparse
@@ -25,7 +25,7 @@ UPDATES = 20_000
 
 
 def seconds_per_update(corpus: Corpus) -> float:
-    """Of the bare engine on the book's own windows."""
+    """Return the seconds of the updates in the bare engine, on the windows of the book."""
     config = configure("classic")
     learner = new_learner(config, corpus.vocabulary)
     return seconds_of(engine_updates(open_engine(), learner, corpus.ids), UPDATES) / UPDATES
