@@ -1,4 +1,6 @@
-"""The page and its API tell of journals that lost some of their lines."""
+"""The page and its API tell of journals that lost lines, and of models that are damaged."""
+
+import shutil
 
 import pytest
 
@@ -46,3 +48,31 @@ def test_a_run_that_resumed_with_less_has_lost_nothing_since(tmp_path):
         runs.resume(tmp_path / "book", allow_older=True)
         runs.until(lambda: reason_of(client) is None)
         assert client.get("/api/runs/book/records").json()["damage"] == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "what"),
+    [
+        (["config.json"], "config.json"),
+        (["checkpoints/latest", "checkpoints/best"], "latest is missing"),
+        (["checkpoints/*/MANIFEST"], "checkpoints"),
+    ],
+)
+@pytest.mark.parametrize("which", ["", "@latest", "@best"])
+def test_a_model_that_cannot_be_opened_says_what_is_damaged(tmp_path, lost, what, which):
+    if lost == ["config.json"]:
+        runs.create(tmp_path / "book")[0].close()
+        shutil.rmtree(tmp_path / "book" / "checkpoints")
+        (tmp_path / "book" / "config.json").write_text('{"damaged')
+    else:
+        runs.train(tmp_path / "book", validation=0.1)
+        for pattern in lost:
+            for path in (tmp_path / "book").glob(pattern):
+                path.unlink()
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        asked = {"model": "book" + which, "prompt": "the", "max_tokens": 5}
+        answer = client.post("/v1/completions", json=asked)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (409, "damaged")
+    assert what in error["message"]
+    assert "saved no model yet" not in error["message"]

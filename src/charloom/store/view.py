@@ -6,7 +6,7 @@ Nothing is locked. A file that is being replaced is read either in its old or in
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeVar
 
 from charloom.config import Config
 from charloom.errors import ConfigError, DamagedError, NotAModelError
@@ -315,12 +315,20 @@ def which_of_run(path: Path) -> Which:
     """Return which checkpoint is the model of the run at a path.
 
     If config.json is damaged, the settings come from the newest intact checkpoint.
+
+    Raises:
+        DamagedError: config.json is damaged, and no checkpoint is intact.
     """
     try:
         return which_of(read_about(path)[0])
-    except (DamagedError, NotAModelError):
+    except NotAModelError:
         whole = newest_whole(path)
         return LATEST if whole is None else which_of(whole.learner.config)
+    except DamagedError:
+        whole = newest_whole(path)
+        if whole is None:
+            raise
+        return which_of(whole.learner.config)
 
 
 def load_model(path: str | Path, which: Which | None = None) -> Learner:
@@ -385,17 +393,28 @@ def load_from_run(path: Path, which: Which) -> Learner:
                 pointer = "" if named is None else f" {path / CHECKPOINTS / which} names it."
                 raise DamagedError(f"{error.message}{pointer}{another(path)}") from None
             continue
-        if max(saved_updates(path), default=0) > 0:
-            missing = path / CHECKPOINTS / LATEST
-            raise DamagedError(f"{path} is damaged: {missing} is missing.{another(path)}")
-        learned = update_told(path)
-        if learned:
-            raise DamagedError(checkpoints_gone(path, learned))
-        raise NotAModelError(
-            f"{path} has no checkpoint yet. If it is being created, wait a moment; if its creation was "
-            f"interrupted, train again with the same {argument('run')}."
-        )
+        refuse_without_pointer(path)
     raise AssertionError("unreachable")
+
+
+def refuse_without_pointer(path: Path) -> NoReturn:
+    """Raise the error that explains why a run has no pointer to a checkpoint.
+
+    Raises:
+        DamagedError: config.json is damaged, or checkpoints or their pointer were lost.
+        NotAModelError: no checkpoint was saved yet.
+    """
+    if max(saved_updates(path), default=0) > 0:
+        missing = path / CHECKPOINTS / LATEST
+        raise DamagedError(f"{path} is damaged: {missing} is missing.{another(path)}")
+    learned = update_told(path)
+    if learned:
+        raise DamagedError(checkpoints_gone(path, learned))
+    read_about(path)
+    raise NotAModelError(
+        f"{path} has no checkpoint yet. If it is being created, wait a moment; if its creation was "
+        f"interrupted, train again with the same {argument('run')}."
+    )
 
 
 def best_of_latest(path: Path) -> int | None:

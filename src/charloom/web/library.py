@@ -124,13 +124,13 @@ class Library:
         """A model of a run, by default the one that is its model, however often its writer moves a
         pointer."""
         which = which or which_of_run(path)
-        for attempt in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
             if which in (LATEST, BEST):
                 update = read_pointer(path, which)
                 if update is None:
                     update = read_pointer(path, LATEST)
                 if update is None:
-                    raise NotHereError(f"{path.name} has saved no model yet; wait a little.")
+                    break
             else:
                 update = int(which)
             checkpoint = checkpoint_path(path, update)
@@ -140,8 +140,10 @@ class Library:
             except (NotAModelError, OSError) as error:
                 if is_shortage(error):
                     raise
-                if which not in (LATEST, BEST) or attempt == ATTEMPTS - 1:
+                if which not in (LATEST, BEST):
                     break
+        if which in (LATEST, BEST):
+            return without_slots(load_where_lost(path, which))
         raise NotHereError(
             f"{path.name} keeps no checkpoint {which}: a run keeps its two newest and the best; "
             f"GET /api/models has those that are there."
@@ -163,8 +165,7 @@ class Library:
                 with self._lock:
                     learner = self._models.get(stamp)
                 if learner is None:
-                    # What an optimizer remembers is large, and no model writes with it.
-                    learner = replace(read(path), slots={})
+                    learner = without_slots(read(path))
                 self._keep(stamp, learner)
             finally:
                 with self._lock:
@@ -180,6 +181,24 @@ class Library:
                 len(self._models) > KEPT or sum(map(size, self._models.values())) > KEPT_BYTES
             ):
                 self._models.popitem(last=False)
+
+
+def without_slots(learner: Learner) -> Learner:
+    """The learner without what its optimizer remembers: that is large, and no model writes with it."""
+    return replace(learner, slots={})
+
+
+def load_where_lost(path: Path, which: str) -> Learner:
+    """The learner of a run whose pointer, or what it names, is not there: the store finds what is left.
+
+    Raises:
+        NotHereError: the run has saved no model yet.
+        DamagedError: with what is lost or damaged.
+    """
+    try:
+        return load_model(path, "best" if which == BEST else "latest")
+    except NotAModelError:
+        raise NotHereError(f"{path.name} has saved no model yet; wait a little.") from None
 
 
 def learner_of(checkpoint: Path) -> Learner:
