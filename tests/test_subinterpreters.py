@@ -58,7 +58,7 @@ except MissingPartError as error:
     assert problem.startswith("the native engine cannot be loaded: ")
     assert "subinterpreter" in problem
     assert error.startswith(problem)
-    assert 'use engine="reference"' in error
+    assert 'Use engine="reference"' in error
 
 
 def test_a_model_is_trained_and_writes_in_a_subinterpreter():
