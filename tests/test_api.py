@@ -144,11 +144,11 @@ def test_what_is_no_path_is_refused_in_a_sentence(run, path):
         lambda: charloom.control(path),
         lambda: model.save(path),
     ):
-        with pytest.raises(ConfigError, match=r"is no path: .*Give another"):
+        with pytest.raises(ConfigError, match=r"is not a valid path: .*Give another"):
             use()
     with pytest.raises(TextError, match=r"cannot be read|no such file"):
         charloom.train(path)
-    with pytest.raises(ConfigError, match="string is bytes; it must be text"):
+    with pytest.raises(ConfigError, match="string is of type bytes; it must be a str"):
         charloom.train(string=b"abc")
 
 
@@ -264,7 +264,7 @@ def test_a_calibration_that_diverges_says_nothing_of_it(hasty):
 
 
 def test_more_minutes_than_a_run_can_have_are_refused(hasty):
-    with pytest.raises(ConfigError, match=r"minutes is 1e\+08; that would be .* Give fewer"):
+    with pytest.raises(ConfigError, match=r"minutes is 1e\+08, which gives .* Give fewer"):
         charloom.train(string=TEXT, minutes=1e8, recipe="classic", hidden_size=2, seq_length=2)
 
 
@@ -326,7 +326,7 @@ def test_reproduce_checks_both_sizes_and_types_on_the_text(reproduction):
 
 
 def test_reproduce_takes_minutes_as_its_command_does(tmp_path):
-    with pytest.raises(ConfigError, match="minutes and updates each say when to end"):
+    with pytest.raises(ConfigError, match="minutes and updates each set the end of training"):
         charloom.reproduce(string=TEXT, run=tmp_path / "run", minutes=1, **SMALL)
 
 
@@ -409,9 +409,9 @@ def test_a_training_is_steered_from_outside(tmp_path):
     charloom.train(string=TEXT, run=path, listener=steer, **SMALL | {"updates": 200_000})
     assert heard[-1].state == "stopped"
     assert {item.learning_rate for item in heard if isinstance(item, Record)} == {0.1, 0.05}
-    with pytest.raises(ConfigError, match=r"nothing trains .* it is stopped"):
+    with pytest.raises(ConfigError, match=r"no process trains .* it is stopped"):
         charloom.control(path, "pause")
-    with pytest.raises(NotAModelError, match="no run directory"):
+    with pytest.raises(NotAModelError, match="is not a run directory"):
         charloom.control(tmp_path, "pause")
 
 
@@ -419,7 +419,7 @@ def test_a_run_whose_process_was_killed_is_not_steered(run, tmp_path):
     """Its status still says that it trains; nobody holds its lock."""
     path = shutil.copytree(run, tmp_path / "run")
     write_status(path, "training", 3, 9, None)
-    with pytest.raises(ConfigError, match=r"nothing trains .*killed.*charloom\.resume"):
+    with pytest.raises(ConfigError, match=r"no process trains .*killed.*charloom\.resume"):
         charloom.control(path, "pause")
     assert not (path / "control.json").exists()
 

@@ -341,8 +341,8 @@ def test_a_workload_is_printed_as_text_or_json(monkeypatch):
     [
         ("--workload gru-9", "it must be one of classic, lstm-100"),
         ("--workload gru-9 --hidden-size 9", "it must be one of classic, lstm-100"),
-        ("--workload gru-128 --hidden-size 9", "has its own sizes"),
-        ("--workload gru-128 --vocabulary-size 9", "has its own sizes"),
+        ("--workload gru-128 --hidden-size 9", "has fixed sizes"),
+        ("--workload gru-128 --vocabulary-size 9", "has fixed sizes"),
         ("--workload gru-128 --rounds 0", "rounds is 0"),
     ],
 )

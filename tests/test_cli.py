@@ -255,9 +255,9 @@ def test_another_process_is_told_what_to_do(book, tmp_path):
     slower = charloom_("control", run, "run --learning-rate-factor 0.5 --json")
     assert json.loads(slower.stdout)["learning_rate_factor"] == 0.5
     assert charloom_("control", run, "run --learning-rate-factor 0.25").stderr == (
-        f"charloom: told {run}: run, and the settings' learning rate times 0.25.\n"
+        f"charloom: sent run to {run}, with the settings' learning rate times 0.25.\n"
     )
-    assert charloom_("control", run, "stop").stderr == f"charloom: told {run}: stop.\n"
+    assert charloom_("control", run, "stop").stderr == f"charloom: sent stop to {run}.\n"
     _, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "stopped by a command" in said
@@ -271,7 +271,10 @@ def test_the_missing_native_engine_is_told_once(book, monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "native_problem", lambda: "the native engine was not built")
     done = charloom_("train", book, "--run", tmp_path / "run", SMALL)
     assert done.exit_code == 0
-    assert done.stderr.count("the native engine was not built. The reference engine runs") == 1
+    assert (
+        done.stderr.count("the native engine was not built. charloom uses the reference engine")
+        == 1
+    )
     quiet = charloom_("train", book, "--run", tmp_path / "quiet", SMALL, "--engine reference")
     assert "not built" not in quiet.stderr
 
@@ -279,7 +282,7 @@ def test_the_missing_native_engine_is_told_once(book, monkeypatch, tmp_path):
 def test_resume_of_a_finished_run_says_so(run):
     done = charloom_("resume", run)
     assert done.exit_code == 0
-    assert "is finished, at update 40; nothing to do" in done.stderr
+    assert "is finished at update 40; there is nothing to do" in done.stderr
     assert json.loads(charloom_("resume", run, "--json").stdout)["state"] == "finished"
 
 
@@ -315,7 +318,7 @@ def test_resume_goes_on_for_so_many_minutes_on_a_text_that_is_read_only_once(
     book.unlink()
     lost = charloom_("resume", tmp_path / "run", "--minutes 0.1 --epochs 9 --text -")
     assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
-    assert "--epochs and --minutes each say when to end" in lost.stderr
+    assert "--epochs and --minutes each set the end of training" in lost.stderr
     before = load_model(tmp_path / "run").update
     done = CliRunner().invoke(
         app, ["resume", str(tmp_path / "run"), "--minutes", "0.1", "--text", "-", "--json"],
@@ -434,7 +437,7 @@ def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, 
     told = json.loads(done.stdout)["damage"]
     assert len(told) == 1
     assert told[0].startswith(f"{run / 'samples.jsonl'} is damaged: 1 of ")
-    sentence = f"charloom: the report leaves out what is damaged or missing: {told[0]}"
+    sentence = f"charloom: the report leaves out a damaged or missing part: {told[0]}"
     assert done.stderr.splitlines().count(sentence) == 1
     monkeypatch.undo()
     page = (run / "report.html").read_text(encoding="utf-8")
@@ -446,7 +449,7 @@ def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, 
     done = charloom_("resume", run, "--epochs 4 --allow-older")
     assert done.exit_code == 0, done.output
     assert (
-        "the report leaves out what is damaged or missing" not in done.stderr
+        "the report leaves out a damaged or missing part" not in done.stderr
     )  # resuming has mended it
 
 
@@ -525,9 +528,9 @@ def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert f"interrupted by {number.name} at update " in errors
-    assert f"saved. To go on: charloom resume '{run}'" in errors
+    assert f"saved. To continue: charloom resume '{run}'" in errors
     stage = charloom.load(run).stage
-    assert f"charloom: until then charloom sample '{run}' writes with {stage}.\n" in errors
+    assert f"charloom: charloom sample '{run}' writes with {stage}.\n" in errors
     assert "Traceback" not in out + errors
     saved = charloom.load(run, which="latest").learner.update
     assert saved > 0
@@ -898,7 +901,7 @@ def test_progress_shows_the_last_judgement_in_nats_and_bits(capsys):
             "--judge-every has no effect: there is no validation part",
         ),
         ("--clip 0 --clip-by value", "--clip-by has no effect: --clip is 0"),
-        ("--unknown skip", "--unknown has no effect: without --from"),
+        ("--unknown skip", "--unknown has no effect without --from"),
     ],
 )
 def test_an_option_that_changes_nothing_is_told(options, sentence, tmp_path, monkeypatch):
@@ -938,13 +941,13 @@ def test_a_figure_of_a_part_says_so_and_how_to_have_all_of_it(book, tmp_path):
     capped = "--judged-characters 64 --updates 6"
     done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED, capped)
     assert done.exit_code == 0, done.stderr
-    assert "these are of 64 of its " in done.stdout
+    assert "computed on 64 of its " in done.stdout
     assert (
-        " characters, spread over it; of all of it: " in done.stdout
-        or "of all of it " in done.stdout
+        " characters, spread evenly; for all of them: " in done.stdout
+        or "on all of them: " in done.stdout
     )
     whole = charloom_("train", book, "--run", tmp_path / "whole", SMALL, JUDGED)
-    assert "these are of" not in whole.stdout
+    assert "computed on" not in whole.stdout
 
 
 def test_a_model_that_learnt_nothing_is_told_from_one_that_did(book, tmp_path):
@@ -953,7 +956,8 @@ def test_a_model_that_learnt_nothing_is_told_from_one_that_did(book, tmp_path):
     assert "no better than the frequencies of the characters alone" in nothing.stderr
     assert f"charloom resume {run} --minutes 5" in nothing.stderr
     assert (
-        "nats per character on average since the record before; the frequencies: " in nothing.stderr
+        "nats per character on average since the previous record; the frequencies: "
+        in nothing.stderr
     )
     away = "--updates 400 --learning-rate 1e30 --clip 0"
     diverged = charloom_("train", book, "--run", tmp_path / "away", SMALL, away)
@@ -973,4 +977,4 @@ def test_minutes_say_what_they_came_to(book, monkeypatch, tmp_path):
     done = charloom_(
         "train", book, "--run", tmp_path / "run", SMALL.split("--updates")[0], "--minutes 0.1"
     )
-    assert "measured: 60 updates will take about 6.0 s in all." in done.stderr
+    assert "measured: 60 updates will take about 6.0 s in total." in done.stderr

@@ -297,7 +297,7 @@ def test_the_command_shows_verdict_reason_table_and_picture(tmp_path):
     for part in (
         "time-carry-missing",
         "(docs/spec/mathematics.md, The network)",
-        "mend it",
+        "fix it",
         "dW    ",
         "·  █",
     ):
@@ -366,7 +366,7 @@ def test_a_template_of_a_cell_is_of_that_cell_and_judged_by_the_line_it_prints(
         pytest.importorskip("torch", reason="PyTorch is not installed")
     path = tmp_path / "mine.py"
     done = charloom_("doctor", "--template", kind, "--cell", cell, "--output", path)
-    line = (done.stdout + done.stderr).partition("judge it with: charloom ")[2].split()
+    line = (done.stdout + done.stderr).partition("check it with: charloom ")[2].split()
     assert line[-2:] == ["--cell", cell]
     judged = charloom_(*line)
     assert judged.exit_code == 0, judged.stdout
@@ -399,7 +399,7 @@ def test_gates_in_another_order_are_right_where_that_order_is_said(tmp_path):
     assert f'gates="{one.variant}"' in one.fix
     done = charloom_("doctor", f"{path}:loss_and_gradients --cell lstm --gates", one.variant)
     assert done.exit_code == 0, done.stdout
-    assert f"gates in the order {', '.join(one.variant)}" in done.stdout
+    assert f"gates in the order {', '.join(one.variant)}" in " ".join(done.stdout.split())
     for words in ("--cell lstm --gates ifg", "--gates ofig", "--cell gru --gates ifgo"):
         assert charloom_("doctor", f"{path}:loss_and_gradients", words).exit_code == 2
 

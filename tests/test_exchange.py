@@ -528,14 +528,23 @@ def test_an_imported_model_can_be_sampled_and_evaluated(tmp_path, monkeypatch):
     [
         ("export m.safetensors --to onnx", "it must be one of torch"),
         ("export m.safetensors --output m.safetensors", "is the model itself"),
-        ("export m.safetensors --output .", "is a directory; name a file in it"),
-        ("export m.safetensors --output v.txt", "v.txt exists; name another --output, or give"),
+        ("export m.safetensors --output .", "is a directory; give the path of a file"),
+        (
+            "export m.safetensors --output v.txt",
+            "v.txt exists; name another file with --output, or give",
+        ),
         ("export m.safetensors --output no/x", "Make the directory first"),
         ("import t.safetensors --vocabulary v.txt --output m.safetensors", "m.safetensors exists"),
-        ("import t.safetensors --output . --vocabulary v.txt", "is a directory; name a file"),
+        (
+            "import t.safetensors --output . --vocabulary v.txt",
+            "is a directory; give the path of a file",
+        ),
         ("export nothing", "does not exist"),
         ("import t.safetensors --output m.safetensors", "give the text that it was trained on"),
-        ("import t.safetensors --output t.safetensors --vocabulary v.txt", "file that is read"),
+        (
+            "import t.safetensors --output t.safetensors --vocabulary v.txt",
+            "is also the input file",
+        ),
         ("import t.safetensors --output m.safetensors --vocabulary none.txt", "none.txt"),
         ("import t.safetensors --vocabulary v.txt --head x --output y", "--head 'x' does not fit"),
     ],

@@ -127,11 +127,14 @@ def test_the_commands_name_the_recipe(model, theirs, tmp_path):
 
     imported, options = tmp_path / "m.safetensors", ("--seq-length", 5, "--batch-size", 2)
     done = command("import", theirs, "--vocabulary", tmp_path / "c.json", "--output", imported)
-    assert "keeps its own settings, which began as the recipe quick" in done.stderr
+    assert "keeps its settings, which started from the recipe quick" in done.stderr
     assert f"charloom train TEXT --from {imported}. It" in done.stderr
     train = ("train", tmp_path / "book.txt", "--from", imported, "--updates", 1, *options)
     done = command(*train, "--run", tmp_path / "one")
-    assert "its own settings, which began as the recipe quick; --recipe names others" in done.stderr
+    assert (
+        "its settings, which started from the recipe quick; give --recipe to use another"
+        in done.stderr
+    )
     done = command(*train, "--run", tmp_path / "two", "--recipe", "classic")
     assert "its own settings" not in done.stderr
 
@@ -144,5 +147,5 @@ def test_importing_charlooms_own_file_does_not_announce_the_recipes_values(tmp_p
     words = ["import", "own.torch.safetensors", "--output", "m.safetensors"]
     words = [str(tmp_path / word) if word.endswith("safetensors") else word for word in words]
     done = CliRunner().invoke(app, words, prog_name="charloom")
-    assert "its own settings, which began as the recipe quick" in done.stderr
+    assert "its settings, which started from the recipe quick" in done.stderr
     assert "by the settings of the recipe" not in done.stderr

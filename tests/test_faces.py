@@ -176,16 +176,16 @@ TYPICAL = {
     "patience": (
         lambda: charloom.train("book.txt", validation=0.0, patience=3),
         "train book.txt --validation 0 --patience 3",
-        "give validation a share",
-        "give --validation a share",
-        "give “validation” a share",
+        "set validation to a fraction",
+        "set --validation to a fraction",
+        "set “validation” to a fraction",
     ),
     "replacement": (
         lambda: charloom.train("book.txt", unknown="replace"),
         "train book.txt --unknown replace",
-        "name the replacement,",
-        "name the --replacement,",
-        "name the “replacement”,",
+        "set replacement to one known character",
+        "set --replacement to one known character",
+        "set “replacement” to one known character",
     ),
     "unknown": (
         lambda: charloom.load("run").score("Ω"),
@@ -211,9 +211,9 @@ TYPICAL = {
     "baselines": (
         lambda: charloom.load("run").baselines(split="train"),
         "evaluate run --baselines --split train",
-        'take split="validation" of a model trained with validation=0.1.',
-        "take --split validation of a model trained with --validation 0.1.",
-        "take “split” validation of a model trained with “validation” 0.1.",
+        'or split="validation" with a model that was trained with validation=0.1.',
+        "or --split validation with a model that was trained with --validation 0.1.",
+        "or “split” validation with a model that was trained with “validation” 0.1.",
     ),
     "binary": (
         lambda: charloom.train("picture.png"),

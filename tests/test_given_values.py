@@ -184,7 +184,9 @@ def test_a_text_that_is_too_short_to_be_divided_can_be_judged_as_a_whole(place, 
     (place / "brief.txt").write_text("the cat")
     refused = run_command("evaluate run brief.txt --split train")
     assert refused.exit_code == 2
-    told = re.search(r"Give a longer text, or judge all of it: (.*)\.$", refused.stderr.strip())
+    told = re.search(
+        r"Give a longer text, or evaluate on the whole text: (.*)\.$", refused.stderr.strip()
+    )
     assert told, refused.stderr
     done = run_command("evaluate run brief.txt", told[1])
     assert done.exit_code == 0, done.stderr

@@ -119,7 +119,7 @@ def test_a_unit_colours_the_text(run, model):
     for style, number in numbers.items():
         assert (f"48;5;{number}m" in painted) == (style in styles)
         assert f"48;5;{number}m" in legend
-    assert "to tell what the unit follows" in done.stderr
+    assert "to find what the unit follows" in done.stderr
     assert "output" in done.stderr
 
 
@@ -129,7 +129,7 @@ def test_a_unit_colours_the_text(run, model):
 def test_without_colours_the_plain_text_is_printed_with_a_note(run, environment):
     done = neurons(run, "--text 'the cat sat' --layer 1 --unit 2", **environment)
     assert done.stdout == "the cat sat\n"
-    assert "there are no colours here, --json has the numbers" in done.stderr
+    assert "this terminal shows no colours, --json prints the numbers" in done.stderr
 
 
 def test_the_best_unit_of_a_property_colours_the_text(run, model):
@@ -141,7 +141,7 @@ def test_the_best_unit_of_a_property_colours_the_text(run, model):
     start = len(TEXT) - HELD_OUT
     assert plain.splitlines()[-1] == TEXT[start : start + 30]
     none = neurons(run, "--property digit --colour", **TERMINAL)
-    assert "there is nothing to colour" in none.stderr
+    assert "the text is not coloured" in none.stderr
 
 
 def test_the_properties_that_a_unit_follows_best_come_first(run):
@@ -213,7 +213,7 @@ def test_for_a_model_without_its_text_the_command_names_the_text_that_it_reads(m
         ("--pattern '('", "is not a regular expression"),
         ("--layer 2", "this model has layers 0 to 1"),
         ("--layer 0 --unit 8", "this model has units 0 to 7"),
-        ("--unit 1", "has 2 layers; say with --layer"),
+        ("--unit 1", "has 2 layers; give the layer of the unit with --layer"),
         ("--what cell", "(cell gru) have only h, r, z, n"),
         ("--top 0", "--top is 0"),
         ("--show 0", "--show is 0"),
@@ -222,10 +222,10 @@ def test_for_a_model_without_its_text_the_command_names_the_text_that_it_reads(m
         ("--text cat --layer 0", "give at least 100"),
         ("--text ''", "empty"),
         ("--text thé", "never read"),
-        ("--split test", "held out no such part"),
-        ("book.txt --text cat", "both name a text"),
+        ("--split test", "trained without such a part"),
+        ("book.txt --text cat", "both give a text"),
         ("nowhere.txt", "nowhere.txt"),
-        ("--png map.jpg", "end in .png or .svg"),
+        ("--png map.jpg", "ends in .png or .svg"),
         ("--unknown guess", "guess"),
     ],
 )

@@ -33,9 +33,9 @@ def best_of(run):
 @pytest.mark.parametrize(
     ("kept", "told"),
     [
-        (140, "charloom sample runs/book writes with the best one."),
-        (295, "writes with that of update 295, the best one that is left."),
-        (None, "writes with the last one."),
+        (140, "charloom sample runs/book uses the best checkpoint."),
+        (295, "uses that of update 295, the best one that is left."),
+        (None, "uses the last one."),
     ],
 )
 def test_the_hint_names_the_model_that_sample_uses(kept, told):
@@ -63,7 +63,7 @@ def test_the_hint_the_report_and_sample_agree(run, monkeypatch):
     assert kept > run.lost
     monkeypatch.setattr(training, "overfitting", lambda _: Overfitting(run.lost, 0.35, 0.12))
     told = charloom_("resume", run.path).stderr
-    assert f"writes with that of update {kept:,}, the best one that is left" in told
+    assert f"uses that of update {kept:,}, the best one that is left" in told
     sample = charloom_("sample", run.path, "--length", "5", "--json").stdout
     assert json.loads(sample)["update"] == kept
     words = Page(write_report(run.path).read_text(encoding="utf-8")).words

@@ -68,7 +68,7 @@ def test_all_of_another_text_is_judged(model):
 def test_baselines_and_neurons_take_the_same_part(model):
     found = model.baselines()
     assert found.judged == END[1] - END[0] - 1
-    with pytest.raises(ConfigError, match="is what they would learn from"):
+    with pytest.raises(ConfigError, match="cannot be evaluated on it"):
         model.baselines(string=TEXT, split="all")
     seen = charloom.neurons(model, string=TEXT, properties=["in-word"])
     assert (seen.split, seen.characters) == ("validation", END[1] - END[0])
@@ -81,7 +81,7 @@ def test_without_a_part_held_out_the_training_part_is_named():
 
 def test_a_single_file_does_not_know_its_text(model, tmp_path):
     alone = charloom.load(model.save(tmp_path / "m.safetensors"), engine="reference")
-    with pytest.raises(TextError, match="does not know the text"):
+    with pytest.raises(TextError, match="does not hold the text"):
         alone.evaluate()
     assert alone.evaluate(string=TEXT).split == "all"
 

@@ -126,4 +126,4 @@ def test_one_of_something_is_spoken_of_in_the_singular(book, tmp_path):
 def test_the_recipe_classic_is_not_called_the_defaults_of_train():
     told = " ".join(charloom_("recipes").stdout.split())
     assert "defaults of every setting" not in told
-    assert "none, it is the classic experiment" in told
+    assert "none; this is the classic experiment" in told

@@ -559,7 +559,7 @@ def test_the_page_can_go_elsewhere_and_then_nothing_goes_into_the_run(tmp_path: 
 
 def test_a_page_is_no_directory(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    with pytest.raises(ConfigError, match="is a directory; name a file in it"):
+    with pytest.raises(ConfigError, match="is a directory; give the path of a file"):
         write_report(run, tmp_path)
 
 

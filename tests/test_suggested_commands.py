@@ -63,7 +63,9 @@ def test_what_is_told_after_training_can_be_pasted(place):
     shell, name = place
     done = trained(name)
     assert done.exit_code == 0, done.output
-    report, sample = re.search(r"its report: (.*); its writing: (.*)", done.stderr).groups()
+    report, sample = re.search(
+        r"to write a report: (.*); to write text: (.*)", done.stderr
+    ).groups()
     pasted(shell, report)
     assert Path(name, "report.html").is_file()
     assert pasted(shell, sample).stdout

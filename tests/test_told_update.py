@@ -66,7 +66,7 @@ def test_a_model_changed_in_place_says_so_and_its_file_tells_no_update(model, tm
     path = model.save(tmp_path / "m.safetensors")
     assert "update" not in about(path)
     opened = charloom.load(path, engine="reference")
-    assert (opened.update, opened.stage) == (None, "after updates that its file does not count")
+    assert (opened.update, opened.stage) == (None, "after an unknown number of updates")
     told = CliRunner().invoke(app, ["sample", str(path), "--json"]).stdout
     assert json.loads(told)["update"] is None
 

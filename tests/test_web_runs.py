@@ -285,7 +285,7 @@ def test_control_reaches_the_process_that_trains(tmp_path):
 def test_nothing_is_sent_to_a_run_that_nothing_trains(client):
     answer = client.post("/api/runs/book/control", json={"command": "pause"})
     assert answer.status_code == 422
-    assert "nothing trains" in answer.json()["error"]["message"]
+    assert "no process trains" in answer.json()["error"]["message"]
 
 
 # Starting
@@ -367,7 +367,7 @@ def test_a_training_that_fails_at_once_says_why(tmp_path):
         ({"text": "own.nothing"}, "there is no text"),
         ({"text": "../../etc/passwd"}, "text"),
         ({"recipe": "grand"}, "there is no recipe"),
-        ({"settings": {"epochs": 1, "minutes": 1}}, "each say when to end"),
+        ({"settings": {"epochs": 1, "minutes": 1}}, "each set the end of training"),
         ({"settings": {"hidden_size": 10**6}}, "settings.hidden_size"),
         ({"settings": {"hidden_size": "8"}}, "settings.hidden_size"),
         ({"settings": {"learning_rate": 0}}, "settings.learning_rate"),
@@ -492,7 +492,7 @@ def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
 
 
 def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
-    spawned.command = ["sh", "-c", "echo its report: charloom report tmp1; exec sleep 60"]
+    spawned.command = ["sh", "-c", "echo to write a report: charloom report tmp1; exec sleep 60"]
     with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "tmp1"}
         assert client.post("/api/runs", json=named).status_code == 202
@@ -506,7 +506,7 @@ def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
 
 def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
     log = tmp_path / "x.log"
-    log.write_text("its report: charloom report x")
+    log.write_text("to write a report: charloom report x")
     job = jobs.Job("x", 2**31, time.time(), "cat", None, log, code=0)
     assert job.state("stopped", "SIGTERM", {}) == ("stopped", "SIGTERM")
     assert replace(job, code=1).state("stopped", "SIGTERM", {}) == ("failed", log.read_text())
@@ -545,7 +545,7 @@ def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
         both = client.post("/api/runs/book/resume", json={"updates": update + 1, "minutes": 1})
         assert both.status_code == 422
         assert both.json()["error"]["message"].startswith(
-            "updates and minutes each say when to end"
+            "updates and minutes each set the end of training"
         )
         assert client.post("/api/runs/book/resume", json={"updates": update + 1}).status_code == 202
 

@@ -128,7 +128,9 @@ def test_a_model_is_asked_for_by_one_of_two_words(runs):
     ):
         with pytest.raises(ConfigError, match="which is 'last'; it must be best or latest"):
             ask()
-    with pytest.raises(ConfigError, match=r"nothing is held out.* give validation=0\.1, or run"):
+    with pytest.raises(
+        ConfigError, match=r"there is no validation part.* give validation=0\.1, or run"
+    ):
         charloom.train(string=NOISE, which="best", **(OVER | {"validation": 0.0}))
 
 
@@ -204,9 +206,10 @@ def test_the_end_of_a_training_says_which_model_it_is_and_that_it_overfitted(run
     view = read_run(tmp_path / "run")
     assert f"model:       the best model (update {view.best} of 300)" in done.stdout
     assert (
-        f"the validation loss was best at update {view.best} and has risen since by" in done.stderr
+        f"the validation loss was lowest at update {view.best} and has risen since by"
+        in done.stderr
     )
-    sample = f"charloom sample {tmp_path / 'run'} writes with the best one. "
+    sample = f"charloom sample {tmp_path / 'run'} uses the best checkpoint. "
     again = "When you train again, try --dropout, a smaller --hidden-size or --patience."
     assert sample + again in done.stderr
     done = command("resume", tmp_path / "run", "--json")

@@ -1,6 +1,6 @@
-"""The Python interface: what the commands do, as functions that take and return values.
+"""The Python interface: a function for each command, which takes and returns values.
 
-It knows in which order things are done, and prints nothing.
+It knows the order of the steps. It prints nothing.
 """
 
 from charloom.api.costs import updates_per_second

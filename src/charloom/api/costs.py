@@ -1,5 +1,5 @@
-"""Measures how long the parts of a training take on this machine, by short trials that are
-discarded.
+"""Measures how long the parts of a training run take on this machine, by short trials whose results
+are discarded.
 """
 
 import os
@@ -26,20 +26,21 @@ from charloom.training.learn import sample
 from charloom.training.run import FIRST_SAVE_SECONDS
 
 CALIBRATION_SECONDS: Final = 1.0
-JUDGING_SECONDS: Final = 0.5  # of a judgement, after which the rest of it is reckoned
+JUDGING_SECONDS: Final = 0.5  # measure a validation loss for so long, then extrapolate
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What each thing that a training does takes, in seconds.
+    """The durations of the parts of a training run, in seconds.
 
     Attributes:
         update: one update.
-        judgement: one judgement during training.
-        whole: reading the whole validation part at the end; 0 where each judgement reads it.
-        sample: one sample.
-        passage: the passage at the end.
-        save: one checkpoint.
+        judgement: computing the validation loss once during training.
+        whole: computing the loss on the whole validation part at the end; 0 if every validation
+            loss uses the whole part.
+        sample: writing one sample.
+        passage: writing the passage at the end.
+        save: saving one checkpoint.
     """
 
     update: float
@@ -50,7 +51,7 @@ class Costs:
     save: float = 0.0
 
     def seconds(self, schedule: Schedule, updates: int, done: int = 0) -> float:
-        """How long a training takes from update `done` to its end at `updates`."""
+        """Return how many seconds training takes from update `done` to update `updates`."""
         config = schedule.config
         learning = (updates - done) * self.update
         every = config.judge_every or schedule.windows.per_epoch
@@ -62,7 +63,7 @@ class Costs:
         return seconds + saves(seconds, config.save_seconds) * self.save
 
     def updates_within(self, seconds: float, schedule: Schedule, done: int = 0) -> int:
-        """The last update of a training of at most so many seconds; one update at least."""
+        """Return the last update of a run that trains at most `seconds`; at least `done` + 1."""
         low, high = done + 1, done + 2 + int(seconds / self.update)
         while high - low > 1:
             middle = (low + high) // 2
@@ -72,23 +73,26 @@ class Costs:
 
 
 def judgements(updates: int, every: int) -> int:
-    """How often a training of so many updates is judged: at each multiple, and at the end."""
+    """Return how often the validation loss is computed: at each multiple of `every` and at the end."""
     return ceil(updates / every)
 
 
 def regular_samples(update: int, config: Config) -> int:
-    """About how many samples have come by an update."""
+    """Return about how many samples are written until `update`."""
     return min(update, config.sample_until) // config.sample_every
 
 
 def saves(seconds: float, interval: float) -> float:
-    """About how many checkpoints a training of so many seconds saves, the last one included."""
+    """Return about how many checkpoints a run of `seconds` saves, including the last.
+
+    `interval` is the setting save_seconds.
+    """
     first = min(FIRST_SAVE_SECONDS, interval)
     return 1 + min(log2(1 + seconds / first), log2(1 + interval / first)) + seconds / interval
 
 
 def measure(corpus: Corpus, config: Config) -> Costs:
-    """The costs of these settings on a text, with a new network; takes about two seconds."""
+    """Measure the durations for `config` on a text, with a new network; takes about two seconds."""
     learner = new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     judgement, whole = judging_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
@@ -104,10 +108,13 @@ def measure(corpus: Corpus, config: Config) -> Costs:
 
 
 def judging_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
-    """How long one judgement takes, and reading the whole validation part where that is more."""
+    """Return the seconds for one validation loss, and for the loss on the whole validation part.
+
+    The second is 0 if every validation loss uses the whole part.
+    """
     windows = Schedule.of(learner.config, len(corpus)).windows
     pieces, all_of_it = judged_pieces(learner.config, windows), cut(windows.parts["validation"])
-    # What a single stream reads at first, slowly, would count for too much.
+    # The warm-up is read as a single stream, which is slow and would bias the average.
     cold = [replace(piece, warm=False) for piece in pieces]
     each = seconds_per_character(averaging(engine, learner, corpus.ids, cold))
     judgement, whole = each * characters_read(pieces), each * characters_read(all_of_it)
@@ -115,9 +122,10 @@ def judging_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[f
 
 
 def seconds_per_character(judging: Iterable[int]) -> float:
-    """How long reading a character takes, from some calls of the engine.
+    """Return how many seconds it takes to read a character.
 
-    The first one, in which memory and threads are made ready, counts only where it is the only one.
+    `judging` calls the engine and yields the number of characters read. The first call also allocates
+    memory and starts threads, so it counts only if there is no other call.
     """
     marks = [(0, time.perf_counter())]
     for characters in judging:
@@ -129,15 +137,16 @@ def seconds_per_character(judging: Iterable[int]) -> float:
 
 
 def sample_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
-    """How long one sample takes."""
+    """Return how many seconds one sample takes."""
     windows = Schedule.of(learner.config, len(corpus)).windows
     return seconds_of(lambda: sample(learner, corpus.ids, windows, engine))
 
 
 def save_seconds(corpus: Corpus, learner: Learner) -> float:
-    """How long one checkpoint takes in the system's folder for temporary files; 0 where it has no room.
+    """Return how many seconds it takes to save one checkpoint.
 
-    It is written into a file without a name, of which nothing is left wherever the process ends.
+    Write it to an unnamed file in the system's temporary directory, which disappears even if the
+    process is killed. Return 0 if it cannot be written there.
     """
     with suppress(OSError), tempfile.TemporaryFile() as file:
         return seconds_of(lambda: write_checkpoint(file.fileno(), learner, corpus.fingerprint))
@@ -145,10 +154,10 @@ def save_seconds(corpus: Corpus, learner: Learner) -> float:
 
 
 def write_checkpoint(descriptor: int, learner: Learner, fingerprint: str) -> None:
-    """Bring all bytes of a checkpoint to the disk, one file of it after another.
+    """Write and flush the files of a checkpoint to `descriptor`, one after another.
 
     Raises:
-        OSError: the disk refused.
+        OSError: a file cannot be written.
     """
     for data in checkpoint_files(learner, {}, fingerprint).values():
         for block in blocks_of(data):
@@ -157,17 +166,17 @@ def write_checkpoint(descriptor: int, learner: Learner, fingerprint: str) -> Non
 
 
 def seconds_of(action: Callable[[], object]) -> float:
-    """How long something takes."""
+    """Return how many seconds `action` takes."""
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
 
 
 def updates_per_second(corpus: Corpus, config: Config) -> float:
-    """How fast these settings learn on this machine, from a short training that is thrown away.
+    """Measure how many updates per second `config` does on this machine, by a short trial.
 
-    The first call of the engine, in which memory and threads are made ready, counts only where it
-    takes as long as the whole measurement may.
+    The first call of the engine also allocates memory and starts threads, so it counts only if it
+    takes as long as the whole measurement.
     """
     never = WHOLE_LIMIT - 1
     config = config.replace(
@@ -177,7 +186,7 @@ def updates_per_second(corpus: Corpus, config: Config) -> float:
     learner = new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     marks: list[tuple[int, float]] = []
-    with suppress(DivergedError):  # the training itself will say so
+    with suppress(DivergedError):  # the training run itself raises it
         for item in learn(learner, corpus.ids, engine):
             if isinstance(item, Progress):
                 marks.append((item.update, time.perf_counter()))

@@ -1,4 +1,4 @@
-"""Exports models to other frameworks and imports them: `export` and `import_model`."""
+"""Exports models to PyTorch and imports models from it: `export` and `import_model`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,31 +16,34 @@ FRAMEWORKS: Final = ("torch",)
 
 
 def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") -> Path:
-    """Write a model for another framework.
+    """Write a model as a file for another framework.
 
-    For PyTorch the file is a state_dict in safetensors, with the names of nn.RNN, nn.LSTM or nn.GRU
-    (`rnn.weight_ih_l0` …) and nn.Linear (`head.weight`, `head.bias`); `safetensors.torch.load_file`
-    reads it, and the Python that makes the network and loads the file is in its metadata, under
-    `load` (spec/formats.md: PyTorch files). PyTorch is not needed.
+    For PyTorch the file is a state_dict in the safetensors format, with the names of nn.RNN, nn.LSTM
+    or nn.GRU (`rnn.weight_ih_l0` …) and nn.Linear (`head.weight`, `head.bias`).
+    `safetensors.torch.load_file` reads it. Its metadata field `load` holds Python code that creates
+    the network and loads the file (spec/formats.md: PyTorch files). PyTorch need not be installed.
 
     Args:
-        model: a model, or what `load` opens.
-        path: the file to write; what was there is replaced.
-        to: the framework, "torch".
+        model: a model, or a path that `load` opens.
+        path: the file to write; an existing file is replaced.
+        to: the framework; only "torch" is supported.
 
     Returns:
-        The path.
+        The path of the file.
 
     Raises:
-        ConfigError: no such framework, a path that is none or a directory's, or that of the model.
+        ConfigError: the framework is not supported, or `path` is not valid, is a directory or is
+            the model itself.
         DivergedError: a number in the model is not finite.
-        WriteError: the disk refused; what was there before is as it was.
+        WriteError: the file cannot be written; an existing file is unchanged.
     """
     require_one_of("to", to, FRAMEWORKS)
     path = as_file(path)
     if not isinstance(model, Model):
         if as_path(model).resolve() == path.resolve():
-            raise ConfigError(f"{path} is the model itself; name another file to write.")
+            raise ConfigError(
+                f"{path} is the model itself; give another path for the exported file."
+            )
         model = load(model)
     replace_file(path, torch_bytes(model.learner, path.name))
     return path
@@ -55,27 +58,29 @@ def import_model(
     head: str | None = None,
     engine: str = "auto",
 ) -> Model:
-    """Make a model of a PyTorch state_dict, without PyTorch.
+    """Read a model from a PyTorch state_dict. PyTorch need not be installed.
 
-    A model that is trained further learns by the settings that its file tells; a file that charloom
-    did not write tells none, and the recipe "quick" gives them.
+    If the model is trained further, it uses the settings in the file. A file that charloom did not
+    write holds no settings, so the model gets those of the recipe "quick".
 
     Args:
-        file: a safetensors file that `export` wrote, or of any network of nn.RNN, nn.LSTM or nn.GRU with
-            nn.Linear on top; before it, one-hot characters or nn.Embedding.
-        vocabulary: where the file does not tell it, the characters of id 0, 1, 2 …; or the path of the
-            text that it was trained on, or of a .json file with the characters.
-        tokens: what those are, "characters" or "bytes"; None: as the file says, else characters.
-        recurrent: the name of the recurrent part, where there are several.
-        head: the name of the nn.Linear that makes the logits, likewise.
+        file: a safetensors file that `export` wrote, or a file with any network of an nn.RNN, nn.LSTM
+            or nn.GRU followed by an nn.Linear. The input is one-hot characters or an nn.Embedding.
+        vocabulary: a sequence of the characters with the ids 0, 1, 2 …; or the path of the text that
+            the model was trained on, or of a .json file with the characters. Needed if the file
+            holds no vocabulary.
+        tokens: unit of prediction, "characters" or "bytes"; None means the file's, else characters.
+        recurrent: name of the recurrent module to use, if the file has several.
+        head: name of the nn.Linear that computes the logits, if the file has several.
         engine: auto, native or reference.
 
     Raises:
-        NotAModelError: no such file, no safetensors, or not such a network; or a choice is left.
+        NotAModelError: the file does not exist, is not in the safetensors format or holds another
+            kind of network; or it has several modules and none was chosen.
         DamagedError: the file contradicts itself, or holds numbers that are not finite.
-        TextError: the vocabulary is missing, repeats a character, has another size, or contradicts
-            the file's own.
-        MissingPartError: the native engine was asked for by name and is not there.
+        TextError: the vocabulary is missing, repeats a character, has a wrong size or contradicts
+            the vocabulary in the file.
+        MissingPartError: `engine` is native, and the native engine is not installed.
     """
     if vocabulary is None or not isinstance(vocabulary, str | Path):
         characters = None if vocabulary is None else list(vocabulary)

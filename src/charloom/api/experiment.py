@@ -1,4 +1,4 @@
-"""Runs the whole classic experiment: check the gradients, train, write, and report."""
+"""Runs the classic experiment: check the gradients, train, write text and a report."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -21,9 +21,9 @@ from charloom.store.journal import Watch, unwatched
 from charloom.training import Ended, Item, Warned
 from charloom.training.signals import Halt
 
-# The course's gradient check, in a few streams where there are several.
+# The sizes of the course's gradient check; with at most two streams, to check batches too.
 SMALL: Final = {"hidden_size": 5, "seq_length": 3, "batch_size": 2}
-# What decides a gradient.
+# The settings that a gradient depends on.
 NETWORK: Final = (
     "cell", "hidden_size", "layers", "dropout", "init", "sigma", "forget_bias",
     "seq_length", "batch_size",
@@ -32,7 +32,12 @@ NETWORK: Final = (
 
 @dataclass(frozen=True)
 class Reported:
-    """A report was written to `path`; `damage` has a marked message about each thing that it left out."""
+    """The event that a report was written.
+
+    Attributes:
+        path: the path of the report.
+        damage: a marked message about each damaged or missing part that the report leaves out.
+    """
 
     path: Path
     damage: tuple[str, ...]
@@ -40,14 +45,14 @@ class Reported:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The outcome of the whole experiment.
+    """The result of the classic experiment.
 
     Attributes:
-        checks: the gradient checks, small and full size, by engine and dtype.
-        model: with a validation part the model that was best on it, without one that of the last update.
+        checks: the gradient checks of a small and of the full network, for each engine and dtype.
+        model: the model with the lowest validation loss; without a validation part, the last model.
         run: the run directory.
-        report: the report in it; None where another process stopped the training.
-        damage: a sentence about each thing that the report left out, because it is damaged or missing.
+        report: the path of the report; None if another process stopped the run.
+        damage: a sentence about each damaged or missing part that the report leaves out.
     """
 
     checks: tuple[GradientCheck, ...]
@@ -58,7 +63,7 @@ class Reproduction:
 
     @property
     def passed(self) -> bool:
-        """Whether every gradient was right."""
+        """True if every gradient is right."""
         return all(check.passed for check in self.checks)
 
 
@@ -71,18 +76,18 @@ def reproduce(
     listener: Listener = ignore,
     **settings: Any,
 ) -> Reproduction:
-    """The whole classic experiment: prove the gradients, train, write, and report.
+    """Do the classic experiment: check the gradients, train, write text and a report.
 
     Args:
         text: as for `train`; by default a built-in text.
-        run: the run directory to make; by default a new one under runs/.
+        run: the run directory to create; by default a new one under runs/.
         string: the text itself, instead of `text`.
         minutes: as for `train`.
-        listener: called with each gradient check, record, sample and so on as it comes.
+        listener: called with each gradient check and each event of the training run.
         **settings: as for `train`.
 
     Raises:
-        The same as `train`. A wrong gradient raises nothing: it is in the result and the report.
+        The same errors as `train`. A wrong gradient does not raise: the result and the report show it.
     """
     began, place = time.monotonic(), new_run(run)
     if text is None and string is None:
@@ -110,20 +115,22 @@ def reproduce(
 def reproduction(
     training: Training, halt: Asked = never, watch: Watch = unwatched
 ) -> Generator[GradientCheck | Item | Reported]:
-    """The experiment step by step: gradient checks, what training tells, the report.
+    """Do the experiment and yield its events: gradient checks, training events, the report.
 
-    A halt in time, or a command to the run, ends it before the report. Gradient checks that were not
-    finished, or of which some are damaged, are done again.
+    If `halt` or a command stops the run, there is no report. Gradient checks that are unfinished or
+    damaged are done again.
 
     Args:
+        training: the run to train.
+        halt: returns the reason to stop, or None to continue.
         watch: as for `charloom.report.write_report`.
     """
     stored = read_checks(training.run)
     if stored.damage:
-        told = f"{stored.damage} The gradients are checked again."
-        yield Warned(training.learner.update, told)
+        message = f"{stored.damage} The gradients are checked again."
+        yield Warned(training.learner.update, message)
     if stored.damage or not stored.checks:
-        # An empty list stands for checks that were begun: a resumed run does them again.
+        # An empty list marks the checks as started: if they stay unfinished, `resume` repeats them.
         training.writer.write_gradcheck([])
         checks = []
         with suppress(Unfinished):
@@ -142,15 +149,17 @@ def reproduction(
 
 
 class Unfinished(Exception):
-    """The gradient checks were ended before the last of them."""
+    """The gradient checks were stopped before the last one."""
 
 
 def gradient_checks(training: Training, halt: Asked = never) -> Iterator[GradientCheck]:
-    """The checks that go before an experiment: each engine that it could use, both dtypes, a small
-    network and the full one, on the text's first window.
+    """Yield the gradient checks of an experiment.
+
+    They cover each engine that the run could use, both dtypes, and a small and the full network. They
+    use the first window of the text.
 
     Raises:
-        Unfinished: a halt, or a command to stop, came before the end.
+        Unfinished: `halt` or a command stopped the run before the last check.
     """
     corpus, config = training.corpus, training.learner.config
 
@@ -174,7 +183,10 @@ def gradient_checks(training: Training, halt: Asked = never) -> Iterator[Gradien
 
 
 def stopped(training: Training) -> bool:
-    """Whether a command to stop came since the run was opened; none of a later format counts."""
+    """Return True if a command stopped the run since it was opened.
+
+    A command in a newer format is ignored.
+    """
     try:
         control = read_control(training.run)
     except NewerFormatError:

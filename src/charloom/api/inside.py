@@ -24,21 +24,21 @@ from charloom.neurons import (
 )
 from charloom.neurons.properties import PROPERTIES
 
-LIMIT: Final = 50_000  # characters read where nobody says how many
+LIMIT: Final = 50_000  # characters to read by default
 TOP: Final = 3
 
 
 @dataclass(frozen=True)
 class Neurons:
-    """Which units of a model follow which properties of a text.
+    """The units of a model that follow properties of a text.
 
     Attributes:
         text: the name of the text.
-        split: which part of it: train, validation, test or all.
-        characters: how many symbols of it were read.
-        unknown: how many of the whole text's symbols were skipped or replaced.
-        notes: sentences about the text: what was taken, left out or changed.
-        findings: one for each property, in the order in which they were asked for.
+        split: the part of the text: train, validation, test or all.
+        characters: number of characters that were read.
+        unknown: number of characters that were skipped or replaced in the whole text.
+        notes: sentences about the text: which files were read, left out or changed.
+        findings: one for each property, in the order of the arguments.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Neurons:
     findings: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as what JSON can hold."""
+        """Return the result as plain data for JSON."""
         return {
             "text": self.text,
             "split": self.split,
@@ -77,33 +77,36 @@ def neurons(
     unknown: str | None = None,
     replacement: str = "",
 ) -> Neurons:
-    """Find the units of a model that follow properties of a text: Pearson's correlation of each
-    unit's value after each character with each property (spec/mathematics.md: Inside a network).
+    """Find the units of a model that follow properties of a text.
+
+    For each property, rank the units by Pearson's correlation of the unit's value after each character
+    with the property (spec/mathematics.md: Inside a network).
 
     Args:
-        model: a model, or what `load` opens.
-        text: paths, or the name of a built-in text. Without it, and without `string`, the text
-            that the model was trained on, or where that is not to be had a built-in one.
+        model: a model, or a path that `load` opens.
+        text: paths, or the name of a built-in text. Without `text` and `string`, the text that the
+            model was trained on, or a built-in text if that is missing.
         string: the text itself, instead of `text`.
-        split: which part, as for `Model.evaluate`.
-        properties: names of built-in properties; None takes all of them, or where a pattern or
-            spans are given none.
+        split: the part of the text, as for `Model.evaluate`.
+        properties: names of built-in properties. None means all of them, or none if `pattern` or
+            `spans` is given.
         pattern: a regular expression; the property "pattern" is 1 in its matches.
-        spans: pairs (start, end) of characters from 0; the property "marked" is 1 from each start
-            to before its end. They count the characters that are read.
-        layer: only units of this layer, from 0.
-        unit: only the unit of this number, from 0, of each layer.
-        what: only this value of each unit: h; of an LSTM cell, i, f, g, o; of a GRU r, z, n.
-        top: how many units to name for each property.
-        limit: how many characters to read at most.
-        unknown: what to do with a character that it never read: "refuse", "skip" or "replace";
-            None skips those of a built-in text that nobody asked for, and refuses others.
-        replacement: the known character that is read instead.
+        spans: pairs (start, end) of positions in the characters that are read, counted from 0. The
+            property "marked" is 1 from start up to, but not including, end.
+        layer: search only this layer, counted from 0.
+        unit: search only this unit of each layer, counted from 0.
+        what: use only this value of each unit: h; for an LSTM also cell, i, f, g, o; for a GRU also
+            r, z, n.
+        top: number of units to list for each property.
+        limit: largest number of characters to read.
+        unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
+            None means "skip" for a built-in text that was not asked for, else "refuse".
+        replacement: the character that replaces unknown ones.
 
     Raises:
-        ConfigError: no such property, layer, unit, value or part, or what is no regular expression.
+        ConfigError: a property, layer, unit, value or part does not exist, or `pattern` is not valid.
         TextError: the text cannot be read, or has fewer than 100 characters.
-        UnknownCharacterError: the text has a character that the model never read.
+        UnknownCharacterError: the text has a character outside the vocabulary.
         DivergedError: a value is not finite.
     """
     opened = model if isinstance(model, Model) else load(model)
@@ -120,20 +123,20 @@ def neurons(
     )
     if spans is not None and len(watched.texts) > 1:
         raise ConfigError(
-            f"spans mark one stretch of text, but the part {watched.part.split} has "
-            f"{len(watched.texts)}; give the text itself as string."
+            f"spans need a continuous text, but the part {watched.part.split} has "
+            f"{len(watched.texts)} segments; give the text itself as string."
         )
     return find_units(opened, watched, asked, choice, top)
 
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """What a model reads while its units are watched.
+    """The text that a model reads to find its units.
 
     Attributes:
-        part: the part of a text.
-        texts: its first ids; each text is read by itself.
-        notes: what is to be said of it, as marked messages.
+        part: the part of the text.
+        texts: the ids to read, one array per segment; each is read from the zero state.
+        notes: marked messages about the text.
     """
 
     part: Part
@@ -147,7 +150,7 @@ class Watched:
 def find_units(
     model: Model, watched: Watched, properties: Sequence[Property], choice: Choice, top: int
 ) -> Neurons:
-    """The units that follow some properties; errors as `neurons`."""
+    """Return the units that follow `properties`; raise the same errors as `neurons`."""
     findings = rank(model.learner, model.engine, watched.texts, properties, choice, top)
     corpus = watched.part.corpus
     return Neurons(
@@ -165,7 +168,7 @@ def asked_properties(
     regex: str | None = None,
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Property, ...]:
-    """The properties that are meant; arguments and errors as `neurons`."""
+    """Return the properties to search for; arguments and errors as for `neurons`."""
     asked: tuple[Property, ...] = ()
     if names is not None:
         asked = named([names] if isinstance(names, str) else names)
@@ -186,7 +189,7 @@ def watch(
     unknown: str | None = None,
     replacement: str = "",
 ) -> Watched:
-    """What a model shall read; arguments and errors as `neurons`."""
+    """Return the text that the model reads; arguments and errors as for `neurons`."""
     limit = require_whole("limit", limit, least=1)
     learner = model.learner
     notes: tuple[str, ...] = ()
@@ -208,7 +211,7 @@ def watch(
             unknown=unknown or "skip",
             replacement=replacement,
         )
-        notes = (f"{error.message} It reads the built-in text {corpus.name} instead",)
+        notes = (f"{error.message} The model reads the built-in text {corpus.name} instead",)
         part = Part(corpus, "all", ((0, len(corpus)),), own=False)
     kept = [ids for ids in part.first(limit) if len(ids)]
     return Watched(part, tuple(kept), (*notes, *part.corpus.notes))

@@ -1,4 +1,4 @@
-"""An opened model: it writes, is evaluated, and is saved as one file."""
+"""A model in memory, which writes text, is evaluated and is saved; and `load`, which opens one."""
 
 import zlib
 from collections.abc import Sequence
@@ -34,18 +34,18 @@ from charloom.text import Corpus, Vocabulary
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network, ready to write and to be measured.
+    """A trained network that can write text and be evaluated.
 
     Attributes:
-        learner: all of it, as plain data.
-        engine: what computes.
-        run: the run directory that it belongs to, if one was written.
-        which: which model of its training it is, "best" or "latest"; None for a checkpoint directory
-            or a model file.
-        updates: of the whole training, where that is known.
-        before: updates that made the weights and that `learner.update` does not count: those of a
-            model file; None where it does not tell them.
-        corpus: the text that it was trained on, of a training without a run; a run knows its text.
+        learner: the network and its training state as plain data.
+        engine: the engine that computes.
+        run: the run directory of the model; None if it has none.
+        which: kind of checkpoint in its run, "best" or "latest"; None for a checkpoint directory or
+            a model file.
+        updates: number of updates of the whole training run; None if not known.
+        before: number of updates before `learner.update` starts to count: those of a model file.
+            None if the file does not hold it.
+        corpus: the text that the model was trained on, if it was trained without a run directory.
     """
 
     learner: Learner
@@ -55,32 +55,39 @@ class Model:
     updates: int | None = None
     before: int | None = 0
     corpus: Corpus | None = field(default=None, repr=False)
-    _opened: tuple[int, int] = field(init=False, repr=False)  # update and weights when it was made
+    _opened: tuple[int, int] = field(
+        init=False, repr=False
+    )  # update and checksum of the weights at first
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_opened", (self.learner.update, checksum(self.parameters)))
 
     @property
     def config(self) -> Config:
-        """Its settings."""
+        """The settings."""
         return self.learner.config
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The characters that it knows, K of them."""
+        """The vocabulary of K characters."""
         return self.learner.vocabulary
 
     @property
     def parameters(self) -> Parameters:
-        """Its arrays by name: of each layer `layers.0.U` (G·H, K; above layer 0 G·H, H),
-        `layers.0.W` (G·H, H), `layers.0.b` (G·H), of the GRU `layers.0.d` (H); then `V` (K, H),
-        `c` (K). The gates G: rnn 1, lstm 4, gru 3."""
+        """The arrays by name.
+
+        Each layer has `layers.0.U` of shape (G·H, K), or (G·H, H) above layer 0, `layers.0.W` (G·H, H)
+        and `layers.0.b` (G·H); a GRU also has `layers.0.d` (H). The output has `V` (K, H) and `c` (K).
+        G is the number of gates: rnn 1, lstm 4, gru 3.
+        """
         return self.learner.parameters
 
     @property
     def update(self) -> int | None:
-        """How many updates made its weights; None where nobody counted them: they were changed in
-        place, or come from a file that does not tell."""
+        """The number of updates that made the weights.
+
+        None if it is not known: the weights were changed in place, or the model file does not hold it.
+        """
         update = self.learner.update
         if self.before is None or (update == self._opened[0] and self._changed):
             return None
@@ -88,15 +95,17 @@ class Model:
 
     @property
     def stage(self) -> str:
-        """Which model of its training it is, in words: the best model (update 138 of 2,000)."""
-        then = stage(self.which, self.before, self._opened[0], self.updates)
+        """The stage of training in words, such as: the best model (update 138 of 2,000)."""
+        opened = stage(self.which, self.before, self._opened[0], self.updates)
         if not self._changed:
-            return then
-        return f"changed by hand since {then}" if self.update is None else f"update {self.update:,}"
+            return opened
+        return (
+            f"changed by hand since {opened}" if self.update is None else f"update {self.update:,}"
+        )
 
     @property
     def _changed(self) -> bool:
-        """Whether its weights are others than when it was made."""
+        """True if the weights differ from those at creation of this object."""
         return checksum(self.parameters) != self._opened[1]
 
     def __repr__(self) -> str:
@@ -122,28 +131,29 @@ class Model:
         replacement: str = "",
         number: int = 0,
     ) -> str:
-        """The text that it writes after a prompt, which is not part of it.
+        """Return a text that the model writes after the prompt, without the prompt.
 
         Args:
-            prompt: what it reads first.
-            length: characters to write at most; of a model of bytes, bytes.
-            temperature: divides the logits; 0 takes the likeliest character each time.
-            seed: decides the draws; the same text comes from the same model, engine and kind of
-                machine.
-            top_k: draw among the k likeliest characters; 0 takes all.
-            top_p: draw among the likeliest that together have this probability.
-            min_p: draw among those with at least this share of the likeliest's probability.
-            repetition_penalty: above 1 makes characters read lately less likely.
-            repetition_window: how many of the last characters were read lately.
-            stop: the text ends before the first of these strings that it completes.
-            unknown: what to do with a character of the prompt that it never read: "refuse", "skip"
-                or "replace".
-            replacement: the known character that is read instead.
-            number: which of the texts of this seed; every one is another text.
+            prompt: text that the model reads first.
+            length: largest number of characters to write, or of bytes for a model of bytes.
+            temperature: divides the logits; 0 always takes the likeliest character.
+            seed: seed of the random draws. The same seed gives the same text with the same model,
+                engine and kind of machine.
+            top_k: draw only from the k likeliest characters; 0 means all.
+            top_p: draw only from the likeliest characters that together have this probability.
+            min_p: leave out characters whose probability, divided by that of the likeliest, is below
+                this.
+            repetition_penalty: above 1, characters in the repetition window become less likely.
+            repetition_window: number of latest characters to which the repetition penalty applies.
+            stop: one string or several; the text ends before the first one that appears.
+            unknown: what to do with a character of the prompt outside the vocabulary: "refuse",
+                "skip" or "replace".
+            replacement: the character that replaces unknown ones.
+            number: number of the text among those of this seed, from 0; each number gives another text.
 
         Raises:
-            ConfigError: a value out of its range.
-            UnknownCharacterError: the prompt has a character that it never read.
+            ConfigError: a value is out of range.
+            UnknownCharacterError: the prompt has a character outside the vocabulary.
         """
         return "".join(
             self.stream(
@@ -180,9 +190,10 @@ class Model:
         replacement: str = "",
         number: int = 0,
     ) -> Writing:
-        """The text of `sample` in pieces, the first of them soon; same arguments and errors.
+        """Return an iterator over the pieces of a text while it is written.
 
-        The iterator that it returns says why the text ended: its `ended` is "length" or "stop".
+        Arguments and errors are those of `sample`. After the last piece, the attribute `ended` of the
+        iterator says why the text ended: "length" or "stop".
         """
         sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
         return Writing(
@@ -209,26 +220,26 @@ class Model:
         replacement: str = "",
         seed: int = 0,
     ) -> Evaluation:
-        """How well it predicts a text: nats and bits per character, and perplexity.
+        """Return how well the model predicts a text: nats and bits per character, and perplexity.
 
         Args:
-            text: paths, or the name of a built-in text; without it, and without `string`, the text
-                that it was trained on.
+            text: paths, or the name of a built-in text. Without `text` and `string`, the text that
+                the model was trained on.
             string: the text itself, instead of `text`.
-            split: which part of the text: "train", "validation", "test", as its training divides
-                a text, or "all". By default of the text that it was trained on, given or not, the
-                validation part, or where nothing was held out the training part; all of any other.
-            streams: in how many pieces the part is read side by side; 1 is exact; None lets its
-                length decide.
-            unknown: what to do with a character that it never read: "refuse", "skip" or "replace".
-            replacement: the known character that is read instead.
-            seed: decides the bootstrap interval.
+            split: part of the text: "train", "validation" or "test", divided as in training, or "all".
+                The default for the text that the model was trained on is "validation", or "train" if
+                it has no validation part. The default for any other text is "all".
+            streams: number of parallel streams that the part is divided into. 1 is exact; None
+                chooses a number by the length of the part.
+            unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
+            replacement: the character that replaces unknown ones.
+            seed: seed of the bootstrap interval.
 
         Raises:
-            TextError: the text cannot be read, has fewer than two characters, or is not known: a
-                model file does not tell what it was trained on.
-            UnknownCharacterError: the text has a character that the model never read.
-            ConfigError: no such split, or a value out of its range.
+            TextError: the text cannot be read or has fewer than two characters; or no text is given,
+                and the model is a file, which does not hold the text it was trained on.
+            UnknownCharacterError: the text has a character outside the vocabulary.
+            ConfigError: the text has no such part, or a value is out of range.
         """
         part = self._part(text, string, split, unknown, replacement)
         return judge(self.learner, self.engine, part, streams, seed)
@@ -242,25 +253,27 @@ class Model:
         unknown: str = "refuse",
         replacement: str = "",
     ) -> Baselines:
-        """What n-grams and compressors make of the same part of a text, having read the training
-        part; arguments and errors as `evaluate`, and
+        """Return how well n-gram models and compressors predict a part of a text.
+
+        They read the training part first. Arguments and errors are those of `evaluate`.
 
         Raises:
-            ConfigError: the part is what they would learn from.
+            ConfigError: the part is the training part, or contains it.
         """
         part = self._part(text, string, split, unknown, replacement)
         return judge_others(self, part)
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
-        """What each character of a text costs it, in nats and bits, given all before it.
+        """Return the cost of each character of a text in nats and bits, given all characters before.
 
         Args:
             text: the text itself.
-            unknown: as for `evaluate`, and `replacement` too.
+            unknown: as for `evaluate`.
+            replacement: as for `evaluate`.
 
         Raises:
-            TextError: fewer than two characters.
-            UnknownCharacterError: the text has a character that the model never read.
+            TextError: the text has fewer than two characters.
+            UnknownCharacterError: the text has a character outside the vocabulary.
         """
         return surprise(self.learner, self.engine, text, unknown, replacement)
 
@@ -274,21 +287,24 @@ class Model:
         unknown: str = "refuse",
         replacement: str = "",
     ) -> Activity:
-        """What units of it do at each character of a text; `charloom.neurons` finds units that are
-        worth a look.
+        """Return the values of units after each character of a text.
+
+        `charloom.neurons` finds the units that follow a property of the text.
 
         Args:
             text: the text itself.
-            layer: from 0; None takes all.
-            unit: of each layer, from 0; None takes all, which for a long text takes memory:
+            layer: number of the layer from 0; None means all layers.
+            unit: number of the unit from 0 in each layer. None means all units, which needs memory for
                 characters × layers × units numbers.
-            what: h; of an LSTM also cell and the gates i, f, g, o; of a GRU the gates r, z, n.
-            unknown: as for `evaluate`, and `replacement` too.
+            what: the value: h; for an LSTM also cell and the gates i, f, g, o; for a GRU also the
+                gates r, z, n.
+            unknown: as for `evaluate`.
+            replacement: as for `evaluate`.
 
         Raises:
-            ConfigError: no such layer, unit or value.
+            ConfigError: a layer, unit or value does not exist.
             TextError: the text is empty.
-            UnknownCharacterError: the text has a character that the model never read.
+            UnknownCharacterError: the text has a character outside the vocabulary.
             DivergedError: a value is not finite.
         """
         choice = choose(self.learner, layer, unit, what)
@@ -303,7 +319,7 @@ class Model:
         unknown: str,
         replacement: str,
     ) -> Part:
-        """The part of a text that it is judged on."""
+        """Return the part of a text to evaluate the model on."""
         return choose_part(
             self,
             text,
@@ -314,18 +330,19 @@ class Model:
         )
 
     def export(self, path: str | Path, to: str = "torch") -> Path:
-        """Write the model for another framework; see `charloom.export`."""
+        """Write the model as a file for another framework; see `charloom.export`."""
         from charloom.api.exchange import export
 
         return export(self, path, to=to)
 
     def save(self, path: str | Path) -> Path:
-        """Write the whole model into a single file, which `load` opens again. It tells how many updates
-        made the weights, where that is known.
+        """Write the model to one file, which `load` opens again, and return its path.
+
+        The file also holds the number of updates, if it is known.
 
         Raises:
-            ConfigError: it is no path, or a directory's.
-            WriteError: the disk refused; what was there before is as it was.
+            ConfigError: the path is not valid, or is a directory.
+            WriteError: the file cannot be written; an existing file is unchanged.
         """
         path = as_file(path)
         replace_file(path, model_blocks(self.learner, self.update))
@@ -333,15 +350,15 @@ class Model:
 
 
 def stage(which: Which | None, before: int | None, update: int, updates: int | None = None) -> str:
-    """Which model of a training it is, in words; arguments as the attributes of `Model`."""
+    """Return the stage of training in words; the arguments are attributes of `Model`."""
     if before is None:
-        return "after updates that its file does not count"
+        return "after an unknown number of updates"
     at = f"update {before + update:,}" + ("" if updates is None else f" of {updates:,}")
     return at if which is None else f"the {which} model ({at})"
 
 
 def checksum(parameters: Parameters) -> int:
-    """A number that tells weights from others."""
+    """Return the CRC-32 of all weights, to notice when they change."""
     found = 0
     for _, array in sorted(parameters.items()):
         found = zlib.crc32(np.ascontiguousarray(array).data, found)
@@ -353,16 +370,16 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
 
     Args:
         path: a run directory, a checkpoint directory or a model file.
-        which: of a run, the "latest" checkpoint, or the "best": on the validation part, or where
-            nothing is held out the one with the lowest smooth loss. By default the best of a run with
-            a validation part, and the latest of one without.
+        which: for a run, the "latest" or the "best" checkpoint. The best has the lowest validation
+            loss, or the lowest smooth loss without a validation part. By default the best if the run
+            has a validation part, else the latest.
         engine: auto, native or reference.
 
     Raises:
-        NotAModelError: nothing of the three is there.
-        DamagedError: it is not what was written.
-        ConfigError: no such engine, no such checkpoint, or what is no path.
-        MissingPartError: the native engine was asked for by name and is not there.
+        NotAModelError: the path is none of these.
+        DamagedError: a file of the model is damaged.
+        ConfigError: the engine or the checkpoint does not exist, or the path is not valid.
+        MissingPartError: `engine` is native, and the native engine is not installed.
     """
     path = as_path(path)
     if not is_run(path):
@@ -376,12 +393,12 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
 
 
 def judged(which: Which, learner: Learner) -> Which:
-    """What was asked for, or "latest" where nothing has judged the learner yet."""
+    """Return `which`, or "latest" if the run has no best checkpoint yet."""
     return "latest" if learner.best_update is None else which
 
 
 def updates_of(run: Path) -> int | None:
-    """Updates in a whole run; None where its config.json does not tell."""
+    """Return the number of updates of a whole run; None if its config.json cannot be read."""
     try:
         config, text, _ = read_about(run)
         return Schedule.of(config, text["characters"]).updates

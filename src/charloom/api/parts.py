@@ -1,6 +1,4 @@
-"""Chooses the part of a text that a model is judged on, and measures the model and the baselines on
-it.
-"""
+"""Chooses the part of a text for an evaluation, and evaluates a model and the baselines on it."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -33,8 +31,8 @@ class Part:
     Attributes:
         corpus: the whole text.
         split: train, validation, test or all.
-        segments: the stretches that it is made of, from a character to before another.
-        own: whether the text is the one that the model was trained on.
+        segments: the segments of the part, as pairs (start, end) of positions in the text.
+        own: True if the model was trained on this text.
     """
 
     corpus: Corpus
@@ -43,7 +41,7 @@ class Part:
     own: bool
 
     def first(self, limit: int) -> list[Ids]:
-        """The ids of each segment, `limit` at most in all, from the beginning on."""
+        """Return the ids of the first `limit` characters of the part, one array per segment."""
         kept = []
         for start, end in self.segments:
             kept.append(self.corpus.ids[start : min(end, start + limit)])
@@ -51,7 +49,7 @@ class Part:
         return kept
 
     def last(self, limit: int) -> list[Ids]:
-        """The ids of each segment, `limit` at most in all, at the end of the part."""
+        """Return the ids of the last `limit` characters of the part, one array per segment."""
         kept: list[Ids] = []
         for start, end in self.segments[::-1]:
             kept.append(self.corpus.ids[max(start, end - limit) : end])
@@ -60,19 +58,19 @@ class Part:
 
 
 class Trained(Protocol):
-    """A model, and what may know the text that it was trained on; `Model` is one."""
+    """The attributes of `Model` that this module needs, to find the text the model was trained on."""
 
     @property
     def learner(self) -> Learner:
-        """The model."""
+        """The network and its training state."""
 
     @property
     def run(self) -> Path | None:
-        """Its run directory."""
+        """The run directory; None if there is none."""
 
     @property
     def corpus(self) -> Corpus | None:
-        """Its text, where it was trained in memory."""
+        """The text, if the model was trained without a run directory."""
 
 
 def choose_part(
@@ -84,7 +82,7 @@ def choose_part(
     unknown: str = "refuse",
     replacement: str = "",
 ) -> Part:
-    """The part that a model shall be judged on; arguments and errors as `Model.evaluate`."""
+    """Return the part to evaluate a model on; arguments and errors as for `Model.evaluate`."""
     if split is not None:
         require_one_of("split", split, PARTS)
     require_one_of("unknown", unknown, UNKNOWNS)
@@ -97,36 +95,36 @@ def choose_part(
         own = identity(corpus) == own_identity(model)
     if split == "all" or (split is None and not own):
         return Part(corpus, "all", ((0, len(corpus)),), own)
-    whole = f"judge all of it: {argument('split', 'all')}"
+    whole = f"evaluate on the whole text: {argument('split', 'all')}"
     parts = Windows.of(learner.config, len(corpus), otherwise=whole).parts
     for name, segments in parts.items():
         if name == (split or ("validation" if "validation" in parts else "train")):
             return Part(corpus, name, segments, own)
     raise ConfigError(
-        f"{argument('split')} is {shortened(split)}, but this model's training held out no such part; its parts are "
-        f"{', '.join(parts)} and all."
+        f"{argument('split')} is {shortened(split)}, but this model was trained without such a part; choose "
+        f"{', '.join(parts)} or all."
     )
 
 
 def own_text(model: Trained) -> Corpus:
-    """The text that a model was trained on."""
+    """Return the text that a model was trained on; raise TextError if it cannot be read."""
     if model.corpus is not None:
         return model.corpus
     if model.run is None:
         raise TextError(
-            "a model without its run does not know the text that it was trained on; name a text, "
-            "or give the run directory."
+            "a model without its run does not hold the text that it was trained on; give a text, "
+            "or the run directory as the model."
         )
     return open_own_text(model.run, require_about(model.run)[1], None, model.learner)
 
 
 def identity(corpus: Corpus) -> tuple[str, int]:
-    """What tells a text, as a model reads it, from any other."""
+    """Return the fingerprint and the length of a text, which identify it."""
     return corpus.fingerprint, len(corpus)
 
 
 def own_identity(model: Trained) -> tuple[str, int] | None:
-    """The identity of the text that a model was trained on; None where nothing tells it."""
+    """Return the identity of the text that a model was trained on; None if it is not known."""
     if model.corpus is not None:
         return identity(model.corpus)
     try:
@@ -139,7 +137,7 @@ def own_identity(model: Trained) -> tuple[str, int] | None:
 def judge(
     learner: Learner, engine: Engine, part: Part, streams: int | None = None, seed: int = 0
 ) -> Evaluation:
-    """What the model makes of a part; arguments and errors as `charloom.evaluation.evaluate`."""
+    """Evaluate a model on a part; arguments and errors as for `charloom.evaluation.evaluate`."""
     corpus, segments = part.corpus, part.segments
     found = evaluate(
         learner, engine, corpus.ids, segments, split=part.split, streams=streams, seed=seed
@@ -151,22 +149,24 @@ def judge(
 
 
 def judge_others(model: Trained, part: Part) -> Baselines:
-    """What n-grams and compressors make of it, having read the training part of the same text, or
-    where all of another text is judged, of the model's own.
+    """Evaluate n-gram models and compressors on a part, after they read a training part.
+
+    They read the training part of the same text. If `part` is the whole of another text, they read
+    the training part of the text that the model was trained on.
 
     Raises:
-        ConfigError: the part is what they would learn from.
-        TextError: the model's own text is needed and not to be had.
+        ConfigError: the part is the training part, or contains it.
+        TextError: the text that the model was trained on is needed and cannot be read.
     """
     learner = model.learner
     corpus = own_text(model) if part.split == "all" and not part.own else part.corpus
-    # The model's own text may have been given as another one.
+    # The same text may have been given under another name.
     whole = part.split == "all" and corpus.fingerprint == part.corpus.fingerprint
     if part.split == "train" or whole:
         raise ConfigError(
-            f"baselines are judged on what they have not learnt, and this part is what they would "
-            f"learn from; name another text, or take {argument('split', 'validation')} of a model "
-            f"trained with {argument('validation', 0.1)}."
+            f"the baselines learn from the training part, so they cannot be evaluated on it; give "
+            f"another text, or {argument('split', 'validation')} with a model that was trained with "
+            f"{argument('validation', 0.1)}."
         )
     segments = Windows.of(learner.config, len(corpus)).parts["train"]
     training = Part(corpus, "train", segments, own=True)

@@ -1,5 +1,5 @@
-"""Makes the settings of a training from what the user asked for, and turns minutes into updates by
-measuring.
+"""Makes the settings of a training run from the user's arguments, and converts minutes to updates by
+measuring the speed.
 """
 
 import os
@@ -20,11 +20,11 @@ from charloom.spelling import counted, duration
 from charloom.text import Corpus
 
 LEAST_SHARE: Final = (
-    0.5  # of the minutes asked for that go into training, however long the rest took
+    0.5  # of the given minutes; training gets at least this share, however long the rest took
 )
-SHORT_SECONDS: Final = 1.0  # what it is not worth to tell
+SHORT_SECONDS: Final = 1.0  # shorter durations are not reported
 
-# What is told of a measurement, a sentence without its point.
+# Called with a message about a measurement, without a full stop.
 Tell = Callable[[str], object]
 
 
@@ -38,23 +38,25 @@ def settle(
     tell: Tell = str,
     **settings: Any,
 ) -> Config:
-    """The settings of a training: a recipe's with some of them changed, and nothing left open.
+    """Return the complete settings of a training run: a recipe with the given changes.
 
-    Minutes, asked for or the recipe's own, become updates; threads 0 become a number.
+    Minutes, whether given or from the recipe, are converted to updates. `threads` 0 is replaced by a
+    number of threads.
 
     Args:
-        corpus: the text; how fast it is learnt is measured on it.
-        minutes: of training, instead of `epochs` or `updates`.
-        default: the recipe where `settings` names none and there is no model.
-        model: what to train further; by default a new network learns.
-        began: when the minutes began, as `time.monotonic` has it: opening the text and measuring
-            count among them. By default now.
-        tell: called with how many updates were made of the minutes, and how long all will take.
-        **settings: any setting of `Config`; None leaves the recipe's.
+        corpus: the text; the speed is measured on it.
+        minutes: duration of training, instead of `epochs` or `updates`.
+        default: the recipe to use if `settings` names none and there is no model.
+        model: the model to train further; None trains a new network.
+        began: start of the minutes as a time of `time.monotonic`, by default now. Opening the text
+            and measuring count as part of the minutes.
+        tell: called with a message about the number of updates and the time they will take.
+        **settings: any setting of `Config`; None keeps the recipe's value.
 
     Raises:
-        ConfigError: no such recipe or setting, a value out of its range, or two ends.
-        TextError: the text is too short for its division.
+        ConfigError: a recipe or setting does not exist, a value is out of range, or two of `minutes`,
+            `epochs` and `updates` are given.
+        TextError: the text is too short for its parts.
     """
     config = with_threads(chosen(default, model, **settings))
     ends = {name: settings.get(name) for name in ("epochs", "updates")}
@@ -75,11 +77,12 @@ def end_after(
     began: float | None = None,
     tell: Tell = str,
 ) -> int:
-    """The last update of a training that ends about so many minutes after it began, `done` updates
-    made before; other arguments as `settle`.
+    """Return the last update of a run that ends about `minutes` after its start.
+
+    `done` updates were made before. The other arguments are those of `settle`.
 
     Raises:
-        ConfigError: no such number of minutes, or more updates than a run can have.
+        ConfigError: `minutes` is out of range, or gives more updates than a run can have.
     """
     minutes = require_number("minutes", minutes, above=0.0, below=1e9)
     began, asked = time.monotonic() if began is None else began, 60 * minutes
@@ -89,26 +92,26 @@ def end_after(
     end = costs.updates_within(max(asked - before, LEAST_SHARE * asked), schedule, done)
     if end >= WHOLE_LIMIT:
         raise ConfigError(
-            f"{argument('minutes')} is {minutes:g}; that would be {end:,} updates, and a run can have at most "
+            f"{argument('minutes')} is {minutes:g}, which gives {end:,} updates; a run can have at most "
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
-    took = f", {duration(opened)} of it for opening the text" if opened >= SHORT_SECONDS else ""
+    took = f", including {duration(opened)} to open the text" if opened >= SHORT_SECONDS else ""
     whole = before + costs.seconds(schedule, end, done)
     tell(
-        f"measured: {counted(end - done, 'update')} will take about {duration(whole)} in all{took}"
+        f"measured: {counted(end - done, 'update')} will take about {duration(whole)} in total{took}"
     )
     return end
 
 
 def with_threads(config: Config) -> Config:
-    """The settings with a number of threads, where it was left open."""
+    """Return the settings; replace `threads` 0 by the processors, at most one per stream."""
     if config.threads:
         return config
     return config.replace(threads=min(config.batch_size, processors()))
 
 
 def chosen(default: str, model: Learner | None = None, **settings: Any) -> Config:
-    """The settings before anything was measured; arguments and errors as `settle`."""
+    """Return the settings before measuring; arguments and errors as for `settle`."""
     recipe = settings.pop("recipe", None)
     if model is None:
         return configure(recipe or default, **settings)
@@ -124,9 +127,9 @@ def text_to_learn(
     model: Learner | None = None,
     **settings: Any,
 ) -> Corpus:
-    """The text of a training, read as its settings say; arguments and errors as `settle`.
+    """Read the text of a training run as its settings say; arguments and errors as for `settle`.
 
-    With a model the text is read by the model's vocabulary.
+    With `model`, the text is read with the model's vocabulary.
     """
     config = chosen(default, model, **settings)
     return open_text(
@@ -140,16 +143,16 @@ def text_to_learn(
 
 
 def require_one_end(**ends: float | None) -> None:
-    """Refuse two settings that both say when a training ends."""
+    """Raise ConfigError if more than one of the settings for the end of training is given."""
     given = [name for name, value in ends.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(
-            f"{' and '.join(map(argument, given))} each say when to end; give one of them."
+            f"{' and '.join(map(argument, given))} each set the end of training; give only one of them."
         )
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Sends commands to the process that trains a run, whether it is this one or another."""
+"""Sends commands to the process that trains a run: this process or another."""
 
 from pathlib import Path
 
@@ -15,42 +15,43 @@ from charloom.store.steering import require_command
 def control(
     run: str | Path, command: str = "run", *, learning_rate_factor: float | None = None
 ) -> Control:
-    """Tell the training of a run to go on, to pause or to stop, or how fast to learn.
+    """Continue, pause or stop a run that is being trained, or change its learning rate.
 
     Args:
         run: the run directory.
-        command: "run", "pause" or "stop"; a stopped run is saved and can be resumed.
-        learning_rate_factor: multiplies the learning rate of the settings from now on.
+        command: "run", "pause" or "stop". A stopped run saves a checkpoint and can be resumed.
+        learning_rate_factor: from now on, multiplies the learning rate of the settings.
 
     Returns:
-        The command as it was sent; it is obeyed within a fraction of a second.
+        The command that was sent. The training process takes it within a fraction of a second.
 
     Raises:
-        NotAModelError: no run is there.
-        ConfigError: nothing trains it, no such command, or a factor that is no number above 0.
-        WriteError: the disk refused.
+        NotAModelError: `run` is not a run directory.
+        ConfigError: no process trains the run, the command does not exist, or the factor is not a
+            number above 0.
+        WriteError: the command cannot be written.
     """
     require_command(command, learning_rate_factor)
     path = as_path(run)
     if not is_run(path):
         raise NotAModelError(
-            f"{shortened(path)} is no run directory; give one that is being trained."
+            f"{shortened(path)} is not a run directory; give one that is being trained."
         )
     state = (read_status(path) or {}).get("state")
     if state in (None, "training", "paused"):
-        state = None if is_trained(path) else "left by a process that was killed"
+        state = None if is_trained(path) else "unfinished, and its process was killed"
     if state is not None:
-        mend = (
+        remedy = (
             f"To train it further: {marked_command('resume', path, minutes=5)}."
             if state == "finished"
-            else f"Go on with it first: {marked_command('resume', path)}."
+            else f"Continue it first: {marked_command('resume', path)}."
         )
-        raise ConfigError(f"nothing trains {path} now: it is {state}. {mend}")
+        raise ConfigError(f"no process trains {path}: it is {state}. {remedy}")
     return write_control(path, command, learning_rate_factor)
 
 
 def is_trained(run: Path) -> bool:
-    """Whether a process holds a run's lock."""
+    """Return True if a process holds the lock of a run."""
     try:
         acquire(run).release()
     except RunInUseError:

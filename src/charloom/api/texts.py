@@ -1,4 +1,4 @@
-"""Makes a corpus of the texts that a user gives, and finds a free run directory for it."""
+"""Opens the texts that a user gives as a corpus, and finds a free run directory."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from charloom.text import Corpus, Vocabulary
 Text = str | Path | Sequence[str | Path]
 
 RUNS: Final = Path("runs")
-DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first that is installed
+DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first that is installed is used
 
 
 def open_text(
@@ -27,19 +27,25 @@ def open_text(
     unknown: str = "refuse",
     replacement: str = "",
 ) -> Corpus:
-    """A corpus from what people give: paths, a name, or the text itself.
+    """Return a corpus from paths or the name of a built-in text, or from the text itself.
 
     See `charloom.text.Corpus.open` for the other arguments.
 
+    Args:
+        text: paths, or the name of a built-in text.
+        string: the text itself, instead of `text`.
+
     Raises:
-        ConfigError: both or neither were given.
-        TextError: the text is missing, empty, or of one character.
+        ConfigError: both or none of `text` and `string` are given.
+        TextError: the text is missing or empty, or has only one distinct character.
     """
     if (text is None) == (string is None):
-        raise ConfigError("give either text (paths, or a built-in text's name) or string.")
+        raise ConfigError("give either text (paths, or the name of a built-in text) or string.")
     if string is not None:
         if not isinstance(string, str):
-            raise ConfigError(f"string is {type(string).__name__}; it must be text, a str.")
+            raise ConfigError(
+                f"string is of type {type(string).__name__}; it must be a str that holds the text."
+            )
         return Corpus.from_text(
             string, vocabulary=vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
         )
@@ -50,10 +56,10 @@ def open_text(
 
 
 def as_path(given: str | Path) -> Path:
-    """A path that the system takes, whether something is there or not.
+    """Return a path that is valid for the system; nothing need exist there.
 
     Raises:
-        ConfigError: it holds a null byte, or is longer than the system allows.
+        ConfigError: the path holds a null byte, or is longer than the system allows.
     """
     path = Path(given)
     try:
@@ -62,24 +68,26 @@ def as_path(given: str | Path) -> Path:
         pass
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{shortened(path)} is no path: {reason}. Give another.") from None
+        raise ConfigError(
+            f"{shortened(path)} is not a valid path: {reason}. Give another."
+        ) from None
     return path
 
 
 def as_file(given: str | Path) -> Path:
-    """A path at which a file can be written.
+    """Return a valid path for a file.
 
     Raises:
-        ConfigError: it is no path, or a directory's.
+        ConfigError: the path is not valid, or is a directory.
     """
     path = as_path(given)
     if path.is_dir():
-        raise ConfigError(f"{shortened(path)} is a directory; name a file in it.")
+        raise ConfigError(f"{shortened(path)} is a directory; give the path of a file.")
     return path
 
 
 def as_sources(text: Text) -> Sequence[str | Path]:
-    """A list of paths or names, where one may stand for a list."""
+    """Return `text` as a sequence of paths or names; a single one becomes a list."""
     return [text] if isinstance(text, (str, Path)) else text
 
 
@@ -90,8 +98,10 @@ def demo_text(
     unknown: str = "refuse",
     replacement: str = "",
 ) -> Corpus:
-    """The built-in text for who gives none: prose where it is installed. Arguments as
-    `charloom.text.Corpus.open`."""
+    """Return the built-in text that is used if no text is given: prose, if it is installed.
+
+    The arguments are those of `charloom.text.Corpus.open`.
+    """
     read = partial(
         Corpus.open, vocabulary=vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
     )
@@ -104,10 +114,12 @@ def demo_text(
 
 
 def new_run(run: str | Path | None) -> Path | None:
-    """The place of a new run, looked at before a text is read or anything is measured for it.
+    """Return the path of a new run, or None for None.
+
+    Call it before reading the text, so that a bad path is reported early.
 
     Raises:
-        RunExistsError, RunInUseError, ConfigError: no run can be made there.
+        RunExistsError, RunInUseError, ConfigError: a run cannot be created there.
     """
     if run is None:
         return None
@@ -117,7 +129,7 @@ def new_run(run: str | Path | None) -> Path | None:
 
 
 def free_run(corpus: Corpus, folder: Path = RUNS) -> Path:
-    """The first of runs/NAME-1, runs/NAME-2, … that is free."""
+    """Return the first path of runs/NAME-1, runs/NAME-2, … that does not exist."""
     stem = Path(corpus.name.split(" + ")[0]).stem
     name = re.sub(r"[^\w.]+", "-", stem).strip("-.")[:40] or "text"
     return next(path for n in count(1) if not (path := folder / f"{name}-{n}").exists())

@@ -1,7 +1,6 @@
-"""Starts and resumes training: `train` and `resume`, and the `Training` that both return.
+"""Starts and resumes training runs: `train` and `resume`, and the class `Training`.
 
-Who wants to see it as it goes gives a `listener`, or takes the items one by one as the command
-line does.
+To follow a run, give a `listener`, or iterate over the events of a `Training` as the command line does.
 """
 
 import time
@@ -42,11 +41,11 @@ Asked = Callable[[], str | None]
 
 
 def ignore(item: Item | GradientCheck) -> None:
-    """The listener of who does not listen."""
+    """Ignore every event."""
 
 
 def never() -> str | None:
-    """The halt of who lets a training come to its end."""
+    """Return None, so that training never stops early."""
     return None
 
 
@@ -64,37 +63,36 @@ def train(
     """Train a model on a text.
 
     Args:
-        text: the path of a file, or several, read one after another; of a directory, for the
-            texts in it; a pattern such as `**/*.txt`; or the name of a built-in text.
-        run: the run directory to make, in which everything is kept; None keeps nothing on disk.
+        text: one path or several, joined in this order; a directory means the texts in it. Or a
+            pattern such as `**/*.txt`, or the name of a built-in text.
+        run: the run directory to create; None writes nothing to disk.
         string: the text itself, instead of `text`.
-        from_model: a model to train further, in a new run from update 0: a run (its model as `load`
-            opens it), a checkpoint, a model file or a model. Network, vocabulary and weights are
-            its own, and the settings as well, where no recipe is named; those of a network that
-            `import_model` made are the recipe "quick"'s.
-        minutes: train about this long, reading the text and measuring how fast it is learnt
-            included, instead of `epochs` or `updates`.
-        which: the model to return, "best" or "latest", as for `load`. Without a run there is a "best"
-            only where a validation part judges it.
-        listener: called with each record, sample and so on as it comes.
-        **settings: any setting of `Config`, and `recipe`, the preset to start from: "quick" where
-            none is named.
+        from_model: the model to train further, in a new run from update 0: a `Model`, or the path of a
+            run, a checkpoint or a model file. The network, vocabulary and weights are the model's. The
+            settings are too, unless a recipe is named. A model from `import_model` has the settings of
+            the recipe "quick".
+        minutes: train for about this long, instead of `epochs` or `updates`. This includes reading the
+            text and measuring the speed.
+        which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
+            needs a validation part.
+        listener: called with each event, such as a record or a sample.
+        **settings: any setting of `Config`, and `recipe`, the preset to start from; by default "quick".
 
-    Without a run Ctrl-C ends the training with a warning, and what was learnt is returned; with
-    one it is saved and the KeyboardInterrupt goes on.
+    Without a run directory, Ctrl-C stops training with a warning, and the model is returned as it is.
+    With a run directory, Ctrl-C saves a checkpoint and then raises KeyboardInterrupt.
 
     Returns:
-        With a validation part the model that was best on it, without one the model after the last
-        update; `which` asks for the other. A run keeps both, and goes on from the last.
+        The model with the lowest validation loss; without a validation part, the last model. `which`
+        selects the other. A run directory keeps both, and `resume` continues from the last.
 
     Raises:
-        ConfigError: no such setting, a value out of its range, or one that contradicts the model.
-        TextError: the text is missing, empty, too short, or of one character.
-        UnknownCharacterError: the text has a character that the model to begin with never read,
-            and the setting `unknown` is neither "skip" nor "replace".
-        RunExistsError: something is at `run` already.
-        DivergedError: the loss stopped being finite.
-        WriteError: the disk refused.
+        ConfigError: a setting does not exist, is out of range, or contradicts the model.
+        TextError: the text is missing, empty or too short, or has only one distinct character.
+        UnknownCharacterError: the text has a character outside the vocabulary of `from_model`, and the
+            setting `unknown` is neither "skip" nor "replace".
+        RunExistsError: the path `run` exists already.
+        DivergedError: the loss is no longer finite.
+        WriteError: a file cannot be written.
     """
     began = time.monotonic()
     require_which(which)
@@ -124,32 +122,32 @@ def resume(
     which: Which | None = None,
     listener: Listener = ignore,
 ) -> Model:
-    """Go on with a run from its last checkpoint; one that is finished is only opened.
+    """Continue a run from its last checkpoint. If the run is finished, only open it.
 
     Args:
         run: the run directory.
-        text: where the text is now, if it was moved.
-        epochs: a new end for the run, in epochs from its start.
-        updates: a new end for the run, in updates from its start.
-        minutes: go on for about this long, measured beforehand, instead of to a given end.
-        engine: another engine than the run's; the bits of the results are then others.
-        threads: another number of them than the run's, 0 for as many as there are processors.
-        save_seconds: between two checkpoints, in this training; the run keeps its own setting.
-        allow_older: whether to go on from the newest whole checkpoint where the last is damaged, and
-            with what is left of records and samples where some are lost.
+        text: the new path of the text, if it was moved.
+        epochs: a new end of the run, in epochs from its start.
+        updates: a new end of the run, in updates from its start.
+        minutes: continue for about this long, instead of to a given end; the speed is measured first.
+        engine: use this engine instead of the run's; the result then has other bits.
+        threads: use this number of threads instead of the run's; 0 means all processors.
+        save_seconds: time between two checkpoints until this call ends; the run's setting stays.
+        allow_older: if the last checkpoint is damaged, continue from the newest intact one; if records
+            or samples are lost, continue with the remaining ones.
         which: the model to return, as for `load`.
-        listener: called with each record, sample and so on as it comes.
+        listener: called with each event, such as a record or a sample.
 
     Returns:
-        With a validation part the model that was best on it, without one the model after the last
-        update; `which` asks for the other.
+        The model with the lowest validation loss; without a validation part, the last model. `which`
+        selects the other.
 
     Raises:
-        NotAModelError: no run is there.
-        RunInUseError: another process trains it.
-        DamagedError: its last checkpoint is not what was written.
-        TextError: its text is gone, or is another one now.
-        ConfigError: the new end is not ahead of where the run is, or `which` is neither of the two.
+        NotAModelError: `run` is not a run directory.
+        RunInUseError: another process trains the run.
+        DamagedError: the last checkpoint is damaged.
+        TextError: the text is missing, or has changed.
+        ConfigError: the new end is not after the present update, or `which` is not valid.
     """
     require_which(which)
     with reopen(
@@ -161,17 +159,18 @@ def resume(
 
 
 class Training:
-    """A run directory that is held, and all that is needed to train it; made by `begin` or
-    `reopen`. Use it in a `with` statement.
+    """A locked run directory with everything that training needs.
+
+    `begin` and `reopen` create it. Use it in a `with` statement, which releases the lock.
 
     Attributes:
-        run: the directory.
-        learner: what is learning.
+        run: the run directory.
+        learner: the network and its training state.
         corpus: the text.
-        engine: what computes.
-        writer: what writes the directory.
-        finished: whether there is nothing left to do.
-        save_seconds: between two checkpoints, where it is not the run's setting.
+        engine: the engine that computes.
+        writer: writes the run directory.
+        finished: True if the run has reached its end.
+        save_seconds: time between two checkpoints; None means the run's setting.
     """
 
     def __init__(
@@ -198,17 +197,20 @@ class Training:
 
     @property
     def updates(self) -> int:
-        """Updates in the whole run."""
+        """The number of updates of the whole run."""
         return Schedule.of(self.learner.config, len(self.corpus)).updates
 
     def items(self, halt: Asked = never) -> Generator[Item]:
-        """Train to the end, or until `halt` gives a reason; see `charloom.training.train_run`."""
+        """Train and yield the events, until the end or until `halt` returns a reason.
+
+        See `charloom.training.train_run`.
+        """
         yield from train_run(
             self.writer, self.learner, self.corpus, self.engine, halt, self.save_seconds
         )
 
     def to_the_end(self, listener: Listener) -> None:
-        """Train to the end; at Ctrl-C, or where the listener fails, what was learnt is saved first."""
+        """Train to the end; on Ctrl-C or an error of `listener`, save a checkpoint first."""
         with Halt() as halt, closing(self.items(halt)) as items:
             for item in items:
                 listener(item)
@@ -216,20 +218,20 @@ class Training:
 
     @property
     def which(self) -> Which:
-        """Which model is the run's: the best where a validation part judges it, else the latest."""
+        """The kind of checkpoint to use: "best" with a validation part, else "latest"."""
         return which_of(self.learner.config)
 
     def stage(self) -> str:
-        """Which model is the run's, in words; see `Model.stage`."""
+        """Return the stage of that checkpoint in words; see `Model.stage`."""
         which, learner = judged(self.which, self.learner), self.learner
         update = learner.best_update if which == "best" else learner.update
         return stage(which, 0, update or 0, self.updates)
 
     def model(self, which: Which | None = None) -> Model:
-        """The run's model as it is now, or its "best" or "latest" one.
+        """Return the "best" or the "latest" model of the run; by default that of `self.which`.
 
         Raises:
-            DamagedError: the best checkpoint is not what was written.
+            DamagedError: the best checkpoint is damaged.
         """
         which, learner = which or self.which, self.learner
         if which == "best" and learner.best_update not in (None, learner.update):
@@ -238,7 +240,7 @@ class Training:
 
 
 def learner_of(model: str | Path | Model | None) -> Learner | None:
-    """The learner of a model, wherever it is; None where there is none."""
+    """Return the learner of a model or of a path that `load` opens; None for None."""
     if model is None:
         return None
     return model.learner if isinstance(model, Model) else load_model(model)
@@ -247,8 +249,14 @@ def learner_of(model: str | Path | Model | None) -> Learner | None:
 def begin(
     corpus: Corpus, config: Config, run: Path | None = None, model: Learner | None = None
 ) -> Training:
-    """A new training in a new run directory, by default a free one under runs/, of a new network
-    or of a model's; errors as `train`."""
+    """Create a run directory and return a new training run in it; raise the same errors as `train`.
+
+    Args:
+        corpus: the text.
+        config: the settings.
+        run: the run directory; None means a free one under runs/.
+        model: the model to train further; None trains a new network.
+    """
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     while True:
@@ -273,11 +281,11 @@ def reopen(
     allow_older: bool = False,
     tell: Tell = str,
 ) -> Training:
-    """A training that goes on; arguments and errors as `resume`, `tell` as `settle` has it."""
+    """Open a run to continue it; arguments and errors as for `resume`, and `tell` as for `settle`."""
     began = time.monotonic()
     require_one_end(epochs=epochs, updates=updates, minutes=minutes)
     sources = None if text is None else as_sources(text)
-    # Resuming changes the directory: an engine that is not there is found before.
+    # Resuming changes the directory, so report a missing engine before.
     config = unless_in_use(run, lambda: open_about(run, sources, allow_older))[0]
     asked = {"engine": engine, "threads": threads, "save_seconds": save_seconds}
     changed = {name: value for name, value in asked.items() if value is not None}
@@ -299,16 +307,17 @@ def reopen(
 
 
 def require_which(which: Which | None, config: Config | None = None) -> None:
-    """Refuse what is no model of a training; `config` is that of one without a run.
+    """Check `which`. Give `config` only for a training run without a run directory.
 
     Raises:
-        ConfigError: `which` is neither best nor latest, or best, and nothing tells which that is.
+        ConfigError: `which` is neither best nor latest; or it is best, and there is neither a run
+            directory nor a validation part.
     """
     if which not in ("best", "latest", None):
         raise ConfigError(f"{argument('which')} is {shortened(which)}; it must be best or latest.")
     if which == "best" and config is not None and not config.validation:
         raise ConfigError(
-            f"{argument('which')} is 'best', but nothing is held out to judge by, and nothing is kept on disk; give "
+            f"{argument('which')} is 'best', but there is no validation part and no run directory; give "
             f"{argument('validation', 0.1)}, or {argument('run')}."
         )
 
@@ -320,7 +329,7 @@ def train_without_run(
     model: Learner | None = None,
     which: Which | None = None,
 ) -> Model:
-    """Train without a disk; Ctrl-C ends it with a warning, and what was learnt is returned."""
+    """Train without a run directory; on Ctrl-C, warn and return the model as it is."""
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     best, which = Best(), which or which_of(config)
@@ -332,7 +341,7 @@ def train_without_run(
     found = Model(kept, engine, None, judged(which, kept), updates, corpus=corpus)
     if halt() == "SIGINT":
         warnings.warn(
-            f"interrupted at update {learner.update:,}; {found.stage} is returned.", stacklevel=3
+            f"interrupted at update {learner.update:,}; returning {found.stage}.", stacklevel=3
         )
     else:
         halt.send_on()

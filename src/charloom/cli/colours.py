@@ -1,5 +1,5 @@
-"""Shows a text in colours with a legend, or the text alone where there are no colours. What the
-colours stand for is the caller's.
+"""Prints a text in colours with a legend, or without colours where the terminal has none. The caller
+chooses what the colours mean.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from charloom.spelling import harmless
 def paint(
     characters: Sequence[str], styles: Sequence[str], title: str, legend: Sequence[tuple[str, str]]
 ) -> bool:
-    """Show a text, each character in its style.
+    """Print a text, each character in its style, after a legend.
 
     Args:
-        characters: the text.
-        styles: as rich has them, one for each character; empty leaves it as the terminal has it.
-        title: what the legend is of.
-        legend: what each style means, with the style.
+        characters: the characters of the text.
+        styles: one style of rich per character; an empty string is the terminal's default.
+        title: heading of the legend.
+        legend: pairs of a meaning and its style.
 
     Returns:
-        Whether there were colours, and a legend.
+        True if colours and the legend were printed; False if the terminal has no colours.
     """
     from rich.console import Console
     from rich.text import Text
@@ -35,10 +35,10 @@ def paint(
     if console.no_color or console.color_system is None:
         show(painted.plain)
         return False
-    told = Text(f"{title}: ")
+    legend_line = Text(f"{title}: ")
     for meaning, style in legend:
-        told.append(f" {meaning} ", style)
-        told.append(" ")
-    console.print(told, soft_wrap=True)
+        legend_line.append(f" {meaning} ", style)
+        legend_line.append(" ")
+    console.print(legend_line, soft_wrap=True)
     console.print(painted, soft_wrap=True)
     return True

@@ -1,4 +1,4 @@
-"""The command doctor: finds what is wrong with a user's backpropagation, for people and programs."""
+"""The command `doctor`: diagnoses a user's backpropagation, and prints text or JSON."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from charloom.doctor import Diagnosis, Found
 
 WIDTH: Final = 100  # columns
-SHADES: Final = ((1e-10, "·"), (1e-6, "░"), (1e-3, "▒"), (1e-1, "▓"))  # an error below; else █
+SHADES: Final = (
+    (1e-10, "·"),
+    (1e-6, "░"),
+    (1e-3, "▒"),
+    (1e-1, "▓"),
+)  # the sign of an error below each limit; else █
 TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch": "my_torch_rnn.py"}
 
 
@@ -30,76 +35,80 @@ def doctor(
         ),
     ] = None,
     form: Annotated[
-        str, typer.Option(metavar="[auto|natural|course|torch]", help="how it wants to be called")
+        str, typer.Option(metavar="[auto|natural|course|torch]", help="how to call the function")
     ] = "auto",
     cell: Annotated[
         str | None,
         typer.Option(
             metavar="[rnn|lstm|gru]",
-            help="its cell; left out: rnn, or a module's own. An LSTM's fourth argument is the pair "
-            "(h0, c0), each (H), its U, W, b have the gates i, f, g, o; a GRU's have r, z, n, and d (H) "
-            "is the bias beside W_n h. --template writes one",
+            help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
+            "LSTM: the fourth argument is the pair (h0, c0), each of shape (H), and U, W, b hold the "
+            "gates in the order i, f, g, o. GRU: the order is r, z, n, and d of shape (H) is the bias "
+            "beside W_n h. --template writes an example",
         ),
     ] = None,
     gates: Annotated[
-        str, typer.Option(help="the order of your gates, where it is not ifgo (LSTM), rzn (GRU)")
+        str, typer.Option(help="the order of your gates, if it is not ifgo (LSTM) or rzn (GRU)")
     ] = "",
     numerical: Annotated[
         str | None,
         typer.Option(
-            metavar="FUNCTION", help="your numerical gradient in the same file, to judge too"
+            metavar="FUNCTION", help="your numerical gradient in the same file, to check it too"
         ),
     ] = None,
     names: Annotated[
         str | None,
         typer.Option(
-            help="what you call the parameters, where it is nothing usual: U=Wxh,W=Whh,b=bh,V=Why,c=by"
+            help="your names of the parameters, if they are unusual, such as U=Wxh,W=Whh,b=bh,V=Why,c=by"
         ),
     ] = None,
     gradients: Annotated[
         str | None,
-        typer.Option(help="what the items of a returned tuple are, in order: loss,U,W,b,V,c,_"),
+        typer.Option(help="the items of the returned tuple, in order, such as loss,U,W,b,V,c,_"),
     ] = None,
     arguments: Annotated[
         str | None,
-        typer.Option(help="what its arguments are, in order: params,x,y,h0"),
+        typer.Option(help="the arguments of the function, in order, such as params,x,y,h0"),
     ] = None,
     reduction: Annotated[
-        str, typer.Option(metavar="[sum|mean]", help="over time, of the loss that you mean")
+        str,
+        typer.Option(
+            metavar="[sum|mean]", help="whether the loss is the sum or the mean over time"
+        ),
     ] = "sum",
     dtype: Annotated[
         str,
         typer.Option(
             metavar="[auto|float64|float32]",
-            help="what to judge by; auto: float32 if float32 arrays come back",
+            help="precision whose tolerance applies; auto: float32 if the function returns float32 arrays",
         ),
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="decides all numbers of the trials")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the random numbers in all trials")] = 0,
     time_limit: Annotated[
-        float, typer.Option(help="seconds that your code may take in all")
+        float, typer.Option(help="seconds that your code may run in total")
     ] = 60.0,
-    known: Annotated[
-        bool, typer.Option("--list", help="list the known mistakes and leave")
-    ] = False,
+    known: Annotated[bool, typer.Option("--list", help="list the known mistakes and exit")] = False,
     template: Annotated[
         str | None,
-        typer.Option(metavar="[numpy|course|torch]", help="write a file to start from, and leave"),
+        typer.Option(
+            metavar="[numpy|course|torch]", help="write an example file to start from, and exit"
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="where to write the template")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write the diagnosis as a page, too")
+        Path | None, typer.Option(metavar="FILE", help="also write the diagnosis as an HTML page")
     ] = None,
     whole: Annotated[
-        bool, typer.Option("--table", help="show the tables of a right function, too")
+        bool, typer.Option("--table", help="also show the tables if the function is right")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Find what is wrong with your own backpropagation.
+    """Find the mistakes in your own backpropagation.
 
-    Your function computes loss and gradients of the classic network; it runs in a
-    process of its own. A wrong one ends in exit code 1.
+    Your function computes the loss and gradients of the classic network. It runs
+    in a separate process. If it is wrong, the exit code is 1.
 
     \b
     Example:
@@ -113,8 +122,8 @@ def doctor(
         return
     if function is None:
         raise ConfigError(
-            "name what to judge, FILE.py:FUNCTION; or --template numpy for a file to start from, "
-            "or --list for the known mistakes."
+            "no function is given: name one as FILE.py:FUNCTION. --template numpy writes a file to "
+            "start from, and --list lists the known mistakes."
         )
     from charloom import api
 
@@ -135,36 +144,36 @@ def doctor(
     if as_json:
         show_json(diagnosis.to_dict(for_command_line))
     else:
-        show("\n".join(told(diagnosis, whole)))
+        show("\n".join(diagnosis_lines(diagnosis, whole)))
     if html is not None:
         from charloom.report import write_diagnosis
 
-        say(f"the page is {write_diagnosis(diagnosis, html, for_command_line)}")
+        say(f"the page is in {write_diagnosis(diagnosis, html, for_command_line)}")
     if not diagnosis.passed:
         raise typer.Exit(CHECK_FAILED)
 
 
 def parts_of(given: str | None) -> tuple[str, ...]:
-    """A list with commas as its parts."""
+    """Return the parts of a comma-separated list, without spaces around them."""
     return tuple(part.strip() for part in given.split(",")) if given else ()
 
 
 def pairs_of(given: str | None) -> dict[str, str]:
-    """U=Wxh,W=Whh as a dict."""
+    """Return pairs such as U=Wxh,W=Whh as a dict; raise ConfigError where one is not valid."""
     found = {}
     for part in parts_of(given):
         ours, equals, own = part.partition("=")
         if not equals or ours not in ("U", "W", "b", "d", "V", "c") or not own:
             raise ConfigError(
-                f"--names has {shortened(part)}; it must be pairs with U, W, b, V, c (GRU: d) on the left, all "
-                "in one: --names U=Wxh,W=Whh,b=bh,V=Why,c=by."
+                f"--names has {shortened(part)}; it must be pairs with U, W, b, V, c (GRU: also d) on the "
+                "left, separated by commas: --names U=Wxh,W=Whh,b=bh,V=Why,c=by."
             )
         found[ours] = own
     return found
 
 
 def list_mistakes(as_json: bool) -> None:
-    """Every known mistake with its id."""
+    """Print each known mistake with its id."""
     from charloom.doctor import MISTAKES
 
     if as_json:
@@ -183,7 +192,7 @@ def list_mistakes(as_json: bool) -> None:
 
 
 def write_template(kind: str, cell: str, output: Path | None) -> None:
-    """Write a file to start from; one that is there is left alone."""
+    """Write the template `kind` to a new file; raise ConfigError if the file exists."""
     from charloom.config import require_one_of
     from charloom.doctor.beginnings import template_of
 
@@ -191,33 +200,36 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
     require_one_of("cell", cell, ("rnn", "lstm", "gru"))
     if kind == "course" and cell != "rnn":
         raise ConfigError(
-            f"there is no template of the course's form for {cell}: the course has the plain network "
-            f"alone. Take --template numpy --cell {cell}."
+            f"there is no course template for {cell}: the course has only the plain network. Use "
+            f"--template numpy --cell {cell}."
         )
     path = output or Path(TEMPLATES[kind].replace("rnn", cell))
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(template_of(kind, cell))
     except FileExistsError:
-        raise ConfigError(f"{path} is there already; name another place with --output.") from None
+        raise ConfigError(f"{path} exists already; name another file with --output.") from None
     name = "Model" if kind == "torch" else "loss_and_gradients"
-    said = {} if cell == "rnn" else {"cell": cell}
-    say(f"wrote {path}; judge it with: {terminal_command('doctor', f'{path}:{name}', **said)}")
+    options = {} if cell == "rnn" else {"cell": cell}
+    say(f"wrote {path}; check it with: {terminal_command('doctor', f'{path}:{name}', **options)}")
 
 
-def told(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
-    """A diagnosis as text: verdict, reasons, table, picture; these of a right one where `whole`."""
+def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
+    """Yield the lines of a diagnosis: verdict, mistakes, clues, table, error picture, notes.
+
+    If the function is right, yield the table and the picture only with `whole`.
+    """
     yield from wrap(diagnosis.headline(), WIDTH)
     yield ""
     for number, explanation in enumerate(diagnosis.explanations):
         if number:
-            yield from ("Or, no trial tells it apart:", "")
+            yield from ("Or this one, which no trial can tell from the one above:", "")
         for one in explanation:
             yield from reason(one)
     if not diagnosis.passed and not diagnosis.exact and diagnosis.found:
         yield from wrap(
-            "This explains the gradients that are wrong, but not every number of every trial: there "
-            "may be something else besides.",
+            "This explains the wrong gradients, but not every number of every trial: there may be "
+            "another mistake.",
             WIDTH,
         )
         yield ""
@@ -230,7 +242,7 @@ def told(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
         yield ""
         yield from picture(diagnosis)
         yield ""
-    for note in (f"called with {diagnosis.tried.convention}.", *diagnosis.notes):
+    for note in (f"your function was called with {diagnosis.tried.convention}.", *diagnosis.notes):
         yield from wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
     if diagnosis.passed:
         yield ""
@@ -238,7 +250,7 @@ def told(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
 
 
 def reason(one: "Found") -> Iterator[str]:
-    """One mistake: what it is, what it does beside what is right, and how it is mended."""
+    """Yield the lines about one mistake: what it computes, what is right, and how to fix it."""
     mistake = one.mistake
     yield f"  {mistake.id}: {one.title}"
     if one.variant:
@@ -247,18 +259,18 @@ def reason(one: "Found") -> Iterator[str]:
         mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14
     )
     spec = f"{' '.join(one.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
-    yield from wrap(spec, WIDTH, initial_indent="    right is  ", subsequent_indent=" " * 14)
+    yield from wrap(spec, WIDTH, initial_indent="    right     ", subsequent_indent=" " * 14)
     yield from wrap(
         for_command_line(one.marked_fix),
         WIDTH,
-        initial_indent="    mend it   ",
+        initial_indent="    fix it    ",
         subsequent_indent=" " * 14,
     )
     yield ""
 
 
 def table(diagnosis: "Diagnosis") -> Iterator[str]:
-    """For each parameter the trial in which it is furthest off."""
+    """Yield, for each parameter, a table row of the trial in which its error is largest."""
     from charloom.measures import rank
 
     trials = diagnosis.tried.trials
@@ -281,12 +293,12 @@ def table(diagnosis: "Diagnosis") -> Iterator[str]:
 
 
 def picture(diagnosis: "Diagnosis") -> Iterator[str]:
-    """Error by parameter and time step, as shades."""
+    """Yield a picture in characters of the error of each parameter at each time step."""
     steps = len(next(iter(diagnosis.errors_by_step.values())))
     first = diagnosis.tried.trials[0]
     yield (
-        f"What each step's loss adds to each gradient, H = {first.hidden_size}, "
-        f"T = {first.seq_length}, K = {first.vocabulary_size}:"
+        f"Error of what the loss of step t adds to each gradient (H = {first.hidden_size}, "
+        f"T = {first.seq_length}, K = {first.vocabulary_size}):"
     )
     yield f"{'t':<6}" + " ".join(f"{t:>2}" for t in range(1, steps + 1))
     for name, errors in diagnosis.errors_by_step.items():
@@ -295,5 +307,5 @@ def picture(diagnosis: "Diagnosis") -> Iterator[str]:
 
 
 def shade(error: float) -> str:
-    """The sign for an error."""
+    """Return the character that shows the size of an error."""
     return next((sign for limit, sign in SHADES if error < limit), "█")

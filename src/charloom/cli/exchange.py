@@ -1,4 +1,4 @@
-"""The commands that take models to other frameworks and back: export, import."""
+"""The commands `export` and `import`, which convert models to PyTorch and back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +14,12 @@ from charloom.messages import Placeholder, terminal_command
 if TYPE_CHECKING:
     from charloom.model import Learner
 
-Force = Annotated[bool, typer.Option("--force", help="write over a file that exists")]
+Force = Annotated[bool, typer.Option("--force", help="overwrite an existing file")]
 
 
 def export(
     model: AModel,
-    to: Annotated[str, typer.Option(metavar="[torch]", help="the framework")] = "torch",
+    to: Annotated[str, typer.Option(metavar="[torch]", help="target framework")] = "torch",
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="the file to write [default: NAME.torch.safetensors]"),
@@ -28,9 +28,10 @@ def export(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as a PyTorch state_dict, and print the Python that loads it.
+    """Write a model as a PyTorch state_dict, and print Python code that loads it.
 
-    The file is safetensors with the names of nn.RNN, nn.LSTM or nn.GRU and nn.Linear.
+    The file has the safetensors format. Its arrays have the names of the parameters
+    of nn.RNN, nn.LSTM or nn.GRU, and of nn.Linear.
 
     \b
     Example:
@@ -44,7 +45,7 @@ def export(
     name = model.resolve().name.removesuffix(".safetensors")
     path = as_file(output or f"{name}.torch.safetensors")
     if path.resolve() == model.resolve():
-        raise ConfigError(f"{path} is the model itself; name another --output.")
+        raise ConfigError(f"{path} is the model itself; name another file with --output.")
     require_new(path, force)
     opened.export(path, to)
     lines = loading_lines(opened.learner, str(path))
@@ -52,12 +53,12 @@ def export(
         about = {**identity(model, opened), **figures(opened.learner)}
         show_json({"file": str(path), **about, "load": lines})
     else:
-        made = f"{described(opened.learner)}, made of {model}, {opened.stage}"
-        say(f"{path}: {made}; this loads it:")
+        origin = f"{described(opened.learner)}, from {model}, {opened.stage}"
+        say(f"{path}: {origin}. This code loads it:")
         show(lines.rstrip("\n"))
 
 
-@takes_settings("tokens", tokens="as the file says, else characters")
+@takes_settings("tokens", tokens="the file's, else characters")
 def import_(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A safetensors file with a state_dict.")
@@ -67,26 +68,29 @@ def import_(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="the text that it was trained on, or a .json file with its characters in the "
-            "order of their ids, where FILE does not tell",
+            help="the text that the model was trained on, or a .json file with the characters in "
+            "the order of their ids; needed if FILE has no vocabulary",
         ),
     ] = None,
     recurrent: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="which recurrent part is meant, where there are several"),
+        typer.Option(metavar="NAME", help="the recurrent module to use, if FILE has several"),
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="which nn.Linear makes the logits, likewise"),
+        typer.Option(
+            metavar="NAME", help="the nn.Linear that computes the logits, if FILE has several"
+        ),
     ] = None,
     force: Force = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Make a model of a PyTorch state_dict.
+    """Convert a PyTorch state_dict to a model.
 
-    FILE comes from export, or holds any network of nn.RNN, nn.LSTM or nn.GRU with
-    nn.Linear on top; before it, one-hot characters or nn.Embedding.
+    FILE was written by charloom export, or holds any network of an nn.RNN, nn.LSTM
+    or nn.GRU followed by an nn.Linear. The input of the recurrent module is one-hot
+    characters or an nn.Embedding.
 
     \b
     Example:
@@ -106,7 +110,7 @@ def import_(
     )
     path = as_file(output)
     if path.resolve() == file.resolve():
-        raise ConfigError(f"{path} is the file that is read; name another --output.")
+        raise ConfigError(f"{path} is also the input file; name another file with --output.")
     require_new(path, force)
     model.save(path)
     recipe = model.config.recipe
@@ -116,24 +120,24 @@ def import_(
         show(f"{path}: {described(model.learner)}")
         train = terminal_command("train", Placeholder("TEXT"), from_model=path)
         say(
-            f"to train it further: {train}. It keeps its own settings, which began as the recipe "
-            f"{recipe}; --recipe names others."
+            f"to train it further: {train}. It keeps its settings, which started from the recipe "
+            f"{recipe}; give --recipe to use another."
         )
 
 
-import_.__name__ = "import"  # the command's name, which Python keeps for itself
+import_.__name__ = "import"  # the name of the command, which is a keyword of Python
 
 
 def require_new(path: Path, force: bool) -> None:
-    """Refuse to write over a file, unless that was asked for."""
+    """Raise ConfigError if `path` exists, unless `force` allows to overwrite it."""
     if path.exists() and not force:
         raise ConfigError(
-            f"{path} exists; name another --output, or give --force to write over it."
+            f"{path} exists; name another file with --output, or give --force to overwrite it."
         )
 
 
 def figures(learner: "Learner") -> dict[str, Any]:
-    """What kind of network it is, for programs."""
+    """Return the sizes and the kind of a network as plain data."""
     config = learner.config
     return {
         "cell": config.cell,
@@ -146,7 +150,7 @@ def figures(learner: "Learner") -> dict[str, Any]:
 
 
 def described(learner: "Learner") -> str:
-    """What kind of network it is, for people."""
+    """Return a phrase with the sizes and the kind of a network."""
     config = learner.config
     return (
         f"{config.cell}, {config.layers} × {config.hidden_size} hidden units, "

@@ -1,7 +1,7 @@
-"""Turns an error into an exit code and one sentence: no command shows a traceback to a user.
+"""Turns an error into one sentence and an exit code, so that no command prints a traceback.
 
-0 done, 1 a check that failed, 2 a user's mistake, 130 after SIGINT, 143 after SIGTERM, 128 and its
-number after any other signal that a training saved at.
+Exit codes: 0 success, 1 a check failed, 2 a user's mistake, 130 after SIGINT, 143 after SIGTERM. After
+any other signal that made a training run save and stop, the code is 128 plus the signal's number.
 """
 
 import os
@@ -23,26 +23,26 @@ INTERRUPTED: Final = 130
 
 
 class Guarded(TyperGroup):
-    """The group of all commands: what they raise ends as a sentence and an exit code."""
+    """The group of all commands; it turns their errors into one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()  # a disk that is full, or a pipe that is closed, shows here
+            sys.stdout.flush()  # raises here if the disk is full or the pipe is closed
         except CharloomError as error:
             fail(error.message)
         except BrokenPipeError:
-            # The reader of stdout has enough (`| head`): that is no failure.
+            # The reader of stdout, such as `| head`, closed the pipe: this is not a failure.
             forget_stdout()
             raise typer.Exit(0) from None
         except MemoryError:
-            fail("there is not enough memory for this; use a smaller --hidden-size or text.")
+            fail("there is not enough memory; use a smaller --hidden-size or a shorter text.")
         except KeyboardInterrupt:
             with suppress(OSError):
                 say("interrupted.")
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
-            # What the parts did not foresee: a device, a network drive, a limit of the system.
+            # Any other error of the system, such as a lost network drive or too many open files.
             try:
                 sys.stdout.flush()
             except OSError:
@@ -53,12 +53,12 @@ class Guarded(TyperGroup):
 
 
 def fail(sentence: str) -> NoReturn:
-    """One sentence, and the exit code of a user's mistake."""
+    """Print one sentence and exit with the code of a user's mistake."""
     with suppress(OSError):
         say(sentence)
     raise typer.Exit(MISTAKE) from None
 
 
 def forget_stdout() -> None:
-    """Let what still waits for stdout go nowhere: Python writes it when it ends, in vain."""
+    """Discard buffered output, which Python would otherwise try to write when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Hints after a training: that its model overfits, or has learnt too little, and what to try."""
+"""Hints after a training run: that the model overfits or has learned too little, and what to try."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting | None":
-    """How a training that is at its end overfitted, as its records tell."""
+    """Return how a training run overfitted, from its records.
+
+    Return None if it did not overfit, has not finished, or has no validation part.
+    """
     from charloom.store.layout import METRICS
     from charloom.store.lines import is_record
     from charloom.store.view import sound_objects
@@ -26,49 +29,51 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
 
 
 def overfitting_sentence(found: "Overfitting", run: Path, kept: int | None) -> str:
-    """That a training overfitted, from when on, and what to do about it.
+    """Return a message that the model overfits, since which update, and what to try.
 
     Args:
-        kept: the update of the best checkpoint that the run still has; None where it has none.
+        found: how the run overfitted.
+        run: the run directory.
+        kept: update of the best checkpoint that the run still has; None if it has none.
     """
     return (
-        f"the validation loss was best at update {found.update:,} and has risen since by "
-        f"{decimals(found.rise, 2)} nats ({100 * found.share:.0f} %): the model overfits from there on. "
+        f"the validation loss was lowest at update {found.update:,} and has risen since by "
+        f"{decimals(found.rise, 2)} nats ({100 * found.share:.0f} %): the model overfits. "
         f"{writing_sentence(found, run, kept)} When you train again, try {argument('dropout')}, a smaller "
         f"{argument('hidden_size')} or {argument('patience')}."
     )
 
 
 def writing_sentence(found: "Overfitting", run: Path, kept: int | None) -> str:
-    """Which model `sample` writes with."""
+    """Return a sentence that names the checkpoint which `charloom sample` uses."""
     sample = terminal_command("sample", run)
     if kept == found.update:
-        return f"{sample} writes with the best one."
-    whose = (
-        "the last one" if kept is None else f"that of update {kept:,}, the best one that is left"
-    )
-    return f"The checkpoint of that update is lost; {sample} writes with {whose}."
+        return f"{sample} uses the best checkpoint."
+    used = "the last one" if kept is None else f"that of update {kept:,}, the best one that is left"
+    return f"The checkpoint of that update is lost; {sample} uses {used}."
 
 
 def learnt_nothing(training: "Training", outcome: "Outcome") -> str | None:
-    """What to say of a model that predicts no better than how often each character occurs does, and
-    what to do; None of one that predicts better, and of one whose loss runs away, which was warned of."""
+    """Return a message if the model predicts no better than the frequencies of the characters.
+
+    Return None if it predicts better, and if its loss diverges, as a warning was printed then.
+    """
     from charloom.training.judging import runs_away
     from charloom.training.learnt import frequency_nats
 
     last = outcome.last
     if last is None or runs_away(training.learner):
         return None
-    nats, where = last.validation_nats, "on the validation part"
+    nats, source = last.validation_nats, "on the validation part"
     if nats is None:
-        nats, where = last.train_nats, "on average since the record before"
+        nats, source = last.train_nats, "on average since the previous record"
     by_counting = frequency_nats(training.corpus.ids)
     if nats < by_counting:
         return None
     one = one_of(training.learner.config.tokens)
     return (
-        f"the model writes gibberish still: after {number_of(last.update, 'update')} it predicts no better "
-        f"than the frequencies of the {one}s alone ({decimals(nats, 2)} nats per {one} {where}; the "
+        f"the model still writes gibberish: after {number_of(last.update, 'update')} it predicts no better "
+        f"than the frequencies of the {one}s alone ({decimals(nats, 2)} nats per {one} {source}; the "
         f"frequencies: {by_counting:.2f}). To train it further: "
         f"{command('resume', training.run, minutes=5)}."
     )

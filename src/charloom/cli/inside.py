@@ -1,4 +1,4 @@
-"""The command that looks inside a model: neurons."""
+"""The command `neurons`, which finds units of a model that follow something in a text."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from charloom.api.inside import Neurons
     from charloom.neurons import Activity, Finding, Unit
 
-# From the lowest values to the highest: blue, nothing, orange. Each has its own letters' colour, so
-# that they can be read on light and dark terminals.
+# From the lowest values to the highest: blue, no colour, orange. Each background sets the colour of
+# the letters too, so that they are readable on light and dark terminals.
 SCALE: Final = (
     "bright_white on color(25)",
     "black on color(74)",
@@ -28,11 +28,11 @@ SCALE: Final = (
     "black on color(215)",
     "bright_white on color(130)",
 )
-EDGES: Final = (1, 99)  # percentiles: what is beyond has the outermost colours
+EDGES: Final = (1, 99)  # percentiles: values beyond them get the first or the last colour
 
 
 def list_properties(wanted: bool) -> None:
-    """Show the built-in properties and leave."""
+    """Print the built-in properties and exit, if `wanted`."""
     if wanted:
         from charloom.neurons.properties import PROPERTIES
 
@@ -48,19 +48,19 @@ def neurons(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Files, directories and so on, as for train. Without one, the model's own text, "
-            "or where that is not there a built-in one.",
+            help="Files, directories and so on, as for train [default: the text that the model was "
+            "trained on, or a built-in text if that is missing].",
         ),
     ] = None,
     string: Annotated[
-        str | None, typer.Option("--text", help="the text itself, instead of a file")
+        str | None, typer.Option("--text", help="the text itself, instead of the name of a file")
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
             metavar="[train|validation|test|all]",
-            help="which part of it [default: of the model's own text, given or not, the "
-            "validation part, or where it has none, train; all of any other]",
+            help="part of the text to read [default: validation for the text that the model was "
+            "trained on, or train if it has no validation part; all for any other text]",
         ),
     ] = None,
     properties: Annotated[
@@ -68,34 +68,38 @@ def neurons(
         typer.Option(
             "--property",
             metavar="NAME",
-            help="a built-in property; repeatable [default: all of them]",
+            help="a built-in property; repeatable [default: all]",
         ),
     ] = None,
     pattern: Annotated[
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="a regular expression: what it matches is to be told from the rest",
+            help="regular expression; find units that separate the characters it matches from the others",
         ),
     ] = None,
-    layer: Annotated[int | None, typer.Option(help="only this layer, from 0")] = None,
+    layer: Annotated[
+        int | None, typer.Option(help="search only this layer, counted from 0")
+    ] = None,
     unit: Annotated[
         int | None,
-        typer.Option(help="only this unit, from 0; colours the text by it"),
+        typer.Option(help="use only this unit, counted from 0, and colour the text by its value"),
     ] = None,
     what: Annotated[
         str | None,
         typer.Option(
             metavar="[h|cell|i|f|g|o|r|z|n]",
-            help="only this value of each: its output h; of an LSTM its cell and the gates "
-            "i, f, g, o; of a GRU the gates r, z, n",
+            help="use only this value of each unit: its output h; for an LSTM also cell and the "
+            "gates i, f, g, o; for a GRU also the gates r, z, n",
         ),
     ] = None,
-    top: Annotated[int, typer.Option(help="how many units to name for each property")] = 3,
-    limit: Annotated[int, typer.Option(help="how many characters to read at most")] = 50_000,
+    top: Annotated[int, typer.Option(help="number of units to list for each property")] = 3,
+    limit: Annotated[int, typer.Option(help="largest number of characters to read")] = 50_000,
     shown: Annotated[
         int,
-        typer.Option("--show", help="how many of them to colour or to draw, from the first"),
+        typer.Option(
+            "--show", help="number of characters to colour or plot, counted from the first"
+        ),
     ] = 1_000,
     colour: Annotated[
         bool,
@@ -103,24 +107,26 @@ def neurons(
     ] = False,
     png: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="draw all units over the text; .png or .svg"),
+        typer.Option(
+            metavar="FILE", help="plot all units over the text; FILE ends in .png or .svg"
+        ),
     ] = None,
-    listed: Annotated[  # noqa: ARG001 - its callback does it
+    listed: Annotated[  # noqa: ARG001 - its callback does the work
         bool,
         typer.Option(
-            "--list", callback=list_properties, is_eager=True, help="the built-in properties"
+            "--list", callback=list_properties, is_eager=True, help="list the properties and exit"
         ),
     ] = False,
     which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Find the units of a model that follow something in a text, and show them.
+    """Find the units of a model that follow a property of the text.
 
-    Of each property the units that correlate with it best: layer:unit, which
-    value, and r. By chance is the best r with the same property elsewhere in the
-    text; what is no better means nothing. With --unit or --colour the text is
-    coloured by what the unit does.
+    For each property, list the units that correlate with it best: layer:unit, the
+    value, and the correlation r. The column "by chance" is the best r after the
+    property is shifted along the text. An r that is not larger means nothing.
+    With --unit or --colour, the text is coloured by the value of a unit.
 
     \b
     Example:
@@ -135,7 +141,7 @@ def neurons(
     from charloom.neurons.ranking import LEAST_CHARACTERS
 
     if text and string is not None:
-        raise ConfigError("TEXT and --text both name a text; give one of them.")
+        raise ConfigError("TEXT and --text both give a text; give only one of them.")
     require_whole("show", shown, least=1)
     require_whole("top", top, least=1)
     asked = asked_properties(properties, pattern)
@@ -147,7 +153,7 @@ def neurons(
     if unit is not None and layer is None:
         if layers > 1:
             raise ConfigError(
-                f"this model has {layers} layers; say with --layer which unit is meant."
+                f"this model has {layers} layers; give the layer of the unit with --layer."
             )
         layer = 0
     choice = choose(learner, layer, unit, what)
@@ -158,26 +164,28 @@ def neurons(
         say(f"{note}.")
     first = watched.texts[0][:shown]
 
-    def at_work(layer: int | None, unit: int | None, what: str | None) -> Activity:
-        """What units do over the text that is shown."""
+    def activity_of(layer: int | None, unit: int | None, what: str | None) -> Activity:
+        """Return the values of the selected units over the characters that are shown."""
         return activity(learner, opened.engine, first, choose(learner, layer, unit, what or "h"))
 
     found: Neurons | None = None
     if unit is None or len(watched) >= LEAST_CHARACTERS:
         found = find_units(opened, watched, asked, choice, top)
     else:
-        say(f"to tell what the unit follows a text needs {LEAST_CHARACTERS} characters.")
+        say(
+            f"to find what the unit follows, give a text of at least {LEAST_CHARACTERS} characters."
+        )
     seen: Activity | None = None
     if unit is not None:
-        seen = at_work(layer, unit, what)
+        seen = activity_of(layer, unit, what)
     elif colour and found is not None and (best := next(best_units(found), None)):
-        seen = at_work(best.layer, best.unit, best.what)
+        seen = activity_of(best.layer, best.unit, best.what)
     if png is not None:
-        draw(at_work(layer, None, what), png)
+        draw(activity_of(layer, None, what), png)
     if as_json:
-        told = {} if found is None else {**found.to_json(), "notes": list(watched.notes)}
+        findings = {} if found is None else {**found.to_json(), "notes": list(watched.notes)}
         about = identity(model, opened)
-        show_json({**about, **told, "activity": None if seen is None else seen.to_json()})
+        show_json({**about, **findings, "activity": None if seen is None else seen.to_json()})
         return
     if found is not None:
         show(f"model:      {model}, {opened.stage}")
@@ -189,16 +197,21 @@ def neurons(
             show()
         paint_unit(seen)
     elif colour and found is not None:
-        say("no unit follows it; there is nothing to colour.")
+        say("no unit follows the property; the text is not coloured.")
 
 
 def best_units(found: "Neurons") -> Iterator["Unit"]:
-    """The best unit of each property that has one."""
+    """Yield the best unit of each property that has one."""
     return (finding.units[0] for finding in found.findings if finding.units)
 
 
 def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:
-    """A line for each property: its best units, and what is reached by chance."""
+    """Print a line per property: the correlation by chance, and the best units.
+
+    Args:
+        findings: the units found for each property.
+        by_size: sort the properties by the size of their best correlation, the largest first.
+    """
     if by_size:
         findings = sorted(findings, key=lambda f: -abs(f.units[0].r) if f.units else 1.0)
     show()
@@ -212,12 +225,12 @@ def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:
 
 
 def address(unit: "Unit") -> str:
-    """A value of a unit in short: 0:17 cell."""
+    """Return the address of a unit's value, such as 0:17 cell."""
     return f"{unit.layer}:{unit.unit} {unit.what}"
 
 
 def paint_unit(seen: "Activity") -> None:
-    """A text coloured by what one unit does."""
+    """Print the text, coloured by the values of one unit."""
     from charloom.neurons.gates import MEANINGS
 
     values = seen.values[:, 0, 0].tolist()
@@ -225,15 +238,15 @@ def paint_unit(seen: "Activity") -> None:
     title = f"layer {seen.layers[0]}, unit {seen.units[0]}, {seen.what}"
     painted = paint(seen.characters, styles, title, legend)
     spread = f"{min(values):.3g} to {max(values):.3g}"
-    more = "" if painted else "; there are no colours here, --json has the numbers"
+    more = "" if painted else "; this terminal shows no colours, --json prints the numbers"
     say(f"{title} ({MEANINGS[seen.what]}): from {spread}{more}.")
 
 
 def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]:
-    """A style for each value, and what each style means.
+    """Return a style for each value, and the legend as pairs of meaning and style.
 
-    The colours part the range between the percentiles of `EDGES` evenly; a value that never changes
-    has no colour.
+    The colours divide the range between the percentiles of `EDGES` evenly. If all values are equal,
+    there is no colour.
     """
     import numpy as np
 
@@ -245,26 +258,26 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
     step = (high - low) / len(SCALE)
     places = [min(max(int((value - low) / step), 0), len(SCALE) - 1) for value in values]
     half = (len(SCALE) - 1) / 2
-    told = [f"{(low + high) / 2 + (n - half) * step:.2g}" for n in range(len(SCALE))]
-    told[0], told[-1] = f"<{low + step:.2g}", f">{high - step:.2g}"
-    return [SCALE[place] for place in places], list(zip(told, SCALE, strict=True))
+    meanings = [f"{(low + high) / 2 + (n - half) * step:.2g}" for n in range(len(SCALE))]
+    meanings[0], meanings[-1] = f"<{low + step:.2g}", f">{high - step:.2g}"
+    return [SCALE[place] for place in places], list(zip(meanings, SCALE, strict=True))
 
 
 def require_picture(path: Path) -> None:
-    """Refuse a name that is none of a picture, before anything is read."""
+    """Raise ConfigError unless `path` ends in .png or .svg."""
     if path.suffix not in (".png", ".svg"):
         raise ConfigError(
-            f"{shortened(path)} does not say which picture it is; let it end in .png or .svg."
+            f"{shortened(path)} has no image format; give a name that ends in .png or .svg."
         )
 
 
 def draw(seen: "Activity", path: Path) -> None:
-    """The map of all units over the text, as a file."""
+    """Write a plot of all units over the text to `path`."""
     from charloom.report.plots import save_figure
     from charloom.report.units import units_figure
 
     save_figure(units_figure(seen), path)
     say(
-        f"{path}: {count(seen.values.shape[1] * seen.values.shape[2])} units over "
+        f"wrote {path}: {count(seen.values.shape[1] * seen.values.shape[2])} units over "
         f"{count(len(seen.characters))} characters."
     )

@@ -1,4 +1,4 @@
-"""The commands that use a model: sample, evaluate, score."""
+"""The commands `sample`, `evaluate` and `score`, which use a trained model."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STDIN: Final = "-"
 
-# How surprising characters look: from so many bits on.
+# The least number of bits of each style.
 HEAT: Final = (
     (0.0, "dim"),
     (1.0, ""),
@@ -40,43 +40,55 @@ def sample(
     prompt: Annotated[
         str,
         typer.Option(
-            help="what it reads first, shown before its text; - reads it from standard input; "
-            "without one, a line feed"
+            help="text that the model reads first; it is printed too. - reads it from standard "
+            "input [default: a line feed, which is not printed]"
         ),
     ] = "",
     prompt_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="a file that holds the prompt instead")
+        Path | None,
+        typer.Option(metavar="FILE", help="a file with the prompt, instead of --prompt"),
     ] = None,
-    length: Annotated[int, typer.Option(help="characters to write at most")] = 200,
+    length: Annotated[int, typer.Option(help="largest number of characters to write")] = 200,
     temperature: Annotated[
-        float, typer.Option(help="below 1 safer, above 1 wilder; 0 always takes the likeliest")
+        float,
+        typer.Option(
+            help="below 1: more predictable; above 1: more varied; 0: always the likeliest character"
+        ),
     ] = 1.0,
-    top_k: Annotated[int, typer.Option(help="draw among the k likeliest; 0: among all")] = 0,
+    top_k: Annotated[
+        int, typer.Option(help="draw only from the k likeliest characters; 0: from all")
+    ] = 0,
     top_p: Annotated[
-        float, typer.Option(help="draw among the likeliest that together have this probability")
+        float,
+        typer.Option(
+            help="draw only from the likeliest characters that together have this probability"
+        ),
     ] = 1.0,
     min_p: Annotated[
         float,
-        typer.Option(help="draw among those with this share of the likeliest's probability"),
+        typer.Option(
+            help="leave out characters whose probability, divided by that of the likeliest, is below this"
+        ),
     ] = 0.0,
     repetition_penalty: Annotated[
-        float, typer.Option(help="above 1 makes characters read lately less likely")
+        float, typer.Option(help="above 1: characters in the repetition window become less likely")
     ] = 1.0,
     repetition_window: Annotated[
-        int, typer.Option(help="how many of the last characters were read lately")
+        int,
+        typer.Option(help="number of latest characters to which the repetition penalty applies"),
     ] = 64,
     stop: Annotated[
         list[str] | None,
-        typer.Option(metavar="STRING", help="end before this string; repeatable"),
+        typer.Option(metavar="STRING", help="stop before this string; repeatable"),
     ] = None,
-    samples: Annotated[int, typer.Option("-n", "--samples", help="how many texts to write")] = 1,
+    samples: Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")] = 1,
     which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Let a model write.
+    """Write text with a model.
 
-    The same seed gives the same texts on a machine of the same kind.
+    The same --seed gives the same text on machines of the same kind.
 
     \b
     Example:
@@ -105,16 +117,16 @@ def sample(
         **chosen,
     }
     write = partial(opened.stream, begun, **drawing)
-    first = write(number=0)  # what is wrong with a request shows here
+    first = write(number=0)  # raises here if an option is not valid, before anything is printed
     writings = chain([first], (write(number=number) for number in range(1, samples)))
     if first.unknowns.total:
         say(f"{first.unknowns.sentence} in the prompt.")
     if as_json:
-        told = [
+        texts = [
             {"number": number, "text": "".join(writing), "ended": writing.ended}
             for number, writing in enumerate(writings)
         ]
-        show_json({**identity(model, opened), "prompt": begun, **drawing, "samples": told})
+        show_json({**identity(model, opened), "prompt": begun, **drawing, "samples": texts})
         return
     say(f"{model}, {opened.stage}, writes:")
     spell = harmless if sys.stdout.isatty() else str
@@ -135,35 +147,39 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Files, directories and so on, as for train. Without one, the model's own text.",
+            help="Files, directories and so on, as for train [default: the text that the model was "
+            "trained on].",
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
             metavar="[train|validation|test|all]",
-            help="which part of it, divided as in training [default: of the model's own text, given "
-            "or not, the validation part, or where it has none, train; all of any other]",
+            help="part of the text, divided as in training [default: validation for the text that "
+            "the model was trained on, or train if it has no validation part; all for any other text]",
         ),
     ] = None,
     streams: Annotated[
         int | None,
         typer.Option(
-            help="in how many pieces it is read side by side; 1 is exact [default: 64 at most]"
+            help="number of parallel streams that the text is divided into; 1 is exact "
+            "[default: at most 64]"
         ),
     ] = None,
     baselines: Annotated[
         bool,
-        typer.Option("--baselines", help="show what n-grams and compressors make of the same part"),
+        typer.Option(
+            "--baselines", help="also print the bits per character of n-gram models and compressors"
+        ),
     ] = False,
     which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Measure how well a model predicts a text, per character.
+    """Compute how well a model predicts a text.
 
-    The first character is not predicted. The interval holds the bits of texts
-    like this one in 95 of 100 cases, as resampling the text in blocks tells.
+    Print the cross-entropy per character in nats and bits. The first character is
+    not predicted. The 95 % interval comes from resampling blocks of the text.
 
     \b
     Example:
@@ -186,8 +202,8 @@ def evaluate(
             **identity(model, opened),
             "unknown": part.corpus.unknown.total,
         }
-        told = None if others is None else {"baselines": dataclasses.asdict(others)}
-        show_json({**about, **dataclasses.asdict(result), **(told or {})})
+        compared = {} if others is None else {"baselines": dataclasses.asdict(others)}
+        show_json({**about, **dataclasses.asdict(result), **compared})
         return
     show(f"model:      {model}, {opened.stage}")
     show(f"text:       {result.text}, {result.part}")
@@ -201,13 +217,16 @@ def evaluate(
 
 
 def identity(model: Path, opened: "Model") -> dict[str, Any]:
-    """Which model it is, for programs; `which` is null for a checkpoint or a file, `update` where a
-    file does not tell it."""
+    """Return the path, the kind of checkpoint and the update of a model as plain data.
+
+    `which` is None for a checkpoint directory or a model file. `update` is None if a file does not
+    hold it.
+    """
     return {"model": str(model), "which": opened.which, "update": opened.update}
 
 
 def between(result: "Evaluation") -> str:
-    """The interval, for people; nothing where there is none."""
+    """Return the 95 % interval as a phrase; an empty string if there is none."""
     if result.interval is None:
         return ""
     low, high = result.interval
@@ -215,7 +234,7 @@ def between(result: "Evaluation") -> str:
 
 
 def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
-    """The model's bits among those of the baselines, the fewest first."""
+    """Print the bits of the model and of the baselines, the lowest first."""
     one = one_of(tokens)
     best = others.best_order
     rows = [("this model", result.bits), (f"{best}-gram, the best order", others.ngrams[best])]
@@ -224,14 +243,14 @@ def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
         rows += [(f"{name} alone", compressed.alone)]
     show()
     show(
-        f"Bits per {one} of others, which first read {others.learnt:,} {tokens} of the training part:"
+        f"Bits per {one}. The baselines read {others.learnt:,} {tokens} of the training part first:"
     )
     for name, bits in sorted(rows, key=lambda row: row[1]):
         show(f"  {name:<28} {bits:7.4f}")
     orders = ", ".join(f"{bits:.3f}" for bits in others.ngrams.values())
     show(f"n-grams of order 1 to {len(others.ngrams)}: {orders}")
     if others.judged < result.characters:
-        show(f"They were judged on the first {others.judged:,} {tokens} alone.")
+        show(f"The baselines were evaluated only on the first {others.judged:,} {tokens}.")
 
 
 @takes_settings("engine", "unknown", "replacement")
@@ -240,14 +259,17 @@ def score(
     file: Annotated[
         str, typer.Argument(metavar="TEXT", help="A file, or - for standard input.")
     ] = STDIN,
-    text: Annotated[str | None, typer.Option(help="the text itself, instead of a file")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="the text itself, instead of the name of a file")
+    ] = None,
     which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Show what surprises a model in a text, character by character.
+    """Show how well a model predicts each character of a text.
 
-    In a terminal the text is coloured by its bits; --json has the numbers.
+    A terminal shows the text coloured by the bits of each character: more bits mean
+    a more surprising character. --json prints the numbers.
 
     \b
     Example:
@@ -256,7 +278,7 @@ def score(
     from charloom import api
 
     if text is not None and file != STDIN:
-        raise ConfigError("TEXT and --text both name a text; give one of them.")
+        raise ConfigError("TEXT and --text both give a text; give only one of them.")
     chosen = settings or {}
     engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
     read = read_text(file) if text is None else text
@@ -284,7 +306,7 @@ def score(
 
 
 def paint_surprise(result: "Surprise") -> None:
-    """A text coloured by its bits; where colours are not wanted the text alone."""
+    """Print a text coloured by its bits, or without colours if the terminal shows none."""
     spans = [
         (f"{least:g}-{most:g}" if most < math.inf else f"{least:g} and more", style)
         for (least, style), (most, _) in zip(HEAT, (*HEAT[1:], (math.inf, "")), strict=True)
@@ -294,21 +316,24 @@ def paint_surprise(result: "Surprise") -> None:
 
 
 def heat(bits: float) -> str:
-    """The style of so much surprise."""
+    """Return the style of a character that costs `bits`."""
     return [style for least, style in HEAT if bits >= least][-1]
 
 
 def prompt_text(prompt: str, file: Path | None) -> str:
-    """The prompt, wherever it is."""
+    """Return the prompt from the option, a file or standard input; raise if two are given."""
     if prompt and file is not None:
-        raise ConfigError("--prompt and --prompt-file both name a prompt; give one of them.")
+        raise ConfigError("--prompt and --prompt-file both give a prompt; give only one of them.")
     if file is not None:
         return read_text(str(file))
     return read_text(STDIN) if prompt == STDIN else prompt
 
 
 def read_text(source: str) -> str:
-    """The text of a file or of standard input, without byte-order mark, all else as it is."""
+    """Return the text of a file or of standard input, without a byte-order mark.
+
+    Raise EncodingError if it is not UTF-8, and TextError if it cannot be read.
+    """
     name = "standard input" if source == STDIN else source
     if source == STDIN and sys.stdin.isatty():
         key = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"

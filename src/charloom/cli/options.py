@@ -1,7 +1,7 @@
-"""Options that commands share. Those that are settings derive from `Config` and nothing else.
+"""Options that several commands share.
 
-Their names, types, help and shown defaults are those of the config's fields: a setting that the
-config gains is an option wherever settings are taken.
+The options of settings are made from the fields of `Config`: their names, types, help and defaults.
+A new field becomes an option of each command that takes all settings.
 """
 
 import dataclasses
@@ -22,14 +22,14 @@ KINDS: Final = get_type_hints(Config)
 SETTINGS: Final = tuple(field.name for field in dataclasses.fields(Config))
 CHOICES: Final = {"recipe": tuple(RECIPES), **SETTING_CHOICES}
 
-# Under which heading of the help each setting stands.
+# The settings under each heading of the help.
 PANELS: Final = {
     "Network": "cell hidden_size layers dropout init sigma forget_bias",
     "Training": "recipe seq_length batch_size epochs updates optimizer learning_rate momentum decay "
     "beta1 beta2 epsilon weight_decay schedule warmup step_after step_factor step_every cosine_end "
     "clip clip_by reduction",
     "Text": "tokens unknown replacement",
-    "Judging": "validation test split judge_every judged_characters patience",
+    "Evaluation": "validation test split judge_every judged_characters patience",
     "Machine": "seed dtype engine threads",
     "Records": "report_every smoothing sample_first sample_every sample_until sample_length "
     "passage_length save_seconds",
@@ -40,14 +40,14 @@ Texts = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="TEXT",
-        help="Files, directories, quoted patterns such as '**/*.txt', - for standard input: "
-        "read one after another; or a built-in text.",
+        help="Files, directories, quoted patterns such as '**/*.txt', - for standard input, which are "
+        "joined in this order; or the name of a built-in text.",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 NewRun = Annotated[
     Path | None,
-    typer.Option("--run", metavar="DIR", help="the run directory to make [default: runs/TEXT-N]"),
+    typer.Option("--run", metavar="DIR", help="the run directory to create [default: runs/TEXT-N]"),
 ]
 AModel = Annotated[
     Path,
@@ -57,24 +57,24 @@ Which = Annotated[
     str | None,
     typer.Option(
         metavar="[latest|best]",
-        help="of a run, the last checkpoint or the best one [default: the best of a run with a "
-        "validation part, the last of one without]",
+        help="for a run: the last or the best checkpoint [default: best if the run has a "
+        "validation part, else latest]",
     ),
 ]
 Minutes = Annotated[
     float | None,
     typer.Option(
-        help="train about this long, instead of --epochs or --updates",
+        help="train for about this long, instead of --epochs or --updates",
         rich_help_panel="Training",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 Command = Callable[..., None]
 
 
 class Grouped(TyperCommand):
-    """A command whose options stand under headings in its help, its own ones first."""
+    """A command with headings for its options in the help; options that are not settings come first."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -94,18 +94,18 @@ class Grouped(TyperCommand):
 def takes_settings(
     *names: str, recipe: str = CLASSIC, **shown: str
 ) -> Callable[[Command], Command]:
-    """Give a command an option for each of these settings.
+    """Return a decorator that gives a command an option for each setting in `names`.
 
-    The command must have a parameter `settings`: a dict of those that were given.
+    The command must have a parameter `settings`. It gets a dict of the settings that the user gave.
 
     Args:
         names: fields of `Config`.
-        recipe: whose values the help shows as defaults.
-        shown: what the help says instead.
+        recipe: the recipe that the help takes the defaults from.
+        shown: defaults that the help shows instead, by the name of the setting.
     """
     values = dict(RECIPES[recipe].config.to_dict())
     if RECIPES[recipe].minutes is not None:
-        values["epochs"] = None  # minutes say when it ends
+        values["epochs"] = None  # the recipe ends after a number of minutes instead
 
     def decorate(command: Command) -> Command:
         def run(**values: Any) -> None:
@@ -129,7 +129,7 @@ def takes_settings(
 
 
 def setting_option(name: str, shown: Any) -> inspect.Parameter:
-    """The option of one setting; its default None means: as the recipe, or the command, has it."""
+    """Return the option of one setting as a parameter; the default None means that it was not given."""
     kind = KINDS[name]
     plain = next((part for part in get_args(kind) if part is not NoneType), kind)
     option = typer.Option(

@@ -1,4 +1,4 @@
-"""Prints what a user is told before, during and after a training."""
+"""Prints the messages before, during and after a training run, and its result."""
 
 import dataclasses
 import time
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from charloom.training import Ended, Item, Judged, Overfitting, Record
 
 
-FEW_UPDATES: Final = 1_000  # the smooth loss alone needs as many to forget its start
+FEW_UPDATES: Final = 1_000  # the smooth loss needs as many until its first value no longer matters
 
 
 class Outcome:
-    """What came of following a training.
+    """The results of a training run.
 
     Attributes:
         checks: the gradient checks.
-        ended: how the training ended; None where there was nothing to do.
-        last: the last record.
-        validation_nats: per character, the last time that the model was judged.
-        judged: on all of the validation part, where judgements read less of it and that was done.
-        report: the report, if one was written.
-        damage: a marked message about each thing that the report left out.
-        exit_code: of the signal that ended it, or 0.
-        seconds: that it took.
+        ended: how training ended; None if there was nothing to train.
+        last: the last record; None if there was none.
+        validation_nats: the last validation loss in nats per character; None if there was none.
+        judged: the loss on the whole validation part, computed at the end; None if it was not computed.
+        report: path of the report; None if none was written.
+        damage: a marked message about each damaged or missing part that the report leaves out.
+        exit_code: exit code of the signal that stopped the run, or 0.
+        seconds: duration of the run.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Outcome:
         self.seconds = 0.0
 
     def note(self, item: "Item") -> None:
-        """Keep what is to be told at the end."""
+        """Store an event that the result needs."""
         from charloom.training import Ended, Judged, Record
 
         if isinstance(item, Ended):
@@ -66,20 +66,20 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """Whether the training came to its end just now."""
+        """True if training reached its end in this call."""
         return self.ended is not None and self.ended.state == "finished"
 
 
 def introduce(training: "Training") -> None:
-    """Say what begins, and what it begins with."""
+    """Print the text, the number of updates, the engine and the run directory before training."""
     from charloom.engines import native_problem
 
     config, corpus = training.learner.config, training.corpus
     problem = native_problem()
     if config.engine == "auto" and training.engine.name == "reference" and problem:
         say(
-            f"{problem}. The reference engine runs, many times slower; for the fast one install a "
-            f"C++20 compiler and then charloom again."
+            f"{problem}. charloom uses the reference engine, which is many times slower. For the "
+            f"native engine, install a C++20 compiler and then charloom again."
         )
     for note in corpus.notes:
         say(f"{note}.")
@@ -91,13 +91,16 @@ def introduce(training: "Training") -> None:
     )
     if config.updates is None and training.updates < FEW_UPDATES:
         say(
-            f"only {counted(training.updates, 'update')}: a text this short is learnt in some "
-            f"{10 * FEW_UPDATES:,} of them, --updates {10 * FEW_UPDATES}."
+            f"{counted(training.updates, 'update')} are few: to learn a text this short takes about "
+            f"{10 * FEW_UPDATES:,} (--updates {10 * FEW_UPDATES})."
         )
 
 
 def follow(training: "Training", whole: bool = False) -> Outcome:
-    """Train, or do the whole experiment, and show it as it goes."""
+    """Train, show the progress, and return the results.
+
+    With `whole`, also check the gradients first and write the report at the end.
+    """
     from charloom.api import Reported, reproduction
     from charloom.cli.progress import Watcher
     from charloom.gradcheck import GradientCheck
@@ -128,25 +131,25 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
                 outcome.exit_code = halt.exit_code
     except KeyboardInterrupt:
         say(
-            f"left at once, unsaved since the last checkpoint. To go on there: "
+            f"stopped immediately; updates since the last checkpoint are lost. To continue from it: "
             f"{command('resume', training.run)}"
         )
         raise
     outcome.seconds = time.monotonic() - started
-    for told in outcome.damage:
-        say_left_out(told)
+    for message in outcome.damage:
+        say_left_out(message)
     return outcome
 
 
 def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
-    """Show what came of it, and leave with the exit code."""
+    """Print the results; raise typer.Exit if a signal stopped the run or a gradient is wrong."""
     ended, run = outcome.ended, training.run
     if ended is not None and ended.state != "finished":
         say(
             f"{ended.state} by {ended.reason} at update {ended.update:,} of {training.updates:,}; "
-            f"saved. To go on: {command('resume', run)}"
+            f"saved. To continue: {command('resume', run)}"
         )
-        say(f"until then {terminal_command('sample', run)} writes with {training.stage()}.")
+        say(f"{terminal_command('sample', run)} writes with {training.stage()}.")
     elif ended is not None and ended.reason:
         say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
     overfitted = found_overfitting(training, outcome)
@@ -159,13 +162,13 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
             show(line)
         if outcome.finished and outcome.report is None:
             report, sample = terminal_command("report", run), terminal_command("sample", run)
-            say(f"its report: {report}; its writing: {sample}")
+            say(f"to write a report: {report}; to write text: {sample}")
             gibberish = learnt_nothing(training, outcome)
             if gibberish is not None:
                 say(gibberish)
             if training.learner.config.test:
                 judge = terminal_command("evaluate", run, split="test")
-                say(f"its test part, never looked at: {judge}")
+                say(f"to evaluate the model on the test part, which training did not use: {judge}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
     if not all(check.passed for check in outcome.checks):
@@ -173,7 +176,7 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
 
 
 def headlines(training: "Training", outcome: Outcome) -> list[str]:
-    """The result in a few lines, in the order of the report's sections."""
+    """Return the results as lines, in the order of the sections of the report."""
     learner = training.learner
     one = one_of(learner.config.tokens)
     lines = []
@@ -207,7 +210,7 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
 
 
 def validation_line(learner: "Learner", last: float | None) -> str:
-    """How the model was judged on the validation part, the last time and at its best."""
+    """Return a line with the best and the last validation loss; `last` is in nats per character."""
     config, best = learner.config, learner.best_loss or 0.0
     part = f"validation part ({100 * config.validation:.3g}% of "
     part += "each stream)" if config.split == "streams" else "the text)"
@@ -217,21 +220,24 @@ def validation_line(learner: "Learner", last: float | None) -> str:
 
 
 def part_lines(training: "Training", outcome: Outcome) -> list[str]:
-    """Where judgements read less than the validation part: how much, and what all of it came to."""
+    """Return lines about how much of the validation part was read; none if all of it was read.
+
+    They also give the loss on the whole validation part, or the command that computes it.
+    """
     judged, all_of_it = characters_of(training)
     if judged == all_of_it:
         return []
     tokens, whole = training.learner.config.tokens, outcome.judged
-    line = f"             these are of {judged:,} of its {all_of_it:,} {tokens}, spread over it"
+    line = f"             computed on {judged:,} of its {all_of_it:,} {tokens}, spread evenly"
     if whole is None:
         evaluate = command("evaluate", training.run, split="validation", which="best")
-        return [f"{line}; of all of it: {evaluate}"]
-    told = f"             of all of it {nats_and_bits(whole.nats, ' nats')}, at update {whole.update:,}"
-    return [line, told]
+        return [f"{line}; for all of them: {evaluate}"]
+    total = f"             on all of them: {nats_and_bits(whole.nats, ' nats')}, at update {whole.update:,}"
+    return [line, total]
 
 
 def characters_of(training: "Training") -> tuple[int, int]:
-    """How many characters a judgement of a training predicts, and how many are held out."""
+    """Return how many characters a validation loss is computed on, and how many the validation part has."""
     from charloom.model.schedule import Schedule
     from charloom.training.judging import characters_judged
 
@@ -240,12 +246,12 @@ def characters_of(training: "Training") -> tuple[int, int]:
 
 
 def nats_and_bits(nats: float, unit: str = "") -> str:
-    """A loss per character in both units."""
+    """Return a loss per character as text, in nats and in bits."""
     return f"{decimals(nats, 4)}{unit} ({decimals(bits_per_character(nats), 4)} bits)"
 
 
 def gradients_line(checks: "list[GradientCheck]") -> str:
-    """All the gradient checks in one line."""
+    """Return one line about all gradient checks."""
     wrong = [check for check in checks if not check.passed]
     if wrong:
         return f"gradients:   {len(wrong)} of {len(checks)} checks FAILED"
@@ -253,15 +259,15 @@ def gradients_line(checks: "list[GradientCheck]") -> str:
     worst = max(row.norm_relative for row in exact)
     engines = " and ".join(dict.fromkeys(check.settings.engine for check in checks))
     return (
-        f"gradients:   right in all {len(checks)} checks ({engines}); in float64 at most "
-        f"{worst:.0e} from the complex step"
+        f"gradients:   right in all {len(checks)} checks ({engines}); largest error in float64: "
+        f"{worst:.0e}, compared with the complex step"
     )
 
 
 def summary(
     training: "Training", outcome: Outcome, overfitted: "Overfitting | None" = None
 ) -> dict[str, Any]:
-    """The result for programs; nats and bits are per character."""
+    """Return the results as plain data; nats and bits are per character."""
     learner, ended, last = training.learner, outcome.ended, outcome.validation_nats
     smooth, best = learner.smooth_loss, learner.best_loss
     judged = learner.config.validation > 0
@@ -293,5 +299,5 @@ def summary(
 
 
 def bits(nats: float | None) -> float | None:
-    """Nats in bits, where there are any."""
+    """Convert nats to bits; return None for None."""
     return None if nats is None else bits_per_character(nats)

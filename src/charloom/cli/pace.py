@@ -1,25 +1,25 @@
-"""Estimates how fast a training is and how long it still takes, from its messages; it reads no
-clock.
+"""Estimates the speed of a training run and the time left, from its events and their times.
 
-It counts from the first update of this training. What a resumed run did before, gradient checks,
-pauses and the report are no part of it.
+Only updates of this process count. Gradient checks, pauses and the report do not count.
 """
 
 from charloom.training import Item, Progress, Record
 
 
 class Pace:
-    """Measures a training while it is told item by item."""
+    """Measures a training run; it must get every event of the run."""
 
     def __init__(self) -> None:
         self._last: tuple[int, float] | None = None  # update and time of the last progress
-        self._paused = False  # at the last progress
-        self._interrupted = False  # since then: by a judgement, a sample or a save
-        self._learnt, self._learning_seconds = 0, 0.0  # updates between which nothing else was done
-        self._done, self._seconds = 0, 0.0  # all updates, with what was done between them
+        self._paused = False  # state of the last progress
+        self._interrupted = (
+            False  # by a validation loss, a sample or a save since the last progress
+        )
+        self._learnt, self._learning_seconds = 0, 0.0  # updates without any interruption
+        self._done, self._seconds = 0, 0.0  # all updates, including interruptions
 
     def take(self, item: Item, now: float) -> None:
-        """Take an item that came at `now`, in seconds of any clock."""
+        """Take an event that came at time `now`, in seconds of any clock."""
         if isinstance(item, Progress):
             self._measure(item, now)
         elif not isinstance(item, Record) or item.validation_nats is not None:
@@ -27,18 +27,20 @@ class Pace:
 
     @property
     def updates_per_second(self) -> float | None:
-        """Updates in a second of learning alone; None as long as nothing was measured."""
+        """Updates per second without interruptions; None before the first measurement."""
         return self._learnt / self._learning_seconds if self._learning_seconds > 0 else None
 
     def seconds_left(self, updates: int) -> float | None:
-        """How long so many updates take, with judgements, samples and saves; None as long as nothing
-        was measured."""
+        """Return how long `updates` updates take, including interruptions.
+
+        Return None before the first measurement.
+        """
         return updates * self._seconds / self._done if self._done else None
 
     def _measure(self, item: Progress, now: float) -> None:
-        """Count the updates since the last progress, unless there was a pause or a way back."""
+        """Count the updates since the last progress, unless the run was paused or went back."""
         if item.update == 0:
-            return  # nothing was learnt yet
+            return  # training has not started
         before, self._last = self._last, (item.update, now)
         paused, self._paused = self._paused, item.state == "paused"
         interrupted, self._interrupted = self._interrupted, False

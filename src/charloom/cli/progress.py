@@ -1,6 +1,7 @@
-"""Shows the progress of a training in a terminal, or as lines of a log where there is no terminal.
+"""Shows the progress of a training run in a terminal, or as lines of a log without a terminal.
 
-It is told thousands of items a second and draws a few times: looking must not slow learning.
+There are thousands of events per second, but it draws only a few times per second, so that training
+stays fast.
 """
 
 import sys
@@ -19,22 +20,23 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS: Final = 0.25
 LINE_SECONDS: Final = 5.0
-LINE_WIDTH: Final = 69  # of a sentence after "charloom: "
-FIGURES_WIDTH: Final = 118  # of the longest line of figures
+LINE_WIDTH: Final = 69  # of a message after "charloom: "
+FIGURES_WIDTH: Final = 118  # of the longest progress line
 
 
 class Watcher:
-    """Shows a training: a live line on a terminal, a plain line every few seconds elsewhere.
+    """Shows the progress of a training run.
 
-    Use it in a `with` statement and give it every item.
+    A terminal shows one line that is updated. Without a terminal, a new line is printed every few
+    seconds. Use it in a `with` statement and call it with each event.
 
     Args:
-        updates: of the whole run.
-        done: of them, before this training.
-        seq_length: T, by which losses become bits per character.
-        batch_size: B, by which updates become characters.
-        tokens: what is predicted, characters or bytes.
-        clock: seconds.
+        updates: number of updates of the whole run.
+        done: number of updates that were done before this call.
+        seq_length: sequence length T, to convert losses to bits per character.
+        batch_size: number of streams B, to convert updates to characters.
+        tokens: unit of prediction, characters or bytes.
+        clock: function that returns the time in seconds.
     """
 
     def __init__(
@@ -48,13 +50,13 @@ class Watcher:
     ) -> None:
         self._updates = updates
         self._seq_length, self._batch_size = seq_length, batch_size
-        self._one = one_of(tokens)[:4]  # char or byte: there is little room
-        self._judged: float | None = None  # nats per character, the last time
+        self._one = one_of(tokens)[:4]  # char or byte, as the line is short of space
+        self._judged: float | None = None  # last validation loss in nats per character
         self._clock, self._pace = clock, Pace()
         self._bar = make_bar() if sys.stderr.isatty() else None
         self._narrow = self._bar is not None and self._bar.console.width < FIGURES_WIDTH
         self._interval = LINE_SECONDS if self._bar is None else DRAW_SECONDS
-        self._next: float | None = None  # when to draw again; counts from the first progress
+        self._next: float | None = None  # time of the next drawing; None before the first progress
         if self._bar is not None:
             self._task = self._bar.add_task("", total=updates, completed=done, figures="")
 
@@ -91,7 +93,7 @@ class Watcher:
             self._line(f"warning: {item.marked}")
 
     def _draw(self, item: Progress) -> None:
-        """Show where the training is."""
+        """Show the update, the time left, the losses and the speed."""
         figures = f"{item.update:,} / {self._updates:,}"
         if item.state == "paused":
             figures += "  paused"
@@ -112,23 +114,26 @@ class Watcher:
         self._show(item.update, figures)
 
     def _show(self, update: int, figures: str) -> None:
-        """Replace the live line, or say one more."""
+        """Replace the progress line, or print a new line without a terminal."""
         if self._bar is None:
             say(figures)
         else:
             self._bar.update(self._task, completed=update, figures=figures, refresh=True)
 
     def _line(self, sentence: str) -> None:
-        """Say something that stays."""
+        """Print a line that stays on the screen."""
         if self._bar is None:
             say(sentence)
         else:
-            said = for_command_line(sentence)
-            self._bar.console.print(f"charloom: {said}", markup=False, highlight=False)
+            line = for_command_line(sentence)
+            self._bar.console.print(f"charloom: {line}", markup=False, highlight=False)
 
 
 def make_bar() -> "Bar":
-    """The live line; drawn only when told to, its bar as wide as the figures leave room for."""
+    """Return the progress line of a terminal, with a bar if there is space.
+
+    It is drawn only by a call of `update`.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 

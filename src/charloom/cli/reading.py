@@ -1,4 +1,4 @@
-"""Says how far the reading of a long journal is, and what a report left out."""
+"""Prints how far a long file has been read, and what a report leaves out."""
 
 import time
 from collections.abc import Callable
@@ -7,18 +7,19 @@ from typing import Final
 
 from charloom.cli.terminal import say
 
-PATIENCE_SECONDS: Final = 2.0  # so long nobody asks what it does
+PATIENCE_SECONDS: Final = 2.0  # print nothing before
 LINE_SECONDS: Final = 5.0
 MEGABYTE: Final = 1e6
 
 
 class ReadingProgress:
-    """Says how far the reading of a file is, once it takes longer than two seconds.
+    """Prints how far a file has been read, if reading takes longer than two seconds.
 
-    Call it with the file, the bytes that were read, and the bytes that it has; first when it begins.
+    Call it with the file, the number of bytes read and the size in bytes. The first call is at the
+    start of the file.
 
     Args:
-        clock: tells the time in seconds.
+        clock: function that returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,5 +39,5 @@ class ReadingProgress:
 
 
 def say_left_out(damage: str) -> None:
-    """Say what a report had to leave out; a marked sentence."""
-    say(f"the report leaves out what is damaged or missing: {damage}")
+    """Print a marked message about something that a report leaves out."""
+    say(f"the report leaves out a damaged or missing part: {damage}")

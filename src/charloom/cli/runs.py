@@ -1,4 +1,4 @@
-"""The commands that make runs and look after them: reproduce, train, resume, report, control."""
+"""The commands `reproduce`, `train`, `resume`, `report` and `control`, which work on runs."""
 
 import dataclasses
 import time
@@ -15,7 +15,7 @@ from charloom.config import Config, without_effect
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 
-# Settings that a resumed run may have otherwise, for they are no part of what it computes.
+# Settings that may change when a run is resumed, as they do not change its result.
 UNCHANGING: Final = ("engine", "threads", "save_seconds")
 
 
@@ -27,11 +27,10 @@ def reproduce(
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Do the classic experiment: check, train, write, report.
+    """Do the classic experiment: check gradients, train, write text and a report.
 
-    Without a TEXT it reads a built-in one: the New Testament where the extra
-    corpora is installed, else the Python documentation. A wrong gradient ends
-    in exit code 1.
+    Without TEXT it reads a built-in text: the New Testament if the extra corpora is
+    installed, else the Python documentation. A wrong gradient gives exit code 1.
 
     \b
     Example:
@@ -64,8 +63,8 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="a model to train further, with its own vocabulary; of a run, its best with a "
-            "validation part, else its last",
+            help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
+            "if the run has a validation part, else the last",
         ),
     ] = None,
     run: NewRun = None,
@@ -75,7 +74,7 @@ def train(
 ) -> None:
     """Train a model on a text, in a new run directory.
 
-    Ctrl-C saves and ends; charloom resume goes on from there.
+    Ctrl-C saves a checkpoint and stops; charloom resume continues from it.
 
     \b
     Example:
@@ -90,24 +89,24 @@ def train(
     config = api.settle(corpus, minutes, model=model, began=began, tell=say_sentence, **settings)
     warn_without_effect(config, settings)
     if model is None and "unknown" in settings:
-        say("--unknown has no effect: without --from, the model learns whatever the text holds.")
+        say("--unknown has no effect without --from: the vocabulary is made from the text.")
     if model is not None and "recipe" not in settings:
         say(
-            f"the model keeps its own settings, which began as the recipe {config.recipe}; "
-            f"--recipe names others."
+            f"the model keeps its settings, which started from the recipe {config.recipe}; give "
+            f"--recipe to use another."
         )
     with api.begin(corpus, config, run, model) as training:
         introduce(training)
         finish(training, follow(training), as_json)
 
 
-def say_sentence(told: str) -> None:
-    """Say a sentence that came without its point."""
-    say(f"{told}.")
+def say_sentence(sentence: str) -> None:
+    """Print a sentence that lacks its full stop."""
+    say(f"{sentence}.")
 
 
 def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
-    """Say which options were given in vain."""
+    """Print which of the given options have no effect."""
     for sentence in without_effect(config, settings):
         say_sentence(sentence)
 
@@ -117,30 +116,34 @@ def resume(
     run: Run,
     text: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="where the text is now, if it was moved; repeatable"),
+        typer.Option(metavar="TEXT", help="the new path of the text, if it was moved; repeatable"),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="a new end, in epochs from the start")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="train until this number of epochs, counted from the start of the run"),
+    ] = None,
     updates: Annotated[
-        int | None, typer.Option(help="a new end, in updates from the start")
+        int | None,
+        typer.Option(help="train until this number of updates, counted from the start of the run"),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="go on for about this long")] = None,
+    minutes: Annotated[float | None, typer.Option(help="continue for about this long")] = None,
     allow_older: Annotated[
         bool,
         typer.Option(
             "--allow-older",
-            help="where checkpoints or records are damaged, go on from what is whole",
+            help="if checkpoints or records are damaged, continue from the last intact ones",
         ),
     ] = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Go on with a run from its last checkpoint.
+    """Continue a run from its last checkpoint.
 
     On a machine of the same kind (processor, instruction set, threads, engine,
-    versions of charloom and NumPy) it ends with the same bits as without a break.
+    versions of charloom and NumPy) the result has the same bits as without a stop.
 
-    A finished run is left as it is, unless --minutes, --epochs or --updates
-    give it a new end.
+    A finished run does not change, unless --minutes, --epochs or --updates gives it
+    a new end.
 
     \b
     Example:
@@ -152,15 +155,15 @@ def resume(
     with api.reopen(run, text, epochs, updates, minutes, tell=say_sentence, **changes) as training:
         if training.finished:
             say(
-                f"{run} is finished, at update {training.learner.update:,}; nothing to do. "
-                f"To train it further, say for how long with --minutes, or give --epochs or --updates a "
-                f"new end, counted from the start."
+                f"{run} is finished at update {training.learner.update:,}; there is nothing to do. "
+                f"To train it further, give --minutes, or a new end with --epochs or --updates, "
+                f"counted from the start of the run."
             )
             outcome = Outcome()
         else:
             introduce(training)
-            # Where there is a gradient check, even an unfinished one, reproduce began the run: its
-            # last step is the report.
+            # A run with a gradient check, even an unfinished one, was started by `reproduce`, which
+            # ends with a report.
             outcome = follow(training, whole=(run / "gradcheck.json").exists())
         finish(training, outcome, as_json)
 
@@ -169,11 +172,13 @@ def report(
     run: Run,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="write the page there, and nothing into the run"),
+        typer.Option(
+            metavar="FILE", help="write the report to this file, and nothing into the run"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's report.html, loss.svg and loss.png.
+    """Write the report of a run: report.html, loss.svg and loss.png.
 
     \b
     Example:
@@ -183,8 +188,8 @@ def report(
 
     damage: list[str] = []
     path = write_report(run, output, damage.append, ReadingProgress())
-    for told in damage:
-        say_left_out(told)
+    for message in damage:
+        say_left_out(message)
     if as_json:
         show_json({"report": str(path), "damage": list(map(for_command_line, damage))})
     else:
@@ -194,17 +199,17 @@ def report(
 def control(
     run: Run,
     command: Annotated[
-        str, typer.Argument(metavar="[run|pause|stop]", help="What the training shall do.")
+        str, typer.Argument(metavar="[run|pause|stop]", help="What the training run must do.")
     ],
     learning_rate_factor: Annotated[
         float | None,
-        typer.Option(help="multiply the settings' learning rate by this from now on"),
+        typer.Option(help="from now on, multiply the learning rate of the settings by this"),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Pause, continue, stop or steer a run that another process trains.
 
-    A stopped run is saved; charloom resume goes on with it.
+    A stopped run saves a checkpoint; charloom resume continues it.
 
     \b
     Example:
@@ -217,5 +222,5 @@ def control(
         show_json(dataclasses.asdict(sent))
     else:
         factor = sent.learning_rate_factor
-        asked = "" if factor is None else f", and the settings' learning rate times {factor:g}"
-        say(f"told {run}: {sent.command}{asked}.")
+        change = "" if factor is None else f", with the settings' learning rate times {factor:g}"
+        say(f"sent {sent.command} to {run}{change}.")

@@ -1,4 +1,4 @@
-"""The command that serves the page: serve."""
+"""The command `serve`, which serves the page."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,20 +15,23 @@ PORTS: Final = 1 << 16
 def serve(
     runs: Annotated[
         Path,
-        typer.Argument(metavar="[RUNS]", help="The folder that holds your runs."),
+        typer.Argument(metavar="[RUNS]", help="The directory that holds your runs."),
     ] = Path("runs"),
     host: Annotated[
-        str, typer.Option(help="the address to listen at; one that others reach gets a token")
+        str,
+        typer.Option(
+            help="the address to listen on; if other machines can reach it, the page needs a token"
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="the port; 0 takes a free one")] = 8421,
+    port: Annotated[int, typer.Option(help="the port; 0 chooses a free port")] = 8421,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="open the page in a browser")
     ] = True,
 ) -> None:
-    """Open the page: watch models learn, talk to them, look inside.
+    """Serve the page: watch training runs, write with models, look inside them.
 
-    It shows every run in a folder, whoever trains it, and starts new ones. Only
-    this machine can reach it, unless --host says otherwise.
+    The page shows all runs in a directory, also those that other processes train,
+    and starts new runs. Only this machine can reach it, unless --host is given.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Writes data to stdout, everything else to stderr, and control characters to neither."""
+"""Writes results to stdout and messages to stderr; escapes control characters in both."""
 
 import json
 import sys
@@ -10,30 +10,30 @@ from charloom.spelling import finite, harmless
 
 
 def say(sentence: str) -> None:
-    """A marked message for people, to stderr; one that nobody can read ends no training."""
+    """Print a marked message to stderr; ignore errors, so that a lost terminal stops no training."""
     with suppress(OSError):
         print(f"charloom: {harmless(for_command_line(sentence))}", file=sys.stderr, flush=True)
 
 
 def show(text: str = "") -> None:
-    """A line of results for people, to stdout; a marked message is spelled."""
+    """Print a line of results to stdout; a marked message is spelled for the command line."""
     print(harmless(for_command_line(text)))
 
 
 def show_json(value: Any) -> None:
-    """A result as JSON, to stdout: a number that is not finite becomes null, a marked message is
-    spelled.
+    """Print a result as JSON to stdout.
 
-    What stdout cannot hold, or a terminal would obey, is written by its number as JSON has it.
+    A number that is not finite becomes null, and a marked message is spelled for the command line.
+    Characters that the encoding of stdout lacks, and control characters, become JSON escapes.
     """
     value = spelled_for(finite(value), for_command_line)
-    told = json.dumps(value, ensure_ascii=False, indent=2)
-    plain = harmless(told) == told and holds(sys.stdout.encoding, told)
-    print(told if plain else json.dumps(value, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    plain = harmless(text) == text and holds(sys.stdout.encoding, text)
+    print(text if plain else json.dumps(value, indent=2))
 
 
 def holds(encoding: str | None, text: str) -> bool:
-    """Whether a text can be written in an encoding."""
+    """Return True if `text` can be written in `encoding`; None means UTF-8."""
     try:
         text.encode(encoding or "utf-8")
     except UnicodeEncodeError:

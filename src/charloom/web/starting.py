@@ -76,7 +76,7 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
         ends = further.model_dump(exclude_none=True)
         if len(ends) > 1:
             raise NotAllowedError(
-                f"{' and '.join(ends)} each say when to end; give one.", [*ends][1]
+                f"{' and '.join(ends)} each set the end of training; give only one.", [*ends][1]
             )
         options = [word for end, value in ends.items() for word in (option(end), str(value))]
         with jobs.turn:
@@ -157,7 +157,8 @@ def settle(recipe: str, given: dict[str, object]) -> Config:
     ends = [end for end in ENDS if end in given]
     if len(ends) > 1:
         raise NotAllowedError(
-            f"{' and '.join(ends)} each say when to end; give one of them.", f"settings.{ends[1]}"
+            f"{' and '.join(ends)} each set the end of training; give only one of them.",
+            f"settings.{ends[1]}",
         )
     return configure(recipe, **{name: v for name, v in given.items() if name != "minutes"})
 

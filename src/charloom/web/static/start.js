@@ -164,7 +164,7 @@ export class Start {
     }
     const ends = ENDS.filter((name) => name in settings);
     if (ends.length > 1) {
-      this.#problem(`${ends.map(words).join(" and ")} each say when to end; give one of them.`);
+      this.#problem(`${ends.map(words).join(" and ")} each set the end of training; give only one of them.`);
       return;
     }
     const name = byId("start-name").value.trim();
