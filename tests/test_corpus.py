@@ -246,7 +246,7 @@ def test_a_cache_that_cannot_be_written_costs_memory_and_nothing_else(large, tmp
     monkeypatch.setenv(cache.VARIABLE, str(write(tmp_path, b"a file", "in the way")))
     corpus = Corpus.open([large])
     assert text_of(corpus) == "größer als nichts\n" * 5
-    assert "are held in memory, for" in corpus.notes[0]
+    assert "are in memory because" in corpus.notes[0]
     assert "CHARLOOM_CACHE names another folder" in corpus.notes[0]
 
 
@@ -304,7 +304,7 @@ def test_a_missing_file_is_named_with_the_built_in_texts():
 
 
 def test_a_directory_without_a_text_is_refused(tmp_path):
-    with pytest.raises(TextError, match="no file is found by it"):
+    with pytest.raises(TextError, match="no file found"):
         Corpus.open([tmp_path])
 
 
@@ -346,7 +346,7 @@ def test_an_unreadable_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("a" * 5_000, "no such file. If that is the text itself"), ("nul\0byte", "cannot be read")],
+    [("a" * 5_000, "no such file. If this is the text itself"), ("nul\0byte", "cannot be read")],
 )
 def test_a_path_that_no_system_takes_is_refused(path, reason):
     with pytest.raises(TextError, match=reason):

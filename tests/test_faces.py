@@ -169,9 +169,9 @@ TYPICAL = {
     "short": (
         lambda: charloom.train(string="to be", seq_length=50),
         "train short.txt --seq-length 50",
-        "Give a longer text, or take seq_length=3, batch_size=1, validation=0, which fits this one.",
-        "or take --seq-length 3 --batch-size 1 --validation 0, which fits this one.",
-        "or take “seq length” 3 “batch size” 1 “validation” 0, which fits this one.",
+        "Give a longer text, or use seq_length=3, batch_size=1, validation=0, which fits this one.",
+        "or use --seq-length 3 --batch-size 1 --validation 0, which fits this one.",
+        "or use “seq length” 3 “batch size” 1 “validation” 0, which fits this one.",
     ),
     "patience": (
         lambda: charloom.train("book.txt", validation=0.0, patience=3),
@@ -190,7 +190,7 @@ TYPICAL = {
     "unknown": (
         lambda: charloom.load("run").score("Ω"),
         "score run --text Ω",
-        'read the text all the same: unknown="skip", or unknown="replace" with a replacement',
+        'read the text anyway, use unknown="skip", or unknown="replace" with a replacement',
         "--unknown skip, or --unknown replace with a --replacement",
         "“unknown” skip, or “unknown” replace with a “replacement”",
     ),
@@ -218,9 +218,9 @@ TYPICAL = {
     "binary": (
         lambda: charloom.train("picture.png"),
         "train picture.png",
-        'Any bytes are learnt by tokens="bytes".',
-        "Any bytes are learnt by --tokens bytes.",
-        "Any bytes are learnt by “tokens” bytes.",
+        'To train on any bytes, use tokens="bytes".',
+        "To train on any bytes, use --tokens bytes.",
+        "To train on any bytes, use “tokens” bytes.",
     ),
 }
 

@@ -168,7 +168,7 @@ def test_a_text_that_is_too_short_is_told_settings_that_work_on_it(name, tmp_pat
     asked = f"train short.txt --run run {words} {ends}"
     refused = run_command(asked)
     assert refused.exit_code == 2
-    told = re.search(r"Give a longer text, or take (.*), which fits this one", refused.stderr)
+    told = re.search(r"Give a longer text, or use (.*), which fits this one", refused.stderr)
     assert told, refused.stderr
     done = run_command(asked, told[1])
     assert done.exit_code == 0, done.stderr

@@ -23,7 +23,7 @@ def test_a_save_that_does_not_look_is_noticed(monkeypatch):
 
 def test_a_training_that_believes_what_it_is_told_is_noticed(monkeypatch):
     module = sys.modules["charloom.training.learn"]  # the package has a function of that name
-    monkeypatch.setattr(module, "require_told", lambda learner, trace: None)
+    monkeypatch.setattr(module, "require_finite_trace", lambda learner, trace: None)
     with pytest.raises(AssertionError, match=r"that is told|pending_loss|smooth_loss"):
         finite.check(SHORT)
 

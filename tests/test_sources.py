@@ -61,8 +61,8 @@ def test_what_is_left_out_is_told(folder):
     (found,) = find_sources(["books"], any_bytes=False)
     assert found.name == "books"
     assert found.note == (
-        "books: 3 files, read in the order of their paths, books/a/deep.md first; left out 3 that "
-        "are empty or no text in UTF-8: books/empty.txt, books/latin.txt, books/picture.png"
+        "books: 3 files, read in the order of their paths from books/a/deep.md on; skipped 3 files "
+        "without text in UTF-8: books/empty.txt, books/latin.txt, books/picture.png"
     )
 
 
@@ -101,8 +101,8 @@ def test_a_character_cut_where_looking_ends_does_not_make_a_binary(folder):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("nothing/*.txt", "no file is found"),
-        ("empty", "no file is found"),
+        ("nothing/*.txt", "no file found"),
+        ("empty", "no file found"),
         ("books/*.png", "no text in UTF-8 among"),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_text_that_is_named_twice_is_read_twice_and_told(folder):
     assert [len(found.sources) for found in twice] == [1, 1]
     assert [found.note for found in twice] == [
         "",
-        "one/text was read before, and is read once more",
+        "one/text was given more than once, and is read each time",
     ]
     found = find_sources(["one/text", "one"], any_bytes=False)
     assert [len(one.sources) for one in found] == [1, 0]
@@ -154,7 +154,7 @@ def test_much_of_standard_input_is_held_on_the_disk(monkeypatch):
 
 def test_without_standard_input_it_is_told(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(TextError, match="there is none"):
+    with pytest.raises(TextError, match="this process has none"):
         find_sources(["-"], any_bytes=False)
 
 

@@ -564,7 +564,7 @@ def test_training_pauses_while_a_disk_refuses_and_goes_on_by_itself_to_the_same_
     assert len(refused) == run_module.REFUSED_SAVES
     assert paused == {refused[-1].update}
     (said,) = [item for item in of(Warned, told) if "Training pauses at update" in item.message]
-    assert "3 saves in a row were refused" in said.message
+    assert "3 saves in a row failed" in said.message
     assert "No space left on device" in said.message
     assert [reason for state, reason in states if state == "paused"][-1] == said.message
     events = [event["event"] for event in read_run(tmp_path / "run").events]
@@ -625,9 +625,9 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
             list(items)
     disk.disarm()
     for part in (
-        "what was learnt after update 0 (now at 98) is lost",
+        "the training after update 0 (now at 98) is lost",
         "No space left on device",
-        f"go on from update 0 by charloom resume {run}",
+        f"continue from update 0: charloom resume {run}",
     ):
         assert part in for_command_line(caught.value.message)
     assert read_status(run) is None  # none is better than one that says that it trains on
@@ -743,7 +743,7 @@ def test_where_a_run_was_another_is_never_written(tmp_path, monkeypatch):
     items = train_run(writer, learner, corpus, ReferenceEngine())
     with (
         writer,
-        pytest.raises(WriteError, match=r"what was learnt after update 0 .* is lost: .* moved"),
+        pytest.raises(WriteError, match=r"the training after update 0 .* is lost: .* moved"),
     ):
         eventful(items, {21: another})
     assert other

@@ -119,7 +119,7 @@ def test_the_closest_character_is_what_a_person_would_type(unknown, closest):
 def test_there_may_be_no_character_that_is_close():
     vocabulary = Vocabulary("abc")
     assert vocabulary.closest("5") is None
-    with pytest.raises(UnknownCharacterError, match=r"it knows 3 characters\. To read"):
+    with pytest.raises(UnknownCharacterError, match=r"vocabulary of 3 characters\. To read"):
         vocabulary.encode("5")
 
 
@@ -240,7 +240,7 @@ def test_a_character_whose_bytes_are_not_all_there_waits():
 
 
 def test_an_unknown_byte_is_named_as_one():
-    with pytest.raises(UnknownCharacterError, match=r"^byte 2 is 0xc3, .* it knows 3 bytes"):
+    with pytest.raises(UnknownCharacterError, match=r"^byte 2 is 0xc3, .* vocabulary of 3 bytes"):
         Vocabulary("abc", "bytes").encode("aé")
     skipped = Vocabulary("abc", "bytes").encode_with("aéb", "skip")
     assert skipped.ids.tolist() == [0, 1]
@@ -250,7 +250,7 @@ def test_an_unknown_byte_is_named_as_one():
 
 
 def test_what_is_no_byte_is_refused():
-    with pytest.raises(ConfigError, match="'Ω' is no byte"):
+    with pytest.raises(ConfigError, match="'Ω' is not a byte"):
         Vocabulary("aΩ", "bytes")
     with pytest.raises(ConfigError, match="tokens is 'words'"):
         Vocabulary("ab", "words")

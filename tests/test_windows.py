@@ -173,7 +173,7 @@ def test_a_text_shorter_than_a_window_of_each_stream_is_refused_with_both_mends(
 
 @pytest.mark.parametrize(("split", "test"), [("end", 0.0), ("streams", 0.01)])
 def test_a_part_that_is_left_with_nothing_is_refused_and_named(split, test):
-    with pytest.raises(TextError, match=r"validation 0\.01 of it is too little"):
+    with pytest.raises(TextError, match=r"0\.01 of it is too little for the validation part"):
         divide(80, 5, 2, validation=0.01, test=test, split=split)
-    with pytest.raises(TextError, match=r"beside what is held out \(95%\)"):
+    with pytest.raises(TextError, match=r"without the 95% held out"):
         divide(80, 5, 2, validation=0.75, test=0.2, split=split)

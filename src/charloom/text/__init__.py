@@ -1,4 +1,4 @@
-"""Text as numbers: vocabulary, corpus, windows. Knows nothing of networks."""
+"""Text as numbers: vocabulary, corpus and windows. Knows nothing about networks."""
 
 from charloom.text.builtin import BUILTIN_TEXTS
 from charloom.text.corpus import Corpus

@@ -1,4 +1,4 @@
-"""Texts that installed packages carry, so that there is always something to learn from."""
+"""Built-in texts: texts that come with Python or with an installed package."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,13 @@ from charloom.errors import MissingPartError
 
 @dataclass(frozen=True)
 class BuiltinText:
-    """A text that an installed package carries."""
+    """A text that comes with Python or with an installed package.
+
+    Attributes:
+        description: what the text is.
+        needs: the extra that installs it, in words; "nothing" if it comes with Python.
+        read: returns the text.
+    """
 
     description: str
     needs: str
@@ -28,7 +34,7 @@ def _king_james() -> str:
 
         bible = pythonbible.get_bible(pythonbible.Version.KING_JAMES, "plain_text_readers")
         return str(bible.scripture_content)
-    except Exception as error:  # whatever another package raises where a part of it is missing
+    except Exception as error:  # an incomplete package may raise anything
         raise MissingPartError(
             f"the built-in text kjv needs the extra corpora ({type(error).__name__}): "
             f"pip install 'charloom[corpora]'."
@@ -43,7 +49,7 @@ NEW_TESTAMENT_LENGTH: Final = 956_068
 
 BUILTIN_TEXTS: Final[dict[str, BuiltinText]] = {
     "python-docs": BuiltinText(
-        "the Python language reference that every CPython carries", "nothing", _python_docs
+        "the Python language reference, which comes with Python", "nothing", _python_docs
     ),
     "kjv": BuiltinText("the King James Bible, whole", "the extra corpora", _king_james),
     "kjv-nt": BuiltinText(

@@ -1,7 +1,7 @@
-"""Large texts as ids in the user's cache folder, so that they need not fit into memory.
+"""A cache of the ids of large texts in the user's cache folder, so that they need not fit into memory.
 
-Nothing depends on what lies there: whatever is missing, damaged or of another format is made again,
-and the folder may be deleted at any time (spec/formats.md: The cache of ids).
+Users may delete the folder at any time. Files that are missing, damaged or of another format are
+made again (spec/formats.md: The cache of ids).
 """
 
 import contextlib
@@ -28,12 +28,12 @@ FORMAT: Final = 2
 VARIABLE: Final = "CHARLOOM_CACHE"
 SEAL: Final = "sha256"
 TEMPORARY: Final = ".tmp-"
-ABANDONED_SECONDS: Final = 86_400.0  # after which a temporary file has no writer any more
-SETTLED_NS: Final = 2_000_000_000  # a file that was changed later may change again unnoticed
+ABANDONED_SECONDS: Final = 86_400.0  # age at which the writer of a temporary file must be dead
+SETTLED_NS: Final = 2_000_000_000  # a younger file may change again without a new time stamp
 
 
 def folder() -> Path:
-    """Where the cache lies: $CHARLOOM_CACHE, or charloom in the system's folder for caches."""
+    """Return the cache folder: $CHARLOOM_CACHE, or charloom in the system's cache folder."""
     if chosen := os.environ.get(VARIABLE):
         return Path(chosen).absolute()
     if sys.platform == "win32":
@@ -46,7 +46,7 @@ def folder() -> Path:
 
 
 def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
-    """What was found when files of these stamps were read, if that is known."""
+    """Return the cached scan of files with these stamps; None if there is no intact one."""
     try:
         found = json.loads(_scan_path(stamps, tokens).read_bytes())
         sealed = found.pop(SEAL)
@@ -72,10 +72,10 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
 
 
 def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> None:
-    """Keep what was found, so that files of these stamps need not be read for it again."""
+    """Store the scan of files with these stamps in the cache, if the files are old enough."""
     now = time.time_ns()
     if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):
-        return  # no file, or one that is perhaps still being written
+        return  # not a file, or perhaps still being written
     values = {
         "counts": scan.counts.tolist(),
         "fingerprint": scan.fingerprint,
@@ -87,7 +87,7 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
 
 
 def forget_scan(stamps: Sequence[Stamp | None], tokens: str) -> None:
-    """Read files of these stamps again the next time."""
+    """Delete the cached scan of files with these stamps."""
     with contextlib.suppress(OSError):
         _scan_path(stamps, tokens).unlink()
 
@@ -99,18 +99,18 @@ def ids_of(
     count: int,
     blocks: Iterable[NDArray[Any]],
 ) -> IdFile:
-    """The ids of a text, from the cache or else made and put there.
+    """Return the ids of a text from the cache; if they are not there, write them first.
 
     Args:
         fingerprint: of the text.
-        vocabulary: which ids its symbols have.
-        treatment: what is done with symbols that the vocabulary lacks.
-        count: how many ids there are.
-        blocks: what makes them; not touched where they are there.
+        vocabulary: gives the ids.
+        treatment: how unknown symbols are treated; empty if all symbols are known.
+        count: number of ids.
+        blocks: yields the ids in blocks; used only if the cache does not have them.
 
     Raises:
-        OSError: the folder cannot be written, or is full.
-        TextError: the blocks have another number of ids.
+        OSError: the cache folder cannot be written, or the disk is full.
+        TextError: the blocks have another number of ids than `count`.
     """
     about = {
         "count": count,
@@ -130,13 +130,13 @@ def ids_of(
         _write_ids(file, about_ids, count, dtype, blocks)
     if ids := open_ids(path, about_ids, count, dtype):
         return ids
-    raise OSError(f"{path} is not as it was just written")
+    raise OSError(f"{path} has other bytes than were just written")
 
 
 def _write_ids(
     file: IO[bytes], about: str, count: int, dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
 ) -> None:
-    """Write a file of ids, its header last."""
+    """Write the ids, then the header, which needs their checksum."""
     file.seek(HEADER)
     written = checksum = 0
     for block in blocks:
@@ -151,24 +151,24 @@ def _write_ids(
 
 
 def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
-    """Where the scan of files of these stamps lies."""
+    """Return the path of the cached scan of files with these stamps."""
     key = hashlib.sha256(json.dumps([FORMAT, tokens, stamps]).encode("ascii")).hexdigest()
     return folder() / "scans" / f"{key}.json"
 
 
 def _json(values: dict[str, Any]) -> bytes:
-    """The one spelling of these values."""
+    """Return the values as canonical JSON."""
     return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def _seal(values: dict[str, Any]) -> str:
-    """SHA-256 of what is said."""
+    """Return the SHA-256 of the values' canonical JSON."""
     return hashlib.sha256(_json(values)).hexdigest()
 
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the path's place once it is written and on the disk, or not at all."""
+    """Give a temporary file to write, then move it to `path`; after an error, delete it instead."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
@@ -185,7 +185,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Delete what killed writers left."""
+    """Delete temporary files of processes that were killed."""
     for path in parent.glob(f"{TEMPORARY}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:

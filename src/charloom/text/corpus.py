@@ -1,7 +1,7 @@
-"""A text to learn from: its ids, its vocabulary, and a fingerprint that tells it from any other.
+"""The corpus: a text to train on, with its ids, its vocabulary and its fingerprint.
 
-It is put together from where texts come from, how they are read, and where the ids of a large one
-are kept; it knows nothing of how texts are learnt.
+It uses `sources` to find texts, `reading` to read them and `cache` for the ids of large ones. It knows
+nothing about training.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ from charloom.text.sources import (
 )
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns, Vocabulary
 
-NAMED: Final = 3  # pieces that a text's name names
+NAMED: Final = 3  # at most this many sources in a text's name
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ class Corpus:
     """A text as ids.
 
     Attributes:
-        name: what people call it.
-        sources: absolute file paths, or `builtin:NAME`, from which `open` makes it again; empty if
-            a part of it was a string, or came through a pipe.
-        ids: shape (ids,), smallest unsigned type, read-only; of a large text, in a file, of which
-            a slice is an array.
-        vocabulary: its symbols, unless another vocabulary was given.
-        fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal; where
-            the tokens are bytes, of all bytes.
-        unknown: the symbols that the given vocabulary lacks, and what was done with them.
-        notes: sentences about what was taken, left out or changed.
-        kept: the pieces, where `sources` is empty.
+        name: a short name for messages.
+        sources: absolute file paths, or `builtin:NAME`, from which `open` can make the corpus again.
+            Empty if a part of it was a string or came through a pipe.
+        ids: shape (ids,), smallest unsigned type, read-only. For a large text, an `IdFile`, whose
+            slices are arrays.
+        vocabulary: the given vocabulary, or that of the text.
+        fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal. If the
+            tokens are bytes, of all bytes.
+        unknown: the symbols that the given vocabulary does not have, and how they were treated.
+        notes: sentences about files that were read or skipped, and symbols that were changed.
+        kept: the pieces of the text, if `sources` is empty.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Corpus:
         return len(self.ids)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what was pickled or copied; NumPy forgets that an array was read-only."""
+        """Restore a pickled or copied corpus. NumPy does not restore the read-only flag."""
         self.__dict__.update(state)
         if isinstance(self.ids, np.ndarray):
             self.ids.flags.writeable = False
@@ -85,7 +85,7 @@ class Corpus:
         unknown: str = "refuse",
         replacement: str = "",
     ) -> "Corpus":
-        """A corpus from a string; arguments and errors as `open`."""
+        """Return a corpus from a string; arguments and errors as in `open`."""
         tokens = vocabulary.tokens if vocabulary else tokens
         pieces = (string_source(text, name),)
         return _corpus(pieces, name, vocabulary, tokens, (unknown, replacement))
@@ -100,7 +100,7 @@ class Corpus:
         unknown: str = "refuse",
         replacement: str = "",
     ) -> "Corpus":
-        """A corpus from a file of `kept_bytes`; arguments and errors as `open`."""
+        """Return a corpus from a file with `kept_bytes`; arguments and errors as in `open`."""
         pieces = (dataclasses.replace(file_source(path, raw=True), place=""),)
         return _corpus(pieces, name, vocabulary, vocabulary.tokens, (unknown, replacement))
 
@@ -115,25 +115,27 @@ class Corpus:
         replacement: str = "",
         verify: bool = False,
     ) -> "Corpus":
-        """A corpus from files and other sources, read one after another.
+        """Return a corpus from files and other sources, read one after another.
 
         Args:
             sources: paths of files and directories, patterns such as `**/*.txt`, `-` for standard
-                input, or names of built-in texts (a file of that name goes first). Of a directory
-                the texts in it and below, hidden ones left out, in the order of their paths.
-            vocabulary: the vocabulary to use; by default the text's own.
-            tokens: what the text's own vocabulary is made of, characters or bytes.
-            unknown: "refuse", "skip" or "replace" what the given vocabulary lacks.
-            replacement: the known character that is written instead.
-            verify: whether to read every byte again for the fingerprint, also where the times and
-                sizes of large files say that they are as they were.
+                input, or names of built-in texts. If a file has the name of a built-in text, the
+                file is read. A directory stands for all texts in it and below, in the order of
+                their paths, without hidden ones.
+            vocabulary: the vocabulary to use; by default that of the text.
+            tokens: "characters" or "bytes", for the vocabulary of the text.
+            unknown: what to do with symbols that the given vocabulary does not have: "refuse",
+                "skip" or "replace".
+            replacement: the known character that replaces them.
+            verify: True reads all bytes of large files for the fingerprint. False trusts their sizes
+                and times, if these have not changed.
 
         Raises:
-            TextError: a source is missing, empty, binary or not readable; the text has one
-                distinct symbol, or nothing is left of it.
-            EncodingError: bytes that are not UTF-8.
-            UnknownCharacterError: the given vocabulary lacks a symbol, and that is refused.
-            ConfigError: a replacement that is not known itself.
+            TextError: a source is missing, empty, binary or not readable; or the text has only one
+                distinct symbol; or nothing is left of it.
+            EncodingError: the bytes are not UTF-8.
+            UnknownCharacterError: `unknown` is "refuse", and the vocabulary does not have a symbol.
+            ConfigError: the vocabulary does not have the replacement.
             MissingPartError: the built-in text needs an extra that is not installed.
         """
         tokens = vocabulary.tokens if vocabulary else tokens
@@ -147,7 +149,10 @@ class Corpus:
         return _corpus(pieces, name, vocabulary, tokens, policy, notes, verify)
 
     def kept_bytes(self) -> Iterator[bytes]:
-        """What a file must hold for `from_kept`, block by block; of a corpus without `sources`."""
+        """Yield the bytes of the text in blocks, to be written to a file for `from_kept`.
+
+        Only for a corpus without `sources`.
+        """
         return text_bytes(self.kept, self.vocabulary.tokens)
 
 
@@ -160,7 +165,7 @@ def _corpus(
     notes: tuple[str, ...] = (),
     verify: bool = True,
 ) -> Corpus:
-    """The corpus of these pieces; the ids of a large one lie in the cache."""
+    """Return the corpus of these pieces; the ids of a large one are in the cache."""
     large = sum(source.size for source in pieces) > IN_MEMORY
     stamps = [source.stamp for source in pieces]
     found = _known(pieces, stamps, tokens, verify) if large else None
@@ -183,7 +188,7 @@ def _corpus(
         try:
             yield from encode(pieces, tokens, table, treatment.skipping, found.fingerprint)
         except TextError:
-            cache.forget_scan(stamps, tokens)  # perhaps it was of another text with these stamps
+            cache.forget_scan(stamps, tokens)  # it may be of another text with the same stamps
             raise
 
     ids: AllIds | None = None
@@ -193,8 +198,8 @@ def _corpus(
             ids = cache.ids_of(found.fingerprint, vocabulary, used, count, blocks())
         except OSError as error:
             notes += (
-                f"the ids of {name} are held in memory, for {cache.folder()} cannot be used "
-                f"({error.strerror or error}); {cache.VARIABLE} names another folder",
+                f"the ids of {name} are in memory because {cache.folder()} cannot be used "
+                f"({error.strerror or error}); to use another folder, set {cache.VARIABLE}",
             )
     if ids is None:
         ids = _in_memory(blocks(), count, vocabulary.id_dtype)
@@ -217,7 +222,10 @@ def _corpus(
 def _known(
     pieces: Sequence[Source], stamps: Sequence[Stamp | None], tokens: str, verify: bool
 ) -> Scan | None:
-    """What is known of large files that are as they were."""
+    """Return the cached scan of large files, if the files are unchanged; otherwise None.
+
+    With `verify`, compares their fingerprint; without, only their stamps.
+    """
     found = cache.known_scan(stamps, tokens)
     if found and verify and fingerprint(pieces, tokens) != found.fingerprint:
         return None
@@ -225,7 +233,7 @@ def _known(
 
 
 def _in_memory(blocks: Iterator[NDArray[Any]], count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The ids in one array."""
+    """Return the ids of all blocks in one read-only array."""
     ids = np.empty(count, dtype=dtype)
     end = 0
     for block in blocks:

@@ -1,7 +1,8 @@
-"""Ids in a file that other programs may change: they are read in pieces, and each read is checked.
+"""Ids in a file that other programs may change. They are read in pieces, and each read is checked.
 
-The file is not mapped. Where a mapped file is cut off, reading it kills the process (SIGBUS), and
-where it is overwritten, wrong ids are learnt unnoticed. It knows nothing of texts.
+The file is not memory-mapped. If another program shortened a mapped file, reading it would kill the
+process (SIGBUS). If another program overwrote it, wrong ids would go unnoticed. This module knows
+nothing about texts.
 """
 
 import os
@@ -18,23 +19,22 @@ from numpy.typing import NDArray
 from charloom.errors import TextError
 
 HEADER: Final = 4096  # bytes before the ids
-BLOCK: Final = 1 << 20  # bytes that are looked at together
-POSITION: Final = threading.Lock()  # of every open file, on systems without pread
+BLOCK: Final = 1 << 20  # bytes that are read at a time for the checksum
+POSITION: Final = threading.Lock()  # guards the position of open files on systems without pread
 
 
 class IdFile:
-    """The ids of a file that was whole when it was opened; see `open_ids`.
+    """The ids in a file that was intact when it was opened; see `open_ids`.
 
-    A slice of it is an array in memory. After each read the length and the times of the file are
-    compared with those that it had when its checksum was right; where they differ, the checksum is
-    computed again.
+    A slice of it is an array in memory. Each read compares the file's length and times with those at
+    the last check. If they differ, the checksum is computed again.
 
     Attributes:
         path: of the file.
-        dtype: of the ids, in the processor's own byte order.
+        dtype: of the ids, in the processor's byte order.
 
     Raises:
-        TextError: on reading, another program changed the file, or it cannot be read.
+        TextError: on reading, if another program changed the file or it cannot be read.
     """
 
     def __init__(self, path: Path, about: str, count: int, dtype: np.dtype[Any]) -> None:
@@ -52,28 +52,34 @@ class IdFile:
         ids: NDArray[Any]
         start, stop, step = place.indices(self._count)
         if step != 1:
-            raise ValueError("ids in a file are read one after another; wanted a step of 1.")
+            raise ValueError(
+                f"the step of a slice is {step}; ids in a file can only be read with step 1."
+            )
         size = max(stop - start, 0)
         (ids,) = self.stretches(np.array([start]), np.array([start + size]), size)
         return ids
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All ids; `copy` is always made."""
+        """Return all ids as a new array, for any `copy`."""
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[NDArray[Any]]]:
-        """How it is pickled and copied: as an array of all ids."""
+        """Pickle and copy the ids as an array of all of them."""
         return np.asarray, (self[:],)
 
     def stretches(
         self, starts: NDArray[np.int64], ends: NDArray[np.int64], count: int
     ) -> NDArray[Any]:
-        """Stretches of ids, shape (len(starts), count), each from a start on.
+        """Return ranges of ids as rows, shape (len(starts), count).
 
         Args:
-            starts: where each begins.
-            ends: before which it ends; one that ends early goes on with its last id.
-            count: how many ids of each.
+            starts: the first position of each range.
+            ends: the position after the last of each range. A range with fewer than `count` ids
+                is filled up with its last id.
+            count: number of ids per row.
+
+        Raises:
+            TextError: another program changed the file, or it cannot be read.
         """
         rows = np.empty((len(starts), count), dtype=self.dtype)
         for row, start, end in zip(rows, starts.tolist(), ends.tolist(), strict=True):
@@ -87,7 +93,7 @@ class IdFile:
         return rows
 
     def is_whole(self) -> bool:
-        """Whether header, length and checksum are right; each byte is read."""
+        """Return True if header, length and checksum are right. Reads the whole file."""
         stamp = self._stamp_now()
         size = self._count * self._stored.itemsize
         if stamp[0] != HEADER + size:
@@ -98,11 +104,12 @@ class IdFile:
             checksum = zlib.crc32(block, checksum)
         if self._bytes(0, HEADER) != header(self._about, checksum):
             return False
-        self._stamp = stamp  # of before: what changed meanwhile is noticed by the next read
+        # The stamp from before the check, so that the next read notices changes during the check.
+        self._stamp = stamp
         return True
 
     def _read(self, first: int, size: int) -> NDArray[Any]:
-        """So many ids from one on, in the file's byte order."""
+        """Return `size` ids from position `first` on, in the file's byte order."""
         width = self._stored.itemsize
         data = self._bytes(HEADER + first * width, size * width)
         if len(data) < size * width:
@@ -110,7 +117,7 @@ class IdFile:
         return np.frombuffer(data, dtype=self._stored)
 
     def _bytes(self, offset: int, size: int) -> bytes:
-        """So many bytes; fewer where the file ends."""
+        """Return `size` bytes from `offset` on, or fewer at the end of the file."""
         parts, end = [], offset + size
         try:
             while offset < end and (data := read_at(self._descriptor, end - offset, offset)):
@@ -121,16 +128,16 @@ class IdFile:
         return b"".join(parts)
 
     def _stamp_now(self) -> tuple[int, int, int]:
-        """What changes when the file does: its bytes, and its times in nanoseconds."""
+        """Return the file's length in bytes and its times in nanoseconds, to notice changes."""
         now = os.fstat(self._descriptor)
         return now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
     def _changed(self) -> TextError:
-        """The error for a file that is not any more what it was."""
+        """Return the error for a file that another program changed."""
         return TextError(
             f"{str(self.path)!r} holds the ids of the text, and another program changed it while "
-            f"charloom read it. Start or resume again: the ids are then made again. If it keeps "
-            f"happening, let CHARLOOM_CACHE name a folder that no other program writes to."
+            f"charloom read it. Start or resume again: charloom then makes the ids again. If this "
+            f"happens again, set CHARLOOM_CACHE to a folder that no other program writes to."
         )
 
 
@@ -139,13 +146,13 @@ AllIds = NDArray[Any] | IdFile
 
 
 def open_ids(path: Path, about: str, count: int, dtype: np.dtype[Any]) -> IdFile | None:
-    """The ids in a file, or None where it is missing or not as it was written.
+    """Return the ids in a file, or None if the file is missing or damaged.
 
     Args:
         path: of the file.
-        about: what its header says before the checksum.
-        count: how many ids there are.
-        dtype: theirs, in the file's byte order.
+        about: the expected header before the checksum.
+        count: the expected number of ids.
+        dtype: of the ids, in the file's byte order.
     """
     try:
         ids = IdFile(path, about, count, dtype)
@@ -155,15 +162,17 @@ def open_ids(path: Path, about: str, count: int, dtype: np.dtype[Any]) -> IdFile
 
 
 def header(about: str, checksum: int) -> bytes:
-    """What stands before the ids."""
+    """Return the header of the file, `HEADER` bytes long."""
     return f"{about}{checksum:08x}\n".encode("ascii").ljust(HEADER)
 
 
 def side_by_side(
     ids: AllIds, starts: NDArray[np.int64], ends: NDArray[np.int64], count: int
 ) -> NDArray[Any]:
-    """Stretches of ids beside one another, shape (count, len(starts)); arguments as
-    `IdFile.stretches`."""
+    """Return ranges of ids as columns, shape (count, len(starts)).
+
+    Arguments and errors as in `IdFile.stretches`.
+    """
     if isinstance(ids, IdFile):
         return np.ascontiguousarray(ids.stretches(starts, ends, count).T)
     steps = np.arange(count)[:, np.newaxis]
@@ -172,9 +181,9 @@ def side_by_side(
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Bytes of a file from an offset on, at least one unless the file ends there."""
+    """Return up to `size` bytes from `offset` on; none only at the end of the file."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
-    with POSITION:  # Windows, where processes share no open file
+    with POSITION:  # Windows has no pread, but there only this process uses the descriptor
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, size)

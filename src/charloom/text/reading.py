@@ -1,7 +1,7 @@
-"""Reads a text in blocks, twice: once for its symbols and fingerprint, once for its ids.
+"""Reads a text twice, in blocks: first for its symbols and fingerprint, then for its ids.
 
-However long the text, no more than a few blocks of it are in memory. A block of ASCII needs no
-decoding: its bytes are its code points.
+Only a few blocks are in memory, for a text of any length. A block of ASCII is not decoded, because
+its bytes are its code points.
 """
 
 import hashlib
@@ -17,20 +17,20 @@ from charloom.messages import argument
 from charloom.text.sources import Source
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
-BLOCK: Final = 1 << 20  # bytes; what is made of a block fits into a processor's outer cache
+BLOCK: Final = 1 << 20  # bytes; a block and its symbols fit into the processor's last-level cache
 BOM: Final = b"\xef\xbb\xbf"
 UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-LONGEST: Final = 4  # bytes of a character in UTF-8
+LONGEST: Final = 4  # most bytes of a character in UTF-8
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What the first reading of a text finds.
+    """The result of the first reading of a text.
 
     Attributes:
         fingerprint: SHA-256 of the text's bytes, without byte-order marks, in hexadecimal.
-        values: the code points or bytes that are there, rising, shape (distinct,).
-        counts: how often each is there, shape (distinct,).
+        values: the distinct code points or bytes of the text in rising order, shape (distinct,).
+        counts: how often each of them occurs, shape (distinct,).
     """
 
     fingerprint: str
@@ -39,12 +39,11 @@ class Scan:
 
 
 def scan(sources: Iterable[Source], tokens: str) -> Scan:
-    """Read a text for its symbols and its fingerprint.
+    """Read a text; return its distinct symbols, their counts and its fingerprint.
 
     Raises:
         TextError: a piece is empty or cannot be read.
-        EncodingError: bytes that are not text in UTF-8, with their offset; bytes as tokens may be
-            anything.
+        EncodingError: the tokens are characters, and a piece is not UTF-8 text.
     """
     digest = hashlib.sha256()
     counts = np.zeros(BYTES if tokens == "bytes" else CODE_POINTS, dtype=np.int64)
@@ -58,7 +57,7 @@ def scan(sources: Iterable[Source], tokens: str) -> Scan:
 
 
 def fingerprint(sources: Iterable[Source], tokens: str) -> str:
-    """The fingerprint alone: every byte is read, none is decoded."""
+    """Return the fingerprint of a text. Reads every byte but decodes none."""
     digest = hashlib.sha256()
     for block in text_bytes(sources, tokens):
         digest.update(block)
@@ -66,7 +65,7 @@ def fingerprint(sources: Iterable[Source], tokens: str) -> str:
 
 
 def text_bytes(sources: Iterable[Source], tokens: str) -> Iterator[bytes]:
-    """The text's own bytes, block by block."""
+    """Yield the bytes of a text in blocks, without byte-order marks."""
     for source in sources:
         for block, _ in _pieces(source, tokens):
             yield block
@@ -79,17 +78,17 @@ def encode(
     skipping: bool,
     fingerprint: str,
 ) -> Iterator[NDArray[Any]]:
-    """The ids of a text, block by block, each of shape (ids,).
+    """Yield the ids of a text in blocks, each of shape (ids,).
 
     Args:
-        sources: the text's pieces.
-        tokens: characters or bytes.
-        table: the id of each symbol by its value, -1 for one that is left out.
-        skipping: whether any symbol of the text is left out.
-        fingerprint: of the text that is meant.
+        sources: the pieces of the text.
+        tokens: "characters" or "bytes".
+        table: the id of each symbol by its value; -1 for a symbol to skip.
+        skipping: True if the text has symbols to skip.
+        fingerprint: the expected fingerprint of the text.
 
     Raises:
-        TextError: at the end, it was another text.
+        TextError: after the last block, if the text has another fingerprint.
     """
     digest = hashlib.sha256()
     for source in sources:
@@ -104,10 +103,10 @@ def encode(
 def first_left_out(
     sources: Iterable[Source], tokens: str, table: NDArray[np.int32]
 ) -> tuple[int, int]:
-    """The first symbol without an id and its position from 0, both in tokens.
+    """Return the value of the first symbol without an id, and its position in tokens from 0.
 
     Raises:
-        TextError: there is none, so that the text is another one now.
+        TextError: every symbol has an id, so the text must have changed since the first reading.
     """
     position = 0
     for source in sources:
@@ -121,12 +120,12 @@ def first_left_out(
 
 
 def changed() -> TextError:
-    """The error for a text whose two readings differ."""
-    return TextError("the text changed while it was read; give it again once it is whole.")
+    """Return the error for a text that changed between its two readings."""
+    return TextError("the text changed while it was read; try again when no program writes to it.")
 
 
 def _blocks(source: Source, tokens: str) -> Iterator[tuple[bytes, NDArray[Any]]]:
-    """Blocks of bytes with their symbols: code points or bytes, shape (symbols,)."""
+    """Yield blocks of bytes, each with its symbols: code points or bytes, shape (symbols,)."""
     for block, offset in _pieces(source, tokens):
         if tokens == "bytes" or block.isascii():
             yield block, np.frombuffer(block, dtype=np.uint8)
@@ -138,14 +137,14 @@ def _blocks(source: Source, tokens: str) -> Iterator[tuple[bytes, NDArray[Any]]]
             raise EncodingError(
                 f"{source.name} is not UTF-8: byte 0x{block[error.start]:02x} at offset {at} "
                 f"({error.reason}). If it is Latin-1 or Windows text, convert it: iconv -f "
-                f"WINDOWS-1252 -t UTF-8 FILE > NEW. Any bytes are learnt by {argument('tokens', 'bytes')}.",
+                f"WINDOWS-1252 -t UTF-8 FILE > NEW. To train on any bytes, use {argument('tokens', 'bytes')}.",
                 at,
             ) from None
         yield block, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
-    """Blocks of bytes that end between two characters, each with its offset in the source."""
+    """Yield blocks of bytes, each with its offset. A block never ends inside a character."""
     raw = source.raw or tokens == "bytes"
     offset, rest, size = 0, b"", 0
     with source.opened() as file:
@@ -158,7 +157,7 @@ def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
             nul = -1 if raw else block.find(b"\0")
             if nul >= 0:
                 if nul:
-                    yield block[:nul], offset  # what is wrong before it is the first that is wrong
+                    yield block[:nul], offset  # report an earlier error before this one
                 raise _nul(offset + nul, source.name)
             cut = len(block) if tokens == "bytes" else _last_boundary(block)
             if cut:
@@ -173,10 +172,13 @@ def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
 
 
 def _last_boundary(block: bytes) -> int:
-    """Where the last whole character ends, or that is no UTF-8 anyway."""
+    """Return the number of bytes up to the end of the last complete character.
+
+    If the end is not valid UTF-8, returns the length of the block.
+    """
     for back in range(1, min(LONGEST, len(block)) + 1):
         byte = block[-back]
-        if byte >= 0xC0:  # leads two bytes, three from 0xe0 on, four from 0xf0 on
+        if byte >= 0xC0:  # starts 2 bytes, from 0xe0 on 3, from 0xf0 on 4
             wanted = 2 + (byte >= 0xE0) + (byte >= 0xF0)
             return len(block) - back if wanted > back else len(block)
         if byte < 0x80:
@@ -185,19 +187,19 @@ def _last_boundary(block: bytes) -> int:
 
 
 def _refuse_utf16(block: bytes, name: str) -> None:
-    """Refuse what begins with the mark of another encoding."""
+    """Raise EncodingError if the block starts with a byte-order mark of UTF-16."""
     if block[:2] in UTF16_MARKS:
         raise EncodingError(
-            f"{name} begins with the bytes {block[:2].hex(' ')} (at offset 0), the mark of UTF-16; "
+            f"{name} begins with the bytes {block[:2].hex(' ')} (at offset 0), the mark of UTF-16, but "
             f"charloom reads UTF-8. Convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW.",
             0,
         )
 
 
 def _nul(offset: int, name: str) -> EncodingError:
-    """The error for what no text has."""
+    """Return the error for a text with a NUL byte."""
     return EncodingError(
-        f"{name} has a NUL byte at offset {offset}: it is no plain text. If it is UTF-16 "
-        f"or UTF-32, convert it to UTF-8 first. Any bytes are learnt by {argument('tokens', 'bytes')}.",
+        f"{name} has a NUL byte at offset {offset}: it is not plain text. If it is UTF-16 "
+        f"or UTF-32, convert it to UTF-8. To train on any bytes, use {argument('tokens', 'bytes')}.",
         offset,
     )

@@ -1,7 +1,7 @@
-"""Where texts come from: files, directories, patterns, standard input, built-in texts, strings.
+"""The sources of a text: files, directories, patterns, standard input, built-in texts, strings.
 
-It finds them, says in which order they are read and what was left out, and opens them. What is in
-them it looks at only as far as is needed to tell a text from a picture.
+Finds them, puts them in order, notes which files were skipped, and opens them. It reads only the
+beginning of a file, to find out whether it is text.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ from charloom.spelling import shortened
 from charloom.text.builtin import BUILTIN_TEXTS
 
 STDIN: Final = "-"
-IN_MEMORY: Final = 64 << 20  # bytes of text up to which everything is held in memory
-LOOKED_AT: Final = 1 << 16  # bytes at the beginning of a file that tell whether it is a text
-LONGEST_NAME: Final = 255  # of a file, on the usual file systems
-NAMED: Final = 3  # files that a sentence names
+IN_MEMORY: Final = 64 << 20  # bytes; a longer text is not kept in memory
+LOOKED_AT: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
+LONGEST_NAME: Final = 255  # longest name of a file on common file systems
+NAMED: Final = 3  # at most this many file names in a message
 
 Stamp = tuple[str, int, int, int]
 
@@ -39,13 +39,14 @@ class Source:
     """One piece of a text.
 
     Attributes:
-        name: what messages call it.
-        place: an absolute path or `builtin:NAME`, by which it is found again; empty where nothing
-            but this process has it.
-        raw: whether each byte is the text's own; else a byte-order mark is no part of the text,
-            and a NUL byte or a surrogate tells that it is no text at all.
-        path: the file on disk, if it is one.
-        held: where it is held, if it is none.
+        name: its name in messages.
+        place: an absolute path or `builtin:NAME`, to find it again; empty if only this process has
+            the text.
+        raw: True for bytes that charloom encoded itself: they have no byte-order mark, and may have
+            NUL bytes and surrogates. Otherwise a byte-order mark is removed, and NUL bytes and
+            surrogates are errors.
+        path: the file on disk; empty if the piece is not a file.
+        held: the bytes of a piece that is not a file, in memory or in a temporary file.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Source:
     held: IO[bytes] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled and copied: a copy holds in memory what this holds in an open file."""
+        """Pickle and copy the piece with its `held` bytes in memory."""
         if self.held is None:
             return self.__dict__
         with self.opened() as file:
@@ -63,7 +64,7 @@ class Source:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """The piece from its beginning.
+        """Open the piece at its beginning, for a `with` statement.
 
         Raises:
             TextError: it cannot be read.
@@ -80,13 +81,13 @@ class Source:
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Return its size in bytes."""
         with self.opened() as file:
             return file.seek(0, io.SEEK_END)
 
     @property
     def stamp(self) -> Stamp | None:
-        """What changes when the file does: path, bytes, time in ns, inode; None without a file."""
+        """Return path, bytes, time in ns and inode of the file, to notice changes; None without one."""
         if not self.path:
             return None
         try:
@@ -98,7 +99,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for one thing that was asked for."""
+    """The pieces that were found for one source that the user named.
+
+    Attributes:
+        name: a short name.
+        sources: the pieces.
+        note: a sentence about the files that were read and skipped; empty for a single file.
+    """
 
     name: str
     sources: tuple[Source, ...]
@@ -106,42 +113,42 @@ class Found:
 
 
 def string_source(text: str, name: str, place: str = "") -> Source:
-    """A piece that is a string."""
+    """Return a piece with the bytes of a string."""
     held = io.BytesIO(text.encode("utf-8", "surrogatepass"))
     return Source(name, place, raw=True, held=held)
 
 
 def file_source(path: Path, raw: bool = False) -> Source:
-    """A piece that is a file."""
+    """Return a piece that is a file."""
     place = str(path.resolve())
     return Source(str(path), place, raw, place)
 
 
 def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
-    """The pieces of a text in the order in which they are read.
+    """Return the pieces of a text, in the order in which they are read.
 
-    A file that a directory or a pattern finds is left out where it was read before.
+    If a directory or a pattern finds a file that an earlier source already has, the file is skipped.
 
     Args:
         asked: paths of files and directories, patterns, `-`, or names of built-in texts.
-        any_bytes: whether every file is a text, whatever its bytes.
+        any_bytes: True accepts every file as text; False only files in UTF-8.
 
     Raises:
-        TextError: there is no such thing, or it holds no text.
+        TextError: a source does not exist, cannot be read or has no text.
         MissingPartError: a built-in text needs an extra that is not installed.
     """
     if not asked:
-        raise TextError("no text was given; name one or more files, or a built-in text.")
+        raise TextError("no text was given; give one or more files, or a built-in text.")
     seen: set[str] = set()
     found = []
     for name in map(str, asked):
         one = _find(name, any_bytes)
         fresh = tuple(source for source in one.sources if source.place not in seen)
-        if one.note:  # several were looked for
+        if one.note:  # a directory or a pattern
             one = dataclasses.replace(one, sources=fresh)
         elif not fresh:
             one = dataclasses.replace(
-                one, note=f"{shortened(Path(name))} was read before, and is read once more"
+                one, note=f"{shortened(Path(name))} was given more than once, and is read each time"
             )
         seen |= {source.place for source in one.sources}
         found.append(one)
@@ -149,7 +156,10 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
 
 
 def _find(asked: str, any_bytes: bool) -> Found:
-    """What one word of the user's stands for; a file goes before all that looks like it."""
+    """Return the pieces of one source that the user named.
+
+    A file goes before a built-in text or a pattern of the same name.
+    """
     if asked == STDIN:
         return _found_alone(_held("stdin", _standard_input))
     path = Path(asked)
@@ -161,13 +171,13 @@ def _find(asked: str, any_bytes: bool) -> Found:
             text = BUILTIN_TEXTS[builtin].read()
             return _found_alone(string_source(text, builtin, f"builtin:{builtin}"))
         if not path.exists() and glob.has_magic(asked):
-            # Path.glob takes no absolute patterns.
+            # Path.glob does not accept absolute patterns.
             matches = list(map(Path, glob.glob(asked, recursive=True)))  # noqa: PTH207
             if not matches and looks_like_a_text(asked):
                 raise missing(asked)
             files = sorted((match for match in matches if match.is_file()), key=_order)
             return _found_many(asked, files, asked, any_bytes)
-        path.stat()  # where it cannot be read, this says why
+        path.stat()  # raises with the reason if the file cannot be read
         return _found_alone(_file(path))
     except FileNotFoundError:
         raise missing(asked) from None
@@ -178,19 +188,19 @@ def _find(asked: str, any_bytes: bool) -> Found:
 
 
 def looks_like_a_text(asked: str) -> bool:
-    """Whether somebody may have given the text itself where a path belongs."""
+    """Return True if the user may have given the text itself instead of a path."""
     return "\n" in asked or len(asked) > LONGEST_NAME
 
 
 def missing(asked: str) -> TextError:
-    """The error for what is no file; somebody may have given the text itself."""
+    """Return the error for a source that does not exist."""
     name = shortened(Path(asked))
     if looks_like_a_text(asked):
         way = either(
             in_python="give it as string instead of text",
             elsewhere="write it to a file, or pipe it in and give - for TEXT",
         )
-        return TextError(f"{name}: no such file. If that is the text itself, {way}.")
+        return TextError(f"{name}: no such file. If this is the text itself, {way}.")
     known = ", ".join(BUILTIN_TEXTS)
     return TextError(
         f"{name}: no such file; give the path of a text, or a built-in text ({known})."
@@ -198,47 +208,50 @@ def missing(asked: str) -> TextError:
 
 
 def _found_alone(source: Source) -> Found:
-    """A single piece."""
+    """Return the result for a single piece."""
     return Found(Path(source.name).name, (source,))
 
 
 def _file(path: Path) -> Source:
-    """A file that was named; what can be read only once, such as a pipe, is kept."""
+    """Return the piece for a path. The content of a pipe or device is copied, as it is read once."""
     if path.is_file() and path.resolve().exists():
         return file_source(path)
     return _held(str(path), lambda: path.open("rb"))
 
 
 def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -> Found:
-    """Those of the files that are texts, and a sentence about what was taken and what was not."""
+    """Return the files that are texts, with a note about the ones that were read and skipped."""
     taken = [path for path in paths if path.stat().st_size and (any_bytes or _is_text(path))]
     left = [path for path in paths if path not in set(taken)]
     if not paths:
         raise TextError(
-            f"{shortened(Path(asked))}: no file is found by it; give the path of a text, a directory of texts, or in "
-            f"quotes a pattern such as '**/*.txt'."
+            f"{shortened(Path(asked))}: no file found; give the path of a text, a directory of texts, or a "
+            f"pattern in quotes, such as '**/*.txt'."
         )
     if not taken:
         raise TextError(
             f"{shortened(Path(asked))}: no text in UTF-8 among {how_many(paths)}; give the path of a text, a "
-            f"directory of texts, or in quotes a pattern such as '**/*.txt'."
+            f"directory of texts, or a pattern in quotes, such as '**/*.txt'."
         )
-    note = f"{shortened(Path(asked))}: {how_many(taken)}, read in the order of their paths, {shortened(taken[0])} first"
+    note = (
+        f"{shortened(Path(asked))}: {how_many(taken)}, read in the order of their paths from "
+        f"{shortened(taken[0])} on"
+    )
     if left:
         named = ", ".join(map(shortened, left[:NAMED])) + (" …" if len(left) > NAMED else "")
-        note += f"; left out {len(left):,} that {'is' if len(left) == 1 else 'are'} empty or no text in UTF-8: {named}"
+        note += f"; skipped {how_many(left)} without text in UTF-8: {named}"
     return Found(name, tuple(map(file_source, taken)), note)
 
 
 def how_many(paths: Sequence[Path]) -> str:
-    """How many files these are."""
+    """Return the number of files in words: "1 file", "2 files"."""
     return "1 file" if len(paths) == 1 else f"{len(paths):,} files"
 
 
 def _under(folder: Path) -> list[Path]:
-    """The files in a directory and all below it, in the order of their paths.
+    """Return the files in a directory and below it, in the order of their paths.
 
-    Hidden ones, links to directories and charloom's own runs are not entered.
+    Skips hidden files and directories, links to directories, and run directories of charloom.
     """
     found = []
     for parent, folders, files in os.walk(folder):
@@ -249,18 +262,18 @@ def _under(folder: Path) -> list[Path]:
 
 
 def _is_entered(folder: Path) -> bool:
-    """Whether a directory in a directory is looked into."""
+    """Return True if a directory is not hidden and is not a run directory."""
     is_run = (folder / "config.json").exists() and (folder / "checkpoints").is_dir()
     return not folder.name.startswith(".") and not is_run
 
 
 def _order(path: Path) -> tuple[str, ...]:
-    """Paths are sorted part by part, so that a directory's files stay together."""
+    """Return the key that sorts paths part by part, so that a directory's files stay together."""
     return path.parts
 
 
 def _is_text(path: Path) -> bool:
-    """Whether a file begins like a text in UTF-8."""
+    """Return True if the beginning of a file is text in UTF-8."""
     with path.open("rb") as file:
         start = file.read(LOOKED_AT)
     if b"\0" in start:
@@ -268,42 +281,44 @@ def _is_text(path: Path) -> bool:
     try:
         start.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A character that the end of what was read cut in two is none of the file's faults.
+        # The end of what was read may cut a character; that is not an error in the file.
         return len(start) == LOOKED_AT and error.start >= len(start) - 3
     return True
 
 
 def _standard_input() -> AbstractContextManager[IO[bytes]]:
-    """The bytes that are piped into this process."""
+    """Return standard input as a binary stream, for a `with` statement."""
     if sys.stdin is None:
-        raise TextError("- stands for standard input, and there is none.")
+        raise TextError("- stands for standard input, but this process has none; give a file.")
     return nullcontext(sys.stdin.buffer)
 
 
 def require_end(name: str, stream: IO[bytes]) -> None:
-    """Refuse a device that may never end: any but a terminal, and the one that is always empty.
+    """Raise TextError if a stream is a device that may never end, such as /dev/zero.
+
+    A terminal and /dev/null are allowed.
 
     Raises:
-        TextError: it is one.
+        TextError: `stream` is such a device.
     """
     try:
         about = os.fstat(stream.fileno())
     except OSError:
-        return  # a stream of Python's own
+        return  # a stream without a file, such as io.BytesIO
     ends = stream.isatty() or about.st_rdev == Path(os.devnull).stat().st_rdev
     if stat.S_ISBLK(about.st_mode) or (stat.S_ISCHR(about.st_mode) and not ends):
-        raise TextError(f"{name}: a device, which may never end, and no text.")
+        raise TextError(f"{name} is a device that may never end; give a file.")
 
 
 def _held(name: str, opening: Callable[[], AbstractContextManager[IO[bytes]]]) -> Source:
-    """A piece that can be read only once, held so that it can be read again."""
+    """Return a piece with a copy of a stream that can be read only once."""
     try:
         with opening() as stream:
             require_end(name, stream)
             start = stream.read(IN_MEMORY + 1)
             if len(start) <= IN_MEMORY:
                 return Source(name, "", held=io.BytesIO(start))
-            # Open as long as the source is there, and on the disk no longer than that.
+            # The finalizer closes and so deletes the file when the source is no longer used.
             file = tempfile.TemporaryFile()  # noqa: SIM115
             source = Source(name, "", held=file)
             weakref.finalize(source, close_quietly, file)
@@ -315,12 +330,12 @@ def _held(name: str, opening: Callable[[], AbstractContextManager[IO[bytes]]]) -
 
 
 def close_quietly(file: IO[bytes]) -> None:
-    """Close a file of which nothing is wanted any more, on a disk that may be full."""
+    """Close a file that is no longer needed. A full disk may raise here; ignore that."""
     with suppress(OSError):
         file.close()
 
 
 def unreadable(name: str, error: Exception) -> TextError:
-    """What the system said about a source, as a sentence."""
+    """Return the error for a source that cannot be read, with the system's reason."""
     reason = getattr(error, "strerror", None) or error
     return TextError(f"{shortened(name)} cannot be read: {reason}.")

@@ -1,7 +1,7 @@
-"""The symbols that a model knows, characters or bytes, and the number of each.
+"""The vocabulary: the characters or bytes (symbols) that a model knows, and the id of each.
 
-Ids follow the code points (or the bytes), so that the same text gives the same ids in every process.
-What to do with a symbol that is not known is said with each text (spec/mathematics.md: Unknown characters).
+Ids follow the order of the code points (or bytes), so the same text gives the same ids in every
+process. Each text says how unknown symbols are treated (spec/mathematics.md: Unknown characters).
 """
 
 import codecs
@@ -21,9 +21,9 @@ from charloom.spelling import shortened
 
 CODE_POINTS: Final = 0x110000
 BYTES: Final = 256
-COMMONEST: Final = 3  # unknown symbols that a sentence names
+COMMONEST: Final = 3  # at most this many unknown symbols in a message
 
-# What typographers write and typewriters lack; the right side is tried when the left is unknown.
+# Typographic characters with their plain form, which is suggested if the former is unknown.
 PLAIN_FORMS = str.maketrans(
     {
         "\u2018": "'", "\u2019": "'", "\u201a": "'", "\u201b": "'",
@@ -36,13 +36,13 @@ PLAIN_FORMS = str.maketrans(
 
 @dataclass(frozen=True)
 class Unknowns:
-    """The symbols of a text that a vocabulary did not know, and what was done with them.
+    """The symbols of a text that a vocabulary does not know, and how they were treated.
 
     Attributes:
-        total: how many there were, repeats counted.
-        counts: each of them with how often it came, the commonest first; bytes as Latin-1.
-        tokens: characters or bytes.
-        replacement: the known character that was written instead; empty where they were skipped.
+        total: number of unknown symbols in the text, with repeats.
+        counts: each unknown symbol with its count, the most frequent first; bytes as Latin-1.
+        tokens: "characters" or "bytes".
+        replacement: the known character that replaced them; empty if they were skipped.
     """
 
     total: int = 0
@@ -52,7 +52,7 @@ class Unknowns:
 
     @property
     def sentence(self) -> str:
-        """What was done, for people; empty where every symbol was known."""
+        """Return a message about the unknown symbols; empty if there were none."""
         if not self.total:
             return ""
         done = f"replaced by {self.replacement!r}" if self.replacement else "skipped"
@@ -70,7 +70,7 @@ ALL_KNOWN: Final = Unknowns()
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text as ids, and what of it was not known."""
+    """A text as ids, with its unknown symbols."""
 
     ids: NDArray[Any]
     unknown: Unknowns
@@ -78,13 +78,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Treatment:
-    """How a text is read by a vocabulary that may not know all of it.
+    """How a text is encoded with a vocabulary that may not have all of its symbols.
 
     Attributes:
-        table: the id of each symbol by its value, -1 for one that has none.
-        unknown: the symbols that are not known.
-        refused: whether the text must be refused for them.
-        skipping: whether they are left out.
+        table: the id of each symbol by its value; -1 for a symbol without an id.
+        unknown: the unknown symbols.
+        refused: True if the text must be refused because of them.
+        skipping: True if they are skipped.
     """
 
     table: NDArray[np.int32]
@@ -94,16 +94,16 @@ class Treatment:
 
 
 class Vocabulary:
-    """Symbols in rising order; the id of a symbol is its place.
+    """The symbols in rising order; the id of a symbol is its index.
 
     Args:
-        characters: the characters, in any order; repeats are dropped. A byte stands as the
-            character of the same number (Latin-1).
-        tokens: "characters", Unicode characters; or "bytes", those of the text in UTF-8.
+        characters: the symbols in any order; repeats are dropped. Bytes are given as characters
+            with the same number (Latin-1).
+        tokens: "characters" for Unicode characters; "bytes" for the bytes of the text in UTF-8.
 
     Raises:
-        TextError: fewer than two distinct symbols, from which nothing can be learnt.
-        ConfigError: a character that is no byte in a vocabulary of bytes.
+        TextError: there are fewer than two distinct symbols.
+        ConfigError: a character of a byte vocabulary is above U+00FF.
     """
 
     def __init__(self, characters: Iterable[str], tokens: str = "characters") -> None:
@@ -122,14 +122,14 @@ class Vocabulary:
         limit = BYTES if tokens == "bytes" else CODE_POINTS
         if ord(self.characters[-1]) >= limit:
             raise ConfigError(
-                f"{self.characters[-1]!r} is no byte; a vocabulary of bytes has U+0000 to U+00FF."
+                f"{self.characters[-1]!r} is not a byte; a byte vocabulary has U+0000 to U+00FF."
             )
         self._ids = np.full(limit, -1, dtype=np.int32)
         self._ids[[ord(character) for character in self.characters]] = range(len(self))
 
     @classmethod
     def from_text(cls, text: str, tokens: str = "characters") -> "Vocabulary":
-        """The vocabulary of all symbols of a text."""
+        """Return the vocabulary of all symbols in a text."""
         present = np.bincount(_symbols(text, tokens), minlength=1) > 0
         return cls(map(chr, np.flatnonzero(present)), tokens)
 
@@ -137,7 +137,7 @@ class Vocabulary:
         return len(self.characters)
 
     def __contains__(self, character: str) -> bool:
-        """Whether a single character can be written with what is known."""
+        """Return True if `character` is one character whose symbols are all known."""
         return len(character) == 1 and bool(
             (self._ids[_symbols(character, self.tokens)] >= 0).all()
         )
@@ -158,29 +158,29 @@ class Vocabulary:
 
     @property
     def id_dtype(self) -> np.dtype[Any]:
-        """The smallest unsigned type that holds every id."""
+        """Return the smallest unsigned type that holds every id."""
         return np.min_scalar_type(len(self) - 1)
 
     def encode(self, text: str) -> NDArray[Any]:
-        """The ids of a text, shape (symbols,), in `id_dtype`.
+        """Return the ids of a text, shape (symbols,), in `id_dtype`.
 
         Raises:
-            UnknownCharacterError: names the first unknown symbol, its place, the closest known
-                one, and how many others are unknown.
+            UnknownCharacterError: the text has unknown symbols. The message names the first one, its
+                position, the closest known one, and how many are unknown.
         """
         return self.encode_with(text).ids
 
     def encode_with(self, text: str, unknown: str = "refuse", replacement: str = "") -> Encoded:
-        """The ids of a text that may have unknown symbols, and what was done with those.
+        """Return the ids of a text and its unknown symbols.
 
         Args:
             text: the text.
-            unknown: "refuse", "skip", or "replace" by the replacement.
-            replacement: one known character; of a byte vocabulary, one byte.
+            unknown: what to do with unknown symbols: "refuse", "skip" or "replace".
+            replacement: the one known character that replaces them; one byte for a byte vocabulary.
 
         Raises:
-            UnknownCharacterError: as `encode`, where unknown symbols are refused.
-            ConfigError: no such treatment, or a replacement that is not known itself.
+            UnknownCharacterError: `unknown` is "refuse", and the text has unknown symbols.
+            ConfigError: `unknown` is not one of these, or the replacement is not one known symbol.
         """
         symbols = _symbols(text, self.tokens)
         strange = self._ids[symbols] < 0
@@ -197,16 +197,16 @@ class Vocabulary:
     def treatment(
         self, values: NDArray[Any], counts: NDArray[Any], unknown: str, replacement: str
     ) -> Treatment:
-        """How a text is read that has these symbols, so often each.
+        """Return how to encode a text with these symbols.
 
         Args:
-            values: code points or bytes, shape (distinct,); those that are known may be left out.
-            counts: how often each is there, shape (distinct,).
-            unknown: "refuse", "skip", or "replace" by the replacement.
-            replacement: one known character.
+            values: the code points or bytes of the text, shape (distinct,); known ones may be missing.
+            counts: how often each occurs, shape (distinct,).
+            unknown: what to do with unknown symbols: "refuse", "skip" or "replace".
+            replacement: the one known character that replaces them.
 
         Raises:
-            ConfigError: no such treatment, or a replacement that is not known itself.
+            ConfigError: `unknown` is not one of these, or the replacement is not one known symbol.
         """
         require_one_of("unknown", unknown, UNKNOWNS)
         strange = self._ids[values] < 0
@@ -230,14 +230,14 @@ class Vocabulary:
         return Treatment(table, dataclasses.replace(unknowns, replacement=replacement))
 
     def decode(self, ids: NDArray[Any] | list[int]) -> str:
-        """The text of ids; bytes that are no UTF-8 become U+FFFD."""
+        """Return the text of ids; bytes that are not UTF-8 become U+FFFD."""
         return self.decoder().decode(ids, final=True)
 
     def completed(self, ids: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """The characters that ids complete one after another, and how many ids were read by then.
+        """Return the characters of `ids`, and for each the number of ids read when it was complete.
 
-        Of bytes, one that shows that those before it are no UTF-8 completes them as U+FFFD together
-        with what it begins: then a string is several characters long.
+        If a byte shows that the bytes before it are not UTF-8, these become U+FFFD. If that byte is
+        itself a character, both are one string of several characters.
         """
         if self.tokens == "characters":
             characters = tuple(map(self.characters.__getitem__, np.asarray(ids).tolist()))
@@ -251,20 +251,20 @@ class Vocabulary:
         return tuple(pieces), np.array(ends, dtype=np.int64)
 
     def decoder(self) -> "Decoder":
-        """What turns ids into text as they come."""
+        """Return a decoder that turns ids into text piece by piece."""
         return Decoder(self)
 
     def to_bytes(self, ids: NDArray[Any]) -> bytes:
-        """The text of ids as bytes: UTF-8, or where the tokens are bytes exactly those."""
+        """Return the bytes of ids: the text in UTF-8, or the bytes themselves if they are the tokens."""
         text = "".join(map(self.characters.__getitem__, np.asarray(ids).tolist()))
         if self.tokens == "bytes":
             return text.encode("latin-1")
         return text.encode("utf-8", "surrogatepass")
 
     def closest(self, character: str) -> str | None:
-        """The known character that is most like an unknown one, or None."""
+        """Return the known character that is most similar to an unknown one; None if none is."""
         if self.tokens == "bytes":
-            return None  # bytes are not alike in any sense that a person would have
+            return None  # similar bytes do not look similar to users
         base = unicodedata.normalize("NFKD", character)[:1]
         for other in (
             character.translate(PLAIN_FORMS),
@@ -279,19 +279,25 @@ class Vocabulary:
             if other.translate(PLAIN_FORMS) == plain:
                 return other
         if not character.isalnum():
-            return None  # any other sign would be a wild guess
+            return None  # any other punctuation mark or symbol would be a guess
         kind = unicodedata.category(character)
         alike = [other for other in self.characters if unicodedata.category(other) == kind]
         return min(alike, key=lambda other: abs(ord(other) - ord(character)), default=None)
 
     def refusal(self, value: int, position: int, unknowns: Unknowns) -> UnknownCharacterError:
-        """The error for a text with unknown symbols, the first of them at this position from 0."""
+        """Return the error for a text with unknown symbols.
+
+        Args:
+            value: the code point or byte of the first unknown symbol.
+            position: its position in the text, from 0.
+            unknowns: all unknown symbols of the text.
+        """
         symbol = chr(value)
         shown = _shown(symbol, self.tokens)
         if self.tokens == "characters":
             shown += f" ({unicodedata.name(symbol, f'U+{value:04X}')})"
         other = self.closest(symbol)
-        mend = "" if other is None else f" The closest that it knows is {other!r}."
+        closest = "" if other is None else f" The closest that it knows is {other!r}."
         more = (
             f" In all {unknowns.total:,} {self.tokens} of the text are unknown, "
             f"{len(unknowns.counts):,} distinct."
@@ -299,8 +305,8 @@ class Vocabulary:
             else ""
         )
         return UnknownCharacterError(
-            f"{_noun(self.tokens)} {position + 1} is {shown}, which the model has never read: "
-            f"it knows {len(self)} {self.tokens}.{mend}{more} To read the text all the same: "
+            f"{_noun(self.tokens)} {position + 1} is {shown}, which is not in the model's vocabulary of "
+            f"{len(self)} {self.tokens}.{closest}{more} To read the text anyway, use "
             f"{argument('unknown', 'skip')}, or {argument('unknown', 'replace')} with a "
             f"{argument('replacement')} that it knows.",
             symbol,
@@ -309,7 +315,7 @@ class Vocabulary:
 
 
 class Decoder:
-    """Ids to text, piece by piece: a character whose bytes are not all there yet waits."""
+    """Turns ids into text piece by piece. It keeps an incomplete UTF-8 sequence for the next call."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._characters = vocabulary.characters
@@ -321,14 +327,20 @@ class Decoder:
         )
 
     def decode(self, ids: NDArray[Any] | list[int], final: bool = False) -> str:
-        """The text that these ids complete; with `final`, all that is left as well."""
+        """Return the characters that are complete after `ids`.
+
+        With `final`, also decode an incomplete UTF-8 sequence at the end.
+        """
         text = "".join(map(self._characters.__getitem__, np.asarray(ids).tolist()))
         self._read += len(text)
         return text if self._utf8 is None else self._utf8.decode(text.encode("latin-1"), final)
 
     def decode_with_ends(self, ids: NDArray[Any]) -> tuple[str, NDArray[np.int64]]:
-        """The same, and for each of its characters how many ids there were when it ended, those of
-        all calls counted; the bytes of one that is no UTF-8 are what U+FFFD stands for."""
+        """Return the characters that are complete after `ids`, and the end of each, shape (characters,).
+
+        The end of a character is the number of ids up to its last one, counted over all calls. For
+        U+FFFD, these are the bytes that it replaces.
+        """
         before = self._read
         if self._utf8 is None:
             text = self.decode(ids)
@@ -337,8 +349,9 @@ class Decoder:
         ends: list[int] = []
         for n, last in enumerate(ids.tolist(), start=before + 1):
             if completed := self.decode([last]):
-                # A byte that does not fit ends what was before it, and begins or is something else;
-                # of two U+FFFD for what was before it (half a surrogate), the second is one byte.
+                # An unexpected byte ends the sequence before it, which becomes U+FFFD. The byte
+                # itself is a character or starts a new sequence (then it waits). Half a surrogate
+                # becomes two U+FFFD, and the second one stands for one byte.
                 waits = 1 if self._utf8.getstate()[0] else 0
                 pieces.append(completed)
                 ends += range(n + 1 - waits - len(completed), n + 1 - waits)
@@ -346,19 +359,19 @@ class Decoder:
 
 
 def _symbols(text: str, tokens: str) -> NDArray[Any]:
-    """The code points of a text, or its bytes in UTF-8, shape (symbols,)."""
+    """Return the code points of a text, or its bytes in UTF-8, shape (symbols,)."""
     if tokens == "bytes":
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 def _noun(tokens: str) -> str:
-    """What one symbol is called."""
+    """Return the singular: "character" or "byte"."""
     return tokens.removesuffix("s")
 
 
 def _shown(symbol: str, tokens: str) -> str:
-    """A symbol as a message shows it."""
+    """Return a symbol as messages show it."""
     if tokens == "characters":
         return repr(symbol)
     plain = f" {symbol!r}" if symbol.isascii() and symbol.isprintable() else ""

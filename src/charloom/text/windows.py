@@ -1,7 +1,8 @@
-"""How a text is divided: what is held out, and how the rest is cut into windows for B streams.
+"""Divides a text into training, validation and test part, and the first into windows for B streams.
 
-A window at e reads x = text[e : e+T] and predicts y = text[e+1 : e+T+1]. A stream's next window
-starts at e+T; its epoch ends after P windows (spec/mathematics.md: Windows). It does not hold the text.
+A window at position e reads x = text[e : e+T] and predicts y = text[e+1 : e+T+1]. The stream's next
+window starts at e+T. An epoch has P windows per stream (spec/mathematics.md: Windows). This module
+does not hold the text.
 """
 
 from collections.abc import Iterator
@@ -17,22 +18,22 @@ from charloom.messages import arguments
 
 Part = Literal["train", "validation", "test"]
 HELD_OUT: Final[tuple[Part, ...]] = ("validation", "test")
-Segment = tuple[int, int]  # from a character to before another; its first is read, not predicted
+Segment = tuple[int, int]  # start and end (exclusive); the first character is read, not predicted
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one epoch: P in each of B streams of T steps.
+    """The windows of one epoch: P windows of T steps in each of B streams.
 
     Attributes:
-        length: characters of the whole text, N.
+        length: number of characters in the whole text, N.
         seq_length: T.
         streams: B.
-        per_epoch: P, windows of a stream and so updates in one epoch.
-        spacing: characters from one stream's start to the next one's.
-        remainder: characters of the training text that an epoch does not predict, but for the
-            first; where there are several streams, odd epochs start so many characters later, so
-            that every character is predicted in one epoch of two at least.
+        per_epoch: P, windows per stream, which is also the number of updates in one epoch.
+        spacing: characters from the start of one stream to that of the next.
+        remainder: characters at the end of the training part that do not fill a window in every
+            stream. With several streams, odd epochs start this many characters later. So every
+            character but the first is predicted in at least one of two epochs.
         parts: the segments of each part of the text.
     """
 
@@ -46,16 +47,17 @@ class Windows:
 
     @classmethod
     def of(cls, config: Config, length: int, otherwise: str | None = None) -> "Windows":
-        """The division of a text of so many characters.
+        """Return the division of a text of `length` characters.
 
         Args:
-            config: of the training.
+            config: settings of the training run.
             length: of the text, in characters.
-            otherwise: what to do with a shorter text, as a marked message that goes on after "Give a
-                longer text, or"; by default to take settings with which it can be learnt.
+            otherwise: for a text that is too short, the rest of the message after "Give a longer
+                text, or", as a marked message. By default, it suggests settings that fit the text.
 
         Raises:
-            TextError: a part is too short for its share or for one window of each stream.
+            TextError: the training part does not have one window per stream, or another part has
+                nothing to predict.
         """
         windows = cls._divided(config, length)
         windows._require_parts(config, otherwise)
@@ -63,7 +65,7 @@ class Windows:
 
     @classmethod
     def _divided(cls, config: Config, length: int) -> "Windows":
-        """The same, where a part may be too short to be there."""
+        """Return the division without checking it: parts that are too short are missing."""
         T, B = config.seq_length, config.batch_size
         held_out = config.validation + config.test
         if config.split == "streams":
@@ -75,7 +77,7 @@ class Windows:
                 ("train", 0, train),
                 ("validation", train, validation),
                 ("test", validation, whole),
-            )  # windows of each stream, from one to before another
+            )  # first window and end (exclusive) in each stream
             parts: dict[Part, tuple[Segment, ...]] = {
                 part: tuple((s * spacing + a * T, s * spacing + b * T + 1) for s in range(B))
                 for part, a, b in shares
@@ -95,56 +97,66 @@ class Windows:
         return cls(length, T, B, train, spacing, remainder, parts)
 
     def _is_whole(self, config: Config) -> bool:
-        """Whether there is a window in each stream and every part that is wanted."""
+        """Return True if each stream has a window and every part that `config` wants exists."""
         wanted = [part for part in HELD_OUT if getattr(config, part)]
         return self.per_epoch > 0 and all(part in self.parts for part in wanted)
 
     def _require_parts(self, config: Config, otherwise: str | None) -> None:
-        """Refuse a text that is too short for its division."""
+        """Raise TextError if the text is too short to be divided as `config` says."""
         if self._is_whole(config):
             return
         B, T, held_out = self.streams, self.seq_length, config.validation + config.test
         if not self.per_epoch:
             streams = f" in each of {B} streams" if B > 1 else ""
             problem = f"a window of {T} steps{streams} needs at least {B * T + 1:,}"
-            problem += f", beside what is held out ({held_out:.0%})" if held_out else ""
+            problem += (
+                f" in the training part, without the {held_out:.0%} held out" if held_out else ""
+            )
         else:
             part = next(p for p in HELD_OUT if getattr(config, p) and p not in self.parts)
-            problem = f"{part} {getattr(config, part):g} of it is too little to predict anything"
+            problem = f"{getattr(config, part):g} of it is too little for the {part} part"
         if otherwise is None and (changes := _changes_that_fit(config, self.length)):
-            otherwise = f"take {arguments(**changes)}, which fits this one"
+            otherwise = f"use {arguments(**changes)}, which fits this one"
         way = f", or {otherwise}" if otherwise else ""
         raise TextError(
             f"the text has {self.length:,} characters; {problem}. Give a longer text{way}."
         )
 
     def starts(self, epoch: int) -> NDArray[np.int64]:
-        """Where each stream's first window of an epoch starts, shape (B,)."""
+        """Return the start of each stream's first window in an epoch, in characters, shape (B,)."""
         late = self.remainder if self.streams > 1 and epoch % 2 else 0
         return late + self.spacing * np.arange(self.streams, dtype=np.int64)
 
     def place(self, epoch: int, position: int) -> int:
-        """Where in the text stream 0 stands, at `position` after so many completed epochs."""
-        current = epoch - 1 if self.ends_epoch(position) else epoch  # an end is left by the next
+        """Return the index in the text of stream 0's next character.
+
+        Args:
+            epoch: number of completed epochs.
+            position: in the stream, in characters from its start.
+        """
+        # At the end of an epoch, `epoch` already counts it, but `position` is still in it.
+        current = epoch - 1 if self.ends_epoch(position) else epoch
         return int(self.starts(current)[0]) + position
 
     def left_in_epoch(self, position: int) -> int:
-        """Windows from `position` in a stream to the epoch's end, that at `position` included."""
+        """Return the number of windows that are left in the epoch, with the one at `position`."""
         return self.per_epoch - position // self.seq_length
 
     def ends_epoch(self, position: int) -> bool:
-        """Whether no further window starts at `position` in a stream."""
+        """Return True if no window of this epoch starts at or after `position`."""
         return position >= self.per_epoch * self.seq_length
 
 
 def _share(whole: int, share: float) -> int:
-    """So much of a whole, rounded down, though not for the rounding of the share itself."""
+    """Return `whole * share`, rounded down, but tolerate a rounding error in `share`."""
     return int(whole * share + 1e-6)
 
 
 def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
-    """Settings with which a text of so many characters can be divided: fewer streams, then shorter
-    windows, then nothing held out. Empty where there are none."""
+    """Return changes of settings that fit a text of `length` characters; empty if none do.
+
+    Tries fewer streams, then a shorter sequence length, then no validation and test part.
+    """
     T, B = config.seq_length, config.batch_size
     sizes = [*((T, b) for b in _halves(B)), *((t, 1) for t in _halves(T))]
     nothing: dict[str, int] = {part: 0 for part in HELD_OUT if getattr(config, part)}
@@ -158,7 +170,7 @@ def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
 
 
 def _halves(number: int) -> Iterator[int]:
-    """The number, its half, and so on down to 1."""
+    """Yield the number, its half, and so on down to 1."""
     while number:
         yield number
         number //= 2

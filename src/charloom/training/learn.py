@@ -31,10 +31,10 @@ CALL_SECONDS: Final = 0.1  # the aim for one call of the engine, so that Ctrl-C 
 GROWTH: Final = 8  # a call has at most this many times the updates of the call before it
 PASSAGE_STREAM: Final = 1  # gives the passage other random numbers than the sample of that update
 
-Told = Record | Sample | Warned | Progress
+Event = Record | Sample | Warned | Progress
 
 
-Asked = Callable[[], bool]
+Cancelled = Callable[[], bool]
 
 
 def never(_: Learner) -> bool:
@@ -42,7 +42,7 @@ def never(_: Learner) -> bool:
     return False
 
 
-def never_asked() -> bool:
+def never_cancelled() -> bool:
     """Return False: never cancel a sample."""
     return False
 
@@ -53,7 +53,7 @@ def learn(
     engine: Engine,
     clock: Callable[[], float] | None = None,
     given_up: Callable[[Learner], bool] = never,
-) -> Iterator[Told]:
+) -> Iterator[Event]:
     """Train a learner until all updates or epochs are done, or until its patience runs out.
 
     Yields records and samples when they are due, a warning if the loss runs away, and a `Progress`
@@ -98,17 +98,17 @@ def learn(
         rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
         started = time.perf_counter()
         plan = Plan(rates, windows.starts(learner.epoch))
-        trace = engine.train(learner, *at_hand(ids, plan, learner))
+        trace = engine.train(learner, *in_memory(ids, plan, learner))
         seconds = max(time.perf_counter() - started, 1e-9)
         limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
 
         count_losses(learner, trace)
-        require_told(learner, trace)
+        require_finite_trace(learner, trace)
         if trace.stopped:
             raise diverged(learner, trace, float(rates[len(trace.losses)]))
         if windows.ends_epoch(learner.position):
             learner.epoch += 1
-        cancelled, events = partial(given_up, earlier), list[Told]()
+        cancelled, events = partial(given_up, earlier), list[Event]()
         try:
             if schedule.record_due(learner.update):
                 now, characters = clock(), config.seq_length * config.batch_size
@@ -129,7 +129,7 @@ def learn(
         yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
 
 
-def at_hand(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
+def in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
     """Return the ids that a plan needs, in memory, and the plan with its starts in these ids.
 
     If `ids` is an array, returns it and the plan unchanged. If it is a file, reads only the ids that
@@ -144,7 +144,7 @@ def at_hand(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
     return read.ravel(), Plan(plan.learning_rates, places)
 
 
-def require_told(learner: Learner, trace: Trace) -> None:
+def require_finite_trace(learner: Learner, trace: Trace) -> None:
     """Raise DivergedError if a figure of an applied update, or a sum of them, is not finite.
 
     Otherwise all later records would contain it.
@@ -188,7 +188,11 @@ def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedEr
 
 
 def sample(
-    learner: Learner, ids: AllIds, windows: Windows, engine: Engine, given_up: Asked = never_asked
+    learner: Learner,
+    ids: AllIds,
+    windows: Windows,
+    engine: Engine,
+    given_up: Cancelled = never_cancelled,
 ) -> str:
     """Return a sample of `sample_length` characters; arguments and errors as in `continuation`."""
     return continuation(learner, ids, windows, engine, learner.config.sample_length, given_up)
@@ -200,7 +204,7 @@ def continuation(
     windows: Windows,
     engine: Engine,
     length: int,
-    given_up: Asked = never_asked,
+    given_up: Cancelled = never_cancelled,
     stream: int = 0,
 ) -> str:
     """Return `length` characters that the learner writes after the next character of its first stream.
@@ -234,7 +238,9 @@ def continuation(
     return learner.vocabulary.decode(np.concatenate(drawn))
 
 
-def passage(learner: Learner, ids: AllIds, engine: Engine, given_up: Asked = never_asked) -> str:
+def passage(
+    learner: Learner, ids: AllIds, engine: Engine, given_up: Cancelled = never_cancelled
+) -> str:
     """Return the long passage of `passage_length` characters; errors as in `continuation`."""
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length

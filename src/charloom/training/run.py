@@ -1,7 +1,6 @@
-"""Trains in a run directory: runs `learn`, and between its calls saves, writes the status and obeys
-commands.
+"""Trains in a run directory: saves checkpoints, writes journals and status, and obeys commands.
 
-It saves, tells and obeys; what is learnt does not depend on it.
+The training itself is in `learn`. Nothing here changes what the model learns.
 """
 
 import math
@@ -33,20 +32,20 @@ from charloom.text.id_file import AllIds
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.items import Ended, Item, Judged, Progress, Record, Sample, Saved, Warned
 from charloom.training.judging import WORTH, Abandoned, judge_all, judges_all, read_alone
-from charloom.training.learn import Stopwatch, Told, learn, passage
+from charloom.training.learn import Event, Stopwatch, learn, passage
 
-TRIAL_SECONDS: Final = 0.5  # after which it is known how long judging all that is held out takes
-LOOK_SECONDS: Final = 0.1  # between two looks at control.json
-FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save up to the config's
-STATUS_SECONDS: Final = 1.0  # between two flushes and heartbeats
+TRIAL_SECONDS: Final = 0.5  # of the final evaluation, before its total time is estimated
+LOOK_SECONDS: Final = 0.1  # between two reads of control.json
+FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save, up to the config's save_seconds
+STATUS_SECONDS: Final = 1.0  # between two flushes of the journals and status updates
 STOPPED: Final = "a command from a terminal, the page or Python"
-RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits before a last save is tried again
-REFUSED_SAVES: Final = 3  # in a row, after which training pauses until the disk takes one
-PATIENT_SECONDS: Final = (30.0,) * 19  # and further ones, unless it was told to end
+RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits between tries of the last save
+REFUSED_SAVES: Final = 3  # failed saves in a row after which training pauses
+PATIENT_SECONDS: Final = (30.0,) * 19  # further waits, unless the user asked the run to end
 
-REFUSED: Final = (ReadError, WriteError)  # of a disk that may be well again later
+REFUSED: Final = (ReadError, WriteError)  # errors of a disk that may work again later
 
-# What goes on while it yields items, and may end the training.
+# A step that yields events, and returns `Ended` if training must end.
 Attending = Generator[Item, None, Ended | None]
 
 T = TypeVar("T")
@@ -60,24 +59,25 @@ def train_run(
     halt: Callable[[], str | None] = lambda: None,
     save_seconds: float | None = None,
 ) -> Iterator[Item]:
-    """Train a learner and keep everything in its run directory.
+    """Train a learner and store everything in its run directory.
+
+    Yields the events of `learn`, `Saved` after each checkpoint, and `Ended` last. Also yields `Warned`
+    for problems that do not end training, such as a full disk. Every event that it yields is already
+    in the journals. Closing the generator saves the learner.
 
     Args:
-        writer: of the run, as `RunWriter.create` or `RunWriter.resume` gave it.
+        writer: of the run, from `RunWriter.create` or `RunWriter.resume`.
         learner: the run's learner; changed in place.
         corpus: the run's text.
-        engine: what computes.
-        halt: asked after each call of the engine, in judgements too; a reason such as "SIGINT" ends the training,
-            saved, as interrupted.
-        save_seconds: between two checkpoints, instead of the config's; no bit depends on it.
-
-    Yields what `learn` yields, `Saved` after each checkpoint, `Warned` where something went wrong
-    that training survives (a full disk before the end, a number that is not finite), and `Ended`
-    last. Whenever it yields, all that happened so far is in the journals; closing it saves.
+        engine: computes the updates.
+        halt: called after each call of the engine, also during evaluations. A string such as "SIGINT"
+            is the reason to save and end the run as interrupted; None continues.
+        save_seconds: seconds between two checkpoints, instead of the config's. The result does not
+            depend on it.
 
     Raises:
         DivergedError: a number was not finite, and going back to the last checkpoint did not help.
-        WriteError: the last save failed, several times.
+        WriteError: the last save failed several times.
     """
     keeper = Keeper(writer, learner, len(corpus), halt, save_seconds)
     try:
@@ -89,25 +89,26 @@ def train_run(
             except DivergedError as error:
                 yield keeper.go_back(error)
     except GeneratorExit:
-        # Nobody listens any more. All is told, so the learner can be saved, if the run is open.
+        # The caller closed the generator. Everything was yielded, so the learner can be saved.
         if not writer.closed and not keeper.ended:
             with suppress(CharloomError):
                 writer.save(learner)
-            keeper.tell_end("interrupted", "nobody listened any more")
+            keeper.tell_end(
+                "interrupted", "the program that ran the training stopped reading its events"
+            )
         raise
     except BaseException as error:
-        # The learner may be in the middle of an update, or not finite: the last checkpoint stays
-        # the truth.
+        # Do not save: the learner may be in the middle of an update, or not finite.
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         keeper.tell_end(state, for_command_line(message_of(error)) or type(error).__name__)
         raise
 
 
 class Keeper:
-    """What a training does between two calls of its engine.
+    """The work of a training run between two calls of its engine: saving, status and commands.
 
     Attributes:
-        ended: whether the end was told.
+        ended: True once the end of the run was written to its journal.
     """
 
     def __init__(
@@ -120,30 +121,32 @@ class Keeper:
     ) -> None:
         self.ended = False
         self._writer = writer
-        self._learner = self._told = learner  # `_told`: as it was when everything was told
+        # `_safe` is the learner whose events were all yielded; only this one may be saved.
+        self._learner = self._safe = learner
         self._schedule = Schedule.of(learner.config, characters)
         self._watch = Stopwatch(writer.seconds)
         self._halt = halt
-        # Commands of before the run was opened were for another training.
+        # Ignore commands that were written before this process opened the run.
         self._control = writer.command
         self._problem: str | None = None
-        self._refused_saves, self._refusal = 0, ""  # in a row, and why the last one was
-        self._unreadable = False  # whether a command could not be read, of which it warns once
-        self._unsaid: list[Warned] = []  # warnings of that to be yielded
-        # Why a judgement was given up:
+        # Number of failed saves in a row, and the message of the last one.
+        self._refused_saves, self._refusal = 0, ""
+        self._unreadable = False  # True after the one warning about an unreadable command
+        self._unsaid: list[Warned] = []  # warnings that must still be yielded
+        # Why an evaluation was cancelled: the reason of `halt`, or a stop command.
         self._reason: str | None = None
-        self._stopped = False  # by a command
-        self._late: list[Item] = []  # what happened during a judgement
+        self._stopped = False
+        self._late: list[Item] = []  # events during an evaluation, to be yielded after it
         now = time.monotonic()
         self._next_look = now
         self._next_status = now + STATUS_SECONDS
-        # The first saves come sooner, so that a young run can be sampled and little is lost.
+        # Save early at first, so that a new run can be sampled soon and a crash loses little.
         self._most_seconds = save_seconds or learner.config.save_seconds
         self._save_seconds = min(FIRST_SAVE_SECONDS, self._most_seconds)
         self._next_save = now + self._save_seconds
 
     def start(self, engine: Engine) -> Iterator[Item]:
-        """Say what begins, where and with what."""
+        """Write the start to the journal, with versions and machine; yield the writer's warnings."""
         self._writer.tell(
             "resumed" if self._learner.update else "started",
             self._learner.update,
@@ -158,21 +161,21 @@ class Keeper:
         before, now = self._writer.engine, engine.describe()
         if before is not None and before != now:
             yield self._warn(
-                f"the run was trained by {before} and goes on with {now}: its bits may differ from "
-                f"those of an uninterrupted run."
+                f"the run was trained by {before} and continues with {now}: its numbers may differ "
+                f"slightly from those of an uninterrupted run."
             )
         yield from self._show("training")
 
     def train(self, ids: AllIds, engine: Engine) -> Generator[Item, None, Ended]:
-        """`learn` to its end, keeping what it tells and attending to all else on the way."""
-        told: list[Told] = []
+        """Run `learn` to its end; write and yield its events, and do other due work between them."""
+        events: list[Event] = []
         for item in learn(self._learner, ids, engine, self._watch, self.gives_up):
-            told.append(item)
+            events.append(item)
             if isinstance(item, Progress):
-                self.write(told)
-                yield from (*self._late, *told)
+                self.write(events)
+                yield from (*self._late, *events)
                 self._late.clear()
-                told.clear()
+                events.clear()
                 ended = yield from self.attend()
                 if ended is not None:
                     return ended
@@ -182,28 +185,30 @@ class Keeper:
         return (yield from self.finish(ids, engine))
 
     def gives_up(self, learner: Learner) -> bool:
-        """Within a judgement, do what is due; whether training shall end here, with the learner as it
-        was when all was told. Nothing is yielded before that is so again."""
+        """Do due work during an evaluation or a sample; return True if training must end here.
+
+        Saves `learner`, the state of the last `Progress`. Events of this work are yielded later.
+        """
         now = time.monotonic()
         if now >= self._next_status:
             self._late += self._show("training")
         if now >= self._next_save:
-            self._told = learner
+            self._safe = learner
             try:
                 self._late += self._save()
             finally:
-                self._told = self._learner
+                self._safe = self._learner
         return self._told_to_end()
 
     def go_back(self, error: DivergedError) -> Warned:
-        """Go on from the last checkpoint with half the learning rate.
+        """Go back to the last checkpoint, with half the learning rate; return a warning about it.
 
         Raises:
-            DivergedError: that was done too often already.
-            StoreError: the checkpoint cannot be read, or the journals not be cut back.
+            DivergedError: the run already went back as often as allowed.
+            StoreError: the checkpoint cannot be read, or the journals cannot be shortened.
         """
         require_another_try(self._learner, error)
-        told = go_back(self._learner, self._writer.roll_back(), error)
+        message = go_back(self._learner, self._writer.roll_back(), error)
         self._writer.tell(
             "rolled_back",
             self._learner.update,
@@ -212,12 +217,12 @@ class Keeper:
             rollbacks=self._learner.rollbacks,
             reason=for_command_line(error.message),
         )
-        return self._warn(told)
+        return self._warn(message)
 
-    def write(self, told: list[Told]) -> None:
-        """Put what happened into the journals, and hold a copy of the learner if it is the best."""
+    def write(self, events: list[Event]) -> None:
+        """Write events to the journals, and keep a copy of the learner if it is the best one."""
         recorded = False
-        for item in told:
+        for item in events:
             if isinstance(item, Record):
                 self._writer.metrics.append_line(item.to_line())
                 recorded = True
@@ -229,7 +234,11 @@ class Keeper:
             self._writer.keep_best(self._learner)
 
     def attend(self) -> Attending:
-        """Do what is due; returns an `Ended` if training shall end here."""
+        """Obey commands, write the status and save, as far as they are due.
+
+        Returns:
+            An `Ended` if training must end here, else None.
+        """
         if self._schedule.over(self._learner):
             return None
         reason = self._halt()
@@ -250,7 +259,7 @@ class Keeper:
         return None
 
     def finish(self, ids: AllIds, engine: Engine) -> Generator[Item, None, Ended]:
-        """Save the last state, and let the run's model write the long passage."""
+        """Save the last state, write the long passage, and evaluate the whole validation part."""
         yield from self._save_at_last()
         why = self._schedule.why_early(self._learner)
         model = yield from self._model()
@@ -263,20 +272,23 @@ class Keeper:
         return (yield from self._end("finished", why, passage=model.update))
 
     def _model(self) -> Generator[Item, None, Learner]:
-        """The best learner, where a part of the text judged it, else the latest."""
+        """Return the best learner if there is a validation part, else the latest one."""
         if which_of(self._learner.config) == "latest":
             return self._learner
         try:
             return (yield from self._insist(self._writer.load_best, "the best model's passage"))
         except StoreError as error:
             yield self._warn(
-                f"the passage is the latest model's, not the best one's: {error.message}"
+                f"the passage is from the latest model, not from the best one: {error.message}"
             )
             return self._learner
 
     def _judge_all(self, best: Learner, ids: AllIds, engine: Engine) -> Iterator[Item]:
-        """Judge the best learner on all of the validation part, where judgements read less of it, unless
-        that takes too long beside the training or somebody wants it to end."""
+        """Evaluate the best learner on the whole validation part.
+
+        Does nothing if the evaluations during training already read the whole part. Stops if it would
+        take too long in comparison with the training, or if the user asks the run to end.
+        """
         windows = self._schedule.windows
         if judges_all(best.config, windows):
             return
@@ -292,22 +304,24 @@ class Keeper:
             now = time.monotonic()
             if now >= self._next_status:
                 yield from self._show("training")
-            if item.read <= alone:  # slowly; reckoned over all characters it would be far too long
+            # The first characters are read in one stream, which is slow: leave them out of the
+            # estimate.
+            if item.read <= alone:
                 began, before = now, item.read
             whole, read = item.characters - before, item.read - before
             if now - began >= TRIAL_SECONDS and (now - began) * whole > most * read:
                 return
 
     def _judged(self, judged: Judged) -> Item:
-        """Keep what all of the validation part came to."""
+        """Write the loss on the whole validation part to the journal; return the event to yield."""
         if not math.isfinite(judged.nats):
-            return self._warn(f"on all of the validation part the loss is {judged.nats:g}.")
+            return self._warn(f"the loss on the whole validation part is {judged.nats:g}.")
         characters = judged.characters
         self._writer.tell("judged", judged.update, nats=judged.nats, characters=characters)
         return judged
 
     def tell_end(self, state: str, reason: str | None, **details: Any) -> None:
-        """Say that the training ended, if the disk lets us."""
+        """Write the end of the run to its journal and status, as far as the disk allows."""
         self.ended = True
         if not self._writer.closed:
             self._writer.tell(state, self._learner.update, reason=reason, **details)
@@ -316,24 +330,24 @@ class Keeper:
             try:
                 self._writer.status(state, self._learner.update, self._schedule.updates, reason)
             except WriteError:
-                # No status is better than one that says that it trains on.
+                # No status is better than one that says that the run still trains.
                 self._writer.remove_status()
 
     def _end(self, state: str, reason: str | None, **details: Any) -> Generator[Item, None, Ended]:
-        """Save, say that the training ended, and how."""
+        """Save, write the end of the run, and return it as an event."""
         yield from self._save_at_last()
         self.tell_end(state, reason, **details)
         return Ended(self._learner.update, state, reason)
 
     def _end_as_told(self) -> Generator[Item, None, Ended]:
-        """End because something halted the training or a command stopped it."""
+        """End the run because `halt` returned a reason or a command said stop."""
         if self._reason is not None:
             return (yield from self._end("interrupted", self._reason))
         self._new_command()
         return (yield from self._end("stopped", STOPPED))
 
     def _obey(self) -> Attending:
-        """Do what a new command says; returns an `Ended` if it says stop."""
+        """Obey a new command, if there is one; return an `Ended` if training must end here."""
         new = self._new_command()
         yield from self._say_unsaid()
         if not new:
@@ -349,8 +363,10 @@ class Keeper:
         return None
 
     def _told_to_end(self) -> bool:
-        """Whether something halts the training or a new command stops it, which is noted and not obeyed
-        here."""
+        """Return True if `halt` returns a reason or a new command says stop.
+
+        Stores which of them it was, but does not end the run.
+        """
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
@@ -360,8 +376,10 @@ class Keeper:
         return self._reason is not None or self._stopped
 
     def _new_command(self) -> bool:
-        """Whether control.json holds a newer command than the last one; its learning-rate factor
-        counts at once, whatever else it says."""
+        """Read control.json; return True if it has a newer command than the last one.
+
+        Applies the command's learning-rate factor immediately.
+        """
         control = self._read_control()
         if not control.is_newer(self._control):
             return False
@@ -369,7 +387,7 @@ class Keeper:
         factor = control.learning_rate_factor
         if factor is not None and factor != self._learner.learning_rate_factor:
             self._learner.learning_rate_factor = factor
-            # A checkpoint of this update, if there is one, does not know: the event must hold.
+            # An existing checkpoint of this update has the old factor, so the event must be on disk.
             self._writer.tell(
                 "learning_rate_factor",
                 self._learner.update,
@@ -379,7 +397,10 @@ class Keeper:
         return True
 
     def _read_control(self) -> Control:
-        """The last command that can be read; where one cannot, a warning is told once."""
+        """Return the command in control.json, or the last one if the file cannot be read.
+
+        Warns once about an unreadable file.
+        """
         try:
             return read_control(self._writer.path)
         except (NewerFormatError, ReadError) as error:
@@ -389,12 +410,16 @@ class Keeper:
             return self._control
 
     def _say_unsaid(self) -> Iterator[Item]:
-        """Yield the warnings that arose where nothing could be yielded."""
+        """Yield the warnings that could not be yielded when they arose."""
         unsaid, self._unsaid = self._unsaid, []
         yield from unsaid
 
     def _pause(self) -> Generator[Item, None, str | None]:
-        """Wait, saved, for another command than pause; returns a reason to halt instead."""
+        """Save and wait until there is another command than pause.
+
+        Returns:
+            The reason if `halt` ends the run during the pause, else None.
+        """
         self._watch.hold()
         yield from self._save()
         self._writer.tell("paused", self._learner.update)
@@ -416,13 +441,16 @@ class Keeper:
         return None
 
     def _wait_for_room(self) -> Attending:
-        """Learn nothing more that may be lost, until the disk takes a save again; returns an `Ended` if
-        training shall end before that. All lines wait in memory."""
+        """Pause training until a save succeeds again. Journal lines wait in memory.
+
+        Returns:
+            An `Ended` if the user ends the run before that, else None.
+        """
         self._watch.hold()
         yield self._warn(
-            f"{self._refused_saves} saves in a row were refused: {self._refusal} Training pauses at update "
-            f"{self._learner.update:,} until the disk takes a save, and then goes on by itself; Ctrl-C or a "
-            f"stop ends it."
+            f"{self._refused_saves} saves in a row failed: {self._refusal} Training pauses at update "
+            f"{self._learner.update:,} and continues by itself when a save succeeds. Ctrl-C or a stop "
+            f"command ends the run."
         )
         self._writer.tell("paused", self._learner.update)
         for seconds in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
@@ -443,7 +471,7 @@ class Keeper:
         return None
 
     def _show(self, state: str) -> Iterator[Item]:
-        """Let other processes see how far it is."""
+        """Flush the journals and write the status, so that other processes see the progress."""
         self._next_status = time.monotonic() + STATUS_SECONDS
         refused = None
         try:
@@ -451,7 +479,7 @@ class Keeper:
         except WriteError as error:
             refused = error.message
         try:
-            # A disk without room for lines may have some for this.
+            # A disk that is too full for the journals may still take the short status.
             self._writer.status(state, self._learner.update, self._schedule.updates, self._problem)
         except WriteError as error:
             refused = refused or error.message
@@ -459,8 +487,8 @@ class Keeper:
             yield self._warn(refused)
 
     def _save(self, again: bool = False) -> Iterator[Item]:
-        """Save; a disk that refuses now may take it the next time. That it refused `again` is not told."""
-        learner = self._told
+        """Save; if that fails, yield a warning and try again later. With `again`, do not warn."""
+        learner = self._safe
         before = self._writer.saved_update
         try:
             path = self._writer.save(learner)
@@ -476,20 +504,24 @@ class Keeper:
         self._next_save = time.monotonic() + self._save_seconds
 
     def _save_at_last(self) -> Iterator[Item]:
-        """Save, or fail after several tries."""
+        """Save the last state; raise WriteError if several tries fail."""
         before = self._writer.saved_update
         path = yield from self._insist(
             lambda: self._writer.save(self._learner),
-            f"what was learnt after update {before:,} (now at {self._learner.update:,})",
+            f"the training after update {before:,} (now at {self._learner.update:,})",
         )
         if before != self._learner.update:
             yield Saved(self._learner.update, self._learner.best_update, path)
 
-    def _insist(self, action: Callable[[], T], what: str) -> Generator[Item, None, T]:
-        """Write something now or later: the disk may only be busy being emptied.
+    def _insist(self, action: Callable[[], T], lost: str) -> Generator[Item, None, T]:
+        """Call `action` until it succeeds, for up to ten minutes: the user may free disk space.
+
+        Args:
+            action: writes to or reads from disk, and returns the result.
+            lost: names what is lost if all tries fail, for the message.
 
         Raises:
-            WriteError: with what is lost, and how to go on.
+            WriteError: all tries failed; the message says what is lost and how to continue.
         """
         hurried = self._told_to_end() or self._control.command == "stop"
         waits = RETRY_SECONDS if hurried else (*RETRY_SECONDS, *PATIENT_SECONDS)
@@ -502,7 +534,7 @@ class Keeper:
                     often = (
                         f"{total:.0f} seconds"
                         if hurried
-                        else f"{total / 60:.0f} minutes; Ctrl-C or a stop gives up"
+                        else f"{total / 60:.0f} minutes; Ctrl-C or a stop command ends this"
                     )
                     yield self._warn(f"{error.message} Trying again for {often}.")
             yield from self._wait(seconds, hurried)
@@ -512,12 +544,12 @@ class Keeper:
             return action()
         except REFUSED as error:
             raise WriteError(
-                f"{what} is lost: {error.message} Then go on from update "
-                f"{self._writer.saved_update:,} by {command('resume', self._writer.path)}."
+                f"{lost} is lost: {error.message} Then continue from update "
+                f"{self._writer.saved_update:,}: {command('resume', self._writer.path)}."
             ) from error
 
     def _wait(self, seconds: float, hurried: bool) -> Iterator[Item]:
-        """Wait so long, or until it is told to end, if it was not before."""
+        """Wait for `seconds`. Unless `hurried`, stop waiting when the user asks the run to end."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and (hurried or not self._told_to_end()):
             if time.monotonic() >= self._next_status:
@@ -525,7 +557,7 @@ class Keeper:
             time.sleep(min(left, LOOK_SECONDS))
 
     def _warn(self, message: str) -> Warned:
-        """A warning, also kept for the status and among the events."""
+        """Write a warning to the journal, keep it for the status, and return it."""
         self._problem = for_command_line(message)
         self._writer.tell("warning", self._learner.update, reason=self._problem)
         return Warned(self._learner.update, message)
