@@ -247,7 +247,7 @@ def test_a_cache_that_cannot_be_written_costs_memory_and_nothing_else(large, tmp
     corpus = Corpus.open([large])
     assert text_of(corpus) == "größer als nichts\n" * 5
     assert "are in memory because" in corpus.notes[0]
-    assert "CHARLOOM_CACHE names another folder" in corpus.notes[0]
+    assert "to use another folder, set CHARLOOM_CACHE" in corpus.notes[0]
 
 
 def test_a_large_text_through_a_pipe_has_its_ids_in_a_file_too(large, monkeypatch):
