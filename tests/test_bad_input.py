@@ -341,8 +341,14 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(folder, finished, mon
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
-@pytest.mark.parametrize("command", ["info", "sample run --length 100000"])
-def test_results_that_cannot_be_written_are_told(command, run):
+@pytest.mark.parametrize(
+    ("command", "before"),
+    [
+        ("info", ""),
+        ("sample run --length 100000", "run, the latest model (update 40 of 40), writes:\n"),
+    ],
+)
+def test_results_that_cannot_be_written_are_told(command, before, run):
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = subprocess.run(
             [sys.executable, "-m", "charloom", *command.split()],
@@ -352,7 +358,7 @@ def test_results_that_cannot_be_written_are_told(command, run):
             timeout=20,
         )
     assert done.returncode == 2
-    assert done.stderr == "charloom: No space left on device.\n"
+    assert done.stderr == f"{before}charloom: No space left on device.\n"
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")

@@ -722,7 +722,7 @@ def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
     items = train_run(writer, learner, corpus, ReferenceEngine())
     with writer:
         told = eventful(items, {21: lambda: (run / name).rename(away)})
-    gone = "cannot be written: it was moved or removed. Move it back where it was"
+    gone = "cannot be written: it was moved or removed. Move it back; a copy of it is not"
     assert any(f"{run / name} {gone}" in warning.message for warning in of(Warned, told))
     train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")
