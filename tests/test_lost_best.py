@@ -67,5 +67,5 @@ def test_the_hint_the_report_and_sample_agree(run, monkeypatch):
     sample = charloom_("sample", run.path, "--length", "5", "--json").stdout
     assert json.loads(sample)["update"] == kept
     words = Page(write_report(run.path).read_text(encoding="utf-8")).words
-    assert f"At best, after update {run.lost}, it costs" in words
-    assert f"the best one that is left is that of update {kept}." in words
+    assert f"It is lowest after update {run.lost}:" in words
+    assert f"the best remaining checkpoint is that of update {kept}." in words

@@ -219,7 +219,7 @@ def test_the_pictures_have_a_red_cross_for_each_epoch(tmp_path: Path) -> None:
         drawn = svg[start : svg.index("</g>", start)]
         assert drawn.count("<use") == 3
     assert "var(--" not in standalone
-    assert "The three red crosses mark where an epoch ends" in html
+    assert "The three red crosses mark the ends of epochs" in html
 
 
 def test_the_figures_are_those_of_the_records(tmp_path: Path) -> None:
@@ -230,8 +230,8 @@ def test_the_figures_are_those_of_the_records(tmp_path: Path) -> None:
     assert f"25 ln 30 = {25 * math.log(30):.2f}" in page.words
     assert f"12.35 at update {metrics[5]['update']}" in page.words
     assert f"{12.345 / 25 / math.log(2):.2f} bits per character" in page.words
-    assert f"stands at {metrics[-1]['smooth_loss']:.2f}" in page.words
-    assert "cost 2.000 nats, or 2.885 bits" in page.words
+    assert f"has a smooth loss of {metrics[-1]['smooth_loss']:.2f}" in page.words
+    assert "the mean training loss is 2.000 nats, or 2.885 bits" in page.words
 
 
 def test_each_sample_stands_under_its_update(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_the_gradient_table_has_a_line_for_each_parameter_of_each_check(
     assert "is right" in page.words
     assert "rounding" in page.words
     assert "truncation" in page.words
-    assert "diverges for bigger networks" in page.words
+    assert "For larger networks, the gradient can therefore seem to be wrong" in page.words
 
 
 def test_each_column_of_the_gradient_table_holds_what_its_heading_says(
@@ -355,9 +355,9 @@ def test_a_failed_check_is_said_to_have_failed(tmp_path: Path, checks: list[Grad
     rows = (*checks[0].rows[:3], row, *checks[0].rows[4:])
     wrong = dataclasses.replace(checks[0], rows=rows)
     html, page = report(make_run(tmp_path / "run", checks=[wrong, *checks[1:]]))
-    assert "Of four checks 1 failed. The gradient is WRONG in W" in page.words
+    assert "1 of 4 checks failed. The gradient is WRONG in W" in page.words
     assert "is right" not in page.words
-    assert "diverges for bigger networks" not in page.words
+    assert "For larger networks, the gradient can therefore seem to be wrong" not in page.words
     assert "truncation" in page.words
     assert html.count('<tr class="failed">') == 1
     assert "not a number" in page.words
@@ -369,14 +369,14 @@ def test_where_no_gradient_is_right_nothing_is_said_of_the_best_central_differen
     rows = tuple(dataclasses.replace(row, norm_relative=math.nan) for row in checks[0].rows)
     wrong = dataclasses.replace(checks[0], rows=rows)
     _, page = report(make_run(tmp_path / "run", checks=[wrong]))
-    assert "Of one check 1 failed" in page.words
-    assert "come no nearer" not in page.words
+    assert "1 of 1 check failed" in page.words
+    assert "The best step is" not in page.words
 
 
 def test_a_run_without_gradient_check_says_how_to_get_one(tmp_path: Path) -> None:
     _, page = report(make_run(tmp_path / "run"))
     assert page.titles == TITLES
-    assert "holds no gradient check" in page.words
+    assert "has no gradient check" in page.words
     assert "charloom gradcheck" in page.words
 
 
@@ -386,17 +386,17 @@ def test_an_unfinished_run_gives_a_report_of_what_there_is(tmp_path: Path, state
     _, page = report(run)
     assert page.titles == TITLES
     assert f"not finished: 600 of 1,200 updates are done (state: {state})" in page.words
-    assert f"charloom resume {shlex.quote(str(run))} goes on" in page.words
-    assert "not there yet" in page.words
-    assert "The red cross marks where an epoch ends" in page.words
+    assert f"charloom resume {shlex.quote(str(run))} continues it." in page.words
+    assert "There is no long passage yet" in page.words
+    assert "The red cross marks the end of an epoch" in page.words
 
 
 def test_a_run_before_its_first_record_gives_a_report_too(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", metrics=[], samples=[], passage=None, state="training")
     _, page = report(run)
     assert page.titles == TITLES
-    assert "No update has been recorded yet" in page.words
-    assert "No sample has been drawn yet" in page.words
+    assert "There is no record yet" in page.words
+    assert "There is no sample yet" in page.words
     assert not (run / "loss.svg").exists()
 
 
@@ -497,16 +497,14 @@ def test_what_was_held_out_is_in_figures_words_and_picture(tmp_path: Path) -> No
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "best").write_text("800\n")
     html, page = report(run)
-    assert "10% of it" in page.words
+    assert "the last 10% of the text" in page.words
+    assert "It is lowest after update 800: 1.5000 nats or 2.1640 bits per character" in page.words
     assert (
-        "At best, after update 800, it costs 1.5000 nats or 2.1640 bits per character" in page.words
+        "The last validation loss, after update 1,200, is 1.6000 nats or 2.3083 bits" in page.words
     )
-    assert "The last judgement, after update 1,200, is 1.6000 nats or 2.3083 bits" in page.words
-    assert "no part of it was held out" not in page.words
-    assert "2.164" in page.words.partition("Best on the validation part")[2][:80]
-    assert (
-        "written by the model best judged on the validation part: that of update 800" in page.words
-    )
+    assert "the run has no validation part" not in page.words
+    assert "2.164" in page.words.partition("Lowest validation loss")[2][:80]
+    assert "written by the model with the lowest validation loss: that of update 800" in page.words
     assert html.count('-validation"') == 2
     assert 'id="loss-wide-validation"' in html
     assert "loss-wide-validation" not in report(make_run(tmp_path / "classic"))[0]
@@ -519,17 +517,20 @@ def test_figures_of_a_part_of_what_was_held_out_say_so(tmp_path: Path) -> None:
     )
     words = report(run)[1].words
     held_out = f"{CHARACTERS // 10:,} characters"
-    assert f"Each judgement predicts 64 of its {held_out}, spread over it." in words
-    assert f"On all {held_out} of the validation part the model of update 800 costs 1.7500" in words
-    assert f"on 64 of its {held_out}" in words.partition("Best on the validation part")[2][:120]
+    assert f"Each time, 64 of its {held_out} were predicted, spread evenly over it." in words
+    assert (
+        f"On all {held_out} of the validation part, the loss of the model of update 800 is 1.7500"
+        in words
+    )
+    assert f"on 64 of its {held_out}" in words.partition("Lowest validation loss")[2][:120]
     all_of_it = report(make_run(tmp_path / "all", metrics=judged(), validation=0.1))[1].words
-    assert "Each judgement predicts" not in all_of_it
+    assert "were predicted" not in all_of_it
 
 
 def test_a_network_of_any_kind_is_named(tmp_path: Path) -> None:
     settings = {"cell": "lstm", "layers": 2, "batch_size": 7}
     _, page = report(make_run(tmp_path / "run", **settings))
-    assert "An LSTM of two layers of 10 hidden units learns" in page.words
+    assert "An LSTM with two layers of 10 hidden units learns" in page.words
     assert "with windows of 25 characters in 7 streams." in page.words
 
 
@@ -571,7 +572,7 @@ def test_of_a_model_of_bytes_the_page_speaks_of_bytes(tmp_path: Path) -> None:
         words = Page(html).words
         assert "per character" not in words
         assert "bits per byte" in words
-        assert "different bytes K" in words
+        assert "different bytes, K" in words
         assert "characters, 30 of them" not in words
 
 
@@ -676,9 +677,9 @@ def row_of(page: Page, name: str) -> str:
 
 def test_the_end_that_was_asked_for_and_the_one_that_was_reached_are_listed(tmp_path: Path) -> None:
     whole = report(make_run(tmp_path / "epochs"))[1]
-    assert "update 1,200, after 3 epochs; asked for: 3 epochs" in whole.words
+    assert "update 1,200, after 3 epochs; the goal is 3 epochs" in whole.words
     assert row_of(whole, "epochs").startswith("3")
     fixed = report(make_run(tmp_path / "updates", updates=1, epochs=10))[1]
-    assert "after 3 epochs; asked for: 1 update" in fixed.words
+    assert "after 3 epochs; the goal is 1 update" in fixed.words
     assert row_of(fixed, "epochs").startswith("none")
-    assert "in 1 update with windows of" in fixed.words
+    assert "It is trained for 1 update with windows of" in fixed.words

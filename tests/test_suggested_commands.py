@@ -85,7 +85,7 @@ def test_the_commands_of_a_report_can_be_pasted(place):
     shell, name = place
     runs.train(name, halt=runs.after(3))
     page = html.unescape(write_report(name).read_text(encoding="utf-8"))
-    again = re.search(r"goes? on\s+with it; (charloom report .*?) makes this page", page)[1]
+    again = re.search(r"continues\s+it\. (charloom report .*?) writes this report", page)[1]
     pasted(shell, again)
 
 

@@ -1,4 +1,4 @@
-"""Pages: the report of a run and the doctor's diagnosis, each one HTML file that needs nothing else."""
+"""The report of a run and the page of a diagnosis, each a single HTML file."""
 
 from charloom.report.diagnosis import write_diagnosis
 from charloom.report.report import write_report

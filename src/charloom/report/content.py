@@ -1,6 +1,6 @@
-"""The types of what the pages show: every value is a text that is ready to be laid out.
+"""The types that the templates of the pages read. Their values are strings, ready to be shown.
 
-Templates read attributes of these. It knows nothing of runs, HTML or colours.
+This module does not know runs, HTML or colours.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as two SVG elements: one for wide screens, one for narrow ones."""
+    """A plot as two SVG elements: one for wide screens and one for narrow screens."""
 
     wide: Markup
     narrow: Markup
@@ -19,7 +19,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """A figure at the head of a page: its label, its value and what goes with it."""
+    """A number at the top of a page: its label, its value and notes such as the unit."""
 
     label: str
     value: str
@@ -28,7 +28,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class ParameterErrors:
-    """A line of the report's gradient table: the errors of one parameter in one check."""
+    """A row of the gradient table of the report: the errors of one parameter in one check."""
 
     parameter: str
     checked: str
@@ -45,7 +45,7 @@ class ParameterErrors:
 
 @dataclass(frozen=True)
 class CheckTable:
-    """A gradient check: the size of the network, the other settings, and a line per parameter."""
+    """A gradient check: the size of the network, the other settings, and a row per parameter."""
 
     size: str
     details: str
@@ -55,7 +55,7 @@ class CheckTable:
 
 @dataclass(frozen=True)
 class GradientSection:
-    """The section on the gradient checks: the explanation stands below the picture."""
+    """The section on the gradient checks; `explanation` is shown below the plot."""
 
     paragraphs: Sequence[str]
     picture: Picture
@@ -66,7 +66,7 @@ class GradientSection:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """A line of the table of epochs: the figures of the record at an epoch's end."""
+    """A row of the table of epochs: the numbers of the record at the end of an epoch."""
 
     epoch: str
     update: str
@@ -79,8 +79,8 @@ class EpochEnd:
 class LossSection:
     """The section on the smooth loss.
 
-    `per` is the unit of the table's column of bits; `left_out` tells how many of the epochs the table
-    has, and is empty where it has all.
+    `per` is the unit of the table's column of bits. `left_out` says how many epochs the table has; it
+    is empty if the table has all of them.
     """
 
     paragraphs: Sequence[str]
@@ -92,7 +92,7 @@ class LossSection:
 
 @dataclass(frozen=True)
 class SampleEntry:
-    """A sample under its heading, with the figures of the model that wrote it."""
+    """A sample, its heading, and the losses of the model that wrote it."""
 
     heading: str
     facts: Sequence[str]
@@ -117,7 +117,7 @@ class PassageSection:
 
 @dataclass(frozen=True)
 class Setting:
-    """A line of a list of settings; `help` explains the name and may be empty."""
+    """A row of a list of settings; `help` explains the name and may be empty."""
 
     name: str
     value: str
@@ -126,7 +126,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class SettingsGroup:
-    """Settings under a heading."""
+    """A list of settings and its heading."""
 
     heading: str
     rows: Sequence[Setting]
@@ -134,7 +134,7 @@ class SettingsGroup:
 
 @dataclass(frozen=True)
 class GradientErrors:
-    """A line of the doctor's tables: the errors of one gradient in one trial."""
+    """A row of the tables of a diagnosis: the errors of one gradient in one trial."""
 
     name: str
     norm_relative: str
@@ -148,7 +148,7 @@ class GradientErrors:
 
 @dataclass(frozen=True)
 class TrialErrors:
-    """A trial in words, and the errors of each gradient in it."""
+    """A trial: its heading, and the errors of each gradient."""
 
     heading: str
     rows: Sequence[GradientErrors]

@@ -1,7 +1,7 @@
-"""The doctor's page: what is wrong with a user's backpropagation, as one HTML file.
+"""Writes a diagnosis of a user's backpropagation as one HTML file.
 
-The verdict comes first, then each mistake with the equation that it breaks and how it is mended,
-then where it shows. Names of files and functions are a stranger's text. It judges nothing.
+The page shows the verdict, then each mistake with the right equation and the fix, then the errors. Names
+of files and functions are untrusted text.
 """
 
 import math
@@ -23,9 +23,9 @@ from charloom.report.plots import NARROW, SENTINELS, WIDE, inline_svg, svg_of
 from charloom.spelling import count, duration, listing, number_of, scientific
 from charloom.store import charloom_version, replace_file
 
-# Up to here an error of one step's share is rounding: the share is a difference of two gradients.
+# Errors of one step's contribution up to this are rounding, as it is a difference of two gradients.
 STEP_LIMITS: Final = {"float64": 1e-6, "float32": 1e-4}
-SEVERAL: Final = 2  # explanations that are shown in full; more are only named
+SEVERAL: Final = 2  # explanations that are shown in full; only the titles of the others are shown
 
 
 def write_diagnosis(
@@ -34,30 +34,30 @@ def write_diagnosis(
     """Write the page of a diagnosis.
 
     Args:
-        diagnosis: from `charloom.doctor`.
-        path: where to; a file that is there is replaced.
-        spell: how arguments are written in what there is to do.
+        diagnosis: the result of `charloom.doctor`.
+        path: the file to write; an existing file is replaced.
+        spell: spells the arguments in marked messages.
 
     Returns:
-        The path.
+        The path of the page.
 
     Raises:
-        ConfigError: the path is a directory, or in none.
-        WriteError: the disk refused.
+        ConfigError: the path is a directory, or its parent directory does not exist.
+        WriteError: the file cannot be written.
     """
     path = Path(path)
     if path.is_dir():
-        raise ConfigError(f"{path} is a directory; name a file in it.")
+        raise ConfigError(f"{path} is a directory; give the path of a file.")
     if not path.parent.is_dir():
         raise ConfigError(
-            f"there is no directory {path.parent} to write {path.name} into; make it."
+            f"{path.name} cannot be written: the directory {path.parent} does not exist; create it."
         )
     replace_file(path, render_diagnosis(diagnosis, spell).encode("utf-8", "replace"), durable=False)
     return path
 
 
 def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_python) -> str:
-    """The page as HTML that needs nothing else."""
+    """Return the page of a diagnosis as HTML."""
     return page(
         "diagnosis.html",
         diagnosis=diagnosis,
@@ -76,26 +76,26 @@ def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_pyt
         summary=[line(diagnosis, row) for row in worst_rows(diagnosis.rows)],
         trials=[
             TrialErrors(
-                told, [line(diagnosis, row) for row in diagnosis.rows if row.trial == place]
+                title, [line(diagnosis, row) for row in diagnosis.rows if row.trial == place]
             )
-            for place, told in enumerate(map(tell_trial, diagnosis.tried.trials))
+            for place, title in enumerate(map(trial_title, diagnosis.tried.trials))
         ],
-        tried=list(what_was_tried(diagnosis)),
+        tried=list(trial_settings(diagnosis)),
     )
 
 
 def subject(diagnosis: Diagnosis) -> str:
-    """What was judged, also where it has no name."""
+    """Return the name of the checked function, or "a function" if it has no name."""
     return diagnosis.subject or "a function"
 
 
 def sentence(clue: str) -> str:
-    """A clue with a capital, unless it begins with the name of a gradient."""
+    """Return a clue with a capital letter, unless it starts with the name of a gradient."""
     return clue if re.match(r"d\w\b", clue) else clue[:1].upper() + clue[1:]
 
 
 def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
-    """The largest error, and how much was tried."""
+    """Yield the largest error, the number of trials and the number of calls."""
     worst, tried = diagnosis.worst(), diagnosis.tried
     of = "the loss, relative" if worst.parameter == LOSS else f"{named(worst)}, norm-relative"
     yield KeyFigure("Largest error", scientific(worst.norm_relative), [of])
@@ -107,7 +107,7 @@ def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
 
 
 def worst_rows(rows: Sequence[Row]) -> list[Row]:
-    """Of each parameter the row that is furthest beyond its limit, or nearest to it."""
+    """Return, for each parameter, the row whose error is largest relative to its limit."""
     found: dict[str, Row] = {}
     for row in rows:
         if row.parameter not in found or excess(row) > excess(found[row.parameter]):
@@ -116,12 +116,12 @@ def worst_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def excess(row: Row) -> float:
-    """How many times its limit an error is; one that is no number is beyond all."""
+    """Return the error divided by its limit; infinity for NaN."""
     return math.inf if math.isnan(row.norm_relative) else row.norm_relative / row.limit
 
 
 def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
-    """A row as it is written."""
+    """Return a row as it is shown in the table."""
     place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
     return GradientErrors(
         name=named(row),
@@ -136,17 +136,17 @@ def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
 
 
 def digits(value: float) -> str:
-    """A number with six digits; one that is not finite in words, as `scientific` has it."""
+    """Return a number with six digits; infinities and NaN as in `scientific`."""
     return f"{value:.6g}" if math.isfinite(value) else scientific(value)
 
 
 def named(row: Row) -> str:
-    """What the row is the error of: dW, or the loss."""
+    """Return what the row checks: the name of a gradient, such as dW, or the loss."""
     return LOSS if row.parameter == LOSS else f"d{row.parameter}"
 
 
-def tell_trial(trial: Any) -> str:
-    """A trial in words."""
+def trial_title(trial: Any) -> str:
+    """Return the name, the sizes and the initial state of a trial."""
     return (
         f"{trial.name}: H = {trial.hidden_size}, T = {trial.seq_length}, "
         f"K = {trial.vocabulary_size}, σ = {trial.sigma:g}, h0 {trial.state}"
@@ -154,7 +154,7 @@ def tell_trial(trial: Any) -> str:
 
 
 def picture(diagnosis: Diagnosis) -> Picture | None:
-    """The heat map of errors by step; None where there are no steps."""
+    """Return the heat map of the errors by time step; None if there are no errors by step."""
     errors = diagnosis.errors_by_step
     if not errors or not all(errors.values()):
         return None
@@ -169,17 +169,17 @@ def picture(diagnosis: Diagnosis) -> Picture | None:
 
 
 def spoken(errors: Any, limit: float) -> str:
-    """What the picture shows, for those who do not see it."""
-    said = []
+    """Return a description of the heat map for screen readers."""
+    parts = []
     for name, row in errors.items():
         wrong = [str(t) for t, error in enumerate(row, start=1) if not error <= limit]
         steps = "right at every step" if not wrong else f"wrong at step {listing(wrong)}"
-        said.append(f"d{name} is {steps if len(wrong) < len(row) else 'wrong at every step'}")
-    return "; ".join(said) + "."
+        parts.append(f"d{name} is {steps if len(wrong) < len(row) else 'wrong at every step'}")
+    return "; ".join(parts) + "."
 
 
-def what_was_tried(diagnosis: Diagnosis) -> Iterator[Setting]:
-    """What one needs to try it again."""
+def trial_settings(diagnosis: Diagnosis) -> Iterator[Setting]:
+    """Yield the settings that repeat the trials."""
     tried = diagnosis.tried
     yield Setting("function", subject(diagnosis))
     yield Setting("called as", tried.convention)

@@ -1,8 +1,6 @@
-"""Draws a table of errors as a picture: a row for each gradient, a column for each step of a
-window.
+"""Draws errors as a heat map, with a row per gradient and a column per time step.
 
-Every cell says its error, or that there is none, in a sign; the colour only repeats it. The picture
-knows nothing of how the errors were found.
+Each cell also shows its error in characters, if there is space, so that colours are not needed.
 """
 
 import math
@@ -16,10 +14,10 @@ from matplotlib.patches import Rectangle
 from charloom.report.plots import LIGHT, WIDE, Palette, blank_figure, font_size, heading
 from charloom.spelling import power_of_ten
 
-ROW: Final = 34  # height of a row, in units of the picture
-NAMES: Final = 46  # what the names of the rows take, left
-ROOM: Final = 34  # what the figure of one cell takes; narrower cells show their colour alone
-FAINTEST, STRONGEST = 0.12, 0.55  # under these the ink of the figures stays readable
+ROW: Final = 34  # height of a row, in units of 1/72 inch
+NAMES: Final = 46  # width of the names of the rows
+ROOM: Final = 34  # width that the error of a cell needs; narrower cells show only a colour
+FAINTEST, STRONGEST = 0.12, 0.55  # opacity of a colour; the text on it stays readable
 RIGHT: Final = "✓"
 
 
@@ -30,13 +28,12 @@ def heatmap_figure(
     width: int = WIDE[0],
     palette: Palette = LIGHT,
 ) -> Figure:
-    """The errors of what the loss of each step adds to each gradient.
+    """Draw the error of each step's contribution to each gradient.
 
     Args:
-        errors: norm-relative errors by the name of the parameter, one for each step; NaN where a
-            gradient is no number.
-        limit: errors up to this are none.
-        width: in units of 1/72 inch; the height follows.
+        errors: norm-relative errors by parameter, one per time step; NaN for a gradient with NaN.
+        limit: errors up to this count as right.
+        width: width in units of 1/72 inch; the height depends on the number of rows.
         palette: the colours by name.
     """
     names, steps = [f"d{name}" for name in errors], len(next(iter(errors.values())))
@@ -61,7 +58,7 @@ def heatmap_figure(
             )  # fmt: skip
             if roomy:
                 axes.text(
-                    at + 0.5, place + 0.5, said(error, limit), ha="center", va="center",
+                    at + 0.5, place + 0.5, cell_text(error, limit), ha="center", va="center",
                     color=palette["ink" if strength else "muted"], fontsize=font - 1,
                     parse_math=False,
                 )  # fmt: skip
@@ -75,12 +72,12 @@ def heatmap_figure(
     shown = range(0, steps, every)
     axes.set_xticks([at + 0.5 for at in shown], [str(at + 1) for at in shown])
     axes.set_xlabel("step t", color=palette["muted"], fontsize=font, labelpad=4)
-    heading(axes, "error of what step t’s loss adds, norm-relative", 0.0, palette, font, up=12)
+    heading(axes, "norm-relative error of what the loss of step t adds", 0.0, palette, font, up=12)
     return figure
 
 
 def depth(error: float, limit: float) -> float:
-    """How strongly an error is coloured: 0 up to the limit, 1 from an error of 1 on, or of NaN."""
+    """Return the strength of a cell's colour: 0 up to `limit`, 1 for errors of 1 or more and NaN."""
     if not math.isfinite(error):
         return 1.0
     if error <= limit:
@@ -88,8 +85,8 @@ def depth(error: float, limit: float) -> float:
     return min(1.0, max(0.02, 1 - math.log(error) / math.log(limit)))
 
 
-def said(error: float, limit: float) -> str:
-    """An error in as few signs as a cell has room for."""
+def cell_text(error: float, limit: float) -> str:
+    """Return an error in few characters, or a check mark up to `limit`."""
     if not math.isfinite(error):
         return "NaN"
     if error <= limit:

@@ -1,7 +1,4 @@
-"""Says how much of the validation part a run's judgements read, and the loss on all of it.
-
-It knows nothing of sentences: plain figures from the run's settings and events.
-"""
+"""Finds how much of the validation part each validation loss of a run uses, and the loss on all of it."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -15,7 +12,7 @@ from charloom.training.judging import characters_judged
 
 @dataclass(frozen=True)
 class WholePart:
-    """The loss on all of the validation part: nats per character of the model of `update`."""
+    """The loss on the whole validation part, in nats per character, of the model of `update`."""
 
     update: int
     nats: float
@@ -23,12 +20,12 @@ class WholePart:
 
 @dataclass(frozen=True)
 class JudgedPart:
-    """What the figures on the validation part are measured on.
+    """The characters that the validation losses of a run are computed on.
 
     Attributes:
-        predicted: characters that each judgement predicts.
-        held_out: characters of the validation part that can be predicted.
-        whole: the last judgement of all of them; None where there was none.
+        predicted: number of characters that each validation loss is computed on.
+        held_out: number of characters of the validation part that can be predicted.
+        whole: the last loss on the whole validation part; None if it was never computed.
     """
 
     predicted: int
@@ -37,12 +34,12 @@ class JudgedPart:
 
     @property
     def is_whole(self) -> bool:
-        """Whether each judgement reads all of the validation part."""
+        """True if each validation loss uses the whole validation part."""
         return self.predicted == self.held_out
 
     @classmethod
     def of(cls, view: RunOutline) -> Self | None:
-        """That of a run; None where nothing is held out."""
+        """Return that of a run; None if the run has no validation part."""
         if not view.config.validation:
             return None
         windows = Schedule.of(view.config, view.text["characters"]).windows

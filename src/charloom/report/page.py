@@ -1,7 +1,6 @@
-"""Makes one HTML file from a template, in colours for light and dark; it needs no other file.
+"""Renders a template as one HTML file, with colours for light and dark screens.
 
-A template writes texts only, and they are escaped; what could disturb the page is shown as a sign of
-itself. It knows nothing of what the pages say.
+Templates may only write strings, which are escaped. Control characters are replaced by visible signs.
 """
 
 from collections.abc import Mapping
@@ -17,26 +16,25 @@ from charloom.report.plots import DARK, LIGHT
 from charloom.spelling import harmless
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-CSS: Final = "page.css"  # what all pages share
+CSS: Final = "page.css"  # for all pages
 
 
 @dataclass(frozen=True)
 class Colours:
-    """The CSS variables of a page in light and in dark."""
+    """The CSS variables of a page for light and for dark screens."""
 
     light: Markup
     dark: Markup
 
 
 class StrictEnvironment(jinja2.Environment):
-    """Compiles templates that read attributes of typed values and write texts.
+    """Compiles templates, which may not read attributes of a mapping.
 
-    A dict has attributes of its own: where a key is called `update` or `items`, `row.update` is the
-    dict's method. So templates may not read attributes of a mapping at all.
+    In Jinja, `row.update` of a dict is the dict's method, not its value under "update".
     """
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """The attribute of a value.
+        """Return an attribute of a value.
 
         Raises:
             TypeError: the value is a mapping.
@@ -47,7 +45,7 @@ class StrictEnvironment(jinja2.Environment):
 
 
 def page(template: str, **shown_there: Any) -> str:
-    """A template of the folder, filled in. It is also given `css` and `colours`."""
+    """Render a template with the given values; `css` and `colours` are added."""
     return (
         environment()
         .get_template(template)
@@ -61,7 +59,7 @@ def page(template: str, **shown_there: Any) -> str:
 
 @cache
 def environment() -> jinja2.Environment:
-    """The templates; each is compiled once."""
+    """Return the environment, which compiles each template only once."""
     made = StrictEnvironment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -75,22 +73,22 @@ def environment() -> jinja2.Environment:
 
 
 def written(value: object) -> object:
-    """A value that a template writes, which must be a text.
+    """Return a value that a template writes, if it is a string.
 
     Raises:
-        TypeError: it is something else, such as a number without its unit, a method or None.
+        TypeError: the value is not a string, such as a number without its unit, a method or None.
     """
-    # An undefined value raises an error of its own, which names it.
+    # Jinja itself raises an error for an undefined value, with its name.
     if isinstance(value, (str, jinja2.Undefined)):
         return value
-    raise TypeError(f"a template writes {value!r}, which is not a text.")
+    raise TypeError(f"a template writes {value!r}, which is not a string.")
 
 
 def shown(text: str) -> str:
-    """A text as it can stand in a page: what would disturb it is shown as a sign of itself."""
+    """Return a text with control characters replaced by visible signs."""
     return harmless(text.replace("\r\n", "\n"))
 
 
 def variables(palette: Mapping[str, str]) -> Markup:
-    """A palette as CSS variables."""
+    """Return a palette as CSS variables."""
     return Markup("; ".join(f"--{name}: {colour}" for name, colour in palette.items()))

@@ -1,9 +1,7 @@
-"""Draws the pictures of a run: the smooth loss over its updates, and the V-curves of a gradient
-check.
+"""Draws the plots of a run: the smooth loss over the updates, and the errors of gradient checks.
 
-Each picture is a matplotlib Figure of its own: no pyplot, no global state. It is drawn in named
-colours: plain ones for files, or CSS variables where it stands inside a page and must follow the
-page from light to dark. Pictures know nothing of run directories or HTML.
+Each plot is a separate matplotlib Figure, without pyplot and its global state. Colours have names:
+a file gets fixed colours, and a page gets CSS variables, which change between light and dark.
 """
 
 import dataclasses
@@ -44,7 +42,7 @@ LIGHT: Final[Palette] = {
     "series-4": "#a63d8f",
     "series-5": "#6b6b00",
 }
-"""The plain colours, for files and for light pages."""
+"""The colours of files and of light pages."""
 
 DARK: Final[Palette] = {
     "paper": "#17181b",
@@ -59,9 +57,9 @@ DARK: Final[Palette] = {
     "series-4": "#e08acb",
     "series-5": "#cfcf5a",
 }
-"""The same for dark pages."""
+"""The colours of dark pages."""
 
-# A colour and a mark for each parameter, in the order of a check's rows.
+# A colour and a marker for each parameter, in the order of the rows of a check.
 SERIES: Final = (
     ("series-1", "o"), ("series-2", "s"), ("series-3", "^"), ("series-4", "D"), ("series-5", "v"),
 )  # fmt: skip
@@ -70,16 +68,16 @@ DASHES: Final = (
     "dashed",
     "dotted",
     "dashdot",
-)  # for those after the first five, and so on
+)  # the first five parameters are solid, the next five dashed, and so on
 LEGEND_COLUMNS: Final = 6
-LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # the lower and upper edge
+LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # limits of the axis
 
-# Colours that nothing else has, put where a page's own variables shall stand.
+# Unique colours, which `inline_svg` replaces by the CSS variables of a page.
 SENTINELS: Final[Palette] = {name: f"#0101{n:02x}" for n, name in enumerate(LIGHT)}
 
 WIDE: Final = (832, 400)
 NARROW: Final = (360, 300)
-MARGIN: Final = 42  # left and right of the axes, for their figures
+MARGIN: Final = 42  # left and right of the axes, for the tick labels
 CROSS: Final = 7.5
 UNITS_PER_INCH: Final = 72
 FONTS: Final = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', sans-serif"
@@ -93,14 +91,14 @@ def loss_figure(
     size: tuple[int, int] = WIDE,
     palette: Palette = LIGHT,
 ) -> Figure:
-    """The smooth loss against updates, with a red cross on the line at each epoch's end.
+    """Draw the smooth loss over the updates, with a red cross at the end of each epoch.
 
-    Where the model was judged, its loss on the validation part is a second line.
+    If the run has validation losses, they are a second line.
 
     Args:
-        records: of a run.
-        seq_length: steps T of a window; it makes bits per character of nats per window.
-        one: what such a character is called.
+        records: the records of a run.
+        seq_length: sequence length T, to convert nats per window to bits per character.
+        one: unit of prediction: character or byte.
         size: width and height in units of 1/72 inch.
         palette: the colours by name.
     """
@@ -168,7 +166,7 @@ def loss_figure(
             [], [], color=palette["cross"], linestyle="none",
             marker="x", markersize=CROSS, markeredgewidth=2.2,
         )  # fmt: skip
-    # Beside the headings where there is room, else in the empty corner above the curve.
+    # In a wide plot beside the headings, else in the empty corner above the curve.
     axes.legend(
         list(entries.values()),
         list(entries),
@@ -188,23 +186,22 @@ def loss_figure(
 def curve_figure(
     checks: Sequence[GradientCheck], *, width: int = WIDE[0], palette: Palette = LIGHT
 ) -> Figure:
-    """The error of central differences against their step, a panel for each problem checked.
+    """Draw the error of central differences over their step, one panel per problem.
 
-    Each parameter has a line, and the complex step, which has no such curve, one for them all: its
-    norm-relative error where that is largest. Errors of zero are drawn at the lower edge, those
-    that are no number at the upper one. Engines checked on one problem share a panel, since their
-    central differences are the same.
+    Each parameter has a curve. A dashed line shows the largest norm-relative error against the complex
+    step. Errors of zero are drawn at the lower limit, and NaN at the upper limit. Engines that were
+    checked on the same problem share a panel, as their central differences are equal.
 
     Args:
         checks: one or more gradient checks.
-        width: in units of 1/72 inch; the height follows.
+        width: width in units of 1/72 inch; the height depends on the number of panels.
         palette: the colours by name.
     """
     narrow, font = width < 500, font_size(width)
     problems = _by_problem(checks)
     columns = 1 if narrow else min(len(problems), 2)
     rows = -(-len(problems) // columns)
-    # Beyond a line of five parameters and the complex step the legend takes more.
+    # Each row of the legend holds six entries.
     more = 18 * ((max(len(check.rows) for check in checks)) // LEGEND_COLUMNS)
     height = (68 if narrow else 52) + more + rows * (215 if narrow else 250)
     figure = blank_figure((width, height), palette)
@@ -244,7 +241,7 @@ def curve_figure(
 
 
 def _by_problem(checks: Sequence[GradientCheck]) -> list[list[GradientCheck]]:
-    """The checks that differ in their engine alone together, in the order of the first of each."""
+    """Group the checks that differ only in their engine, in the order of the first of each group."""
     groups: dict[Any, list[GradientCheck]] = {}
     for check in checks:
         groups.setdefault(dataclasses.replace(check.settings, engine=""), []).append(check)
@@ -259,9 +256,15 @@ def _draw_curves(
     gid: str,
     room: int,
 ) -> None:
-    """One problem: a curve per parameter, the complex step below them, and what each arm is.
+    """Draw one problem: a curve per parameter, the line of the complex step, and labels of the arms.
 
-    What is said above it has room for so many characters.
+    Args:
+        axes: the panel.
+        checks: the checks of the problem, one per engine.
+        palette: the colours by name.
+        font: font size.
+        gid: prefix of the SVG ids.
+        room: number of characters that fit above the panel.
     """
     check = checks[0]
     curves = _drawable([row.curve for row in check.rows])
@@ -312,13 +315,13 @@ def _draw_curves(
 
 
 def _drawable(errors: Sequence[Any]) -> NDArray[np.float64]:
-    """Errors that a logarithmic axis can show."""
+    """Return the errors clipped to the limits of the axis; NaN becomes the upper limit."""
     values = np.nan_to_num(np.array(errors, dtype=np.float64), nan=MOST_ERROR)
     return np.clip(values, LEAST_ERROR, MOST_ERROR)
 
 
 def svg_of(figure: Figure) -> str:
-    """A figure as an SVG document whose text stays text; the same figure gives the same bytes."""
+    """Return a figure as an SVG document. Text stays text, and equal figures give equal bytes."""
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "charloom"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "charloom"})
@@ -326,42 +329,42 @@ def svg_of(figure: Figure) -> str:
 
 
 def png_of(figure: Figure) -> bytes:
-    """A figure as a PNG, two pixels for each unit of its size."""
+    """Return a figure as a PNG file with two pixels per unit of its size."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=2 * UNITS_PER_INCH)
     return file.getvalue()
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure to a file, PNG or SVG as its name says.
+    """Write a figure to a .png or .svg file.
 
     Raises:
-        ConfigError: the name ends otherwise.
-        WriteError: the disk refused.
+        ConfigError: the name has another ending.
+        WriteError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix not in (".png", ".svg"):
-        raise ConfigError(f"{path} does not say which picture it is; let it end in .png or .svg.")
+        raise ConfigError(f"{path} has no image format; give a name that ends in .png or .svg.")
     data = png_of(figure) if path.suffix == ".png" else svg_of(figure).encode()
     replace_file(path, data, durable=False)
 
 
 def coloured(svg: str, palette: Palette) -> str:
-    """An SVG that was drawn in `SENTINELS`, in the colours of a palette."""
+    """Replace the colours `SENTINELS` in an SVG by those of a palette."""
     names = {colour: name for name, colour in SENTINELS.items()}
     return re.sub(r"#0101[0-9a-f]{2}", lambda found: palette[names[found[0]]], svg)
 
 
 def inline_svg(svg: str, prefix: str, label: str) -> Markup:
-    """An SVG that was drawn in `SENTINELS`, as an element to stand inside a page.
+    """Convert an SVG that was drawn in `SENTINELS` to an element of an HTML page.
 
-    Its colours become the page's variables (such as ink), its ids get a prefix of their own, and
-    what an element inside a page must not have (prologue, metadata, namespaces, fixed size) goes.
+    The colours become CSS variables, the ids get a prefix, and the prologue, metadata, namespaces and
+    fixed size are removed.
 
     Args:
         svg: the document, from `svg_of`.
-        prefix: parts the ids of this picture from those of others on the page.
-        label: what is read out to those who do not see the picture; plain words.
+        prefix: prefix that makes the ids unique on the page.
+        label: description of the plot for screen readers, as plain text.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
@@ -381,7 +384,7 @@ def inline_svg(svg: str, prefix: str, label: str) -> Markup:
 
 
 def blank_figure(size: tuple[int, int], palette: Palette) -> Figure:
-    """An empty figure of so many units."""
+    """Return an empty figure of the given width and height in units of 1/72 inch."""
     width, height = size
     return Figure(
         figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH),
@@ -391,7 +394,7 @@ def blank_figure(size: tuple[int, int], palette: Palette) -> Figure:
 
 
 def quiet_axes(axes: Axes, palette: Palette, font: float) -> None:
-    """Little ink: a rule at the bottom, faint lines across, quiet figures."""
+    """Draw only a bottom axis, faint horizontal lines and grey tick labels."""
     axes.set_facecolor("none")
     axes.spines[["left", "right", "top"]].set_visible(False)
     axes.spines["bottom"].set_color(palette["muted"])
@@ -402,7 +405,7 @@ def quiet_axes(axes: Axes, palette: Palette, font: float) -> None:
 
 
 def heading(axes: Axes, text: str, x: float, palette: Palette, font: float, up: float = 8) -> None:
-    """What an axis measures, written level above it instead of upright beside it."""
+    """Write the quantity of an axis above it, instead of rotated beside it."""
     axes.annotate(
         text,
         (x, 1),
@@ -417,12 +420,12 @@ def heading(axes: Axes, text: str, x: float, palette: Palette, font: float, up: 
 
 
 def font_size(width: int) -> float:
-    """The size of all text in a picture so wide."""
+    """Return the font size for a plot of this width."""
     return 11.5 if width < 500 else 12.5
 
 
 def _short(value: float, narrow: bool) -> str:
-    """A number of updates; in thousands where there is little room."""
+    """Return a number of updates as text; in thousands if `narrow`."""
     if narrow and value >= 10_000:
         return f"{value / 1000:,.0f}k"
     return count(round(value))

@@ -1,7 +1,7 @@
-"""What a report keeps of a run's records, gathered in one pass and in memory that hardly grows with
-them.
+"""Selects the records that a report shows, in one pass and with bounded memory.
 
-The curve is thinned to what a picture can show, ends of epochs and judgements to what a reader can read.
+The curve keeps as many points as a plot can show. The ends of epochs and the validation losses are
+thinned to a few hundred.
 """
 
 import math
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from charloom.evenly import Spread
 from charloom.report.thinning import decimate
 
-COLUMNS: Final = 640  # points beside one another: no picture here can show more
-MOST_POINTS: Final = 65_536  # of the curve in memory; then it is thinned
+COLUMNS: Final = 640  # horizontal resolution: no plot here shows more
+MOST_POINTS: Final = 65_536  # points of the curve in memory before it is thinned
 MOST_ENDS: Final = 500
 MOST_JUDGED: Final = 500
 
 
 class Record(NamedTuple):
-    """Of a record (spec/formats.md: Records) what a report shows."""
+    """The fields of a record (spec/formats.md: Records) that a report shows."""
 
     update: int
     epoch: float
@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Self:
-        """The record of a line that `is_record` has accepted."""
+        """Return the record of a line that `is_record` accepts."""
         return cls(
             line["update"],
             line["epoch"],
@@ -47,26 +47,28 @@ class Record(NamedTuple):
 
     @property
     def ends_epoch(self) -> bool:
-        """Whether it was made where an epoch ended."""
+        """True if the record is at the end of an epoch."""
         return self.epoch >= 1 and float(self.epoch).is_integer()
 
 
 @dataclass(frozen=True)
 class Records:
-    """The records of a run, of which there is at least one, as a report shows them.
+    """The records that a report shows of a run with at least one record.
 
     Attributes:
-        first, last: by their updates.
+        first: the record with the lowest update.
+        last: the record with the highest update.
         lowest: the first record with the lowest smooth loss.
-        best: the first record with the lowest loss on the validation part; None where none was judged.
-        judged: records that were judged, the best and the last among them; `judgements`: how many there
-            are in all.
-        ends: records at an epoch's end, the first and the last among them; `epochs`: how many there are
-            in all.
-        updates, losses: the points of the smooth loss to draw, (points,) each; nats per window.
-        last_epoch_nats: per character, the mean over the last epoch that was read whole; None before
-            there is one.
-        at: for each update that was asked for, the last record at or before it; None where there is none.
+        best: the first record with the lowest validation loss; None if there is no validation loss.
+        judged: some records with a validation loss, including the best and the last.
+        judgements: number of all records with a validation loss.
+        ends: some records at the end of an epoch, including the first and the last.
+        epochs: number of all records at the end of an epoch.
+        updates: updates of the points of the curve, shape (points,).
+        losses: smooth losses of these points in nats per window, shape (points,).
+        last_epoch_nats: mean training loss over the last complete epoch, in nats per character; None
+            before the end of the first epoch.
+        at: for each requested update, the last record at or before it; None if there is none.
     """
 
     first: Record
@@ -84,11 +86,11 @@ class Records:
 
 
 def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | None:
-    """What a report keeps of records in the order of their updates; None where there are none.
+    """Select the records that a report shows; return None if there are no records.
 
     Args:
-        records: one after another.
-        wanted: updates, such as those of samples, whose records are kept too.
+        records: the records in the order of their updates.
+        wanted: updates whose records are also kept, such as those of samples.
     """
     gathering = Gathering(wanted)
     for record in records:
@@ -97,13 +99,13 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
 
 
 class Ordered:
-    """Iterates over those of some records whose updates rise.
+    """Iterates over records and leaves out those in a wrong order.
 
-    One record whose update is too large must not hide all that follow, so each is held back until the
-    next one is known.
+    A single record with a too large update must not remove all that follow. So each record waits until
+    the next one is read.
 
     Attributes:
-        left_out: how many records stood where they cannot belong.
+        left_out: number of records that were left out.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -127,7 +129,7 @@ class Ordered:
 
 
 class Gathering:
-    """Takes records one after another and keeps what a report shows of them."""
+    """Takes records one after another and keeps those that a report shows."""
 
     def __init__(self, wanted: Iterable[int]) -> None:
         self._wanted = sorted(set(wanted), reverse=True)  # the next one is at the end
@@ -158,13 +160,13 @@ class Gathering:
         self._last = record
 
     def _judge(self, record: Record, nats: float) -> None:
-        """Take a record that was judged."""
+        """Take a record with a validation loss."""
         self._judged.add(record)
         if nats < self._best_nats:
             self._best, self._best_nats = record, nats
 
     def result(self) -> Records | None:
-        """What was kept."""
+        """Return the kept records; None if there were none."""
         if self._first is None or self._last is None or self._lowest is None:
             return None
         best = [] if self._best is None else [self._best]
@@ -186,7 +188,7 @@ class Gathering:
 
 
 class Curve:
-    """The points of a line, thinned whenever there are too many."""
+    """The points of a curve, which are thinned when there are too many."""
 
     def __init__(self) -> None:
         self._updates: list[float] = []
@@ -201,7 +203,7 @@ class Curve:
             self._updates, self._losses = updates.tolist(), losses.tolist()
 
     def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The points that a picture can show: updates and losses."""
+        """Return the updates and losses of the points that a plot can show."""
         updates = np.array(self._updates, dtype=np.float64)
         losses = np.array(self._losses, dtype=np.float64)
         keep = decimate(updates, losses, COLUMNS)
@@ -209,14 +211,14 @@ class Curve:
 
 
 class EpochMeans:
-    """Nats per character over each whole epoch, of which the last two are remembered."""
+    """Computes the mean training loss of each epoch; keeps only the last two epochs."""
 
     def __init__(self) -> None:
-        self._epoch, self._characters = 0.0, 0  # of the record before
+        self._epoch, self._characters = 0.0, 0  # of the previous record
         self._sums: dict[int, tuple[float, int]] = {}
 
     def add(self, record: Record) -> None:
-        """Take the next record, which tells of the characters since the one before."""
+        """Take the next record; its loss is the mean since the previous record."""
         number = int(self._epoch)
         if record.epoch <= number + 1:
             if number not in self._sums:
@@ -227,6 +229,6 @@ class EpochMeans:
         self._epoch, self._characters = record.epoch, record.characters
 
     def last_whole(self) -> float | None:
-        """The mean over the last epoch that was read whole; None before there is one."""
+        """Return the mean over the last complete epoch in nats per character; None if there is none."""
         nats, characters = self._sums.get(int(self._epoch) - 1, (0.0, 0))
         return nats / characters if characters > 0 else None

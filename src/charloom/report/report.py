@@ -1,8 +1,7 @@
-"""The report of a run: what the run directory holds, as one HTML file that needs nothing else.
+"""Writes the report of a run as one HTML file, and the plot of its loss.
 
-It reads the run directory and nothing more, so a run can be reported while another process trains
-it, or years later. Whatever a network wrote is untrusted text: it is escaped, and characters that
-could disturb the page are shown as signs of themselves.
+It reads only the run directory, so a report can be made while another process trains the run. Text from
+a network is untrusted: it is escaped, and control characters are replaced by visible signs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,12 +44,12 @@ REPORT: Final = "report.html"
 LOSS_SVG: Final = "loss.svg"
 LOSS_PNG: Final = "loss.png"
 
-LARGEST: Final = 1e15  # of a number that a picture can hold
+LARGEST: Final = 1e15  # largest number that a plot can show
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a report is made of: everything of a run that it shows, and what could not be read."""
+    """The data of a report: the parts of a run that it shows, and messages about damaged parts."""
 
     view: RunOutline
     records: Records | None
@@ -65,32 +64,32 @@ def write_report(
     tell: Callable[[str], None] = lambda _: None,
     watch: Watch = unwatched,
 ) -> Path:
-    """Write report.html, loss.svg and loss.png into a run directory, from what is in it.
+    """Write report.html, loss.svg and loss.png into a run directory.
 
-    Each file is replaced at once. A run that is not finished gives a report of what there is; one
-    without a record gives no picture of the loss. Where something in it is damaged, the page is made
-    of what is whole, and says so.
+    Each file is replaced atomically. An unfinished run gives a report of its state so far. A run without
+    a record gives no plot of the loss. Damaged parts are left out, and the page says so.
 
     Args:
         run: the run directory.
-        output: where to write the page instead; nothing is then written into the run.
-        tell: called with a marked message about each thing that is damaged or missing.
-        watch: called now and then while a journal is read: its path, the bytes that were read, and all.
+        output: another path for the page; nothing is then written into the run directory.
+        tell: called with a marked message about each damaged or missing part.
+        watch: called several times while a journal is read, with its path, the number of bytes read
+            and its size in bytes.
 
     Returns:
         The path of the page.
 
     Raises:
-        ConfigError: the output is a directory.
-        NotAModelError: the path is no run directory.
-        DamagedError: its config.json is not as it was written.
-        WriteError: the disk refused.
+        ConfigError: `output` is a directory.
+        NotAModelError: `run` is not a run directory.
+        DamagedError: config.json is damaged.
+        WriteError: a file cannot be written.
     """
     if output is not None and Path(output).is_dir():
-        raise ConfigError(f"{output} is a directory; name a file in it.")
+        raise ConfigError(f"{output} is a directory; give the path of a file.")
     content = read_content(run, watch)
-    for told in content.damage:
-        tell(told)
+    for message in content.damage:
+        tell(message)
     html = render(
         content,
         loss_picture(content, write_files=output is None),
@@ -102,7 +101,7 @@ def write_report(
 
 
 def read_content(run: str | Path, watch: Watch) -> Content:
-    """Everything that a report shows of a run; each journal is read once."""
+    """Read the parts of a run that a report shows; read each journal once."""
     damage: list[str] = []
     view = read_outline(run, damage)
     samples = read_samples(view, damage, watch)
@@ -110,37 +109,42 @@ def read_content(run: str | Path, watch: Watch) -> Content:
     records = read_records(view, [update for update in wanted if update is not None], damage, watch)
     stored = read_checks(view.path)
     damage += [stored.damage] if stored.damage else []
-    # A pointer that is damaged is told of with the checkpoint that one can use instead.
+    # The message of `damaged_models` about a damaged pointer also names a checkpoint to use instead.
     models = damaged_models(view)
-    damage = [told for told in damage if not any(model.startswith(told) for model in models)]
+    damage = [
+        message for message in damage if not any(model.startswith(message) for model in models)
+    ]
     return Content(view, records, samples, stored, [*damage, *models])
 
 
 def read_samples(view: RunOutline, damage: list[str], watch: Watch) -> Samples:
-    """The samples that a report shows; `damage` gets a sentence where some are damaged or lost."""
-    told: list[str] = []
-    lines = sound_objects(view.path / SAMPLES, is_sample, told, watch, lengths_of(view))
+    """Return the samples that a report shows; add a message to `damage` if some are damaged or lost."""
+    messages: list[str] = []
+    lines = sound_objects(view.path / SAMPLES, is_sample, messages, watch, lengths_of(view))
     samples = gather_samples(lines)
-    if told:
-        damage.append(" ".join([*told, prose.samples_left(samples)]))
+    if messages:
+        damage.append(" ".join([*messages, prose.samples_left(samples)]))
     return samples
 
 
 def read_records(
     view: RunOutline, wanted: Sequence[int], damage: list[str], watch: Watch
 ) -> Records | None:
-    """What a report keeps of the records, those of the `wanted` updates too; `damage` as `read_samples`."""
-    told: list[str] = []
+    """Return the records that a report shows, including those of the `wanted` updates.
+
+    Add a message to `damage` if some are damaged or lost.
+    """
+    messages: list[str] = []
     path = view.path / METRICS
-    lines = sound_objects(path, is_record, told, watch, lengths_of(view))
-    records = gather(sound_records(map(Record.of, lines), path, told), wanted)
-    if told:
-        damage.append(" ".join([*told, prose.records_left(records)]))
+    lines = sound_objects(path, is_record, messages, watch, lengths_of(view))
+    records = gather(sound_records(map(Record.of, lines), path, messages), wanted)
+    if messages:
+        damage.append(" ".join([*messages, prose.records_left(records)]))
     return records
 
 
 def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> Iterator[Record]:
-    """Yield the records that can be drawn; where others are left out, `damage` gets a sentence."""
+    """Yield the records that a plot can show; add messages to `damage` about those left out."""
     ordered, large = Ordered(records), 0
     for record in ordered:
         if can_be_drawn(record):
@@ -149,18 +153,20 @@ def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> I
             large += 1
     if ordered.left_out:
         damage.append(
-            f"{path} is damaged: {number_of(ordered.left_out, 'record')} left out, because the order of "
-            f"the updates is wrong there."
+            f"{path} is damaged: {number_of(ordered.left_out, 'record')} left out, because their "
+            f"updates are in a wrong order."
         )
     if large:
         damage.append(
-            f"{path}: {number_of(large, 'record')} left out, because no picture can hold the loss."
+            f"{path}: {number_of(large, 'record')} left out, because the loss is too large for a plot."
         )
 
 
 def loss_picture(content: Content, write_files: bool) -> Picture | None:
-    """The picture of the smooth loss, which is also written into the run if that is wanted; None
-    without a record."""
+    """Return the plot of the smooth loss; None without a record.
+
+    With `write_files`, also write it into the run directory as loss.svg and loss.png.
+    """
     if content.records is None:
         return None
     config = content.view.config
@@ -169,21 +175,21 @@ def loss_picture(content: Content, write_files: bool) -> Picture | None:
     narrow = svg_of(draw(size=NARROW, palette=SENTINELS))
     if write_files:
         png = png_of(draw())
-        # A report can be made again at any time, so nobody waits for the disk.
+        # Do not flush the files to disk: a report can be made again at any time.
         path = content.view.path
         replace_file(path / LOSS_SVG, coloured(wide, LIGHT).encode(), durable=False)
         replace_file(path / LOSS_PNG, png, durable=False)
-    label = "The smooth loss against updates, with a red cross at the end of each epoch"
+    label = "The smooth loss over the updates, with a red cross at the end of each epoch"
     if content.records.best is not None:
-        label += ", and the loss on the validation part"
+        label += ", and the validation loss"
     return Picture(inline_svg(wide, "loss-wide", label), inline_svg(narrow, "loss-narrow", label))
 
 
 def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
-    """The picture of the gradient checks; None without a check."""
+    """Return the plot of the gradient checks; None without a check."""
     if not checks:
         return None
-    label = "The error of central differences against their step, and of the complex step"
+    label = "The error of central differences over their step, and the error of the complex step"
 
     def drawn(name: str, width: int) -> Markup:
         svg = svg_of(curve_figure(checks, width=width, palette=SENTINELS))
@@ -193,7 +199,7 @@ def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
 
 
 def render(content: Content, loss: Picture | None, curve: Picture | None) -> str:
-    """The page as HTML."""
+    """Return the report as HTML."""
     view, records, stored = content.view, content.records, content.stored
     return page(
         "report.html",
@@ -212,5 +218,5 @@ def render(content: Content, loss: Picture | None, curve: Picture | None) -> str
 
 
 def can_be_drawn(record: Record) -> bool:
-    """Whether a picture can hold the numbers of a record."""
+    """Return True if a plot can show the numbers of a record."""
     return max(record.update, record.smooth_loss, record.validation_nats or 0.0) < LARGEST

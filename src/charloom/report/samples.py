@@ -1,4 +1,4 @@
-"""Chooses the samples that a report shows from all that a run has drawn."""
+"""Chooses the samples of a run that a report shows."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MOST_SAMPLES: Final = 200
 
 @dataclass(frozen=True)
 class Sample:
-    """What a network wrote at an update."""
+    """A text that the network wrote at an update."""
 
     update: int
     text: str
@@ -19,14 +19,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples to show, evenly spread over all that were `drawn`, the first and the last among them."""
+    """The samples to show, and the number of all samples that were drawn.
+
+    The samples are spread evenly over all, and include the first and the last.
+    """
 
     shown: tuple[Sample, ...]
     drawn: int
 
 
 def gather_samples(lines: Iterable[Mapping[str, Any]]) -> Samples:
-    """The samples of lines that `is_sample` has accepted."""
+    """Return the samples of lines that `is_sample` accepts."""
     spread: Spread[Sample] = Spread(MOST_SAMPLES)
     for line in lines:
         spread.add(Sample(line["update"], line["text"]))

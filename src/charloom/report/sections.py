@@ -1,6 +1,6 @@
-"""What each section of the report shows, as texts for the template to lay out.
+"""Makes the contents of each section of the report, as strings for the template.
 
-Everything comes from the run directory, read before; nothing here knows of HTML or colours.
+The data was read from the run directory before. This module does not know HTML or colours.
 """
 
 import platform
@@ -50,26 +50,26 @@ CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A
 
 
 def lede(view: RunOutline) -> str:
-    """What was done, in one sentence."""
+    """Return one sentence about the network, the text and the training."""
     config, text = view.config, view.text
     times = counted(config.updates, "update") if config.updates else passes(config.epochs)
     layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
-        f"{CELLS[config.cell]} of {layers}{count(config.hidden_size)} hidden units learns to "
+        f"{CELLS[config.cell]} with {layers}{count(config.hidden_size)} hidden units learns to "
         f"write like this text of {count(text['characters'])} {config.tokens}, "
-        f"{count(text['vocabulary_size'])} of them different, in {times} with windows of "
+        f"{count(text['vocabulary_size'])} of them different. It is trained for {times} with windows of "
         f"{config.seq_length} {config.tokens}{streams}."
     )
 
 
 def passes(epochs: int) -> str:
-    """So many epochs."""
+    """Return a number of epochs as text."""
     return "1 epoch" if epochs == 1 else f"{count(epochs)} epochs"
 
 
 def notice(view: RunOutline, records: Records | None) -> str | None:
-    """What a reader must know first: that the run is not finished; None if it is."""
+    """Return a notice that the run is not finished; None if it is finished."""
     status, done = view.status or {}, records.last.update if records else 0
     done = max(done, status.get("update", 0))
     if status.get("state") == "finished" or (not status and done >= view.updates):
@@ -78,15 +78,15 @@ def notice(view: RunOutline, records: Records | None) -> str | None:
     resume, again = command("resume", view.path), terminal_command("report", view.path)
     return for_command_line(
         f"This run is not finished: {count(done)} of {count(view.updates)} updates are done{state}. "
-        f"Here is what there is so far. Where nothing trains it any more, {resume} goes on "
-        f"with it; {again} makes this page anew."
+        f"This report shows its state so far. If no process trains it any more, {resume} continues it. "
+        f"{again} writes this report again."
     )
 
 
 def key_figures(view: RunOutline, records: Records | None) -> list[KeyFigure]:
-    """The first, lowest and last smooth loss and the time.
+    """Return the first, lowest and last smooth loss, and the training time.
 
-    Where the model was judged, its best judgement stands instead of the lowest smooth loss.
+    If there is a validation loss, the lowest one replaces the lowest smooth loss.
     """
     if records is None:
         return []
@@ -103,7 +103,7 @@ def key_figures(view: RunOutline, records: Records | None) -> list[KeyFigure]:
         if part is not None and not part.is_whole:
             notes.append(f"on {count(part.predicted)} of its {count(part.held_out)} {tokens}")
         bits = f"{bits_per_character(nats):.3f}"
-        figures.append(KeyFigure("Best on the validation part", bits, notes))
+        figures.append(KeyFigure("Lowest validation loss", bits, notes))
     if last.seconds:
         rates = [
             f"{last.update / last.seconds:,.0f} updates per second",
@@ -114,7 +114,7 @@ def key_figures(view: RunOutline, records: Records | None) -> list[KeyFigure]:
 
 
 def smooth_figure(which: str, record: Record, seq_length: int, one: str) -> KeyFigure:
-    """The smooth loss of a record."""
+    """Return the smooth loss of a record; `which` is the first word of the label."""
     bits = f"{bits_per_character(record.smooth_loss, seq_length):.2f} bits per {one}"
     notes = ["nats per window", bits, f"at update {count(record.update)}"]
     return KeyFigure(f"{which} smooth loss", f"{record.smooth_loss:.2f}", notes)
@@ -123,7 +123,7 @@ def smooth_figure(which: str, record: Record, seq_length: int, one: str) -> KeyF
 def gradient_section(
     checks: Sequence[GradientCheck], picture: Picture | None
 ) -> GradientSection | None:
-    """The paragraphs, the picture and the table of the gradient checks; None without a picture."""
+    """Return the section on the gradient checks; None without a plot."""
     if picture is None:
         return None
     return GradientSection(
@@ -136,7 +136,7 @@ def gradient_section(
 
 
 def check_table(check: GradientCheck) -> CheckTable:
-    """A gradient check as it stands in the table."""
+    """Return the rows of a gradient check for the table."""
     return CheckTable(
         size=prose.size(check),
         details=f"{check.settings.dtype}, {prose.beginning(check)}, engine {check.settings.engine}",
@@ -146,7 +146,7 @@ def check_table(check: GradientCheck) -> CheckTable:
 
 
 def parameter_errors(row: Row) -> ParameterErrors:
-    """One line of the table."""
+    """Return the table row of one parameter."""
     return ParameterErrors(
         parameter=row.parameter,
         checked=f"{count(row.checked)} of {count(row.total)}",
@@ -165,8 +165,7 @@ def parameter_errors(row: Row) -> ParameterErrors:
 def loss_section(
     view: RunOutline, records: Records | None, picture: Picture | None
 ) -> LossSection | None:
-    """The paragraphs and the picture of the smooth loss and a line for each epoch; None without a
-    record."""
+    """Return the section on the smooth loss; None without a record."""
     if records is None or picture is None:
         return None
     shown = f"{count(len(records.ends))} of {count(records.epochs)} epochs"
@@ -182,7 +181,7 @@ def loss_section(
 
 
 def epoch_end(record: Record, seq_length: int) -> EpochEnd:
-    """The record at an epoch's end as a line of the table."""
+    """Return the table row of a record at the end of an epoch."""
     return EpochEnd(
         epoch=count(int(record.epoch)),
         update=count(record.update),
@@ -195,7 +194,7 @@ def epoch_end(record: Record, seq_length: int) -> EpochEnd:
 def samples_section(
     view: RunOutline, samples: Samples, records: Records | None
 ) -> SamplesSection | None:
-    """The samples, each with where the training was; None without a sample."""
+    """Return the section on the samples; None without a sample."""
     if not samples.shown:
         return None
     at = [record_before(records, sample.update, view.config) for sample in samples.shown]
@@ -209,7 +208,7 @@ def samples_section(
 
 
 def record_before(records: Records | None, update: int, config: Config) -> Record | None:
-    """The last record at or before an update; None where the one that belongs there was lost."""
+    """Return the last record at or before an update; None if the record there was lost."""
     record = records.at.get(update) if records else None
     if record is None or update - record.update >= config.report_every:
         return None
@@ -217,7 +216,7 @@ def record_before(records: Records | None, update: int, config: Config) -> Recor
 
 
 def sample_entry(sample: Sample, record: Record | None, config: Config) -> SampleEntry:
-    """A sample with the last record at or before it."""
+    """Return a sample with the losses of `record`, the last record at or before it."""
     if not sample.update:
         return SampleEntry("Before training", [], sample.text)
     facts = []
@@ -232,7 +231,7 @@ def sample_entry(sample: Sample, record: Record | None, config: Config) -> Sampl
 
 
 def passage_section(view: RunOutline, records: Records | None) -> PassageSection | None:
-    """The long passage and what wrote it; None where it is not written yet."""
+    """Return the section on the passage; None if it is not written yet."""
     if not view.passage:
         return None
     writer = Writer.of(view, records)
@@ -243,52 +242,52 @@ def passage_section(view: RunOutline, records: Records | None) -> PassageSection
 
 
 def settings_section(view: RunOutline, records: Records | None) -> list[SettingsGroup]:
-    """Everything that made the run what it is."""
+    """Return the lists of settings: of the text, the software and the run."""
     return [
         SettingsGroup("Text", text_rows(view)),
-        SettingsGroup("Made by", maker_rows(view, records)),
+        SettingsGroup("Software and progress", maker_rows(view, records)),
         SettingsGroup("Configuration", configuration_rows(view)),
     ]
 
 
 def text_rows(view: RunOutline) -> list[Setting]:
-    """What the text is."""
+    """Return the properties of the text."""
     text, tokens = view.text, view.config.tokens
     return [
         Setting("name", text["name"]),
         Setting(tokens, count(text["characters"]), "the length of the text"),
-        Setting("vocabulary", count(text["vocabulary_size"]), f"different {tokens} K"),
+        Setting("vocabulary", count(text["vocabulary_size"]), f"number of different {tokens}, K"),
         Setting("SHA-256", text["fingerprint"]),
     ]
 
 
 def maker_rows(view: RunOutline, records: Records | None) -> list[Setting]:
-    """What trained the run, how long, and what made the page."""
+    """Return the software that trained the run, its progress, and the software that made the page."""
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
     asked = counted(view.updates, "update") if view.config.updates else passes(view.config.epochs)
-    reached = f"update {count(done)}, after {epoch} epochs; asked for: {asked}"
+    reached = f"update {count(done)}, after {epoch} epochs; the goal is {asked}"
     taken = f"{seconds:,.1f} for {count(done)} of {counted(view.updates, 'update')}"
     page = (
         f"charloom {charloom_version()}, Python {platform.python_version()}, NumPy "
         f"{np.__version__}, matplotlib {matplotlib.__version__}, {platform.machine()}"
     )
     return [
-        Setting("charloom", view.version, "the version that began the run"),
-        Setting("engine", view.engine or "not recorded", "what trained last"),
+        Setting("charloom", view.version, "the version that started the run"),
+        Setting("engine", view.engine or "not recorded", "the engine that trained last"),
         Setting("trained with", surroundings(view)),
-        Setting("reached", reached, "of what was asked for"),
-        Setting("seconds", taken, "of training"),
+        Setting("progress", reached),
+        Setting("seconds", taken, "time of training"),
         *changes(view),
         Setting("this page", page),
     ]
 
 
 def configuration_rows(view: RunOutline) -> list[Setting]:
-    """The settings by name."""
+    """Return the settings of the run by name."""
     settings: dict[str, Any] = view.config.to_dict()
     if settings["updates"] is not None:
-        settings["epochs"] = None  # only its default: the number of updates says when the run ends
+        settings["epochs"] = None  # without effect, as `updates` sets the end of the run
     return [
         Setting(name, "none" if value is None else str(value), help_of(name))
         for name, value in settings.items()
@@ -296,7 +295,7 @@ def configuration_rows(view: RunOutline) -> list[Setting]:
 
 
 def surroundings(view: RunOutline) -> str:
-    """The versions and the kind of machine that trained last."""
+    """Return the versions of the software and the kind of machine that trained last."""
     starts = [event for event in view.events if "engine" in event]
     last = starts[-1] if starts else {}
     names = {"version": "charloom ", "python": "Python ", "numpy": "NumPy ", "machine": ""}
@@ -305,7 +304,7 @@ def surroundings(view: RunOutline) -> str:
 
 
 def changes(view: RunOutline) -> list[Setting]:
-    """What happened on the way that the settings do not tell: resumed, learning rate steered."""
+    """Return when the run was resumed and when its learning rate was changed."""
     resumed = [
         f"from update {count(event['update'])}"
         for event in view.events
@@ -317,14 +316,15 @@ def changes(view: RunOutline) -> list[Setting]:
         if event["event"] == "learning_rate_factor" and is_finite(event.get("learning_rate_factor"))
     ]
     rows = {"resumed": resumed, "learning rate": steered}
-    return [Setting(name, "; ".join(told)) for name, told in rows.items() if told]
+    return [Setting(name, "; ".join(parts)) for name, parts in rows.items() if parts]
 
 
 def own_command(view: RunOutline, whole: bool) -> str:
-    """What to type to have this run again, in a directory of its own.
+    """Return the command that repeats this run in a new run directory.
 
     Args:
-        whole: whether `reproduce` made it, the whole experiment.
+        view: the run.
+        whole: True if `charloom reproduce` made the run.
     """
     config = view.config
     verb, default = ("reproduce", CLASSIC) if whole else ("train", DEFAULT_RECIPE)

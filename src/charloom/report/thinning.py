@@ -1,4 +1,4 @@
-"""Thins the points of a line to fewer that look the same."""
+"""Removes points of a curve that do not change how it looks in a plot."""
 
 from itertools import pairwise
 from typing import Any
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 
 def decimate(x: NDArray[Any], y: NDArray[Any], columns: int) -> NDArray[np.bool_]:
-    """Which points of a line to keep so that it looks the same `columns` pixels wide.
+    """Return a mask of the points to keep, so that the curve looks the same `columns` pixels wide.
 
-    Of the points in one column those that enter, leave, and lie lowest and highest are kept.
+    In each column of pixels, keep the first, the last, the lowest and the highest point.
     """
     keep = np.zeros(len(x), dtype=bool)
     column = ((x - x[0]) / (np.ptp(x) or 1.0) * columns).astype(np.int64)

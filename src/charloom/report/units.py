@@ -1,8 +1,4 @@
-"""Draws a map of units over time: a row for each unit, a column for each character, a colour for
-its value.
-
-It knows nothing of how the values came about.
-"""
+"""Draws the values of units over a text as a heat map: a row per unit and a column per character."""
 
 from typing import Final
 
@@ -15,24 +11,24 @@ from charloom.neurons.gates import MEANINGS
 from charloom.report.plots import LIGHT, UNITS_PER_INCH, WIDE, Palette
 from charloom.spelling import harmless
 
-SIGNED: Final = "PuOr_r"  # from purple through white to orange: about zero
+SIGNED: Final = "PuOr_r"  # from purple through white, which is zero, to orange
 GATE: Final = "viridis"  # from 0, closed, to 1, open
 GATES: Final = "ifozr"  # values from 0 to 1
-LETTERS: Final = 120  # characters at most that are written below
-ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # of a layer, in units of 1/72 inch
+LETTERS: Final = 120  # a text up to this length is written below the map
+ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # heights of a unit and a layer, in 1/72 inch
 FONT: Final = 8.0
 LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in the same units
 
 
 def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
-    """The values of units over a text, a panel for each layer.
+    """Draw the values of units over a text, one panel per layer.
 
-    Gates have one scale from 0 to 1; all else has a scale about zero whose ends are the 99.5th
-    percentile of the values' sizes.
+    The colour scale of a gate is from 0 to 1. That of other values is symmetric about zero and ends at
+    the 99.5th percentile of their absolute values.
 
     Args:
-        seen: of one or more characters.
-        palette: the colours of all but the map.
+        seen: the values of the units for one or more characters.
+        palette: the colours of everything except the map.
     """
     layers, units = len(seen.layers), len(seen.units)
     panel = min(max(ROW * units, LEAST_HEIGHT), MOST_HEIGHT)

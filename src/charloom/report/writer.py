@@ -1,7 +1,4 @@
-"""Which model wrote the long passage of a run, as far as the run still tells.
-
-It knows nothing of sentences: plain data from the run's events, pointers and records.
-"""
+"""Finds which model wrote the long passage of a run, from the run's events, pointers and records."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -10,8 +7,8 @@ from charloom.report.records import Record, Records
 from charloom.store import RunOutline
 from charloom.store.checkpoint import is_count
 
-# The last model of the training, the best on the validation part, that with the lowest smooth loss, or
-# one of which nothing tells any more which it was.
+# The last model, the one with the lowest validation loss, the one with the lowest smooth loss, or a
+# model that the run does not record.
 Which = Literal["latest", "best", "lowest", "unknown"]
 
 
@@ -20,9 +17,9 @@ class Writer:
     """The model that wrote the passage.
 
     Attributes:
-        which: why this model wrote it.
-        update: after which it was the model; None where nothing tells.
-        record: of that update; None where there is none, or none any more.
+        which: why this model was chosen.
+        update: the update of the model; None if it is not known.
+        record: the record of that update; None if there is none.
     """
 
     which: Which
@@ -31,11 +28,11 @@ class Writer:
 
     @classmethod
     def of(cls, view: RunOutline, records: Records | None) -> Self:
-        """That of a run whose records were gathered with `passage_update` among the wanted ones."""
+        """Return that of a run. `records` must have been gathered with `passage_update` as wanted."""
         update = passage_update(view)
         record = None if records is None or update is None else records.at.get(update)
         if record is not None and record.update != update:
-            record = None  # that of the update is lost
+            record = None  # the record of the update itself is lost
         which = which_model(view, update)
         if which == "lowest" and update is None and records is not None:
             update, record = records.lowest.update, records.lowest
@@ -43,25 +40,25 @@ class Writer:
 
 
 def end_of(view: RunOutline) -> dict[str, object]:
-    """The last event that tells of the training's end; an empty one where none does."""
+    """Return the last event of type finished; an empty dict if there is none."""
     ends = [event for event in view.events if event["event"] == "finished"]
     return ends[-1] if ends else {}
 
 
 def passage_update(view: RunOutline) -> int | None:
-    """The update of the model that wrote the passage; None where nothing tells.
+    """Return the update of the model that wrote the passage; None if it is not known.
 
-    Earlier versions did not put it among the events: then it was the best.
+    Earlier versions did not record it. They always used the best model.
     """
     end = end_of(view)
-    told = end.get("passage")
-    if is_count(told):
-        return told
+    update = end.get("passage")
+    if is_count(update):
+        return update
     return view.best if end else None
 
 
 def which_model(view: RunOutline, update: int | None) -> Which:
-    """Why the model of an update wrote the passage."""
+    """Return why the model of an update was chosen to write the passage."""
     end = end_of(view)
     if not end:
         return "unknown"
