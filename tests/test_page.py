@@ -308,7 +308,7 @@ def test_a_run_that_another_process_trains_appears_by_itself(tmp_path, page):
     folder = tmp_path / "runs"
     with Live(folder) as live:
         page.goto(live.url)
-        eventually(page.locator("#runs-empty"), "Nothing has been trained")
+        eventually(page.locator("#runs-empty"), "No run has been trained")
         command = [
             sys.executable,
             "-m",
@@ -485,7 +485,10 @@ def test_validation_bits_of_a_part_of_what_was_held_out_say_so(tmp_path, trained
         told = httpx.get(f"{live.url}/api/runs/part", timeout=20).json()["run"]
         assert told["judged_characters"] == 64 < told["held_out"]
         page.goto(f"{live.url}/#/learning?run=part")
-        said = f"Validation bits are measured on 64 of the {told['held_out']:,} characters held out"
+        said = (
+            "Validation bits are computed on 64 characters, spread evenly over the "
+            f"{told['held_out']:,} characters of the validation part."
+        )
         eventually(page.locator("#learning-judged"), said)
     page.goto(f"{trained.url}/#/learning?run=cats")
     eventually(page.locator("#learning-state"), "finished")
@@ -585,7 +588,7 @@ def test_the_list_of_texts_read_last_counts(trained, page):
 
 def test_a_text_that_nothing_can_be_learnt_from_is_told_at_once(trained, page):
     page.goto(trained.url)
-    for text, told in ("", "is empty"), ("aaaa", "has a single character"):
+    for text, told in ("", "is empty"), ("aaaa", "repeats a single character"):
         page.evaluate(DROP, {"name": "one.txt", "text": text})
         eventually(page.locator("#start-problem"), f"one.txt {told}")
 
@@ -599,7 +602,9 @@ def test_a_file_that_is_too_large_as_it_is_sent_is_not_sent(trained, page):
     page.goto(f"{trained.url}/#/runs?new")
     page.wait_for_selector("#start-recipes input")
     page.evaluate(DROP, {"name": "lines.txt", "text": 1_000 * "\n"})
-    eventually(page.locator("#start-problem"), "lines.txt has 2 KB as it is sent; a page can bring")
+    eventually(
+        page.locator("#start-problem"), "lines.txt has 2 KB as JSON; a page can upload at most"
+    )
     assert "POST" not in sent
 
 
@@ -806,7 +811,7 @@ def test_writing_streams_stops_and_tells_probabilities(trained, page):
         for nats in data["analysis"]["nats"]
     ]
     mean = sum(nats) / len(nats) / math.log(2)  # of what it wrote, not of what it was given
-    eventually(page.locator(".output > .aside"), f", {mean:.2f} bits of surprise each$")
+    eventually(page.locator(".output > .aside"), f", {mean:.2f} bits of surprise per character$")
     sheet = page.locator(".output .sheet")
     x, y = sheet.evaluate(PLACE, 9)
     page.mouse.move(x, y)

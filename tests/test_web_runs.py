@@ -742,5 +742,5 @@ def test_a_port_that_is_taken_is_a_sentence(tmp_path):
             check=False,
         )
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"port {live.port} cannot be listened at" in done.stderr
+    assert f"cannot listen at '127.0.0.1', port {live.port}: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -79,23 +79,28 @@ class Completion(BaseModel):
         """Raise NotAllowedError for what this server does not do."""
         if self.suffix:
             raise NotAllowedError(
-                "suffix: a character model writes on, it fills no gaps.", "suffix"
+                "suffix: charloom only continues a prompt; leave suffix out.", "suffix"
             )
         if self.best_of not in (None, self.n or 1):
-            raise NotAllowedError("best_of: leave it out, or give it the value of n.", "best_of")
+            raise NotAllowedError(
+                "best_of: only the value of n is supported; leave best_of out.", "best_of"
+            )
         for name in ("presence_penalty", "frequency_penalty"):
             if getattr(self, name):
                 raise NotAllowedError(
-                    f"{name}: leave it at 0; repetition_penalty is there instead.", name
+                    f"{name}: only 0 is supported; use repetition_penalty instead.", name
                 )
         if self.logit_bias:
-            raise NotAllowedError("logit_bias: tokens have no numbers here.", "logit_bias")
+            raise NotAllowedError("logit_bias: not supported; leave it out.", "logit_bias")
         if self.max_tokens == 0 and not self.echo:
-            raise NotAllowedError("max_tokens: 0 makes sense with echo only.", "max_tokens")
+            raise NotAllowedError(
+                "max_tokens: 0 is only allowed together with echo; give at least 1.", "max_tokens"
+            )
         prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
         if len(prompts) * (self.n or 1) > MOST_CHOICES:
             raise NotAllowedError(
-                f"n: {len(prompts)} prompts with n = {self.n} are more than {MOST_CHOICES} texts.",
+                f"n: {len(prompts)} prompts with n = {self.n} ask for {len(prompts) * (self.n or 1)} texts; at "
+                f"most {MOST_CHOICES} are allowed.",
                 "n",
             )
 
@@ -180,7 +185,7 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
         listed |= {known.id: known for known in models}
         if (found := listed.get(model)) is None:
             raise NotHereError(
-                f"there is no model {shortened(model)}; the models are in GET /v1/models."
+                f"there is no model {shortened(model)}; GET /v1/models lists the models."
             )
         return ModelCard(id=model, created=found.created)
 

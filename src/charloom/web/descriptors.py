@@ -96,8 +96,8 @@ class Shortage:
         if self._told is None or now - self._told >= AGAIN_SECONDS:
             self._told = now
             self._say(
-                "too many files are open: new connections wait, and those that are here are served. "
-                "Close some pages or programs; for more, raise the limit (ulimit -n) and start again."
+                "too many files are open: new connections wait, and open connections still work. Close "
+                "some pages or programs, or raise the limit (ulimit -n) and start the server again."
             )
 
     def check(self) -> None:

@@ -174,7 +174,7 @@ class Guard:
                 raise refused_for_now(busy)
             elif limit == UPLOAD_BODY:
                 if self.door.uploads.locked():
-                    raise refused_for_now(Busy("other texts are coming in; try again soon."))
+                    raise refused_for_now(Busy("other texts are being uploaded; try again soon."))
                 async with self.door.uploads:
                     body = await read_body(receive, limit, UPLOAD_SECONDS)
                     await self.app(scope, replay(body, receive), guarded)
@@ -191,17 +191,23 @@ class Guard:
         """Refuse a request that another page sent, or that took us for another server."""
         hosts = headers.get("host", [])
         if len(hosts) != 1 or not HOST.fullmatch(hosts[0]):
-            raise Refused(400, "a request must say once, in Host, which server it wants.")
+            raise Refused(
+                400,
+                "a request must have exactly one Host header, with the name and the port of this server.",
+            )
         host = hosts[0].lower()
         if self.door.hosts and host not in self.door.hosts:
             raise Refused(
                 403,
-                f"this server is not {host!r}; open it as {min(self.door.hosts, key=plainest)}, "
-                f"or as localhost.",
+                f"this server does not answer as {host!r}; open "
+                f"http://{min(self.door.hosts, key=plainest)}/ instead.",
             )
         for origin in headers.get("origin", []):
             if origin.lower() != f"http://{host}":
-                raise Refused(403, f"a page of {origin[:100]!r} may not use this server.")
+                raise Refused(
+                    403,
+                    f"pages of {origin[:100]!r} may not use this server; only its own page may.",
+                )
         for site in headers.get("sec-fetch-site", []):
             opens = (
                 scope["method"] == "GET"
@@ -209,7 +215,9 @@ class Guard:
                 and headers.get("sec-fetch-mode") == ["navigate"]
             )
             if site not in ("same-origin", "none") and not opens:
-                raise Refused(403, "another page may not use this server.")
+                raise Refused(
+                    403, "pages of other sites may not use this server; only its own page may."
+                )
 
     def check_token(self, scope: Scope, headers: dict[str, list[str]]) -> str | None:
         """Refuse who does not know the token; who shows it in the address gets a cookie instead."""
@@ -259,23 +267,30 @@ def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
     method = scope["method"]
     if method not in METHODS:
         raise Refused(
-            405, f"{method[:20]} is not known here; GET and POST are.", ((b"allow", b"GET, POST"),)
+            405,
+            f"the method {method[:20]} is not supported; use GET or POST.",
+            ((b"allow", b"GET, POST"),),
         )
     size = sum(len(name) + len(value) for name, value in scope["headers"])
     if size > LONGEST_HEAD or len(scope["headers"]) > MOST_HEADERS:
-        raise Refused(431, f"the head may have {LONGEST_HEAD:,} bytes in {MOST_HEADERS} headers.")
+        raise Refused(
+            431,
+            f"the headers are too large: at most {LONGEST_HEAD:,} bytes in at most {MOST_HEADERS} headers.",
+        )
     if len(scope["query_string"]) > LONGEST_QUERY:
-        raise Refused(414, f"the query is longer than {LONGEST_QUERY:,} bytes.")
+        raise Refused(414, f"the query is too long: at most {LONGEST_QUERY:,} bytes.")
     if ODD_PATH.search(scope.get("raw_path") or scope["path"].encode()):
-        raise Refused(400, "the path is none of this server's.")
+        raise Refused(400, "the path is not one of this server's; /openapi.json lists them.")
     sizes = headers.get("content-length", [])
     in_chunks = "transfer-encoding" in headers
     if method == "GET":
         if in_chunks or any(size != "0" for size in sizes):
-            raise Refused(400, "a GET request has no body.")
+            raise Refused(400, "a GET request must not have a body.")
         return None
     if in_chunks or not sizes:
-        raise Refused(411, "the body must not come in chunks: say its length in Content-Length.")
+        raise Refused(
+            411, "give the length of the body in Content-Length; a body in chunks is not accepted."
+        )
     kinds = headers.get("content-type", [])
     if len(kinds) != 1 or kinds[0].split(";")[0].strip().lower() != "application/json":
         raise Refused(415, "the body must be JSON, with Content-Type: application/json.")
@@ -295,7 +310,7 @@ def refused_for_now(busy: Busy) -> Refused:
 
 def too_large(limit: int) -> Refused:
     """The refusal of a body that is too large."""
-    return Refused(413, f"the body is too large: it may have {limit:,} bytes.")
+    return Refused(413, f"the body is too large: at most {limit:,} bytes.")
 
 
 class Gone(Exception):
@@ -324,14 +339,16 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
                 if not message.get("more_body"):
                     return b"".join(blocks)
     except TimeoutError:
-        raise Refused(408, f"the body did not come within {seconds:g} seconds.") from None
+        raise Refused(
+            408, f"the body did not arrive within {seconds:g} seconds; send it faster."
+        ) from None
 
 
 def check_parts(body: bytes) -> None:
     """Refuse JSON of very many parts: to check each would make everybody else wait."""
     if sum(1 for _ in islice(PART.finditer(body), MOST_PARTS + 1)) > MOST_PARTS:
         raise Refused(
-            413, f"the body may have {MOST_PARTS:,} strings, fields and items in all; send fewer."
+            413, f"the body has too many strings, fields and items: at most {MOST_PARTS:,} in all."
         )
 
 

@@ -61,7 +61,7 @@ class Desk:
         if self.working < self.at_work or self.queued < self.most_waiting:
             return None
         return Busy(
-            f"{self.working} are being served and {self.queued} wait; try again in "
+            f"the server works on {self.working} requests, and {self.queued} more wait; try again in "
             f"{RETRY_SECONDS} seconds."
         )
 
@@ -96,7 +96,9 @@ class Desk:
             else:
                 self._turns.remove(turn)
             if isinstance(error, TimeoutError):
-                raise Busy(f"no place was free for {WAIT_SECONDS:g} seconds.") from None
+                raise Busy(
+                    f"the request waited {WAIT_SECONDS:g} seconds in the queue; try again later."
+                ) from None
             raise
         finally:
             self.queued -= 1
@@ -181,7 +183,11 @@ class Counter:
             Busy: there is none.
         """
         if self.count >= self.most:
-            raise Busy(f"{self.count} pages are watching already; close one.", 5, status=429)
+            raise Busy(
+                f"{self.count} event streams are open, which is the limit; close a page.",
+                5,
+                status=429,
+            )
         self.count += 1
         try:
             yield

@@ -23,7 +23,7 @@ from charloom.web.descriptors import Shortage, is_shortage
 from charloom.web.limits import RETRY_SECONDS, Busy
 
 INVALID: Final = "invalid_request_error"
-NO_FILES: Final = "too many files are open where the server runs; try again soon."
+NO_FILES: Final = "the server has no free file descriptor; try again soon."
 
 
 class NotHereError(CharloomError):
@@ -120,10 +120,10 @@ def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
         found = error.errors()[0]
         place = [str(part) for part in found["loc"] if part not in ("body", "query", "path")]
         param = ".".join(place)[:200] or None
-        more = f" ({len(error.errors())} mistakes in all)" if len(error.errors()) > 1 else ""
+        more = f" ({len(error.errors())} errors in all)" if len(error.errors()) > 1 else ""
         message = f"{param or 'the request'}: {found['msg'][:300]}{more}."
         if found["type"] == "json_invalid":
-            param, message = None, "the body is not JSON that can be read."
+            param, message = None, "the body is not valid JSON."
         # As OpenAI answers: their clients raise BadRequestError.
         status = 400 if request.url.path.startswith("/v1/") else 422
         return Plain(refusal(message, INVALID, param, "invalid"), status)
@@ -131,15 +131,15 @@ def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
     @app.exception_handler(Exception)
     async def ours(_: Request, __: Exception) -> Response:
         # What it was is logged where the server was started; a stranger need not know.
-        message = "an error in the server; the terminal in which it was started shows the details."
+        message = "the server has an internal error; the terminal in which it was started shows the details."
         return Plain(refusal(message, "server_error", code="mistake"), 500)
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
         kind = "not_found_error" if error.status_code == 404 else INVALID
         message = {
-            404: "there is nothing at this address; the addresses are in /openapi.json.",
-            405: "this address does not take that method.",
-        }.get(error.status_code, "the body is not JSON that can be read.")
+            404: "the server has no such address; /openapi.json lists the addresses.",
+            405: "this address does not accept that method; /openapi.json says which it accepts.",
+        }.get(error.status_code, "the body is not valid JSON.")
         headers = dict(error.headers or {})
         return Plain(refusal(message, kind), error.status_code, headers)

@@ -52,7 +52,7 @@ def routes() -> APIRouter:
     def send(request: Request, name: str) -> Response:
         """A file, unless the browser has it as it is."""
         if name not in files:
-            raise NotHereError(f"the page has no file {name[:100]!r}.")
+            raise NotHereError(f"the page has no file {name[:100]!r}; reload the page.")
         changed = files[name].stat().st_mtime_ns
         if name not in kept or kept[name][0] != changed:
             data = files[name].read_bytes()

@@ -14,13 +14,17 @@ MOST: Final = 1_000  # of one page
 
 T = TypeVar("T")
 
-Limit = Annotated[int, Query(ge=1, le=MOST, description="how many at most")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="the largest number of items on the page")]
 After = Annotated[
     str | None,
-    Query(max_length=100, description="the `next` of the page before; without it, the first page"),
+    Query(
+        max_length=100,
+        description="the `next` of the previous page; without it, the first page is sent",
+    ),
 ]
 Skipped = Annotated[
-    int, Query(ge=0, lt=2**53, description="the `next` of the page before: how many came before")
+    int,
+    Query(ge=0, lt=2**53, description="the `next` of the previous page: how many items to skip"),
 ]
 
 
@@ -51,7 +55,9 @@ def page_after(
     if after is not None:
         start = next((n for n, item in enumerate(items, 1) if key(item) == after), 0)
         if not start:
-            raise NotHereError(f"{after!r} is not in the list any more; begin with the first page.")
+            raise NotHereError(
+                f"{after!r} is not in the list any more; request the first page, without after."
+            )
     found = items[start : start + limit]
     more = start + limit < len(items)
     return Page(found, len(items), key(found[-1]) if more else None)

@@ -48,9 +48,9 @@ KEEP_ALIVE_SECONDS: Final = 30
 EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at, which nobody can open
 SWITCH_SECONDS: Final = 0.0005  # after which a thread that computes lets another have Python's lock
 
-DESCRIPTION: Final = """Everything that the page of charloom does. Bodies are JSON, with their length in
-`Content-Length` (411 without it); a refusal is `{"error": {…}}`, and 429 and 503 come with
-`Retry-After`. `/v1` is for OpenAI's clients."""
+DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON, with its length in
+`Content-Length` (status 411 without it). Errors have the body `{"error": {…}}`; the statuses 429 and 503 have
+a `Retry-After` header. The routes of `/v1` work with OpenAI's clients."""
 
 
 @dataclass
@@ -93,7 +93,9 @@ class House:
         """Why nobody is answered now; None where everybody is."""
         if len(self.connections) <= self.room.answered:
             return None
-        return Busy(f"there are {len(self.connections)} connections; close some, or come again.")
+        return Busy(
+            f"the server has {len(self.connections)} connections, more than it answers; close some pages, or try again later."
+        )
 
     def warm_up(self) -> None:
         """Let the model that the page offers first write a little, so that whoever asks first need
@@ -121,8 +123,8 @@ def make_app(house: House) -> Guard:
         openapi_url=None,
         default_response_class=Plain,
         responses={
-            "4XX": {"model": wire.Refusal, "description": "what was wrong, and how to mend it"},
-            503: {"model": wire.Refusal, "description": "no room now; see Retry-After"},
+            "4XX": {"model": wire.Refusal, "description": "what was wrong, and how to fix it"},
+            503: {"model": wire.Refusal, "description": "the server is busy; see Retry-After"},
         },
     )
     tell_mistakes(app, house.shortage)
@@ -194,7 +196,7 @@ def about_us(folder: Path) -> wire.About:
 def setting_about(name: str) -> wire.SettingAbout:
     """A setting of the form: its help from the config, its bounds from the contract."""
     schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
-    help = "train about this long, instead of epochs or updates"
+    help = "train for about this many minutes, instead of a number of epochs or updates"
     if name != "minutes":
         help = help_of(name)
     if name in CHOICES:
@@ -289,7 +291,7 @@ def serve(
         ConfigError: the folder is a file, or the address cannot be listened at.
     """
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; name the folder that holds your runs.")
+        raise ConfigError(f"{folder} is a file; give the folder that contains your runs.")
     if is_run(folder):
         folder = folder.resolve().parent
     listening = listen(host, port)
@@ -307,10 +309,12 @@ def serve(
 
     def ready() -> None:
         say(f"the page is at {address}")
-        there = "" if folder.exists() else ", which is not there yet"
-        say(f"it shows the runs in {folder}{there}; Ctrl-C closes it, and ends no training.")
+        there = "" if folder.exists() else ", which does not exist yet"
+        say(
+            f"it shows the runs in {folder}{there}. Ctrl-C stops the server; training runs continue."
+        )
         if token is not None:
-            say("other machines can reach it: whoever has this address can use it.")
+            say("other machines can reach the server; everybody who has this address can use it.")
         if open_page and has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
@@ -342,7 +346,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{shortened(host)}, port {port} cannot be listened at: {reason}. Give another "
+            f"the server cannot listen at {shortened(host)}, port {port}: {reason}. Give another "
             f"{argument('port')}; 0 takes a free one."
         ) from None
     listening.setblocking(False)

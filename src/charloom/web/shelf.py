@@ -174,7 +174,7 @@ class Shelf:
         for anew in (False, True):
             if (place := self.look(anew).places.get(key)) is not None:
                 return place
-        raise NotHereError(f"there is no run {shortened(key)}; the runs are in GET /api/runs.")
+        raise NotHereError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def path(self, key: str) -> Path:
         """Where the run of a key lies, or will lie once its training has made it.
@@ -202,7 +202,7 @@ class Shelf:
             for run in self.look(anew).runs:
                 if run.key == key:
                     return run
-        raise NotHereError(f"there is no run {shortened(key)}; the runs are in GET /api/runs.")
+        raise NotHereError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def texts(self) -> list[tuple[Run, Path, dict[str, Any]]]:
         """The runs that have been read, each with its directory and what it says of its text."""
@@ -516,8 +516,8 @@ def models_of(run: Run) -> list[ModelId]:
 def lost(latest: int | None) -> str:
     """Why a run whose process is gone is interrupted."""
     if latest is None:
-        return "its process ended before anything was saved"
-    return f"its process ended without saying why; resuming continues from update {latest:,}"
+        return "its process ended before it saved a checkpoint"
+    return f"its process ended without giving a reason; resuming continues from update {latest:,}"
 
 
 def of_job(job: Job) -> Run:

@@ -27,8 +27,8 @@ EVENT: Final = {
     "required": ["data"],
 }
 EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    "4XX": {"description": "what was wrong, and how to mend it", "content": REFUSED},
-    503: {"description": "no room now; see Retry-After", "content": REFUSED},
+    "4XX": {"description": "what was wrong, and how to fix it", "content": REFUSED},
+    503: {"description": "the server is busy; see Retry-After", "content": REFUSED},
     200: {
         "description": "server-sent events",
         "content": {"text/event-stream": {"schema": EVENT}},

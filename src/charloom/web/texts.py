@@ -97,7 +97,8 @@ def brought(texts: "TextShelf", body: bytes) -> Text:
         raise RequestValidationError(error.errors()) from None
     except UnicodeEncodeError:
         raise NotAllowedError(
-            "text: it has halves of characters, which no file holds.", "text"
+            "text: it contains unpaired surrogates, which UTF-8 cannot encode; send whole characters.",
+            "text",
         ) from None
     return texts.keep(new.name, data)
 
@@ -146,7 +147,7 @@ class TextShelf:
         texts = self.all()
         if key not in texts:
             raise NotHereError(
-                f"there is no text {shortened(key)}; the texts are in GET /api/texts."
+                f"there is no text {shortened(key)}; GET /api/texts lists the texts."
             )
         return texts[key]
 
@@ -166,8 +167,8 @@ class TextShelf:
             held = sum(map(size_of, self.folder.glob("*.txt")))
             if held + len(data) > MOST_BYTES:
                 raise NotAllowedError(
-                    f"the folder {FOLDER} holds {held:,} bytes of texts already, and may hold "
-                    f"{MOST_BYTES:,}; remove some of them.",
+                    f"the folder {FOLDER} holds {held:,} bytes, and this text has {len(data):,}; the limit "
+                    f"is {MOST_BYTES:,} bytes, so delete files that you no longer need.",
                     "text",
                 )
             replace_file(path, data)

@@ -32,7 +32,7 @@ async function ask(path, options) {
   } catch {
     // Not ours: the sentence below says what is known.
   }
-  let message = told?.message ?? `The server answered ${answer.status}; try again.`;
+  let message = told?.message ?? `The server answered with status ${answer.status}. Try again.`;
   // How else a program could ask is nothing that a page can do.
   if (told?.code === "unknown_characters") message = message.replace(/ Leave them out, or .*/, " Leave them out.");
   const wait = answer.headers.get("retry-after");

@@ -53,7 +53,7 @@ function route() {
 
 function themes() {
   const names = ["system", "light", "dark"];
-  const labels = { system: "as the system has them", light: "light", dark: "dark" };
+  const labels = { system: "same as the system", light: "light", dark: "dark" };
   const button = byId("theme");
   const set = (name) => {
     if (name === "system") delete document.documentElement.dataset.theme;

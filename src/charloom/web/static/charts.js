@@ -11,7 +11,7 @@ function plotly() {
     script.addEventListener("load", () => resolve(window.Plotly));
     script.addEventListener("error", () => {
       wanted = null;
-      reject(new Error("The charts need plotly: pip install 'charloom[web]', and load this page again."));
+      reject(new Error("The charts need plotly. Install it with pip install 'charloom[web]', then reload this page."));
     });
     document.head.append(script);
   });

@@ -67,7 +67,7 @@ export class Comparison {
   choose(key, on) {
     const others = this.chosen.filter((other) => other !== key);
     const full = on && others.length >= MOST;
-    if (full) toast(`At most ${MOST} runs are compared: take one out first.`);
+    if (full) toast(`At most ${MOST} runs can be compared. Deselect one first.`);
     this.chosen = on && !full ? [...others, key] : others;
     byId("comparison").hidden = this.chosen.length === 0;
     this.#follow();
@@ -91,7 +91,7 @@ export class Comparison {
       const records = spread(told, POINTS);
       return [line(records.map(at), records.map((record) => of(record, run)), run.name, this.#ink(key), { hovertemplate: "%{y:.4g}" })];
     });
-    if (!traces.some((trace) => trace.x.length)) return "None of these runs has such records yet.";
+    if (!traces.some((trace) => trace.x.length)) return "None of the selected runs has values for this curve yet.";
     return {
       traces,
       layout: {

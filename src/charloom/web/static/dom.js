@@ -104,7 +104,7 @@ export async function copy(text, what) {
     await navigator.clipboard.writeText(text);
     toast(`${what} copied`);
   } catch {
-    toast(`This browser does not let a page copy; select the ${what.toLowerCase()} and copy it yourself.`);
+    toast(`This browser does not allow a page to copy. Select the ${what.toLowerCase()} and copy it yourself.`);
   }
 }
 

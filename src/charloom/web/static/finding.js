@@ -35,7 +35,7 @@ export class Finding {
         ...(this.marks.length && { marks: this.marks }),
       });
       this.#list(properties);
-      say("Found");
+      say("Units found");
     } catch (error) {
       this.#problem(error.message);
     } finally {
@@ -53,7 +53,7 @@ export class Finding {
   #mark() {
     const range = this.view.selected();
     if (!range) {
-      this.#problem("Select a part of the coloured text first, with the mouse or with Shift and the arrow keys, then mark it; mark several parts of the same kind.");
+      this.#problem("Select a part of the coloured text first, with the mouse or with Shift and the arrow keys. Then press Mark selection. You can mark several parts.");
       return;
     }
     this.#problem("");
@@ -63,8 +63,9 @@ export class Finding {
 
   #told() {
     this.view.marks(this.marks);
-    byId("find-unmark").disabled = !this.marks.length;
-    put(byId("find-unmark"), this.marks.length ? `Clear ${this.marks.length} marked` : "Clear marks");
+    const count = this.marks.length;
+    byId("find-unmark").disabled = !count;
+    put(byId("find-unmark"), count ? `Clear ${count} ${count === 1 ? "mark" : "marks"}` : "Clear marks");
   }
 
   #problem(text) {
@@ -76,7 +77,7 @@ export class Finding {
     const own = (property) => ["pattern", "marked"].includes(property.property);
     const ranked = [...properties].sort((a, b) => own(b) - own(a) || best(b) - best(a));
     byId("find-list").replaceChildren(
-      el("p", { class: "aside" }, "r: how closely a unit follows it, from −1 to 1; grey: no more than by chance."),
+      el("p", { class: "aside" }, "r says how closely a unit follows the property, from −1 to 1. Grey means no more closely than by chance."),
       ...ranked.map((property) =>
         el(
           "div",

@@ -107,7 +107,7 @@ export class Inside {
 
   #asked() {
     if (!this.text.value) {
-      this.#problem("There is no text to read yet: paste one, or let the model write one.");
+      this.#problem("There is no text to read yet. Paste one, or let the model write one.");
       return null;
     }
     return { model: this.model.value, text: this.text.value };
@@ -164,7 +164,7 @@ export class Inside {
     const values = Uint8Array.from(atob(told.values), (byte) => byte.charCodeAt(0));
     this.mapOf = told;
     this.map.show(told.units, told.characters.length, values);
-    const cut = characters.length > LONGEST_MAP ? ", the text's beginning" : "";
+    const cut = characters.length > LONGEST_MAP ? ", only the beginning of the text" : "";
     put(byId("map-size"), `${whole(told.units)} units × ${whole(told.characters.length)} characters${cut}`);
     return told;
   }

@@ -70,7 +70,7 @@ export class Learning {
     if (stamp !== this.stamp) {
       this.stamp = stamp;
       const options = runs.map((run) => el("option", { value: run.key }, run.name));
-      if (total > runs.length) options.push(rest(`… ${whole(total - runs.length)} more in the list of runs`));
+      if (total > runs.length) options.push(rest(`… ${whole(total - runs.length)} more runs: see the list of runs`));
       this.choices.show(options);
     }
     if (this.shown) this.#choose();
@@ -134,7 +134,7 @@ export class Learning {
     progress.value = run.updates ? run.update ?? 0 : 0;
     const parts = [
       run.updates ? `update ${whole(run.update)} of ${whole(run.updates)}` : `update ${whole(run.update)}`,
-      run.epoch === null ? null : `${fixed(run.epoch, 2)} times through ${run.text ?? "the text"}`,
+      run.epoch === null ? null : `${fixed(run.epoch, 2)} epochs of ${run.text ?? "the text"}`,
       run.seconds === null ? null : `${duration(run.seconds)} of training`,
       run.cell && `${run.cell.toUpperCase()} ${run.layers} × ${run.hidden_size}`,
       run.recipe && `recipe ${run.recipe}`,
@@ -171,9 +171,9 @@ export class Learning {
     const { records, total } = this.journals.of(this.key);
     const last = records.at(-1);
     const drawn = Math.min(POINTS, records.length);
-    put(byId("learning-drawn"), total > drawn ? `The curves are drawn from ${whole(drawn)} of ${whole(total)} records.` : "");
+    put(byId("learning-drawn"), total > drawn ? `The curves show ${whole(drawn)} of ${whole(total)} records.` : "");
     const { judged_characters: judged = null, held_out: held = null } = this.run ?? {};
-    put(byId("learning-judged"), judged === held ? "" : `Validation bits are measured on ${whole(judged)} of the ${whole(held)} characters held out, spread over them.`);
+    put(byId("learning-judged"), judged === held ? "" : `Validation bits are computed on ${whole(judged)} characters, spread evenly over the ${whole(held)} characters of the validation part.`);
     if (this.run) FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
   }
 

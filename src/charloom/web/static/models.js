@@ -86,9 +86,9 @@ export class Models {
     );
     if (none !== null) options.unshift(el("option", { value: "" }, none));
     if (chosen && !this.models.some((model) => model.id === chosen)) {
-      options.push(el("option", { value: chosen }, this.known ? `${chosen} (not here)` : chosen));
+      options.push(el("option", { value: chosen }, this.known ? `${chosen} (not found)` : chosen));
     }
-    if (this.left) options.push(rest(`… ${whole(this.left)} more: choose Write in the list of runs`));
+    if (this.left) options.push(rest(`… ${whole(this.left)} more models: choose Write in the list of runs`));
     choices.show(options, wanted);
     if (this.known) delete select.dataset.wanted;
   }

@@ -63,7 +63,7 @@ export class Output {
   #surprise() {
     const known = this.nats.slice(this.given).filter((nats) => nats !== null);
     const mean = known.reduce((sum, nats) => sum + nats, 0) / Math.max(known.length, 1) / Math.LN2;
-    return `${fixed(mean, 2)} bits of surprise each`;
+    return `${fixed(mean, 2)} bits of surprise per character`;
   }
 
   #add(analysis, kind) {

@@ -6,7 +6,7 @@ import { Output } from "./output.js";
 import { nothing, spoken, thought } from "./thought.js";
 
 const FIELDS = ["prompt", "temperature", "top-k", "top-p", "length", "seed"];
-const POINT = "Point at a character of a text, or walk through it with the arrow keys, to see its surprise and the five likeliest to come next.";
+const POINT = "Point at a character, or move to it with the arrow keys, to see its surprise and the five most likely next characters.";
 
 /** The view. */
 export class Playground {
@@ -20,7 +20,7 @@ export class Playground {
     this.outputs = [];
     this.writing = null;
     models.fill(this.model);
-    models.fill(this.other, "nothing");
+    models.fill(this.other, "no other model");
     models.on((list) => {
       byId("play-empty").hidden = list.length > 0;
       byId("play-body").hidden = list.length === 0;
@@ -96,7 +96,7 @@ export class Playground {
         this.outputs[data.side ?? 0].take(name, data);
         over += name === "end";
       }
-      if (over < ids.length) throw new Error("The server closed before the text was done; what came stays. Press Write to begin anew.");
+      if (over < ids.length) throw new Error("The server closed the connection before the text was complete. The page keeps what has arrived. Press Write to start again.");
       say("Done");
     } catch (error) {
       for (const output of this.outputs) output.stop();

@@ -61,7 +61,7 @@ export class Runs {
   #count(shown, total, unread) {
     byId("runs-rest").hidden = shown >= total;
     this.more.hidden = shown + unread >= total;
-    const reading = unread ? ` The server is still reading ${whole(unread)} of them.` : "";
+    const reading = unread ? ` The server is still reading ${whole(unread)} more.` : "";
     put(byId("runs-count"), `${whole(shown)} of ${whole(total)} runs are shown.${reading}`);
     const counts = `${shown} ${total} ${unread}`;
     if (counts === this.counts) return;
@@ -116,7 +116,7 @@ class Row {
     this.item = el(
       "li",
       { class: "card run" },
-      el("label", { class: "check", title: "compare" }, box),
+      el("label", { class: "check", title: "Compare" }, box),
       el("div", {}, this.name, this.meta),
       el("div", { class: "going" }, this.progress, this.done),
       el("div", { class: "bits" }, this.bits, this.kind),

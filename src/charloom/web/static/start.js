@@ -111,14 +111,14 @@ export class Start {
     try {
       const { texts, total = texts.length } = await get`/api/texts`;
       if (turn !== this.turn) return;
-      const kinds = { uploaded: "Brought here", run: "Of other runs", builtin: "Built in" };
+      const kinds = { uploaded: "Uploaded", run: "From other runs", builtin: "Built in" };
       this.texts.show(
         [
           ...Object.entries(kinds).flatMap(([kind, label]) => {
             const found = texts.filter((text) => text.kind === kind);
             return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
           }),
-          ...(total > texts.length ? [rest(`… ${whole(total - texts.length)} more texts that runs were trained on; to use one, drop its file here`)] : []),
+          ...(total > texts.length ? [rest(`… ${whole(total - texts.length)} more texts of other runs: to use one, drop its file here`)] : []),
         ],
         this.brought,
       );
@@ -134,24 +134,24 @@ export class Start {
     this.#problem("");
     const most = this.limits?.upload ?? Infinity;
     const fits = (size, as) => {
-      if (size > most) this.#problem(`${file.name} has ${bytes(size)}${as}; a page can bring ${bytes(most)}. Train it from a terminal: charloom train ${shellWord(file.name)}`);
+      if (size > most) this.#problem(`${file.name} has ${bytes(size)}${as}; a page can upload at most ${bytes(most)}. Train on it from a terminal: charloom train ${shellWord(file.name)}`);
       return size <= most;
     };
     if (!fits(file.size, "")) return;
     try {
       const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
       const brought = { name: file.name.slice(0, 200), text };
-      // Each end of a line is two characters on the way.
-      if (!fits(new Blob([JSON.stringify(brought)]).size, " as it is sent")) return;
+      // JSON writes each line end as two characters.
+      if (!fits(new Blob([JSON.stringify(brought)]).size, " as JSON")) return;
       const kinds = new Set(text).size;
       if (kinds < 2) {
-        this.#problem(`${file.name} ${kinds ? "has a single character, again and again" : "is empty"}; a network learns from two different ones at least.`);
+        this.#problem(`${file.name} ${kinds ? "repeats a single character" : "is empty"}; a text needs at least two different characters.`);
         return;
       }
-      say(`Bringing ${file.name}`);
+      say(`Uploading ${file.name}`);
       this.brought = (await post("/api/texts", brought)).key;
       await this.#texts();
-      say(`${file.name} is here`);
+      say(`${file.name} is uploaded`);
     } catch (error) {
       this.#problem(error instanceof TypeError ? `${file.name} is not UTF-8; save it as UTF-8 text and drop it again.` : error.message);
     }
@@ -174,7 +174,7 @@ export class Start {
       this.#problem("");
       byId("start-name").value = "";
       this.open(false);
-      say(`Training ${run} starts`);
+      say(`Run ${run} is starting`);
       this.go("learning", { run });
     } catch (error) {
       this.#problem(error.message);

@@ -13,13 +13,13 @@ export function nothing(box, sentence) {
 export function thought(box, { character, nats, likely, came }) {
   const bits = nats === null || nats === undefined ? null : nats / Math.LN2;
   const told = bits === null
-    ? "the first one: nothing predicts it"
-    : `${fixed(bits, 2)} bits of surprise: its chance was ${percent(Math.exp(-nats)).replace(" ", "\u00a0")}`;
+    ? "the first character: the model does not predict it"
+    : `${fixed(bits, 2)} bits of surprise: its probability was ${percent(Math.exp(-nats)).replace(" ", "\u00a0")}`;
   box.replaceChildren(
     el("div", {}, el("div", { class: "letter" }, visible(character)), el("p", { class: "aside" }, told)),
     el(
       "ol",
-      { "aria-label": "Likeliest to come next" },
+      { "aria-label": "Most likely next characters" },
       likely.map(([symbol, p]) => {
         const bar = el("span", { class: "share" });
         bar.style.width = `${Math.max(0.4, 100 * p)}%`;
@@ -29,7 +29,7 @@ export function thought(box, { character, nats, likely, came }) {
           { class: came_ ? "came" : "" },
           el("b", {}, visible(symbol)),
           el("span", { "aria-hidden": "true" }, bar),
-          el("span", { class: "number" }, percent(p), came_ ? el("span", { class: "unseen" }, ", which came") : null),
+          el("span", { class: "number" }, percent(p), came_ ? el("span", { class: "unseen" }, ", the actual next character") : null),
         );
       }),
     ),

@@ -32,8 +32,8 @@ export class Timeline {
     put(
       byId("sample-hint"),
       samples.length < 2
-        ? "The first sample is from before the first update; the next ones come as it learns."
-        : `${samples.length} samples. At the right end, the newest one shows as it comes.`,
+        ? "The first sample was written before the first update. More samples appear during training."
+        : `${samples.length} samples. At the right end, the slider follows the newest sample.`,
     );
     this.#draw();
   }
@@ -64,7 +64,7 @@ export class Timeline {
   #stop() {
     clearInterval(this.timer);
     this.timer = null;
-    this.#button("▶", "Play from noise to prose");
+    this.#button("▶", "Play the samples in order");
   }
 
   #button(sign, label) {
