@@ -154,13 +154,13 @@ class Reads:
 
     def __init__(self, monkeypatch):
         self.keys = []
-        tell = shelf.Watched._tell
+        read = shelf.Watched._read
 
         def counted(watched, place, job):
             self.keys.append(place.key)
-            return tell(watched, place, job)
+            return read(watched, place, job)
 
-        monkeypatch.setattr(shelf.Watched, "_tell", counted)
+        monkeypatch.setattr(shelf.Watched, "_read", counted)
 
     def since(self):
         """Those since it was asked last."""

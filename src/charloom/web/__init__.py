@@ -1,4 +1,4 @@
-"""The page: a local server that shows runs, lets models write, and looks inside them.
+"""The page and its local server, which shows runs, lets models write, and shows their units.
 
-It reads run directories and knows no mathematics; what it shows, other processes may be training.
+The server reads run directories, also of runs that other processes train. It contains no mathematics.
 """

@@ -1,8 +1,7 @@
-"""Accepts connections while there is room for them, without ever spinning.
+"""Accepts connections up to a limit, without a busy loop when file descriptors run out.
 
-asyncio's own server tries again thousands of times a second, with a traceback each, when the process
-has no file descriptor left. Where there are many connections, the ones that have asked for nothing for
-longest make room for new ones. It knows nothing of what is asked.
+Without a free file descriptor, asyncio's own server retries thousands of times a second and prints a traceback each
+time. At the limit, the connection that has been idle for longest is closed. This module does not look at requests.
 """
 
 import asyncio
@@ -14,19 +13,19 @@ from charloom.web.connection import Connection
 from charloom.web.descriptors import Room, Shortage, is_shortage
 
 BACKLOG: Final = 2_048
-IN_ONE_TURN: Final = 32  # accepted, before everything else that the loop does has its turn
-RETRY_SECONDS: Final = 0.5  # between two tries, while no file can be opened
+IN_ONE_TURN: Final = 32  # connections accepted before the event loop's other tasks run
+RETRY_SECONDS: Final = 0.5  # before accepting again, while there is no free file descriptor
 
 
 class Acceptor:
-    """Accepts the connections of a socket that listens.
+    """Accepts the connections of a listening socket.
 
     Args:
-        listening: the socket; it must not block.
-        made: makes what serves a connection.
-        connections: those that there are; each adds itself and takes itself away.
-        room: how many there may be.
-        shortage: what is told when no file can be opened.
+        listening: the socket, in non-blocking mode.
+        made: returns a new `Connection`.
+        connections: the open connections. Each connection adds and removes itself.
+        room: the limits on connections.
+        shortage: is notified when there is no free file descriptor.
     """
 
     def __init__(
@@ -61,16 +60,16 @@ class Acceptor:
                 await asyncio.sleep(0)
 
     async def _failed(self, error: OSError) -> None:
-        """Wait a moment after a connection could not be accepted."""
+        """Wait before the next attempt to accept a connection."""
         if is_shortage(error):
             self._shortage.met()
             self._close_idlest()
         await asyncio.sleep(RETRY_SECONDS if is_shortage(error) else 0)
 
     async def _admit(self, accepted: socket.socket) -> None:
-        """Serve a connection, or close it where there is no room for it."""
+        """Start to serve a connection, or close it if there are too many."""
         if self._count() >= self._room.answered:
-            # First read what has arrived: a connection whose request waits is not idle.
+            # Let the loop read first: a connection with an unread request is not idle.
             for _ in range(3):
                 await asyncio.sleep(0)
             self._close_idlest()
@@ -87,13 +86,13 @@ class Acceptor:
     async def _begin(self, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._made, accepted)
-        except OSError as error:  # its client has gone, or nothing is left to serve it with
+        except OSError as error:  # the client has gone, or there is no file descriptor
             accepted.close()
             if is_shortage(error):
                 self._shortage.met()
 
     def _close_idlest(self) -> None:
-        """Close the connection that has asked for nothing for longest, if any is idle."""
+        """Close the connection that has been idle for longest, if one is idle."""
         idle = [connection for connection in self._connections if connection.is_idle]
         if idle:
             min(idle, key=lambda connection: connection.idle_since).give_up()

@@ -1,4 +1,4 @@
-"""Writes the JSON of answers: ASCII, and no number that JSON does not have."""
+"""Encodes responses as JSON in ASCII, with null for numbers that JSON does not have."""
 
 import json
 from typing import Any
@@ -9,14 +9,14 @@ from charloom.spelling import finite
 
 
 class Plain(JSONResponse):
-    """JSON in ASCII: whatever a model wrote, halves of surrogate pairs too, can be sent."""
+    """A JSON response in ASCII, which can also carry unpaired surrogates that a model wrote."""
 
     def render(self, content: Any) -> bytes:
         return dumped(content)
 
 
 def dumped(content: Any) -> bytes:
-    """JSON in ASCII, without spaces; a number that is not finite becomes null."""
+    """Return `content` as JSON in ASCII, without spaces. A number that is not finite becomes null."""
     try:
         return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
     except ValueError:

@@ -1,7 +1,6 @@
-"""Finds the loss of a run's best checkpoint among its records, in memory that does not grow with
-them.
+"""Finds the loss of a run's best checkpoint among its records, in memory that does not grow with them.
 
-It knows no file: whoever reads the records says which checkpoint is the best one.
+It reads no file: the caller passes the records and the update of the best checkpoint.
 """
 
 import math
@@ -9,37 +8,39 @@ from typing import Any
 
 
 class BestLoss:
-    """Keeps the losses that the best checkpoint can have: those of records that were the best when they came.
+    """The losses that the best checkpoint can have: those of records that were the best so far.
 
-    The best checkpoint is saved later than its record, and only a later one ever replaces it.
+    A best checkpoint is saved after its record, and only a checkpoint of a later update replaces it.
     """
 
     def __init__(self) -> None:
-        self._lowest = math.inf  # of what the best checkpoint is chosen by
+        self._lowest = math.inf  # lowest value of the loss that selects the best checkpoint
         self._judged = False
         self._nats: dict[int, float] = {}  # per character, by update
 
     def add(self, record: dict[str, Any], best: int | None) -> None:
-        """Take the next record; `best` is the update of the best checkpoint that is saved now."""
+        """Add the next record. `best` is the update of the best checkpoint on disk."""
         nats = record.get("validation_nats")
         if nats is not None and not self._judged:
-            # What is chosen by the smooth loss until now was never the best on the validation part.
+            # From the first validation loss on, the smooth loss no longer selects the best checkpoint.
             self._judged, self._lowest, self._nats = True, math.inf, {}
         elif nats is None and self._judged:
             return
         loss = record["smooth_loss"] if nats is None else nats
-        if loss <= self._lowest:  # equal ones may differ in digits that no journal has
+        if (
+            loss <= self._lowest
+        ):  # equal values may differ in digits that the journal has rounded away
             self._lowest = loss
             if best is None or record["update"] >= best:
                 self._nats[record["update"]] = record["train_nats"] if nats is None else nats
 
     def of(self, best: int | None) -> float | None:
-        """Nats per character of the best checkpoint; None where no record has them."""
+        """Return the loss of the best checkpoint in nats per character; None if no record has it."""
         if best is None:
             return None
         self._nats = {update: nats for update, nats in self._nats.items() if update >= best}
         return self._nats.get(best)
 
     def __len__(self) -> int:
-        """How many losses are kept."""
+        """Return the number of losses in memory."""
         return len(self._nats)

@@ -1,7 +1,6 @@
-"""The routes of `/v1`: models and completions as OpenAI's clients expect them. A token is one
-character.
+"""The routes of `/v1`: models and completions in the format of OpenAI's API. A token is one character.
 
-What cannot be done here is refused, never left out in silence.
+A parameter that charloom does not support is an error; it is never ignored silently.
 """
 
 import asyncio
@@ -39,7 +38,7 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=wire.SHORT)]
 
 
 class StreamOptions(BaseModel):
-    """What a stream tells besides."""
+    """Options of a streamed completion."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     include_usage: bool = False
@@ -47,9 +46,12 @@ class StreamOptions(BaseModel):
 
 
 class Completion(BaseModel):
-    """A request for completions. `suffix`, `best_of` other than `n`, penalties other than 0,
-    `logit_bias` and fields that are not named here are refused; `user` is not looked at. `top_k`, `min_p` and `repetition_penalty` are
-    ours; clients send them as extra_body."""
+    """A request for completions.
+
+    `suffix`, `best_of` other than `n`, penalties other than 0, `logit_bias` and unknown fields are
+    errors. `user` is ignored. `top_k`, `min_p` and `repetition_penalty` are additions of charloom;
+    clients send them as extra_body.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -75,8 +77,8 @@ class Completion(BaseModel):
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
 
-    def refuse_what_is_not_done(self) -> None:
-        """Raise NotAllowedError for what this server does not do."""
+    def refuse_unsupported(self) -> None:
+        """Raise NotAllowedError if the request has a value that this server does not support."""
         if self.suffix:
             raise NotAllowedError(
                 "suffix: charloom only continues a prompt; leave suffix out.", "suffix"
@@ -106,7 +108,7 @@ class Completion(BaseModel):
 
 
 class ModelCard(wire.Told):
-    """A model as OpenAI's clients know it."""
+    """A model in the format of OpenAI's API."""
 
     id: str
     object: str = "model"
@@ -115,7 +117,7 @@ class ModelCard(wire.Told):
 
 
 class ModelCards(wire.Told):
-    """A page of the models; where `has_more` is true, the next one is that after `last_id`."""
+    """A page of the list of models. If `has_more` is true, request the next page with after=`last_id`."""
 
     object: str = "list"
     data: list[ModelCard]
@@ -124,7 +126,7 @@ class ModelCards(wire.Told):
 
 
 class Logprobs(wire.Told):
-    """What the model thought of each token: natural logarithms, before any temperature."""
+    """The natural logarithms of token probabilities, before temperature and other sampling options."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -133,7 +135,7 @@ class Logprobs(wire.Told):
 
 
 class Choice(wire.Told):
-    """One text. `finish_reason`: stop, or length."""
+    """One text of a completion. `finish_reason` is "stop" or "length"."""
 
     text: str
     index: int
@@ -142,7 +144,7 @@ class Choice(wire.Told):
 
 
 class Usage(wire.Told):
-    """Characters that were read and written."""
+    """The number of characters in the prompts and in the written texts."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -150,7 +152,7 @@ class Usage(wire.Told):
 
 
 class Completed(wire.Told):
-    """An answer; of a stream, one event."""
+    """A whole completion, or one event of a streamed completion."""
 
     id: str
     object: str = "text_completion"
@@ -162,12 +164,12 @@ class Completed(wire.Told):
 
 
 def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
-    """The routes of /v1."""
+    """Return the routes of /v1."""
     router = APIRouter(tags=["OpenAI"])
 
     @router.get("/v1/models")
     def list_models(limit: Limit = MOST, after: After = None) -> ModelCards:
-        """The models, a page at a time."""
+        """Return a page of the list of models."""
         page = page_after(models_in(shelf.look(anew=True)), lambda model: model.id, limit, after)
         return ModelCards(
             data=[ModelCard(id=model.id, created=model.created) for model in page.items],
@@ -177,9 +179,11 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
 
     @router.get("/v1/models/{model}")
     def one_model(model: wire.ModelKey) -> ModelCard:
-        """One model."""
+        """Return one model."""
         with suppress(NotHereError):
-            shelf.run(model.partition("@")[0])  # reads it now, where the list is still being read
+            shelf.run(
+                model.partition("@")[0]
+            )  # reads this run now, if the list has not got to it yet
         models = models_in(shelf.look(anew=True))
         listed = {f"{known.run.key}@{known.which}": known for known in models if known.run}
         listed |= {known.id: known for known in models}
@@ -195,24 +199,24 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
         responses={200: {"content": {"text/event-stream": {"schema": EVENT}}}},
     )
     async def complete(asked: Completion, request: Request) -> Any:
-        """Let a model write on."""
-        asked.refuse_what_is_not_done()
+        """Let a model continue one or more prompts."""
+        asked.refuse_unsupported()
         if asked.stream:
             opened = writing(library, desk, asked)
-            return EventStream(opened, closing, lambda told: b"data: " + dumped(told) + b"\n\n")
+            return EventStream(opened, closing, lambda error: b"data: " + dumped(error) + b"\n\n")
         return await answer(request, closing, whole(library, desk, asked))
 
     return router
 
 
 class Text:
-    """One of the texts of a completion, as it grows.
+    """One of the texts of a completion, while a model writes it.
 
     Args:
-        author: who writes it.
-        index: which of the texts it is.
+        author: the model that writes.
+        index: the index of the text in the response.
         asked: the request.
-        prompt: its prompt.
+        prompt: the prompt of this text.
     """
 
     def __init__(self, author: Author, index: int, asked: Completion, prompt: str) -> None:
@@ -222,19 +226,22 @@ class Text:
         self.prompt = prompt
         self.offset = 0
         self.over = False
-        self.before: tuple[tuple[str, float], ...] = ()  # the likeliest to come next
+        self.before: tuple[tuple[str, float], ...] = ()  # the most likely next characters
 
     def beginning(self) -> Steps[Choice | None]:
-        """Read the prompt; the part of the answer that echoes it, if any does."""
+        """Read the prompt. Return a part with the prompt if the request wants it echoed, otherwise None."""
         thoughts = yield from self.author.beginning(self.prompt)
         echoed = self.asked.echo and self.prompt
         if not echoed:
             self.offset = len(self.prompt)
-        logprobs = self.logprobs(thoughts, told=bool(echoed))
+        logprobs = self.logprobs(thoughts, sent=bool(echoed))
         return Choice(text=self.prompt, index=self.index, logprobs=logprobs) if echoed else None
 
     def next(self) -> Choice | None:
-        """The next part, which may have no text; the last one says why it ended; None after it."""
+        """Return the next part, or None after the last part.
+
+        A part may have no text. The last part has the finish reason.
+        """
         if self.over:
             return None
         piece = None if self.asked.max_tokens == 0 else self.author.next()
@@ -242,10 +249,10 @@ class Text:
             self.over = True
             reason = self.author.writing.ended or "length"
             return Choice(text="", index=self.index, finish_reason=reason)
-        return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], told=True))
+        return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], sent=True))
 
-    def logprobs(self, thoughts: Thoughts | None, told: bool) -> Logprobs | None:
-        """What the model thought of a part, as OpenAI tells it."""
+    def logprobs(self, thoughts: Thoughts | None, sent: bool) -> Logprobs | None:
+        """Return the log probabilities of a part; `sent` says whether its text is in the response."""
         if thoughts is None or self.asked.logprobs is None:
             return None
         tokens = list(thoughts.characters)
@@ -258,12 +265,12 @@ class Text:
             top = {name: float(np.log(max(p, 1e-300))) for name, p in row[: self.asked.logprobs]}
             found.top_logprobs.append(top if known else None)
             found.text_offset.append(self.offset)
-            self.offset += len(token) if told else 0
+            self.offset += len(token) if sent else 0
         return found
 
 
 def texts_of(library: Library, asked: Completion) -> list[Text]:
-    """The texts that are asked for, nothing of them written yet."""
+    """Return the texts that a request asks for, before anything is written."""
     model = library.open(asked.model)
     prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
     n = asked.n or 1
@@ -289,7 +296,7 @@ def texts_of(library: Library, asked: Completion) -> list[Text]:
 
 
 async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
-    """Parts of all texts as they come, each text in its turn."""
+    """Yield the parts of all texts; the texts take turns."""
     for text in texts:
         echoed = await desk.steps(text.beginning())
         if echoed is not None:
@@ -305,7 +312,7 @@ async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
 
 
 def head(asked: Completion) -> dict[str, Any]:
-    """What every part of an answer begins with."""
+    """Return the fields that every part of a response has."""
     return {
         "id": f"cmpl-{secrets.token_hex(12)}",
         "created": int(time.time()),
@@ -315,7 +322,7 @@ def head(asked: Completion) -> dict[str, Any]:
 
 
 def usage(texts: list[Text]) -> Usage:
-    """What was read and written; a prompt counts once, however many texts follow it."""
+    """Count the characters of the prompts and texts. A prompt counts once, also if `n` texts follow it."""
     n = texts[0].asked.n or 1
     read = sum(len(text.prompt) for text in texts[::n])
     written = sum(text.author.written for text in texts)
@@ -323,7 +330,7 @@ def usage(texts: list[Text]) -> Usage:
 
 
 async def whole(library: Library, desk: Desk, asked: Completion) -> Plain:
-    """An answer in one."""
+    """Return the whole completion as one response."""
     async with desk.place():
         texts = await desk.work(texts_of, library, asked)
         choices = [Choice(text="", index=text.index) for text in texts]
@@ -340,12 +347,12 @@ async def whole(library: Library, desk: Desk, asked: Completion) -> Plain:
                         getattr(choice.logprobs, name).extend(values)
         for choice, written in zip(choices, pieces, strict=True):
             choice.text = "".join(written)
-        told = [choice.model_dump() for choice in choices]
+        sent = [choice.model_dump() for choice in choices]
         return Plain(
             {
                 **head(asked),
                 "object": "text_completion",
-                "choices": told,
+                "choices": sent,
                 "usage": usage(texts).model_dump(),
             }
         )
@@ -355,17 +362,17 @@ async def whole(library: Library, desk: Desk, asked: Completion) -> Plain:
 async def writing(
     library: Library, desk: Desk, asked: Completion
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The events of a streamed answer, with a place at the desk."""
+    """Yield the events of a streamed completion while it has a place in the queue."""
     async with desk.place():
         yield streamed(desk, asked, await desk.work(texts_of, library, asked))
 
 
 async def streamed(desk: Desk, asked: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
-    """A streamed answer, part by part."""
+    """Yield the server-sent events of a completion, one for each part."""
     start = {**head(asked), "object": "text_completion"}
     async for part in parts(desk, texts):
         yield b"data: " + dumped({**start, "choices": [part.model_dump()]}) + b"\n\n"
     if asked.stream_options is not None and asked.stream_options.include_usage:
-        told = {**start, "choices": [], "usage": usage(texts).model_dump()}
-        yield b"data: " + dumped(told) + b"\n\n"
+        last = {**start, "choices": [], "usage": usage(texts).model_dump()}
+        yield b"data: " + dumped(last) + b"\n\n"
     yield DONE

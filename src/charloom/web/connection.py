@@ -1,8 +1,8 @@
-"""A connection with a limit on its time and on how much is read from it at once.
+"""An HTTP connection with time limits, which reads a limited number of bytes at a time.
 
-uvicorn waits for ever for the head of a request and for a client that takes nothing, and reads however
-many small chunks have arrived before anybody else has a turn. It knows nothing of what is asked; the
-body's time is the guard's.
+Without limits, uvicorn waits forever for the head of a request and for a client that does not read its response. It
+also reads all small chunks that have arrived before other connections get a turn. `guard.py` limits the time of a
+body.
 """
 
 import asyncio
@@ -12,20 +12,20 @@ from typing import Any, Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_SECONDS: Final = 10.0
-SEND_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
-LINGER_SECONDS: Final = (
-    2.0  # that a client may go on sending what was refused, and reads the refusal
-)
-PIECE: Final = 16 * 1024  # bytes that are read before a head that is too long is refused
+HEAD_SECONDS: Final = 10.0  # for the head of a request
+SEND_SECONDS: Final = 20.0  # without a byte taken, after which the connection is closed
+LINGER_SECONDS: Final = 2.0  # for a client that is still sending to read the error response
+PIECE: Final = 16 * 1024  # bytes passed to the parser at a time
 
 
 class Connection(H11Protocol):
-    """HTTP whose client must send each head within ten seconds of its first byte, the first within ten
-    seconds of connecting, and must take what it asked for.
+    """An HTTP connection that closes when its client is too slow.
+
+    The client must send its first head within ten seconds after it connected, and each later head within ten
+    seconds of its first byte. It must also keep reading the response.
 
     Attributes:
-        idle_since: when it last began to be idle, by the loop's clock.
+        idle_since: when the connection last became idle, by the event loop's clock.
     """
 
     _waits: asyncio.TimerHandle | None = None
@@ -39,7 +39,7 @@ class Connection(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it has asked for nothing that it does not have."""
+        """Return True if the client has received every response that it requested."""
         return not self._asked and not self.transport.get_write_buffer_size()
 
     @property
@@ -47,7 +47,7 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def give_up(self) -> None:
-        """Close it at once, so that there is room for another one."""
+        """Close the connection immediately, to free its place."""
         self.connections.discard(self)
         self.transport.abort()
 
@@ -56,9 +56,9 @@ class Connection(H11Protocol):
         self._begin_to_wait()
 
     def close(self, transport: asyncio.Transport) -> None:
-        """Close; where more of the request is to come, read and forget it for a moment.
+        """Close the connection. If the client is still sending, read and discard for a moment first.
 
-        Closing with something unread resets the connection, and its client would not see the answer.
+        Closing with unread data resets the connection, and the client would not see the response.
         """
         if self.conn.their_state in (h11.SEND_BODY, h11.ERROR) and transport.can_write_eof():
             transport.write_eof()
@@ -70,7 +70,7 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingers is not None:
             return
-        # A head that is whole is taken however long it is, and one read may bring a quarter of a MiB.
+        # The parser accepts a complete head of any length, and one read can return 256 KiB.
         for start in range(0, len(data), PIECE):
             if not self.transport.is_closing():
                 super().data_received(data[start : start + PIECE])
@@ -104,19 +104,19 @@ class Connection(H11Protocol):
             self._waits = None
 
     def _close_unasked(self) -> None:
-        """Close; there is nobody who would understand an answer."""
+        """Close without a response, because there is no complete request."""
         self._waits = None
         if not self._asked and not self.transport.is_closing():
             self.transport.close()
 
     def _watch_sending(self) -> None:
-        """See that the client takes what waits to be sent."""
+        """Start the timer that checks whether the client reads its response."""
         waiting = self.transport.get_write_buffer_size()
         if waiting and self._sends is None:
             self._sends = self.loop.call_later(SEND_SECONDS, self._look_at_sending, waiting)
 
     def _look_at_sending(self, before: int) -> None:
-        """Close where not a byte was taken since the last look."""
+        """Close the connection if the client has taken nothing since the last check."""
         self._sends = None
         if self.transport.get_write_buffer_size() >= before:
             self.transport.abort()
@@ -130,7 +130,7 @@ class Connection(H11Protocol):
 
 
 class Closing:
-    """A transport that has itself closed by somebody else, once."""
+    """A transport that calls another function to close it, at most once."""
 
     def __init__(
         self, transport: asyncio.Transport, close: Callable[[asyncio.Transport], None]
@@ -143,29 +143,31 @@ class Closing:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
-        """Whether nothing more is to be written."""
+        """Return True if nothing more can be written."""
         return self._closed or self._transport.is_closing()
 
     def close(self) -> None:
-        """Close, when what was written has been sent."""
+        """Close after everything written has been sent."""
         if not self._closed:
             self._closed = True
             self._close(self._transport)
 
 
 class WithoutChunks(h11.Connection):
-    """h11's reader, which does not read a body that comes in chunks: each chunk costs the same however
-    small it is, and the guard refuses such a request by its head."""
+    """A parser that ignores a body in chunks.
+
+    Each chunk costs the same time however small it is, and the guard refuses such a request because of its head.
+    """
 
     _in_chunks = False
 
     def receive_data(self, data: bytes) -> None:
-        """Take what arrived, unless nobody will read it."""
+        """Pass data to the parser, unless it belongs to a body in chunks."""
         if not self._in_chunks:
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        """What the client says next; nothing where that would be a chunk."""
+        """Return the next event of the parser; NEED_DATA in a body in chunks."""
         if self._in_chunks:
             return h11.NEED_DATA
         event = super().next_event()

@@ -1,7 +1,7 @@
-"""Every request and every answer of the server, with the bounds of every field.
+"""Defines every request and response of the server, with the bounds of every field.
 
-FastAPI checks requests by these and makes /openapi.json of them. It knows nothing of how an answer
-is found. Losses are nats; bits are per character; times are seconds, points in time Unix time.
+FastAPI validates requests against these models and writes /openapi.json from them. The module does not know how a
+response is computed. Losses are in nats, bits are per character, durations in seconds, and times are Unix times.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -10,16 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.config import SEED_LIMIT
 
-# Bytes of a request's body, most; and how long all of it may take to come.
+# The largest body of a request, in bytes.
 SMALL_BODY: Final = 64 * 1024
-TEXT_BODY: Final = 512 * 1024  # of requests that bring a text to be read
-UPLOAD_BODY: Final = 64 * 1024 * 1024  # of a text to learn from
+TEXT_BODY: Final = 512 * 1024  # of requests with a text that a model reads
+UPLOAD_BODY: Final = 64 * 1024 * 1024  # of a text to train on
 
-# Characters.
+# The longest texts, in characters.
 LONGEST_PROMPT: Final = 10_000
 LONGEST_WRITING: Final = 100_000
-LONGEST_READ: Final = 50_000  # a text that is scored, or read to look inside
-LONGEST_MAP: Final = 4_000  # a text whose units are all shown: (characters, units) numbers
+LONGEST_READ: Final = 50_000  # a text that is scored, or read to show units
+LONGEST_MAP: Final = 4_000  # a text with all units of a layer: characters × units numbers
 MOST_RECORDS: Final = 20_000
 SHORT: Final = 200
 
@@ -30,8 +30,8 @@ Key = Annotated[str, StringConstraints(pattern=KEY, max_length=80)]
 ModelKey = Annotated[
     str,
     Field(
-        description="an `id` of GET /api/models: a key, or key@latest, key@best, key@<update>; a key alone is the "
-        "best of a run with a validation part, and the latest of one without",
+        description="an `id` from GET /api/models: a key, or key@latest, key@best, key@<update>. A key alone means the "
+        "best checkpoint of a run with a validation part, and the latest checkpoint of a run without",
         examples=["book-1@best"],
     ),
     StringConstraints(pattern=MODEL, max_length=100),
@@ -50,34 +50,36 @@ State = Literal[
     "newer",
 ]
 Probable = Annotated[
-    list[str | float], Field(min_length=2, max_length=2, description="a character, its probability")
+    list[str | float],
+    Field(min_length=2, max_length=2, description="a character and its probability"),
 ]
 
 
 class Asked(BaseModel):
-    """A request's body: nothing that is not named here, no text where a number is wanted."""
+    """The base of request bodies: rejects unknown fields, and strings where a number is expected."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Told(BaseModel):
-    """An answer."""
+    """The base of response bodies."""
 
     model_config = ConfigDict(protected_namespaces=())
 
 
-# Mistakes
+# Errors
 
 
 class Mistake(Told):
-    """What was wrong and how to mend it.
+    """What was wrong and how to fix it.
 
     Attributes:
         message: a sentence for people.
-        type: the kind of mistake: `invalid_request_error`, `not_found_error`, `busy_error` ….
-        param: the field that was wrong, if one was.
-        code: for programs, such as `unknown_characters`.
-        characters: of `unknown_characters`, those that the model has never read.
+        type: the kind of error: `invalid_request_error`, `not_found_error`, `busy_error` ….
+        param: the field that was wrong; None if no single field was.
+        code: the error for programs, such as `unknown_characters`.
+        characters: with the code `unknown_characters`, the characters that are not in the model's
+            vocabulary.
     """
 
     message: str
@@ -88,16 +90,16 @@ class Mistake(Told):
 
 
 class Refusal(Told):
-    """The body of every answer from 400 up."""
+    """The body of every response with a status of 400 or more."""
 
     error: Mistake
 
 
-# What there is
+# The server and its runs
 
 
 class Health(Told):
-    """That the server answers, and how busy it is."""
+    """The state of the server: how many requests it is `writing`, and how many are `waiting`."""
 
     ok: bool
     version: str
@@ -106,7 +108,12 @@ class Health(Told):
 
 
 class RecipeAbout(Told):
-    """A recipe, and all its settings."""
+    """A recipe with all its settings.
+
+    Attributes:
+        minutes: how long it trains; None where it counts epochs or updates.
+        nats: the loss that it reached in tests, in nats per character; None if not measured.
+    """
 
     name: str
     purpose: str
@@ -117,11 +124,11 @@ class RecipeAbout(Told):
 
 
 class SettingAbout(Told):
-    """A setting that the page may change.
+    """A setting that the page can change.
 
     Attributes:
-        kind: `choice`, `whole` or `number`.
-        least, most: bounds, both included.
+        kind: `choice`, `whole` (an integer) or `number`.
+        least, most: the smallest and the largest value.
     """
 
     name: str
@@ -133,7 +140,7 @@ class SettingAbout(Told):
 
 
 class About(Told):
-    """What a page needs to know before it shows anything."""
+    """What a page needs before it can show anything: version, recipes, settings and limits."""
 
     version: str
     engine: str
@@ -145,30 +152,31 @@ class About(Told):
 
 
 class Run(Told):
-    """A run as a list shows it.
+    """A run as the list shows it.
 
     Attributes:
-        key: what other requests call it.
-        state: `starting` until its directory is there; `interrupted` also where its process is gone.
-        reason: why it is in that state, or a problem that training survives.
-        here: whether the page can steer it: a process trains it.
-        resumable: whether POST /api/runs/{run}/resume would go on with it.
-        text: the name of what it reads; characters: how many.
-        update, updates: how far, and of how many; None while that is not known.
+        key: the id of the run in other requests.
+        state: `starting` until its directory exists; `interrupted` also if its process has disappeared.
+        reason: why it is in that state, or a problem that does not stop the training.
+        here: whether a process trains the run, so that commands can be sent to it.
+        resumable: whether POST /api/runs/{run}/resume can continue it.
+        text: the name of its text; characters: the length of that text.
+        update, updates: the current update and the total number of updates; None while not known.
         epoch: passes over the training text, with a fraction.
-        bits: per character, of the validation part where it was judged, else of what it trains on.
+        bits: validation bits per character if there are any, otherwise training bits.
         train_bits, validation_bits: the last of each; best_bits: of the best checkpoint.
-        judged_characters: how many of the `held_out` characters of the validation part each judgement
-            predicts; None where nothing is held out.
-        learning_rate: of the last record; learning_rate_factor: that steering has set.
-        seconds: trained so far; seconds_left: at the present speed, while it trains.
-        characters_per_second: of the last record; None as long as this training has none of more than
-            its first update.
-        dismissible: whether it is a start that came to nothing, which POST
-            /api/runs/{run}/dismiss takes off the list.
+        judged_characters: how many of the `held_out` characters of the validation part each
+            validation loss is computed on; None without a validation part.
+        learning_rate: of the last record; learning_rate_factor: the factor set by a command.
+        seconds: training time so far; seconds_left: estimated from the current speed, while it trains.
+        characters_per_second: of the last record; None until the current process has made more than
+            one update.
+        dismissible: whether the start failed before there was a run directory. POST
+            /api/runs/{run}/dismiss removes it from the list.
         changed: when something last happened, Unix time.
-        checkpoints: the updates of those that are kept; latest and best are two of them.
-        model: which of the two the run's key alone means: best with a validation part, else latest.
+        checkpoints: the updates of the checkpoints that exist, latest and best included.
+        model: the checkpoint that the run's key alone means: best with a validation part, otherwise
+            latest.
     """
 
     key: str
@@ -209,12 +217,12 @@ class Run(Told):
 
 
 class Runs(Told):
-    """A page of the runs, those that changed last first.
+    """A page of the list of runs, most recently changed first.
 
     Attributes:
         total: how many runs there are.
-        next: `after` of the next page; None where this is the last one.
-        unread: how many of them the server has not read yet; they come into the list as it does.
+        next: the value of `after` for the next page; None on the last page.
+        unread: how many runs the server has not read yet. They enter the list once they are read.
     """
 
     runs: list[Run]
@@ -224,7 +232,7 @@ class Runs(Told):
 
 
 class RunDetail(Told):
-    """A run with its settings; `damage` has a sentence about each part that cannot be read."""
+    """A run with its settings. `damage` has one sentence for each part that cannot be read."""
 
     run: Run
     settings: dict[str, Any] = {}
@@ -236,7 +244,7 @@ class RunDetail(Told):
 
 
 class Record(Told):
-    """A line of metrics.jsonl (spec/formats.md: Records). `end` says that an epoch ended there."""
+    """A line of metrics.jsonl (spec/formats.md: Records). `end` is true at the end of an epoch."""
 
     update: int
     epoch: float
@@ -253,8 +261,8 @@ class Record(Told):
 
 
 class Records(Told):
-    """Records of a run, `total` before they were thinned to `most`; lines that cannot be read are left
-    out, and `damage` says so."""
+    """Records of a run, thinned to at most `most` of `total`. Lines that cannot be read are left out, and
+    `damage` reports them."""
 
     records: list[Record]
     total: int
@@ -262,15 +270,15 @@ class Records(Told):
 
 
 class SampleTaken(Told):
-    """What the network wrote at an update."""
+    """A text that the network wrote after an update."""
 
     update: int
     text: str
 
 
 class Samples(Told):
-    """A page of the samples of a run, `total` in all, the first one from before training; `next` is
-    `after` of the next page, None where this is the last one."""
+    """A page of the samples of a run. The first of the `total` samples is from before training. `next` is the
+    value of `after` for the next page, None on the last page."""
 
     samples: list[SampleTaken]
     total: int
@@ -279,7 +287,7 @@ class Samples(Told):
 
 
 class Events(Told):
-    """A page of what happened to a run (spec/formats.md: Steering); `total` and `next` as of Samples."""
+    """A page of the events of a run (spec/formats.md: Steering). `total` and `next` are as in Samples."""
 
     events: list[dict[str, Any]]
     total: int
@@ -291,14 +299,14 @@ class Events(Told):
 
 
 class Command(Asked):
-    """A command to the process that trains a run; see `charloom control`."""
+    """A command for the process that trains a run, as `charloom control` sends it."""
 
     command: Literal["run", "pause", "stop"] = "run"
     learning_rate_factor: Annotated[float, Field(gt=0, lt=1e6)] | None = None
 
 
 class Sent(Told):
-    """The command as it was sent; it is obeyed within a fraction of a second."""
+    """The command that was sent. The training process follows it within a fraction of a second."""
 
     sequence: int
     command: str
@@ -306,19 +314,19 @@ class Sent(Told):
 
 
 class NewText(Asked):
-    """A text to learn from, as it is."""
+    """A text to train on. It is stored unchanged."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=SHORT)]
     text: Annotated[str, StringConstraints(min_length=2, max_length=UPLOAD_BODY)]
 
 
 class TextAbout(Told):
-    """A text that a run can read.
+    """A text that a run can train on.
 
     Attributes:
-        key: what POST /api/runs calls it.
-        kind: `builtin`, `uploaded`, or `run` where a run of the list reads it.
-        bytes: how large its file is, where it has one.
+        key: the id of the text in POST /api/runs.
+        kind: `builtin`, `uploaded`, or `run` if a run in the list trains on it.
+        bytes: the size of its file; None for a built-in text.
     """
 
     key: str
@@ -329,8 +337,8 @@ class TextAbout(Told):
 
 
 class Texts(Told):
-    """A page of the texts; `total`, `next` and `unread` as of Runs: a text that only runs read is
-    known when one of these has been read."""
+    """A page of the list of texts. `total`, `next` and `unread` are as in Runs. A text of kind `run` enters
+    the list once one of its runs has been read."""
 
     texts: list[TextAbout]
     total: int
@@ -339,7 +347,7 @@ class Texts(Told):
 
 
 class Settings(Asked):
-    """The few settings that matter; what is not given is as the recipe has it."""
+    """The settings that the page can change. A setting that is not given keeps the recipe's value."""
 
     cell: Literal["rnn", "lstm", "gru"] | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
@@ -358,7 +366,7 @@ class Settings(Asked):
 
 
 class NewRun(Asked):
-    """What to train: a text's key, a recipe, and what to change in it."""
+    """A run to start: the key of a text, a recipe, and the settings that differ from the recipe."""
 
     text: Key
     recipe: Annotated[str, StringConstraints(max_length=40)] | None = None
@@ -367,7 +375,7 @@ class NewRun(Asked):
 
 
 class GoOn(Asked):
-    """How far to train a run further; none of them lets it come to the end that it has."""
+    """The new end of a run that is resumed; give at most one field. Without any, the run keeps its end."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
@@ -375,17 +383,17 @@ class GoOn(Asked):
 
 
 class Nothing(Asked):
-    """A request that has nothing to say: `{}`."""
+    """A request without fields: `{}`."""
 
 
 class Dismissed(Told):
-    """A start that came to nothing and is off the list."""
+    """A failed start that was removed from the list."""
 
     run: str
 
 
 class Started(Told):
-    """A training that was started; its run appears in the list under this key."""
+    """A run that was started. It appears in the list under the key `run`."""
 
     run: str
 
@@ -397,8 +405,8 @@ class ModelAbout(Told):
     """A model that can write.
 
     Attributes:
-        id: what other requests call it.
-        run: the key of its run, None where it is a model file.
+        id: the id of the model in other requests.
+        run: the key of its run; None for a model file.
         which: `latest`, `best`, an update, or `file`.
     """
 
@@ -412,8 +420,8 @@ class ModelAbout(Told):
 
 
 class Models(Told):
-    """A page of the models; `total` and `next` as of Runs. `unread`: how many runs the server has not
-    read yet, whose models are not among them."""
+    """A page of the list of models. `total` and `next` are as in Runs. `unread` is how many runs the server
+    has not read yet; their models are missing from the list."""
 
     models: list[ModelAbout]
     total: int
@@ -422,7 +430,7 @@ class Models(Told):
 
 
 class ModelDetail(Told):
-    """A model that was opened. `whats`: what of a unit can be shown."""
+    """A model that was opened. `whats` lists the quantities of a unit that can be shown: h, cell or a gate."""
 
     id: str
     update: int
@@ -437,7 +445,7 @@ class ModelDetail(Told):
 
 
 class Drawing(Asked):
-    """How characters are drawn; the defaults are those of `charloom sample`."""
+    """How characters are sampled. The defaults are those of `charloom sample`."""
 
     prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] = ""
     length: Annotated[int, Field(ge=1, le=LONGEST_WRITING)] = 200
@@ -454,45 +462,45 @@ class Drawing(Asked):
     ] = []
     unknown: Unknown = "refuse"
     probabilities: bool = Field(
-        False, description="with each character the likeliest next ones and its surprise"
+        False,
+        description="also send the surprise of each character and the most likely next characters",
     )
 
 
 class Generate(Drawing):
-    """What a model shall write.
+    """A request for a text that one model writes.
 
-    The answer is a stream of server-sent events:
+    The response is a stream of server-sent events:
 
-    - `begin`: `{model, update, seed, prompt, unknowns}`, and where probabilities are asked for
-      `read`, an Analysis of what was read;
-    - `text`, repeated: `{text}`, and where probabilities are asked for `analysis`, an Analysis of it;
+    - `begin`: `{model, update, seed, prompt, unknowns}`, and with `probabilities` also `read`, an
+      Analysis of the prompt;
+    - `text`, repeated: `{text}`, and with `probabilities` also `analysis`, an Analysis of that text;
     - `end`: `{ended: "length" | "stop", characters, seconds}`;
-    - `mistake` instead of `end`: an `error` as in every refusal.
+    - `mistake` instead of `end`: an `error` as in every error response.
 
-    Closing the connection ends the writing.
+    The model stops writing when the client closes the connection.
     """
 
     model: ModelKey
 
 
 class Compare(Drawing):
-    """What two to four models shall write side by side, from the same seed.
+    """A request for texts that two to four models write side by side, from the same seed.
 
-    The events are those of Generate; each has a `side`, the model's place in the list, from 0.
+    The events are those of Generate. Each also has `side`, the index of the model in `models`, from 0.
     """
 
     models: Annotated[list[ModelKey], Field(min_length=2, max_length=4)]
 
 
 class Analysis(Told):
-    """What a model thought of each character of a text: lists of one length.
+    """A model's prediction for each character of a text, as lists of the same length.
 
     Attributes:
-        characters: the text, a string for each; of a model of bytes, bytes that are no UTF-8 show
-            as U+FFFD.
-        nats: what each cost, -ln of its probability given all before; None where nothing
-            predicts it.
-        likely: the five likeliest ones that could come after it, each with its probability.
+        characters: the characters of the text. Bytes that are not UTF-8 are shown as U+FFFD.
+        nats: -ln of the probability of each character given all characters before it; None for a
+            character that the model does not predict.
+        likely: for each character, the five most likely characters to follow it, with probabilities.
     """
 
     characters: list[str]
@@ -501,7 +509,7 @@ class Analysis(Told):
 
 
 class Score(Asked):
-    """A text whose surprise is wanted."""
+    """A request for the surprise of each character of a text."""
 
     model: ModelKey
     text: Annotated[str, StringConstraints(min_length=2, max_length=LONGEST_READ)]
@@ -510,7 +518,7 @@ class Score(Asked):
 
 
 class Surprises(Told):
-    """The surprise of each character; `likely` as in Analysis, where it was asked for."""
+    """The surprise of each character. `likely` is as in Analysis, and None unless it was requested."""
 
     model: str
     update: int
@@ -523,7 +531,7 @@ class Surprises(Told):
 
 
 class Next(Asked):
-    """A text whose next character is wanted."""
+    """A request for the most likely characters after a text."""
 
     model: ModelKey
     text: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] = ""
@@ -532,7 +540,7 @@ class Next(Asked):
 
 
 class NextLikely(Told):
-    """The likeliest next characters, the likeliest first."""
+    """The most likely next characters, most likely first."""
 
     model: str
     update: int
@@ -545,7 +553,7 @@ What = Literal["h", "cell", "i", "f", "g", "o", "r", "z", "n"]
 
 
 class UnitAsked(Asked):
-    """A unit whose value over a text is wanted."""
+    """A request for the value of one unit after each character of a text."""
 
     model: ModelKey
     text: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_READ)]
@@ -556,8 +564,8 @@ class UnitAsked(Asked):
 
 
 class UnitValues(Told):
-    """A unit's value after each character; `low` and `high` bound what it can be (a gate: 0, 1).
-    `update` is that of the model, which may have learnt on since another answer."""
+    """A unit's value after each character. `low` and `high` are the bounds of such a value (0 and 1 for a
+    gate). `update` is the update of the model: a run may have trained further between two responses."""
 
     model: str
     update: int
@@ -568,7 +576,7 @@ class UnitValues(Told):
 
 
 class MapAsked(Asked):
-    """A layer whose units are all wanted."""
+    """A request for the values of all units of a layer after each character of a text."""
 
     model: ModelKey
     text: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_MAP)]
@@ -580,8 +588,9 @@ class MapAsked(Asked):
 class UnitMap(Told):
     """All units of a layer over a text.
 
-    `values` is base64 of unsigned bytes, unit by unit: byte `unit * len(characters) + n` is the
-    unit's value after character n, `low + byte / 255 * (high - low)`. `update` as in UnitValues.
+    `values` is base64 of unsigned bytes, unit by unit. Byte `unit * len(characters) + n` stands for
+    the unit's value after character n: `low + byte / 255 * (high - low)`. `update` is as in
+    UnitValues.
     """
 
     model: str
@@ -594,12 +603,13 @@ class UnitMap(Told):
 
 
 class RankingAsked(Asked):
-    """A text in which units are looked for.
+    """A request for the units that follow properties of a text most closely.
 
     Attributes:
-        pattern: a string of which every occurrence is marked, as it is (no regular expression).
-        marks: what the user marked, from a character to before another, of those that are read.
-        top: units per property.
+        pattern: a plain string, not a regular expression. Its occurrences become one property.
+        marks: pairs [start, end] of character indices, `end` excluded, after skipped characters are
+            removed. Together they become one property.
+        top: the number of units for each property.
     """
 
     model: ModelKey
@@ -614,7 +624,7 @@ class RankingAsked(Asked):
 
 
 class UnitFound(Told):
-    """A value of a unit and how it goes with a property: `r`, Pearson's correlation, -1 … 1."""
+    """A unit, a quantity of it (`what`), and `r`, its correlation with a property (Pearson, -1 … 1)."""
 
     layer: int
     unit: int
@@ -623,13 +633,14 @@ class UnitFound(Told):
 
 
 class PropertyRanked(Told):
-    """A property of a text and the units that follow it most, the best first.
+    """A property of a text and the units that follow it most closely, best first.
 
     Attributes:
-        mean: of the property over the text; of a yes or no, the share of the characters.
-        by_chance: what is not above it means nothing: the largest |r| with the property moved along
-            the text.
-        why_none: where there are no units, the reason.
+        mean: the mean of the property over the text. For a yes-or-no property, the share of
+            characters that have it.
+        by_chance: the largest |r| found with the property shifted along the text. An |r| that is not
+            larger means nothing.
+        why_none: the reason why there are no units; otherwise empty.
     """
 
     property: str
@@ -641,7 +652,7 @@ class PropertyRanked(Told):
 
 
 class Ranking(Told):
-    """The units that follow each property; `update` as in UnitValues."""
+    """The units that follow each property. `update` is as in UnitValues."""
 
     model: str
     update: int

@@ -1,5 +1,6 @@
-"""Says how many files the process may open, how many connections that allows, and when there are
-none left. It knows no connection and no route.
+"""Limits connections by the number of files that the process may open, and reports when none is left.
+
+It does not know connections or routes.
 """
 
 import errno
@@ -11,22 +12,22 @@ from typing import Final
 
 MOST_CONNECTIONS: Final = 960
 MOST_WATCHERS: Final = 100
-RESERVED: Final = 128  # for files that threads read, and for trainings that are started
+RESERVED: Final = 128  # for files that threads read, and for training processes
 WANTED: Final = MOST_CONNECTIONS + RESERVED
-AGAIN_SECONDS: Final = 60.0  # after which a shortage that lasts is told again
-QUIET_SECONDS: Final = 5.0  # without a failure, after which a shortage is over
-# What the system says when it has no descriptor, or no memory for one.
+AGAIN_SECONDS: Final = 60.0  # between two reports of the same shortage
+QUIET_SECONDS: Final = 5.0  # without a failure, until a shortage is over
+# Errors of the system when there is no file descriptor, or no memory for one.
 CODES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @dataclass(frozen=True)
 class Room:
-    """How many connections the server holds.
+    """The limits on the connections of the server.
 
     Attributes:
-        most: beyond so many, a new one is closed unheard.
-        answered: where there are more, whoever asks is told to come again.
-        watchers: how many of them may be event streams of runs.
+        most: with more connections, a new connection is closed immediately.
+        answered: with more connections, every request gets the answer 503.
+        watchers: how many connections may be event streams of runs.
     """
 
     most: int
@@ -35,7 +36,7 @@ class Room:
 
     @classmethod
     def within(cls, files: int | None) -> "Room":
-        """The room that so many open files allow; None stands for no limit."""
+        """Return the limits for a process that may open `files` files; None means no limit."""
         most = MOST_CONNECTIONS
         if files is not None:
             most = max(1, min(most, max(files - RESERVED, files // 2)))
@@ -43,10 +44,10 @@ class Room:
 
 
 def raise_limit() -> int | None:
-    """Raise the limit of open files to what the server needs, as far as the system lets it.
+    """Raise the limit of open files to what the server needs, as far as the system allows.
 
     Returns:
-        How many files may be open now; None where there is no limit.
+        How many files may be open now; None if there is no limit.
     """
     try:
         import resource
@@ -63,7 +64,7 @@ def raise_limit() -> int | None:
 
 
 def is_shortage(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is that no file can be opened any more."""
+    """Return True if an error, or its cause, is the lack of a free file descriptor."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in CODES:
             return True
@@ -72,12 +73,11 @@ def is_shortage(error: BaseException | None) -> bool:
 
 
 class Shortage:
-    """Says once that no file can be opened any more, again each minute while that lasts, and once
-    that it is over.
+    """Reports a shortage of file descriptors: when it begins, every minute while it lasts, and when it ends.
 
     Args:
-        say: what tells the user.
-        clock: seconds that only grow.
+        say: prints a message for the user.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class Shortage:
     ) -> None:
         self._say = say
         self._clock = clock
-        self._told: float | None = None  # when it was told last
-        self._met: float | None = None  # when it was met last; None where it is over
+        self._told: float | None = None  # when it was last reported
+        self._met: float | None = None  # when it last occurred; None if it is over
 
     def met(self) -> None:
-        """No file could be opened just now; any thread may call this."""
+        """Note that no file could be opened just now. Any thread may call this."""
         self._met = now = self._clock()
         if self._told is None or now - self._told >= AGAIN_SECONDS:
             self._told = now
@@ -101,7 +101,7 @@ class Shortage:
             )
 
     def check(self) -> None:
-        """Say that the shortage is over, if it is."""
+        """Report the end of the shortage, if it has ended."""
         if self._met is None or self._clock() - self._met < QUIET_SECONDS:
             return
         self._met = None

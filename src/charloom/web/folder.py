@@ -1,7 +1,7 @@
-"""Finds runs and model files in the folder of the runs, and gives each its key.
+"""Finds runs and model files in the folder of the runs, and gives each a key.
 
-It knows of a run only that its directory has a `config.json`. Looking again costs one question to the
-system for each run, so that ten thousand of them can be looked at twice a second.
+A directory with a `config.json` is a run; nothing else of a run is read here. Another scan makes one system call per
+run, so ten thousand runs can be scanned twice a second.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from typing import Final
 from charloom.store.layout import is_run
 from charloom.web.descriptors import is_shortage
 
-DEPTH: Final = 3  # folders within folders in which runs are looked for
+DEPTH: Final = 3  # levels of folders that are searched for runs
 MODEL_FILE: Final = ".safetensors"
 
-Stamp = tuple[int, int]  # of a directory: when a name in it changed last, and its inode
+Stamp = tuple[int, int]  # of a directory: its modification time and its inode
 
 
 def key_of(relative: str) -> str:
-    """The key of what lies at a path within the folder: the path, made plain and unique."""
+    """Return the key of a path within the folder: the path in plain characters, with a hash where it differs."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
     plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]
     if plain == relative:
@@ -33,7 +33,7 @@ def key_of(relative: str) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run or a model file lies, and its key."""
+    """The path, key and displayed name of a run or a model file."""
 
     key: str
     path: Path
@@ -42,13 +42,13 @@ class Place:
 
 @dataclass
 class Found:
-    """What there is in the folder.
+    """The runs and model files in the folder.
 
     Attributes:
-        runs: their places by key.
+        runs: the places of the runs by key.
         files: the places of the model files by key.
-        stamps: of the directories of the runs, by key; they change where a file in one of them is
-            made, replaced or removed.
+        stamps: the stamps of the run directories by key. A stamp changes when a file in the directory
+            is created, replaced or removed.
     """
 
     runs: dict[str, Place] = field(default_factory=dict)
@@ -57,10 +57,10 @@ class Found:
 
 
 class Folder:
-    """A folder that is looked through again and again.
+    """A folder that is scanned repeatedly.
 
     Args:
-        path: it need not be there yet.
+        path: the folder. It may not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,10 +68,10 @@ class Folder:
         self._known: dict[str, tuple[Stamp, Place]] = {}  # directories of runs, by their paths
 
     def look(self) -> Found:
-        """What there is now.
+        """Return the runs and model files that exist now.
 
         Raises:
-            OSError: no file can be opened any more.
+            OSError: there is no free file descriptor.
         """
         found = Found()
         before, self._known = self._known, {}
@@ -94,7 +94,7 @@ class Folder:
     def _within(
         self, folder: Path | str, depth: int, before: dict[str, tuple[Stamp, Place]]
     ) -> Iterator[tuple[str, Stamp | None]]:
-        """The runs in a folder and the folders in it, each with its stamp; the model files with None."""
+        """Yield the path and stamp of each run, and the path and None of each model file."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -122,5 +122,5 @@ class Folder:
 
 
 def printable(text: str) -> str:
-    """A text that JSON can hold: what of it is no character becomes a question mark."""
+    """Return `text` with a question mark for each surrogate, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode("utf-8")

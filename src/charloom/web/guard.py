@@ -1,8 +1,8 @@
 """Checks every request before any other part of the server sees it.
 
-A local page can be reached by every page that the user visits, so a request must name this server
-as its host (else another name was bound to our address) and come from this page or from no page.
-Bodies are JSON, bounded and prompt. It knows no route but for how large its body may be.
+Every page that the user visits can send requests to a local server. A request must therefore name this server as its
+host, because an attacker can bind another name to our address. It must also come from this page or from no page.
+Bodies must be JSON, small enough and sent fast enough. Of the routes, only the size of a body is known here.
 """
 
 import asyncio
@@ -32,11 +32,13 @@ MOST_HEADERS: Final = 100
 BODY_SECONDS: Final = 10.0
 UPLOAD_SECONDS: Final = 60.0
 UPLOADS_AT_ONCE: Final = 2
-MOST_PARTS: Final = 2_000  # strings, fields and items of a body; checking many would take too long
-SENT_AT_ONCE: Final = 64 * 1024  # bytes; the next ones when a client has taken these
+MOST_PARTS: Final = (
+    2_000  # strings, fields and items of a body; more would take too long to validate
+)
+SENT_AT_ONCE: Final = 64 * 1024  # bytes; the next piece is sent after the client has taken this one
 METHODS: Final = ("GET", "POST")
 
-# Bytes of a body, most, by how its path begins; the first that fits counts.
+# The largest body in bytes by the beginning of the path; the first match counts.
 BODIES: Final = (
     ("/api/texts", UPLOAD_BODY),
     ("/api/generate", TEXT_BODY),
@@ -48,7 +50,7 @@ BODIES: Final = (
     ("", SMALL_BODY),
 )
 
-# Nothing from elsewhere, nothing inline; data: and blob: are how a chart is saved as a picture.
+# Nothing from other servers and nothing inline. A chart is saved as a picture by way of data: and blob:.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
@@ -64,14 +66,14 @@ HEADERS: Final = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
 HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
-# What a body's JSON is made of: strings, and what begins or divides objects and lists.
+# The parts of JSON that are counted: strings, and characters that begin or separate items.
 PART: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{,]', re.DOTALL)
-# No route has any of these; they are ways to leave a folder.
+# No route contains these; attackers use them to leave a folder.
 ODD_PATH: Final = re.compile(rb"\.\.|%2e|%2f|%5c|%00|\\|//|[^\x21-\x7e]", re.IGNORECASE)
 
 
 class Refused(Exception):
-    """A request that is not let in."""
+    """The request is refused with this status, message and headers."""
 
     def __init__(
         self,
@@ -90,12 +92,13 @@ class Refused(Exception):
 
 @dataclass
 class Door:
-    """Whom the server lets in.
+    """Which requests the server accepts.
 
     Attributes:
-        hosts: what a request may call the server, with the port; empty where it listens to other
-            machines, which know it by many names: there the token guards it.
-        token: what every request must show then; None on a loopback address.
+        hosts: the accepted Host headers, with the port. Empty if other machines can reach the server:
+            they may use any name, and the token protects the server instead.
+        token: the token that every request must show; None on a loopback address.
+        uploads: limits how many texts are uploaded at the same time.
     """
 
     hosts: frozenset[str]
@@ -104,7 +107,7 @@ class Door:
 
     @classmethod
     def of(cls, host: str, port: int, token: str | None) -> "Door":
-        """The door of a server that listens there."""
+        """Return the rules for a server that listens at `host` and `port`."""
         if token is not None:
             return cls(frozenset(), token)
         names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
@@ -113,12 +116,12 @@ class Door:
 
 
 def plainest(host: str) -> tuple[bool, str]:
-    """A key by which an address of IPv4 comes first, and one of IPv6 last."""
+    """Return a sort key that puts names and IPv4 addresses before IPv6 addresses."""
     return host.startswith("["), host
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Return True if only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -128,14 +131,14 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """The application behind its door.
+    """An ASGI application that passes accepted requests to another one.
 
     Args:
-        app: what answers the requests that are let in.
-        door: whom it lets in.
-        full: why no work can be begun now; None where it can. A request for work is then refused
-            before anything of it is read, for that costs a twentieth.
-        crowded: why nothing at all is answered now; None where it is.
+        app: the application that responds to accepted requests.
+        door: which requests are accepted.
+        full: returns an error if no more work can begin, otherwise None. A request for work is then
+            refused before its body is read, which costs a twentieth of the time.
+        crowded: returns an error if no request is answered at all, otherwise None.
     """
 
     def __init__(
@@ -188,7 +191,7 @@ class Guard:
             return
 
     def check_who(self, scope: Scope, headers: dict[str, list[str]]) -> None:
-        """Refuse a request that another page sent, or that took us for another server."""
+        """Raise Refused if another page sent the request, or if it names another host."""
         hosts = headers.get("host", [])
         if len(hosts) != 1 or not HOST.fullmatch(hosts[0]):
             raise Refused(
@@ -220,7 +223,11 @@ class Guard:
                 )
 
     def check_token(self, scope: Scope, headers: dict[str, list[str]]) -> str | None:
-        """Refuse who does not know the token; who shows it in the address gets a cookie instead."""
+        """Raise Refused if the request does not show the token.
+
+        Returns:
+            The token if it is in the address, to be moved into a cookie; otherwise None.
+        """
         if self.door.token is None:
             return None
         shown = [
@@ -243,19 +250,19 @@ class Guard:
                     return token
         raise Refused(
             401,
-            "open the address that the server printed when it started; programs send its token as "
-            "Authorization: Bearer.",
+            "the token is missing or wrong; open the address that the server printed when it started, or "
+            "send its token in the header Authorization: Bearer.",
             ((b"www-authenticate", b"Bearer"),),
         )
 
     def knows(self, token: str) -> bool:
-        """Whether this is the token, in a time that does not tell how nearly."""
+        """Return True if this is the token. The time does not depend on how much of it is right."""
         assert self.door.token is not None
         return hmac.compare_digest(token.encode(), self.door.token.encode())
 
 
 def headers_of(scope: Scope) -> dict[str, list[str]]:
-    """The values of each header, names in lower case."""
+    """Return the values of each header by its name in lower case."""
     found: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
@@ -263,7 +270,11 @@ def headers_of(scope: Scope) -> dict[str, list[str]]:
 
 
 def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
-    """Refuse what no route takes; the bytes that a body may have, None where there is none."""
+    """Raise Refused for a method, path or header that no route accepts.
+
+    Returns:
+        The largest body in bytes; None for a GET request, which has no body.
+    """
     method = scope["method"]
     if method not in METHODS:
         raise Refused(
@@ -303,26 +314,26 @@ def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
 
 
 def refused_for_now(busy: Busy) -> Refused:
-    """The refusal of what may come again."""
+    """Return the refusal of a request that can be sent again later."""
     retry = str(busy.retry_after).encode()
     return Refused(busy.status, str(busy), ((b"retry-after", retry),), "busy_error", "busy")
 
 
 def too_large(limit: int) -> Refused:
-    """The refusal of a body that is too large."""
+    """Return the refusal of a body that is too large."""
     return Refused(413, f"the body is too large: at most {limit:,} bytes.")
 
 
 class Gone(Exception):
-    """The client went away before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
-    """A whole body, if it comes soon enough and is not too large.
+    """Read the whole body of a request.
 
     Raises:
-        Refused: it is, or did not.
-        Gone: the client went away; what came is forgotten.
+        Refused: the body has more than `limit` bytes, or takes longer than `seconds`.
+        Gone: the client disconnected.
     """
     blocks, size = [], 0
     try:
@@ -345,7 +356,7 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
 
 
 def check_parts(body: bytes) -> None:
-    """Refuse JSON of very many parts: to check each would make everybody else wait."""
+    """Raise Refused for JSON with too many parts, whose validation would block other requests."""
     if sum(1 for _ in islice(PART.finditer(body), MOST_PARTS + 1)) > MOST_PARTS:
         raise Refused(
             413, f"the body has too many strings, fields and items: at most {MOST_PARTS:,} in all."
@@ -353,7 +364,7 @@ def check_parts(body: bytes) -> None:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body that was read, and then what comes after it."""
+    """Return a `receive` that returns a body that was already read, and then later messages."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
@@ -363,8 +374,10 @@ def replay(body: bytes, receive: Receive) -> Receive:
 
 
 def in_pieces(send: Send) -> Send:
-    """A `send` that sends a large body a piece at a time, the next when the client has taken the last,
-    and lets others have their turn between them."""
+    """Return a `send` that sends a large body in pieces.
+
+    Each piece waits until the client has taken the previous one, and other requests run in between.
+    """
 
     async def sending(message: Message) -> None:
         body = message.get("body", b"")
@@ -381,7 +394,7 @@ def in_pieces(send: Send) -> Send:
 
 
 def with_headers(send: Send) -> Send:
-    """A `send` that gives every answer the headers of this server."""
+    """Return a `send` that adds the security headers to every response."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -396,7 +409,7 @@ def with_headers(send: Send) -> Send:
 
 
 async def refuse(send: Send, refused: Refused) -> None:
-    """Answer with a refusal, and close the connection: what else comes on it is not read."""
+    """Send a refusal and close the connection, so that the rest of the request is not read."""
     mistake = {
         "message": str(refused),
         "type": refused.kind,
@@ -415,7 +428,7 @@ async def refuse(send: Send, refused: Refused) -> None:
 
 
 async def redirect(send: Send, token: str) -> None:
-    """Put the token from the address into a cookie, so that no link or screenshot shows it."""
+    """Move the token from the address into a cookie, so that no link or screenshot shows it."""
     cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
     headers = [
         (b"location", b"/"),

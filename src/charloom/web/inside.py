@@ -1,5 +1,5 @@
-"""The routes that look inside a model: one unit over a text, all units of a layer, which unit
-follows what.
+"""The routes for the units of a model: one unit over a text, all units of a layer, and the ranking of
+units by how closely they follow a property.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from charloom.web.limits import Desk
 from charloom.web.mistakes import NotAllowedError
 from charloom.web.streams import at_desk
 
-# What a value can be; the LSTM's cell has no bounds, and takes those of the text.
+# The bounds of each quantity. The LSTM's cell state has none: bounds() takes them from the values.
 BOUNDS: Final = {
     "h": (-1.0, 1.0), "g": (-1.0, 1.0), "n": (-1.0, 1.0),
     "i": (0.0, 1.0), "f": (0.0, 1.0), "o": (0.0, 1.0), "r": (0.0, 1.0), "z": (0.0, 1.0),
@@ -33,12 +33,12 @@ BOUNDS: Final = {
 
 
 def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
-    """The routes that look inside a model."""
+    """Return the routes for the units of a model."""
     router = APIRouter(tags=["inside"])
 
     @router.post("/api/inside/unit", response_model=wire.UnitValues)
     async def unit(asked: wire.UnitAsked, request: Request) -> Any:
-        """The value of a unit after each character of a text."""
+        """Return the value of a unit after each character of a text."""
 
         def look() -> Steps[Plain]:
             model = opened(asked)
@@ -46,14 +46,14 @@ def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
             found = yield from active(model, asked, asked.unit)
             values = found.values[:, 0, 0].astype(np.float64)
             low, high = bounds(asked.what, values)
-            told = {**head(model), "characters": found.characters, "low": low, "high": high}
-            return Plain({**told, "values": [round(value, 4) for value in values.tolist()]})
+            scale = {**head(model), "characters": found.characters, "low": low, "high": high}
+            return Plain({**scale, "values": [round(value, 4) for value in values.tolist()]})
 
         return await at_desk(desk, request, closing, look())
 
     @router.post("/api/inside/map", response_model=wire.UnitMap)
     async def unit_map(asked: wire.MapAsked, request: Request) -> Any:
-        """The value of every unit of a layer after each character of a text."""
+        """Return the value of every unit of a layer after each character of a text."""
 
         def look() -> Steps[Plain]:
             model = opened(asked)
@@ -63,16 +63,16 @@ def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
             low, high = bounds(asked.what, values)
             share = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
             packed = np.ascontiguousarray(np.rint(255 * share).astype(np.uint8)).tobytes()
-            told = {**head(model), "characters": found.characters, "low": low, "high": high}
+            scale = {**head(model), "characters": found.characters, "low": low, "high": high}
             return Plain(
-                {**told, "units": len(values), "values": base64.b64encode(packed).decode("ascii")}
+                {**scale, "units": len(values), "values": base64.b64encode(packed).decode("ascii")}
             )
 
         return await at_desk(desk, request, closing, look())
 
     @router.post("/api/inside/ranking", response_model=wire.Ranking)
     async def ranking(asked: wire.RankingAsked, request: Request) -> Any:
-        """The units that follow properties of a text, and what the user marked in it."""
+        """Return the units that follow properties of a text, a pattern or marked parts most closely."""
 
         def look() -> Steps[Plain]:
             model = opened(asked)
@@ -84,13 +84,13 @@ def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
             found = yield from comparing(
                 learner, model.engine, [encoded.ids], properties, choose(learner), asked.top
             )
-            told = [finding.to_json() for finding in found]
-            return Plain({**head(model), "characters": len(text), "properties": told})
+            ranked = [finding.to_json() for finding in found]
+            return Plain({**head(model), "characters": len(text), "properties": ranked})
 
         return await at_desk(desk, request, closing, look())
 
     def opened(asked: Any) -> Open:
-        """The model of a request, which knows the request's text."""
+        """Open the model of a request; raise if its vocabulary lacks characters of the text."""
         model = library.open(asked.model)
         model.require_known(asked.text, asked.unknown, "text")
         return model
@@ -99,16 +99,15 @@ def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
 
 
 def head(model: Open) -> dict[str, Any]:
-    """What every answer begins with: of two that are of one model, the update tells whether they are
-    of one state of it."""
+    """Return the fields of every response. Equal updates show that two responses have the same weights."""
     return {"model": model.id, "update": model.update}
 
 
 def active(model: Open, asked: Any, unit: int | None) -> Steps[Activity]:
-    """What a unit, or where there is none all of them, of a layer did.
+    """Return the values of one unit over a text, or of all units of the layer if `unit` is None.
 
     Raises:
-        NotAllowedError: the model has no such layer, unit or value.
+        NotAllowedError: the model has no such layer, unit or quantity.
     """
     try:
         choice = choose(model.learner, asked.layer, unit, asked.what)
@@ -119,8 +118,7 @@ def active(model: Open, asked: Any, unit: int | None) -> Steps[Activity]:
 
 
 def bounds(what: str, values: Any) -> tuple[float, float]:
-    """The least and the most that a value can be, or where it has no bounds, was; as wide to both
-    sides of 0, so that 0 is the middle of a scale."""
+    """Return the bounds of a quantity. One without bounds gets its largest |value|, to both sides of 0."""
     if what in BOUNDS:
         return BOUNDS[what]
     most = float(np.abs(values).max(initial=1e-6))
@@ -128,8 +126,7 @@ def bounds(what: str, values: Any) -> tuple[float, float]:
 
 
 def wished(asked: wire.RankingAsked, text: str) -> list[Property]:
-    """The properties that a request adds to a text that is read: where its pattern stands, and what
-    it marked."""
+    """Return the properties that a request defines: the occurrences of its pattern, and its marks."""
     found = []
     if asked.pattern is not None:
         places = [match.span() for match in re.finditer(re.escape(asked.pattern), text)]

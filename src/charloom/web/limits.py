@@ -1,8 +1,8 @@
-"""Limits how many requests work and wait at once, and tells the others when to return.
+"""Limits how many requests are worked on and how many wait, and refuses the others with a time to retry.
 
-Work is done by a few threads, a piece at a time, so that all who are let in go on side by side and
-the server itself always answers. Who leaves has no further piece done, and keeps its place until the
-thread has returned from the last one. It knows nothing of what the work is.
+A few threads do the work in small pieces, so that all admitted requests progress and the server always responds. When
+a client disconnects, no further piece of its work begins, and its place is free once the current piece is done. The
+work can be anything.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """There is no room; `status` is 503 (all is taken) or 429 (of this one too much was asked)."""
+    """A limit is reached. `status` is 503 if the server is busy, or 429 if a limit on one thing is reached."""
 
     def __init__(self, message: str, retry_after: int = RETRY_SECONDS, status: int = 503) -> None:
         super().__init__(message)
@@ -33,16 +33,16 @@ class Busy(Exception):
 
 
 class Desk:
-    """Room for so many at once.
+    """A queue of requests, of which a limited number is worked on at the same time.
 
     Args:
-        at_work: how many may work.
-        waiting: how many more may wait until one of them is done.
-        threads: how many pieces are worked on at the same time; None takes the processors.
+        at_work: how many requests may be worked on.
+        waiting: how many more requests may wait.
+        threads: how many pieces run at the same time; None takes the number of processors, at most 8.
 
     Attributes:
-        working: how many work now.
-        queued: how many wait now.
+        working: how many requests are worked on now.
+        queued: how many requests wait now.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Desk:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="charloom-work")
 
     def full(self) -> Busy | None:
-        """Why nobody else can be let in now; None where someone can."""
+        """Return the error for another request if the queue is full; None if it is not."""
         if self.working < self.at_work or self.queued < self.most_waiting:
             return None
         return Busy(
@@ -67,10 +67,10 @@ class Desk:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """A place to work at, at once or after a while.
+        """Wait for a place, and hold it inside the `with` block.
 
         Raises:
-            Busy: too many wait already, or it took too long.
+            Busy: too many requests wait already, or this one waited too long.
         """
         await self._enter()
         try:
@@ -92,7 +92,7 @@ class Desk:
                 await asyncio.shield(turn)
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the place that came at the last moment goes to the next one
+                self._leave()  # the place was given at the last moment: pass it on
             else:
                 self._turns.remove(turn)
             if isinstance(error, TimeoutError):
@@ -104,20 +104,20 @@ class Desk:
             self.queued -= 1
 
     def _leave(self) -> None:
-        """Hand the place to who waits longest, or keep it free."""
+        """Give the place to the request that has waited longest, or free it."""
         if self._turns:
             self._turns.pop(0).set_result(None)
         else:
             self.working -= 1
 
     async def work(self, piece: Callable[..., T], *arguments: Any) -> T:
-        """Have one piece of work done by a thread.
+        """Run one piece of work in a thread and return its result.
 
-        Whoever is cancelled meanwhile waits until the thread is free again: a place is free when
-        nobody works for it.
+        If the caller is cancelled, it still waits until the thread is done, because its place must not be
+        free while a thread works for it.
 
         Raises:
-            Busy: the desk is closed.
+            Busy: the server is closing.
         """
         try:
             running = self._pool.submit(piece, *arguments)
@@ -127,16 +127,16 @@ class Desk:
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
-            running.cancel()  # unless a thread has begun it
+            running.cancel()  # has no effect once a thread has begun it
             while not done.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({done})
             if not done.cancelled():
-                done.exception()  # which reaches nobody
+                done.exception()  # marks the exception as retrieved
             raise
 
     async def steps(self, steps: Steps[T]) -> T:
-        """What comes of some steps, each a piece of work."""
+        """Run all steps, each as one piece of work, and return their result."""
         try:
             while (found := await self.work(one_step, steps)) is None:
                 pass
@@ -146,12 +146,12 @@ class Desk:
             steps.close()
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Let the threads end after their current piece."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def one_step(steps: Steps[T]) -> tuple[T] | None:
-    """Do one step; what came of them all, once there is none left."""
+    """Run one step. Return the result in a tuple after the last step, and None before."""
     try:
         next(steps)
     except StopIteration as end:
@@ -160,15 +160,15 @@ def one_step(steps: Steps[T]) -> tuple[T] | None:
 
 
 def closes() -> Busy:
-    """Why nothing is begun any more."""
+    """Return the error for requests that arrive while the server closes."""
     return Busy(f"the server is closing; start it again with {terminal_command('serve')}.")
 
 
 class Counter:
-    """Room for so many things that do no work, such as connections that watch.
+    """Limits the number of things that need no worker, such as event streams.
 
     Args:
-        most: how many.
+        most: the limit.
     """
 
     def __init__(self, most: int) -> None:
@@ -177,10 +177,10 @@ class Counter:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """A place, or
+        """Hold a place inside the `with` block.
 
         Raises:
-            Busy: there is none.
+            Busy: no place is free.
         """
         if self.count >= self.most:
             raise Busy(

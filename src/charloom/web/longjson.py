@@ -1,7 +1,7 @@
-"""Reads a JSON object with long strings in pieces, between which other threads can run.
+"""Reads a JSON object with long strings in pieces, so that other threads can run between the pieces.
 
-json.loads keeps Python's lock until it is done: a second for a large text, in which the server would
-answer nobody. It knows nothing of what the object is.
+json.loads holds Python's lock until it is done. For a large text that takes a second, in which the server could not
+answer any request. The fields of the object can be anything.
 """
 
 import codecs
@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 PIECE: Final = 256 * 1024  # bytes
-MOST_FRAME: Final = 64 * 1024  # characters of all that stands outside of strings
-ESCAPE: Final = 6  # characters of the longest
-# As much of a string as is whole: characters and escapes, up to its end.
+MOST_FRAME: Final = 64 * 1024  # characters outside of strings
+ESCAPE: Final = 6  # characters of the longest escape
+# The complete characters and escapes at the beginning of a piece of a string.
 WHOLE: Final = re.compile(r'(?:[^"\\]+|\\u[0-9a-fA-F]{4}|\\[^u])*')
 
 
 @dataclass
 class Long:
-    """A string in pieces."""
+    """A long string, stored in pieces."""
 
     pieces: list[str] = field(default_factory=list)
 
     def head(self, most: int) -> str:
-        """The first characters of it."""
+        """Return the first `most` characters."""
         found = ""
         for piece in self.pieces:
             found += piece[: most - len(found)]
@@ -34,19 +34,19 @@ class Long:
         return found
 
     def utf8(self) -> bytes:
-        """All of it.
+        """Return the whole string in UTF-8.
 
         Raises:
-            UnicodeEncodeError: it has halves of surrogate pairs.
+            UnicodeEncodeError: it contains unpaired surrogates.
         """
         return b"".join(piece.encode("utf-8") for piece in self.pieces)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The object of some JSON in UTF-8; a value that is a string is Long.
+    """Return the JSON object in `body` (UTF-8), with each string value as a `Long`.
 
     Raises:
-        ValueError: it is no JSON object, or holds very much beside strings.
+        ValueError: it is not a JSON object, or has more than 64 KiB outside of strings.
     """
     strings: list[Long] = []
     frame, outside = "", True
@@ -58,9 +58,9 @@ def read_object(body: bytes) -> dict[str, Any]:
                 before, quote, buffer = buffer.partition('"')
                 frame += before
                 if len(frame) > MOST_FRAME:
-                    raise ValueError("very much beside strings")
+                    raise ValueError("too much outside of strings")
                 if quote:
-                    frame += f'"{len(strings)}"'  # a string's number stands for it
+                    frame += f'"{len(strings)}"'  # the index of a string stands for the string
                     strings.append(Long())
                     outside = False
                 continue
@@ -69,21 +69,21 @@ def read_object(body: bytes) -> dict[str, Any]:
             outside = buffer[end : end + 1] == '"'
             piece = json.loads(f'"{buffer[:end]}"')
             if not outside and "\ud800" <= piece[-1:] <= "\udbff":
-                piece, end = piece[:-1], end - ESCAPE  # the other half of it is still to come
+                piece, end = piece[:-1], end - ESCAPE  # the other half is in the next piece
             strings[-1].pieces.append(piece)
             buffer = buffer[end + outside :]
             if not outside:
                 if len(buffer) > 2 * ESCAPE:
-                    raise ValueError("no escape")
+                    raise ValueError("not a valid escape")
                 break
     if not outside:
-        raise ValueError("a string without an end")
+        raise ValueError("a string is not closed")
     try:
         told = json.loads(frame)
     except RecursionError:
-        raise ValueError("too deep") from None
+        raise ValueError("nested too deeply") from None
     if not isinstance(told, dict):
-        raise ValueError("no object")
+        raise ValueError("not an object")
     return {
         "".join(strings[int(name)].pieces): strings[int(value)] if isinstance(value, str) else value
         for name, value in told.items()
@@ -91,7 +91,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def characters(body: bytes) -> Iterator[str]:
-    """The characters of UTF-8, some at a time."""
+    """Yield the characters of `body` (UTF-8), one piece after another."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(body), PIECE):
         yield decoder.decode(body[start : start + PIECE], final=start + PIECE >= len(body))

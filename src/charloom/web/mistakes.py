@@ -1,4 +1,4 @@
-"""Turns an error into a status and a sentence: one shape of refusal on every route."""
+"""Turns an error into a status and a JSON body of the same form on every route."""
 
 from typing import Any, Final
 
@@ -27,11 +27,11 @@ NO_FILES: Final = "the server has no free file descriptor; try again soon."
 
 
 class NotHereError(CharloomError):
-    """A key that is not in the list."""
+    """The key is not in the list of runs, models or texts."""
 
 
 class UnknownCharactersError(CharloomError):
-    """Characters that a model has never read, all of them named."""
+    """A text has characters that are not in the model's vocabulary; `characters` lists them."""
 
     def __init__(self, message: str, characters: list[str], param: str) -> None:
         super().__init__(message)
@@ -40,14 +40,14 @@ class UnknownCharactersError(CharloomError):
 
 
 class NotAllowedError(CharloomError):
-    """A value that makes no sense for this model or run; `param` is its field."""
+    """A value is not allowed for this model or run; `param` names its field."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
 
 
-# The status of each kind of error, and what clients call it; the first that fits counts.
+# The status, type and code of each kind of error; the first match counts.
 KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
     (NotHereError, 404, "not_found_error", "not_found"),
     (UnknownCharactersError, 422, INVALID, "unknown_characters"),
@@ -63,7 +63,7 @@ KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
 
 
 def mistake_of(error: Exception) -> tuple[int, dict[str, Any]]:
-    """The status of an error, and the body that tells it."""
+    """Return the status of an error and the JSON body that describes it; raise `error` if it is unexpected."""
     if is_shortage(error):
         error = Busy(NO_FILES)
     if isinstance(error, Busy):
@@ -83,21 +83,21 @@ def refusal(
     code: str | None = None,
     characters: list[str] | None = None,
 ) -> dict[str, Any]:
-    """The body of a refusal."""
-    told = {"message": for_page(message), "type": kind, "param": param, "code": code}
-    return {"error": told if characters is None else {**told, "characters": characters}}
+    """Return the JSON body of an error response."""
+    fields = {"message": for_page(message), "type": kind, "param": param, "code": code}
+    return {"error": fields if characters is None else {**fields, "characters": characters}}
 
 
 def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
-    """Let every error that a client can cause become a refusal, and a `shortage` be told."""
+    """Register handlers that turn every error into an error response, and notify `shortage`."""
 
     @app.exception_handler(CharloomError)
     async def charloom_error(_: Request, error: CharloomError) -> Response:
-        return no_files() if is_shortage(error) else told(error)
+        return no_files() if is_shortage(error) else response_to(error)
 
     @app.exception_handler(Busy)
     async def busy(_: Request, error: Busy) -> Response:
-        return told(error, error.retry_after)
+        return response_to(error, error.retry_after)
 
     @app.exception_handler(OSError)
     async def refused_by_the_system(_: Request, error: OSError) -> Response:
@@ -107,16 +107,16 @@ def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
 
     def no_files() -> Response:
         shortage.met()
-        return told(Busy(NO_FILES), RETRY_SECONDS)
+        return response_to(Busy(NO_FILES), RETRY_SECONDS)
 
-    def told(error: Exception, retry_after: int | None = None) -> Response:
+    def response_to(error: Exception, retry_after: int | None = None) -> Response:
         status, body = mistake_of(error)
         headers = {} if retry_after is None else {"retry-after": str(retry_after)}
         return Plain(body, status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        # What was sent is not repeated: it may be large, or no JSON.
+        # The response does not repeat the body: it may be large, or not JSON.
         found = error.errors()[0]
         place = [str(part) for part in found["loc"] if part not in ("body", "query", "path")]
         param = ".".join(place)[:200] or None
@@ -124,13 +124,13 @@ def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
         message = f"{param or 'the request'}: {found['msg'][:300]}{more}."
         if found["type"] == "json_invalid":
             param, message = None, "the body is not valid JSON."
-        # As OpenAI answers: their clients raise BadRequestError.
+        # OpenAI's server sends 400, for which their clients raise BadRequestError.
         status = 400 if request.url.path.startswith("/v1/") else 422
         return Plain(refusal(message, INVALID, param, "invalid"), status)
 
     @app.exception_handler(Exception)
     async def ours(_: Request, __: Exception) -> Response:
-        # What it was is logged where the server was started; a stranger need not know.
+        # The details are logged where the server was started; a client must not see them.
         message = "the server has an internal error; the terminal in which it was started shows the details."
         return Plain(refusal(message, "server_error", code="mistake"), 500)
 

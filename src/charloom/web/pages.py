@@ -1,4 +1,4 @@
-"""Serves the page's files and plotly.js, each known by name from the start."""
+"""Serves the page's files and plotly.js from a fixed table of names."""
 
 import importlib.util
 from hashlib import sha256
@@ -25,32 +25,32 @@ KINDS: Final = {
 
 
 def routes() -> APIRouter:
-    """The routes of the page."""
+    """Return the routes of the page."""
     router = APIRouter(include_in_schema=False)
-    # What can be asked for is what is there now: a name leads into this table, never to a path.
+    # A request can only name an entry of this table, never a path.
     files = {path.name: path for path in STATIC.iterdir() if path.suffix in KINDS}
     plotly = plotly_path()
     if plotly is not None:
         files[PLOTLY] = plotly
-    kept: dict[str, tuple[int, str, bytes]] = {}  # of each file: when it changed, its tag, itself
+    kept: dict[str, tuple[int, str, bytes]] = {}  # by name: modification time, ETag and content
 
     @router.get("/")
     def page(request: Request) -> Response:
-        """The page."""
+        """Send the page."""
         return send(request, "index.html")
 
     @router.get("/favicon.ico")
     def icon(request: Request) -> Response:
-        """The page's icon; browsers ask for it unbidden."""
+        """Send the page's icon, which browsers request on their own."""
         return send(request, "favicon.svg") if "favicon.svg" in files else Response(status_code=204)
 
     @router.get("/static/{name}")
     def file(request: Request, name: str) -> Response:
-        """One of the page's files."""
+        """Send one of the page's files."""
         return send(request, name)
 
     def send(request: Request, name: str) -> Response:
-        """A file, unless the browser has it as it is."""
+        """Send a file, or the status 304 if the browser already has this version."""
         if name not in files:
             raise NotHereError(f"the page has no file {name[:100]!r}; reload the page.")
         changed = files[name].stat().st_mtime_ns
@@ -67,7 +67,7 @@ def routes() -> APIRouter:
 
 
 def plotly_path() -> Path | None:
-    """Where the installed plotly has plotly.js; None where there is none."""
+    """Return the path of plotly.js in the installed plotly package; None if it is not there."""
     found = importlib.util.find_spec("plotly")
     if found is None or not found.submodule_search_locations:
         return None

@@ -1,6 +1,6 @@
-"""Cuts a page out of a long list, beginning after the item that the previous page ended with.
+"""Returns a page of a long list: the items after the last item of the previous page.
 
-It knows nothing of what is in the list.
+The items can be anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from fastapi import Query
 
 from charloom.web.mistakes import NotHereError
 
-MOST: Final = 1_000  # of one page
+MOST: Final = 1_000  # items on one page
 
 T = TypeVar("T")
 
@@ -29,12 +29,12 @@ Skipped = Annotated[
 
 
 class Page(Generic[T]):
-    """A page.
+    """A page of a list.
 
     Attributes:
-        items: those on it.
-        total: of the whole list.
-        next: what to ask for the page after it by; None where there is none.
+        items: the items on the page.
+        total: the length of the whole list.
+        next: the parameter that requests the next page; None on the last page.
     """
 
     def __init__(self, items: Sequence[T], total: int, next: Any) -> None:
@@ -46,7 +46,7 @@ class Page(Generic[T]):
 def page_after(
     items: Sequence[T], key: Callable[[T], str], limit: int, after: str | None
 ) -> Page[T]:
-    """The page after the item of a key, None for the first one.
+    """Return the page that starts after the item with the key `after`; the first page if it is None.
 
     Raises:
         NotHereError: no item has that key any more.
@@ -64,6 +64,6 @@ def page_after(
 
 
 def page_from(items: Sequence[T], limit: int, skipped: int) -> Page[T]:
-    """The page of a list that only grows, from the item after the first `skipped`."""
+    """Return the page after the first `skipped` items of a list that only grows."""
     end = skipped + limit
     return Page(items[skipped:end], len(items), end if end < len(items) else None)

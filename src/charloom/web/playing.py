@@ -1,7 +1,7 @@
-"""The routes of the playground: models that write, piece by piece, and what they think of a text.
+"""The routes of the playground: models write texts piece by piece, and predict the characters of a text.
 
-The text is that of `charloom sample` with the same settings. Whatever is asked takes a place at the
-desk and works in pieces of a few hundredths of a second, so that it ends as soon as nobody listens.
+A text is the same as that of `charloom sample` with the same settings. Each request waits for a place and then works
+in pieces of a few hundredths of a second, so that it ends soon after its client leaves.
 """
 
 import asyncio
@@ -30,21 +30,21 @@ from charloom.web.streams import EVENT_STREAM, EventStream, at_desk, event
 
 PIECE_SECONDS: Final = 0.03
 THOUGHTFUL_SECONDS: Final = (
-    0.006  # of writing; thinking of it and telling it takes some times as long
+    0.006  # of writing; the probabilities of a piece take several times as long
 )
 LIKELY: Final = 5
-DIGITS: Final = 5  # of probabilities and nats that are shown
+DIGITS: Final = 5  # decimals of the probabilities and nats in a response
 
 
 @dataclass(eq=False)
 class Author:
-    """A model that writes, and where it is asked for reads along with itself.
+    """A model that writes a text and, with probabilities, also predicts each of its characters.
 
     Attributes:
         model: the model.
-        writing: its text.
-        reader: what thinks of the text; None where nobody asks.
-        written: characters so far.
+        writing: the text that it writes.
+        reader: computes the probabilities; None if the request does not want them.
+        written: the number of characters so far.
     """
 
     model: Open
@@ -56,10 +56,10 @@ class Author:
     def of(
         cls, model: Open, asked: wire.Drawing, number: int = 0, likely: int = LIKELY
     ) -> "Author":
-        """The author of what is asked for; with probabilities, of so many likely characters.
+        """Return the author for a request; `likely` is how many characters get probabilities.
 
         Raises:
-            UnknownCharactersError: the prompt has characters that the model has never read.
+            UnknownCharactersError: the prompt has characters that are not in the model's vocabulary.
         """
         model.require_known(asked.prompt, asked.unknown, "prompt")
         sampler = Sampler(
@@ -86,7 +86,10 @@ class Author:
         return cls(model, writing, reader)
 
     def beginning(self, prompt: str) -> Steps[Thoughts | None]:
-        """Think of what is read first; what is read in a prompt's place is not shown."""
+        """Read the prompt and return its predictions; None without probabilities.
+
+        Without a prompt, the model reads its opening, which the response does not show.
+        """
         if self.reader is None:
             return None
         ids = self.model.learner.vocabulary.encode_with(prompt, "skip").ids
@@ -96,26 +99,28 @@ class Author:
         return Thoughts((), np.empty(0), ())
 
     def next(self) -> tuple[str, Thoughts | None] | None:
-        """The next piece of text, and what the model thinks of it; one without text while there is
-        something else to do first, None at the end."""
+        """Return the next piece of text and its predictions; None at the end.
+
+        The text of a piece is empty while the model still reads the prompt.
+        """
         piece = self.writing.step()
         if piece is None:
             return None
         self.written += len(piece.text)
         if self.reader is None:
             return piece.text, None
-        # Of what was drawn, not of the text: bytes that are no character have no other spelling.
+        # Read the ids, not the text: bytes that are not UTF-8 cannot be encoded again from it.
         return piece.text, self.reader.read(piece.ids)
 
 
 def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
-    """The routes of the playground."""
+    """Return the routes of the playground."""
     router = APIRouter(tags=["models"])
 
     @router.get("/api/models")
     def list_models(limit: Limit = MOST, after: After = None) -> wire.Models:
-        """The models that can write, a page at a time."""
-        seen = shelf.look(anew=True)  # a page asks once for a file, and not again
+        """Return a page of the list of models."""
+        seen = shelf.look(anew=True)  # a page does not ask again for a new model file
         page = page_after(models_in(seen), lambda model: model.id, limit, after)
         return wire.Models(
             models=[model.about() for model in page.items],
@@ -126,27 +131,26 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
 
     @router.get("/api/models/{model}", response_model=wire.ModelDetail)
     def one_model(model: wire.ModelKey) -> Plain:
-        """A model, opened: its cell, its size, the characters that it knows."""
+        """Open a model and return its cell, its size and its vocabulary."""
         return Plain(library.open(model).about().model_dump())
 
     @router.post(
         "/api/generate", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
     async def generate(asked: wire.Generate) -> EventStream:
-        """Let a model write; the events are described at Generate."""
+        """Let a model write. `Generate` describes the events."""
         return EventStream(writing(library, desk, asked, [asked.model]), closing)
 
     @router.post(
         "/api/compare", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
     async def compare(asked: wire.Compare) -> EventStream:
-        """Let models write side by side; the events are those of Generate, each with a `side`."""
+        """Let several models write. The events are those of Generate, each with a `side`."""
         return EventStream(writing(library, desk, asked, asked.models, sides=True), closing)
 
     @router.post("/api/next", response_model=wire.NextLikely)
     async def likely_next(asked: wire.Next, request: Request) -> Any:
-        """The likeliest next characters after a text, or where there is none after what is read
-        instead."""
+        """Return the most likely characters after a text, or after the model's opening if it is empty."""
 
         def think() -> Steps[Plain]:
             model = library.open(asked.model)
@@ -155,21 +159,21 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
             ids = model.learner.vocabulary.encode_with(asked.text, asked.unknown).ids
             read = ids if len(ids) else opening(model.learner)
             thoughts = yield from Reader(model.learner, model.engine, asked.count).reading(read)
-            told = {"model": asked.model, "update": model.update, "likely": thoughts.likely[-1]}
-            return Plain(told)
+            likely = thoughts.likely[-1]
+            return Plain({"model": asked.model, "update": model.update, "likely": likely})
 
         return await at_desk(desk, request, closing, think())
 
     @router.post("/api/score", response_model=wire.Surprises)
     async def score(asked: wire.Score, request: Request) -> Any:
-        """What each character of a text costs a model."""
+        """Return the surprise of each character of a text."""
 
         def think() -> Steps[Plain]:
             model = library.open(asked.model)
             model.require_known(asked.text, asked.unknown, "text")
             yield
             found = yield from scoring(model.learner, model.engine, asked.text, asked.unknown)
-            told = {
+            result = {
                 "model": asked.model,
                 "update": model.update,
                 "characters": found.characters,
@@ -182,9 +186,9 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
             if asked.likely:
                 ids = model.learner.vocabulary.encode_with(asked.text, asked.unknown).ids
                 reader = Reader(model.learner, model.engine, LIKELY)
-                told["likely"] = rounded((yield from reader.reading(ids)))
+                result["likely"] = rounded((yield from reader.reading(ids)))
                 yield
-            return Plain(told)
+            return Plain(result)
 
         return await at_desk(desk, request, closing, think())
 
@@ -195,9 +199,9 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
 async def writing(
     library: Library, desk: Desk, asked: wire.Drawing, models: list[str], sides: bool = False
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The events of one or more writings, with a place at the desk."""
+    """Yield the events of one or more models that write, while the request holds a place."""
     async with desk.place():
-        # What is wrong with a request shows here, before the answer begins.
+        # Errors of the request are raised here, before the response begins.
         authors = await desk.work(lambda: [Author.of(library.open(key), asked) for key in models])
         yield events(desk, asked, authors, sides)
 
@@ -205,11 +209,11 @@ async def writing(
 async def events(
     desk: Desk, asked: wire.Drawing, authors: list[Author], sides: bool
 ) -> AsyncIterator[bytes]:
-    """What some authors write, each a piece in its turn."""
+    """Yield the events of all authors, which take turns to write a piece."""
     began = time.perf_counter()
     at_work = list(enumerate(authors))
     for side, author in at_work:
-        told = {
+        data = {
             "model": author.model.id,
             "update": author.model.update,
             "seed": asked.seed,
@@ -217,25 +221,25 @@ async def events(
             "unknowns": sentence(author.writing.unknowns),
         }
         thoughts = await desk.steps(author.beginning(asked.prompt))
-        yield await desk.work(thoughtful, "begin", on_side(told, side, sides), "read", thoughts)
+        yield await desk.work(thoughtful, "begin", on_side(data, side, sides), "read", thoughts)
     while at_work:
         for side, author in list(at_work):
-            # The event is made by the thread as well: numbers in JSON cost the loop as much as all else.
+            # The thread also encodes the event: numbers in JSON would block the event loop.
             piece = await desk.work(next_event, author, side, sides)
             if piece is None:
                 at_work.remove((side, author))
-                told = {
+                data = {
                     "ended": author.writing.ended,
                     "characters": author.written,
                     "seconds": round(time.perf_counter() - began, 4),
                 }
-                yield event("end", on_side(told, side, sides))
+                yield event("end", on_side(data, side, sides))
             elif piece:
                 yield piece
 
 
 def next_event(author: Author, side: int, sides: bool) -> bytes | None:
-    """The event of an author's next piece; empty where the piece has no text, None at the end."""
+    """Return the event of an author's next piece: b"" if it has no text, None at the end."""
     piece = author.next()
     if piece is None:
         return None
@@ -245,18 +249,18 @@ def next_event(author: Author, side: int, sides: bool) -> bytes | None:
     return thoughtful("text", on_side({"text": text}, side, sides), "analysis", thoughts)
 
 
-def thoughtful(name: str, told: dict[str, Any], key: str, thoughts: Thoughts | None) -> bytes:
-    """An event with thoughts under a key, if there are any; work for a thread."""
-    return event(name, told | ({key: shown(thoughts)} if thoughts else {}))
+def thoughtful(name: str, data: dict[str, Any], key: str, thoughts: Thoughts | None) -> bytes:
+    """Return an event, with predictions under `key` if there are any. Runs in a thread."""
+    return event(name, data | ({key: shown(thoughts)} if thoughts else {}))
 
 
-def on_side(told: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:
-    """What is told, and where there are several, by which of them."""
-    return {"side": side, **told} if sides else told
+def on_side(data: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:
+    """Add the index of the model to the data of an event, if there are several models."""
+    return {"side": side, **data} if sides else data
 
 
 def shown(thoughts: Thoughts) -> dict[str, Any]:
-    """Thoughts as an Analysis."""
+    """Return predictions in the form of `Analysis`."""
     return {
         "characters": thoughts.characters,
         "nats": [None if math.isnan(x) else round(x, DIGITS) for x in thoughts.nats.tolist()],
@@ -265,10 +269,10 @@ def shown(thoughts: Thoughts) -> dict[str, Any]:
 
 
 def rounded(thoughts: Thoughts) -> list[list[tuple[str, float]]]:
-    """The likeliest symbols after each character, with as many digits as are shown."""
+    """Return the most likely next characters after each character, with rounded probabilities."""
     return [[(symbol, round(p, DIGITS)) for symbol, p in row] for row in thoughts.likely]
 
 
 def sentence(unknowns: Unknowns) -> str:
-    """What was done with the unknown characters of a text, for people; empty where all are known."""
+    """Return a sentence about unknown characters of a text; empty if there are none."""
     return unknowns.sentence

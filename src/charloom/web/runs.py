@@ -1,4 +1,4 @@
-"""The routes of runs: the list, the journals of each, all of it as a live stream, and steering."""
+"""The routes of runs: the list, the journals of each run, both as a live stream, and commands."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -27,12 +27,12 @@ from charloom.web.shelf import UNREADABLE, Seen, Shelf
 from charloom.web.streams import EVENT_STREAM, EventStream, event
 from charloom.web.tail import Tail
 
-LOOK_SECONDS: Final = 0.25  # between two looks at the files
-PING_SECONDS: Final = 10.0  # after which a silent stream says that it is alive
+LOOK_SECONDS: Final = 0.25  # between two reads of the files
+PING_SECONDS: Final = 10.0  # without an event, after which a stream sends a comment
 MOST_FOLLOWED: Final = 8
-MOST_AT_FIRST: Final = 5_000  # records of a run when it begins to be followed
-MANY: Final = 2_000  # lines of one event
-FIRST_RUNS: Final = 200  # of the list, where nobody asks for more
+MOST_AT_FIRST: Final = 5_000  # records of a run in the first event
+MANY: Final = 2_000  # lines in each later event
+FIRST_RUNS: Final = 200  # in a page of the list by default
 
 JOURNALS: Final = (
     ("records", METRICS, is_record), ("samples", SAMPLES, is_sample), ("events", EVENTS, is_event),
@@ -42,12 +42,12 @@ RunKey = wire.Key
 
 
 def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter:
-    """The routes of runs."""
+    """Return the routes of runs."""
     router = APIRouter(tags=["runs"])
 
     @router.get("/api/runs")
     def list_runs(limit: Limit = FIRST_RUNS, after: After = None) -> wire.Runs:
-        """The runs, those that changed last first, a page at a time."""
+        """Return a page of the list of runs, most recently changed first."""
         seen = shelf.look()
         page = page_after(seen.runs, lambda run: run.key, limit, after)
         return wire.Runs(
@@ -56,10 +56,10 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
 
     @router.get("/api/runs/{run}", response_model=wire.RunDetail)
     def one_run(run: RunKey) -> Plain:
-        """One run, with its settings, its gradient check and its long passage."""
-        place, told = shelf.place_if_any(run), shelf.run(run)
-        detail = wire.RunDetail(run=told).model_dump()
-        if place is not None and told.state not in UNREADABLE:
+        """Return one run with its settings, its gradient checks and its long sample."""
+        place, listed = shelf.place_if_any(run), shelf.run(run)
+        detail = wire.RunDetail(run=listed).model_dump()
+        if place is not None and listed.state not in UNREADABLE:
             damage: list[str] = []
             view, stored = read_outline(place.path, damage), read_checks(place.path)
             damage += [stored.damage] if stored.damage else []
@@ -80,8 +80,11 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
     def records(
         run: RunKey, most: Annotated[int, Query(ge=2, le=wire.MOST_RECORDS)] = 5_000
     ) -> wire.Records:
-        """The records of a run. Thinned ones keep the first, the last, and every end of an epoch
-        and judgement as far as they fit."""
+        """Return the records of a run, thinned to at most `most`.
+
+        Thinning keeps the first and the last record. It keeps the ends of epochs and the validation
+        losses as far as they fit.
+        """
         damage: list[str] = []
         lines, total = some_of(journal(shelf.path(run), METRICS, is_record, damage), most)
         found = thinned([record_of(line) for line in lines], most)
@@ -89,17 +92,17 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
     def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
-        """The samples of a run, by update, a page at a time."""
+        """Return a page of the samples of a run, in the order of their updates."""
         return Plain(page_of(shelf.path(run), SAMPLES, is_sample, "samples", limit, after))
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
     def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
-        """What happened to a run, a page at a time."""
+        """Return a page of the events of a run."""
         return Plain(page_of(shelf.path(run), EVENTS, is_event, "events", limit, after))
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
-        """Pause, continue or stop a run, or change how fast it learns, whoever trains it."""
+        """Pause, continue or stop a run, or change its learning rate. Any process may train it."""
         path = shelf.place(run).path
         try:
             sent = api.control(
@@ -118,14 +121,15 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
         run: Annotated[list[wire.Key], Query(max_length=MOST_FOLLOWED)] = [],  # noqa: B006
         limit: Annotated[int, Query(ge=0, le=MOST)] = FIRST_RUNS,
     ) -> EventStream:
-        """The first `limit` runs of the list, and the journals of those named, as they grow.
+        """Stream the first `limit` runs of the list, and the journals of the runs in `run`.
 
-        Events: `runs`, `{runs, gone, total, unread, fresh}`: at once the first `limit` runs of the
-        list, with `fresh` true, and then, whenever the list changes, those of its first `limit` that
-        are new or changed, and the keys of runs that are gone; none where `limit` is 0. Of each run named
-        `records`, `samples`, `events`, each `{run, fresh, …}`: where `fresh` is true, those of
-        before count no more. The first `records` have `total`, how many there were before they were
-        thinned.
+        The event `runs` is `{runs, gone, total, unread, fresh}`. The first one has the first `limit`
+        runs and `fresh` true. Each later one has the runs among the first `limit` that are new or
+        changed, and in `gone` the keys of runs that were removed. With `limit` 0 there is no such event.
+
+        The events `records`, `samples` and `events` of a run are `{run, fresh, …}`. If `fresh` is true,
+        they replace all earlier ones of that run. The first `records` also have `total`, the number of
+        records before thinning.
         """
         paths = {key: await asyncio.to_thread(shelf.path, key) for key in run}
         return EventStream(watching(shelf, watchers, paths, limit), closing)
@@ -137,15 +141,17 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
 async def watching(
     shelf: Shelf, watchers: Counter, paths: dict[str, Path], limit: int
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The events of a stream, with a place among those who watch."""
+    """Yield the events of a stream while it holds a place among the event streams."""
     async with watchers.place():
         yield follow(shelf, paths, limit)
 
 
-@lru_cache(maxsize=4)  # all who watch are told the same
+@lru_cache(maxsize=4)  # all streams send the same event
 def news(before: Seen | None, now: Seen, limit: int) -> bytes | None:
-    """The event that tells what has changed in the list, or all of it where nothing was told before;
-    None where nothing has."""
+    """Return the event with the changes of the list since `before`; None if nothing has changed.
+
+    If `before` is None, the event has the whole first page.
+    """
     first, gone = now.runs[:limit], list[str]()
     if before is not None:
         old = {run.key: run for run in before.runs[:limit]}
@@ -153,18 +159,18 @@ def news(before: Seen | None, now: Seen, limit: int) -> bytes | None:
         gone = list({run.key for run in before.runs} - {run.key for run in now.runs})
         if not (first or gone) and (before.total, before.unread) == (now.total, now.unread):
             return None
-    told = {
+    data = {
         "runs": [run.model_dump() for run in first],
         "gone": gone,
         "total": now.total,
         "unread": now.unread,
         "fresh": before is None,
     }
-    return event("runs", told)
+    return event("runs", data)
 
 
 async def follow(shelf: Shelf, paths: dict[str, Path], limit: int) -> AsyncIterator[bytes]:
-    """The list of runs and some runs' journals, again and again."""
+    """Yield events with the changes of the list and of the journals of some runs, without end."""
     followed = [
         (kind, key, Tail(path / name, fits))
         for key, path in paths.items()
@@ -173,35 +179,37 @@ async def follow(shelf: Shelf, paths: dict[str, Path], limit: int) -> AsyncItera
     before: Seen | None = None
     first, silent = True, 0.0
     while True:
-        said = False
+        active = False
         if limit:
             seen = await asyncio.to_thread(shelf.look)
             if seen is not before:
                 found = await asyncio.to_thread(news, before, seen, limit)
                 before = seen
                 if found is not None:
-                    said = True
+                    active = True
                     yield found
         for kind, key, tail in followed:
             fresh, lines = False, list[dict[str, Any]]()
-            with suppress(OSError):  # no file can be opened: the next look finds what is new
+            with suppress(
+                OSError
+            ):  # there is no free file descriptor: the next turn reads the new lines
                 fresh, lines = await asyncio.to_thread(tail.look)
             if not (lines or fresh or first):
                 continue
-            said = True
+            active = True
             more: dict[str, Any] = {}
             if kind == "records":
                 lines = await asyncio.to_thread(readable, lines)
                 if first:
                     more = {"total": len(lines)}
                     lines = thinned(lines, MOST_AT_FIRST)
-            # The first event of each kind always comes, so that a page knows that there is nothing.
+            # The first event of each kind is always sent, so that a page knows when a journal is empty.
             at_once = max(len(lines), 1) if first else MANY
             for at in range(0, max(len(lines), 1), at_once):
-                told = {"run": key, "fresh": (fresh or first) and not at, **more}
-                yield await asyncio.to_thread(event, kind, {**told, kind: lines[at : at + at_once]})
+                data = {"run": key, "fresh": (fresh or first) and not at, **more}
+                yield await asyncio.to_thread(event, kind, {**data, kind: lines[at : at + at_once]})
         first = False
-        silent = 0.0 if said else silent + LOOK_SECONDS
+        silent = 0.0 if active else silent + LOOK_SECONDS
         if silent >= PING_SECONDS:
             silent = 0.0
             yield b": still here\n\n"
@@ -211,10 +219,10 @@ async def follow(shelf: Shelf, paths: dict[str, Path], limit: int) -> AsyncItera
 def journal(
     run: Path, file: str, fits: Callable[[dict[str, Any]], bool], damage: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """The lines of a run's journal that can be read; a run that is starting has none yet.
+    """Return the readable lines of a run's journal; none while the run is starting.
 
     Args:
-        damage: gets a marked message about those that cannot, or are lost.
+        damage: a list to which marked messages about damaged or lost lines are added.
     """
     saved = None if file == EVENTS else lengths_at(run)
     if saved is None and not (run / file).exists():
@@ -225,16 +233,18 @@ def journal(
 def page_of(
     run: Path, file: str, fits: Callable[[dict[str, Any]], bool], name: str, limit: int, after: int
 ) -> dict[str, Any]:
-    """A page of a run's journal, as it is told."""
+    """Return a page of a run's journal as a response body."""
     damage: list[str] = []
     page = page_from(list(journal(run, file, fits, damage)), limit, after)
-    told = {"total": page.total, "next": page.next, "damage": list(map(for_page, damage))}
-    return {name: page.items, **told}
+    body = {"total": page.total, "next": page.next, "damage": list(map(for_page, damage))}
+    return {name: page.items, **body}
 
 
 def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
-    """At least as many records as `thinned` takes, evenly spread, and how many there are; a journal may
-    have millions, so few are held at a time."""
+    """Return evenly spread records, enough for `thinned`, and the number of all records.
+
+    A journal may have millions of records, so only a few are in memory at a time.
+    """
     special: Spread[dict[str, Any]] = Spread(2 * most)
     others: Spread[dict[str, Any]] = Spread(2 * most)
     for line in lines:
@@ -245,22 +255,25 @@ def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, 
 
 
 def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records of some lines, as they are told; work for a thread."""
+    """Return the records of some lines as they are sent. Runs in a thread."""
     return [record_of(line).model_dump() for line in lines]
 
 
 def record_of(line: dict[str, Any]) -> wire.Record:
-    """A record as it is sent, of a line that `is_record` has accepted."""
+    """Return the record of a line that `is_record` has accepted, as it is sent."""
     return wire.Record.model_validate({**line, "end": is_end(line["epoch"])})
 
 
 def is_end(epoch: float) -> bool:
-    """Whether a record of this epoch was made where an epoch ended."""
+    """Return True if a record with this `epoch` was made at the end of an epoch."""
     return epoch >= 1 and float(epoch).is_integer()
 
 
 def thinned(records: list[Any], most: int) -> list[Any]:
-    """At most so many records: the first, the last, ends and judgements before all others."""
+    """Return at most `most` records.
+
+    The first and the last record are kept. Ends of epochs and validation losses are kept before others.
+    """
     if len(records) <= most:
         return records
 
@@ -276,7 +289,7 @@ def thinned(records: list[Any], most: int) -> list[Any]:
 
 
 def spread(items: Any, count: int) -> list[int]:
-    """So many of some items, the first and the last among them, evenly."""
+    """Return `count` evenly spread items, the first and the last included."""
     if count <= 1:
         return [items[-1]]
     return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]

@@ -1,6 +1,6 @@
-"""Puts the server together from its parts, runs it and closes it.
+"""Builds the server from its parts, runs it and closes it.
 
-It listens where it is told to; a loopback address needs no token, any other gets one.
+On a loopback address the server needs no token; on any other address it creates one.
 """
 
 import asyncio
@@ -43,10 +43,12 @@ from charloom.web.shelf import Shelf, models_in
 from charloom.web.texts import TextShelf
 
 CLOSING_SECONDS: Final = 3
-WARMING_SECONDS: Final = 1.0  # that reading a large model may hold up the start; it goes on after
+WARMING_SECONDS: Final = (
+    1.0  # for which loading a model may delay the start; loading continues after it
+)
 KEEP_ALIVE_SECONDS: Final = 30
-EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at, which nobody can open
-SWITCH_SECONDS: Final = 0.0005  # after which a thread that computes lets another have Python's lock
+EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at that a browser cannot open
+SWITCH_SECONDS: Final = 0.0005  # after which a computing thread releases Python's lock
 
 DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON, with its length in
 `Content-Length` (status 411 without it). Errors have the body `{"error": {…}}`; the statuses 429 and 503 have
@@ -55,20 +57,20 @@ a `Retry-After` header. The routes of `/v1` work with OpenAI's clients."""
 
 @dataclass
 class House:
-    """All that the routes share.
+    """The objects that the routes share.
 
     Attributes:
-        folder: where the runs are.
-        door: whom the server lets in.
-        desk: the room for work.
-        room: how many connections there may be.
-        shortage: what is told when no file can be opened.
-        watchers: the room for those who only look.
-        closing: set when the server closes; what streams ends then.
-        jobs: the trainings that are started here.
-        shelf: the runs and models of the folder.
-        library: the models that are open.
-        connections: those that there are now.
+        folder: the folder of the runs.
+        door: which requests the server accepts.
+        desk: the queue for requests that need computing.
+        room: the limits on connections.
+        shortage: is notified when there is no free file descriptor.
+        watchers: limits the number of event streams.
+        closing: set when the server closes, which ends all streams.
+        jobs: the training processes that this server started.
+        shelf: the list of runs and models in the folder.
+        library: the models in memory.
+        connections: the connections that are open now.
     """
 
     folder: Path
@@ -90,7 +92,7 @@ class House:
         self.library = Library(self.shelf)
 
     def crowded(self) -> Busy | None:
-        """Why nobody is answered now; None where everybody is."""
+        """Return the error for all requests if there are too many connections, otherwise None."""
         if len(self.connections) <= self.room.answered:
             return None
         return Busy(
@@ -98,8 +100,11 @@ class House:
         )
 
     def warm_up(self) -> None:
-        """Let the model that the page offers first write a little, so that whoever asks first need
-        not wait until it is read, and read all runs; what cannot be read is told to whoever asks."""
+        """Load the first model of the list, and read all runs.
+
+        The first request for a text then need not wait. Errors are ignored here, because the request
+        that needs the file reports them.
+        """
         with suppress(CharloomError, OSError):
             for model in models_in(self.shelf.look())[:1]:
                 asked = wire.Generate(model=model.id, length=1, probabilities=True)
@@ -110,7 +115,7 @@ class House:
 
 
 def make_app(house: House) -> Guard:
-    """The application behind its door."""
+    """Return the ASGI application with its guard."""
     jobs, shelf, library = house.jobs, house.shelf, house.library
     kept = TextShelf(shelf)
     version = charloom_version()
@@ -118,7 +123,7 @@ def make_app(house: House) -> Guard:
         title="charloom",
         version=version,
         description=DESCRIPTION,
-        docs_url=None,  # its page comes from elsewhere, which this server never asks for anything
+        docs_url=None,  # its page would load files from another server
         redoc_url=None,
         openapi_url=None,
         default_response_class=Plain,
@@ -131,7 +136,7 @@ def make_app(house: House) -> Guard:
 
     @app.get("/api/health", tags=["server"])
     async def health() -> wire.Health:
-        """That the server answers, and how busy it is."""
+        """Return the version, and how many requests are worked on and wait."""
         return wire.Health(
             ok=True,
             version=version,
@@ -141,12 +146,12 @@ def make_app(house: House) -> Guard:
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> Plain:
-        """All of this; made when it is first asked for, by a thread, for it takes a moment."""
+        """Return the OpenAPI schema. A thread makes it on the first request, because that takes a moment."""
         return Plain(app.openapi())
 
     @app.get("/api/about", tags=["server"], response_model=wire.About)
     def about() -> Plain:
-        """Version, engine, recipes, settings and limits."""
+        """Return version, engine, recipes, settings and limits."""
         return Plain(about_us(house.folder).model_dump())
 
     app.include_router(runs.routes(shelf, house.watchers, house.closing))
@@ -156,14 +161,14 @@ def make_app(house: House) -> Guard:
     app.include_router(inside.routes(library, house.desk, house.closing))
     app.include_router(completions.routes(library, shelf, house.desk, house.closing))
     app.include_router(pages.routes())
-    # FastAPI finishes the routes of a router when a request first comes by: not at a visitor's cost.
+    # FastAPI finishes its routes on the first match: do it now, not in the first request.
     for route in app.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
     return Guard(app, house.door, house.desk.full, house.crowded)
 
 
 def about_us(folder: Path) -> wire.About:
-    """What a page needs to know before it shows anything."""
+    """Return what a page needs before it can show anything."""
     recipes = [
         wire.RecipeAbout(
             name=recipe.name,
@@ -194,7 +199,7 @@ def about_us(folder: Path) -> wire.About:
 
 
 def setting_about(name: str) -> wire.SettingAbout:
-    """A setting of the form: its help from the config, its bounds from the contract."""
+    """Describe a setting of the form: its help is from `Config`, its bounds are from `Settings`."""
     schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
     help = "train for about this many minutes, instead of a number of epochs or updates"
     if name != "minutes":
@@ -211,11 +216,11 @@ def setting_about(name: str) -> wire.SettingAbout:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, kept within bounds, which tells all streams at once when it is to close.
+    """uvicorn with limits. On a signal to close it ends all streams immediately.
 
     Args:
-        house: what it serves.
-        ready: called when it listens.
+        house: the shared objects of the application.
+        ready: is called when the server accepts connections.
     """
 
     def __init__(self, house: House, ready: Callable[[], None]) -> None:
@@ -241,7 +246,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        await super().startup([])  # uvicorn would have asyncio accept, which spins in a shortage
+        await super().startup(
+            []
+        )  # without sockets: Acceptor accepts, as asyncio would loop without free descriptors
         self._accepting = [
             asyncio.ensure_future(self._acceptor(listening).run()) for listening in sockets or ()
         ]
@@ -281,14 +288,14 @@ def serve(
     """Serve the page until SIGINT or SIGTERM.
 
     Args:
-        folder: where the runs are; one run stands for the folder that it is in.
-        host: the address to listen at; one that is not loopback gets a token.
+        folder: the folder of the runs. If it is a run, the folder that contains it is served.
+        host: the address to listen at. On an address that is not loopback, requests need a token.
         port: the port; 0 takes a free one.
-        open_page: whether to open a browser, where there is a screen.
-        say: what tells the user where the page is.
+        open_page: whether to open a browser, if there is a screen.
+        say: prints a message for the user.
 
     Raises:
-        ConfigError: the folder is a file, or the address cannot be listened at.
+        ConfigError: `folder` is a file, or the server cannot listen at the address.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; give the folder that contains your runs.")
@@ -297,7 +304,7 @@ def serve(
     listening = listen(host, port)
     port = listening.getsockname()[1]
     token = None if is_loopback(host) else secrets.token_urlsafe(32)
-    # Events belong to the loop that runs; uvicorn makes it, and nothing here waits before.
+    # asyncio objects are made before uvicorn's loop runs, which is safe as nothing waits on them yet.
     house = House(
         folder,
         Door.of(host, port, token),
@@ -318,8 +325,8 @@ def serve(
         if open_page and has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    # The loop asks for Python's lock after each send and each wait: it must not stand in line for 5 ms
-    # behind every thread that computes.
+    # The event loop needs Python's lock after each send and each wait. By default it would wait up to
+    # 5 ms for every computing thread.
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -331,10 +338,10 @@ def serve(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, so that a port that is taken is a sentence, and no log.
+    """Return a bound socket. Binding it here makes a port in use a clear error instead of a log.
 
     Raises:
-        ConfigError: it cannot be listened at.
+        ConfigError: the address or the port cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -354,7 +361,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def has_screen() -> bool:
-    """Whether a browser would be seen: none that draws letters shall take the terminal."""
+    """Return True if there is a screen; without one, a text browser could take over the terminal."""
     if not sys.platform.startswith("linux"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

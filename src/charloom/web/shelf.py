@@ -1,6 +1,6 @@
 """Lists the runs and model files of one folder, with the key of each and the state of each run.
 
-A key comes from the list and leads to what is in the list; nothing here takes a path from a client.
+Clients name runs and models by these keys. No path from a client is ever used.
 """
 
 import math
@@ -43,22 +43,18 @@ from charloom.web.jobs import Job, Jobs, is_alive
 from charloom.web.mistakes import NotHereError
 from charloom.web.tail import Tail
 
-READ_AT_ONCE: Final = 200  # runs of which nothing is known yet, in one look
-CHECKED_AT_ONCE: Final = 500  # runs that nothing trains and that seem unchanged, in one look
-STALE_SECONDS: Final = 0.4  # how old a list may be that is given again
-RESTS: Final = (
-    3  # times as long as a look took, before the next one: a large folder is no full-time job
-)
-SILENT_SECONDS: Final = (
-    3.0  # without a heartbeat, after which a process that is gone counts as gone
-)
-LOST_SECONDS: Final = 600.0  # after which any does: its number may be another process's by now
-YOUNG_SECONDS: Final = 30.0  # of a run that nothing is known of yet
+READ_AT_ONCE: Final = 200  # new runs that one look reads
+CHECKED_AT_ONCE: Final = 500  # apparently unchanged runs whose files one look checks
+STALE_SECONDS: Final = 0.4  # age up to which the last list is returned again
+RESTS: Final = 3  # pause after a look, in durations of that look: a large folder must not keep a processor busy
+SILENT_SECONDS: Final = 3.0  # without a heartbeat, after which a missing process counts as ended
+LOST_SECONDS: Final = 600.0  # after which it does in any case: its id may belong to another process
+YOUNG_SECONDS: Final = 30.0  # for which a run without status or event counts as starting
 MOST_NUMBER: Final = 1e300
 UNREADABLE: Final = ("damaged", "newer")
 AT_WORK: Final = ("training", "paused")
-OVER: Final = ("finished", "interrupted", "stopped", "failed")  # nothing trains it
-# Everything of a run that the list tells is in these.
+OVER: Final = ("finished", "interrupted", "stopped", "failed")  # no process trains it
+# The files and folders from which the list is made.
 TELLING: Final = (
     CONFIG, STATUS, METRICS, SAMPLES, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
     f"{CHECKPOINTS}/{BEST}",
@@ -67,13 +63,13 @@ TELLING: Final = (
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a look at the folder found; nobody changes it.
+    """The result of one look at the folder.
 
     Attributes:
-        places: of the runs, by key.
-        files: of the model files, by key.
-        runs: those that changed last first, as far as they have been read.
-        unread: how many runs have not been read yet: each look reads some of these.
+        places: the places of the runs by key.
+        files: the places of the model files by key.
+        runs: the runs that have been read, most recently changed first.
+        unread: how many runs have not been read yet. Each look reads some of them.
         time: when the look began, by the monotonic clock.
     """
 
@@ -85,12 +81,12 @@ class Seen:
 
     @property
     def total(self) -> int:
-        """How many runs there are."""
+        """Return the number of runs, read or not."""
         return len(self.runs) + self.unread
 
 
 class ModelId(NamedTuple):
-    """A model of the list: there may be tens of thousands, of which few are shown."""
+    """A model in the list. A small type, because there may be tens of thousands."""
 
     id: str
     run: Run | None
@@ -100,11 +96,11 @@ class ModelId(NamedTuple):
 
     @property
     def created(self) -> int:
-        """When its run changed last, Unix time; 0 for a file."""
+        """Return when its run last changed, in Unix time; 0 for a model file."""
         return int(self.run.changed) if self.run else 0
 
     def about(self) -> ModelAbout:
-        """It, as a list shows it."""
+        """Return the model in the form of a response."""
         if self.run is None:
             return ModelAbout(id=self.id, run=None, which=self.which, name=self.name)
         return ModelAbout(
@@ -119,40 +115,42 @@ class ModelId(NamedTuple):
 
 
 class Shelf:
-    """The runs and model files of a folder.
+    """The list of the runs and model files of a folder.
 
     Args:
-        folder: it need not be there yet.
-        jobs: trainings that were started from here.
-        shortage: what is told when no file can be opened.
+        folder: the folder. It may not exist yet.
+        jobs: the training processes that this server started.
+        shortage: is notified when there is no free file descriptor.
     """
 
     def __init__(self, folder: Path, jobs: Jobs, shortage: Shortage | None = None) -> None:
         self.folder = folder
         self.jobs = jobs
         self._shortage = shortage or Shortage()
-        self._looking = threading.Lock()  # who only wants to know where something is needs it not
+        self._looking = (
+            threading.Lock()
+        )  # held while the folder is read, not to read the last result
         self._folder = Folder(folder)
         self._watched: dict[str, Watched] = {}
-        self._wanted: set[str] = set()  # keys that were asked for, to be read first
-        self._checked = 0  # how far the looks have come that check what seems unchanged
-        self._took = 0.0  # seconds, by the last look
+        self._wanted: set[str] = set()  # keys of requested runs, which are read first
+        self._checked = 0  # position of the checks of apparently unchanged runs
+        self._took = 0.0  # seconds that the last look took
         self._seen = Seen({}, {}, [], 0, -math.inf)
 
     def look(self, anew: bool = False) -> Seen:
-        """What there is, seen a moment ago; or `anew`, from now on."""
+        """Return the list. It may be a moment old, unless `anew` is given."""
         asked = time.monotonic()
         since = asked if anew else asked - max(STALE_SECONDS, RESTS * self._took)
         if self._seen.time < since:
             with self._looking:
-                # Who had to wait for another's look takes what that one found.
+                # Another thread may have looked while this one waited for the lock.
                 if self._seen.time < since:
                     self._seen = self._read_or_keep()
                     self._took = time.monotonic() - self._seen.time
         return self._seen
 
     def _read_or_keep(self) -> Seen:
-        """Read the folder; where no file can be opened, keep what was seen last."""
+        """Read the folder. Without a free file descriptor, return the last result again."""
         try:
             return self._read()
         except (OSError, CharloomError) as error:
@@ -162,14 +160,14 @@ class Shelf:
             return replace(self._seen, time=time.monotonic())
 
     def runs(self) -> list[Run]:
-        """All runs, those that changed last first."""
+        """Return all runs that have been read, most recently changed first."""
         return self.look().runs
 
     def place(self, key: str) -> Place:
-        """Where the run of a key lies.
+        """Return the place of the run with a key.
 
         Raises:
-            NotHereError: no run has it.
+            NotHereError: no run has this key.
         """
         for anew in (False, True):
             if (place := self.look(anew).places.get(key)) is not None:
@@ -177,10 +175,10 @@ class Shelf:
         raise NotHereError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def path(self, key: str) -> Path:
-        """Where the run of a key lies, or will lie once its training has made it.
+        """Return the directory of the run with a key, also if its process has not created it yet.
 
         Raises:
-            NotHereError: no run has it.
+            NotHereError: no run has this key.
         """
         place = self.place_if_any(key)
         if place is not None:
@@ -189,15 +187,15 @@ class Shelf:
         return self.folder / key
 
     def place_if_any(self, key: str) -> Place | None:
-        """Where the run of a key lies; None where it has no directory yet."""
+        """Return the place of the run with a key; None if it has no directory yet."""
         try:
             return self.place(key)
         except NotHereError:
             return None
 
     def run(self, key: str) -> Run:
-        """A run as the list shows it; errors as `place`."""
-        self._wanted.add(key)  # where the list is still being read, this one comes first
+        """Return a run as the list shows it. Errors are those of `place`."""
+        self._wanted.add(key)  # read it first, if the list is not complete yet
         for anew in (False, True):
             for run in self.look(anew).runs:
                 if run.key == key:
@@ -205,7 +203,7 @@ class Shelf:
         raise NotHereError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def texts(self) -> list[tuple[Run, Path, dict[str, Any]]]:
-        """The runs that have been read, each with its directory and what it says of its text."""
+        """Return each run that has been read, with its directory and the description of its text."""
         seen, watched = self.look(), self._watched
         return [
             (run, seen.places[run.key].path, text)
@@ -214,8 +212,11 @@ class Shelf:
         ]
 
     def model(self, key: str) -> tuple[Place, str | None]:
-        """Where a model of the list lies, and which of a run it is: latest, best, an update, file; None
-        where the key is the run's alone.
+        """Return the place of a model, and which checkpoint of the run it is.
+
+        Returns:
+            The place, and "latest", "best" or an update; "file" for a model file; None if the key
+            names only the run.
 
         Raises:
             NotHereError: there is no such model.
@@ -223,46 +224,50 @@ class Shelf:
         name, _, which = key.partition("@")
         seen = self._seen
         if name not in seen.places and name not in seen.files:
-            # One that is known needs no new look at all the others: a writing begins at once.
+            # A known model needs no new look at the folder, so that writing begins immediately.
             seen = self.look(anew=True)
         if name in seen.places:
             return seen.places[name], which or None
         if name in seen.files and not which:
             return seen.files[name], "file"
         raise NotHereError(
-            f"there is no model {shortened(key)}; GET /api/models and /v1/models list them."
+            f"there is no model {shortened(key)}; GET /api/models and GET /v1/models list the models."
         )
 
     def _read(self) -> Seen:
-        """Read the folder: what is new, what changes, and some of the rest in turn."""
+        """Read the folder: new runs, runs that change, and in turn some of the others."""
         began = time.monotonic()
         found = self._folder.look()
         jobs = self.jobs.tidy(found.runs)
         self._watched = {
             key: self._watched.get(key) or Watched(place.path) for key, place in found.runs.items()
         }
-        told, unread = [], self._to_read(found)
+        runs, unread = [], self._to_read(found)
         checked = self._to_check(list(found.runs))
         for key, place in found.runs.items():
             if key not in unread:
                 watched, job = self._watched[key], jobs.get(key)
                 settled = None if key in checked else watched.settled(job, found.stamps[key])
-                told.append(settled or watched.tell(place, job, found.stamps[key]))
-        told += [of_job(job) for key, job in jobs.items() if key not in found.runs]
-        told.sort(key=lambda run: (-run.changed, run.key))
-        return Seen(found.runs, found.files, told, len(unread), began)
+                runs.append(settled or watched.read(place, job, found.stamps[key]))
+        runs += [of_job(job) for key, job in jobs.items() if key not in found.runs]
+        runs.sort(key=lambda run: (-run.changed, run.key))
+        return Seen(found.runs, found.files, runs, len(unread), began)
 
     def _to_read(self, found: Found) -> set[str]:
-        """The keys of the runs to be read by a later look: all that were never read, but those that
-        are wanted now and those that changed last."""
+        """Return the keys of new runs that a later look reads.
+
+        This look reads the requested runs and those that changed last.
+        """
         new = [key for key, watched in self._watched.items() if not watched.known]
         new.sort(key=lambda key: (key in self._wanted, found.stamps[key]), reverse=True)
         self._wanted.clear()
         return set(new[READ_AT_ONCE:])
 
     def _to_check(self, keys: list[str]) -> set[str]:
-        """The keys of the runs whose files are all looked at, though nothing seems to have changed:
-        those that changed last, and others in turn."""
+        """Return the keys of runs whose files are checked, though nothing seems to have changed.
+
+        These are the runs that changed last, and others in turn.
+        """
         checked = {run.key for run in self._seen.runs[:READ_AT_ONCE]}
         start = self._checked if self._checked < len(keys) else 0
         self._checked = start + CHECKED_AT_ONCE
@@ -271,7 +276,7 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Settled:
-    """A run that nothing trains: its job, the stamps of its directory and files, what was told then."""
+    """A run that no process trains: its job, the stamps of its directory and files, and its last result."""
 
     job: Job | None
     directory: Stamp
@@ -280,10 +285,13 @@ class Settled:
 
 
 class Watched:
-    """A run that is looked at again and again; only what is new in it is read.
+    """A run that is read repeatedly. Each time only its changes are read.
 
     Args:
         path: the run directory.
+
+    Attributes:
+        known: whether the run has been read at least once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -293,35 +301,39 @@ class Watched:
         self._stamp: tuple[int, int] | None = None
         self._about: tuple[Config, dict[str, Any]] | None = None
         self._updates: int | None = None
-        self._part: tuple[int, int] | None = None  # characters that are judged, of those held out
+        self._part: tuple[int, int] | None = (
+            None  # characters that are evaluated, and characters of the validation part
+        )
         self._last: dict[str, Any] = {}
         self._judged: dict[str, Any] = {}
         self._best = BestLoss()
         self._event: dict[str, Any] = {}
         self._records_lost: dict[str, Any] | None = None
-        self._saved: SavedLengths | None = None  # how long the journals must be at least
+        self._saved: SavedLengths | None = None  # the least length of each journal
         self._factor = 1.0
-        self._begun = 0  # the update from which the last training began or went on
+        self._begun = 0  # the update from which the run was last started or resumed
         self._settled: Settled | None = None
-        self.known = False  # whether it was ever told
+        self.known = False
 
     @property
     def text(self) -> dict[str, Any] | None:
-        """What its settings say of its text; None where they were never read."""
+        """Return the description of its text; None if its settings have not been read."""
         return self._about and self._about[1]
 
     def settled(self, job: Job | None, directory: Stamp) -> Run | None:
-        """The run as it was told last, if nothing trains it and its directory has not changed since:
-        whoever begins to train a run replaces files in it."""
+        """Return the last result if no process trains the run and its directory has not changed.
+
+        A process that starts to train the run replaces files in the directory. None: read it again.
+        """
         settled = self._settled
         if settled is None or (settled.job, settled.directory) != (job, directory):
             return None
         return settled.run
 
-    def tell(self, place: Place, job: Job | None, directory: Stamp) -> Run:
-        """The run as it is now; `job` is its training, if it was started from here.
+    def read(self, place: Place, job: Job | None, directory: Stamp) -> Run:
+        """Return the run as it is now; `job` is its process if this server started it.
 
-        Of one that nothing trains the files are read anew only when one of them has changed.
+        If no process trains the run, its files are read again only when one of them has changed.
         """
         self.known = True
         files = [stamp_of(self.path / name) for name in TELLING]
@@ -331,11 +343,11 @@ class Watched:
             return settled.run
         self._settled = None
         try:
-            run = self._tell(place, job)
+            run = self._read(place, job)
         except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             if is_shortage(error):
                 raise
-            # A stranger's files may hold anything: such a run is shown, with what is wrong.
+            # Files from elsewhere may contain anything: show the run with the reason.
             reason = printable(for_page(message_of(error)))[:500]
             newer = isinstance(error, NewerFormatError)
             state: State = "newer" if newer else "damaged"
@@ -345,7 +357,7 @@ class Watched:
             self._settled = Settled(job, directory, files, run)
         return run
 
-    def _tell(self, place: Place, job: Job | None) -> Run:
+    def _read(self, place: Place, job: Job | None) -> Run:
         refuse_newer_run(self.path)
         config, text = self._read_about()
         latest, best = read_pointer(self.path, LATEST), read_pointer(self.path, BEST)
@@ -363,7 +375,7 @@ class Watched:
         update = status.get("update", last.get("update", latest))
         updates = self._updates if state == "finished" else status.get("updates", self._updates)
         speed = last.get("characters_per_second")
-        # A record of before this training, or of its first update alone, says nothing of its speed.
+        # A record from before this process, or of its first update, does not show the current speed.
         if state in AT_WORK and number(last.get("update")) <= self._begun + 1:
             speed = None
         each = config.seq_length * config.batch_size
@@ -409,7 +421,7 @@ class Watched:
         )
 
     def _read_about(self) -> tuple[Config, dict[str, Any]]:
-        """Settings and text, read anew only when their file has changed."""
+        """Return the settings and the description of the text; read them again only if their file changed."""
         stat = (self.path / CONFIG).stat()
         stamp = (stat.st_mtime_ns, stat.st_size)
         if self._about is None or stamp != self._stamp:
@@ -421,7 +433,7 @@ class Watched:
         return self._about
 
     def _read_journals(self, best: int | None) -> None:
-        """What is new in the journals, summed up; `best` is the update of the best checkpoint."""
+        """Read the new lines of the journals; `best` is the update of the best checkpoint."""
         fresh, records = self._metrics.look()
         if fresh:
             self._last, self._judged, self._best = {}, {}, BestLoss()
@@ -439,26 +451,24 @@ class Watched:
                 self._begun = int(number(event.get("update")))
 
     def _note_lost(self, event: dict[str, Any]) -> None:
-        """Keep what an event tells of the lengths of journals from which something was lost."""
+        """Keep an event about lost lines, which has the lengths that the journals now have."""
         if event["event"] == RECORDS_LOST:
             self._records_lost, self._saved = event, None
         elif self._records_lost and event["update"] < self._records_lost["update"]:
-            self._records_lost, self._saved = (
-                None,
-                None,
-            )  # training resumed from an earlier checkpoint
+            # The run was resumed from an earlier checkpoint.
+            self._records_lost, self._saved = None, None
 
     def _left_out(self, latest: int | None) -> str | None:
-        """Which journals have lines that cannot be read, or lost some; None where all is well."""
-        told = [
+        """Return a message about journals with unreadable or lost lines; None if there are none."""
+        unreadable = [
             f"{tail.path.name} is damaged: {number_of(tail.broken, 'line')} left out"
             for tail in (self._metrics, self._events)
             if tail.broken
         ]
-        return "; ".join([*told, *self._lost_since(latest)]) or None
+        return "; ".join([*unreadable, *self._lost_since(latest)]) or None
 
     def _lost_since(self, latest: int | None) -> Iterator[str]:
-        """Say which journals are shorter than when the latest checkpoint was saved."""
+        """Yield a message for each journal that is shorter than when the latest checkpoint was saved."""
         if self._saved is None or self._saved.update != latest:
             events = [self._records_lost] if self._records_lost else []
             self._saved = saved_lengths(self.path, latest, events)
@@ -473,7 +483,7 @@ class Watched:
     def _state(
         self, status: dict[str, Any], latest: int | None, changed: float
     ) -> tuple[Any, str | None]:
-        """The state of the run and why, from its status and its last event."""
+        """Return the state of the run and its reason, from its status and its last event."""
         silent = time.time() - changed
         state, reason = status.get("state"), status.get("reason")
         if state in AT_WORK:
@@ -490,7 +500,7 @@ class Watched:
 
 
 def models_in(seen: Seen) -> list[ModelId]:
-    """Every model that can write: those of the runs, and then the model files."""
+    """Return all models: first those of the runs, then the model files."""
     found = [model for run in seen.runs for model in models_of(run)]
     return found + [
         ModelId(file.key, None, "file", None, file.name) for file in seen.files.values()
@@ -498,8 +508,11 @@ def models_in(seen: Seen) -> list[ModelId]:
 
 
 def models_of(run: Run) -> list[ModelId]:
-    """The models of a run: first the one that is its model, then the other of latest and best, then its
-    checkpoints."""
+    """Return the models of a run.
+
+    First comes the checkpoint that the run's key alone means, then the other one of latest and best,
+    then all checkpoints by update.
+    """
     if run.latest is None:
         return []
     updates = {LATEST: run.latest} | ({} if run.best is None else {BEST: run.best})
@@ -514,14 +527,14 @@ def models_of(run: Run) -> list[ModelId]:
 
 
 def lost(latest: int | None) -> str:
-    """Why a run whose process is gone is interrupted."""
+    """Return the reason of a run whose process has ended without a reason."""
     if latest is None:
         return "its process ended before it saved a checkpoint"
     return f"its process ended without giving a reason; resuming continues from update {latest:,}"
 
 
 def of_job(job: Job) -> Run:
-    """A training that was started and has no run directory yet, or never made one."""
+    """Return the run of a process that has not created a run directory, or never did."""
     state, reason = job.state("starting", None, {})
     return Run(
         key=job.run,
@@ -536,14 +549,14 @@ def of_job(job: Job) -> Run:
 
 
 def number(value: Any, otherwise: float = 0.0) -> float:
-    """A number out of a file, or what to take where it is none, or not finite."""
+    """Return a number from a file; `otherwise` if it is not a finite number."""
     if not isinstance(value, (int, float)) or not -MOST_NUMBER < value < MOST_NUMBER:
         return otherwise
     return float(value)
 
 
 def stamp_of(path: Path) -> tuple[int, int, int] | None:
-    """What changes where a file does; None where there is none."""
+    """Return the modification time, size and inode of a file; None if it does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -552,5 +565,5 @@ def stamp_of(path: Path) -> tuple[int, int, int] | None:
 
 
 def bits(nats: float | None) -> float | None:
-    """Nats in bits."""
+    """Convert nats to bits."""
     return None if nats is None else nats / math.log(2)

@@ -1,7 +1,6 @@
-"""Server-sent events: an answer that lasts until it is complete, the client leaves or the server
-closes.
+"""Responses of server-sent events, which end when they are complete, the client leaves or the server closes.
 
-Whatever ends it, what was working for it is closed at once. It knows nothing of what is told.
+In all three cases the work behind the response is closed immediately. The events can be anything.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from charloom.web.answers import dumped
 from charloom.web.limits import Busy, Desk, closes
 from charloom.web.mistakes import mistake_of
 
-SEND_SECONDS: Final = 20.0  # a client that takes nothing for so long is gone
+SEND_SECONDS: Final = 20.0  # without a byte taken, after which the response ends
 REFUSED: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
 EVENT: Final = {
     "type": "object",
@@ -40,18 +39,18 @@ Source = AbstractAsyncContextManager[AsyncIterator[bytes]]
 
 
 def event(name: str, data: Any) -> bytes:
-    """One event."""
+    """Return one event in the format of server-sent events."""
     return b"event: %s\ndata: %s\n\n" % (name.encode("ascii"), dumped(data))
 
 
 class EventStream(Response):
-    """An answer of events.
+    """A response of server-sent events.
 
     Args:
-        opened: what they come from. Entering it may wait for a place, and may raise what becomes
-            an ordinary refusal; a mistake after that becomes the event `mistake`.
+        opened: a context manager that returns the events. Entering it may wait for a place. An error
+            on entering becomes an ordinary error response; a later one becomes the event `mistake`.
         closing: set when the server closes.
-        mistake: how a mistake in the middle is told; None: as the event of that name.
+        mistake: turns the body of an error into an event; None makes the event `mistake`.
     """
 
     media_type = "text/event-stream"
@@ -67,21 +66,23 @@ class EventStream(Response):
         self.opened = opened
         self.closing = closing
         self.started = self.ended = False
-        self.mistake = mistake or (lambda told: event("mistake", told))
+        self.mistake = mistake or (lambda error: event("mistake", error))
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        telling = asyncio.ensure_future(self.tell(send))
-        await until_over(telling, receive, self.closing)
+        sending = asyncio.ensure_future(self.send_events(send))
+        await until_over(sending, receive, self.closing)
         if not self.closing.is_set() or self.ended:
             return
         if not self.started:
             raise closes()
         with suppress(OSError, TimeoutError):
-            await self.send(send, b"", more=False)  # a whole answer, though a short one
+            await self.send(
+                send, b"", more=False
+            )  # ends the body, so that the client sees no broken response
 
-    async def tell(self, send: Send) -> None:
-        """Send the events as they come."""
+    async def send_events(self, send: Send) -> None:
+        """Send the head of the response, and then each event when it is ready."""
         async with self.opened as source:
             head = {"status": self.status_code, "headers": self.raw_headers}
             await send({"type": "http.response.start", **head})
@@ -89,17 +90,17 @@ class EventStream(Response):
             with suppress(OSError, TimeoutError):
                 async with aclosing(source) as events:  # type: ignore[type-var]
                     try:
-                        async for told in events:
-                            await self.send(send, told)
+                        async for block in events:
+                            await self.send(send, block)
                     except (CharloomError, Busy) as error:
                         await self.send(send, self.mistake(mistake_of(error)[1]))
                 self.ended = True
                 await self.send(send, b"", more=False)
 
-    async def send(self, send: Send, told: bytes, more: bool = True) -> None:
-        """Send a part of the body, unless the client takes it too slowly."""
-        message: Message = {"type": "http.response.body", "body": told, "more_body": more}
-        # Not wait_for: in Python 3.11 it loses a cancellation that comes as the sending ends.
+    async def send(self, send: Send, block: bytes, more: bool = True) -> None:
+        """Send a part of the body; raise TimeoutError if the client takes it too slowly."""
+        message: Message = {"type": "http.response.body", "body": block, "more_body": more}
+        # Not wait_for: in Python 3.11 it loses a cancellation that arrives when the sending ends.
         async with asyncio.timeout(SEND_SECONDS):
             await send(message)
 
@@ -107,7 +108,7 @@ class EventStream(Response):
 async def until_over(
     working: "asyncio.Future[T]", receive: Receive, closing: asyncio.Event
 ) -> T | None:
-    """The result of some work; None, and the work cancelled, where its client left or we close."""
+    """Return the result of some work. If the client leaves or the server closes, cancel it and return None."""
     leaving = asyncio.ensure_future(left(receive))
     closed = asyncio.ensure_future(closing.wait())
     try:
@@ -122,31 +123,31 @@ async def until_over(
 
 
 async def left(receive: Callable[[], Awaitable[Message]]) -> None:
-    """Wait until the client has gone."""
+    """Wait until the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of some work for a request, which ends where the client leaves.
+    """Return the result of some work for a request. The work is cancelled if the client leaves.
 
     Raises:
-        Busy: the server is closing; where the client has left, nobody hears of it.
+        Busy: the server is closing, or the client has left and will not see the error.
     """
-    told = await until_over(asyncio.ensure_future(work), request.receive, closing)
-    if told is None:
+    result = await until_over(asyncio.ensure_future(work), request.receive, closing)
+    if result is None:
         raise closes()
-    return told
+    return result
 
 
 async def at_desk(
     desk: Desk, request: Request, closing: asyncio.Event, steps: Steps[Response]
 ) -> Response:
-    """What comes of some steps of work at the desk; errors as `answer`, and Busy."""
+    """Wait for a place, run the steps and return their response. Errors are those of `answer` and `Desk`."""
 
     async def work() -> Response:
         async with desk.place():
             return await desk.steps(steps)
 
-    told: Response = await answer(request, closing, work())
-    return told
+    response: Response = await answer(request, closing, work())
+    return response

@@ -1,6 +1,6 @@
-"""Follows a journal: each look returns the new lines, and says when the journal began again.
+"""Follows a journal: each call returns the new lines, and whether the journal was cut back.
 
-A run that is resumed cuts its journals back (spec/formats.md: Journals). It knows nothing of what lines mean.
+A run that is resumed cuts its journals back (spec/formats.md: Journals). The meaning of the lines is not known here.
 """
 
 from collections.abc import Callable
@@ -11,20 +11,22 @@ from charloom.errors import DamagedError
 from charloom.store.canonical import parse_object
 from charloom.web.descriptors import is_shortage
 
-MOST_BYTES: Final = 8 * 1024 * 1024  # of one look
-CHECKED: Final = 256  # bytes before the place that was read, by which a cut and regrown file shows
+MOST_BYTES: Final = 8 * 1024 * 1024  # read by one call
+CHECKED: Final = (
+    256  # bytes before the read position, compared to notice a file that was cut and grew again
+)
 
 
 class Tail:
-    """What is new in a file of JSON lines.
+    """Reads the new lines of a file of JSON lines.
 
     Args:
-        path: the file; it need not be there yet.
-        fits: whether the object of a line is what the journal is for.
+        path: the file. It may not exist yet.
+        fits: returns True for an object that is a valid line of this journal.
 
     Attributes:
-        behind: whether the last look left something for the next one.
-        broken: how many lines were left out so far, because they could not be read.
+        behind: whether the last call left lines for the next call.
+        broken: how many lines were left out so far because they could not be read.
     """
 
     def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool]) -> None:
@@ -36,13 +38,13 @@ class Tail:
         self._before = b""
 
     def look(self) -> tuple[bool, list[dict[str, Any]]]:
-        """Whether the file began anew, so that lines of before count no more; and the new lines.
+        """Return whether the file was cut back, and the new lines.
 
-        A line that is no JSON object, or not what the journal is for, is left out and counted: who
-        reads along is not who repairs.
+        If it was cut back, the lines of earlier calls are no longer valid, and the new lines begin at the
+        start of the file. A line that is not a JSON object, or does not fit, is left out and counted.
 
         Raises:
-            OSError: no file can be opened any more.
+            OSError: there is no free file descriptor.
         """
         try:
             with self.path.open("rb") as file:
@@ -72,7 +74,7 @@ class Tail:
         return fresh, lines
 
     def _read(self, line: bytes) -> dict[str, Any] | None:
-        """What a line says; None where it is not a line of this journal."""
+        """Return the object of a line; None if it is not a valid line of this journal."""
         try:
             value = parse_object(line, str(self.path))
         except DamagedError:
@@ -80,6 +82,6 @@ class Tail:
         return value if self._fits(value) else None
 
     def _was_cut(self, read: Any, seek: Any) -> bool:
-        """Whether what was read is no longer what stands there."""
+        """Return True if the bytes before the read position have changed since they were read."""
         seek(self._place - len(self._before))
         return bool(read(len(self._before)) != self._before)

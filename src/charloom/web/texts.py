@@ -1,7 +1,6 @@
-"""Texts to learn from: built in, uploaded by the page, or read by a run in the list; each has a
-key.
+"""The texts to train on: built in, uploaded from the page, or used by a run in the list.
 
-What the page brings is kept beside the runs, for a run needs its text again when it goes on.
+Each text has a key. Uploaded texts are stored beside the runs, because a run needs its text again when it is resumed.
 """
 
 import asyncio
@@ -30,26 +29,26 @@ from charloom.web.paging import MOST, After, Limit, page_after
 from charloom.web.shelf import Shelf
 
 FOLDER: Final = "texts"
-MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all that the page brought
+MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all uploaded texts together
 BODY: Final = {"application/json": {"schema": wire.NewText.model_json_schema()}}
 PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text, and what `charloom train` reads it by: a name or paths."""
+    """A text, and the arguments of `charloom train` that select it: a name or paths."""
 
     about: wire.TextAbout
     sources: tuple[str, ...]
 
 
 def routes(texts: "TextShelf") -> APIRouter:
-    """The routes of texts."""
+    """Return the routes of texts."""
     router = APIRouter(tags=["training"])
 
     @router.get("/api/texts")
     def list_texts(limit: Limit = MOST, after: After = None) -> wire.Texts:
-        """The texts that a run can be started with, a page at a time."""
+        """Return a page of the list of texts to train on."""
         seen = texts.shelf.look()
         page = page_after(list(texts.all().values()), lambda text: text.about.key, limit, after)
         return wire.Texts(
@@ -65,8 +64,8 @@ def routes(texts: "TextShelf") -> APIRouter:
         openapi_extra={"requestBody": {"required": True, "content": BODY}},
     )
     async def bring(request: Request) -> wire.TextAbout:
-        """Keep a text; the same text is kept once."""
-        # By a thread, and in pieces: a large one would keep everybody waiting.
+        """Store an uploaded text. The same text is stored only once."""
+        # A thread reads it in pieces, so that a large text does not block other requests.
         kept = await asyncio.to_thread(brought, texts, await request.body())
         return kept.about
 
@@ -74,21 +73,22 @@ def routes(texts: "TextShelf") -> APIRouter:
 
 
 def brought(texts: "TextShelf", body: bytes) -> Text:
-    """Keep the text of a request.
+    """Store the text of an upload request.
 
     Raises:
-        RequestValidationError: the request is not as the contract says.
+        RequestValidationError: the body does not fit `NewText`.
+        NotAllowedError: the text has unpaired surrogates, or there is no space for it.
     """
     try:
-        told = read_object(body)
+        fields = read_object(body)
     except ValueError:
         raise RequestValidationError(
             [{"type": "json_invalid", "loc": ("body",), "msg": "no JSON"}]
         ) from None
-    text = told.get("text")
+    text = fields.get("text")
     heads = {
         name: value.head(wire.SHORT + 1) if isinstance(value, Long) else value
-        for name, value in told.items()
+        for name, value in fields.items()
     }
     try:
         new = wire.NewText.model_validate(heads)
@@ -104,10 +104,10 @@ def brought(texts: "TextShelf", body: bytes) -> Text:
 
 
 class TextShelf:
-    """The texts that can be learnt from.
+    """The texts that a run can be started with.
 
     Args:
-        shelf: whose runs' texts are among them.
+        shelf: the list of runs. The texts of its runs are included.
     """
 
     def __init__(self, shelf: Shelf) -> None:
@@ -115,7 +115,7 @@ class TextShelf:
         self.folder = shelf.folder / FOLDER
 
     def all(self) -> dict[str, Text]:
-        """All texts by key."""
+        """Return all texts by key."""
         found = [
             Text(
                 wire.TextAbout(
@@ -128,7 +128,7 @@ class TextShelf:
         ]
         if self.folder.is_dir():
             for path in sorted(self.folder.glob("*.txt")):
-                with suppress(OSError):  # a link to nowhere, or what is gone by now
+                with suppress(OSError):  # a broken link, or a file that was just removed
                     found.append(_kept(path))
         seen = {text.sources for text in found}
         for run, path, about in self.shelf.texts():
@@ -139,10 +139,10 @@ class TextShelf:
         return {text.about.key: text for text in found}
 
     def find(self, key: str) -> Text:
-        """The text of a key.
+        """Return the text with a key.
 
         Raises:
-            NotHereError: there is none.
+            NotHereError: there is no such text.
         """
         texts = self.all()
         if key not in texts:
@@ -152,11 +152,11 @@ class TextShelf:
         return texts[key]
 
     def keep(self, name: str, data: bytes) -> Text:
-        """Keep a text that was brought, UTF-8.
+        """Store an uploaded text, `data` in UTF-8, and return it.
 
         Raises:
-            NotAllowedError: so much was brought already that it does not fit.
-            WriteError: the disk refused.
+            NotAllowedError: the uploaded texts would become too large together.
+            WriteError: the file could not be written.
         """
         letters = unicodedata.normalize("NFC", Path(name).stem)
         plain = re.sub(r"[^\w-]+", "-", letters).strip("-")[:40] or "text"
@@ -176,7 +176,7 @@ class TextShelf:
 
 
 def _kept(path: Path) -> Text:
-    """A text that was brought."""
+    """Return the uploaded text in a file."""
     name = printable(re.sub(r"-[0-9a-f]{8}$", "", path.stem))[: wire.SHORT]
     key = f"own.{key_of(path.stem)}"
     about = wire.TextAbout(key=key, name=name, kind="uploaded", bytes=path.stat().st_size)
@@ -184,10 +184,10 @@ def _kept(path: Path) -> Text:
 
 
 def _of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | None:
-    """The text of a run; None where it is gone, or is built in anyway."""
+    """Return the text of a run; None if it is not in files that still exist."""
     try:
         files = [Path(source) for source in sources]
-        # A name may stand for a pattern or a pipe; only whole files are sure to be the same text.
+        # A source may be a pattern or a pipe. Only files are certain to have the same text again.
         if not all(file.is_absolute() and file.is_file() for file in files):
             return None
         size = sum(file.stat().st_size for file in files)
@@ -200,7 +200,7 @@ def _of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | Non
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file; 0 where there is none."""
+    """Return the size of a file in bytes; 0 if it does not exist."""
     try:
         return path.stat().st_size
     except OSError:
