@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, SupportsFloat, SupportsIndex
 
 from charloom.errors import ConfigError
@@ -308,6 +309,23 @@ def require_number(
             f"{argument(name)} is {shortened(value)}; it must be a finite number {' and '.join(wanted)}."
         )
     return x
+
+
+def require_path(name: str, value: object) -> Path:
+    """Return a path that was given as a str or a pathlib.Path.
+
+    Raises:
+        ConfigError: `value` is anything else, or is empty, which would be the current directory.
+    """
+    if not isinstance(value, str | Path):
+        raise ConfigError(
+            f"{argument(name)} is {shortened(value)}; it must be a path, a str or a pathlib.Path."
+        )
+    if not str(value):
+        raise ConfigError(
+            f"{argument(name)} is an empty path; give a path (. is the current directory)."
+        )
+    return Path(value)
 
 
 def as_whole(value: object) -> int | None:

@@ -40,7 +40,8 @@ def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") ->
     require_one_of("to", to, FRAMEWORKS)
     path = as_file(path)
     if not isinstance(model, Model):
-        if as_path(model).resolve() == path.resolve():
+        model = as_path(model, "model")
+        if model.resolve() == path.resolve():
             raise ConfigError(
                 f"{path} is the model itself; give another path for the exported file."
             )
@@ -87,5 +88,5 @@ def import_model(
     else:
         characters = read_characters(str(vocabulary), tokens)
     prefixes = Prefixes(recurrent, head)
-    learner = read_torch_file(as_path(file), characters, tokens, prefixes)
+    learner = read_torch_file(as_path(file, "file"), characters, tokens, prefixes)
     return Model(learner, open_engine(engine, learner.config.threads), before=None)

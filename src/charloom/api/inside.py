@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from charloom.api.model import Model, load
 from charloom.api.parts import Part, choose_part
-from charloom.api.texts import Text, demo_text
+from charloom.api.texts import Text, as_path, demo_text
 from charloom.config import require_whole
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
@@ -109,7 +109,7 @@ def neurons(
         UnknownCharacterError: the text has a character outside the vocabulary.
         DivergedError: a value is not finite.
     """
-    opened = model if isinstance(model, Model) else load(model)
+    opened = model if isinstance(model, Model) else load(as_path(model, "model"))
     choice = choose(opened.learner, layer, unit, what)
     asked = asked_properties(properties, pattern, spans)
     watched = watch(

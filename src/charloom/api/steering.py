@@ -32,7 +32,7 @@ def control(
         WriteError: the command cannot be written.
     """
     require_command(command, learning_rate_factor)
-    path = as_path(run)
+    path = as_path(run, "run")
     if not is_run(path):
         raise NotAModelError(
             f"{shortened(path)} is not a run directory; give one that is being trained."

@@ -1,13 +1,15 @@
 """Opens the texts that a user gives as a corpus, and finds a free run directory."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+from charloom.config import require_path
 from charloom.errors import ConfigError, MissingPartError
+from charloom.messages import argument
 from charloom.spelling import shortened
 from charloom.store.run import require_free
 from charloom.text import Corpus, Vocabulary
@@ -55,13 +57,18 @@ def open_text(
     )
 
 
-def as_path(given: str | Path) -> Path:
+def as_path(given: object, name: str = "path") -> Path:
     """Return a path that is valid for the system; nothing need exist there.
 
+    Args:
+        given: what the user gave as the argument `name`.
+        name: the argument's name, for the message.
+
     Raises:
-        ConfigError: the path holds a null byte, or is longer than the system allows.
+        ConfigError: it is neither a str nor a path, is empty, holds a null byte, or is longer than the
+            system allows.
     """
-    path = Path(given)
+    path = require_path(name, given)
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -74,7 +81,7 @@ def as_path(given: str | Path) -> Path:
     return path
 
 
-def as_file(given: str | Path) -> Path:
+def as_file(given: object) -> Path:
     """Return a valid path for a file.
 
     Raises:
@@ -86,9 +93,23 @@ def as_file(given: str | Path) -> Path:
     return path
 
 
-def as_sources(text: Text) -> Sequence[str | Path]:
-    """Return `text` as a sequence of paths or names; a single one becomes a list."""
-    return [text] if isinstance(text, (str, Path)) else text
+def as_sources(text: object) -> list[str | Path]:
+    """Return `text` as a list of paths or names; a single one becomes a list.
+
+    Raises:
+        ConfigError: it is anything else, such as a number or bytes.
+    """
+    if isinstance(text, str | Path):
+        return [text]
+    several = isinstance(text, Iterable) and not isinstance(text, bytes)
+    given: list[object] = list(text) if several else [text]  # type: ignore[call-overload]
+    sources = [source for source in given if isinstance(source, str | Path)]
+    if len(sources) < len(given):
+        raise ConfigError(
+            f"{argument('text')} is {shortened(text)}; it must be a path, the name of a built-in text, or "
+            f"a list of these. The text itself is given by the argument {argument('string')}, as a str."
+        )
+    return sources
 
 
 def demo_text(
@@ -123,7 +144,7 @@ def new_run(run: str | Path | None) -> Path | None:
     """
     if run is None:
         return None
-    path = as_path(run)
+    path = as_path(run, "run")
     require_free(path)
     return path
 

@@ -151,7 +151,15 @@ def resume(
     """
     require_which(which)
     with reopen(
-        as_path(run), text, epochs, updates, minutes, engine, threads, save_seconds, allow_older
+        as_path(run, "run"),
+        text,
+        epochs,
+        updates,
+        minutes,
+        engine,
+        threads,
+        save_seconds,
+        allow_older,
     ) as training:
         if not training.finished:
             training.to_the_end(listener)
@@ -243,7 +251,9 @@ def learner_of(model: str | Path | Model | None) -> Learner | None:
     """Return the learner of a model or of a path that `load` opens; None for None."""
     if model is None:
         return None
-    return model.learner if isinstance(model, Model) else load_model(model)
+    if isinstance(model, Model):
+        return model.learner
+    return load_model(as_path(model, "from_model"))
 
 
 def begin(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charloom.cli.guard import CHECK_FAILED
-from charloom.cli.options import Json, Texts, takes_settings
+from charloom.cli.options import Json, Texts, given_path, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.config import require_one_of, require_whole
 from charloom.errors import ConfigError
@@ -49,7 +49,9 @@ def gradcheck(
     picture: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="plot the error against the step; FILE ends in .svg or .png"
+            metavar="FILE",
+            parser=given_path,
+            help="plot the error against the step; FILE ends in .svg or .png",
         ),
     ] = None,
     as_json: Json = False,

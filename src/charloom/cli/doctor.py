@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from charloom.cli.guard import CHECK_FAILED
-from charloom.cli.options import Json
+from charloom.cli.options import Json, given_path
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
 from charloom.messages import for_command_line, terminal_command
@@ -95,10 +95,14 @@ def doctor(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="where to write the template")
+        Path | None,
+        typer.Option(metavar="FILE", parser=given_path, help="where to write the template"),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="also write the diagnosis as an HTML page")
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=given_path, help="also write the diagnosis as an HTML page"
+        ),
     ] = None,
     whole: Annotated[
         bool, typer.Option("--table", help="also show the tables if the function is right")

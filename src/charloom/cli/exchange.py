@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charloom.cli.models import identity
-from charloom.cli.options import AModel, Json, Which, takes_settings
+from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
 from charloom.messages import Placeholder, terminal_command
@@ -22,7 +22,11 @@ def export(
     to: Annotated[str, typer.Option(metavar="[torch]", help="target framework")] = "torch",
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="the file to write [default: NAME.torch.safetensors]"),
+        typer.Option(
+            metavar="FILE",
+            parser=given_path,
+            help="the file to write [default: NAME.torch.safetensors]",
+        ),
     ] = None,
     which: Which = None,
     force: Force = False,
@@ -61,9 +65,14 @@ def export(
 @takes_settings("tokens", tokens="the file's, else characters")
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A safetensors file with a state_dict.")
+        Path,
+        typer.Argument(
+            metavar="FILE", parser=given_path, help="A safetensors file with a state_dict."
+        ),
     ],
-    output: Annotated[Path, typer.Option(metavar="MODEL", help="the model file to write")],
+    output: Annotated[
+        Path, typer.Option(metavar="MODEL", parser=given_path, help="the model file to write")
+    ],
     vocabulary: Annotated[
         str | None,
         typer.Option(

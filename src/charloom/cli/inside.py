@@ -8,7 +8,7 @@ import typer
 
 from charloom.cli.colours import paint
 from charloom.cli.models import identity
-from charloom.cli.options import AModel, Json, Which, takes_settings
+from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
 from charloom.spelling import count, shortened
@@ -108,7 +108,9 @@ def neurons(
     png: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="plot all units over the text; FILE ends in .png or .svg"
+            metavar="FILE",
+            parser=given_path,
+            help="plot all units over the text; FILE ends in .png or .svg",
         ),
     ] = None,
     listed: Annotated[  # noqa: ARG001 - its callback does the work

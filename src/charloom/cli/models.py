@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charloom.cli.colours import paint
-from charloom.cli.options import AModel, Json, Which, takes_settings
+from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError, EncodingError, TextError
 from charloom.spelling import harmless, one_of, shortened
@@ -46,7 +46,9 @@ def sample(
     ] = "",
     prompt_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="a file with the prompt, instead of --prompt"),
+        typer.Option(
+            metavar="FILE", parser=given_path, help="a file with the prompt, instead of --prompt"
+        ),
     ] = None,
     length: Annotated[int, typer.Option(help="largest number of characters to write")] = 200,
     temperature: Annotated[
@@ -341,7 +343,7 @@ def read_text(source: str) -> str:
             f"reading the text from the terminal: type it, and end it with {key} on a line of its own."
         )
     try:
-        data = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
+        data = sys.stdin.buffer.read() if source == STDIN else given_path(source).read_bytes()
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise EncodingError(

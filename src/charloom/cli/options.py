@@ -36,6 +36,14 @@ PANELS: Final = {
 }
 PANEL_OF: Final = {name: panel for panel, names in PANELS.items() for name in names.split()}
 
+
+def given_path(text: str | Path) -> Path:
+    """Return what was typed as a path; refuse an empty one, which would be the current directory."""
+    if not str(text):
+        raise typer.BadParameter("the path is empty; give a path (. is the current directory).")
+    return Path(text)
+
+
 Texts = Annotated[
     list[str] | None,
     typer.Argument(
@@ -44,14 +52,21 @@ Texts = Annotated[
         "joined in this order; or the name of a built-in text.",
     ),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", parser=given_path, help="A run directory.")]
 NewRun = Annotated[
     Path | None,
-    typer.Option("--run", metavar="DIR", help="the run directory to create [default: runs/TEXT-N]"),
+    typer.Option(
+        "--run",
+        metavar="DIR",
+        parser=given_path,
+        help="the run directory to create [default: runs/TEXT-N]",
+    ),
 ]
 AModel = Annotated[
     Path,
-    typer.Argument(metavar="MODEL", help="A run, a checkpoint directory or a model file."),
+    typer.Argument(
+        metavar="MODEL", parser=given_path, help="A run, a checkpoint directory or a model file."
+    ),
 ]
 Which = Annotated[
     str | None,

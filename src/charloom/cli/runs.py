@@ -7,7 +7,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from charloom.cli.options import SETTINGS, Json, Minutes, NewRun, Run, Texts, takes_settings
+from charloom.cli.options import (
+    SETTINGS,
+    Json,
+    Minutes,
+    NewRun,
+    Run,
+    Texts,
+    given_path,
+    takes_settings,
+)
 from charloom.cli.outcome import Outcome, finish, follow, introduce
 from charloom.cli.reading import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, show, show_json
@@ -63,6 +72,7 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
+            parser=given_path,
             help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
             "if the run has a validation part, else the last",
         ),
@@ -173,7 +183,9 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="write the report to this file, and nothing into the run"
+            metavar="FILE",
+            parser=given_path,
+            help="write the report to this file, and nothing into the run",
         ),
     ] = None,
     as_json: Json = False,

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
+from charloom.cli.options import given_path
 from charloom.cli.terminal import say
 from charloom.config import require_whole
 from charloom.errors import MissingPartError
@@ -15,7 +16,9 @@ PORTS: Final = 1 << 16
 def serve(
     runs: Annotated[
         Path,
-        typer.Argument(metavar="[RUNS]", help="The directory that holds your runs."),
+        typer.Argument(
+            metavar="[RUNS]", parser=given_path, help="The directory that holds your runs."
+        ),
     ] = Path("runs"),
     host: Annotated[
         str,

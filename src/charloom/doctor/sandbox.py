@@ -52,7 +52,7 @@ def place_of(given: str) -> Place:
         )
     if not colon or not file or not function.isidentifier():
         raise DoctorError(
-            f"{shortened(Path(given))} names no function; say FILE.py:FUNCTION, for example rnn.py:loss_and_gradients."
+            f"{shortened(Path(given)) if given else 'an empty name'} names no function; say FILE.py:FUNCTION, for example rnn.py:loss_and_gradients."
         )
     path = Path(file)
     try:

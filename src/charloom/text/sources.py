@@ -142,6 +142,11 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
     seen: set[str] = set()
     found = []
     for name in map(str, asked):
+        if not name:
+            raise TextError(
+                "the path of a text is empty; give the path of a file or a directory (. is the current "
+                "one), or a built-in text."
+            )
         one = _find(name, any_bytes)
         fresh = tuple(source for source in one.sources if source.place not in seen)
         if one.note:  # a directory or a pattern
