@@ -1,8 +1,8 @@
-"""What charloom promises about a user's hours and a stranger's files, each promise with its checker.
+"""Checks charloom's promises about long training runs and untrusted files, one module per promise.
 
-A module here that has a PROMISE is a promise:
+A module with a PROMISE has:
 
-    NUMBER    its place in the table
+    NUMBER    its position in the table
     PROMISE   one sentence
     check     check(scale) -> the figures reached, by name; scale is "short" (seconds, for the test
               suite) or "long" (what docs/RELIABILITY.md shows); seeds are among the figures
@@ -22,7 +22,7 @@ SHORTENED = "shortened"  # as figures are kept of a long check that was told to 
 
 
 def promises() -> dict[str, ModuleType]:
-    """All modules with a promise, by name, in the order of their numbers."""
+    """Return all modules with a promise, by name, sorted by their numbers."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "__main__"]
     modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
     found = {name: module for name, module in modules.items() if hasattr(module, "PROMISE")}

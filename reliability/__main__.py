@@ -1,4 +1,4 @@
-"""Runs the checkers and keeps what they reached: `sh scripts/reliability --help`."""
+"""Runs the checks and stores their figures: `sh scripts/reliability --help`."""
 
 import argparse
 import datetime
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def version() -> str:
-    """The commit, and whether any code differs from it; without git the package's version."""
+    """Return the commit and whether the code differs from it; without git, the package's version."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], check=True, text=True, capture_output=True,

@@ -1,9 +1,8 @@
-"""One writer per run: of several processes that open a run at the same moment one gets it.
+"""Checks that a run has only one writer when several processes open it at the same moment.
 
-The processes run the whole command, `charloom train` into the same new directory or `charloom
-resume` of the same run. One goes on; each other ends with exit code 2 and a sentence. Then the
-winner is ended, every other time by SIGKILL while it holds the lock, and the next race begins at
-once.
+The processes run the whole command: `charloom train` into the same new directory, or `charloom resume` of
+the same run. One continues; all others end with exit code 2 and one sentence. Then the winner is ended,
+every second time by SIGKILL while it holds the lock, and the next race starts immediately.
 """
 
 import os
@@ -35,7 +34,7 @@ SETTINGS = ("--recipe", "classic", "--hidden-size", 8, "--updates", 1_000_000, "
 
 
 def check(scale: str, seed: int = 0) -> Figures:
-    """200 races in the long version; the slowest loser is among the figures."""
+    """Run 200 races in the long version; the figures include the slowest loser."""
     chance, slowest, killed = random.Random(seed), 0.0, 0
     engine = open_engine().name
     with folder() as place:
@@ -67,12 +66,14 @@ def check(scale: str, seed: int = 0) -> Figures:
 
 
 def race_once(work: Callable[[], object], what: str) -> tuple[Forked, float]:
-    """Processes that begin some work at the same moment: the winner, running, and the seconds that
-    the slowest loser took to end."""
+    """Start processes with some work at the same moment.
+
+    Return the winner, which still runs, and the seconds until the slowest loser ended.
+    """
     ready, gun = os.pipe()
 
     def contend(tell: Tell) -> None:
-        os.close(gun)  # the gun is heard when the last copy of its pipe is closed
+        os.close(gun)  # the read below returns when the last copy of this end is closed
         tell(b"ready")
         os.read(ready, 1)
         work()
@@ -112,7 +113,7 @@ def race_once(work: Callable[[], object], what: str) -> tuple[Forked, float]:
 
 
 def wait_for(run: Path, winner: Forked) -> None:
-    """Wait until the winner trains: it may still be busy when the losers have left."""
+    """Wait until the winner trains, which can be after the losers have ended."""
     while (read_status(run) or {}).get("pid") != winner.pid:
         assert winner.code(0) is None, f"nobody won: {winner.close()}"
         time.sleep(0.001)

@@ -1,6 +1,6 @@
-"""Processes to race and to kill: copies of this one, so that they need no time to start.
+"""Starts processes that race or are killed: forks of this process, which start immediately.
 
-What is patched here is patched there, which is how a planted fault reaches them.
+A patch in this process also applies in its forks, so tests can plant faults in them.
 """
 
 import mmap
@@ -33,16 +33,17 @@ Tell = Callable[[bytes], object]
 
 
 class Forked:
-    """A copy of this process that does some work and ends.
+    """A fork of this process that does some work and ends.
 
     Args:
-        work: what it does; it is given a function by which it tells us bytes. An exit code that
-            it raises by SystemExit is its exit code; any other exception is 1, told by `errors`.
+        work: the work, a function that gets a function to send bytes to this process. A SystemExit
+            sets the exit code. After any other exception the exit code is 1, and `close` returns the
+            traceback.
     """
 
     def __init__(self, work: Callable[[Tell], object]) -> None:
         self._hear, told = os.pipe()
-        # A file, for a pipe that nobody reads lets a process wait that says much.
+        # A file and not a pipe, because a process blocks when it writes much to a pipe that is not read.
         with tempfile.TemporaryFile() as errors:
             self._errors = os.dup(errors.fileno())
         self._status: int | None = None
@@ -58,24 +59,26 @@ class Forked:
         os.close(told)
 
     def hear(self, timeout: float = PATIENCE) -> bytes:
-        """What it told since the last time; waits until there is something. Empty: it ended, or
-        told nothing for so many seconds."""
+        """Wait for bytes from the process and return them.
+
+        The result is empty if the process ended or sent nothing for `timeout` seconds.
+        """
         if not select.select([self._hear], [], [], timeout)[0]:
             return b""
         return os.read(self._hear, 1 << 16)
 
     def send(self, number: int = signal.SIGKILL) -> None:
-        """A signal, if it still runs."""
+        """Send a signal to the process if it still runs."""
         if self.code(0) is None:
             os.kill(self.pid, number)
 
     def account(self) -> float:
-        """Its `own_time`; once it has come to its own end, that of that moment."""
+        """Return the `own_time` of the process; after its end, the `own_time` at its end."""
         (ended,) = ACCOUNT.unpack(self._account[:])
         return float(ended) or own_time(self.pid)
 
     def computed(self) -> float:
-        """Seconds of a processor that it has used, as long as it lives; afterwards 0."""
+        """Return the processor seconds that the process has used; 0 after its end."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -83,13 +86,13 @@ class Forked:
             return 0.0
 
     def let_live(self, seconds: float) -> None:
-        """Wait until it has lived so much longer, by its `own_time`, or ended."""
+        """Wait for this many seconds of the process's `own_time`, or until it ends."""
         until = self.account() + seconds
         while self.code(0) is None and (left := until - self.account()) > 0:
             time.sleep(min(left, 0.01))
 
     def code(self, timeout: float = PATIENCE) -> int | None:
-        """Its exit code, negative for the signal that ended it; None where it runs on."""
+        """Return the exit code, negative for a signal; None if the process still runs after `timeout`."""
         until = time.monotonic() + timeout
         while self._status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -102,7 +105,7 @@ class Forked:
         return self._status
 
     def close(self) -> str:
-        """End it, if it has not; what went wrong in it."""
+        """End the process if it still runs, and return what it wrote to standard error."""
         if self._said is None:
             self.send()
             self.code()
@@ -114,21 +117,23 @@ class Forked:
 
 
 def own_time(pid: int | None = None) -> float:
-    """Seconds since some moment, without those in which a process, by default this one, waited for a
-    processor that others had: a machine's other work is not its fault."""
+    """Return a process's clock in seconds, which stops while the process waits for a processor.
+
+    So the other load of the machine does not count. The default is this process.
+    """
     try:
-        told = Path(f"/proc/{pid or os.getpid()}/schedstat").read_text().split()
-        return time.monotonic() - int(told[1]) / 1e9
+        fields = Path(f"/proc/{pid or os.getpid()}/schedstat").read_text().split()
+        return time.monotonic() - int(fields[1]) / 1e9
     except (OSError, IndexError, ValueError):
-        return time.monotonic()  # the system does not tell
+        return time.monotonic()  # the system does not have these figures
 
 
 def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mmap) -> NoReturn:
-    """The life of a copy."""
+    """Run the work in the fork, and exit."""
     code = 1
     try:
         end_with_parent()
-        # Whoever started us may be deaf to Ctrl-C, as what runs in the background is.
+        # The parent may ignore SIGINT, as background processes do; the fork must not.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(errors, 2)
         sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
@@ -151,6 +156,6 @@ def _tell(told: int, data: bytes) -> None:
 
 
 def command(*arguments: object) -> None:
-    """The command `charloom` with these arguments; ends by SystemExit."""
+    """Run the command `charloom` with these arguments; ends with SystemExit."""
     sys.argv = ["charloom", *map(str, arguments)]
     main()

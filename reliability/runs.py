@@ -1,4 +1,4 @@
-"""Small runs to kill, starve and compare: a text, settings, and what two equal runs must share."""
+"""Trains and compares small runs for the checks: text, settings, and the bytes that must be equal."""
 
 import json
 import random
@@ -42,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def text(characters: int = 2_000, seed: int = 0) -> str:
-    """A text of made-up words."""
+    """Return a text of random words."""
     chance = random.Random(seed)
     words = ["".join(chance.choices("abcdefgh", k=chance.randint(1, 6))) for _ in range(50)]
     written = ""
@@ -53,14 +53,14 @@ def text(characters: int = 2_000, seed: int = 0) -> str:
 
 @contextmanager
 def folder(in_memory: bool = False) -> Iterator[Path]:
-    """A folder for a while; in memory where what is checked is the order of calls, not a disk."""
+    """Create a temporary folder; in memory if the check does not need a real disk."""
     where = MEMORY if in_memory and MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="charloom-", dir=where) as name:
         yield Path(name)
 
 
 def opened(run: Path, settings: dict[str, Any]) -> tuple[RunWriter, Learner, Corpus]:
-    """A run at its last checkpoint, made where it is not there yet."""
+    """Open a run at its last checkpoint, or create it."""
     if (run / "checkpoints" / "latest").exists():
         return RunWriter.resume(run)
     corpus = Corpus.from_text(text(), "words")
@@ -75,7 +75,7 @@ def train(
     halt: Callable[[], str | None] = lambda: None,
     seen: Callable[[Item], object] = lambda item: None,
 ) -> Ended:
-    """Train a run to its end or until it is halted, from wherever it is."""
+    """Train a run from its last checkpoint until it ends or is halted."""
     chosen = open_engine(engine) if isinstance(engine, str) else engine
     writer, learner, corpus = opened(run, settings or {})
     with writer:
@@ -86,7 +86,7 @@ def train(
 
 
 def lasting(run: Path) -> dict[str, Any]:
-    """What two runs of the same settings must share: all bytes that no clock has touched."""
+    """Return everything that two runs with the same settings must share: all bytes but clock times."""
     checkpoints = run / "checkpoints"
     kept: dict[str, Any] = {}
     for pointer in ("latest", "best"):
@@ -107,15 +107,15 @@ def lasting(run: Path) -> dict[str, Any]:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """The names of what two runs do not share."""
+    """Return the names of the entries in which two runs differ."""
     return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
 
 
 def require_same(run: Path, truth: dict[str, Any], what: str) -> None:
-    """Refuse a run that differs from an uninterrupted one."""
+    """Raise AssertionError if a run differs from the uninterrupted run."""
     try:
         found = lasting(run)
     except (OSError, ValueError) as error:
-        raise AssertionError(f"{what}: {run} is no whole run: {error}") from error
+        raise AssertionError(f"{what}: {run} is not a complete run: {error}") from error
     wrong = differences(truth, found)
     assert not wrong, f"{what}: {', '.join(wrong)} differ from the uninterrupted run's"

@@ -1,6 +1,6 @@
-"""The figures that the promises reached, in docs/reliability.json, and the table made of them.
+"""Stores the figures of the promises in docs/reliability.json, and makes the table from them.
 
-It knows nothing of how a promise is checked.
+This module does not know how a promise is checked.
 """
 
 import json
@@ -28,31 +28,33 @@ that its checker must catch. What a promise means in detail is said at the head 
 
 MOST_OF_A_PROBLEM = 300  # characters in the table
 
-# By promise, then by scale: date, seconds, version, machine, figures, and what is broken if it is.
+# By promise, then by scale: date, seconds, version, machine, figures, and the problem if it is broken.
 Kept = dict[str, dict[str, dict[str, Any]]]
 
 
 def read_figures() -> Kept:
-    """What is kept; nothing where there is no file yet."""
+    """Return the stored figures; an empty dict if there is no file yet."""
     return json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
 
 
 def keep(name: str, scale: str, entry: dict[str, Any]) -> None:
-    """Put the figures of one check among the others."""
+    """Store the figures of one check."""
     kept = read_figures()
     kept.setdefault(name, {})[scale] = entry
-    told = json.dumps(dict(sorted(kept.items())), indent=1)
-    FIGURES.write_text(told + "\n", encoding="utf-8")
+    text = json.dumps(dict(sorted(kept.items())), indent=1)
+    FIGURES.write_text(text + "\n", encoding="utf-8")
 
 
 def render(kept: Kept, promises: dict[str, ModuleType]) -> str:
-    """The table, as Markdown."""
+    """Return the table as Markdown."""
     return HEAD + "".join(row(name, module, kept) for name, module in promises.items())
 
 
 def row(name: str, module: ModuleType, kept: Kept) -> str:
-    """One promise: the long version's figures, or those of the next best there are; what is broken on
-    any scale is told whatever the others reached."""
+    """Return the table's row for one promise.
+
+    It has the figures of the longest version that was run. If a version is broken, it shows that instead.
+    """
     scales = kept.get(name, {})
     there = [scale for scale in (LONG, SHORTENED, SHORT) if scale in scales]
     chosen = [scale for scale in there if "broken" in scales[scale]] or there[:1]
@@ -65,7 +67,7 @@ def row(name: str, module: ModuleType, kept: Kept) -> str:
 
 
 def figures_of(entry: dict[str, Any]) -> str:
-    """What was reached, or what is broken, fit for a cell."""
+    """Return the figures, or the problem, as the text of a table cell."""
     if "broken" in entry:
         told = " ".join(entry["broken"].split()).replace("|", "\\|")
         return f"**BROKEN**: {told[:MOST_OF_A_PROBLEM]}"

@@ -43,7 +43,7 @@ def test_a_journal_that_forgets_that_a_write_was_torn_is_caught(monkeypatch):
 
     monkeypatch.setattr(Journal, "flush", flush)
     monkeypatch.setattr(disk, "numbers", lambda scale, place, code: [])
-    with pytest.raises(AssertionError, match=r"half done: .* (no whole run|differ from)"):
+    with pytest.raises(AssertionError, match=r"half done: .* (not a complete run|differ from)"):
         disk.check("short")
 
 

@@ -49,7 +49,7 @@ READING_MENDS = {
 
 
 def file_above(path: Path) -> Path | None:
-    """The file that stands where a directory above a path would be; None where there is none."""
+    """Return the file that is where a parent directory of `path` should be; None if there is none."""
     above = next((parent for parent in path.parents if os.path.lexists(parent)), None)
     return None if above is None or above.is_dir() else above
 

@@ -41,14 +41,15 @@ def kept_lengths(
         DamagedError: a journal lost lines or was changed, and `allow_less` is False.
         ReadError: the disk failed while reading.
     """
-    update, told = checkpoint.learner.update, lengths_told(events, checkpoint.learner.update)
+    update = checkpoint.learner.update
+    recorded = lengths_told(events, update)
     lengths, lost = dict(checkpoint.lengths), []
     for name in WHAT:
         try:
             require_lines(path / name, lengths[name], update)
         except DamagedError as error:
-            if name in told and has_lines(path / name, told[name], update):
-                lengths[name] = told[name]
+            if name in recorded and has_lines(path / name, recorded[name], update):
+                lengths[name] = recorded[name]
                 continue
             if not allow_less:
                 raise DamagedError(
