@@ -130,10 +130,21 @@ def test_a_message_at_a_terminal_shortens_what_was_given(words, place, monkeypat
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("text", [PROSE, "two lines\nof a text", "a line? [or *]\n", "word " * 100])
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROSE,
+        "two lines\nof a text",
+        "a line? [or *]\n",
+        "word " * 100,
+        "It was the best of times, it was the worst of times, it was the age of wisdom, it was",
+    ],
+)
 def test_a_text_in_the_place_of_a_path_is_told_what_takes_it(text, place, monkeypatch):
     monkeypatch.chdir(place)
-    with pytest.raises(TextError, match="the text itself, give it as string instead of text"):
+    with pytest.raises(
+        TextError, match="the text itself, pass it as the argument string, and leave text out"
+    ):
         charloom.train(text)
     done = CliRunner().invoke(app, ["train", text], prog_name="charloom")
     assert "pipe it in and give - for TEXT" in done.stderr

@@ -28,6 +28,7 @@ from charloom.text.builtin import BUILTIN_TEXTS
 STDIN: Final = "-"
 IN_MEMORY: Final = 64 << 20  # bytes; a longer text is not kept in memory
 LOOKED_AT: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
+MOST_WORDS: Final = 8  # in what is taken for the name of a file; more may be a text itself
 LONGEST_NAME: Final = 255  # longest name of a file on common file systems
 NAMED: Final = 3  # at most this many file names in a message
 
@@ -194,7 +195,7 @@ def _find(asked: str, any_bytes: bool) -> Found:
 
 def looks_like_a_text(asked: str) -> bool:
     """Return True if the user may have given the text itself instead of a path."""
-    return "\n" in asked or len(asked) > LONGEST_NAME
+    return "\n" in asked or len(asked) > LONGEST_NAME or len(asked.split()) > MOST_WORDS
 
 
 def missing(asked: str) -> TextError:
@@ -202,7 +203,7 @@ def missing(asked: str) -> TextError:
     name = shortened(Path(asked))
     if looks_like_a_text(asked):
         way = either(
-            in_python="give it as string instead of text",
+            in_python="pass it as the argument string, and leave text out",
             elsewhere="write it to a file, or pipe it in and give - for TEXT",
         )
         return TextError(f"{name}: no such file. If this is the text itself, {way}.")
