@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STDIN: Final = "-"
 
-# The least number of bits of each style.
+# Styles of characters, each with the least number of bits that gets it.
 HEAT: Final = (
     (0.0, "dim"),
     (1.0, ""),

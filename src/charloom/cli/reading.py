@@ -7,7 +7,7 @@ from typing import Final
 
 from charloom.cli.terminal import say
 
-PATIENCE_SECONDS: Final = 2.0  # print nothing before
+PATIENCE_SECONDS: Final = 2.0  # print nothing in the first seconds
 LINE_SECONDS: Final = 5.0
 MEGABYTE: Final = 1e6
 

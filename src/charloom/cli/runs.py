@@ -24,7 +24,7 @@ from charloom.config import Config, without_effect
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 
-# Settings that may change when a run is resumed, as they do not change its result.
+# Settings that may change when a run is resumed; the model and its training stay the same.
 UNCHANGING: Final = ("engine", "threads", "save_seconds")
 
 
