@@ -1,7 +1,7 @@
-// Asks the server: reads its answers, its refusals with their repair, and its event streams. It knows no
-// element of the page.
+// Sends requests to the server and reads its responses, errors and event streams. It uses no element of the
+// page.
 
-/** A refusal of the server, or that none answered; `message` is for people. */
+/** An error response of the server, or no response at all (status 0). `message` is for people. */
 export class Refusal extends Error {
   constructor(status, error) {
     super(error.message);
@@ -12,7 +12,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Runs that a page can follow at once, as the server has it. */
+/** How many runs one event stream can follow; the server has the same limit. */
 export const MOST_FOLLOWED = 8;
 
 const GONE = "The server does not answer. Start it again with: charloom serve";
@@ -26,18 +26,18 @@ async function ask(path, options) {
     throw new Refusal(0, { message: GONE });
   }
   if (answer.ok) return answer;
-  let told = null;
+  let details = null;
   try {
-    told = (await answer.json()).error;
+    details = (await answer.json()).error;
   } catch {
-    // Not ours: the sentence below says what is known.
+    // The response is not from charloom's server: the message below has the status.
   }
-  let message = told?.message ?? `The server answered with status ${answer.status}. Try again.`;
-  // How else a program could ask is nothing that a page can do.
-  if (told?.code === "unknown_characters") message = message.replace(/ Leave them out, or .*/, " Leave them out.");
+  let message = details?.message ?? `The server answered with status ${answer.status}. Try again.`;
+  // The page has no field for the other way that the server suggests to programs.
+  if (details?.code === "unknown_characters") message = message.replace(/ Leave them out, or .*/, " Leave them out.");
   const wait = answer.headers.get("retry-after");
   const again = wait && answer.status !== 422 ? ` Try again in ${wait} s.` : "";
-  throw new Refusal(answer.status, { ...told, message: message + again });
+  throw new Refusal(answer.status, { ...details, message: message + again });
 }
 
 const body = (value, signal) => ({
@@ -47,22 +47,22 @@ const body = (value, signal) => ({
   signal,
 });
 
-/** The answer to a question, of a path whose parts are put in safely: get`/api/runs/${key}`. */
+/** Send a GET request and return its JSON. Values in the path are encoded: get`/api/runs/${key}`. */
 export async function get(parts, ...values) {
   return (await ask(path(parts, ...values))).json();
 }
 
-/** A path with its parts put in safely, as in path`/api/runs/${key}`. */
+/** Return a path with encoded values, as in path`/api/runs/${key}`. */
 export function path(parts, ...values) {
   return String.raw({ raw: parts }, ...values.map(encodeURIComponent));
 }
 
-/** The answer to something that is sent. */
+/** Send a POST request with a JSON body and return the JSON of the response. */
 export async function post(where, value, signal) {
   return (await ask(where, body(value, signal))).json();
 }
 
-/** The events of an answer as they come: pairs of name and data. */
+/** Send a POST request and yield the server-sent events of the response, as pairs of name and data. */
 export async function* events(where, value, signal) {
   const answer = await ask(where, body(value, signal));
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -1,4 +1,4 @@
-// Puts the page together: which view is shown, light or dark, and whether the server answers.
+// Starts the page: shows the view of the address, light or dark colours, and whether the server answers.
 import { get } from "./api.js";
 import { byId, put } from "./dom.js";
 import { Inside } from "./inside.js";
@@ -13,13 +13,13 @@ const live = new Live();
 const journals = new Journals(live);
 const models = new Models(live);
 
-/** Go to a view with settings, as a link would. */
+/** Open a view with settings, as a link does. */
 function go(view, settings = {}) {
   const query = new URLSearchParams(settings).toString();
   location.hash = `#/${view}${query ? `?${query}` : ""}`;
 }
 
-const FOLLOWED = "followed"; // on an entry of the browser's history
+const FOLLOWED = "followed"; // the state of a history entry whose link has been applied
 const views = {
   runs: new Runs(live, journals, go),
   learning: new Learning(live, journals, go),
@@ -27,7 +27,7 @@ const views = {
   inside: new Inside(models),
 };
 
-const followed = {}; // by view, the link that was followed last
+const followed = {}; // the last applied link of each view
 
 function route() {
   const [name, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
@@ -42,7 +42,7 @@ function route() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${byId(`title-${view}`).textContent} – charloom`;
-  // Back to where a link led does not undo what was done there since; the same link, followed again, does.
+  // Going back must not undo later changes in a view. Clicking the same link again applies it again.
   const again = followed[view] === query && history.state === FOLLOWED;
   if (query) {
     followed[view] = query;
@@ -74,10 +74,10 @@ function themes() {
 
 async function about() {
   try {
-    const told = await get`/api/about`;
-    put(byId("about"), `charloom ${told.version} · ${told.engine}`);
-    put(byId("runs-folder"), `in the folder ${told.folder}`);
-    views.runs.about(told);
+    const server = await get`/api/about`;
+    put(byId("about"), `charloom ${server.version} · ${server.engine}`);
+    put(byId("runs-folder"), `in the folder ${server.folder}`);
+    views.runs.about(server);
   } catch {
     setTimeout(about, 2000);
   }

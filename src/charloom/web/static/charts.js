@@ -1,5 +1,5 @@
-// Draws charts with plotly.js, which is fetched when the first chart is wanted, in the page's colours. What is
-// drawn is its owner's. Where plotly.js is not there, the chart's place says so.
+// Draws charts with plotly.js in the page's colours. plotly.js is loaded for the first chart. If it is missing, the
+// box of the chart shows a message. The caller decides what is drawn.
 import { el, seldom } from "./dom.js";
 import { colour } from "./colours.js";
 
@@ -18,7 +18,7 @@ function plotly() {
   return wanted;
 }
 
-/** An axis with a title, in the page's manner. */
+/** Return an axis with a title, in the style of the page. */
 export function axis(title, more = {}) {
   return {
     title: { text: title, font: { size: 12 }, standoff: 6 },
@@ -34,9 +34,9 @@ export function axis(title, more = {}) {
 }
 
 /**
- * A chart in a box, drawn again when its figure, the box's width or the page's colours change.
+ * A chart in a box. It is drawn again when the box's width or the page's colours change, or on `again()`.
  *
- * `figure(width)` gives traces and layout, or a sentence where there is nothing to draw.
+ * `figure(width)` returns traces and layout, or a sentence if there is nothing to draw.
  */
 export class Chart {
   constructor(box, figure) {
@@ -52,7 +52,7 @@ export class Chart {
     document.addEventListener("themechange", this.again);
   }
 
-  /** Draw, one picture after another; a slow machine draws more seldom. */
+  /** Draw once, then pause for as long as drawing took, so that a slow machine stays responsive. */
   async #turn() {
     if (this.drawing) {
       this.wanted = true;
@@ -71,7 +71,7 @@ export class Chart {
   }
 
   async #draw() {
-    // What nobody sees is not drawn.
+    // Do not draw an invisible chart.
     if (document.hidden || !this.box.clientWidth) return;
     const made = this.figure(this.box.clientWidth);
     if (typeof made === "string") {
@@ -115,7 +115,7 @@ export class Chart {
     };
   }
 
-  /** Show all of it again. */
+  /** Reset the zoom. */
   async reset() {
     if (!this.drawn) return;
     const axes = Object.keys(this.canvas.layout).filter((name) => /^[xy]axis/.test(name));
@@ -123,7 +123,7 @@ export class Chart {
     await (await plotly()).relayout(this.canvas, changes);
   }
 
-  /** Save it as a picture, on the page's ground. */
+  /** Save the chart as a PNG file with the page's background. */
   async png(name) {
     if (!this.drawn) return;
     const library = await plotly();
@@ -135,10 +135,10 @@ export class Chart {
   }
 }
 
-/** A line of a chart. */
+/** Return the trace of a curve. */
 export const line = (x, y, name, ink, more = {}) => ({
   type: "scatter",
-  mode: x.length === 1 ? "lines+markers" : "lines", // one point is no line yet
+  mode: x.length === 1 ? "lines+markers" : "lines", // a single point makes no line
   x,
   y,
   name,

@@ -1,23 +1,23 @@
-// A select whose options change: while it may be open, new options wait until it is left. What the options are
-// is its owner's.
+// A select with changing options. While it may be open, new options wait until the user leaves it. The caller
+// makes the options.
 import { el } from "./dom.js";
 
-/** An option that cannot be chosen, and says what is not in the list. */
+/** Return a disabled option whose text says what the list does not show. */
 export function rest(text) {
   return el("option", { value: "", disabled: true }, text);
 }
 
-/** The options of a select; what is chosen stays chosen, and where it is gone, the first one is. */
+/** The options of a select. The selected option stays selected; if it disappears, the first one is. */
 export class Choices {
   constructor(select) {
     this.select = select;
     this.held = false;
-    // What opens a select is a press of the mouse or of a key; whether it is open, few browsers tell.
+    // The mouse or a key opens a select. Few browsers report whether it is open.
     for (const name of ["pointerdown", "keydown"]) select.addEventListener(name, () => (this.held = true));
     for (const name of ["change", "blur"]) select.addEventListener(name, () => this.#left());
   }
 
-  /** Have other options; `chosen` is chosen, where it is given even if the select is open. */
+  /** Replace the options. If `chosen` is given, select it, even if the select is open. */
   show(options, chosen = null) {
     this.waiting = options;
     if (chosen !== null || !this.held) this.#draw(chosen ?? this.select.value);

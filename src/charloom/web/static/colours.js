@@ -1,34 +1,34 @@
-// Turns values into steps of colour: surprise, and a unit's value from its lowest to its highest. The colours
-// themselves are in style.css, which knows light and dark.
+// Turns values into colour steps: the surprise of a character, and the value of a unit. style.css has the colours
+// themselves, for the light and the dark theme.
 
-/** Steps to each side of nothing. */
+/** The number of colour steps on each side of zero. */
 export const STEPS = 8;
 
-/** The step, 0 … 8, of a surprise in nats: a bit and less is none, twelve bits and more all. */
+/** Return the step (0 … 8) of a surprise in nats: 0 for up to one bit, 8 for twelve bits and more. */
 export function surpriseStep(nats) {
   if (nats === null || nats === undefined) return 0;
   const bits = nats / Math.LN2;
   return Math.max(0, Math.min(STEPS, Math.round(((bits - 1) / 11) * STEPS)));
 }
 
-/** The step, -8 … 8, of a value between bounds whose middle is nothing. */
+/** Return the step (-8 … 8) of a value between two bounds; their middle has step 0. */
 export function valueStep(value, low, high) {
   const middle = (low + high) / 2;
   const share = (value - middle) / Math.max((high - low) / 2, 1e-12);
   return Math.max(-STEPS, Math.min(STEPS, Math.round(share * STEPS)));
 }
 
-/** A colour of the page as red, green and blue, whichever of light and dark is shown. */
+/** Return a named colour of the current theme as CSS text, rgb(…). */
 export function colour(name) {
   const probe = document.getElementById("probe");
   probe.style.color = `var(--${name})`;
   return getComputedStyle(probe).color;
 }
 
-/** Its three numbers, 0 … 255. */
+/** Return red, green and blue (0 … 255) of a named colour. */
 export const rgb = (name) => colour(name).match(/[\d.]+/g).slice(0, 3).map(Number);
 
-/** A table of 256 colours from low over nothing to high, four bytes each, for a canvas. */
+/** Return 256 colours for a canvas, from low through neutral to high, with four bytes each. */
 export function valueTable() {
   const [low, none, high] = [rgb("low"), rgb("paper"), rgb("high")];
   const table = new Uint8ClampedArray(256 * 4);

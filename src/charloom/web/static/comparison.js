@@ -1,13 +1,13 @@
-// Curves of several runs in one chart.
-// It follows the runs that were chosen, no more than the server lets a page follow.
+// Shows curves of several selected runs in one chart.
+// It follows at most as many runs as the server allows for one stream.
 import { MOST_FOLLOWED } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
 import { byId, el, toast } from "./dom.js";
 import { spread } from "./journal.js";
 
-const MOST = MOST_FOLLOWED - 1; // one is left to the learning view
-const POINTS = 1000; // of a curve
+const MOST = MOST_FOLLOWED - 1; // leaves one for the learning view
+const POINTS = 1000; // of one curve, at most
 const INKS = ["accent", "amber", "blue", "red", "violet", "high", "soft"];
 const WHAT = {
   smooth: ["Smooth bits per character", (record, run) => record.smooth_loss / (run.seq_length || 1) / Math.LN2],
@@ -24,7 +24,7 @@ const OVER = {
   seconds: ["Seconds", (record) => record.seconds],
 };
 
-/** The chart below the list. */
+/** The comparison chart below the list of runs. */
 export class Comparison {
   constructor(live, journals) {
     this.live = live;
@@ -45,25 +45,25 @@ export class Comparison {
     byId("compare-png").addEventListener("click", () => this.chart.png("charloom-comparison"));
   }
 
-  /** Begin to follow the chosen runs. */
+  /** Start to follow the selected runs. */
   show() {
     this.shown = true;
     this.#follow();
   }
 
-  /** Follow none. */
+  /** Stop following runs. */
   hide() {
     this.shown = false;
     this.live.follow("comparison", []);
   }
 
-  /** The runs as they are now. */
+  /** Take the current list of runs. */
   runs(list) {
     this.list = list;
     this.#follow();
   }
 
-  /** Put a run in, where there is room for it, or take it out; whether it is in now. */
+  /** Add a run, unless there are too many, or remove it. Return whether it is in the chart now. */
   choose(key, on) {
     const others = this.chosen.filter((other) => other !== key);
     const full = on && others.length >= MOST;
@@ -87,8 +87,8 @@ export class Comparison {
     const traces = this.chosen.flatMap((key) => {
       const run = this.list.find((other) => other.key === key);
       if (!run) return [];
-      const told = this.journals.of(key).records.filter((record) => of(record, run) !== null);
-      const records = spread(told, POINTS);
+      const measured = this.journals.of(key).records.filter((record) => of(record, run) !== null);
+      const records = spread(measured, POINTS);
       return [line(records.map(at), records.map((record) => of(record, run)), run.name, this.#ink(key), { hovertemplate: "%{y:.4g}" })];
     });
     if (!traces.some((trace) => trace.x.length)) return "None of the selected runs has values for this curve yet.";
@@ -104,7 +104,7 @@ export class Comparison {
     };
   }
 
-  /** A run keeps its colour as long as the page is open. */
+  /** Return the colour of a run, which stays the same while the page is open. */
   #ink(key) {
     if (!this.inks.has(key)) this.inks.set(key, INKS[this.inks.size % INKS.length]);
     return this.inks.get(key);

@@ -1,7 +1,7 @@
-// Makes elements from plain data, and writes numbers for people. Text goes in as text, never as markup. It
-// knows nothing of charloom.
+// Creates elements, and formats numbers for people. Text is always inserted as text, never as markup. It does not
+// depend on the rest of the page.
 
-/** An element: its tag, properties (or attributes where a name has a dash, or none fits), children. */
+/** Create an element. A name with a dash, or without a property of that name, becomes an attribute. */
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -17,15 +17,15 @@ export function el(tag, properties = {}, ...children) {
   return made;
 }
 
-/** The element of an id. */
+/** Return the element with an id. */
 export const byId = (id) => document.getElementById(id);
 
-/** Put text into an element where it differs, so that nothing is drawn anew without need. */
+/** Set the text of an element if it differs, so that the browser does not draw it again needlessly. */
 export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A path as one word for a shell: never an option, and control characters as octal codes in $'…'. */
+/** Quote a path as one shell word: never an option, and with control characters as octal codes in $'…'. */
 export function shellWord(path) {
   const text = path.startsWith("-") && path !== "-" ? `./${path}` : path;
   if (/^[\w@%+=:,./-]+$/.test(text)) return text;
@@ -36,18 +36,18 @@ export function shellWord(path) {
   return `$'${[...text].map(escaped).join("")}'`;
 }
 
-/** Whether a run in some state has gone wrong, so that its reason is a problem. */
+/** Return true if a state means an error, so that the reason of the run is shown as a problem. */
 export const wrong = (state) => ["failed", "damaged", "newer"].includes(state);
 
-/** A whole number with its thousands set apart. */
+/** Format an integer with thousands separators. */
 export const whole = (value) =>
   Number.isFinite(value) ? Math.round(value).toLocaleString("en") : "–";
 
-/** A number with so many digits after the point. */
+/** Format a number with `digits` decimals. */
 export const fixed = (value, digits = 3) =>
   value === null || value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits).replace("-", "−");
 
-/** A number of any size, in few digits. */
+/** Format a number of any size with few digits. */
 export function short(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)) {
@@ -56,7 +56,7 @@ export function short(value, digits = 3) {
   return String(Number(value.toPrecision(digits)));
 }
 
-/** A time in seconds as two of its largest units. */
+/** Format seconds with the two largest units, such as 2 h 05 min. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
   const s = Math.max(0, Math.round(seconds));
@@ -66,7 +66,7 @@ export function duration(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
-/** A size in bytes. */
+/** Format a size in bytes. */
 export function bytes(value) {
   if (!Number.isFinite(value)) return "";
   if (value < 1e3) return `${value} B`;
@@ -74,7 +74,7 @@ export function bytes(value) {
   return `${(value / 1e6).toFixed(1)} MB`;
 }
 
-/** A character so that it can be seen. */
+/** Return a visible symbol for a character: ␣ for a space, ⏎ for a line end. */
 export function visible(character) {
   const names = { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽" };
   if (character in names) return names[character];
@@ -83,12 +83,12 @@ export function visible(character) {
     : character;
 }
 
-/** Say something to those who listen instead of look. */
+/** Announce a text to screen readers. */
 export function say(text) {
   put(byId("spoken"), text);
 }
 
-/** Show for a moment that something was done, and say it. */
+/** Show a message for a moment, and announce it. */
 export function toast(text) {
   const shown = byId("toast");
   put(shown, text);
@@ -98,24 +98,24 @@ export function toast(text) {
   toast.timer = setTimeout(() => shown.classList.remove("shown"), 2600);
 }
 
-/** Copy a text, and say so; where the browser refuses, say that. */
-export async function copy(text, what) {
+/** Copy a text to the clipboard, and show whether that worked. `name` is "Text" or "Link". */
+export async function copy(text, name) {
   try {
     await navigator.clipboard.writeText(text);
-    toast(`${what} copied`);
+    toast(`${name} copied`);
   } catch {
-    toast(`This browser does not allow a page to copy. Select the ${what.toLowerCase()} and copy it yourself.`);
+    toast(`This browser does not allow a page to copy. Select the ${name.toLowerCase()} and copy it yourself.`);
   }
 }
 
-/** Save something as a file. */
+/** Let the browser save `content` as a file. */
 export function save(content, name, type = "text/plain;charset=utf-8") {
   const url = URL.createObjectURL(new Blob([content], { type }));
   el("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
-/** What does something at most once in so many milliseconds, and the last time it was asked to. */
+/** Return a function that runs `action` at most once in so many milliseconds, also after its last call. */
 export function seldom(milliseconds, action) {
   let timer = null;
   let last = -Infinity;

@@ -1,8 +1,8 @@
-// Finds units that follow something: a property of a text, a pattern, or what was marked.
+// Finds units that follow a property of a text, a pattern, or marked parts.
 import { post } from "./api.js";
 import { byId, el, fixed, put, say } from "./dom.js";
 
-/** The list of what was found; `chosen` is told a unit that is to be looked at. */
+/** The list of found units. `chosen(layer, unit, quantity)` is called when the user picks one. */
 export class Finding {
   constructor(view, chosen) {
     this.view = view;
@@ -14,13 +14,13 @@ export class Finding {
     byId("find-unmark").addEventListener("click", () => this.clear());
   }
 
-  /** Forget the marks: they are of another text. */
+  /** Remove all marks. */
   clear() {
     this.marks = [];
-    this.#told();
+    this.#showMarks();
   }
 
-  /** Look for units. */
+  /** Request the ranking and show it. */
   async find() {
     const asked = await this.view.asked();
     if (!asked) return;
@@ -43,7 +43,7 @@ export class Finding {
     }
   }
 
-  /** Show which of the units is the one that is looked at. */
+  /** Highlight the unit that the view shows. */
   press(layer, unit, what) {
     for (const button of byId("find-list").querySelectorAll("button")) {
       button.setAttribute("aria-pressed", button.dataset.unit === `${layer} ${unit} ${what}`);
@@ -58,10 +58,10 @@ export class Finding {
     }
     this.#problem("");
     this.marks.push(range);
-    this.#told();
+    this.#showMarks();
   }
 
-  #told() {
+  #showMarks() {
     this.view.marks(this.marks);
     const count = this.marks.length;
     byId("find-unmark").disabled = !count;

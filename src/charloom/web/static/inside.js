@@ -1,5 +1,5 @@
-// Shows the inside of a model: a text coloured by a unit, all units over time, and which unit follows what.
-// Values come from the server; a link leads to a unit.
+// The view Inside: a text coloured by a unit, all units over time, and the ranking of units.
+// The server computes the values. A link can open the view at a unit.
 import { events, get, post } from "./api.js";
 import { valueStep } from "./colours.js";
 import { byId, copy, el, fixed, put, say, visible, whole } from "./dom.js";
@@ -7,9 +7,9 @@ import { Finding } from "./finding.js";
 import { Painted } from "./painted.js";
 import { UnitMap } from "./unitmap.js";
 
-const LONGEST_MAP = 4000; // characters, as the server has it
-const LONGEST_LINK = 4000; // characters of text that a link carries
-const WRITTEN = 1500;
+const LONGEST_MAP = 4000; // characters; the server has the same limit
+const LONGEST_LINK = 4000; // characters of text in a link
+const WRITTEN = 1500; // characters that the model writes
 
 /** The view. */
 export class Inside {
@@ -47,7 +47,7 @@ export class Inside {
     byId("inside-link").addEventListener("click", () => copy(this.#link(), "Link"));
   }
 
-  /** Restore what a link leads to, and look at it. */
+  /** Restore the settings of a link, and read its text. */
   async show(settings, again) {
     this.models.load();
     if (again) return;
@@ -59,10 +59,10 @@ export class Inside {
     if (this.text.value) this.look();
   }
 
-  /** Nothing to do. */
+  /** Do nothing. */
   hide() {}
 
-  /** Read the text with the model, and show the unit and the map; whether the text could be read. */
+  /** Let the model read the text, and show the unit and the map. Return whether that worked. */
   look() {
     this.looking = this.#look();
     return this.looking;
@@ -74,19 +74,19 @@ export class Inside {
     this.turn?.abort();
     const turn = (this.turn = new AbortController());
     this.#problem("");
-    await this.#detail(); // what of a unit there is to show
-    if (turn.signal.aborted) return this.looking; // the look that took this one's place
+    await this.#detail(); // which quantities the model has
+    if (turn.signal.aborted) return this.looking; // a newer request has replaced this one
     const layer = this.layer.valueAsNumber;
     const unit = this.unit.valueAsNumber;
     const what = this.what.value;
     try {
-      const told = await post("/api/inside/unit", { ...asked, layer, unit, what }, turn.signal);
-      this.#paint(asked, told);
+      const shown = await post("/api/inside/unit", { ...asked, layer, unit, what }, turn.signal);
+      this.#paint(asked, shown);
       say(`Unit ${unit} of layer ${layer}`);
       this.#press();
-      // A model that is being trained is another one after each of its checkpoints.
+      // A model that is being trained changes with each checkpoint.
       const stamp = ({ update }) => JSON.stringify([asked, layer, what, update]);
-      if (stamp(told) !== this.mapped) {
+      if (stamp(shown) !== this.mapped) {
         this.mapped = stamp(await this.#map(asked, layer, what, turn.signal));
       }
       this.map.mark(unit);
@@ -98,7 +98,7 @@ export class Inside {
     }
   }
 
-  /** What is asked for, once it is the text that is seen that is asked about. */
+  /** Show the text of the form first, and then return the model and the text. Return null if that fails. */
   async #looked() {
     const asked = this.#asked();
     if (!asked || JSON.stringify(asked) === JSON.stringify(this.seen)) return asked;
@@ -152,29 +152,29 @@ export class Inside {
       if (this.summary) put(byId("inside-readout"), this.summary);
       return;
     }
-    const told = `${visible(this.painted.characters[index])} at character ${whole(index + 1)}: ${fixed(this.values[index], 3)}`;
-    put(byId("inside-readout"), told);
-    if (document.activeElement === this.painted.box) say(told);
+    const sentence = `${visible(this.painted.characters[index])} at character ${whole(index + 1)}: ${fixed(this.values[index], 3)}`;
+    put(byId("inside-readout"), sentence);
+    if (document.activeElement === this.painted.box) say(sentence);
   }
 
   async #map(asked, layer, what, signal) {
     const characters = [...asked.text];
     const text = characters.slice(0, LONGEST_MAP).join("");
-    const told = await post("/api/inside/map", { ...asked, text, layer, what }, signal);
-    const values = Uint8Array.from(atob(told.values), (byte) => byte.charCodeAt(0));
-    this.mapOf = told;
-    this.map.show(told.units, told.characters.length, values);
+    const map = await post("/api/inside/map", { ...asked, text, layer, what }, signal);
+    const values = Uint8Array.from(atob(map.values), (byte) => byte.charCodeAt(0));
+    this.mapOf = map;
+    this.map.show(map.units, map.characters.length, values);
     const cut = characters.length > LONGEST_MAP ? ", only the beginning of the text" : "";
-    put(byId("map-size"), `${whole(told.units)} units × ${whole(told.characters.length)} characters${cut}`);
-    return told;
+    put(byId("map-size"), `${whole(map.units)} units × ${whole(map.characters.length)} characters${cut}`);
+    return map;
   }
 
   #readMap(unit, character, value) {
     const { characters, low, high } = this.mapOf;
     const around = characters.slice(Math.max(0, character - 12), character).join("").replaceAll("\n", "⏎");
-    const told = `Unit ${unit}: ${fixed(low + (value / 255) * (high - low), 2)} at …${around}${visible(characters[character])}`;
-    put(byId("map-readout"), told);
-    if (document.activeElement === this.map.box) say(told);
+    const sentence = `Unit ${unit}: ${fixed(low + (value / 255) * (high - low), 2)} at …${around}${visible(characters[character])}`;
+    put(byId("map-readout"), sentence);
+    if (document.activeElement === this.map.box) say(sentence);
   }
 
   #choose(layer, unit, what) {

@@ -1,16 +1,15 @@
-// Collects what a run has written into its journals, as the stream sends it. It knows nothing of how it is
-// shown.
+// Collects the records and samples of runs from the event stream. It does not know how they are shown.
 import { MOST_FOLLOWED } from "./api.js";
 
-const MOST = 12000; // records; beyond, half of them go
+const MOST = 12000; // records of a run; with more, half of them are dropped
 
-/** At most so many of some things, evenly, with the first and the last. */
-export function spread(things, most) {
-  if (things.length <= most) return things;
-  return Array.from({ length: most }, (_, n) => things[Math.round((n * (things.length - 1)) / (most - 1))]);
+/** Return at most `most` evenly spread items, the first and the last included. */
+export function spread(items, most) {
+  if (items.length <= most) return items;
+  return Array.from({ length: most }, (_, n) => items[Math.round((n * (items.length - 1)) / (most - 1))]);
 }
 
-/** Half as many records; ends of epochs and judgements stay before all others. */
+/** Return half as many records. Ends of epochs and validation losses are kept before others. */
 function half(records) {
   const matters = (record) => record.end || record.validation_nats !== null;
   const special = spread(records.filter(matters), MOST / 4);
@@ -18,9 +17,9 @@ function half(records) {
   return [...special, ...others].sort((a, b) => a.update - b.update);
 }
 
-/** The records and samples of the runs that are followed, by key, and of a few that were. */
+/** The records and samples, by key, of the followed runs and of a few that were followed before. */
 export class Journals {
-  /** @param {Live} live where they come from. */
+  /** @param {Live} live the source of the events. */
   constructor(live) {
     this.live = live;
     this.kept = new Map();
@@ -42,17 +41,17 @@ export class Journals {
     });
   }
 
-  /** Call `listener` with the run and the kind of what is new. */
+  /** Call `listener(key, kind)` when there are new "records" or "samples" of a run. */
   on(listener) {
     this.listeners.push(listener);
   }
 
-  /** The journal of a run: records, of how many there were in all, samples, and whether anything was told of it yet. */
+  /** Return the journal of a run. `total` counts all records; `known` is false until records have arrived. */
   of(key) {
     return this.kept.get(key) ?? { records: [], samples: [], total: 0, known: false };
   }
 
-  /** The journal of a run to write into; what is followed no more makes room for it. */
+  /** Return the journal of a run for changes, and drop journals of runs that are no longer followed. */
   #journal(key) {
     if (!this.kept.has(key)) this.kept.set(key, this.of(key));
     for (const other of this.kept.keys()) {

@@ -1,5 +1,5 @@
-// Shows a run live: how it does, its curves, and its samples from noise to prose. It shows what the run's
-// files say, whoever trains it.
+// The view Learning: the state, curves and samples of one run, live. They come from the run's files, so any process
+// may train it.
 import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { Choices, rest } from "./choices.js";
@@ -9,7 +9,7 @@ import { spread } from "./journal.js";
 import { Steering } from "./steering.js";
 import { Timeline } from "./timeline.js";
 
-// What a chart shows at most: more could not be told apart, and would take the browser's breath.
+// Limits for one chart: more points look the same and make the browser slow.
 const POINTS = 1500;
 const CROSSES = 150;
 
@@ -29,10 +29,10 @@ export class Learning {
   constructor(live, journals, go) {
     this.live = live;
     this.journals = journals;
-    this.runs = null; // not told yet
+    this.runs = null; // until the first list arrives
     this.key = null;
-    this.run = null; // as it was told last
-    this.absent = null; // what is known of one that the list does not have: the run, or why there is none
+    this.run = null; // the last known state of the run
+    this.absent = null; // for a run that the list does not have: the run, or why it does not exist
     this.shown = false;
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
     this.timeline = new Timeline();
@@ -51,14 +51,14 @@ export class Learning {
     live.on("runs", ({ runs, total }) => this.#list(runs, total));
   }
 
-  /** Show a run, or where none is named the one that changed last. */
+  /** Show a run; without a key, the run that changed last. */
   show({ run }) {
     this.shown = true;
     this.wanted = run ?? null;
     this.#choose();
   }
 
-  /** Follow nothing any more. */
+  /** Stop following runs. */
   hide() {
     this.shown = false;
     this.live.follow("learning", []);
@@ -102,9 +102,9 @@ export class Learning {
     this.live.follow("learning", follows ? [key] : []);
   }
 
-  /** Ask for a run that the list does not have: it may have been started just now. */
+  /** Request a run that the list does not have, because it may have just been started. */
   async #seek(key) {
-    if (this.absent && !this.absent.run) return; // it is asked for, or is known not to be there
+    if (this.absent && !this.absent.run) return; // a request is under way, or has failed
     const absent = (this.absent = { run: this.absent?.run ?? null, sentence: "" });
     try {
       absent.run = (await get`/api/runs/${key}`).run;
@@ -116,7 +116,7 @@ export class Learning {
     if (this.absent === absent) this.#run(absent.run);
   }
 
-  /** Show a run as it is now, or that there is none. */
+  /** Show the current state of a run; null hides it. */
   #run(run) {
     this.run = run;
     const sought = this.absent !== null && !this.absent.sentence;
@@ -166,7 +166,7 @@ export class Learning {
     }
   }
 
-  /** The figures, of the run as it was told last and its last record. */
+  /** Show the figures of the run and of its last record. */
   #numbers() {
     const { records, total } = this.journals.of(this.key);
     const last = records.at(-1);

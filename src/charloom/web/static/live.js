@@ -1,55 +1,55 @@
-// What one window hears from the server: the list of runs, and the journals of the runs that it follows. A
-// shared worker holds the connections for all windows; where there is none, the window has its own.
+// Receives the list of runs and the journals of followed runs for one window. A shared worker holds the
+// connections of all windows. In a browser without shared workers, each window has its own.
 import { get, MOST_FOLLOWED } from "./api.js";
 import { Streams } from "./streams.js";
 
-const FIRST = 200; // runs of the list that a window begins with, and that it asks for at once
-const MOST_LIVE = 1000; // runs at the head of the list that are told as they change
-const STATES = ["answering", "crowded", "runs"]; // events that hold until the next one
+const FIRST = 200; // runs in the first list of a window, and in each later page
+const MOST_LIVE = 1000; // runs at the top of the list that are updated live
+const STATES = ["answering", "crowded", "runs"]; // events whose last value is sent to new listeners
 
-/** Runs in the order of the list: those that changed last first. */
+/** Compare two runs for the order of the list: most recently changed first. */
 const inOrder = (a, b) => b.changed - a.changed || (a.key < b.key ? -1 : 1);
 
 /**
- * The list of runs, and the journals of those that are followed, as they change.
+ * The live list of runs, and the live journals of followed runs.
  *
- * Whoever wants to know of `runs` (those that are known, with `total` and `unread`), `records`, `samples`
- * or `events`, of `answering` (whether the server does) or `crowded` (whether it refuses the stream, though
- * it answers) calls `on`.
+ * `on` adds a listener for an event: `runs` (the known runs, with `total` and `unread`), `records`, `samples`,
+ * `events`, `answering` (whether the server answers), or `crowded` (whether the server refuses the stream
+ * although it answers).
  */
 export class Live {
   #followed = [];
   #listeners = {};
   #last = {};
   #wishes = new Map();
-  #wished = null; // what was wished for last, in one string; null before anything was
-  #runs = new Map(); // those that are known, by key
+  #wished = null; // the followed keys of the last wish in one string; null before the first wish
+  #runs = new Map(); // the known runs by key
   #counts = { total: 0, unread: 0 };
   #send;
 
   constructor() {
     this.#send = connect((name, data) => this.#hear(name, data));
-    // Who is not seen needs no stream.
+    // A hidden window needs no stream.
     document.addEventListener("visibilitychange", () => this.#wish());
     addEventListener("pagehide", () => this.#send(null));
     addEventListener("pageshow", ({ persisted }) => persisted && this.#wish());
   }
 
-  /** The keys of the runs whose journals come. */
+  /** Return the keys of the followed runs. */
   get followed() {
     return this.#followed;
   }
 
-  /** Call `listener` with each event of a name, and with the last one now. */
+  /** Call `listener` with each event of a name. If there already was one, call it now as well. */
   on(name, listener) {
     (this.#listeners[name] ??= []).push(listener);
     if (name in this.#last) listener(this.#last[name]);
   }
 
-  /** Let `who` follow the journals of some runs from now on; with none, of no run. */
-  follow(who, keys) {
-    if (keys.length) this.#wishes.set(who, keys);
-    else this.#wishes.delete(who);
+  /** Let a part of the page follow the journals of some runs; an empty list ends that. */
+  follow(part, keys) {
+    if (keys.length) this.#wishes.set(part, keys);
+    else this.#wishes.delete(part);
     this.#followed = [...new Set([...this.#wishes.values()].flat())].sort().slice(0, MOST_FOLLOWED);
     const now = this.#followed.join();
     if (now === this.#wished) return;
@@ -57,30 +57,30 @@ export class Live {
     this.#wish();
   }
 
-  /** Ask for the runs that come after those that are known; whether there were any. */
+  /** Request the runs after the known ones. Return whether there were any. */
   async more() {
     const before = this.#runs.size;
     const page = await this.#after([...this.#runs.values()].sort(inOrder));
-    // Runs that the server read meanwhile may belong before the last one that was known.
+    // Runs that the server has read meanwhile may belong before the last known run.
     if (!page.next && this.#runs.size < page.total - page.unread) await this.#all();
     this.#list(page);
     return this.#runs.size > before;
   }
 
-  /** The page after the last of some runs. */
+  /** Request the page after the last of some runs. */
   async #after(known) {
     for (; known.length; known.pop()) {
       try {
         return this.#keep(await get`/api/runs?limit=${FIRST}&after=${known.at(-1).key}`);
       } catch (error) {
-        if (error.status !== 404) throw error; // it is gone: the one before it says where to go on
+        if (error.status !== 404) throw error; // this run was removed: continue after the one before it
         this.#runs.delete(known.at(-1).key);
       }
     }
     return this.#keep(await get`/api/runs?limit=${FIRST}`);
   }
 
-  /** Every page of the list. */
+  /** Request every page of the list. */
   async #all() {
     let page = this.#keep(await get`/api/runs?limit=${MOST_LIVE}`);
     while (page.next) page = this.#keep(await get`/api/runs?limit=${MOST_LIVE}&after=${page.next}`);
@@ -92,7 +92,7 @@ export class Live {
   }
 
   #wish() {
-    if (this.#wished === null) return; // nobody has asked for anything yet
+    if (this.#wished === null) return; // no part of the page has followed anything yet
     const limit = Math.min(MOST_LIVE, Math.max(FIRST, this.#runs.size));
     this.#send(document.hidden ? null : { keys: this.#followed, limit });
   }
@@ -102,7 +102,7 @@ export class Live {
     else if (!STATES.includes(name) || this.#last[name] !== data) this.#tell(name, data);
   }
 
-  /** What is new in the list; where it comes afresh, what is not in it and would be is gone. */
+  /** Apply changes of the list. A fresh list also removes known runs that would be in it but are not. */
   #news({ runs, gone, fresh, total, unread }) {
     if (fresh) {
       const end = runs.length < total && runs.at(-1);
@@ -124,7 +124,7 @@ export class Live {
   }
 }
 
-/** Connect a window to the streams: what sends its wishes. */
+/** Connect a window to the streams, and return a function that sends its wishes. */
 function connect(hear) {
   if (!("SharedWorker" in globalThis)) return alone(hear);
   let last = null;
@@ -132,7 +132,7 @@ function connect(hear) {
   let send = (wish) => worker.port.postMessage(wish);
   worker.port.addEventListener("message", ({ data: [name, data] }) => hear(name, data));
   worker.port.start();
-  // Some browsers have shared workers, but not of modules: there the window helps itself.
+  // Some browsers have shared workers, but no modules in them: there the window has its own streams.
   worker.addEventListener("error", () => {
     send = alone(hear);
     send(last);
@@ -143,7 +143,7 @@ function connect(hear) {
   };
 }
 
-/** Streams of a window's own. */
+/** Open streams for this window only, and return a function that sends its wishes. */
 function alone(hear) {
   const streams = new Streams((_, name, data) => hear(name, data));
   return (wish) => streams.wish(0, wish);

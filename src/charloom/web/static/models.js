@@ -1,9 +1,9 @@
-// Lists of models to choose from, kept as runs save new ones. What is chosen stays chosen.
+// Selects that list the models. They change when runs save new models; the selected model stays selected.
 import { get } from "./api.js";
 import { Choices, rest } from "./choices.js";
 import { el, seldom, whole } from "./dom.js";
 
-/** Fills selects with the models there are. */
+/** Fills selects with the models of the server. */
 export class Models {
   constructor(live) {
     this.selects = new Map();
@@ -19,53 +19,53 @@ export class Models {
         again();
       }
     });
-    // Files of models come and go without a word: whoever comes back to the page may have made one.
+    // There is no event for model files: a user who returns to the page may have saved one.
     addEventListener("focus", again);
   }
 
-  /** Fill a select from now on; `none` names the choice of no model. */
+  /** Fill a select, now and after each change. `none` is the text of an option for no model. */
   fill(select, none = null) {
     this.selects.set(select, { none, choices: new Choices(select) });
     this.#draw(select);
   }
 
-  /** Call `listener` whenever the list was read. */
+  /** Call `listener` each time the list has been read. */
   on(listener) {
     this.listeners.push(listener);
     if (this.known) listener(this.models);
   }
 
-  /** Read the list. */
+  /** Request the list of models. */
   async load() {
     const turn = ++this.asked;
-    let told;
+    let answer;
     try {
-      told = await get`/api/models`;
+      answer = await get`/api/models`;
     } catch {
-      this.stamp = null; // the next change of the runs asks again
+      this.stamp = null; // try again at the next change of the runs
       return;
     }
-    if (turn < this.answered) return; // a later question has the newer list
+    if (turn < this.answered) return; // a later request has returned a newer list
     this.answered = turn;
-    this.models = told.models;
-    this.left = told.total - told.models.length;
+    this.models = answer.models;
+    this.left = answer.total - answer.models.length;
     this.known = true;
     for (const select of this.selects.keys()) this.#draw(select);
     for (const listener of this.listeners) listener(this.models);
   }
 
-  /** Choose a model, or with "" the first choice; one that is not in the list is named, so that asking for it says why. */
+  /** Select a model; "" selects the first option. A model that is not in the list is added, so that using it shows the error. */
   choose(select, id) {
     select.dataset.wanted = id;
     this.#draw(select);
   }
 
-  /** What a model is called. */
+  /** Return the name of a model. */
   name(id) {
     return this.models.find((model) => model.id === id)?.name ?? id;
   }
 
-  /** The id under which the list has a model: a run's own model is there under the run's key alone. */
+  /** Return the id of a model in the list, where the default model of a run has the run's key alone. */
   #listed(id) {
     return this.models.find((model) => `${model.run}@${model.which}` === id)?.id ?? id;
   }

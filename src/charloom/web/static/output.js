@@ -1,9 +1,9 @@
-// Shows one text that a model writes: as it comes, with its colours, its probabilities, and how it ended.
+// Shows one text while a model writes it, with colours, probabilities and a summary at the end.
 import { surpriseStep } from "./colours.js";
 import { el, fixed, put, whole } from "./dom.js";
 import { Painted } from "./painted.js";
 
-/** Where one model's text is shown. `pointed` is told what the model thought at a character, or null. */
+/** The text of one model. `pointed` is called with the prediction at the character under the pointer, or null. */
 export class Output {
   constructor(name, pointed) {
     this.sheet = el("div", { class: "sheet of-surprise", tabindex: "0", role: "region", "aria-label": `Text by ${name}` });
@@ -14,11 +14,11 @@ export class Output {
     this.clear();
   }
 
-  /** Forget everything. */
+  /** Remove the text. */
   clear() {
     this.text = "";
     this.nats = [];
-    this.given = 0; // characters that the model did not write itself
+    this.given = 0; // characters of the prompt
     this.likely = [];
     this.pending = [];
     this.began = null;
@@ -27,12 +27,12 @@ export class Output {
     put(this.note, "");
   }
 
-  /** Whether it is still being written. */
+  /** Show whether the model is still writing. */
   set waiting(waits) {
     this.sheet.classList.toggle("waiting", waits);
   }
 
-  /** Take an event of the server. */
+  /** Process an event of the server. */
   take(name, data) {
     if (name === "begin") {
       this.began = performance.now();
@@ -52,14 +52,14 @@ export class Output {
     }
   }
 
-  /** It was ended from here. */
+  /** Show that the user stopped the text. */
   stop() {
     this.#draw();
     this.waiting = false;
     if (this.began) put(this.note, `stopped after ${whole([...this.text].length)} characters, ${this.#surprise()}`);
   }
 
-  /** The mean over what it wrote. */
+  /** Return the mean surprise of the written characters as text. */
   #surprise() {
     const known = this.nats.slice(this.given).filter((nats) => nats !== null);
     const mean = known.reduce((sum, nats) => sum + nats, 0) / Math.max(known.length, 1) / Math.LN2;
@@ -69,9 +69,9 @@ export class Output {
   #add(analysis, kind) {
     if (!analysis) return;
     this.pending.push([analysis, kind]);
-    // Many events may come between two pictures; one picture shows them all.
+    // Draw several events together in one frame.
     this.frame ??= requestAnimationFrame(() => this.#draw());
-    this.timer ??= setTimeout(() => this.#draw(), 100); // where no picture is drawn
+    this.timer ??= setTimeout(() => this.#draw(), 100); // in a hidden window there are no frames
   }
 
   #draw() {
@@ -86,7 +86,7 @@ export class Output {
     this.pending = [];
   }
 
-  /** What the model thought at a character. */
+  /** Return the prediction at a character; null if there is none. */
   thought(index) {
     if (index === null || !this.likely[index]) return null;
     const { characters } = this.painted;

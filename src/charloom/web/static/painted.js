@@ -1,13 +1,13 @@
-// A text whose characters have colours and can be pointed at, with the mouse or the arrow keys.
-// What a colour or a character means is its owner's. Neighbours of one colour share one element.
+// A text with a colour for each character, where the user can point at characters with the mouse or the arrow keys.
+// The caller chooses the colours. Neighbouring characters of the same colour share one element.
 import { el } from "./dom.js";
 
 /**
- * A text that is painted.
+ * A coloured text.
  *
- * @param {HTMLElement} box where it is shown; it scrolls.
- * @param {(index: number | null) => void} pointed told which character is pointed at.
- * @param {(index: number) => void} chosen told which character was clicked.
+ * @param {HTMLElement} box the scrolling element that shows the text.
+ * @param {(index: number | null) => void} pointed called with the character under the pointer.
+ * @param {(index: number) => void} chosen called with the character that was clicked.
  */
 export class Painted {
   constructor(box, { pointed = () => {}, chosen = () => {} } = {}) {
@@ -35,21 +35,21 @@ export class Painted {
     box.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** The number of characters. */
+  /** Return the number of characters. */
   get length() {
     return this.characters.length;
   }
 
-  /** All of it as a string. */
+  /** Return the text as a string. */
   get string() {
     return this.characters.join("");
   }
 
-  /** Show nothing. */
+  /** Remove the text. */
   clear() {
     this.characters = [];
     this.steps = [];
-    this.starts = []; // of each character, in UTF-16 units from the beginning
+    this.starts = []; // the offset of each character in UTF-16 units
     this.size = 0;
     this.last = null;
     this.anchor = null; // where the keyboard's selection began
@@ -57,14 +57,14 @@ export class Painted {
     this.#point(null);
   }
 
-  /** Mark characters, each span from one to before another, and no others. */
+  /** Mark the characters in spans [start, end), and remove other marks. */
   mark(spans) {
     this.spans = spans;
     this.show(this.characters, this.steps);
     this.#select(null);
   }
 
-  /** Add characters, each with its step of colour and, the same for all, a class; follow the end where it was seen. */
+  /** Add characters with their colour steps and a common class. Keep the end in sight if it was. */
   append(characters, steps, kind = "") {
     const box = this.box;
     const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 24;
@@ -86,7 +86,7 @@ export class Painted {
     if (atEnd) box.scrollTop = box.scrollHeight;
   }
 
-  /** Show characters with their steps. The same characters keep what the reader pointed at and selected. */
+  /** Show characters with their colour steps. If the characters are the same, the pointer and selection stay. */
   show(characters, steps, kind = "") {
     const top = this.box.scrollTop;
     const same = characters.join("") === this.string;
@@ -101,19 +101,19 @@ export class Painted {
     this.#point(index);
   }
 
-  /** The characters that are selected, from one to before another; null where none are. */
+  /** Return the selection as [start, end), or null if nothing is selected. */
   selected() {
     const ends = this.#selection()?.sort((a, b) => a - b);
     return ends && ends[1] > ends[0] ? ends : null;
   }
 
-  /** Where a character is drawn, in the window. */
+  /** Return the rectangle of a character in the window. */
   place(index) {
     const range = this.#range(index);
     return range ? range.getBoundingClientRect() : null;
   }
 
-  /** Where characters of a step and a class are added. */
+  /** Return the text node for characters with a colour step and a class. */
   #node(step, kind) {
     if (!this.last || this.last.step !== step || this.last.kind !== kind) {
       const node = document.createTextNode("");
@@ -126,14 +126,14 @@ export class Painted {
     return this.last.node;
   }
 
-  /** Where the selection begins and where it was drawn to, as indices; null where it is not all of this text's. */
+  /** Return the anchor and focus of the selection as indices; null if it is not inside this text. */
   #selection() {
     const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = document.getSelection();
     if (isCollapsed || !this.text.contains(anchorNode) || !this.text.contains(focusNode)) return null;
     return [this.#index(anchorNode, anchorOffset), this.#index(focusNode, focusOffset)];
   }
 
-  /** Select again what `#selection` returned. */
+  /** Restore a selection that `#selection` returned. */
   #restore(ends) {
     if (ends === null) return;
     const [anchor, focus] = ends.map((index) => {
@@ -209,7 +209,7 @@ export class Painted {
     this.pointed(index);
   }
 
-  /** Select from where the selection began to a character, both with it; from nowhere: nothing. */
+  /** Select from `anchor` to `index`, both included. If `anchor` is null, clear the selection. */
   #select(anchor, index) {
     this.anchor = anchor;
     const selection = document.getSelection();
@@ -247,7 +247,7 @@ function paint(span, step) {
   span.style.setProperty("--step", Math.abs(step) / 8);
 }
 
-/** The text node and offset at a point, as whichever browser tells it. */
+/** Return the text node and offset at a point; browsers have different functions for it. */
 function caret(x, y) {
   if (document.caretPositionFromPoint) {
     const found = document.caretPositionFromPoint(x, y);

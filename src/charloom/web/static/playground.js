@@ -1,5 +1,5 @@
-// The playground: one model or two write from the same seed, and show what they think.
-// It never starts by itself: a link only restores the settings.
+// The view Playground: one or two models write from the same seed, and show their predictions.
+// A link only restores the settings; the user starts the writing.
 import { events } from "./api.js";
 import { byId, copy, el, put, save, say } from "./dom.js";
 import { Output } from "./output.js";
@@ -48,7 +48,7 @@ export class Playground {
     nothing(byId("play-thought"), POINT);
   }
 
-  /** Restore the settings of a link: what it does not name is as in a fresh page. */
+  /** Restore the settings of a link. A setting that the link does not have gets its default. */
   show(settings, again) {
     this.models.load();
     if (again || !Object.keys(settings).length) return;
@@ -60,10 +60,10 @@ export class Playground {
     this.#outputs();
   }
 
-  /** Nothing to do: what is being written goes on. */
+  /** Do nothing: the models continue to write. */
   hide() {}
 
-  /** Let the chosen models write. */
+  /** Let the selected models write. */
   async write() {
     if (!this.form.reportValidity()) return;
     this.stop();
@@ -109,7 +109,7 @@ export class Playground {
     }
   }
 
-  /** End what is being written. */
+  /** Stop the writing. */
   stop() {
     if (!this.writing) return;
     this.writing.abort();
@@ -145,12 +145,12 @@ export class Playground {
     box.append(" ", el("button", { type: "button", class: "link", onclick: again }, "Write without them"));
   }
 
-  /** An output for each model that is chosen, empty. */
+  /** Show an empty output for each selected model. */
   #outputs() {
     this.stop();
     const ids = [this.model.value, this.other.value].filter(Boolean);
     this.outputs = ids.map((id) => {
-      const output = new Output(this.models.name(id), (told) => this.#thought(told));
+      const output = new Output(this.models.name(id), (prediction) => this.#thought(prediction));
       output.id = id;
       return output;
     });
@@ -160,11 +160,11 @@ export class Playground {
     this.#busy(false);
   }
 
-  #thought(told) {
-    // The last one stays while the mouse is elsewhere: there is nothing better to show.
-    if (!told) return;
-    thought(byId("play-thought"), told);
-    if (this.outputs.some((output) => output.sheet === document.activeElement)) say(spoken(told));
+  #thought(prediction) {
+    // Keep the last prediction while the pointer is elsewhere.
+    if (!prediction) return;
+    thought(byId("play-thought"), prediction);
+    if (this.outputs.some((output) => output.sheet === document.activeElement)) say(spoken(prediction));
   }
 
   #colour() {

@@ -1,5 +1,5 @@
-// The list of runs as it changes, with their buttons; several can be chosen to compare.
-// It shows what the server tells; runs that any process trains are in it.
+// The view Runs: the live list of runs with their buttons. Several runs can be selected to compare them.
+// The list has every run in the server's folder; any process may train them.
 import { Comparison } from "./comparison.js";
 import { byId, duration, el, fixed, put, whole, wrong } from "./dom.js";
 import { Start } from "./start.js";
@@ -14,13 +14,13 @@ export class Runs {
     byId("runs-first").addEventListener("click", () => this.start.open(true));
     this.more = byId("runs-more");
     this.more.addEventListener("click", () => this.#more(live));
-    // Several changes can come at once on a busy machine: the last one counts.
+    // One call can have several changes; the last one counts.
     this.near = new IntersectionObserver((changes) => changes.at(-1).isIntersecting && this.#more(live));
     this.near.observe(this.more);
-    live.on("runs", (told) => this.#list(told));
+    live.on("runs", (page) => this.#list(page));
   }
 
-  /** Ask for more of the list; the button and coming near it do. */
+  /** Request more of the list. Pressing the button or scrolling near it calls this. */
   async #more(live) {
     if (this.more.disabled) return;
     this.more.disabled = true;
@@ -35,29 +35,29 @@ export class Runs {
     if (this.counts !== before) this.#lookAgain();
   }
 
-  /** Ask for more if the button is in sight now: the observer speaks only when that changes. */
+  /** Observe the button again: the observer only reports changes, and the button may still be in sight. */
   #lookAgain() {
     this.near.unobserve(this.more);
     this.near.observe(this.more);
   }
 
-  /** What the server says of itself. */
-  about(told) {
-    this.start.about(told);
+  /** Pass the server's recipes, settings and limits to the form. */
+  about(server) {
+    this.start.about(server);
   }
 
-  /** Show the list; a link may ask for the form, once. */
+  /** Show the list. A link with `new` also opens the form. */
   show(settings, again) {
     this.comparison.show();
     if ("new" in settings && !again) this.start.open(true);
   }
 
-  /** Follow nothing any more. */
+  /** Stop following runs. */
   hide() {
     this.comparison.hide();
   }
 
-  /** How much of the list there is to see. */
+  /** Show how many of the runs are in the list. */
   #count(shown, total, unread) {
     byId("runs-rest").hidden = shown >= total;
     this.more.hidden = shown + unread >= total;
@@ -81,7 +81,7 @@ export class Runs {
       this.comparison.choose(key, false);
     }
     const list = byId("runs-list");
-    // What someone holds with mouse or keyboard does not move away from under them.
+    // Rows do not move while the mouse or the keyboard focus is in the list.
     const held = list.matches(":hover") || list.contains(document.activeElement);
     runs.forEach((run, n) => {
       if (!this.rows.has(run.key)) this.rows.set(run.key, new Row(run, (on) => this.comparison.choose(run.key, on)));
@@ -96,7 +96,7 @@ export class Runs {
   }
 }
 
-/** A run of the list. */
+/** One row of the list. */
 class Row {
   constructor(run, choose) {
     const box = el("input", { type: "checkbox", onchange: () => (box.checked = choose(box.checked)) });
@@ -126,9 +126,9 @@ class Row {
     );
   }
 
-  /** Fit it to the run as it is now. */
+  /** Show the current state of the run. */
   show(run) {
-    if (run === this.run) return; // one that has not changed: there may be thousands
+    if (run === this.run) return; // unchanged: there may be thousands of rows
     this.run = run;
     put(this.name, run.name);
     this.box.setAttribute("aria-label", `Compare ${run.name}`);

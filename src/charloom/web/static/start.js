@@ -1,5 +1,5 @@
-// The form that starts a run: a text that is dropped or chosen, a recipe, the few settings that matter.
-// Which recipes and settings there are, the server says.
+// The form that starts a run: a dropped or selected text, a recipe and settings.
+// The server sends the recipes and settings.
 import { get, post } from "./api.js";
 import { Choices, rest } from "./choices.js";
 import { byId, bytes, el, put, say, shellWord, short, whole } from "./dom.js";
@@ -14,7 +14,7 @@ export class Start {
     this.form = byId("start");
     this.text = byId("start-text");
     this.texts = new Choices(this.text);
-    this.brought = null; // a text that is to be chosen, once it is in the list
+    this.brought = null; // key of an uploaded text, selected once it is in the list
     this.text.addEventListener("change", () => (this.brought = null));
     this.fields = new Map();
     byId("start-open").addEventListener("click", () => this.open(this.form.hidden));
@@ -25,7 +25,7 @@ export class Start {
       this.#start();
     });
     const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-    let within = 0; // elements under the mouse that the file entered and has not left
+    let within = 0; // how many nested elements the dragged file is over
     const dropping = (on) => document.body.classList.toggle("dropping", on);
     addEventListener("dragenter", (event) => files(event) && (event.preventDefault(), (within += 1), dropping(true)));
     addEventListener("dragleave", () => (within = Math.max(0, within - 1)) || dropping(false));
@@ -54,14 +54,14 @@ export class Start {
     this.text.focus();
   }
 
-  /** The runs as they are now: a new one may bring its text to the list. */
+  /** Take the current list of runs. A new run may add its text to the list of texts. */
   runs(list) {
     const stamp = list.map((run) => run.key).sort().join();
     if (stamp !== this.stamp && !this.form.hidden) this.#texts();
     this.stamp = stamp;
   }
 
-  /** What the server says of recipes and settings. */
+  /** Build the form from the server's recipes, settings and limits. */
   about({ recipes, default_recipe, settings, limits }) {
     this.recipes = recipes;
     this.limits = limits;
@@ -93,7 +93,7 @@ export class Start {
     return this.recipes.find((recipe) => recipe.name === new FormData(this.form).get("recipe"));
   }
 
-  /** Show what the recipe has where nothing is given. */
+  /** Show the recipe's values in empty fields. */
   #placeholders() {
     const { settings, minutes } = this.#recipe;
     for (const [name, { setting, input }] of this.fields) {
@@ -105,7 +105,7 @@ export class Start {
     }
   }
 
-  /** Read the list of texts; of several answers on their way, only the last one counts. */
+  /** Request the list of texts. If there are several requests, only the last one counts. */
   async #texts() {
     const turn = (this.turn = {});
     try {
@@ -191,14 +191,14 @@ export class Start {
 const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
 
 const words = (name) => {
-  const said = name.replaceAll("_", " ");
-  return said[0].toUpperCase() + said.slice(1);
+  const spaced = name.replaceAll("_", " ");
+  return spaced[0].toUpperCase() + spaced.slice(1);
 };
 
 function field({ name, kind, choices, least, most }) {
   if (kind === "choice") {
     return el("select", {}, el("option", { value: "" }, ""), choices.map((choice) => el("option", { value: choice }, choice)));
   }
-  // A bound of 0 may be one that is not reached: the server says so then.
+  // A least value of 0 may be excluded; the server then refuses it.
   return el("input", { type: "number", step: kind === "whole" ? "1" : "any", min: least ?? undefined, max: most ?? undefined, data: { setting: name } });
 }

@@ -1,5 +1,5 @@
-// Buttons that steer a run (pause, continue, stop, train further, learning rate) and one that dismisses a
-// failed start. What a run does about it shows when its files say so.
+// The buttons of a run: pause, resume, stop, train further, set the learning rate, and dismiss a failed start. The state
+// of the run changes on the page once its files show the change.
 import { post, path } from "./api.js";
 import { el, say, short } from "./dom.js";
 
@@ -14,9 +14,9 @@ const BUTTONS = {
 /**
  * The buttons of a run.
  *
- * @param {HTMLElement} box where they go.
- * @param {(message: string) => void} problem told what went wrong, and "" where nothing did.
- * @param {boolean} whole also with the learning rate, and training further.
+ * @param {HTMLElement} box the element for the buttons.
+ * @param {(message: string) => void} problem called with an error message, or "" to remove it.
+ * @param {boolean} whole true adds the fields for the learning rate and further training.
  */
 export class Steering {
   constructor(box, problem, whole = false) {
@@ -47,15 +47,15 @@ export class Steering {
     box.append(this.rate, this.further);
   }
 
-  /** Fit the buttons to a run as it is now. */
+  /** Show the buttons that fit the current state of a run. */
   show(run) {
     const other = this.run?.key !== run.key;
-    // What went wrong before is of no interest once the run is in another state.
+    // An error message is outdated once the run is in another state.
     if (other || this.run.state !== run.state) this.problem("");
     this.run = run;
     for (const [command, [label, fits]] of Object.entries(BUTTONS)) {
       const button = this.buttons[command];
-      // A button that was just pressed must not lose the keyboard's place to nowhere.
+      // If the focused button disappears, move the keyboard focus to another one.
       const focused = document.activeElement === button;
       button.hidden = !fits(run);
       button.setAttribute("aria-label", `${label} ${run.name}`);

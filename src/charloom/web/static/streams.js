@@ -1,35 +1,35 @@
-// Holds the event streams for all windows of one browser in a few connections. It knows nothing of what a
-// window shows, and no element: it runs in a shared worker, or in a page where the browser has none.
+// Holds the event streams of all windows of a browser in a few connections. It uses no element of the page, because it
+// runs in a shared worker, or in the page if the browser has no shared workers.
 import { get, MOST_FOLLOWED } from "./api.js";
 
-const MOST_STREAMS = 3; // a browser has six connections to a server, and the windows need some for themselves
-const AGAIN = 1000; // milliseconds until another try, where no stream came
+const MOST_STREAMS = 3; // a browser opens six connections to a server, and the windows need some for requests
+const AGAIN = 1000; // milliseconds until the next attempt after a stream failed
 
-/** Streams for windows, each of which wishes to see the list of runs and the journals of some. */
+/** The streams for all windows. Each window wishes for the list of runs and the journals of some runs. */
 export class Streams {
   #tell;
-  #wishes = new Map(); // of each window that is seen, its wish: {keys, limit}
+  #wishes = new Map(); // the wish {keys, limit} of each visible window
   #sources = [];
-  #opened = ""; // what the sources are of
-  #gone = new Set(); // runs that were wished for and are not there
-  #refused = 0; // times in a row that no stream came
+  #opened = ""; // the keys and the limit of the open sources
+  #gone = new Set(); // keys of wished runs that do not exist
+  #refused = 0; // failed attempts in a row
   #timer = null;
 
-  /** @param {function} tell called with a window, the name of an event and its data. */
+  /** @param {function} tell is called with a window, the name of an event and its data. */
   constructor(tell) {
     this.#tell = tell;
   }
 
-  /** Let a window see what it wishes from now on, or nothing where that is null. */
+  /** Set the wish of a window; null ends its events. */
   wish(window, wish) {
     if (wish === null) this.#wishes.delete(window);
     else this.#wishes.set(window, wish);
     for (const key of wish?.keys ?? []) this.#gone.delete(key);
-    // A window that is new must hear everything from the beginning.
+    // A new window needs all events from the beginning.
     if (wish !== null || this.#of() !== this.#opened) this.#open();
   }
 
-  /** The runs that are followed for all windows together. */
+  /** Return the keys of the runs that any window follows. */
   get #keys() {
     const wished = [...this.#wishes.values()].flatMap(({ keys }) => keys);
     const there = [...new Set(wished)].filter((key) => !this.#gone.has(key)).sort();
@@ -56,7 +56,7 @@ export class Streams {
     if (!this.#wishes.size) return;
     this.#opened = this.#of();
     const keys = this.#keys;
-    // The first stream has the list of runs as well.
+    // The first stream also sends the list of runs.
     for (let start = 0; start === 0 || start < keys.length; start += MOST_FOLLOWED) {
       const asked = keys.slice(start, start + MOST_FOLLOWED).map((key) => ["run", key]);
       this.#listen(new URLSearchParams([["limit", start ? 0 : this.#limit], ...asked]));
@@ -89,7 +89,7 @@ export class Streams {
     for (const [window, { keys }] of this.#wishes) if (keys.includes(data.run)) this.#tell(window, name, data);
   }
 
-  /** No stream: because nobody answers, because a run that was followed is gone, or because too many watch. */
+  /** Find out why a stream failed: the server is gone, a followed run is gone, or there are too many streams. */
   async #lost() {
     const keys = this.#keys;
     const limit = this.#limit;
@@ -103,7 +103,7 @@ export class Streams {
     } catch (error) {
       answers = error.status !== 0;
     }
-    if (this.#timer !== lost) return; // something else was wished for meanwhile
+    if (this.#timer !== lost) return; // a wish has changed meanwhile
     this.#refused += 1;
     this.#all("answering", answers);
     this.#all("crowded", answers && this.#refused > 1);

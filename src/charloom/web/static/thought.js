@@ -1,42 +1,42 @@
-// Shows what a model expected at a character: how surprising it was, and the five likeliest to come next.
+// Shows a model's prediction at a character: its surprise, and the five most likely next characters.
 import { el, fixed, visible } from "./dom.js";
 
-/** A probability for people. */
+/** Format a probability as a percentage. */
 export const percent = (p) => (p >= 0.9995 ? ">99.9 %" : p < 0.0005 ? "<0.1 %" : `${(100 * p).toFixed(1)} %`);
 
-/** Show nothing but a sentence. */
+/** Show a sentence instead of a prediction. */
 export function nothing(box, sentence) {
   box.replaceChildren(el("p", { class: "aside none" }, sentence));
 }
 
-/** Show a character, its surprise in nats, what could follow it, and mark what did. */
+/** Show a character, its surprise and the most likely next characters. Mark the one that follows in the text. */
 export function thought(box, { character, nats, likely, came }) {
   const bits = nats === null || nats === undefined ? null : nats / Math.LN2;
-  const told = bits === null
+  const sentence = bits === null
     ? "the first character: the model does not predict it"
     : `${fixed(bits, 2)} bits of surprise: its probability was ${percent(Math.exp(-nats)).replace(" ", "\u00a0")}`;
   box.replaceChildren(
-    el("div", {}, el("div", { class: "letter" }, visible(character)), el("p", { class: "aside" }, told)),
+    el("div", {}, el("div", { class: "letter" }, visible(character)), el("p", { class: "aside" }, sentence)),
     el(
       "ol",
       { "aria-label": "Most likely next characters" },
       likely.map(([symbol, p]) => {
         const bar = el("span", { class: "share" });
         bar.style.width = `${Math.max(0.4, 100 * p)}%`;
-        const came_ = symbol === came;
+        const follows = symbol === came;
         return el(
           "li",
-          { class: came_ ? "came" : "" },
+          { class: follows ? "came" : "" },
           el("b", {}, visible(symbol)),
           el("span", { "aria-hidden": "true" }, bar),
-          el("span", { class: "number" }, percent(p), came_ ? el("span", { class: "unseen" }, ", the actual next character") : null),
+          el("span", { class: "number" }, percent(p), follows ? el("span", { class: "unseen" }, ", the actual next character") : null),
         );
       }),
     ),
   );
 }
 
-/** The same in one sentence, for those who listen. */
+/** Return the prediction as one sentence for screen readers. */
 export function spoken({ character, nats, likely }) {
   const next = likely.map(([symbol, p]) => `${visible(symbol)} ${percent(p)}`).join(", ");
   const cost = nats === null ? "" : `${fixed(nats / Math.LN2, 1)} bits. `;

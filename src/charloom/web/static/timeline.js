@@ -1,8 +1,8 @@
-// Shows the samples of a run as a timeline that can be scrubbed or played, from noise to prose. At its end it
-// follows the run. It knows nothing of where samples come from.
+// Shows the samples of a run on a timeline with a slider and a play button. At the right end of the slider it follows
+// the run. The caller passes the samples.
 import { byId, put, say, whole } from "./dom.js";
 
-const STEP = 550; // milliseconds between samples when played
+const STEP = 550; // milliseconds between two samples while playing
 
 /** The timeline of the learning view. */
 export class Timeline {
@@ -19,7 +19,7 @@ export class Timeline {
     byId("sample-play").addEventListener("click", () => (this.timer ? this.#stop() : this.#play()));
   }
 
-  /** Show the samples of a run: the last one, unless another one is looked at. */
+  /** Show the samples of a run: the newest one, unless the user looks at another one. */
   show(key, samples) {
     const atEnd = key !== this.key || this.slider.valueAsNumber >= this.samples.length - 1;
     if (key !== this.key) this.#stop();

@@ -1,11 +1,11 @@
-// Draws a map of all units of a layer over a text: a row for each unit, a column for each character. It knows
-// nothing of models.
+// Draws all units of a layer over a text: a row for each unit, a column for each character. The caller passes the
+// values.
 import { valueTable } from "./colours.js";
 import { byId } from "./dom.js";
 
-const WIDE = 5; // pixels of a character
+const WIDE = 5; // width of a character in pixels
 
-/** The map; `pointed` and `chosen` are told a unit and a character. */
+/** The map. `pointed` and `chosen` are called with a unit and a character. */
 export class UnitMap {
   constructor({ pointed, chosen }) {
     this.box = byId("map-box");
@@ -25,7 +25,7 @@ export class UnitMap {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
   }
 
-  /** Show values of 0 … 255, unit by unit. */
+  /** Show values (0 … 255), unit by unit. */
   show(units, characters, values) {
     Object.assign(this, { units, characters, values, unit: 0, character: 0 });
     this.tall = units > 400 ? 1 : units > 160 ? 2 : units > 60 ? 4 : 8;
@@ -33,7 +33,7 @@ export class UnitMap {
     this.#draw();
   }
 
-  /** Show which unit is chosen. */
+  /** Outline the selected unit. */
   mark(unit) {
     this.marked = unit;
     if (this.units) this.#place(unit, 0, this.characters);

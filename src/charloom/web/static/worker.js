@@ -1,4 +1,4 @@
-// The shared worker, through which all windows of a browser hear the server's event streams.
+// The shared worker that receives the server's event streams for all windows of a browser.
 import { Streams } from "./streams.js";
 
 const ports = new Map();
