@@ -373,7 +373,7 @@ def test_a_training_that_fails_at_once_says_why(tmp_path):
         ({"settings": {"learning_rate": 0}}, "settings.learning_rate"),
         ({"settings": {"engine": "native"}}, "settings.engine"),
         ({"name": "../elsewhere"}, "name"),
-        ({"name": "book"}, "there is a run"),
+        ({"name": "book"}, "exists already"),
         ({"name": "-" * 61}, "name"),
     ],
 )

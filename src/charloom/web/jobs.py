@@ -1,8 +1,7 @@
-"""Training processes that the server started: recorded on the disk, and found again after a
-restart.
+"""Keeps files about the training processes that the server started, and finds them again after a restart.
 
-A job is a small file beside the runs that says which process trains which run, and a log of what
-that process said. It knows nothing of what is in a run directory.
+A job is a small file beside the runs, which says which process trains which run, and a log with the output of that
+process. Run directories are not read here.
 """
 
 import os
@@ -23,29 +22,31 @@ from charloom.store.canonical import canonical_json, parse_object
 from charloom.store.files import replace_file, writing
 from charloom.web.contract import KEY
 
-FOLDER: Final = ".jobs"  # beside the runs; hidden, so that it is no run
-KEPT_SECONDS: Final = 24 * 3_600.0  # a job that made no run is told of for so long
-LOST_SECONDS: Final = 3_600.0  # to make a run, where nothing tells whether it is still our process
+FOLDER: Final = ".jobs"  # beside the runs; hidden folders are not searched for runs
+KEPT_SECONDS: Final = 24 * 3_600.0  # how long a job without a run directory stays in the list
+LOST_SECONDS: Final = (
+    3_600.0  # after which a process id without a start time may belong to another process
+)
 NAME: Final = re.compile(KEY)
-CLAIM_SECONDS: Final = 60.0  # after which a name that was claimed and never used is free again
-TOLD: Final = 4_096  # bytes of the log's end in which the reason stands
+CLAIM_SECONDS: Final = 60.0  # after which a name that was claimed but not used is free again
+LOG_END: Final = 4_096  # bytes at the end of the log that are searched for the reason
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training that was started from here.
+    """A training process that this server started.
 
     Attributes:
-        run: the key, and the name, of its run.
-        pid: the process.
-        time: when it was started, Unix time.
-        text: the name of what it reads.
-        recipe: what it was asked for; None where a run goes on.
-        log: what the process said.
-        birth: when the system says that the process began, so that no other one of the same number
-            is taken for it; None where it does not say.
-        seen: whether its run was there.
-        code: what the process exited with; None where that is not known.
+        run: the key of its run, which is also its name.
+        pid: the process id.
+        time: when it was started, in Unix time.
+        text: the name of its text.
+        recipe: its recipe; None if it resumes a run.
+        log: the file with the output of the process.
+        birth: the start time of the process by the system, which tells it from a later process with
+            the same id; None if the system does not report it.
+        seen: whether its run directory has existed.
+        code: the exit code of the process; None if not known.
     """
 
     run: str
@@ -60,7 +61,7 @@ class Job:
 
     @property
     def alive(self) -> bool:
-        """Whether its process is still there."""
+        """Return True if its process is still running."""
         if not is_alive(self.pid):
             return False
         if self.birth is None:
@@ -70,22 +71,31 @@ class Job:
     def state(
         self, state: Any, reason: str | None, status: dict[str, Any]
     ) -> tuple[Any, str | None]:
-        """The state of the run, given what its directory says: a process that has just been started
-        has said nothing there yet, and one that failed at once never does."""
+        """Return the state of the run and its reason.
+
+        Args:
+            state: the state by the run directory. A new process has not written it yet, and a process
+                that fails immediately never does.
+            reason: the reason by the run directory.
+            status: the content of the run's status file.
+        """
         if status.get("pid") == self.pid or status.get("heartbeat", 0.0) > self.time + 1:
             return state, reason
         if self.alive:
             return "starting", None
-        if self.code == 0:  # what it said last is no reason
+        if self.code == 0:  # its last output is not an error
             return state, reason
         if state in ("starting", "interrupted") or self.recipe is None:
-            return "failed", self.last_words() or reason or "its process ended without saying why"
+            return (
+                "failed",
+                self.last_words() or reason or "its process ended without giving a reason",
+            )
         return state, reason
 
     def last_words(self) -> str | None:
-        """The last thing that the process said."""
+        """Return the last line of the process's output; None if there is none."""
         with suppress(OSError):
-            data = self.log.read_bytes()[-TOLD:]
+            data = self.log.read_bytes()[-LOG_END:]
             lines = data.decode("utf-8", "replace").strip().splitlines()
             if lines:
                 return lines[-1].removeprefix("charloom: ")[:1_000]
@@ -93,31 +103,37 @@ class Job:
 
 
 class Jobs:
-    """The trainings that were started from here, in this process's life or before.
+    """The training processes that this server started, also before a restart.
 
     Args:
-        folder: of the runs.
+        folder: the folder of the runs.
 
     Attributes:
-        turn: held by who looks whether a training can be started, until it is; never waited for by
-            who holds anything else.
+        turn: the lock for checking whether a process can be started, and starting it. Do not wait for
+            it while holding another lock.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
         self.turn = threading.Lock()
-        self._lock = threading.RLock()  # of the files and of what follows
+        self._lock = threading.RLock()  # protects the files, _children and _read
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._read: dict[str, tuple[tuple[int, int], Job]] = {}
 
     def start(
         self, run: str, command: list[str], text: str | None, recipe: str | None = None
     ) -> Job:
-        """Start `charloom COMMAND …` in a session of its own: what ends us does not end it.
+        """Start `charloom COMMAND …` in a new session, so that it continues when the server ends.
+
+        Args:
+            run: the name of the run.
+            command: the command and its arguments.
+            text: the name of the run's text.
+            recipe: the recipe of a new run; None resumes a run.
 
         Raises:
-            RunExistsError: a new run is wanted, one with a recipe, and its name was taken.
-            WriteError: the disk refused.
+            RunExistsError: the name of a new run is taken.
+            WriteError: a file could not be written.
         """
         path, log = self.folder / f"{run}.json", self.folder / f"{run}.log"
         with self._lock:
@@ -134,7 +150,7 @@ class Jobs:
                 try:
                     self._write(path, job)
                 except WriteError:
-                    child.kill()  # nobody would find it again
+                    child.kill()  # without the file it could not be found again
                     child.wait()
                     raise
             except BaseException:
@@ -145,7 +161,7 @@ class Jobs:
         return job
 
     def all(self) -> dict[str, Job]:
-        """Every job by the key of its run."""
+        """Return all jobs by the key of their run."""
         found = {}
         with self._lock:
             codes = self._ended()
@@ -162,8 +178,12 @@ class Jobs:
         return found
 
     def tidy(self, runs: Collection[str]) -> dict[str, Job]:
-        """Every job by the key of its run, given the keys of the runs that there are: those that are
-        over and whose run is gone, or that came to nothing long ago, are forgotten."""
+        """Return all jobs by the key of their run, and delete old ones.
+
+        Args:
+            runs: the keys of the runs that exist. A job is deleted if its process has ended and its run
+                was deleted, or if it failed long ago without a run directory.
+        """
         with self._lock:
             jobs = self.all()
             for run, job in list(jobs.items()):
@@ -177,25 +197,27 @@ class Jobs:
         return jobs
 
     def forget(self, job: Job) -> None:
-        """Speak of a job no more."""
+        """Delete the files of a job."""
         with self._lock, suppress(OSError):
             (self.folder / f"{job.run}.json").unlink()
             job.log.unlink()
 
     def _claim(self, path: Path) -> None:
-        """Make the file of a new job: of all who want a name, of other servers too, one gets it."""
+        """Create the file of a new job. Only one process can claim a name, even across servers."""
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 path.open("xb").close()
             except FileExistsError:
                 raise RunExistsError(
-                    f"there is a training {shortened(path.stem)} already; give another name."
+                    f"a run {shortened(path.stem)} was started already; give another name."
                 ) from None
 
     def _ended(self) -> dict[int, int]:
-        """What those of our processes exited with that have ended since we asked last; asking lets
-        the system forget them as well."""
+        """Return the exit codes, by process id, of processes that have ended since the last call.
+
+        This also lets the system release these processes.
+        """
         codes = {}
         for pid, child in list(self._children.items()):
             if (code := child.poll()) is not None:
@@ -204,26 +226,26 @@ class Jobs:
         return codes
 
     def _note(self, path: Path, job: Job) -> Job:
-        """Keep what is known of a job now, where the disk allows it."""
+        """Write a changed job to its file, and ignore a write error."""
         with suppress(WriteError):
             self._write(path, job)
         return job
 
     def _write(self, path: Path, job: Job) -> None:
         """Replace the file of a job."""
-        told = {**asdict(job), "log": job.log.name}
-        replace_file(path, canonical_json(told), durable=False)
+        fields = {**asdict(job), "log": job.log.name}
+        replace_file(path, canonical_json(fields), durable=False)
 
     def _one(self, path: Path) -> Job | None:
-        """A job from its file; None where that makes no sense."""
+        """Return the job in a file; None if it is not valid."""
         try:
             stat = path.stat()
             stamp = (stat.st_mtime_ns, stat.st_ino)
             if path.name in self._read and self._read[path.name][0] == stamp:
                 return self._read[path.name][1]
             values = parse_object(path.read_bytes(), str(path))
-            told = (values["text"], values["recipe"])
-            if not all(value is None or isinstance(value, str) for value in told):
+            names = (values["text"], values["recipe"])
+            if not all(name is None or isinstance(name, str) for name in names):
                 return None
             job = Job(
                 run=path.name.removesuffix(".json"),
@@ -243,7 +265,7 @@ class Jobs:
 
 
 def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
-    """A process in a session of its own that tells what it has to say to a file."""
+    """Start a process in a new session, with its output in the file `said`."""
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -255,7 +277,7 @@ def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
 
 
 def forget_claim(path: Path) -> None:
-    """Free a name that was claimed by who never came to use it."""
+    """Free a name that was claimed a minute ago or more and not used."""
     with suppress(OSError):
         stat = path.stat()
         if not stat.st_size and time.time() - stat.st_mtime > CLAIM_SECONDS:
@@ -263,25 +285,25 @@ def forget_claim(path: Path) -> None:
 
 
 def birth_of(pid: int) -> int | None:
-    """When a process began, in ticks since the system did; None where nothing tells."""
+    """Return the start time of a process in ticks since the system started; None if not known."""
     with suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     return None
 
 
 def is_alive(pid: Any) -> bool:
-    """Whether there is a process of this number."""
+    """Return True if there is a running process with this id."""
     if not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
     if os.name == "nt":
-        return True  # there the call below would end it
+        return True  # on Windows, os.kill would end the process
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # another user's
+        return True  # it belongs to another user
     with suppress(OSError):
-        # One that has ended and that its parent never asked about is still in the list.
+        # A zombie has ended, but its parent has not collected its exit code.
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     return True

@@ -1,7 +1,6 @@
-"""Keeps models open, so that a second request need not read them again.
+"""Keeps the most recently used models in memory, so that a second request does not load them again.
 
-A few are kept, those used last; a checkpoint never changes, so what was read stays true. It knows
-models by the keys of the shelf.
+A checkpoint never changes, so a loaded model stays correct. Models are named by the keys of the list.
 """
 
 import threading
@@ -25,21 +24,25 @@ from charloom.web.shelf import Shelf
 
 KEPT_BYTES: Final = 512 * 1024 * 1024
 KEPT: Final = 8
-ATTEMPTS: Final = 5  # a writer may move a pointer and remove a checkpoint between two reads of ours
-NAMED: Final = 20  # unknown characters that an answer names
+ATTEMPTS: Final = (
+    5  # the training process may move a pointer and remove a checkpoint between two reads
+)
+NAMED: Final = 20  # unknown characters that an error lists, at most
 
-Stamp = tuple[Path, int, int, int]  # of a model: where it is, and inode, time and size of its file
+Stamp = tuple[
+    Path, int, int, int
+]  # of a model: path, and inode, modification time and size of its file
 
 
 @dataclass(frozen=True, eq=False)
 class Open:
-    """A model that is open.
+    """A model in memory.
 
     Attributes:
-        id: what it was asked for by.
-        learner: the model; its optimizer's memory left out.
-        engine: what computes, with one thread: those that write side by side share the processors.
-        update: the update that it is of; 0 where a file does not tell.
+        id: the id in the request.
+        learner: the model, without the state of its optimizer.
+        engine: the engine, with one thread, because requests share the processors.
+        update: the update of the weights; 0 if a model file does not have it.
     """
 
     id: str
@@ -48,7 +51,7 @@ class Open:
     update: int
 
     def about(self) -> ModelDetail:
-        """It, for people and programs."""
+        """Return the description of the model in the form of a response."""
         config, vocabulary = self.learner.config, self.learner.vocabulary
         return ModelDetail(
             id=self.id,
@@ -64,10 +67,15 @@ class Open:
         )
 
     def require_known(self, text: str, unknown: str, param: str) -> None:
-        """Refuse a text with characters that it has never read, and name them.
+        """Check that all characters of `text` are in the vocabulary, unless `unknown` is "skip".
+
+        Args:
+            text: the text.
+            unknown: "refuse" or "skip".
+            param: the name of the request's field, for the error.
 
         Raises:
-            UnknownCharactersError: it has some, and they are not to be skipped.
+            UnknownCharactersError: some characters are not in the vocabulary; the error lists them.
         """
         if unknown != "refuse":
             return
@@ -84,25 +92,27 @@ class Open:
 
 
 class Library:
-    """Models that are open.
+    """The models in memory.
 
     Args:
-        shelf: where the keys lead.
+        shelf: the list of runs and model files, which finds a model by its key.
     """
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
-        self._lock = threading.Lock()  # of what follows; nothing is read while it is held
+        self._lock = (
+            threading.Lock()
+        )  # protects _models and _reading; not held while a model is loaded
         self._models: OrderedDict[Stamp, Learner] = OrderedDict()
         self._reading: dict[Stamp, threading.Lock] = {}
         self._engine = open_engine("auto", 1)
 
     def open(self, key: str) -> Open:
-        """The model of a key; reads the disk where it must.
+        """Return the model with a key. Load it if it is not in memory.
 
         Raises:
-            NotHereError: there is no such model, or no such checkpoint any more.
-            DamagedError: it is not what was written.
+            NotHereError: there is no such model, or its checkpoint no longer exists.
+            DamagedError: the checkpoint or the file is damaged.
         """
         place, which = self.shelf.model(key)
         if which == "file":
@@ -112,17 +122,21 @@ class Library:
         return Open(key, learner, self._engine, learner.update)
 
     def _file(self, path: Path) -> Learner:
-        """The model of a file, read anew when the file has changed."""
+        """Return the model in a file. Load it again if the file has changed."""
         try:
             return self._kept(path, path, load_model)
         except OSError as error:
             if is_shortage(error):
                 raise
-            raise NotHereError(f"{path.name} is no file that can be read.") from None
+            raise NotHereError(
+                f"the model file {path.name} cannot be read; check that it exists and that you may read it."
+            ) from None
 
     def _run(self, path: Path, which: str | None) -> Learner:
-        """A model of a run, by default the one that is its model, however often its writer moves a
-        pointer."""
+        """Return a model of a run; if `which` is None, the one that the run's key alone means.
+
+        It is tried several times, because the training process may move a pointer meanwhile.
+        """
         which = which or which_of_run(path)
         for _ in range(ATTEMPTS):
             if which in (LATEST, BEST):
@@ -135,7 +149,7 @@ class Library:
                 update = int(which)
             checkpoint = checkpoint_path(path, update)
             try:
-                # A run that was removed and trained anew has other checkpoints of the same update.
+                # The manifest identifies the checkpoint: a run that was deleted and trained again has the same path.
                 return self._kept(checkpoint, checkpoint / MANIFEST, learner_of)
             except (NotAModelError, OSError) as error:
                 if is_shortage(error):
@@ -145,21 +159,23 @@ class Library:
         if which in (LATEST, BEST):
             return without_slots(load_where_lost(path, which))
         raise NotHereError(
-            f"{path.name} keeps no checkpoint {which}: a run keeps its two newest and the best; "
-            f"GET /api/models has those that are there."
+            f"{path.name} has no checkpoint {which} any more: a run keeps its two newest and its best; "
+            f"GET /api/models lists them."
         )
 
-    def _kept(self, path: Path, told_by: Path, read: Callable[[Path], Learner]) -> Learner:
-        """A model that is kept, or is read and kept from now on; a file tells when it is another.
+    def _kept(self, path: Path, witness: Path, read: Callable[[Path], Learner]) -> Learner:
+        """Return a model from memory, or load it and keep it.
+
+        A change of the file `witness` means that there is another model at `path`.
 
         Raises:
-            OSError: there is no such file.
+            OSError: the file `witness` does not exist.
         """
-        stat = told_by.stat()
+        stat = witness.stat()
         stamp = (path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
         with self._lock:
             reading = self._reading.setdefault(stamp, threading.Lock())
-        # One at a time: many who ask for the same model at once shall not all read it.
+        # Simultaneous requests for the same model must not load it several times.
         with reading:
             try:
                 with self._lock:
@@ -173,7 +189,7 @@ class Library:
         return learner
 
     def _keep(self, stamp: Stamp, learner: Learner) -> None:
-        """Keep a model as the one used last, and let go of those used longest ago."""
+        """Keep a model as the most recently used one, and drop the least recently used ones."""
         with self._lock:
             self._models[stamp] = learner
             self._models.move_to_end(stamp)
@@ -184,28 +200,30 @@ class Library:
 
 
 def without_slots(learner: Learner) -> Learner:
-    """The learner without what its optimizer remembers: that is large, and no model writes with it."""
+    """Return the learner without the state of its optimizer, which is large and not needed to write."""
     return replace(learner, slots={})
 
 
 def load_where_lost(path: Path, which: str) -> Learner:
-    """The learner of a run whose pointer, or what it names, is not there: the store finds what is left.
+    """Return the learner of a run whose pointer, or the checkpoint that it names, is missing.
 
     Raises:
         NotHereError: the run has saved no model yet.
-        DamagedError: with what is lost or damaged.
+        DamagedError: a part of the run is lost or damaged; the message names it.
     """
     try:
         return load_model(path, "best" if which == BEST else "latest")
     except NotAModelError:
-        raise NotHereError(f"{path.name} has saved no model yet; wait a little.") from None
+        raise NotHereError(
+            f"{path.name} has not saved a model yet; try again in a moment."
+        ) from None
 
 
 def learner_of(checkpoint: Path) -> Learner:
-    """The learner of a checkpoint."""
+    """Return the learner of a checkpoint."""
     return load_checkpoint(checkpoint).learner
 
 
 def size(learner: Learner) -> int:
-    """Bytes of a model's arrays."""
+    """Return the size of a model's arrays in bytes."""
     return sum(array.nbytes for array in learner.parameters.values())

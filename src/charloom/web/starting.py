@@ -1,8 +1,7 @@
-"""Starts or resumes a training from the page, in a process of its own.
+"""The routes that start or resume a run in a separate process.
 
-It is `charloom train` and `charloom resume`, as a terminal would start them; the server's end is not
-theirs. From the look whether there is room to the start, one request has its turn. It knows nothing
-of how training works.
+The process runs `charloom train` or `charloom resume`, and continues when the server stops. A lock lets one request at
+a time check the number of processes and start another one.
 """
 
 import os
@@ -34,13 +33,15 @@ ENDS: Final = ("epochs", "updates", "minutes")
 
 
 def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
-    """The routes that start a training."""
+    """Return the routes that start, resume and dismiss runs."""
     router = APIRouter(tags=["training"])
 
     @router.post("/api/runs", status_code=202)
     def start(new: wire.NewRun) -> wire.Started:
-        """Start a training in a process of its own. What is wrong with the text itself shows as
-        the run's state `failed`, with the reason."""
+        """Start a run in a separate process.
+
+        If the text itself cannot be used, the run gets the state `failed` with the reason.
+        """
         recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
         given = new.settings.model_dump(exclude_none=True)
@@ -59,7 +60,7 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
                 try:
                     if os.path.lexists(path):
                         raise RunExistsError(
-                            f"there is a run {shortened(name)} already; give another name."
+                            f"a run {shortened(name)} exists already; give another name."
                         )
                     jobs.start(name, command, text.about.name, recipe)
                 except RunExistsError:
@@ -67,12 +68,12 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
                         raise
                 else:
                     break
-        shelf.look(anew=True)  # so that whoever asks next sees it
+        shelf.look(anew=True)  # the next request must see the run
         return wire.Started(run=name)
 
     @router.post("/api/runs/{run}/resume", status_code=202)
     def resume(run: wire.Key, further: wire.GoOn) -> wire.Started:
-        """Go on with a run that no process trains, in a process of its own."""
+        """Resume a run that no process trains, in a separate process."""
         ends = further.model_dump(exclude_none=True)
         if len(ends) > 1:
             raise NotAllowedError(
@@ -82,22 +83,24 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
         with jobs.turn:
             require_room(jobs)
             shelf.look(anew=True)
-            place, told = shelf.place(run), shelf.run(run)
-            require_rest(told, ends)
+            place, listed = shelf.place(run), shelf.run(run)
+            require_rest(listed, ends)
             if (job := jobs.all().get(run)) is not None and job.alive:
                 raise RunInUseError(f"{run} is in use: process {job.pid} trains it; wait a moment.")
-            acquire(place.path).release()  # whoever else trains it holds its lock
-            jobs.start(run, ["resume", str(place.path.resolve()), *options], told.text)
+            acquire(place.path).release()  # raises if another process trains the run
+            jobs.start(run, ["resume", str(place.path.resolve()), *options], listed.text)
         shelf.look(anew=True)
         return wire.Started(run=run)
 
     @router.post("/api/runs/{run}/dismiss")
     def dismiss(run: wire.Key, _: wire.Nothing) -> wire.Dismissed:
-        """Take a start off the list that came to nothing, and its log. No run is ever removed."""
+        """Remove a failed start and its log from the list. A run directory is never removed."""
         with jobs.turn:
             shelf.look(anew=True)
             if not shelf.run(run).dismissible:
-                raise NotAllowedError(f"{run} is no start that came to nothing; it stays.")
+                raise NotAllowedError(
+                    f"{run} is not a failed start; only failed starts can be dismissed."
+                )
             jobs.forget(jobs.all()[run])
         shelf.look(anew=True)
         return wire.Dismissed(run=run)
@@ -105,54 +108,54 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
     return router
 
 
-def require_rest(told: wire.Run, ends: dict[str, float]) -> None:
-    """Refuse to go on with a run that is at work, damaged, or at its end already."""
-    if not told.resumable:
+def require_rest(run: wire.Run, ends: dict[str, float]) -> None:
+    """Raise NotAllowedError if a run is training, damaged, or already at its end."""
+    if not run.resumable:
         raise NotAllowedError(
-            f"{told.key} is {told.state}; only a run that no process trains can go on."
+            f"{run.key} is {run.state}; only a sound run that no process trains can be resumed."
         )
-    if told.update is not None and ends.get("updates", told.update + 1) <= told.update:
+    if run.update is not None and ends.get("updates", run.update + 1) <= run.update:
         raise NotAllowedError(
-            f"{told.key} has {told.update:,} updates already; give more than that.", "updates"
+            f"{run.key} has {run.update:,} updates already; give more than that.", "updates"
         )
-    if told.state == "finished" and not ends:
+    if run.state == "finished" and not ends:
         raise NotAllowedError(
-            f"{told.key} is finished, at update {told.update:,}; to train it further, say for how "
-            f"many minutes, or to how many epochs or updates.",
+            f"{run.key} is finished, at update {run.update:,}; to train it further, give minutes, or a "
+            f"larger number of epochs or updates.",
             "minutes",
         )
 
 
 def require_name(name: str) -> None:
-    """Refuse a name under which the list would not show the run, or that is taken by the texts."""
+    """Raise NotAllowedError if a run cannot have this name, or if it is the folder of the texts."""
     if key_of(name) != name or name.casefold() == FOLDER:
         raise NotAllowedError(
-            f"a run cannot be called {shortened(name)}; take letters, digits, and within it _, . and -.",
+            f"a run cannot have the name {shortened(name)}; use letters and digits, and between them _, . and -.",
             "name",
         )
 
 
 def require_room(jobs: Jobs) -> None:
-    """Refuse a training where enough that were started here are at work."""
+    """Raise Busy if this server has already started as many running processes as it may."""
     running = sum(job.alive for job in jobs.all().values())
     if running >= MOST_AT_ONCE:
         raise Busy(
-            f"{running} trainings that were started here are at work; stop one, or wait.",
+            f"{running} runs that this server started are training, which is the limit; stop one, or wait.",
             RETRY_SECONDS,
             status=429,
         )
 
 
 def settle(recipe: str, given: dict[str, object]) -> Config:
-    """The settings as they will be, so that what is wrong with them shows now.
+    """Return the settings of the run, so that errors in them are reported before it starts.
 
     Raises:
-        NotAllowedError: no such recipe, or more than one end.
-        ConfigError: a value out of its range, or settings that contradict each other.
+        NotAllowedError: there is no such recipe, or more than one setting says when training ends.
+        ConfigError: a value is out of its range, or settings contradict each other.
     """
     if recipe not in RECIPES:
         raise NotAllowedError(
-            f"there is no recipe {shortened(recipe)}; there are {', '.join(RECIPES)}.", "recipe"
+            f"there is no recipe {shortened(recipe)}; use one of {', '.join(RECIPES)}.", "recipe"
         )
     ends = [end for end in ENDS if end in given]
     if len(ends) > 1:
@@ -164,7 +167,7 @@ def settle(recipe: str, given: dict[str, object]) -> Config:
 
 
 def names(text: str) -> Iterator[str]:
-    """TEXT-1, TEXT-2, …: names for runs of a text, of letters without accents."""
+    """Yield names for runs of a text: TEXT-1, TEXT-2, …, in letters without accents."""
     letters = unicodedata.normalize("NFKD", text.removesuffix(".txt"))
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", bare).strip("-")[:40]
