@@ -296,7 +296,7 @@ def test_a_finished_run_trains_further(tmp_path, page):
     before = load_model(tmp_path / "cats").update
     with Live(tmp_path) as live:
         page.goto(f"{live.url}/#/learning?run=cats")
-        page.get_by_label("Train on for minutes").fill("0.1")
+        page.get_by_label("More minutes").fill("0.1")
         page.click("#learning-steering >> text=Train further")
         until(lambda: load_model(tmp_path / "cats").update > before, 90)
         expect(page.locator("#learning-state")).to_have_text("finished", timeout=4 * PATIENCE)

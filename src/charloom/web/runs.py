@@ -190,9 +190,7 @@ async def follow(shelf: Shelf, paths: dict[str, Path], limit: int) -> AsyncItera
                     yield found
         for kind, key, tail in followed:
             fresh, lines = False, list[dict[str, Any]]()
-            with suppress(
-                OSError
-            ):  # there is no free file descriptor: the next turn reads the new lines
+            with suppress(OSError):  # no free file descriptor: the next turn reads the lines
                 fresh, lines = await asyncio.to_thread(tail.look)
             if not (lines or fresh or first):
                 continue

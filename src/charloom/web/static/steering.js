@@ -41,7 +41,7 @@ export class Steering {
     this.further = el(
       "form",
       { class: "row", hidden: true, onsubmit: (event) => this.#further(event) },
-      el("label", { class: "field inline" }, "Train on for minutes", this.minutes),
+      el("label", { class: "field inline" }, "More minutes", this.minutes),
       el("button", { type: "submit" }, "Train further"),
     );
     box.append(this.rate, this.further);
