@@ -55,7 +55,7 @@ def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
         files[name] = files[name].replace(b'"hidden_size":6', b'"hidden_size":7')
         return f"a digit of {name} changed", {name}
 
-    honest = view.read_about
+    honest = view.require_about
 
     def careless(run):
         config, text, version = honest(run.parent.parent / "truth" / "run")
@@ -65,7 +65,7 @@ def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
             version,
         )
 
-    monkeypatch.setattr(view, "read_about", careless)
+    monkeypatch.setattr(view, "require_about", careless)
     monkeypatch.setattr(damage, "KINDS", (flipped,))
     with pytest.raises(AssertionError, match="showed other settings silently: a digit"):
         damage.check(SHORT)
