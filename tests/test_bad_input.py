@@ -345,7 +345,10 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(folder, finished, mon
     ("command", "before"),
     [
         ("info", ""),
-        ("sample run --length 100000", "charloom: run, the latest model (update 40 of 40), writes:\n"),
+        (
+            "sample run --length 100000",
+            "charloom: run, the latest model (update 40 of 40), writes:\n",
+        ),
     ],
 )
 def test_results_that_cannot_be_written_are_told(command, before, run):

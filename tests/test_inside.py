@@ -221,7 +221,7 @@ def test_for_a_model_without_its_text_the_command_names_the_text_that_it_reads(m
         ("--limit 99", "give at least 100"),
         ("--text cat --layer 0", "give at least 100"),
         ("--text ''", "empty"),
-        ("--text thé", "never read"),
+        ("--text thé", "not in the model's vocabulary"),
         ("--split test", "trained without such a part"),
         ("book.txt --text cat", "both give a text"),
         ("nowhere.txt", "nowhere.txt"),

@@ -101,3 +101,22 @@ def test_the_command_recognises_the_text_and_says_the_part(tmp_path, book):
     other.write_text(OTHER)
     assert "other.txt, all of it\n" in evaluate(other)
     assert json.loads(evaluate(other, "--json"))["own"] is False
+
+
+def test_a_run_whose_text_was_moved_asks_for_the_text_and_reads_no_other(tmp_path):
+    book = tmp_path / "book.txt"
+    book.write_text(TEXT)
+    charloom.train(book, tmp_path / "run", **SMALL)
+    moved = book.rename(tmp_path / "moved.txt")
+    model = charloom.load(tmp_path / "run", engine="reference")
+    for read in (model.evaluate, lambda: charloom.neurons(model)):
+        with pytest.raises(
+            TextError, match=r"If it was moved, give its new path as the text to read\.$"
+        ):
+            read()
+    for command in ("evaluate", "neurons"):
+        done = CliRunner().invoke(app, [command, str(tmp_path / "run")])
+        assert done.exit_code == 2
+        assert "give its new path as the text to read" in " ".join(done.stderr.split())
+        assert "--text" not in done.stderr
+    assert model.evaluate(moved).own

@@ -120,3 +120,17 @@ def test_no_path_at_all_is_refused():
         charloom.load(None)
     with pytest.raises(ConfigError, match="run is None; it must be a path"):
         charloom.resume(None)
+
+
+WRONG_STRINGS = {
+    "prompt": lambda value: charloom.load("run").sample(value),
+    "text": lambda value: charloom.load("run").score(value),
+    "stop": lambda value: charloom.load("run").sample(stop=value),
+}
+
+
+@pytest.mark.parametrize("value", [5, None, 1.5], ids=repr)
+@pytest.mark.parametrize("name", WRONG_STRINGS)
+def test_a_text_of_a_wrong_type_is_refused_by_the_name_of_its_argument(name, value):
+    with pytest.raises(ConfigError, match=f"^{name} is {value!r}; it must be a str"):
+        WRONG_STRINGS[name](value)

@@ -311,6 +311,15 @@ def require_number(
     return x
 
 
+def require_string(name: str, value: object) -> str:
+    """Return a text that was given as a str; raise ConfigError if `value` is anything else."""
+    if not isinstance(value, str):
+        raise ConfigError(
+            f"{argument(name)} is {shortened(value)}; it must be a str, the text itself."
+        )
+    return value
+
+
 def require_path(name: str, value: object) -> Path:
     """Return a path that was given as a str or a pathlib.Path.
 

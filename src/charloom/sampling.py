@@ -13,7 +13,7 @@ from typing import Final, Literal, Never, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import SEED_LIMIT, require_number, require_whole
+from charloom.config import SEED_LIMIT, require_number, require_string, require_whole
 from charloom.engines import Engine, Sampler
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError
@@ -91,7 +91,9 @@ class Writing(Iterator[str]):
         number = require_whole("number", number, least=0)
         sampler = require_sampler(sampler)
         stops = require_stops(stop)
-        encoded = learner.vocabulary.encode_with(prompt, unknown, replacement)
+        encoded = learner.vocabulary.encode_with(
+            require_string("prompt", prompt), unknown, replacement
+        )
         self.ended: Literal["length", "stop"] | None = None
         self.unknowns: Unknowns = encoded.unknown
         read = encoded.ids if len(encoded.ids) else opening(learner)
@@ -266,6 +268,10 @@ def require_sampler(sampler: Sampler) -> Sampler:
 
 def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
     """Return the stop strings as a tuple; raise ConfigError if one is empty or not a string."""
+    if not isinstance(stop, str | Sequence):
+        raise ConfigError(
+            f"{argument('stop')} is {shortened(stop)}; it must be a str or a list of str."
+        )
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     for text in stops:
         if not isinstance(text, str) or not text:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.config import require_string
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
@@ -73,7 +74,7 @@ def scoring(
     learner: Learner, engine: Engine, text: str, unknown: str = "refuse", replacement: str = ""
 ) -> Steps[Surprise]:
     """Compute `surprise` in steps."""
-    encoded = learner.vocabulary.encode_with(text, unknown, replacement)
+    encoded = learner.vocabulary.encode_with(require_string("text", text), unknown, replacement)
     ids = encoded.ids
     if len(ids) < 2:
         raise TextError(

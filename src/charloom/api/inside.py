@@ -203,7 +203,7 @@ def watch(
             replacement=replacement,
         )
     except TextError as error:
-        if text is not None or string is not None or split is not None:
+        if model.run is not None or text is not None or string is not None or split is not None:
             raise
         corpus = demo_text(
             learner.config.tokens,

@@ -10,7 +10,7 @@ import numpy as np
 from charloom.api.parts import Part, choose_part, judge, judge_others
 from charloom.api.texts import Text, as_file, as_path
 from charloom.baselines import Baselines
-from charloom.config import Config
+from charloom.config import Config, require_string
 from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
@@ -308,7 +308,7 @@ class Model:
             DivergedError: a value is not finite.
         """
         choice = choose(self.learner, layer, unit, what)
-        encoded = self.vocabulary.encode_with(text, unknown, replacement)
+        encoded = self.vocabulary.encode_with(require_string("text", text), unknown, replacement)
         return activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
 
     def _part(

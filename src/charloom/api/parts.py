@@ -115,7 +115,8 @@ def own_text(model: Trained) -> Corpus:
             "a model without its run does not hold the text that it was trained on; give a text, "
             "or the run directory as the model."
         )
-    return open_own_text(model.run, require_about(model.run)[1], None, model.learner)
+    about = require_about(model.run)[1]
+    return open_own_text(model.run, about, None, model.learner, place="the text to read")
 
 
 def identity(corpus: Corpus) -> tuple[str, int]:

@@ -390,7 +390,11 @@ def extended(config: Config, epochs: int | None, updates: int | None) -> Config:
 
 
 def open_text(
-    path: Path, about: dict[str, Any], moved: Sequence[str | Path] | None, learner: Learner
+    path: Path,
+    about: dict[str, Any],
+    moved: Sequence[str | Path] | None,
+    learner: Learner,
+    place: str = argument("text"),
 ) -> Corpus:
     """Return the text of a run; raise if it is not the text that the run was trained on.
 
@@ -399,6 +403,7 @@ def open_text(
         about: the description of the text in config.json.
         moved: where the text is now; None reads it from where it was.
         learner: the learner, for its settings and vocabulary.
+        place: how the caller is given the new path of a text, for error messages.
     """
     name, sources, config = about["name"], moved or about["sources"], learner.config
     policy = {"unknown": config.unknown, "replacement": config.replacement}
@@ -422,7 +427,7 @@ def open_text(
             ) from None
         raise TextError(
             f"the text of {path} can no longer be read: {error.message} "
-            f"If it was moved, give its new path as {argument('text')}."
+            f"If it was moved, give its new path as {place}."
         ) from None
     else:
         if corpus.fingerprint == about["fingerprint"]:
@@ -431,7 +436,7 @@ def open_text(
     before = named(about["characters"], config.tokens, about["fingerprint"])
     raise TextError(
         f"{where} is not the text that {path} was trained on: it was {before}, but now it is {now}. "
-        f"Restore the old text, or give its path as {argument('text')}; to learn another text, "
+        f"Restore the old text, or give its path as {place}; to learn another text, "
         f"start a new run."
     )
 
