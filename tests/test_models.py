@@ -242,7 +242,7 @@ def test_a_long_part_has_an_interval(run, tmp_path):
 
 def test_unknown_characters_of_a_text_are_refused_or_told(run, model, tmp_path):
     (tmp_path / "other.txt").write_text("the €at sat", encoding="utf-8")
-    assert "never read" in refused("evaluate", run, tmp_path / "other.txt")
+    assert "not in the model's vocabulary" in refused("evaluate", run, tmp_path / "other.txt")
     done = charloom_("evaluate", run, tmp_path / "other.txt", "--unknown skip")
     assert "1 unknown character was skipped: '€' (1)." in done.stderr
     told = told_by("evaluate", run, tmp_path / "other.txt", "--unknown replace --replacement c")
