@@ -29,10 +29,10 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from charloom.bench.machine import machine  # noqa: E402
-from charloom.doctor import doctor  # noqa: E402
-from charloom.doctor.mistakes import BY_ID  # noqa: E402
-from charloom.doctor.trials import PLANS, Plan, make_trial  # noqa: E402
+from charloom.bench.machine_info import machine  # noqa: E402
+from charloom.diagnosis import doctor  # noqa: E402
+from charloom.diagnosis.mistakes import BY_ID  # noqa: E402
+from charloom.diagnosis.trials import PLANS, Plan, make_trial  # noqa: E402
 from plants import CELL, PLANTS, Plant, function, source  # noqa: E402
 
 FIGURES, TABLES = ROOT / "docs" / "doctor.json", ROOT / "docs" / "DOCTOR.md"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from charloom.text import Corpus, Vocabulary
-from charloom.text.reading import encode, fingerprint, scan
+from charloom.text.block_reader import encode, fingerprint, scan
 from charloom.text.sources import file_source
 
 MEGABYTE = 1_000_000

@@ -36,9 +36,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import runs
-from charloom.store.steering import write_status
-from charloom.web import jobs
-from charloom.web import runs as followed
+from charloom.store.control_files import write_status
+from charloom.web import run_routes as followed
+from charloom.web import training_jobs
 from web import Live
 
 TOO_LONG = (413, 414)  # refusals, which schemathesis does not count as such
@@ -114,7 +114,7 @@ def harmless():
     def spawn(_, said):
         return subprocess.Popen(["true"], stdout=said, stderr=said)
 
-    with patch.object(jobs, "spawn", spawn), patch.object(followed, "follow", first):
+    with patch.object(training_jobs, "spawn", spawn), patch.object(followed, "follow", first):
         yield
 
 

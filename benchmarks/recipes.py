@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import charloom
-from charloom.bench.machine import machine
+from charloom.bench.machine_info import machine
 from charloom.recipes import RECIPES, recipe_of
 from charloom.text import Corpus
 

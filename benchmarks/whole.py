@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 
-from charloom.bench.clock import seconds_of
-from charloom.bench.ours import engine_updates
+from charloom.bench.charloom_engines import engine_updates
+from charloom.bench.interleaved import seconds_of
 from charloom.engines import open_engine
 from charloom.model import new_learner
 from charloom.model.schedule import Schedule

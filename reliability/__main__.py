@@ -9,7 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
-from charloom.bench.machine import machine
+from charloom.bench.machine_info import machine
 from charloom.store import charloom_version
 from reliability import LONG, SHORT, SHORTENED, promises, table
 

@@ -127,7 +127,7 @@ COMMANDS = (
     Line("gradcheck --hidden-size 3 --seq-length 3"),
     Line("doctor --template numpy --output asked/mine.py"),
     Line("doctor asked/mine.py:loss_and_gradients --html asked/page.html",
-         starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.doctor\.child \S+ \d+|"
+         starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.diagnosis\.child_process \S+ \d+|"
          + DRAWS["starts"], writes=("tmp/", *FONTS)),
     # PyTorch, where it is installed, has a cache and temporary files of its own.
     Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4",

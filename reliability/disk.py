@@ -27,9 +27,9 @@ import pytest
 
 from charloom.errors import CharloomError, WriteError
 from charloom.store import RunWriter, load_model
-from charloom.store.layout import EVENTS
+from charloom.store.run_directory import EVENTS
 from charloom.training import Record, Warned
-from charloom.training import run as training
+from charloom.training import in_run_directory as training
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls, Torn
 from reliability.reads import failing_reads

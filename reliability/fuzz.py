@@ -23,12 +23,12 @@ from typing import NamedTuple
 
 from charloom.config import Config
 from charloom.errors import CharloomError, EncodingError, TextError
-from charloom.exchange import read_torch_file, torch_bytes
 from charloom.model import Learner, copy_learner, new_learner
-from charloom.store import checkpoint, journal, layout, opening
-from charloom.store.files import blocks_of
-from charloom.text import Vocabulary, reading
-from charloom.text.reading import encode, fingerprint, scan
+from charloom.pytorch_format import read_torch_file, torch_bytes
+from charloom.store import checkpoint, journal, opening, run_directory
+from charloom.store.atomic_files import blocks_of
+from charloom.text import Vocabulary, block_reader
+from charloom.text.block_reader import encode, fingerprint, scan
 from charloom.text.sources import Source
 
 ROOT = Path(__file__).parent.parent
@@ -143,18 +143,18 @@ def as_torch(data: bytes) -> None:
 def as_about(data: bytes) -> None:
     """A run's config.json."""
     RUN.mkdir(exist_ok=True)
-    (RUN / layout.CONFIG).write_bytes(data)
-    config, text, _ = layout.read_about(RUN)
+    (RUN / run_directory.CONFIG).write_bytes(data)
+    config, text, _ = run_directory.read_about(RUN)
     assert Config.from_dict(config.to_dict()) == config
-    assert layout.text_makes_sense(text)
+    assert run_directory.text_makes_sense(text)
 
 
 def as_pointer(data: bytes) -> None:
     """What names a checkpoint."""
     folder = RUN / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / layout.LATEST).write_bytes(data)
-    update = layout.read_pointer(RUN, layout.LATEST)
+    (folder / run_directory.LATEST).write_bytes(data)
+    update = run_directory.read_pointer(RUN, run_directory.LATEST)
     assert update is not None
     assert data.startswith(b"%d" % update)
 
@@ -278,8 +278,8 @@ def text(data: bytes) -> None:
     tokens = "bytes" if data[0] & 1 else "characters"
     raw, block, content = bool(data[0] & 2), 1 + data[1] % 16, data[2:]
     if data[0] & 4:
-        block = reading.BLOCK
-    before, reading.BLOCK = reading.BLOCK, block  # type: ignore[misc]
+        block = block_reader.BLOCK
+    before, block_reader.BLOCK = block_reader.BLOCK, block  # type: ignore[misc]
     try:
         source = Source("it", "", raw, held=io.BytesIO(content))
         read = content if raw or tokens == "bytes" else content.removeprefix(BOM)
@@ -304,7 +304,7 @@ def text(data: bytes) -> None:
             assert fingerprint([source], tokens) == found.fingerprint
             assert int(found.counts.sum()) == len(ids)
     finally:
-        reading.BLOCK = before  # type: ignore[misc]
+        block_reader.BLOCK = before  # type: ignore[misc]
 
 
 def first_bad(content: bytes, raw: bool) -> int | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from charloom.errors import CharloomError
 from charloom.store import RunWriter, load_model
-from charloom.training import run as training
+from charloom.training import in_run_directory as training
 from reliability import LONG, SHORT, Figures
 from reliability.processes import Forked, Tell, own_time
 from reliability.runs import differences, folder, lasting, train

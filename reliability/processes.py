@@ -21,9 +21,9 @@ from typing import NoReturn
 # What commands import when they run: copies shall have it from the start.
 import charloom.api
 import charloom.cli.progress
-import charloom.training.signals  # noqa: F401
+import charloom.training.stop_signals  # noqa: F401
 from charloom.cli import main
-from charloom.doctor.child import end_with_parent
+from charloom.diagnosis.child_process import end_with_parent
 
 PATIENCE = 300.0  # seconds, for a process that must come to its own end
 

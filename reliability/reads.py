@@ -21,7 +21,7 @@ from charloom.engines import open_engine
 from charloom.errors import CharloomError, DamagedError, NotAModelError
 from charloom.report import write_report
 from charloom.store import RunWriter, load_model, read_run
-from charloom.store.layout import checkpoint_path, saved_updates
+from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
 from reliability.calls import CHANGING

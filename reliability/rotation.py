@@ -31,8 +31,8 @@ from charloom.errors import CharloomError
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_checkpoint
-from charloom.store.layout import checkpoint_path, read_pointer, saved_updates
-from charloom.store.run import NEWEST_KEPT
+from charloom.store.run_directory import checkpoint_path, read_pointer, saved_updates
+from charloom.store.run_writer import NEWEST_KEPT
 from charloom.text import Corpus
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls

@@ -449,7 +449,7 @@ SHOWN = ("passage", "samples", "record", "name", "gradcheck")
 def openers(path: Path, drawn: bool) -> dict[str, Callable[[], object]]:
     """Every way in which a path is opened; `drawn`: a report of a run as well."""
     import charloom
-    from charloom.exchange import read_torch_file
+    from charloom.pytorch_format import read_torch_file
     from charloom.report import write_report
     from charloom.store import RunWriter, load_checkpoint, read_run, write_control
 

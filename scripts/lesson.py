@@ -26,9 +26,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from charloom.engines.reference import ReferenceEngine
-from charloom.gradcheck import fresh_problem, gradcheck
-from charloom.gradcheck.numerical import Window, central_differences, complex_step, draw_entries
-from charloom.measures import errors
+from charloom.formatting import THIN, power_of_ten, scientific
+from charloom.gradient_check import fresh_problem, gradcheck
+from charloom.gradient_check.numerical import (
+    Window,
+    central_differences,
+    complex_step,
+    draw_entries,
+)
+from charloom.gradient_errors import errors
 from charloom.report.plots import (
     DARK,
     LIGHT,
@@ -40,7 +46,6 @@ from charloom.report.plots import (
     quiet_axes,
     save_figure,
 )
-from charloom.spelling import THIN, power_of_ten, scientific
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 LESSON: Final = DOCS / "gradient-checking.md"

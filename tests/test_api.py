@@ -10,14 +10,14 @@ import pytest
 
 import charloom
 from charloom import api
-from charloom.api import costs, settling
-from charloom.api.costs import Costs
+from charloom.api import time_estimates, training_plan
+from charloom.api.time_estimates import Costs
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, NotAModelError, RunExistsError, TextError
 from charloom.recipes import RECIPES, configure
 from charloom.store import RunWriter, load_model
-from charloom.store.steering import write_status
+from charloom.store.control_files import write_status
 from charloom.text import Corpus
 from charloom.training import Ended, Progress, Record, Sample
 
@@ -220,17 +220,17 @@ def test_unknown_settings_and_recipes_are_refused():
 @pytest.fixture
 def hasty(monkeypatch):
     """Calibration in a twentieth of its time."""
-    monkeypatch.setattr(costs, "CALIBRATION_SECONDS", 0.05)
+    monkeypatch.setattr(time_estimates, "CALIBRATION_SECONDS", 0.05)
 
 
 def test_minutes_become_updates_that_the_config_keeps(hasty, monkeypatch):
     found = []
 
     def measured(corpus, config):
-        found.append(costs.measure(corpus, config))
+        found.append(time_estimates.measure(corpus, config))
         return found[-1]
 
-    monkeypatch.setattr(settling, "measure", measured)
+    monkeypatch.setattr(training_plan, "measure", measured)
     settings = {"recipe": "classic", "hidden_size": 8, "seq_length": 5}
     config = api.settle(Corpus.from_text(TEXT), 0.5, **settings)
     most = 30 / found[0].update
@@ -251,7 +251,7 @@ def test_a_recipe_may_train_for_minutes_which_every_other_end_replaces(hasty):
 
 def test_no_threads_means_those_of_the_machine_one_for_each_stream_at_most(hasty, monkeypatch):
     corpus = Corpus.from_text(TEXT)
-    monkeypatch.setattr(settling, "processors", lambda: 6)
+    monkeypatch.setattr(training_plan, "processors", lambda: 6)
     small = {"hidden_size": 8, "seq_length": 5, "engine": "reference", "updates": 1}
     assert api.settle(corpus, batch_size=4, **small).threads == 4
     assert api.settle(corpus, batch_size=12, **small).threads == 6
@@ -449,8 +449,8 @@ def test_minutes_are_those_of_the_engine_that_was_asked_for(damaged, monkeypatch
         measured.append((config.engine, config.threads))
         return Costs(update=0.1)
 
-    monkeypatch.setattr(settling, "measure", speed)
-    monkeypatch.setattr(settling.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(training_plan, "measure", speed)
+    monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
     with api.reopen(
         damaged, minutes=1, engine="reference", threads=3, allow_older=True
     ) as training:

@@ -19,7 +19,7 @@ PACKAGE = Path(charloom.__file__).parent
 
 # From the ground up. A name stands for the module or the package and all that is in it.
 FLOORS = [
-    {"messages", "spelling", "measures", "steps", "evenly"},
+    {"messages", "formatting", "gradient_errors", "cooperative", "even_sample"},
     {"errors"},
     {"random", "config"},
     {"recipes", "text"},
@@ -28,8 +28,8 @@ FLOORS = [
     {"engines"},
     {"store"},
     {"scoring", "finetune"},
-    {"training", "gradcheck", "doctor", "bench", "exchange"}
-    | {"sampling", "evaluation", "surprise", "baselines", "neurons"},
+    {"training", "gradient_check", "diagnosis", "bench", "pytorch_format"}
+    | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units"},
     {"report"},
     {"api"},
     {"web"},
@@ -133,14 +133,14 @@ def test_every_module_opens_with_what_it_is():
         ("errors.py", "from charloom.config import Config", "from a higher floor"),
         ("random.py", "import charloom.config", "its sibling config"),
         ("text/corpus.py", "import charloom.recipes", "its sibling recipes"),
-        ("store/run.py", "from charloom.scoring import averaging", "from a higher floor"),
+        ("store/run_writer.py", "from charloom.scoring import averaging", "from a higher floor"),
         ("scoring.py", "from charloom import evaluation", "from a higher floor"),
         ("training.py", "def f():\n    from charloom import sampling", "its sibling sampling"),
-        ("training.py", "from . import gradcheck", "its sibling gradcheck"),
+        ("training.py", "from . import gradient_check", "its sibling gradient_check"),
         ("model/learner.py", "from ..engines.base import Engine", "from a higher floor"),
         ("engines/native.py", "from charloom.engines.reference import x", "the stranger"),
         ("engines/reference/cells.py", "from .. import native", "the stranger engines.native"),
-        ("store/run.py", "from charloom.api import train", "from a higher floor"),
+        ("store/run_writer.py", "from charloom.api import train", "from a higher floor"),
         ("attic.py", "", "attic has no floor"),
     ],
 )
@@ -157,11 +157,45 @@ def test_the_openers_and_the_way_down_are_allowed(tmp_path):
     (package / "engines").mkdir(parents=True)
     (package / "engines" / "__init__.py").write_text("from charloom.engines import native")
     (package / "engines" / "native.py").write_text("from charloom.engines.base import Plan")
-    (package / "training.py").write_text("from charloom.store.run import RunWriter\nimport os")
+    (package / "training.py").write_text(
+        "from charloom.store.run_writer import RunWriter\nimport os"
+    )
     assert violations(package) == []
 
 
 # What a start costs
+
+
+def unclear_names(package):
+    """Return a sentence for each module whose name is also that of another module or of a function in it."""
+    found, places = [], {}
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if path.stem.startswith("__"):
+            continue
+        if path.stem in places:
+            found.append(f"{name} has the name of {places[path.stem]}")
+        places[path.stem] = name
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        if path.stem in functions:
+            found.append(f"{name} has the name of a function in it")
+    return found
+
+
+def test_a_module_has_a_name_that_nothing_else_has():
+    assert unclear_names(PACKAGE) == []
+
+
+def test_planted_names_that_are_used_twice_are_caught(tmp_path):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "runs.py").write_text('"""Runs."""\n')
+    (tmp_path / "web" / "runs.py").write_text('"""Routes."""\n')
+    (tmp_path / "web" / "page.py").write_text('"""A page."""\n\n\ndef page():\n    pass\n')
+    assert unclear_names(tmp_path) == [
+        "web/page.py has the name of a function in it",
+        "web/runs.py has the name of runs.py",
+    ]
 
 
 def modules_after(code):

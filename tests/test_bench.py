@@ -16,15 +16,15 @@ from charloom.bench import (
     WORKLOADS,
     bench,
     classic,
-    clock,
+    interleaved,
     measure,
     render,
-    steps,
-    writing,
+    sampling_speed,
+    training_speed,
 )
-from charloom.bench.ours import engine_sampling, engine_updates
-from charloom.bench.table import table
-from charloom.bench.text import bench_text, bench_vocabulary, windows_of
+from charloom.bench.charloom_engines import engine_sampling, engine_updates
+from charloom.bench.contestant_text import bench_text, bench_vocabulary, windows_of
+from charloom.bench.text_table import table
 from charloom.cli import app
 from charloom.engines import native_problem, open_engine
 from charloom.errors import ConfigError, DivergedError
@@ -100,7 +100,7 @@ def test_an_unknown_workload_is_refused():
 def test_contestants_take_turns():
     calls = []
     works = {name: lambda count, name=name: calls.append((name, count)) for name in "AB"}
-    times = clock.interleave(works, rounds=3, turn=1e-9)
+    times = interleaved.interleave(works, rounds=3, turn=1e-9)
     assert [name for name, _ in calls[-6:]] == list("ABABAB")
     assert {name: len(seconds) for name, seconds in times.items()} == {"A": 3, "B": 3}
     assert len({count for name, count in calls[-6:] if name == "A"}) == 1
@@ -116,7 +116,7 @@ def test_work_is_limited_to_its_processors_and_released_even_after_an_error():
 
     for count in (1, 2):
         with pytest.raises(ValueError):
-            clock.held_to(work, count)(1)
+            interleaved.held_to(work, count)(1)
     assert seen == [set(sorted(before)[-1:]), set(sorted(before)[-2:])]
     assert os.sched_getaffinity(0) == before
 
@@ -208,7 +208,9 @@ def test_pytorch_and_charloom_do_the_same_training_steps():
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
 def test_training_steps_are_timed_for_charloom_and_pytorch(cell):
     pytest.importorskip("torch")
-    times = steps.measure_steps(tiny(f"{cell}-128", batch_size=2), rounds=2, engine="reference")
+    times = training_speed.measure_steps(
+        tiny(f"{cell}-128", batch_size=2), rounds=2, engine="reference"
+    )
     assert [(row.name, row.threads) for row in times.rows][:2] == [("reference", 1), ("PyTorch", 1)]
     ours, theirs = times.rows[:2]
     assert ours.times_ours == 1
@@ -226,9 +228,9 @@ def test_training_steps_are_timed_for_charloom_and_pytorch(cell):
 
 def test_sampling_is_timed_for_charloom_and_pytorch(monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(writing, "PIECE", 20)
+    monkeypatch.setattr(sampling_speed, "PIECE", 20)
     workload = tiny("sample-2x512", length=50)
-    times = writing.measure_writing(workload, rounds=2, engine="reference")
+    times = sampling_speed.measure_writing(workload, rounds=2, engine="reference")
     names = [row.name for row in times.rows if row.threads == 1]
     assert names == ["reference", "PyTorch LSTMCell", "PyTorch, cell by hand"]
     assert times.rows[0].times_ours == 1
@@ -254,7 +256,7 @@ def test_the_pieces_of_the_long_text_continue_each_other():
             return ids, state
 
     states, written = [], []
-    speeds = writing.write_long_text(Watched(), learner, 2_500)
+    speeds = sampling_speed.write_long_text(Watched(), learner, 2_500)
     assert read_lengths == [1, 1001, 2001]
     assert len(np.concatenate(written)) == speeds["characters"] == 2_500
 
@@ -269,24 +271,24 @@ def test_sampling_starts_from_the_zero_state_each_time():
 
 
 def test_frameworks_that_are_not_installed_are_reported(without_frameworks):
-    times = steps.measure_steps(tiny("rnn-128"), rounds=1, engine="reference")
+    times = training_speed.measure_steps(tiny("rnn-128"), rounds=1, engine="reference")
     assert [row.name for row in times.rows] == ["reference"]
     assert any(reason.startswith("PyTorch: ") for reason in times.missing)
     assert "not measured: PyTorch" in times.render()
-    text = writing.measure_writing(tiny("sample-2x512"), rounds=1, engine="reference")
+    text = sampling_speed.measure_writing(tiny("sample-2x512"), rounds=1, engine="reference")
     assert "not measured: PyTorch" in text.render()
 
 
 def test_a_single_processor_is_reported(without_frameworks, monkeypatch):
-    monkeypatch.setattr(steps, "processors", lambda: 1)
-    times = steps.measure_steps(tiny("rnn-128"), rounds=1, engine="reference")
+    monkeypatch.setattr(training_speed, "processors", lambda: 1)
+    times = training_speed.measure_steps(tiny("rnn-128"), rounds=1, engine="reference")
     assert "two threads: this process has one processor" in times.missing
 
 
 def test_the_classic_bench_measures_without_frameworks(without_frameworks, monkeypatch):
-    monkeypatch.setattr(classic, "interleave", partial(clock.interleave, turn=0.002))
+    monkeypatch.setattr(classic, "interleave", partial(interleaved.interleave, turn=0.002))
     monkeypatch.setattr(classic, "native_problem", lambda: "no compiler")
-    monkeypatch.setattr(clock, "native_problem", lambda: "no compiler")
+    monkeypatch.setattr(interleaved, "native_problem", lambda: "no compiler")
     result = bench(rounds=1, hidden_size=4, vocabulary_size=5)
     assert result.setting["operations_per_update"] == 6 * 25 * 4 * 9
     assert [row.name for row in result.updates] == ["reference float32"]
@@ -298,8 +300,10 @@ def test_the_classic_bench_measures_without_frameworks(without_frameworks, monke
 
 @pytest.mark.skipif(native_problem() is not None, reason="no native engine here")
 def test_native_steps_are_timed_with_two_threads(without_frameworks):
-    times = steps.measure_steps(tiny("lstm-128", batch_size=2), rounds=1)
-    assert {row.threads for row in times.rows} == set(range(1, min(clock.processors(), 2) + 1))
+    times = training_speed.measure_steps(tiny("lstm-128", batch_size=2), rounds=1)
+    assert {row.threads for row in times.rows} == set(
+        range(1, min(interleaved.processors(), 2) + 1)
+    )
     assert all(row.name == "native" and row.times_ours == 1 for row in times.rows)
 
 

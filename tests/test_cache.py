@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from charloom.errors import TextError
-from charloom.text import Vocabulary, cache
-from charloom.text.reading import Scan
+from charloom.text import Vocabulary, id_cache
+from charloom.text.block_reader import Scan
 
 STAMPS = [("/books/a.txt", 5, 10**18, 7)]
 SCAN = Scan("ab" * 32, np.array([97, 98]), np.array([3, 2]))
@@ -24,13 +24,13 @@ IDS = np.array([0, 1, 0, 1, 0], dtype=np.uint8)
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """An empty cache."""
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(id_cache.VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 def ids_of(blocks, vocabulary=VOCABULARY, treatment=(), count=5):
     """The ids of the text, made from these blocks where they are not there."""
-    return cache.ids_of(SCAN.fingerprint, vocabulary, treatment, count, blocks)
+    return id_cache.ids_of(SCAN.fingerprint, vocabulary, treatment, count, blocks)
 
 
 def nothing():
@@ -110,32 +110,32 @@ def test_another_number_of_ids_is_refused_and_leaves_nothing(blocks, folder):
 def test_what_a_killed_writer_left_goes_after_a_day(folder):
     (folder / "ids").mkdir(parents=True)
     for name, age in {"old": 2 * 86_400, "new": 60}.items():
-        path = folder / "ids" / f"{cache.TEMPORARY}{name}"
+        path = folder / "ids" / f"{id_cache.TEMPORARY}{name}"
         path.write_bytes(b"half")
         os.utime(path, (time.time() - age,) * 2)
     ids_of([IDS])
-    left = [path.name for path in files(folder) if path.name.startswith(cache.TEMPORARY)]
-    assert left == [f"{cache.TEMPORARY}new"]
+    left = [path.name for path in files(folder) if path.name.startswith(id_cache.TEMPORARY)]
+    assert left == [f"{id_cache.TEMPORARY}new"]
 
 
 def test_a_scan_is_known_by_the_stamps_of_its_files():
-    cache.remember_scan(STAMPS, "characters", SCAN)
-    found = cache.known_scan(STAMPS, "characters")
+    id_cache.remember_scan(STAMPS, "characters", SCAN)
+    found = id_cache.known_scan(STAMPS, "characters")
     assert found.fingerprint == SCAN.fingerprint
     assert found.values.tolist() == [97, 98]
     assert found.counts.tolist() == [3, 2]
-    assert cache.known_scan(STAMPS, "bytes") is None
+    assert id_cache.known_scan(STAMPS, "bytes") is None
     for place, value in enumerate(("/books/b.txt", 6, 10**18 + 1, 8)):
         other = list(STAMPS[0])
         other[place] = value
-        assert cache.known_scan([tuple(other)], "characters") is None
+        assert id_cache.known_scan([tuple(other)], "characters") is None
 
 
 def test_files_that_were_just_written_are_not_known_again():
     fresh = ("/books/a.txt", 5, time.time_ns(), 7)
     for stamps in ([fresh], [*STAMPS, None]):
-        cache.remember_scan(stamps, "characters", SCAN)
-        assert cache.known_scan(stamps, "characters") is None
+        id_cache.remember_scan(stamps, "characters", SCAN)
+        assert id_cache.known_scan(stamps, "characters") is None
 
 
 @pytest.mark.parametrize(
@@ -156,37 +156,37 @@ def test_files_that_were_just_written_are_not_known_again():
     ],
 )
 def test_a_damaged_scan_is_no_scan(change, folder):
-    cache.remember_scan(STAMPS, "characters", SCAN)
+    id_cache.remember_scan(STAMPS, "characters", SCAN)
     (path,) = files(folder)
     sound = json.loads(path.read_bytes())
     del sound["sha256"]
     forged = sound | (change or {})
-    forged["sha256"] = cache._seal(forged)
+    forged["sha256"] = id_cache._seal(forged)
     path.write_text("{" if change is None else json.dumps(forged))
-    assert cache.known_scan(STAMPS, "characters") is None
+    assert id_cache.known_scan(STAMPS, "characters") is None
 
 
 @pytest.mark.parametrize(
     "change", [{"counts": [3, 3]}, {"fingerprint": "ac" * 32}, {"sha256": None}, {"more": 0}]
 )
 def test_a_scan_that_changed_and_makes_sense_is_no_scan(change, folder):
-    cache.remember_scan(STAMPS, "characters", SCAN)
+    id_cache.remember_scan(STAMPS, "characters", SCAN)
     (path,) = files(folder)
     path.write_text(json.dumps(json.loads(path.read_bytes()) | change))
-    assert cache.known_scan(STAMPS, "characters") is None
+    assert id_cache.known_scan(STAMPS, "characters") is None
 
 
 def test_the_folder_is_where_the_system_has_caches(monkeypatch):
-    assert cache.folder().name == "cache"
-    monkeypatch.delenv(cache.VARIABLE)
+    assert id_cache.folder().name == "cache"
+    monkeypatch.delenv(id_cache.VARIABLE)
     monkeypatch.setattr(Path, "home", lambda: Path("/home/ada"))
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", "/fast")
-    assert cache.folder() == Path("/fast/charloom")
+    assert id_cache.folder() == Path("/fast/charloom")
     monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
-    assert cache.folder() == Path("/home/ada/.cache/charloom")
+    assert id_cache.folder() == Path("/home/ada/.cache/charloom")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert cache.folder() == Path("/home/ada/Library/Caches/charloom")
+    assert id_cache.folder() == Path("/home/ada/Library/Caches/charloom")
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
-    assert cache.folder() == Path("/local/charloom/cache")
+    assert id_cache.folder() == Path("/local/charloom/cache")

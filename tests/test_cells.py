@@ -9,15 +9,15 @@ from typing import get_args
 
 import pytest
 
-from charloom import exchange
+from charloom import pytorch_format
 from charloom.bench import pytorch
 from charloom.config import CELLS, ONLY_WITH
-from charloom.doctor import examine, faulty, modules
+from charloom.diagnosis import examine, faulty_network, pytorch_module
 from charloom.engines.reference import network
+from charloom.hidden_units.gate_values import GATE_NAMES, MEANINGS, WHATS
 from charloom.model import parameters
-from charloom.neurons.gates import GATE_NAMES, MEANINGS, WHATS
 from charloom.report import sections
-from charloom.web import contract
+from charloom.web import schemas
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "charloom"
@@ -36,7 +36,7 @@ def of_the_kernels():
 
 def asked_for():
     """The cells that a field of the contract names."""
-    (listed,) = re.findall(r"cell: Literal\[([^\]]*)\]", text_of("src/charloom/web/contract.py"))
+    (listed,) = re.findall(r"cell: Literal\[([^\]]*)\]", text_of("src/charloom/web/schemas.py"))
     return re.findall(r'"(\w+)"', listed)
 
 
@@ -44,13 +44,13 @@ TABLES = {
     "gates of the parameters": parameters.GATES,
     "states of the parameters": parameters.STATES,
     "gates of neurons": GATE_NAMES,
-    "classes of the exchange": exchange.CLASSES,
+    "classes of the exchange": pytorch_format.CLASSES,
     "modules of bench": pytorch.MODULES,
     "words of the report": sections.CELLS,
     "requests of the page": asked_for(),
     "cells of the doctor": examine.CELLS,
-    "gates of the doctor": faulty.GATES,
-    "modules of the doctor": modules.CELLS.values(),
+    "gates of the doctor": faulty_network.GATES,
+    "modules of the doctor": pytorch_module.CELLS.values(),
 }
 
 
@@ -68,12 +68,12 @@ def test_cells_can_be_told_by_their_number_of_gates():
     assert len(set(counts.values())) == len(counts)
     assert set(network.CELLS) == set(counts.values())
     for cell, count in counts.items():
-        assert len(GATE_NAMES[cell] or "a") == len(faulty.GATES[cell]) == count
+        assert len(GATE_NAMES[cell] or "a") == len(faulty_network.GATES[cell]) == count
 
 
 def test_every_value_of_a_unit_has_words_everywhere():
     whats = {what for cell in CELLS for what in WHATS[cell]}
-    assert set(MEANINGS) == set(get_args(contract.What)) == whats
+    assert set(MEANINGS) == set(get_args(schemas.What)) == whats
     (names,) = re.findall(
         r"const names = \{([^}]*)\}", text_of("src/charloom/web/static/inside.js")
     )
@@ -90,7 +90,7 @@ def test_settings_of_some_cells_name_cells_that_there_are():
 def test_a_cell_has_templates_of_the_doctor_and_equations_in_single_numbers(cell):
     ending = "" if cell == "rnn" else f"_{cell}"
     for kind in ("numpy", "torch"):
-        assert (SOURCE / "doctor" / "templates" / f"{kind}{ending}.txt").is_file()
+        assert (SOURCE / "diagnosis" / "templates" / f"{kind}{ending}.txt").is_file()
     for path in ("tests/oracle.py", "tests/golden/make_torch_gradients.py"):
         assert cell in text_of(path).lower()
 
@@ -108,5 +108,8 @@ def test_the_list_of_places_names_every_file_that_tells_cells_apart():
         for path in SOURCE.rglob("*.py")
         if pattern.search(path.read_text(encoding="utf-8"))
     }
-    aliases = {"report/prose.py": "`prose.py`", "doctor/beginnings.py": "doctor/templates/"}
+    aliases = {
+        "report/prose.py": "`prose.py`",
+        "diagnosis/template_files.py": "diagnosis/templates/",
+    }
     assert {path for path in telling if aliases.get(path, path) not in told} == set()

@@ -16,10 +16,10 @@ from charloom.engines import Plan
 from charloom.errors import TextError
 from charloom.model import new_learner
 from charloom.store import read_run
-from charloom.text import Corpus, Vocabulary, cache, corpus
+from charloom.text import Corpus, Vocabulary, corpus, id_cache
 from charloom.text.id_file import HEADER, side_by_side
 from charloom.training import Progress
-from charloom.training.learn import in_memory
+from charloom.training.loop import in_memory
 from runs import ENGINES, TEXT, small_config
 
 SETTINGS = {"cell": "lstm", "validation": 0.2, "judge_every": 20, "save_seconds": 1.0}
@@ -29,7 +29,7 @@ SETTINGS = {"cell": "lstm", "validation": 0.2, "judge_every": 20, "save_seconds"
 def book(tmp_path, monkeypatch):
     """A file that counts as large, and an empty cache."""
     monkeypatch.setattr(corpus, "IN_MEMORY", 10)
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(id_cache.VARIABLE, str(tmp_path / "cache"))
     path = tmp_path / "book.txt"
     path.write_text(TEXT * 3)
     return path
@@ -198,7 +198,7 @@ def test_the_cache_never_gets_the_ids_of_a_text_that_changed_meanwhile(book, tmp
         Corpus.open([book])
     monkeypatch.undo()
     monkeypatch.setattr(corpus, "IN_MEMORY", 10)
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(id_cache.VARIABLE, str(tmp_path / "cache"))
     book.write_bytes(before)
     text = Corpus.open([book])
     assert text.vocabulary.decode(text.ids[:]).encode() == before

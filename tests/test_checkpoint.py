@@ -18,8 +18,8 @@ from charloom.errors import DamagedError, DivergedError, NotAModelError, WriteEr
 from charloom.model import copy_learner, new_learner
 from charloom.model.optimizers import SQUARES
 from charloom.store import canonical_json, load_checkpoint, load_model, model_bytes, save_checkpoint
-from charloom.store.canonical import parse_json
 from charloom.store.checkpoint import FILES, MANIFEST, MODEL, STATE, TRAINING, manifest_of
+from charloom.store.json_format import parse_json
 from charloom.text import Vocabulary
 from runs import FullDisk, small_config, temporaries, tree
 

@@ -20,21 +20,21 @@ from typer.testing import CliRunner
 
 import charloom.cli
 from charloom import api
-from charloom.api import costs, settling
-from charloom.api.costs import Costs
+from charloom.api import time_estimates, training_plan
+from charloom.api.time_estimates import Costs
 from charloom.cli import COMMANDS, app, terminal
 from charloom.cli.options import PANELS, SETTINGS, setting_option
 from charloom.cli.progress import Watcher
-from charloom.cli.reading import ReadingProgress
-from charloom.cli.runs import UNCHANGING
+from charloom.cli.report_output import ReadingProgress
+from charloom.cli.run_commands import UNCHANGING
 from charloom.config import Config, default_of, help_of
 from charloom.engines import native_problem
 from charloom.errors import CharloomError
+from charloom.formatting import excerpt, harmless
 from charloom.recipes import RECIPES
-from charloom.spelling import excerpt, harmless
 from charloom.store import load_model, read_status, write_control
-from charloom.training import Progress, Record, Sample, Warned, signals
-from charloom.training.signals import Halt
+from charloom.training import Progress, Record, Sample, Warned, stop_signals
+from charloom.training.stop_signals import Halt
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
 SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
@@ -195,7 +195,7 @@ def test_train_as_json_leaves_stdout_to_programs(book, tmp_path):
 
 
 def test_minutes_end_a_training(book, monkeypatch, tmp_path):
-    monkeypatch.setattr(costs, "CALIBRATION_SECONDS", 0.05)
+    monkeypatch.setattr(time_estimates, "CALIBRATION_SECONDS", 0.05)
     done = charloom_(
         "train", book, "--run", tmp_path / "run",
         "--recipe classic --minutes 0.005 --hidden-size 8 --json",
@@ -311,8 +311,8 @@ def test_resume_extends_and_finds_a_moved_text(book, tmp_path):
 def test_resume_goes_on_for_so_many_minutes_on_a_text_that_is_read_only_once(
     book, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(settling, "measure", lambda *_: Costs(update=0.1))
-    monkeypatch.setattr(settling.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
+    monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
     charloom_("train", book, "--run", tmp_path / "run", SMALL)
     text = book.read_text()
     book.unlink()
@@ -539,7 +539,7 @@ def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name)
 
 
 def test_the_first_signal_is_a_wish_and_the_second_an_order(monkeypatch):
-    monkeypatch.setattr(signals, "ONE_PRESS_SECONDS", 0.0)
+    monkeypatch.setattr(stop_signals, "ONE_PRESS_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGINT)
     with Halt() as halt:
         assert halt() is None
@@ -586,13 +586,13 @@ def test_a_handler_below_python_stays_what_it_was(tmp_path):
             with Halt() as halt:
                 signal.raise_signal(signal.SIGUSR1)
                 assert halt() is None
-            signals_handled = signals.is_handled(signal.SIGUSR1)
+            signals_handled = stop_signals.is_handled(signal.SIGUSR1)
         finally:
             faulthandler.unregister(signal.SIGUSR1)
         dump.seek(0)
         assert "test_a_handler_below_python" in dump.read()
     assert signals_handled
-    assert not signals.is_handled(signal.SIGUSR1)
+    assert not stop_signals.is_handled(signal.SIGUSR1)
 
 
 def test_a_handler_that_could_not_be_given_back_is_left_alone(monkeypatch):
@@ -608,7 +608,7 @@ def test_a_handler_that_could_not_be_given_back_is_left_alone(monkeypatch):
 
 def test_a_system_without_some_signals_is_heard_by_those_that_it_has():
     windows = SimpleNamespace(SIGINT=2, SIGTERM=15, SIGBREAK=21, SIGABRT=22)
-    assert signals.known(windows) == (2, 15, 21)
+    assert stop_signals.known(windows) == (2, 15, 21)
 
 
 def test_one_press_that_arrives_twice_is_one_wish():
@@ -649,7 +649,7 @@ def test_ctrl_c_elsewhere_is_no_traceback(monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(charloom.cli.about, "gather", interrupt)
+    monkeypatch.setattr(charloom.cli.info_commands, "gather", interrupt)
     done = charloom_("info")
     assert (done.exit_code, done.stderr) == (130, "charloom: interrupted.\n")
 
@@ -932,7 +932,7 @@ def test_errors_of_the_package_are_sentences(monkeypatch):
     def fail(*args):
         raise CharloomError("this is what was wrong.")
 
-    monkeypatch.setattr(charloom.cli.about, "gather", fail)
+    monkeypatch.setattr(charloom.cli.info_commands, "gather", fail)
     done = charloom_("info")
     assert (done.exit_code, done.stderr) == (2, "charloom: this is what was wrong.\n")
 
@@ -972,8 +972,8 @@ def test_a_model_that_learnt_nothing_is_told_from_one_that_did(book, tmp_path):
 
 
 def test_minutes_say_what_they_came_to(book, monkeypatch, tmp_path):
-    monkeypatch.setattr(settling, "measure", lambda *_: Costs(update=0.1))
-    monkeypatch.setattr(settling.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
+    monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
     done = charloom_(
         "train", book, "--run", tmp_path / "run", SMALL.split("--updates")[0], "--minutes 0.1"
     )

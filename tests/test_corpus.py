@@ -17,9 +17,9 @@ from charloom.errors import (
     TextError,
     UnknownCharacterError,
 )
-from charloom.text import BUILTIN_TEXTS, Corpus, Vocabulary, cache, corpus, reading
+from charloom.text import BUILTIN_TEXTS, Corpus, Vocabulary, block_reader, corpus, id_cache
+from charloom.text.block_reader import BOM
 from charloom.text.id_file import IdFile
-from charloom.text.reading import BOM
 
 
 def write(folder, data, name="text.txt"):
@@ -162,7 +162,7 @@ def test_a_text_that_changes_between_its_two_readings_is_refused(tmp_path, monke
     path = write(tmp_path, b"abcabc")
 
     def scan_and_change(sources, tokens):
-        found = reading.scan(sources, tokens)
+        found = block_reader.scan(sources, tokens)
         path.write_bytes(b"abcabcabc")
         return found
 
@@ -178,7 +178,7 @@ def test_a_text_that_changes_between_its_two_readings_is_refused(tmp_path, monke
 def large(tmp_path, monkeypatch):
     """A text that counts as large, written a while ago, and an empty cache."""
     monkeypatch.setattr(corpus, "IN_MEMORY", 10)
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(id_cache.VARIABLE, str(tmp_path / "cache"))
     path = write(tmp_path, b"\xef\xbb\xbf" + "größer als nichts\n".encode() * 5)
     os.utime(path, ns=(10**18, 10**18))
     return path
@@ -190,7 +190,7 @@ def forbid(monkeypatch, name):
     def refuse(*args):
         raise AssertionError("the text was read again")
 
-    monkeypatch.setattr(reading, name, refuse)
+    monkeypatch.setattr(block_reader, name, refuse)
 
 
 def test_the_ids_of_a_large_text_lie_in_a_file(large, tmp_path):
@@ -243,7 +243,7 @@ def test_each_treatment_of_what_is_unknown_has_ids_of_its_own(large):
 
 
 def test_a_cache_that_cannot_be_written_costs_memory_and_nothing_else(large, tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.VARIABLE, str(write(tmp_path, b"a file", "in the way")))
+    monkeypatch.setenv(id_cache.VARIABLE, str(write(tmp_path, b"a file", "in the way")))
     corpus = Corpus.open([large])
     assert text_of(corpus) == "größer als nichts\n" * 5
     assert "are in memory because" in corpus.notes[0]

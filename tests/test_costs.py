@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from charloom import api
-from charloom.api import costs, settling
-from charloom.api.costs import Costs, judging_seconds, seconds_per_character
+from charloom.api import time_estimates, training_plan
+from charloom.api.time_estimates import Costs, judging_seconds, seconds_per_character
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import new_learner
 from charloom.model.schedule import Schedule
-from charloom.store.files import blocks_of
+from charloom.store.atomic_files import blocks_of
 from charloom.text import Corpus
-from charloom.training.judging import WORTH
+from charloom.training.progress_records import WORTH
 
 TEXT = "the cat sat on the mat, and the dog ran round the log; " * 40
 SETTINGS = {"recipe": "classic", "seq_length": 5, "hidden_size": 4, "engine": "reference"}
@@ -74,9 +74,9 @@ def test_the_updates_are_the_most_for_which_there_is_time(done):
 
 
 def test_opening_the_text_and_measuring_count_among_the_minutes(monkeypatch):
-    clock, told = Clock(monkeypatch, settling), []
+    clock, told = Clock(monkeypatch, training_plan), []
     corpus = Corpus.from_text(TEXT)
-    monkeypatch.setattr(settling, "measure", lambda *_: clock.take(2.0, Costs(update=0.1)))
+    monkeypatch.setattr(training_plan, "measure", lambda *_: clock.take(2.0, Costs(update=0.1)))
     began = clock.now
     clock.take(8.0)  # the text is opened
     settings = {**SETTINGS, "sample_until": 0}
@@ -88,8 +88,8 @@ def test_opening_the_text_and_measuring_count_among_the_minutes(monkeypatch):
 
 
 def test_at_least_half_of_the_minutes_are_for_training_and_what_that_makes_is_told(monkeypatch):
-    clock, told = Clock(monkeypatch, settling), []
-    monkeypatch.setattr(settling, "measure", lambda *_: Costs(update=0.1))
+    clock, told = Clock(monkeypatch, training_plan), []
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
     began = clock.now
     clock.take(55.0)
     config = api.settle(Corpus.from_text(TEXT), 1, began=began, tell=told.append, **SETTINGS)
@@ -115,23 +115,23 @@ class Timed(ReferenceEngine):
 @pytest.mark.parametrize("most", [0, 100])
 def test_a_judgement_is_reckoned_from_a_part_of_it(monkeypatch, most):
     """Told by a clock that counts the characters that are scored."""
-    clock = Clock(monkeypatch, costs)
+    clock = Clock(monkeypatch, time_estimates)
     corpus = Corpus.from_text(TEXT)
     config = Config(validation=0.9, judged_characters=most)
     learner, engine = new_learner(config, corpus.vocabulary), Timed(clock)
-    monkeypatch.setattr(costs, "JUDGING_SECONDS", 0.0)
+    monkeypatch.setattr(time_estimates, "JUDGING_SECONDS", 0.0)
     judgement, whole = judging_seconds(corpus, learner, engine)
     judged, engine.scored = engine.scored, 0
     assert judged <= judgement
-    pieces = costs.judged_pieces(config, schedule(validation=0.9).windows)
+    pieces = time_estimates.judged_pieces(config, schedule(validation=0.9).windows)
     assert judgement == pytest.approx(
-        costs.characters_read(pieces) * (10 if len(pieces) == 1 else 1)
+        time_estimates.characters_read(pieces) * (10 if len(pieces) == 1 else 1)
     )
     assert (whole > 0) == bool(most)
 
 
 def test_the_first_call_counts_only_where_it_is_the_only_one(monkeypatch):
-    clock = Clock(monkeypatch, costs)
+    clock = Clock(monkeypatch, time_estimates)
 
     def calls(*seconds):
         for taken in seconds:
@@ -147,15 +147,15 @@ def test_measuring_a_save_leaves_nothing_wherever_the_process_ends(monkeypatch, 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     corpus, written = Corpus.from_text(TEXT), []
     learner = new_learner(Config(hidden_size=4), corpus.vocabulary)
-    write_all = costs.write_all
+    write_all = time_estimates.write_all
 
     def write(descriptor, block):
         written.append((len(block), list(tmp_path.iterdir())))
         write_all(descriptor, block)
 
-    monkeypatch.setattr(costs, "write_all", write)
-    assert costs.save_seconds(corpus, learner) > 0
-    files = costs.checkpoint_files(learner, {}, corpus.fingerprint).values()
+    monkeypatch.setattr(time_estimates, "write_all", write)
+    assert time_estimates.save_seconds(corpus, learner) > 0
+    files = time_estimates.checkpoint_files(learner, {}, corpus.fingerprint).values()
     assert sum(size for size, _ in written) == sum(len(b) for f in files for b in blocks_of(f))
     assert not any(left for _, left in written)
 
@@ -164,7 +164,7 @@ def test_a_disk_without_room_makes_saves_free(monkeypatch):
     def refuse(descriptor, block):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(costs, "write_all", refuse)
+    monkeypatch.setattr(time_estimates, "write_all", refuse)
     corpus = Corpus.from_text(TEXT)
     learner = new_learner(Config(hidden_size=4), corpus.vocabulary)
-    assert costs.save_seconds(corpus, learner) == 0
+    assert time_estimates.save_seconds(corpus, learner) == 0

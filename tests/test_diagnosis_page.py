@@ -9,13 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from charloom.cli import app
-from charloom.doctor import MISTAKES, Diagnosis, Found, doctor
+from charloom.diagnosis import MISTAKES, Diagnosis, Found, doctor
 from charloom.errors import ConfigError
+from charloom.formatting import scientific
 from charloom.report import write_diagnosis
-from charloom.report.diagnosis import render_diagnosis, sentence, worst_rows
+from charloom.report.diagnosis_page import render_diagnosis, sentence, worst_rows
 from charloom.report.heatmap import STRONGEST, cell_text, depth, heatmap_figure
 from charloom.report.plots import DARK, LIGHT, NARROW, Palette, svg_of
-from charloom.spelling import scientific
 from pages import NO_VALUE, Page
 from plants import PLANTS, function, source
 

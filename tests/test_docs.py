@@ -18,8 +18,8 @@ import typer.main
 from charloom.cli import app
 from charloom.config import Config
 from charloom.errors import DamagedError
+from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.model import new_learner
-from charloom.neurons.properties import PROPERTIES
 from charloom.random import PURPOSES
 from charloom.store import canonical_json, read_control, read_status
 from charloom.store.checkpoint import (
@@ -32,7 +32,7 @@ from charloom.store.checkpoint import (
     parse_vocabulary,
     read_state,
 )
-from charloom.store.layout import read_about
+from charloom.store.run_directory import read_about
 from charloom.text import Vocabulary
 from charloom.training import Record
 from runs import TEXT

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import charloom
-from charloom.doctor import MISTAKES, doctor
-from charloom.doctor.faulty import Problem, answer, exact_state
-from charloom.doctor.trials import PLANS, make_trials, window
+from charloom.diagnosis import MISTAKES, doctor
+from charloom.diagnosis.faulty_network import Problem, answer, exact_state
+from charloom.diagnosis.trials import PLANS, make_trials, window
 from charloom.engines.reference.network import loss_and_gradients
 from charloom.errors import CharloomError, ConfigError, DoctorError
 from plants import CELL, PLANTS, TORCH_PLANTS, Plant, function, source

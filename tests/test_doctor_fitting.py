@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from charloom.doctor import doctor
-from charloom.doctor.fitting import MARGIN, explains_more
+from charloom.diagnosis import doctor
+from charloom.diagnosis.fitted_constants import MARGIN, explains_more
 from plants import Plant, function
 
 RIGHT = function("loop")

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from charloom.doctor import doctor
+from charloom.diagnosis import doctor
 from charloom.errors import ConfigError
 from charloom.messages import argument, for_command_line, for_python
 from plants import function

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charloom.doctor import doctor
+from charloom.diagnosis import doctor
 from plants import PLANTS, function
 
 RIGHT = function("loop")

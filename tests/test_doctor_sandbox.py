@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from charloom.cli import app
-from charloom.doctor import MISTAKES, doctor
-from charloom.doctor.sandbox import place_of
+from charloom.diagnosis import MISTAKES, doctor
+from charloom.diagnosis.sandbox import place_of
 from charloom.errors import DoctorError
 from plants import CELL, PLANTS, Plant, source
 from runs import until

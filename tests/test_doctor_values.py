@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from charloom.doctor import doctor
+from charloom.diagnosis import doctor
 from charloom.errors import DoctorError
 from plants import function
 

@@ -12,8 +12,8 @@ from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError, TextError
 from charloom.evaluation import bits_interval, evaluate
+from charloom.formatting import number_of
 from charloom.model import copy_learner, new_learner, zero_state
-from charloom.spelling import number_of
 from charloom.text import Vocabulary
 from runs import ENGINES
 

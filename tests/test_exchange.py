@@ -12,13 +12,19 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 import charloom
-from charloom import exchange
+from charloom import pytorch_format
 from charloom.cli import app
 from charloom.config import Config
 from charloom.engines import native_problem, open_engine
 from charloom.errors import CharloomError, DamagedError, NotAModelError, ReadError, TextError
-from charloom.exchange import Prefixes, loading_lines, read_characters, read_torch_file, torch_bytes
 from charloom.model import new_learner, zero_state
+from charloom.pytorch_format import (
+    Prefixes,
+    loading_lines,
+    read_characters,
+    read_torch_file,
+    torch_bytes,
+)
 from charloom.store import load_model, model_bytes
 from charloom.text import Vocabulary
 from golden import make_torch_logits as golden
@@ -405,7 +411,7 @@ def test_a_disk_error_is_not_damage(exported, monkeypatch):
     def refused(*arguments):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(exchange, "safe_open", refused)
+    monkeypatch.setattr(pytorch_format, "safe_open", refused)
     with pytest.raises(ReadError, match="cannot be read: Input/output error"):
         read_torch_file(path)
 

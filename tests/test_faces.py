@@ -19,10 +19,10 @@ import runs
 from charloom.cli import app
 from charloom.config import CHOICES, Config
 from charloom.errors import DamagedError
-from charloom.exchange import read_torch_file
 from charloom.messages import CLOSE, OPEN, for_command_line, for_page, option
+from charloom.pytorch_format import read_torch_file
 from charloom.store.checkpoint import parse_config
-from charloom.web.mistakes import mistake_of
+from charloom.web.error_responses import mistake_of
 
 PACKAGE = Path(charloom.__file__).parent
 BELOW = [
@@ -34,7 +34,7 @@ COMMANDS = typer.main.get_command(app).commands
 OPTION = re.compile(r"(?<![\w-])(?<!var\()--[a-z]")
 COMMAND = re.compile(rf"\bcharloom ({'|'.join(COMMANDS)})\b(?!:)")
 # Custom properties of CSS begin with -- as well, and their names are put in.
-STYLES = {"report/page.py", "report/plots.py"}
+STYLES = {"report/html_page.py", "report/plots.py"}
 
 
 def strings_of(tree):

@@ -10,10 +10,10 @@ import pytest
 from safetensors import safe_open
 
 import charloom
-from charloom.exchange import read_torch_file
+from charloom.pytorch_format import read_torch_file
 from charloom.report import write_report
 from charloom.store import load_checkpoint, load_model, read_run
-from charloom.store.formats import (
+from charloom.store.format_versions import (
     CONFIG_FORMAT,
     CONTROL_FORMAT,
     GRADCHECK_FORMAT,
@@ -124,7 +124,7 @@ def unnumbered(now, before):
 
 def test_fields_that_change_have_another_number(made):
     assert unnumbered(made, FORMATS / KEPT[-1]) == {}, (
-        "give the file a later number in store/formats.py and docs/spec/formats.md, and keep a run of it"
+        "give the file a later number in store/format_versions.py and docs/spec/formats.md, and keep a run of it"
     )
 
 

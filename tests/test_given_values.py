@@ -16,7 +16,7 @@ import runs
 from charloom.cli import app
 from charloom.config import Config
 from charloom.errors import CharloomError, ConfigError, TextError
-from charloom.spelling import shortened
+from charloom.formatting import shortened
 
 COMMANDS = typer.main.get_command(app).commands
 LONG = "x" * 70_000

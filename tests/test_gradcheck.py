@@ -19,8 +19,8 @@ from charloom.engines.base import Ids
 from charloom.engines.reference import ReferenceEngine, network
 from charloom.engines.reference.cells import RnnCell
 from charloom.errors import ConfigError, EngineError, TextError
-from charloom.gradcheck import STEPS, GradientCheck, check_gradients, fresh_problem, gradcheck
-from charloom.gradcheck.numerical import affordable_entries, draw_entries
+from charloom.gradient_check import STEPS, GradientCheck, check_gradients, fresh_problem, gradcheck
+from charloom.gradient_check.numerical import affordable_entries, draw_entries
 from charloom.model import Learner, State, new_learner
 from charloom.model.parameters import Parameters
 from charloom.text import Corpus, Vocabulary
@@ -503,7 +503,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 def test_the_default_check_takes_a_second_or_two_of_one_core() -> None:
     code = """if True:
         import time
-        from charloom.gradcheck import gradcheck
+        from charloom.gradient_check import gradcheck
         start = time.process_time()
         gradcheck()
         print(time.process_time() - start)

@@ -4,7 +4,6 @@ Counted in characters, networks or bytes between two looks, never by the clock.
 """
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -14,28 +13,26 @@ from charloom.baselines import GIVEN, measure_baselines
 from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
-from charloom.gradcheck import numerical
+from charloom.gradient_check import numerical
+from charloom.hidden_units.unit_values import blocks, choose
 from charloom.model import new_learner
 from charloom.model.schedule import Schedule
-from charloom.neurons.values import blocks, choose
 from charloom.store import load_model, read_run, write_control
 from charloom.text import Vocabulary
-from charloom.training import Ended, Record, Sample, learn, train_in_memory, train_run
-from charloom.training import learn as learn_function
-from charloom.training import run as run_module
-from charloom.training.judging import Abandoned
-from charloom.training.learn import continuation
+from charloom.training import Ended, Record, Sample, learn, loop, train_in_memory, train_run
+from charloom.training import in_run_directory as run_module
+from charloom.training.loop import continuation
+from charloom.training.progress_records import Abandoned
 from reliability.runs import lasting
 from runs import ENGINES, create, resume, small_config, small_corpus, train
 
-learn_module = sys.modules[learn_function.__module__]
 LONG = {"sample_length": 300, "passage_length": 400}
 
 
 @pytest.fixture
 def few(monkeypatch):
     """Calls of 40 characters."""
-    monkeypatch.setattr(learn_module, "tokens_of_a_call", lambda *_, **__: 40)
+    monkeypatch.setattr(loop, "tokens_of_a_call", lambda *_, **__: 40)
 
 
 class Writing(ReferenceEngine):
@@ -60,7 +57,7 @@ def test_how_a_text_is_cut_into_calls_changes_no_character(engine, cell, monkeyp
     windows = Schedule.of(learner.config, len(corpus)).windows
     found = set()
     for size in (1, 7, 300, 10**9):
-        monkeypatch.setattr(learn_module, "tokens_of_a_call", lambda *_, size=size, **__: size)
+        monkeypatch.setattr(loop, "tokens_of_a_call", lambda *_, size=size, **__: size)
         found.add(continuation(learner, corpus.ids, windows, open_engine(engine), 300))
     assert len(found) == 1
     assert len(found.pop()) == 300

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import charloom
 from charloom.cli import app
-from charloom.cli.inside import SCALE, coloured
-from charloom.neurons.properties import PROPERTIES
-from charloom.report.units import units_figure
+from charloom.cli.neurons_command import SCALE, coloured
+from charloom.hidden_units.text_properties import PROPERTIES
+from charloom.report.unit_map import units_figure
 from charloom.text import Corpus
 from runs import TEXT, train
 

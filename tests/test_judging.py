@@ -34,8 +34,8 @@ from charloom.training import (
     train_in_memory,
     train_run,
 )
-from charloom.training import run as run_module
-from charloom.training.judging import judged_pieces
+from charloom.training import in_run_directory as run_module
+from charloom.training.progress_records import judged_pieces
 from reliability.runs import lasting
 from runs import TEXT, after, create, lines_of, resume, small_config, small_corpus, train
 

@@ -14,7 +14,7 @@ from charloom.__main__ import main
 from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.errors import ConfigError
-from charloom.model import memory
+from charloom.model import memory_limit
 from runs import ENGINES, TEXT
 
 if not Path("/proc/self/statm").exists():
@@ -119,7 +119,7 @@ calls[sys.argv[1]]()
 COMMAND = """
 import sys
 import numpy as np
-import charloom.api, charloom.cli.checks, charloom.cli.inside, charloom.cli.models, charloom.cli.runs
+import charloom.api, charloom.cli.check_commands, charloom.cli.neurons_command, charloom.cli.model_commands, charloom.cli.run_commands
 import typer._completion_classes, rich.console
 from charloom.__main__ import main
 from charloom.engines import open_engine
@@ -197,15 +197,15 @@ def test_the_smallest_limit_of_a_control_group_counts(tmp_path):
     (groups / "memory" / "c").mkdir(parents=True)
     (groups / "memory" / "c" / "memory.limit_in_bytes").write_text("4000\n")
     own.write_text("0::/a/b\n")
-    assert min(memory.group_limits(groups, own)) == 5000
+    assert min(memory_limit.group_limits(groups, own)) == 5000
     own.write_text("3:cpu:/x\n2:memory:/c\n")
-    assert min(memory.group_limits(groups, own)) == 4000
-    assert list(memory.group_limits(groups, tmp_path / "none")) == []
+    assert min(memory_limit.group_limits(groups, own)) == 4000
+    assert list(memory_limit.group_limits(groups, tmp_path / "none")) == []
 
 
 def test_a_network_is_refused_by_what_it_takes():
     config = Config(hidden_size=1000, dtype="float64")
-    needed = 8 * 3 * memory.parameter_count(config, 50)
-    memory.require_memory(config, 50, needed)
+    needed = 8 * 3 * memory_limit.parameter_count(config, 50)
+    memory_limit.require_memory(config, 50, needed)
     with pytest.raises(ConfigError, match="hidden_size 1,000"):
-        memory.require_memory(config, 50, needed - 1)
+        memory_limit.require_memory(config, 50, needed - 1)

@@ -22,7 +22,7 @@ from charloom.messages import (
     spelled_for,
     terminal_command,
 )
-from charloom.web.mistakes import mistake_of
+from charloom.web.error_responses import mistake_of
 
 MESSAGE = f"give {argument('unknown', 'skip')} or a lower {argument('learning_rate')}."
 

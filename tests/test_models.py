@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import charloom
 from charloom.cli import app
-from charloom.cli.models import read_text
+from charloom.cli.model_commands import read_text
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, TextError

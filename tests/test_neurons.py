@@ -13,19 +13,19 @@ from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine, network
 from charloom.errors import ConfigError, DivergedError, TextError, UnknownCharacterError
-from charloom.exchange import to_state_dict
-from charloom.model import copy_learner, new_learner, zero_state
-from charloom.neurons import (
+from charloom.hidden_units import (
     Property,
     blocks,
     choose,
     gates,
     named,
     rank,
-    values,
+    unit_values,
 )
-from charloom.neurons.correlation import Correlation
-from charloom.neurons.gates import WHATS
+from charloom.hidden_units.correlation import Correlation
+from charloom.hidden_units.gate_values import WHATS
+from charloom.model import copy_learner, new_learner, zero_state
+from charloom.pytorch_format import to_state_dict
 from charloom.text import Vocabulary
 from runs import ENGINES, TEXT, train
 
@@ -94,8 +94,8 @@ def test_values_equal_those_of_the_references_steps(cell, engine, monkeypatch):
     wanted = reference_values(learner, ids)
     assert wanted.shape == (150, len(WHATS[cell]), 2, 5)
     for most in (1, 7, 4_096):
-        monkeypatch.setattr(values, "LEAST_TOKENS", 1)
-        monkeypatch.setattr(values, "MOST_TOKENS", most)
+        monkeypatch.setattr(unit_values, "LEAST_TOKENS", 1)
+        monkeypatch.setattr(unit_values, "MOST_TOKENS", most)
         found = all_values(learner, ids, open_engine(engine))
         assert np.abs(found - wanted).max() < 1e-12
 
@@ -277,7 +277,7 @@ def test_a_unit_that_follows_quotes_one_character_late_has_a_lower_correlation()
 
 @pytest.mark.parametrize("cell", WHATS)
 def test_r_is_numpys_correlation_for_every_unit_and_units_are_in_order(cell, monkeypatch):
-    monkeypatch.setattr(values, "MOST_TOKENS", 37)
+    monkeypatch.setattr(unit_values, "MOST_TOKENS", 37)
     learner = lively(cell)
     model = charloom.Model(learner, ReferenceEngine())
     everything = len(WHATS[cell]) * 2 * 5

@@ -10,14 +10,14 @@ import runs
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DamagedError, NewerFormatError
-from charloom.exchange import read_torch_file, torch_bytes
+from charloom.pytorch_format import read_torch_file, torch_bytes
 from charloom.report import write_report as report
 from charloom.store import RunWriter, load_model, model_bytes, read_outline
-from charloom.store.canonical import canonical_json
 from charloom.store.checkpoint import MANIFEST, MODEL, STATE, manifest_of
-from charloom.store.layout import LATEST, checkpoint_path, read_pointer, saved_updates
-from charloom.store.newer import refuse_newer_run
-from charloom.store.steering import read_control, write_control
+from charloom.store.control_files import read_control, write_control
+from charloom.store.json_format import canonical_json
+from charloom.store.newer_formats import refuse_newer_run
+from charloom.store.run_directory import LATEST, checkpoint_path, read_pointer, saved_updates
 from charloom.training import Warned, train_run
 
 LATER = 900
@@ -156,7 +156,7 @@ def test_a_later_versions_command_is_not_overwritten(run):
 
 
 def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("charloom.training.run.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("charloom.training.in_run_directory.LOOK_SECONDS", 0.0)
     writer, learner, corpus = runs.create(tmp_path / "run")
     write_control(tmp_path / "run", "stop")
     renumber(tmp_path / "run" / "control.json")
@@ -171,7 +171,7 @@ def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monke
 
 
 def test_a_command_refused_during_a_validation_is_reported_after_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("charloom.training.run.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("charloom.training.in_run_directory.LOOK_SECONDS", 0.0)
     writer, learner, corpus = runs.create(tmp_path / "run", validation=0.2, judge_every=6)
 
     class Steered(ReferenceEngine):

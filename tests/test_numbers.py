@@ -93,7 +93,7 @@ def test_training_and_resuming_take_them(tmp_path):
     assert made.learner.update == 4
     assert charloom.resume(tmp_path / "run", updates=np.int64(6)).learner.update == 6
     assert type(charloom.load(tmp_path / "run").config.updates) is int
-    end = api.settling.end_after(np.float32(1e-6), api.open_text(None, TEXT), made.config)
+    end = api.training_plan.end_after(np.float32(1e-6), api.open_text(None, TEXT), made.config)
     assert type(end) is int
 
 

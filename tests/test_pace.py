@@ -2,7 +2,7 @@
 
 import pytest
 
-from charloom.cli.pace import Pace
+from charloom.cli.progress_rate import Pace
 from charloom.training import Progress, Record, Sample, Saved
 
 

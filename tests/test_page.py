@@ -30,7 +30,7 @@ from browser import NONE, chromium, chromium_path
 from charloom.cli import app
 from charloom.messages import quoted
 from charloom.store import load_model
-from charloom.web import jobs
+from charloom.web import training_jobs
 from pages import NO_VALUE
 from runs import linked, until
 from web import Live, events_of
@@ -737,8 +737,11 @@ def test_a_server_that_refuses_the_stream_still_answers(tmp_path, page):
 
 
 def test_a_start_that_came_to_nothing_is_taken_off_the_list(tmp_path, page, monkeypatch):
-    failing, spawn = [sys.executable, "-c", "raise SystemExit('the disk is full')"], jobs.spawn
-    monkeypatch.setattr(jobs, "spawn", lambda command, said: spawn(failing, said))
+    failing, spawn = (
+        [sys.executable, "-c", "raise SystemExit('the disk is full')"],
+        training_jobs.spawn,
+    )
+    monkeypatch.setattr(training_jobs, "spawn", lambda command, said: spawn(failing, said))
     with Live(tmp_path) as live:
         started = httpx.post(f"{live.url}/api/runs", json={"text": "builtin.python-docs"})
         assert started.status_code == 202

@@ -18,7 +18,7 @@ from charloom.engines import Plan, Sampler, open_engine
 from charloom.errors import CharloomError, UnknownCharacterError
 from charloom.messages import argument
 from charloom.store import load_checkpoint, read_run
-from charloom.store.layout import checkpoint_path
+from charloom.store.run_directory import checkpoint_path
 from charloom.text import Corpus
 from charloom.text.id_file import IdFile
 from charloom.text.sources import Source

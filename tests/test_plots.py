@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import ConfigError
-from charloom.gradcheck import GradientCheck, gradcheck
+from charloom.gradient_check import GradientCheck, gradcheck
 from charloom.report import plots
 from charloom.report.records import Record, Records, gather
 from charloom.report.thinning import decimate

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import ConfigError
-from charloom.neurons.properties import PROPERTIES, marked, named, pattern
+from charloom.hidden_units.text_properties import PROPERTIES, marked, named, pattern
 
 # A property, a text and its numbers, counted by hand: one digit per character.
 BY_HAND = [

@@ -2,8 +2,6 @@
 
 import importlib
 import importlib.metadata
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -26,8 +24,8 @@ def test_the_names_of_every_package_are_sorted_and_there():
         "api",
         "engines",
         "engines.reference",
+        "hidden_units",
         "model",
-        "neurons",
         "store",
         "text",
         "training",
@@ -48,28 +46,12 @@ def test_the_version_is_that_of_the_project():
     assert charloom.__version__ == project["version"]
 
 
-ORDERS = [
-    "import charloom.gradcheck, charloom",
-    "import charloom; charloom.train; import charloom.gradcheck",
-    "from charloom.gradcheck import GradientCheck; import charloom",
-]
-SHADOWED = [
-    "import charloom.neurons, charloom",
-    "import charloom; charloom.train; import charloom.neurons",
-    "from charloom.neurons import rank; import charloom",
-]
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_gradcheck_is_the_function_although_a_module_has_its_name(order):
-    code = f"{order}; assert charloom.gradcheck(hidden_size=2, seq_length=2).passed"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
-
-
-@pytest.mark.parametrize("order", SHADOWED)
-def test_neurons_is_the_function_although_a_package_has_its_name(order):
-    code = f"{order}; assert charloom.neurons.__module__ == 'charloom.api.inside'"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+@pytest.mark.parametrize("name", charloom.__all__)
+def test_a_public_name_is_not_also_a_module(name):
+    """Importing a module charloom.doctor would put it in the place of the function of that name."""
+    package = Path(charloom.__file__).parent
+    assert not (package / name).exists()
+    assert not (package / f"{name}.py").exists()
 
 
 def test_the_package_tells_type_checkers_that_it_is_typed():

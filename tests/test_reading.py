@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import EncodingError, TextError
-from charloom.text import Vocabulary, reading
-from charloom.text.reading import encode, fingerprint, first_left_out, scan, text_bytes
+from charloom.text import Vocabulary, block_reader
+from charloom.text.block_reader import encode, fingerprint, first_left_out, scan, text_bytes
 from charloom.text.sources import Source
 
 BOM = b"\xef\xbb\xbf"
@@ -42,7 +42,7 @@ def text_of(data, **options):
 @pytest.fixture(params=[1, 2, 3, 5, 1 << 20])
 def block(request, monkeypatch):
     """Blocks of so many bytes, fewer than some characters have."""
-    monkeypatch.setattr(reading, "BLOCK", request.param)
+    monkeypatch.setattr(block_reader, "BLOCK", request.param)
     return request.param
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from charloom.store import checkpoint, layout, opening, view
+from charloom.store import checkpoint, opening, run_directory, run_reader
 from reliability import SHORT, damage
 
 
@@ -32,7 +32,7 @@ def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
 
 
 def test_a_pointer_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
-    monkeypatch.setattr(layout, "pointer_seal", lambda name, update, manifest: "0" * 64)
+    monkeypatch.setattr(run_directory, "pointer_seal", lambda name, update, manifest: "0" * 64)
     with pytest.raises(AssertionError, match="silently"):
         damage.check(SHORT)
 
@@ -44,7 +44,7 @@ def test_a_model_file_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
 
 
 def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
-    monkeypatch.setattr(opening, "newest_whole", lambda run, fits: layout.load_at(run, 20))
+    monkeypatch.setattr(opening, "newest_whole", lambda run, fits: run_directory.load_at(run, 20))
     with pytest.raises(AssertionError, match="fell back to what is not"):
         damage.check(SHORT)
 
@@ -55,7 +55,7 @@ def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
         files[name] = files[name].replace(b'"hidden_size":6', b'"hidden_size":7')
         return f"a digit of {name} changed", {name}
 
-    honest = view.require_about
+    honest = run_reader.require_about
 
     def careless(run):
         config, text, version = honest(run.parent.parent / "truth" / "run")
@@ -65,7 +65,7 @@ def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
             version,
         )
 
-    monkeypatch.setattr(view, "require_about", careless)
+    monkeypatch.setattr(run_reader, "require_about", careless)
     monkeypatch.setattr(damage, "KINDS", (flipped,))
     with pytest.raises(AssertionError, match="showed other settings silently: a digit"):
         damage.check(SHORT)

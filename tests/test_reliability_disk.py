@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 from charloom.errors import DamagedError, ReadError, WriteError
-from charloom.store import checkpoint, files, layout, run, view
+from charloom.store import atomic_files, checkpoint, run_directory, run_reader, run_writer
 from charloom.store.journal import Journal
-from charloom.store.run import RunWriter
-from charloom.training.run import Keeper
+from charloom.store.run_writer import RunWriter
+from charloom.training.in_run_directory import Keeper
 from reliability import disk, reads, runs
 
 
@@ -35,8 +35,8 @@ def test_a_small_file_system_that_may_not_be_mounted_is_told(monkeypatch):
 def test_a_journal_that_forgets_that_a_write_was_torn_is_caught(monkeypatch):
     def flush(self):
         if self._waiting:
-            with files.writing(self.path):
-                files.write_all(self._file.fileno(), bytes(self._waiting))
+            with atomic_files.writing(self.path):
+                atomic_files.write_all(self._file.fileno(), bytes(self._waiting))
             self._written += len(self._waiting)
             self._unsynced += self._waiting
             self._waiting.clear()
@@ -62,7 +62,7 @@ def test_a_save_that_first_removes_what_there_is_is_caught(monkeypatch):
 
     def careless(self, learner):
         if self.saved_update is not None and self.saved_update != learner.update:
-            files.remove_directory(self.path / "checkpoints" / str(self.saved_update))
+            atomic_files.remove_directory(self.path / "checkpoints" / str(self.saved_update))
         return save(self, learner)
 
     monkeypatch.setattr(RunWriter, "save", careless)
@@ -78,7 +78,7 @@ def test_a_refusal_that_is_no_sentence_is_caught():
 def test_an_fsync_that_failed_and_is_taken_for_done_later_is_caught(monkeypatch):
     def sync(self):
         self.flush()
-        with files.writing(self.path):
+        with atomic_files.writing(self.path):
             os.fsync(self._file.fileno())
 
     monkeypatch.setattr(Journal, "sync", sync)
@@ -129,7 +129,7 @@ def test_a_read_error_that_is_called_damage_is_caught(monkeypatch, tmp_path):
         except OSError as error:
             raise DamagedError(f"{path} cannot be read: {error.strerror}.") from error
 
-    for module in (files, checkpoint, layout, view, run):
+    for module in (atomic_files, checkpoint, run_directory, run_reader, run_writer):
         monkeypatch.setattr(module, "reading", reading)
     only(monkeypatch, reads.resume_with_less)
     with pytest.raises(AssertionError, match=r"EIO at read .* in resume_with_less"):
@@ -139,13 +139,13 @@ def test_a_read_error_that_is_called_damage_is_caught(monkeypatch, tmp_path):
 def test_a_resumption_that_changes_something_before_it_has_read_all_is_caught(
     monkeypatch, tmp_path
 ):
-    look = run.open_about
+    look = run_writer.open_about
 
     def hasty(path, *rest):
         (path / "metrics.jsonl").write_bytes(b"")
         return look(path, *rest)
 
-    monkeypatch.setattr(run, "open_about", hasty)
+    monkeypatch.setattr(run_writer, "open_about", hasty)
     only(monkeypatch, reads.resume)
     monkeypatch.setattr(reads, "copied", lambda source, run, action: 30)
     with pytest.raises(AssertionError, match=r"it changed \['metrics.jsonl'\]"):

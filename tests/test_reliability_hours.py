@@ -5,7 +5,7 @@ import os
 import pytest
 
 from charloom.store.journal import Journal
-from charloom.training.run import Keeper
+from charloom.training.in_run_directory import Keeper
 from reliability import hours
 
 

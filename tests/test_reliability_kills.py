@@ -6,8 +6,8 @@ import dataclasses
 import pytest
 
 from charloom.model import copy_learner
-from charloom.store.run import RunWriter
-from charloom.training.run import Keeper
+from charloom.store.run_writer import RunWriter
+from charloom.training.in_run_directory import Keeper
 from reliability import kills, runs
 
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from charloom.store import checkpoint, files
-from charloom.store.run import RunWriter
+from charloom.store import atomic_files, checkpoint
+from charloom.store.run_writer import RunWriter
 from reliability import power
 
 
@@ -17,13 +17,13 @@ def test_after_a_power_cut_the_old_or_the_new_checkpoint_is_there():
 
 
 def test_a_save_without_fsync_is_caught(monkeypatch):
-    monkeypatch.setattr(files, "_write", lambda path, data, durable, write=files._write: write(path, data, False))  # fmt: skip
+    monkeypatch.setattr(atomic_files, "_write", lambda path, data, durable, write=atomic_files._write: write(path, data, False))  # fmt: skip
     with pytest.raises(AssertionError, match="power cut after call"):
         power.check("short")
 
 
 def test_a_directory_that_is_not_brought_to_the_disk_is_caught(monkeypatch):
-    monkeypatch.setattr(files, "sync_directory", lambda path: None)
+    monkeypatch.setattr(atomic_files, "sync_directory", lambda path: None)
     with pytest.raises(AssertionError, match="power cut after call"):
         power.check("short")
 
@@ -37,9 +37,9 @@ def test_a_journal_that_is_not_brought_to_the_disk_is_caught(monkeypatch):
 def test_a_rename_before_the_write_is_caught(monkeypatch):
     def renamed_first(path, contents):
         path.mkdir(parents=True)
-        files.sync_directory(path.parent)
+        atomic_files.sync_directory(path.parent)
         for name, data in contents.items():
-            files._write(path / name, data, durable=True)
+            atomic_files._write(path / name, data, durable=True)
 
     put = RunWriter._put
 
@@ -54,7 +54,7 @@ def test_a_rename_before_the_write_is_caught(monkeypatch):
 
 
 def test_a_write_that_goes_around_the_checker_is_noticed(monkeypatch):
-    write = files._write
+    write = atomic_files._write
 
     def around(path, data, durable):
         if path.name == "latest" or path.name.startswith(".tmp-latest"):
@@ -62,7 +62,7 @@ def test_a_write_that_goes_around_the_checker_is_noticed(monkeypatch):
         else:
             write(path, data, durable)
 
-    monkeypatch.setattr(files, "_write", around)
+    monkeypatch.setattr(atomic_files, "_write", around)
     with pytest.raises(AssertionError, match=r"a write was not seen|power cut"):
         power.check("short")
 

@@ -5,7 +5,7 @@ import pytest
 from charloom.engines import native_problem
 from charloom.store import checkpoint
 from charloom.training import Progress
-from charloom.training.run import Keeper
+from charloom.training.in_run_directory import Keeper
 from reliability import resuming
 
 

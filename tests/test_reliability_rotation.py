@@ -6,9 +6,9 @@ from contextlib import suppress
 import pytest
 
 from charloom.errors import WriteError
-from charloom.store.files import remove_directory
-from charloom.store.layout import checkpoint_path, saved_updates
-from charloom.store.run import RunWriter
+from charloom.store.atomic_files import remove_directory
+from charloom.store.run_directory import checkpoint_path, saved_updates
+from charloom.store.run_writer import RunWriter
 from reliability import rotation
 
 TRIES = 10  # of 30 sequences each

@@ -2,8 +2,8 @@
 
 import pytest
 
-from charloom.cli import guard
-from charloom.training.run import Keeper
+from charloom.cli import error_exit
+from charloom.training.in_run_directory import Keeper
 from reliability import stopping
 
 
@@ -21,7 +21,7 @@ def test_an_end_without_a_save_is_caught(monkeypatch):
 
 
 def test_a_closed_pipe_that_is_taken_for_a_failure_is_caught(monkeypatch, tmp_path):
-    monkeypatch.setattr(guard, "BrokenPipeError", ZeroDivisionError, raising=False)
+    monkeypatch.setattr(error_exit, "BrokenPipeError", ZeroDivisionError, raising=False)
     monkeypatch.setattr(stopping, "stop_twice", lambda *arguments: 0.0)
     with pytest.raises(AssertionError, match="a closed pipe: exit code 2"):
         stopping.check("short")

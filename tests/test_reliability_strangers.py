@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from charloom.store import checkpoint, opening
-from charloom.text import reading
+from charloom.text import block_reader
 from reliability import SHORT, fuzz, strangers
 
 
@@ -52,13 +52,13 @@ def child(place, faults):
         ),
         # A reader of runs that follows links.
         (
-            "import charloom.store.files as f, os; f.READING = os.O_RDONLY\n"
+            "import charloom.store.atomic_files as f, os; f.READING = os.O_RDONLY\n"
             "s.RUNS = {name: build for name, build in s.RUNS.items() if 'secret' in name}",
             "secret",
         ),
         # A writer that takes the name of its temporary file for its own.
         (
-            "import charloom.store.files as f, os, pathlib\n"
+            "import charloom.store.atomic_files as f, os, pathlib\n"
             "def _write(path, data, durable):\n"
             "    with open(path, 'wb') as file: file.write(data if isinstance(data, bytes) else b'x')\n"
             "f._write = _write\n"
@@ -88,7 +88,7 @@ def test_the_fuzzer_finds_an_error_that_is_not_charlooms(monkeypatch):
 
         return json.loads(data)
 
-    monkeypatch.setattr("charloom.store.canonical.parse_json", parse_json)
+    monkeypatch.setattr("charloom.store.json_format.parse_json", parse_json)
     with pytest.raises(AssertionError, match="loader, input"):
         fuzz.by_chance("loader", 3_000, 8)
 
@@ -119,7 +119,7 @@ def test_the_fuzzer_finds_a_journal_that_steers_beyond_the_limit(monkeypatch):
 
 
 def test_the_fuzzer_finds_a_reader_that_loses_a_character(monkeypatch):
-    honest = reading._last_boundary
-    monkeypatch.setattr(reading, "_last_boundary", lambda block: max(1, honest(block) - 1))
+    honest = block_reader._last_boundary
+    monkeypatch.setattr(block_reader, "_last_boundary", lambda block: max(1, honest(block) - 1))
     with pytest.raises(AssertionError, match="text, input"):
         fuzz.by_chance("text", 600, 8)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from charloom.text import Vocabulary, reading
+from charloom.text import Vocabulary, block_reader
 from reliability import SHORT, texts
 
 
@@ -15,8 +15,8 @@ def test_any_bytes_train_or_are_refused_with_their_offset():
 
 
 def test_an_offset_that_is_one_off_is_noticed(monkeypatch):
-    honest = reading._nul
-    monkeypatch.setattr(reading, "_nul", lambda offset, name: honest(offset + 1, name))
+    honest = block_reader._nul
+    monkeypatch.setattr(block_reader, "_nul", lambda offset, name: honest(offset + 1, name))
     with pytest.raises(AssertionError, match="does not say 'offset 6'"):
         texts.check(SHORT)
 

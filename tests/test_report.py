@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from charloom import spelling
+from charloom import formatting
 from charloom.config import Config
 from charloom.errors import CharloomError, ConfigError, NotAModelError
-from charloom.gradcheck import GradientCheck, gradcheck
+from charloom.gradient_check import GradientCheck, gradcheck
 from charloom.recipes import RECIPES
 from charloom.report import prose, write_report
-from charloom.report.page import environment, shown
+from charloom.report.html_page import environment, shown
 from charloom.store import canonical_json
 from pages import NO_VALUE, Page
 
@@ -276,7 +276,7 @@ def test_the_gradient_table_has_a_line_for_each_parameter_of_each_check(
     for check in checks:
         for row in check.rows:
             for error in (row.absolute, row.norm_relative, row.central.elementwise):
-                assert spelling.scientific(error) in table
+                assert formatting.scientific(error) in table
     assert table.count(">passed<") == 4
     assert "is right" in page.words
     assert "rounding" in page.words
@@ -296,11 +296,11 @@ def test_each_column_of_the_gradient_table_holds_what_its_heading_says(
         assert heading.endswith(f", engine {check.settings.engine}: passed")
         for row in check.rows:
             against = [
-                spelling.scientific(error)
+                formatting.scientific(error)
                 for errors in (row, row.central)
                 for error in (errors.norm_relative, errors.absolute, errors.elementwise)
             ]
-            step = spelling.power_of_ten(row.central.step)
+            step = formatting.power_of_ten(row.central.step)
             worst, checked = prose.entry(row), f"{row.checked} of {row.total}"
             wanted = [row.parameter, *against[:3], worst, *against[3:], step, checked]
             assert next(lines) == wanted
@@ -317,7 +317,7 @@ def test_each_column_of_the_epochs_holds_what_its_heading_says(tmp_path: Path) -
             f"{update:,}",
             f"{loss:.2f}",
             f"{loss / T / math.log(2):.3f}",
-            spelling.duration(update / 1000),
+            formatting.duration(update / 1000),
         ]
         for number, (update, loss) in enumerate(ends.items(), 1)
     ]
@@ -656,7 +656,7 @@ def test_the_report_of_a_whole_book_takes_a_second_or_so(
     ],
 )  # fmt: skip
 def test_errors_are_written_with_two_digits(value: float, text: str) -> None:
-    assert spelling.scientific(value) == text
+    assert formatting.scientific(value) == text
 
 
 @pytest.mark.parametrize(
@@ -667,7 +667,7 @@ def test_errors_are_written_with_two_digits(value: float, text: str) -> None:
     ],
 )  # fmt: skip
 def test_times_have_two_units_at_most(seconds: float, text: str) -> None:
-    assert spelling.duration(seconds) == text
+    assert formatting.duration(seconds) == text
 
 
 def row_of(page: Page, name: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.evenly import Spread
+from charloom.even_sample import Spread
 from charloom.report.records import MOST_ENDS, MOST_JUDGED, Ordered, Record, Records, gather
 from charloom.report.samples import MOST_SAMPLES, gather_samples
 

@@ -35,16 +35,16 @@ from charloom.store import (
     read_control,
     read_run,
     read_status,
-    view,
+    run_reader,
     write_control,
 )
-from charloom.store import run as run_module
-from charloom.store.canonical import canonical_json
+from charloom.store import run_writer as run_module
+from charloom.store.atomic_files import remove_directory, replace_file
 from charloom.store.checkpoint import FILES, manifest_of
-from charloom.store.files import remove_directory, replace_file
 from charloom.store.journal import Journal, read_lines
-from charloom.store.layout import load_at, saved_updates
+from charloom.store.json_format import canonical_json
 from charloom.store.opening import update_told
+from charloom.store.run_directory import load_at, saved_updates
 from charloom.text import Corpus
 from charloom.training import train_run
 from reliability.calls import Calls
@@ -1121,7 +1121,7 @@ def test_a_checkpoint_may_be_removed_while_it_is_read(halted, monkeypatch):
             replace_file(halted / "checkpoints" / "latest", b"%d\n" % latest)
         return load_at(run, update)
 
-    monkeypatch.setattr(view, "load_at", replaced_meanwhile)
+    monkeypatch.setattr(run_reader, "load_at", replaced_meanwhile)
     assert load_model(halted, "latest").update == latest
 
 

@@ -11,7 +11,7 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError, TextError, UnknownCharacterError
 from charloom.evaluation import evaluate
 from charloom.model import copy_learner, new_learner, zero_state
-from charloom.surprise import surprise
+from charloom.surprisal import surprise
 from charloom.text import Vocabulary
 from runs import ENGINES
 

@@ -3,8 +3,8 @@
 import pytest
 
 from charloom.errors import DamagedError
-from charloom.store import tail
-from charloom.store.tail import kept_length, last_lines
+from charloom.store import journal_tail
+from charloom.store.journal_tail import kept_length, last_lines
 
 LINES = [b"a\n", b"\n", b"0123456789abcdef\n", b"bc\n", b"x" * 200 + b"\n", b"end\n"]
 
@@ -12,7 +12,7 @@ LINES = [b"a\n", b"\n", b"0123456789abcdef\n", b"bc\n", b"x" * 200 + b"\n", b"en
 @pytest.fixture(params=[1, 2, 3, 7, 1 << 16])
 def block(request, monkeypatch):
     """Set the block size in bytes."""
-    monkeypatch.setattr(tail, "BLOCK", request.param)
+    monkeypatch.setattr(journal_tail, "BLOCK", request.param)
 
 
 @pytest.mark.parametrize("count", range(len(LINES) + 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from charloom.store.tensors import block_of, tensor_blocks
+from charloom.store.tensor_file import block_of, tensor_blocks
 
 RNG = np.random.default_rng(0)
 SETS = {

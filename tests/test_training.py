@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import json
 import shutil
-import sys
 import time
 
 import numpy as np
@@ -33,11 +32,12 @@ from charloom.training import (
     Saved,
     Stopwatch,
     Warned,
+    in_run_directory,
     learn,
+    loop,
     passage,
     train_run,
 )
-from charloom.training import learn as learn_function
 from reliability.calls import Calls
 from reliability.runs import CLOCK_FIELDS, lasting
 from runs import (
@@ -51,9 +51,6 @@ from runs import (
     small_corpus,
     train,
 )
-
-learn_module = sys.modules[learn_function.__module__]
-run_module = sys.modules[train_run.__module__]
 
 
 def of(kind, items):
@@ -128,10 +125,10 @@ def test_learning_is_the_window_by_window_loop_of_the_experiment():
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("growth", [1, 3, 10**6])
 def test_how_calls_are_cut_changes_no_bit(monkeypatch, engine, growth):
-    monkeypatch.setattr(learn_module, "CALL_SECONDS", 1e9)
+    monkeypatch.setattr(loop, "CALL_SECONDS", 1e9)
     first, corpus = start(report_every=40)
     told = [list(learn(first, corpus.ids, open_engine(engine)))]
-    monkeypatch.setattr(learn_module, "GROWTH", growth)
+    monkeypatch.setattr(loop, "GROWTH", growth)
     second, _ = start(report_every=40)
     told.append(list(learn(second, corpus.ids, open_engine(engine))))
     for name, parameter in first.parameters.items():
@@ -181,7 +178,7 @@ def test_a_call_of_the_engine_takes_about_a_tenth_of_a_second(monkeypatch):
             return super().train(learner, tokens, plan)
 
     now = [0.0]
-    monkeypatch.setattr(learn_module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
     learner, corpus = start(report_every=1_000, sample_until=0)
     list(learn(learner, corpus.ids, Timed()))
     assert calls[0] == 1
@@ -334,7 +331,7 @@ def test_a_resumed_run_saves_after_the_seconds_that_it_is_told(tmp_path, monkeyp
         train(run, halt=after(3), **settings)
         now = [0.0]
         with monkeypatch.context() as patch:
-            patch.setattr(run_module.time, "monotonic", lambda now=now: now[0])
+            patch.setattr(in_run_directory.time, "monotonic", lambda now=now: now[0])
             writer, learner, corpus = RunWriter.resume(run)
             with writer:
                 told = []
@@ -507,7 +504,7 @@ def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_i
     tmp_path, monkeypatch
 ):
     train(tmp_path / "whole", save_seconds=1e-9)
-    monkeypatch.setattr(run_module, "REFUSED_SAVES", 1_000)
+    monkeypatch.setattr(in_run_directory, "REFUSED_SAVES", 1_000)
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9)
     warnings = []
@@ -529,8 +526,8 @@ class Waiting:
 
     def __init__(self, monkeypatch, seconds=0.0, action=lambda: None):
         self.now, self.waited, self._seconds, self._action = 0.0, 0.0, seconds, action
-        monkeypatch.setattr(run_module.time, "monotonic", self.clock)
-        monkeypatch.setattr(run_module.time, "sleep", self.sleep)
+        monkeypatch.setattr(in_run_directory.time, "monotonic", self.clock)
+        monkeypatch.setattr(in_run_directory.time, "sleep", self.sleep)
 
     def clock(self):
         self.now += 1e-6  # so that saves fall due
@@ -561,7 +558,7 @@ def test_training_pauses_while_a_disk_refuses_and_goes_on_by_itself_to_the_same_
     paused = {item.update for item in of(Progress, told) if item.state == "paused"}
     assert len(paused) == 1
     refused = [item for item in of(Warned, told) if "was not saved" in item.message]
-    assert len(refused) == run_module.REFUSED_SAVES
+    assert len(refused) == in_run_directory.REFUSED_SAVES
     assert paused == {refused[-1].update}
     (said,) = [item for item in of(Warned, told) if "Training pauses at update" in item.message]
     assert "3 saves in a row failed" in said.message
@@ -611,8 +608,8 @@ def eventful(items, actions):
 
 
 def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(run_module, "PATIENT_SECONDS", ())
+    monkeypatch.setattr(in_run_directory, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(in_run_directory, "PATIENT_SECONDS", ())
     disk = FullDisk(monkeypatch)
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
@@ -640,7 +637,7 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
 def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeypatch):
     waits = []
     monkeypatch.setattr(
-        run_module.Keeper, "_wait", lambda self, seconds, hurried: waits.append(seconds) or ()
+        in_run_directory.Keeper, "_wait", lambda self, seconds, hurried: waits.append(seconds) or ()
     )
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
@@ -683,7 +680,7 @@ def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(
         if told_before:
             end()
 
-    monkeypatch.setattr(run_module.Keeper, "_wait", wait)
+    monkeypatch.setattr(in_run_directory.Keeper, "_wait", wait)
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(run)
     items = train_run(
@@ -695,8 +692,8 @@ def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(
 
 
 def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(run_module, "PATIENT_SECONDS", ())
+    monkeypatch.setattr(in_run_directory, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(in_run_directory, "PATIENT_SECONDS", ())
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
     with writer:
@@ -710,7 +707,7 @@ def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, mon
 
 @pytest.mark.parametrize("name", ["", "metrics.jsonl"])
 def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(run_module, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(in_run_directory, "STATUS_SECONDS", 0.0)
     run, away = tmp_path / "run", tmp_path / "away"
 
     def back():
@@ -729,9 +726,9 @@ def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
 
 
 def test_where_a_run_was_another_is_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "RETRY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(run_module, "PATIENT_SECONDS", ())
-    monkeypatch.setattr(run_module, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(in_run_directory, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(in_run_directory, "PATIENT_SECONDS", ())
+    monkeypatch.setattr(in_run_directory, "STATUS_SECONDS", 0.0)
     run, other = tmp_path / "run", {}
 
     def another():
@@ -781,7 +778,7 @@ def steered(run, commands, **settings):
 @pytest.fixture
 def attentive(monkeypatch):
     """A training that looks for commands after every call."""
-    monkeypatch.setattr(run_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(in_run_directory, "LOOK_SECONDS", 0.0)
 
 
 def test_stop_saves_and_ends(tmp_path, attentive):
@@ -941,7 +938,7 @@ def test_events_are_on_the_disk_before_a_checkpoint_and_after_a_roll_back(tmp_pa
         names = [(call.kind, (call.target or call.path).name) for call in calls]
         assert names.index(("fsync", "events.jsonl")) < names.index(("rename", "5"))
         calls.clear()
-        keeper = run_module.Keeper(writer, learner, len(corpus), lambda: None)
+        keeper = in_run_directory.Keeper(writer, learner, len(corpus), lambda: None)
         keeper.go_back(DivergedError("a number is not finite."))
         events = [call.kind for call in calls if call.path.name == "events.jsonl"]
         assert events[:2] == ["write", "fsync"]
@@ -996,7 +993,7 @@ def test_a_command_that_makes_no_sense_counts_as_none(tmp_path, attentive, data)
 
 
 def test_a_heartbeat_is_there_from_the_start_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(in_run_directory, "STATUS_SECONDS", 0.0)
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     updates = []

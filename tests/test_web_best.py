@@ -2,7 +2,7 @@
 
 import pytest
 
-from charloom.web.best import BestLoss
+from charloom.web.best_loss import BestLoss
 
 
 def record(update, smooth, nats=None):

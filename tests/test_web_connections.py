@@ -22,12 +22,12 @@ import httpx
 from starlette.testclient import TestClient
 
 import runs
-from charloom.web import connection, descriptors, guard, jobs, shelf
+from charloom.web import connection, file_descriptors, request_guard, run_index, training_jobs
 from charloom.web.connection import Connection
-from charloom.web.descriptors import Room, Shortage, is_shortage
-from charloom.web.guard import Guard
+from charloom.web.file_descriptors import Room, Shortage, is_shortage
+from charloom.web.journal_follower import Tail
+from charloom.web.request_guard import Guard
 from charloom.web.server import make_app
-from charloom.web.tail import Tail
 from runs import until
 from web import HERE, Live, complete, house, status_of
 
@@ -114,7 +114,7 @@ def test_with_few_descriptors_the_server_answers_and_says_little(folder, limits,
 @posix
 def test_the_soft_limit_is_raised_to_what_is_needed():
     code = (
-        "import resource; from charloom.web.descriptors import raise_limit;"
+        "import resource; from charloom.web.file_descriptors import raise_limit;"
         "print(raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
 
@@ -122,7 +122,7 @@ def test_the_soft_limit_is_raised_to_what_is_needed():
         command = ["sh", "-c", f'{shell}; exec "$0" -c "$1"', sys.executable, code]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
-    wanted = str(descriptors.WANTED)
+    wanted = str(file_descriptors.WANTED)
     hard = limits("true")[2]
     assert limits("ulimit -Sn 256") == [wanted, wanted, hard]
     assert limits("ulimit -n 300") == ["300", "300", "300"]
@@ -130,11 +130,11 @@ def test_the_soft_limit_is_raised_to_what_is_needed():
 
 
 def test_the_room_leaves_descriptors_for_files():
-    assert Room.within(None) == Room.within(descriptors.WANTED) == Room(960, 900, 100)
+    assert Room.within(None) == Room.within(file_descriptors.WANTED) == Room(960, 900, 100)
     for files in (3, 10, 64, 256, 300, 1024):
         room = Room.within(files)
         assert 1 <= room.watchers <= room.answered <= room.most < files
-        assert files - room.most >= min(descriptors.RESERVED, files // 2)
+        assert files - room.most >= min(file_descriptors.RESERVED, files // 2)
 
 
 def test_a_shortage_is_said_once_and_once_when_it_is_over():
@@ -187,18 +187,18 @@ def test_where_nothing_opens_the_list_stays_as_it_was_and_no_job_is_forgotten(
 ):
     runs.train(tmp_path / "book", epochs=1)
     said = []
-    kept = jobs.Jobs(tmp_path)
-    looked = shelf.Shelf(tmp_path, kept, Shortage(said.append))
+    kept = training_jobs.Jobs(tmp_path)
+    looked = run_index.Shelf(tmp_path, kept, Shortage(said.append))
     ended = subprocess.Popen(["true"])
     ended.wait()
-    monkeypatch.setattr(jobs, "spawn", lambda *_: ended)
+    monkeypatch.setattr(training_jobs, "spawn", lambda *_: ended)
     kept.start("book", ["x"], "cat", None)
     before = looked.look(anew=True)
     (tmp_path / "book" / "status.json").touch()  # so that it would be read again
     with nothing_opens(monkeypatch):
         assert looked.look(anew=True).runs == before.runs
         with pytest.raises(OSError, match="Too many"):
-            shelf.Shelf(tmp_path, kept).look()  # which has seen nothing yet
+            run_index.Shelf(tmp_path, kept).look()  # which has seen nothing yet
         with pytest.raises(OSError, match="Too many"):
             Tail(tmp_path / "book" / "metrics.jsonl", bool).look()
     assert len(said) == 1
@@ -267,7 +267,7 @@ def test_a_large_answer_waits_for_its_client():
         sent.append(message)
 
     async def answer():
-        sending = guard.in_pieces(send)
+        sending = request_guard.in_pieces(send)
         await sending({"type": "http.response.start", "status": 200})
         body = bytes(range(256)) * 1_000
         await sending({"type": "http.response.body", "body": body})
@@ -276,7 +276,7 @@ def test_a_large_answer_waits_for_its_client():
     body = asyncio.run(answer())
     parts = [message["body"] for message in sent[1:]]
     assert b"".join(parts) == body
-    assert max(map(len, parts)) <= guard.SENT_AT_ONCE
+    assert max(map(len, parts)) <= request_guard.SENT_AT_ONCE
     assert [message["more_body"] for message in sent[1:]] == [True] * (len(parts) - 1) + [False]
 
 
@@ -399,7 +399,7 @@ def test_a_body_of_very_many_parts_is_refused_before_it_is_read(live, monkeypatc
 
 
 def test_a_text_of_what_divides_parts_is_one_part():
-    guard.check_parts(json.dumps({"text": ',[{"\\' * 10_000}).encode())
-    guard.check_parts(b"[" * guard.MOST_PARTS)
-    with pytest.raises(guard.Refused):
-        guard.check_parts(b"[" * (guard.MOST_PARTS + 1))
+    request_guard.check_parts(json.dumps({"text": ',[{"\\' * 10_000}).encode())
+    request_guard.check_parts(b"[" * request_guard.MOST_PARTS)
+    with pytest.raises(request_guard.Refused):
+        request_guard.check_parts(b"[" * (request_guard.MOST_PARTS + 1))

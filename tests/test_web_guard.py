@@ -20,9 +20,9 @@ from starlette.testclient import TestClient
 
 import runs
 from charloom.web import connection as connections
-from charloom.web import contract, guard
-from charloom.web.descriptors import Room
-from charloom.web.guard import Door, Guard, is_loopback
+from charloom.web import request_guard, schemas
+from charloom.web.file_descriptors import Room
+from charloom.web.request_guard import Door, Guard, is_loopback
 from charloom.web.server import make_app
 from runs import until
 from web import HERE, Live, complete, house, status_of, streaming
@@ -221,9 +221,7 @@ def hostile():
     )
     add(
         "too large a text",
-        request(
-            "POST", "/api/texts", body="", more=[f"Content-Length: {contract.UPLOAD_BODY + 1}"]
-        ),
+        request("POST", "/api/texts", body="", more=[f"Content-Length: {schemas.UPLOAD_BODY + 1}"]),
         413,
     )
     add(
@@ -245,10 +243,10 @@ def hostile():
         ),
         400,
     )
-    big = json.dumps({"model": "book", "prompt": "a" * (contract.TEXT_BODY + 10)})
+    big = json.dumps({"model": "book", "prompt": "a" * (schemas.TEXT_BODY + 10)})
     add("too large", request("POST", "/api/generate", body=big), 413)
     chunk = "a" * 65_000
-    chunks = f"{len(chunk):x}\r\n{chunk}\r\n" * (contract.TEXT_BODY // len(chunk) + 2)
+    chunks = f"{len(chunk):x}\r\n{chunk}\r\n" * (schemas.TEXT_BODY // len(chunk) + 2)
     add(
         "too large in chunks",
         request(
@@ -395,7 +393,7 @@ def test_every_answer_has_the_headers(live):
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert "*" not in policy
-        for name, value in guard.HEADERS:
+        for name, value in request_guard.HEADERS:
             assert headers[name.decode()] == value.decode()
         assert "server" not in headers
         assert "access-control-allow-origin" not in headers
@@ -413,7 +411,7 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere():
 
 def guard_static():
     """The folder of the page's files."""
-    from charloom.web.pages import STATIC
+    from charloom.web.static_files import STATIC
 
     return STATIC
 
@@ -423,8 +421,8 @@ def guard_static():
 
 @pytest.mark.parametrize("path", ["/api/generate", "/api/texts"])
 def test_a_body_that_does_not_come_is_not_waited_for(live, monkeypatch, path):
-    monkeypatch.setattr(guard, "BODY_SECONDS", 0.3)
-    monkeypatch.setattr(guard, "UPLOAD_SECONDS", 0.3)
+    monkeypatch.setattr(request_guard, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(request_guard, "UPLOAD_SECONDS", 0.3)
     sent = request("POST", path, body='{"mod', more=["Content-Length: 1000"])
     began = time.monotonic()
     answer = live.raw(sent.replace("{host}", f"127.0.0.1:{live.port}").encode())
@@ -459,7 +457,7 @@ def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(l
     opened = []
     head = request("POST", "/api/texts", body="", more=["Content-Length: 1000"])
     head = head.replace("{host}", f"127.0.0.1:{live.port}").encode()
-    for _ in range(guard.UPLOADS_AT_ONCE):
+    for _ in range(request_guard.UPLOADS_AT_ONCE):
         connection = socket.create_connection(("127.0.0.1", live.port), timeout=5)
         connection.sendall(head + b"{")
         opened.append(connection)

@@ -13,9 +13,9 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 from starlette.testclient import TestClient
 
 import runs
-from charloom.web import jobs, shelf
-from charloom.web.paging import page_after, page_from
-from charloom.web.runs import news
+from charloom.web import run_index, training_jobs
+from charloom.web.pagination import page_after, page_from
+from charloom.web.run_routes import news
 from charloom.web.server import make_app
 from runs import until
 from web import HERE, Live, house, streaming
@@ -123,7 +123,7 @@ def test_the_stream_without_a_list_tells_journals_alone(folder):
 
 
 def test_a_stream_says_of_how_many_records_it_tells_some(tmp_path, monkeypatch):
-    monkeypatch.setattr("charloom.web.runs.MOST_AT_FIRST", 4)
+    monkeypatch.setattr("charloom.web.run_routes.MOST_AT_FIRST", 4)
     runs.train(tmp_path / "book", epochs=1)
     lines = runs.lines_of(tmp_path / "book" / "metrics.jsonl")
     with Live(tmp_path) as live, streaming(live.url, "/api/stream?limit=0&run=book") as events:
@@ -134,7 +134,7 @@ def test_a_stream_says_of_how_many_records_it_tells_some(tmp_path, monkeypatch):
 def test_what_is_told_of_the_list_is_what_has_changed(tmp_path):
     for name in ("first", "second", "third"):
         runs.train(tmp_path / name, epochs=1)
-    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
     before = looked.look(anew=True)
     assert news(before, looked.look(anew=True), 10) is None
     events = tmp_path / "first" / "events.jsonl"
@@ -154,13 +154,13 @@ class Reads:
 
     def __init__(self, monkeypatch):
         self.keys = []
-        read = shelf.Watched._read
+        read = run_index.Watched._read
 
         def counted(watched, place, job):
             self.keys.append(place.key)
             return read(watched, place, job)
 
-        monkeypatch.setattr(shelf.Watched, "_read", counted)
+        monkeypatch.setattr(run_index.Watched, "_read", counted)
 
     def since(self):
         """Those since it was asked last."""
@@ -170,12 +170,12 @@ class Reads:
 
 def test_a_look_reads_a_bounded_number_of_runs_and_the_next_ones_the_rest(folder, monkeypatch):
     reads = Reads(monkeypatch)
-    looked = shelf.Shelf(folder, jobs.Jobs(folder))
+    looked = run_index.Shelf(folder, training_jobs.Jobs(folder))
     read, looks = set(), 0
     while looked.look(anew=True).unread or looks == 0:
         looks += 1
         found = reads.since()
-        assert len(found) <= shelf.READ_AT_ONCE
+        assert len(found) <= run_index.READ_AT_ONCE
         assert not read & set(found)
         read |= set(found)
         assert looked.look().total == MANY
@@ -185,7 +185,7 @@ def test_a_look_reads_a_bounded_number_of_runs_and_the_next_ones_the_rest(folder
 
 
 def test_a_run_that_is_asked_for_is_read_before_the_others(folder):
-    looked = shelf.Shelf(folder, jobs.Jobs(folder))
+    looked = run_index.Shelf(folder, training_jobs.Jobs(folder))
     looked.look(anew=True)
     known = {run.key for run in looked.look().runs}
     late = next(key for key in looked.look().places if key not in known)
@@ -193,23 +193,23 @@ def test_a_run_that_is_asked_for_is_read_before_the_others(folder):
 
 
 def test_a_look_asks_little_of_runs_that_nothing_trains(folder, monkeypatch):
-    looked = shelf.Shelf(folder, jobs.Jobs(folder))
+    looked = run_index.Shelf(folder, training_jobs.Jobs(folder))
     while looked.look(anew=True).unread:
         pass
     asked = []
-    stamp = shelf.stamp_of
-    monkeypatch.setattr(shelf, "stamp_of", lambda path: asked.append(path) or stamp(path))
+    stamp = run_index.stamp_of
+    monkeypatch.setattr(run_index, "stamp_of", lambda path: asked.append(path) or stamp(path))
     looked.look(anew=True)
-    each = len(shelf.TELLING)
-    assert len(asked) <= each * (shelf.READ_AT_ONCE + shelf.CHECKED_AT_ONCE) < each * MANY
+    each = len(run_index.TELLING)
+    assert len(asked) <= each * (run_index.READ_AT_ONCE + run_index.CHECKED_AT_ONCE) < each * MANY
     # In turn each is looked at, though nothing of its directory seems to have changed.
-    for _ in range(MANY // shelf.CHECKED_AT_ONCE + 1):
+    for _ in range(MANY // run_index.CHECKED_AT_ONCE + 1):
         looked.look(anew=True)
     assert {path.relative_to(folder).parts[0] for path in asked} == set(looked.look().places)
 
 
 def test_a_run_that_is_trained_again_is_seen_at_the_next_look(folder):
-    looked = shelf.Shelf(folder, jobs.Jobs(folder))
+    looked = run_index.Shelf(folder, training_jobs.Jobs(folder))
     while looked.look(anew=True).unread:
         pass
     looked._checked = 0

@@ -22,15 +22,15 @@ from typer.testing import CliRunner
 
 import charloom
 import runs
-from charloom import sampling, surprise
+from charloom import sampling, surprisal
 from charloom.cli import app
 from charloom.engines import Sampler
-from charloom.neurons import values
+from charloom.hidden_units import unit_values
 from charloom.sampling import Writing
-from charloom.surprise import Reader
-from charloom.web import library, limits
+from charloom.surprisal import Reader
+from charloom.web import concurrency, model_cache
+from charloom.web.event_stream import EventStream
 from charloom.web.server import make_app
-from charloom.web.streams import EventStream
 from runs import until
 from web import HERE, Live, events_of, house, streaming, written
 
@@ -193,9 +193,9 @@ SLOW = {
 @pytest.fixture
 def small_steps(monkeypatch):
     """Work in steps of 200 characters."""
-    monkeypatch.setattr(surprise, "BLOCK", 200)
+    monkeypatch.setattr(surprisal, "BLOCK", 200)
     monkeypatch.setattr(sampling, "CHUNK", 200)
-    monkeypatch.setattr(values, "MOST_TOKENS", 200)
+    monkeypatch.setattr(unit_values, "MOST_TOKENS", 200)
 
 
 @pytest.mark.parametrize("path", SLOW)
@@ -456,12 +456,12 @@ class Waiting:
 
 def test_who_leaves_while_waiting_leaves_no_place_taken():
     async def scene():
-        desk = limits.Desk(at_work=1, waiting=2, threads=1)
+        desk = concurrency.Desk(at_work=1, waiting=2, threads=1)
         first = desk.place()
         await first.__aenter__()
         waiting = [asyncio.ensure_future(desk.place().__aenter__()) for _ in range(2)]
         await asyncio.sleep(0.01)
-        with pytest.raises(limits.Busy):
+        with pytest.raises(concurrency.Busy):
             await desk.place().__aenter__()
         waiting[0].cancel()
         await asyncio.sleep(0.01)
@@ -518,15 +518,15 @@ def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp
 
 
 def test_a_model_is_read_once_however_many_ask_and_others_meanwhile(folder, monkeypatch):
-    found = library.Library(house(folder).shelf)
-    real, reading, gate = library.learner_of, [], threading.Event()
+    found = model_cache.Library(house(folder).shelf)
+    real, reading, gate = model_cache.learner_of, [], threading.Event()
 
     def slow(checkpoint):
         reading.append(checkpoint)
         assert "book" not in str(checkpoint) or gate.wait(10)
         return real(checkpoint)
 
-    monkeypatch.setattr(library, "learner_of", slow)
+    monkeypatch.setattr(model_cache, "learner_of", slow)
     with ThreadPoolExecutor(4) as pool:
         same = [pool.submit(found.open, "book") for _ in range(3)]
         until(lambda: reading)

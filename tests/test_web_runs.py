@@ -22,15 +22,15 @@ from starlette.testclient import TestClient
 import runs
 from charloom.errors import RunExistsError
 from charloom.store import RunWriter, read_control
-from charloom.store.steering import write_status
+from charloom.store.control_files import write_status
 from charloom.text import BUILTIN_TEXTS
 from charloom.training import Record
-from charloom.web import jobs, playing, shelf, starting, tail
-from charloom.web.folder import key_of
-from charloom.web.runs import some_of, spread, thinned
+from charloom.web import journal_follower, playground_routes, run_index, start_routes, training_jobs
+from charloom.web.journal_follower import Tail
+from charloom.web.run_index import models_in
+from charloom.web.run_routes import some_of, spread, thinned
+from charloom.web.runs_folder import key_of
 from charloom.web.server import make_app
-from charloom.web.shelf import models_in
-from charloom.web.tail import Tail
 from runs import until
 from web import HERE, Live, house, streaming
 
@@ -295,7 +295,7 @@ def test_nothing_is_sent_to_a_run_that_nothing_trains(client):
 def folder_of_trainings(tmp_path):
     """A folder for runs; what still trains in it at the end is ended."""
     yield tmp_path / "runs"
-    for job in jobs.Jobs(tmp_path / "runs").all().values():
+    for job in training_jobs.Jobs(tmp_path / "runs").all().values():
         if job.alive:
             os.kill(job.pid, signal.SIGKILL)
 
@@ -320,7 +320,7 @@ def test_a_training_is_started_steered_survives_the_server_and_is_found_again(fo
         paused = until(lambda: state_of(client, "My-Cat-1", "paused"), 20)
         assert paused["learning_rate_factor"] == 0.25
     # The server is gone, the training is not; another server finds it.
-    (job,) = jobs.Jobs(folder).all().values()
+    (job,) = training_jobs.Jobs(folder).all().values()
     assert job.alive
     with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
         assert client.get("/api/runs/My-Cat-1").json()["run"]["state"] == "paused"
@@ -387,7 +387,7 @@ def test_a_training_that_makes_no_sense_is_not_started(client, folder, change, n
 
 
 def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
-    monkeypatch.setattr(starting, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(start_routes, "MOST_AT_ONCE", 0)
     with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
         answer = client.post("/api/runs", json={"text": "builtin.python-docs"})
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")
@@ -411,7 +411,7 @@ class Spawned:
 def spawned(monkeypatch):
     """What is started instead of trainings: processes that do nothing, or what a test sets."""
     spawned = Spawned(["sleep", "60"])
-    monkeypatch.setattr(jobs, "spawn", spawned)
+    monkeypatch.setattr(training_jobs, "spawn", spawned)
     yield spawned
     for child in spawned.children:
         child.kill()
@@ -446,7 +446,7 @@ def test_of_those_who_want_a_name_at_once_one_gets_it(tmp_path, spawned):
         named = {**PYTHON_DOCS, "name": "mine"}
         assert at_once(4, lambda _: client.post("/api/runs", json=named)) == {202: 1, 409: 3}
     # Another server of the same folder knows nothing of it.
-    both = [jobs.Jobs(tmp_path), jobs.Jobs(tmp_path)]
+    both = [training_jobs.Jobs(tmp_path), training_jobs.Jobs(tmp_path)]
 
     def start(n):
         try:
@@ -507,7 +507,7 @@ def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
 def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("to write a report: charloom report x")
-    job = jobs.Job("x", 2**31, time.time(), "cat", None, log, code=0)
+    job = training_jobs.Job("x", 2**31, time.time(), "cat", None, log, code=0)
     assert job.state("stopped", "SIGTERM", {}) == ("stopped", "SIGTERM")
     assert replace(job, code=1).state("stopped", "SIGTERM", {}) == ("failed", log.read_text())
 
@@ -599,7 +599,7 @@ def test_no_file_of_a_stranger_is_a_mistake_of_the_server(tmp_path, spawned):
 
 def test_jobs_that_end_while_many_ask_are_a_mistake_of_nobody(tmp_path, spawned):
     spawned.command = ["true"]
-    many = jobs.Jobs(tmp_path)
+    many = training_jobs.Jobs(tmp_path)
     with ThreadPoolExecutor(5) as pool:
         starting = pool.submit(lambda: [many.start(f"x{n}", [], None, "a") for n in range(40)])
         asking = [pool.submit(lambda: [many.all() for _ in range(40)]) for _ in range(4)]
@@ -609,20 +609,20 @@ def test_jobs_that_end_while_many_ask_are_a_mistake_of_nobody(tmp_path, spawned)
 
 
 def test_a_process_of_the_same_number_is_not_taken_for_ours(tmp_path):
-    job = jobs.Job("x", os.getpid(), time.time(), None, None, tmp_path / "x.log")
-    birth = jobs.birth_of(os.getpid())
+    job = training_jobs.Job("x", os.getpid(), time.time(), None, None, tmp_path / "x.log")
+    birth = training_jobs.birth_of(os.getpid())
     assert job.alive
     assert replace(job, birth=birth).alive
     if birth is not None:
         assert not replace(job, birth=birth - 1).alive
-    assert not replace(job, time=time.time() - 2 * jobs.LOST_SECONDS).alive
+    assert not replace(job, time=time.time() - 2 * training_jobs.LOST_SECONDS).alive
 
 
 def test_a_mistake_of_the_server_has_the_shape_of_a_refusal(tmp_path, monkeypatch):
     def broken(self):
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(playing, "models_in", broken)
+    monkeypatch.setattr(playground_routes, "models_in", broken)
     app = make_app(house(tmp_path))
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         answer = client.get("/api/models")
@@ -635,9 +635,9 @@ def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         runs.train(tmp_path / name, epochs=1)
     read = []
-    real = shelf.read_status
-    monkeypatch.setattr(shelf, "read_status", lambda path: read.append(path.name) or real(path))
-    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    real = run_index.read_status
+    monkeypatch.setattr(run_index, "read_status", lambda path: read.append(path.name) or real(path))
+    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
     first = looked.look(anew=True).runs
     assert sorted(read) == ["a", "b", "c"]
     read.clear()
@@ -658,14 +658,14 @@ def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
 
 def test_a_long_journal_is_read_to_its_end_before_it_counts_as_read(tmp_path, monkeypatch):
     runs.train(tmp_path / "book", epochs=1)
-    monkeypatch.setattr(tail, "MOST_BYTES", 1_500)
-    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    monkeypatch.setattr(journal_follower, "MOST_BYTES", 1_500)
+    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
     last = runs.lines_of(tmp_path / "book" / "metrics.jsonl")[-1]
     until(lambda: looked.look(anew=True).runs[0].seconds == last["seconds"])
 
 
 def test_the_models_are_those_that_are_there_now(tmp_path):
-    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
     assert models_in(looked.look()) == []
     (tmp_path / "own.safetensors").write_bytes(b"")
     found = models_in(looked.look(anew=True))
@@ -674,7 +674,7 @@ def test_the_models_are_those_that_are_there_now(tmp_path):
 
 def test_a_model_that_is_known_waits_for_no_look(tmp_path):
     runs.train(tmp_path / "book", epochs=1)
-    looked = shelf.Shelf(tmp_path, jobs.Jobs(tmp_path))
+    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
     looked.runs()
     with looked._looking, ThreadPoolExecutor(1) as pool:
         place, which = pool.submit(looked.model, "book@best").result(5)
@@ -700,12 +700,12 @@ def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):
 def test_a_zombie_is_not_alive():
     child = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert not jobs.is_alive(child.pid)
+    assert not training_jobs.is_alive(child.pid)
     child.wait()
-    assert not jobs.is_alive(child.pid)
-    assert jobs.is_alive(os.getpid())
-    assert not jobs.is_alive("1")
-    assert not jobs.is_alive(-1)
+    assert not training_jobs.is_alive(child.pid)
+    assert training_jobs.is_alive(os.getpid())
+    assert not training_jobs.is_alive("1")
+    assert not training_jobs.is_alive(-1)
 
 
 # The server as a process

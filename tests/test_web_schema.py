@@ -139,7 +139,7 @@ def test_a_planted_failure_is_seen(tmp_path, monkeypatch):
     def broken(self):
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("charloom.web.playing.models_in", broken)
+    monkeypatch.setattr("charloom.web.playground_routes.models_in", broken)
     told = fuzz.fuzz(tmp_path, 1, seed=1, under="/api/models")
     assert told["statuses"]["500"] >= 1
     assert any("/api/models" in failure for failure in told["failures"])

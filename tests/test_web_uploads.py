@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from starlette.testclient import TestClient
 
-from charloom.web import longjson, starting, texts
+from charloom.web import longjson, start_routes, text_routes
 from charloom.web.longjson import Long, read_object
 from charloom.web.server import make_app
 from web import HERE, house
@@ -91,7 +91,7 @@ def test_no_piece_is_long_and_none_is_read_by_the_servers_own_thread(tmp_path, m
         finally:
             monkeypatch.setattr(longjson.json, "loads", real)
 
-    monkeypatch.setattr(texts, "read_object", read)
+    monkeypatch.setattr(text_routes, "read_object", read)
     app = make_app(house(tmp_path))
 
     @app.app.get("/loop")
@@ -146,4 +146,4 @@ def test_a_text_keeps_its_name(tmp_path, brought, kept, run):
     with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
         told = client.post("/api/texts", json={"name": brought, "text": "abcd"}).json()
     assert told["name"] == kept
-    assert next(starting.names(told["name"])) == run
+    assert next(start_routes.names(told["name"])) == run

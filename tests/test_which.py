@@ -136,9 +136,9 @@ def test_a_model_is_asked_for_by_one_of_two_words(runs):
 
 def test_training_in_memory_that_goes_back_forgets_the_best_that_came_after(monkeypatch):
     """The first judgement after the copy to go back to is the best one; then a number breaks."""
-    from charloom.training import Best, memory, train_in_memory
+    from charloom.training import Best, in_memory, train_in_memory
 
-    monkeypatch.setattr(memory, "COPY_UPDATES", 40)
+    monkeypatch.setattr(in_memory, "COPY_UPDATES", 40)
     config = Config(**{k: v for k, v in OVER.items() if k != "recipe"})
     corpus = api.open_text(None, NOISE)
     learner = api.training.new_learner(config, corpus.vocabulary)

@@ -13,11 +13,11 @@ import charloom
 import runs
 from charloom.cli import app
 from charloom.errors import DamagedError
-from charloom.gradcheck import gradcheck, read_checks
+from charloom.gradient_check import gradcheck, read_checks
 from charloom.report import write_report
 from charloom.store import canonical_json, read_run, read_status
-from charloom.store.layout import read_about
-from charloom.store.lines import is_event, is_record, is_sample
+from charloom.store.journal_lines import is_event, is_record, is_sample
+from charloom.store.run_directory import read_about
 from pages import NO_VALUE, Page
 
 OBJECTS = ["[]", "3", "null", '"text"', "{}", '{"state":["x"]}', '{"checks":3}']

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import httpx
 
-from charloom.web import limits, server
-from charloom.web.descriptors import Room
-from charloom.web.guard import Door
+from charloom.web import concurrency, server
+from charloom.web.file_descriptors import Room
+from charloom.web.request_guard import Door
 
 PORT = 8421
 HERE = f"http://127.0.0.1:{PORT}"
@@ -18,7 +18,7 @@ HERE = f"http://127.0.0.1:{PORT}"
 def house(folder, port=PORT, token=None, room=None, **desk):
     """What a server of a folder is made of."""
     door = Door.of("127.0.0.1", port, token)
-    return server.House(folder, door, limits.Desk(**desk), room or Room.within(None))
+    return server.House(folder, door, concurrency.Desk(**desk), room or Room.within(None))
 
 
 class Live:

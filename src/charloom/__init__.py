@@ -4,8 +4,6 @@ and reports.
 Importing it costs nothing: each name brings its part with it when it is first used.
 """
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from charloom.errors import CharloomError
@@ -69,33 +67,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Function:
-    """A function of the package whose name a module has as well.
-
-    Importing the module charloom.gradcheck, which others do at any time, would otherwise put the
-    module in the function's place.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, package: ModuleType, kind: type[ModuleType]) -> Any:
-        from charloom import api
-
-        return getattr(api, self.name)
-
-    def __set__(self, package: ModuleType, module: ModuleType) -> None:
-        """The import system offers the module; it is found in sys.modules."""
-
-
-class _Package(ModuleType):
-    """A package in which `doctor`, `gradcheck` and `neurons` are the functions."""
-
-    doctor = _Function("doctor")
-    gradcheck = _Function("gradcheck")
-    neurons = _Function("neurons")
-
-
-sys.modules[__name__].__class__ = _Package

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final, SupportsFloat, SupportsIndex
 
 from charloom.errors import ConfigError
+from charloom.formatting import shortened
 from charloom.messages import argument
-from charloom.spelling import shortened
 
 CELLS: Final = ("rnn", "lstm", "gru")
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")

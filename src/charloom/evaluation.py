@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from charloom.config import SEED_LIMIT, require_whole
 from charloom.engines import Engine
 from charloom.errors import DivergedError, TextError
+from charloom.formatting import number_of, one_of
 from charloom.model import Learner
 from charloom.random import uniforms
 from charloom.scoring import score_segments
-from charloom.spelling import number_of, one_of
 from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from charloom.config import Config
 from charloom.errors import ConfigError
+from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
-from charloom.spelling import shortened
 
 NETWORK: Final = ("cell", "hidden_size", "layers", "tokens")  # settings that the weights require
 BEGINNING: Final = ("init", "sigma", "forget_bias")  # settings of the model's initial weights

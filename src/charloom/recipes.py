@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from charloom.config import Config
 from charloom.errors import ConfigError
+from charloom.formatting import shortened
 from charloom.messages import argument
-from charloom.spelling import shortened
 
 
 @dataclass(frozen=True)

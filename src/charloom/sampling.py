@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import SEED_LIMIT, require_number, require_string, require_whole
+from charloom.cooperative import tokens_of_a_step
 from charloom.engines import Engine, Sampler
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError
+from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, State, zero_state
 from charloom.random import uniforms
-from charloom.spelling import shortened
-from charloom.steps import tokens_of_a_step
 from charloom.text.vocabulary import Decoder, Unknowns
 
 FIRST_PIECE: Final = 16  # symbols; small, so that users immediately see some text

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.cooperative import tokens_of_a_step
 from charloom.engines import Engine
 from charloom.model import Learner, State, zero_state
-from charloom.steps import tokens_of_a_step
 from charloom.text.id_file import AllIds, side_by_side
 from charloom.text.windows import Segment
 

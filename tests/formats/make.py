@@ -3,7 +3,7 @@
     python tests/formats/make.py tests/formats/NAME
 
 What it makes is kept beside this file and opened by every later version (tests/test_formats.py).
-Make another one whenever a number in store/formats.py grows, and never change one that is there.
+Make another one whenever a number in store/format_versions.py grows, and never change one that is there.
 It runs with old versions too: put the src of an old commit first in PYTHONPATH.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import charloom
 from charloom.config import Config
-from charloom.store.steering import write_control
+from charloom.store.control_files import write_control
 
 TEXT = "tea at noon, eat at ten. " * 6
 SETTINGS = {
@@ -37,7 +37,7 @@ def main(directory: Path) -> None:
     model = charloom.load(newest)
     model.save(directory / "model.safetensors")
     if settings is not SETTINGS:  # the first version knew neither batches nor PyTorch
-        from charloom.exchange import torch_bytes
+        from charloom.pytorch_format import torch_bytes
 
         name = "model.torch.safetensors"
         (directory / name).write_bytes(torch_bytes(model.learner, name))

@@ -3,19 +3,19 @@
 It knows the order of the steps. It prints nothing.
 """
 
-from charloom.api.costs import updates_per_second
+from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
+from charloom.api.evaluation_text import choose_part, judge, judge_others
 from charloom.api.exchange import export, import_model
-from charloom.api.experiment import Reported, Reproduction, reproduce, reproduction
-from charloom.api.inside import Neurons, neurons
 from charloom.api.model import Model, load
-from charloom.api.parts import choose_part, judge, judge_others
-from charloom.api.settling import settle, text_to_learn
-from charloom.api.steering import control
-from charloom.api.texts import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
+from charloom.api.run_control import control
+from charloom.api.text_arguments import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
+from charloom.api.time_estimates import updates_per_second
 from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
-from charloom.doctor import Diagnosis, doctor
+from charloom.api.training_plan import settle, text_to_learn
+from charloom.api.unit_search import Neurons, neurons
+from charloom.diagnosis import Diagnosis, doctor
 from charloom.evaluation import Evaluation
-from charloom.gradcheck import GradientCheck, gradcheck
+from charloom.gradient_check import GradientCheck, gradcheck
 
 __all__ = [
     "DEMO_TEXTS",

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from charloom.api.model import Model, load
-from charloom.api.texts import as_file, as_path
+from charloom.api.text_arguments import as_file, as_path
 from charloom.config import require_one_of
 from charloom.engines import open_engine
 from charloom.errors import ConfigError
-from charloom.exchange import Prefixes, read_characters, read_torch_file, torch_bytes
+from charloom.pytorch_format import Prefixes, read_characters, read_torch_file, torch_bytes
 from charloom.store import replace_file
 
 FRAMEWORKS: Final = ("torch",)

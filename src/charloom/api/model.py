@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from charloom.api.parts import Part, choose_part, judge, judge_others
-from charloom.api.texts import Text, as_file, as_path
+from charloom.api.evaluation_text import Part, choose_part, judge, judge_others
+from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
 from charloom.config import Config, require_string
 from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
+from charloom.hidden_units import Activity, activity, choose
 from charloom.model import Learner
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
-from charloom.neurons import Activity, activity, choose
 from charloom.sampling import AS_IT_IS, Writing
 from charloom.store import (
     Which,
@@ -27,8 +27,8 @@ from charloom.store import (
     update_of_file,
     which_of_run,
 )
-from charloom.store.layout import is_run, read_about
-from charloom.surprise import Surprise, surprise
+from charloom.store.run_directory import is_run, read_about
+from charloom.surprisal import Surprise, surprise
 from charloom.text import Corpus, Vocabulary
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from charloom.api.model import Model, judged, stage
-from charloom.api.settling import (
+from charloom.api.text_arguments import Text, as_path, as_sources, free_run, new_run
+from charloom.api.training_plan import (
     Tell,
     end_after,
     require_one_end,
@@ -19,22 +20,21 @@ from charloom.api.settling import (
     text_to_learn,
     with_threads,
 )
-from charloom.api.texts import Text, as_path, as_sources, free_run, new_run
 from charloom.config import Config
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
 from charloom.finetune import tuned_learner
-from charloom.gradcheck import GradientCheck
+from charloom.formatting import shortened
+from charloom.gradient_check import GradientCheck
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
-from charloom.spelling import shortened
 from charloom.store import RunWriter, Which, load_model, which_of
 from charloom.store.opening import open_about
-from charloom.store.run import unless_in_use
+from charloom.store.run_writer import unless_in_use
 from charloom.text import Corpus
 from charloom.training import Best, Item, train_in_memory, train_run
-from charloom.training.signals import Halt
+from charloom.training.stop_signals import Halt
 
 Listener = Callable[[Item | GradientCheck], None]
 Asked = Callable[[], str | None]

@@ -1,9 +1,9 @@
 """Speed benchmarks: charloom compared with PyTorch and JAX on the classic update and on workloads."""
 
 from charloom.bench.classic import Bench, Row, accuracy, bench, render
-from charloom.bench.steps import StepTimes, measure_steps
+from charloom.bench.sampling_speed import WritingTimes, measure_writing
+from charloom.bench.training_speed import StepTimes, measure_steps
 from charloom.bench.workloads import CLASSIC, WORKLOADS
-from charloom.bench.writing import WritingTimes, measure_writing
 from charloom.config import require_one_of, require_whole
 
 __all__ = [

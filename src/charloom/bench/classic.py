@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.bench import jitted, pytorch
-from charloom.bench.clock import PEAK_OPERATIONS, Work, interleave, on_processors, peaks
-from charloom.bench.ours import engine_sampling, engine_updates
-from charloom.bench.text import bench_text, bench_vocabulary
+from charloom.bench import jax_classic, pytorch
+from charloom.bench.charloom_engines import engine_sampling, engine_updates
+from charloom.bench.contestant_text import bench_text, bench_vocabulary
+from charloom.bench.interleaved import PEAK_OPERATIONS, Work, interleave, on_processors, peaks
 from charloom.config import Config, require_whole
 from charloom.engines import native_problem, open_engine
 from charloom.model import new_learner
@@ -161,7 +161,10 @@ def _update_contestants(
         "reference float32",
         engine_updates(open_engine("reference"), new_learner(config, vocabulary), tokens),
     )
-    for name, make in (("PyTorch eager", pytorch.updates), ("JAX jitted scan", jitted.updates)):
+    for name, make in (
+        ("PyTorch eager", pytorch.updates),
+        ("JAX jitted scan", jax_classic.updates),
+    ):
         try:
             yield f"{name} float32", make(config, K, tokens)
         except ImportError as error:

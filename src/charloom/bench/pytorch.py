@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.bench.clock import Work
-from charloom.bench.text import windows_of
+from charloom.bench.contestant_text import windows_of
+from charloom.bench.interleaved import Work
 from charloom.config import Config
 
 MODULES: Final = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}

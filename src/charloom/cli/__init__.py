@@ -10,8 +10,17 @@ from typing import Annotated, Final
 
 import typer
 
-from charloom.cli import about, checks, doctor, exchange, inside, models, runs, serving
-from charloom.cli.guard import Guarded
+from charloom.cli import (
+    check_commands,
+    doctor_command,
+    exchange_commands,
+    info_commands,
+    model_commands,
+    neurons_command,
+    run_commands,
+    serve_command,
+)
+from charloom.cli.error_exit import Guarded
 from charloom.cli.options import Grouped
 from charloom.cli.terminal import show
 
@@ -30,24 +39,24 @@ app = typer.Typer(
 ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 COMMANDS: Final = (
-    runs.reproduce,
-    runs.train,
-    runs.resume,
-    runs.report,
-    runs.control,
-    models.sample,
-    models.evaluate,
-    models.score,
-    inside.neurons,
-    serving.serve,
-    exchange.export,
-    exchange.import_,
-    checks.gradcheck,
-    doctor.doctor,
-    checks.bench,
-    about.corpora,
-    about.recipes,
-    about.info,
+    run_commands.reproduce,
+    run_commands.train,
+    run_commands.resume,
+    run_commands.report,
+    run_commands.control,
+    model_commands.sample,
+    model_commands.evaluate,
+    model_commands.score,
+    neurons_command.neurons,
+    serve_command.serve,
+    exchange_commands.export,
+    exchange_commands.import_,
+    check_commands.gradcheck,
+    doctor_command.doctor,
+    check_commands.bench,
+    info_commands.corpora,
+    info_commands.recipes,
+    info_commands.info,
 )
 for command in COMMANDS:
     # import is a keyword of Python, so the function is named import_.

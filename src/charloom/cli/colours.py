@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from charloom.cli.terminal import show
-from charloom.spelling import harmless
+from charloom.formatting import harmless
 
 
 def paint(

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charloom.cli.reading import ReadingProgress
+from charloom.cli.report_output import ReadingProgress
+from charloom.formatting import decimals, number_of, one_of
 from charloom.messages import argument, command, terminal_command
-from charloom.spelling import decimals, number_of, one_of
 
 if TYPE_CHECKING:
     from charloom.api import Training
-    from charloom.cli.outcome import Outcome
+    from charloom.cli.training_output import Outcome
     from charloom.training import Overfitting
 
 
@@ -18,9 +18,9 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
 
     Return None if it did not overfit, has not finished, or has no validation part.
     """
-    from charloom.store.layout import METRICS
-    from charloom.store.lines import is_record
-    from charloom.store.view import sound_objects
+    from charloom.store.journal_lines import is_record
+    from charloom.store.run_directory import METRICS
+    from charloom.store.run_reader import sound_objects
     from charloom.training import overfitting
 
     if not (outcome.finished or training.finished) or not training.learner.config.validation:
@@ -58,8 +58,8 @@ def learnt_nothing(training: "Training", outcome: "Outcome") -> str | None:
 
     Return None if it predicts better, and if its loss diverges, as a warning was printed then.
     """
-    from charloom.training.judging import runs_away
-    from charloom.training.learnt import frequency_nats
+    from charloom.training.progress_records import runs_away
+    from charloom.training.unigram_comparison import frequency_nats
 
     last = outcome.last
     if last is None or runs_away(training.learner):

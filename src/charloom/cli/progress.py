@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from charloom.cli.pace import Pace
+from charloom.cli.progress_rate import Pace
 from charloom.cli.terminal import say
+from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
 from charloom.messages import for_command_line
-from charloom.spelling import bits_per_character, counted, decimals, duration, excerpt, one_of
 from charloom.training import Item, Judging, Progress, Record, Sample, Warned
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from charloom.formatting import finite, harmless
 from charloom.messages import for_command_line, spelled_for
-from charloom.spelling import finite, harmless
 
 
 def say(sentence: str) -> None:

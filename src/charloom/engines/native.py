@@ -17,11 +17,11 @@ from charloom import _native
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.errors import EngineError
+from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.model import Learner, State, parameter_shapes
 from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import STATES, Parameters
-from charloom.spelling import counted, shortened
 
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import Config
-from charloom.model.memory import require_memory
+from charloom.model.memory_limit import require_memory
 from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import STATES, Parameters, initial_parameters
 from charloom.text.vocabulary import Vocabulary

@@ -21,11 +21,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import NDArray
 
 from charloom.errors import ConfigError
-from charloom.gradcheck import GradientCheck
+from charloom.formatting import THIN, bits_per_character, count, power_of_ten
+from charloom.gradient_check import GradientCheck
 from charloom.report import prose
 from charloom.report.records import Records
-from charloom.spelling import THIN, bits_per_character, count, power_of_ten
-from charloom.store.files import replace_file
+from charloom.store.atomic_files import replace_file
 
 Palette = Mapping[str, str]
 

@@ -9,12 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from charloom.config import Config
-from charloom.gradcheck import NORM_LIMITS, GradientCheck, Row
-from charloom.report.judged import JudgedPart
-from charloom.report.records import Record, Records
-from charloom.report.samples import Sample, Samples
-from charloom.report.writer import Writer
-from charloom.spelling import (
+from charloom.formatting import (
     THIN,
     bits_per_character,
     count,
@@ -25,6 +20,11 @@ from charloom.spelling import (
     power_of_ten,
     scientific,
 )
+from charloom.gradient_check import NORM_LIMITS, GradientCheck, Row
+from charloom.report.records import Record, Records
+from charloom.report.samples import Sample, Samples
+from charloom.report.validation_coverage import JudgedPart
+from charloom.report.writer import Writer
 
 
 def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:

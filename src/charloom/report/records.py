@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.evenly import Spread
+from charloom.even_sample import Spread
 from charloom.report.thinning import decimate
 
 COLUMNS: Final = 640  # horizontal resolution: no plot here shows more

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charloom.evenly import Spread
+from charloom.even_sample import Spread
 
 MOST_SAMPLES: Final = 200
 

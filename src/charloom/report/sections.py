@@ -11,11 +11,21 @@ import matplotlib
 import numpy as np
 
 from charloom.config import Config, help_of
-from charloom.gradcheck import GradientCheck, Row
+from charloom.formatting import (
+    bits_per_character,
+    count,
+    counted,
+    duration,
+    number_of,
+    one_of,
+    power_of_ten,
+    scientific,
+)
+from charloom.gradient_check import GradientCheck, Row
 from charloom.messages import command, for_command_line, terminal_command
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
 from charloom.report import prose
-from charloom.report.content import (
+from charloom.report.page_data import (
     CheckTable,
     EpochEnd,
     GradientSection,
@@ -29,22 +39,12 @@ from charloom.report.content import (
     Setting,
     SettingsGroup,
 )
-from charloom.report.judged import JudgedPart
 from charloom.report.records import Record, Records
 from charloom.report.samples import Sample, Samples
+from charloom.report.validation_coverage import JudgedPart
 from charloom.report.writer import Writer
-from charloom.spelling import (
-    bits_per_character,
-    count,
-    counted,
-    duration,
-    number_of,
-    one_of,
-    power_of_ten,
-    scientific,
-)
 from charloom.store import RunOutline, charloom_version
-from charloom.store.lines import is_finite
+from charloom.store.journal_lines import is_finite
 
 CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A GRU"}
 

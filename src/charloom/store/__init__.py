@@ -1,6 +1,6 @@
 """Reads and writes everything on disk: checkpoints, run directories and models."""
 
-from charloom.store.canonical import canonical_json
+from charloom.store.atomic_files import replace_file
 from charloom.store.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -10,10 +10,9 @@ from charloom.store.checkpoint import (
     save_checkpoint,
     update_of_file,
 )
-from charloom.store.files import replace_file
-from charloom.store.run import RunWriter, charloom_version
-from charloom.store.steering import Control, read_control, read_status, write_control
-from charloom.store.view import (
+from charloom.store.control_files import Control, read_control, read_status, write_control
+from charloom.store.json_format import canonical_json
+from charloom.store.run_reader import (
     RunOutline,
     RunView,
     Which,
@@ -24,6 +23,7 @@ from charloom.store.view import (
     which_of,
     which_of_run,
 )
+from charloom.store.run_writer import RunWriter, charloom_version
 
 __all__ = [
     "Checkpoint",

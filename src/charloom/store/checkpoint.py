@@ -31,11 +31,10 @@ from charloom.errors import (
     DivergedError,
     NotAModelError,
 )
+from charloom.formatting import shortened
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
-from charloom.spelling import shortened
-from charloom.store.canonical import canonical_json, parse_object
-from charloom.store.files import (
+from charloom.store.atomic_files import (
     Block,
     Data,
     blocks_of,
@@ -44,7 +43,7 @@ from charloom.store.files import (
     reading,
     require_directory,
 )
-from charloom.store.formats import (
+from charloom.store.format_versions import (
     MODEL_FORMAT,
     MODEL_WITH_UPDATE,
     SEAL,
@@ -53,7 +52,8 @@ from charloom.store.formats import (
     require_format,
     require_sealed_format,
 )
-from charloom.store.tensors import tensor_blocks
+from charloom.store.json_format import canonical_json, parse_object
+from charloom.store.tensor_file import tensor_blocks
 from charloom.text import Vocabulary
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 

@@ -23,10 +23,13 @@ from charloom.errors import (
 from charloom.messages import Placeholder, argument, command
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store.canonical import parse_object
+from charloom.store.atomic_files import TEMPORARY, file_above
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
-from charloom.store.files import TEMPORARY, file_above
-from charloom.store.layout import (
+from charloom.store.control_files import FACTOR_LIMIT, read_status
+from charloom.store.journal_tail import last_lines
+from charloom.store.json_format import parse_object
+from charloom.store.newer_formats import refuse_newer_run
+from charloom.store.run_directory import (
     BUILTIN,
     CHECKPOINTS,
     CONFIG,
@@ -48,9 +51,6 @@ from charloom.store.layout import (
     require_own_directories,
     saved_updates,
 )
-from charloom.store.newer import refuse_newer_run
-from charloom.store.steering import FACTOR_LIMIT, read_status
-from charloom.store.tail import last_lines
 from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")

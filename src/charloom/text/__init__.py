@@ -1,6 +1,6 @@
 """Text as numbers: vocabulary, corpus and windows. Knows nothing about networks."""
 
-from charloom.text.builtin import BUILTIN_TEXTS
+from charloom.text.builtin_texts import BUILTIN_TEXTS
 from charloom.text.corpus import Corpus
 from charloom.text.vocabulary import Vocabulary
 from charloom.text.windows import Windows

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import TextError
-from charloom.text import cache
-from charloom.text.id_file import AllIds
-from charloom.text.reading import (
+from charloom.text import id_cache
+from charloom.text.block_reader import (
     Scan,
     changed,
     encode,
@@ -25,6 +24,7 @@ from charloom.text.reading import (
     scan,
     text_bytes,
 )
+from charloom.text.id_file import AllIds
 from charloom.text.sources import (
     IN_MEMORY,
     Source,
@@ -172,7 +172,7 @@ def _corpus(
     if found is None:
         found = scan(pieces, tokens)
         if large:
-            cache.remember_scan(stamps, tokens, found)
+            id_cache.remember_scan(stamps, tokens, found)
     vocabulary = vocabulary or Vocabulary(map(chr, found.values), tokens)
     treatment = vocabulary.treatment(found.values, found.counts, *policy)
     table, unknown = treatment.table, treatment.unknown
@@ -188,18 +188,18 @@ def _corpus(
         try:
             yield from encode(pieces, tokens, table, treatment.skipping, found.fingerprint)
         except TextError:
-            cache.forget_scan(stamps, tokens)  # it may be of another text with the same stamps
+            id_cache.forget_scan(stamps, tokens)  # it may be of another text with the same stamps
             raise
 
     ids: AllIds | None = None
     if large:
         used = policy if unknown.total else ()
         try:
-            ids = cache.ids_of(found.fingerprint, vocabulary, used, count, blocks())
+            ids = id_cache.ids_of(found.fingerprint, vocabulary, used, count, blocks())
         except OSError as error:
             notes += (
-                f"the ids of {name} are in memory because {cache.folder()} cannot be used "
-                f"({error.strerror or error}); to use another folder, set {cache.VARIABLE}",
+                f"the ids of {name} are in memory because {id_cache.folder()} cannot be used "
+                f"({error.strerror or error}); to use another folder, set {id_cache.VARIABLE}",
             )
     if ids is None:
         ids = _in_memory(blocks(), count, vocabulary.id_dtype)
@@ -226,7 +226,7 @@ def _known(
 
     With `verify`, compares their fingerprint; without, only their stamps.
     """
-    found = cache.known_scan(stamps, tokens)
+    found = id_cache.known_scan(stamps, tokens)
     if found and verify and fingerprint(pieces, tokens) != found.fingerprint:
         return None
     return found

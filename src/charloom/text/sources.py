@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from charloom.errors import TextError
+from charloom.formatting import shortened
 from charloom.messages import either
-from charloom.spelling import shortened
-from charloom.text.builtin import BUILTIN_TEXTS
+from charloom.text.builtin_texts import BUILTIN_TEXTS
 
 STDIN: Final = "-"
 IN_MEMORY: Final = 64 << 20  # bytes; a longer text is not kept in memory

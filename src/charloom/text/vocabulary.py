@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from charloom.config import TOKENS, UNKNOWNS, require_one_of
 from charloom.errors import ConfigError, TextError, UnknownCharacterError
+from charloom.formatting import shortened
 from charloom.messages import argument
-from charloom.spelling import shortened
 
 CODE_POINTS: Final = 0x110000
 BYTES: Final = 256

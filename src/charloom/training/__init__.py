@@ -4,7 +4,7 @@ All of them are generators of events. They print nothing: the command line, the 
 use the events or read the run directory.
 """
 
-from charloom.training.items import (
+from charloom.training.events import (
     Ended,
     Item,
     Judged,
@@ -15,10 +15,10 @@ from charloom.training.items import (
     Saved,
     Warned,
 )
-from charloom.training.learn import Stopwatch, learn, passage
-from charloom.training.memory import Best, train_in_memory
-from charloom.training.overfitting import Overfitting, overfitting
-from charloom.training.run import train_run
+from charloom.training.in_memory import Best, train_in_memory
+from charloom.training.in_run_directory import train_run
+from charloom.training.loop import Stopwatch, learn, passage
+from charloom.training.overfitting_check import Overfitting, overfitting
 
 __all__ = [
     "Best",

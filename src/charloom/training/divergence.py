@@ -8,7 +8,7 @@ from typing import Final
 
 from charloom.errors import DivergedError
 from charloom.model import Learner, put_back
-from charloom.training.advice import advice
+from charloom.training.divergence_advice import advice
 
 MOST_ROLLBACKS: Final = 3
 

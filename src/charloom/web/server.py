@@ -23,24 +23,32 @@ from fastapi import FastAPI
 from charloom.config import CHOICES, help_of
 from charloom.engines import open_engine
 from charloom.errors import CharloomError, ConfigError
+from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
-from charloom.spelling import shortened
 from charloom.store import charloom_version
-from charloom.store.layout import is_run
-from charloom.web import completions, inside, pages, playing, runs, starting, texts
-from charloom.web import contract as wire
-from charloom.web.accepting import Acceptor
-from charloom.web.answers import Plain
+from charloom.store.run_directory import is_run
+from charloom.web import (
+    inside_routes,
+    openai_routes,
+    playground_routes,
+    run_routes,
+    start_routes,
+    static_files,
+    text_routes,
+)
+from charloom.web import schemas as wire
+from charloom.web.concurrency import Busy, Counter, Desk
 from charloom.web.connection import Connection
-from charloom.web.descriptors import Room, Shortage, raise_limit
-from charloom.web.guard import LONGEST_HEAD, Door, Guard, is_loopback
-from charloom.web.jobs import Jobs
-from charloom.web.library import Library
-from charloom.web.limits import Busy, Counter, Desk
-from charloom.web.mistakes import tell_mistakes
-from charloom.web.shelf import Shelf, models_in
-from charloom.web.texts import TextShelf
+from charloom.web.error_responses import tell_mistakes
+from charloom.web.file_descriptors import Room, Shortage, raise_limit
+from charloom.web.json_response import Plain
+from charloom.web.listener import Acceptor
+from charloom.web.model_cache import Library
+from charloom.web.request_guard import LONGEST_HEAD, Door, Guard, is_loopback
+from charloom.web.run_index import Shelf, models_in
+from charloom.web.text_routes import TextShelf
+from charloom.web.training_jobs import Jobs
 
 CLOSING_SECONDS: Final = 3
 WARMING_SECONDS: Final = (
@@ -108,7 +116,7 @@ class House:
         with suppress(CharloomError, OSError):
             for model in models_in(self.shelf.look())[:1]:
                 asked = wire.Generate(model=model.id, length=1, probabilities=True)
-                playing.Author.of(self.library.open(model.id), asked).next()
+                playground_routes.Author.of(self.library.open(model.id), asked).next()
         with suppress(CharloomError, OSError):
             while self.shelf.look(anew=True).unread and not self.closing.is_set():
                 pass
@@ -154,13 +162,13 @@ def make_app(house: House) -> Guard:
         """Return version, engine, recipes, settings and limits."""
         return Plain(about_us(house.folder).model_dump())
 
-    app.include_router(runs.routes(shelf, house.watchers, house.closing))
-    app.include_router(texts.routes(kept))
-    app.include_router(starting.routes(shelf, kept, jobs))
-    app.include_router(playing.routes(library, shelf, house.desk, house.closing))
-    app.include_router(inside.routes(library, house.desk, house.closing))
-    app.include_router(completions.routes(library, shelf, house.desk, house.closing))
-    app.include_router(pages.routes())
+    app.include_router(run_routes.routes(shelf, house.watchers, house.closing))
+    app.include_router(text_routes.routes(kept))
+    app.include_router(start_routes.routes(shelf, kept, jobs))
+    app.include_router(playground_routes.routes(library, shelf, house.desk, house.closing))
+    app.include_router(inside_routes.routes(library, house.desk, house.closing))
+    app.include_router(openai_routes.routes(library, shelf, house.desk, house.closing))
+    app.include_router(static_files.routes())
     # FastAPI finishes its routes on the first match: do it now, not in the first request.
     for route in app.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
@@ -193,7 +201,7 @@ def about_us(folder: Path) -> wire.About:
             "length": wire.LONGEST_WRITING,
             "read": wire.LONGEST_READ,
             "map": wire.LONGEST_MAP,
-            "followed": runs.MOST_FOLLOWED,
+            "followed": run_routes.MOST_FOLLOWED,
         },
     )
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.engines.reference import network
-from charloom.engines.reference.draw import draw
+from charloom.engines.reference.categorical import draw
 from charloom.model import Learner, State, optimizers
 from charloom.model.parameters import Parameters
 

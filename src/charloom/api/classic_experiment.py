@@ -1,0 +1,194 @@
+"""Runs the classic experiment: check the gradients, train, write text and a report."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.api.model import Model
+from charloom.api.text_arguments import Text, demo_text, new_run
+from charloom.api.training import Asked, Listener, Training, begin, ignore, never
+from charloom.api.training_plan import settle, text_to_learn
+from charloom.engines import native_problem
+from charloom.errors import NewerFormatError
+from charloom.gradient_check import GradientCheck, check_gradients, fresh_problem, read_checks
+from charloom.messages import for_python
+from charloom.recipes import CLASSIC
+from charloom.store import read_control
+from charloom.store.journal import Watch, unwatched
+from charloom.training import Ended, Item, Warned
+from charloom.training.stop_signals import Halt
+
+# The sizes of the course's gradient check; with at most two streams, to check batches too.
+SMALL: Final = {"hidden_size": 5, "seq_length": 3, "batch_size": 2}
+# The settings that a gradient depends on.
+NETWORK: Final = (
+    "cell", "hidden_size", "layers", "dropout", "init", "sigma", "forget_bias",
+    "seq_length", "batch_size",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The event that a report was written.
+
+    Attributes:
+        path: the path of the report.
+        damage: a marked message about each damaged or missing part that the report leaves out.
+    """
+
+    path: Path
+    damage: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The result of the classic experiment.
+
+    Attributes:
+        checks: the gradient checks of a small and of the full network, for each engine and dtype.
+        model: the model with the lowest validation loss; without a validation part, the last model.
+        run: the run directory.
+        report: the path of the report; None if another process stopped the run.
+        damage: a sentence about each damaged or missing part that the report leaves out.
+    """
+
+    checks: tuple[GradientCheck, ...]
+    model: Model
+    run: Path
+    report: Path | None
+    damage: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """True if every gradient is right."""
+        return all(check.passed for check in self.checks)
+
+
+def reproduce(
+    text: Text | None = None,
+    run: str | Path | None = None,
+    *,
+    string: str | None = None,
+    minutes: float | None = None,
+    listener: Listener = ignore,
+    **settings: Any,
+) -> Reproduction:
+    """Do the classic experiment: check the gradients, train, write text and a report.
+
+    Args:
+        text: as for `train`; by default a built-in text.
+        run: the run directory to create; by default a new one under runs/.
+        string: the text itself, instead of `text`.
+        minutes: as for `train`.
+        listener: called with each gradient check and each event of the training run.
+        **settings: as for `train`.
+
+    Raises:
+        The same errors as `train`. A wrong gradient does not raise: the result and the report show it.
+    """
+    began, place = time.monotonic(), new_run(run)
+    if text is None and string is None:
+        corpus = demo_text(settings.get("tokens") or "characters")
+    else:
+        corpus = text_to_learn(text, string, default=CLASSIC, **settings)
+    config = settle(corpus, minutes, default=CLASSIC, began=began, **settings)
+    with begin(corpus, config, place) as training:
+        checks: list[GradientCheck] = []
+        reported = None
+        with Halt() as halt, closing(reproduction(training, halt)) as items:
+            for item in items:
+                if isinstance(item, Reported):
+                    reported = item
+                    continue
+                if isinstance(item, GradientCheck):
+                    checks.append(item)
+                listener(item)
+        halt.send_on()
+        report = None if reported is None else reported.path
+        damage = () if reported is None else tuple(map(for_python, reported.damage))
+        return Reproduction(tuple(checks), training.model(), training.run, report, damage)
+
+
+def reproduction(
+    training: Training, halt: Asked = never, watch: Watch = unwatched
+) -> Generator[GradientCheck | Item | Reported]:
+    """Do the experiment and yield its events: gradient checks, training events, the report.
+
+    If `halt` or a command stops the run, there is no report. Gradient checks that are unfinished or
+    damaged are done again.
+
+    Args:
+        training: the run to train.
+        halt: returns the reason to stop, or None to continue.
+        watch: as for `charloom.report.write_report`.
+    """
+    stored = read_checks(training.run)
+    if stored.damage:
+        message = f"{stored.damage} The gradients are checked again."
+        yield Warned(training.learner.update, message)
+    if stored.damage or not stored.checks:
+        # An empty list marks the checks as started: if they stay unfinished, `resume` repeats them.
+        training.writer.write_gradcheck([])
+        checks = []
+        with suppress(Unfinished):
+            for check in gradient_checks(training, halt):
+                checks.append(check)
+                yield check
+            training.writer.write_gradcheck([check.to_dict() for check in checks])
+    for item in training.items(halt):
+        yield item
+        if isinstance(item, Ended) and item.state != "finished":
+            return
+    from charloom.report import write_report
+
+    damage: list[str] = []
+    yield Reported(write_report(training.run, tell=damage.append, watch=watch), tuple(damage))
+
+
+class Unfinished(Exception):
+    """The gradient checks were stopped before the last one."""
+
+
+def gradient_checks(training: Training, halt: Asked = never) -> Iterator[GradientCheck]:
+    """Yield the gradient checks of an experiment.
+
+    They cover each engine that the run could use, both dtypes, and a small and the full network. They
+    use the first window of the text.
+
+    Raises:
+        Unfinished: `halt` or a command stopped the run before the last check.
+    """
+    corpus, config = training.corpus, training.learner.config
+
+    def between() -> None:
+        if halt() is not None or stopped(training):
+            raise Unfinished
+
+    engines = ["reference"]
+    if config.engine != "reference" and native_problem() is None:
+        engines.append("native")
+    network = {name: getattr(config, name) for name in NETWORK}
+    for size in ({**SMALL, "batch_size": min(SMALL["batch_size"], config.batch_size)}, {}):
+        for dtype in ("float64", "float32"):
+            learner, x, y = fresh_problem(
+                corpus=corpus, dtype=dtype, seed=config.seed, **{**network, **size}
+            )
+            yield from check_gradients(
+                learner, x, y, engines=engines, seed=config.seed, text=corpus.name, between=between
+            )
+            between()
+
+
+def stopped(training: Training) -> bool:
+    """Return True if a command stopped the run since it was opened.
+
+    A command in a newer format is ignored.
+    """
+    try:
+        control = read_control(training.run)
+    except NewerFormatError:
+        return False
+    return control.command == "stop" and control.is_newer(training.writer.command)

@@ -1,0 +1,174 @@
+"""Chooses the part of a text for an evaluation, and evaluates a model and the baselines on it."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from charloom.api.text_arguments import Text, open_text
+from charloom.baselines import LIMIT, Baselines, measure_baselines
+from charloom.config import UNKNOWNS, require_one_of
+from charloom.engines import Engine
+from charloom.engines.base import Ids
+from charloom.errors import ConfigError, StoreError, TextError
+from charloom.evaluation import Evaluation, evaluate
+from charloom.formatting import shortened
+from charloom.messages import argument
+from charloom.model import Learner
+from charloom.store.opening import open_text as open_own_text
+from charloom.store.opening import require_about
+from charloom.store.run_directory import read_about
+from charloom.text import Corpus, Windows
+from charloom.text.windows import Segment
+
+PARTS = ("train", "validation", "test", "all")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a text, in a model's vocabulary.
+
+    Attributes:
+        corpus: the whole text.
+        split: train, validation, test or all.
+        segments: the segments of the part, as pairs (start, end) of positions in the text.
+        own: True if the model was trained on this text.
+    """
+
+    corpus: Corpus
+    split: str
+    segments: tuple[Segment, ...]
+    own: bool
+
+    def first(self, limit: int) -> list[Ids]:
+        """Return the ids of the first `limit` characters of the part, one array per segment."""
+        kept = []
+        for start, end in self.segments:
+            kept.append(self.corpus.ids[start : min(end, start + limit)])
+            limit -= len(kept[-1])
+        return kept
+
+    def last(self, limit: int) -> list[Ids]:
+        """Return the ids of the last `limit` characters of the part, one array per segment."""
+        kept: list[Ids] = []
+        for start, end in self.segments[::-1]:
+            kept.append(self.corpus.ids[max(start, end - limit) : end])
+            limit -= len(kept[-1])
+        return kept[::-1]
+
+
+class Trained(Protocol):
+    """The attributes of `Model` that this module needs, to find the text the model was trained on."""
+
+    @property
+    def learner(self) -> Learner:
+        """The network and its training state."""
+
+    @property
+    def run(self) -> Path | None:
+        """The run directory; None if there is none."""
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """The text, if the model was trained without a run directory."""
+
+
+def choose_part(
+    model: Trained,
+    text: Text | None = None,
+    *,
+    string: str | None = None,
+    split: str | None = None,
+    unknown: str = "refuse",
+    replacement: str = "",
+) -> Part:
+    """Return the part to evaluate a model on; arguments and errors as for `Model.evaluate`."""
+    if split is not None:
+        require_one_of("split", split, PARTS)
+    require_one_of("unknown", unknown, UNKNOWNS)
+    learner = model.learner
+    if own := text is None and string is None:
+        corpus = own_text(model)
+    else:
+        policy = {"unknown": unknown, "replacement": replacement}
+        corpus = open_text(text, string, learner.vocabulary, **policy)
+        own = identity(corpus) == own_identity(model)
+    if split == "all" or (split is None and not own):
+        return Part(corpus, "all", ((0, len(corpus)),), own)
+    whole = f"evaluate on the whole text: {argument('split', 'all')}"
+    parts = Windows.of(learner.config, len(corpus), otherwise=whole).parts
+    for name, segments in parts.items():
+        if name == (split or ("validation" if "validation" in parts else "train")):
+            return Part(corpus, name, segments, own)
+    raise ConfigError(
+        f"{argument('split')} is {shortened(split)}, but this model was trained without such a part; choose "
+        f"{', '.join(parts)} or all."
+    )
+
+
+def own_text(model: Trained) -> Corpus:
+    """Return the text that a model was trained on; raise TextError if it cannot be read."""
+    if model.corpus is not None:
+        return model.corpus
+    if model.run is None:
+        raise TextError(
+            "a model without its run does not hold the text that it was trained on; give a text, "
+            "or the run directory as the model."
+        )
+    about = require_about(model.run)[1]
+    return open_own_text(model.run, about, None, model.learner, place="the text to read")
+
+
+def identity(corpus: Corpus) -> tuple[str, int]:
+    """Return the fingerprint and the length of a text, which identify it."""
+    return corpus.fingerprint, len(corpus)
+
+
+def own_identity(model: Trained) -> tuple[str, int] | None:
+    """Return the identity of the text that a model was trained on; None if it is not known."""
+    if model.corpus is not None:
+        return identity(model.corpus)
+    try:
+        about = None if model.run is None else read_about(model.run)[1]
+    except StoreError:
+        return None
+    return None if about is None else (about["fingerprint"], about["characters"])
+
+
+def judge(
+    learner: Learner, engine: Engine, part: Part, streams: int | None = None, seed: int = 0
+) -> Evaluation:
+    """Evaluate a model on a part; arguments and errors as for `charloom.evaluation.evaluate`."""
+    corpus, segments = part.corpus, part.segments
+    found = evaluate(
+        learner, engine, corpus.ids, segments, split=part.split, streams=streams, seed=seed
+    )
+    tokens = corpus.vocabulary.tokens
+    return dataclasses.replace(
+        found, text=corpus.name, own=part.own, tokens=tokens, length=len(corpus), segments=segments
+    )
+
+
+def judge_others(model: Trained, part: Part) -> Baselines:
+    """Evaluate n-gram models and compressors on a part, after they read a training part.
+
+    They read the training part of the same text. If `part` is the whole of another text, they read
+    the training part of the text that the model was trained on.
+
+    Raises:
+        ConfigError: the part is the training part, or contains it.
+        TextError: the text that the model was trained on is needed and cannot be read.
+    """
+    learner = model.learner
+    corpus = own_text(model) if part.split == "all" and not part.own else part.corpus
+    # The same text may have been given under another name.
+    whole = part.split == "all" and corpus.fingerprint == part.corpus.fingerprint
+    if part.split == "train" or whole:
+        raise ConfigError(
+            f"the baselines learn from the training part, so they cannot be evaluated on it; give "
+            f"another text, or {argument('split', 'validation')} with a model that was trained with "
+            f"{argument('validation', 0.1)}."
+        )
+    segments = Windows.of(learner.config, len(corpus)).parts["train"]
+    training = Part(corpus, "train", segments, own=True)
+    return measure_baselines(training.last(LIMIT), part.first(LIMIT), learner.vocabulary)

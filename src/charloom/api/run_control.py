@@ -1,0 +1,59 @@
+"""Sends commands to the process that trains a run: this process or another."""
+
+from pathlib import Path
+
+from charloom.api.text_arguments import as_path
+from charloom.errors import ConfigError, NotAModelError, RunInUseError
+from charloom.formatting import shortened
+from charloom.messages import command as marked_command
+from charloom.store import Control, read_status, write_control
+from charloom.store.control_files import require_command
+from charloom.store.run_directory import is_run
+from charloom.store.run_writer import acquire
+
+
+def control(
+    run: str | Path, command: str = "run", *, learning_rate_factor: float | None = None
+) -> Control:
+    """Continue, pause or stop a run that is being trained, or change its learning rate.
+
+    Args:
+        run: the run directory.
+        command: "run", "pause" or "stop". A stopped run saves a checkpoint and can be resumed.
+        learning_rate_factor: from now on, multiplies the learning rate of the settings.
+
+    Returns:
+        The command that was sent. The training process takes it within a fraction of a second.
+
+    Raises:
+        NotAModelError: `run` is not a run directory.
+        ConfigError: no process trains the run, the command does not exist, or the factor is not a
+            number above 0.
+        WriteError: the command cannot be written.
+    """
+    require_command(command, learning_rate_factor)
+    path = as_path(run, "run")
+    if not is_run(path):
+        raise NotAModelError(
+            f"{shortened(path)} is not a run directory; give one that is being trained."
+        )
+    state = (read_status(path) or {}).get("state")
+    if state in (None, "training", "paused"):
+        state = None if is_trained(path) else "unfinished, and its process was killed"
+    if state is not None:
+        remedy = (
+            f"To train it further: {marked_command('resume', path, minutes=5)}."
+            if state == "finished"
+            else f"Continue it first: {marked_command('resume', path)}."
+        )
+        raise ConfigError(f"no process trains {path}: it is {state}. {remedy}")
+    return write_control(path, command, learning_rate_factor)
+
+
+def is_trained(run: Path) -> bool:
+    """Return True if a process holds the lock of a run."""
+    try:
+        acquire(run).release()
+    except RunInUseError:
+        return True
+    return False

@@ -1,0 +1,156 @@
+"""Opens the texts that a user gives as a corpus, and finds a free run directory."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from charloom.config import require_path
+from charloom.errors import ConfigError, MissingPartError
+from charloom.formatting import shortened
+from charloom.messages import argument
+from charloom.store.run_writer import require_free
+from charloom.text import Corpus, Vocabulary
+
+Text = str | Path | Sequence[str | Path]
+
+RUNS: Final = Path("runs")
+DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first that is installed is used
+
+
+def open_text(
+    text: Text | None,
+    string: str | None = None,
+    vocabulary: Vocabulary | None = None,
+    *,
+    tokens: str = "characters",
+    unknown: str = "refuse",
+    replacement: str = "",
+) -> Corpus:
+    """Return a corpus from paths or the name of a built-in text, or from the text itself.
+
+    See `charloom.text.Corpus.open` for the other arguments.
+
+    Args:
+        text: paths, or the name of a built-in text.
+        string: the text itself, instead of `text`.
+
+    Raises:
+        ConfigError: both or none of `text` and `string` are given.
+        TextError: the text is missing or empty, or has only one distinct character.
+    """
+    if (text is None) == (string is None):
+        raise ConfigError("give either text (paths, or the name of a built-in text) or string.")
+    if string is not None:
+        if not isinstance(string, str):
+            raise ConfigError(
+                f"string is of type {type(string).__name__}; it must be a str that holds the text."
+            )
+        return Corpus.from_text(
+            string, vocabulary=vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
+        )
+    assert text is not None
+    return Corpus.open(
+        as_sources(text), vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
+    )
+
+
+def as_path(given: object, name: str = "path") -> Path:
+    """Return a path that is valid for the system; nothing need exist there.
+
+    Args:
+        given: what the user gave as the argument `name`.
+        name: the argument's name, for the message.
+
+    Raises:
+        ConfigError: it is neither a str nor a path, is empty, holds a null byte, or is longer than the
+            system allows.
+    """
+    path = require_path(name, given)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"{shortened(path)} is not a valid path: {reason}. Give another."
+        ) from None
+    return path
+
+
+def as_file(given: object) -> Path:
+    """Return a valid path for a file.
+
+    Raises:
+        ConfigError: the path is not valid, or is a directory.
+    """
+    path = as_path(given)
+    if path.is_dir():
+        raise ConfigError(f"{shortened(path)} is a directory; give the path of a file.")
+    return path
+
+
+def as_sources(text: object) -> list[str | Path]:
+    """Return `text` as a list of paths or names; a single one becomes a list.
+
+    Raises:
+        ConfigError: it is anything else, such as a number or bytes.
+    """
+    if isinstance(text, str | Path):
+        return [text]
+    several = isinstance(text, Iterable) and not isinstance(text, bytes)
+    given: list[object] = list(text) if several else [text]  # type: ignore[call-overload]
+    sources = [source for source in given if isinstance(source, str | Path)]
+    if len(sources) < len(given):
+        raise ConfigError(
+            f"{argument('text')} is {shortened(text)}; it must be a path, the name of a built-in text, or "
+            f"a list of these. The text itself is given by the argument {argument('string')}, as a str."
+        )
+    return sources
+
+
+def demo_text(
+    tokens: str = "characters",
+    vocabulary: Vocabulary | None = None,
+    *,
+    unknown: str = "refuse",
+    replacement: str = "",
+) -> Corpus:
+    """Return the built-in text that is used if no text is given: prose, if it is installed.
+
+    The arguments are those of `charloom.text.Corpus.open`.
+    """
+    read = partial(
+        Corpus.open, vocabulary=vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
+    )
+    for name in DEMO_TEXTS[:-1]:
+        try:
+            return read([name])
+        except MissingPartError:
+            continue
+    return read(DEMO_TEXTS[-1:])
+
+
+def new_run(run: str | Path | None) -> Path | None:
+    """Return the path of a new run, or None for None.
+
+    Call it before reading the text, so that a bad path is reported early.
+
+    Raises:
+        RunExistsError, RunInUseError, ConfigError: a run cannot be created there.
+    """
+    if run is None:
+        return None
+    path = as_path(run, "run")
+    require_free(path)
+    return path
+
+
+def free_run(corpus: Corpus, folder: Path = RUNS) -> Path:
+    """Return the first path of runs/NAME-1, runs/NAME-2, … that does not exist."""
+    stem = Path(corpus.name.split(" + ")[0]).stem
+    name = re.sub(r"[^\w.]+", "-", stem).strip("-.")[:40] or "text"
+    return next(path for n in count(1) if not (path := folder / f"{name}-{n}").exists())

@@ -1,0 +1,197 @@
+"""Measures how long the parts of a training run take on this machine, by short trials whose results
+are discarded.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import ceil, log2
+from typing import Final
+
+from charloom.config import WHOLE_LIMIT, Config
+from charloom.engines import Engine, engine_for
+from charloom.errors import DivergedError
+from charloom.model import Learner, new_learner
+from charloom.model.schedule import Schedule
+from charloom.scoring import averaging, characters_read, cut
+from charloom.store.atomic_files import blocks_of, write_all
+from charloom.store.checkpoint import checkpoint_files
+from charloom.text import Corpus
+from charloom.training import Progress, learn
+from charloom.training.in_run_directory import FIRST_SAVE_SECONDS
+from charloom.training.loop import sample
+from charloom.training.progress_records import WORTH, judged_pieces
+
+CALIBRATION_SECONDS: Final = 1.0
+JUDGING_SECONDS: Final = 0.5  # measure a validation loss for so long, then extrapolate
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The durations of the parts of a training run, in seconds.
+
+    Attributes:
+        update: one update.
+        judgement: computing the validation loss once during training.
+        whole: computing the loss on the whole validation part at the end; 0 if every validation
+            loss uses the whole part.
+        sample: writing one sample.
+        passage: writing the passage at the end.
+        save: saving one checkpoint.
+    """
+
+    update: float
+    judgement: float = 0.0
+    whole: float = 0.0
+    sample: float = 0.0
+    passage: float = 0.0
+    save: float = 0.0
+
+    def seconds(self, schedule: Schedule, updates: int, done: int = 0) -> float:
+        """Return how many seconds training takes from update `done` to update `updates`."""
+        config = schedule.config
+        learning = (updates - done) * self.update
+        every = config.judge_every or schedule.windows.per_epoch
+        judged = judgements(updates, every) - done // every if config.validation else 0
+        sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
+        seconds = learning + judged * self.judgement + sampled * self.sample + self.passage
+        if self.whole <= WORTH * learning:
+            seconds += self.whole
+        return seconds + saves(seconds, config.save_seconds) * self.save
+
+    def updates_within(self, seconds: float, schedule: Schedule, done: int = 0) -> int:
+        """Return the last update of a run that trains at most `seconds`; at least `done` + 1."""
+        low, high = done + 1, done + 2 + int(seconds / self.update)
+        while high - low > 1:
+            middle = (low + high) // 2
+            within = self.seconds(schedule, middle, done) <= seconds
+            low, high = (middle, high) if within else (low, middle)
+        return low
+
+
+def judgements(updates: int, every: int) -> int:
+    """Return how often the validation loss is computed: at each multiple of `every` and at the end."""
+    return ceil(updates / every)
+
+
+def regular_samples(update: int, config: Config) -> int:
+    """Return about how many samples are written until `update`."""
+    return min(update, config.sample_until) // config.sample_every
+
+
+def saves(seconds: float, interval: float) -> float:
+    """Return about how many checkpoints a run of `seconds` saves, including the last.
+
+    `interval` is the setting save_seconds.
+    """
+    first = min(FIRST_SAVE_SECONDS, interval)
+    return 1 + min(log2(1 + seconds / first), log2(1 + interval / first)) + seconds / interval
+
+
+def measure(corpus: Corpus, config: Config) -> Costs:
+    """Measure the durations for `config` on a text, with a new network; takes about two seconds."""
+    learner = new_learner(config, corpus.vocabulary)
+    engine = engine_for(config)
+    judgement, whole = judging_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
+    sample = sample_seconds(corpus, learner, engine)
+    return Costs(
+        update=1 / updates_per_second(corpus, config),
+        judgement=judgement,
+        whole=whole,
+        sample=sample,
+        passage=sample * config.passage_length / config.sample_length,
+        save=save_seconds(corpus, learner),
+    )
+
+
+def judging_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
+    """Return the seconds for one validation loss, and for the loss on the whole validation part.
+
+    The second is 0 if every validation loss uses the whole part.
+    """
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    pieces, all_of_it = judged_pieces(learner.config, windows), cut(windows.parts["validation"])
+    # The warm-up is read as a single stream, which is slow and would bias the average.
+    cold = [replace(piece, warm=False) for piece in pieces]
+    each = seconds_per_character(averaging(engine, learner, corpus.ids, cold))
+    judgement, whole = each * characters_read(pieces), each * characters_read(all_of_it)
+    return judgement, whole if pieces != all_of_it else 0.0
+
+
+def seconds_per_character(judging: Iterable[int]) -> float:
+    """Return how many seconds it takes to read a character.
+
+    `judging` calls the engine and yields the number of characters read. The first call also allocates
+    memory and starts threads, so it counts only if there is no other call.
+    """
+    marks = [(0, time.perf_counter())]
+    for characters in judging:
+        marks.append((marks[-1][0] + characters, time.perf_counter()))
+        if marks[-1][1] - marks[0][1] >= JUDGING_SECONDS:
+            break
+    (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
+    return (ended - began) / (after - before)
+
+
+def sample_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
+    """Return how many seconds one sample takes."""
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    return seconds_of(lambda: sample(learner, corpus.ids, windows, engine))
+
+
+def save_seconds(corpus: Corpus, learner: Learner) -> float:
+    """Return how many seconds it takes to save one checkpoint.
+
+    Write it to an unnamed file in the system's temporary directory, which disappears even if the
+    process is killed. Return 0 if it cannot be written there.
+    """
+    with suppress(OSError), tempfile.TemporaryFile() as file:
+        return seconds_of(lambda: write_checkpoint(file.fileno(), learner, corpus.fingerprint))
+    return 0.0
+
+
+def write_checkpoint(descriptor: int, learner: Learner, fingerprint: str) -> None:
+    """Write and flush the files of a checkpoint to `descriptor`, one after another.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for data in checkpoint_files(learner, {}, fingerprint).values():
+        for block in blocks_of(data):
+            write_all(descriptor, block)
+        os.fsync(descriptor)
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    """Return how many seconds `action` takes."""
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def updates_per_second(corpus: Corpus, config: Config) -> float:
+    """Measure how many updates per second `config` does on this machine, by a short trial.
+
+    The first call of the engine also allocates memory and starts threads, so it counts only if it
+    takes as long as the whole measurement.
+    """
+    never = WHOLE_LIMIT - 1
+    config = config.replace(
+        updates=never, judge_every=never, report_every=never, sample_first=never, sample_every=never,
+        sample_length=1,
+    )  # fmt: skip
+    learner = new_learner(config, corpus.vocabulary)
+    engine = engine_for(config)
+    marks: list[tuple[int, float]] = []
+    with suppress(DivergedError):  # the training run itself raises it
+        for item in learn(learner, corpus.ids, engine):
+            if isinstance(item, Progress):
+                marks.append((item.update, time.perf_counter()))
+                seconds = marks[-1][1] - marks[1 if len(marks) > 2 else 0][1]
+                if seconds >= CALIBRATION_SECONDS:
+                    break
+    (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
+    return max(after - before, 1) / max(ended - began, 1e-9)

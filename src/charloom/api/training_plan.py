@@ -1,0 +1,158 @@
+"""Makes the settings of a training run from the user's arguments, and converts minutes to updates by
+measuring the speed.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from charloom.api.text_arguments import Text, open_text
+from charloom.api.time_estimates import measure
+from charloom.config import WHOLE_LIMIT, Config, require_number
+from charloom.errors import ConfigError
+from charloom.finetune import tuned_config
+from charloom.formatting import counted, duration
+from charloom.messages import argument
+from charloom.model import Learner
+from charloom.model.schedule import Schedule
+from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
+from charloom.text import Corpus
+
+LEAST_SHARE: Final = (
+    0.5  # of the given minutes; training gets at least this share, however long the rest took
+)
+SHORT_SECONDS: Final = 1.0  # shorter durations are not reported
+
+# Called with a message about a measurement, without a full stop.
+Tell = Callable[[str], object]
+
+
+def settle(
+    corpus: Corpus,
+    minutes: float | None = None,
+    *,
+    default: str = DEFAULT_RECIPE,
+    model: Learner | None = None,
+    began: float | None = None,
+    tell: Tell = str,
+    **settings: Any,
+) -> Config:
+    """Return the complete settings of a training run: a recipe with the given changes.
+
+    Minutes, whether given or from the recipe, are converted to updates. `threads` 0 is replaced by a
+    number of threads.
+
+    Args:
+        corpus: the text; the speed is measured on it.
+        minutes: duration of training, instead of `epochs` or `updates`.
+        default: the recipe to use if `settings` names none and there is no model.
+        model: the model to train further; None trains a new network.
+        began: start of the minutes as a time of `time.monotonic`, by default now. Opening the text
+            and measuring count as part of the minutes.
+        tell: called with a message about the number of updates and the time they will take.
+        **settings: any setting of `Config`; None keeps the recipe's value.
+
+    Raises:
+        ConfigError: a recipe or setting does not exist, a value is out of range, or two of `minutes`,
+            `epochs` and `updates` are given.
+        TextError: the text is too short for its parts.
+    """
+    config = with_threads(chosen(default, model, **settings))
+    ends = {name: settings.get(name) for name in ("epochs", "updates")}
+    require_one_end(minutes=minutes, **ends)
+    if minutes is None and set(ends.values()) == {None}:
+        minutes = RECIPES[config.recipe].minutes if config.recipe in RECIPES else None
+    if minutes is None:
+        return config
+    return config.replace(updates=end_after(minutes, corpus, config, began=began, tell=tell))
+
+
+def end_after(
+    minutes: float,
+    corpus: Corpus,
+    config: Config,
+    done: int = 0,
+    *,
+    began: float | None = None,
+    tell: Tell = str,
+) -> int:
+    """Return the last update of a run that ends about `minutes` after its start.
+
+    `done` updates were made before. The other arguments are those of `settle`.
+
+    Raises:
+        ConfigError: `minutes` is out of range, or gives more updates than a run can have.
+    """
+    minutes = require_number("minutes", minutes, above=0.0, below=1e9)
+    began, asked = time.monotonic() if began is None else began, 60 * minutes
+    opened = time.monotonic() - began
+    schedule, costs = Schedule.of(config, len(corpus)), measure(corpus, config)
+    before = time.monotonic() - began
+    end = costs.updates_within(max(asked - before, LEAST_SHARE * asked), schedule, done)
+    if end >= WHOLE_LIMIT:
+        raise ConfigError(
+            f"{argument('minutes')} is {minutes:g}, which gives {end:,} updates; a run can have at most "
+            f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
+        )
+    took = f", including {duration(opened)} to open the text" if opened >= SHORT_SECONDS else ""
+    whole = before + costs.seconds(schedule, end, done)
+    tell(
+        f"measured: {counted(end - done, 'update')} will take about {duration(whole)} in total{took}"
+    )
+    return end
+
+
+def with_threads(config: Config) -> Config:
+    """Return the settings; replace `threads` 0 by the processors, at most one per stream."""
+    if config.threads:
+        return config
+    return config.replace(threads=min(config.batch_size, processors()))
+
+
+def chosen(default: str, model: Learner | None = None, **settings: Any) -> Config:
+    """Return the settings before measuring; arguments and errors as for `settle`."""
+    recipe = settings.pop("recipe", None)
+    if model is None:
+        return configure(recipe or default, **settings)
+    base = None if recipe is None else recipe_of(recipe).config
+    return tuned_config(model.config, base, **settings)
+
+
+def text_to_learn(
+    text: Text | None,
+    string: str | None = None,
+    *,
+    default: str = DEFAULT_RECIPE,
+    model: Learner | None = None,
+    **settings: Any,
+) -> Corpus:
+    """Read the text of a training run as its settings say; arguments and errors as for `settle`.
+
+    With `model`, the text is read with the model's vocabulary.
+    """
+    config = chosen(default, model, **settings)
+    return open_text(
+        text,
+        string,
+        None if model is None else model.vocabulary,
+        tokens=config.tokens,
+        unknown=config.unknown,
+        replacement=config.replacement,
+    )
+
+
+def require_one_end(**ends: float | None) -> None:
+    """Raise ConfigError if more than one of the settings for the end of training is given."""
+    given = [name for name, value in ends.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(
+            f"{' and '.join(map(argument, given))} each set the end of training; give only one of them."
+        )
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

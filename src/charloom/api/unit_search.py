@@ -1,0 +1,217 @@
+"""Finds the hidden units of a model that follow a property of a text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.api.evaluation_text import Part, choose_part
+from charloom.api.model import Model, load
+from charloom.api.text_arguments import Text, as_path, demo_text
+from charloom.config import require_whole
+from charloom.engines.base import Ids
+from charloom.errors import ConfigError, TextError
+from charloom.hidden_units import (
+    Choice,
+    Finding,
+    Property,
+    choose,
+    marked,
+    named,
+    pattern,
+    rank,
+)
+from charloom.hidden_units.text_properties import PROPERTIES
+from charloom.messages import for_python
+
+LIMIT: Final = 50_000  # characters to read by default
+TOP: Final = 3
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """The units of a model that follow properties of a text.
+
+    Attributes:
+        text: the name of the text.
+        split: the part of the text: train, validation, test or all.
+        characters: number of characters that were read.
+        unknown: number of characters that were skipped or replaced in the whole text.
+        notes: sentences about the text: which files were read, left out or changed.
+        findings: one for each property, in the order of the arguments.
+    """
+
+    text: str
+    split: str
+    characters: int
+    unknown: int
+    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain data for JSON."""
+        return {
+            "text": self.text,
+            "split": self.split,
+            "characters": self.characters,
+            "unknown": self.unknown,
+            "notes": list(self.notes),
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def neurons(
+    model: Model | str | Path,
+    text: Text | None = None,
+    *,
+    string: str | None = None,
+    split: str | None = None,
+    properties: Sequence[str] | None = None,
+    pattern: str | None = None,
+    spans: Sequence[tuple[int, int]] | None = None,
+    layer: int | None = None,
+    unit: int | None = None,
+    what: str | None = None,
+    top: int = TOP,
+    limit: int = LIMIT,
+    unknown: str | None = None,
+    replacement: str = "",
+) -> Neurons:
+    """Find the units of a model that follow properties of a text.
+
+    For each property, rank the units by Pearson's correlation of the unit's value after each character
+    with the property (spec/mathematics.md: Inside a network).
+
+    Args:
+        model: a model, or a path that `load` opens.
+        text: paths, or the name of a built-in text. Without `text` and `string`, the text that the
+            model was trained on, or a built-in text if that is missing.
+        string: the text itself, instead of `text`.
+        split: the part of the text, as for `Model.evaluate`.
+        properties: names of built-in properties. None means all of them, or none if `pattern` or
+            `spans` is given.
+        pattern: a regular expression; the property "pattern" is 1 in its matches.
+        spans: pairs (start, end) of positions in the characters that are read, counted from 0. The
+            property "marked" is 1 from start up to, but not including, end.
+        layer: search only this layer, counted from 0.
+        unit: search only this unit of each layer, counted from 0.
+        what: use only this value of each unit: h; for an LSTM also cell, i, f, g, o; for a GRU also
+            r, z, n.
+        top: number of units to list for each property.
+        limit: largest number of characters to read.
+        unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
+            None means "skip" for a built-in text that was not asked for, else "refuse".
+        replacement: the character that replaces unknown ones.
+
+    Raises:
+        ConfigError: a property, layer, unit, value or part does not exist, or `pattern` is not valid.
+        TextError: the text cannot be read, or has fewer than 100 characters.
+        UnknownCharacterError: the text has a character outside the vocabulary.
+        DivergedError: a value is not finite.
+    """
+    opened = model if isinstance(model, Model) else load(as_path(model, "model"))
+    choice = choose(opened.learner, layer, unit, what)
+    asked = asked_properties(properties, pattern, spans)
+    watched = watch(
+        opened,
+        text,
+        string=string,
+        split=split,
+        limit=limit,
+        unknown=unknown,
+        replacement=replacement,
+    )
+    if spans is not None and len(watched.texts) > 1:
+        raise ConfigError(
+            f"spans need a continuous text, but the part {watched.part.split} has "
+            f"{len(watched.texts)} segments; give the text itself as string."
+        )
+    return find_units(opened, watched, asked, choice, top)
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """The text that a model reads to find its units.
+
+    Attributes:
+        part: the part of the text.
+        texts: the ids to read, one array per segment; each is read from the zero state.
+        notes: marked messages about the text.
+    """
+
+    part: Part
+    texts: tuple[Ids, ...]
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.texts))
+
+
+def find_units(
+    model: Model, watched: Watched, properties: Sequence[Property], choice: Choice, top: int
+) -> Neurons:
+    """Return the units that follow `properties`; raise the same errors as `neurons`."""
+    findings = rank(model.learner, model.engine, watched.texts, properties, choice, top)
+    corpus = watched.part.corpus
+    return Neurons(
+        corpus.name,
+        watched.part.split,
+        len(watched),
+        corpus.unknown.total,
+        tuple(map(for_python, watched.notes)),
+        findings,
+    )
+
+
+def asked_properties(
+    names: Sequence[str] | None = None,
+    regex: str | None = None,
+    spans: Sequence[tuple[int, int]] | None = None,
+) -> tuple[Property, ...]:
+    """Return the properties to search for; arguments and errors as for `neurons`."""
+    asked: tuple[Property, ...] = ()
+    if names is not None:
+        asked = named([names] if isinstance(names, str) else names)
+    if regex is not None:
+        asked += (pattern(regex),)
+    if spans is not None:
+        asked += (marked(spans),)
+    return asked or PROPERTIES
+
+
+def watch(
+    model: Model,
+    text: Text | None = None,
+    *,
+    string: str | None = None,
+    split: str | None = None,
+    limit: int = LIMIT,
+    unknown: str | None = None,
+    replacement: str = "",
+) -> Watched:
+    """Return the text that the model reads; arguments and errors as for `neurons`."""
+    limit = require_whole("limit", limit, least=1)
+    learner = model.learner
+    notes: tuple[str, ...] = ()
+    try:
+        part = choose_part(
+            model,
+            text,
+            string=string,
+            split=split,
+            unknown=unknown or "refuse",
+            replacement=replacement,
+        )
+    except TextError as error:
+        if model.run is not None or text is not None or string is not None or split is not None:
+            raise
+        corpus = demo_text(
+            learner.config.tokens,
+            learner.vocabulary,
+            unknown=unknown or "skip",
+            replacement=replacement,
+        )
+        notes = (f"{error.message} The model reads the built-in text {corpus.name} instead",)
+        part = Part(corpus, "all", ((0, len(corpus)),), own=False)
+    kept = [ids for ids in part.first(limit) if len(ids)]
+    return Watched(part, tuple(kept), (*notes, *part.corpus.notes))

@@ -1,0 +1,205 @@
+"""Time sampling of one stream in charloom and PyTorch, in turn, and charloom on a long text.
+
+A unit of work is a text of 1,000 characters. The long text shows whether sampling slows down as the
+text grows. Only charloom samples it, once, in pieces of 1,000 characters; each call gets the whole text so
+far.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from charloom.bench import pytorch
+from charloom.bench.charloom_engines import engine_sampling
+from charloom.bench.contestant_text import bench_vocabulary
+from charloom.bench.interleaved import Work, held_to, interleave, on_processors, processors
+from charloom.bench.text_table import table
+from charloom.bench.workloads import Workload
+from charloom.engines import Engine, Sampler, native_problem, open_engine
+from charloom.model import Learner, new_learner, zero_state
+
+PIECE: Final = 1_000  # characters
+
+
+@dataclass(frozen=True)
+class WritingRow:
+    """The result of one contestant: medians over the rounds, for texts of 1,000 characters.
+
+    Attributes:
+        name: charloom's engine, or the PyTorch loop.
+        threads: number of threads.
+        microseconds: time per character.
+        characters_per_second: sampled characters per second.
+        times_ours: its time divided by charloom's time with the same number of threads.
+        spread: (slowest - fastest) / median over the rounds.
+    """
+
+    name: str
+    threads: int
+    microseconds: float
+    characters_per_second: float
+    times_ours: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class WritingTimes:
+    """The result of `measure_writing`.
+
+    Attributes:
+        workload: the workload's sizes, its rounds, and the useful `operations` per character.
+        machine: engine and number of processors.
+        rows: one row per contestant.
+        long_text: `characters` of the long text; `characters_per_second` of all of it;
+            `first_tenth` and `last_tenth`, characters per second of the median piece in that tenth.
+            None if the long text was not sampled.
+        missing: contestants that were not measured, with the reason.
+    """
+
+    workload: dict[str, Any]
+    machine: dict[str, Any]
+    rows: list[WritingRow]
+    long_text: dict[str, float] | None
+    missing: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        return asdict(self)
+
+    def render(self) -> str:
+        """Return the result as text for users."""
+        w, long = self.workload, self.long_text
+        heads = ["", "threads", "µs a character", "characters/s", "times charloom", "spread"]
+        rows = [
+            [
+                row.name,
+                str(row.threads),
+                f"{row.microseconds:.2f}",
+                f"{row.characters_per_second:,.0f}",
+                f"{row.times_ours:.2f}×",
+                f"{row.spread:.0%}",
+            ]
+            for row in self.rows
+        ]
+        lines = [
+            f"{w['name']}: {w['title']}; float32; medians of {w['rounds']} interleaved rounds; "
+            f"texts of {PIECE:,} characters.",
+            f"{self.machine['engine']}; {self.machine['processors']} processors.",
+            "",
+            *table(heads, rows),
+        ]
+        if long is not None:
+            lines += [
+                "",
+                f"a text of {long['characters']:,.0f} characters by charloom: "
+                f"{long['characters_per_second']:,.0f} characters/s; "
+                f"{long['first_tenth']:,.0f} in its first tenth, {long['last_tenth']:,.0f} in its "
+                f"last tenth",
+            ]
+        return "\n".join([*lines, *(f"not measured: {reason}" for reason in self.missing)])
+
+
+def measure_writing(
+    workload: Workload, rounds: int | None = None, engine: str | None = None
+) -> WritingTimes:
+    """Time a workload's sampling. The arguments are those of `measure_steps`."""
+    rounds = rounds or workload.rounds
+    ours = engine or ("reference" if native_problem() else "native")
+    missing = [str(native_problem())] if engine is None and native_problem() else []
+    learner = new_learner(workload.config, bench_vocabulary(workload.vocabulary_size))
+    opened = open_engine(ours)
+    counts = (1, 2) if processors() > 1 and ours == "native" else (1,)
+    works = {
+        (ours, threads): held_to(
+            texts(engine_sampling(open_engine(ours, threads), learner)), threads
+        )
+        for threads in counts
+    }
+    try:
+        works |= _torch_works(workload)
+    except ImportError as error:
+        missing.append(f"PyTorch: {error}")
+    times = interleave(
+        {f"{name} {threads}": work for (name, threads), work in works.items()},
+        rounds,
+        workload.turn,
+    )
+    rows = []
+    for name, threads in works:
+        seconds = times[f"{name} {threads}"]
+        median = float(np.median(seconds))
+        base = float(np.median(times.get(f"{ours} {threads}", times[f"{ours} 1"])))
+        rows.append(
+            WritingRow(
+                name=name,
+                threads=threads,
+                microseconds=median / PIECE * 1e6,
+                characters_per_second=PIECE / median,
+                times_ours=median / base,
+                spread=(max(seconds) - min(seconds)) / median,
+            )
+        )
+    with on_processors(1):
+        long_text = write_long_text(opened, learner, workload.length)
+    return WritingTimes(
+        workload={
+            **asdict(workload),
+            "title": workload.title,
+            "rounds": rounds,
+            "operations": workload.operations,
+        },
+        machine={"engine": opened.describe(), "processors": processors()},
+        rows=rows,
+        long_text=long_text,
+        missing=missing,
+    )
+
+
+def texts(work: Work) -> Work:
+    """Return work that samples whole texts of 1,000 characters with `work`."""
+
+    def write(count: int) -> None:
+        for _ in range(count):
+            work(PIECE)
+
+    return write
+
+
+def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
+    """Return the work of PyTorch's sampling loops by name and number of threads."""
+    loops = {
+        "PyTorch LSTMCell": pytorch.cell_loop,
+        "PyTorch, cell by hand": pytorch.row_loop,
+    }
+    counts = (1, 2) if processors() > 1 else (1,)
+    config, K = workload.config, workload.vocabulary_size
+    return {
+        (name, threads): held_to(texts(loop(config, K, threads)), threads)
+        for name, loop in loops.items()
+        for threads in counts
+    }
+
+
+def write_long_text(engine: Engine, learner: Learner, length: int) -> dict[str, float]:
+    """Sample a long text; return the characters per second of all of it and of two tenths.
+
+    The figures for the first and the last tenth are those of the median piece.
+    """
+    read = np.zeros(length + 1, dtype=learner.vocabulary.id_dtype)
+    state, seconds = zero_state(learner.config), []
+    for start in range(0, length, PIECE):
+        count = min(PIECE, length - start)
+        uniforms = np.random.default_rng(start).random(count)
+        began = time.perf_counter()
+        ids, state = engine.generate(learner, read[: start + 1], Sampler(), uniforms, state)
+        seconds.append((time.perf_counter() - began) / count)
+        read[start + 1 : start + 1 + count] = ids
+    tenth = max(1, len(seconds) // 10)
+    return {
+        "characters": length,
+        "characters_per_second": 1 / float(np.mean(seconds)),
+        "first_tenth": 1 / float(np.median(seconds[:tenth])),
+        "last_tenth": 1 / float(np.median(seconds[-tenth:])),
+    }

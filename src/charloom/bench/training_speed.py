@@ -1,0 +1,203 @@
+"""Time a workload's training step in charloom and PyTorch, in turn, with one and with two threads.
+
+A contestant with one thread is limited to one processor, one with two threads to two. Ratios are
+ratios of medians.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from charloom.bench import pytorch
+from charloom.bench.charloom_engines import engine_updates
+from charloom.bench.contestant_text import bench_text, bench_vocabulary
+from charloom.bench.interleaved import PEAK_OPERATIONS, Work, held_to, interleave, peaks, processors
+from charloom.bench.text_table import table
+from charloom.bench.workloads import Workload
+from charloom.engines import native_problem, open_engine
+from charloom.model import new_learner
+
+TORCH: Final = "PyTorch"
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """The result of one contestant: medians over the rounds.
+
+    Attributes:
+        name: charloom's engine, or PyTorch.
+        threads: number of threads.
+        milliseconds: time of a step.
+        characters_per_second: the B·T characters of a step, divided by its time.
+        times_ours: its time divided by charloom's time with the same number of threads; None if
+            charloom was not measured with it.
+        second_core: its speed divided by its speed with one thread; None for one thread.
+        peak_share: useful arithmetic as a share of `threads` times the measured peak of one core;
+            None if the peak was not measured.
+        spread: (slowest - fastest) / median over the rounds.
+    """
+
+    name: str
+    threads: int
+    milliseconds: float
+    characters_per_second: float
+    times_ours: float | None
+    second_core: float | None
+    peak_share: float | None
+    spread: float
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The result of `measure_steps`.
+
+    Attributes:
+        workload: the workload's sizes, its rounds, and the useful `operations` of a step.
+        machine: engine, number of processors, and the measured peak of one core in GFLOP/s.
+        rows: one row per contestant and number of threads.
+        missing: contestants that were not measured, with the reason.
+    """
+
+    workload: dict[str, Any]
+    machine: dict[str, Any]
+    rows: list[StepRow]
+    missing: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data."""
+        return asdict(self)
+
+    def render(self) -> str:
+        """Return the result as text for users."""
+        w, m = self.workload, self.machine
+        heads = [
+            "",
+            "threads",
+            "ms a step",
+            "characters/s",
+            "times charloom",
+            "of peak",
+            "2nd core",
+            "spread",
+        ]
+        rows = [
+            [
+                row.name,
+                str(row.threads),
+                f"{row.milliseconds:.3f}",
+                f"{row.characters_per_second:,.0f}",
+                "" if row.times_ours is None else f"{row.times_ours:.2f}×",
+                "" if row.peak_share is None else f"{row.peak_share:.0%}",
+                "" if row.second_core is None else f"{row.second_core:.2f}×",
+                f"{row.spread:.0%}",
+            ]
+            for row in self.rows
+        ]  # fmt: skip
+        peak = m["peak_gflops"]
+        lines = [
+            f"{w['name']}: {w['title']}; float32; medians of {w['rounds']} interleaved rounds.",
+            f"{m['engine']}; {m['processors']} processors"
+            + ("." if peak is None else f"; measured FMA peak {peak:.1f} GFLOP/s a core."),
+            f"Useful arithmetic: {w['operations'] / 1e6:,.1f} million operations a step.",
+            "",
+            *table(heads, rows),
+            *(f"not measured: {reason}" for reason in self.missing),
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A contestant: its name, its number of threads and its work."""
+
+    name: str
+    threads: int
+    work: Work
+
+    @property
+    def label(self) -> str:
+        """Return the contestant's key in the measured times."""
+        return f"{self.name} {self.threads}"
+
+
+def measure_steps(
+    workload: Workload, rounds: int | None = None, engine: str | None = None
+) -> StepTimes:
+    """Time a workload's training step.
+
+    Args:
+        workload: the workload.
+        rounds: how many times each contestant is timed. None takes the workload's own number.
+        engine: charloom's engine. None takes native, or the reference if native cannot run.
+    """
+    rounds = rounds or workload.rounds
+    ours = engine or ("reference" if native_problem() else "native")
+    missing = [str(native_problem())] if engine is None and native_problem() else []
+    contestants = list(_contestants(workload, ours, missing))
+    peak_works = {label: held_to(work, 1) for label, work in peaks("float32").items()}
+    works = {contestant.label: contestant.work for contestant in contestants} | peak_works
+    times = interleave(works, rounds, workload.turn)
+    medians = {label: float(np.median(seconds)) for label, seconds in times.items()}
+    peak = PEAK_OPERATIONS / medians["peak float32"] if peak_works else None
+    return StepTimes(
+        workload={
+            **asdict(workload),
+            "title": workload.title,
+            "rounds": rounds,
+            "operations": workload.operations,
+        },
+        machine={
+            "engine": open_engine(ours).describe(),
+            "processors": processors(),
+            "peak_gflops": None if peak is None else peak / 1e9,
+        },
+        rows=[_row(workload, c, ours, times[c.label], medians, peak) for c in contestants],
+        missing=missing,
+    )
+
+
+def _contestants(workload: Workload, ours: str, missing: list[str]) -> Iterator[Contestant]:
+    """Yield charloom and PyTorch with one thread and, on two or more processors, with two threads.
+
+    Add a reason to `missing` for each contestant that cannot run.
+    """
+    tokens, K = bench_text(workload.vocabulary_size), workload.vocabulary_size
+    counts = (1, 2) if processors() > 1 else (1,)
+    for threads in counts if ours == "native" else (1,):
+        learner = new_learner(workload.config, bench_vocabulary(K))
+        work = engine_updates(open_engine(ours, threads), learner, tokens)
+        yield Contestant(ours, threads, held_to(work, threads))
+    try:
+        for threads in counts:
+            work = pytorch.steps(workload.config, K, tokens, threads)
+            yield Contestant(TORCH, threads, held_to(work, threads))
+    except ImportError as error:
+        missing.append(f"{TORCH}: {error}")
+    if len(counts) == 1:
+        missing.append("two threads: this process has one processor")
+
+
+def _row(
+    workload: Workload,
+    contestant: Contestant,
+    ours: str,
+    seconds: list[float],
+    medians: dict[str, float],
+    peak: float | None,
+) -> StepRow:
+    """Return the row of a contestant from its times and all medians, both in seconds."""
+    name, threads = contestant.name, contestant.threads
+    median = medians[contestant.label]
+    base = medians.get(f"{ours} {threads}")
+    return StepRow(
+        name=name,
+        threads=threads,
+        milliseconds=median * 1e3,
+        characters_per_second=workload.batch_size * workload.seq_length / median,
+        times_ours=None if base is None else median / base,
+        second_core=medians[f"{name} 1"] / median if threads > 1 else None,
+        peak_share=None if peak is None else workload.operations / median / (threads * peak),
+        spread=(max(seconds) - min(seconds)) / median,
+    )

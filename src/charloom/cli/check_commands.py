@@ -1,0 +1,203 @@
+"""The commands `gradcheck` and `bench`."""
+
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from charloom.cli.error_exit import CHECK_FAILED
+from charloom.cli.options import Json, Texts, given_path, takes_settings
+from charloom.cli.terminal import say, show, show_json
+from charloom.config import require_one_of, require_whole
+from charloom.errors import ConfigError
+from charloom.formatting import shortened
+
+PICTURES: Final = (".svg", ".png")
+WIDTH: Final = 100  # columns of a table
+
+if TYPE_CHECKING:
+    from charloom.gradient_check import GradientCheck, Row
+
+
+@takes_settings(
+    "cell", "layers", "hidden_size", "seq_length", "batch_size", "dropout", "init", "sigma",
+    "dtype", "engine", "seed",
+    dtype="both", engine="all that are available",
+)  # fmt: skip
+def gradcheck(
+    text: Texts = None,
+    vocabulary_size: Annotated[
+        int,
+        typer.Option(
+            help="number of distinct characters K of the random window that is used without TEXT"
+        ),
+    ] = 80,
+    state: Annotated[
+        str, typer.Option(metavar="[zero|non-zero]", help="initial hidden state of the window")
+    ] = "zero",
+    entries: Annotated[
+        int | None,
+        typer.Option(
+            help="entries of each parameter to check, drawn at random by --seed [default: 200, or "
+            "as many as take about ten seconds]"
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="check every entry of every parameter")
+    ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=given_path,
+            help="plot the error against the step; FILE ends in .svg or .png",
+        ),
+    ] = None,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Check each gradient against numerical gradients.
+
+    The complex step decides whether a gradient is right. Central differences show
+    why a right gradient can look wrong. A wrong gradient gives exit code 1.
+
+    \b
+    Example:
+      charloom gradcheck --hidden-size 5 --seq-length 3 --all
+    """
+    from charloom import api
+    from charloom.engines import native_problem
+    from charloom.gradient_check import check_gradients, fresh_problem
+
+    if picture is not None and (picture.suffix not in PICTURES or not picture.parent.is_dir()):
+        raise ConfigError(
+            f"{shortened(picture)} is not a file name for a plot: name a .svg or .png file in an "
+            f"existing directory."
+        )
+    if entries is not None:
+        require_whole("entries", entries, least=1)
+    chosen = dict(settings or {})
+    dtypes = [chosen.pop("dtype")] if "dtype" in chosen else ["float64", "float32"]
+    here = ["reference"] if native_problem() else ["reference", "native"]
+    engines = [chosen.pop("engine")] if "engine" in chosen else here
+    corpus = api.open_text(text) if text else None
+    checks: list[GradientCheck] = []
+    for dtype in dtypes:
+        learner, x, y = fresh_problem(
+            vocabulary_size=vocabulary_size, state=state, dtype=dtype, corpus=corpus, **chosen
+        )
+        say(f"checking {' and '.join(engines)} in {dtype} …")
+        found = check_gradients(
+            learner,
+            x,
+            y,
+            engines=engines,
+            entries=None if every else "auto" if entries is None else entries,
+            seed=learner.config.seed,
+            text="" if corpus is None else corpus.name,
+        )
+        checks += found
+        if not as_json:
+            show("\n".join(table(check) + "\n" for check in found))
+    if as_json:
+        show_json({"checks": [check.to_dict() for check in checks]})
+    if picture is not None:
+        from charloom.report.plots import curve_figure, save_figure
+
+        save_figure(curve_figure(checks), picture)
+        say(f"the plot is in {picture}")
+    if not all(check.passed for check in checks):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def table(check: "GradientCheck") -> str:
+    """Return a gradient check as text: its verdict, a table of errors, and the errors at each step."""
+    lines = [
+        *(part for line in check.verdict().splitlines() for part in wrap(line, WIDTH)),
+        "",
+        f"{'':21} {'— complex step —':^26} {'central, best':>15}",
+        f"{'':5}{'entries':>16} {'absolute':>8} {'elementw':>8} {'norm-rel':>8}"
+        f" {'step':>6} {'norm-rel':>8}   worst entry",
+    ]
+    for row in check.rows:
+        place = ", ".join(map(str, row.worst.index))
+        lines.append(
+            f"{row.parameter:<5}{f'{row.checked:,} of {row.total:,}':>16}"
+            f" {row.absolute:>8.1e} {row.elementwise:>8.1e} {row.norm_relative:>8.1e}"
+            f" {row.central.step:>6.0e} {row.central.norm_relative:>8.1e}"
+            f"   [{place}] = {row.worst.analytic:.3g}{mark(row)}"
+        )
+    lines += ["", f"{'step':<5}" + " ".join(f"{step:>7.0e}" for step in check.steps)]
+    lines += [
+        f"{row.parameter:<5}" + " ".join(f"{error:>7.0e}" for error in row.curve)
+        for row in check.rows
+    ]
+    return "\n".join(lines)
+
+
+def mark(row: "Row") -> str:
+    """Return the mark at the end of a row that did not pass."""
+    return "" if row.passed else "   LOST" if row.lost else "   WRONG"
+
+
+@takes_settings("hidden_size")
+def bench(
+    workload: Annotated[
+        str, typer.Option(metavar="NAME", help="the network to time; --list prints their names")
+    ] = "classic",
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            help="how often to time each framework; the medians are shown [default: 7, or fewer]"
+        ),
+    ] = None,
+    vocabulary_size: Annotated[
+        int | None,
+        typer.Option(
+            help="number of distinct characters K, for workload classic only [default: 80]"
+        ),
+    ] = None,
+    names: Annotated[bool, typer.Option("--list", help="list the workloads and exit")] = False,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Time an update and sampling, and compare with PyTorch and JAX.
+
+    PyTorch and JAX are timed only if they are installed.
+
+    \b
+    Example:
+      charloom bench --workload lstm-128 --rounds 5
+    """
+    from charloom.bench import CLASSIC, WORKLOADS, measure, render
+    from charloom.bench import bench as measure_classic
+
+    given = {"rounds": rounds, "vocabulary_size": vocabulary_size, **(settings or {})}
+    sizes = {name: value for name, value in given.items() if value is not None}
+    if names:
+        titles = {CLASSIC: "an update of the classic experiment, and sampling"}
+        titles |= {name: found.title for name, found in WORKLOADS.items()}
+        if as_json:
+            show_json(titles)
+        else:
+            for name, title in titles.items():
+                show(f"{name:<14}{title}")
+    elif workload == CLASSIC:
+        result = measure_classic(**sizes)
+        if as_json:
+            show_json(result.to_dict())
+        else:
+            show(render(result))
+    else:
+        require_one_of("workload", workload, (CLASSIC, *WORKLOADS))
+        if set(sizes) - {"rounds"}:
+            raise ConfigError(
+                f"workload {workload} has fixed sizes: leave out --hidden-size and "
+                f"--vocabulary-size, or use --workload {CLASSIC}."
+            )
+        times = measure(workload, rounds)
+        if as_json:
+            show_json(times.to_dict())
+        else:
+            show(times.render())

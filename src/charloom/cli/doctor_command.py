@@ -1,0 +1,315 @@
+"""The command `doctor`: diagnoses a user's backpropagation, and prints text or JSON."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from charloom.cli.error_exit import CHECK_FAILED
+from charloom.cli.options import Json, given_path
+from charloom.cli.terminal import say, show, show_json
+from charloom.errors import ConfigError
+from charloom.formatting import shortened
+from charloom.messages import for_command_line, terminal_command
+
+if TYPE_CHECKING:
+    from charloom.diagnosis import Diagnosis, Found
+
+WIDTH: Final = 100  # columns
+SHADES: Final = (
+    (1e-10, "·"),
+    (1e-6, "░"),
+    (1e-3, "▒"),
+    (1e-1, "▓"),
+)  # the sign of an error below each limit; else █
+TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch": "my_torch_rnn.py"}
+
+
+def doctor(
+    function: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE.py:FUNCTION", help="The function that computes loss and gradients."
+        ),
+    ] = None,
+    form: Annotated[
+        str, typer.Option(metavar="[auto|natural|course|torch]", help="how to call the function")
+    ] = "auto",
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[rnn|lstm|gru]",
+            help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
+            "LSTM: the fourth argument is the pair (h0, c0), each of shape (H), and U, W, b hold the "
+            "gates in the order i, f, g, o. GRU: the order is r, z, n, and d of shape (H) is the bias "
+            "beside W_n h. --template writes an example",
+        ),
+    ] = None,
+    gates: Annotated[
+        str, typer.Option(help="the order of your gates, if it is not ifgo (LSTM) or rzn (GRU)")
+    ] = "",
+    numerical: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FUNCTION", help="your numerical gradient in the same file, to check it too"
+        ),
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            help="your names of the parameters, if they are unusual, such as U=Wxh,W=Whh,b=bh,V=Why,c=by"
+        ),
+    ] = None,
+    gradients: Annotated[
+        str | None,
+        typer.Option(help="the items of the returned tuple, in order, such as loss,U,W,b,V,c,_"),
+    ] = None,
+    arguments: Annotated[
+        str | None,
+        typer.Option(help="the arguments of the function, in order, such as params,x,y,h0"),
+    ] = None,
+    reduction: Annotated[
+        str,
+        typer.Option(
+            metavar="[sum|mean]", help="whether the loss is the sum or the mean over time"
+        ),
+    ] = "sum",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="[auto|float64|float32]",
+            help="precision whose tolerance applies; auto: float32 if the function returns float32 arrays",
+        ),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="seed of the random numbers in all trials")] = 0,
+    time_limit: Annotated[
+        float, typer.Option(help="seconds that your code may run in total")
+    ] = 60.0,
+    known: Annotated[bool, typer.Option("--list", help="list the known mistakes and exit")] = False,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[numpy|course|torch]", help="write an example file to start from, and exit"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=given_path, help="where to write the template"),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=given_path, help="also write the diagnosis as an HTML page"
+        ),
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--table", help="also show the tables if the function is right")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the mistakes in your own backpropagation.
+
+    Your function computes the loss and gradients of the classic network. It runs
+    in a separate process. If it is wrong, the exit code is 1.
+
+    \b
+    Example:
+      charloom doctor my_rnn.py:loss_and_gradients
+    """
+    if known:
+        list_mistakes(as_json)
+        return
+    if template is not None:
+        write_template(template, cell or "rnn", output)
+        return
+    if function is None:
+        raise ConfigError(
+            "no function is given: name one as FILE.py:FUNCTION. --template numpy writes a file to "
+            "start from, and --list lists the known mistakes."
+        )
+    from charloom import api
+
+    diagnosis = api.doctor(
+        function,
+        form=form,
+        cell=cell,
+        numerical=numerical,
+        names=pairs_of(names),
+        gradients=parts_of(gradients),
+        arguments=parts_of(arguments),
+        reduction=reduction,
+        dtype=dtype,
+        seed=seed,
+        time_limit=time_limit,
+        gates=gates,
+    )
+    if as_json:
+        show_json(diagnosis.to_dict(for_command_line))
+    else:
+        show("\n".join(diagnosis_lines(diagnosis, whole)))
+    if html is not None:
+        from charloom.report import write_diagnosis
+
+        say(f"the page is in {write_diagnosis(diagnosis, html, for_command_line)}")
+    if not diagnosis.passed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def parts_of(given: str | None) -> tuple[str, ...]:
+    """Return the parts of a comma-separated list, without spaces around them."""
+    return tuple(part.strip() for part in given.split(",")) if given else ()
+
+
+def pairs_of(given: str | None) -> dict[str, str]:
+    """Return pairs such as U=Wxh,W=Whh as a dict; raise ConfigError where one is not valid."""
+    found = {}
+    for part in parts_of(given):
+        ours, equals, own = part.partition("=")
+        if not equals or ours not in ("U", "W", "b", "d", "V", "c") or not own:
+            raise ConfigError(
+                f"--names has {shortened(part)}; it must be pairs with U, W, b, V, c (GRU: also d) on the "
+                "left, separated by commas: --names U=Wxh,W=Whh,b=bh,V=Why,c=by."
+            )
+        found[ours] = own
+    return found
+
+
+def list_mistakes(as_json: bool) -> None:
+    """Print each known mistake with its id."""
+    from charloom.diagnosis import MISTAKES
+
+    if as_json:
+        show_json(
+            [
+                {"id": m.id, "title": m.title, "does": m.does, "right": m.right, "section": m.section,
+                 "fix": m.fix, "cells": m.cells}
+                for m in MISTAKES
+            ]
+        )  # fmt: skip
+        return
+    width = max(len(m.id) for m in MISTAKES)
+    for m in MISTAKES:
+        cells = "" if len(m.cells) == 3 else f" ({', '.join(m.cells)})"
+        show(f"{m.id:<{width}}  {m.title}{cells}")
+
+
+def write_template(kind: str, cell: str, output: Path | None) -> None:
+    """Write the template `kind` to a new file; raise ConfigError if the file exists."""
+    from charloom.config import require_one_of
+    from charloom.diagnosis.template_files import template_of
+
+    require_one_of("template", kind, tuple(TEMPLATES))
+    require_one_of("cell", cell, ("rnn", "lstm", "gru"))
+    if kind == "course" and cell != "rnn":
+        raise ConfigError(
+            f"there is no course template for {cell}: the course has only the plain network. Use "
+            f"--template numpy --cell {cell}."
+        )
+    path = output or Path(TEMPLATES[kind].replace("rnn", cell))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template_of(kind, cell))
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already; name another file with --output.") from None
+    name = "Model" if kind == "torch" else "loss_and_gradients"
+    options = {} if cell == "rnn" else {"cell": cell}
+    say(f"wrote {path}; check it with: {terminal_command('doctor', f'{path}:{name}', **options)}")
+
+
+def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
+    """Yield the lines of a diagnosis: verdict, mistakes, clues, table, error picture, notes.
+
+    If the function is right, yield the table and the picture only with `whole`.
+    """
+    yield from wrap(diagnosis.headline(), WIDTH)
+    yield ""
+    for number, explanation in enumerate(diagnosis.explanations):
+        if number:
+            yield from ("Or this one, which no trial can tell from the one above:", "")
+        for one in explanation:
+            yield from reason(one)
+    if not diagnosis.passed and not diagnosis.exact and diagnosis.found:
+        yield from wrap(
+            "This explains the wrong gradients, but not every number of every trial: there may be "
+            "another mistake.",
+            WIDTH,
+        )
+        yield ""
+    for clue in diagnosis.clues:
+        yield from wrap(f"- {clue}", WIDTH, subsequent_indent="  ")
+    if diagnosis.clues:
+        yield ""
+    if whole or not diagnosis.passed:
+        yield from table(diagnosis)
+        yield ""
+        yield from picture(diagnosis)
+        yield ""
+    for note in (f"your function was called with {diagnosis.tried.convention}.", *diagnosis.notes):
+        yield from wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
+    if diagnosis.passed:
+        yield ""
+        yield diagnosis.certificate()
+
+
+def reason(one: "Found") -> Iterator[str]:
+    """Yield the lines about one mistake: what it computes, what is right, and how to fix it."""
+    mistake = one.mistake
+    yield f"  {mistake.id}: {one.title}"
+    if one.variant:
+        yield f"    yours     {one.variant}"
+    yield from wrap(
+        mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14
+    )
+    spec = f"{' '.join(one.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
+    yield from wrap(spec, WIDTH, initial_indent="    right     ", subsequent_indent=" " * 14)
+    yield from wrap(
+        for_command_line(one.marked_fix),
+        WIDTH,
+        initial_indent="    fix it    ",
+        subsequent_indent=" " * 14,
+    )
+    yield ""
+
+
+def table(diagnosis: "Diagnosis") -> Iterator[str]:
+    """Yield, for each parameter, a table row of the trial in which its error is largest."""
+    from charloom.gradient_errors import rank
+
+    trials = diagnosis.tried.trials
+    yield (
+        f"{'':<5}{'wrong in':>9} {'absolute':>9} {'elementw':>9} {'norm-rel':>9}  "
+        f"{'worst entry: yours, right':<42} its trial"
+    )
+    for name in dict.fromkeys(row.parameter for row in diagnosis.rows):
+        rows = [row for row in diagnosis.rows if row.parameter == name]
+        worst = max(rows, key=lambda row: rank(row.norm_relative))
+        failed = sum(not row.passed for row in rows)
+        trial = trials[worst.trial]
+        place = f"[{', '.join(map(str, worst.index))}] " if worst.index else ""
+        entry = f"{place}{worst.given:.6g}, {worst.exact:.6g}"
+        label = name if name == "loss" else f"d{name}"
+        yield (
+            f"{label:<5}{f'{failed} of {len(rows)}':>9} {worst.absolute:>9.1e} "
+            f"{worst.elementwise:>9.1e} {worst.norm_relative:>9.1e}  {entry:<42} {trial.name}"
+        )
+
+
+def picture(diagnosis: "Diagnosis") -> Iterator[str]:
+    """Yield a picture in characters of the error of each parameter at each time step."""
+    steps = len(next(iter(diagnosis.errors_by_step.values())))
+    first = diagnosis.tried.trials[0]
+    yield (
+        f"Error of what the loss of step t adds to each gradient (H = {first.hidden_size}, "
+        f"T = {first.seq_length}, K = {first.vocabulary_size}):"
+    )
+    yield f"{'t':<6}" + " ".join(f"{t:>2}" for t in range(1, steps + 1))
+    for name, errors in diagnosis.errors_by_step.items():
+        yield f"{'d' + name:<6}" + " ".join(f" {shade(error)}" for error in errors)
+    yield "· right   ░ below 1e-6   ▒ below 0.1 %   ▓ below 10 %   █ more"
+
+
+def shade(error: float) -> str:
+    """Return the character that shows the size of an error."""
+    return next((sign for limit, sign in SHADES if error < limit), "█")

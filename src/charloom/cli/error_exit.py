@@ -1,0 +1,64 @@
+"""Turns an error into one sentence and an exit code, so that no command prints a traceback.
+
+Exit codes: 0 success, 1 a check failed, 2 a user's mistake, 130 after SIGINT, 143 after SIGTERM. After
+any other signal that made a training run save and stop, the code is 128 plus the signal's number.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from charloom.cli.terminal import say
+from charloom.errors import CharloomError
+from charloom.formatting import shortened
+
+CHECK_FAILED: Final = 1
+MISTAKE: Final = 2
+INTERRUPTED: Final = 130
+
+
+class Guarded(TyperGroup):
+    """The group of all commands; it turns their errors into one sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # raises here if the disk is full or the pipe is closed
+        except CharloomError as error:
+            fail(error.message)
+        except BrokenPipeError:
+            # The reader of stdout, such as `| head`, closed the pipe: this is not a failure.
+            forget_stdout()
+            raise typer.Exit(0) from None
+        except MemoryError:
+            fail("there is not enough memory; use a smaller --hidden-size or a shorter text.")
+        except KeyboardInterrupt:
+            with suppress(OSError):
+                say("interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+        except OSError as error:
+            # Any other error of the system, such as a lost network drive or too many open files.
+            try:
+                sys.stdout.flush()
+            except OSError:
+                forget_stdout()
+            where = f"{shortened(Path(str(error.filename)))}: " if error.filename else ""
+            fail(f"{where}{error.strerror or error}.")
+        return result
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print one sentence and exit with the code of a user's mistake."""
+    with suppress(OSError):
+        say(sentence)
+    raise typer.Exit(MISTAKE) from None
+
+
+def forget_stdout() -> None:
+    """Discard buffered output, which Python would otherwise try to write when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

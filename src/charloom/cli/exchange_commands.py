@@ -1,0 +1,167 @@
+"""The commands `export` and `import`, which convert models to PyTorch and back."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from charloom.cli.model_commands import identity
+from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
+from charloom.cli.terminal import say, show, show_json
+from charloom.errors import ConfigError
+from charloom.messages import Placeholder, terminal_command
+
+if TYPE_CHECKING:
+    from charloom.model import Learner
+
+Force = Annotated[bool, typer.Option("--force", help="overwrite an existing file")]
+
+
+def export(
+    model: AModel,
+    to: Annotated[str, typer.Option(metavar="[torch]", help="target framework")] = "torch",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=given_path,
+            help="the file to write [default: NAME.torch.safetensors]",
+        ),
+    ] = None,
+    which: Which = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model as a PyTorch state_dict, and print Python code that loads it.
+
+    The file has the safetensors format. Its arrays have the names of the parameters
+    of nn.RNN, nn.LSTM or nn.GRU, and of nn.Linear.
+
+    \b
+    Example:
+      charloom export runs/book --to torch --output book.torch.safetensors
+    """
+    from charloom import api
+    from charloom.api.text_arguments import as_file
+    from charloom.pytorch_format import loading_lines
+
+    opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
+    name = model.resolve().name.removesuffix(".safetensors")
+    path = as_file(output or f"{name}.torch.safetensors")
+    if path.resolve() == model.resolve():
+        raise ConfigError(f"{path} is the model itself; name another file with --output.")
+    require_new(path, force)
+    opened.export(path, to)
+    lines = loading_lines(opened.learner, str(path))
+    if as_json:
+        about = {**identity(model, opened), **figures(opened.learner)}
+        show_json({"file": str(path), **about, "load": lines})
+    else:
+        origin = f"{described(opened.learner)}, from {model}, {opened.stage}"
+        say(f"{path}: {origin}. This code loads it:")
+        show(lines.rstrip("\n"))
+
+
+@takes_settings("tokens", tokens="the file's, else characters")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", parser=given_path, help="A safetensors file with a state_dict."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(metavar="MODEL", parser=given_path, help="the model file to write")
+    ],
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="the text that the model was trained on, or a .json file with the characters in "
+            "the order of their ids; needed if FILE has no vocabulary",
+        ),
+    ] = None,
+    recurrent: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="the recurrent module to use, if FILE has several"),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="the nn.Linear that computes the logits, if FILE has several"
+        ),
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Convert a PyTorch state_dict to a model.
+
+    FILE was written by charloom export, or holds any network of an nn.RNN, nn.LSTM
+    or nn.GRU followed by an nn.Linear. The input of the recurrent module is one-hot
+    characters or an nn.Embedding.
+
+    \b
+    Example:
+      charloom import lstm.safetensors --vocabulary book.txt --output book.safetensors
+    """
+    from charloom import api
+    from charloom.api.text_arguments import as_file
+
+    tokens = (settings or {}).get("tokens")
+    model = api.import_model(
+        file,
+        vocabulary=vocabulary,
+        tokens=tokens,
+        recurrent=recurrent,
+        head=head,
+        engine="reference",
+    )
+    path = as_file(output)
+    if path.resolve() == file.resolve():
+        raise ConfigError(f"{path} is also the input file; name another file with --output.")
+    require_new(path, force)
+    model.save(path)
+    recipe = model.config.recipe
+    if as_json:
+        show_json({"model": str(path), **figures(model.learner), "recipe": recipe})
+    else:
+        show(f"{path}: {described(model.learner)}")
+        train = terminal_command("train", Placeholder("TEXT"), from_model=path)
+        say(
+            f"to train it further: {train}. It keeps its settings, which started from the recipe "
+            f"{recipe}; give --recipe to use another."
+        )
+
+
+import_.__name__ = "import"  # the name of the command, which is a keyword of Python
+
+
+def require_new(path: Path, force: bool) -> None:
+    """Raise ConfigError if `path` exists, unless `force` allows to overwrite it."""
+    if path.exists() and not force:
+        raise ConfigError(
+            f"{path} exists; name another file with --output, or give --force to overwrite it."
+        )
+
+
+def figures(learner: "Learner") -> dict[str, Any]:
+    """Return the sizes and the kind of a network as plain data."""
+    config = learner.config
+    return {
+        "cell": config.cell,
+        "layers": config.layers,
+        "hidden_size": config.hidden_size,
+        "vocabulary_size": len(learner.vocabulary),
+        "tokens": config.tokens,
+        "dtype": config.dtype,
+    }
+
+
+def described(learner: "Learner") -> str:
+    """Return a phrase with the sizes and the kind of a network."""
+    config = learner.config
+    return (
+        f"{config.cell}, {config.layers} × {config.hidden_size} hidden units, "
+        f"{len(learner.vocabulary)} {config.tokens}, {config.dtype}"
+    )

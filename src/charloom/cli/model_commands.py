@@ -1,0 +1,356 @@
+"""The commands `sample`, `evaluate` and `score`, which use a trained model."""
+
+import dataclasses
+import math
+import sys
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from charloom.cli.colours import paint
+from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
+from charloom.cli.terminal import say, show, show_json
+from charloom.errors import ConfigError, EncodingError, TextError
+from charloom.formatting import harmless, one_of, shortened
+
+if TYPE_CHECKING:
+    from charloom.api import Model
+    from charloom.baselines import Baselines
+    from charloom.evaluation import Evaluation
+    from charloom.surprisal import Surprise
+
+STDIN: Final = "-"
+
+# Styles of characters, each with the least number of bits that gets it.
+HEAT: Final = (
+    (0.0, "dim"),
+    (1.0, ""),
+    (2.0, "black on color(229)"),
+    (4.0, "black on color(215)"),
+    (6.0, "white on color(160)"),
+)
+
+
+@takes_settings("seed", "engine", "unknown", "replacement")
+def sample(
+    model: AModel,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            help="text that the model reads first; it is printed too. - reads it from standard "
+            "input [default: a line feed, which is not printed]"
+        ),
+    ] = "",
+    prompt_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=given_path, help="a file with the prompt, instead of --prompt"
+        ),
+    ] = None,
+    length: Annotated[int, typer.Option(help="largest number of characters to write")] = 200,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            help="below 1: more predictable; above 1: more varied; 0: always the likeliest character"
+        ),
+    ] = 1.0,
+    top_k: Annotated[
+        int, typer.Option(help="draw only from the k likeliest characters; 0: from all")
+    ] = 0,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            help="draw only from the likeliest characters that together have this probability"
+        ),
+    ] = 1.0,
+    min_p: Annotated[
+        float,
+        typer.Option(
+            help="leave out characters whose probability, divided by that of the likeliest, is below this"
+        ),
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="above 1: characters in the repetition window become less likely")
+    ] = 1.0,
+    repetition_window: Annotated[
+        int,
+        typer.Option(help="number of latest characters to which the repetition penalty applies"),
+    ] = 64,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STRING", help="stop before this string; repeatable"),
+    ] = None,
+    samples: Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")] = 1,
+    which: Which = None,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Write text with a model.
+
+    The same --seed gives the same text on machines of the same kind.
+
+    \b
+    Example:
+      charloom sample runs/book --prompt "It was " --length 500 --temperature 0.8
+    """
+    from charloom import api
+    from charloom.config import require_whole
+
+    require_whole("samples", samples, least=1)
+    chosen = settings or {}
+    engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
+    begun = prompt_text(prompt, prompt_file)
+    opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
+    drawing = {
+        "length": length,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "repetition_window": repetition_window,
+        "stop": stop or [],
+        "seed": 0,
+        "unknown": "refuse",
+        "replacement": "",
+        **chosen,
+    }
+    write = partial(opened.stream, begun, **drawing)
+    first = write(number=0)  # raises here if an option is not valid, before anything is printed
+    writings = chain([first], (write(number=number) for number in range(1, samples)))
+    if first.unknowns.total:
+        say(f"{first.unknowns.sentence} in the prompt.")
+    if as_json:
+        texts = [
+            {"number": number, "text": "".join(writing), "ended": writing.ended}
+            for number, writing in enumerate(writings)
+        ]
+        show_json({**identity(model, opened), "prompt": begun, **drawing, "samples": texts})
+        return
+    say(f"{model}, {opened.stage}, writes:")
+    spell = harmless if sys.stdout.isatty() else str
+    for number, writing in enumerate(writings, start=1):
+        if samples > 1:
+            show(f"--- {number} of {samples}")
+        sys.stdout.write(spell(begun))
+        for piece in writing:
+            sys.stdout.write(spell(piece))
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+
+
+@takes_settings("seed", "engine", "unknown", "replacement")
+def evaluate(
+    model: AModel,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="Files, directories and so on, as for train [default: the text that the model was "
+            "trained on].",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[train|validation|test|all]",
+            help="part of the text, divided as in training [default: validation for the text that "
+            "the model was trained on, or train if it has no validation part; all for any other text]",
+        ),
+    ] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option(
+            help="number of parallel streams that the text is divided into; 1 is exact "
+            "[default: at most 64]"
+        ),
+    ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines", help="also print the bits per character of n-gram models and compressors"
+        ),
+    ] = False,
+    which: Which = None,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Compute how well a model predicts a text.
+
+    Print the cross-entropy per character in nats and bits. The first character is
+    not predicted. The 95 % interval comes from resampling blocks of the text.
+
+    \b
+    Example:
+      charloom evaluate runs/book --split validation --baselines
+    """
+    from charloom import api
+
+    chosen = settings or {}
+    seed = chosen.pop("seed", 0)
+    engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
+    opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
+    learner = opened.learner
+    part = api.choose_part(opened, text or None, split=split, **chosen)
+    for note in part.corpus.notes:
+        say(f"{note}.")
+    result = api.judge(learner, opened.engine, part, streams, seed)
+    others = api.judge_others(opened, part) if baselines else None
+    if as_json:
+        about = {
+            **identity(model, opened),
+            "unknown": part.corpus.unknown.total,
+        }
+        compared = {} if others is None else {"baselines": dataclasses.asdict(others)}
+        show_json({**about, **dataclasses.asdict(result), **compared})
+        return
+    show(f"model:      {model}, {opened.stage}")
+    show(f"text:       {result.text}, {result.part}")
+    tokens, one = learner.config.tokens, one_of(learner.config.tokens)
+    show(f"{tokens + ':':<11} {result.characters:,} predicted")
+    show(f"nats:       {result.nats:.4f} per {one}")
+    show(f"bits:       {result.bits:.4f} per {one}{between(result)}")
+    show(f"perplexity: {result.perplexity:.3f}")
+    if others is not None:
+        show_others(result, others, tokens)
+
+
+def identity(model: Path, opened: "Model") -> dict[str, Any]:
+    """Return the path, the kind of checkpoint and the update of a model as plain data.
+
+    `which` is None for a checkpoint directory or a model file. `update` is None if a file does not
+    hold it.
+    """
+    return {"model": str(model), "which": opened.which, "update": opened.update}
+
+
+def between(result: "Evaluation") -> str:
+    """Return the 95 % interval as a phrase; an empty string if there is none."""
+    if result.interval is None:
+        return ""
+    low, high = result.interval
+    return f", 95 % between {low:.4f} and {high:.4f}"
+
+
+def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
+    """Print the bits of the model and of the baselines, the lowest first."""
+    one = one_of(tokens)
+    best = others.best_order
+    rows = [("this model", result.bits), (f"{best}-gram, the best order", others.ngrams[best])]
+    for name, compressed in others.compressors.items():
+        rows += [(f"{name} after the training part", compressed.bits)]
+        rows += [(f"{name} alone", compressed.alone)]
+    show()
+    show(
+        f"Bits per {one}. The baselines read {others.learnt:,} {tokens} of the training part first:"
+    )
+    for name, bits in sorted(rows, key=lambda row: row[1]):
+        show(f"  {name:<28} {bits:7.4f}")
+    orders = ", ".join(f"{bits:.3f}" for bits in others.ngrams.values())
+    show(f"n-grams of order 1 to {len(others.ngrams)}: {orders}")
+    if others.judged < result.characters:
+        show(f"The baselines were evaluated only on the first {others.judged:,} {tokens}.")
+
+
+@takes_settings("engine", "unknown", "replacement")
+def score(
+    model: AModel,
+    file: Annotated[
+        str, typer.Argument(metavar="TEXT", help="A file, or - for standard input.")
+    ] = STDIN,
+    text: Annotated[
+        str | None, typer.Option(help="the text itself, instead of the name of a file")
+    ] = None,
+    which: Which = None,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Show how well a model predicts each character of a text.
+
+    A terminal shows the text coloured by the bits of each character: more bits mean
+    a more surprising character. --json prints the numbers.
+
+    \b
+    Example:
+      charloom score runs/book --text "To be, or not to be"
+    """
+    from charloom import api
+
+    if text is not None and file != STDIN:
+        raise ConfigError("TEXT and --text both give a text; give only one of them.")
+    chosen = settings or {}
+    engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
+    read = read_text(file) if text is None else text
+    opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
+    result = opened.score(read, **chosen)
+    if result.unknowns.total:
+        say(f"{result.unknowns.sentence}.")
+    if as_json:
+        show_json(
+            {
+                **identity(model, opened),
+                "mean_bits": result.mean_bits,
+                "characters": list(result.characters),
+                "nats": result.nats.tolist(),
+                "bits": result.bits.tolist(),
+            }
+        )
+        return
+    paint_surprise(result)
+    say(
+        f"{result.mean_bits:.4f} bits per character "
+        f"({result.mean_bits * math.log(2):.4f} nats), {len(result.characters) - 1:,} predicted by "
+        f"{model}, {opened.stage}."
+    )
+
+
+def paint_surprise(result: "Surprise") -> None:
+    """Print a text coloured by its bits, or without colours if the terminal shows none."""
+    spans = [
+        (f"{least:g}-{most:g}" if most < math.inf else f"{least:g} and more", style)
+        for (least, style), (most, _) in zip(HEAT, (*HEAT[1:], (math.inf, "")), strict=True)
+    ]
+    styles = ["underline", *map(heat, result.bits.tolist()[1:])]  # the first is not predicted
+    paint(result.characters, styles, "bits", spans)
+
+
+def heat(bits: float) -> str:
+    """Return the style of a character that costs `bits`."""
+    return [style for least, style in HEAT if bits >= least][-1]
+
+
+def prompt_text(prompt: str, file: Path | None) -> str:
+    """Return the prompt from the option, a file or standard input; raise if two are given."""
+    if prompt and file is not None:
+        raise ConfigError("--prompt and --prompt-file both give a prompt; give only one of them.")
+    if file is not None:
+        return read_text(str(file))
+    return read_text(STDIN) if prompt == STDIN else prompt
+
+
+def read_text(source: str) -> str:
+    """Return the text of a file or of standard input, without a byte-order mark.
+
+    Raise EncodingError if it is not UTF-8, and TextError if it cannot be read.
+    """
+    name = "standard input" if source == STDIN else source
+    if source == STDIN and sys.stdin.isatty():
+        key = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        say(
+            f"reading the text from the terminal: type it, and end it with {key} on a line of its own."
+        )
+    try:
+        data = sys.stdin.buffer.read() if source == STDIN else given_path(source).read_bytes()
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise EncodingError(
+            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,} "
+            f"({error.reason}).",
+            error.start,
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise TextError(f"{shortened(name)} cannot be read: {reason}.") from None

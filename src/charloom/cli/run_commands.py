@@ -1,0 +1,238 @@
+"""The commands `reproduce`, `train`, `resume`, `report` and `control`, which work on runs."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from charloom.cli.options import (
+    SETTINGS,
+    Json,
+    Minutes,
+    NewRun,
+    Run,
+    Texts,
+    given_path,
+    takes_settings,
+)
+from charloom.cli.report_output import ReadingProgress, say_left_out
+from charloom.cli.terminal import say, show, show_json
+from charloom.cli.training_output import Outcome, finish, follow, introduce
+from charloom.config import Config, without_effect
+from charloom.messages import for_command_line
+from charloom.recipes import CLASSIC, DEFAULT_RECIPE
+
+# Settings that may change when a run is resumed; the model and its training stay the same.
+UNCHANGING: Final = ("engine", "threads", "save_seconds")
+
+
+@takes_settings(*SETTINGS)
+def reproduce(
+    text: Texts = None,
+    run: NewRun = None,
+    minutes: Minutes = None,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Do the classic experiment: check gradients, train, write text and a report.
+
+    Without TEXT it reads a built-in text: the New Testament if the extra corpora is
+    installed, else the Python documentation. A wrong gradient gives exit code 1.
+
+    \b
+    Example:
+      charloom reproduce book.txt --run runs/book
+    """
+    from charloom import api
+
+    began, settings = time.monotonic(), settings or {}
+    api.new_run(run)
+    if text:
+        corpus = api.text_to_learn(text, default=CLASSIC, **settings)
+    else:
+        corpus = api.demo_text(settings.get("tokens") or "characters")
+    config = api.settle(
+        corpus, minutes, default=CLASSIC, began=began, tell=say_sentence, **settings
+    )
+    warn_without_effect(config, settings)
+    with api.begin(corpus, config, run) as training:
+        introduce(training)
+        say("checking the gradients …")
+        outcome = follow(training, whole=True)
+        finish(training, outcome, as_json)
+
+
+@takes_settings(*SETTINGS, recipe=DEFAULT_RECIPE)
+def train(
+    text: Texts = None,
+    from_model: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            parser=given_path,
+            help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
+            "if the run has a validation part, else the last",
+        ),
+    ] = None,
+    run: NewRun = None,
+    minutes: Minutes = None,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Train a model on a text, in a new run directory.
+
+    Ctrl-C saves a checkpoint and stops; charloom resume continues from it.
+
+    \b
+    Example:
+      charloom train book.txt --run runs/book --epochs 3
+    """
+    from charloom import api
+
+    began = time.monotonic()
+    api.new_run(run)
+    model, settings = api.learner_of(from_model), settings or {}
+    corpus = api.text_to_learn(text or [], model=model, **settings)
+    config = api.settle(corpus, minutes, model=model, began=began, tell=say_sentence, **settings)
+    warn_without_effect(config, settings)
+    if model is None and "unknown" in settings:
+        say("--unknown has no effect without --from: the vocabulary is made from the text.")
+    if model is not None and "recipe" not in settings:
+        say(
+            f"the model keeps its settings, which started from the recipe {config.recipe}; give "
+            f"--recipe to use another."
+        )
+    with api.begin(corpus, config, run, model) as training:
+        introduce(training)
+        finish(training, follow(training), as_json)
+
+
+def say_sentence(sentence: str) -> None:
+    """Print a sentence that lacks its full stop."""
+    say(f"{sentence}.")
+
+
+def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
+    """Print which of the given options have no effect."""
+    for sentence in without_effect(config, settings):
+        say_sentence(sentence)
+
+
+@takes_settings(*UNCHANGING, **dict.fromkeys(UNCHANGING, "the run's"))
+def resume(
+    run: Run,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="the new path of the text, if it was moved; repeatable"),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="train until this number of epochs, counted from the start of the run"),
+    ] = None,
+    updates: Annotated[
+        int | None,
+        typer.Option(help="train until this number of updates, counted from the start of the run"),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="continue for about this long")] = None,
+    allow_older: Annotated[
+        bool,
+        typer.Option(
+            "--allow-older",
+            help="if checkpoints or records are damaged, continue from the last intact ones",
+        ),
+    ] = False,
+    as_json: Json = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Continue a run from its last checkpoint.
+
+    On a machine of the same kind (processor, instruction set, threads, engine,
+    versions of charloom and NumPy) the result has the same bits as without a stop.
+
+    A finished run does not change, unless --minutes, --epochs or --updates gives it
+    a new end.
+
+    \b
+    Example:
+      charloom resume runs/book --minutes 5
+    """
+    from charloom import api
+
+    changes = {"allow_older": allow_older, **(settings or {})}
+    with api.reopen(run, text, epochs, updates, minutes, tell=say_sentence, **changes) as training:
+        if training.finished:
+            say(
+                f"{run} is finished at update {training.learner.update:,}; there is nothing to do. "
+                f"To train it further, give --minutes, or a new end with --epochs or --updates, "
+                f"counted from the start of the run."
+            )
+            outcome = Outcome()
+        else:
+            introduce(training)
+            # A run with a gradient check, even an unfinished one, was started by `reproduce`, which
+            # ends with a report.
+            outcome = follow(training, whole=(run / "gradcheck.json").exists())
+        finish(training, outcome, as_json)
+
+
+def report(
+    run: Run,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=given_path,
+            help="write the report to this file, and nothing into the run",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a run: report.html, loss.svg and loss.png.
+
+    \b
+    Example:
+      charloom report runs/book
+    """
+    from charloom.report import write_report
+
+    damage: list[str] = []
+    path = write_report(run, output, damage.append, ReadingProgress())
+    for message in damage:
+        say_left_out(message)
+    if as_json:
+        show_json({"report": str(path), "damage": list(map(for_command_line, damage))})
+    else:
+        show(str(path))
+
+
+def control(
+    run: Run,
+    command: Annotated[
+        str, typer.Argument(metavar="[run|pause|stop]", help="What the training run must do.")
+    ],
+    learning_rate_factor: Annotated[
+        float | None,
+        typer.Option(help="from now on, multiply the learning rate of the settings by this"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Pause, continue, stop or steer a run that another process trains.
+
+    A stopped run saves a checkpoint; charloom resume continues it.
+
+    \b
+    Example:
+      charloom control runs/book run --learning-rate-factor 0.5
+    """
+    from charloom import api
+
+    sent = api.control(run, command, learning_rate_factor=learning_rate_factor)
+    if as_json:
+        show_json(dataclasses.asdict(sent))
+    else:
+        factor = sent.learning_rate_factor
+        change = "" if factor is None else f", with the settings' learning rate times {factor:g}"
+        say(f"sent {sent.command} to {run}{change}.")

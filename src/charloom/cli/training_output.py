@@ -1,0 +1,303 @@
+"""Prints the messages before, during and after a training run, and its result."""
+
+import dataclasses
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from charloom.cli.error_exit import CHECK_FAILED
+from charloom.cli.hints import found_overfitting, learnt_nothing, overfitting_sentence
+from charloom.cli.report_output import ReadingProgress, say_left_out
+from charloom.cli.terminal import say, show, show_json
+from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
+from charloom.messages import command, for_command_line, terminal_command
+
+if TYPE_CHECKING:
+    from charloom.api import Training
+    from charloom.gradient_check import GradientCheck
+    from charloom.model import Learner
+    from charloom.training import Ended, Item, Judged, Overfitting, Record
+
+
+FEW_UPDATES: Final = 1_000  # the smooth loss needs as many until its first value no longer matters
+
+
+class Outcome:
+    """The results of a training run.
+
+    Attributes:
+        checks: the gradient checks.
+        ended: how training ended; None if there was nothing to train.
+        last: the last record; None if there was none.
+        validation_nats: the last validation loss in nats per character; None if there was none.
+        judged: the loss on the whole validation part, computed at the end; None if it was not computed.
+        report: path of the report; None if none was written.
+        damage: a marked message about each damaged or missing part that the report leaves out.
+        exit_code: exit code of the signal that stopped the run, or 0.
+        seconds: duration of the run.
+    """
+
+    def __init__(self) -> None:
+        self.checks: list[GradientCheck] = []
+        self.ended: Ended | None = None
+        self.last: Record | None = None
+        self.validation_nats: float | None = None
+        self.judged: Judged | None = None
+        self.report: Path | None = None
+        self.damage: tuple[str, ...] = ()
+        self.exit_code = 0
+        self.seconds = 0.0
+
+    def note(self, item: "Item") -> None:
+        """Store an event that the result needs."""
+        from charloom.training import Ended, Judged, Record
+
+        if isinstance(item, Ended):
+            self.ended = item
+        elif isinstance(item, Judged):
+            self.judged = item
+        elif isinstance(item, Record):
+            self.last = item
+            if item.validation_nats is not None:
+                self.validation_nats = item.validation_nats
+
+    @property
+    def finished(self) -> bool:
+        """True if training reached its end in this call."""
+        return self.ended is not None and self.ended.state == "finished"
+
+
+def introduce(training: "Training") -> None:
+    """Print the text, the number of updates, the engine and the run directory before training."""
+    from charloom.engines import native_problem
+
+    config, corpus = training.learner.config, training.corpus
+    problem = native_problem()
+    if config.engine == "auto" and training.engine.name == "reference" and problem:
+        say(
+            f"{problem}. charloom uses the reference engine, which is many times slower. For the "
+            f"native engine, install a C++20 compiler and then charloom again."
+        )
+    for note in corpus.notes:
+        say(f"{note}.")
+    after = f"update {training.learner.update:,} of " if training.learner.update else ""
+    say(
+        f"{corpus.name}: {len(corpus):,} {config.tokens}, {len(corpus.vocabulary)} distinct; "
+        f"{after}{counted(training.updates, 'update')}; {training.engine.describe()}, {config.dtype}; "
+        f"run directory {training.run}"
+    )
+    if config.updates is None and training.updates < FEW_UPDATES:
+        say(
+            f"{counted(training.updates, 'update')} are few: to learn a text this short takes about "
+            f"{10 * FEW_UPDATES:,} (--updates {10 * FEW_UPDATES})."
+        )
+
+
+def follow(training: "Training", whole: bool = False) -> Outcome:
+    """Train, show the progress, and return the results.
+
+    With `whole`, also check the gradients first and write the report at the end.
+    """
+    from charloom.api import Reported, reproduction
+    from charloom.cli.progress import Watcher
+    from charloom.gradient_check import GradientCheck
+    from charloom.training.stop_signals import Halt
+
+    outcome = Outcome()
+    config, done = training.learner.config, training.learner.update
+    started = time.monotonic()
+    try:
+        watcher = Watcher(
+            training.updates, done, config.seq_length, config.batch_size, config.tokens
+        )
+        with Halt(say) as halt, watcher as watch:
+            reading = ReadingProgress()
+            items = reproduction(training, halt, reading) if whole else training.items(halt)
+            with closing(items):
+                for item in items:
+                    if isinstance(item, GradientCheck):
+                        outcome.checks.append(item)
+                        if not item.passed:
+                            say(item.verdict())
+                    elif isinstance(item, Reported):
+                        outcome.report, outcome.damage = item.path, item.damage
+                    else:
+                        watch(item)
+                        outcome.note(item)
+            if outcome.ended is not None and outcome.ended.state == "interrupted":
+                outcome.exit_code = halt.exit_code
+    except KeyboardInterrupt:
+        say(
+            f"stopped immediately; updates since the last checkpoint are lost. To continue from it: "
+            f"{command('resume', training.run)}"
+        )
+        raise
+    outcome.seconds = time.monotonic() - started
+    for message in outcome.damage:
+        say_left_out(message)
+    return outcome
+
+
+def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
+    """Print the results; raise typer.Exit if a signal stopped the run or a gradient is wrong."""
+    ended, run = outcome.ended, training.run
+    if ended is not None and ended.state != "finished":
+        say(
+            f"{ended.state} by {ended.reason} at update {ended.update:,} of {training.updates:,}; "
+            f"saved. To continue: {command('resume', run)}"
+        )
+        say(f"{terminal_command('sample', run)} writes with {training.stage()}.")
+    elif ended is not None and ended.reason:
+        say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
+    overfitted = found_overfitting(training, outcome)
+    if overfitted is not None:
+        say(overfitting_sentence(overfitted, run, training.learner.best_update))
+    if as_json:
+        show_json(summary(training, outcome, overfitted))
+    else:
+        for line in headlines(training, outcome):
+            show(line)
+        if outcome.finished and outcome.report is None:
+            report, sample = terminal_command("report", run), terminal_command("sample", run)
+            say(f"to write a report: {report}; to write text: {sample}")
+            gibberish = learnt_nothing(training, outcome)
+            if gibberish is not None:
+                say(gibberish)
+            if training.learner.config.test:
+                judge = terminal_command("evaluate", run, split="test")
+                say(f"to evaluate the model on the test part, which training did not use: {judge}")
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
+    if not all(check.passed for check in outcome.checks):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def headlines(training: "Training", outcome: Outcome) -> list[str]:
+    """Return the results as lines, in the order of the sections of the report."""
+    learner = training.learner
+    one = one_of(learner.config.tokens)
+    lines = []
+    if outcome.checks:
+        lines.append(gradients_line(outcome.checks))
+    if learner.smooth_loss is not None:
+        bits = bits_per_character(learner.smooth_loss, learner.config.seq_length)
+        line = (
+            f"smooth loss: {decimals(learner.smooth_loss, 2)} nats per window of "
+            f"{learner.config.seq_length} at update {learner.update:,} ({decimals(bits, 3)} bits per {one} of the training text)"
+        )
+        if learner.best_loss is not None and not learner.config.validation:
+            line += f", lowest {decimals(learner.best_loss, 2)} at update {learner.best_update:,}"
+        lines.append(line)
+    if learner.config.validation and learner.best_loss is not None:
+        lines.append(validation_line(learner, outcome.validation_nats))
+        lines += part_lines(training, outcome)
+    passage = training.run / "passage.txt"
+    if outcome.finished and passage.exists():
+        text = passage.read_text(encoding="utf-8", errors="replace")
+        lines.append(f"it writes:   {excerpt(text)}")
+        if learner.config.validation:
+            lines.append(f"model:       {training.stage()}")
+    if outcome.seconds:
+        lines.append(f"time:        {duration(outcome.seconds)}")
+    if outcome.report is not None:
+        lines.append(f"report:      {outcome.report}")
+    else:
+        lines.append(f"run:         {training.run}")
+    return lines
+
+
+def validation_line(learner: "Learner", last: float | None) -> str:
+    """Return a line with the best and the last validation loss; `last` is in nats per character."""
+    config, best = learner.config, learner.best_loss or 0.0
+    part = f"validation part ({100 * config.validation:.3g}% of "
+    part += "each stream)" if config.split == "streams" else "the text)"
+    line = f"validation:  best {nats_and_bits(best, ' nats')} per {one_of(config.tokens)} of the "
+    line += f"{part}, at update {learner.best_update:,}"
+    return line if last is None else f"{line}; last {nats_and_bits(last)}"
+
+
+def part_lines(training: "Training", outcome: Outcome) -> list[str]:
+    """Return lines about how much of the validation part was read; none if all of it was read.
+
+    They also give the loss on the whole validation part, or the command that computes it.
+    """
+    judged, all_of_it = characters_of(training)
+    if judged == all_of_it:
+        return []
+    tokens, whole = training.learner.config.tokens, outcome.judged
+    line = f"             computed on {judged:,} of its {all_of_it:,} {tokens}, spread evenly"
+    if whole is None:
+        evaluate = command("evaluate", training.run, split="validation", which="best")
+        return [f"{line}; for all of them: {evaluate}"]
+    total = f"             on all of them: {nats_and_bits(whole.nats, ' nats')}, at update {whole.update:,}"
+    return [line, total]
+
+
+def characters_of(training: "Training") -> tuple[int, int]:
+    """Return how many characters a validation loss is computed on, and how many the validation part has."""
+    from charloom.model.schedule import Schedule
+    from charloom.training.progress_records import characters_judged
+
+    config = training.learner.config
+    return characters_judged(config, Schedule.of(config, len(training.corpus)).windows)
+
+
+def nats_and_bits(nats: float, unit: str = "") -> str:
+    """Return a loss per character as text, in nats and in bits."""
+    return f"{decimals(nats, 4)}{unit} ({decimals(bits_per_character(nats), 4)} bits)"
+
+
+def gradients_line(checks: "list[GradientCheck]") -> str:
+    """Return one line about all gradient checks."""
+    wrong = [check for check in checks if not check.passed]
+    if wrong:
+        return f"gradients:   {len(wrong)} of {len(checks)} checks FAILED"
+    exact = [check.worst for check in checks if check.settings.dtype == "float64"]
+    worst = max(row.norm_relative for row in exact)
+    engines = " and ".join(dict.fromkeys(check.settings.engine for check in checks))
+    return (
+        f"gradients:   right in all {len(checks)} checks ({engines}); largest error in float64: "
+        f"{worst:.0e}, compared with the complex step"
+    )
+
+
+def summary(
+    training: "Training", outcome: Outcome, overfitted: "Overfitting | None" = None
+) -> dict[str, Any]:
+    """Return the results as plain data; nats and bits are per character."""
+    learner, ended, last = training.learner, outcome.ended, outcome.validation_nats
+    smooth, best = learner.smooth_loss, learner.best_loss
+    judged = learner.config.validation > 0
+    nats = None if smooth is None else smooth / learner.config.seq_length
+    return {
+        "run": str(training.run),
+        "state": "finished" if ended is None else ended.state,
+        "reason": None if ended is None else ended.reason,
+        "update": learner.update,
+        "updates": training.updates,
+        "smooth_loss": smooth,
+        "train_bits_per_character": bits(nats),
+        "validation_nats": last,
+        "validation_bits": bits(last),
+        "judged_characters": characters_of(training)[0] if judged else None,
+        "whole_validation_nats": None if outcome.judged is None else outcome.judged.nats,
+        "best_smooth_loss": None if judged else best,
+        "best_validation_nats": best if judged else None,
+        "best_validation_bits": bits(best) if judged else None,
+        "best_update": learner.best_update,
+        "model": training.which,
+        "overfitting": None if overfitted is None else dataclasses.asdict(overfitted),
+        "seconds": round(outcome.seconds, 3),
+        "engine": training.engine.describe(),
+        "gradients_right": all(c.passed for c in outcome.checks) if outcome.checks else None,
+        "report": None if outcome.report is None else str(outcome.report),
+        "damage": list(map(for_command_line, outcome.damage)),
+    }
+
+
+def bits(nats: float | None) -> float | None:
+    """Convert nats to bits; return None for None."""
+    return None if nats is None else bits_per_character(nats)

@@ -1,0 +1,7 @@
+"""Judges a user's backpropagation, and names its mistake."""
+
+from charloom.diagnosis.diagnosis_result import Diagnosis, Found, Row
+from charloom.diagnosis.examine import doctor
+from charloom.diagnosis.mistakes import MISTAKES, Mistake
+
+__all__ = ["MISTAKES", "Diagnosis", "Found", "Mistake", "Row", "doctor"]

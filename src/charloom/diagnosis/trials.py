@@ -1,0 +1,129 @@
+"""The problems that a function under test has to solve; they show what the usual check hides.
+
+Initial state zero and not, small weights and large ones, several H, T and K (never two of them
+equal, so that shapes tell which array is which), characters that repeat, T = 1. All of it is decided
+by the seed. It judges nothing.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from charloom.diagnosis.faulty_network import GATES, Arrays, Problem
+from charloom.random import normals, uniforms
+
+
+class Trial(NamedTuple):
+    """One problem, and what is special about it; `state` is "zero" or "non-zero"."""
+
+    name: str
+    hidden_size: int
+    seq_length: int
+    vocabulary_size: int
+    sigma: float
+    state: str
+    problem: Problem
+
+
+class Plan(NamedTuple):
+    """What a trial is made of. `text`: "random" ids, "same" one id for x and another for y,
+    "window": y is x one step further, as in training. `output`: V and c are so much larger."""
+
+    name: str
+    H: int
+    T: int
+    K: int
+    sigma: float
+    state: str
+    text: str = "random"
+    output: float = 1.0
+
+
+PLANS: Final = (
+    Plan("large weights", 4, 6, 7, 1.0, "non-zero"),  # the first: it tells mistakes apart best
+    Plan("short", 3, 4, 5, 1.0, "non-zero"),  # the second: the smallest, for the pairs
+    Plan("the usual check", 5, 3, 7, 0.01, "zero", "window"),
+    Plan("small weights", 5, 8, 7, 0.01, "non-zero", "window"),
+    Plan("middle weights", 6, 9, 5, 0.1, "zero", "window"),
+    Plan("middle weights, state", 6, 9, 5, 0.1, "non-zero"),
+    Plan("large weights, zero state", 3, 7, 5, 1.0, "zero", "window"),
+    Plan("one step", 4, 1, 6, 1.0, "non-zero"),
+    Plan("one step, zero state", 5, 1, 7, 0.1, "zero"),
+    Plan("one character", 5, 16, 7, 0.1, "non-zero", "same"),
+    Plan("strong output", 10, 13, 9, 1.0, "non-zero", "random", 8.0),
+    Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
+)
+USUAL: Final = PLANS[2]
+MOVE: Final = 2.0**-16  # many last digits of float32, and little beside a weight
+
+
+def make_trials(
+    cell: str = "rnn",
+    seed: int = 0,
+    sizes: tuple[int | None, int | None] = (None, None),
+    plans: tuple[Plan, ...] = PLANS,
+) -> tuple[Trial, ...]:
+    """All trials of a cell. `sizes`: the H and K that the code is fixed to, where it is."""
+    return tuple(make_trial(cell, seed, place, plan, sizes) for place, plan in enumerate(plans))
+
+
+def make_trial(
+    cell: str,
+    seed: int,
+    place: int,
+    plan: Plan,
+    sizes: tuple[int | None, int | None] = (None, None),
+) -> Trial:
+    """One trial; its numbers depend on the seed and on its place in the list."""
+    H, K = sizes[0] or plan.H, sizes[1] or plan.K
+    T = plan.T
+    while T > 1 and T in (H, K):
+        T += 1
+    usual = plan.name == USUAL.name
+    parameters: Arrays = {}
+    for number, (name, shape) in enumerate(shapes(cell, H, K).items()):
+        numbers = normals(seed, "gradcheck", int(np.prod(shape)), stream=100 + place, time=number)
+        scale = plan.sigma * (plan.output if name in ("V", "c") else 1)
+        if usual and len(shape) == 1:
+            scale = 0.0
+        parameters[name] = scale * numbers.reshape(shape)
+    state: Arrays = {}
+    for number, name in enumerate(states(cell)):
+        numbers = uniforms(seed, "gradcheck", H, stream=100 + place, time=10 + number)
+        state[name] = 2 * numbers - 1 if plan.state == "non-zero" else np.zeros(H)
+    ids = (uniforms(seed, "gradcheck", 2 * T + 1, stream=100 + place, time=20) * K).astype(np.int64)
+    x, y = ids[:T], ids[T : 2 * T]
+    if plan.text == "window":
+        y = ids[1 : T + 1]
+    elif plan.text == "same":
+        x, y = np.full(T, ids[0]), np.full(T, (ids[0] + 1) % K)
+    problem = Problem(cell, parameters, x.copy(), y.copy(), state)
+    return Trial(plan.name, H, T, K, plan.sigma, plan.state, problem)
+
+
+def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each parameter of one layer (spec/mathematics.md: The cells; The network)."""
+    rows = len(GATES[cell]) * H
+    found: dict[str, tuple[int, ...]] = {"U": (rows, K), "W": (rows, H), "b": (rows,)}
+    if cell == "gru":
+        found["d"] = (H,)
+    return {**found, "V": (K, H), "c": (K,)}
+
+
+def states(cell: str) -> tuple[str, ...]:
+    """What the cell carries from step to step."""
+    return ("h", "cell") if cell == "lstm" else ("h",)
+
+
+def window(problem: Problem, length: int) -> Problem:
+    """The first steps of a problem's window, as a problem of its own."""
+    return problem._replace(x=problem.x[:length].copy(), y=problem.y[:length].copy())
+
+
+def moved(problem: Problem) -> Problem:
+    """The same problem with every parameter larger by a 65,536th of itself.
+
+    A smooth error hardly changes with it; one that rounding in float32 makes becomes another.
+    """
+    larger = {name: p * (1 + MOVE) for name, p in problem.parameters.items()}
+    return problem._replace(parameters=larger)

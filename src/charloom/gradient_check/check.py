@@ -1,0 +1,324 @@
+"""Compare an engine's analytic gradient with numerical gradients and build the result.
+
+Only the complex step decides whether the gradient is right. Central differences are reported too:
+they show why a right gradient can look wrong (spec/mathematics.md: The gradient check).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.config import ENGINES, SEED_LIMIT, Config, require_one_of, require_whole
+from charloom.engines import Engine, open_engine
+from charloom.errors import EngineError
+from charloom.gradient_check.check_result import (
+    ENTRY_MARGIN,
+    ROUNDING_MARGIN,
+    STEPS,
+    WIDEST_NORM_LIMIT,
+    Central,
+    GradientCheck,
+    Row,
+    Settings,
+    Worst,
+)
+from charloom.gradient_check.numerical import (
+    DROPOUT_UPDATE,
+    Numerical,
+    Window,
+    affordable_entries,
+    nothing,
+    numerical_gradients,
+)
+from charloom.gradient_errors import Errors, distances, errors, rank
+from charloom.model import Learner, new_learner
+from charloom.model.parameters import Parameters, short_name
+from charloom.random import uniforms
+from charloom.text import Corpus, Vocabulary
+from charloom.text.id_file import side_by_side
+from charloom.text.windows import Windows
+
+Array = NDArray[Any]
+Entries = int | Literal["auto"] | None
+
+STATES: Final = ("zero", "non-zero")
+
+# The errors that a right gradient does not exceed. In float64 both gradients round at 1e-16 and
+# sum a few hundred terms. In float32 only the analytic gradient rounds, at 6e-8. There an entry may
+# lose most of its digits when its terms cancel, so only the norm-relative error has a limit.
+NORM_LIMITS: Final = {"float64": 1e-12, "float32": 1e-5}
+ELEMENTWISE_LIMITS: Final = {"float64": 1e-10, "float32": None}
+
+
+def gradcheck(
+    *,
+    cell: str = "rnn",
+    layers: int = 1,
+    hidden_size: int = 100,
+    seq_length: int = 25,
+    batch_size: int = 1,
+    vocabulary_size: int = 80,
+    dropout: float = 0.0,
+    init: str = "normal",
+    sigma: float = 0.01,
+    state: str = "zero",
+    dtype: str = "float64",
+    engine: str | Engine = "reference",
+    entries: Entries = "auto",
+    seed: int = 0,
+    corpus: Corpus | None = None,
+) -> GradientCheck:
+    """Check the gradient of a freshly initialized network over one window.
+
+    Creates the network with `fresh_problem` and checks it with `check_gradients`.
+
+    Args:
+        cell: rnn, lstm or gru.
+        layers: recurrent layers L.
+        hidden_size: hidden units H.
+        seq_length: steps T of the window.
+        batch_size: streams B of the window.
+        vocabulary_size: size K of the random window's vocabulary. Unused with `corpus`, which has
+            its own vocabulary.
+        dropout: share of each layer's outputs to drop, with the dropout masks of update 1.
+        init: how the weights are initialized, "normal" or "uniform".
+        sigma: standard deviation of the initial weights with init "normal".
+        state: initial state of the window, "zero" or "non-zero" (uniform in (-1, 1)).
+        dtype: dtype of the gradient under test, "float64" or "float32".
+        engine: name of the engine under test, or the engine itself.
+        entries: how many entries of each parameter to check. None checks all. "auto" checks 200,
+            or fewer when the network is so large that 200 would take more than ten seconds.
+        seed: seed of the network, the random window and the choice of entries.
+        corpus: text whose first window is used instead of a random window.
+
+    Raises:
+        ConfigError: a setting is out of its range.
+        EngineError: the engine's gradient lacks a parameter, or has a wrong shape for one.
+        MissingPartError: `engine` names the native engine, which is not installed.
+        TextError: the text has less than one window for each stream.
+    """
+    learner, x, y = fresh_problem(
+        cell=cell,
+        layers=layers,
+        hidden_size=hidden_size,
+        seq_length=seq_length,
+        batch_size=batch_size,
+        vocabulary_size=vocabulary_size,
+        dropout=dropout,
+        init=init,
+        sigma=sigma,
+        state=state,
+        dtype=dtype,
+        seed=seed,
+        corpus=corpus,
+    )
+    text = "" if corpus is None else corpus.name
+    (check,) = check_gradients(
+        learner, x, y, engines=(engine,), entries=entries, seed=seed, text=text
+    )
+    return check
+
+
+def fresh_problem(
+    *,
+    vocabulary_size: int = 80,
+    state: str = "zero",
+    dtype: str = "float64",
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    **settings: Any,
+) -> tuple[Learner, Array, Array]:
+    """Return an untrained learner and one window: inputs x and targets y, ids of shape (T, B).
+
+    The window is random, or the first window of `corpus`. Arguments and errors are those of
+    `gradcheck`. `settings` are further settings of `Config`.
+    """
+    require_one_of("state", state, STATES)
+    config = Config(dtype=dtype, seed=seed, **settings)
+    T, B = config.seq_length, config.batch_size
+    if corpus is None:
+        vocabulary_size = require_whole("vocabulary_size", vocabulary_size, least=2, below=0x110000)
+        vocabulary = Vocabulary(map(chr, range(vocabulary_size)))
+        numbers = uniforms(config.seed, "gradcheck", (T + 1) * B) * vocabulary_size
+        window = numbers.astype(vocabulary.id_dtype).reshape(B, T + 1).T
+    else:
+        vocabulary, starts = corpus.vocabulary, Windows.of(config, len(corpus)).starts(0)
+        window = side_by_side(corpus.ids, starts, starts + T + 1, T + 1)
+    learner = new_learner(config, vocabulary)
+    if state == "non-zero":
+        for place, array in enumerate(learner.state.values()):
+            numbers = uniforms(config.seed, "gradcheck", array.size, stream=1, layer=place)
+            array[...] = 2 * numbers.reshape(array.shape) - 1
+    return learner, window[:-1], window[1:]
+
+
+def check_gradients(
+    learner: Learner,
+    x: Array,
+    y: Array,
+    *,
+    engines: Sequence[str | Engine] = ("reference",),
+    entries: Entries = "auto",
+    seed: int = 0,
+    text: str = "",
+    between: Callable[[], None] = nothing,
+) -> tuple[GradientCheck, ...]:
+    """Check the gradient of any learner over one window that starts from the learner's state.
+
+    The complex step is the true gradient. It uses the learner's parameter values in complex128,
+    whatever the learner's dtype. Central differences use the learner's dtype and every step size
+    in `STEPS`, on the first 200 checked entries.
+
+    Entries are drawn with `seed`, without replacement. For the first layer's U, half of them come
+    from columns that the window reads, because all other columns have a zero gradient. An entry
+    that is not finite is always found, even if it was not drawn.
+
+    Args:
+        learner: the learner; it is not changed. Its dropout applies, with the masks of update 1.
+        x: input ids, shape (T,) or (T, B).
+        y: target ids, same shape.
+        engines: names of the engines under test, or the engines themselves. The slow numerical
+            gradients are computed once for all engines.
+        entries: how many entries of each parameter to check. None checks all; "auto" is
+            explained in `gradcheck`.
+        seed: seed of the choice of entries.
+        text: name of the text that the window comes from.
+        between: called repeatedly, each time after a few networks. An exception from it ends the
+            check.
+
+    Returns:
+        One check per engine.
+
+    Raises:
+        ConfigError: an engine is unknown, or `entries` is not a whole number of at least 1.
+        EngineError: x and y have wrong shapes or ids, or an engine's gradient lacks a parameter or
+            has a wrong shape for one.
+    """
+    x, y = (np.ascontiguousarray(ids).reshape(len(ids), -1) for ids in (x, y))
+    seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
+    if entries == "auto":
+        entries = affordable_entries(learner, x)
+    elif entries is not None:
+        entries = require_whole("entries", entries, least=1)
+    K, B = len(learner.vocabulary), learner.state["h"].shape[1]
+    if x.shape != y.shape or not 0 <= min(x.min(), y.min()) <= max(x.max(), y.max()) < K:
+        raise EngineError(
+            f"x has shape {x.shape} and y has shape {y.shape}; they must have the same shape and "
+            f"contain ids from 0 to {K - 1}."
+        )
+    if x.shape[1] != B:
+        raise EngineError(
+            f"the window has {x.shape[1]} streams, but the learner's state has {B}; they must be "
+            f"the same."
+        )
+    opened = [_opened(engine) for engine in engines]
+    config = learner.config
+    dropped = {"update": DROPOUT_UPDATE} if config.dropout else {}
+    checks = []
+    # An overflow makes an error NaN, so the check fails; a warning would add nothing.
+    with np.errstate(all="ignore"):
+        truths = numerical_gradients(learner, Window.of(learner, x, y), entries, seed, between)
+        for engine in opened:
+            _, gradients, _ = engine.loss_and_gradients(learner, x, y, **dropped)
+            _require_shapes(gradients, learner.parameters)
+            settings = Settings(
+                text=text,
+                cell=config.cell,
+                layers=config.layers,
+                hidden_size=config.hidden_size,
+                seq_length=len(x),
+                batch_size=B,
+                vocabulary_size=K,
+                dropout=config.dropout,
+                init=config.init,
+                sigma=config.sigma,
+                state="non-zero" if any(s.any() for s in learner.state.values()) else "zero",
+                dtype=config.dtype,
+                engine=engine.name,
+                entries=entries,
+                seed=seed,
+            )
+            rows = tuple(_row(truth, gradients[truth.name], config.dtype) for truth in truths)
+            checks.append(GradientCheck(settings=settings, rows=rows))
+    return tuple(checks)
+
+
+def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
+    """Compare one parameter's analytic `gradient` with its numerical gradients."""
+    values = gradient.ravel()
+    analytic = values[truth.entries].astype(np.float64)
+    found = errors(analytic, truth.exact)
+    if not np.isfinite(values).all():
+        found = Errors(absolute=math.nan, elementwise=math.nan, norm_relative=math.nan)
+    swept = analytic[: truth.central.shape[1]]
+    sweep = [errors(swept, differences) for differences in truth.central]
+    best = min(range(len(STEPS)), key=lambda step: rank(sweep[step].norm_relative))
+    norm_limit, elementwise_limit = _limits(dtype, truth.rounding)
+    return Row(
+        parameter=short_name(truth.name),
+        shape=truth.shape,
+        checked=len(analytic),
+        total=len(values),
+        absolute=found.absolute,
+        elementwise=found.elementwise,
+        norm_relative=found.norm_relative,
+        rounding=truth.rounding.norm_relative,
+        norm_limit=norm_limit,
+        elementwise_limit=elementwise_limit,
+        worst=_worst(truth, values),
+        central=Central(step=STEPS[best], checked=len(swept), **vars(sweep[best])),
+        curve=tuple(at_step.norm_relative for at_step in sweep),
+    )
+
+
+def _worst(truth: Numerical, values: Array) -> Worst:
+    """Return the entry with the largest elementwise error, or the first that is not finite.
+
+    For a parameter without entries the index is empty and both values are 0.
+
+    Args:
+        truth: numerical gradients of the parameter.
+        values: all values of its analytic gradient, flat.
+    """
+    if not len(values):
+        return Worst(index=(), analytic=0.0, numeric=0.0)
+    if np.isfinite(values).all():
+        analytic = values[truth.entries].astype(np.float64)
+        worst = int(np.argmax(distances(analytic, truth.exact)))
+        place, numeric = int(truth.entries[worst]), float(truth.exact[worst])
+    else:
+        place, numeric = int(np.argmin(np.isfinite(values))), math.nan
+    index = tuple(map(int, np.unravel_index(place, truth.shape)))
+    return Worst(index=index, analytic=float(values[place]), numeric=numeric)
+
+
+def _opened(engine: str | Engine) -> Engine:
+    """Return the engine; open it if `engine` is a name."""
+    if not isinstance(engine, str):
+        return engine
+    require_one_of("engine", engine, ENGINES)
+    return open_engine(engine)
+
+
+def _limits(dtype: str, rounding: Errors) -> tuple[float, float | None]:
+    """Return the norm-relative and the elementwise limit, widened by the effect of rounding."""
+    norm, entries = NORM_LIMITS[dtype], ELEMENTWISE_LIMITS[dtype]
+    widened = max(norm, min(WIDEST_NORM_LIMIT, ROUNDING_MARGIN * rounding.norm_relative))
+    if entries is None:
+        return widened, None
+    return widened, max(entries * widened / norm, ENTRY_MARGIN * rounding.elementwise)
+
+
+def _require_shapes(gradients: Mapping[str, Array], parameters: Parameters) -> None:
+    """Raise EngineError unless the gradients have the parameters' names and shapes."""
+    found = {name: gradient.shape for name, gradient in gradients.items()}
+    wanted = {name: parameter.shape for name, parameter in parameters.items()}
+    for name in {**wanted, **found}:
+        if found.get(name) != wanted.get(name):
+            raise EngineError(
+                f"the engine's gradient of {name} has shape {found.get(name)}, but the parameter has "
+                f"shape {wanted.get(name)}; they must be the same."
+            )

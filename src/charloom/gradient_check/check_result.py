@@ -1,0 +1,266 @@
+"""The result of a gradient check as plain data, and its text for users.
+
+This module computes no gradients and does not know files, plots or terminals.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from charloom.formatting import finite
+from charloom.gradient_errors import Errors, rank
+
+STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of the central differences
+
+# Some gradients cannot be computed to these limits in their dtype, for one of three reasons:
+# - The network is chaotic: a rounding error grows at every step back through time. An example is
+#   sigma = 0.3 with H = 100, where W stretches vectors by sigma·√H = 3.
+# - Units are saturated: 1 - h² then consists of rounding errors only.
+# - All terms of an entry cancel: only rounding errors remain.
+# So the check measures how much the gradient changes when all of its inputs are rounded once. The
+# limits widen to thirty times that, but never beyond 1e-4, a tenth of the smallest relevant error.
+ROUNDING_MARGIN: Final = 30.0
+ENTRY_MARGIN: Final = 10.0  # times the largest effect of rounding on any entry
+WIDEST_NORM_LIMIT: Final = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Central(Errors):
+    """The errors against central differences at the best step size.
+
+    Attributes:
+        step: the step size with the smallest norm-relative error.
+        checked: number of entries that were compared, at most 200.
+    """
+
+    step: float
+    checked: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worst:
+    """The entry with the largest elementwise error, or the first entry that is not finite.
+
+    Attributes:
+        index: index of the entry in the parameter.
+        analytic: its analytic gradient.
+        numeric: its gradient by the complex step; NaN if the entry was not drawn.
+    """
+
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Errors):
+    """The check of one parameter. The inherited errors are those against the complex step.
+
+    Attributes:
+        parameter: b, d, c, U, W or V. Above the first layer the layer's number precedes it: 1.U.
+        shape: shape of the parameter.
+        checked: number of entries that were checked with the complex step.
+        total: number of entries of the parameter.
+        rounding: norm-relative change of the gradient when each of its inputs changes by about one
+            unit in the last place. No smaller limit is possible in this dtype.
+        norm_limit: largest `norm_relative` that passes.
+        elementwise_limit: largest `elementwise` that passes; None if any value passes.
+        worst: the checked entry with the largest error.
+        central: the errors against central differences.
+        curve: norm-relative error against central differences for each step size in `STEPS`.
+    """
+
+    parameter: str
+    shape: tuple[int, ...]
+    checked: int
+    total: int
+    rounding: float
+    norm_limit: float
+    elementwise_limit: float | None
+    worst: Worst
+    central: Central
+    curve: tuple[float, ...]
+
+    @property
+    def excess(self) -> float:
+        """Return the larger ratio of an error to its limit. The row fails above 1, or if it is NaN."""
+        norm = self.norm_relative / self.norm_limit
+        limit = self.elementwise_limit
+        entries = 0.0 if limit is None else self.elementwise / limit
+        return math.nan if math.isnan(norm + entries) else max(norm, entries)
+
+    @property
+    def passed(self) -> bool:
+        """Return True if no error exceeds its limit."""
+        return self.excess <= 1
+
+    @property
+    def lost(self) -> bool:
+        """Return True if rounding alone can explain the error, so that the check decides nothing."""
+        return self.norm_limit < self.norm_relative <= ROUNDING_MARGIN * self.rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a gradient check.
+
+    Attributes:
+        text: name of the text that the window comes from; empty for a random window.
+        hidden_size: hidden units H.
+        seq_length: steps T of the window.
+        vocabulary_size: characters K of the vocabulary.
+        sigma: standard deviation of the initial weights with init "normal".
+        state: initial state of the window, "zero" or "non-zero".
+        dtype: dtype of the analytic gradient and of the central differences.
+        engine: name of the engine that computed the analytic gradient.
+        entries: largest number of entries checked per parameter; None for all.
+        seed: seed of the network, the random window and the choice of entries.
+        cell: rnn, lstm or gru.
+        layers: recurrent layers L.
+        batch_size: streams B of the window.
+        dropout: share of outputs that were dropped, with the masks of update 1.
+        init: how the weights were initialized.
+    """
+
+    text: str
+    hidden_size: int
+    seq_length: int
+    vocabulary_size: int
+    sigma: float
+    state: str
+    dtype: str
+    engine: str
+    entries: int | None
+    seed: int
+    cell: str = "rnn"
+    layers: int = 1
+    batch_size: int = 1
+    dropout: float = 0.0
+    init: str = "normal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientCheck:
+    """The result of a gradient check: one row per parameter, biases first, then matrices."""
+
+    settings: Settings
+    rows: tuple[Row, ...]
+    steps: tuple[float, ...] = STEPS
+
+    @property
+    def passed(self) -> bool:
+        """Return True if the gradient of every parameter is right."""
+        return all(row.passed for row in self.rows)
+
+    @property
+    def checked(self) -> int:
+        """Return how many entries of all parameters were checked with the complex step."""
+        return sum(row.checked for row in self.rows)
+
+    @property
+    def total(self) -> int:
+        """Return how many entries all parameters have."""
+        return sum(row.total for row in self.rows)
+
+    @property
+    def worst(self) -> Row:
+        """Return the row with the largest `excess`."""
+        return max(self.rows, key=lambda row: rank(row.excess))
+
+    def verdict(self) -> str:
+        """Return two lines for users: whether the gradient is right, and the errors that show it."""
+        s = self.settings
+        weights = f"sigma={s.sigma:g}" if s.init == "normal" else f"init {s.init}"
+        dropout = f"dropout {s.dropout:g}, " if s.dropout else ""
+        setup = (
+            f"{s.cell}, L={s.layers}, H={s.hidden_size}, B={s.batch_size}, T={s.seq_length}, "
+            f"K={s.vocabulary_size}, {weights}, {dropout}h0 {s.state}, {s.dtype}, "
+            f"engine {s.engine}; {self.checked:,} of {self.total:,} entries"
+        )
+        if self.passed:
+            row = max(self.rows, key=lambda row: row.norm_relative)
+            central = max(self.rows, key=lambda row: rank(row.central.norm_relative)).central
+            return (
+                f"The gradient is right ({setup}): its largest norm-relative error against the "
+                f"complex step is {row.norm_relative:.1e} ({row.parameter}; limit "
+                f"{row.norm_limit:.0e}).\n"
+                f"Central differences differ by {central.norm_relative:.1e} even at their best step "
+                f"size, {central.step:.0e}: they round, and the gradient is not at fault."
+            )
+        failed = [row for row in self.rows if not row.passed]
+        wrong = [row for row in failed if not row.lost]
+        row = max(wrong or failed, key=lambda row: rank(row.excess))
+        names = ", ".join(row.parameter for row in wrong or failed)
+        distance = (
+            f"the norm-relative error of {row.parameter} against the complex step is "
+            f"{row.norm_relative:.1e} (limit {row.norm_limit:.0e}), and {row.elementwise:.1e} in its "
+            f"worst entry"
+        )
+        if not wrong:
+            return (
+                f"The gradient is LOST IN ROUNDING in {names} ({setup}): {distance}.\n"
+                f"Rounding its inputs once changes the gradient of {row.parameter} by "
+                f"{row.rounding:.1e}, too much to check it in {s.dtype}; "
+                f"use {'smaller weights' if s.dtype == 'float64' else 'float64'}."
+            )
+        place, worst = ", ".join(map(str, row.worst.index)), row.worst
+        truth = "" if math.isnan(worst.numeric) else f" and should be {worst.numeric:.9g}"
+        return (
+            f"The gradient is WRONG in {names} ({setup}): {distance}.\n"
+            f"The worst entry, {row.parameter}[{place}], is {worst.analytic:.9g}{truth}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as plain data for JSON; a number that is not finite becomes None."""
+        rows = [{**dataclasses.asdict(row), "passed": row.passed} for row in self.rows]
+        settings = dataclasses.asdict(self.settings)
+        plain: dict[str, Any] = finite(
+            {"passed": self.passed, "settings": settings, "steps": self.steps, "rows": rows}
+        )
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GradientCheck":
+        """Return the check that `to_dict` wrote. None becomes NaN, so that the row fails."""
+        return cls(
+            settings=Settings(**values["settings"]),
+            rows=tuple(map(_row_from_dict, values["rows"])),
+            steps=tuple(values["steps"]),
+        )
+
+
+def _row_from_dict(row: Mapping[str, Any]) -> Row:
+    """Return a row from plain data."""
+    worst, central = row["worst"], row["central"]
+    return Row(
+        parameter=row["parameter"],
+        shape=tuple(row["shape"]),
+        checked=row["checked"],
+        total=row["total"],
+        absolute=_number(row["absolute"]),
+        elementwise=_number(row["elementwise"]),
+        norm_relative=_number(row["norm_relative"]),
+        rounding=_number(row["rounding"]),
+        norm_limit=row["norm_limit"],
+        elementwise_limit=row["elementwise_limit"],
+        worst=Worst(
+            index=tuple(worst["index"]),
+            analytic=_number(worst["analytic"]),
+            numeric=_number(worst["numeric"]),
+        ),
+        central=Central(
+            step=central["step"],
+            checked=central["checked"],
+            absolute=_number(central["absolute"]),
+            elementwise=_number(central["elementwise"]),
+            norm_relative=_number(central["norm_relative"]),
+        ),
+        curve=tuple(map(_number, row["curve"])),
+    )
+
+
+def _number(value: float | None) -> float:
+    """Return `value`, or NaN for None: the inverse of `finite` for one number."""
+    return math.nan if value is None else value

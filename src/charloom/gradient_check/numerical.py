@@ -1,0 +1,255 @@
+"""Numerical gradients of the reference's loss (spec/mathematics.md: The gradient check).
+
+The complex step, Im f(θ + ih)/h (Squire and Trapp 1998), subtracts nothing, so rounding is its only
+error. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses. Plotted
+against the step size, their error is a V: no step size makes it smaller than the V's lowest point.
+This module does not compare gradients or decide whether one is right.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.engines.reference import losses
+from charloom.engines.reference.network import dropout_masks, loss_and_gradients
+from charloom.gradient_check.check_result import STEPS
+from charloom.gradient_errors import Errors, errors
+from charloom.model import Learner
+from charloom.model.parameters import Parameters
+from charloom.random import uniforms
+
+Array = NDArray[Any]
+
+COMPLEX_STEP: Final = 1e-20
+DROPOUT_UPDATE: Final = 1  # the window uses the dropout masks of this update
+
+MOST_ENTRIES: Final = 200  # per parameter, with entries="auto"
+LEAST_ENTRIES: Final = 2
+# With entries="auto" a check may cost BUDGET multiplications, about ten seconds of one core. For
+# each entry the reference runs the network over the window: one multiplication per parameter value,
+# step and stream. At each step it also reads a separate copy of the perturbed parameter; reading a
+# value takes as long as READING multiplications (docs/LOG.md). The cost is computed and not timed,
+# so that the same settings always check the same entries.
+BUDGET: Final = 8e9
+READING: Final = 20
+
+BLURS: Final = 3  # in a single one, the changes could cancel by chance
+
+SWEEP_ENTRIES: Final = 200
+# Bytes of perturbed parameters in one call. Measured: with less, the overhead of the calls grows;
+# with more, the data no longer fits into the CPU cache.
+CHUNK_BYTES: Final = 5_000_000
+CHUNK_NETWORKS: Final = 256
+
+
+class Window(NamedTuple):
+    """The inputs of the loss besides the parameters.
+
+    `x` and `y` have shape (T, B). `masks` are dropout masks, or None without dropout.
+    """
+
+    x: Array
+    y: Array
+    state: dict[str, Array]
+    masks: Array | None
+
+    @classmethod
+    def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
+        """Return a window that starts from the learner's state, with the masks of update 1."""
+        masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
+        return cls(x, y, learner.state, masks)
+
+
+@dataclass(frozen=True)
+class Numerical:
+    """The numerical gradients of one parameter at N of its entries.
+
+    Attributes:
+        name: name of the parameter.
+        shape: shape of the parameter.
+        entries: flat indices of the N entries, shape (N,).
+        exact: gradients by the complex step, shape (N,).
+        rounding: how much rounding changes the gradient at these entries.
+        central: central differences at the first n entries for each step size, shape (steps, n).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    entries: Array
+    exact: Array
+    rounding: Errors
+    central: Array
+
+
+def nothing() -> None:
+    """Do nothing: the default for `between`."""
+
+
+def numerical_gradients(
+    learner: Learner,
+    window: Window,
+    entries: int | None,
+    seed: int,
+    between: Callable[[], None] = nothing,
+) -> list[Numerical]:
+    """Return the numerical gradients of every parameter: biases first, then matrices.
+
+    `between` is called repeatedly, each time after a few networks. An exception from it ends the
+    work.
+    """
+    own = learner.parameters
+    exact = {name: p.astype(np.complex128) for name, p in own.items()}
+    sharp, *blurred = blurred_gradients(learner, window, seed, between)
+    found = []
+    for place, (name, parameter) in sorted(
+        enumerate(own.items()), key=lambda item: item[1][1].ndim
+    ):
+        columns = np.unique(window.x) if name == "layers.0.U" else None
+        chosen = draw_entries(parameter.shape, entries, seed, place, columns)
+        swept = chosen[:SWEEP_ENTRIES]
+        found.append(
+            Numerical(
+                name=name,
+                shape=parameter.shape,
+                entries=chosen,
+                exact=complex_step(exact, name, chosen, window, between),
+                rounding=rounding_errors(
+                    sharp[name].flat[chosen], [one[name].flat[chosen] for one in blurred]
+                ),
+                central=central_differences(own, name, swept, window, between=between),
+            )
+        )
+    return found
+
+
+def affordable_entries(learner: Learner, x: Array) -> int:
+    """Return how many entries of each parameter "auto" checks: 200, or fewer for large networks."""
+    sizes = [parameter.size for parameter in learner.parameters.values()]
+    cost = sum(x.size * sum(sizes) + READING * len(x) * size for size in sizes)
+    return int(np.clip(BUDGET // cost, LEAST_ENTRIES, MOST_ENTRIES))
+
+
+def complex_step(
+    parameters: Parameters,
+    name: str,
+    entries: Array,
+    window: Window,
+    between: Callable[[], None] = nothing,
+) -> Array:
+    """Return Im f(θ + ih)/h for `entries`, shape (N,), of one parameter; shape (N,).
+
+    `parameters` must be complex.
+    """
+    steps = np.full(len(entries), 1j * COMPLEX_STEP)
+    return _perturbed_losses(parameters, name, entries, steps, window, between).imag / COMPLEX_STEP
+
+
+def central_differences(
+    parameters: Parameters,
+    name: str,
+    entries: Array,
+    window: Window,
+    steps: Sequence[float] = STEPS,
+    between: Callable[[], None] = nothing,
+) -> Array:
+    """Return (f(θ + s) - f(θ - s)) / 2s for each step size s and each entry; shape (steps, N)."""
+    sizes = np.array(steps)
+    signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
+    everywhere = np.tile(entries, 2 * len(sizes))
+    f = _perturbed_losses(parameters, name, everywhere, signed, window, between)
+    after, before = f.reshape(2, len(sizes), len(entries))
+    return np.asarray((after - before) / (2 * sizes[:, np.newaxis]))
+
+
+def _perturbed_losses(
+    parameters: Parameters,
+    name: str,
+    entries: Array,
+    steps: Array,
+    window: Window,
+    between: Callable[[], None],
+) -> Array:
+    """Return the losses of N networks, shape (N,).
+
+    The nth network differs from `parameters` in one entry: steps[n] is added to entry entries[n] of
+    the parameter `name`.
+    """
+    parameter = parameters[name]
+    chunk = int(np.clip(CHUNK_BYTES // max(parameter.nbytes, 1), 1, CHUNK_NETWORKS))
+    results = [np.empty(0, dtype=parameter.dtype)]  # for a parameter without entries
+    for start in range(0, len(entries), chunk):
+        at = entries[start : start + chunk]
+        networks = np.tile(parameter.ravel(), (len(at), 1))
+        networks[np.arange(len(at)), at] += steps[start : start + chunk].astype(parameter.dtype)
+        perturbed = {**parameters, name: networks.reshape(-1, *parameter.shape)}
+        # If the loss does not depend on the parameter, `losses` returns one loss for all networks.
+        results.append(np.broadcast_to(losses(perturbed, *window), len(at)))
+        between()
+    return np.concatenate(results)
+
+
+def draw_entries(
+    shape: tuple[int, ...], count: int | None, seed: int, place: int, columns: Array | None
+) -> Array:
+    """Draw `count` entries without replacement and return their flat indices.
+
+    With `columns`, half of the entries are drawn from these columns. None as `count` draws all.
+    """
+    total = math.prod(shape)
+    count = total if count is None else min(count, total)
+    order = np.argsort(uniforms(seed, "gradcheck", total, stream=2, time=place), kind="stable")
+    if columns is not None:
+        read = order[np.isin(order % shape[1], columns)][: (count + 1) // 2]
+        order = np.concatenate([read, order[~np.isin(order, read)]])
+    return order[:count]
+
+
+def blurred_gradients(
+    learner: Learner, window: Window, seed: int, between: Callable[[], None] = nothing
+) -> list[Parameters]:
+    """Return gradients that show the effect of rounding, all computed by the reference.
+
+    The first is in float64 and the second in the learner's dtype. The other three are in float64 and
+    blurred: parameters, gates and probabilities are changed by about the dtype's eps, relative to
+    their size. The output bias c changes by eps itself: a relative error of the softmax's
+    probabilities is an absolute error of the logits.
+    """
+    blur = Blur(seed, float(np.finfo(learner.config.dtype).eps))
+    own = {name: p.astype(np.float64) for name, p in learner.parameters.items()}
+    state = {name: array.astype(np.float64) for name, array in window.state.items()}
+    given = window.x, window.y, state, window.masks
+    rounded = loss_and_gradients(learner.parameters, *window)[1]
+    gradients = [loss_and_gradients(own, *given)[1], rounded]
+    for _ in range(BLURS):
+        moved = {name: blur.moved(p, 1 if name == "c" else p) for name, p in own.items()}
+        gradients.append(loss_and_gradients(moved, *given, blur)[1])
+        between()
+    return gradients
+
+
+def rounding_errors(sharp: Array, blurred: Sequence[Array]) -> Errors:
+    """Return, for each kind of error, the largest error of the `blurred` gradients against `sharp`."""
+    found = [vars(errors(one.astype(np.float64), sharp)) for one in blurred]
+    return Errors(**{name: max(error[name] for error in found) for name in found[0]})
+
+
+class Blur:
+    """Changes numbers as much as rounding does; each call uses new random numbers."""
+
+    def __init__(self, seed: int, eps: float) -> None:
+        self.seed, self.eps, self.used = seed, eps, 0
+
+    def __call__(self, array: Array) -> Array:
+        """Return the array with each entry changed by ±(0.5 to 1) × eps × the entry."""
+        return self.moved(array, array)
+
+    def moved(self, array: Array, size: Array | int) -> Array:
+        """Return the array with each entry changed by ±(0.5 to 1) × eps × `size`."""
+        numbers = uniforms(self.seed, "gradcheck", array.size, first=self.used, stream=3)
+        self.used += array.size
+        moves = np.where(numbers < 0.5, numbers - 1, numbers).reshape(array.shape)
+        return np.asarray(array + self.eps * size * moves)

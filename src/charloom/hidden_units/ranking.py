@@ -1,0 +1,208 @@
+"""Find the units that follow properties of a text (spec/mathematics.md: Inside a network).
+
+Each property is compared with every value of every unit after each character, by Pearson's
+correlation. This module does not know files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.config import require_whole
+from charloom.cooperative import Steps, whole
+from charloom.engines import Engine
+from charloom.engines.base import Ids
+from charloom.errors import ConfigError, TextError
+from charloom.formatting import count
+from charloom.hidden_units.correlation import Correlation
+from charloom.hidden_units.text_properties import Numbers, Property
+from charloom.hidden_units.unit_values import Choice, blocks
+from charloom.model import Learner
+
+LEAST_CHARACTERS: Final = 100  # in a shorter text, some unit follows any property by chance
+LEAST_CHANGES: Final = 10  # characters at which a property differs from its most frequent value
+# To find the correlation by chance, a property is shifted cyclically by these shares of the text. They
+# come from the golden section, so that they match no period of a repetitive text.
+TURNS: Final = (0.618034, 0.236068, 0.854102)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A value of a unit and its correlation with a property.
+
+    Attributes:
+        layer: number of the layer, from 0.
+        unit: number of the unit in its layer, from 0.
+        what: which value of the unit: h, cell or a gate.
+        r: Pearson's correlation, -1 to 1.
+    """
+
+    layer: int
+    unit: int
+    what: str
+    r: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"layer": self.layer, "unit": self.unit, "what": self.what, "r": self.r}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The units that follow a property.
+
+    Attributes:
+        property: name of the property.
+        description: the property in words.
+        mean: mean of the property over the text. For a yes-or-no property it is the share of
+            characters with a yes.
+        by_chance: largest |r| of any unit with three cyclically shifted copies of the property. A
+            unit whose |r| is not larger may follow the property by chance. None if nothing could be
+            compared.
+        units: the units with the largest |r|, largest first, without units that never changed.
+        why_none: why `units` is empty; otherwise empty.
+    """
+
+    property: str
+    description: str
+    mean: float
+    by_chance: float | None
+    units: tuple[Unit, ...]
+    why_none: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "property": self.property,
+            "description": self.description,
+            "mean": self.mean,
+            "by_chance": self.by_chance,
+            "units": [unit.to_json() for unit in self.units],
+            "why_none": self.why_none,
+        }
+
+
+def rank(
+    learner: Learner,
+    engine: Engine,
+    texts: Sequence[Ids],
+    properties: Sequence[Property],
+    choice: Choice,
+    top: int,
+) -> tuple[Finding, ...]:
+    """Return the units that follow each property best.
+
+    The units' values are added up block by block and not kept. Memory grows with the text only for
+    the properties: four bytes per property and character.
+
+    Args:
+        learner: the model; it is not changed.
+        engine: the engine that computes the states.
+        texts: ids of each text. Each text is read from the zero state and measured separately.
+        properties: the properties to compare with.
+        choice: the units and their values.
+        top: how many units to return for each property.
+
+    Raises:
+        TextError: all texts together have fewer than 100 characters.
+        ConfigError: `top` is below 1, or a property does not return one finite number per character.
+        DivergedError: a unit's value is not finite.
+    """
+    return whole(comparing(learner, engine, texts, properties, choice, top))
+
+
+def comparing(
+    learner: Learner,
+    engine: Engine,
+    texts: Sequence[Ids],
+    properties: Sequence[Property],
+    choice: Choice,
+    top: int,
+) -> Steps[tuple[Finding, ...]]:
+    """Compute `rank` in steps."""
+    top = require_whole("top", top, least=1)
+    read = [learner.vocabulary.completed(ids) for ids in texts]
+    characters = sum(len(ends) for _, ends in read)
+    if characters < LEAST_CHARACTERS:
+        raise TextError(
+            f"the text has {characters} characters; give at least {LEAST_CHARACTERS}, so that units "
+            f"can be compared with it."
+        )
+    rows = []
+    for found in properties:
+        rows.append(np.concatenate([_measured(found, pieces) for pieces, _ in read]))
+        yield
+    measured = np.stack(rows)
+    turns = [int(characters * share) for share in TURNS]
+    sums = Correlation((1 + len(turns)) * len(properties), choice.size)
+    at = 0
+    for ids, (_, ends) in zip(texts, read, strict=True):
+        first = 0
+        for block in blocks(learner, engine, ids, choice):
+            low, high = np.searchsorted(ends, [first + 1, first + len(block) + 1])
+            completed = block.reshape(len(block), -1)[ends[low:high] - 1 - first]
+            first += len(block)
+            if len(completed):
+                places = np.arange(at, at + len(completed))
+                turned = [measured[:, (places + turn) % characters] for turn in (0, *turns)]
+                sums.add(np.concatenate(turned), completed)
+                at += len(completed)
+            yield
+    r = sums.coefficients().reshape(1 + len(turns), len(properties), choice.size)
+    return tuple(
+        _finding(found, measured[n], r[:, n], choice, top) for n, found in enumerate(properties)
+    )
+
+
+def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
+    """Return a property's number for each piece of a text.
+
+    For a piece of several characters it is the number of its last character.
+    """
+    text = "".join(pieces)
+    values = np.asarray(found.measure(text))
+    if values.shape != (len(text),) or not np.isfinite(values).all():
+        raise ConfigError(
+            f"the property {found.name} returned numbers of shape {values.shape} for a text of "
+            f"{len(text)} characters; it must return one finite number per character."
+        )
+    if len(text) > len(pieces):
+        values = values[np.cumsum([len(piece) for piece in pieces]) - 1]
+    return values.astype(np.float32)
+
+
+def _finding(
+    found: Property, values: Numbers, r: NDArray[np.float64], choice: Choice, top: int
+) -> Finding:
+    """Return the finding for one property.
+
+    Args:
+        found: the property.
+        values: its numbers, shape (characters,).
+        r: correlations, shape (1 + turns, M); row 0 is for the property that is not shifted.
+        choice: the units and their values.
+        top: how many units to return.
+    """
+    mean = float(values.mean(dtype=np.float64))
+    _, counts = np.unique(values, return_counts=True)
+    changes = len(values) - int(counts.max())
+    if changes < LEAST_CHANGES:
+        where = f"at {count(changes)} of {count(len(values))} characters" if changes else "nowhere"
+        why = f"differs {where} from its most frequent value; at least {LEAST_CHANGES} are needed"
+        return Finding(found.name, found.description, mean, None, (), why)
+    moving = np.flatnonzero(np.isfinite(r[0]))
+    if not len(moving):
+        why = "no unit ever changed its value"
+        return Finding(found.name, found.description, mean, None, (), why)
+    order = moving[np.argsort(-np.abs(r[0, moving]), kind="stable")][:top]
+    shape = len(choice.whats), len(choice.layers), len(choice.units)
+    units = tuple(
+        Unit(choice.layers[layer], choice.units[unit], choice.whats[what], float(r[0, place]))
+        for place in order.tolist()
+        for what, layer, unit in [np.unravel_index(place, shape)]
+    )
+    by_chance = float(np.nanmax(np.abs(r[1:, moving])))
+    return Finding(found.name, found.description, mean, by_chance, units)

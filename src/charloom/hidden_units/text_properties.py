@@ -1,0 +1,329 @@
+"""Properties of a text: functions that return one number for each character.
+
+Yes is 1 and no is 0. Most properties depend on the text up to and including the character. The
+properties capital-next, newline-next and word-end also depend on the next character (spec/mathematics.md:
+Properties of a text). This module does not know networks.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.config import as_whole, require_one_of
+from charloom.errors import ConfigError
+from charloom.formatting import excerpt, shortened
+
+Numbers = NDArray[np.float32]
+Places = NDArray[Any]
+
+# Each opening quotation mark with the marks that close it.
+QUOTES: Final = {
+    '"': '"', "\u201c": "\u201d", "\u201e": "\u201c\u201d", "\u2018": "\u2019",
+    "\u00ab": "\u00bb", "\u00bb": "\u00ab",
+}  # fmt: skip
+BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
+VOWELS: Final = "aeiouAEIOU"
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property of the characters of a text.
+
+    Attributes:
+        name: name by which users select the property.
+        description: the property in words.
+        measure: function that takes a text and returns its numbers, float32, shape (characters,).
+    """
+
+    name: str
+    description: str
+    measure: Callable[[str], Numbers]
+
+
+def in_quotes(text: str) -> Numbers:
+    """Return 1 from an opening quotation mark up to its closing mark or the paragraph's end.
+
+    The closing mark itself is 0.
+    """
+    inside = np.zeros(len(text), dtype=np.float32)
+    opened, closers = -1, ""
+    marks = where(text, set("".join(f"{o}{c}" for o, c in QUOTES.items())).__contains__)
+    for place in np.flatnonzero(marks | blank_lines(text)).tolist():
+        character = text[place]
+        if opened < 0:
+            if character in QUOTES:
+                opened, closers = place, QUOTES[character]
+        elif character == "\n" or (character in closers and not _is_apostrophe(text, place)):
+            inside[opened:place] = 1
+            opened = -1
+    if opened >= 0:
+        inside[opened:] = 1
+    return inside
+
+
+def _is_apostrophe(text: str, place: int) -> bool:
+    """Return True for a ’ before a letter, as in don’t, which does not close a quotation."""
+    return text[place] == "\u2019" and text[place + 1 : place + 2].isalpha()
+
+
+def bracket_depth(text: str) -> Numbers:
+    """Return how many brackets ( [ { are open.
+
+    A closing bracket without an opening one is ignored. One that closes an outer bracket also closes
+    the brackets inside it. A blank line closes all brackets except braces.
+    """
+    depth = np.zeros(len(text), dtype=np.float32)
+    opened: list[str] = []
+    since = 0
+    marks = where(text, set("()[]{}").__contains__) | blank_lines(text)
+    for place in np.flatnonzero(marks).tolist():
+        depth[since:place] = len(opened)
+        character, since = text[place], place
+        if character == "\n":
+            opened = [bracket for bracket in opened if bracket == "{"]
+        elif character in BRACKETS:
+            opened.append(character)
+        else:
+            partners = [n for n, bracket in enumerate(opened) if BRACKETS[bracket] == character]
+            opened = opened[: partners[-1]] if partners else opened
+    depth[since:] = len(opened)
+    return depth
+
+
+def in_brackets(text: str) -> Numbers:
+    """Return 1 where a bracket is open."""
+    return _numbers(bracket_depth(text) > 0)
+
+
+def line_position(text: str) -> Numbers:
+    """Return how many characters of the line were read; 0 at the line feed before the line."""
+    return _since(where(text, "\n".__eq__))
+
+
+def after_newline(text: str) -> Numbers:
+    """Return 1 at a line feed."""
+    return _numbers(where(text, "\n".__eq__))
+
+
+def newline_next(text: str) -> Numbers:
+    """Return 1 where the next character is a line feed."""
+    return _before(where(text, "\n".__eq__))
+
+
+def indentation(text: str) -> Numbers:
+    """Return how many of the line's leading spaces and tabs were read."""
+    breaks, blank = where(text, "\n".__eq__), where(text, " \t".__contains__)
+    leading = blank & (_last(~blank & ~breaks) <= _last(breaks))
+    sums = np.concatenate([[0], np.cumsum(leading)])
+    return _numbers(sums[1:] - sums[_last(breaks) + 1])
+
+
+def paragraph_position(text: str) -> Numbers:
+    """Return the number of characters since the last blank line."""
+    return _since(blank_lines(text))
+
+
+def sentence_position(text: str) -> Numbers:
+    """Return the number of characters since the last . ! ? or blank line."""
+    return _since(where(text, ".!?".__contains__) | blank_lines(text))
+
+
+def in_word(text: str) -> Numbers:
+    """Return 1 at a letter, a digit or _."""
+    return _numbers(_of_words(text))
+
+
+def word_position(text: str) -> Numbers:
+    """Return how many characters of the word were read; 0 between words."""
+    return _since(~_of_words(text))
+
+
+def word_end(text: str) -> Numbers:
+    """Return 1 at a word's last character."""
+    inside = _of_words(text)
+    return _numbers(inside & (_before(~inside) > 0))
+
+
+def capital(text: str) -> Numbers:
+    """Return 1 at a capital letter."""
+    return _numbers(where(text, str.isupper))
+
+
+def capital_next(text: str) -> Numbers:
+    """Return 1 where the next character is a capital letter."""
+    return _before(where(text, str.isupper))
+
+
+def capitals(text: str) -> Numbers:
+    """Return 1 from a word's second character as long as all its characters so far are capitals."""
+    inside, upper = _of_words(text), where(text, str.isupper)
+    position = _since(~inside)
+    return _numbers(upper & (_since(~upper) == position) & (position > 1))
+
+
+def digit(text: str) -> Numbers:
+    """Return 1 at a digit."""
+    return _numbers(where(text, str.isdecimal))
+
+
+def space(text: str) -> Numbers:
+    """Return 1 at a space or a tab."""
+    return _numbers(where(text, " \t".__contains__))
+
+
+def punctuation(text: str) -> Numbers:
+    """Return 1 at a character that is not a letter, a digit, _ or white space."""
+    return _numbers(~_of_words(text) & ~where(text, str.isspace))
+
+
+def vowel(text: str) -> Numbers:
+    """Return 1 at a, e, i, o or u, lower-case or capital."""
+    return _numbers(where(text, VOWELS.__contains__))
+
+
+PROPERTIES: Final = tuple(
+    Property(name, description, measure)
+    for name, description, measure in (
+        ("in-quotes", "inside a quotation", in_quotes),
+        ("in-brackets", "inside ( [ {", in_brackets),
+        ("bracket-depth", "brackets that are open", bracket_depth),
+        ("line-position", "characters of the line so far", line_position),
+        ("after-newline", "a line feed was read", after_newline),
+        ("newline-next", "a line feed comes next", newline_next),
+        ("indentation", "spaces and tabs before the line's text", indentation),
+        ("paragraph-position", "characters since a blank line", paragraph_position),
+        ("sentence-position", "characters since . ! ? or a blank line", sentence_position),
+        ("in-word", "a letter, a digit or _ was read", in_word),
+        ("word-position", "characters of the word so far", word_position),
+        ("word-end", "a word's last character was read", word_end),
+        ("capital", "a capital was read", capital),
+        ("capital-next", "a capital comes next", capital_next),
+        ("capitals", "in a word of capitals", capitals),
+        ("digit", "a digit was read", digit),
+        ("space", "a space or a tab was read", space),
+        ("punctuation", "a sign was read", punctuation),
+        ("vowel", "a e i o u was read", vowel),
+    )
+)
+
+
+def named(names: Sequence[str]) -> tuple[Property, ...]:
+    """Return the built-in properties with these names, in this order and without repetition.
+
+    Raises:
+        ConfigError: no property has one of the names.
+    """
+    known = {found.name: found for found in PROPERTIES}
+    for name in names:
+        require_one_of("property", name, tuple(known))
+    return tuple(known[name] for name in dict.fromkeys(names))
+
+
+def pattern(regex: str) -> Property:
+    """Return a property that is 1 inside the matches of a regular expression of Python's re.
+
+    ^ and $ match at the start and the end of each line.
+
+    Raises:
+        ConfigError: `regex` is not a regular expression.
+    """
+    try:
+        compiled = re.compile(regex, re.MULTILINE)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ConfigError(
+            f"the pattern {shortened(regex)} is not a regular expression: {error}."
+        ) from None
+
+    def measure(text: str) -> Numbers:
+        spans = [match.span() for match in compiled.finditer(text)]
+        return _marked(len(text), spans)
+
+    return Property("pattern", f"in a match of {excerpt(regex, 40)}", measure)
+
+
+def marked(spans: Sequence[tuple[int, int]]) -> Property:
+    """Return a property that is 1 inside the spans of a text that a user marked.
+
+    Args:
+        spans: pairs (start, end) in characters from 0; `end` is not part of the span.
+
+    Raises:
+        ConfigError: a span is not two whole numbers with start below end. The property's `measure`
+            raises it when a span ends after the end of the text.
+    """
+    kept = []
+    for span in spans:
+        pair = tuple(span) if isinstance(span, Iterable) and not isinstance(span, str) else ()
+        start, end = map(as_whole, pair) if len(pair) == 2 else (None, None)
+        if start is None or end is None or not 0 <= start < end:
+            raise ConfigError(
+                f"a span is {shortened(span)}; it must be (start, end), counted in characters "
+                f"from 0, with start below end."
+            )
+        kept.append((start, end))
+
+    def measure(text: str) -> Numbers:
+        for start, end in kept:
+            if end > len(text):
+                raise ConfigError(
+                    f"the span ({start}, {end}) ends after the {len(text):,} characters that "
+                    f"were read; give a smaller end."
+                )
+        return _marked(len(text), kept)
+
+    return Property("marked", "what was marked", measure)
+
+
+def where(text: str, holds: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """Return `holds` of each character, shape (characters,).
+
+    `holds` is called once per distinct character, which is fast for long texts.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    kinds, places = np.unique(codes, return_inverse=True)
+    return np.array([holds(chr(kind)) for kind in kinds], dtype=bool)[places]
+
+
+def blank_lines(text: str) -> NDArray[np.bool_]:
+    """Return True at each line feed that ends an empty line or a line of white space."""
+    breaks = where(text, "\n".__eq__)
+    anything = _last(~where(text, str.isspace))
+    begun = np.concatenate([[-1], _last(breaks)[:-1]]) if len(text) else anything
+    return breaks & (anything <= begun)
+
+
+def _of_words(text: str) -> NDArray[np.bool_]:
+    """Return True at letters, digits and _."""
+    return where(text, lambda character: character.isalnum() or character == "_")
+
+
+def _last(holds: NDArray[np.bool_]) -> Places:
+    """Return, for each position, the last position so far at which `holds` is True; -1 if none."""
+    return np.maximum.accumulate(np.where(holds, np.arange(len(holds)), -1))
+
+
+def _since(holds: NDArray[np.bool_]) -> Numbers:
+    """Return the number of steps since `holds` was last True, or since before the text."""
+    return _numbers(np.arange(len(holds)) - _last(holds))
+
+
+def _before(holds: NDArray[np.bool_]) -> Numbers:
+    """Return 1 where `holds` is True for the next character; the last character gets 0."""
+    return _numbers(np.concatenate([holds[1:], [False]])[: len(holds)])
+
+
+def _marked(length: int, spans: Sequence[tuple[int, int]]) -> Numbers:
+    """Return 1 inside the spans, shape (length,)."""
+    inside = np.zeros(length, dtype=np.float32)
+    for start, end in spans:
+        inside[start:end] = 1
+    return inside
+
+
+def _numbers(values: Places) -> Numbers:
+    """Return the values as float32, which holds whole numbers up to 16,777,216 exactly."""
+    return values.astype(np.float32)

@@ -1,0 +1,132 @@
+"""Compute the values of units after each token of a text, block by block.
+
+This module does not know properties of texts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from charloom.config import as_whole
+from charloom.cooperative import LEAST_TOKENS, tokens_of_a_step
+from charloom.engines import Engine
+from charloom.engines.base import Ids
+from charloom.errors import ConfigError, DivergedError
+from charloom.formatting import shortened
+from charloom.hidden_units.gate_values import GATE_NAMES, WHATS, Array, gates, require_what
+from charloom.messages import argument
+from charloom.model import Learner, zero_state
+
+NUMBERS: Final = 1 << 20  # largest block, in numbers: it limits the memory
+MOST_TOKENS: Final = 4_096
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The selected units of a model and their selected values.
+
+    Attributes:
+        layers: numbers of the layers, from 0, ascending.
+        units: numbers of the units in each layer, from 0, ascending.
+        whats: names of the values, in the order of `WHATS`.
+    """
+
+    layers: tuple[int, ...]
+    units: tuple[int, ...]
+    whats: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the number of selected values per token."""
+        return len(self.layers) * len(self.units) * len(self.whats)
+
+
+def choose(
+    learner: Learner, layer: int | None = None, unit: int | None = None, what: str | None = None
+) -> Choice:
+    """Return the selected units and values; None selects all.
+
+    Raises:
+        ConfigError: the model has no such layer, unit or value.
+    """
+    config = learner.config
+    if what is not None:
+        require_what(what, config.cell)
+    return Choice(
+        _places("layer", layer, config.layers),
+        _places("unit", unit, config.hidden_size),
+        WHATS[config.cell] if what is None else (what,),
+    )
+
+
+def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterator[Array]:
+    """Yield the selected values after each token of one text, read from the zero state.
+
+    Args:
+        learner: the model; it is not changed.
+        engine: the engine that computes the states.
+        ids: ids of the text, shape (tokens,).
+        choice: the units and values.
+
+    Yields:
+        Arrays of shape (n, whats, layers, units) for n tokens each, until the text ends.
+
+    Raises:
+        DivergedError: a value is not finite.
+    """
+    config = learner.config
+    kept = config.layers * config.hidden_size * len(WHATS[config.cell])
+    weights = sum(parameter.size for parameter in learner.parameters.values())
+    heard = tokens_of_a_step(weights, MOST_TOKENS)
+    step = max(LEAST_TOKENS, min(heard, MOST_TOKENS, NUMBERS // kept))
+    state = zero_state(config)
+    for start in range(0, len(ids), step):
+        tokens = np.ascontiguousarray(ids[start : start + step])
+        before = state["h"][:, 0]
+        values, state = engine.activations(learner, tokens, state)
+        yield _chosen(learner, tokens, values, before, choice)
+
+
+def _chosen(
+    learner: Learner, tokens: Ids, states: dict[str, Array], before: Array, choice: Choice
+) -> Array:
+    """Return the selected values of one block, shape (n, whats, layers, units).
+
+    Args:
+        learner: the model.
+        tokens: ids of the block, shape (n,).
+        states: states after each token, each of shape (n, L, H).
+        before: h before the first token, shape (L, H).
+        choice: the units and values.
+    """
+    h = states["h"]
+    h_prev = np.concatenate([before[np.newaxis], h[:-1]])
+    wants_gates = any(what in GATE_NAMES[learner.config.cell] for what in choice.whats)
+    of_layers = []
+    for layer in choice.layers:
+        found = {name: values[:, layer] for name, values in states.items()}
+        if wants_gates:
+            x = h[:, layer - 1] if layer else tokens
+            found |= gates(learner.parameters, layer, x, h_prev[:, layer])
+        of_layers.append(np.stack([found[what] for what in choice.whats], axis=1))
+    chosen = np.stack(of_layers, axis=2)
+    if len(choice.units) < chosen.shape[3]:
+        chosen = chosen[..., list(choice.units)]
+    if not np.isfinite(chosen).all():
+        raise DivergedError(
+            "a unit's value is not finite: the model diverged; use an earlier checkpoint."
+        )
+    return chosen
+
+
+def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:
+    """Return all numbers below `count`, or only `given`; raise ConfigError if it is out of range."""
+    if given is None:
+        return tuple(range(count))
+    place = as_whole(given)
+    if place is None or not 0 <= place < count:
+        existing = f"{name}s 0 to {count - 1}" if count > 1 else f"only {name} 0"
+        raise ConfigError(f"{argument(name)} is {shortened(given)}, but this model has {existing}.")
+    return (place,)

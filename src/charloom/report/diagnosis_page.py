@@ -1,0 +1,190 @@
+"""Writes a diagnosis of a user's backpropagation as one HTML file.
+
+The page shows the verdict, then each mistake with the right equation and the fix, then the errors. Names
+of files and functions are untrusted text.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from charloom.diagnosis import Diagnosis, Row
+from charloom.diagnosis.diagnosis_result import LOSS
+from charloom.errors import ConfigError
+from charloom.formatting import count, duration, listing, number_of, scientific
+from charloom.messages import for_python
+from charloom.report.heatmap import heatmap_figure
+from charloom.report.html_page import page
+from charloom.report.page_data import GradientErrors, KeyFigure, Picture, Setting, TrialErrors
+from charloom.report.plots import NARROW, SENTINELS, WIDE, inline_svg, svg_of
+from charloom.store import charloom_version, replace_file
+
+# Errors of one step's contribution up to this are rounding, as it is a difference of two gradients.
+STEP_LIMITS: Final = {"float64": 1e-6, "float32": 1e-4}
+SEVERAL: Final = 2  # explanations that are shown in full; only the titles of the others are shown
+
+
+def write_diagnosis(
+    diagnosis: Diagnosis, path: str | Path, spell: Callable[[str], str] = for_python
+) -> Path:
+    """Write the page of a diagnosis.
+
+    Args:
+        diagnosis: the result of `charloom.doctor`.
+        path: the file to write; an existing file is replaced.
+        spell: spells the arguments in marked messages.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: the path is a directory, or its parent directory does not exist.
+        WriteError: the file cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ConfigError(f"{path} is a directory; give the path of a file.")
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"{path.name} cannot be written: the directory {path.parent} does not exist; create it."
+        )
+    replace_file(path, render_diagnosis(diagnosis, spell).encode("utf-8", "replace"), durable=False)
+    return path
+
+
+def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_python) -> str:
+    """Return the page of a diagnosis as HTML."""
+    return page(
+        "diagnosis.html",
+        diagnosis=diagnosis,
+        subject=subject(diagnosis),
+        verdict=diagnosis.headline(),
+        starting=sentence,
+        spell=spell,
+        key_figures=list(key_figures(diagnosis)),
+        explanations=diagnosis.explanations[:SEVERAL],
+        others=[
+            listing([one.title for one in explanation])
+            for explanation in diagnosis.explanations[SEVERAL:]
+        ],
+        clues=list(map(sentence, diagnosis.clues)),
+        picture=picture(diagnosis),
+        summary=[line(diagnosis, row) for row in worst_rows(diagnosis.rows)],
+        trials=[
+            TrialErrors(
+                title, [line(diagnosis, row) for row in diagnosis.rows if row.trial == place]
+            )
+            for place, title in enumerate(map(trial_title, diagnosis.tried.trials))
+        ],
+        tried=list(trial_settings(diagnosis)),
+    )
+
+
+def subject(diagnosis: Diagnosis) -> str:
+    """Return the name of the checked function, or "a function" if it has no name."""
+    return diagnosis.subject or "a function"
+
+
+def sentence(clue: str) -> str:
+    """Return a clue with a capital letter, unless it starts with the name of a gradient."""
+    return clue if re.match(r"d\w\b", clue) else clue[:1].upper() + clue[1:]
+
+
+def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
+    """Yield the largest error, the number of trials and the number of calls."""
+    worst, tried = diagnosis.worst(), diagnosis.tried
+    of = "the loss, relative" if worst.parameter == LOSS else f"{named(worst)}, norm-relative"
+    yield KeyFigure("Largest error", scientific(worst.norm_relative), [of])
+    trials = len(tried.trials)
+    wrong = len({row.trial for row in diagnosis.rows if not row.passed})
+    those = number_of(wrong, "of them", "of them") if wrong else "none of them"
+    yield KeyFigure("Trials", count(trials), [f"{those} wrong"])
+    yield KeyFigure("Calls", count(tried.calls), [f"in {duration(diagnosis.seconds)}"])
+
+
+def worst_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return, for each parameter, the row whose error is largest relative to its limit."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row.parameter not in found or excess(row) > excess(found[row.parameter]):
+            found[row.parameter] = row
+    return list(found.values())
+
+
+def excess(row: Row) -> float:
+    """Return the error divided by its limit; infinity for NaN."""
+    return math.inf if math.isnan(row.norm_relative) else row.norm_relative / row.limit
+
+
+def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
+    """Return a row as it is shown in the table."""
+    place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
+    return GradientErrors(
+        name=named(row),
+        norm_relative=scientific(row.norm_relative),
+        limit=scientific(row.limit),
+        absolute=scientific(row.absolute),
+        elementwise=scientific(row.elementwise),
+        worst=f"{place}is {digits(row.given)}, should be {digits(row.exact)}",
+        where=diagnosis.tried.trials[row.trial].name,
+        passed=row.passed,
+    )
+
+
+def digits(value: float) -> str:
+    """Return a number with six digits; infinities and NaN as in `scientific`."""
+    return f"{value:.6g}" if math.isfinite(value) else scientific(value)
+
+
+def named(row: Row) -> str:
+    """Return what the row checks: the name of a gradient, such as dW, or the loss."""
+    return LOSS if row.parameter == LOSS else f"d{row.parameter}"
+
+
+def trial_title(trial: Any) -> str:
+    """Return the name, the sizes and the initial state of a trial."""
+    return (
+        f"{trial.name}: H = {trial.hidden_size}, T = {trial.seq_length}, "
+        f"K = {trial.vocabulary_size}, σ = {trial.sigma:g}, h0 {trial.state}"
+    )
+
+
+def picture(diagnosis: Diagnosis) -> Picture | None:
+    """Return the heat map of the errors by time step; None if there are no errors by step."""
+    errors = diagnosis.errors_by_step
+    if not errors or not all(errors.values()):
+        return None
+    limit = STEP_LIMITS[diagnosis.tried.dtype]
+    label = f"Errors by parameter and time step. {spoken(errors, limit)}"
+
+    def drawn(name: str, width: int) -> Markup:
+        figure = heatmap_figure(errors, limit, width=width, palette=SENTINELS)
+        return inline_svg(svg_of(figure), f"steps-{name}", label)
+
+    return Picture(drawn("wide", WIDE[0]), drawn("narrow", NARROW[0]))
+
+
+def spoken(errors: Any, limit: float) -> str:
+    """Return a description of the heat map for screen readers."""
+    parts = []
+    for name, row in errors.items():
+        wrong = [str(t) for t, error in enumerate(row, start=1) if not error <= limit]
+        steps = "right at every step" if not wrong else f"wrong at step {listing(wrong)}"
+        parts.append(f"d{name} is {steps if len(wrong) < len(row) else 'wrong at every step'}")
+    return "; ".join(parts) + "."
+
+
+def trial_settings(diagnosis: Diagnosis) -> Iterator[Setting]:
+    """Yield the settings that repeat the trials."""
+    tried = diagnosis.tried
+    yield Setting("function", subject(diagnosis))
+    yield Setting("called as", tried.convention)
+    yield Setting("cell", tried.cell)
+    yield Setting("dtype", tried.dtype)
+    yield Setting("loss", f"{tried.reduction} over the steps")
+    yield Setting("seed", str(tried.seed))
+    yield Setting("charloom", charloom_version())

@@ -1,0 +1,94 @@
+"""Renders a template as one HTML file, with colours for light and dark screens.
+
+Templates may only write strings, which are escaped. Control characters are replaced by visible signs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from charloom.formatting import harmless
+from charloom.report.plots import DARK, LIGHT
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+CSS: Final = "page.css"  # for all pages
+
+
+@dataclass(frozen=True)
+class Colours:
+    """The CSS variables of a page for light and for dark screens."""
+
+    light: Markup
+    dark: Markup
+
+
+class StrictEnvironment(jinja2.Environment):
+    """Compiles templates, which may not read attributes of a mapping.
+
+    In Jinja, `row.update` of a dict is the dict's method, not its value under "update".
+    """
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return an attribute of a value.
+
+        Raises:
+            TypeError: the value is a mapping.
+        """
+        if isinstance(obj, Mapping):
+            raise TypeError(f"a template reads .{attribute} of a mapping; give it a dataclass.")
+        return super().getattr(obj, attribute)
+
+
+def page(template: str, **shown_there: Any) -> str:
+    """Render a template with the given values; `css` and `colours` are added."""
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            css=Markup((TEMPLATES / CSS).read_text(encoding="utf-8")),
+            colours=Colours(variables(LIGHT), variables(DARK)),
+            **shown_there,
+        )
+    )
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Return the environment, which compiles each template only once."""
+    made = StrictEnvironment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=written,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["shown"] = shown
+    return made
+
+
+def written(value: object) -> object:
+    """Return a value that a template writes, if it is a string.
+
+    Raises:
+        TypeError: the value is not a string, such as a number without its unit, a method or None.
+    """
+    # Jinja itself raises an error for an undefined value, with its name.
+    if isinstance(value, (str, jinja2.Undefined)):
+        return value
+    raise TypeError(f"a template writes {value!r}, which is not a string.")
+
+
+def shown(text: str) -> str:
+    """Return a text with control characters replaced by visible signs."""
+    return harmless(text.replace("\r\n", "\n"))
+
+
+def variables(palette: Mapping[str, str]) -> Markup:
+    """Return a palette as CSS variables."""
+    return Markup("; ".join(f"--{name}: {colour}" for name, colour in palette.items()))

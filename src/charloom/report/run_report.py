@@ -1,0 +1,222 @@
+"""Writes the report of a run as one HTML file, and the plot of its loss.
+
+It reads only the run directory, so a report can be made while another process trains the run. Text from
+a network is untrusted: it is escaped, and control characters are replaced by visible signs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from markupsafe import Markup
+
+from charloom.errors import ConfigError
+from charloom.formatting import number_of, one_of
+from charloom.gradient_check import GradientCheck, StoredChecks, read_checks
+from charloom.messages import for_command_line
+from charloom.report import prose, sections
+from charloom.report.html_page import page
+from charloom.report.page_data import Picture
+from charloom.report.plots import (
+    LIGHT,
+    NARROW,
+    SENTINELS,
+    WIDE,
+    coloured,
+    curve_figure,
+    inline_svg,
+    loss_figure,
+    png_of,
+    svg_of,
+)
+from charloom.report.records import Ordered, Record, Records, gather
+from charloom.report.samples import Samples, gather_samples
+from charloom.report.writer import passage_update
+from charloom.store import RunOutline, damaged_models, read_outline, replace_file
+from charloom.store.journal import Watch, unwatched
+from charloom.store.journal_lines import is_record, is_sample
+from charloom.store.run_directory import METRICS, SAMPLES
+from charloom.store.run_reader import lengths_of, sound_objects
+
+REPORT: Final = "report.html"
+LOSS_SVG: Final = "loss.svg"
+LOSS_PNG: Final = "loss.png"
+
+LARGEST: Final = 1e15  # largest number that a plot can show
+
+
+@dataclass(frozen=True)
+class Content:
+    """The data of a report: the parts of a run that it shows, and messages about damaged parts."""
+
+    view: RunOutline
+    records: Records | None
+    samples: Samples
+    stored: StoredChecks
+    damage: Sequence[str]
+
+
+def write_report(
+    run: str | Path,
+    output: str | Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    watch: Watch = unwatched,
+) -> Path:
+    """Write report.html, loss.svg and loss.png into a run directory.
+
+    Each file is replaced atomically. An unfinished run gives a report of its state so far. A run without
+    a record gives no plot of the loss. Damaged parts are left out, and the page says so.
+
+    Args:
+        run: the run directory.
+        output: another path for the page; nothing is then written into the run directory.
+        tell: called with a marked message about each damaged or missing part.
+        watch: called several times while a journal is read, with its path, the number of bytes read
+            and its size in bytes.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: `output` is a directory.
+        NotAModelError: `run` is not a run directory.
+        DamagedError: config.json is damaged.
+        WriteError: a file cannot be written.
+    """
+    if output is not None and Path(output).is_dir():
+        raise ConfigError(f"{output} is a directory; give the path of a file.")
+    content = read_content(run, watch)
+    for message in content.damage:
+        tell(message)
+    html = render(
+        content,
+        loss_picture(content, write_files=output is None),
+        curve_picture(content.stored.checks),
+    )
+    path = content.view.path / REPORT if output is None else Path(output)
+    replace_file(path, html.encode("utf-8", "replace"), durable=False)
+    return path
+
+
+def read_content(run: str | Path, watch: Watch) -> Content:
+    """Read the parts of a run that a report shows; read each journal once."""
+    damage: list[str] = []
+    view = read_outline(run, damage)
+    samples = read_samples(view, damage, watch)
+    wanted = [*(sample.update for sample in samples.shown), passage_update(view)]
+    records = read_records(view, [update for update in wanted if update is not None], damage, watch)
+    stored = read_checks(view.path)
+    damage += [stored.damage] if stored.damage else []
+    # The message of `damaged_models` about a damaged pointer also names a checkpoint to use instead.
+    models = damaged_models(view)
+    damage = [
+        message for message in damage if not any(model.startswith(message) for model in models)
+    ]
+    return Content(view, records, samples, stored, [*damage, *models])
+
+
+def read_samples(view: RunOutline, damage: list[str], watch: Watch) -> Samples:
+    """Return the samples that a report shows; add a message to `damage` if some are damaged or lost."""
+    messages: list[str] = []
+    lines = sound_objects(view.path / SAMPLES, is_sample, messages, watch, lengths_of(view))
+    samples = gather_samples(lines)
+    if messages:
+        damage.append(" ".join([*messages, prose.samples_left(samples)]))
+    return samples
+
+
+def read_records(
+    view: RunOutline, wanted: Sequence[int], damage: list[str], watch: Watch
+) -> Records | None:
+    """Return the records that a report shows, including those of the `wanted` updates.
+
+    Add a message to `damage` if some are damaged or lost.
+    """
+    messages: list[str] = []
+    path = view.path / METRICS
+    lines = sound_objects(path, is_record, messages, watch, lengths_of(view))
+    records = gather(sound_records(map(Record.of, lines), path, messages), wanted)
+    if messages:
+        damage.append(" ".join([*messages, prose.records_left(records)]))
+    return records
+
+
+def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> Iterator[Record]:
+    """Yield the records that a plot can show; add messages to `damage` about those left out."""
+    ordered, large = Ordered(records), 0
+    for record in ordered:
+        if can_be_drawn(record):
+            yield record
+        else:
+            large += 1
+    if ordered.left_out:
+        damage.append(
+            f"{path} is damaged: {number_of(ordered.left_out, 'record')} left out, because their "
+            f"updates are in a wrong order."
+        )
+    if large:
+        damage.append(
+            f"{path}: {number_of(large, 'record')} left out, because the loss is too large for a plot."
+        )
+
+
+def loss_picture(content: Content, write_files: bool) -> Picture | None:
+    """Return the plot of the smooth loss; None without a record.
+
+    With `write_files`, also write it into the run directory as loss.svg and loss.png.
+    """
+    if content.records is None:
+        return None
+    config = content.view.config
+    draw = partial(loss_figure, content.records, config.seq_length, one=one_of(config.tokens))
+    wide = svg_of(draw(palette=SENTINELS))
+    narrow = svg_of(draw(size=NARROW, palette=SENTINELS))
+    if write_files:
+        png = png_of(draw())
+        # Do not flush the files to disk: a report can be made again at any time.
+        path = content.view.path
+        replace_file(path / LOSS_SVG, coloured(wide, LIGHT).encode(), durable=False)
+        replace_file(path / LOSS_PNG, png, durable=False)
+    label = "The smooth loss over the updates, with a red cross at the end of each epoch"
+    if content.records.best is not None:
+        label += ", and the validation loss"
+    return Picture(inline_svg(wide, "loss-wide", label), inline_svg(narrow, "loss-narrow", label))
+
+
+def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
+    """Return the plot of the gradient checks; None without a check."""
+    if not checks:
+        return None
+    label = "The error of central differences over their step, and the error of the complex step"
+
+    def drawn(name: str, width: int) -> Markup:
+        svg = svg_of(curve_figure(checks, width=width, palette=SENTINELS))
+        return inline_svg(svg, f"curve-{name}", label)
+
+    return Picture(drawn("wide", WIDE[0]), drawn("narrow", NARROW[0]))
+
+
+def render(content: Content, loss: Picture | None, curve: Picture | None) -> str:
+    """Return the report as HTML."""
+    view, records, stored = content.view, content.records, content.stored
+    return page(
+        "report.html",
+        title=view.text["name"],
+        lede=sections.lede(view),
+        notice=sections.notice(view, records),
+        damage=list(map(for_command_line, content.damage)),
+        key_figures=sections.key_figures(view, records),
+        gradient=sections.gradient_section(stored.checks, curve),
+        loss=sections.loss_section(view, records, loss),
+        samples=sections.samples_section(view, content.samples, records),
+        passage=sections.passage_section(view, records),
+        settings=sections.settings_section(view, records),
+        command=sections.own_command(view, whole=stored.begun),
+    )
+
+
+def can_be_drawn(record: Record) -> bool:
+    """Return True if a plot can show the numbers of a record."""
+    return max(record.update, record.smooth_loss, record.validation_nats or 0.0) < LARGEST

@@ -1,0 +1,79 @@
+"""Draws the values of units over a text as a heat map: a row per unit and a column per character."""
+
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from charloom.formatting import harmless
+from charloom.hidden_units import Activity
+from charloom.hidden_units.gate_values import MEANINGS
+from charloom.report.plots import LIGHT, UNITS_PER_INCH, WIDE, Palette
+
+SIGNED: Final = "PuOr_r"  # from purple through white, which is zero, to orange
+GATE: Final = "viridis"  # from 0, closed, to 1, open
+GATES: Final = "ifozr"  # values from 0 to 1
+LETTERS: Final = 120  # a text up to this length is written below the map
+ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # heights of a unit and a layer, in 1/72 inch
+FONT: Final = 8.0
+LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in the same units
+
+
+def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
+    """Draw the values of units over a text, one panel per layer.
+
+    The colour scale of a gate is from 0 to 1. That of other values is symmetric about zero and ends at
+    the 99.5th percentile of their absolute values.
+
+    Args:
+        seen: the values of the units for one or more characters.
+        palette: the colours of everything except the map.
+    """
+    layers, units = len(seen.layers), len(seen.units)
+    panel = min(max(ROW * units, LEAST_HEIGHT), MOST_HEIGHT)
+    width = WIDE[0]
+    height = layers * panel + (layers - 1) * BETWEEN + BELOW + ABOVE
+    figure = Figure(
+        figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH),
+        dpi=UNITS_PER_INCH,
+        facecolor=palette["paper"],
+    )
+    values = np.asarray(seen.values, dtype=np.float64)
+    size = float(np.percentile(np.abs(values), 99.5)) or 1.0
+    low, high, colours = (0.0, 1.0, GATE) if seen.what in GATES else (-size, size, SIGNED)
+    grid = figure.subplots(layers, 1, sharex=True, squeeze=False)[:, 0].tolist()
+    figure.subplots_adjust(
+        left=LEFT / width, right=1 - RIGHT / width, bottom=BELOW / height, top=1 - ABOVE / height,
+        hspace=BETWEEN / panel,
+    )  # fmt: skip
+    image = None
+    for place, axes in enumerate(grid):
+        image = axes.imshow(
+            values[:, place].T,
+            cmap=colours,
+            vmin=low,
+            vmax=high,
+            aspect="auto",
+            interpolation="nearest",
+        )
+        axes.set_ylabel(f"layer {seen.layers[place]}, unit", color=palette["muted"], fontsize=FONT)
+        axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+        if units == 1:
+            axes.set_yticks([0], [str(seen.units[0])])
+        axes.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
+        axes.spines[:].set_visible(False)
+    below = grid[-1]
+    if len(seen.characters) <= LETTERS:
+        letters = [harmless(c).replace("\n", "↵") for c in seen.characters]
+        below.set_xticks(range(len(letters)), letters, family="monospace")
+    else:
+        below.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        below.set_xlabel("characters read", color=palette["muted"], fontsize=FONT)
+    assert image is not None
+    scale = figure.add_axes((1 - 70 / width, BELOW / height, 10 / width, panel / height))
+    bar = figure.colorbar(image, cax=scale)
+    bar.ax.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
+    bar.outline.set_visible(False)
+    bar.set_label(f"{seen.what} ({MEANINGS[seen.what]})", color=palette["muted"], fontsize=FONT)
+    return figure

@@ -1,0 +1,50 @@
+"""Finds how much of the validation part each validation loss of a run uses, and the loss on all of it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from charloom.model.schedule import Schedule
+from charloom.store import RunOutline
+from charloom.store.checkpoint import is_count
+from charloom.store.journal_lines import is_finite
+from charloom.training.progress_records import characters_judged
+
+
+@dataclass(frozen=True)
+class WholePart:
+    """The loss on the whole validation part, in nats per character, of the model of `update`."""
+
+    update: int
+    nats: float
+
+
+@dataclass(frozen=True)
+class JudgedPart:
+    """The characters that the validation losses of a run are computed on.
+
+    Attributes:
+        predicted: number of characters that each validation loss is computed on.
+        held_out: number of characters of the validation part that can be predicted.
+        whole: the last loss on the whole validation part; None if it was never computed.
+    """
+
+    predicted: int
+    held_out: int
+    whole: WholePart | None
+
+    @property
+    def is_whole(self) -> bool:
+        """True if each validation loss uses the whole validation part."""
+        return self.predicted == self.held_out
+
+    @classmethod
+    def of(cls, view: RunOutline) -> Self | None:
+        """Return that of a run; None if the run has no validation part."""
+        if not view.config.validation:
+            return None
+        windows = Schedule.of(view.config, view.text["characters"]).windows
+        judged = [event for event in view.events if event["event"] == "judged"]
+        whole = judged[-1] if judged else {}
+        update, nats = whole.get("update"), whole.get("nats")
+        found = WholePart(update, nats) if is_count(update) and is_finite(nats) else None  # type: ignore[arg-type]
+        return cls(*characters_judged(view.config, windows), found)

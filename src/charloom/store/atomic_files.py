@@ -1,0 +1,311 @@
+"""Writes files and directories so that they appear complete or not at all.
+
+Each is written under a temporary name in the same directory, flushed to the disk, and then renamed,
+because a rename is atomic. This module does not know what it writes.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from charloom.errors import DamagedError, ReadError, WriteError
+from charloom.formatting import shortened
+
+Block = bytes | memoryview
+Data = bytes | Iterable[Block]  # the bytes of a file, as one object or as consecutive blocks
+
+TEMPORARY = ".tmp-"
+ABANDONED_SECONDS = 86_400.0  # an older temporary file of another process counts as abandoned
+
+# These flags open a pipe without waiting for its writer and, where the system can, follow no link.
+READING = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+)
+
+MENDS = {
+    errno.ENOENT: "Make the directory first.",
+    errno.ENOTDIR: "Part of the path is a file; choose another one.",
+    errno.ENOSPC: "Free some space and try again.",
+    errno.EDQUOT: "Free some of your quota and try again.",
+    errno.EROFS: "Choose a place that can be written to.",
+    errno.EACCES: "Choose a place where you may write.",
+    errno.EPERM: "Choose a place where you may write.",
+    errno.EIO: "The disk may be failing: copy what is there to another one.",
+}
+
+READING_MENDS = {
+    errno.EACCES: "Ask its owner for the right to read it.",
+    errno.EPERM: "Ask its owner for the right to read it.",
+    errno.EIO: MENDS[errno.EIO],
+    errno.EMFILE: "Close other files and try again.",
+}
+
+
+def file_above(path: Path) -> Path | None:
+    """Return the file that is where a parent directory of `path` should be; None if there is none."""
+    above = next((parent for parent in path.parents if os.path.lexists(parent)), None)
+    return None if above is None or above.is_dir() else above
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Convert an OSError while writing into a WriteError that names a path.
+
+    Raises:
+        WriteError: the system reported an error, which is `__cause__`.
+    """
+    try:
+        yield
+    except OSError as error:
+        above = file_above(path)
+        if above is not None:
+            raise WriteError(
+                f"{shortened(path)} cannot be written: {shortened(above)} is a file, not a directory. Give "
+                f"a place in a directory."
+            ) from error
+        reason = error.strerror or str(error)
+        mend = MENDS.get(error.errno or 0, "Check the disk and try again.")
+        raise WriteError(f"{shortened(path)} cannot be written: {reason}. {mend}") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Convert an OSError while reading into a ReadError that names a path.
+
+    Raises:
+        ReadError: the system reported an error, which is `__cause__`.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        mend = READING_MENDS.get(error.errno or 0, "Check the disk and try again.")
+        where = Path(error.filename) if isinstance(error.filename, str) else path
+        raise ReadError(f"{shortened(where)} cannot be read: {reason}. {mend}") from error
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[BinaryIO | None]:
+    """Open a plain file for reading; yield None if it does not exist.
+
+    Links, pipes and devices are refused. The directory may be untrusted: a link in it could lead to
+    any of the user's files, and a pipe or a device may never end.
+
+    Raises:
+        DamagedError: the path is not a plain file.
+        ReadError: the disk failed while reading.
+    """
+    with reading(path):
+        try:
+            descriptor = os.open(path, READING)
+        except (FileNotFoundError, NotADirectoryError):
+            descriptor = None
+        except OSError:
+            if path.is_symlink():
+                raise DamagedError(
+                    f"{path} is not a plain file but a link; links are not followed."
+                ) from None
+            raise
+        if descriptor is None:
+            yield None
+            return
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise DamagedError(f"{path} is not a plain file; only plain files are read.")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                yield file
+        finally:
+            os.close(descriptor)
+
+
+def read_file(path: Path, most: int | None = None) -> bytes | None:
+    """Return the bytes of a plain file; None if it does not exist.
+
+    Args:
+        path: the file.
+        most: largest allowed size in bytes; a larger file is damaged and is not read.
+
+    Raises:
+        DamagedError: the path is not a plain file, or the file is too large.
+        ReadError: the disk failed while reading.
+    """
+    with open_plain(path) as file:
+        if file is None:
+            return None
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise DamagedError(
+                f"{path} is damaged: it has {size} bytes; at most {most} are allowed."
+            )
+        return file.read() if most is None else file.read(most + 1)
+
+
+def require_directory(path: Path) -> None:
+    """Raise DamagedError if the path exists and is not a plain directory.
+
+    A link is refused too: it could lead into another run and bypass the lock of that run.
+
+    Raises:
+        DamagedError: the path is a link or a file.
+        ReadError: the disk failed while reading.
+    """
+    with reading(path):
+        if path.is_symlink():
+            raise DamagedError(
+                f"{path} is not a plain directory but a link; links are not followed."
+            )
+        if path.exists() and not path.is_dir():
+            raise DamagedError(f"{path} is not a directory.")
+
+
+def blocks_of(data: Data) -> Iterable[Block]:
+    """Return the data as blocks; a bytes object is one block."""
+    return (data,) if isinstance(data, bytes) else data
+
+
+def temporary_sibling(path: Path) -> Path:
+    """Return a random temporary name in the same directory, which readers ignore."""
+    return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(8)}")
+
+
+def replace_file(path: Path, data: Data, durable: bool = True) -> None:
+    """Replace a file atomically: a reader sees either the old bytes or the new ones.
+
+    Args:
+        path: the file.
+        data: its new contents.
+        durable: True to wait until the new file would survive a power cut.
+
+    Raises:
+        WriteError: the disk failed. The old file is unchanged. If only the last step failed, the new
+            file is there and complete, but a power cut may undo the replacement.
+    """
+    temporary = temporary_sibling(path)
+    with writing(path):
+        try:
+            _write(temporary, data, durable)
+            temporary.replace(path)
+        except FileExistsError:
+            raise  # another writer's file, which must not be removed
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_directory(path.parent)
+
+
+def make_directories(path: Path) -> None:
+    """Create a directory and its missing parents, and flush their names to the disk.
+
+    Raises:
+        OSError: the disk failed, or a file has the name of one of the directories.
+    """
+    if not path.parent.is_dir():
+        make_directories(path.parent)
+    path.mkdir(exist_ok=True)
+    # Sync even if another process has just made it. A parent without read permission cannot be synced.
+    with suppress(PermissionError):
+        sync_directory(path.parent)
+
+
+def create_directory(path: Path, files: Mapping[str, Data]) -> None:
+    """Create a directory with files, which appears atomically and durably.
+
+    Raises:
+        WriteError: the disk failed, or the path exists. Nothing appeared. If only the last step
+            failed, the complete directory is there, but a power cut may undo it.
+    """
+    temporary = temporary_sibling(path)
+    with writing(path):
+        temporary.mkdir(parents=True)
+        try:
+            for name, data in files.items():
+                _write(temporary / name, data, durable=True)
+            sync_directory(temporary)
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_directory(path.parent)
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory; it disappears atomically, and its files are deleted after that.
+
+    Raises:
+        WriteError: the disk failed.
+    """
+    temporary = temporary_sibling(path)
+    with writing(path):
+        path.rename(temporary)
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_temporaries(directory: Path, prefix: str = "", older_than: float | None = None) -> None:
+    """Delete the temporary files that interrupted writers left in a directory.
+
+    Args:
+        directory: the directory.
+        prefix: delete only temporary files for names that start with this.
+        older_than: delete only files older than this many seconds. Needed if another process may be
+            writing in the directory.
+    """
+    for path in temporaries_in(directory, prefix):
+        if older_than is not None:
+            with suppress(OSError):
+                if time.time() - path.lstat().st_mtime <= older_than:
+                    continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
+def temporaries_in(directory: Path, prefix: str) -> list[Path]:
+    """Return the temporary files in a directory for names that start with `prefix`.
+
+    If the directory cannot be listed, the result is empty: temporary files that stay do no harm.
+    """
+    with suppress(OSError):
+        return list(directory.glob(f"{TEMPORARY}{prefix}*"))
+    return []
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory's list of names to the disk, if the system can."""
+    if os.name == "nt":
+        return  # Windows cannot open directories; its file system keeps renames in order
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, data: Data, durable: bool) -> None:
+    """Write a file that must not exist yet; with `durable`, wait for the disk.
+
+    Raises FileExistsError if the name is taken: a link there is not followed, and another writer's file
+    is not overwritten.
+    """
+    with path.open("xb", buffering=0) as file:
+        for block in blocks_of(data):
+            write_all(file.fileno(), block)
+        if durable:
+            os.fsync(file.fileno())
+
+
+def write_all(descriptor: int, data: Block) -> None:
+    """Write all bytes; one call of the system may write only some of them."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,171 @@
+"""Writes and reads status.json, which shows a run's progress, and control.json, which steers it.
+
+Other processes use these files. Both are replaced atomically and never locked. A command is new if its
+sequence number is greater than the last command's, or if its id differs: two processes that steer at
+the same time may choose the same number.
+"""
+
+import math
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.config import require_number
+from charloom.errors import ConfigError, DamagedError
+from charloom.formatting import shortened
+from charloom.store.atomic_files import read_file, replace_file
+from charloom.store.checkpoint import MOST_STATE, is_count
+from charloom.store.format_versions import CONTROL_FORMAT, STATUS_FORMAT, refuse_later_format
+from charloom.store.json_format import canonical_json, parse_object
+from charloom.store.run_directory import CONTROL, STATUS
+
+COMMANDS: Final = ("run", "pause", "stop")
+# A larger factor is certainly a typing error.
+FACTOR_LIMIT: Final = 1e6
+STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Control:
+    """A command to a run.
+
+    Attributes:
+        sequence: sequence number, greater than that of the previous command.
+        command: run, pause or stop.
+        learning_rate_factor: multiplies the config's learning rate from the next update on;
+            None does not change it.
+        id: random text that distinguishes commands with the same sequence number; may be empty.
+    """
+
+    sequence: int = 0
+    command: str = "run"
+    learning_rate_factor: float | None = None
+    id: str = ""
+
+    def is_newer(self, last: "Control") -> bool:
+        """Return True if this command is newer than `last`, the last command that was read."""
+        return self.sequence > last.sequence or self.id not in ("", last.id)
+
+
+def require_command(command: str, learning_rate_factor: float | None) -> None:
+    """Raise ConfigError if the command is unknown or the factor is out of its range."""
+    if command not in COMMANDS:
+        raise ConfigError(
+            f"the command is {shortened(command)}; it must be one of {', '.join(COMMANDS)}."
+        )
+    if learning_rate_factor is not None:
+        require_number("learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT)
+
+
+def write_control(run: Path, command: str, learning_rate_factor: float | None = None) -> Control:
+    """Send a command to the process that trains a run, if there is one, and return it.
+
+    Raises:
+        ConfigError: the command is unknown, or the factor is not a number above 0.
+        NewerFormatError: a later version of charloom wrote the last command.
+        WriteError: the disk failed.
+    """
+    require_command(command, learning_rate_factor)
+    if learning_rate_factor is not None:
+        learning_rate_factor = require_number(
+            "learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT
+        )
+    sequence = read_control(run).sequence + 1
+    control = Control(sequence, command, learning_rate_factor, secrets.token_hex(8))
+    replace_file(run / CONTROL, canonical_json({"format": CONTROL_FORMAT, **asdict(control)}))
+    return control
+
+
+def read_control(run: Path) -> Control:
+    """Return the last command; a missing or invalid one counts as `Control()`, which does nothing.
+
+    Raises:
+        NewerFormatError: a later version of charloom wrote it.
+    """
+    try:
+        values = parse_object(read_file(run / CONTROL, MOST_STATE) or b"", CONTROL)
+        refuse_later_format(values, CONTROL_FORMAT, str(run / CONTROL))
+    except DamagedError:
+        return Control()
+    factor = values.get("learning_rate_factor")
+    if type(factor) is int and is_count(factor):
+        factor = float(factor)
+    control = Control(
+        values.get("sequence", 0), values.get("command", "run"), factor, values.get("id", "")
+    )
+    return control if makes_sense(control) else Control()
+
+
+def makes_sense(control: Control) -> bool:
+    """Return True if the fields of a command are valid."""
+    factor = control.learning_rate_factor
+    return (
+        is_count(control.sequence)
+        and type(control.id) is str
+        and control.command in COMMANDS
+        and (factor is None or (type(factor) is float and 0 < factor < FACTOR_LIMIT))
+    )
+
+
+def write_status(run: Path, state: str, update: int, updates: int, reason: str | None) -> None:
+    """Write status.json, which shows other processes the state of a run.
+
+    Raises:
+        WriteError: the disk failed.
+    """
+    status = {
+        "format": STATUS_FORMAT,
+        "pid": os.getpid(),
+        "state": state,
+        "reason": reason,
+        "update": update,
+        "updates": updates,
+        "heartbeat": round(time.time(), 3),
+    }
+    # After a power cut a status is useless, so do not wait for the disk.
+    replace_file(run / STATUS, canonical_json(status), durable=False)
+
+
+def read_status(run: Path) -> dict[str, Any] | None:
+    """Return the last status; None if it is missing or cannot be read.
+
+    Raises:
+        NewerFormatError: a later version of charloom wrote it.
+    """
+    try:
+        return require_status(run)
+    except DamagedError:
+        return None
+
+
+def require_status(run: Path) -> dict[str, Any] | None:
+    """Return the last status with checked fields; None if there is no status.json.
+
+    Raises:
+        NewerFormatError: a later version of charloom wrote it.
+        DamagedError: the file is not a status.
+    """
+    path = run / STATUS
+    data = read_file(path, MOST_STATE)
+    if data is None:
+        return None
+    status = parse_object(data, str(path))
+    refuse_later_format(status, STATUS_FORMAT, str(path))
+    if not is_status(status):
+        raise DamagedError(f"{path} is damaged: it is not a status of a run.")
+    return status
+
+
+def is_status(status: dict[str, Any]) -> bool:
+    """Return True if an object has the fields of a status."""
+    reason, beat = status.get("reason"), status.get("heartbeat")
+    return (
+        all(is_count(status.get(name)) for name in ("pid", "update", "updates"))
+        and status.get("state") in STATES
+        and (reason is None or isinstance(reason, str))
+        and isinstance(beat, (int, float))
+        and 0 <= beat < math.inf
+    )

@@ -1,0 +1,96 @@
+"""Reads the end of a file of JSON lines without the rest, since a journal may have millions of lines.
+
+This module does not know what the lines mean.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from charloom.errors import DamagedError
+from charloom.store.atomic_files import open_plain
+
+BLOCK: Final = 1 << 16  # bytes of the first read
+
+
+def kept_length(path: Path, keep: int | None) -> int:
+    """Return how many bytes of a file to keep; 0 for a missing file.
+
+    Args:
+        path: the file.
+        keep: how many bytes to keep; they must exist and end with a whole line. None keeps every
+            whole line.
+
+    Raises:
+        DamagedError: the file is shorter than `keep`, or these bytes do not end with a whole line.
+        ReadError: the disk failed while reading.
+    """
+    with open_plain(path) as file:
+        size = 0 if file is None else size_of(file)
+        if keep is None:
+            return 0 if file is None else end_of_lines(file, size)
+        if keep == 0 or (file is not None and keep <= size and byte_at(file, keep - 1) == b"\n"):
+            return keep
+    if file is None:
+        raise DamagedError(
+            f"{path} is missing; it had {keep:,} bytes when the checkpoint was saved."
+        )
+    raise DamagedError(
+        f"{path} has {size:,} bytes; when the checkpoint was saved it had {keep:,}, which ended with a "
+        f"whole line."
+    )
+
+
+def last_lines(path: Path, length: int | None = None) -> Iterator[bytes]:
+    """Yield the lines of a file, last line first, with their line feeds; a missing file has none.
+
+    Args:
+        path: the file.
+        length: how many bytes of the file to read; they must end with a whole line. None reads every
+            whole line.
+
+    Raises:
+        ReadError: the disk failed while reading.
+    """
+    with open_plain(path) as file:
+        if file is None:
+            return
+        place = end_of_lines(file, size_of(file)) if length is None else length
+        if not place:
+            return
+        place -= 1  # the line feed of the last line
+        rest = b""
+        while place:
+            # Read as much as is in memory already, so that a long line takes linear time.
+            start = max(0, place - max(BLOCK, len(rest)))
+            rest, *lines = (block_at(file, start, place) + rest).split(b"\n")
+            place = start
+            yield from (line + b"\n" for line in reversed(lines))
+        yield rest + b"\n"
+
+
+def end_of_lines(file: BinaryIO, size: int) -> int:
+    """Return the number of bytes up to and including the last line feed."""
+    while size:
+        start = max(0, size - BLOCK)
+        if (found := block_at(file, start, size).rfind(b"\n")) >= 0:
+            return start + found + 1
+        size = start
+    return 0
+
+
+def size_of(file: BinaryIO) -> int:
+    """Return the size of an open file in bytes."""
+    return os.fstat(file.fileno()).st_size
+
+
+def byte_at(file: BinaryIO, place: int) -> bytes:
+    """Return one byte of a file."""
+    return block_at(file, place, place + 1)
+
+
+def block_at(file: BinaryIO, start: int, end: int) -> bytes:
+    """Return the bytes of a file from `start` up to, but without, `end`."""
+    file.seek(start)
+    return file.read(end - start)

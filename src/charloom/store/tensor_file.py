@@ -1,0 +1,47 @@
+"""Writes arrays as a safetensors file in blocks that share the arrays' memory.
+
+The bytes equal those of the safetensors library, including the order of the tensors, because files are
+compared byte by byte. This module does not know models.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.store.atomic_files import Block
+
+TYPES: Final = {"float64": "F64", "float32": "F32"}  # the names of dtypes in safetensors
+ALIGNMENT: Final = 8  # bytes; the header is padded with spaces
+
+
+def tensor_blocks(
+    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> list[Block]:
+    """Return the blocks of a safetensors file in order: the header, then the bytes of each array.
+
+    Args:
+        arrays: float32 and float64 arrays by name. They must not change before the blocks are written.
+        metadata: strings by name, for the header.
+    """
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    head: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name, array in ordered:
+        start, end = end, end + array.nbytes
+        head[name] = {
+            "dtype": TYPES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return [len(text).to_bytes(8, "little") + text, *(block_of(array) for _, array in ordered)]
+
+
+def block_of(array: NDArray[Any]) -> memoryview:
+    """Return the array's bytes, little-endian and row by row; share its memory if it has that layout."""
+    plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return plain.reshape(-1).view(np.uint8).data

@@ -1,0 +1,205 @@
+"""Measures how surprised a model is by each character of a text, and which characters it expected
+instead. Does not know files.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.config import require_string
+from charloom.cooperative import Steps, tokens_of_a_step, whole
+from charloom.engines import Engine
+from charloom.engines.base import Ids
+from charloom.errors import DivergedError, TextError
+from charloom.formatting import number_of, one_of
+from charloom.model import Learner, zero_state
+from charloom.text.vocabulary import Unknowns
+
+BLOCK: Final = 1_024  # most ids per call of the engine: it limits the logits that are in memory
+
+
+@dataclass(frozen=True, eq=False)
+class Surprise:
+    """The surprise of each character of a text.
+
+    Attributes:
+        characters: the text, one string per character that the model read. For a byte model, bytes
+            that are not UTF-8 are shown as U+FFFD.
+        nats: -ln of the probability of each character given the text before it, shape (characters,).
+            NaN for the first character, which is not predicted. For a character of several bytes, the
+            sum over its bytes.
+        unknowns: the characters of the text that were skipped or replaced.
+    """
+
+    characters: tuple[str, ...]
+    nats: NDArray[np.float64]
+    unknowns: Unknowns
+
+    @property
+    def bits(self) -> NDArray[np.float64]:
+        """Return the surprise in bits, shape (characters,)."""
+        return self.nats / math.log(2)
+
+    @property
+    def mean_bits(self) -> float:
+        """Return the mean surprise in bits per predicted character."""
+        return float(np.nanmean(self.bits))
+
+
+def surprise(
+    learner: Learner, engine: Engine, text: str, unknown: str = "refuse", replacement: str = ""
+) -> Surprise:
+    """Return the surprise of each character of a text, read from the zero state in one stream.
+
+    Args:
+        learner: the model; it is not changed.
+        engine: the engine that computes the predictions.
+        text: the text, at least two characters.
+        unknown: what to do with a character that is not in the vocabulary: refuse, skip or replace.
+        replacement: the character that replaces unknown ones with unknown="replace".
+
+    Raises:
+        TextError: the text has fewer than two characters, so there is nothing to predict.
+        UnknownCharacterError: the text has a character that is not in the vocabulary.
+        ConfigError: `unknown` or `replacement` is wrong.
+        DivergedError: the loss is not finite.
+    """
+    return whole(scoring(learner, engine, text, unknown, replacement))
+
+
+def scoring(
+    learner: Learner, engine: Engine, text: str, unknown: str = "refuse", replacement: str = ""
+) -> Steps[Surprise]:
+    """Compute `surprise` in steps."""
+    encoded = learner.vocabulary.encode_with(require_string("text", text), unknown, replacement)
+    ids = encoded.ids
+    if len(ids) < 2:
+        raise TextError(
+            f"the text has {number_of(len(ids), one_of(learner.config.tokens))} that the model knows, but "
+            f"scoring needs at least two: the first to start with and one to predict. Give a longer text."
+        )
+    size, parts = step_of(learner), [np.array([math.nan])]
+    state = zero_state(learner.config)
+    for start in range(0, len(ids) - 1, size):
+        tokens = np.ascontiguousarray(ids[start : start + size + 1, np.newaxis])
+        found, state = engine.score(learner, tokens, state)
+        parts.append(found[:, 0])
+        yield
+    nats = np.concatenate(parts)
+    if not np.isfinite(nats[1:]).all():
+        raise DivergedError(
+            "the model's loss is not finite: the model diverged; use an earlier checkpoint."
+        )
+    characters, ends = learner.vocabulary.completed(ids)
+    if len(characters) < 2:
+        raise TextError(
+            "the text has one character, but scoring needs at least two: the first to start with and "
+            "one to predict. Give a longer text."
+        )
+    sums = np.add.reduceat(nats, [0, *ends[:-1].tolist()])
+    return Surprise(characters, sums, encoded.unknown)
+
+
+def step_of(learner: Learner) -> int:
+    """Return how many ids of a text one call of the engine reads."""
+    return tokens_of_a_step(sum(p.size for p in learner.parameters.values()), BLOCK)
+
+
+@dataclass(frozen=True, eq=False)
+class Thoughts:
+    """A model's predictions at each character of a piece of text.
+
+    Attributes:
+        characters: the piece, one string per character that the model read.
+        nats: -ln of the probability of each character, shape (characters,). NaN for the first
+            character of the text, which is not predicted. For a character of several bytes, the sum
+            over its bytes.
+        likely: the likeliest next symbols after each character with their probabilities, likeliest
+            first. For a byte model, a byte that is not printable ASCII is written as \\xe2.
+    """
+
+    characters: tuple[str, ...]
+    nats: NDArray[np.float64]
+    likely: tuple[tuple[tuple[str, float], ...], ...]
+
+
+class Reader:
+    """Reads a text piece by piece from the zero state and returns the model's predictions.
+
+    The probabilities are the model's own, without any temperature.
+
+    Args:
+        learner: the model; it is not changed.
+        engine: the engine that computes the states.
+        count: how many of the likeliest symbols to return after each character.
+    """
+
+    def __init__(self, learner: Learner, engine: Engine, count: int = 5) -> None:
+        self._learner = learner
+        self._engine = engine
+        self._count = min(count, len(learner.vocabulary))
+        self._step = step_of(learner)
+        self._state = zero_state(learner.config)
+        self._next: NDArray[np.float64] | None = None
+        symbols = learner.vocabulary.characters
+        of_bytes = learner.vocabulary.tokens == "bytes"
+        self._names = [named(symbol) if of_bytes else symbol for symbol in symbols]
+
+    def read(self, ids: Ids) -> Thoughts:
+        """Read the next ids, shape (N,), and return the predictions; N may be 0.
+
+        The ids must end at the end of a character.
+
+        Raises:
+            DivergedError: the logits are not finite.
+        """
+        return whole(self.reading(ids))
+
+    def reading(self, ids: Ids) -> Steps[Thoughts]:
+        """Compute `read` in steps."""
+        parts = []
+        for start in range(0, len(ids), self._step):
+            parts.append(self._read(ids[start : start + self._step]))
+            yield
+        if not parts:
+            return Thoughts((), np.empty(0), ())
+        nats, best, p = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        characters, ends = self._learner.vocabulary.completed(ids)
+        likely = tuple(
+            tuple((self._names[k], q) for k, q in zip(row, qs, strict=True))
+            for row, qs in zip(best[ends - 1].tolist(), p[ends - 1].tolist(), strict=True)
+        )
+        return Thoughts(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
+
+    def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+        """Return the nats of each id, shape (N,), and the likeliest next ids with probabilities.
+
+        The likeliest ids and their probabilities have shape (N, count).
+        """
+        parameters = self._learner.parameters
+        tokens = np.ascontiguousarray(ids)
+        states, self._state = self._engine.activations(self._learner, tokens, self._state)
+        logits = (states["h"][:, -1] @ parameters["V"].T + parameters["c"]).astype(np.float64)
+        if not np.isfinite(logits).all():
+            raise DivergedError(
+                "the model's logits are not finite: the model diverged; use an earlier checkpoint."
+            )
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        nats = np.full(len(ids), math.nan)
+        nats[1:] = -logits[np.arange(len(ids) - 1), ids[1:]]
+        if self._next is not None:
+            nats[0] = -self._next[ids[0]]
+        self._next = logits[-1]
+        best = np.argsort(-logits, axis=1, kind="stable")[:, : self._count]
+        return nats, best, np.exp(np.take_along_axis(logits, best, axis=1))
+
+
+def named(byte: str) -> str:
+    """Return a byte as Python writes it, such as \\xe2; printable ASCII and newline as they are."""
+    return (
+        byte if byte.isascii() and (byte.isprintable() or byte == "\n") else f"\\x{ord(byte):02x}"
+    )

@@ -1,0 +1,192 @@
+"""A cache of the ids of large texts in the user's cache folder, so that they need not fit into memory.
+
+Users may delete the folder at any time. Files that are missing, damaged or of another format are
+made again (spec/formats.md: The cache of ids).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.text.block_reader import Scan, changed
+from charloom.text.id_file import HEADER, IdFile, header, open_ids
+from charloom.text.sources import Stamp
+from charloom.text.vocabulary import BYTES, CODE_POINTS, Vocabulary
+
+FORMAT: Final = 2
+VARIABLE: Final = "CHARLOOM_CACHE"
+SEAL: Final = "sha256"
+TEMPORARY: Final = ".tmp-"
+ABANDONED_SECONDS: Final = 86_400.0  # age at which the writer of a temporary file must be dead
+SETTLED_NS: Final = 2_000_000_000  # a younger file may change again without a new time stamp
+
+
+def folder() -> Path:
+    """Return the cache folder: $CHARLOOM_CACHE, or charloom in the system's cache folder."""
+    if chosen := os.environ.get(VARIABLE):
+        return Path(chosen).absolute()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        return Path(base) / "charloom" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "charloom"
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(xdg) if Path(xdg).is_absolute() else Path.home() / ".cache") / "charloom"
+
+
+def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
+    """Return the cached scan of files with these stamps; None if there is no intact one."""
+    try:
+        found = json.loads(_scan_path(stamps, tokens).read_bytes())
+        sealed = found.pop(SEAL)
+        values = np.array(found["values"], dtype=np.int64)
+        counts = np.array(found["counts"], dtype=np.int64)
+        limit = BYTES if tokens == "bytes" else CODE_POINTS
+        sound = (
+            sealed == _seal(found)
+            and found["format"] == FORMAT
+            and values.ndim == 1
+            and values.shape == counts.shape
+            and bool((np.diff(values) > 0).all() and (counts > 0).all())
+            and len(values) > 0
+            and values[0] >= 0
+            and values[-1] < limit
+            and isinstance(found["fingerprint"], str)
+        )
+    except (
+        OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
+    ):  # fmt: skip
+        return None
+    return Scan(found["fingerprint"], values, counts) if sound else None
+
+
+def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> None:
+    """Store the scan of files with these stamps in the cache, if the files are old enough."""
+    now = time.time_ns()
+    if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):
+        return  # not a file, or perhaps still being written
+    values = {
+        "counts": scan.counts.tolist(),
+        "fingerprint": scan.fingerprint,
+        "format": FORMAT,
+        "values": scan.values.tolist(),
+    }
+    with contextlib.suppress(OSError), _replacing(_scan_path(stamps, tokens)) as file:
+        file.write(_json({**values, SEAL: _seal(values)}))
+
+
+def forget_scan(stamps: Sequence[Stamp | None], tokens: str) -> None:
+    """Delete the cached scan of files with these stamps."""
+    with contextlib.suppress(OSError):
+        _scan_path(stamps, tokens).unlink()
+
+
+def ids_of(
+    fingerprint: str,
+    vocabulary: Vocabulary,
+    treatment: Sequence[str],
+    count: int,
+    blocks: Iterable[NDArray[Any]],
+) -> IdFile:
+    """Return the ids of a text from the cache; if they are not there, write them first.
+
+    Args:
+        fingerprint: of the text.
+        vocabulary: gives the ids.
+        treatment: how unknown symbols are treated; empty if all symbols are known.
+        count: number of ids.
+        blocks: yields the ids in blocks; used only if the cache does not have them.
+
+    Raises:
+        OSError: the cache folder cannot be written, or the disk is full.
+        TextError: the blocks have another number of ids than `count`.
+    """
+    about = {
+        "count": count,
+        "fingerprint": fingerprint,
+        "format": FORMAT,
+        "tokens": vocabulary.tokens,
+        "treatment": list(treatment),
+        "vocabulary": [ord(character) for character in vocabulary.characters],
+    }
+    key = _seal(about)
+    dtype = vocabulary.id_dtype.newbyteorder("<")
+    path = folder() / "ids" / f"{key}.ids"
+    about_ids = f"charloom ids {FORMAT}\n{key}\n{dtype.str}\n{count}\n"
+    if ids := open_ids(path, about_ids, count, dtype):
+        return ids
+    with _replacing(path) as file:
+        _write_ids(file, about_ids, count, dtype, blocks)
+    if ids := open_ids(path, about_ids, count, dtype):
+        return ids
+    raise OSError(f"{path} has other bytes than were just written")
+
+
+def _write_ids(
+    file: IO[bytes], about: str, count: int, dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
+) -> None:
+    """Write the ids, then the header, which needs their checksum."""
+    file.seek(HEADER)
+    written = checksum = 0
+    for block in blocks:
+        data = np.ascontiguousarray(block, dtype=dtype).data
+        file.write(data)
+        checksum = zlib.crc32(data, checksum)
+        written += len(block)
+    if written != count:
+        raise changed()
+    file.seek(0)
+    file.write(header(about, checksum))
+
+
+def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
+    """Return the path of the cached scan of files with these stamps."""
+    key = hashlib.sha256(json.dumps([FORMAT, tokens, stamps]).encode("ascii")).hexdigest()
+    return folder() / "scans" / f"{key}.json"
+
+
+def _json(values: dict[str, Any]) -> bytes:
+    """Return the values as canonical JSON."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _seal(values: dict[str, Any]) -> str:
+    """Return the SHA-256 of the values' canonical JSON."""
+    return hashlib.sha256(_json(values)).hexdigest()
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a temporary file to write, then move it to `path`; after an error, delete it instead."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Delete temporary files of processes that were killed."""
+    for path in parent.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink()

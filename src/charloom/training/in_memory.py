@@ -1,0 +1,102 @@
+"""Training in memory: runs `learn` and keeps a copy to go back to and a copy of the best learner.
+
+It writes nothing to disk. The caller can save the learner or the best copy.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from charloom.engines import Engine
+from charloom.errors import DivergedError
+from charloom.model import Learner, copy_learner
+from charloom.model.schedule import Schedule
+from charloom.store import require_finite
+from charloom.text.id_file import AllIds
+from charloom.training.divergence import go_back, require_another_try
+from charloom.training.events import Ended, Item, Progress, Record, Warned
+from charloom.training.loop import learn
+
+COPY_UPDATES: Final = 1_000  # make a new copy at the first record after this many updates
+
+
+class Best:
+    """A copy of a learner at its lowest validation loss.
+
+    Attributes:
+        learner: the copy, which stays unchanged; None before the first evaluation.
+    """
+
+    def __init__(self) -> None:
+        self.learner: Learner | None = None
+
+    def note(self, learner: Learner) -> None:
+        """Copy the learner if its last update is its best one."""
+        if learner.config.validation and learner.best_update == learner.update:
+            self.learner = copy_learner(learner)
+
+
+def train_in_memory(
+    learner: Learner,
+    ids: AllIds,
+    engine: Engine,
+    halt: Callable[[], str | None] = lambda: None,
+    best: Best | None = None,
+) -> Iterator[Item]:
+    """Train a learner to the end of its run, without a run directory.
+
+    Yields the events of `learn`, and `Ended` last. If a number is not finite, it yields a warning and
+    goes back to an earlier update; the records of later updates are then yielded again.
+
+    Args:
+        learner: changed in place.
+        ids: the whole text, shape (characters,).
+        engine: computes the updates.
+        halt: called after each call of the engine, also during evaluations. A string such as
+            "SIGINT" is the reason to end the training; None continues.
+        best: receives a copy of the best learner.
+
+    Raises:
+        DivergedError: going back did not help.
+        TextError: the text is too short to be divided as the config says.
+    """
+    schedule = Schedule.of(learner.config, len(ids))
+    reason: str | None = None
+
+    def gives_up(_: Learner) -> bool:
+        nonlocal reason
+        reason = halt()
+        return reason is not None
+
+    best = best or Best()
+    good, good_best = copy_learner(learner), best.learner
+    while True:
+        try:
+            recorded = False
+            for item in learn(learner, ids, engine, given_up=gives_up):
+                yield item
+                recorded = recorded or isinstance(item, Record)
+                if not isinstance(item, Progress):
+                    continue
+                if recorded:
+                    best.note(learner)
+                if schedule.over(learner):
+                    continue
+                reason = halt()
+                if reason is not None:
+                    yield Ended(learner.update, "interrupted", reason)
+                    return
+                if recorded and learner.update >= good.update + COPY_UPDATES:
+                    require_finite(learner)
+                    good, good_best = copy_learner(learner), best.learner
+                recorded = False
+            require_finite(learner)
+            if reason is not None:
+                yield Ended(learner.update, "interrupted", reason)
+                return
+            yield Ended(learner.update, "finished", schedule.why_early(learner))
+            return
+        except DivergedError as error:
+            require_another_try(learner, error)
+            message = go_back(learner, good, error)
+            best.learner = good_best
+            yield Warned(learner.update, message)

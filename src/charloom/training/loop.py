@@ -1,0 +1,266 @@
+"""The training algorithm. It does not use the disk, and no result depends on the clock."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from charloom.engines import Engine, Plan, Sampler, Trace
+from charloom.engines.base import Ids
+from charloom.errors import DivergedError
+from charloom.model import Learner, copy_learner, put_back, stream_state, zero_state
+from charloom.model.schedule import Schedule
+from charloom.random import uniforms
+from charloom.scoring import tokens_of_a_call
+from charloom.text import Windows
+from charloom.text.id_file import AllIds
+from charloom.training.events import Progress, Record, Sample, Warned
+from charloom.training.progress_records import (
+    Abandoned,
+    rate,
+    runaway,
+    runs_away,
+    take_record,
+    validate,
+)
+
+CALL_SECONDS: Final = 0.1  # the aim for one call of the engine, so that Ctrl-C acts immediately
+GROWTH: Final = 8  # a call has at most this many times the updates of the call before it
+PASSAGE_STREAM: Final = 1  # gives the passage other random numbers than the sample of that update
+
+Event = Record | Sample | Warned | Progress
+
+
+Cancelled = Callable[[], bool]
+
+
+def never(_: Learner) -> bool:
+    """Return False: never cancel an evaluation or a sample."""
+    return False
+
+
+def never_cancelled() -> bool:
+    """Return False: never cancel a sample."""
+    return False
+
+
+def learn(
+    learner: Learner,
+    ids: AllIds,
+    engine: Engine,
+    clock: Callable[[], float] | None = None,
+    given_up: Callable[[Learner], bool] = never,
+) -> Iterator[Event]:
+    """Train a learner until all updates or epochs are done, or until its patience runs out.
+
+    Yields records and samples when they are due, a warning if the loss runs away, and a `Progress`
+    after each call of the engine. Save the learner only at a `Progress`: only then were all its
+    records and samples yielded.
+
+    Args:
+        learner: changed in place.
+        ids: the whole text, shape (characters,), in the vocabulary's id type.
+        engine: computes the updates.
+        clock: returns the seconds of training; only times and speeds in records depend on it.
+        given_up: called after each call of the engine during an evaluation or a sample, because
+            these may take long. It gets the learner of the last `Progress`, which can be saved. If it
+            returns True, the generator ends and sets `learner` back to that state. A later call
+            then repeats the update.
+
+    Raises:
+        DivergedError: a loss or gradient was not finite; that update was not applied.
+        TextError: the text is too short to be divided as the config says.
+    """
+    clock = clock or Stopwatch()
+    config = learner.config
+    schedule = Schedule.of(config, len(ids))
+    windows = schedule.windows
+    limit, running_away = 1, False
+    if learner.update == 0:
+        try:
+            yield Sample(0, sample(learner, ids, windows, engine, partial(given_up, learner)))
+        except Abandoned:
+            return
+        yield Progress(0, schedule.updates)
+    recorded_update, recorded_at = learner.update, clock()
+    while not schedule.over(learner):
+        count = min(limit, schedule.next_due(learner.update) - learner.update)
+        judged = schedule.judgement_due(learner.update + count)
+        sampled = schedule.sample_due(learner.update + count)
+        earlier = copy_learner(learner) if judged or sampled else learner
+        # Reset at the start of an epoch, not at the end of the last one: the last state of an epoch
+        # must still be there for the sample and the checkpoint.
+        if windows.ends_epoch(learner.position):
+            learner.position, learner.state = 0, zero_state(config, config.batch_size)
+        rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
+        started = time.perf_counter()
+        plan = Plan(rates, windows.starts(learner.epoch))
+        trace = engine.train(learner, *in_memory(ids, plan, learner))
+        seconds = max(time.perf_counter() - started, 1e-9)
+        limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
+
+        count_losses(learner, trace)
+        require_finite_trace(learner, trace)
+        if trace.stopped:
+            raise diverged(learner, trace, float(rates[len(trace.losses)]))
+        if windows.ends_epoch(learner.position):
+            learner.epoch += 1
+        cancelled, events = partial(given_up, earlier), list[Event]()
+        try:
+            if schedule.record_due(learner.update):
+                now, characters = clock(), config.seq_length * config.batch_size
+                speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
+                nats = validate(learner, ids, windows, engine, cancelled) if judged else None
+                events += [take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)]
+                recorded_update, recorded_at = learner.update, clock()
+                before, running_away = running_away, runs_away(learner)
+                if running_away and not before:
+                    events += [Warned(learner.update, runaway(learner))]
+            if sampled or schedule.over(learner):
+                text = sample(learner, ids, windows, engine, cancelled)
+                events += [Sample(learner.update, text)]
+        except Abandoned:
+            put_back(learner, earlier)
+            return
+        yield from events
+        yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
+
+
+def in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
+    """Return the ids that a plan needs, in memory, and the plan with its starts in these ids.
+
+    If `ids` is an array, returns it and the plan unchanged. If it is a file, reads only the ids that
+    the plan needs.
+    """
+    if isinstance(ids, np.ndarray):
+        return ids, plan
+    starts = plan.starts + learner.position
+    count = len(plan.learning_rates) * learner.config.seq_length + 1
+    read = ids.stretches(starts, starts + count, count)
+    places = count * np.arange(len(starts), dtype=np.int64) - learner.position
+    return read.ravel(), Plan(plan.learning_rates, places)
+
+
+def require_finite_trace(learner: Learner, trace: Trace) -> None:
+    """Raise DivergedError if a figure of an applied update, or a sum of them, is not finite.
+
+    Otherwise all later records would contain it.
+
+    Raises:
+        DivergedError: the message names the first update with such a figure.
+    """
+    wrong = ~np.isfinite(trace.losses) | ~np.isfinite(trace.gradient_norms)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise DivergedError(
+            f"update {learner.update - len(wrong) + first + 1} has the loss "
+            f"{trace.losses[first]:g} and the gradient norm {trace.gradient_norms[first]:g}."
+        )
+    if not math.isfinite((learner.smooth_loss or 0.0) + learner.pending_loss):
+        raise DivergedError(
+            f"after update {learner.update:,} the smooth loss is {learner.smooth_loss} and the sum of "
+            f"losses since the last record {learner.pending_loss:g}."
+        )
+
+
+def count_losses(learner: Learner, trace: Trace) -> None:
+    """Add the trace's losses to the learner's smooth loss and sums.
+
+    Adds them one by one. So the result does not depend on how many updates one call applies.
+    """
+    past, smooth = learner.config.smoothing, learner.smooth_loss
+    for loss in trace.losses.tolist():
+        smooth = loss if smooth is None else past * smooth + (1 - past) * loss
+        learner.pending_loss += loss
+    learner.smooth_loss = smooth
+    learner.pending_updates += len(trace.losses)
+
+
+def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
+    """Return the error for an update that the engine did not apply."""
+    return DivergedError(
+        f"update {learner.update + 1}, at a learning rate of {learning_rate:g}, was not applied: "
+        f"its loss is {trace.failed_loss:g} and its gradient norm {trace.failed_norm:g}."
+    )
+
+
+def sample(
+    learner: Learner,
+    ids: AllIds,
+    windows: Windows,
+    engine: Engine,
+    given_up: Cancelled = never_cancelled,
+) -> str:
+    """Return a sample of `sample_length` characters; arguments and errors as in `continuation`."""
+    return continuation(learner, ids, windows, engine, learner.config.sample_length, given_up)
+
+
+def continuation(
+    learner: Learner,
+    ids: AllIds,
+    windows: Windows,
+    engine: Engine,
+    length: int,
+    given_up: Cancelled = never_cancelled,
+    stream: int = 0,
+) -> str:
+    """Return `length` characters that the learner writes after the next character of its first stream.
+
+    The random numbers depend only on the config's seed, the update and `stream`.
+
+    Args:
+        learner: not changed; writing starts from the hidden state of its first stream.
+        ids: the whole text, shape (characters,).
+        windows: of the text.
+        engine: computes the probabilities.
+        length: number of characters.
+        given_up: called between two calls of the engine; True cancels.
+        stream: selects the random numbers.
+
+    Raises:
+        Abandoned: `given_up` returned True.
+    """
+    numbers = uniforms(
+        learner.config.seed, "training_sample", length, update=learner.update, stream=stream
+    )
+    place = windows.place(learner.epoch, learner.position)
+    state, read = stream_state(learner.state), ids[place : place + 1]
+    size, drawn = tokens_of_a_call(learner, streams=1), list[Ids]()
+    for first in range(0, length, size):
+        if drawn and given_up():
+            raise Abandoned
+        part = numbers[first : first + size]
+        read, state = engine.generate(learner, read[-1:], Sampler(), part, state)
+        drawn.append(read)
+    return learner.vocabulary.decode(np.concatenate(drawn))
+
+
+def passage(
+    learner: Learner, ids: AllIds, engine: Engine, given_up: Cancelled = never_cancelled
+) -> str:
+    """Return the long passage of `passage_length` characters; errors as in `continuation`."""
+    windows = Windows.of(learner.config, len(ids))
+    length = learner.config.passage_length
+    return continuation(learner, ids, windows, engine, length, given_up, PASSAGE_STREAM)
+
+
+class Stopwatch:
+    """Counts the seconds of training, starting with `seconds`; it can be stopped during a pause."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._before = seconds
+        self._since: float | None = time.monotonic()
+
+    def __call__(self) -> float:
+        return self._before + (0.0 if self._since is None else time.monotonic() - self._since)
+
+    def hold(self) -> None:
+        """Stop counting."""
+        self._before, self._since = self(), None
+
+    def go(self) -> None:
+        """Continue counting."""
+        self._since = time.monotonic()

@@ -1,0 +1,178 @@
+"""Computes the validation loss, makes records, tracks the best model and detects a runaway loss.
+
+It does not know when records are due or who reads them (spec/formats.md: Records).
+"""
+
+import math
+from collections.abc import Callable, Generator
+from typing import Final
+
+from charloom.config import Config
+from charloom.engines import Engine, Trace
+from charloom.errors import DivergedError
+from charloom.formatting import decimals
+from charloom.model import Learner
+from charloom.scoring import Piece, averaging, characters_read, cut, opening, predicted, spread
+from charloom.text import Windows
+from charloom.text.id_file import AllIds
+from charloom.training.divergence_advice import advice
+from charloom.training.events import Judged, Judging, Record
+
+WORTH: Final = 0.1  # the final evaluation may take this fraction of the training time
+RUNAWAY: Final = 2.0  # times the loss of a uniform prediction
+
+
+class Abandoned(Exception):
+    """An evaluation or a sample was cancelled before its end."""
+
+
+def validate(
+    learner: Learner,
+    ids: AllIds,
+    windows: Windows,
+    engine: Engine,
+    given_up: Callable[[], bool] = lambda: False,
+) -> float:
+    """Return the validation loss in nats per character.
+
+    Reads as many characters of the validation part as the setting `judged_characters` allows.
+
+    Args:
+        learner: not changed.
+        ids: the whole text, shape (characters,).
+        windows: give the validation part.
+        engine: computes the loss.
+        given_up: called after each call of the engine; True cancels the evaluation.
+
+    Raises:
+        Abandoned: `given_up` returned True.
+        DivergedError: the loss is not finite.
+    """
+    judging = averaging(engine, learner, ids, judged_pieces(learner.config, windows))
+    while True:
+        try:
+            next(judging)
+        except StopIteration as end:
+            nats: float = end.value
+            break
+        if given_up():
+            raise Abandoned
+    if not math.isfinite(nats):
+        raise DivergedError(f"after update {learner.update:,} the validation loss is {nats:g}.")
+    return nats
+
+
+def judge_all(
+    learner: Learner, ids: AllIds, windows: Windows, engine: Engine
+) -> Generator[Judging, None, Judged]:
+    """Compute the loss on the whole validation part.
+
+    Yields the progress after each call of the engine and returns the result.
+    """
+    pieces, read = cut(windows.parts["validation"]), 0
+    judging, in_all = averaging(engine, learner, ids, pieces), characters_read(pieces)
+    while True:
+        try:
+            read += next(judging)
+        except StopIteration as end:
+            return Judged(learner.update, end.value, predicted(pieces))
+        yield Judging(learner.update, read, in_all)
+
+
+def read_alone(windows: Windows) -> int:
+    """Return how many characters `judge_all` first reads in one stream, before it uses several."""
+    return opening(cut(windows.parts["validation"]))
+
+
+def judges_all(config: Config, windows: Windows) -> bool:
+    """Return True if each evaluation reads the whole validation part, or if there is no such part."""
+    if not config.validation:
+        return True
+    return judged_pieces(config, windows) == cut(windows.parts["validation"])
+
+
+def characters_judged(config: Config, windows: Windows) -> tuple[int, int]:
+    """Return how many characters each evaluation predicts, and how many the whole part has."""
+    return predicted(judged_pieces(config, windows)), predicted(cut(windows.parts["validation"]))
+
+
+def judged_pieces(config: Config, windows: Windows) -> list[Piece]:
+    """Return the pieces of the validation part that each evaluation during training reads.
+
+    The setting `judged_characters` limits them.
+    """
+    return spread(windows.parts["validation"], config.judged_characters)
+
+
+def take_record(
+    learner: Learner,
+    windows: Windows,
+    trace: Trace,
+    learning_rate: float,
+    seconds: float,
+    characters_per_second: float,
+    validation_nats: float | None,
+) -> Record:
+    """Return the record of the learner's last update.
+
+    Also resets the learner's pending sums, and updates its best loss.
+
+    Args:
+        learner: changed in place.
+        windows: of the text.
+        trace: of the last call of the engine.
+        learning_rate: of the last update.
+        seconds: training time so far.
+        characters_per_second: since the last record.
+        validation_nats: validation loss per character; None if it was not computed.
+    """
+    config = learner.config
+    record = Record(
+        update=learner.update,
+        epoch=learner.update / windows.per_epoch,
+        characters=learner.update * config.seq_length * config.batch_size,
+        seconds=round(seconds, 3),
+        loss=float(trace.losses[-1]),
+        smooth_loss=learner.smooth_loss or 0.0,
+        train_nats=learner.pending_loss / (learner.pending_updates * config.seq_length),
+        learning_rate=learning_rate,
+        gradient_norm=float(trace.gradient_norms[-1]),
+        characters_per_second=characters_per_second,
+        validation_nats=validation_nats,
+    )
+    learner.pending_loss, learner.pending_updates = 0.0, 0
+    if not config.validation:
+        note_judgement(learner, record.smooth_loss)
+    elif validation_nats is not None:
+        note_judgement(learner, validation_nats)
+        if learner.best_update != learner.update:
+            learner.judgements_since_best += 1
+    return record
+
+
+def note_judgement(learner: Learner, loss: float) -> None:
+    """Store `loss` as the learner's best loss if it is lower than all earlier ones."""
+    if learner.best_loss is None or loss < learner.best_loss:
+        learner.best_loss, learner.best_update = loss, learner.update
+        learner.judgements_since_best = 0
+
+
+def rate(characters: int, seconds: float) -> float:
+    """Return characters per second, limited to the width of the record's field."""
+    return round(min(characters / max(seconds, 1e-6), 999_999_999_999.0), 1)
+
+
+def runs_away(learner: Learner) -> bool:
+    """Return True if the smooth loss is far above the loss of a uniform prediction."""
+    nothing = learner.config.seq_length * math.log(len(learner.vocabulary))
+    return (learner.smooth_loss or 0.0) > RUNAWAY * nothing
+
+
+def runaway(learner: Learner) -> str:
+    """Return the warning about a runaway loss, as a marked message."""
+    config, loss = learner.config, learner.smooth_loss or 0.0
+    nothing = math.log(len(learner.vocabulary))
+    return (
+        f"the loss is far too high: {decimals(loss / config.seq_length, 2)} nats per character; random "
+        f"guessing has {nothing:.2f}. The model learns nothing like this. {advice(learner)}"
+    )

@@ -1,0 +1,195 @@
+"""Limits how many requests are worked on and how many wait, and refuses the others with a time to retry.
+
+A few threads do the work in small pieces, so that all admitted requests progress and the server always responds. When
+a client disconnects, no further piece of its work begins, and its place is free once the current piece is done. The
+work can be anything.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeVar
+
+from charloom.cooperative import Steps
+from charloom.messages import terminal_command
+
+AT_WORK: Final = 50
+WAITING: Final = 50
+WAIT_SECONDS: Final = 20.0
+RETRY_SECONDS: Final = 2
+
+T = TypeVar("T")
+
+
+class Busy(Exception):
+    """A limit is reached. `status` is 503 if the server is busy, or 429 if a limit on one thing is reached."""
+
+    def __init__(self, message: str, retry_after: int = RETRY_SECONDS, status: int = 503) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.status = status
+
+
+class Desk:
+    """A queue of requests, of which a limited number is worked on at the same time.
+
+    Args:
+        at_work: how many requests may be worked on.
+        waiting: how many more requests may wait.
+        threads: how many pieces run at the same time; None takes the number of processors, at most 8.
+
+    Attributes:
+        working: how many requests are worked on now.
+        queued: how many requests wait now.
+    """
+
+    def __init__(
+        self, at_work: int = AT_WORK, waiting: int = WAITING, threads: int | None = None
+    ) -> None:
+        self.at_work = at_work
+        self.most_waiting = waiting
+        self.working = 0
+        self.queued = 0
+        self._turns: list[asyncio.Future[None]] = []
+        count = threads or max(2, min(8, os.cpu_count() or 2))
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="charloom-work")
+
+    def full(self) -> Busy | None:
+        """Return the error for another request if the queue is full; None if it is not."""
+        if self.working < self.at_work or self.queued < self.most_waiting:
+            return None
+        return Busy(
+            f"the server works on {self.working} requests, and {self.queued} more wait; try again in "
+            f"{RETRY_SECONDS} seconds."
+        )
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait for a place, and hold it inside the `with` block.
+
+        Raises:
+            Busy: too many requests wait already, or this one waited too long.
+        """
+        await self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _enter(self) -> None:
+        if self.working < self.at_work:
+            self.working += 1
+            return
+        if (busy := self.full()) is not None:
+            raise busy
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        self.queued += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await asyncio.shield(turn)
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._leave()  # the place was given at the last moment: pass it on
+            else:
+                self._turns.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise Busy(
+                    f"the request waited {WAIT_SECONDS:g} seconds in the queue; try again later."
+                ) from None
+            raise
+        finally:
+            self.queued -= 1
+
+    def _leave(self) -> None:
+        """Give the place to the request that has waited longest, or free it."""
+        if self._turns:
+            self._turns.pop(0).set_result(None)
+        else:
+            self.working -= 1
+
+    async def work(self, piece: Callable[..., T], *arguments: Any) -> T:
+        """Run one piece of work in a thread and return its result.
+
+        If the caller is cancelled, it still waits until the thread is done, because its place must not be
+        free while a thread works for it.
+
+        Raises:
+            Busy: the server is closing.
+        """
+        try:
+            running = self._pool.submit(piece, *arguments)
+        except RuntimeError:
+            raise closes() from None
+        done = asyncio.wrap_future(running)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            running.cancel()  # has no effect once a thread has begun it
+            while not done.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({done})
+            if not done.cancelled():
+                done.exception()  # marks the exception as retrieved
+            raise
+
+    async def steps(self, steps: Steps[T]) -> T:
+        """Run all steps, each as one piece of work, and return their result."""
+        try:
+            while (found := await self.work(one_step, steps)) is None:
+                pass
+            result: T = found[0]
+            return result
+        finally:
+            steps.close()
+
+    def close(self) -> None:
+        """Let the threads end after their current piece."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def one_step(steps: Steps[T]) -> tuple[T] | None:
+    """Run one step. Return the result in a tuple after the last step, and None before."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        return (end.value,)
+    return None
+
+
+def closes() -> Busy:
+    """Return the error for requests that arrive while the server closes."""
+    return Busy(f"the server is closing; start it again with {terminal_command('serve')}.")
+
+
+class Counter:
+    """Limits the number of things that need no worker, such as event streams.
+
+    Args:
+        most: the limit.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.count = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place inside the `with` block.
+
+        Raises:
+            Busy: no place is free.
+        """
+        if self.count >= self.most:
+            raise Busy(
+                f"{self.count} event streams are open, which is the limit; close a page.",
+                5,
+                status=429,
+            )
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1

@@ -1,0 +1,145 @@
+"""Turns an error into a status and a JSON body of the same form on every route."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from charloom.errors import (
+    CharloomError,
+    DamagedError,
+    MissingPartError,
+    NewerFormatError,
+    RunExistsError,
+    RunInUseError,
+    UnknownCharacterError,
+    WriteError,
+)
+from charloom.messages import for_page
+from charloom.web.concurrency import RETRY_SECONDS, Busy
+from charloom.web.file_descriptors import Shortage, is_shortage
+from charloom.web.json_response import Plain
+
+INVALID: Final = "invalid_request_error"
+NO_FILES: Final = "the server has no free file descriptor; try again soon."
+
+
+class NotHereError(CharloomError):
+    """The key is not in the list of runs, models or texts."""
+
+
+class UnknownCharactersError(CharloomError):
+    """A text has characters that are not in the model's vocabulary; `characters` lists them."""
+
+    def __init__(self, message: str, characters: list[str], param: str) -> None:
+        super().__init__(message)
+        self.characters = characters
+        self.param = param
+
+
+class NotAllowedError(CharloomError):
+    """A value is not allowed for this model or run; `param` names its field."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+# The status, type and code of each kind of error; the first match counts.
+KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
+    (NotHereError, 404, "not_found_error", "not_found"),
+    (UnknownCharactersError, 422, INVALID, "unknown_characters"),
+    (UnknownCharacterError, 422, INVALID, "unknown_characters"),
+    (RunExistsError, 409, "conflict_error", "exists"),
+    (RunInUseError, 409, "conflict_error", "in_use"),
+    (DamagedError, 409, "conflict_error", "damaged"),
+    (NewerFormatError, 409, "conflict_error", "newer_format"),
+    (MissingPartError, 409, "conflict_error", "missing_part"),
+    (WriteError, 409, "conflict_error", "disk"),
+    (CharloomError, 422, INVALID, None),
+)
+
+
+def mistake_of(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Return the status of an error and the JSON body that describes it; raise `error` if it is unexpected."""
+    if is_shortage(error):
+        error = Busy(NO_FILES)
+    if isinstance(error, Busy):
+        return error.status, refusal(str(error), "busy_error", code="busy")
+    for kind, status, name, code in KINDS:
+        if isinstance(error, kind):
+            param = getattr(error, "param", None)
+            characters = getattr(error, "characters", None)
+            return status, refusal(error.message, name, param, code, characters)
+    raise error
+
+
+def refusal(
+    message: str,
+    kind: str,
+    param: str | None = None,
+    code: str | None = None,
+    characters: list[str] | None = None,
+) -> dict[str, Any]:
+    """Return the JSON body of an error response."""
+    fields = {"message": for_page(message), "type": kind, "param": param, "code": code}
+    return {"error": fields if characters is None else {**fields, "characters": characters}}
+
+
+def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
+    """Register handlers that turn every error into an error response, and notify `shortage`."""
+
+    @app.exception_handler(CharloomError)
+    async def charloom_error(_: Request, error: CharloomError) -> Response:
+        return no_files() if is_shortage(error) else response_to(error)
+
+    @app.exception_handler(Busy)
+    async def busy(_: Request, error: Busy) -> Response:
+        return response_to(error, error.retry_after)
+
+    @app.exception_handler(OSError)
+    async def refused_by_the_system(_: Request, error: OSError) -> Response:
+        if not is_shortage(error):
+            raise error
+        return no_files()
+
+    def no_files() -> Response:
+        shortage.met()
+        return response_to(Busy(NO_FILES), RETRY_SECONDS)
+
+    def response_to(error: Exception, retry_after: int | None = None) -> Response:
+        status, body = mistake_of(error)
+        headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+        return Plain(body, status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        # The response does not repeat the body: it may be large, or not JSON.
+        found = error.errors()[0]
+        place = [str(part) for part in found["loc"] if part not in ("body", "query", "path")]
+        param = ".".join(place)[:200] or None
+        more = f" ({len(error.errors())} errors in all)" if len(error.errors()) > 1 else ""
+        message = f"{param or 'the request'}: {found['msg'][:300]}{more}."
+        if found["type"] == "json_invalid":
+            param, message = None, "the body is not valid JSON."
+        # OpenAI's server sends 400, for which their clients raise BadRequestError.
+        status = 400 if request.url.path.startswith("/v1/") else 422
+        return Plain(refusal(message, INVALID, param, "invalid"), status)
+
+    @app.exception_handler(Exception)
+    async def ours(_: Request, __: Exception) -> Response:
+        # The details are logged where the server was started; a client must not see them.
+        message = "the server has an internal error; the terminal in which it was started shows the details."
+        return Plain(refusal(message, "server_error", code="mistake"), 500)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Response:
+        kind = "not_found_error" if error.status_code == 404 else INVALID
+        message = {
+            404: "the server has no such address; /openapi.json lists the addresses.",
+            405: "this address does not accept that method; /openapi.json says which it accepts.",
+        }.get(error.status_code, "the body is not valid JSON.")
+        headers = dict(error.headers or {})
+        return Plain(refusal(message, kind), error.status_code, headers)

@@ -1,0 +1,153 @@
+"""Responses of server-sent events, which end when they are complete, the client leaves or the server closes.
+
+In all three cases the work behind the response is closed immediately. The events can be anything.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from typing import Any, Final, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from charloom.cooperative import Steps
+from charloom.errors import CharloomError
+from charloom.web.concurrency import Busy, Desk, closes
+from charloom.web.error_responses import mistake_of
+from charloom.web.json_response import dumped
+
+SEND_SECONDS: Final = 20.0  # without a byte taken, after which the response ends
+REFUSED: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+EVENT: Final = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    "4XX": {"description": "what was wrong, and how to fix it", "content": REFUSED},
+    503: {"description": "the server is busy; see Retry-After", "content": REFUSED},
+    200: {
+        "description": "server-sent events",
+        "content": {"text/event-stream": {"schema": EVENT}},
+    },
+}
+
+T = TypeVar("T")
+Source = AbstractAsyncContextManager[AsyncIterator[bytes]]
+
+
+def event(name: str, data: Any) -> bytes:
+    """Return one event in the format of server-sent events."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode("ascii"), dumped(data))
+
+
+class EventStream(Response):
+    """A response of server-sent events.
+
+    Args:
+        opened: a context manager that returns the events. Entering it may wait for a place. An error
+            on entering becomes an ordinary error response; a later one becomes the event `mistake`.
+        closing: set when the server closes.
+        mistake: turns the body of an error into an event; None makes the event `mistake`.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        opened: Source,
+        closing: asyncio.Event,
+        mistake: Callable[[dict[str, Any]], bytes] | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.opened = opened
+        self.closing = closing
+        self.started = self.ended = False
+        self.mistake = mistake or (lambda error: event("mistake", error))
+        self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(self.send_events(send))
+        await until_over(sending, receive, self.closing)
+        if not self.closing.is_set() or self.ended:
+            return
+        if not self.started:
+            raise closes()
+        with suppress(OSError, TimeoutError):
+            await self.send(
+                send, b"", more=False
+            )  # ends the body, so that the client sees no broken response
+
+    async def send_events(self, send: Send) -> None:
+        """Send the head of the response, and then each event when it is ready."""
+        async with self.opened as source:
+            head = {"status": self.status_code, "headers": self.raw_headers}
+            await send({"type": "http.response.start", **head})
+            self.started = True
+            with suppress(OSError, TimeoutError):
+                async with aclosing(source) as events:  # type: ignore[type-var]
+                    try:
+                        async for block in events:
+                            await self.send(send, block)
+                    except (CharloomError, Busy) as error:
+                        await self.send(send, self.mistake(mistake_of(error)[1]))
+                self.ended = True
+                await self.send(send, b"", more=False)
+
+    async def send(self, send: Send, block: bytes, more: bool = True) -> None:
+        """Send a part of the body; raise TimeoutError if the client takes it too slowly."""
+        message: Message = {"type": "http.response.body", "body": block, "more_body": more}
+        # Not wait_for: in Python 3.11 it loses a cancellation that arrives when the sending ends.
+        async with asyncio.timeout(SEND_SECONDS):
+            await send(message)
+
+
+async def until_over(
+    working: "asyncio.Future[T]", receive: Receive, closing: asyncio.Event
+) -> T | None:
+    """Return the result of some work. If the client leaves or the server closes, cancel it and return None."""
+    leaving = asyncio.ensure_future(left(receive))
+    closed = asyncio.ensure_future(closing.wait())
+    try:
+        futures: list[asyncio.Future[Any]] = [working, leaving, closed]
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for future in (working, leaving, closed):
+            future.cancel()
+        with suppress(BaseException):
+            await asyncio.gather(working, leaving, closed, return_exceptions=True)
+
+
+async def left(receive: Callable[[], Awaitable[Message]]) -> None:
+    """Wait until the client has disconnected."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of some work for a request. The work is cancelled if the client leaves.
+
+    Raises:
+        Busy: the server is closing, or the client has left and will not see the error.
+    """
+    result = await until_over(asyncio.ensure_future(work), request.receive, closing)
+    if result is None:
+        raise closes()
+    return result
+
+
+async def at_desk(
+    desk: Desk, request: Request, closing: asyncio.Event, steps: Steps[Response]
+) -> Response:
+    """Wait for a place, run the steps and return their response. Errors are those of `answer` and `Desk`."""
+
+    async def work() -> Response:
+        async with desk.place():
+            return await desk.steps(steps)
+
+    response: Response = await answer(request, closing, work())
+    return response

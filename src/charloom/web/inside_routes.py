@@ -1,0 +1,138 @@
+"""The routes for the units of a model: one unit over a text, all units of a layer, and the ranking of
+units by how closely they follow a property.
+"""
+
+import asyncio
+import base64
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from fastapi import APIRouter, Request
+
+from charloom.cooperative import Steps
+from charloom.errors import ConfigError
+from charloom.formatting import shortened
+from charloom.hidden_units import Activity, Property, choose, marked
+from charloom.hidden_units.ranking import comparing
+from charloom.hidden_units.text_properties import PROPERTIES
+from charloom.hidden_units.unit_activity import looking
+from charloom.web import schemas as wire
+from charloom.web.concurrency import Desk
+from charloom.web.error_responses import NotAllowedError
+from charloom.web.event_stream import at_desk
+from charloom.web.json_response import Plain
+from charloom.web.model_cache import Library, Open
+
+# The bounds of each quantity. The LSTM's cell state has none: bounds() takes them from the values.
+BOUNDS: Final = {
+    "h": (-1.0, 1.0), "g": (-1.0, 1.0), "n": (-1.0, 1.0),
+    "i": (0.0, 1.0), "f": (0.0, 1.0), "o": (0.0, 1.0), "r": (0.0, 1.0), "z": (0.0, 1.0),
+}  # fmt: skip
+
+
+def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
+    """Return the routes for the units of a model."""
+    router = APIRouter(tags=["inside"])
+
+    @router.post("/api/inside/unit", response_model=wire.UnitValues)
+    async def unit(asked: wire.UnitAsked, request: Request) -> Any:
+        """Return the value of a unit after each character of a text."""
+
+        def look() -> Steps[Plain]:
+            model = opened(asked)
+            yield
+            found = yield from active(model, asked, asked.unit)
+            values = found.values[:, 0, 0].astype(np.float64)
+            low, high = bounds(asked.what, values)
+            scale = {**head(model), "characters": found.characters, "low": low, "high": high}
+            return Plain({**scale, "values": [round(value, 4) for value in values.tolist()]})
+
+        return await at_desk(desk, request, closing, look())
+
+    @router.post("/api/inside/map", response_model=wire.UnitMap)
+    async def unit_map(asked: wire.MapAsked, request: Request) -> Any:
+        """Return the value of every unit of a layer after each character of a text."""
+
+        def look() -> Steps[Plain]:
+            model = opened(asked)
+            yield
+            found = yield from active(model, asked, None)
+            values = found.values[:, 0].T.astype(np.float64)  # (units, characters)
+            low, high = bounds(asked.what, values)
+            share = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
+            packed = np.ascontiguousarray(np.rint(255 * share).astype(np.uint8)).tobytes()
+            scale = {**head(model), "characters": found.characters, "low": low, "high": high}
+            return Plain(
+                {**scale, "units": len(values), "values": base64.b64encode(packed).decode("ascii")}
+            )
+
+        return await at_desk(desk, request, closing, look())
+
+    @router.post("/api/inside/ranking", response_model=wire.Ranking)
+    async def ranking(asked: wire.RankingAsked, request: Request) -> Any:
+        """Return the units that follow properties of a text, a pattern or marked parts most closely."""
+
+        def look() -> Steps[Plain]:
+            model = opened(asked)
+            yield
+            learner = model.learner
+            encoded = learner.vocabulary.encode_with(asked.text, asked.unknown)
+            text = "".join(learner.vocabulary.completed(encoded.ids)[0])
+            properties = [*PROPERTIES, *wished(asked, text)]
+            found = yield from comparing(
+                learner, model.engine, [encoded.ids], properties, choose(learner), asked.top
+            )
+            ranked = [finding.to_json() for finding in found]
+            return Plain({**head(model), "characters": len(text), "properties": ranked})
+
+        return await at_desk(desk, request, closing, look())
+
+    def opened(asked: Any) -> Open:
+        """Open the model of a request; raise if its vocabulary lacks characters of the text."""
+        model = library.open(asked.model)
+        model.require_known(asked.text, asked.unknown, "text")
+        return model
+
+    return router
+
+
+def head(model: Open) -> dict[str, Any]:
+    """Return the fields of every response. Equal updates show that two responses have the same weights."""
+    return {"model": model.id, "update": model.update}
+
+
+def active(model: Open, asked: Any, unit: int | None) -> Steps[Activity]:
+    """Return the values of one unit over a text, or of all units of the layer if `unit` is None.
+
+    Raises:
+        NotAllowedError: the model has no such layer, unit or quantity.
+    """
+    try:
+        choice = choose(model.learner, asked.layer, unit, asked.what)
+    except ConfigError as error:
+        raise NotAllowedError(error.message, str(error).split(" ")[0]) from None
+    encoded = model.learner.vocabulary.encode_with(asked.text, asked.unknown)
+    return (yield from looking(model.learner, model.engine, encoded.ids, choice, encoded.unknown))
+
+
+def bounds(what: str, values: Any) -> tuple[float, float]:
+    """Return the bounds of a quantity. One without bounds gets its largest |value|, to both sides of 0."""
+    if what in BOUNDS:
+        return BOUNDS[what]
+    most = float(np.abs(values).max(initial=1e-6))
+    return -most, most
+
+
+def wished(asked: wire.RankingAsked, text: str) -> list[Property]:
+    """Return the properties that a request defines: the occurrences of its pattern, and its marks."""
+    found = []
+    if asked.pattern is not None:
+        places = [match.span() for match in re.finditer(re.escape(asked.pattern), text)]
+        found.append(
+            replace(marked(places), name="pattern", description=f"in {shortened(asked.pattern)}")
+        )
+    if asked.marks:
+        found.append(marked([(start, end) for start, end in asked.marks]))
+    return found

@@ -1,0 +1,87 @@
+"""Follows a journal: each call returns the new lines, and whether the journal was cut back.
+
+A run that is resumed cuts its journals back (spec/formats.md: Journals). The meaning of the lines is not known here.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.errors import DamagedError
+from charloom.store.json_format import parse_object
+from charloom.web.file_descriptors import is_shortage
+
+MOST_BYTES: Final = 8 * 1024 * 1024  # read by one call
+CHECKED: Final = (
+    256  # bytes before the read position, compared to notice a file that was cut and grew again
+)
+
+
+class Tail:
+    """Reads the new lines of a file of JSON lines.
+
+    Args:
+        path: the file. It may not exist yet.
+        fits: returns True for an object that is a valid line of this journal.
+
+    Attributes:
+        behind: whether the last call left lines for the next call.
+        broken: how many lines were left out so far because they could not be read.
+    """
+
+    def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool]) -> None:
+        self.path = path
+        self.behind = False
+        self.broken = 0
+        self._fits = fits
+        self._place = 0
+        self._before = b""
+
+    def look(self) -> tuple[bool, list[dict[str, Any]]]:
+        """Return whether the file was cut back, and the new lines.
+
+        If it was cut back, the lines of earlier calls are no longer valid, and the new lines begin at the
+        start of the file. A line that is not a JSON object, or does not fit, is left out and counted.
+
+        Raises:
+            OSError: there is no free file descriptor.
+        """
+        try:
+            with self.path.open("rb") as file:
+                fresh = self._was_cut(file.read, file.seek)
+                if fresh:
+                    self._place, self._before, self.broken = 0, b"", 0
+                file.seek(self._place)
+                data = file.read(MOST_BYTES)
+        except FileNotFoundError:
+            fresh, data = self._place > 0, b""
+            self._place, self._before, self.broken = 0, b"", 0
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            return False, []
+        self.behind = len(data) == MOST_BYTES
+        whole = data[: data.rfind(b"\n") + 1]
+        self._place += len(whole)
+        self._before = (self._before + whole)[-CHECKED:]
+        lines = []
+        for line in whole.split(b"\n")[:-1]:
+            value = self._read(line)
+            if value is None:
+                self.broken += 1
+            else:
+                lines.append(value)
+        return fresh, lines
+
+    def _read(self, line: bytes) -> dict[str, Any] | None:
+        """Return the object of a line; None if it is not a valid line of this journal."""
+        try:
+            value = parse_object(line, str(self.path))
+        except DamagedError:
+            return None
+        return value if self._fits(value) else None
+
+    def _was_cut(self, read: Any, seek: Any) -> bool:
+        """Return True if the bytes before the read position have changed since they were read."""
+        seek(self._place - len(self._before))
+        return bool(read(len(self._before)) != self._before)

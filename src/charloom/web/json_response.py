@@ -1,0 +1,23 @@
+"""Encodes responses as JSON in ASCII, with null for numbers that JSON does not have."""
+
+import json
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from charloom.formatting import finite
+
+
+class Plain(JSONResponse):
+    """A JSON response in ASCII, which can also carry unpaired surrogates that a model wrote."""
+
+    def render(self, content: Any) -> bytes:
+        return dumped(content)
+
+
+def dumped(content: Any) -> bytes:
+    """Return `content` as JSON in ASCII, without spaces. A number that is not finite becomes null."""
+    try:
+        return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except ValueError:
+        return json.dumps(finite(content), separators=(",", ":")).encode("ascii")

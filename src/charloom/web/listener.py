@@ -1,0 +1,98 @@
+"""Accepts connections up to a limit, without a busy loop when file descriptors run out.
+
+Without a free file descriptor, asyncio's own server retries thousands of times a second and prints a traceback each
+time. At the limit, the connection that has been idle for longest is closed. This module does not look at requests.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from charloom.web.connection import Connection
+from charloom.web.file_descriptors import Room, Shortage, is_shortage
+
+BACKLOG: Final = 2_048
+IN_ONE_TURN: Final = 32  # connections accepted before the event loop's other tasks run
+RETRY_SECONDS: Final = 0.5  # before accepting again, while there is no free file descriptor
+
+
+class Acceptor:
+    """Accepts the connections of a listening socket.
+
+    Args:
+        listening: the socket, in non-blocking mode.
+        made: returns a new `Connection`.
+        connections: the open connections. Each connection adds and removes itself.
+        room: the limits on connections.
+        shortage: is notified when there is no free file descriptor.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        made: Callable[[], Connection],
+        connections: set[Connection],
+        room: Room,
+        shortage: Shortage,
+    ) -> None:
+        self._listening = listening
+        self._made = made
+        self._connections = connections
+        self._room = room
+        self._shortage = shortage
+        self._beginning: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        listening.listen(BACKLOG)
+
+    async def run(self) -> None:
+        """Accept connections until cancelled."""
+        turn = 0
+        while True:
+            try:
+                accepted, _ = await self._loop.sock_accept(self._listening)
+            except OSError as error:
+                await self._failed(error)
+                continue
+            await self._admit(accepted)
+            turn += 1
+            if turn % IN_ONE_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _failed(self, error: OSError) -> None:
+        """Wait before the next attempt to accept a connection."""
+        if is_shortage(error):
+            self._shortage.met()
+            self._close_idlest()
+        await asyncio.sleep(RETRY_SECONDS if is_shortage(error) else 0)
+
+    async def _admit(self, accepted: socket.socket) -> None:
+        """Start to serve a connection, or close it if there are too many."""
+        if self._count() >= self._room.answered:
+            # Let the loop read first: a connection with an unread request is not idle.
+            for _ in range(3):
+                await asyncio.sleep(0)
+            self._close_idlest()
+        if self._count() >= self._room.most:
+            accepted.close()
+            return
+        beginning = self._loop.create_task(self._begin(accepted))
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
+
+    def _count(self) -> int:
+        return len(self._connections) + len(self._beginning)
+
+    async def _begin(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._made, accepted)
+        except OSError as error:  # the client has gone, or there is no file descriptor
+            accepted.close()
+            if is_shortage(error):
+                self._shortage.met()
+
+    def _close_idlest(self) -> None:
+        """Close the connection that has been idle for longest, if one is idle."""
+        idle = [connection for connection in self._connections if connection.is_idle]
+        if idle:
+            min(idle, key=lambda connection: connection.idle_since).give_up()

@@ -1,0 +1,229 @@
+"""Keeps the most recently used models in memory, so that a second request does not load them again.
+
+A checkpoint never changes, so a loaded model stays correct. Models are named by the keys of the list.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from charloom.engines import Engine, open_engine
+from charloom.errors import NotAModelError
+from charloom.hidden_units.gate_values import WHATS
+from charloom.model import Learner
+from charloom.store import load_model, update_of_file, which_of_run
+from charloom.store.checkpoint import MANIFEST, load_checkpoint
+from charloom.store.run_directory import BEST, LATEST, checkpoint_path, read_pointer
+from charloom.web.error_responses import NotHereError, UnknownCharactersError
+from charloom.web.file_descriptors import is_shortage
+from charloom.web.run_index import Shelf
+from charloom.web.schemas import ModelDetail
+
+KEPT_BYTES: Final = 512 * 1024 * 1024
+KEPT: Final = 8
+ATTEMPTS: Final = (
+    5  # the training process may move a pointer and remove a checkpoint between two reads
+)
+NAMED: Final = 20  # unknown characters that an error lists, at most
+
+Stamp = tuple[
+    Path, int, int, int
+]  # of a model: path, and inode, modification time and size of its file
+
+
+@dataclass(frozen=True, eq=False)
+class Open:
+    """A model in memory.
+
+    Attributes:
+        id: the id in the request.
+        learner: the model, without the state of its optimizer.
+        engine: the engine, with one thread, because requests share the processors.
+        update: the update of the weights; 0 if a model file does not have it.
+    """
+
+    id: str
+    learner: Learner
+    engine: Engine
+    update: int
+
+    def about(self) -> ModelDetail:
+        """Return the description of the model in the form of a response."""
+        config, vocabulary = self.learner.config, self.learner.vocabulary
+        return ModelDetail(
+            id=self.id,
+            update=self.update,
+            cell=config.cell,
+            hidden_size=config.hidden_size,
+            layers=config.layers,
+            tokens=config.tokens,
+            vocabulary="".join(vocabulary.characters),
+            parameters=sum(array.size for array in self.learner.parameters.values()),
+            recipe=config.recipe,
+            whats=list(WHATS[config.cell]),
+        )
+
+    def require_known(self, text: str, unknown: str, param: str) -> None:
+        """Check that all characters of `text` are in the vocabulary, unless `unknown` is "skip".
+
+        Args:
+            text: the text.
+            unknown: "refuse" or "skip".
+            param: the name of the request's field, for the error.
+
+        Raises:
+            UnknownCharactersError: some characters are not in the vocabulary; the error lists them.
+        """
+        if unknown != "refuse":
+            return
+        vocabulary = self.learner.vocabulary
+        strange = [c for c in dict.fromkeys(text) if c not in vocabulary]
+        if strange:
+            named = ", ".join(map(repr, strange[:NAMED])) + (", …" if strange[NAMED:] else "")
+            raise UnknownCharactersError(
+                f"the {param} has characters that the model has never read: {named}. Leave them "
+                f'out, or set "unknown" to "skip".',
+                strange[:NAMED],
+                param,
+            )
+
+
+class Library:
+    """The models in memory.
+
+    Args:
+        shelf: the list of runs and model files, which finds a model by its key.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self._lock = (
+            threading.Lock()
+        )  # protects _models and _reading; not held while a model is loaded
+        self._models: OrderedDict[Stamp, Learner] = OrderedDict()
+        self._reading: dict[Stamp, threading.Lock] = {}
+        self._engine = open_engine("auto", 1)
+
+    def open(self, key: str) -> Open:
+        """Return the model with a key. Load it if it is not in memory.
+
+        Raises:
+            NotHereError: there is no such model, or its checkpoint no longer exists.
+            DamagedError: the checkpoint or the file is damaged.
+        """
+        place, which = self.shelf.model(key)
+        if which == "file":
+            learner = self._file(place.path)
+            return Open(key, learner, self._engine, update_of_file(place.path) or 0)
+        learner = self._run(place.path, which)
+        return Open(key, learner, self._engine, learner.update)
+
+    def _file(self, path: Path) -> Learner:
+        """Return the model in a file. Load it again if the file has changed."""
+        try:
+            return self._kept(path, path, load_model)
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            raise NotHereError(
+                f"the model file {path.name} cannot be read; check that it exists and that you may read it."
+            ) from None
+
+    def _run(self, path: Path, which: str | None) -> Learner:
+        """Return a model of a run; if `which` is None, the one that the run's key alone means.
+
+        It is tried several times, because the training process may move a pointer meanwhile.
+        """
+        which = which or which_of_run(path)
+        for _ in range(ATTEMPTS):
+            if which in (LATEST, BEST):
+                update = read_pointer(path, which)
+                if update is None:
+                    update = read_pointer(path, LATEST)
+                if update is None:
+                    break
+            else:
+                update = int(which)
+            checkpoint = checkpoint_path(path, update)
+            try:
+                # The manifest identifies the checkpoint: a run that was deleted and trained again has the same path.
+                return self._kept(checkpoint, checkpoint / MANIFEST, learner_of)
+            except (NotAModelError, OSError) as error:
+                if is_shortage(error):
+                    raise
+                if which not in (LATEST, BEST):
+                    break
+        if which in (LATEST, BEST):
+            return without_slots(load_where_lost(path, which))
+        raise NotHereError(
+            f"{path.name} has no checkpoint {which} any more: a run keeps its two newest and its best; "
+            f"GET /api/models lists them."
+        )
+
+    def _kept(self, path: Path, witness: Path, read: Callable[[Path], Learner]) -> Learner:
+        """Return a model from memory, or load it and keep it.
+
+        A change of the file `witness` means that there is another model at `path`.
+
+        Raises:
+            OSError: the file `witness` does not exist.
+        """
+        stat = witness.stat()
+        stamp = (path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        with self._lock:
+            reading = self._reading.setdefault(stamp, threading.Lock())
+        # Simultaneous requests for the same model must not load it several times.
+        with reading:
+            try:
+                with self._lock:
+                    learner = self._models.get(stamp)
+                if learner is None:
+                    learner = without_slots(read(path))
+                self._keep(stamp, learner)
+            finally:
+                with self._lock:
+                    self._reading.pop(stamp, None)
+        return learner
+
+    def _keep(self, stamp: Stamp, learner: Learner) -> None:
+        """Keep a model as the most recently used one, and drop the least recently used ones."""
+        with self._lock:
+            self._models[stamp] = learner
+            self._models.move_to_end(stamp)
+            while len(self._models) > 1 and (
+                len(self._models) > KEPT or sum(map(size, self._models.values())) > KEPT_BYTES
+            ):
+                self._models.popitem(last=False)
+
+
+def without_slots(learner: Learner) -> Learner:
+    """Return the learner without the state of its optimizer, which is large and not needed to write."""
+    return replace(learner, slots={})
+
+
+def load_where_lost(path: Path, which: str) -> Learner:
+    """Return the learner of a run whose pointer, or the checkpoint that it names, is missing.
+
+    Raises:
+        NotHereError: the run has saved no model yet.
+        DamagedError: a part of the run is lost or damaged; the message names it.
+    """
+    try:
+        return load_model(path, "best" if which == BEST else "latest")
+    except NotAModelError:
+        raise NotHereError(
+            f"{path.name} has not saved a model yet; try again in a moment."
+        ) from None
+
+
+def learner_of(checkpoint: Path) -> Learner:
+    """Return the learner of a checkpoint."""
+    return load_checkpoint(checkpoint).learner
+
+
+def size(learner: Learner) -> int:
+    """Return the size of a model's arrays in bytes."""
+    return sum(array.nbytes for array in learner.parameters.values())

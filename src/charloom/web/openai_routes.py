@@ -1,0 +1,378 @@
+"""The routes of `/v1`: models and completions in the format of OpenAI's API. A token is one character.
+
+A parameter that charloom does not support is an error; it is never ignored silently.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from charloom.cooperative import Steps
+from charloom.formatting import shortened
+from charloom.surprisal import Thoughts
+from charloom.web import schemas as wire
+from charloom.web.concurrency import Desk
+from charloom.web.error_responses import NotAllowedError, NotHereError
+from charloom.web.event_stream import EVENT, EventStream, answer
+from charloom.web.json_response import Plain, dumped
+from charloom.web.model_cache import Library
+from charloom.web.pagination import MOST, After, Limit, page_after
+from charloom.web.playground_routes import Author
+from charloom.web.run_index import Shelf, models_in
+
+MOST_TOKENS: Final = 16_384
+MOST_CHOICES: Final = 8
+MOST_LOGPROBS: Final = 20
+STOPS: Final = 8
+DONE: Final = b"data: [DONE]\n\n"
+
+Line = Annotated[str, StringConstraints(max_length=wire.LONGEST_PROMPT)]
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=wire.SHORT)]
+
+
+class StreamOptions(BaseModel):
+    """Options of a streamed completion."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    include_usage: bool = False
+    include_obfuscation: Literal[False] | None = None
+
+
+class Completion(BaseModel):
+    """A request for completions.
+
+    `suffix`, `best_of` other than `n`, penalties other than 0, `logit_bias` and unknown fields are
+    errors. `user` is ignored. `top_k`, `min_p` and `repetition_penalty` are additions of charloom;
+    clients send them as extra_body.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    model: wire.ModelKey
+    prompt: Line | Annotated[list[Line], Field(min_length=1, max_length=MOST_CHOICES)] = ""
+    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = 16
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = 1.0
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = 1
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
+    echo: bool | None = False
+    stop: Stop | Annotated[list[Stop], Field(max_length=STOPS)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
+    user: Annotated[str, StringConstraints(max_length=wire.SHORT)] | None = None
+    suffix: Annotated[str, StringConstraints(max_length=wire.SHORT)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = 0.0
+    logit_bias: Annotated[dict[str, float], Field(max_length=300)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_114_112)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+
+    def refuse_unsupported(self) -> None:
+        """Raise NotAllowedError if the request has a value that this server does not support."""
+        if self.suffix:
+            raise NotAllowedError(
+                "suffix: charloom only continues a prompt; leave suffix out.", "suffix"
+            )
+        if self.best_of not in (None, self.n or 1):
+            raise NotAllowedError(
+                "best_of: only the value of n is supported; leave best_of out.", "best_of"
+            )
+        for name in ("presence_penalty", "frequency_penalty"):
+            if getattr(self, name):
+                raise NotAllowedError(
+                    f"{name}: only 0 is supported; use repetition_penalty instead.", name
+                )
+        if self.logit_bias:
+            raise NotAllowedError("logit_bias: not supported; leave it out.", "logit_bias")
+        if self.max_tokens == 0 and not self.echo:
+            raise NotAllowedError(
+                "max_tokens: 0 is only allowed together with echo; give at least 1.", "max_tokens"
+            )
+        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        if len(prompts) * (self.n or 1) > MOST_CHOICES:
+            raise NotAllowedError(
+                f"n: {len(prompts)} prompts with n = {self.n} ask for {len(prompts) * (self.n or 1)} texts; at "
+                f"most {MOST_CHOICES} are allowed.",
+                "n",
+            )
+
+
+class ModelCard(wire.Told):
+    """A model in the format of OpenAI's API."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str = "charloom"
+
+
+class ModelCards(wire.Told):
+    """A page of the list of models. If `has_more` is true, request the next page with after=`last_id`."""
+
+    object: str = "list"
+    data: list[ModelCard]
+    has_more: bool
+    last_id: str | None
+
+
+class Logprobs(wire.Told):
+    """The natural logarithms of token probabilities, before temperature and other sampling options."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class Choice(wire.Told):
+    """One text of a completion. `finish_reason` is "stop" or "length"."""
+
+    text: str
+    index: int
+    logprobs: Logprobs | None = None
+    finish_reason: str | None = None
+
+
+class Usage(wire.Told):
+    """The number of characters in the prompts and in the written texts."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completed(wire.Told):
+    """A whole completion, or one event of a streamed completion."""
+
+    id: str
+    object: str = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: Usage | None = None
+
+
+def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
+    """Return the routes of /v1."""
+    router = APIRouter(tags=["OpenAI"])
+
+    @router.get("/v1/models")
+    def list_models(limit: Limit = MOST, after: After = None) -> ModelCards:
+        """Return a page of the list of models."""
+        page = page_after(models_in(shelf.look(anew=True)), lambda model: model.id, limit, after)
+        return ModelCards(
+            data=[ModelCard(id=model.id, created=model.created) for model in page.items],
+            has_more=page.next is not None,
+            last_id=page.items[-1].id if page.items else None,
+        )
+
+    @router.get("/v1/models/{model}")
+    def one_model(model: wire.ModelKey) -> ModelCard:
+        """Return one model."""
+        with suppress(NotHereError):
+            shelf.run(
+                model.partition("@")[0]
+            )  # reads this run now, if the list has not got to it yet
+        models = models_in(shelf.look(anew=True))
+        listed = {f"{known.run.key}@{known.which}": known for known in models if known.run}
+        listed |= {known.id: known for known in models}
+        if (found := listed.get(model)) is None:
+            raise NotHereError(
+                f"there is no model {shortened(model)}; GET /v1/models lists the models."
+            )
+        return ModelCard(id=model, created=found.created)
+
+    @router.post(
+        "/v1/completions",
+        response_model=Completed,
+        responses={200: {"content": {"text/event-stream": {"schema": EVENT}}}},
+    )
+    async def complete(asked: Completion, request: Request) -> Any:
+        """Let a model continue one or more prompts."""
+        asked.refuse_unsupported()
+        if asked.stream:
+            opened = writing(library, desk, asked)
+            return EventStream(opened, closing, lambda error: b"data: " + dumped(error) + b"\n\n")
+        return await answer(request, closing, whole(library, desk, asked))
+
+    return router
+
+
+class Text:
+    """One of the texts of a completion, while a model writes it.
+
+    Args:
+        author: the model that writes.
+        index: the index of the text in the response.
+        asked: the request.
+        prompt: the prompt of this text.
+    """
+
+    def __init__(self, author: Author, index: int, asked: Completion, prompt: str) -> None:
+        self.author = author
+        self.index = index
+        self.asked = asked
+        self.prompt = prompt
+        self.offset = 0
+        self.over = False
+        self.before: tuple[tuple[str, float], ...] = ()  # the most likely next characters
+
+    def beginning(self) -> Steps[Choice | None]:
+        """Read the prompt. Return a part with the prompt if the request wants it echoed, otherwise None."""
+        thoughts = yield from self.author.beginning(self.prompt)
+        echoed = self.asked.echo and self.prompt
+        if not echoed:
+            self.offset = len(self.prompt)
+        logprobs = self.logprobs(thoughts, sent=bool(echoed))
+        return Choice(text=self.prompt, index=self.index, logprobs=logprobs) if echoed else None
+
+    def next(self) -> Choice | None:
+        """Return the next part, or None after the last part.
+
+        A part may have no text. The last part has the finish reason.
+        """
+        if self.over:
+            return None
+        piece = None if self.asked.max_tokens == 0 else self.author.next()
+        if piece is None:
+            self.over = True
+            reason = self.author.writing.ended or "length"
+            return Choice(text="", index=self.index, finish_reason=reason)
+        return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], sent=True))
+
+    def logprobs(self, thoughts: Thoughts | None, sent: bool) -> Logprobs | None:
+        """Return the log probabilities of a part; `sent` says whether its text is in the response."""
+        if thoughts is None or self.asked.logprobs is None:
+            return None
+        tokens = list(thoughts.characters)
+        rows = [self.before, *thoughts.likely]
+        self.before = rows.pop()
+        found = Logprobs(tokens=tokens, token_logprobs=[], top_logprobs=[], text_offset=[])
+        for token, cost, row in zip(tokens, thoughts.nats.tolist(), rows, strict=True):
+            known = cost == cost
+            found.token_logprobs.append(-cost if known else None)
+            top = {name: float(np.log(max(p, 1e-300))) for name, p in row[: self.asked.logprobs]}
+            found.top_logprobs.append(top if known else None)
+            found.text_offset.append(self.offset)
+            self.offset += len(token) if sent else 0
+        return found
+
+
+def texts_of(library: Library, asked: Completion) -> list[Text]:
+    """Return the texts that a request asks for, before anything is written."""
+    model = library.open(asked.model)
+    prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
+    n = asked.n or 1
+    drawing: dict[str, Any] = {
+        "length": max(1, 16 if asked.max_tokens is None else asked.max_tokens),
+        "temperature": 1.0 if asked.temperature is None else asked.temperature,
+        "top_p": 1.0 if asked.top_p is None else asked.top_p,
+        "top_k": asked.top_k,
+        "min_p": asked.min_p,
+        "repetition_penalty": asked.repetition_penalty,
+        "seed": secrets.randbits(48) if asked.seed is None else asked.seed % 2**64,
+        "stop": [asked.stop] if isinstance(asked.stop, str) else asked.stop or [],
+        "probabilities": asked.logprobs is not None,
+    }
+    texts = []
+    for place, prompt in enumerate(prompts):
+        for number in range(n):
+            author = Author.of(
+                model, wire.Drawing(prompt=prompt, **drawing), number, max(asked.logprobs or 0, 1)
+            )
+            texts.append(Text(author, place * n + number, asked, prompt))
+    return texts
+
+
+async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
+    """Yield the parts of all texts; the texts take turns."""
+    for text in texts:
+        echoed = await desk.steps(text.beginning())
+        if echoed is not None:
+            yield echoed
+    at_work = list(texts)
+    while at_work:
+        for text in list(at_work):
+            part = await desk.work(text.next)
+            if part is None:
+                at_work.remove(text)
+            elif part.text or part.finish_reason is not None:
+                yield part
+
+
+def head(asked: Completion) -> dict[str, Any]:
+    """Return the fields that every part of a response has."""
+    return {
+        "id": f"cmpl-{secrets.token_hex(12)}",
+        "created": int(time.time()),
+        "model": asked.model,
+        "system_fingerprint": "charloom",
+    }
+
+
+def usage(texts: list[Text]) -> Usage:
+    """Count the characters of the prompts and texts. A prompt counts once, also if `n` texts follow it."""
+    n = texts[0].asked.n or 1
+    read = sum(len(text.prompt) for text in texts[::n])
+    written = sum(text.author.written for text in texts)
+    return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+
+
+async def whole(library: Library, desk: Desk, asked: Completion) -> Plain:
+    """Return the whole completion as one response."""
+    async with desk.place():
+        texts = await desk.work(texts_of, library, asked)
+        choices = [Choice(text="", index=text.index) for text in texts]
+        pieces: list[list[str]] = [[] for _ in texts]
+        async for part in parts(desk, texts):
+            choice = choices[part.index]
+            pieces[part.index].append(part.text)
+            choice.finish_reason = part.finish_reason
+            if part.logprobs is not None:
+                if choice.logprobs is None:
+                    choice.logprobs = part.logprobs
+                else:
+                    for name, values in part.logprobs:
+                        getattr(choice.logprobs, name).extend(values)
+        for choice, written in zip(choices, pieces, strict=True):
+            choice.text = "".join(written)
+        sent = [choice.model_dump() for choice in choices]
+        return Plain(
+            {
+                **head(asked),
+                "object": "text_completion",
+                "choices": sent,
+                "usage": usage(texts).model_dump(),
+            }
+        )
+
+
+@asynccontextmanager
+async def writing(
+    library: Library, desk: Desk, asked: Completion
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Yield the events of a streamed completion while it has a place in the queue."""
+    async with desk.place():
+        yield streamed(desk, asked, await desk.work(texts_of, library, asked))
+
+
+async def streamed(desk: Desk, asked: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
+    """Yield the server-sent events of a completion, one for each part."""
+    start = {**head(asked), "object": "text_completion"}
+    async for part in parts(desk, texts):
+        yield b"data: " + dumped({**start, "choices": [part.model_dump()]}) + b"\n\n"
+    if asked.stream_options is not None and asked.stream_options.include_usage:
+        last = {**start, "choices": [], "usage": usage(texts).model_dump()}
+        yield b"data: " + dumped(last) + b"\n\n"
+    yield DONE

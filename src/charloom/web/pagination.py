@@ -1,0 +1,69 @@
+"""Returns a page of a long list: the items after the last item of the previous page.
+
+The items can be anything.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from fastapi import Query
+
+from charloom.web.error_responses import NotHereError
+
+MOST: Final = 1_000  # items on one page
+
+T = TypeVar("T")
+
+Limit = Annotated[int, Query(ge=1, le=MOST, description="the largest number of items on the page")]
+After = Annotated[
+    str | None,
+    Query(
+        max_length=100,
+        description="the `next` of the previous page; without it, the first page is sent",
+    ),
+]
+Skipped = Annotated[
+    int,
+    Query(ge=0, lt=2**53, description="the `next` of the previous page: how many items to skip"),
+]
+
+
+class Page(Generic[T]):
+    """A page of a list.
+
+    Attributes:
+        items: the items on the page.
+        total: the length of the whole list.
+        next: the parameter that requests the next page; None on the last page.
+    """
+
+    def __init__(self, items: Sequence[T], total: int, next: Any) -> None:
+        self.items = items
+        self.total = total
+        self.next = next
+
+
+def page_after(
+    items: Sequence[T], key: Callable[[T], str], limit: int, after: str | None
+) -> Page[T]:
+    """Return the page that starts after the item with the key `after`; the first page if it is None.
+
+    Raises:
+        NotHereError: no item has that key any more.
+    """
+    start = 0
+    if after is not None:
+        start = next((n for n, item in enumerate(items, 1) if key(item) == after), 0)
+        if not start:
+            raise NotHereError(
+                f"{after!r} is not in the list any more; request the first page, without after."
+            )
+    found = items[start : start + limit]
+    more = start + limit < len(items)
+    return Page(found, len(items), key(found[-1]) if more else None)
+
+
+def page_from(items: Sequence[T], limit: int, skipped: int) -> Page[T]:
+    """Return the page after the first `skipped` items of a list that only grows."""
+    end = skipped + limit
+    return Page(items[skipped:end], len(items), end if end < len(items) else None)

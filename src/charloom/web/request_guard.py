@@ -1,0 +1,439 @@
+"""Checks every request before any other part of the server sees it.
+
+Every page that the user visits can send requests to a local server. A request must therefore name this server as its
+host, because an attacker can bind another name to our address. It must also come from this page or from no page.
+Bodies must be JSON, small enough and sent fast enough. Of the routes, only the size of a body is known here.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from charloom.web.concurrency import Busy
+from charloom.web.schemas import SMALL_BODY, TEXT_BODY, UPLOAD_BODY
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE: Final = "charloom"
+LONGEST_QUERY: Final = 2_048  # bytes
+LONGEST_HEAD: Final = 16 * 1024
+MOST_HEADERS: Final = 100
+BODY_SECONDS: Final = 10.0
+UPLOAD_SECONDS: Final = 60.0
+UPLOADS_AT_ONCE: Final = 2
+MOST_PARTS: Final = (
+    2_000  # strings, fields and items of a body; more would take too long to validate
+)
+SENT_AT_ONCE: Final = 64 * 1024  # bytes; the next piece is sent after the client has taken this one
+METHODS: Final = ("GET", "POST")
+
+# The largest body in bytes by the beginning of the path; the first match counts.
+BODIES: Final = (
+    ("/api/texts", UPLOAD_BODY),
+    ("/api/generate", TEXT_BODY),
+    ("/api/compare", TEXT_BODY),
+    ("/api/next", TEXT_BODY),
+    ("/api/score", TEXT_BODY),
+    ("/api/inside/", TEXT_BODY),
+    ("/v1/", TEXT_BODY),
+    ("", SMALL_BODY),
+)
+
+# Nothing from other servers and nothing inline. A chart is saved as a picture by way of data: and blob:.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+)
+HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
+# The parts of JSON that are counted: strings, and characters that begin or separate items.
+PART: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{,]', re.DOTALL)
+# No route contains these; attackers use them to leave a folder.
+ODD_PATH: Final = re.compile(rb"\.\.|%2e|%2f|%5c|%00|\\|//|[^\x21-\x7e]", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """The request is refused with this status, message and headers."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        kind: str = "refused",
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+        self.kind = kind
+        self.code = code
+
+
+@dataclass
+class Door:
+    """Which requests the server accepts.
+
+    Attributes:
+        hosts: the accepted Host headers, with the port. Empty if other machines can reach the server:
+            they may use any name, and the token protects the server instead.
+        token: the token that every request must show; None on a loopback address.
+        uploads: limits how many texts are uploaded at the same time.
+    """
+
+    hosts: frozenset[str]
+    token: str | None = None
+    uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
+
+    @classmethod
+    def of(cls, host: str, port: int, token: str | None) -> "Door":
+        """Return the rules for a server that listens at `host` and `port`."""
+        if token is not None:
+            return cls(frozenset(), token)
+        names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
+        ports = {f":{port}"} | ({""} if port == 80 else set())
+        return cls(frozenset(name + suffix for name in names for suffix in ports))
+
+
+def plainest(host: str) -> tuple[bool, str]:
+    """Return a sort key that puts names and IPv4 addresses before IPv6 addresses."""
+    return host.startswith("["), host
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """An ASGI application that passes accepted requests to another one.
+
+    Args:
+        app: the application that responds to accepted requests.
+        door: which requests are accepted.
+        full: returns an error if no more work can begin, otherwise None. A request for work is then
+            refused before its body is read, which costs a twentieth of the time.
+        crowded: returns an error if no request is answered at all, otherwise None.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        door: Door,
+        full: Callable[[], Busy | None],
+        crowded: Callable[[], Busy | None],
+    ) -> None:
+        self.app = app
+        self.door = door
+        self.full = full
+        self.crowded = crowded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # no route is a websocket
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        guarded = with_headers(in_pieces(send))
+        try:
+            headers = headers_of(scope)
+            self.check_who(scope, headers)
+            cookie = self.check_token(scope, headers)
+            if cookie is not None:
+                await redirect(guarded, cookie)
+                return
+            if (busy := self.crowded()) is not None:
+                raise refused_for_now(busy)
+            limit = check_shape(scope, headers)
+            if limit is None:
+                await self.app(scope, receive, guarded)
+            elif limit == TEXT_BODY and (busy := self.full()) is not None:
+                raise refused_for_now(busy)
+            elif limit == UPLOAD_BODY:
+                if self.door.uploads.locked():
+                    raise refused_for_now(Busy("other texts are being uploaded; try again soon."))
+                async with self.door.uploads:
+                    body = await read_body(receive, limit, UPLOAD_SECONDS)
+                    await self.app(scope, replay(body, receive), guarded)
+            else:
+                body = await read_body(receive, limit, BODY_SECONDS)
+                check_parts(body)
+                await self.app(scope, replay(body, receive), guarded)
+        except Refused as refused:
+            await refuse(guarded, refused)
+        except Gone:
+            return
+
+    def check_who(self, scope: Scope, headers: dict[str, list[str]]) -> None:
+        """Raise Refused if another page sent the request, or if it names another host."""
+        hosts = headers.get("host", [])
+        if len(hosts) != 1 or not HOST.fullmatch(hosts[0]):
+            raise Refused(
+                400,
+                "a request must have exactly one Host header, with the name and the port of this server.",
+            )
+        host = hosts[0].lower()
+        if self.door.hosts and host not in self.door.hosts:
+            raise Refused(
+                403,
+                f"this server does not answer as {host!r}; open "
+                f"http://{min(self.door.hosts, key=plainest)}/ instead.",
+            )
+        for origin in headers.get("origin", []):
+            if origin.lower() != f"http://{host}":
+                raise Refused(
+                    403,
+                    f"pages of {origin[:100]!r} may not use this server; only its own page may.",
+                )
+        for site in headers.get("sec-fetch-site", []):
+            opens = (
+                scope["method"] == "GET"
+                and scope["path"] == "/"
+                and headers.get("sec-fetch-mode") == ["navigate"]
+            )
+            if site not in ("same-origin", "none") and not opens:
+                raise Refused(
+                    403, "pages of other sites may not use this server; only its own page may."
+                )
+
+    def check_token(self, scope: Scope, headers: dict[str, list[str]]) -> str | None:
+        """Raise Refused if the request does not show the token.
+
+        Returns:
+            The token if it is in the address, to be moved into a cookie; otherwise None.
+        """
+        if self.door.token is None:
+            return None
+        shown = [
+            value.removeprefix("Bearer ")
+            for value in headers.get("authorization", [])
+            if value.startswith("Bearer ")
+        ]
+        for line in headers.get("cookie", []):
+            for pair in line.split(";"):
+                name, _, value = pair.strip().partition("=")
+                shown += [value] if name == COOKIE else []
+        if any(self.knows(token) for token in shown):
+            return None
+        asked: dict[str, list[str]] = parse_qs(
+            scope["query_string"].decode("latin-1"), max_num_fields=20
+        )
+        if scope["method"] == "GET" and scope["path"] == "/":
+            for token in asked.get("token", []):
+                if self.knows(token):
+                    return token
+        raise Refused(
+            401,
+            "the token is missing or wrong; open the address that the server printed when it started, or "
+            "send its token in the header Authorization: Bearer.",
+            ((b"www-authenticate", b"Bearer"),),
+        )
+
+    def knows(self, token: str) -> bool:
+        """Return True if this is the token. The time does not depend on how much of it is right."""
+        assert self.door.token is not None
+        return hmac.compare_digest(token.encode(), self.door.token.encode())
+
+
+def headers_of(scope: Scope) -> dict[str, list[str]]:
+    """Return the values of each header by its name in lower case."""
+    found: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return found
+
+
+def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
+    """Raise Refused for a method, path or header that no route accepts.
+
+    Returns:
+        The largest body in bytes; None for a GET request, which has no body.
+    """
+    method = scope["method"]
+    if method not in METHODS:
+        raise Refused(
+            405,
+            f"the method {method[:20]} is not supported; use GET or POST.",
+            ((b"allow", b"GET, POST"),),
+        )
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > LONGEST_HEAD or len(scope["headers"]) > MOST_HEADERS:
+        raise Refused(
+            431,
+            f"the headers are too large: at most {LONGEST_HEAD:,} bytes in at most {MOST_HEADERS} headers.",
+        )
+    if len(scope["query_string"]) > LONGEST_QUERY:
+        raise Refused(414, f"the query is too long: at most {LONGEST_QUERY:,} bytes.")
+    if ODD_PATH.search(scope.get("raw_path") or scope["path"].encode()):
+        raise Refused(400, "the path is not one of this server's; /openapi.json lists them.")
+    sizes = headers.get("content-length", [])
+    in_chunks = "transfer-encoding" in headers
+    if method == "GET":
+        if in_chunks or any(size != "0" for size in sizes):
+            raise Refused(400, "a GET request must not have a body.")
+        return None
+    if in_chunks or not sizes:
+        raise Refused(
+            411, "give the length of the body in Content-Length; a body in chunks is not accepted."
+        )
+    kinds = headers.get("content-type", [])
+    if len(kinds) != 1 or kinds[0].split(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "the body must be JSON, with Content-Type: application/json.")
+    if "content-encoding" in headers:
+        raise Refused(415, "the body must not be compressed.")
+    limit = next(most for start, most in BODIES if scope["path"].startswith(start))
+    if any(not size.isdecimal() or int(size[:20]) > limit for size in sizes):
+        raise too_large(limit)
+    return limit
+
+
+def refused_for_now(busy: Busy) -> Refused:
+    """Return the refusal of a request that can be sent again later."""
+    retry = str(busy.retry_after).encode()
+    return Refused(busy.status, str(busy), ((b"retry-after", retry),), "busy_error", "busy")
+
+
+def too_large(limit: int) -> Refused:
+    """Return the refusal of a body that is too large."""
+    return Refused(413, f"the body is too large: at most {limit:,} bytes.")
+
+
+class Gone(Exception):
+    """The client disconnected before its request was complete."""
+
+
+async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
+    """Read the whole body of a request.
+
+    Raises:
+        Refused: the body has more than `limit` bytes, or takes longer than `seconds`.
+        Gone: the client disconnected.
+    """
+    blocks, size = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                block = message.get("body", b"")
+                size += len(block)
+                if size > limit:
+                    raise too_large(limit)
+                blocks.append(block)
+                if not message.get("more_body"):
+                    return b"".join(blocks)
+    except TimeoutError:
+        raise Refused(
+            408, f"the body did not arrive within {seconds:g} seconds; send it faster."
+        ) from None
+
+
+def check_parts(body: bytes) -> None:
+    """Raise Refused for JSON with too many parts, whose validation would block other requests."""
+    if sum(1 for _ in islice(PART.finditer(body), MOST_PARTS + 1)) > MOST_PARTS:
+        raise Refused(
+            413, f"the body has too many strings, fields and items: at most {MOST_PARTS:,} in all."
+        )
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that returns a body that was already read, and then later messages."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def in_pieces(send: Send) -> Send:
+    """Return a `send` that sends a large body in pieces.
+
+    Each piece waits until the client has taken the previous one, and other requests run in between.
+    """
+
+    async def sending(message: Message) -> None:
+        body = message.get("body", b"")
+        if len(body) <= SENT_AT_ONCE:
+            await send(message)
+            return
+        for start in range(0, len(body), SENT_AT_ONCE):
+            end = start + SENT_AT_ONCE
+            more = end < len(body) or message.get("more_body", False)
+            await send({**message, "body": body[start:end], "more_body": more})
+            await asyncio.sleep(0)
+
+    return sending
+
+
+def with_headers(send: Send) -> Send:
+    """Return a `send` that adds the security headers to every response."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = {name for name, _ in message.get("headers", [])}
+            more = [pair for pair in HEADERS if pair[0] not in own]
+            if b"cache-control" not in own:
+                more.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": [*message.get("headers", []), *more]}
+        await send(message)
+
+    return sending
+
+
+async def refuse(send: Send, refused: Refused) -> None:
+    """Send a refusal and close the connection, so that the rest of the request is not read."""
+    mistake = {
+        "message": str(refused),
+        "type": refused.kind,
+        "param": None,
+        "code": refused.code,
+    }
+    body = json.dumps({"error": mistake}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        *refused.headers,
+    ]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def redirect(send: Send, token: str) -> None:
+    """Move the token from the address into a cookie, so that no link or screenshot shows it."""
+    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
+    headers = [
+        (b"location", b"/"),
+        (b"set-cookie", cookie.encode()),
+        (b"content-length", b"0"),
+    ]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,293 @@
+"""The routes of runs: the list, the journals of each run, both as a live stream, and commands."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+
+from charloom import api
+from charloom.errors import ConfigError
+from charloom.even_sample import Spread
+from charloom.gradient_check import read_checks
+from charloom.messages import for_page
+from charloom.store.format_versions import GRADCHECK_FORMAT
+from charloom.store.journal_lines import is_event, is_record, is_sample
+from charloom.store.run_directory import EVENTS, METRICS, SAMPLES
+from charloom.store.run_reader import lengths_at, read_outline, sound_objects
+from charloom.web import schemas as wire
+from charloom.web.concurrency import Counter
+from charloom.web.error_responses import NotAllowedError
+from charloom.web.event_stream import EVENT_STREAM, EventStream, event
+from charloom.web.journal_follower import Tail
+from charloom.web.json_response import Plain
+from charloom.web.pagination import MOST, After, Limit, Skipped, page_after, page_from
+from charloom.web.run_index import UNREADABLE, Seen, Shelf
+
+LOOK_SECONDS: Final = 0.25  # between two reads of the files
+PING_SECONDS: Final = 10.0  # without an event, after which a stream sends a comment
+MOST_FOLLOWED: Final = 8
+MOST_AT_FIRST: Final = 5_000  # records of a run in the first event
+MANY: Final = 2_000  # lines in each later event
+FIRST_RUNS: Final = 200  # in a page of the list by default
+
+JOURNALS: Final = (
+    ("records", METRICS, is_record), ("samples", SAMPLES, is_sample), ("events", EVENTS, is_event),
+)  # fmt: skip
+
+RunKey = wire.Key
+
+
+def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter:
+    """Return the routes of runs."""
+    router = APIRouter(tags=["runs"])
+
+    @router.get("/api/runs")
+    def list_runs(limit: Limit = FIRST_RUNS, after: After = None) -> wire.Runs:
+        """Return a page of the list of runs, most recently changed first."""
+        seen = shelf.look()
+        page = page_after(seen.runs, lambda run: run.key, limit, after)
+        return wire.Runs(
+            runs=list(page.items), total=seen.total, next=page.next, unread=seen.unread
+        )
+
+    @router.get("/api/runs/{run}", response_model=wire.RunDetail)
+    def one_run(run: RunKey) -> Plain:
+        """Return one run with its settings, its gradient checks and its long sample."""
+        place, listed = shelf.place_if_any(run), shelf.run(run)
+        detail = wire.RunDetail(run=listed).model_dump()
+        if place is not None and listed.state not in UNREADABLE:
+            damage: list[str] = []
+            view, stored = read_outline(place.path, damage), read_checks(place.path)
+            damage += [stored.damage] if stored.damage else []
+            checks = [check.to_dict() for check in stored.checks]
+            detail |= {
+                "settings": view.config.to_dict(),
+                "version": view.version,
+                "engine": view.engine,
+                "gradcheck": {"format": GRADCHECK_FORMAT, "checks": checks}
+                if stored.begun
+                else None,
+                "passage": view.passage,
+                "damage": list(map(for_page, damage)),
+            }
+        return Plain(detail)
+
+    @router.get("/api/runs/{run}/records")
+    def records(
+        run: RunKey, most: Annotated[int, Query(ge=2, le=wire.MOST_RECORDS)] = 5_000
+    ) -> wire.Records:
+        """Return the records of a run, thinned to at most `most`.
+
+        Thinning keeps the first and the last record. It keeps the ends of epochs and the validation
+        losses as far as they fit.
+        """
+        damage: list[str] = []
+        lines, total = some_of(journal(shelf.path(run), METRICS, is_record, damage), most)
+        found = thinned([record_of(line) for line in lines], most)
+        return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
+
+    @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
+    def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
+        """Return a page of the samples of a run, in the order of their updates."""
+        return Plain(page_of(shelf.path(run), SAMPLES, is_sample, "samples", limit, after))
+
+    @router.get("/api/runs/{run}/events", response_model=wire.Events)
+    def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
+        """Return a page of the events of a run."""
+        return Plain(page_of(shelf.path(run), EVENTS, is_event, "events", limit, after))
+
+    @router.post("/api/runs/{run}/control")
+    def control(run: RunKey, command: wire.Command) -> wire.Sent:
+        """Pause, continue or stop a run, or change its learning rate. Any process may train it."""
+        path = shelf.place(run).path
+        try:
+            sent = api.control(
+                path, command.command, learning_rate_factor=command.learning_rate_factor
+            )
+        except ConfigError as error:
+            raise NotAllowedError(error.message, "command") from None
+        return wire.Sent(
+            sequence=sent.sequence,
+            command=sent.command,
+            learning_rate_factor=sent.learning_rate_factor,
+        )
+
+    @router.get("/api/stream", status_code=200, response_class=EventStream, responses=EVENT_STREAM)
+    async def stream(
+        run: Annotated[list[wire.Key], Query(max_length=MOST_FOLLOWED)] = [],  # noqa: B006
+        limit: Annotated[int, Query(ge=0, le=MOST)] = FIRST_RUNS,
+    ) -> EventStream:
+        """Stream the first `limit` runs of the list, and the journals of the runs in `run`.
+
+        The event `runs` is `{runs, gone, total, unread, fresh}`. The first one has the first `limit`
+        runs and `fresh` true. Each later one has the runs among the first `limit` that are new or
+        changed, and in `gone` the keys of runs that were removed. With `limit` 0 there is no such event.
+
+        The events `records`, `samples` and `events` of a run are `{run, fresh, …}`. If `fresh` is true,
+        they replace all earlier ones of that run. The first `records` also have `total`, the number of
+        records before thinning.
+        """
+        paths = {key: await asyncio.to_thread(shelf.path, key) for key in run}
+        return EventStream(watching(shelf, watchers, paths, limit), closing)
+
+    return router
+
+
+@asynccontextmanager
+async def watching(
+    shelf: Shelf, watchers: Counter, paths: dict[str, Path], limit: int
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Yield the events of a stream while it holds a place among the event streams."""
+    async with watchers.place():
+        yield follow(shelf, paths, limit)
+
+
+@lru_cache(maxsize=4)  # all streams send the same event
+def news(before: Seen | None, now: Seen, limit: int) -> bytes | None:
+    """Return the event with the changes of the list since `before`; None if nothing has changed.
+
+    If `before` is None, the event has the whole first page.
+    """
+    first, gone = now.runs[:limit], list[str]()
+    if before is not None:
+        old = {run.key: run for run in before.runs[:limit]}
+        first = [run for run in first if old.get(run.key) is not run and old.get(run.key) != run]
+        gone = list({run.key for run in before.runs} - {run.key for run in now.runs})
+        if not (first or gone) and (before.total, before.unread) == (now.total, now.unread):
+            return None
+    data = {
+        "runs": [run.model_dump() for run in first],
+        "gone": gone,
+        "total": now.total,
+        "unread": now.unread,
+        "fresh": before is None,
+    }
+    return event("runs", data)
+
+
+async def follow(shelf: Shelf, paths: dict[str, Path], limit: int) -> AsyncIterator[bytes]:
+    """Yield events with the changes of the list and of the journals of some runs, without end."""
+    followed = [
+        (kind, key, Tail(path / name, fits))
+        for key, path in paths.items()
+        for kind, name, fits in JOURNALS
+    ]
+    before: Seen | None = None
+    first, silent = True, 0.0
+    while True:
+        active = False
+        if limit:
+            seen = await asyncio.to_thread(shelf.look)
+            if seen is not before:
+                found = await asyncio.to_thread(news, before, seen, limit)
+                before = seen
+                if found is not None:
+                    active = True
+                    yield found
+        for kind, key, tail in followed:
+            fresh, lines = False, list[dict[str, Any]]()
+            with suppress(OSError):  # no free file descriptor: the next turn reads the lines
+                fresh, lines = await asyncio.to_thread(tail.look)
+            if not (lines or fresh or first):
+                continue
+            active = True
+            more: dict[str, Any] = {}
+            if kind == "records":
+                lines = await asyncio.to_thread(readable, lines)
+                if first:
+                    more = {"total": len(lines)}
+                    lines = thinned(lines, MOST_AT_FIRST)
+            # The first event of each kind is always sent, so that a page knows when a journal is empty.
+            at_once = max(len(lines), 1) if first else MANY
+            for at in range(0, max(len(lines), 1), at_once):
+                data = {"run": key, "fresh": (fresh or first) and not at, **more}
+                yield await asyncio.to_thread(event, kind, {**data, kind: lines[at : at + at_once]})
+        first = False
+        silent = 0.0 if active else silent + LOOK_SECONDS
+        if silent >= PING_SECONDS:
+            silent = 0.0
+            yield b": still here\n\n"
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def journal(
+    run: Path, file: str, fits: Callable[[dict[str, Any]], bool], damage: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Return the readable lines of a run's journal; none while the run is starting.
+
+    Args:
+        damage: a list to which marked messages about damaged or lost lines are added.
+    """
+    saved = None if file == EVENTS else lengths_at(run)
+    if saved is None and not (run / file).exists():
+        return iter(())
+    return sound_objects(run / file, fits, damage, saved=saved)
+
+
+def page_of(
+    run: Path, file: str, fits: Callable[[dict[str, Any]], bool], name: str, limit: int, after: int
+) -> dict[str, Any]:
+    """Return a page of a run's journal as a response body."""
+    damage: list[str] = []
+    page = page_from(list(journal(run, file, fits, damage)), limit, after)
+    body = {"total": page.total, "next": page.next, "damage": list(map(for_page, damage))}
+    return {name: page.items, **body}
+
+
+def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
+    """Return evenly spread records, enough for `thinned`, and the number of all records.
+
+    A journal may have millions of records, so only a few are in memory at a time.
+    """
+    special: Spread[dict[str, Any]] = Spread(2 * most)
+    others: Spread[dict[str, Any]] = Spread(2 * most)
+    for line in lines:
+        matters = is_end(line["epoch"]) or line.get("validation_nats") is not None
+        (special if matters else others).add(line)
+    kept = [*special.kept(), *others.kept()]
+    return sorted(kept, key=lambda line: int(line["update"])), special.total + others.total
+
+
+def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of some lines as they are sent. Runs in a thread."""
+    return [record_of(line).model_dump() for line in lines]
+
+
+def record_of(line: dict[str, Any]) -> wire.Record:
+    """Return the record of a line that `is_record` has accepted, as it is sent."""
+    return wire.Record.model_validate({**line, "end": is_end(line["epoch"])})
+
+
+def is_end(epoch: float) -> bool:
+    """Return True if a record with this `epoch` was made at the end of an epoch."""
+    return epoch >= 1 and float(epoch).is_integer()
+
+
+def thinned(records: list[Any], most: int) -> list[Any]:
+    """Return at most `most` records.
+
+    The first and the last record are kept. Ends of epochs and validation losses are kept before others.
+    """
+    if len(records) <= most:
+        return records
+
+    def matters(record: Any) -> bool:
+        values = record if isinstance(record, dict) else vars(record)
+        return bool(values["end"]) or values["validation_nats"] is not None
+
+    special = [n for n, record in enumerate(records) if matters(record)]
+    if len(special) > most // 2:
+        special = spread(special, most // 2)
+    kept = {*special, *spread(range(len(records)), most - len(special))}
+    return [records[n] for n in sorted(kept)]
+
+
+def spread(items: Any, count: int) -> list[int]:
+    """Return `count` evenly spread items, the first and the last included."""
+    if count <= 1:
+        return [items[-1]]
+    return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]

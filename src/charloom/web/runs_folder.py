@@ -1,0 +1,126 @@
+"""Finds runs and model files in the folder of the runs, and gives each a key.
+
+A directory with a `config.json` is a run; nothing else of a run is read here. Another scan makes one system call per
+run, so ten thousand runs can be scanned twice a second.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from charloom.store.run_directory import is_run
+from charloom.web.file_descriptors import is_shortage
+
+DEPTH: Final = 3  # levels of folders that are searched for runs
+MODEL_FILE: Final = ".safetensors"
+
+Stamp = tuple[int, int]  # of a directory: its modification time and its inode
+
+
+def key_of(relative: str) -> str:
+    """Return the key of a path within the folder: the path in plain characters, with a hash where it differs."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
+    plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]
+    if plain == relative:
+        return plain
+    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{plain or 'run'}-{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The path, key and displayed name of a run or a model file."""
+
+    key: str
+    path: Path
+    name: str
+
+
+@dataclass
+class Found:
+    """The runs and model files in the folder.
+
+    Attributes:
+        runs: the places of the runs by key.
+        files: the places of the model files by key.
+        stamps: the stamps of the run directories by key. A stamp changes when a file in the directory
+            is created, replaced or removed.
+    """
+
+    runs: dict[str, Place] = field(default_factory=dict)
+    files: dict[str, Place] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+
+
+class Folder:
+    """A folder that is scanned repeatedly.
+
+    Args:
+        path: the folder. It may not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, tuple[Stamp, Place]] = {}  # directories of runs, by their paths
+
+    def look(self) -> Found:
+        """Return the runs and model files that exist now.
+
+        Raises:
+            OSError: there is no free file descriptor.
+        """
+        found = Found()
+        before, self._known = self._known, {}
+        for path, stamp in self._within(self.path, DEPTH, before):
+            if stamp is None:
+                place = self._place(path)
+                found.files[place.key] = place
+                continue
+            known = before.get(path)
+            place = known[1] if known else self._place(path)
+            self._known[path] = (stamp, place)
+            found.runs[place.key] = place
+            found.stamps[place.key] = stamp
+        return found
+
+    def _place(self, path: str) -> Place:
+        relative = Path(path).relative_to(self.path).as_posix()
+        return Place(key_of(relative), Path(path), printable(relative))
+
+    def _within(
+        self, folder: Path | str, depth: int, before: dict[str, tuple[Stamp, Place]]
+    ) -> Iterator[tuple[str, Stamp | None]]:
+        """Yield the path and stamp of each run, and the path and None of each model file."""
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            return
+        for entry in entries:
+            try:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    about = entry.stat()
+                    stamp = (about.st_mtime_ns, about.st_ino)
+                    known = before.get(entry.path)
+                    if (known and known[0] == stamp) or is_run(Path(entry.path)):
+                        yield entry.path, stamp
+                    elif depth > 1:
+                        yield from self._within(entry.path, depth - 1, before)
+                elif entry.name.endswith(MODEL_FILE):
+                    yield entry.path, None
+            except OSError as error:
+                if is_shortage(error):
+                    raise
+                continue
+
+
+def printable(text: str) -> str:
+    """Return `text` with a question mark for each surrogate, which UTF-8 cannot encode."""
+    return text.encode("utf-8", "replace").decode("utf-8")

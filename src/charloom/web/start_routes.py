@@ -1,0 +1,174 @@
+"""The routes that start or resume a run in a separate process.
+
+The process runs `charloom train` or `charloom resume`, and continues when the server stops. A lock lets one request at
+a time check the number of processes and start another one.
+"""
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import count
+from typing import Final
+
+from fastapi import APIRouter
+
+from charloom.config import Config
+from charloom.errors import RunExistsError, RunInUseError
+from charloom.formatting import shortened
+from charloom.messages import option
+from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
+from charloom.store.run_writer import acquire
+from charloom.web import schemas as wire
+from charloom.web.concurrency import Busy
+from charloom.web.error_responses import NotAllowedError
+from charloom.web.run_index import Shelf
+from charloom.web.runs_folder import key_of
+from charloom.web.text_routes import FOLDER, TextShelf
+from charloom.web.training_jobs import Jobs
+
+MOST_AT_ONCE: Final = 4
+RETRY_SECONDS: Final = 30
+ENDS: Final = ("epochs", "updates", "minutes")
+
+
+def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
+    """Return the routes that start, resume and dismiss runs."""
+    router = APIRouter(tags=["training"])
+
+    @router.post("/api/runs", status_code=202)
+    def start(new: wire.NewRun) -> wire.Started:
+        """Start a run in a separate process.
+
+        If the text itself cannot be used, the run gets the state `failed` with the reason.
+        """
+        recipe = new.recipe or DEFAULT_RECIPE
+        text = texts.find(new.text)
+        given = new.settings.model_dump(exclude_none=True)
+        settle(recipe, given)
+        if new.name is not None:
+            require_name(new.name)
+        options = [
+            word for setting, value in given.items() for word in (option(setting), str(value))
+        ]
+        with jobs.turn:
+            require_room(jobs)
+            for name in names(text.about.name) if new.name is None else (new.name,):
+                path = shelf.folder.resolve() / name
+                place = [option("run"), str(path), option("recipe"), recipe]
+                command = ["train", *text.sources, *place, *options]
+                try:
+                    if os.path.lexists(path):
+                        raise RunExistsError(
+                            f"a run {shortened(name)} exists already; give another name."
+                        )
+                    jobs.start(name, command, text.about.name, recipe)
+                except RunExistsError:
+                    if new.name is not None:
+                        raise
+                else:
+                    break
+        shelf.look(anew=True)  # the next request must see the run
+        return wire.Started(run=name)
+
+    @router.post("/api/runs/{run}/resume", status_code=202)
+    def resume(run: wire.Key, further: wire.GoOn) -> wire.Started:
+        """Resume a run that no process trains, in a separate process."""
+        ends = further.model_dump(exclude_none=True)
+        if len(ends) > 1:
+            raise NotAllowedError(
+                f"{' and '.join(ends)} each set the end of training; give only one.", [*ends][1]
+            )
+        options = [word for end, value in ends.items() for word in (option(end), str(value))]
+        with jobs.turn:
+            require_room(jobs)
+            shelf.look(anew=True)
+            place, listed = shelf.place(run), shelf.run(run)
+            require_rest(listed, ends)
+            if (job := jobs.all().get(run)) is not None and job.alive:
+                raise RunInUseError(f"{run} is in use: process {job.pid} trains it; wait a moment.")
+            acquire(place.path).release()  # raises if another process trains the run
+            jobs.start(run, ["resume", str(place.path.resolve()), *options], listed.text)
+        shelf.look(anew=True)
+        return wire.Started(run=run)
+
+    @router.post("/api/runs/{run}/dismiss")
+    def dismiss(run: wire.Key, _: wire.Nothing) -> wire.Dismissed:
+        """Remove a failed start and its log from the list. A run directory is never removed."""
+        with jobs.turn:
+            shelf.look(anew=True)
+            if not shelf.run(run).dismissible:
+                raise NotAllowedError(
+                    f"{run} is not a failed start; only failed starts can be dismissed."
+                )
+            jobs.forget(jobs.all()[run])
+        shelf.look(anew=True)
+        return wire.Dismissed(run=run)
+
+    return router
+
+
+def require_rest(run: wire.Run, ends: dict[str, float]) -> None:
+    """Raise NotAllowedError if a run is training, damaged, or already at its end."""
+    if not run.resumable:
+        raise NotAllowedError(
+            f"{run.key} is {run.state}; only a sound run that no process trains can be resumed."
+        )
+    if run.update is not None and ends.get("updates", run.update + 1) <= run.update:
+        raise NotAllowedError(
+            f"{run.key} has {run.update:,} updates already; give more than that.", "updates"
+        )
+    if run.state == "finished" and not ends:
+        raise NotAllowedError(
+            f"{run.key} is finished, at update {run.update:,}; to train it further, give minutes, or a "
+            f"larger number of epochs or updates.",
+            "minutes",
+        )
+
+
+def require_name(name: str) -> None:
+    """Raise NotAllowedError if a run cannot have this name, or if it is the folder of the texts."""
+    if key_of(name) != name or name.casefold() == FOLDER:
+        raise NotAllowedError(
+            f"a run cannot have the name {shortened(name)}; use letters and digits, and between them _, . and -.",
+            "name",
+        )
+
+
+def require_room(jobs: Jobs) -> None:
+    """Raise Busy if this server has already started as many running processes as it may."""
+    running = sum(job.alive for job in jobs.all().values())
+    if running >= MOST_AT_ONCE:
+        raise Busy(
+            f"{running} runs that this server started are training, which is the limit; stop one, or wait.",
+            RETRY_SECONDS,
+            status=429,
+        )
+
+
+def settle(recipe: str, given: dict[str, object]) -> Config:
+    """Return the settings of the run, so that errors in them are reported before it starts.
+
+    Raises:
+        NotAllowedError: there is no such recipe, or more than one setting says when training ends.
+        ConfigError: a value is out of its range, or settings contradict each other.
+    """
+    if recipe not in RECIPES:
+        raise NotAllowedError(
+            f"there is no recipe {shortened(recipe)}; use one of {', '.join(RECIPES)}.", "recipe"
+        )
+    ends = [end for end in ENDS if end in given]
+    if len(ends) > 1:
+        raise NotAllowedError(
+            f"{' and '.join(ends)} each set the end of training; give only one of them.",
+            f"settings.{ends[1]}",
+        )
+    return configure(recipe, **{name: v for name, v in given.items() if name != "minutes"})
+
+
+def names(text: str) -> Iterator[str]:
+    """Yield names for runs of a text: TEXT-1, TEXT-2, …, in letters without accents."""
+    letters = unicodedata.normalize("NFKD", text.removesuffix(".txt"))
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", bare).strip("-")[:40]
+    return (f"{plain or 'text'}-{n}" for n in count(1))

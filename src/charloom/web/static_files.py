@@ -1,0 +1,75 @@
+"""Serves the page's files and plotly.js from a fixed table of names."""
+
+import importlib.util
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from charloom.web.error_responses import NotHereError
+
+STATIC: Final = Path(__file__).parent / "static"
+PLOTLY: Final = "plotly.min.js"
+KINDS: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+
+
+def routes() -> APIRouter:
+    """Return the routes of the page."""
+    router = APIRouter(include_in_schema=False)
+    # A request can only name an entry of this table, never a path.
+    files = {path.name: path for path in STATIC.iterdir() if path.suffix in KINDS}
+    plotly = plotly_path()
+    if plotly is not None:
+        files[PLOTLY] = plotly
+    kept: dict[str, tuple[int, str, bytes]] = {}  # by name: modification time, ETag and content
+
+    @router.get("/")
+    def page(request: Request) -> Response:
+        """Send the page."""
+        return send(request, "index.html")
+
+    @router.get("/favicon.ico")
+    def icon(request: Request) -> Response:
+        """Send the page's icon, which browsers request on their own."""
+        return send(request, "favicon.svg") if "favicon.svg" in files else Response(status_code=204)
+
+    @router.get("/static/{name}")
+    def file(request: Request, name: str) -> Response:
+        """Send one of the page's files."""
+        return send(request, name)
+
+    def send(request: Request, name: str) -> Response:
+        """Send a file, or the status 304 if the browser already has this version."""
+        if name not in files:
+            raise NotHereError(f"the page has no file {name[:100]!r}; reload the page.")
+        changed = files[name].stat().st_mtime_ns
+        if name not in kept or kept[name][0] != changed:
+            data = files[name].read_bytes()
+            kept[name] = (changed, f'"{sha256(data).hexdigest()[:32]}"', data)
+        _, tag, data = kept[name]
+        headers = {"cache-control": "no-cache", "etag": tag}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(data, media_type=KINDS[files[name].suffix], headers=headers)
+
+    return router
+
+
+def plotly_path() -> Path | None:
+    """Return the path of plotly.js in the installed plotly package; None if it is not there."""
+    found = importlib.util.find_spec("plotly")
+    if found is None or not found.submodule_search_locations:
+        return None
+    path = Path(found.submodule_search_locations[0]) / "package_data" / PLOTLY
+    return path if path.is_file() else None

@@ -1,0 +1,207 @@
+"""The texts to train on: built in, uploaded from the page, or used by a run in the list.
+
+Each text has a key. Uploaded texts are stored beside the runs, because a run needs its text again when it is resumed.
+"""
+
+import asyncio
+import hashlib
+import importlib.util
+import re
+import unicodedata
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from charloom.formatting import shortened
+from charloom.store.atomic_files import replace_file, writing
+from charloom.store.run_directory import TEXT
+from charloom.text import BUILTIN_TEXTS
+from charloom.web import schemas as wire
+from charloom.web.error_responses import NotAllowedError, NotHereError
+from charloom.web.longjson import Long, read_object
+from charloom.web.pagination import MOST, After, Limit, page_after
+from charloom.web.run_index import Shelf
+from charloom.web.runs_folder import key_of, printable
+
+FOLDER: Final = "texts"
+MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all uploaded texts together
+BODY: Final = {"application/json": {"schema": wire.NewText.model_json_schema()}}
+PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, and the arguments of `charloom train` that select it: a name or paths."""
+
+    about: wire.TextAbout
+    sources: tuple[str, ...]
+
+
+def routes(texts: "TextShelf") -> APIRouter:
+    """Return the routes of texts."""
+    router = APIRouter(tags=["training"])
+
+    @router.get("/api/texts")
+    def list_texts(limit: Limit = MOST, after: After = None) -> wire.Texts:
+        """Return a page of the list of texts to train on."""
+        seen = texts.shelf.look()
+        page = page_after(list(texts.all().values()), lambda text: text.about.key, limit, after)
+        return wire.Texts(
+            texts=[text.about for text in page.items],
+            total=page.total,
+            next=page.next,
+            unread=seen.unread,
+        )
+
+    @router.post(
+        "/api/texts",
+        status_code=201,
+        openapi_extra={"requestBody": {"required": True, "content": BODY}},
+    )
+    async def bring(request: Request) -> wire.TextAbout:
+        """Store an uploaded text. The same text is stored only once."""
+        # A thread reads it in pieces, so that a large text does not block other requests.
+        kept = await asyncio.to_thread(brought, texts, await request.body())
+        return kept.about
+
+    return router
+
+
+def brought(texts: "TextShelf", body: bytes) -> Text:
+    """Store the text of an upload request.
+
+    Raises:
+        RequestValidationError: the body does not fit `NewText`.
+        NotAllowedError: the text has unpaired surrogates, or there is no space for it.
+    """
+    try:
+        fields = read_object(body)
+    except ValueError:
+        raise RequestValidationError(
+            [{"type": "json_invalid", "loc": ("body",), "msg": "no JSON"}]
+        ) from None
+    text = fields.get("text")
+    heads = {
+        name: value.head(wire.SHORT + 1) if isinstance(value, Long) else value
+        for name, value in fields.items()
+    }
+    try:
+        new = wire.NewText.model_validate(heads)
+        data = text.utf8() if isinstance(text, Long) else b""
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    except UnicodeEncodeError:
+        raise NotAllowedError(
+            "text: it contains unpaired surrogates, which UTF-8 cannot encode; send whole characters.",
+            "text",
+        ) from None
+    return texts.keep(new.name, data)
+
+
+class TextShelf:
+    """The texts that a run can be started with.
+
+    Args:
+        shelf: the list of runs. The texts of its runs are included.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.folder = shelf.folder / FOLDER
+
+    def all(self) -> dict[str, Text]:
+        """Return all texts by key."""
+        found = [
+            Text(
+                wire.TextAbout(
+                    key=f"builtin.{name}", name=name, kind="builtin", description=text.description
+                ),
+                (name,),
+            )
+            for name, text in BUILTIN_TEXTS.items()
+            if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
+        ]
+        if self.folder.is_dir():
+            for path in sorted(self.folder.glob("*.txt")):
+                with suppress(OSError):  # a broken link, or a file that was just removed
+                    found.append(_kept(path))
+        seen = {text.sources for text in found}
+        for run, path, about in self.shelf.texts():
+            sources = tuple(about["sources"] or [str((path / TEXT).resolve())])
+            if sources not in seen and (text := _of_run(run, about["name"], sources)) is not None:
+                seen.add(sources)
+                found.append(text)
+        return {text.about.key: text for text in found}
+
+    def find(self, key: str) -> Text:
+        """Return the text with a key.
+
+        Raises:
+            NotHereError: there is no such text.
+        """
+        texts = self.all()
+        if key not in texts:
+            raise NotHereError(
+                f"there is no text {shortened(key)}; GET /api/texts lists the texts."
+            )
+        return texts[key]
+
+    def keep(self, name: str, data: bytes) -> Text:
+        """Store an uploaded text, `data` in UTF-8, and return it.
+
+        Raises:
+            NotAllowedError: the uploaded texts would become too large together.
+            WriteError: the file could not be written.
+        """
+        letters = unicodedata.normalize("NFC", Path(name).stem)
+        plain = re.sub(r"[^\w-]+", "-", letters).strip("-")[:40] or "text"
+        path = self.folder / f"{plain}-{hashlib.sha256(data).hexdigest()[:8]}.txt"
+        if not path.exists():
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            held = sum(map(size_of, self.folder.glob("*.txt")))
+            if held + len(data) > MOST_BYTES:
+                raise NotAllowedError(
+                    f"the folder {FOLDER} holds {held:,} bytes, and this text has {len(data):,}; the limit "
+                    f"is {MOST_BYTES:,} bytes, so delete files that you no longer need.",
+                    "text",
+                )
+            replace_file(path, data)
+        return _kept(path)
+
+
+def _kept(path: Path) -> Text:
+    """Return the uploaded text in a file."""
+    name = printable(re.sub(r"-[0-9a-f]{8}$", "", path.stem))[: wire.SHORT]
+    key = f"own.{key_of(path.stem)}"
+    about = wire.TextAbout(key=key, name=name, kind="uploaded", bytes=path.stat().st_size)
+    return Text(about, (str(path.resolve()),))
+
+
+def _of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | None:
+    """Return the text of a run; None if it is not in files that still exist."""
+    try:
+        files = [Path(source) for source in sources]
+        # A source may be a pattern or a pipe. Only files are certain to have the same text again.
+        if not all(file.is_absolute() and file.is_file() for file in files):
+            return None
+        size = sum(file.stat().st_size for file in files)
+    except OSError:
+        return None
+    about = wire.TextAbout(
+        key=f"of.{run.key}", name=printable(str(name))[: wire.SHORT], kind="run", bytes=size
+    )
+    return Text(about, sources)
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes; 0 if it does not exist."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
