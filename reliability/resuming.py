@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {
 SAMPLES = 4  # at updates 0, 3, 50 and the last; after them comes the passage
 DROPOUTS = (0.0, 0.3)
 SPREAD = {SHORT: 21, LONG: 1}  # of all ways, every so many
-OTHER = "bits may differ"
+OTHER = "numbers may differ slightly"
 
 
 def check(scale: str) -> Figures:

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 import charloom
 from charloom.cli import app
-from charloom.store import RunWriter, files
-from charloom.training import run as training_run
+from charloom.store import RunWriter, atomic_files, journal
+from charloom.training import in_run_directory as training_run
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
 SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
@@ -137,7 +137,7 @@ def test_a_missing_extra_is_named(folder, monkeypatch):
         ("--recipe best", "--recipe is 'best'; it must be one of classic"),
         ("--seed -1", "--seed is -1"),
         ("--minutes 0", "--minutes is 0.0"),
-        ("--minutes 1 --epochs 2", "--minutes and --epochs each say"),
+        ("--minutes 1 --epochs 2", "--minutes and --epochs each set the end of training"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(option, part, folder):
@@ -299,7 +299,7 @@ def test_sampling_that_makes_no_sense_is_refused(option, run):
 
 def refuse_after(monkeypatch, allowed):
     """Let the disk take so many bytes, then say that it is full."""
-    honest, taken = files.write_all, 0
+    honest, taken = atomic_files.write_all, 0
 
     def write(descriptor, data):
         nonlocal taken
@@ -308,7 +308,7 @@ def refuse_after(monkeypatch, allowed):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         honest(descriptor, data)
 
-    for module in (files, sys.modules["charloom.store.journal"]):
+    for module in (atomic_files, journal):
         monkeypatch.setattr(module, "write_all", write)
     monkeypatch.setattr(training_run, "RETRY_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(training_run, "PATIENT_SECONDS", ())

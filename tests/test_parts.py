@@ -70,5 +70,5 @@ def test_all_of_another_text_of_bytes_is_counted_in_bytes(tmp_path):
 def test_segments_of_one_character_have_nothing_to_predict(segments, tmp_path):
     model = trained(tmp_path)
     ids = model.learner.vocabulary.encode(TEXT)
-    with pytest.raises(TextError, match="needs two"):
+    with pytest.raises(TextError, match="needs at least two"):
         evaluate(model.learner, model.engine, ids, segments)

@@ -39,7 +39,7 @@ def unmeasured(monkeypatch):
     def measure(*args):
         raise AssertionError("measured before it was refused")
 
-    monkeypatch.setattr(api.settling, "measure", measure)
+    monkeypatch.setattr(api.training_plan, "measure", measure)
 
 
 @pytest.mark.skipif(native_problem() is not None, reason="there is no native engine")
@@ -118,7 +118,7 @@ def test_one_of_something_is_spoken_of_in_the_singular(book, tmp_path):
     (folder / "b.txt").write_bytes(b"")
     words = ("--recipe", "classic", "--hidden-size", "4", "--updates", "1")
     told = charloom_("train", folder, "--run", tmp_path / "run", *words).stderr
-    assert "left out 1 that is empty" in told
+    assert "; skipped 1 file without text in UTF-8: " in told
     assert "1 update;" in told
     assert "1 updates" not in told
 
