@@ -1,6 +1,6 @@
 """Finds the known mistakes that explain a function's answers.
 
-An explanation is a set of mistakes. `faulty.py` computes what the gradient would be with it; the one
+An explanation is a set of mistakes. `faulty_network.py` computes what the gradient would be with it; the one
 that predicts every number of every trial, with no other closer, is the function's.
 """
 

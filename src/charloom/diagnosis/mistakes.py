@@ -2,7 +2,7 @@
 is fixed.
 
 The list, in words and equations, likeliest first. It computes nothing: what a gradient looks like
-with a mistake in it is `faulty.py`'s, and `behaviour.py`'s where calls matter.
+with a mistake in it is `faulty_network.py`'s, and `call_sequences.py`'s where calls matter.
 """
 
 from collections.abc import Iterator

@@ -91,7 +91,7 @@ class Caller(Protocol):
 
 
 class FunctionCaller:
-    """A Python function on arrays, called by a convention of `forms.py`."""
+    """A Python function on arrays, called by a convention of `call_forms.py`."""
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         self.function, self.options, self.cell = function, options, options.cell or "rnn"

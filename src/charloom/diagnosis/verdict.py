@@ -1,6 +1,6 @@
 """Makes a verdict from a function's answers, with all that there is to say about it.
 
-It runs no code of the user's; what explains a wrong answer is found by `explaining.py`.
+It runs no code of the user's; what explains a wrong answer is found by `explanation.py`.
 """
 
 import math

@@ -1,7 +1,7 @@
 """An HTTP connection with time limits, which reads a limited number of bytes at a time.
 
 Without limits, uvicorn waits forever for the head of a request and for a client that does not read its response. It
-also reads all small chunks that have arrived before other connections get a turn. `guard.py` limits the time of a
+also reads all small chunks that have arrived before other connections get a turn. `request_guard.py` limits the time of a
 body.
 """
 
