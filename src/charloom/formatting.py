@@ -54,7 +54,7 @@ def number_of(value: int, thing: str, things: str = "") -> str:
 
 
 def counted(value: int, thing: str, things: str = "") -> str:
-    """How many of something, always in figures: 1 update, 2,000 updates."""
+    """Return a number with its noun, always in figures: 1 update, 2,000 updates."""
     return f"{count(value)} {thing if value == 1 else things or thing + 's'}"
 
 

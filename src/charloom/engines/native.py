@@ -89,14 +89,10 @@ class NativeEngine:
         return NativeEngine, (self.threads,)
 
     def describe(self) -> str:
-        return f"native ({self.isa}, {self.threads} thread{'s' if self.threads > 1 else ''})"
+        return f"native ({self.isa}, {counted(self.threads, 'thread')})"
 
     def require(self, config: Config) -> None:
-        if config.layers > MAX_LAYERS:
-            raise EngineError(
-                f"the network has {config.layers:,} layers, and the native engine takes {MAX_LAYERS} at "
-                f"most. Give fewer, or {_reference_instead()}."
-            )
+        _require_layers(config)
         if config.seq_length * config.batch_size > MAX_WINDOW:
             raise EngineError(
                 f"a window has {counted(config.seq_length, 'step')} of "
@@ -113,18 +109,17 @@ class NativeEngine:
                 f"x has shape {x.shape} and y {y.shape}; wanted windows of the same shape (T, B), "
                 f"each at least 1."
             )
+        settings = self._settings(learner)
         as_trained = bool(update) or not learner.config.dropout
         gradients = {name: np.empty_like(p) for name, p in learner.parameters.items()}
         state = {name: np.empty_like(s) for name, s in learner.state.items()}
         loss = kernels.gradients(
-            shape=self._settings(learner).shape,
+            shape=settings.shape,
             weights=_arrays(learner, learner.parameters),
             x=_whole(x, learner),
             y=_whole(y, learner),
             state=_states(learner, learner.state, x.shape[1]),
-            descent=self._settings(learner).descent
-            if as_trained
-            else _without_dropout(learner.config),
+            descent=settings.descent if as_trained else _without_dropout(learner.config),
             update=update or 0,
             gradients=tuple(gradients.values()),
             next=tuple(state.values()),
@@ -284,13 +279,18 @@ def _reference_instead() -> str:
     return f"use {argument('engine', 'reference')}, which takes any number, many times slower"
 
 
-def _shape(config: Config, characters: int) -> _native.Shape:
-    """Return the cell and sizes of a network of this config and so many characters."""
+def _require_layers(config: Config) -> None:
+    """Raise EngineError if a network has more layers than the kernels take."""
     if config.layers > MAX_LAYERS:
         raise EngineError(
             f"the network has {config.layers:,} layers, and the native engine takes {MAX_LAYERS} at "
-            f"most; use {argument('engine', 'reference')}, which takes any number."
+            f"most. Give fewer, or {_reference_instead()}."
         )
+
+
+def _shape(config: Config, characters: int) -> _native.Shape:
+    """Return the cell and sizes of a network of this config and so many characters."""
+    _require_layers(config)
     return _native.Shape(
         cell=_native.Cell[config.cell], layers=config.layers, K=characters, H=config.hidden_size
     )

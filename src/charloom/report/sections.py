@@ -52,7 +52,7 @@ CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A
 def lede(view: RunOutline) -> str:
     """Return one sentence about the network, the text and the training."""
     config, text = view.config, view.text
-    times = counted(config.updates, "update") if config.updates else passes(config.epochs)
+    times = counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
     layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
@@ -61,11 +61,6 @@ def lede(view: RunOutline) -> str:
         f"{count(text['vocabulary_size'])} of them different. It is trained for {times} with windows of "
         f"{config.seq_length} {config.tokens}{streams}."
     )
-
-
-def passes(epochs: int) -> str:
-    """Return a number of epochs as text."""
-    return "1 epoch" if epochs == 1 else f"{count(epochs)} epochs"
 
 
 def notice(view: RunOutline, records: Records | None) -> str | None:
@@ -265,7 +260,11 @@ def maker_rows(view: RunOutline, records: Records | None) -> list[Setting]:
     """Return the software that trained the run, its progress, and the software that made the page."""
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
-    asked = counted(view.updates, "update") if view.config.updates else passes(view.config.epochs)
+    asked = (
+        counted(view.updates, "update")
+        if view.config.updates
+        else counted(view.config.epochs, "epoch")
+    )
     reached = f"update {count(done)}, after {epoch} epochs; the goal is {asked}"
     taken = f"{seconds:,.1f} for {count(done)} of {counted(view.updates, 'update')}"
     page = (

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from charloom.errors import TextError
-from charloom.formatting import shortened
+from charloom.formatting import counted, shortened
 from charloom.messages import either
 from charloom.text.builtin_texts import BUILTIN_TEXTS
 
@@ -236,22 +236,17 @@ def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -
         )
     if not taken:
         raise TextError(
-            f"{shortened(Path(asked))}: no text in UTF-8 among {how_many(paths)}; give the path of a text, a "
+            f"{shortened(Path(asked))}: no text in UTF-8 among {counted(len(paths), 'file')}; give the path of a text, a "
             f"directory of texts, or a pattern in quotes, such as '**/*.txt'."
         )
     note = (
-        f"{shortened(Path(asked))}: {how_many(taken)}, read in the order of their paths from "
+        f"{shortened(Path(asked))}: {counted(len(taken), 'file')}, read in the order of their paths from "
         f"{shortened(taken[0])} on"
     )
     if left:
         named = ", ".join(map(shortened, left[:NAMED])) + (" …" if len(left) > NAMED else "")
-        note += f"; skipped {how_many(left)} without text in UTF-8: {named}"
+        note += f"; skipped {counted(len(left), 'file')} without text in UTF-8: {named}"
     return Found(name, tuple(map(file_source, taken)), note)
-
-
-def how_many(paths: Sequence[Path]) -> str:
-    """Return the number of files in words: "1 file", "2 files"."""
-    return "1 file" if len(paths) == 1 else f"{len(paths):,} files"
 
 
 def _under(folder: Path) -> list[Path]:
