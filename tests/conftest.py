@@ -6,13 +6,13 @@ one another many times as long as they compute.
 """
 
 import os
-from pathlib import Path
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+from checkers_skipped import skip_where_a_process_cannot_be_copied  # noqa: E402
 
 settings.register_profile("charloom", deadline=None)
 settings.load_profile("charloom")
@@ -20,8 +20,4 @@ settings.load_profile("charloom")
 
 def pytest_collection_modifyitems(items):
     """Mark what cannot run here as skipped, with the reason."""
-    if hasattr(os, "fork") and Path("/proc/self/status").exists():
-        return
-    for item in items:
-        if item.path.name.startswith("test_reliability_"):
-            item.add_marker(pytest.mark.skip(reason="the checkers need fork and /proc"))
+    skip_where_a_process_cannot_be_copied(items)

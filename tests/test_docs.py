@@ -230,7 +230,7 @@ PLACES = re.compile(r"`((?:src|cpp|tests|scripts|docs|benchmarks|examples)/[\w./
 
 def missing_places(markdown):
     """Paths of the repository and names of tests that a document gives and that there are not."""
-    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     places = PLACES.findall(markdown)
     return [
         place

@@ -7,7 +7,7 @@ import sys
 import types
 from pathlib import Path
 
-import conftest
+from checkers_skipped import skip_where_a_process_cannot_be_copied
 from reliability import __main__ as command
 from reliability import promises, table
 from reliability.processes import Forked
@@ -98,12 +98,12 @@ def test_where_a_process_cannot_be_copied_the_checkers_are_skipped(monkeypatch):
         types.SimpleNamespace(
             path=Path(name), add_marker=lambda mark, name=name: marks.append(name)
         )
-        for name in ("test_reliability_kills.py", "test_run.py")
+        for name in ("test_reliability_kills.py", "test_journal.py")
     ]
-    conftest.pytest_collection_modifyitems(items)
+    skip_where_a_process_cannot_be_copied(items)
     assert marks == []
     monkeypatch.delattr(os, "fork")
-    conftest.pytest_collection_modifyitems(items)
+    skip_where_a_process_cannot_be_copied(items)
     assert marks == ["test_reliability_kills.py"]
 
 

@@ -1,0 +1,15 @@
+"""Skip the tests of the checkers in reliability/ where the system cannot copy a process."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def skip_where_a_process_cannot_be_copied(items):
+    """Mark the tests of the checkers as skipped where there is no fork or no /proc."""
+    if hasattr(os, "fork") and Path("/proc/self/status").exists():
+        return
+    for item in items:
+        if item.path.name.startswith("test_reliability_"):
+            item.add_marker(pytest.mark.skip(reason="the checkers need fork and /proc"))
