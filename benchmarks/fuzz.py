@@ -39,6 +39,7 @@ import runs
 from charloom.store.control_files import write_status
 from charloom.web import run_routes as followed
 from charloom.web import training_jobs
+from charloom.web.request_guard import BYTES
 from web import Live
 
 TOO_LONG = (413, 414)  # refusals, which schemathesis does not count as such
@@ -183,6 +184,8 @@ def make_real(case) -> None:
             case.path_parameters[name] = REAL.get(path.rpartition("/")[2], "book")
     if path == "/api/stream":
         case.query = {"run": ["book", "taught"]}
+    if case.media_type == BYTES:
+        case.query, case.body = {"name": "book"}, runs.TEXT.encode()
     body = case.body if isinstance(case.body, dict) else {}
     if "model" in body:
         body["model"] = "book"

@@ -145,11 +145,11 @@ def strain(port: int, name: str, seconds: float) -> dict[str, int]:
     return dict(answers)
 
 
-def head(host: str, method: str, path: str, *more: str) -> bytes:
-    """Return the head of a request."""
+def head(host: str, method: str, path: str, *more: str, kind: str = "application/json") -> bytes:
+    """Return the head of a request; `kind` is the type of the body."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *more]
     if method == "POST":
-        lines.append("Content-Type: application/json")
+        lines.append(f"Content-Type: {kind}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -161,6 +161,12 @@ def posted(body: Callable[[], bytes], path: str = "/api/generate") -> Callable:
         yield head(host, "POST", path, f"Content-Length: {len(data)}") + data
 
     return strain
+
+
+def long_wrong_text(host: str) -> Iterator[bytes]:
+    data = "漢字".encode() * 5_000_000 + b"\xff"
+    kind = "application/octet-stream"
+    yield head(host, "POST", "/api/texts?name=a", f"Content-Length: {len(data)}", kind=kind) + data
 
 
 def chunks(host: str) -> Iterator[bytes]:
@@ -230,7 +236,7 @@ STRAINS: dict[str, Callable] = {
     "deep JSON": posted(lambda: b"[" * 500_000),
     "deep JSON that ends": posted(lambda: b'{"a":' * 80_000 + b"1" + b"}" * 80_000),
     "a wrong completion": posted(numbers, "/v1/completions"),
-    "a long wrong text": posted(lambda: b'{"name":"a","text":"' + b"\\u0041" * 5_000_000 + b'"', "/api/texts"),
+    "a long wrong text": long_wrong_text,
 }  # fmt: skip
 # Number of connections for loads that keep connections open.
 HELD = {"100 streams, never read": 100, "200 files, never read": 200, "400 silent connections": 400}

@@ -455,7 +455,9 @@ def test_a_second_head_on_a_connection_is_not_waited_for_either(live, monkeypatc
 
 def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(live):
     opened = []
-    head = request("POST", "/api/texts", body="", more=["Content-Length: 1000"])
+    head = request(
+        "POST", "/api/texts", body="", kind=request_guard.BYTES, more=["Content-Length: 1000"]
+    )
     head = head.replace("{host}", f"127.0.0.1:{live.port}").encode()
     for _ in range(request_guard.UPLOADS_AT_ONCE):
         connection = socket.create_connection(("127.0.0.1", live.port), timeout=5)

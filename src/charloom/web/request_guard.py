@@ -2,7 +2,8 @@
 
 Every page that the user visits can send requests to a local server. A request must therefore name this server as its
 host, because an attacker can bind another name to our address. It must also come from this page or from no page.
-Bodies must be JSON, small enough and sent fast enough. Of the routes, only the size of a body is known here.
+Bodies must be small enough, sent fast enough, and of a type that no HTML form and no script of another page can send
+without asking the server first (CORS preflight). Of the routes, only the type and the size of a body are known here.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
 
 from charloom.web.concurrency import Busy
@@ -38,16 +39,37 @@ MOST_PARTS: Final = (
 SENT_AT_ONCE: Final = 64 * 1024  # bytes; the next piece is sent after the client has taken this one
 METHODS: Final = ("GET", "POST")
 
-# The largest body in bytes by the beginning of the path; the first match counts.
+JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
+
+
+class BodyRule(NamedTuple):
+    """Which bodies the routes under a path accept.
+
+    Attributes:
+        path: the beginning of the path.
+        media_type: the required Content-Type.
+        most: the largest size in bytes.
+        computes: whether the request needs a place in the queue for computing.
+    """
+
+    path: str
+    media_type: str
+    most: int
+    computes: bool = False
+
+
+# The first rule with the path and the type of a request counts.
 BODIES: Final = (
-    ("/api/texts", UPLOAD_BODY),
-    ("/api/generate", TEXT_BODY),
-    ("/api/compare", TEXT_BODY),
-    ("/api/next", TEXT_BODY),
-    ("/api/score", TEXT_BODY),
-    ("/api/inside/", TEXT_BODY),
-    ("/v1/", TEXT_BODY),
-    ("", SMALL_BODY),
+    BodyRule("/api/texts", BYTES, UPLOAD_BODY),
+    BodyRule("/api/texts", JSON, TEXT_BODY),
+    BodyRule("/api/generate", JSON, TEXT_BODY, computes=True),
+    BodyRule("/api/compare", JSON, TEXT_BODY, computes=True),
+    BodyRule("/api/next", JSON, TEXT_BODY, computes=True),
+    BodyRule("/api/score", JSON, TEXT_BODY, computes=True),
+    BodyRule("/api/inside/", JSON, TEXT_BODY, computes=True),
+    BodyRule("/v1/", JSON, TEXT_BODY, computes=True),
+    BodyRule("", JSON, SMALL_BODY),
 )
 
 # Nothing from other servers and nothing inline. A chart is saved as a picture by way of data: and blob:.
@@ -170,19 +192,21 @@ class Guard:
                 return
             if (busy := self.crowded()) is not None:
                 raise refused_for_now(busy)
-            limit = check_shape(scope, headers)
-            if limit is None:
+            rule = check_shape(scope, headers)
+            if rule is None:
                 await self.app(scope, receive, guarded)
-            elif limit == TEXT_BODY and (busy := self.full()) is not None:
+            elif rule.computes and (busy := self.full()) is not None:
                 raise refused_for_now(busy)
-            elif limit == UPLOAD_BODY:
+            elif rule.media_type == BYTES:
                 if self.door.uploads.locked():
                     raise refused_for_now(Busy("other texts are being uploaded; try again soon."))
                 async with self.door.uploads:
-                    body = await read_body(receive, limit, UPLOAD_SECONDS)
+                    blocks = await read_body(receive, rule.most, UPLOAD_SECONDS)
+                    # Joining 64 MiB takes tens of milliseconds, in which a thread lets others run.
+                    body = await asyncio.to_thread(b"".join, blocks)
                     await self.app(scope, replay(body, receive), guarded)
             else:
-                body = await read_body(receive, limit, BODY_SECONDS)
+                body = b"".join(await read_body(receive, rule.most, BODY_SECONDS))
                 check_parts(body)
                 await self.app(scope, replay(body, receive), guarded)
         except Refused as refused:
@@ -269,11 +293,11 @@ def headers_of(scope: Scope) -> dict[str, list[str]]:
     return found
 
 
-def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
+def check_shape(scope: Scope, headers: dict[str, list[str]]) -> BodyRule | None:
     """Raise Refused for a method, path or header that no route accepts.
 
     Returns:
-        The largest body in bytes; None for a GET request, which has no body.
+        The rule for the body; None for a GET request, which has no body.
     """
     method = scope["method"]
     if method not in METHODS:
@@ -302,15 +326,29 @@ def check_shape(scope: Scope, headers: dict[str, list[str]]) -> int | None:
         raise Refused(
             411, "give the length of the body in Content-Length; a body in chunks is not accepted."
         )
-    kinds = headers.get("content-type", [])
-    if len(kinds) != 1 or kinds[0].split(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "the body must be JSON, with Content-Type: application/json.")
+    rule = rule_for(scope["path"], headers.get("content-type", []))
     if "content-encoding" in headers:
         raise Refused(415, "the body must not be compressed.")
-    limit = next(most for start, most in BODIES if scope["path"].startswith(start))
-    if any(not size.isdecimal() or int(size[:20]) > limit for size in sizes):
-        raise too_large(limit)
-    return limit
+    if any(not size.isdecimal() or int(size[:20]) > rule.most for size in sizes):
+        raise too_large(rule.most)
+    return rule
+
+
+def rule_for(path: str, types: list[str]) -> BodyRule:
+    """Return the rule for a body; raise Refused if the routes under `path` do not accept its type.
+
+    Args:
+        types: the values of the header Content-Type. A script of another page can leave it out, so a
+            request without it is refused.
+    """
+    given = types[0].split(";")[0].strip().lower() if len(types) == 1 else None
+    first = next(rule for rule in BODIES if path.startswith(rule.path))
+    accepted = [rule for rule in BODIES if rule.path == first.path]
+    for rule in accepted:
+        if rule.media_type == given:
+            return rule
+    wanted = " or ".join(rule.media_type for rule in accepted)
+    raise Refused(415, f"the body must have the Content-Type {wanted}.")
 
 
 def refused_for_now(busy: Busy) -> Refused:
@@ -328,14 +366,14 @@ class Gone(Exception):
     """The client disconnected before its request was complete."""
 
 
-async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
-    """Read the whole body of a request.
+async def read_body(receive: Receive, limit: int, seconds: float) -> list[bytes]:
+    """Read the whole body of a request, and return the blocks in which it arrived.
 
     Raises:
         Refused: the body has more than `limit` bytes, or takes longer than `seconds`.
         Gone: the client disconnected.
     """
-    blocks, size = [], 0
+    blocks, size = list[bytes](), 0
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -348,7 +386,7 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
                     raise too_large(limit)
                 blocks.append(block)
                 if not message.get("more_body"):
-                    return b"".join(blocks)
+                    return blocks
     except TimeoutError:
         raise Refused(
             408, f"the body did not arrive within {seconds:g} seconds; send it faster."

@@ -13,7 +13,7 @@ from charloom.config import SEED_LIMIT
 # The largest body of a request, in bytes.
 SMALL_BODY: Final = 64 * 1024
 TEXT_BODY: Final = 512 * 1024  # of requests with a text that a model reads
-UPLOAD_BODY: Final = 64 * 1024 * 1024  # of a text to train on
+UPLOAD_BODY: Final = 64 * 1024 * 1024  # of a text to train on, sent as bytes
 
 # The longest texts, in characters.
 LONGEST_PROMPT: Final = 10_000
@@ -36,6 +36,7 @@ ModelKey = Annotated[
     ),
     StringConstraints(pattern=MODEL, max_length=100),
 ]
+TextName = Annotated[str, StringConstraints(min_length=1, max_length=SHORT)]
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
 Unknown = Literal["refuse", "skip"]
 State = Literal[
@@ -314,10 +315,10 @@ class Sent(Told):
 
 
 class NewText(Asked):
-    """A text to train on. It is stored unchanged."""
+    """A text to train on, as JSON. It is stored unchanged. A longer text is sent as application/octet-stream."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=SHORT)]
-    text: Annotated[str, StringConstraints(min_length=2, max_length=UPLOAD_BODY)]
+    name: TextName
+    text: Annotated[str, StringConstraints(max_length=TEXT_BODY)]
 
 
 class TextAbout(Told):

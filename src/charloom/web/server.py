@@ -58,8 +58,8 @@ KEEP_ALIVE_SECONDS: Final = 30
 EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at that a browser cannot open
 SWITCH_SECONDS: Final = 0.0005  # after which a computing thread releases Python's lock
 
-DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON, with its length in
-`Content-Length` (status 411 without it). Errors have the body `{"error": {…}}`; the statuses 429 and 503 have
+DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON (a text to train on
+also `application/octet-stream`), with its length in `Content-Length` (status 411 without it). Errors have the body `{"error": {…}}`; the statuses 429 and 503 have
 a `Retry-After` header. The routes of `/v1` work with OpenAI's clients."""
 
 

@@ -4,33 +4,40 @@ Each text has a key. Uploaded texts are stored beside the runs, because a run ne
 """
 
 import asyncio
+import codecs
 import hashlib
 import importlib.util
+import json
 import re
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from charloom.formatting import shortened
+from charloom.formatting import harmless, shortened
+from charloom.messages import argument
 from charloom.store.atomic_files import replace_file, writing
 from charloom.store.run_directory import TEXT
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import schemas as wire
 from charloom.web.error_responses import NotAllowedError, NotHereError
-from charloom.web.longjson import Long, read_object
 from charloom.web.pagination import MOST, After, Limit, page_after
+from charloom.web.request_guard import BYTES, JSON
 from charloom.web.run_index import Shelf
 from charloom.web.runs_folder import key_of, printable
 
 FOLDER: Final = "texts"
 MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all uploaded texts together
-BODY: Final = {"application/json": {"schema": wire.NewText.model_json_schema()}}
+PIECE: Final = 1024 * 1024  # bytes decoded at once
+BODY: Final = {
+    BYTES: {"schema": {"type": "string", "format": "binary", "maxLength": wire.UPLOAD_BODY}},
+    JSON: {"schema": wire.NewText.model_json_schema()},
+}
 PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
 
 
@@ -63,44 +70,79 @@ def routes(texts: "TextShelf") -> APIRouter:
         status_code=201,
         openapi_extra={"requestBody": {"required": True, "content": BODY}},
     )
-    async def bring(request: Request) -> wire.TextAbout:
-        """Store an uploaded text. The same text is stored only once."""
-        # A thread reads it in pieces, so that a large text does not block other requests.
-        kept = await asyncio.to_thread(brought, texts, await request.body())
+    async def upload(
+        request: Request,
+        name: Annotated[
+            wire.TextName | None,
+            Query(description=f"the name of a text in {BYTES}; {JSON} has it in the body"),
+        ] = None,
+    ) -> wire.TextAbout:
+        """Store an uploaded text: its UTF-8 bytes, or JSON. The same text is stored only once."""
+        # The guard sends the body in one piece; `request.body()` would copy it.
+        data = (await request.receive())["body"]
+        if not request.headers["content-type"].lower().startswith(BYTES):
+            new = new_text(data)
+            name, data = new.name, new.text.encode()
+        elif name is None:
+            raise NotAllowedError(f"{argument('name')} is missing; give it in the query.", "name")
+        # A thread checks and writes the text, so that a large one does not block other requests.
+        kept = await asyncio.to_thread(checked_and_kept, texts, name, data)
         return kept.about
 
     return router
 
 
-def brought(texts: "TextShelf", body: bytes) -> Text:
-    """Store the text of an upload request.
+def new_text(body: bytes) -> wire.NewText:
+    """Return the text in a JSON body.
 
     Raises:
-        RequestValidationError: the body does not fit `NewText`.
-        NotAllowedError: the text has unpaired surrogates, or there is no space for it.
+        RequestValidationError: the body is not JSON, or does not fit `NewText`.
     """
     try:
-        fields = read_object(body)
-    except ValueError:
+        return wire.NewText.model_validate(json.loads(body))
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    except (ValueError, RecursionError):
         raise RequestValidationError(
             [{"type": "json_invalid", "loc": ("body",), "msg": "no JSON"}]
         ) from None
-    text = fields.get("text")
-    heads = {
-        name: value.head(wire.SHORT + 1) if isinstance(value, Long) else value
-        for name, value in fields.items()
-    }
-    try:
-        new = wire.NewText.model_validate(heads)
-        data = text.utf8() if isinstance(text, Long) else b""
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None
-    except UnicodeEncodeError:
+
+
+def checked_and_kept(texts: "TextShelf", name: str, data: bytes) -> Text:
+    """Store an uploaded text. Errors are those of `require_text` and `TextShelf.keep`."""
+    require_text(name, data)
+    return texts.keep(name, data)
+
+
+def require_text(name: str, data: bytes) -> None:
+    """Check that `data` is UTF-8 with at least two different characters.
+
+    It is decoded in pieces, because decoding holds Python's lock: 64 MiB in one call would block all
+    other requests for a tenth of a second.
+
+    Raises:
+        NotAllowedError: it is not. The message gives the offset of the first byte that is not UTF-8.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    first, several = "", False
+    for start in range(0, len(data), PIECE):
+        held = len(decoder.getstate()[0])  # bytes of an incomplete character in the last piece
+        try:
+            text = decoder.decode(data[start : start + PIECE], final=start + PIECE >= len(data))
+        except UnicodeDecodeError as error:
+            at = start - held + error.start
+            raise NotAllowedError(
+                f"{harmless(name)} is not UTF-8: byte 0x{data[at]:02x} at offset {at:,}; save it as "
+                "UTF-8 text and upload it again.",
+                "text",
+            ) from None
+        first = first or text[:1]
+        several = several or text.count(first) < len(text)
+    if not several:
+        problem = "repeats a single character" if data else "is empty"
         raise NotAllowedError(
-            "text: it contains unpaired surrogates, which UTF-8 cannot encode; send whole characters.",
-            "text",
-        ) from None
-    return texts.keep(new.name, data)
+            f"{harmless(name)} {problem}; a text needs at least two different characters.", "text"
+        )
 
 
 class TextShelf:

@@ -62,6 +62,12 @@ export async function post(where, value, signal) {
   return (await ask(where, body(value, signal))).json();
 }
 
+/** Send a POST request with the bytes of a file and return the JSON of the response. */
+export async function upload(where, query, file) {
+  const headers = { "content-type": "application/octet-stream" };
+  return (await ask(`${where}?${new URLSearchParams(query)}`, { method: "POST", headers, body: file })).json();
+}
+
 /** Send a POST request and yield the server-sent events of the response, as pairs of name and data. */
 export async function* events(where, value, signal) {
   const answer = await ask(where, body(value, signal));

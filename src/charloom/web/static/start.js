@@ -1,6 +1,6 @@
 // The form that starts a run: a dropped or selected text, a recipe and settings.
 // The server sends the recipes and settings.
-import { get, post } from "./api.js";
+import { get, post, upload } from "./api.js";
 import { Choices, rest } from "./choices.js";
 import { byId, bytes, el, put, say, shellWord, short, whole } from "./dom.js";
 
@@ -133,27 +133,17 @@ export class Start {
     byId("start-file").value = "";
     this.#problem("");
     const most = this.limits?.upload ?? Infinity;
-    const fits = (size, as) => {
-      if (size > most) this.#problem(`${file.name} has ${bytes(size)}${as}; a page can upload at most ${bytes(most)}. Train on it from a terminal: charloom train ${shellWord(file.name)}`);
-      return size <= most;
-    };
-    if (!fits(file.size, "")) return;
+    if (file.size > most) {
+      this.#problem(`${file.name} has ${bytes(file.size)}; a page can upload at most ${bytes(most)}. Train on it from a terminal: charloom train ${shellWord(file.name)}`);
+      return;
+    }
     try {
-      const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
-      const brought = { name: file.name.slice(0, 200), text };
-      // JSON writes each line end as two characters.
-      if (!fits(new Blob([JSON.stringify(brought)]).size, " as JSON")) return;
-      const kinds = new Set(text).size;
-      if (kinds < 2) {
-        this.#problem(`${file.name} ${kinds ? "repeats a single character" : "is empty"}; a text needs at least two different characters.`);
-        return;
-      }
       say(`Uploading ${file.name}`);
-      this.brought = (await post("/api/texts", brought)).key;
+      this.brought = (await upload("/api/texts", { name: file.name.slice(0, 200) }, file)).key;
       await this.#texts();
       say(`${file.name} is uploaded`);
     } catch (error) {
-      this.#problem(error instanceof TypeError ? `${file.name} is not UTF-8; save it as UTF-8 text and drop it again.` : error.message);
+      this.#problem(error.message);
     }
   }
 
