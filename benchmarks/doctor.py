@@ -42,10 +42,10 @@ MARKS = ("<!-- usual-check -->", "<!-- /usual-check -->")
 RIGHT = ("loop", "whole", "course", "lstm", "gru")
 # The limits of the figures, printed wherever the figures are.
 CAVEAT = (
-    "**What these figures are of**: mistakes that we planted ourselves, in code that we wrote and whose forms the",
-    "doctor was made for. They say that it names what it knows; not how often it names a stranger's mistake. On 40",
-    "mistakes and forms that it had not seen, handed in as a student would, it named 26 (one trial by hand, before",
-    "the version of today; no command repeats it).",
+    "**What was measured**: mistakes that we planted ourselves, in code that we wrote. The doctor was made for the forms",
+    "of this code. So the figures show that the doctor names the mistakes that it knows. They do not show how often it",
+    "names a mistake in other code. On 40 mistakes and forms that were new to it, in code such as a student hands in,",
+    "it named 26. That was one trial by hand with an earlier version, and no command repeats it.",
 )
 USUAL = Plan("the usual check", 5, 3, 10, 0.01, "zero", "window")
 STEP, THRESHOLD, FLOOR = 1e-4, 1e-4, 1e-6
@@ -200,8 +200,8 @@ def usual_table(rows: Iterable[dict[str, Any]]) -> str:
             continue
         how = {
             (True, True): "passes",
-            (True, False): "passes, if errors are absolute",
-            (False, True): "passes, if errors are relative",
+            (True, False): "passes with absolute errors",
+            (False, True): "passes with relative errors",
         }[row["passes_absolute"], row["passes_relative"]]
         note = f" ({row['note']})" if row["note"] else ""
         lines.append(
@@ -212,9 +212,8 @@ def usual_table(rows: Iterable[dict[str, Any]]) -> str:
     either = sum(row["passes_absolute"] or row["passes_relative"] for row in rows)
     lines += [
         "",
-        f"Of {len(rows)} planted mistakes the usual check lets {both} through with either kind of error, and "
-        f"{either} where errors are absolute or relative as luck has it. Made by "
-        "`python benchmarks/doctor.py --usual`.",
+        f"Of {len(rows)} planted mistakes, the usual check misses {both} with both kinds of error, and {either} with at "
+        "least one of them. Made by `python benchmarks/doctor.py --usual`.",
     ]
     return "\n".join(lines)
 
@@ -306,42 +305,42 @@ def render(figures: dict[str, Any]) -> str:
     lines = [
         "# How good is the doctor?",
         "",
-        "Made by `benchmarks/doctor.py`, never by hand; `docs/doctor.json` holds every case by its number.",
-        "The code that is judged is written by hand (tests/written); mistakes are edited into its source",
-        "(tests/plants.py). H, T, K are random from 3 to 13, sigma is 0.3 to 2 times that of the default trials,",
-        "and every case has a seed of its own.",
+        "`benchmarks/doctor.py` writes this file; do not edit it by hand. `docs/doctor.json` holds every case by its number.",
+        "The checked code is written by hand (tests/written), and mistakes are edited into its source (tests/plants.py).",
+        "H, T and K are random numbers from 3 to 13, sigma is 0.3 to 2 times that of the default trials, and every case",
+        "has a different seed.",
         "",
         *CAVEAT,
         "",
-        "| | cases | as it should be | wanted |",
+        "| | cases | correct | goal |",
         "|---|---|---|---|",
     ]
     wanted = {
-        "right": ("our right code: no false alarm", "2,000 of 2,000"),
-        "singles": ("one mistake of ours: named first", "98 %"),
-        "pairs": ("two of ours: a pair or one of the two named", "80 %"),
+        "right": ("our right code: the verdict is right", "2,000 of 2,000"),
+        "singles": ("one planted mistake: it is named first", "98 %"),
+        "pairs": ("two planted mistakes: at least one is named", "80 %"),
     }
-    for kind, (told, mark) in wanted.items():
+    for kind, (description, goal) in wanted.items():
         cases = figures[kind].values()
         good = sum(case["good"] for case in cases)
         share = f" ({good / len(cases):.1%})" if cases else ""
-        lines.append(f"| {told} | {len(cases):,} | {good:,}{share} | {mark} |")
+        lines.append(f"| {description} | {len(cases):,} | {good:,}{share} | {goal} |")
     both = sum(case["both"] for case in figures["pairs"].values())
-    lines += ["", f"Of the pairs, {both:,} were named as the pair.", ""]
+    lines += ["", f"In {both:,} of the cases with two mistakes, both were named.", ""]
     bad = [
-        f"- {kind} {number}: {case['what']}: said {', '.join(case['said']) or 'nothing'}"
+        f"- {kind} {number}: {case['what']}: the doctor named {', '.join(case['said']) or 'no mistake'}"
         for kind in wanted
         for number, case in figures[kind].items()
         if not case["good"]
     ]
-    lines += ["What went wrong:", "", *(bad or ["nothing."]), ""]
+    lines += ["The cases that were not correct:", "", *(bad or ["none."]), ""]
     if figures["seconds"]:
         about = figures["seconds"]
         lines += [
-            f"A whole diagnosis from the command line, the shortest of three, {about['machine']},",
-            f"{about['waiting']:.1f} other processes running or waiting on its {about['cores']} cores:",
+            f"Time of a whole diagnosis from the command line, the shortest of three, on an {about['machine']} with",
+            f"{about['cores']} cores and {about['waiting']:.1f} other processes that were running or waiting:",
             "",
-            "| | seconds of the clock | of the processor |",
+            "| | elapsed seconds | processor seconds |",
             "|---|---|---|",
             *(
                 f"| {name} | {clock:.2f} | {used:.2f} |"
@@ -351,7 +350,7 @@ def render(figures: dict[str, Any]) -> str:
         ]
     if figures["usual"]:
         lines += [
-            "## What the usual check lets through",
+            "## Mistakes that the usual check misses",
             "",
             "H = 5, T = 3, h0 = 0, sigma 0.01, central differences at 1e-4, threshold 1e-4.",
             "",

@@ -54,11 +54,11 @@ def test_the_order_that_the_doctor_suggests_is_the_right_one(cell, given, real):
     ((one,),) = found.explanations
     told = f"in the order {', '.join(real)}, not {', '.join(given or OWN[cell])}"
     assert told in found.headline()
-    assert f"take the blocks as {', '.join(given or OWN[cell])}" in one.fix
+    assert f"read the blocks in the order {', '.join(given or OWN[cell])}" in one.fix
     if real == OWN[cell]:
-        assert one.fix.endswith("leave gates out.")
+        assert one.fix.endswith("leave out gates.")
     else:
-        assert one.fix.endswith(f'say gates="{real}".')
+        assert one.fix.endswith(f'set gates="{real}".')
     assert doctor(judged, cell=cell, gates="" if real == OWN[cell] else one.variant).passed
 
 

@@ -293,7 +293,9 @@ def test_the_command_shows_verdict_reason_table_and_picture(tmp_path):
     path = written(tmp_path, source("loop", plant))
     done = charloom_("doctor", f"{path}:loss_and_gradients")
     assert done.exit_code == 1
-    assert done.stdout.startswith("Wrong, and this is why: no gradient comes from step t+1.\n")
+    assert done.stdout.startswith(
+        "Wrong, and this is why: no gradient flows back from step t+1 to step t.\n"
+    )
     for part in (
         "time-carry-missing",
         "(docs/spec/mathematics.md, The network)",

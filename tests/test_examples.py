@@ -65,7 +65,7 @@ def test_the_mistake_that_the_example_names_is_found(empty, tmp_path):
     planted.write_text(source.replace("(V.T @ p[t] + dh_next)", "(V.T @ p[t])"), encoding="utf-8")
     verdict, headline = output_of(planted, empty).splitlines()
     assert verdict == "wrong"
-    assert "no gradient comes from step t+1" in headline
+    assert "no gradient flows back from step t+1 to step t" in headline
 
 
 def test_the_example_that_finds_a_unit_shows_one_that_tells_quotations_apart(empty):

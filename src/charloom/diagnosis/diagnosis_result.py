@@ -1,4 +1,4 @@
-"""What the doctor found, as plain data, and the sentences that say it.
+"""Holds the diagnosis as plain data, and the sentences that describe it.
 
 It computes no gradient, and knows nothing of files, pictures or terminals.
 """
@@ -17,18 +17,18 @@ from charloom.messages import argument, for_python
 
 RIGHT: Final = "right"
 WRONG: Final = "wrong"
-LOSS: Final = "loss"  # what the row of the loss is called, beside those of the parameters
+LOSS: Final = "loss"  # name of the loss's row beside those of the parameters
 
 
 @dataclass(frozen=True)
 class Found:
-    """A mistake as it was found.
+    """A mistake that was found.
 
     Attributes:
-        id: of the mistake in `MISTAKES`.
-        variant: which way of making it; "" where there is only one. Of gates in another order it is
-            the order in which the function takes them.
-        wanted: the order of the gates that the user gave; "" where none was given.
+        id: the mistake's id in `MISTAKES`.
+        variant: the variant of the mistake; "" if there is a single one. For gate-order, the order in
+            which the function reads the gates.
+        wanted: for gate-order, the order that the user gave; "" if none was given.
     """
 
     id: str
@@ -37,14 +37,14 @@ class Found:
 
     @property
     def mistake(self) -> Mistake:
-        """What it is, in words and equations."""
+        """The entry of `MISTAKES` with this id."""
         return BY_ID[self.id]
 
     @property
     def title(self) -> str:
-        """What it is, in a line: with the names of the gradients, where the variant has them."""
+        """The mistake in one line, with the names of the gradients if the variant contains them."""
         if self.id == "gradient-scaled" and self.variant:
-            return listing([scaled(part) for part in self.variant.split(", ")])
+            return listing([scaling_text(part) for part in self.variant.split(", ")])
         if self.id == "not-a-number" and self.variant:
             if self.variant == "everything":
                 return "everything that it returned is not a number (NaN or infinite)"
@@ -52,53 +52,55 @@ class Found:
             return f"{self.variant} {verb} not a number (NaN or infinite)"
         if self.id == "gate-order" and self.variant:
             wanted = ", ".join(self.wanted or self._own_gates)
-            return f"the gates stand in the order {', '.join(self.variant)}, not {wanted}"
+            return f"the gates are in the order {', '.join(self.variant)}, not {wanted}"
         return self.mistake.title
 
     @property
     def marked_fix(self) -> str:
-        """What to do, as a marked message, which each face spells (`charloom.messages`)."""
+        """How to fix it, as a marked message that each face spells (`charloom.messages`)."""
         if self.id == "gate-order" and self.variant:
             return self._gate_order_fix
         return self.mistake.fix
 
     @property
     def _gate_order_fix(self) -> str:
-        """Take the blocks in the wanted order, or tell the doctor the order of the function."""
-        given = ", the order that you gave" if self.wanted else ""
-        fix = f"take the blocks as {', '.join(self.wanted or self._own_gates)}{given}"
+        """How to fix a wrong gate order: read the blocks in the wanted order, or give the function's order."""
+        given = ", as you said" if self.wanted else ""
+        fix = f"read the blocks in the order {', '.join(self.wanted or self._own_gates)}{given}"
         if self.variant == self._own_gates:
-            return f"{fix}; if the function's order is meant, leave {argument('gates')} out."
-        return f"{fix}; if the function's order is meant, say {argument('gates', self.variant)}."
+            return f"{fix}; if the order of your code is intended, leave out {argument('gates')}."
+        return (
+            f"{fix}; if the order of your code is intended, set {argument('gates', self.variant)}."
+        )
 
     @property
     def _own_gates(self) -> str:
-        """The specification's order of the gates that the variant orders."""
+        """The specification's order of the gates in `variant`."""
         return next(own for own in GATES.values() if sorted(own) == sorted(self.variant))
 
     @property
     def fix(self) -> str:
-        """What to do, for people who called the Python function."""
+        """How to fix it, spelled for users of the Python function."""
         return for_python(self.marked_fix)
 
     @property
     def right(self) -> str:
-        """The equation of spec/mathematics.md that it breaks, in one line, for one stream."""
+        """The equation of spec/mathematics.md that the mistake breaks, in one line and for a single stream."""
         line = self.mistake.right.replace("\n", " ")
         return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
 
 
 @dataclass(frozen=True)
 class Row:
-    """One parameter (or "loss") in one trial.
+    """The errors of one gradient, or of the loss, in one trial.
 
     Attributes:
-        trial: the place of the trial in `Tried.trials`.
+        trial: index of the trial in `Tried.trials`.
         parameter: U, W, b, d, V, c or loss.
         absolute, elementwise, norm_relative: the errors (spec/mathematics.md: The gradient check).
-        limit: the largest norm-relative error that rounding explains.
-        index: the place of the worst entry; empty for the loss.
-        given, exact: what the function has there, and what is right.
+        limit: the largest norm-relative error that rounding can cause.
+        index: index of the entry with the largest error; empty for the loss.
+        given, exact: the function's value and the right value of that entry.
     """
 
     trial: int
@@ -113,13 +115,13 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within its limit; NaN is not."""
+        """Whether the error is within its limit; False if the error is NaN."""
         return self.norm_relative <= self.limit
 
 
 @dataclass(frozen=True)
 class TrialInfo:
-    """What a trial was: name, sizes H, T, K, sigma of the weights, and the state it starts from."""
+    """The name, the sizes H, T, K, the sigma of the weights, and the initial state of a trial."""
 
     name: str
     hidden_size: int
@@ -131,7 +133,7 @@ class TrialInfo:
 
 @dataclass(frozen=True)
 class Tried:
-    """What was tried: for the certificate, and for whoever wants to try it again."""
+    """The settings of the trials: for the certificate, and to repeat them."""
 
     cell: str
     dtype: str
@@ -144,25 +146,25 @@ class Tried:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """The doctor's answer.
+    """The result of `charloom.doctor`.
 
     Attributes:
         verdict: "right" or "wrong".
-        found: the mistakes by name, likeliest first; empty where the function is right, or where
-            no known mistake explains it.
-        explanations: each set of mistakes that explains all trials alone, likeliest first; more
-            than one where no trial tells them apart.
-        exact: whether the explanation predicts every number in every trial. Where it is False,
-            each wrong parameter is explained on its own, or the loss stays unexplained.
-        rows: errors of each parameter and the loss in each trial.
-        errors_by_step: for each parameter, and each step t of the first trial's window, how far
-            what step t's loss adds to the gradient is from what it should add, norm-relative.
-        clues: what can be said besides: where it first goes wrong, which parameters are right.
-        notes: what was noticed and is no mistake.
-        tried: what was tried.
-        seconds: how long it took.
-        numerical: the same rows of the user's own numerical gradient, where it was given.
-        subject: what was judged, FILE.py:FUNCTION or the function's name.
+        found: all mistakes that were found, likeliest first; empty if the function is right or no
+            known mistake explains its errors.
+        explanations: sets of mistakes, likeliest first. Each set alone explains the errors of all
+            trials; there are several sets if no trial can tell them apart.
+        exact: whether the explanation predicts every number in every trial. It is False if each wrong
+            gradient has an explanation of its own, or if the loss is not explained.
+        rows: errors of each gradient and of the loss in each trial.
+        errors_by_step: for each parameter and each step t of the first trial's window, the
+            norm-relative error of the gradient of step t's loss alone.
+        clues: further findings, such as the step at which it first goes wrong.
+        notes: remarks that are not about mistakes.
+        tried: the settings of the trials.
+        seconds: how long the diagnosis took.
+        numerical: the rows of the user's numerical gradient, if it was given.
+        subject: the name of the checked function, or FILE.py:FUNCTION.
     """
 
     verdict: str
@@ -192,57 +194,57 @@ class Diagnosis:
         return self.verdict == RIGHT
 
     def worst(self) -> Row:
-        """The row with the largest norm-relative error."""
+        """Return the row with the largest norm-relative error."""
         return max(self.rows, key=lambda row: rank(row.norm_relative))
 
     def headline(self) -> str:
-        """The verdict in a sentence."""
+        """Return the verdict in one sentence."""
         if self.passed:
             error = scientific(self.worst().norm_relative)
-            return f"Right: the largest error is {error}, no more than rounding."
+            return f"Right: the largest error is {error}, which rounding explains."
         if not self.found:
             if {row.parameter for row in self.rows if not row.passed} == {LOSS}:
                 return (
                     "Your gradients are right; the loss is wrong, and no known mistake explains it."
                 )
             return "Wrong, and no known mistake explains it."
-        about = {one.mistake.kind for one in self.found}
-        if about == {"numerical"}:
+        kinds = {one.mistake.kind for one in self.found}
+        if kinds == {"numerical"}:
             title = self.found[0].mistake.title
             return f"Your gradient is right; your numerical gradient is wrong: {title}."
         titles = [one.title for one in self.explanations[0]]
         if len(self.explanations) > 1:
             others = len(self.explanations) - 1
             return (
-                f"Wrong, and most likely this is why: {listing(titles)} "
-                f"({number_of(others, 'other explanation')} fit as well)."
+                f"Wrong, and this is the most likely reason: {listing(titles)} "
+                f"({number_of(others, 'other explanation')} would also fit)."
             )
         return f"Wrong, and this is why: {listing(titles)}."
 
     def certificate(self) -> str:
-        """One line for a hand-in: what a right function was tried on. Empty where it is wrong."""
+        """Return one line to hand in, with the settings of the trials; empty if the function is wrong."""
         if not self.passed:
             return ""
         tried, sizes = self.tried, self.tried.trials
         mean = ", mean over time" if tried.reduction == "mean" else ""
         longest = max(trial.seq_length for trial in sizes)
-        spans = [
-            span([getattr(trial, name) for trial in sizes])
+        ranges = [
+            range_text([getattr(trial, name) for trial in sizes])
             for name in ("hidden_size", "seq_length", "vocabulary_size", "sigma")
         ]
         return (
             f"charloom doctor: {self.subject or 'the function'} is right ({tried.cell}, {tried.dtype}{mean}): "
-            f"{number_of(len(sizes), 'trial')} with H {spans[0]}, T {spans[1]}, K {spans[2]}, sigma "
-            f"{spans[3]}, initial state zero and not, repeated characters, {tried.calls} calls, "
+            f"{number_of(len(sizes), 'trial')} with H {ranges[0]}, T {ranges[1]}, K {ranges[2]}, sigma "
+            f"{ranges[3]}, zero and non-zero initial states, repeated characters, {tried.calls} calls, "
             f"no window longer than {longest} steps, "
             f"seed {tried.seed}; largest norm-relative error {self.worst().norm_relative:.1e}."
         )
 
     def to_dict(self, spell: Callable[[str], str] = for_python) -> dict[str, Any]:
-        """The diagnosis as plain data; `verdict` and `mistakes` are what programs read first.
+        """Return the diagnosis as plain data. Programs need mostly `verdict` and `mistakes`.
 
         Args:
-            spell: how arguments are written in what there is to do.
+            spell: function that spells the arguments in marked messages.
         """
         return {
             "verdict": self.verdict,
@@ -284,21 +286,21 @@ class Diagnosis:
         }
 
 
-def scaled(part: str) -> str:
-    """A gradient that is a constant times the right one, in words: 2 db."""
+def scaling_text(part: str) -> str:
+    """Describe a variant of gradient-scaled, such as "2 db": the gradient is 2 times the right one."""
     factor, _, name = part.partition(" ")
     if float(factor) == 0:
         return f"{name} is zero"
-    return f"{name} is {factor_told(float(factor))} times the right one"
+    return f"{name} is {factor_text(float(factor))} times the right one"
 
 
-def factor_told(factor: float) -> str:
-    """A factor with six digits, or as many as tell it from 1: 1.00000003."""
+def factor_text(factor: float) -> str:
+    """Return a factor with six digits, or with as many as distinguish it from 1: 1.00000003."""
     places = -math.floor(math.log10(abs(factor - 1))) if factor != 1 else 0
     return f"{factor:.{max(6, places + 1)}g}"
 
 
-def span(values: Sequence[float]) -> str:
-    """The range of some numbers: 3–20, or 5."""
+def range_text(values: Sequence[float]) -> str:
+    """Return the range of some numbers, such as 3–20, or the number if all are equal."""
     low, high = min(values), max(values)
     return f"{low:g}" if low == high else f"{low:g}–{high:g}"

@@ -1,8 +1,8 @@
-"""The mistakes that people make in backpropagation by hand: what each is, what it does, and how it
-is fixed.
+"""Lists the known mistakes in hand-written backpropagation: their titles, equations and fixes.
 
-The list, in words and equations, likeliest first. It computes nothing: what a gradient looks like
-with a mistake in it is `faulty_network.py`'s, and `call_sequences.py`'s where calls matter.
+The list is ordered by likelihood. This module computes nothing: `faulty_network.py` computes what a
+gradient looks like with a mistake in it, and `call_sequences.py` finds the mistakes that show only in
+several calls.
 """
 
 from collections.abc import Iterator
@@ -20,19 +20,20 @@ GRU: Final = ("gru",)
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake.
+    """A known mistake.
 
     Attributes:
-        id: its stable name, in kebab case.
-        title: what it is, in a line.
-        does: what the code computes, as an equation.
-        right: the equation in docs/spec/mathematics.md that this breaks.
-        section: the section of docs/spec/mathematics.md that has the equation.
-        fix: what to do, in a sentence; a marked message (`charloom.messages`).
+        id: stable name, in kebab case.
+        title: the mistake in one line.
+        does: the wrong equation that the code computes.
+        right: the equation in docs/spec/mathematics.md that the mistake breaks.
+        section: the section of docs/spec/mathematics.md with that equation.
+        fix: how to fix it, in one sentence; a marked message (`charloom.messages`).
         cells: the cells in which it can occur.
-        variants: the ways of making it, each with the cells that have it; "" where there is one.
-        kind: "gradient" (found by what the gradient would be with it), "calls" (by calling twice),
-            "numerical" (in the user's own numerical gradient).
+        variants: the variants of the mistake, each with the cells that can have it; only "" if there
+            is a single variant.
+        kind: "gradient" (found by predicting the gradient with the mistake), "calls" (found by
+            calling the function more than once) or "numerical" (in the user's numerical gradient).
     """
 
     id: str
@@ -46,28 +47,28 @@ class Mistake:
     kind: str = "gradient"
 
     def variants_of(self, cell: str) -> tuple[str, ...]:
-        """The ways in which code for this cell can make it."""
+        """Return the variants that can occur in code for `cell`."""
         if cell not in self.cells:
             return ()
         return tuple(name for name, cells in self.variants.items() if cell in cells)
 
 
-def each(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[str, ...]]:
-    """Variants that the same cells have."""
+def variants_in(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[str, ...]]:
+    """Return a dict that gives each variant in `names` the same cells."""
     return dict.fromkeys(names, cells)
 
 
 def truncations() -> Iterator[str]:
-    """The ways of truncating within a window, and how far."""
+    """Yield the variants of truncation within a window, each with its number of steps."""
     for kind in ("depth", "chunks", "ends", "last"):
         for k in range(1, 26):
-            # In chunks of one step nothing is carried at all; 25 steps back is all of 26.
+            # Chunks of one step are time-carry-missing; depth 25 is the whole window of 26 steps.
             if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"
 
 
-def orders(gates: str, first: tuple[str, ...]) -> list[str]:
-    """All orders of the gates but charloom's own, the usual ones first."""
+def gate_orders(gates: str, first: tuple[str, ...]) -> list[str]:
+    """Return all orders of `gates` except the order itself; the usual ones in `first` come first."""
     every = ("".join(order) for order in permutations(gates))
     return [*first, *(order for order in every if order != gates and order not in first)]
 
@@ -93,51 +94,52 @@ GRADIENT_ONLY: Final = "clipping comes after it and is never part of it"
 MISTAKES: Final = (
     Mistake(
         "initial-state-dropped",
-        "the initial state is taken as zero in the gradient of W",
+        "dW uses zero instead of the initial state h_0",
         "dW = Σ_{t≥2} da_t h_{t-1}ᵀ: the term da_1 h_0ᵀ is missing",
         DW,
         CELLS_SECTION,
-        "at the first step use the h_0 that the function was given, not zeros and not nothing.",
+        "use the given h_0 at the first step; do not replace it by zeros, and do not skip the step.",
     ),
     Mistake(
         "index-wraps",
-        "at the first step the index -1 wraps round to the last state",
+        "at the first step, index -1 reads the last state instead of h_0",
         "dW = da_1 h_Tᵀ + Σ_{t≥2} da_t h_{t-1}ᵀ: h[-1] is the last state, h_T",
         DW,
         CELLS_SECTION,
-        "store the states with h_0 in front, so that h[t] is the one before step t.",
+        "store h_0 in front of the other states, so that h[t] is the state before step t.",
     ),
     Mistake(
         "time-carry-missing",
-        "no gradient comes from step t+1",
-        "dh_t = Vᵀ do_t, without what step t+1 sends back",
+        "no gradient flows back from step t+1 to step t",
+        "dh_t = Vᵀ do_t, without the gradient from step t+1",
         DH,
         NETWORK_SECTION,
-        "add what the step after sends back (dh_{t-1} in the equations) to dh_t before the derivative, "
-        "from t = T down to 1; in PyTorch, do not detach the state within the window.",
+        "loop from t = T down to 1, and add the gradient that step t+1 computed for its previous state "
+        "to dh_t before you multiply by the derivative; in PyTorch, do not detach the state within the "
+        "window.",
         variants={"": ALL, "h": LSTM, "cell": LSTM, "gates": GRU, "direct": GRU},
     ),
     Mistake(
         "time-carry-reversed",
-        "the gradient comes from step t-1 instead of t+1",
-        "dh_t = Vᵀ do_t + Wᵀ da_{t-1}: the loop runs forwards, or reads da_{t-1} before it is there",
+        "the gradient flows from step t-1 to step t, instead of from step t+1",
+        "dh_t = Vᵀ do_t + Wᵀ da_{t-1}: the loop runs forwards, or uses da before it is computed",
         DH,
         NETWORK_SECTION,
-        "run the loop backwards, for t in reversed(range(T)), and take da_{t+1}.",
-        variants=each("", "read too early"),
+        "run the loop backwards, for t in reversed(range(T)), and use da_{t+1}.",
+        variants=variants_in("", "read too early"),
     ),
     Mistake(
         "tanh-derivative",
-        "the derivative of tanh is a wrong expression",
-        "da_t = dh_t ∘ (something else than 1 - h_t²)",
+        "the formula for the derivative of tanh is wrong",
+        "da_t = dh_t ∘ (an expression other than 1 - h_t²)",
         "The derivative of tanh is `1 - tanh²`",
         CELLS_SECTION,
-        "multiply by 1 - h_t², where h_t = tanh(a_t) is what the forward pass kept.",
+        "multiply by 1 - h_t², where h_t = tanh(a_t) is the state that the forward pass computed.",
         variants={
-            **each("1 - a²", "1 - tanh(a²)", cells=RNN),
-            **each("1 - h", "1 - tanh(h)²", "h (1 - h)"),
-            **each("1 + h²", "h² - 1", "(1 - h)²"),
-            **each("1 - h_{t-1}²", "1 where a > 0, else 0", cells=RNN),
+            **variants_in("1 - a²", "1 - tanh(a²)", cells=RNN),
+            **variants_in("1 - h", "1 - tanh(h)²", "h (1 - h)"),
+            **variants_in("1 + h²", "h² - 1", "(1 - h)²"),
+            **variants_in("1 - h_{t-1}²", "1 where a > 0, else 0", cells=RNN),
         },
     ),
     Mistake(
@@ -146,94 +148,94 @@ MISTAKES: Final = (
         "da_t = dh_t",
         DA,
         CELLS_SECTION,
-        "multiply dh_t by 1 - h_t² before anything is made of it.",
+        "multiply dh_t by 1 - h_t² before you use it for anything else.",
         variants={"": ALL, "candidate": ("lstm", "gru"), "state": LSTM},
     ),
     Mistake(
         "recurrent-gradient-from-current-state",
-        "dW is built from h_t instead of h_{t-1}",
+        "dW uses h_t instead of h_{t-1}",
         "dW = Σ_t da_t h_tᵀ",
         DW,
         CELLS_SECTION,
-        "use the state before the step, h_{t-1}; at the first step that is h_0.",
+        "use h_{t-1}, the state before the step; at the first step that is h_0.",
     ),
     Mistake(
         "recurrent-gradient-from-last-state",
-        "dW is built from the last state at every step",
+        "dW uses the last state h_T at every step",
         "dW = Σ_t da_t h_Tᵀ",
         DW,
         CELLS_SECTION,
-        "keep the state before each step; a variable that the forward pass left behind holds the last.",
+        "store the state of every step; a variable that the forward pass overwrites holds only the last.",
     ),
     Mistake(
         "output-gradient-from-previous-state",
-        "dV is built from h_{t-1} instead of h_t",
+        "dV uses h_{t-1} instead of h_t",
         "dV = Σ_t do_t h_{t-1}ᵀ",
         DV,
         NETWORK_SECTION,
-        "use the state after the step, h_t: it is what the logits were made of.",
+        "use h_t, the state after the step: the logits are computed from it.",
     ),
     Mistake(
         "hidden-bias-not-summed",
         "db is not summed over time",
-        "db = da_t of one step alone, or a matrix with a column for each step",
+        "db = da_t of a single step, or a matrix with one column per step",
         DB,
         CELLS_SECTION,
-        "sum da_t over all steps (+=, or .sum over the axis of time).",
-        variants=each("first", "last", "apart"),
+        "sum da_t over all steps (with +=, or .sum over the time axis).",
+        variants=variants_in("first", "last", "apart"),
     ),
     Mistake(
         "output-bias-not-summed",
         "dc is not summed over time",
-        "dc = do_t of one step alone, or a matrix with a column for each step",
+        "dc = do_t of a single step, or a matrix with one column per step",
         DC,
         NETWORK_SECTION,
-        "sum do_t over all steps (+=, or .sum over the axis of time).",
-        variants=each("first", "last", "apart"),
+        "sum do_t over all steps (with +=, or .sum over the time axis).",
+        variants=variants_in("first", "last", "apart"),
     ),
     Mistake(
         "recurrent-gradient-not-summed",
-        "dW is that of one step alone",
-        "dW = da_t h_{t-1}ᵀ of one step",
+        "dW is not summed over time",
+        "dW = da_t h_{t-1}ᵀ of a single step",
         DW,
         CELLS_SECTION,
-        "add up over the steps: dW += …, not dW = ….",
-        variants=each("first", "last"),
+        "sum over the steps: dW += …, not dW = ….",
+        variants=variants_in("first", "last"),
     ),
     Mistake(
         "input-gradient-not-summed",
-        "dU is that of one step alone",
-        "dU = da_t x_tᵀ of one step",
+        "dU is not summed over time",
+        "dU = da_t x_tᵀ of a single step",
         DU,
         CELLS_SECTION,
-        "add up over the steps: dU += …, not dU = ….",
-        variants=each("first", "last"),
+        "sum over the steps: dU += …, not dU = ….",
+        variants=variants_in("first", "last"),
     ),
     Mistake(
         "output-gradient-not-summed",
-        "dV is that of one step alone",
-        "dV = do_t h_tᵀ of one step",
+        "dV is not summed over time",
+        "dV = do_t h_tᵀ of a single step",
         DV,
         NETWORK_SECTION,
-        "add up over the steps: dV += …, not dV = ….",
-        variants=each("first", "last"),
+        "sum over the steps: dV += …, not dV = ….",
+        variants=variants_in("first", "last"),
     ),
     Mistake(
         "input-gradient-repeats-lost",
-        "a character that is read twice counts once in dU",
-        "dU[:, k] = da_t of one of the steps that read k",
+        "a character that occurs twice in x counts only once in dU",
+        "dU[:, k] = da_t of only one of the steps that read character k",
         DU,
         CELLS_SECTION,
-        "add in a loop, or by np.add.at(dU.T, x, da): dU[:, x] += da adds only once where x repeats.",
-        variants=each("last", "first"),
+        "add in a loop, or use np.add.at(dU.T, x, da): dU[:, x] += da adds only once if x has repeats.",
+        variants=variants_in("last", "first"),
     ),
     Mistake(
         "input-gradient-from-target",
-        "dU is built from the targets instead of the inputs",
+        "dU uses the targets y instead of the inputs x",
         "dU = Σ_t da_t onehot(y_t)ᵀ",
         DU,
         CELLS_SECTION,
-        "use the character that the step read, x_t, not the one that it should predict.",
+        "use x_t, the character that the step reads, not y_t, the character that it predicts.",
     ),
     Mistake(
         "input-gradient-transposed",
@@ -241,7 +243,7 @@ MISTAKES: Final = (
         "dU = Σ_t x_t da_tᵀ",
         DU,
         CELLS_SECTION,
-        "exchange the two factors: rows are hidden units, columns characters.",
+        "swap the two factors: the rows of dU are hidden units, its columns are characters.",
     ),
     Mistake(
         "recurrent-gradient-transposed",
@@ -249,7 +251,7 @@ MISTAKES: Final = (
         "dW = Σ_t h_{t-1} da_tᵀ",
         DW,
         CELLS_SECTION,
-        "exchange the two factors: da_t is the column, h_{t-1} the row.",
+        "swap the two factors: da_t is the column, h_{t-1} is the row.",
         cells=ALL,
     ),
     Mistake(
@@ -258,38 +260,38 @@ MISTAKES: Final = (
         "dV = Σ_t h_t do_tᵀ",
         DV,
         NETWORK_SECTION,
-        "exchange the two factors: rows are characters, columns hidden units.",
+        "swap the two factors: the rows of dV are characters, its columns are hidden units.",
     ),
     Mistake(
         "carry-not-transposed",
-        "the gradient goes back through W instead of Wᵀ",
+        "the backward pass multiplies by W instead of Wᵀ",
         "dh_{t-1} = W da_t",
         CARRY,
         CELLS_SECTION,
-        "transpose W on the way back.",
+        "multiply by the transpose of W: Wᵀ da_t.",
         cells=RNN,
     ),
     Mistake(
         "carry-without-derivative",
-        "what goes back to step t-1 lacks the derivative of tanh",
+        "the gradient that goes back to step t-1 lacks the derivative of tanh",
         "dh_{t-1} = Wᵀ dh_t",
         CARRY,
         CELLS_SECTION,
-        "send back Wᵀ da_t, where da_t = dh_t ∘ (1 - h_t²).",
+        "pass Wᵀ da_t to step t-1, where da_t = dh_t ∘ (1 - h_t²).",
         cells=RNN,
     ),
     Mistake(
         "carry-after-derivative",
-        "what comes from step t+1 is added after the derivative of tanh",
+        "the gradient from step t+1 is not multiplied by the derivative of tanh",
         "da_t = (Vᵀ do_t) ∘ (1 - h_t²) + Wᵀ da_{t+1}",
         DA,
         CELLS_SECTION,
-        "add first, then multiply the sum by 1 - h_t².",
+        "add the gradient from step t+1 to Vᵀ do_t first, then multiply the sum by 1 - h_t².",
         cells=RNN,
     ),
     Mistake(
         "softmax-target-missing",
-        "the softmax gradient lacks the target",
+        "the softmax gradient does not subtract the target",
         "do_t = p_t",
         DO,
         NETWORK_SECTION,
@@ -297,12 +299,12 @@ MISTAKES: Final = (
     ),
     Mistake(
         "target-off-by-one",
-        "the target is that of another step",
-        "do_t = p_t - onehot(another character than y_t)",
+        "a wrong character is used as the target of a step",
+        "do_t = p_t - onehot(a character other than y_t)",
         DO,
         NETWORK_SECTION,
         "at step t subtract 1 at y_t, the character that this step predicts.",
-        variants=each(
+        variants=variants_in(
             *(
                 f"{where} {shift}"
                 for where in ("gradient", "loss")
@@ -318,37 +320,37 @@ MISTAKES: Final = (
     ),
     Mistake(
         "softmax-gradient",
-        "the gradient of softmax and logarithm is a wrong expression",
-        "do_t = (something else than p_t - onehot(y_t))",
+        "the formula for the gradient of softmax and logarithm is wrong",
+        "do_t = (an expression other than p_t - onehot(y_t))",
         DO,
         NETWORK_SECTION,
         "use p_t - onehot(y_t): it is the whole derivative of -ln softmax(o_t)[y_t].",
-        variants=each("only the target's entry", "p (1 - p)", "2 (p - y)", "divided by K"),
+        variants=variants_in("only the target's entry", "p (1 - p)", "2 (p - y)", "divided by K"),
     ),
     Mistake(
         "softmax-twice",
-        "softmax is taken twice",
+        "softmax is applied twice",
         "loss = Σ_t -ln softmax(softmax(o_t))[y_t]",
         LOSS,
         NETWORK_SECTION,
-        "give logits to a loss that takes the softmax itself (in PyTorch, cross_entropy).",
+        "pass logits to a loss function that applies softmax itself (in PyTorch, cross_entropy).",
     ),
     Mistake(
         "gradient-negated",
         "the gradient has the wrong sign",
-        "do_t = onehot(y_t) - p_t, and all that follows",
+        "do_t = onehot(y_t) - p_t, so every gradient has the wrong sign",
         DO,
         NETWORK_SECTION,
-        "use p_t - onehot(y_t): the gradient points to where the loss grows.",
+        "use p_t - onehot(y_t): the gradient points in the direction in which the loss grows.",
     ),
     Mistake(
         "softmax-axis",
         "softmax divides by a sum over the wrong axis",
-        "p_t[k] = exp(o_t[k]) / (a sum over other entries than those of step t)",
+        "p_t[k] = exp(o_t[k]) / (a sum that is not over the characters of step t alone)",
         "p_t = softmax(o_t) = exp(o_t) / Σ_k exp(o_t[k])",
         NETWORK_SECTION,
-        "sum over the characters of each step: of a (K, T) array axis 0, of a (T, K) array axis 1.",
-        variants=each(
+        "sum over the characters of each step: axis 0 of a (K, T) array, axis 1 of a (T, K) array.",
+        variants=variants_in(
             "all",
             "time",
             "all, each step shifted by its maximum",
@@ -357,41 +359,41 @@ MISTAKES: Final = (
     ),
     Mistake(
         "mean-over-time",
-        "there is a mean over time where a sum is wanted",
+        "the code takes the mean over time, but must take the sum",
         "loss = (1/T) Σ_t -ln p_t[y_t], or gradients divided by T",
         LOSS,
         NETWORK_SECTION,
-        f"do not divide by T; or, if your loss is meant to be the mean, say {argument('reduction', 'mean')}.",
-        variants=each("both", "gradient", "loss"),
+        f"do not divide by T; if your loss is meant to be the mean, set {argument('reduction', 'mean')}.",
+        variants=variants_in("both", "gradient", "loss"),
     ),
     Mistake(
         "sum-over-time",
-        "there is a sum over time where a mean is wanted",
+        "the code takes the sum over time, but must take the mean",
         "loss = Σ_t -ln p_t[y_t], or gradients not divided by T",
         LOSS,
         NETWORK_SECTION,
-        f"divide loss and gradients by T; or, if your loss is meant to be the sum, leave "
-        f"{argument('reduction')} out.",
-        variants=each("both", "gradient", "loss"),
+        f"divide the loss and the gradients by T; if your loss is meant to be the sum, leave out "
+        f"{argument('reduction')}.",
+        variants=variants_in("both", "gradient", "loss"),
     ),
     Mistake(
         "logarithm-base",
-        "the loss is in a logarithm of another base",
-        "loss = Σ_t -log_2 p_t[y_t], or log_10",
+        "the loss uses a logarithm that is not the natural one",
+        "loss = Σ_t -log_2 p_t[y_t], or with log_10",
         LOSS,
         NETWORK_SECTION,
-        "use the natural logarithm: its derivative is 1/p without a factor.",
-        variants=each("2", "10", "2 both", "10 both"),
+        "use the natural logarithm: only its derivative is 1/p without a factor.",
+        variants=variants_in("2", "10", "2 both", "10 both"),
     ),
     Mistake(
         "epsilon-in-log",
-        "the logarithm of the loss is taken of p + ε, not of p",
-        "loss = Σ_t -ln(p_t[y_t] + ε), or of max(p_t[y_t], ε)",
+        "the loss uses the logarithm of p + ε instead of p",
+        "loss = Σ_t -ln(p_t[y_t] + ε), or Σ_t -ln max(p_t[y_t], ε)",
         LOSS,
         NETWORK_SECTION,
-        "take the logarithm without ε, from the logits: ln p[y] = o[y] - max(o) - ln Σ exp(o - max(o)), "
-        "which is never ln 0.",
-        variants=each(
+        "remove ε and compute ln p from the logits: ln p[y] = o[y] - max(o) - ln Σ exp(o - max(o)); "
+        "this never takes ln 0.",
+        variants=variants_in(
             *(
                 f"ε = 1e-{n}{more}"
                 for more in ("", ", gradient too", ", maximum")
@@ -405,8 +407,8 @@ MISTAKES: Final = (
         "g = clip(g, -c, c) before it is returned",
         GRADIENT_ONLY,
         NETWORK_SECTION,
-        "return the exact gradient, and clip where the parameters are updated.",
-        variants=each(
+        "return the exact gradient, and clip it where you update the parameters.",
+        variants=variants_in(
             *(
                 f"{kind} {c}"
                 for c in (5, 1, 10, 0.5, 2, 3)
@@ -417,47 +419,47 @@ MISTAKES: Final = (
     Mistake(
         "truncated",
         "backpropagation through time is truncated within the window",
-        "dh_t lacks what comes from losses further than some steps ahead",
+        "dh_t lacks the gradient of losses that are more than a few steps later",
         DH,
         NETWORK_SECTION,
-        "go back through all T steps; only h_0 is a constant.",
-        variants=each(*truncations()),
+        "go back through all T steps; treat only h_0 as a constant.",
+        variants=variants_in(*truncations()),
     ),
     Mistake(
         "last-step-only",
-        "only the last step has a loss",
+        "only the loss of the last step is counted",
         "loss = -ln p_T[y_T]",
         LOSS,
         NETWORK_SECTION,
-        "add up the losses of all T steps.",
+        "sum the losses of all T steps.",
     ),
     Mistake(
         "initial-state-ignored",
-        "the initial state is not used: the window starts from zero",
+        "the initial state is ignored: the window starts from zeros",
         "a_1 = U x_1 + b",
         FORWARD,
         CELLS_SECTION,
-        "start from the state that the function is given.",
+        "start the window from the given h_0 (LSTM: and the given cell).",
         variants={"": ALL, "h": LSTM, "cell": LSTM},
     ),
     Mistake(
         "state-not-carried",
-        "every step starts from h_0: the state is not carried from step to step",
+        "every step starts from h_0: the state is not passed on to the next step",
         "a_t = W h_0 + U x_t + b for every t",
         FORWARD,
         CELLS_SECTION,
-        "give each step the state of the step before; in PyTorch, look at batch_first: the steps may "
-        "have been taken for a batch.",
+        "start each step from the state of the previous step; in PyTorch, check batch_first: the module "
+        "may read the time axis as the batch axis.",
     ),
     Mistake(
         "activation-differs",
-        "the hidden units have another activation than tanh",
+        "the activation function of the hidden units is not tanh",
         "h_t = σ(a_t), max(a_t, 0) or a_t",
         "h_t = tanh(a_t)",
         CELLS_SECTION,
-        "use tanh, forward and backward.",
+        "use tanh in the forward pass, and its derivative in the backward pass.",
         cells=RNN,
-        variants=each("sigmoid", "relu", "identity"),
+        variants=variants_in("sigmoid", "relu", "identity"),
     ),
     Mistake(
         "hidden-bias-left-out",
@@ -466,7 +468,7 @@ MISTAKES: Final = (
         FORWARD,
         CELLS_SECTION,
         "add b at every step.",
-        variants={**each("", "forward alone"), "d too": GRU},
+        variants={**variants_in("", "forward alone"), "d too": GRU},
     ),
     Mistake(
         "hidden-bias-twice",
@@ -474,8 +476,8 @@ MISTAKES: Final = (
         "a_t = W h_{t-1} + U x_t + b + b",
         FORWARD,
         CELLS_SECTION,
-        "add b once: with W h or with U x, not with both.",
-        variants=each("forward alone", "gradient too"),
+        "add b only once: to W h or to U x, not to both.",
+        variants=variants_in("forward alone", "gradient too"),
     ),
     Mistake(
         "output-bias-left-out",
@@ -484,163 +486,165 @@ MISTAKES: Final = (
         "o_t  = V h_t + c",
         NETWORK_SECTION,
         "add c at every step.",
-        variants=each("", "forward alone"),
+        variants=variants_in("", "forward alone"),
     ),
     Mistake(
         "gate-order",
-        "the gates stand in another order",
-        "the blocks of U, W and b are read as other gates",
+        "the gates are in another order",
+        "each block of rows in U, W and b is read as the block of another gate",
         "The G blocks of H rows",
         CELLS_SECTION,
-        "take the blocks as i, f, g, o (LSTM) or r, z, n (GRU).",
+        "read the blocks in the order i, f, g, o (LSTM) or r, z, n (GRU).",
         cells=("lstm", "gru"),
         variants={
-            **each(*orders("ifgo", ("ifog", "figo", "iofg", "fiog", "fogi", "ogfi")), cells=LSTM),
-            **each(*orders("rzn", ("zrn",)), cells=GRU),
+            **variants_in(
+                *gate_orders("ifgo", ("ifog", "figo", "iofg", "fiog", "fogi", "ogfi")), cells=LSTM
+            ),
+            **variants_in(*gate_orders("rzn", ("zrn",)), cells=GRU),
         },
     ),
     Mistake(
         "forget-bias-twice",
-        "the bias of the forget gate counts twice",
-        "f_t = σ(W_f h_{t-1} + U_f x_t + b_f + 1), although b_f holds it",
+        "the bias of the forget gate is added twice",
+        "f_t = σ(W_f h_{t-1} + U_f x_t + b_f + 1), although b_f already includes the 1",
         "f_t = σ(W_f h_{t-1} + U_f x_t + b_f)",
         CELLS_SECTION,
-        "add nothing to the forget gate: its first bias is already in b.",
+        "add b_f only once, and no constant: b already includes the initial bias of the forget gate.",
         cells=LSTM,
-        variants=each("1 added", "b_f twice", "b_f twice, gradient too", cells=LSTM),
+        variants=variants_in("1 added", "b_f twice", "b_f twice, gradient too", cells=LSTM),
     ),
     Mistake(
         "initial-cell-dropped",
-        "the initial cell is taken as zero in the gradient of the forget gate",
+        "the gradient of the forget gate uses zero instead of the initial cell s_0",
         "da_f = 0 at the first step",
         "da_f = ds ∘ s_{t-1} ∘ f_t ∘ (1 - f_t)",
         CELLS_SECTION,
-        "at the first step use the cell s_0 that the function was given.",
+        "use the given initial cell s_0 at the first step.",
         cells=LSTM,
     ),
     Mistake(
         "forget-gate-not-carried",
-        "the gradient of the cell goes back without the forget gate",
+        "the gradient of the cell is passed to step t-1 without the forget gate",
         "ds_{t-1} = ds",
         "ds_{t-1} = ds ∘ f_t",
         CELLS_SECTION,
-        "multiply by f_t on the way to step t-1.",
+        "multiply ds by f_t before you pass it to step t-1.",
         cells=LSTM,
     ),
     Mistake(
         "cell-tanh-missing",
-        "the output lacks the tanh of the cell",
+        "the hidden state uses the cell without tanh",
         "h_t = o_t ∘ s_t",
         "h_t = o_t ∘ tanh(s_t)",
         CELLS_SECTION,
-        "take the tanh of the cell, forward and backward.",
+        "use tanh(s_t) in the forward pass, and its derivative in the backward pass.",
         cells=LSTM,
     ),
     Mistake(
         "reset-before-product",
-        "the reset gate acts elsewhere",
-        "n_t = tanh(U_n x_t + b_n + W_n (r_t ∘ h_{t-1}) + d), or r_t leaves out d",
+        "the reset gate is applied in the wrong place",
+        "n_t = tanh(U_n x_t + b_n + W_n (r_t ∘ h_{t-1}) + d), or d is not multiplied by r_t",
         "n_t = tanh(U_n x_t + b_n + r_t ∘ q_t)",
         CELLS_SECTION,
-        "multiply r_t with W_n h_{t-1} + d, after the product and with the bias in it.",
+        "compute q_t = W_n h_{t-1} + d first, with the bias d, then multiply it by r_t.",
         cells=GRU,
-        variants=each("product", "bias", cells=GRU),
+        variants=variants_in("product", "bias", cells=GRU),
     ),
     Mistake(
         "update-gate-reversed",
-        "the update gate works the other way round",
+        "the update gate is used the wrong way round",
         "h_t = z_t ∘ n_t + (1 - z_t) ∘ h_{t-1}",
         "h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}",
         CELLS_SECTION,
-        "let z_t keep the old state and 1 - z_t take the new one.",
+        "multiply the old state h_{t-1} by z_t, and the candidate n_t by 1 - z_t.",
         cells=GRU,
     ),
     Mistake(
         "reset-gate-not-in-gradient",
-        "the gradient goes past the reset gate",
+        "the gradient of the candidate is not multiplied by the reset gate",
         "dq = da_n",
         "dq       = da_n ∘ r_t",
         CELLS_SECTION,
-        "multiply da_n by r_t before it goes to W_n, d and h_{t-1}.",
+        "multiply da_n by r_t before you use it for W_n, d and h_{t-1}.",
         cells=GRU,
     ),
     Mistake(
         "sigmoid-derivative",
-        "the derivative of σ in the gates is a wrong expression",
-        "da of a gate = … ∘ (something else than σ (1 - σ))",
+        "the formula for the derivative of σ in the gates is wrong",
+        "da of a gate = … ∘ (an expression other than σ (1 - σ))",
         "that of σ is `σ (1 - σ)`",
         CELLS_SECTION,
-        "multiply by σ (1 - σ), where σ is the gate's own value.",
+        "multiply by σ (1 - σ), where σ is the value of the gate.",
         cells=("lstm", "gru"),
-        variants=each("1", "1 - σ²", "σ", "1 - σ", cells=("lstm", "gru")),
+        variants=variants_in("1", "1 - σ²", "σ", "1 - σ", cells=("lstm", "gru")),
     ),
     Mistake(
         "weight-decay-added",
-        "weight decay (L2) is part of the gradient",
+        "weight decay (L2) is added to the gradient",
         "dθ = the gradient of the loss + λ θ",
         LOSS,
         NETWORK_SECTION,
-        "return the gradient of the loss alone, and let weights decay where they are updated.",
+        "return the gradient of the loss alone, and apply weight decay where you update the parameters.",
         variants={},
     ),
     Mistake(
         "gradient-scaled",
-        "a gradient is a constant times the right one",
-        "dθ = k dθ, with the same k in every trial",
+        "a gradient is the right one multiplied by a constant",
+        "dθ = k · (the right dθ), with the same k in every trial",
         "This is the\nexact gradient of the window's loss",
         NETWORK_SECTION,
-        "look for the factor where this gradient alone is summed or returned.",
+        "look for a factor in the lines that sum or return this gradient.",
         variants={},
     ),
     Mistake(
         "not-a-number",
-        "there are numbers that are not finite",
-        "exp of a large number is infinite, and ∞/∞ and 0 · ln 0 are no numbers (NaN)",
+        "some of the returned numbers are NaN or infinite",
+        "exp of a large number is infinite; ∞/∞ and 0 · ln 0 are not a number (NaN)",
         "p_t = softmax(o_t) = exp(o_t) / Σ_k exp(o_t[k])",
         NETWORK_SECTION,
-        "subtract the largest logit before exp, and take no logarithm of 0; look for a division by 0.",
+        "subtract the largest logit before exp, avoid the logarithm of 0, and look for a division by 0.",
         kind="calls",
     ),
     Mistake(
         "gradients-carried-over",
-        "gradients of earlier calls are still in the sums",
+        "the gradients of earlier calls are added to those of this call",
         "dθ (second call) = dθ (first call) + dθ (second call)",
         "This is the\nexact gradient of the window's loss",
         NETWORK_SECTION,
-        "start every call from gradients that are zero (new arrays; in PyTorch, zero_grad).",
+        "set all gradients to zero at the start of each call (new arrays; in PyTorch, zero_grad).",
         kind="calls",
     ),
     Mistake(
         "state-carried-over",
-        "the function goes on from the state of its last call, not from the one it is given",
+        "the function starts from the last state of its previous call, not from the given h_0",
         "h_0 (second call) = h_T (first call)",
         "The initial states are constants",
         NETWORK_SECTION,
-        "start from the h_0 of the arguments; whoever calls decides what is carried on.",
+        "start from the argument h_0; the caller decides which state the window starts from.",
         kind="calls",
     ),
     Mistake(
         "initial-state-changed",
-        "the function changes the h_0 that it is given",
-        "h_0 ← something else, in the caller's array",
+        "the function changes its argument h_0",
+        "the array h_0 of the caller holds other values after the call",
         "The initial states are constants",
         NETWORK_SECTION,
-        "work on a copy: h = h0.copy(), and never h += … or h[:] = … on the argument.",
+        "work on a copy, h = h0.copy(); never use h += … or h[:] = … on the argument itself.",
         kind="calls",
     ),
     Mistake(
         "parameters-changed",
-        "the function changes the parameters that it is given",
-        "θ ← something else, in the caller's arrays",
+        "the function changes the parameters in its arguments",
+        "the parameters θ of the caller hold other values after the call",
         "This is the\nexact gradient of the window's loss",
         NETWORK_SECTION,
-        "compute loss and gradients only; update the parameters outside.",
+        "compute only the loss and the gradients; update the parameters outside the function.",
         kind="calls",
     ),
     Mistake(
         "inputs-changed",
-        "the function changes the x or y that it is given",
-        "x or y ← something else, in the caller's arrays",
+        "the function changes its argument x or y",
+        "the array x or y of the caller holds other values after the call",
         "For a window with inputs x_1 … x_T, targets y_1 … y_T",
         NETWORK_SECTION,
         "work on copies of x and y.",
@@ -648,29 +652,29 @@ MISTAKES: Final = (
     ),
     Mistake(
         "loss-after-update",
-        "the loss is that of the parameters after an update",
+        "the loss is computed after the parameters were updated",
         "loss = L(θ - η g) instead of L(θ)",
         LOSS,
         NETWORK_SECTION,
-        "compute loss and gradient of the same parameters, then update.",
+        "compute the loss and the gradients from the same parameters, then update.",
         kind="calls",
     ),
     Mistake(
         "answers-differ",
-        "two calls with the same arguments give different answers",
+        "two calls with the same arguments return different results",
         "dθ (second call) ≠ dθ (first call)",
         "This is the\nexact gradient of the window's loss",
         NETWORK_SECTION,
-        "let the answer depend on the arguments alone: no dropout, no random numbers, no globals.",
+        "compute the result from the arguments alone: no dropout, no random numbers, no global variables.",
         kind="calls",
     ),
     Mistake(
         "float32-where-float64",
-        "the numbers have only the seven digits of float32",
-        "dθ (1 + 10⁻⁷ · noise)",
+        "the numbers have only the seven digits of float32, not the sixteen of float64",
+        "dθ = (the right dθ) · (1 + 10⁻⁷ · noise)",
         "float64     1e-12",
         CHECK_SECTION,
-        f"make every array float64 (dtype=np.float64); or, if float32 is meant, say "
+        f"make every array float64 (dtype=np.float64); if you want float32, set "
         f"{argument('dtype', 'float32')}.",
         kind="calls",
     ),
@@ -680,16 +684,16 @@ MISTAKES: Final = (
         "(f(θ + s) - f(θ - s)) / 2s = f' + s²/6 f''' + …",
         "their error\nfalls with s² until rounding",
         CHECK_SECTION,
-        "take a step of about 1e-5 in float64; the table of docs/gradient-checking.md shows the V.",
+        "use a step of about 1e-5 in float64; docs/gradient-checking.md shows the error for each step.",
         kind="numerical",
     ),
     Mistake(
         "numerical-step-small",
         "the step of the numerical gradient is too small",
-        "the rounding of f, about 1e-16 of it, is divided by 2s",
+        "the rounding error of f, about 1e-16 · f, is divided by 2s",
         "until rounding, which grows with 1/s, takes over",
         CHECK_SECTION,
-        "take a step of about 1e-5 in float64, and compute the loss in float64.",
+        "use a step of about 1e-5, and compute the loss in float64.",
         kind="numerical",
     ),
     Mistake(
@@ -698,7 +702,7 @@ MISTAKES: Final = (
         "(f(θ + s) - f(θ)) / s = f' + s/2 f'' + …",
         "(f(θ + s) - f(θ - s)) / 2s",
         CHECK_SECTION,
-        "perturb to both sides and divide by 2s: the error falls with s² instead of s.",
+        "change θ by +s and by -s, and divide by 2s: the error then falls with s² instead of s.",
         kind="numerical",
     ),
     Mistake(
@@ -707,25 +711,25 @@ MISTAKES: Final = (
         "(f(θ + s) - f(θ - s)) / s = 2 f'",
         "(f(θ + s) - f(θ - s)) / 2s",
         CHECK_SECTION,
-        "divide by 2s: that is how far apart the two points are.",
+        "divide by 2s, the distance between θ + s and θ - s.",
         kind="numerical",
     ),
     Mistake(
         "numerical-state-differs",
-        "the two sides of the numerical gradient start from different states",
+        "the two losses of the numerical gradient start from different states",
         "(f(θ + s; h_0) - f(θ - s; h_T)) / 2s",
         "from the same h_0 as the analytic gradient",
         CHECK_SECTION,
-        "give both evaluations the same h_0.",
+        "compute both losses from the same h_0.",
         kind="numerical",
     ),
     Mistake(
         "numerical-copy-unused",
-        "the numerical gradient perturbs a copy that is never used",
+        "the numerical gradient changes a copy of the parameters that is never used",
         "(f(θ) - f(θ)) / 2s = 0",
         "(f(θ + s) - f(θ - s)) / 2s",
         CHECK_SECTION,
-        "evaluate the loss of the parameters that were perturbed.",
+        "compute the loss with the changed parameters.",
         kind="numerical",
     ),
     Mistake(
@@ -734,7 +738,7 @@ MISTAKES: Final = (
         "(f(θ + s) - f(θ - s)) / 2s ≠ f'",
         "(f(θ + s) - f(θ - s)) / 2s",
         CHECK_SECTION,
-        "restore each entry after it was perturbed, and evaluate the same loss on both sides.",
+        "restore each entry after you changed it, and compute the same loss on both sides.",
         kind="numerical",
     ),
 )
