@@ -20,7 +20,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from charloom.formatting import harmless, shortened
-from charloom.messages import argument
 from charloom.store.atomic_files import replace_file, writing
 from charloom.store.run_directory import TEXT
 from charloom.text import BUILTIN_TEXTS
@@ -84,7 +83,7 @@ def routes(texts: "TextShelf") -> APIRouter:
             new = new_text(data)
             name, data = new.name, new.text.encode()
         elif name is None:
-            raise NotAllowedError(f"{argument('name')} is missing; give it in the query.", "name")
+            raise NotAllowedError("the text has no name; give it in the query, ?name=….", "name")
         # A thread checks and writes the text, so that a large one does not block other requests.
         kept = await asyncio.to_thread(checked_and_kept, texts, name, data)
         return kept.about
