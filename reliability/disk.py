@@ -28,8 +28,7 @@ import pytest
 from charloom.errors import CharloomError, WriteError
 from charloom.store import RunWriter, load_model
 from charloom.store.run_directory import EVENTS
-from charloom.training import Record, Warned
-from charloom.training import in_run_directory as training
+from charloom.training import Record, Warned, in_run_directory, run_saving
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls, Torn
 from reliability.reads import failing_reads
@@ -120,9 +119,9 @@ def no_waiting() -> Iterator[None]:
     """The last save is tried again at once, and training never pauses: what it does meanwhile is what is
     looked at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "RETRY_SECONDS", (0.0, 0.0))
-        patch.setattr(training, "PATIENT_SECONDS", ())
-        patch.setattr(training, "REFUSED_SAVES", 1 << 30)
+        patch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
+        patch.setattr(run_saving, "PATIENT_SECONDS", ())
+        patch.setattr(in_run_directory, "REFUSED_SAVES", 1 << 30)
         yield
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from charloom.errors import CharloomError
 from charloom.store import RunWriter, load_model
-from charloom.training import in_run_directory as training
+from charloom.training import run_saving
 from reliability import LONG, SHORT, Figures
 from reliability.processes import Forked, Tell, own_time
 from reliability.runs import differences, folder, lasting, train
@@ -132,7 +132,7 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
 
     RunWriter.save = told  # type: ignore[method-assign]
     # One clock for the training and for what is measured: what others take of a processor is no delay.
-    training.time = OwnTime  # type: ignore[assignment]
+    run_saving.time = OwnTime  # type: ignore[assignment]
     train(run, settings, seen=seen)
 
 

@@ -91,13 +91,13 @@ def start(
 
     def train(tell: Tell) -> None:
         learn = sys.modules["charloom.training.loop"]  # the package has a function of that name
-        validate = learn.validate
+        steps = learn.validation_steps
 
         def judge(*words: Any, **more: Any) -> Any:
             tell(b"judge")
-            return validate(*words, **more)
+            return steps(*words, **more)
 
-        learn.validate = judge
+        learn.validation_steps = judge
         if slow:
             wait = os.fsync
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import charloom
 from charloom.cli import app
 from charloom.store import RunWriter, atomic_files, journal
-from charloom.training import in_run_directory as training_run
+from charloom.training import run_saving
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
 SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
@@ -310,8 +310,8 @@ def refuse_after(monkeypatch, allowed):
 
     for module in (atomic_files, journal):
         monkeypatch.setattr(module, "write_all", write)
-    monkeypatch.setattr(training_run, "RETRY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(training_run, "PATIENT_SECONDS", ())
+    monkeypatch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_saving, "PATIENT_SECONDS", ())
 
 
 @pytest.mark.parametrize("allowed", [0, 2_000])

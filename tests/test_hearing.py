@@ -11,6 +11,7 @@ import pytest
 from charloom import api, baselines, scoring
 from charloom.baselines import GIVEN, measure_baselines
 from charloom.config import Config
+from charloom.cooperative import whole
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.gradient_check import numerical
@@ -19,10 +20,17 @@ from charloom.model import new_learner
 from charloom.model.schedule import Schedule
 from charloom.store import load_model, read_run, write_control
 from charloom.text import Vocabulary
-from charloom.training import Ended, Record, Sample, learn, loop, train_in_memory, train_run
-from charloom.training import in_run_directory as run_module
-from charloom.training.loop import continuation
-from charloom.training.progress_records import Abandoned
+from charloom.training import (
+    Ended,
+    Record,
+    Sample,
+    command_reader,
+    learn,
+    loop,
+    train_in_memory,
+    train_run,
+)
+from charloom.training.loop import continuation_steps
 from reliability.runs import lasting
 from runs import ENGINES, create, resume, small_config, small_corpus, train
 
@@ -58,7 +66,7 @@ def test_how_a_text_is_cut_into_calls_changes_no_character(engine, cell, monkeyp
     found = set()
     for size in (1, 7, 300, 10**9):
         monkeypatch.setattr(loop, "tokens_of_a_call", lambda *_, size=size, **__: size)
-        found.add(continuation(learner, corpus.ids, windows, open_engine(engine), 300))
+        found.add(whole(continuation_steps(learner, corpus.ids, windows, open_engine(engine), 300)))
     assert len(found) == 1
     assert len(found.pop()) == 300
 
@@ -68,8 +76,7 @@ def test_a_large_network_writes_few_characters_in_a_call():
     learner = new_learner(small_config(cell="lstm", hidden_size=500), corpus.vocabulary)
     weights = sum(parameter.size for parameter in learner.parameters.values())
     windows = Schedule.of(learner.config, len(corpus)).windows
-    with pytest.raises(Abandoned):
-        continuation(learner, corpus.ids, windows, engine, 1_000, lambda: True)
+    next(continuation_steps(learner, corpus.ids, windows, engine, 1_000))
     assert engine.calls == 1
     assert engine.most * weights <= 2**27
 
@@ -94,7 +101,7 @@ def test_a_sample_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, few, 
 
 
 def test_the_passage_is_given_up_when_asked_and_written_by_resuming(tmp_path, few, monkeypatch):
-    monkeypatch.setattr(run_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)
     run = tmp_path / "run"
     writer, learner, corpus = create(run, sample_length=5, passage_length=400)
     before = sum(

@@ -30,11 +30,11 @@ from charloom.training import (
     Record,
     Sample,
     Saved,
+    command_reader,
     learn,
     train_in_memory,
     train_run,
 )
-from charloom.training import in_run_directory as run_module
 from charloom.training.progress_records import judged_pieces
 from reliability.runs import lasting
 from runs import TEXT, after, create, lines_of, resume, small_config, small_corpus, train
@@ -218,7 +218,7 @@ def test_a_judgement_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, pa
 
 
 def test_a_stop_is_obeyed_within_a_judgement(tmp_path, patient, monkeypatch):
-    monkeypatch.setattr(run_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)
     run = tmp_path / "run"
     writer, learner, corpus = create(run, **JUDGED)
     engine = Slow(3, lambda: write_control(run, "stop", learning_rate_factor=0.5))
@@ -236,7 +236,7 @@ def test_a_stop_is_obeyed_within_a_judgement(tmp_path, patient, monkeypatch):
 
 def test_a_save_that_falls_due_within_a_judgement_is_not_put_off(tmp_path, patient, monkeypatch):
     run, now = tmp_path / "run", [0.0]
-    monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(command_reader.time, "monotonic", lambda: now[0])
 
     def copy():
         # Killed here, an hour into the judgement.
@@ -333,7 +333,7 @@ class Costly(ReferenceEngine):
 
     def __init__(self, monkeypatch, seconds):
         self.now, self.seconds = 0.0, seconds
-        monkeypatch.setattr(run_module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(command_reader.time, "monotonic", lambda: self.now)
 
     def train(self, learner, tokens, plan):
         self.now += len(plan.learning_rates)

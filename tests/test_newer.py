@@ -18,7 +18,7 @@ from charloom.store.control_files import read_control, write_control
 from charloom.store.json_format import canonical_json
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_directory import LATEST, checkpoint_path, read_pointer, saved_updates
-from charloom.training import Warned, train_run
+from charloom.training import Record, Warned, train_run
 
 LATER = 900
 SENTENCE = rf"was written by a later version of charloom \(format {LATER}; this one reads up to \d+\): upgrade"
@@ -156,7 +156,7 @@ def test_a_later_versions_command_is_not_overwritten(run):
 
 
 def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("charloom.training.in_run_directory.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("charloom.training.command_reader.LOOK_SECONDS", 0.0)
     writer, learner, corpus = runs.create(tmp_path / "run")
     write_control(tmp_path / "run", "stop")
     renumber(tmp_path / "run" / "control.json")
@@ -170,8 +170,8 @@ def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monke
     assert items[-1].state == "finished"
 
 
-def test_a_command_refused_during_a_validation_is_reported_after_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("charloom.training.in_run_directory.LOOK_SECONDS", 0.0)
+def test_a_command_refused_during_a_validation_is_reported_before_its_record(tmp_path, monkeypatch):
+    monkeypatch.setattr("charloom.training.command_reader.LOOK_SECONDS", 0.0)
     writer, learner, corpus = runs.create(tmp_path / "run", validation=0.2, judge_every=6)
 
     class Steered(ReferenceEngine):
@@ -185,7 +185,10 @@ def test_a_command_refused_during_a_validation_is_reported_after_it(tmp_path, mo
         items = list(train_run(writer, learner, corpus, Steered()))
     (warned,) = [item for item in items if isinstance(item, Warned)]
     assert "a command was not obeyed" in warned.message
-    assert warned.update == 6
+    # It is yielded during the validation after update 6, so the last complete update is 5.
+    assert warned.update == 5
+    record = next(item for item in items if isinstance(item, Record) and item.update == 6)
+    assert items.index(warned) < items.index(record)
 
 
 def test_the_page_lists_a_later_versions_run_as_newer(run):

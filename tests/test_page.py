@@ -357,6 +357,42 @@ def test_pausing_going_on_and_changing_the_learning_rate(training, page):
     training.key = None
 
 
+def test_a_run_is_pausing_from_the_command_to_its_effect(training, page):
+    key = training.going()
+    without_charts(page)
+    page.goto(f"{training.live.url}/#/learning?run={key}")
+    state = page.locator("#learning-state")
+    eventually(state, "training")
+    sent = []
+
+    def swallow(route):
+        """Answer as the server does, but do not let the run see the command."""
+        sent.append(route.request.post_data_json)
+        route.fulfill(json={"sequence": 1, "learning_rate_factor": None, **sent[-1]})
+
+    page.route("**/control", swallow)
+    page.click("#learning-steering >> text=Pause")
+    eventually(state, "^pausing$")
+    # A new learning rate must not cancel the pause.
+    page.fill("#learning-steering .rate", "0.5")
+    page.click("#learning-steering >> text=Set")
+    page.wait_for_function(
+        "() => document.querySelector('#learning-state').textContent === 'pausing'"
+    )
+    until(lambda: len(sent) == 2, PATIENCE / 1000)
+    assert [command["command"] for command in sent] == ["pause", "pause"]
+    page.click("a[href='#/runs']")
+    eventually(
+        page.locator(".run", has=page.locator(f"a[href$='={key}']")).locator(".state"), "^pausing$"
+    )
+    page.go_back()
+    page.unroute("**/control")
+    training.send("pause")
+    eventually(state, "^paused$")
+    page.click("#learning-steering >> text=Resume")
+    eventually(state, "^training$")
+
+
 def test_a_server_that_starts_again_finds_the_training(training, page):
     key = training.going()
     without_charts(page)

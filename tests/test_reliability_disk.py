@@ -11,7 +11,7 @@ from charloom.errors import DamagedError, ReadError, WriteError
 from charloom.store import atomic_files, checkpoint, run_directory, run_reader, run_writer
 from charloom.store.journal import Journal
 from charloom.store.run_writer import RunWriter
-from charloom.training.in_run_directory import Keeper
+from charloom.training.run_saving import RunSaver
 from reliability import disk, reads, runs
 
 
@@ -49,10 +49,10 @@ def test_a_journal_that_forgets_that_a_write_was_torn_is_caught(monkeypatch):
 
 def test_a_training_that_ends_at_the_first_error_is_caught(monkeypatch):
     def save(self):
-        self._writer.save(self._learner)
+        self._writer.save(self.safe)
         return iter(())
 
-    monkeypatch.setattr(Keeper, "_save", save)
+    monkeypatch.setattr(RunSaver, "save", save)
     with pytest.raises(AssertionError, match="training did not go on in memory"):
         disk.check("short")
 

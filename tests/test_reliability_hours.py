@@ -5,7 +5,7 @@ import os
 import pytest
 
 from charloom.store.journal import Journal
-from charloom.training.in_run_directory import Keeper
+from charloom.training.in_run_directory import RunTrainer
 from reliability import hours
 
 
@@ -38,13 +38,13 @@ def test_too_few_looks_are_noticed():
 
 def leak(monkeypatch, what):
     """Do something each time that a training attends to its run."""
-    attend = Keeper.attend
+    attend = RunTrainer.attend
 
     def leaking(self):
         what()
         return attend(self)
 
-    monkeypatch.setattr(Keeper, "attend", leaking)
+    monkeypatch.setattr(RunTrainer, "attend", leaking)
 
 
 def test_memory_that_grows_is_caught(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from charloom.model import copy_learner
 from charloom.store.run_writer import RunWriter
-from charloom.training.in_run_directory import Keeper
+from charloom.training.run_saving import RunSaver
 from reliability import kills, runs
 
 
@@ -58,20 +58,20 @@ def train_without_end(monkeypatch, saves, intervals):
 
 
 def test_saves_that_never_come_are_caught(monkeypatch):
-    monkeypatch.setattr(Keeper, "_save", lambda self: iter(()))
+    monkeypatch.setattr(RunSaver, "save", lambda self: iter(()))
     train_without_end(monkeypatch, saves=1, intervals=2)
     with pytest.raises(AssertionError, match="of training were lost, more than an interval"):
         kills.check("short")
 
 
 def test_saves_that_come_half_as_often_are_caught(monkeypatch):
-    save = Keeper._save
+    save = RunSaver.save
 
     def late(self):
         yield from save(self)
         self._next_save += self._save_seconds
 
-    monkeypatch.setattr(Keeper, "_save", late)
+    monkeypatch.setattr(RunSaver, "save", late)
     train_without_end(monkeypatch, saves=2, intervals=1.9)
     monkeypatch.setitem(kills.INTERVAL, "short", 1.0)  # some seconds, therefore
     with pytest.raises(AssertionError, match="of training were lost, more than an interval"):

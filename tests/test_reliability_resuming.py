@@ -5,7 +5,7 @@ import pytest
 from charloom.engines import native_problem
 from charloom.store import checkpoint
 from charloom.training import Progress
-from charloom.training.in_run_directory import Keeper
+from charloom.training.run_saving import RunSaver
 from reliability import resuming
 
 
@@ -31,6 +31,6 @@ def test_a_state_that_is_not_kept_is_caught(monkeypatch):
 
 @pytest.mark.skipif(native_problem() is not None, reason="one engine alone has no other threads")
 def test_silence_about_other_threads_is_caught(monkeypatch, tmp_path):
-    monkeypatch.setattr(Keeper, "_warn", lambda self, message: Progress(0, 1))
+    monkeypatch.setattr(RunSaver, "warn", lambda self, message: Progress(0, 1))
     with pytest.raises(AssertionError, match="it said"):
         resuming.go_on_elsewhere(tmp_path)

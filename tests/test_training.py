@@ -32,10 +32,12 @@ from charloom.training import (
     Saved,
     Stopwatch,
     Warned,
+    command_reader,
     in_run_directory,
     learn,
     loop,
     passage,
+    run_saving,
     train_run,
 )
 from reliability.calls import Calls
@@ -608,8 +610,8 @@ def eventful(items, actions):
 
 
 def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkeypatch):
-    monkeypatch.setattr(in_run_directory, "RETRY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(in_run_directory, "PATIENT_SECONDS", ())
+    monkeypatch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_saving, "PATIENT_SECONDS", ())
     disk = FullDisk(monkeypatch)
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
@@ -637,7 +639,7 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
 def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeypatch):
     waits = []
     monkeypatch.setattr(
-        in_run_directory.Keeper, "_wait", lambda self, seconds, hurried: waits.append(seconds) or ()
+        run_saving.RunSaver, "_wait", lambda self, seconds, hurried: waits.append(seconds) or ()
     )
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
@@ -680,7 +682,7 @@ def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(
         if told_before:
             end()
 
-    monkeypatch.setattr(in_run_directory.Keeper, "_wait", wait)
+    monkeypatch.setattr(run_saving.RunSaver, "_wait", wait)
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(run)
     items = train_run(
@@ -692,8 +694,8 @@ def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(
 
 
 def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(in_run_directory, "RETRY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(in_run_directory, "PATIENT_SECONDS", ())
+    monkeypatch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_saving, "PATIENT_SECONDS", ())
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
     with writer:
@@ -707,7 +709,7 @@ def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, mon
 
 @pytest.mark.parametrize("name", ["", "metrics.jsonl"])
 def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(in_run_directory, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(run_saving, "STATUS_SECONDS", 0.0)
     run, away = tmp_path / "run", tmp_path / "away"
 
     def back():
@@ -726,9 +728,9 @@ def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
 
 
 def test_where_a_run_was_another_is_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(in_run_directory, "RETRY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(in_run_directory, "PATIENT_SECONDS", ())
-    monkeypatch.setattr(in_run_directory, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_saving, "PATIENT_SECONDS", ())
+    monkeypatch.setattr(run_saving, "STATUS_SECONDS", 0.0)
     run, other = tmp_path / "run", {}
 
     def another():
@@ -778,7 +780,7 @@ def steered(run, commands, **settings):
 @pytest.fixture
 def attentive(monkeypatch):
     """A training that looks for commands after every call."""
-    monkeypatch.setattr(in_run_directory, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)
 
 
 def test_stop_saves_and_ends(tmp_path, attentive):
@@ -938,8 +940,8 @@ def test_events_are_on_the_disk_before_a_checkpoint_and_after_a_roll_back(tmp_pa
         names = [(call.kind, (call.target or call.path).name) for call in calls]
         assert names.index(("fsync", "events.jsonl")) < names.index(("rename", "5"))
         calls.clear()
-        keeper = in_run_directory.Keeper(writer, learner, len(corpus), lambda: None)
-        keeper.go_back(DivergedError("a number is not finite."))
+        trainer = in_run_directory.RunTrainer(writer, learner, len(corpus), lambda: None)
+        trainer.go_back(DivergedError("a number is not finite."))
         events = [call.kind for call in calls if call.path.name == "events.jsonl"]
         assert events[:2] == ["write", "fsync"]
 
@@ -993,7 +995,7 @@ def test_a_command_that_makes_no_sense_counts_as_none(tmp_path, attentive, data)
 
 
 def test_a_heartbeat_is_there_from_the_start_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(in_run_directory, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(run_saving, "STATUS_SECONDS", 0.0)
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     updates = []

@@ -21,9 +21,9 @@ from charloom.store.atomic_files import blocks_of, write_all
 from charloom.store.checkpoint import checkpoint_files
 from charloom.text import Corpus
 from charloom.training import Progress, learn
-from charloom.training.in_run_directory import FIRST_SAVE_SECONDS
 from charloom.training.loop import sample
 from charloom.training.progress_records import WORTH, judged_pieces
+from charloom.training.run_saving import FIRST_SAVE_SECONDS
 
 CALIBRATION_SECONDS: Final = 1.0
 JUDGING_SECONDS: Final = 0.5  # measure a validation loss for so long, then extrapolate

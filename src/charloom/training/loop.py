@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Final
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import numpy as np
 
+from charloom.cooperative import Steps, whole
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
@@ -19,12 +21,11 @@ from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.events import Progress, Record, Sample, Warned
 from charloom.training.progress_records import (
-    Abandoned,
     rate,
     runaway,
     runs_away,
     take_record,
-    validate,
+    validation_steps,
 )
 
 CALL_SECONDS: Final = 0.1  # the aim for one call of the engine, so that Ctrl-C acts immediately
@@ -34,16 +35,22 @@ PASSAGE_STREAM: Final = 1  # gives the passage other random numbers than the sam
 Event = Record | Sample | Warned | Progress
 
 
-Cancelled = Callable[[], bool]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class WorkStep:
+    """A call of the engine within an evaluation or a sample is done; its update is not complete.
+
+    Attributes:
+        safe: the learner of the last `Progress`, which can be saved.
+    """
+
+    safe: Learner
 
 
 def never(_: Learner) -> bool:
     """Return False: never cancel an evaluation or a sample."""
-    return False
-
-
-def never_cancelled() -> bool:
-    """Return False: never cancel a sample."""
     return False
 
 
@@ -74,16 +81,33 @@ def learn(
         DivergedError: a loss or gradient was not finite; that update was not applied.
         TextError: the text is too short to be divided as the config says.
     """
+    with closing(learn_in_steps(learner, ids, engine, clock)) as items:
+        for item in items:
+            if not isinstance(item, WorkStep):
+                yield item
+            elif given_up(item.safe):
+                return
+
+
+def learn_in_steps(
+    learner: Learner,
+    ids: AllIds,
+    engine: Engine,
+    clock: Callable[[], float] | None = None,
+) -> Generator[Event | WorkStep]:
+    """Train a learner as `learn` does, and also yield a `WorkStep` within evaluations and samples.
+
+    The caller can do other work at a `WorkStep`. To cancel the evaluation or the sample, close the
+    generator there: this sets `learner` back to the state of the last `Progress`.
+    """
     clock = clock or Stopwatch()
     config = learner.config
     schedule = Schedule.of(config, len(ids))
     windows = schedule.windows
     limit, running_away = 1, False
     if learner.update == 0:
-        try:
-            yield Sample(0, sample(learner, ids, windows, engine, partial(given_up, learner)))
-        except Abandoned:
-            return
+        writing = sample_steps(learner, ids, windows, engine)
+        yield Sample(0, (yield from with_work_steps(writing, learner)))
         yield Progress(0, schedule.updates)
     recorded_update, recorded_at = learner.update, clock()
     while not schedule.over(learner):
@@ -108,25 +132,39 @@ def learn(
             raise diverged(learner, trace, float(rates[len(trace.losses)]))
         if windows.ends_epoch(learner.position):
             learner.epoch += 1
-        cancelled, events = partial(given_up, earlier), list[Event]()
+        events = list[Event]()
         try:
             if schedule.record_due(learner.update):
                 now, characters = clock(), config.seq_length * config.batch_size
                 speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
-                nats = validate(learner, ids, windows, engine, cancelled) if judged else None
+                nats = None
+                if judged:
+                    evaluating = validation_steps(learner, ids, windows, engine)
+                    nats = yield from with_work_steps(evaluating, earlier)
                 events += [take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)]
                 recorded_update, recorded_at = learner.update, clock()
                 before, running_away = running_away, runs_away(learner)
                 if running_away and not before:
                     events += [Warned(learner.update, runaway(learner))]
             if sampled or schedule.over(learner):
-                text = sample(learner, ids, windows, engine, cancelled)
-                events += [Sample(learner.update, text)]
-        except Abandoned:
+                writing = sample_steps(learner, ids, windows, engine)
+                events += [Sample(learner.update, (yield from with_work_steps(writing, earlier)))]
+        except GeneratorExit:
             put_back(learner, earlier)
-            return
+            raise
         yield from events
         yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
+
+
+def with_work_steps(steps: Steps[T], safe: Learner) -> Generator[WorkStep, None, T]:
+    """Run `steps`, yield a `WorkStep` with `safe` after each, and return their result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield WorkStep(safe)
 
 
 def in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
@@ -187,29 +225,35 @@ def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedEr
     )
 
 
-def sample(
-    learner: Learner,
-    ids: AllIds,
-    windows: Windows,
-    engine: Engine,
-    given_up: Cancelled = never_cancelled,
-) -> str:
-    """Return a sample of `sample_length` characters; arguments and errors as in `continuation`."""
-    return continuation(learner, ids, windows, engine, learner.config.sample_length, given_up)
+def sample(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> str:
+    """Return a sample of `sample_length` characters; arguments as in `continuation_steps`."""
+    return whole(sample_steps(learner, ids, windows, engine))
 
 
-def continuation(
-    learner: Learner,
-    ids: AllIds,
-    windows: Windows,
-    engine: Engine,
-    length: int,
-    given_up: Cancelled = never_cancelled,
-    stream: int = 0,
-) -> str:
-    """Return `length` characters that the learner writes after the next character of its first stream.
+def sample_steps(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> Steps[str]:
+    """Write a sample of `sample_length` characters in steps; arguments as in `continuation_steps`."""
+    return continuation_steps(learner, ids, windows, engine, learner.config.sample_length)
 
-    The random numbers depend only on the config's seed, the update and `stream`.
+
+def passage(learner: Learner, ids: AllIds, engine: Engine) -> str:
+    """Return the long passage of `passage_length` characters."""
+    return whole(passage_steps(learner, ids, engine))
+
+
+def passage_steps(learner: Learner, ids: AllIds, engine: Engine) -> Steps[str]:
+    """Write the long passage of `passage_length` characters in steps."""
+    windows = Windows.of(learner.config, len(ids))
+    length = learner.config.passage_length
+    return continuation_steps(learner, ids, windows, engine, length, PASSAGE_STREAM)
+
+
+def continuation_steps(
+    learner: Learner, ids: AllIds, windows: Windows, engine: Engine, length: int, stream: int = 0
+) -> Steps[str]:
+    """Write `length` characters that follow the next character of the learner's first stream.
+
+    Yields between two calls of the engine and returns the text. The random numbers depend only on the
+    config's seed, the update and `stream`.
 
     Args:
         learner: not changed; writing starts from the hidden state of its first stream.
@@ -217,11 +261,7 @@ def continuation(
         windows: of the text.
         engine: computes the probabilities.
         length: number of characters.
-        given_up: called between two calls of the engine; True cancels.
         stream: selects the random numbers.
-
-    Raises:
-        Abandoned: `given_up` returned True.
     """
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=stream
@@ -230,21 +270,12 @@ def continuation(
     state, read = stream_state(learner.state), ids[place : place + 1]
     size, drawn = tokens_of_a_call(learner, streams=1), list[Ids]()
     for first in range(0, length, size):
-        if drawn and given_up():
-            raise Abandoned
+        if drawn:
+            yield
         part = numbers[first : first + size]
         read, state = engine.generate(learner, read[-1:], Sampler(), part, state)
         drawn.append(read)
     return learner.vocabulary.decode(np.concatenate(drawn))
-
-
-def passage(
-    learner: Learner, ids: AllIds, engine: Engine, given_up: Cancelled = never_cancelled
-) -> str:
-    """Return the long passage of `passage_length` characters; errors as in `continuation`."""
-    windows = Windows.of(learner.config, len(ids))
-    length = learner.config.passage_length
-    return continuation(learner, ids, windows, engine, length, given_up, PASSAGE_STREAM)
 
 
 class Stopwatch:

@@ -4,10 +4,11 @@ It does not know when records are due or who reads them (spec/formats.md: Record
 """
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Final
 
 from charloom.config import Config
+from charloom.cooperative import Steps
 from charloom.engines import Engine, Trace
 from charloom.errors import DivergedError
 from charloom.formatting import decimals
@@ -22,41 +23,31 @@ WORTH: Final = 0.1  # the final evaluation may take this fraction of the trainin
 RUNAWAY: Final = 2.0  # times the loss of a uniform prediction
 
 
-class Abandoned(Exception):
-    """An evaluation or a sample was cancelled before its end."""
+def validation_steps(
+    learner: Learner, ids: AllIds, windows: Windows, engine: Engine
+) -> Steps[float]:
+    """Compute the validation loss in nats per character in steps.
 
-
-def validate(
-    learner: Learner,
-    ids: AllIds,
-    windows: Windows,
-    engine: Engine,
-    given_up: Callable[[], bool] = lambda: False,
-) -> float:
-    """Return the validation loss in nats per character.
-
-    Reads as many characters of the validation part as the setting `judged_characters` allows.
+    Reads as many characters of the validation part as the setting `judged_characters` allows. Yields
+    after each call of the engine and returns the loss.
 
     Args:
         learner: not changed.
         ids: the whole text, shape (characters,).
         windows: give the validation part.
         engine: computes the loss.
-        given_up: called after each call of the engine; True cancels the evaluation.
 
     Raises:
-        Abandoned: `given_up` returned True.
         DivergedError: the loss is not finite.
     """
-    judging = averaging(engine, learner, ids, judged_pieces(learner.config, windows))
+    evaluating = averaging(engine, learner, ids, judged_pieces(learner.config, windows))
     while True:
         try:
-            next(judging)
+            next(evaluating)
         except StopIteration as end:
             nats: float = end.value
             break
-        if given_up():
-            raise Abandoned
+        yield
     if not math.isfinite(nats):
         raise DivergedError(f"after update {learner.update:,} the validation loss is {nats:g}.")
     return nats

@@ -6,7 +6,7 @@ import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
 import { byId, duration, el, fixed, put, short, whole, wrong } from "./dom.js";
 import { spread } from "./journal.js";
-import { Steering } from "./steering.js";
+import { Steering, shownState } from "./steering.js";
 import { Timeline } from "./timeline.js";
 
 // Limits for one chart: more points look the same and make the browser slow.
@@ -36,7 +36,7 @@ export class Learning {
     this.shown = false;
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
     this.timeline = new Timeline();
-    this.steering = new Steering(byId("learning-steering"), (text) => this.#trouble(text), true);
+    this.steering = new Steering(byId("learning-steering"), (text) => this.#trouble(text), () => this.#state(), true);
     this.values = FIGURES.map(() => el("dd", {}, "–"));
     byId("learning-figures").append(
       ...FIGURES.map(([name], n) => el("div", {}, el("dt", {}, name), this.values[n])),
@@ -126,9 +126,7 @@ export class Learning {
     this.reason = run?.reason ?? "";
     this.#say();
     if (run === null) return;
-    badge.className = "state";
-    badge.dataset.state = run.state;
-    put(badge, run.state);
+    this.#state();
     const progress = byId("learning-progress");
     progress.max = run.updates || 1;
     progress.value = run.updates ? run.update ?? 0 : 0;
@@ -142,6 +140,13 @@ export class Learning {
     put(byId("learning-done"), parts.filter(Boolean).join(" · "));
     this.#numbers();
     this.steering.show(run);
+  }
+
+  #state() {
+    const badge = byId("learning-state");
+    badge.className = "state";
+    badge.dataset.state = shownState(this.run);
+    put(badge, badge.dataset.state);
   }
 
   #trouble(text) {

@@ -3,7 +3,7 @@
 import { Comparison } from "./comparison.js";
 import { byId, duration, el, fixed, put, whole, wrong } from "./dom.js";
 import { Start } from "./start.js";
-import { Steering } from "./steering.js";
+import { Steering, shownState } from "./steering.js";
 
 /** The view. */
 export class Runs {
@@ -110,7 +110,7 @@ class Row {
     this.badge = el("span", { class: "state" });
     this.problem = el("p", { class: "problem", role: "status" });
     const acts = el("div", { class: "acts" });
-    this.steering = new Steering(acts, (text) => this.#say(text));
+    this.steering = new Steering(acts, (text) => this.#say(text), () => this.#state());
     this.write = el("a", { href: `#/playground?${new URLSearchParams({ model: run.key })}` }, "Write");
     acts.append(this.write);
     this.item = el(
@@ -144,11 +144,15 @@ class Row {
     put(this.kind, run.bits === null ? "" : run.validation_bits === null ? "bits, training" : "bits, validation");
     this.write.hidden = run.latest === null;
     this.write.setAttribute("aria-label", `Write with ${run.name}`);
-    this.badge.dataset.state = run.state;
-    put(this.badge, run.state);
+    this.#state();
     this.reason = run.reason ?? "";
     this.#say(this.trouble ?? "");
     this.steering.show(run);
+  }
+
+  #state() {
+    this.badge.dataset.state = shownState(this.run);
+    put(this.badge, this.badge.dataset.state);
   }
 
   #say(trouble) {

@@ -11,16 +11,28 @@ const BUTTONS = {
   dismiss: ["Dismiss", (run) => run.dismissible],
 };
 
+// Runs that were sent a pause, by key, with the time of the command, until their files show the effect.
+const pauses = new Map();
+const PAUSE_LIMIT = 60_000; // ms; another process may have continued the run before the page saw the pause
+
+/** Return the state to show for a run: "pausing" between a pause command and its effect, else its own state. */
+export function shownState(run) {
+  if (run.state !== "training" || performance.now() - pauses.get(run.key) > PAUSE_LIMIT) pauses.delete(run.key);
+  return pauses.has(run.key) ? "pausing" : run.state;
+}
+
 /**
  * The buttons of a run.
  *
  * @param {HTMLElement} box the element for the buttons.
  * @param {(message: string) => void} problem called with an error message, or "" to remove it.
+ * @param {() => void} changed called when `shownState` of the run may have changed.
  * @param {boolean} whole true adds the fields for the learning rate and further training.
  */
 export class Steering {
-  constructor(box, problem, whole = false) {
+  constructor(box, problem, changed, whole = false) {
     this.problem = problem;
+    this.changed = changed;
     this.run = null;
     this.buttons = Object.fromEntries(
       Object.entries(BUTTONS).map(([command, [label]]) => [
@@ -70,16 +82,25 @@ export class Steering {
     this.known = run.learning_rate_factor;
   }
 
-  #send(command) {
+  async #send(command) {
     const { key } = this.run;
     if (command === "resume") return this.#try(() => post(path`/api/runs/${key}/resume`, {}), "starting");
     if (command === "dismiss") return this.#try(() => post(path`/api/runs/${key}/dismiss`, {}), "dismissed");
-    return this.#try(() => post(path`/api/runs/${key}/control`, { command }), `${BUTTONS[command][0]} sent`);
+    if (command === "pause") this.#pausing(key, true);
+    const sent = await this.#try(() => post(path`/api/runs/${key}/control`, { command }), `${BUTTONS[command][0]} sent`);
+    if (command === "pause" && !sent) this.#pausing(key, false);
+  }
+
+  #pausing(key, on) {
+    if (on) pauses.set(key, performance.now());
+    else pauses.delete(key);
+    this.changed();
   }
 
   #rate(event) {
     event.preventDefault();
-    const command = this.run.state === "paused" ? "pause" : "run";
+    // The command "run" would end a pause, or cancel one that is under way.
+    const command = ["pausing", "paused"].includes(shownState(this.run)) ? "pause" : "run";
     const learning_rate_factor = this.factor.valueAsNumber;
     this.#try(() => post(path`/api/runs/${this.run.key}/control`, { command, learning_rate_factor }), "Learning rate set");
   }
@@ -90,14 +111,17 @@ export class Steering {
     this.#try(() => post(path`/api/runs/${this.run.key}/resume`, { minutes }), "starting");
   }
 
+  /** Do `action` and announce `done`; show an error. Return true if there was no error. */
   async #try(action, done) {
     const { key, name } = this.run;
     this.problem("");
     try {
       await action();
       say(`${name}: ${done}`);
+      return true;
     } catch (error) {
       if (this.run.key === key) this.problem(error.message);
+      return false;
     }
   }
 }

@@ -1,0 +1,78 @@
+"""Reads the commands and signals that steer a training run.
+
+It remembers what the last command asks for. It does not act on commands.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from charloom.errors import NewerFormatError, ReadError
+from charloom.store import Control, read_control
+
+LOOK_SECONDS: Final = 0.1  # between two reads of control.json
+
+
+class CommandReader:
+    """Reads control.json and asks `halt`, for one training run.
+
+    Args:
+        run: the run directory.
+        last: the last command that was there before this process opened the run; it is ignored.
+        halt: returns the reason to end the run as interrupted, such as "SIGINT"; None continues.
+
+    Attributes:
+        wanted: what the last command asks for, "run", "pause" or "stop".
+    """
+
+    def __init__(self, run: Path, last: Control, halt: Callable[[], str | None]) -> None:
+        self.wanted = "run"
+        self.halt_reason = halt
+        self._run, self._last = run, last
+        self._factor: float | None = None
+        self._warning: str | None = None
+        self._warned = False  # True after the one warning about an unreadable command
+        self._next_look = time.monotonic()
+
+    def look(self) -> None:
+        """Read control.json if the last look was long enough ago; remember a new command."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        control = self._read()
+        if control.is_newer(self._last):
+            self._last, self.wanted = control, control.command
+            if control.learning_rate_factor is not None:
+                self._factor = control.learning_rate_factor
+
+    def wait(self, most: float = math.inf) -> None:
+        """Wait until the next look, but at most `most` seconds."""
+        time.sleep(min(most, LOOK_SECONDS))
+
+    def asks_to_end(self) -> bool:
+        """Look, and return True if `halt` gives a reason or the last command is a stop."""
+        self.look()
+        return self.halt_reason() is not None or self.wanted == "stop"
+
+    def take_factor(self) -> float | None:
+        """Return the learning-rate factor of the commands since the last call; None without one."""
+        factor, self._factor = self._factor, None
+        return factor
+
+    def take_warning(self) -> str | None:
+        """Return the warning about an unreadable command, once; None if there is none."""
+        warning, self._warning = self._warning, None
+        return warning
+
+    def _read(self) -> Control:
+        """Return the command in control.json, or the last one if the file cannot be read."""
+        try:
+            return read_control(self._run)
+        except (NewerFormatError, ReadError) as error:
+            if not self._warned:
+                self._warned = True
+                self._warning = f"a command was not obeyed: {error.message}"
+            return self._last

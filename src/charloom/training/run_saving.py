@@ -1,0 +1,178 @@
+"""Saves a training run and shows its status, also while the disk refuses to be written.
+
+It does not know the training algorithm, and does not act on commands.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from charloom.errors import ReadError, WriteError
+from charloom.messages import command, for_command_line
+from charloom.model import Learner
+from charloom.store import RunWriter
+from charloom.training.command_reader import CommandReader
+from charloom.training.events import Item, Saved, Warned
+
+FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save, up to the config's save_seconds
+STATUS_SECONDS: Final = 1.0  # between two flushes of the journals and status updates
+RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits between tries of the last save
+PATIENT_SECONDS: Final = (30.0,) * 19  # further waits, unless the user asked the run to end
+
+REFUSED: Final = (ReadError, WriteError)  # errors of a disk that may work again later
+
+T = TypeVar("T")
+
+
+class RunSaver:
+    """Saves the learner of a run, and writes its status and warnings.
+
+    Args:
+        writer: of the run.
+        learner: the run's learner.
+        updates: number of updates of the whole run.
+        commands: tell whether the user asks the run to end, which shortens waiting for the disk.
+        save_seconds: most seconds between two checkpoints.
+
+    Attributes:
+        safe: the learner to save, whose events were all yielded. During an evaluation or a sample
+            this is a copy of an earlier state of the run's learner.
+        failed_saves: number of failed saves in a row.
+        failure: the message of the last failed save.
+    """
+
+    def __init__(
+        self,
+        writer: RunWriter,
+        learner: Learner,
+        updates: int,
+        commands: CommandReader,
+        save_seconds: float,
+    ) -> None:
+        self.safe = learner
+        self.failed_saves, self.failure = 0, ""
+        self._writer = writer
+        self._updates = updates
+        self._commands = commands
+        self._problem: str | None = None  # shown in the status until a save succeeds
+        # Save early at first, so that a new run can be sampled soon and a crash loses little.
+        self._most_seconds = save_seconds
+        self._save_seconds = min(FIRST_SAVE_SECONDS, save_seconds)
+        now = time.monotonic()
+        self._next_status = now + STATUS_SECONDS
+        self._next_save = now + self._save_seconds
+
+    def show(self, state: str) -> Iterator[Item]:
+        """Flush the journals and write the status, so that other processes see the progress."""
+        self._next_status = time.monotonic() + STATUS_SECONDS
+        refused = None
+        try:
+            self._writer.flush()
+        except WriteError as error:
+            refused = error.message
+        try:
+            # A disk that is too full for the journals may still take the short status.
+            self._writer.status(state, self.safe.update, self._updates, self._problem)
+        except WriteError as error:
+            refused = refused or error.message
+        if refused is not None and self._problem is None:
+            yield self.warn(refused)
+
+    def show_if_due(self, state: str) -> Iterator[Item]:
+        """Do the work of `show` if it is due."""
+        if time.monotonic() >= self._next_status:
+            yield from self.show(state)
+
+    def save(self, again: bool = False) -> Iterator[Item]:
+        """Save; if that fails, yield a warning and try again later. With `again`, do not warn."""
+        learner, before = self.safe, self._writer.saved_update
+        try:
+            path = self._writer.save(learner)
+        except REFUSED as error:
+            self.failed_saves, self.failure = self.failed_saves + 1, error.message
+            if not again:
+                yield self.warn(f"update {learner.update:,} was not saved: {error.message}")
+        else:
+            self._problem, self.failed_saves = None, 0
+            if before != learner.update:
+                yield Saved(learner.update, learner.best_update, path)
+        self._save_seconds = min(2 * self._save_seconds, self._most_seconds)
+        self._next_save = time.monotonic() + self._save_seconds
+
+    def save_if_due(self) -> Iterator[Item]:
+        """Save if it is due and the last save was of another update, or failed."""
+        saved = not self.failed_saves and self._writer.saved_update == self.safe.update
+        if time.monotonic() >= self._next_save and not saved:
+            yield from self.save()
+
+    def save_at_last(self) -> Iterator[Item]:
+        """Save the last state; raise WriteError if several tries fail."""
+        learner, before = self.safe, self._writer.saved_update
+        path = yield from self.insist(
+            lambda: self._writer.save(learner),
+            f"the training after update {before:,} (now at {learner.update:,})",
+        )
+        if before != learner.update:
+            yield Saved(learner.update, learner.best_update, path)
+
+    def insist(self, action: Callable[[], T], lost: str) -> Generator[Item, None, T]:
+        """Call `action` until it succeeds, for up to ten minutes: the user may free disk space.
+
+        Args:
+            action: writes to or reads from disk, and returns the result.
+            lost: names what is lost if all tries fail, for the message.
+
+        Raises:
+            WriteError: all tries failed; the message says what is lost and how to continue.
+        """
+        hurried = self._commands.asks_to_end()
+        waits = RETRY_SECONDS if hurried else (*RETRY_SECONDS, *PATIENT_SECONDS)
+        for n, seconds in enumerate(waits):
+            try:
+                return action()
+            except REFUSED as error:
+                if not n:
+                    total = sum(waits)
+                    often = (
+                        f"{total:.0f} seconds"
+                        if hurried
+                        else f"{total / 60:.0f} minutes; Ctrl-C or a stop command ends this"
+                    )
+                    yield self.warn(f"{error.message} Trying again for {often}.")
+            yield from self._wait(seconds, hurried)
+            if not hurried and self._commands.asks_to_end():
+                break
+        try:
+            return action()
+        except REFUSED as error:
+            raise WriteError(
+                f"{lost} is lost: {error.message} Then continue from update "
+                f"{self._writer.saved_update:,}: {command('resume', self._writer.path)}."
+            ) from error
+
+    def _wait(self, seconds: float, hurried: bool) -> Iterator[Item]:
+        """Wait for `seconds`. Unless `hurried`, stop waiting when the user asks the run to end."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and (
+            hurried or not self._commands.asks_to_end()
+        ):
+            yield from self.show_if_due("training")
+            self._commands.wait(left)
+
+    def warn(self, message: str) -> Warned:
+        """Write a warning to the journal, keep it for the status, and return it."""
+        self._problem = for_command_line(message)
+        self._writer.tell("warning", self.safe.update, reason=self._problem)
+        return Warned(self.safe.update, message)
+
+    def tell_end(self, state: str, reason: str | None, **details: Any) -> None:
+        """Write the end of the run to its journal and status, as far as the disk allows."""
+        self._writer.tell(state, self.safe.update, reason=reason, **details)
+        with suppress(WriteError):
+            self._writer.flush()
+        try:
+            self._writer.status(state, self.safe.update, self._updates, reason)
+        except WriteError:
+            # No status is better than one that says that the run still trains.
+            self._writer.remove_status()
