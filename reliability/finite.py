@@ -20,7 +20,7 @@ from charloom.engines import Engine, Plan, Sampler, Trace, native_problem, open_
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import CharloomError, DivergedError
 from charloom.model import Learner, copy_learner, new_learner
-from charloom.sampling import Writing
+from charloom.sampling import SampleOptions, Writing
 from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import Saved, Warned, train_in_memory, train_run
@@ -215,7 +215,7 @@ def refuse_constant(what: str) -> Callable[[str], float]:
 def write(learner: Learner, engine: str, length: int, **how: Any) -> str:
     """A text that the model writes."""
     return "".join(
-        Writing(learner, open_engine(engine), length=length, sampler=Sampler(**how), seed=1)
+        Writing(learner, open_engine(engine), "", SampleOptions(length, 1, Sampler(**how)))
     )
 
 

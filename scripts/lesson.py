@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.formatting import THIN, power_of_ten, scientific
 from charloom.gradient_check import fresh_problem, gradcheck
@@ -79,9 +80,8 @@ class Truth:
     """
 
     def __init__(self, H: int, seed: int = 0, dtype: str = "float64") -> None:
-        self.learner, self.x, self.y = fresh_problem(
-            hidden_size=H, seq_length=T, vocabulary_size=K, dtype=dtype, seed=seed
-        )
+        config = Config(hidden_size=H, seq_length=T, dtype=dtype, seed=seed)
+        self.learner, self.x, self.y = fresh_problem(config, K)
         self.window = Window.of(self.learner, self.x, self.y)
         self.own = dict(self.learner.parameters)
         self.loss, gradients, _ = ReferenceEngine().loss_and_gradients(self.learner, self.x, self.y)

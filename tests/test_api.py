@@ -438,7 +438,7 @@ def test_minutes_are_measured_before_anything_is_changed(damaged):
     before = {path: path.read_bytes() for path in damaged.rglob("*") if path.is_file()}
     for wrong in (-1, 1e8):
         with pytest.raises(ConfigError, match="minutes is"):
-            api.reopen(damaged, minutes=wrong, allow_older=True)
+            api.reopen(damaged, api.RunChanges(minutes=wrong, allow_older=True))
         assert before == {path: path.read_bytes() for path in damaged.rglob("*") if path.is_file()}
 
 
@@ -451,9 +451,8 @@ def test_minutes_are_those_of_the_engine_that_was_asked_for(damaged, monkeypatch
 
     monkeypatch.setattr(training_plan, "measure", speed)
     monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
-    with api.reopen(
-        damaged, minutes=1, engine="reference", threads=3, allow_older=True
-    ) as training:
+    changes = api.RunChanges(minutes=1, engine="reference", threads=3, allow_older=True)
+    with api.reopen(damaged, changes) as training:
         assert measured == [("reference", 3)]
         assert training.updates == training.learner.update + 600
         assert any("is damaged" in warning for warning in training.writer.warnings)

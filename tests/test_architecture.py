@@ -163,7 +163,7 @@ def test_the_openers_and_the_way_down_are_allowed(tmp_path):
     assert violations(package) == []
 
 
-# What a start costs
+# Names
 
 
 def unclear_names(package):
@@ -196,6 +196,58 @@ def test_planted_names_that_are_used_twice_are_caught(tmp_path):
         "web/page.py has the name of a function in it",
         "web/runs.py has the name of runs.py",
     ]
+
+
+# How options travel
+
+# Options of one kind travel as one object. Only functions that users call take them one by one.
+OBJECTS = {
+    "UnknownPolicy": {"unknown", "replacement"},
+    "Sampler": {"temperature", "top_k", "top_p", "min_p", "repetition_penalty"},
+    "RunChanges": {"minutes", "threads", "save_seconds", "allow_older"},
+}
+EDGE = {
+    "api/model.py": {"sample", "stream", "evaluate", "baselines", "score", "activity"},
+    "api/unit_search.py": {"neurons"},
+    "api/training.py": {"resume"},
+    "cli/model_commands.py": {"sample"},
+    "cli/run_commands.py": {"resume"},
+}
+
+
+def flat_options(package):
+    """Return a sentence for each function below the edge that takes options of an object one by one."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef) or node.name in EDGE.get(name, ()):
+                continue
+            taken = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+            found += [
+                f"{name}:{node.lineno}: {node.name} takes {', '.join(sorted(taken & options))}: "
+                f"take a {title} instead"
+                for title, options in OBJECTS.items()
+                if len(taken & options) > 1
+            ]
+    return found
+
+
+def test_options_of_one_kind_travel_as_one_object():
+    assert flat_options(PACKAGE) == []
+
+
+def test_a_planted_list_of_options_is_caught(tmp_path):
+    (tmp_path / "api").mkdir()
+    source = "def sample(temperature, *, top_k, unknown):\n    pass\n"
+    (tmp_path / "sampling.py").write_text(source)
+    (tmp_path / "api" / "model.py").write_text(source)
+    assert flat_options(tmp_path) == [
+        "sampling.py:1: sample takes temperature, top_k: take a Sampler instead"
+    ]
+
+
+# What a start costs
 
 
 def modules_after(code):

@@ -17,7 +17,15 @@ from charloom.errors import (
     TextError,
     UnknownCharacterError,
 )
-from charloom.text import BUILTIN_TEXTS, Corpus, Vocabulary, block_reader, corpus, id_cache
+from charloom.text import (
+    BUILTIN_TEXTS,
+    Corpus,
+    UnknownPolicy,
+    Vocabulary,
+    block_reader,
+    corpus,
+    id_cache,
+)
 from charloom.text.block_reader import BOM
 from charloom.text.id_file import IdFile
 
@@ -141,21 +149,21 @@ def test_a_string_can_be_kept_whatever_is_in_it(tmp_path_factory, text, tokens):
 
 def test_what_the_vocabulary_lacks_can_be_skipped_or_replaced_and_is_told(tmp_path):
     path, vocabulary = write(tmp_path, "né à né".encode()), Vocabulary("en ")
-    skipped = Corpus.open([path], vocabulary, unknown="skip")
+    skipped = Corpus.open([path], vocabulary, policy=UnknownPolicy("skip"))
     assert text_of(skipped) == "n  n"
     assert skipped.unknown.counts == (("é", 2), ("à", 1))
     assert skipped.notes == (skipped.unknown.sentence,)
-    replaced = Corpus.open([path], vocabulary, unknown="replace", replacement="e")
+    replaced = Corpus.open([path], vocabulary, policy=UnknownPolicy("replace", "e"))
     assert text_of(replaced) == "ne e ne"
     assert "replaced by 'e'" in replaced.notes[0]
     assert skipped.fingerprint == replaced.fingerprint == Corpus.open([path]).fingerprint
     with pytest.raises(ConfigError, match="it must be one character that the model knows"):
-        Corpus.open([path], vocabulary, unknown="replace", replacement="é")
+        Corpus.open([path], vocabulary, policy=UnknownPolicy("replace", "é"))
 
 
 def test_where_all_is_unknown_nothing_is_left(tmp_path):
     with pytest.raises(TextError, match=r"nothing is left of text\.txt"):
-        Corpus.open([write(tmp_path, b"abc")], Vocabulary("xy"), unknown="skip")
+        Corpus.open([write(tmp_path, b"abc")], Vocabulary("xy"), policy=UnknownPolicy("skip"))
 
 
 def test_a_text_that_changes_between_its_two_readings_is_refused(tmp_path, monkeypatch):
@@ -233,7 +241,7 @@ def test_a_large_text_that_was_verified_is_not_decoded_again(large, monkeypatch)
 def test_each_treatment_of_what_is_unknown_has_ids_of_its_own(large):
     vocabulary = Vocabulary("abchilnst e")
     ids = [
-        Corpus.open([large], vocabulary, unknown=unknown, replacement="a").ids[:].tolist()
+        Corpus.open([large], vocabulary, policy=UnknownPolicy(unknown, "a")).ids[:].tolist()
         for unknown in ("skip", "replace", "skip")
     ]
     assert len(ids[0]) < len(ids[1])

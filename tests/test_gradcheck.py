@@ -34,6 +34,12 @@ ENGINES = [
     ),
 ]
 
+
+def problem(vocabulary_size=80, state="zero", corpus=None, dtype="float64", **settings):
+    """Return a fresh network and one window, for flat settings in float64."""
+    return fresh_problem(Config(dtype=dtype, **settings), vocabulary_size, state, corpus)
+
+
 Plant = Callable[[Learner, Ids, Ids, Parameters], None]
 
 
@@ -164,7 +170,7 @@ def test_a_nan_is_found_even_if_its_entry_was_not_drawn() -> None:
 
 
 def test_only_the_wrong_engine_of_several_fails() -> None:
-    learner, x, y = fresh_problem(**SMALL, state="non-zero", dtype="float64", seed=0, corpus=None)
+    learner, x, y = problem(**SMALL, state="non-zero", dtype="float64", seed=0, corpus=None)
     engines = ("reference", PlantedEngine(transposed), ReferenceEngine())
     checks = check_gradients(learner, x, y, engines=engines)
     assert [check.passed for check in checks] == [True, False, True]
@@ -380,7 +386,7 @@ def test_a_large_network_has_fewer_entries_checked_and_a_small_one_two_hundred()
         {"hidden_size": 500},
         {"cell": "lstm", "layers": 2, "hidden_size": 512, "batch_size": 64},
     ):
-        learner, x, _ = fresh_problem(**sizes)  # type: ignore[arg-type]
+        learner, x, _ = problem(**sizes)  # type: ignore[arg-type]
         counts.append(affordable_entries(learner, x))
     assert counts[0] == 200 > counts[1] > counts[2] > counts[3] == 2
 
@@ -441,7 +447,7 @@ def test_a_text_provides_its_first_window_and_its_vocabulary() -> None:
     assert check.settings.vocabulary_size == len(corpus.vocabulary)
     with pytest.raises(TextError, match="a window of 100 steps"):
         gradcheck(seq_length=100, corpus=corpus)
-    learner, x, y = fresh_problem(seq_length=4, batch_size=3, hidden_size=2, corpus=corpus)
+    learner, x, y = problem(seq_length=4, batch_size=3, hidden_size=2, corpus=corpus)
     assert [learner.vocabulary.decode(stream) for stream in x.T] == ["the ", "own ", "s ov"]
     assert [learner.vocabulary.decode(stream) for stream in y.T] == ["he q", "wn f", " ove"]
 
@@ -538,7 +544,7 @@ def test_an_unused_parameter_has_zero_gradients_and_passes(
     shape: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(network.CELLS, 1, IdleCell)
-    learner, x, y = fresh_problem(hidden_size=5, seq_length=4, vocabulary_size=6, dtype=dtype)
+    learner, x, y = problem(hidden_size=5, seq_length=4, vocabulary_size=6, dtype=dtype)
     learner.parameters["layers.0.d"] = np.ones(shape, dtype=dtype)
     (check,) = check_gradients(learner, x, y)
     assert check.passed
@@ -554,14 +560,14 @@ def test_a_non_zero_gradient_of_an_unused_parameter_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(network.CELLS, 1, IdleCell)
-    learner, x, y = fresh_problem(hidden_size=5, seq_length=4, vocabulary_size=6)
+    learner, x, y = problem(hidden_size=5, seq_length=4, vocabulary_size=6)
     learner.parameters["layers.0.d"] = np.ones(3)
     (check,) = check_gradients(learner, x, y, engines=[ScaledUnused()])
     assert [row.parameter for row in check.rows if not row.passed] == ["d"]
 
 
 def test_a_network_with_parameters_of_one_entry_passes() -> None:
-    learner, x, y = fresh_problem(hidden_size=1, seq_length=3, vocabulary_size=2)
+    learner, x, y = problem(hidden_size=1, seq_length=3, vocabulary_size=2)
     (check,) = check_gradients(learner, x, y)
     assert check.passed
     assert min(row.total for row in check.rows) == 1

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import charloom
+from charloom import sampling
 from charloom.cli import app
 from charloom.cli.model_commands import read_text
 from charloom.config import Config
@@ -117,15 +118,15 @@ def test_the_command_writes_several_texts_and_says_how_each_ended(run, model):
 def test_texts_are_begun_one_after_another(run, monkeypatch):
     """However many are asked for."""
     begun = []
-    honest = charloom.Model.stream
+    honest = sampling.Writing
 
-    def stream(self, *given, **more):
-        begun.append(more["number"])
+    def write(*given, number):
+        begun.append(number)
         if len(begun) > 2:
             raise ConfigError("enough")
-        return honest(self, *given, **more)
+        return honest(*given, number=number)
 
-    monkeypatch.setattr(charloom.Model, "stream", stream)
+    monkeypatch.setattr(sampling, "Writing", write)
     done = charloom_("sample", run, "--length 5 -n 1000000000")
     assert (done.exit_code, begun) == (2, [0, 1, 2])
     assert done.stdout.startswith("--- 1 of 1000000000\n")

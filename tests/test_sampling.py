@@ -12,8 +12,8 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, UnknownCharacterError
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.random import uniforms
-from charloom.sampling import Writing
-from charloom.text import Vocabulary
+from charloom.sampling import SampleOptions, Writing
+from charloom.text import UnknownPolicy, Vocabulary
 from runs import ENGINES
 
 
@@ -31,11 +31,17 @@ def opinionated(characters, **settings):
     return learner
 
 
+def writing(learner, engine=None, prompt="", number=0, **given):
+    """Return the iterator over a text; `given` are flat options, as `Model.sample` takes them."""
+    drawing = {name: given.pop(name) for name in list(given) if hasattr(Sampler(), name)}
+    policy = {name: given.pop(name) for name in list(given) if hasattr(UnknownPolicy(), name)}
+    options = SampleOptions(sampler=Sampler(**drawing), policy=UnknownPolicy(**policy), **given)
+    return Writing(learner, engine or ReferenceEngine(), prompt, options, number=number)
+
+
 def write(learner, engine=None, **given):
     """Return the whole text as one string."""
-    drawing = {name: given.pop(name) for name in list(given) if hasattr(Sampler(), name)}
-    writing = Writing(learner, engine or ReferenceEngine(), sampler=Sampler(**drawing), **given)
-    return "".join(writing)
+    return "".join(writing(learner, engine, **given))
 
 
 # The sampled text
@@ -207,15 +213,15 @@ def test_only_the_last_characters_read_are_penalised():
 
 
 def test_the_division_into_pieces_does_not_change_the_text(learner, monkeypatch):
-    drawing = Sampler(repetition_penalty=1.3, repetition_window=40)
-    pieces = list(Writing(learner, ReferenceEngine(), length=500, sampler=drawing))
+    drawing = {"repetition_penalty": 1.3, "repetition_window": 40}
+    pieces = list(writing(learner, length=500, **drawing))
     assert [len(piece) for piece in pieces] == [16, 32, 64, 128, 256, 4]
     monkeypatch.setattr(sampling, "FIRST_PIECE", 1)
     monkeypatch.setattr(sampling, "LARGEST_PIECE", 7)
-    again = list(Writing(learner, ReferenceEngine(), length=500, sampler=drawing))
+    again = list(writing(learner, length=500, **drawing))
     assert len(again) > 70
     assert "".join(again) == "".join(pieces)
-    short = "".join(Writing(learner, ReferenceEngine(), length=99, sampler=drawing))
+    short = "".join(writing(learner, length=99, **drawing))
     assert "".join(pieces).startswith(short)
 
 
@@ -233,7 +239,7 @@ class Spy(ReferenceEngine):
 
 def test_the_first_piece_is_returned_before_the_rest_is_sampled(learner):
     spy = Spy()
-    pieces = Writing(learner, spy, length=10**9)
+    pieces = writing(learner, spy, length=10**9)
     assert spy.drawn == []
     assert len(next(pieces)) == 16
     assert spy.drawn == [16]
@@ -243,8 +249,8 @@ def test_the_first_piece_is_returned_before_the_rest_is_sampled(learner):
 @pytest.mark.parametrize(("penalty", "most"), [(1.0, 1), (1.2, 9)])
 def test_an_engine_never_gets_more_ids_than_the_repetition_window(learner, penalty, most):
     spy = Spy()
-    drawing = Sampler(repetition_penalty=penalty, repetition_window=9)
-    for _ in Writing(learner, spy, prompt="abcdefg" * 9, length=600, sampler=drawing):
+    drawing = {"repetition_penalty": penalty, "repetition_window": 9}
+    for _ in writing(learner, spy, prompt="abcdefg" * 9, length=600, **drawing):
         pass
     assert set(spy.read) == {most}
 
@@ -269,8 +275,8 @@ def test_sampling_does_not_change_the_model(learner):
 
 def ended(learner, **given):
     """Return the text and why it ended."""
-    writing = Writing(learner, ReferenceEngine(), **given)
-    return "".join(writing), writing.ended
+    text = writing(learner, **given)
+    return "".join(text), text.ended
 
 
 def test_a_text_ends_before_its_first_stop_string(learner):
@@ -312,7 +318,7 @@ def test_stop_strings_are_found_with_any_division_into_pieces(
 ):
     monkeypatch.setattr(sampling, "FIRST_PIECE", size)
     monkeypatch.setattr(sampling, "LARGEST_PIECE", size)
-    pieces = list(Writing(learner, Scripted(text), length=len(text), stop=stops))
+    pieces = list(writing(learner, Scripted(text), length=len(text), stop=stops))
     assert "".join(pieces) == kept
     assert all(pieces)
 
@@ -320,7 +326,7 @@ def test_stop_strings_are_found_with_any_division_into_pieces(
 def test_only_a_possible_beginning_of_a_stop_string_is_held_back(learner, monkeypatch):
     monkeypatch.setattr(sampling, "FIRST_PIECE", 1)
     monkeypatch.setattr(sampling, "LARGEST_PIECE", 1)
-    pieces = list(Writing(learner, Scripted("ababcg"), length=6, stop=["abd", "bcf"]))
+    pieces = list(writing(learner, Scripted("ababcg"), length=6, stop=["abd", "bcf"]))
     assert pieces == ["ab", "a", "bcg"]
 
 
@@ -334,7 +340,7 @@ def test_a_byte_model_returns_complete_characters(monkeypatch):
     monkeypatch.setattr(sampling, "LARGEST_PIECE", 1)
 
     def written(length, **given):
-        return list(Writing(learner, Scripted(text), length=length, **given))
+        return list(writing(learner, Scripted(text), length=length, **given))
 
     assert written(11) == ["a", "é", "€", "😀", "a"]
     assert written(9) == ["a", "é", "€"]  # a character that is cut in two is left out
@@ -342,7 +348,7 @@ def test_a_byte_model_returns_complete_characters(monkeypatch):
     broken = opinionated(["a", "\xc3", "\x80"], tokens="bytes")
     broken.parameters["V"][...] = 0
     broken.parameters["c"][:] = [0, 0, -50]
-    assert set("".join(Writing(broken, ReferenceEngine(), length=50))) == {"a", "\ufffd"}
+    assert set("".join(writing(broken, length=50))) == {"a", "\ufffd"}
 
 
 @pytest.mark.parametrize("stops", [[], ["a\ufffd", "\ufffda\ufffd"], ["€"]])
@@ -354,8 +360,8 @@ def test_each_piece_has_the_ids_of_its_text(monkeypatch, size, stops):
     chance = random.Random(size)
     for _ in range(50):
         drawn = bytes(chance.choices(b"a\xc3\xe2\x82\xac\xf0\x9f\xed\xff", k=40))
-        writing = Writing(learner, Scripted(drawn), length=40, stop=stops)
-        pieces = list(iter(writing.step, None))
+        text = writing(learner, Scripted(drawn), length=40, stop=stops)
+        pieces = list(iter(text.step, None))
         for piece in pieces:
             assert learner.vocabulary.decode(piece.ids) == piece.text
         told = b"".join(piece.ids.astype(np.uint8).tobytes() for piece in pieces)
@@ -385,7 +391,7 @@ def test_the_error_for_a_prompt_names_the_unknown_character(learner):
 
 
 def test_unknown_characters_of_a_prompt_are_skipped_or_replaced_on_request(learner):
-    skipping = Writing(learner, ReferenceEngine(), prompt="baDe", unknown="skip")
+    skipping = writing(learner, prompt="baDe", unknown="skip")
     assert skipping.unknowns.total == 1
     assert "".join(skipping) == write(learner, prompt="bae")
     assert write(learner, prompt="baDe", unknown="replace", replacement="c") == write(
@@ -410,7 +416,7 @@ def test_unknown_characters_of_a_prompt_are_skipped_or_replaced_on_request(learn
 )
 def test_arguments_out_of_range_are_refused_before_sampling(learner, name, value):
     with pytest.raises(ConfigError, match=name):
-        Writing(learner, ReferenceEngine(), **{name: value})
+        writing(learner, **{name: value})
 
 
 @pytest.mark.parametrize(
@@ -435,4 +441,4 @@ def test_arguments_out_of_range_are_refused_before_sampling(learner, name, value
 )
 def test_a_sampler_out_of_range_is_refused_before_sampling(learner, name, value):
     with pytest.raises(ConfigError, match=name):
-        Writing(learner, ReferenceEngine(), sampler=Sampler(**{name: value}))
+        writing(learner, **{name: value})

@@ -12,7 +12,7 @@ from charloom.errors import ConfigError, DivergedError, TextError, UnknownCharac
 from charloom.evaluation import evaluate
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.surprisal import surprise
-from charloom.text import Vocabulary
+from charloom.text import UnknownPolicy, Vocabulary
 from runs import ENGINES
 
 
@@ -67,7 +67,7 @@ def test_in_a_byte_model_the_nats_of_a_character_are_the_sum_over_its_bytes():
 
 def test_bytes_that_are_not_utf8_are_shown_as_replacement_characters():
     learner = opinionated(["a", "\xc3", "\xe2"], tokens="bytes")
-    found = surprise(learner, ReferenceEngine(), "aéa€", unknown="skip")
+    found = surprise(learner, ReferenceEngine(), "aéa€", UnknownPolicy("skip"))
     assert found.characters == ("a", "\ufffda", "\ufffd")  # 61 c3 61 e2
     assert len(found.nats) == 3
     assert found.unknowns.total == 3
@@ -76,12 +76,12 @@ def test_bytes_that_are_not_utf8_are_shown_as_replacement_characters():
 def test_unknown_characters_are_refused_skipped_or_replaced(learner):
     with pytest.raises(UnknownCharacterError, match="'x'"):
         surprise(learner, ReferenceEngine(), "abxc")
-    skipped = surprise(learner, ReferenceEngine(), "abxc", "skip")
+    skipped = surprise(learner, ReferenceEngine(), "abxc", UnknownPolicy("skip"))
     assert (skipped.characters, skipped.unknowns.total) == (("a", "b", "c"), 1)
-    replaced = surprise(learner, ReferenceEngine(), "abxc", "replace", "h")
+    replaced = surprise(learner, ReferenceEngine(), "abxc", UnknownPolicy("replace", "h"))
     assert replaced.characters == ("a", "b", "h", "c")
     with pytest.raises(ConfigError, match="unknown"):
-        surprise(learner, ReferenceEngine(), "abxc", "guess")
+        surprise(learner, ReferenceEngine(), "abxc", UnknownPolicy("guess"))
 
 
 @pytest.mark.parametrize("text", ["", "a"])

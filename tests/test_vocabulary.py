@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import ConfigError, TextError, UnknownCharacterError
-from charloom.text import Vocabulary
+from charloom.text import UnknownPolicy, Vocabulary
 
 any_text = st.text()  # lone surrogates as well: a string may have them
 TEXTS = {
@@ -144,7 +144,7 @@ def test_a_refusal_counts_what_else_is_unknown():
 
 
 def test_unknown_characters_can_be_skipped_and_are_told():
-    encoded = Vocabulary("abc").encode_with("xaybxcx", "skip")
+    encoded = Vocabulary("abc").encode_with("xaybxcx", UnknownPolicy("skip"))
     assert encoded.ids.tolist() == [0, 1, 2]
     assert encoded.unknown.total == 4
     assert encoded.unknown.counts == (("x", 3), ("y", 1))
@@ -154,24 +154,26 @@ def test_unknown_characters_can_be_skipped_and_are_told():
 
 
 def test_unknown_characters_can_be_replaced_and_are_told():
-    encoded = Vocabulary("abc").encode_with("axé", "replace", "c")
+    encoded = Vocabulary("abc").encode_with("axé", UnknownPolicy("replace", "c"))
     assert encoded.ids.tolist() == [0, 2, 2]
     assert "were replaced by 'c'" in encoded.unknown.sentence
 
 
 def test_only_the_commonest_unknown_characters_are_named():
-    sentence = Vocabulary("ab").encode_with("vwwxxxyyyyzzzzz", "skip").unknown.sentence
+    sentence = (
+        Vocabulary("ab").encode_with("vwwxxxyyyyzzzzz", UnknownPolicy("skip")).unknown.sentence
+    )
     assert sentence.endswith("were skipped: 'z' (5), 'y' (4), 'x' (3), …")
 
 
 def test_a_single_unknown_character_is_told_as_one():
-    unknown = Vocabulary("ab").encode_with("a\n", "replace", "b").unknown
+    unknown = Vocabulary("ab").encode_with("a\n", UnknownPolicy("replace", "b")).unknown
     assert unknown.sentence == "1 unknown character was replaced by 'b': '\\n' (1)"
 
 
 @pytest.mark.parametrize("unknown", ["refuse", "skip", "replace"])
 def test_where_all_is_known_nothing_is_said(unknown):
-    encoded = Vocabulary("abc").encode_with("cab", unknown, "a")
+    encoded = Vocabulary("abc").encode_with("cab", UnknownPolicy(unknown, "a"))
     assert encoded.ids.tolist() == [2, 0, 1]
     assert encoded.unknown.sentence == ""
 
@@ -179,20 +181,20 @@ def test_where_all_is_known_nothing_is_said(unknown):
 @pytest.mark.parametrize("replacement", ["", "x", "ab"])
 def test_a_replacement_must_be_one_known_character(replacement):
     with pytest.raises(ConfigError, match="it must be one character that the model knows"):
-        Vocabulary("abc").encode_with("axb", "replace", replacement)
+        Vocabulary("abc").encode_with("axb", UnknownPolicy("replace", replacement))
 
 
 def test_no_other_treatment_is_known():
     with pytest.raises(ConfigError, match="it must be one of refuse, skip, replace"):
-        Vocabulary("abc").encode_with("axb", "ignore")
+        Vocabulary("abc").encode_with("axb", UnknownPolicy("ignore"))
 
 
 @given(any_text, st.text("abc", min_size=1))
 def test_skipping_leaves_what_is_known_and_replacing_keeps_the_length(text, known):
     vocabulary = Vocabulary("abc")
-    skipped = vocabulary.encode_with(text, "skip")
+    skipped = vocabulary.encode_with(text, UnknownPolicy("skip"))
     assert vocabulary.decode(skipped.ids) == "".join(c for c in text if c in "abc")
-    replaced = vocabulary.encode_with(text, "replace", "b")
+    replaced = vocabulary.encode_with(text, UnknownPolicy("replace", "b"))
     assert vocabulary.decode(replaced.ids) == "".join(c if c in "abc" else "b" for c in text)
     assert skipped.unknown.total == replaced.unknown.total == len(text) - len(skipped.ids)
 
@@ -242,7 +244,7 @@ def test_a_character_whose_bytes_are_not_all_there_waits():
 def test_an_unknown_byte_is_named_as_one():
     with pytest.raises(UnknownCharacterError, match=r"^byte 2 is 0xc3, .* vocabulary of 3 bytes"):
         Vocabulary("abc", "bytes").encode("aé")
-    skipped = Vocabulary("abc", "bytes").encode_with("aéb", "skip")
+    skipped = Vocabulary("abc", "bytes").encode_with("aéb", UnknownPolicy("skip"))
     assert skipped.ids.tolist() == [0, 1]
     assert (
         "2 unknown bytes, 2 distinct, were skipped: 0xa9 (1), 0xc3 (1)" in skipped.unknown.sentence
@@ -256,3 +258,8 @@ def test_what_is_no_byte_is_refused():
         Vocabulary("ab", "words")
     with pytest.raises(TextError, match="only 0x61 'a'; a model needs at least two distinct bytes"):
         Vocabulary("aa", "bytes")
+
+
+def test_a_replacement_of_another_type_is_refused_with_the_policy():
+    with pytest.raises(ConfigError, match=r"^replacement is 5; it must be one character\.$"):
+        UnknownPolicy("replace", 5)

@@ -26,7 +26,7 @@ from charloom import sampling, surprisal
 from charloom.cli import app
 from charloom.engines import Sampler
 from charloom.hidden_units import unit_values
-from charloom.sampling import Writing
+from charloom.sampling import SampleOptions, Writing
 from charloom.surprisal import Reader
 from charloom.web import concurrency, model_cache
 from charloom.web.event_stream import EventStream
@@ -143,9 +143,8 @@ def test_what_a_model_of_bytes_thinks_is_of_the_bytes_that_were_drawn(client, fo
     text = "".join(data["text"] for name, data in events if name == "text")
     assert "\ufffd" in text  # bytes that are no character, which no text spells
     model = charloom.load(folder / "bytes")
-    drawn = Writing(
-        model.learner, model.engine, prompt="the ", length=80, sampler=Sampler(3.0), seed=5
-    )
+    options = SampleOptions(length=80, seed=5, sampler=Sampler(3.0))
+    drawn = Writing(model.learner, model.engine, "the ", options)
     ids = np.concatenate([piece.ids for piece in iter(drawn.step, None)])
     reader = Reader(model.learner, model.engine)
     reader.read(model.vocabulary.encode("the "))

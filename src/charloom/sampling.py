@@ -13,7 +13,7 @@ from typing import Final, Literal, Never, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import SEED_LIMIT, require_number, require_string, require_whole
+from charloom.config import SEED_LIMIT, require_string, require_whole
 from charloom.cooperative import tokens_of_a_step
 from charloom.engines import Engine, Sampler
 from charloom.engines.base import Ids
@@ -22,6 +22,7 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, State, zero_state
 from charloom.random import uniforms
+from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Decoder, Unknowns
 
 FIRST_PIECE: Final = 16  # symbols; small, so that users immediately see some text
@@ -31,6 +32,56 @@ CHUNK: Final = (
 )
 
 AS_IT_IS: Final = Sampler()
+
+
+def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
+    """Return the stop strings as a tuple; raise ConfigError if one is empty or not a string."""
+    if not isinstance(stop, str | Sequence):
+        raise ConfigError(
+            f"{argument('stop')} is {shortened(stop)}; it must be a str or a list of str."
+        )
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    for text in stops:
+        if not isinstance(text, str) or not text:
+            raise ConfigError(
+                f"{argument('stop')} is {shortened(text)}; it must be a string of at least one character."
+            )
+    return stops
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """The options of a sampled text. With a model and a prompt they determine the text.
+
+    Attributes:
+        length: most characters to sample; for a byte model, most bytes.
+        seed: seed of the text.
+        sampler: how each character is sampled.
+        stop: one stop string or several; stored as a tuple. The text ends before the first one that
+            it completes.
+        policy: what to do with a character of the prompt that is not in the vocabulary.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    length: int = 200
+    seed: int = 0
+    sampler: Sampler = AS_IT_IS
+    stop: Sequence[str] = ()
+    policy: UnknownPolicy = REFUSE
+
+    def __post_init__(self) -> None:
+        checked = {
+            "length": require_whole("length", self.length, least=1),
+            "seed": require_whole("seed", self.seed, least=0, below=SEED_LIMIT),
+            "stop": require_stops(self.stop),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+
+DEFAULT_OPTIONS: Final = SampleOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +102,8 @@ class Writing(Iterator[str]):
         learner: the model; it is not changed.
         engine: the engine that computes and samples.
         prompt: the text that the network reads first.
-        length: most characters to sample; for a byte model, most bytes.
-        sampler: how each character is sampled.
-        seed: seed of the text.
+        options: how the text is sampled.
         number: number of the text among those with the same seed.
-        stop: stop strings. The text ends before the first one that it completes.
-        unknown: what to do with a character of the prompt that is not in the vocabulary: refuse,
-            skip or replace.
-        replacement: the character that replaces unknown ones with unknown="replace".
         piece_seconds: approximate processor time per piece, in seconds. It changes how the text is
             divided into pieces, but not the text.
 
@@ -67,7 +112,7 @@ class Writing(Iterator[str]):
         unknowns: the characters of the prompt that were skipped or replaced.
 
     Raises:
-        ConfigError: a value is out of its range.
+        ConfigError: `number` is out of its range, or the vocabulary does not have the replacement.
         UnknownCharacterError: the prompt has a character that is not in the vocabulary.
     """
 
@@ -75,30 +120,20 @@ class Writing(Iterator[str]):
         self,
         learner: Learner,
         engine: Engine,
-        *,
         prompt: str = "",
-        length: int = 200,
-        sampler: Sampler = AS_IT_IS,
-        seed: int = 0,
+        options: SampleOptions = DEFAULT_OPTIONS,
+        *,
         number: int = 0,
-        stop: Sequence[str] = (),
-        unknown: str = "refuse",
-        replacement: str = "",
         piece_seconds: float = math.inf,
     ) -> None:
-        length = require_whole("length", length, least=1)
-        seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
         number = require_whole("number", number, least=0)
-        sampler = require_sampler(sampler)
-        stops = require_stops(stop)
-        encoded = learner.vocabulary.encode_with(
-            require_string("prompt", prompt), unknown, replacement
-        )
+        prompt = require_string("prompt", prompt)
+        encoded = learner.vocabulary.encode_with(prompt, options.policy)
         self.ended: Literal["length", "stop"] | None = None
         self.unknowns: Unknowns = encoded.unknown
         read = encoded.ids if len(encoded.ids) else opening(learner)
         self._patience = piece_seconds
-        self._pieces = self._write(learner, engine, read, length, sampler, seed, number, stops)
+        self._pieces = self._write(learner, engine, read, options, number)
 
     def __iter__(self) -> Self:
         return self
@@ -124,17 +159,10 @@ class Writing(Iterator[str]):
         return next(self._pieces, None)
 
     def _write(
-        self,
-        learner: Learner,
-        engine: Engine,
-        read: Ids,
-        length: int,
-        sampler: Sampler,
-        seed: int,
-        number: int,
-        stops: tuple[str, ...],
+        self, learner: Learner, engine: Engine, read: Ids, options: SampleOptions, number: int
     ) -> Iterator[Piece]:
         """Yield pieces of growing size. The possible beginning of a stop string is held back."""
+        length, sampler = options.length, options.sampler
         drawn = Drawn(learner.vocabulary.decoder(), read[:0])
         reading = after_all_but_the_last(learner, engine, read)
         while (state := next(reading)) is None:
@@ -144,7 +172,7 @@ class Writing(Iterator[str]):
         written, size = 0, FIRST_PIECE
         while written < length:
             count = min(size, length - written)
-            numbers = uniforms(seed, "sample", count, first=written, stream=number)
+            numbers = uniforms(options.seed, "sample", count, first=written, stream=number)
             read = read[-recent:]
             began = time.thread_time()
             ids, state = engine.generate(learner, read, sampler, numbers, state)
@@ -156,13 +184,13 @@ class Writing(Iterator[str]):
             elif took <= self._patience / 2:
                 size = min(2 * size, LARGEST_PIECE)
             drawn.add(ids)  # an incomplete UTF-8 character at the end is held back
-            end = first_stop(drawn.text, stops)
+            end = first_stop(drawn.text, options.stop)
             if end is not None:
                 self.ended = "stop"
                 yield drawn.take(end)
                 return
             yield drawn.take(
-                len(drawn.text) - (waiting(drawn.text, stops) if written < length else 0)
+                len(drawn.text) - (waiting(drawn.text, options.stop) if written < length else 0)
             )
         self.ended = "length"
 
@@ -228,7 +256,7 @@ def opening(learner: Learner) -> Ids:
     return np.array([np.argmax(learner.parameters["c"])], dtype=vocabulary.id_dtype)
 
 
-def first_stop(text: str, stops: tuple[str, ...]) -> int | None:
+def first_stop(text: str, stops: Sequence[str]) -> int | None:
     """Return the position of the stop string that the text completes first; None without one.
 
     If one character completes several stop strings, the longest counts.
@@ -237,45 +265,10 @@ def first_stop(text: str, stops: tuple[str, ...]) -> int | None:
     return min(found)[1] if found else None
 
 
-def waiting(text: str, stops: tuple[str, ...]) -> int:
+def waiting(text: str, stops: Sequence[str]) -> int:
     """Return how many characters at the text's end could be the beginning of a stop string."""
     longest = max((len(stop) - 1 for stop in stops), default=0)
     for count in range(min(longest, len(text)), 0, -1):
         if any(stop.startswith(text[-count:]) for stop in stops):
             return count
     return 0
-
-
-def require_sampler(sampler: Sampler) -> Sampler:
-    """Return the sampler with its values converted to Python numbers.
-
-    Raises:
-        ConfigError: a value is out of its range.
-    """
-    return Sampler(
-        # A higher temperature would change nothing: all characters are already equally likely.
-        temperature=require_number("temperature", sampler.temperature, least=0.0, most=1e6),
-        top_k=require_whole("top_k", sampler.top_k, least=0),
-        top_p=require_number("top_p", sampler.top_p, above=0.0, most=1.0),
-        min_p=require_number("min_p", sampler.min_p, least=0.0, most=1.0),
-        # Within this range a finite logit stays finite.
-        repetition_penalty=require_number(
-            "repetition_penalty", sampler.repetition_penalty, least=1e-3, below=1e6
-        ),
-        repetition_window=require_whole("repetition_window", sampler.repetition_window, least=1),
-    )
-
-
-def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
-    """Return the stop strings as a tuple; raise ConfigError if one is empty or not a string."""
-    if not isinstance(stop, str | Sequence):
-        raise ConfigError(
-            f"{argument('stop')} is {shortened(stop)}; it must be a str or a list of str."
-        )
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    for text in stops:
-        if not isinstance(text, str) or not text:
-            raise ConfigError(
-                f"{argument('stop')} is {shortened(text)}; it must be a string of at least one character."
-            )
-    return stops

@@ -16,6 +16,7 @@ from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.formatting import number_of, one_of
 from charloom.model import Learner, zero_state
+from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Unknowns
 
 BLOCK: Final = 1_024  # most ids per call of the engine: it limits the logits that are in memory
@@ -50,7 +51,7 @@ class Surprise:
 
 
 def surprise(
-    learner: Learner, engine: Engine, text: str, unknown: str = "refuse", replacement: str = ""
+    learner: Learner, engine: Engine, text: str, policy: UnknownPolicy = REFUSE
 ) -> Surprise:
     """Return the surprise of each character of a text, read from the zero state in one stream.
 
@@ -58,23 +59,22 @@ def surprise(
         learner: the model; it is not changed.
         engine: the engine that computes the predictions.
         text: the text, at least two characters.
-        unknown: what to do with a character that is not in the vocabulary: refuse, skip or replace.
-        replacement: the character that replaces unknown ones with unknown="replace".
+        policy: what to do with a character that is not in the vocabulary.
 
     Raises:
         TextError: the text has fewer than two characters, so there is nothing to predict.
         UnknownCharacterError: the text has a character that is not in the vocabulary.
-        ConfigError: `unknown` or `replacement` is wrong.
+        ConfigError: the vocabulary does not have the replacement.
         DivergedError: the loss is not finite.
     """
-    return whole(scoring(learner, engine, text, unknown, replacement))
+    return whole(scoring(learner, engine, text, policy))
 
 
 def scoring(
-    learner: Learner, engine: Engine, text: str, unknown: str = "refuse", replacement: str = ""
+    learner: Learner, engine: Engine, text: str, policy: UnknownPolicy = REFUSE
 ) -> Steps[Surprise]:
     """Compute `surprise` in steps."""
-    encoded = learner.vocabulary.encode_with(require_string("text", text), unknown, replacement)
+    encoded = learner.vocabulary.encode_with(require_string("text", text), policy)
     ids = encoded.ids
     if len(ids) < 2:
         raise TextError(

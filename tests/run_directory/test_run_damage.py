@@ -7,6 +7,7 @@ import pytest
 from run_files import checkpoints, reopened, same_parameters
 
 from charloom.api import training as api_training
+from charloom.api.run_changes import RunChanges
 from charloom.errors import DamagedError, NotAModelError, RunExistsError
 from charloom.store import RunWriter, load_model, read_run
 from charloom.store.run_directory import load_at
@@ -243,7 +244,7 @@ def untimed(data):
 
 def test_repairs_while_opening_with_minutes_are_reported(halted):
     (halted / "metrics.jsonl").unlink()
-    with api_training.reopen(halted, minutes=0.01, allow_older=True) as training:
+    with api_training.reopen(halted, RunChanges(minutes=0.01, allow_older=True)) as training:
         assert any("metrics.jsonl is missing" in told for told in training.writer.warnings)
 
 

@@ -10,6 +10,7 @@ import pytest
 from run_files import checkpoints, reopened
 
 from charloom.api import training as api_training
+from charloom.api.run_changes import RunChanges
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DamagedError, MissingPartError, NotAModelError
 from charloom.store import RunWriter, load_model, read_run
@@ -146,7 +147,7 @@ def test_a_missing_engine_is_found_before_any_change(halted, monkeypatch):
     monkeypatch.setattr(api_training, "engine_for", missing)
     before = tree(halted)
     with pytest.raises(MissingPartError, match="no engine native"):
-        api_training.reopen(halted, updates=500, engine="native")
+        api_training.reopen(halted, RunChanges(updates=500, engine="native"))
     assert tree(halted) == before
     reopened(halted, updates=500)
 

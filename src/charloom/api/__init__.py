@@ -4,9 +4,10 @@ It knows the order of the steps. It prints nothing.
 """
 
 from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
-from charloom.api.evaluation_text import choose_part, judge, judge_others
+from charloom.api.evaluation_text import TextChoice, choose_part, judge, judge_others
 from charloom.api.exchange import export, import_model
 from charloom.api.model import Model, load
+from charloom.api.run_changes import RunChanges
 from charloom.api.run_control import control
 from charloom.api.text_arguments import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
 from charloom.api.time_estimates import updates_per_second
@@ -27,7 +28,9 @@ __all__ = [
     "Neurons",
     "Reported",
     "Reproduction",
+    "RunChanges",
     "Text",
+    "TextChoice",
     "Training",
     "begin",
     "choose_part",

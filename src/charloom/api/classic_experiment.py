@@ -11,6 +11,7 @@ from charloom.api.model import Model
 from charloom.api.text_arguments import Text, demo_text, new_run
 from charloom.api.training import Asked, Listener, Training, begin, ignore, never
 from charloom.api.training_plan import settle, text_to_learn
+from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.errors import NewerFormatError
 from charloom.gradient_check import GradientCheck, check_gradients, fresh_problem, read_checks
@@ -173,9 +174,8 @@ def gradient_checks(training: Training, halt: Asked = never) -> Iterator[Gradien
     network = {name: getattr(config, name) for name in NETWORK}
     for size in ({**SMALL, "batch_size": min(SMALL["batch_size"], config.batch_size)}, {}):
         for dtype in ("float64", "float32"):
-            learner, x, y = fresh_problem(
-                corpus=corpus, dtype=dtype, seed=config.seed, **{**network, **size}
-            )
+            checked = Config(dtype=dtype, seed=config.seed, **{**network, **size})
+            learner, x, y = fresh_problem(checked, corpus=corpus)
             yield from check_gradients(
                 learner, x, y, engines=engines, seed=config.seed, text=corpus.name, between=between
             )

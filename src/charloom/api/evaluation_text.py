@@ -7,7 +7,7 @@ from typing import Protocol
 
 from charloom.api.text_arguments import Text, open_text
 from charloom.baselines import LIMIT, Baselines, measure_baselines
-from charloom.config import UNKNOWNS, require_one_of
+from charloom.config import require_one_of
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, StoreError, TextError
@@ -18,7 +18,8 @@ from charloom.model import Learner
 from charloom.store.opening import open_text as open_own_text
 from charloom.store.opening import require_about
 from charloom.store.run_directory import read_about
-from charloom.text import Corpus, Windows
+from charloom.text import Corpus, UnknownPolicy, Windows
+from charloom.text.unknown_policy import REFUSE
 from charloom.text.windows import Segment
 
 PARTS = ("train", "validation", "test", "all")
@@ -57,6 +58,36 @@ class Part:
         return kept[::-1]
 
 
+@dataclass(frozen=True)
+class TextChoice:
+    """The text that a model shall read, as a user chose it.
+
+    Attributes:
+        text: paths, or the name of a built-in text. Without `text` and `string`, the text that the
+            model was trained on.
+        string: the text itself, instead of `text`.
+        split: the part of the text: train, validation, test or all; None chooses it.
+        policy: what to do with characters outside the vocabulary; None means the default.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+
+    text: Text | None = None
+    string: str | None = None
+    split: str | None = None
+    policy: UnknownPolicy | None = None
+
+    def __post_init__(self) -> None:
+        if self.split is not None:
+            require_one_of("split", self.split, PARTS)
+
+    @property
+    def names_a_text(self) -> bool:
+        """True if the user gave a text."""
+        return self.text is not None or self.string is not None
+
+
 class Trained(Protocol):
     """The attributes of `Model` that this module needs, to find the text the model was trained on."""
 
@@ -73,25 +104,14 @@ class Trained(Protocol):
         """The text, if the model was trained without a run directory."""
 
 
-def choose_part(
-    model: Trained,
-    text: Text | None = None,
-    *,
-    string: str | None = None,
-    split: str | None = None,
-    unknown: str = "refuse",
-    replacement: str = "",
-) -> Part:
-    """Return the part to evaluate a model on; arguments and errors as for `Model.evaluate`."""
-    if split is not None:
-        require_one_of("split", split, PARTS)
-    require_one_of("unknown", unknown, UNKNOWNS)
-    learner = model.learner
-    if own := text is None and string is None:
+def choose_part(model: Trained, choice: TextChoice) -> Part:
+    """Return the part to evaluate a model on; errors as for `Model.evaluate`."""
+    learner, split = model.learner, choice.split
+    if own := not choice.names_a_text:
         corpus = own_text(model)
     else:
-        policy = {"unknown": unknown, "replacement": replacement}
-        corpus = open_text(text, string, learner.vocabulary, **policy)
+        policy = choice.policy or REFUSE
+        corpus = open_text(choice.text, choice.string, learner.vocabulary, policy=policy)
         own = identity(corpus) == own_identity(model)
     if split == "all" or (split is None and not own):
         return Part(corpus, "all", ((0, len(corpus)),), own)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charloom.api.evaluation_text import Part, choose_part, judge, judge_others
+from charloom.api.evaluation_text import TextChoice, choose_part, judge, judge_others
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
 from charloom.config import Config, require_string
@@ -18,7 +18,7 @@ from charloom.hidden_units import Activity, activity, choose
 from charloom.model import Learner
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
-from charloom.sampling import AS_IT_IS, Writing
+from charloom.sampling import AS_IT_IS, SampleOptions, Writing
 from charloom.store import (
     Which,
     load_model,
@@ -29,7 +29,7 @@ from charloom.store import (
 )
 from charloom.store.run_directory import is_run, read_about
 from charloom.surprisal import Surprise, surprise
-from charloom.text import Corpus, Vocabulary
+from charloom.text import Corpus, UnknownPolicy, Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,23 +155,10 @@ class Model:
             ConfigError: a value is out of range.
             UnknownCharacterError: the prompt has a character outside the vocabulary.
         """
-        return "".join(
-            self.stream(
-                prompt,
-                length,
-                temperature,
-                seed,
-                top_k=top_k,
-                top_p=top_p,
-                min_p=min_p,
-                repetition_penalty=repetition_penalty,
-                repetition_window=repetition_window,
-                stop=stop,
-                unknown=unknown,
-                replacement=replacement,
-                number=number,
-            )
-        )
+        sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
+        policy = UnknownPolicy(unknown, replacement)
+        options = SampleOptions(length, seed, sampler, stop, policy)
+        return "".join(Writing(self.learner, self.engine, prompt, options, number=number))
 
     def stream(
         self,
@@ -196,18 +183,9 @@ class Model:
         iterator says why the text ended: "length" or "stop".
         """
         sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
-        return Writing(
-            self.learner,
-            self.engine,
-            prompt=prompt,
-            length=length,
-            sampler=sampler,
-            seed=seed,
-            number=number,
-            stop=stop,
-            unknown=unknown,
-            replacement=replacement,
-        )
+        policy = UnknownPolicy(unknown, replacement)
+        options = SampleOptions(length, seed, sampler, stop, policy)
+        return Writing(self.learner, self.engine, prompt, options, number=number)
 
     def evaluate(
         self,
@@ -241,7 +219,8 @@ class Model:
             UnknownCharacterError: the text has a character outside the vocabulary.
             ConfigError: the text has no such part, or a value is out of range.
         """
-        part = self._part(text, string, split, unknown, replacement)
+        choice = TextChoice(text, string, split, UnknownPolicy(unknown, replacement))
+        part = choose_part(self, choice)
         return judge(self.learner, self.engine, part, streams, seed)
 
     def baselines(
@@ -260,8 +239,8 @@ class Model:
         Raises:
             ConfigError: the part is the training part, or contains it.
         """
-        part = self._part(text, string, split, unknown, replacement)
-        return judge_others(self, part)
+        choice = TextChoice(text, string, split, UnknownPolicy(unknown, replacement))
+        return judge_others(self, choose_part(self, choice))
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
         """Return the cost of each character of a text in nats and bits, given all characters before.
@@ -275,7 +254,7 @@ class Model:
             TextError: the text has fewer than two characters.
             UnknownCharacterError: the text has a character outside the vocabulary.
         """
-        return surprise(self.learner, self.engine, text, unknown, replacement)
+        return surprise(self.learner, self.engine, text, UnknownPolicy(unknown, replacement))
 
     def activity(
         self,
@@ -308,26 +287,9 @@ class Model:
             DivergedError: a value is not finite.
         """
         choice = choose(self.learner, layer, unit, what)
-        encoded = self.vocabulary.encode_with(require_string("text", text), unknown, replacement)
+        policy = UnknownPolicy(unknown, replacement)
+        encoded = self.vocabulary.encode_with(require_string("text", text), policy)
         return activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
-
-    def _part(
-        self,
-        text: Text | None,
-        string: str | None,
-        split: str | None,
-        unknown: str,
-        replacement: str,
-    ) -> Part:
-        """Return the part of a text to evaluate the model on."""
-        return choose_part(
-            self,
-            text,
-            string=string,
-            split=split,
-            unknown=unknown,
-            replacement=replacement,
-        )
 
     def export(self, path: str | Path, to: str = "torch") -> Path:
         """Write the model as a file for another framework; see `charloom.export`."""

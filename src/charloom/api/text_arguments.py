@@ -12,7 +12,8 @@ from charloom.errors import ConfigError, MissingPartError
 from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.store.run_writer import require_free
-from charloom.text import Corpus, Vocabulary
+from charloom.text import Corpus, UnknownPolicy, Vocabulary
+from charloom.text.unknown_policy import REFUSE
 
 Text = str | Path | Sequence[str | Path]
 
@@ -26,8 +27,7 @@ def open_text(
     vocabulary: Vocabulary | None = None,
     *,
     tokens: str = "characters",
-    unknown: str = "refuse",
-    replacement: str = "",
+    policy: UnknownPolicy = REFUSE,
 ) -> Corpus:
     """Return a corpus from paths or the name of a built-in text, or from the text itself.
 
@@ -48,13 +48,9 @@ def open_text(
             raise ConfigError(
                 f"string is of type {type(string).__name__}; it must be a str that holds the text."
             )
-        return Corpus.from_text(
-            string, vocabulary=vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
-        )
+        return Corpus.from_text(string, vocabulary=vocabulary, tokens=tokens, policy=policy)
     assert text is not None
-    return Corpus.open(
-        as_sources(text), vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
-    )
+    return Corpus.open(as_sources(text), vocabulary, tokens=tokens, policy=policy)
 
 
 def as_path(given: object, name: str = "path") -> Path:
@@ -116,16 +112,13 @@ def demo_text(
     tokens: str = "characters",
     vocabulary: Vocabulary | None = None,
     *,
-    unknown: str = "refuse",
-    replacement: str = "",
+    policy: UnknownPolicy = REFUSE,
 ) -> Corpus:
     """Return the built-in text that is used if no text is given: prose, if it is installed.
 
     The arguments are those of `charloom.text.Corpus.open`.
     """
-    read = partial(
-        Corpus.open, vocabulary=vocabulary, tokens=tokens, unknown=unknown, replacement=replacement
-    )
+    read = partial(Corpus.open, vocabulary=vocabulary, tokens=tokens, policy=policy)
     for name in DEMO_TEXTS[:-1]:
         try:
             return read([name])

@@ -11,15 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from charloom.api.model import Model, judged, stage
-from charloom.api.text_arguments import Text, as_path, as_sources, free_run, new_run
-from charloom.api.training_plan import (
-    Tell,
-    end_after,
-    require_one_end,
-    settle,
-    text_to_learn,
-    with_threads,
-)
+from charloom.api.run_changes import MACHINE_SETTINGS, NO_CHANGES, RunChanges
+from charloom.api.text_arguments import Text, as_path, free_run, new_run
+from charloom.api.training_plan import Tell, end_after, settle, text_to_learn
 from charloom.config import Config
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
@@ -150,17 +144,8 @@ def resume(
         ConfigError: the new end is not after the present update, or `which` is not valid.
     """
     require_which(which)
-    with reopen(
-        as_path(run, "run"),
-        text,
-        epochs,
-        updates,
-        minutes,
-        engine,
-        threads,
-        save_seconds,
-        allow_older,
-    ) as training:
+    changes = RunChanges(text, epochs, updates, minutes, engine, threads, save_seconds, allow_older)
+    with reopen(as_path(run, "run"), changes) as training:
         if not training.finished:
             training.to_the_end(listener)
         return training.model(which)
@@ -279,41 +264,27 @@ def begin(
                 raise
 
 
-def reopen(
-    run: Path,
-    text: Text | None = None,
-    epochs: int | None = None,
-    updates: int | None = None,
-    minutes: float | None = None,
-    engine: str | None = None,
-    threads: int | None = None,
-    save_seconds: float | None = None,
-    allow_older: bool = False,
-    tell: Tell = str,
-) -> Training:
-    """Open a run to continue it; arguments and errors as for `resume`, and `tell` as for `settle`."""
-    began = time.monotonic()
-    require_one_end(epochs=epochs, updates=updates, minutes=minutes)
-    sources = None if text is None else as_sources(text)
+def reopen(run: Path, changes: RunChanges = NO_CHANGES, tell: Tell = str) -> Training:
+    """Open a run to continue it; errors as for `resume`, and `tell` as for `settle`."""
+    began, sources, older = time.monotonic(), changes.sources, changes.allow_older
     # Resuming changes the directory, so report a missing engine before.
-    config = unless_in_use(run, lambda: open_about(run, sources, allow_older))[0]
-    asked = {"engine": engine, "threads": threads, "save_seconds": save_seconds}
-    changed = {name: value for name, value in asked.items() if value is not None}
-    machine = with_threads(config.replace(**changed))
-    opened = engine_for(machine)
+    config = unless_in_use(run, lambda: open_about(run, sources, older))[0]
+    machine = changes.on_this_machine(config)
+    engine = engine_for(machine)
 
     def measured(learner: Learner, corpus: Corpus) -> int:
-        here = learner.config.replace(**{name: getattr(machine, name) for name in asked})
-        return end_after(minutes or 0.0, corpus, here, learner.update, began=began, tell=tell)
+        here = learner.config.replace(**{name: getattr(machine, name) for name in MACHINE_SETTINGS})
+        minutes = changes.minutes or 0.0
+        return end_after(minutes, corpus, here, learner.update, began=began, tell=tell)
 
     writer, learner, corpus = RunWriter.resume(
         run,
         text=sources,
-        epochs=epochs,
-        updates=updates if minutes is None else measured,
-        allow_older=allow_older,
+        epochs=changes.epochs,
+        updates=changes.updates if changes.minutes is None else measured,
+        allow_older=older,
     )
-    return Training(writer, learner, corpus, opened, machine.save_seconds)
+    return Training(writer, learner, corpus, engine, machine.save_seconds)
 
 
 def require_which(which: Which | None, config: Config | None = None) -> None:

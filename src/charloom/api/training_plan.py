@@ -17,7 +17,7 @@ from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
-from charloom.text import Corpus
+from charloom.text import Corpus, UnknownPolicy
 
 LEAST_SHARE: Final = (
     0.5  # of the given minutes; training gets at least this share, however long the rest took
@@ -137,8 +137,7 @@ def text_to_learn(
         string,
         None if model is None else model.vocabulary,
         tokens=config.tokens,
-        unknown=config.unknown,
-        replacement=config.replacement,
+        policy=UnknownPolicy(config.unknown, config.replacement),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from charloom.api.evaluation_text import Part, choose_part
+from charloom.api.evaluation_text import Part, TextChoice, choose_part
 from charloom.api.model import Model, load
 from charloom.api.text_arguments import Text, as_path, demo_text
 from charloom.config import require_whole
@@ -23,6 +23,8 @@ from charloom.hidden_units import (
 )
 from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.messages import for_python
+from charloom.text import UnknownPolicy
+from charloom.text.unknown_policy import SKIP
 
 LIMIT: Final = 50_000  # characters to read by default
 TOP: Final = 3
@@ -112,15 +114,8 @@ def neurons(
     opened = model if isinstance(model, Model) else load(as_path(model, "model"))
     choice = choose(opened.learner, layer, unit, what)
     asked = asked_properties(properties, pattern, spans)
-    watched = watch(
-        opened,
-        text,
-        string=string,
-        split=split,
-        limit=limit,
-        unknown=unknown,
-        replacement=replacement,
-    )
+    policy = None if unknown is None else UnknownPolicy(unknown, replacement)
+    watched = watch(opened, TextChoice(text, string, split, policy), limit)
     if spans is not None and len(watched.texts) > 1:
         raise ConfigError(
             f"spans need a continuous text, but the part {watched.part.split} has "
@@ -179,38 +174,18 @@ def asked_properties(
     return asked or PROPERTIES
 
 
-def watch(
-    model: Model,
-    text: Text | None = None,
-    *,
-    string: str | None = None,
-    split: str | None = None,
-    limit: int = LIMIT,
-    unknown: str | None = None,
-    replacement: str = "",
-) -> Watched:
-    """Return the text that the model reads; arguments and errors as for `neurons`."""
+def watch(model: Model, choice: TextChoice, limit: int = LIMIT) -> Watched:
+    """Return the text that the model reads; `limit` and errors as for `neurons`."""
     limit = require_whole("limit", limit, least=1)
     learner = model.learner
     notes: tuple[str, ...] = ()
     try:
-        part = choose_part(
-            model,
-            text,
-            string=string,
-            split=split,
-            unknown=unknown or "refuse",
-            replacement=replacement,
-        )
+        part = choose_part(model, choice)
     except TextError as error:
-        if model.run is not None or text is not None or string is not None or split is not None:
+        if model.run is not None or choice.names_a_text or choice.split is not None:
             raise
-        corpus = demo_text(
-            learner.config.tokens,
-            learner.vocabulary,
-            unknown=unknown or "skip",
-            replacement=replacement,
-        )
+        policy = choice.policy or SKIP
+        corpus = demo_text(learner.config.tokens, learner.vocabulary, policy=policy)
         notes = (f"{error.message} The model reads the built-in text {corpus.name} instead",)
         part = Part(corpus, "all", ((0, len(corpus)),), own=False)
     kept = [ids for ids in part.first(limit) if len(ids)]

@@ -9,7 +9,7 @@ import typer
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.options import Json, Texts, given_path, takes_settings
 from charloom.cli.terminal import say, show, show_json
-from charloom.config import require_one_of, require_whole
+from charloom.config import Config, require_one_of, require_whole
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 
@@ -84,9 +84,7 @@ def gradcheck(
     corpus = api.open_text(text) if text else None
     checks: list[GradientCheck] = []
     for dtype in dtypes:
-        learner, x, y = fresh_problem(
-            vocabulary_size=vocabulary_size, state=state, dtype=dtype, corpus=corpus, **chosen
-        )
+        learner, x, y = fresh_problem(Config(dtype=dtype, **chosen), vocabulary_size, state, corpus)
         say(f"checking {' and '.join(engines)} in {dtype} …")
         found = check_gradients(
             learner,

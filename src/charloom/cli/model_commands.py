@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from charloom.api import Model
     from charloom.baselines import Baselines
     from charloom.evaluation import Evaluation
+    from charloom.sampling import SampleOptions
     from charloom.surprisal import Surprise
+    from charloom.text import UnknownPolicy
 
 STDIN: Final = "-"
 
@@ -96,29 +98,18 @@ def sample(
     Example:
       charloom sample runs/book --prompt "It was " --length 500 --temperature 0.8
     """
-    from charloom import api
     from charloom.config import require_whole
+    from charloom.engines import Sampler
+    from charloom.sampling import SampleOptions, Writing
 
     require_whole("samples", samples, least=1)
-    chosen = settings or {}
-    engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
+    given = settings or {}
     begun = prompt_text(prompt, prompt_file)
-    opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
-    drawing = {
-        "length": length,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-        "repetition_window": repetition_window,
-        "stop": stop or [],
-        "seed": 0,
-        "unknown": "refuse",
-        "replacement": "",
-        **chosen,
-    }
-    write = partial(opened.stream, begun, **drawing)
+    sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
+    policy = policy_of(given)
+    options = SampleOptions(length, given.get("seed", 0), sampler, stop or [], policy)
+    opened = open_model(model, which, given)
+    write = partial(Writing, opened.learner, opened.engine, begun, options)
     first = write(number=0)  # raises here if an option is not valid, before anything is printed
     writings = chain([first], (write(number=number) for number in range(1, samples)))
     if first.unknowns.total:
@@ -128,7 +119,7 @@ def sample(
             {"number": number, "text": "".join(writing), "ended": writing.ended}
             for number, writing in enumerate(writings)
         ]
-        show_json({**identity(model, opened), "prompt": begun, **drawing, "samples": texts})
+        show_json({**identity(model, opened), "prompt": begun, **flat(options), "samples": texts})
         return
     say(f"{model}, {opened.stage}, writes:")
     spell = harmless if sys.stdout.isatty() else str
@@ -189,15 +180,14 @@ def evaluate(
     """
     from charloom import api
 
-    chosen = settings or {}
-    seed = chosen.pop("seed", 0)
-    engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
-    opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
+    given = settings or {}
+    choice = api.TextChoice(text or None, split=split, policy=policy_of(given))
+    opened = open_model(model, which, given)
     learner = opened.learner
-    part = api.choose_part(opened, text or None, split=split, **chosen)
+    part = api.choose_part(opened, choice)
     for note in part.corpus.notes:
         say(f"{note}.")
-    result = api.judge(learner, opened.engine, part, streams, seed)
+    result = api.judge(learner, opened.engine, part, streams, given.get("seed", 0))
     others = api.judge_others(opened, part) if baselines else None
     if as_json:
         about = {
@@ -216,6 +206,31 @@ def evaluate(
     show(f"perplexity: {result.perplexity:.3f}")
     if others is not None:
         show_others(result, others, tokens)
+
+
+def open_model(model: Path, which: str | None, settings: dict[str, Any]) -> "Model":
+    """Open the model of a command; `settings` are the given ones, of which `engine` is used."""
+    from charloom import api
+
+    return api.load(model, which=which, engine=settings.get("engine", "auto"))  # type: ignore[arg-type]
+
+
+def policy_of(settings: dict[str, Any]) -> "UnknownPolicy":
+    """Return the policy for unknown characters from the given settings."""
+    from charloom.text import UnknownPolicy
+
+    return UnknownPolicy(settings.get("unknown", "refuse"), settings.get("replacement", ""))
+
+
+def flat(options: "SampleOptions") -> dict[str, Any]:
+    """Return the options of a sampled text as plain data of one level."""
+    return {
+        "length": options.length,
+        **dataclasses.asdict(options.sampler),
+        "stop": list(options.stop),
+        "seed": options.seed,
+        **dataclasses.asdict(options.policy),
+    }
 
 
 def identity(model: Path, opened: "Model") -> dict[str, Any]:
@@ -277,15 +292,15 @@ def score(
     Example:
       charloom score runs/book --text "To be, or not to be"
     """
-    from charloom import api
-
     if text is not None and file != STDIN:
         raise ConfigError("TEXT and --text both give a text; give only one of them.")
-    chosen = settings or {}
-    engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
+    from charloom.surprisal import surprise
+
+    given = settings or {}
+    policy = policy_of(given)
     read = read_text(file) if text is None else text
-    opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
-    result = opened.score(read, **chosen)
+    opened = open_model(model, which, given)
+    result = surprise(opened.learner, opened.engine, read, policy)
     if result.unknowns.total:
         say(f"{result.unknowns.sentence}.")
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charloom.cli.colours import paint
-from charloom.cli.model_commands import identity
+from charloom.cli.model_commands import identity, open_model, policy_of
 from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
@@ -147,9 +147,10 @@ def neurons(
     require_whole("show", shown, least=1)
     require_whole("top", top, least=1)
     asked = asked_properties(properties, pattern)
-    chosen = settings or {}
-    engine = {"engine": chosen.pop("engine")} if "engine" in chosen else {}
-    opened = api.load(model, which=which, **engine)  # type: ignore[arg-type]
+    given = settings or {}
+    policy = policy_of(given) if "unknown" in given else None
+    text_choice = api.TextChoice(text or None, string, split, policy)
+    opened = open_model(model, which, given)
     learner = opened.learner
     layers = learner.config.layers
     if unit is not None and layer is None:
@@ -161,7 +162,7 @@ def neurons(
     choice = choose(learner, layer, unit, what)
     if png is not None:
         require_picture(png)
-    watched = watch(opened, text or None, string=string, split=split, limit=limit, **chosen)
+    watched = watch(opened, text_choice, limit)
     for note in watched.notes:
         say(f"{note}.")
     first = watched.texts[0][:shown]

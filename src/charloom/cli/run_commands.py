@@ -161,8 +161,10 @@ def resume(
     """
     from charloom import api
 
-    changes = {"allow_older": allow_older, **(settings or {})}
-    with api.reopen(run, text, epochs, updates, minutes, tell=say_sentence, **changes) as training:
+    changes = api.RunChanges(
+        text, epochs, updates, minutes, allow_older=allow_older, **(settings or {})
+    )
+    with api.reopen(run, changes, tell=say_sentence) as training:
         if training.finished:
             say(
                 f"{run} is finished at update {training.learner.update:,}; there is nothing to do. "

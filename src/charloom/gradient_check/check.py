@@ -100,21 +100,19 @@ def gradcheck(
         MissingPartError: `engine` names the native engine, which is not installed.
         TextError: the text has less than one window for each stream.
     """
-    learner, x, y = fresh_problem(
+    config = Config(
         cell=cell,
         layers=layers,
         hidden_size=hidden_size,
         seq_length=seq_length,
         batch_size=batch_size,
-        vocabulary_size=vocabulary_size,
         dropout=dropout,
         init=init,
         sigma=sigma,
-        state=state,
         dtype=dtype,
         seed=seed,
-        corpus=corpus,
     )
+    learner, x, y = fresh_problem(config, vocabulary_size, state, corpus)
     text = "" if corpus is None else corpus.name
     (check,) = check_gradients(
         learner, x, y, engines=(engine,), entries=entries, seed=seed, text=text
@@ -123,21 +121,14 @@ def gradcheck(
 
 
 def fresh_problem(
-    *,
-    vocabulary_size: int = 80,
-    state: str = "zero",
-    dtype: str = "float64",
-    seed: int = 0,
-    corpus: Corpus | None = None,
-    **settings: Any,
+    config: Config, vocabulary_size: int = 80, state: str = "zero", corpus: Corpus | None = None
 ) -> tuple[Learner, Array, Array]:
     """Return an untrained learner and one window: inputs x and targets y, ids of shape (T, B).
 
-    The window is random, or the first window of `corpus`. Arguments and errors are those of
-    `gradcheck`. `settings` are further settings of `Config`.
+    The window is random, or the first window of `corpus`. The other arguments and the errors are
+    those of `gradcheck`.
     """
     require_one_of("state", state, STATES)
-    config = Config(dtype=dtype, seed=seed, **settings)
     T, B = config.seq_length, config.batch_size
     if corpus is None:
         vocabulary_size = require_whole("vocabulary_size", vocabulary_size, least=2, below=0x110000)

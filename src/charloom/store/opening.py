@@ -51,7 +51,7 @@ from charloom.store.run_directory import (
     require_own_directories,
     saved_updates,
 )
-from charloom.text import Corpus
+from charloom.text import Corpus, UnknownPolicy
 
 EXTENDABLE: Final = ("epochs", "updates")
 STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back")
@@ -406,16 +406,16 @@ def open_text(
         place: how the caller is given the new path of a text, for error messages.
     """
     name, sources, config = about["name"], moved or about["sources"], learner.config
-    policy = {"unknown": config.unknown, "replacement": config.replacement}
+    policy = UnknownPolicy(config.unknown, config.replacement)
     where = ", ".join(map(str, sources)) or str(path / TEXT)
     if not sources and (path / TEXT).is_symlink():
         raise DamagedError(f"{path / TEXT} is not a plain file but a link; links are not followed.")
     try:
         require_plain([] if moved else sources or [path / TEXT])
         if sources:
-            corpus = Corpus.open(sources, learner.vocabulary, verify=True, **policy)
+            corpus = Corpus.open(sources, learner.vocabulary, verify=True, policy=policy)
         else:
-            corpus = Corpus.from_kept(path / TEXT, name, learner.vocabulary, **policy)
+            corpus = Corpus.from_kept(path / TEXT, name, learner.vocabulary, policy=policy)
     except UnknownCharacterError:
         now = "one with other characters"
     except CharloomError as error:

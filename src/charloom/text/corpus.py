@@ -33,6 +33,7 @@ from charloom.text.sources import (
     find_sources,
     string_source,
 )
+from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns, Vocabulary
 
 NAMED: Final = 3  # at most this many sources in a text's name
@@ -82,13 +83,12 @@ class Corpus:
         vocabulary: Vocabulary | None = None,
         *,
         tokens: str = "characters",
-        unknown: str = "refuse",
-        replacement: str = "",
+        policy: UnknownPolicy = REFUSE,
     ) -> "Corpus":
         """Return a corpus from a string; arguments and errors as in `open`."""
         tokens = vocabulary.tokens if vocabulary else tokens
         pieces = (string_source(text, name),)
-        return _corpus(pieces, name, vocabulary, tokens, (unknown, replacement))
+        return _corpus(pieces, name, vocabulary, tokens, policy)
 
     @classmethod
     def from_kept(
@@ -97,12 +97,11 @@ class Corpus:
         name: str,
         vocabulary: Vocabulary,
         *,
-        unknown: str = "refuse",
-        replacement: str = "",
+        policy: UnknownPolicy = REFUSE,
     ) -> "Corpus":
         """Return a corpus from a file with `kept_bytes`; arguments and errors as in `open`."""
         pieces = (dataclasses.replace(file_source(path, raw=True), place=""),)
-        return _corpus(pieces, name, vocabulary, vocabulary.tokens, (unknown, replacement))
+        return _corpus(pieces, name, vocabulary, vocabulary.tokens, policy)
 
     @classmethod
     def open(
@@ -111,8 +110,7 @@ class Corpus:
         vocabulary: Vocabulary | None = None,
         *,
         tokens: str = "characters",
-        unknown: str = "refuse",
-        replacement: str = "",
+        policy: UnknownPolicy = REFUSE,
         verify: bool = False,
     ) -> "Corpus":
         """Return a corpus from files and other sources, read one after another.
@@ -124,9 +122,7 @@ class Corpus:
                 their paths, without hidden ones.
             vocabulary: the vocabulary to use; by default that of the text.
             tokens: "characters" or "bytes", for the vocabulary of the text.
-            unknown: what to do with symbols that the given vocabulary does not have: "refuse",
-                "skip" or "replace".
-            replacement: the known character that replaces them.
+            policy: what to do with symbols that the given vocabulary does not have.
             verify: True reads all bytes of large files for the fingerprint. False trusts their sizes
                 and times, if these have not changed.
 
@@ -134,7 +130,7 @@ class Corpus:
             TextError: a source is missing, empty, binary or not readable; or the text has only one
                 distinct symbol; or nothing is left of it.
             EncodingError: the bytes are not UTF-8.
-            UnknownCharacterError: `unknown` is "refuse", and the vocabulary does not have a symbol.
+            UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a symbol.
             ConfigError: the vocabulary does not have the replacement.
             MissingPartError: the built-in text needs an extra that is not installed.
         """
@@ -145,7 +141,6 @@ class Corpus:
         name = " + ".join(one.name for one in found[:NAMED])
         if len(found) > NAMED:
             name += f" + {len(found) - NAMED} more"
-        policy = (unknown, replacement)
         return _corpus(pieces, name, vocabulary, tokens, policy, notes, verify)
 
     def kept_bytes(self) -> Iterator[bytes]:
@@ -161,7 +156,7 @@ def _corpus(
     name: str,
     vocabulary: Vocabulary | None,
     tokens: str,
-    policy: tuple[str, str],
+    policy: UnknownPolicy,
     notes: tuple[str, ...] = (),
     verify: bool = True,
 ) -> Corpus:
@@ -174,7 +169,7 @@ def _corpus(
         if large:
             id_cache.remember_scan(stamps, tokens, found)
     vocabulary = vocabulary or Vocabulary(map(chr, found.values), tokens)
-    treatment = vocabulary.treatment(found.values, found.counts, *policy)
+    treatment = vocabulary.treatment(found.values, found.counts, policy)
     table, unknown = treatment.table, treatment.unknown
     if treatment.refused:
         raise vocabulary.refusal(*first_left_out(pieces, tokens, table), unknown)
@@ -193,7 +188,7 @@ def _corpus(
 
     ids: AllIds | None = None
     if large:
-        used = policy if unknown.total else ()
+        used = dataclasses.astuple(policy) if unknown.total else ()
         try:
             ids = id_cache.ids_of(found.fingerprint, vocabulary, used, count, blocks())
         except OSError as error:

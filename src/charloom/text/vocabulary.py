@@ -14,10 +14,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import TOKENS, UNKNOWNS, require_one_of
+from charloom.config import TOKENS, require_one_of
 from charloom.errors import ConfigError, TextError, UnknownCharacterError
 from charloom.formatting import shortened
 from charloom.messages import argument
+from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 
 CODE_POINTS: Final = 0x110000
 BYTES: Final = 256
@@ -170,22 +171,21 @@ class Vocabulary:
         """
         return self.encode_with(text).ids
 
-    def encode_with(self, text: str, unknown: str = "refuse", replacement: str = "") -> Encoded:
+    def encode_with(self, text: str, policy: UnknownPolicy = REFUSE) -> Encoded:
         """Return the ids of a text and its unknown symbols.
 
         Args:
             text: the text.
-            unknown: what to do with unknown symbols: "refuse", "skip" or "replace".
-            replacement: the one known character that replaces them; one byte for a byte vocabulary.
+            policy: what to do with unknown symbols.
 
         Raises:
-            UnknownCharacterError: `unknown` is "refuse", and the text has unknown symbols.
-            ConfigError: `unknown` is not one of these, or the replacement is not one known symbol.
+            UnknownCharacterError: the policy is "refuse", and the text has unknown symbols.
+            ConfigError: there is something to replace, and the replacement is not one known symbol.
         """
         symbols = _symbols(text, self.tokens)
         strange = self._ids[symbols] < 0
         values, counts = np.unique(symbols[strange], return_counts=True)
-        treatment = self.treatment(values, counts, unknown, replacement)
+        treatment = self.treatment(values, counts, policy)
         if treatment.refused:
             first = int(np.argmax(strange))
             raise self.refusal(int(symbols[first]), first, treatment.unknown)
@@ -195,20 +195,18 @@ class Vocabulary:
         return Encoded(ids.astype(self.id_dtype), treatment.unknown)
 
     def treatment(
-        self, values: NDArray[Any], counts: NDArray[Any], unknown: str, replacement: str
+        self, values: NDArray[Any], counts: NDArray[Any], policy: UnknownPolicy
     ) -> Treatment:
         """Return how to encode a text with these symbols.
 
         Args:
             values: the code points or bytes of the text, shape (distinct,); known ones may be missing.
             counts: how often each occurs, shape (distinct,).
-            unknown: what to do with unknown symbols: "refuse", "skip" or "replace".
-            replacement: the one known character that replaces them.
+            policy: what to do with unknown symbols.
 
         Raises:
-            ConfigError: `unknown` is not one of these, or the replacement is not one known symbol.
+            ConfigError: there is something to replace, and the replacement is not one known symbol.
         """
-        require_one_of("unknown", unknown, UNKNOWNS)
         strange = self._ids[values] < 0
         values, counts = values[strange], counts[strange]
         order = np.argsort(-counts, kind="stable")
@@ -216,10 +214,11 @@ class Vocabulary:
         unknowns = Unknowns(int(counts.sum()), found, self.tokens)
         if not found:
             return Treatment(self._ids, unknowns)
-        if unknown == "refuse":
+        if policy.unknown == "refuse":
             return Treatment(self._ids, unknowns, refused=True)
-        if unknown == "skip":
+        if policy.unknown == "skip":
             return Treatment(self._ids, unknowns, skipping=True)
+        replacement = policy.replacement
         known = self._ids[_symbols(replacement, self.tokens)]
         if len(known) != 1 or known[0] < 0:
             raise ConfigError(

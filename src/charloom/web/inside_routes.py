@@ -18,6 +18,7 @@ from charloom.hidden_units import Activity, Property, choose, marked
 from charloom.hidden_units.ranking import comparing
 from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.hidden_units.unit_activity import looking
+from charloom.text import UnknownPolicy
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Desk
 from charloom.web.error_responses import NotAllowedError
@@ -78,7 +79,7 @@ def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
             model = opened(asked)
             yield
             learner = model.learner
-            encoded = learner.vocabulary.encode_with(asked.text, asked.unknown)
+            encoded = learner.vocabulary.encode_with(asked.text, UnknownPolicy(asked.unknown))
             text = "".join(learner.vocabulary.completed(encoded.ids)[0])
             properties = [*PROPERTIES, *wished(asked, text)]
             found = yield from comparing(
@@ -113,7 +114,7 @@ def active(model: Open, asked: Any, unit: int | None) -> Steps[Activity]:
         choice = choose(model.learner, asked.layer, unit, asked.what)
     except ConfigError as error:
         raise NotAllowedError(error.message, str(error).split(" ")[0]) from None
-    encoded = model.learner.vocabulary.encode_with(asked.text, asked.unknown)
+    encoded = model.learner.vocabulary.encode_with(asked.text, UnknownPolicy(asked.unknown))
     return (yield from looking(model.learner, model.engine, encoded.ids, choice, encoded.unknown))
 
 

@@ -17,8 +17,9 @@ from fastapi import APIRouter, Request
 
 from charloom.cooperative import Steps
 from charloom.engines import Sampler
-from charloom.sampling import Writing, opening
+from charloom.sampling import SampleOptions, Writing, opening
 from charloom.surprisal import Reader, Thoughts, scoring
+from charloom.text.unknown_policy import SKIP, UnknownPolicy
 from charloom.text.vocabulary import Unknowns
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Desk
@@ -62,24 +63,12 @@ class Author:
             UnknownCharactersError: the prompt has characters that are not in the model's vocabulary.
         """
         model.require_known(asked.prompt, asked.unknown, "prompt")
-        sampler = Sampler(
-            asked.temperature,
-            asked.top_k,
-            asked.top_p,
-            asked.min_p,
-            asked.repetition_penalty,
-            asked.repetition_window,
-        )
         writing = Writing(
             model.learner,
             model.engine,
-            prompt=asked.prompt,
-            length=asked.length,
-            sampler=sampler,
-            seed=asked.seed,
+            asked.prompt,
+            options_of(asked),
             number=number,
-            stop=asked.stop,
-            unknown=asked.unknown,
             piece_seconds=THOUGHTFUL_SECONDS if asked.probabilities else PIECE_SECONDS,
         )
         reader = Reader(model.learner, model.engine, likely) if asked.probabilities else None
@@ -92,7 +81,7 @@ class Author:
         """
         if self.reader is None:
             return None
-        ids = self.model.learner.vocabulary.encode_with(prompt, "skip").ids
+        ids = self.model.learner.vocabulary.encode_with(prompt, SKIP).ids
         if len(ids):
             return (yield from self.reader.reading(ids))
         self.reader.read(opening(self.model.learner))
@@ -111,6 +100,20 @@ class Author:
             return piece.text, None
         # Read the ids, not the text: bytes that are not UTF-8 cannot be encoded again from it.
         return piece.text, self.reader.read(piece.ids)
+
+
+def options_of(asked: wire.Drawing) -> SampleOptions:
+    """Return the options of the text that a request asks for."""
+    sampler = Sampler(
+        asked.temperature,
+        asked.top_k,
+        asked.top_p,
+        asked.min_p,
+        asked.repetition_penalty,
+        asked.repetition_window,
+    )
+    policy = UnknownPolicy(asked.unknown)
+    return SampleOptions(asked.length, asked.seed, sampler, asked.stop, policy)
 
 
 def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
@@ -156,7 +159,8 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
             model = library.open(asked.model)
             model.require_known(asked.text, asked.unknown, "text")
             yield
-            ids = model.learner.vocabulary.encode_with(asked.text, asked.unknown).ids
+            policy = UnknownPolicy(asked.unknown)
+            ids = model.learner.vocabulary.encode_with(asked.text, policy).ids
             read = ids if len(ids) else opening(model.learner)
             thoughts = yield from Reader(model.learner, model.engine, asked.count).reading(read)
             likely = thoughts.likely[-1]
@@ -172,7 +176,8 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
             model = library.open(asked.model)
             model.require_known(asked.text, asked.unknown, "text")
             yield
-            found = yield from scoring(model.learner, model.engine, asked.text, asked.unknown)
+            policy = UnknownPolicy(asked.unknown)
+            found = yield from scoring(model.learner, model.engine, asked.text, policy)
             result = {
                 "model": asked.model,
                 "update": model.update,
@@ -184,7 +189,7 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
                 "unknowns": sentence(found.unknowns),
             }
             if asked.likely:
-                ids = model.learner.vocabulary.encode_with(asked.text, asked.unknown).ids
+                ids = model.learner.vocabulary.encode_with(asked.text, policy).ids
                 reader = Reader(model.learner, model.engine, LIKELY)
                 result["likely"] = rounded((yield from reader.reading(ids)))
                 yield

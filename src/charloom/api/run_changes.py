@@ -1,0 +1,57 @@
+"""What a user changes when a run is continued: its end, its text, and the settings of the machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from charloom.api.text_arguments import Text, as_sources
+from charloom.api.training_plan import require_one_end, with_threads
+from charloom.config import Config
+
+MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
+
+
+@dataclass(frozen=True)
+class RunChanges:
+    """The changes for a run that is continued; None means that something does not change.
+
+    Attributes:
+        text: the new path of the text.
+        epochs: a new end of the run, in epochs from its start.
+        updates: a new end of the run, in updates from its start.
+        minutes: continue for about this long, instead of to a given end.
+        engine: the engine, such as "native".
+        threads: the number of threads; 0 means all processors.
+        save_seconds: time between two checkpoints.
+        allow_older: True continues from the newest intact checkpoint if the last one is damaged, and
+            with the remaining records and samples if some are lost.
+
+    Raises:
+        ConfigError: more than one end is given.
+    """
+
+    text: Text | None = None
+    epochs: int | None = None
+    updates: int | None = None
+    minutes: float | None = None
+    engine: str | None = None
+    threads: int | None = None
+    save_seconds: float | None = None
+    allow_older: bool = False
+
+    def __post_init__(self) -> None:
+        require_one_end(epochs=self.epochs, updates=self.updates, minutes=self.minutes)
+
+    @property
+    def sources(self) -> list[str | Path] | None:
+        """The new path of the text as a list; None if the text does not change."""
+        return None if self.text is None else as_sources(self.text)
+
+    def on_this_machine(self, config: Config) -> Config:
+        """Return the run's settings with the changed engine, threads and time between checkpoints."""
+        return with_threads(
+            config.replace(**{name: getattr(self, name) for name in MACHINE_SETTINGS})
+        )
+
+
+NO_CHANGES: Final = RunChanges()

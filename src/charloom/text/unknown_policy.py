@@ -1,0 +1,38 @@
+"""The policy for characters of a text that a model's vocabulary does not have."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from charloom.config import UNKNOWNS, require_one_of
+from charloom.errors import ConfigError
+from charloom.formatting import shortened
+from charloom.messages import argument
+
+
+@dataclass(frozen=True)
+class UnknownPolicy:
+    """What to do with the symbols of a text that a vocabulary does not have.
+
+    The vocabulary checks whether it knows the replacement, and only if there is something to replace.
+
+    Attributes:
+        unknown: "refuse", "skip" or "replace".
+        replacement: the known character that replaces unknown ones; one byte for a byte vocabulary.
+
+    Raises:
+        ConfigError: `unknown` is not one of these, or `replacement` is not a str.
+    """
+
+    unknown: str = "refuse"
+    replacement: str = ""
+
+    def __post_init__(self) -> None:
+        require_one_of("unknown", self.unknown, UNKNOWNS)
+        if not isinstance(self.replacement, str):
+            raise ConfigError(
+                f"{argument('replacement')} is {shortened(self.replacement)}; it must be one character."
+            )
+
+
+REFUSE: Final = UnknownPolicy()
+SKIP: Final = UnknownPolicy("skip")
