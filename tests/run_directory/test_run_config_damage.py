@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from run_files import open_file, reopened, same_parameters
 
 from charloom.api import training as api_training
 from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.store import RunWriter, load_model, read_run
+from run_files import open_file, reopened, same_parameters
 from runs import TEXT, after, resume, train
 
 

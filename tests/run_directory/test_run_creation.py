@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from run_files import checkpoints, names, open_file, reopened
 
 from charloom.errors import (
     DamagedError,
@@ -25,6 +24,7 @@ from charloom.store import RunWriter, load_model
 from charloom.store.run_directory import saved_updates
 from charloom.text import Corpus
 from reliability.runs import lasting
+from run_files import checkpoints, names, open_file, reopened
 from runs import TEXT, FullDisk, create, resume, small_config, small_corpus, train, tree
 
 # Creating a run

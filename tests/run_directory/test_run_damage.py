@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-from run_files import checkpoints, reopened, same_parameters
 
 from charloom.api import training as api_training
 from charloom.api.run_changes import RunChanges
@@ -12,6 +11,7 @@ from charloom.errors import DamagedError, NotAModelError, RunExistsError
 from charloom.store import RunWriter, load_model, read_run
 from charloom.store.run_directory import load_at
 from reliability.runs import lasting
+from run_files import checkpoints, reopened, same_parameters
 from runs import after, create, resume, train, tree
 
 

@@ -5,7 +5,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from run_files import names
 
 from charloom.errors import ConfigError, DamagedError
 from charloom.store import (
@@ -19,6 +18,7 @@ from charloom.store import (
 )
 from charloom.store.atomic_files import remove_directory, replace_file
 from charloom.store.run_directory import load_at
+from run_files import names
 from runs import create, train
 
 

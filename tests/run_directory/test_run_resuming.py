@@ -7,7 +7,6 @@ import shutil
 import time
 
 import pytest
-from run_files import checkpoints, reopened
 
 from charloom.api import training as api_training
 from charloom.api.run_changes import RunChanges
@@ -20,6 +19,7 @@ from charloom.store.opening import update_told
 from charloom.store.run_directory import load_at
 from charloom.training import train_run
 from reliability.runs import lasting
+from run_files import checkpoints, reopened
 from runs import after, create, resume, temporaries, train, tree
 
 # Resuming

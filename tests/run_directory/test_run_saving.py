@@ -4,13 +4,12 @@ import itertools
 import shutil
 from contextlib import suppress
 
-from run_files import checkpoints
-
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import WriteError
 from charloom.store import load_checkpoint, read_run
 from charloom.training import train_run
 from reliability.runs import lasting
+from run_files import checkpoints
 from runs import FullDisk, create, resume, temporaries, train, tree
 
 

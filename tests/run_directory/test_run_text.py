@@ -1,12 +1,12 @@
 """A run finds its text again, and refuses a missing or changed one."""
 
 import pytest
-from run_files import names, open_file, reopened
 
 from charloom.errors import DamagedError, TextError
 from charloom.store import RunWriter, read_run
 from charloom.text import Corpus
 from reliability.runs import lasting
+from run_files import names, open_file, reopened
 from runs import TEXT, after, resume, train, tree
 
 

@@ -1,0 +1,11 @@
+"""Fixtures of the tests of training."""
+
+import pytest
+
+from charloom.training import command_reader
+
+
+@pytest.fixture
+def attentive(monkeypatch):
+    """A training that looks for commands after every call."""
+    monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)

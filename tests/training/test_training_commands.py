@@ -1,0 +1,265 @@
+"""A training run obeys commands: stop, pause, continue and another learning rate factor."""
+
+import contextlib
+import functools
+import json
+import time
+
+import pytest
+
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import DivergedError
+from charloom.store import RunWriter, load_model, read_control, read_run, read_status, write_control
+from charloom.training import (
+    Ended,
+    Progress,
+    Record,
+    Saved,
+    in_run_directory,
+    run_saving,
+    train_run,
+)
+from reliability.calls import Calls
+from reliability.runs import lasting
+from runs import after, create, resume, train
+from training_items import of
+
+
+def steered(run, commands, **settings):
+    """Train a run while sending it commands, each after so many items; everything told."""
+    writer, learner, corpus = create(run, **settings)
+    told = []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            told.append(item)
+            for command in commands.pop(len(told), []):
+                write_control(run, **command)
+    return told
+
+
+def test_stop_saves_and_ends(tmp_path, attentive):
+    told = steered(tmp_path / "run", {10: [{"command": "stop"}]})
+    assert told[-1].state == "stopped"
+    assert read_status(tmp_path / "run")["state"] == "stopped"
+    assert read_run(tmp_path / "run").latest == told[-1].update
+    resume(tmp_path / "run")  # the old command is not for this training
+    train(tmp_path / "whole")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+def test_pause_saves_and_waits_and_run_goes_on_with_the_same_bytes(tmp_path, attentive):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    paused = 0
+    with writer:
+        for n, item in enumerate(train_run(writer, learner, corpus, ReferenceEngine())):
+            if n == 10:
+                write_control(run, "pause")
+            if isinstance(item, Progress) and item.state == "paused":
+                paused += 1
+                assert read_status(run)["state"] == "paused"
+                assert read_run(run).latest == learner.update
+                if paused == 3:
+                    write_control(run, "run")
+    assert paused == 3
+    train(tmp_path / "whole")
+    assert lasting(run) == lasting(tmp_path / "whole")
+    told = [event["event"] for event in read_run(run).events]
+    assert told == ["created", "started", "paused", "continued", "finished"]
+
+
+def test_a_pause_can_be_halted_and_stopped(tmp_path, attentive):
+    for name, command, state in (("a", None, "interrupted"), ("b", "stop", "stopped")):
+        run, halt = tmp_path / name, []
+        writer, learner, corpus = create(run)
+        with writer:
+            asked = iter(lambda halt=halt: halt[0] if halt else None, object())
+            items = train_run(
+                writer, learner, corpus, ReferenceEngine(), functools.partial(next, asked)
+            )
+            for item in items:
+                if isinstance(item, Record) and item.update == 7:
+                    write_control(run, "pause")
+                if isinstance(item, Progress) and item.state == "paused":
+                    if command:
+                        write_control(run, command)
+                    else:
+                        halt.append("SIGTERM")
+        assert item.state == state
+        assert read_status(run)["state"] == state
+
+
+def test_another_learning_rate_factor_counts_from_the_next_update_and_is_told(tmp_path, attentive):
+    run = tmp_path / "run"
+    told = steered(run, {10: [{"command": "run", "learning_rate_factor": 0.5}]})
+    rates = [record.learning_rate for record in of(Record, told)]
+    assert rates == sorted(rates, reverse=True)
+    assert set(rates) == {0.1, 0.05}
+    (event,) = [e for e in read_run(run).events if e["event"] == "learning_rate_factor"]
+    assert event["learning_rate_factor"] == 0.5
+    first = next(record for record in of(Record, told) if record.learning_rate == 0.05)
+    assert event["update"] < first.update
+    assert load_model(run, "latest").learning_rate_factor == 0.5
+
+
+def killed_after(run, command, **settings):
+    """A run that gets a command and is killed as soon as it obeyed, before another save."""
+    writer, learner, corpus = create(run, save_seconds=1e9, **settings)
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        for item in items:
+            if isinstance(item, Record) and item.update == 7:
+                writer.save = lambda _: run  # from now on nothing reaches the disk
+                write_control(run, **command)
+            if learner.learning_rate_factor != 1.0 and isinstance(item, Progress):
+                break
+        items.close()
+
+
+def test_another_learning_rate_factor_is_not_lost_when_the_run_is_killed(tmp_path, attentive):
+    run = tmp_path / "run"
+    killed_after(run, {"command": "run", "learning_rate_factor": 0.5})
+    latest = load_model(run)
+    assert (latest.update, latest.learning_rate_factor) == (0, 1.0)
+    resume(run, halt=after(4))
+    assert load_model(run).learning_rate_factor == 0.5
+
+
+def test_a_learning_rate_factor_is_saved_at_once(tmp_path, attentive):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run, save_seconds=1e9)
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Record) and item.update == 7:
+                write_control(run, "run", 0.5)
+            if isinstance(item, Saved):
+                break
+        saved = load_model(run)
+    assert 7 <= saved.update < 20
+    assert saved.learning_rate_factor == 0.5
+
+
+def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(tmp_path, attentive):
+    run, halt = tmp_path / "run", []
+    writer, learner, corpus = create(run)
+    with writer:
+        for item in train_run(
+            writer, learner, corpus, ReferenceEngine(), lambda: halt[0] if halt else None
+        ):
+            if isinstance(item, Record) and item.update == 7:
+                write_control(run, "pause")
+            if isinstance(item, Progress) and item.state == "paused":
+                if learner.learning_rate_factor == 1.0:
+                    write_control(run, "pause", 0.25)
+                else:
+                    halt.append("SIGINT")
+    assert item.state == "interrupted"
+    writer, learner, _ = RunWriter.resume(run)
+    writer.close()
+    assert learner.learning_rate_factor == 0.25
+    resume(run)
+    assert load_model(run).learning_rate_factor == 0.25
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_learning_rate_factor_is_on_the_disk_before_it_counts(tmp_path, attentive, paused):
+    """Of a paused run no further checkpoint tells it, for one of that update is there already."""
+    run, calls = tmp_path / "run", []
+    with Calls(run, after=calls.append), contextlib.ExitStack() as opened:
+        writer, learner, corpus = create(run)
+        opened.enter_context(writer)
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Record) and item.update == 7:
+                write_control(run, "pause" if paused else "run", None if paused else 0.5)
+            if isinstance(item, Progress) and item.state == "paused":
+                write_control(run, "run", 0.5)
+            if learner.learning_rate_factor == 0.5:
+                break
+    told = [n for n, call in enumerate(calls) if b'"learning_rate_factor":0.5' in call.data]
+    (line,) = [n for n in told if calls[n].path.name == "events.jsonl"]
+    after_it = next(call for call in calls[line + 1 :])
+    assert (after_it.kind, after_it.path.name) == ("fsync", "events.jsonl")
+
+
+def test_events_are_on_the_disk_before_a_checkpoint_and_after_a_roll_back(tmp_path):
+    run, calls = tmp_path / "run", []
+    with Calls(run, after=calls.append), contextlib.ExitStack() as opened:
+        writer, learner, corpus = create(run)
+        opened.enter_context(writer)
+        calls.clear()
+        learner.smooth_loss = 1.0
+        learner.update = 5
+        writer.tell("warning", 5, reason="so that there is something")
+        writer.save(learner)
+        names = [(call.kind, (call.target or call.path).name) for call in calls]
+        assert names.index(("fsync", "events.jsonl")) < names.index(("rename", "5"))
+        calls.clear()
+        trainer = in_run_directory.RunTrainer(writer, learner, len(corpus), lambda: None)
+        trainer.go_back(DivergedError("a number is not finite."))
+        events = [call.kind for call in calls if call.path.name == "events.jsonl"]
+        assert events[:2] == ["write", "fsync"]
+
+
+def test_steering_of_after_a_return_to_an_earlier_checkpoint_is_not_mixed_up(tmp_path):
+    run = tmp_path / "run"
+    train(run, halt=after(6))
+    update = load_model(run).update
+    events = [
+        {"event": "learning_rate_factor", "update": update + 80, "learning_rate_factor": 2.0},
+        {"event": "rolled_back", "update": 0, "learning_rate_factor": 0.5, "rollbacks": 1},
+    ]
+    with (run / "events.jsonl").open("a") as file:
+        file.writelines(json.dumps(event) + "\n" for event in events)
+    writer, learner, _ = RunWriter.resume(run)
+    writer.close()
+    # What is told of an update before the checkpoint's is in the checkpoint.
+    assert (learner.learning_rate_factor, learner.rollbacks) == (1.0, 0)
+
+
+def test_a_stop_that_came_before_the_training_began_is_obeyed(tmp_path, attentive):
+    writer, learner, corpus = create(tmp_path / "run")
+    with writer:
+        write_control(tmp_path / "run", "stop")  # as while the gradients are checked
+        items = list(train_run(writer, learner, corpus, ReferenceEngine()))
+    assert items[-1] == Ended(0, "stopped", "a command from a terminal, the page or Python")
+
+
+def test_a_command_of_before_is_not_obeyed(tmp_path, attentive):
+    train(tmp_path / "run", halt=after(5))
+    write_control(tmp_path / "run", "stop")
+    assert resume(tmp_path / "run")[-1].state == "finished"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b'{"sequence":-1}', b'{"sequence":9,"command":"format"}']
+    + [b'{"sequence":9,"command":"run","learning_rate_factor":%s}' % f for f in (b"0", b"-1")],
+)
+def test_a_command_that_makes_no_sense_counts_as_none(tmp_path, attentive, data):
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    with writer:
+        told = []
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            (run / "control.json").write_bytes(data)
+            told.append(item)
+    assert told[-1].state == "finished"
+    assert read_control(run).sequence == 0
+    assert learner.learning_rate_factor == 1.0
+
+
+def test_a_heartbeat_is_there_from_the_start_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_saving, "STATUS_SECONDS", 0.0)
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    updates = []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Progress):
+                status = read_status(run)
+                assert status["state"] == "training"
+                updates.append(status["update"])
+    assert updates[0] == 0
+    assert updates == sorted(updates)
+    assert len(set(updates)) > 10
+    assert abs(read_status(run)["heartbeat"] - time.time()) < 60

@@ -1,0 +1,189 @@
+"""Training waits while the disk refuses writes, and loses nothing."""
+
+import pytest
+
+from charloom.engines.reference import ReferenceEngine
+from charloom.errors import WriteError
+from charloom.messages import for_command_line
+from charloom.store import load_model, read_run, read_status, write_control
+from charloom.training import Progress, Record, Warned, in_run_directory, run_saving, train_run
+from reliability.runs import lasting
+from runs import FullDisk, create, resume, train
+from training_clocks import Waiting
+from training_items import eventful, of
+
+
+def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_it(
+    tmp_path, monkeypatch
+):
+    train(tmp_path / "whole", save_seconds=1e-9)
+    monkeypatch.setattr(in_run_directory, "REFUSED_SAVES", 1_000)
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9)
+    warnings = []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            warnings += of(Warned, [item])
+            if isinstance(item, Record) and item.update == 21:
+                disk.arm(1, forever=True)
+            if isinstance(item, Record) and item.update == 49:
+                disk.disarm()
+    assert warnings
+    assert all("No space left on device" in warning.message for warning in warnings)
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+    assert "warning" in {event["event"] for event in read_run(tmp_path / "run").events}
+
+
+@pytest.mark.parametrize("minutes", [0.05, 60.0])
+def test_training_pauses_while_a_disk_refuses_and_goes_on_by_itself_to_the_same_bytes(
+    tmp_path, monkeypatch, minutes
+):
+    train(tmp_path / "whole", save_seconds=1e-9)
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9)
+    waiting, states = Waiting(monkeypatch, 60 * minutes, disk.disarm), []
+    status = writer.status
+    writer.status = lambda state, *more: (states.append((state, more[-1])), status(state, *more))
+    with writer:
+        items = train_run(writer, learner, corpus, ReferenceEngine())
+        told = eventful(items, {21: lambda: disk.arm(1, forever=True)})
+    assert told[-1].state == "finished"
+    assert 60 * minutes <= waiting.waited <= 60 * minutes + 16
+    paused = {item.update for item in of(Progress, told) if item.state == "paused"}
+    assert len(paused) == 1
+    refused = [item for item in of(Warned, told) if "was not saved" in item.message]
+    assert len(refused) == in_run_directory.REFUSED_SAVES
+    assert paused == {refused[-1].update}
+    (said,) = [item for item in of(Warned, told) if "Training pauses at update" in item.message]
+    assert "3 saves in a row failed" in said.message
+    assert "No space left on device" in said.message
+    assert [reason for state, reason in states if state == "paused"][-1] == said.message
+    events = [event["event"] for event in read_run(tmp_path / "run").events]
+    assert events.index("paused") < events.index("continued") < events.index("finished")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "stop"])
+def test_whoever_wants_it_to_end_while_a_disk_refuses_is_heard(tmp_path, monkeypatch, how):
+    run, asked = tmp_path / "run", []
+
+    def end():
+        disk.disarm()
+        if how == "stop":
+            write_control(run, "stop")
+        else:
+            asked.append(how)
+
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(run, save_seconds=1e-9)
+    waiting = Waiting(monkeypatch, 100.0, end)
+    with writer:
+        items = train_run(
+            writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
+        )
+        told = eventful(items, {21: lambda: disk.arm(1, forever=True)})
+    assert told[-1].state == ("stopped" if how == "stop" else "interrupted")
+    assert waiting.waited < 101
+    assert load_model(run).update == told[-1].update < 98
+    write_control(run, "run")
+    resume(run)
+    train(tmp_path / "whole", save_seconds=1e-9)
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
+def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_saving, "PATIENT_SECONDS", ())
+    disk = FullDisk(monkeypatch)
+    run = tmp_path / "run"
+    writer, learner, corpus = create(run)
+    items = train_run(writer, learner, corpus, ReferenceEngine())
+    with writer:
+        while not (isinstance(item := next(items), Record) and item.update == 49):
+            pass
+        disk.arm(1, forever=True)
+        with pytest.raises(WriteError) as caught:
+            list(items)
+    disk.disarm()
+    for part in (
+        "the training after update 0 (now at 98) is lost",
+        "No space left on device",
+        f"continue from update 0: charloom resume {run}",
+    ):
+        assert part in for_command_line(caught.value.message)
+    assert read_status(run) is None  # none is better than one that says that it trains on
+    assert read_run(run).latest == 0
+    resume(run)
+    train(tmp_path / "whole")
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
+def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(
+        run_saving.RunSaver, "_wait", lambda self, seconds, hurried: waits.append(seconds) or ()
+    )
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run")
+    told = []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            told.append(item)
+            if isinstance(item, Record) and item.update == 49:
+                disk.arm(1, forever=True)
+            if isinstance(item, Warned) and "Trying again for 10 minutes" in item.message:
+                assert not waits
+                disk.disarm()
+    assert told[-1].state == "finished"
+    assert waits == [0.5]
+
+
+@pytest.mark.parametrize("told_before", [True, False])
+@pytest.mark.parametrize("how", ["SIGTERM", "stop"])
+def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(
+    tmp_path, monkeypatch, attentive, told_before, how
+):
+    waits, asked, run = [], [], tmp_path / "run"
+
+    def end():
+        if how == "stop":
+            disk.armed = False  # whoever stops it has another
+            write_control(run, "stop")
+            disk.armed = True
+        else:
+            asked.append(how)
+
+    def wait(self, seconds, hurried):
+        waits.append(seconds)
+        if len(waits) == 8:
+            end()
+        return ()
+
+    def full():
+        disk.arm(1, forever=True)
+        if told_before:
+            end()
+
+    monkeypatch.setattr(run_saving.RunSaver, "_wait", wait)
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(run)
+    items = train_run(
+        writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
+    )
+    with writer, pytest.raises(WriteError, match="is lost"):
+        eventful(items, {49: full})
+    assert sum(waits) == (30.5 if told_before else 90.5)
+
+
+def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(run_saving, "PATIENT_SECONDS", ())
+    disk = FullDisk(monkeypatch)
+    writer, learner, corpus = create(tmp_path / "run")
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Record) and item.update == 49:
+                disk.arm(9)
+    assert disk.disarm()
+    train(tmp_path / "whole")
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
