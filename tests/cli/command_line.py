@@ -1,0 +1,30 @@
+"""Run charloom's commands in this process or as another one, for tests."""
+
+import shlex
+import subprocess
+import sys
+
+from typer.testing import CliRunner
+
+from charloom.cli import app
+
+TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
+SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
+
+
+def charloom_(*words):
+    """Run a command in this process; the words are split as a shell does."""
+    args = [part for word in words for part in shlex.split(str(word))]
+    return CliRunner().invoke(app, args, prog_name="charloom")
+
+
+def start(*args, **options):
+    """Start a command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "charloom", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        **options,
+    )

@@ -1,0 +1,23 @@
+"""A text and a finished run for the tests of the command line."""
+
+import pytest
+
+from command_line import SMALL, TEXT, charloom_
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A small text in a file."""
+    path = tmp_path / "book.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run; tests only read it."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "book.txt").write_text(TEXT, encoding="utf-8")
+    done = charloom_("train", folder / "book.txt", "--run", folder / "run", SMALL)
+    assert done.exit_code == 0, done.output
+    return folder / "run"

@@ -1,0 +1,88 @@
+"""Each command has a help, and each option is what the config says."""
+
+import inspect
+import re
+import shlex
+from typing import get_args, get_type_hints
+
+import pytest
+import typer
+
+import charloom.cli
+from charloom import api
+from charloom.cli import COMMANDS, app
+from charloom.cli.options import PANELS, SETTINGS, setting_option
+from charloom.config import Config, default_of, help_of
+from charloom.recipes import RECIPES
+from command_line import charloom_
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_every_command_has_a_help_with_an_example_that_parses(command):
+    done = charloom_(command.__name__, "--help")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    example = lines[lines.index("  Example:") + 1].strip()
+    assert shlex.split(example)[:2] == ["charloom", command.__name__]
+    context = typer.main.get_command(app).make_context("charloom", shlex.split(example)[1:])
+    group, name = context.command, command.__name__
+    group.commands[name].make_context(name, shlex.split(example)[2:], parent=context)
+
+
+def test_help_lists_the_commands_of_the_blueprint():
+    listed = charloom_("--help").stdout.partition("Commands:")[2]
+    assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [
+        command.__name__.rstrip("_") for command in COMMANDS
+    ]
+    assert {
+        "reproduce", "train", "resume", "report", "control", "sample", "evaluate", "score",
+        "neurons", "serve", "export", "import", "gradcheck", "doctor", "bench", "corpora", "recipes",
+        "info",
+    } == {command.__name__.rstrip("_") for command in COMMANDS}  # fmt: skip
+
+
+def test_version_is_shown():
+    assert charloom_("--version").stdout == f"charloom {charloom.__version__}\n"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_option_is_what_the_config_says(name):
+    kind, option = get_args(setting_option(name, default_of(name)).annotation)
+    assert kind == get_type_hints(Config)[name] | None
+    default = default_of(name)
+    assert option.help == help_of(name) + (
+        "" if default in (None, "") else f" [default: {default}]"
+    )
+    assert name in PANELS[option.rich_help_panel].split()
+
+
+def test_the_help_of_a_training_stands_under_headings_and_shows_its_recipe():
+    lines = charloom_("train --help").stdout.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Arguments:", "Options:", *(f"{panel}:" for panel in PANELS)]
+    defaults = {
+        command: " ".join(charloom_(f"{command} --help").stdout.split())
+        for command in ("train", "reproduce")
+    }
+    quick = RECIPES["quick"].config
+    assert f"the recurrent cell [default: {quick.cell}]" in defaults["train"]
+    assert "the recurrent cell [default: rnn]" in defaults["reproduce"]
+    assert "passes over the training text --" in defaults["train"]
+    assert "passes over the training text [default: 10]" in defaults["reproduce"]
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_training_commands_take_every_setting(command):
+    shown = charloom_(command, "--help").stdout
+    for name in SETTINGS:
+        assert f"--{name.replace('_', '-')} " in shown
+    for option in ("--run", "--minutes", "--json"):
+        assert option in shown
+
+
+def test_python_and_the_command_line_have_the_same_defaults():
+    shown = " ".join(charloom_("sample", "--help").stdout.partition("Options:")[2].split())
+    for name, parameter in inspect.signature(api.Model.sample).parameters.items():
+        if name not in ("self", "prompt", "stop", "replacement", "number"):
+            option = shown.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]
+            assert f"[default: {parameter.default}]" in option

@@ -1,0 +1,74 @@
+"""Tests of `charloom resume`."""
+
+import json
+
+from typer.testing import CliRunner
+
+import charloom.cli
+from charloom.api import training_plan
+from charloom.api.time_estimates import Costs
+from charloom.cli import app
+from charloom.cli.run_commands import UNCHANGING
+from charloom.config import Config
+from charloom.engines import native_problem
+from charloom.store import load_model
+from command_line import SMALL, charloom_
+
+
+def test_resume_of_a_finished_run_says_so(run):
+    done = charloom_("resume", run)
+    assert done.exit_code == 0
+    assert "is finished at update 40; there is nothing to do" in done.stderr
+    assert json.loads(charloom_("resume", run, "--json").stdout)["state"] == "finished"
+
+
+def test_resume_saves_as_often_as_it_is_told_and_the_run_keeps_its_setting(book, tmp_path):
+    run = tmp_path / "run"
+    charloom_("train", book, "--run", run, SMALL)
+    wrong = charloom_("resume", run, "--updates 80 --save-seconds 0")
+    assert (wrong.exit_code, "--save-seconds is 0" in wrong.stderr) == (2, True)
+    done = charloom_("resume", run, "--updates 80 --save-seconds 0.000001 --json")
+    assert (done.exit_code, json.loads(done.stdout)["update"]) == (0, 80)
+    assert charloom.load(run).config.save_seconds == Config().save_seconds
+    for name in UNCHANGING:
+        assert f"--{name.replace('_', '-')} " in charloom_("resume --help").stdout
+
+
+def test_resume_extends_and_finds_a_moved_text(book, tmp_path):
+    charloom_("train", book, "--run", tmp_path / "run", SMALL)
+    moved = book.rename(tmp_path / "moved.txt")
+    lost = charloom_("resume", tmp_path / "run", "--updates 60")
+    assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
+    assert "--text" in lost.stderr
+    done = charloom_("resume", tmp_path / "run", "--updates 60 --text", moved, "--json")
+    assert json.loads(done.stdout)["update"] == 60
+
+
+def test_resume_goes_on_for_so_many_minutes_on_a_text_that_is_read_only_once(
+    book, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
+    monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
+    charloom_("train", book, "--run", tmp_path / "run", SMALL)
+    text = book.read_text()
+    book.unlink()
+    lost = charloom_("resume", tmp_path / "run", "--minutes 0.1 --epochs 9 --text -")
+    assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
+    assert "--epochs and --minutes each set the end of training" in lost.stderr
+    before = load_model(tmp_path / "run").update
+    done = CliRunner().invoke(
+        app, ["resume", str(tmp_path / "run"), "--minutes", "0.1", "--text", "-", "--json"],
+        input=text,
+    )  # fmt: skip
+    assert (done.exit_code, json.loads(done.stdout)["update"]) == (0, before + 60)
+
+
+def test_resume_says_from_where_and_takes_other_threads(book, tmp_path):
+    charloom_("train", book, "--run", tmp_path / "run", SMALL, "--batch-size 2")
+    words = ("resume", tmp_path / "run", "--updates 60 --threads")
+    assert "threads is -1" in charloom_(*words, "-1").stderr
+    done = charloom_(*words, 2)
+    assert "update 40 of 60 updates; " in done.stderr
+    if not native_problem():
+        assert "2 threads" in done.stderr
+        assert "its numbers may differ" in done.stderr

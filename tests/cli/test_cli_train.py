@@ -1,0 +1,269 @@
+"""Tests of `charloom train`: its results, progress, options and refusals."""
+
+import json
+import re
+import shlex
+import time
+
+import pytest
+
+from charloom.api import time_estimates, training_plan
+from charloom.api.time_estimates import Costs
+from charloom.cli.progress import Watcher
+from charloom.store import write_control
+from charloom.training import Sample
+from command_line import SMALL, charloom_, start
+
+JUDGED = "--batch-size 2 --validation 0.1 --judge-every 10"
+
+
+# Training
+
+
+def test_train_puts_results_on_stdout_and_progress_on_stderr(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL)
+    assert done.exit_code == 0
+    assert "smooth loss:" in done.stdout
+    assert str(tmp_path / "run") in done.stdout
+    assert "book.txt: 1,040 characters" in done.stderr
+    assert "after 40 updates it writes: " in done.stderr
+    assert "40 / 40" in done.stderr
+    assert f"charloom report {tmp_path / 'run'}" in done.stderr
+
+
+def test_train_chooses_a_free_run_directory_and_says_so(book, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for n in (1, 2):
+        done = charloom_("train", "book.txt", SMALL)
+        assert done.exit_code == 0
+        assert f"run directory runs/book-{n}" in done.stderr
+        assert (tmp_path / "runs" / f"book-{n}" / "passage.txt").exists()
+
+
+def test_options_reach_the_config(book, tmp_path):
+    done = charloom_(
+        "train", book, "--run", tmp_path / "run", SMALL,
+        "--learning-rate 0.05 --sigma 0.02 --dtype float64 --engine reference --seed 9 --clip 2",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    wanted = {"learning_rate": 0.05, "sigma": 0.02, "dtype": "float64", "seed": 9, "clip": 2.0}
+    assert wanted.items() <= config.items()
+
+
+def test_train_as_json_leaves_stdout_to_programs(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, "--json")
+    told = json.loads(done.stdout)
+    assert (told["state"], told["update"], told["updates"]) == ("finished", 40, 40)
+    assert told["run"] == str(tmp_path / "run")
+    assert told["train_bits_per_character"] == pytest.approx(told["smooth_loss"] / 5 / 0.693147)
+
+
+def test_minutes_end_a_training(book, monkeypatch, tmp_path):
+    monkeypatch.setattr(time_estimates, "CALIBRATION_SECONDS", 0.05)
+    done = charloom_(
+        "train", book, "--run", tmp_path / "run",
+        "--recipe classic --minutes 0.005 --hidden-size 8 --json",
+    )  # fmt: skip
+    assert json.loads(done.stdout)["seconds"] < 5
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert kept["updates"] == json.loads(done.stdout)["update"]
+
+
+def test_what_was_held_out_is_judged_and_named(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED)
+    assert done.exit_code == 0, done.stderr
+    assert (
+        "per character of the validation part (10% of the text), at update 40; last" in done.stdout
+    )
+    done = charloom_(
+        "train", book, "--run", tmp_path / "more", SMALL, JUDGED, "--split streams --json"
+    )
+    told = json.loads(done.stdout)
+    assert told["best_validation_bits"] == pytest.approx(told["best_validation_nats"] / 0.693147)
+    assert (told["best_smooth_loss"], told["validation_nats"]) == (
+        None,
+        told["best_validation_nats"],
+    )
+
+
+def test_of_a_model_of_bytes_losses_are_per_byte(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED, "--tokens bytes")
+    assert "bits per byte of the training text" in done.stdout
+    assert "bits) per byte of the validation part" in done.stdout
+    assert "per character" not in done.stdout
+    assert "bits/byte)" in done.stderr
+    assert " bytes/s" in done.stderr
+
+
+def test_patience_ends_a_training_and_says_so(book, tmp_path):
+    done = charloom_(
+        "train", book, "--run", tmp_path / "run", SMALL, JUDGED, "--patience 1",
+        "--learning-rate 3 --updates 2000",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert re.search(
+        r"finished at update \d+0 of 2,000: no better validation loss in 1 evaluation\.",
+        done.stderr,
+    )
+
+
+def test_another_process_is_told_what_to_do(book, tmp_path):
+    run = tmp_path / "run"
+    process = start(
+        "train", book, "--run", run, *shlex.split(SMALL), "--updates", 10**8,
+        "--engine", "reference",
+    )  # fmt: skip
+    while not (run / "status.json").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    slower = charloom_("control", run, "run --learning-rate-factor 0.5 --json")
+    assert json.loads(slower.stdout)["learning_rate_factor"] == 0.5
+    assert charloom_("control", run, "run --learning-rate-factor 0.25").stderr == (
+        f"charloom: sent run to {run}, with the settings' learning rate times 0.25.\n"
+    )
+    assert charloom_("control", run, "stop").stderr == f"charloom: sent stop to {run}.\n"
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "stopped by a command" in said
+    assert charloom_("control", run, "pause").exit_code == 2
+    assert charloom_("control", run, "faster").exit_code == 2
+
+
+def test_the_missing_native_engine_is_told_once(book, monkeypatch, tmp_path):
+    from charloom import engines
+
+    monkeypatch.setattr(engines, "native_problem", lambda: "the native engine was not built")
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL)
+    assert done.exit_code == 0
+    assert (
+        done.stderr.count("the native engine was not built. charloom uses the reference engine")
+        == 1
+    )
+    quiet = charloom_("train", book, "--run", tmp_path / "quiet", SMALL, "--engine reference")
+    assert "not built" not in quiet.stderr
+
+
+@pytest.mark.parametrize("size", ["--hidden-size 10000000", "--layers 100000000"])
+def test_a_network_beyond_all_memory_is_refused_at_once(book, tmp_path, size):
+    done = charloom_("train", book, "--run", tmp_path / "run --recipe classic", size)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "GB here. Use a smaller network" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "said"),
+    [
+        ("/dev/zero", "/dev/null", "/dev/zero is a device"),
+        ("-", "/dev/zero", "stdin is a device"),
+        ("-", "/dev/null", "stdin is empty"),
+        ("/dev/stdin", "/dev/null", "/dev/stdin is empty"),
+    ],
+)
+def test_a_device_that_never_ends_is_no_text(tmp_path, given, text, said):
+    with open(text) as stdin:  # noqa: PTH123
+        process = start("train", given, "--run", tmp_path / "run", stdin=stdin)
+        _, told = process.communicate(timeout=60)
+    assert (process.returncode, told.count("\n")) == (2, 1)
+    assert said in told
+
+
+def test_figures_that_have_run_away_are_short(book, tmp_path):
+    wild = "--optimizer sgd --learning-rate 1e30 --validation 0.1"
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, wild)
+    assert "the loss is far too high: " in done.stderr
+    assert not re.search(r"\d{8}", done.stdout + done.stderr)
+
+
+def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):
+    honest, path = Watcher.__call__, tmp_path / "run"
+
+    def stop_after_the_first_sample(self, item):
+        honest(self, item)
+        if isinstance(item, Sample):
+            write_control(path, "stop")
+
+    monkeypatch.setattr(Watcher, "__call__", stop_after_the_first_sample)
+    done = charloom_(
+        "train",
+        book,
+        "--run",
+        path,
+        "--recipe classic --engine reference --hidden-size 8 --epochs 100000",
+    )
+    assert done.exit_code == 0
+    assert "stopped by a command from a terminal, the page or Python at update" in done.stderr
+
+
+# Progress
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--optimizer sgd --beta1 0.3", "--beta1 has no effect: --optimizer is sgd"),
+        ("--momentum 0.5", "--momentum has no effect: --optimizer is adam"),
+        ("--sigma 5", "--sigma has no effect: --init is uniform"),
+        ("--cell rnn --forget-bias 3", "--forget-bias has no effect: --cell is rnn"),
+        ("--step-every 2", "--step-every has no effect: --schedule is cosine"),
+        (
+            "--validation 0 --judge-every 2",
+            "--judge-every has no effect: there is no validation part",
+        ),
+        ("--clip 0 --clip-by value", "--clip-by has no effect: --clip is 0"),
+        ("--unknown skip", "--unknown has no effect without --from"),
+    ],
+)
+def test_an_option_that_changes_nothing_is_told(options, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text("abcd " * 400, encoding="utf-8")
+    small = "--updates 1 --hidden-size 3 --batch-size 2 --sample-length 5 --passage-length 5"
+    done = charloom_(f"train book.txt {small} {options}")
+    assert done.exit_code == 0, done.output
+    assert sentence in done.stderr
+    plain = charloom_(f"train book.txt {small}")
+    assert "no effect" not in plain.stderr
+
+
+def test_a_figure_of_a_part_says_so_and_how_to_have_all_of_it(book, tmp_path):
+    capped = "--judged-characters 64 --updates 6"
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED, capped)
+    assert done.exit_code == 0, done.stderr
+    assert "computed on 64 of its " in done.stdout
+    assert (
+        " characters, spread evenly; for all of them: " in done.stdout
+        or "on all of them: " in done.stdout
+    )
+    whole = charloom_("train", book, "--run", tmp_path / "whole", SMALL, JUDGED)
+    assert "computed on" not in whole.stdout
+
+
+def test_a_model_that_learnt_nothing_is_told_from_one_that_did(book, tmp_path):
+    run = tmp_path / "run"
+    nothing = charloom_("train", book, "--run", run, SMALL, "--updates 1")
+    assert "no better than the frequencies of the characters alone" in nothing.stderr
+    assert f"charloom resume {run} --minutes 5" in nothing.stderr
+    assert (
+        "nats per character on average since the previous record; the frequencies: "
+        in nothing.stderr
+    )
+    away = "--updates 400 --learning-rate 1e30 --clip 0"
+    diverged = charloom_("train", book, "--run", tmp_path / "away", SMALL, away)
+    assert "The model learns nothing like this" in diverged.stderr
+    assert "train it further" not in diverged.stderr
+    something = charloom_(
+        "train", book, "--run", tmp_path / "more",
+        "--recipe classic --hidden-size 30 --seq-length 10 --updates 600",
+    )  # fmt: skip
+    assert something.exit_code == 0, something.stderr
+    assert "gibberish" not in something.stderr
+
+
+def test_minutes_say_what_they_came_to(book, monkeypatch, tmp_path):
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
+    monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
+    done = charloom_(
+        "train", book, "--run", tmp_path / "run", SMALL.split("--updates")[0], "--minutes 0.1"
+    )
+    assert "measured: 60 updates will take about 6.0 s in total." in done.stderr

@@ -1,0 +1,132 @@
+"""A signal asks a training run to stop, and every handler is put back afterwards."""
+
+import faulthandler
+import json
+import os
+import signal
+import time
+from types import SimpleNamespace
+
+import pytest
+
+import charloom.cli
+from charloom.store import read_status
+from charloom.training import stop_signals
+from charloom.training.stop_signals import Halt
+from command_line import charloom_, start
+
+QUIETLY = ("--recipe", "classic", "--engine", "reference")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name):
+    """Three processes are started and trained for a moment each."""
+    number = getattr(signal, name)
+    run = tmp_path / "my run"
+    process = start("train", book, "--run", run, *QUIETLY, "--epochs", 1_000_000)
+    while not (run / "status.json").exists() or read_status(run)["update"] == 0:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"interrupted by {number.name} at update " in errors
+    assert f"saved. To continue: charloom resume '{run}'" in errors
+    stage = charloom.load(run).stage
+    assert f"charloom: charloom sample '{run}' writes with {stage}.\n" in errors
+    assert "Traceback" not in out + errors
+    saved = charloom.load(run, which="latest").learner.update
+    assert saved > 0
+    done = charloom_("resume", f"'{run}'", "--updates", saved + 5, "--json")
+    assert json.loads(done.stdout)["update"] == saved + 5
+
+
+def test_the_first_signal_is_a_wish_and_the_second_an_order(monkeypatch):
+    monkeypatch.setattr(stop_signals, "ONE_PRESS_SECONDS", 0.0)
+    before = signal.getsignal(signal.SIGINT)
+    with Halt() as halt:
+        assert halt() is None
+        signal.raise_signal(signal.SIGINT)
+        assert (halt(), halt.exit_code) == ("SIGINT", 130)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"])
+def test_a_signal_that_ends_a_process_is_heard_as_a_wish(name):
+    number, told = getattr(signal, name), []
+    before = signal.getsignal(number)
+    with Halt(told.append) as halt:
+        signal.raise_signal(number)
+        assert (halt(), halt.exit_code) == (name, 128 + number)
+    assert told == [f"{name}: saving …"]
+    assert signal.getsignal(number) is before
+    with pytest.raises(SystemExit) as ended:
+        halt.send_on()
+    assert ended.value.code == 128 + number
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_signal_that_a_program_uses_itself_stays_its_own():
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        with Halt() as halt:
+            signal.raise_signal(signal.SIGUSR1)
+            assert halt() is None
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert heard == [signal.SIGUSR1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_handler_below_python_stays_what_it_was(tmp_path):
+    with (tmp_path / "dump.txt").open("w+") as dump:
+        faulthandler.register(signal.SIGUSR1, dump)
+        try:
+            with Halt() as halt:
+                signal.raise_signal(signal.SIGUSR1)
+                assert halt() is None
+            signals_handled = stop_signals.is_handled(signal.SIGUSR1)
+        finally:
+            faulthandler.unregister(signal.SIGUSR1)
+        dump.seek(0)
+        assert "test_a_handler_below_python" in dump.read()
+    assert signals_handled
+    assert not stop_signals.is_handled(signal.SIGUSR1)
+
+
+def test_a_handler_that_could_not_be_given_back_is_left_alone(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            signal, "getsignal", lambda number: None
+        )  # as of a program that embeds Python
+        with Halt() as halt:
+            assert halt() is None
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_system_without_some_signals_is_heard_by_those_that_it_has():
+    windows = SimpleNamespace(SIGINT=2, SIGTERM=15, SIGBREAK=21, SIGABRT=22)
+    assert stop_signals.known(windows) == (2, 15, 21)
+
+
+def test_one_press_that_arrives_twice_is_one_wish():
+    with Halt() as halt:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert halt() == "SIGINT"
+
+
+def test_a_process_that_is_deaf_to_ctrl_c_stays_deaf(monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Halt() as halt:
+            signal.raise_signal(signal.SIGINT)
+            assert halt() is None
+    finally:
+        signal.signal(signal.SIGINT, before)
