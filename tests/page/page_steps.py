@@ -1,0 +1,51 @@
+"""Steps that a user takes on the page, for tests in a browser."""
+
+import re
+
+from playwright.sync_api import expect
+
+from page_window import PATIENCE
+
+# Drops a file as a user would, wherever the page listens for it.
+DROP = """({ name, text }) => {
+  const held = new DataTransfer();
+  const content = typeof text === "string" ? text : new Uint8Array(text);
+  held.items.add(new File([content], name, { type: "text/plain" }));
+  for (const kind of ["dragenter", "dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: held }));
+  }
+}"""
+# Where character n of the painted text in a box is, in the window.
+PLACE = """(box, n) => {
+  const walker = document.createTreeWalker(box.querySelector(".letters"), NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (n < node.length) {
+      const range = document.createRange();
+      range.setStart(node, n);
+      range.setEnd(node, n + 1);
+      const { left, right, top, bottom } = range.getBoundingClientRect();
+      return [(left + right) / 2, (top + bottom) / 2];
+    }
+    n -= node.length;
+  }
+}"""
+
+
+def without_charts(page):
+    """Spare the page plotly.js, which takes most of the time, where no chart is looked at."""
+    page.route("**/plotly.min.js", lambda route: route.abort())
+
+
+def eventually(locator, pattern):
+    """Wait until an element has a text."""
+    expect(locator).to_have_text(re.compile(pattern, re.DOTALL), timeout=PATIENCE)
+
+
+def write(page, length=60, prompt="the "):
+    """Let the playground's model write; what it wrote with its prompt."""
+    page.fill("#play-prompt", prompt)
+    page.fill("#play-length", str(length))
+    page.click("#play-go")
+    for note in page.locator(".output > .aside").all():
+        eventually(note, "characters in")
+    return page.locator(".output .letters").first.text_content()

@@ -1,0 +1,177 @@
+"""A user lets models write in the page's playground. Each test loads a browser's page."""
+
+import json
+import math
+import re
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+import httpx
+from playwright.sync_api import expect
+from typer.testing import CliRunner
+
+from browser import NONE, chromium_path
+from charloom.cli import app
+from page_steps import PLACE, eventually, write
+from runs import until
+from web import events_of
+
+if chromium_path() is None:
+    pytest.skip(NONE, allow_module_level=True)
+
+
+def answered(live, asked):
+    """The events of a writing: pairs of name and data."""
+    answer = httpx.post(f"{live.url}/api/generate", json=asked, timeout=20).text
+    return list(events_of(answer.splitlines()))
+
+
+def test_writing_streams_stops_and_tells_probabilities(trained, page):
+    page.goto(f"{trained.url}/#/playground?model=cats&length=100000")
+    letters = page.locator(".output .letters")
+    page.click("#play-go")
+    until(lambda: len(letters.text_content()) > 100, 30)
+    assert page.locator("#play-stop").is_enabled()
+    page.keyboard.press("Escape")
+    eventually(page.locator(".output > .aside"), "stopped after")
+    length = len(letters.text_content())
+    assert 100 < length < 100_000
+    page.wait_for_timeout(200)
+    assert len(letters.text_content()) == length
+    until(lambda: httpx.get(f"{trained.url}/api/health").json()["writing"] == 0)
+
+    text = write(page)
+    asked = {"model": "cats", "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 1}
+    nats = [
+        nats
+        for name, data in answered(trained, {**asked, "probabilities": True})
+        if name == "text"
+        for nats in data["analysis"]["nats"]
+    ]
+    mean = sum(nats) / len(nats) / math.log(2)  # of what it wrote, not of what it was given
+    eventually(page.locator(".output > .aside"), f", {mean:.2f} bits of surprise per character$")
+    sheet = page.locator(".output .sheet")
+    x, y = sheet.evaluate(PLACE, 9)
+    page.mouse.move(x, y)
+    thought = page.locator("#play-thought")
+    expect(thought.locator("li")).to_have_count(5)
+    likely = httpx.post(
+        f"{trained.url}/api/next", json={"model": "cats", "text": text[:10]}
+    ).json()["likely"]
+    shown = [b.replace("␣", " ") for b in thought.locator("li b").all_text_contents()]
+    assert shown == [symbol for symbol, _ in likely]
+    eventually(thought.locator(".number").first, f"^{100 * likely[0][1]:.1f} %")
+    sheet.focus()
+    page.keyboard.press("ArrowRight")
+    eventually(thought.locator(".letter"), re.escape(text[10].replace(" ", "␣")))
+
+
+def test_surprise_colours_the_text_and_nothing_jumps_while_it_comes(trained, page):
+    page.goto(f"{trained.url}/#/playground?model=cats")
+    page.wait_for_selector(".output")
+    page.wait_for_timeout(700)  # what the browser calls recent input must be over
+    page.evaluate("jumps.length = 0")
+    write(page, 2_000)
+    page.wait_for_timeout(700)
+    assert sum(page.evaluate("jumps")) < 0.01
+    hot = page.locator(".output .hot").first
+    plain = hot.evaluate("(span) => getComputedStyle(span).backgroundColor")
+    page.check("#play-colour")
+    assert hot.evaluate("(span) => getComputedStyle(span).backgroundColor") != plain
+
+
+def test_two_models_write_side_by_side_from_one_seed(trained, page):
+    page.goto(f"{trained.url}/#/playground?model=cats&other=gates&seed=5")
+    expect(page.locator(".output")).to_have_count(2)
+    write(page)
+    for side, model in enumerate(("cats", "gates")):
+        asked = {"model": model, "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 5}
+        events = answered(trained, asked)
+        text = "".join(data["text"] for name, data in events if name == "text")
+        assert page.locator(".output .letters").nth(side).text_content() == "the " + text
+
+
+def test_the_playground_writes_what_sample_writes(trained, page):
+    page.goto(
+        f"{trained.url}/#/playground?model=cats@best&temperature=0.7&top-k=9&top-p=0.9&seed=11"
+    )
+    text = write(page, 300)
+    options = [
+        "--which",
+        "best",
+        "--length",
+        "300",
+        "--temperature",
+        "0.7",
+        "--top-k",
+        "9",
+        "--top-p",
+        "0.9",
+        "--seed",
+        "11",
+        "--json",
+    ]
+    run = str(trained.house.folder / "cats")
+    done = CliRunner().invoke(app, ["sample", run, "--prompt", "the ", *options])
+    assert done.exit_code == 0, done.output
+    assert text == "the " + json.loads(done.stdout)["samples"][0]["text"]
+    page.click("#play-copy")
+    eventually(page.locator("#toast"), "Text copied")
+    assert page.evaluate("navigator.clipboard.readText()") == text
+
+
+def test_a_link_restores_the_settings_and_starts_nothing(trained, page, context):
+    page.goto(f"{trained.url}/#/playground?model=gates")
+    page.fill("#play-prompt", "a <b> & c\n")
+    page.fill("#play-temperature", "1.3")
+    page.click("#play-link")
+    link = page.evaluate("navigator.clipboard.readText()")
+    other = context.new_page()
+    sent = []
+    other.on("request", lambda request: sent.append(request.method))
+    other.goto(link)
+    expect(other.locator("#play-prompt")).to_have_value("a <b> & c\n")
+    expect(other.locator("#play-temperature")).to_have_value("1.3")
+    expect(other.locator("#play-model")).to_have_value("gates")
+    other.wait_for_timeout(300)
+    other.close()
+    assert "POST" not in sent
+
+
+def test_a_link_sets_what_it_does_not_name_and_going_back_undoes_nothing(trained, page):
+    page.goto(
+        f"{trained.url}/#/playground?model=gates&other=cats&colour=1&temperature=1.5&length=40"
+    )
+    expect(page.locator(".output")).to_have_count(2)
+    assert page.is_checked("#play-colour")
+    link = "#/playground?model=cats&length=50"
+    page.evaluate("(link) => (location.hash = link)", link)
+    expect(page.locator("#play-other")).to_have_value("")
+    assert not page.is_checked("#play-colour")
+    expect(page.locator("#play-temperature")).to_have_value("0.8")
+    expect(page.locator("#play-length")).to_have_value("50")
+    text = write(page)
+    page.click(".views >> text=Runs")
+    page.go_back()
+    expect(page.locator("#view-playground")).to_be_visible()
+    expect(page.locator("#play-length")).to_have_value("60")
+    assert page.locator(".output .letters").text_content() == text
+    page.click(".views >> text=Runs")
+    page.evaluate("(link) => (location.hash = link)", link)
+    expect(page.locator("#play-length")).to_have_value("50")
+    page.click(".views >> text=Runs")
+    page.click(".views >> text=Playground")
+    expect(page.locator("#play-length")).to_have_value("50")
+
+
+def test_characters_that_a_model_does_not_know_are_named_and_can_be_left_out(trained, page):
+    page.goto(f"{trained.url}/#/playground?model=cats")
+    page.fill("#play-prompt", "the ☃")
+    page.click("#play-go")
+    eventually(page.locator("#play-problem"), "never read: '☃'")
+    page.click("#play-problem button")
+    eventually(page.locator(".output > .aside"), "characters in")
+    expect(page.locator("#play-problem")).to_be_empty()

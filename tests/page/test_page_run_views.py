@@ -1,0 +1,210 @@
+"""The page shows a run: its curves, samples, figures and damaged lines. Each test loads a browser's page."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+import httpx
+from playwright.sync_api import expect
+
+import runs
+from browser import NONE, chromium_path
+from page_servers import MARKUP
+from page_steps import eventually, without_charts
+from page_window import PATIENCE
+from pages import NO_VALUE
+from runs import until
+from web import Live
+
+if chromium_path() is None:
+    pytest.skip(NONE, allow_module_level=True)
+
+
+def test_a_long_run_is_drawn_in_as_much_as_can_be_seen(tmp_path, page):
+    runs.train(tmp_path / "long")
+    metrics = tmp_path / "long" / "metrics.jsonl"
+    last = runs.lines_of(metrics)[-1]
+    lines = [{**last, "update": last["update"] + n, "epoch": float(2 + n)} for n in range(6_000)]
+    metrics.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    with Live(tmp_path) as live:
+        page.goto(f"{live.url}/#/learning?run=long")
+        crosses = page.locator("#learning-chart .points path")
+        until(lambda: crosses.count() >= 100, 30)
+        assert crosses.count() == 150
+        curve = page.locator("#learning-chart .scatterlayer .js-line").first.get_attribute("d")
+        assert len(curve) < 60_000
+
+
+def test_samples_are_scrubbed_from_the_first_to_the_last(trained, page):
+    without_charts(page)
+    page.goto(f"{trained.url}/#/learning?run=cats")
+    taken = httpx.get(f"{trained.url}/api/runs/cats/samples").json()["samples"]
+    eventually(page.locator("#sample-update"), f"after update {taken[-1]['update']}")
+    page.focus("#sample-slider")
+    page.keyboard.press("Home")
+    eventually(page.locator("#sample-update"), "before the first update")
+    for sample in taken:
+        assert page.locator("#sample-text").text_content() == sample["text"]
+        page.keyboard.press("ArrowRight")
+
+
+def test_what_a_model_wrote_is_shown_as_text_whatever_it_is(trained, page):
+    without_charts(page)
+    page.goto(f"{trained.url}/#/learning?run=gates")
+    eventually(page.locator("#sample-text"), re.escape(MARKUP))
+    assert page.locator("#sample-text *").count() == 0
+    assert page.title() != "caught"
+
+
+# What a reader of a view sees, or hears: texts, and what fields hold and say.
+READ = """() => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  const said = [document.body.innerText];
+  for (const element of document.querySelectorAll("main *")) {
+    if (!element.checkVisibility()) continue;
+    for (const name of ["title", "aria-label", "aria-valuetext", "placeholder"]) {
+      if (element.hasAttribute(name)) said.push(element.getAttribute(name));
+    }
+    if (element.matches("input, textarea, select")) said.push(element.value);
+    if (element.matches("select")) for (const option of element.options) said.push(option.text);
+  }
+  return said.join("\\n");
+}"""
+
+
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory):
+    """A server of a folder with a run in whose journals somebody wrote lines of the wrong shape."""
+    folder = tmp_path_factory.mktemp("edited")
+    runs.train(folder / "cats", validation=0.2)
+    for name, line in {
+        "samples.jsonl": '{"update":"x","text":["y"]}',
+        "metrics.jsonl": '{"update":"many","epoch":{},"smooth_loss":"low"}',
+        "events.jsonl": '{"event":null,"update":{},"learning_rate_factor":"x"}',
+    }.items():
+        with (folder / "cats" / name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    with Live(folder) as live:
+        yield live
+
+
+@pytest.mark.parametrize(
+    ("link", "ready", "shown"),
+    [
+        ("runs?new=1", ".run .state", "finished"),
+        ("learning?run=cats", "#learning-state", "finished"),
+        ("playground?model=cats", "#play-model option:checked", "cats"),
+        ("inside?model=cats", "#inside-model option:checked", "cats"),
+    ],
+)
+@pytest.mark.parametrize("which", ["trained", "edited"])
+def test_no_view_shows_what_is_not_a_value(request, page, which, link, ready, shown):
+    live = request.getfixturevalue(which)
+    without_charts(page)
+    page.goto(f"{live.url}/#/{link}")
+    eventually(page.locator(ready).first, shown)
+    if link.startswith("learning"):
+        eventually(page.locator("#sample-update"), "update")
+    assert not NO_VALUE.findall(page.evaluate(READ))
+
+
+def test_each_figure_of_a_run_stands_under_its_name(trained, page):
+    without_charts(page)
+    page.goto(f"{trained.url}/#/learning?run=cats")
+    eventually(page.locator("#learning-state"), "finished")
+    told = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
+    wanted = {
+        "Bits per character": f"{told['bits']:.3f}",
+        "Training bits": f"{told['train_bits']:.3f}",
+        "Validation bits": f"{told['validation_bits']:.3f}",
+        "Smooth loss": f"{told['smooth_loss']:.2f}",
+        "Learning rate": f"{told['learning_rate']:g}",
+        "Time left": "–",
+    }
+    for name, value in wanted.items():
+        figure = page.locator("#learning-figures > div", has=page.get_by_text(name, exact=True))
+        eventually(figure.locator("dd"), f"^{re.escape(value)}$")
+
+
+def test_validation_bits_of_a_part_of_what_was_held_out_say_so(tmp_path, trained, page):
+    without_charts(page)
+    runs.train(tmp_path / "part", validation=0.2, judged_characters=64)
+    with Live(tmp_path) as live:
+        told = httpx.get(f"{live.url}/api/runs/part", timeout=20).json()["run"]
+        assert told["judged_characters"] == 64 < told["held_out"]
+        page.goto(f"{live.url}/#/learning?run=part")
+        said = (
+            "Validation bits are computed on 64 characters, spread evenly over the "
+            f"{told['held_out']:,} characters of the validation part."
+        )
+        eventually(page.locator("#learning-judged"), said)
+    page.goto(f"{trained.url}/#/learning?run=cats")
+    eventually(page.locator("#learning-state"), "finished")
+    expect(page.locator("#learning-judged")).to_be_empty()
+
+
+def test_lines_that_cannot_be_read_are_told_with_the_run(edited, page):
+    without_charts(page)
+    page.goto(f"{edited.url}/#/learning?run=cats")
+    said = "metrics.jsonl is damaged: one line left out; events.jsonl is damaged: one line left out"
+    eventually(page.locator("#learning-reason"), f"^{said}$")
+
+
+def test_runs_are_compared_in_one_chart_as_many_as_can_be_followed(tmp_path, trained, page):
+    for n in range(8):
+        shutil.copytree(trained.house.folder / "cats", tmp_path / f"cats-{n}")
+    with Live(tmp_path) as live:
+        page.goto(live.url)
+        expect(page.locator(".run input")).to_have_count(8)
+        boxes = "[...document.querySelectorAll('.run input')]"
+        page.evaluate(f"{boxes}.forEach((box) => box.click())")
+        eventually(page.locator("#toast"), "At most 7 runs")
+        assert page.evaluate(f"{boxes}.map((box) => box.checked)") == 7 * [True] + [False]
+        curves = page.locator("#compare-chart .scatterlayer .js-line")
+        expect(curves).to_have_count(7, timeout=PATIENCE)
+        names = page.locator("#compare-chart .legendtext").all_text_contents()
+        assert names == page.locator(".run .name").all_text_contents()[:7]
+
+
+def test_what_a_chart_is_of_may_fail_once(trained, page):
+    page.goto(trained.url)
+    page.evaluate(
+        """async () => {
+          const { Chart } = await import("/static/charts.js");
+          const box = document.createElement("div");
+          box.className = "chart";
+          box.id = "frail";
+          document.getElementById("main").append(box);
+          let times = 0;
+          const chart = new Chart(box, () => {
+            times += 1;
+            if (times === 1) throw new Error("planted");
+            return "drawn";
+          });
+          addEventListener("unhandledrejection", () => chart.again());
+        }"""
+    )
+    eventually(page.locator("#frail"), "^drawn$")
+    assert page.thrown == ["planted"]
+    page.thrown.clear()
+
+
+def test_journals_are_kept_of_what_is_followed_and_of_little_else(trained, page):
+    page.goto(trained.url)
+    kept = page.evaluate(
+        """async () => {
+          const { Journals } = await import("/static/journal.js");
+          const told = {};
+          const live = { followed: ["run-0"], on: (name, listener) => (told[name] = listener) };
+          const journals = new Journals(live);
+          for (let n = 0; n < 30; n += 1) told.records({ run: `run-${n}`, fresh: true, records: [{ update: n }] });
+          return [...journals.kept.keys()];
+        }"""
+    )
+    assert len(kept) == 8
+    assert {"run-0", "run-29"} <= set(kept)

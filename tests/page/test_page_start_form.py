@@ -1,0 +1,94 @@
+"""The page's form for a new training run lists texts and refuses unusable ones. Each test loads a page."""
+
+import shlex
+import subprocess
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+import httpx
+
+from browser import NONE, chromium_path
+from charloom.messages import quoted
+from page_steps import DROP, eventually
+from runs import until
+
+if chromium_path() is None:
+    pytest.skip(NONE, allow_module_level=True)
+
+
+def test_the_list_of_texts_read_last_counts(trained, page):
+    held = []
+    page.route(
+        re.compile("/api/texts"),
+        lambda route: (
+            held.append(route)
+            if route.request.method == "GET" and not held
+            else route.fulfill(
+                json={"key": "mine", "name": "mine", "characters": 9}
+                if route.request.method == "POST"
+                else {"texts": [text("first", "builtin"), text("mine", "uploaded")]}
+            )
+        ),
+    )
+
+    def text(key, kind):
+        return {"key": key, "name": key, "kind": kind, "bytes": 9, "description": None}
+
+    page.goto(f"{trained.url}/#/runs?new")
+    until(lambda: page.evaluate("1") and held)
+    page.evaluate(DROP, {"name": "mine.txt", "text": "nine here"})
+    chosen = page.locator("#start-text option:checked")
+    eventually(chosen, "mine")
+    with page.expect_response(re.compile("/api/texts")):
+        held[0].fulfill(json={"texts": [text("first", "builtin")]})
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    eventually(chosen, "mine")
+
+
+def test_a_text_that_nothing_can_be_learnt_from_is_told_at_once(trained, page):
+    page.goto(trained.url)
+    for text, told in ("", "is empty"), ("aaaa", "repeats a single character"):
+        page.evaluate(DROP, {"name": "one.txt", "text": text})
+        eventually(page.locator("#start-problem"), f"one.txt {told}")
+
+
+def test_a_file_that_is_too_large_is_not_sent(trained, page):
+    about = httpx.get(f"{trained.url}/api/about").json()
+    about["limits"]["upload"] = 1_500
+    page.route("**/api/about", lambda route: route.fulfill(json=about))
+    sent = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.evaluate(DROP, {"name": "lines.txt", "text": 1_501 * "\n"})
+    eventually(page.locator("#start-problem"), "lines.txt has 2 KB; a page can upload at most")
+    assert "POST" not in sent
+
+
+def test_the_page_writes_a_name_for_a_shell_as_the_command_line_does(trained, page):
+    page.goto(trained.url)
+    names = [
+        "book.txt",
+        "my book.txt",
+        "it's",
+        "-rf",
+        "-",
+        "$HOME",
+        "-we ird\n",
+        "\x1b7\\'ß",
+        "ß\x7f7",
+    ]
+    words = page.evaluate(
+        """async (names) => {
+          const { shellWord } = await import("/static/dom.js");
+          return names.map(shellWord);
+        }""",
+        names,
+    )
+    assert [shlex.split(word) for word in words[:6]] == [shlex.split(quoted(n)) for n in names[:6]]
+    done = [subprocess.run(["bash", "-c", f"printf %s {w}"], capture_output=True, text=True, check=True)
+            for w in words[6:]]  # fmt: skip
+    assert [one.stdout for one in done] == ["./-we ird\n", *names[7:]]
