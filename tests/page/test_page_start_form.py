@@ -68,6 +68,14 @@ def test_a_file_that_is_too_large_is_not_sent(trained, page):
     assert "POST" not in sent
 
 
+def test_a_file_that_is_not_utf8_is_refused_with_the_place(trained, page):
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.evaluate(DROP, {"name": "old ä.txt", "text": [97, 98, 0xE4, 99]})
+    problem = "old ä.txt is not UTF-8: byte 0xe4 at offset 2; save it as UTF-8 text"
+    eventually(page.locator("#start-problem"), problem)
+
+
 def test_the_page_writes_a_name_for_a_shell_as_the_command_line_does(trained, page):
     page.goto(trained.url)
     names = [

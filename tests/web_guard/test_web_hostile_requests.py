@@ -1,62 +1,21 @@
-"""The door: two hundred hostile requests, none of which passes, and what an honest one must still get.
+"""The server refuses two hundred hostile requests, and answers honest ones.
 
 Each goes as bytes over a socket to a server that listens, for a client library would mend it.
 """
 
-import contextlib
 import json
 import re
-import socket
-import subprocess
-import sys
-import time
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 import httpx
-from starlette.testclient import TestClient
 
-import runs
-from charloom.web import connection as connections
 from charloom.web import request_guard, schemas
-from charloom.web.file_descriptors import Room
-from charloom.web.request_guard import Door, Guard, is_loopback
-from charloom.web.server import make_app
-from runs import until
-from web import HERE, Live, complete, house, status_of, streaming
-
-TOKEN = "a-token-that-only-the-user-knows"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder with a run, and beside it what nobody shall reach."""
-    path = tmp_path_factory.mktemp("door")
-    (path / "secret.txt").write_text("the secret")
-    runs.train(path / "runs" / "book", epochs=1)
-    return path / "runs"
-
-
-@pytest.fixture(scope="module")
-def live(folder):
-    """A server of it."""
-    with Live(folder) as live:
-        yield live
-
-
-def request(
-    method="GET", path="/api/runs", host="{host}", body=None, kind="application/json", more=()
-):
-    """A request as a template: {host} becomes the server's own name."""
-    lines = [f"{method} {path} HTTP/1.1"]
-    lines += [] if host is None else [f"Host: {host}"]
-    if body is not None:
-        lines += [] if kind is None else [f"Content-Type: {kind}"]
-        if not any(line.lower().startswith(("content-length", "transfer")) for line in more):
-            lines.append(f"Content-Length: {len(body.encode())}")
-    return "\r\n".join([*lines, *more, "", body or ""])
+from charloom.web.request_guard import Guard
+from guard_requests import request
+from web import status_of
 
 
 def generate(**asked):
@@ -414,179 +373,3 @@ def guard_static():
     from charloom.web.static_files import STATIC
 
     return STATIC
-
-
-# Slow ones
-
-
-@pytest.mark.parametrize("path", ["/api/generate", "/api/texts"])
-def test_a_body_that_does_not_come_is_not_waited_for(live, monkeypatch, path):
-    monkeypatch.setattr(request_guard, "BODY_SECONDS", 0.3)
-    monkeypatch.setattr(request_guard, "UPLOAD_SECONDS", 0.3)
-    sent = request("POST", path, body='{"mod', more=["Content-Length: 1000"])
-    began = time.monotonic()
-    answer = live.raw(sent.replace("{host}", f"127.0.0.1:{live.port}").encode())
-    assert status_of(answer) == 408
-    assert 0.2 < time.monotonic() - began < 4.0
-
-
-@pytest.mark.parametrize("begun", ["", "GET /api/runs HTTP/1.1\r\nHost: x\r\n"])
-def test_a_head_that_does_not_come_is_not_waited_for(live, monkeypatch, begun):
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
-    with socket.create_connection(("127.0.0.1", live.port), timeout=5) as connection:
-        connection.sendall(begun.encode())
-        assert connection.recv(100) == b""
-
-
-def test_a_second_head_on_a_connection_is_not_waited_for_either(live, monkeypatch):
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
-    whole = f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", live.port), timeout=5) as connection:
-        for _ in range(3):
-            connection.sendall(whole)
-            answer = b""
-            while not complete(answer):
-                answer += connection.recv(4096)
-            assert status_of(answer) == 200
-            time.sleep(0.25)
-        connection.sendall(b"GET /api/he")
-        assert connection.recv(100) == b""
-
-
-def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(live):
-    opened = []
-    head = request(
-        "POST", "/api/texts", body="", kind=request_guard.BYTES, more=["Content-Length: 1000"]
-    )
-    head = head.replace("{host}", f"127.0.0.1:{live.port}").encode()
-    for _ in range(request_guard.UPLOADS_AT_ONCE):
-        connection = socket.create_connection(("127.0.0.1", live.port), timeout=5)
-        connection.sendall(head + b"{")
-        opened.append(connection)
-    until(lambda: live.house.door.uploads.locked())
-    answer = live.raw(head)
-    assert status_of(answer) == 503
-    assert b"retry-after" in answer.lower()
-    for connection in opened:
-        connection.close()
-    until(lambda: not live.house.door.uploads.locked())
-
-
-def test_who_comes_while_there_are_too_many_connections_is_told_so(folder):
-    with Live(folder, room=Room(4, 2, 4)) as live, contextlib.ExitStack() as opened:
-        asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
-        for _ in range(2):
-            opened.enter_context(streaming(live.url, "/api/stream"))
-        answer = live.raw(asked)
-        head, _, body = answer.partition(b"\r\n\r\n")
-        assert status_of(answer) == 503
-        assert b"retry-after: 2" in head
-        assert b"content-security-policy" in head
-        assert json.loads(body)["error"]["code"] == "busy"
-        opened.close()
-        until(lambda: len(live.house.connections) == 0)
-        assert status_of(live.raw(asked)) == 200
-
-
-def test_connections_beyond_all_bounds_are_closed(folder):
-    with (
-        Live(folder, room=Room(1, 1, 1)) as live,
-        streaming(live.url, "/api/stream"),
-        socket.create_connection(("127.0.0.1", live.port), timeout=5) as second,
-    ):
-        with contextlib.suppress(ConnectionResetError):
-            assert second.recv(100) == b""
-        assert len(live.house.connections) == 1
-
-
-# Other machines
-
-
-def test_what_is_loopback():
-    for host in ("127.0.0.1", "localhost", "::1", "127.8.9.10"):
-        assert is_loopback(host)
-    for host in ("0.0.0.0", "::", "192.168.1.2", "example.org", ""):
-        assert not is_loopback(host)
-
-
-@pytest.fixture
-def open_door(folder):
-    """A client of a server that other machines can reach."""
-    app = make_app(house(folder, token=TOKEN))
-    with TestClient(app, base_url="http://192.168.1.2:8421", follow_redirects=False) as client:
-        yield client
-
-
-def test_without_the_token_nothing_is_shown(open_door):
-    for path in ("/", "/api/health", "/api/runs", "/static/page.js", "/openapi.json", "/v1/models"):
-        answer = open_door.get(path)
-        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    for shown in ("x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), ""):
-        assert open_door.get(f"/?token={shown}").status_code == 401
-        headers = {"Authorization": f"Bearer {shown}"}
-        assert open_door.get("/api/runs", headers=headers).status_code == 401
-    assert open_door.get(f"/api/runs?token={TOKEN}").status_code == 401  # links carry no token
-    assert open_door.post("/api/generate", json={"model": "book"}).status_code == 401
-
-
-def test_the_token_opens_the_page_and_programs(open_door):
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    assert open_door.get("/api/runs", headers=headers).status_code == 200
-    answer = open_door.get(f"/?token={TOKEN}")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    for word in ("HttpOnly", "SameSite=Strict", "Path=/"):
-        assert word in answer.headers["set-cookie"]
-    assert open_door.get("/api/runs").status_code == 200  # by the cookie
-    strange = {"Origin": "http://evil.example"}
-    assert open_door.get("/api/runs", headers=strange).status_code == 403
-
-
-def test_a_server_for_others_prints_its_token_once(tmp_path):
-    served = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "charloom",
-            "serve",
-            str(tmp_path),
-            "--host",
-            "0.0.0.0",
-            "--port",
-            "0",
-            "--no-open",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        url = served.stderr.readline().split()[-1]
-        token = url.partition("?token=")[2]
-        assert len(token) > 40
-        port = url.split(":")[2].split("/")[0]
-        assert httpx.get(f"http://127.0.0.1:{port}/api/runs").status_code == 401
-        headers = {"Authorization": f"Bearer {token}"}
-        assert httpx.get(f"http://127.0.0.1:{port}/api/runs", headers=headers).status_code == 200
-    finally:
-        served.terminate()
-        rest = served.communicate(timeout=20)[1]
-    assert token not in rest
-
-
-def test_a_door_knows_its_names():
-    hosts = Door.of("127.0.0.1", 80, None).hosts
-    assert {"localhost", "localhost:80", "127.0.0.1", "[::1]:80"} <= hosts
-    assert "[::1]:5" in Door.of("::1", 5, None).hosts
-    assert Door.of("0.0.0.0", 5, TOKEN).hosts == frozenset()
-
-
-def test_the_page_is_served_with_plotly_out_of_the_installed_package(folder):
-    with TestClient(make_app(house(folder)), base_url=HERE) as client:
-        page = client.get("/")
-        assert page.headers["content-type"] == "text/html; charset=utf-8"
-        plotly = client.get("/static/plotly.min.js")
-        assert plotly.headers["content-type"].startswith("text/javascript")
-        assert len(plotly.content) > 100_000
-        again = client.get(
-            "/static/plotly.min.js", headers={"If-None-Match": plotly.headers["etag"]}
-        )
-        assert (again.status_code, again.content) == (304, b"")

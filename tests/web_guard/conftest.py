@@ -1,0 +1,23 @@
+"""A folder with a run and its server, for the tests of the request guard."""
+
+import pytest
+
+import runs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a run, and beside it what nobody shall reach."""
+    path = tmp_path_factory.mktemp("door")
+    (path / "secret.txt").write_text("the secret")
+    runs.train(path / "runs" / "book", epochs=1)
+    return path / "runs"
+
+
+@pytest.fixture(scope="module")
+def live(folder):
+    """A server of it."""
+    from web import Live
+
+    with Live(folder) as live:
+        yield live

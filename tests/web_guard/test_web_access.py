@@ -1,0 +1,107 @@
+"""Other machines reach the server only with its token."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+import httpx
+from starlette.testclient import TestClient
+
+from charloom.web.request_guard import Door, is_loopback
+from charloom.web.server import make_app
+from web import HERE, house
+
+TOKEN = "a-token-that-only-the-user-knows"
+
+
+def test_what_is_loopback():
+    for host in ("127.0.0.1", "localhost", "::1", "127.8.9.10"):
+        assert is_loopback(host)
+    for host in ("0.0.0.0", "::", "192.168.1.2", "example.org", ""):
+        assert not is_loopback(host)
+
+
+@pytest.fixture
+def open_door(folder):
+    """A client of a server that other machines can reach."""
+    app = make_app(house(folder, token=TOKEN))
+    with TestClient(app, base_url="http://192.168.1.2:8421", follow_redirects=False) as client:
+        yield client
+
+
+def test_without_the_token_nothing_is_shown(open_door):
+    for path in ("/", "/api/health", "/api/runs", "/static/page.js", "/openapi.json", "/v1/models"):
+        answer = open_door.get(path)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    for shown in ("x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), ""):
+        assert open_door.get(f"/?token={shown}").status_code == 401
+        headers = {"Authorization": f"Bearer {shown}"}
+        assert open_door.get("/api/runs", headers=headers).status_code == 401
+    assert open_door.get(f"/api/runs?token={TOKEN}").status_code == 401  # links carry no token
+    assert open_door.post("/api/generate", json={"model": "book"}).status_code == 401
+
+
+def test_the_token_opens_the_page_and_programs(open_door):
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert open_door.get("/api/runs", headers=headers).status_code == 200
+    answer = open_door.get(f"/?token={TOKEN}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    for word in ("HttpOnly", "SameSite=Strict", "Path=/"):
+        assert word in answer.headers["set-cookie"]
+    assert open_door.get("/api/runs").status_code == 200  # by the cookie
+    strange = {"Origin": "http://evil.example"}
+    assert open_door.get("/api/runs", headers=strange).status_code == 403
+
+
+def test_a_server_for_others_prints_its_token_once(tmp_path):
+    served = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "charloom",
+            "serve",
+            str(tmp_path),
+            "--host",
+            "0.0.0.0",
+            "--port",
+            "0",
+            "--no-open",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = served.stderr.readline().split()[-1]
+        token = url.partition("?token=")[2]
+        assert len(token) > 40
+        port = url.split(":")[2].split("/")[0]
+        assert httpx.get(f"http://127.0.0.1:{port}/api/runs").status_code == 401
+        headers = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(f"http://127.0.0.1:{port}/api/runs", headers=headers).status_code == 200
+    finally:
+        served.terminate()
+        rest = served.communicate(timeout=20)[1]
+    assert token not in rest
+
+
+def test_a_door_knows_its_names():
+    hosts = Door.of("127.0.0.1", 80, None).hosts
+    assert {"localhost", "localhost:80", "127.0.0.1", "[::1]:80"} <= hosts
+    assert "[::1]:5" in Door.of("::1", 5, None).hosts
+    assert Door.of("0.0.0.0", 5, TOKEN).hosts == frozenset()
+
+
+def test_the_page_is_served_with_plotly_out_of_the_installed_package(folder):
+    with TestClient(make_app(house(folder)), base_url=HERE) as client:
+        page = client.get("/")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        plotly = client.get("/static/plotly.min.js")
+        assert plotly.headers["content-type"].startswith("text/javascript")
+        assert len(plotly.content) > 100_000
+        again = client.get(
+            "/static/plotly.min.js", headers={"If-None-Match": plotly.headers["etag"]}
+        )
+        assert (again.status_code, again.content) == (304, b"")

@@ -1,0 +1,97 @@
+"""Slow clients and too many connections do not hold up the server."""
+
+import contextlib
+import json
+import socket
+import time
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+from charloom.web import connection as connections
+from charloom.web import request_guard
+from charloom.web.file_descriptors import Room
+from guard_requests import request
+from runs import until
+from web import Live, complete, status_of, streaming
+
+
+@pytest.mark.parametrize("path", ["/api/generate", "/api/texts"])
+def test_a_body_that_does_not_come_is_not_waited_for(live, monkeypatch, path):
+    monkeypatch.setattr(request_guard, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(request_guard, "UPLOAD_SECONDS", 0.3)
+    sent = request("POST", path, body='{"mod', more=["Content-Length: 1000"])
+    began = time.monotonic()
+    answer = live.raw(sent.replace("{host}", f"127.0.0.1:{live.port}").encode())
+    assert status_of(answer) == 408
+    assert 0.2 < time.monotonic() - began < 4.0
+
+
+@pytest.mark.parametrize("begun", ["", "GET /api/runs HTTP/1.1\r\nHost: x\r\n"])
+def test_a_head_that_does_not_come_is_not_waited_for(live, monkeypatch, begun):
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    with socket.create_connection(("127.0.0.1", live.port), timeout=5) as connection:
+        connection.sendall(begun.encode())
+        assert connection.recv(100) == b""
+
+
+def test_a_second_head_on_a_connection_is_not_waited_for_either(live, monkeypatch):
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
+    whole = f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", live.port), timeout=5) as connection:
+        for _ in range(3):
+            connection.sendall(whole)
+            answer = b""
+            while not complete(answer):
+                answer += connection.recv(4096)
+            assert status_of(answer) == 200
+            time.sleep(0.25)
+        connection.sendall(b"GET /api/he")
+        assert connection.recv(100) == b""
+
+
+def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(live):
+    opened = []
+    head = request(
+        "POST", "/api/texts", body="", kind=request_guard.BYTES, more=["Content-Length: 1000"]
+    )
+    head = head.replace("{host}", f"127.0.0.1:{live.port}").encode()
+    for _ in range(request_guard.UPLOADS_AT_ONCE):
+        connection = socket.create_connection(("127.0.0.1", live.port), timeout=5)
+        connection.sendall(head + b"{")
+        opened.append(connection)
+    until(lambda: live.house.door.uploads.locked())
+    answer = live.raw(head)
+    assert status_of(answer) == 503
+    assert b"retry-after" in answer.lower()
+    for connection in opened:
+        connection.close()
+    until(lambda: not live.house.door.uploads.locked())
+
+
+def test_who_comes_while_there_are_too_many_connections_is_told_so(folder):
+    with Live(folder, room=Room(4, 2, 4)) as live, contextlib.ExitStack() as opened:
+        asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
+        for _ in range(2):
+            opened.enter_context(streaming(live.url, "/api/stream"))
+        answer = live.raw(asked)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert status_of(answer) == 503
+        assert b"retry-after: 2" in head
+        assert b"content-security-policy" in head
+        assert json.loads(body)["error"]["code"] == "busy"
+        opened.close()
+        until(lambda: len(live.house.connections) == 0)
+        assert status_of(live.raw(asked)) == 200
+
+
+def test_connections_beyond_all_bounds_are_closed(folder):
+    with (
+        Live(folder, room=Room(1, 1, 1)) as live,
+        streaming(live.url, "/api/stream"),
+        socket.create_connection(("127.0.0.1", live.port), timeout=5) as second,
+    ):
+        with contextlib.suppress(ConnectionResetError):
+            assert second.recv(100) == b""
+        assert len(live.house.connections) == 1

@@ -1,0 +1,38 @@
+"""A folder of models, its server and a client, for the tests of the playground over HTTP."""
+
+import pytest
+
+import charloom
+import runs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two runs, one of bytes, and a model file."""
+    path = tmp_path_factory.mktemp("models")
+    runs.train(path / "book", cell="lstm", layers=2, validation=0.2)
+    umlauts = runs.Corpus.from_text(runs.TEXT.replace("o", "ö€"), tokens="bytes")
+    runs.train(path / "bytes", umlauts, tokens="bytes", cell="gru")
+    charloom.load(path / "book").save(path / "kept.safetensors")
+    return path
+
+
+@pytest.fixture(scope="module")
+def live(folder):
+    """A server that listens; tests leave nothing running on it."""
+    from web import Live
+
+    with Live(folder) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def client(folder):
+    """A client of a server of that folder."""
+    from starlette.testclient import TestClient
+
+    from charloom.web.server import make_app
+    from web import HERE, house
+
+    with TestClient(make_app(house(folder)), base_url=HERE) as client:
+        yield client

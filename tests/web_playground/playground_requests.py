@@ -1,0 +1,9 @@
+"""Requests of the tests of the playground, and their answers."""
+
+from web import events_of
+
+
+def told(answer):
+    """The events of an answer that is whole."""
+    assert answer.status_code == 200, answer.text
+    return list(events_of(answer.text.split("\n")))

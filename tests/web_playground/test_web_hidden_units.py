@@ -1,0 +1,71 @@
+"""The server shows and ranks the hidden units of a model."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+import charloom
+import runs
+
+
+def test_a_unit_and_the_map_of_all_units_show_the_same(client, folder):
+    text = runs.TEXT[:200]
+    asked = {"model": "book", "text": text, "layer": 1, "what": "cell"}
+    packed = client.post("/api/inside/map", json=asked).json()
+    values = np.frombuffer(base64.b64decode(packed["values"]), dtype=np.uint8)
+    values = values.reshape(packed["units"], len(text)) / 255
+    values = packed["low"] + values * (packed["high"] - packed["low"])
+    for number in range(packed["units"]):
+        unit = client.post("/api/inside/unit", json={**asked, "unit": number}).json()
+        np.testing.assert_allclose(unit["values"], values[number], atol=packed["high"] / 200)
+    model = charloom.load(folder / "book")
+    ids = model.vocabulary.encode(text)
+    state = {name: s[:, :1] for name, s in model.learner.state.items()}
+    zero = {name: np.zeros_like(s) for name, s in state.items()}
+    found, _ = model.engine.activations(model.learner, ids, zero)
+    np.testing.assert_allclose(unit["values"], found["cell"][:, 1, number], atol=1e-4)
+
+
+def test_units_are_ranked_by_what_they_follow_marks_and_patterns_too(client):
+    text = runs.TEXT[:400]
+    asked = {
+        "model": "book",
+        "text": text,
+        "pattern": "cat",
+        "marks": [[0, 40], [100, 160]],
+        "top": 3,
+    }
+    found = client.post("/api/inside/ranking", json=asked).json()
+    named = {row["property"]: row for row in found["properties"]}
+    assert {"in-quotes", "line-position", "pattern", "marked"} <= set(named)
+    best = [abs(unit["r"]) for unit in named["pattern"]["units"]]
+    assert len(best) == 3
+    assert best == sorted(best, reverse=True)
+    assert named["marked"]["mean"] == pytest.approx(100 / 400)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "named"),
+    [
+        ("unit", {"layer": 2}, "layer"),
+        ("unit", {"unit": 8}, "unit"),
+        ("unit", {"what": "z"}, "what"),
+        ("unit", {"what": "everything"}, "what"),
+        ("map", {"text": "a" * 4_001}, "text"),
+        ("unit", {"text": ""}, "text"),
+        ("ranking", {"text": "the cat"}, "too short"),
+        ("ranking", {"marks": [[5, 2]]}, "span"),
+        ("ranking", {"marks": [[0, 10**9]]}, "span"),
+        ("ranking", {"marks": [[1, 2, 3]]}, "marks"),
+        ("ranking", {"text": "no # here"}, "characters"),
+    ],
+)
+def test_what_is_not_there_to_be_looked_at_is_refused(client, path, change, named):
+    asked = {"model": "book", "text": runs.TEXT[:200], **change}
+    answer = client.post(f"/api/inside/{path}", json=asked)
+    assert answer.status_code == 422, answer.text
+    assert named in json.dumps(answer.json()) or "100" in answer.json()["error"]["message"]

@@ -1,0 +1,147 @@
+"""The server does long work in steps, beside short work, and ends it when the client leaves."""
+
+import contextlib
+import json
+import socket
+import threading
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+import httpx
+
+import runs
+from charloom import sampling, surprisal
+from charloom.hidden_units import unit_values
+from runs import until
+from web import Live
+
+
+class Gated:
+    """An engine whose every call waits for a sign, and which counts its calls."""
+
+    def __init__(self, engine):
+        self.engine, self.calls, self.open = engine, 0, threading.Event()
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            self.calls += 1
+            assert self.open.wait(20)
+            return getattr(self.engine, name)(*arguments)
+
+        return call
+
+
+LONG = (10 * runs.TEXT)[:9_000]
+SLOW = {
+    "/api/inside/ranking": {"text": LONG},
+    "/api/inside/unit": {"text": LONG},
+    "/api/inside/map": {"text": LONG[:4_000]},
+    "/api/score": {"text": LONG},
+    "/api/next": {"text": LONG},
+    "/api/generate": {"prompt": LONG, "probabilities": True},
+    "/v1/completions": {"prompt": LONG, "logprobs": 1},
+}
+
+
+@pytest.fixture
+def small_steps(monkeypatch):
+    """Work in steps of 200 characters."""
+    monkeypatch.setattr(surprisal, "BLOCK", 200)
+    monkeypatch.setattr(sampling, "CHUNK", 200)
+    monkeypatch.setattr(unit_values, "MOST_TOKENS", 200)
+
+
+@pytest.mark.parametrize("path", SLOW)
+def test_who_leaves_ends_the_work_within_a_step_and_keeps_the_place_until_then(
+    folder, small_steps, path
+):
+    with Live(folder) as live:
+        engine = live.house.library._engine = Gated(live.house.library._engine)
+        body = json.dumps({"model": "book", **SLOW[path]}).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
+            connection.sendall(head.encode() + body)
+            until(lambda: engine.calls == 1)
+        httpx.get(f"{live.url}/api/health")  # by now the server has seen it leave
+        assert httpx.get(f"{live.url}/api/health").json()["writing"] == 1
+        engine.open.set()
+        until(lambda: live.house.desk.working == 0)
+        assert engine.calls == 1
+
+
+def test_small_work_is_done_beside_long_work(folder, small_steps):
+    with Live(folder, threads=1) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        engine = live.house.library._engine = Gated(live.house.library._engine)
+        answers = []
+        body = {"model": "book", **SLOW["/api/inside/ranking"]}
+        long = threading.Thread(
+            target=lambda: answers.append(
+                httpx.post(f"{live.url}/api/inside/ranking", json=body, timeout=60)
+            )
+        )
+        long.start()
+        until(lambda: engine.calls == 1)
+        short = {"model": "book", "text": "the cat"}
+        other = threading.Thread(
+            target=lambda: answers.append(client.post("/api/next", json=short)), daemon=True
+        )
+        other.start()
+        until(lambda: live.house.desk.working == 2)
+        engine.open.set()
+        other.join(20)
+        long.join(60)
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert "likely" in answers[0].json()  # though it came later and there is one thread
+        assert engine.calls > 20
+
+
+def test_in_steps_or_not_the_numbers_are_the_same(client, small_steps):
+    found = {path: client.post(path, json={"model": "book", **SLOW[path]}) for path in SLOW}
+    assert all(answer.status_code == 200 for answer in found.values())
+    score = found["/api/score"].json()
+    unit = found["/api/inside/unit"].json()
+    assert len(score["characters"]) == len(unit["values"]) == len(LONG)
+    assert unit["update"] == score["update"] == found["/api/inside/map"].json()["update"]
+
+
+@pytest.mark.parametrize("path", ["/api/score", "/api/generate", "/v1/completions"])
+def test_who_has_no_answer_yet_when_the_server_closes_is_told_so(folder, path):
+    with Live(folder, at_work=0) as live:
+        answers = []
+        body = {"model": "book", **SLOW[path]}
+        waiting = threading.Thread(
+            target=lambda: answers.append(httpx.post(live.url + path, json=body, timeout=20))
+        )
+        waiting.start()
+        until(lambda: live.house.desk.queued == 1)
+        live._server.handle_exit(15, None)
+        waiting.join(10)
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+    assert int(answer.headers["retry-after"]) > 0
+    assert "content-security-policy" in answer.headers
+
+
+def test_a_closed_server_has_no_thread_that_works_on(folder, small_steps):
+    with Live(folder) as live:
+        engine = live.house.library._engine = Gated(live.house.library._engine)
+        body = {"model": "book", **SLOW["/api/inside/ranking"]}
+        asking = threading.Thread(
+            target=lambda: suppressed(httpx.post, f"{live.url}/api/inside/ranking", json=body)
+        )
+        asking.start()
+        until(lambda: engine.calls == 1)
+        live._server.handle_exit(15, None)
+        engine.open.set()
+        asking.join(20)
+    # Of 45: the next one may have begun before the event loop heard of the end.
+    assert engine.calls <= 2
+
+
+def suppressed(call, *arguments, **named):
+    """Call, and forget what comes of it."""
+    with contextlib.suppress(httpx.HTTPError):
+        call(*arguments, **named, timeout=20)

@@ -1,0 +1,162 @@
+"""The server streams what a model writes, and notices clients that leave."""
+
+import asyncio
+import threading
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+import httpx
+from starlette.testclient import TestClient
+
+import charloom
+import runs
+from charloom.web import concurrency
+from charloom.web.event_stream import EventStream
+from charloom.web.server import make_app
+from playground_requests import told
+from runs import until
+from web import HERE, Live, house, streaming, written
+
+ENDLESS = {"model": "book", "length": 100_000, "stop": []}
+
+
+def test_pieces_come_as_they_are_written(live):
+    with streaming(live.url, "/api/generate", {"model": "book", "length": 20_000}) as events:
+        seen = [(name, data, time.monotonic()) for name, data in events]
+    assert [name for name, _, _ in seen[:2]] == ["begin", "text"]
+    assert len(seen) > 5
+    assert len(seen[1][1]["text"]) <= 16
+
+
+def test_a_client_that_leaves_ends_its_writing_soon(live):
+    for _ in range(3):
+        with streaming(live.url, "/api/generate", ENDLESS) as events:
+            next(events)
+            assert live.house.desk.working == 1
+        left = time.monotonic()
+        until(lambda: live.house.desk.working == 0)
+        assert time.monotonic() - left < 2.0  # else it would be 20, when nobody reads
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_client_that_leaves_while_a_piece_is_sent_is_noticed(turns):
+    """A cancellation that comes just as the sending ends must not get lost (Python 3.11's wait_for
+    loses it): such a writing would go on for nobody, and keep its place."""
+
+    async def scene():
+        gone, closing, sent = asyncio.Event(), asyncio.Event(), 0
+
+        async def receive():
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            nonlocal sent
+            sent += 1
+            assert sent < 100, "it goes on for nobody"
+            if sent == 5:
+                gone.set()
+            for _ in range(turns if sent == 5 else 1):
+                await asyncio.sleep(0)
+
+        @asynccontextmanager
+        async def opened():
+            async def endless():
+                while True:
+                    await asyncio.sleep(0)
+                    yield b"x"
+
+            yield endless()
+
+        await asyncio.wait_for(EventStream(opened(), closing)({}, receive, send), 10)
+        assert sent < 20
+
+    asyncio.run(scene())
+
+
+def test_those_beyond_the_places_wait_and_those_beyond_are_refused(folder):
+    asked = {"model": "book", "length": 100_000, "probabilities": True}
+    with Live(folder, at_work=1, waiting=1) as live, httpx.Client(base_url=live.url) as other:
+        with streaming(live.url, "/api/generate", asked) as first:
+            next(first)
+            with httpx.Client(base_url=live.url, timeout=20) as client:
+                request = client.build_request("POST", "/api/generate", json=ENDLESS)
+                # It waits for a place: no answer begins until the first one leaves.
+                with Waiting(client, request) as waiting:
+                    until(lambda: live.house.desk.queued == 1)
+                    began = time.monotonic()
+                    refused = other.post("/api/generate", json=ENDLESS)
+                    assert time.monotonic() - began < 1.0
+                    assert refused.status_code == 503
+                    assert int(refused.headers["retry-after"]) > 0
+                    assert refused.json()["error"]["code"] == "busy"
+                    assert other.get("/api/health").json() | {"version": ""} == {
+                        "ok": True, "version": "", "writing": 1, "waiting": 1,
+                    }  # fmt: skip
+                    first.close()
+                    assert waiting.status() == 200
+        until(lambda: live.house.desk.working == 0)
+
+
+class Waiting:
+    """A request in a thread, whose answer may come late."""
+
+    def __init__(self, client, request):
+        self._answer = None
+        self._thread = threading.Thread(target=self._send, args=(client, request), daemon=True)
+
+    def _send(self, client, request):
+        self._answer = client.send(request, stream=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def status(self):
+        self._thread.join(10)
+        return self._answer.status_code
+
+    def __exit__(self, *error):
+        if self._answer is not None:
+            self._answer.close()
+
+
+def test_who_leaves_while_waiting_leaves_no_place_taken():
+    async def scene():
+        desk = concurrency.Desk(at_work=1, waiting=2, threads=1)
+        first = desk.place()
+        await first.__aenter__()
+        waiting = [asyncio.ensure_future(desk.place().__aenter__()) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(concurrency.Busy):
+            await desk.place().__aenter__()
+        waiting[0].cancel()
+        await asyncio.sleep(0.01)
+        assert (desk.working, desk.queued) == (1, 1)
+        await first.__aexit__(None, None, None)
+        await waiting[1]
+        assert (desk.working, desk.queued) == (1, 0)
+        desk._leave()
+        assert desk.working == 0
+        desk.close()
+
+    asyncio.run(scene())
+
+
+def test_a_model_that_diverged_is_a_mistake_and_no_failure(tmp_path, monkeypatch):
+    runs.train(tmp_path / "book", epochs=1)
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        assert written(told(client.post("/api/generate", json={"model": "book"})))[1][0] == "end"
+
+        def diverged(*arguments):
+            raise charloom.errors.EngineError("the model's logits are not finite")
+
+        engine = type(charloom.load(tmp_path / "book").engine)
+        monkeypatch.setattr(engine, "generate", diverged)
+        name, data = told(client.post("/api/generate", json={"model": "book"}))[-1]
+        assert name == "mistake"
+        assert "not finite" in data["error"]["message"]

@@ -1,0 +1,30 @@
+"""A folder of runs and a client of its server, for the tests of runs over HTTP."""
+
+import pytest
+
+import runs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a finished run, a stopped one, one within a folder, and one that is damaged."""
+    path = tmp_path_factory.mktemp("shelf")
+    runs.train(path / "book", validation=0.2)
+    runs.train(path / "cut short", halt=runs.after(3))
+    runs.train(path / "more" / "deep")
+    (path / "broken").mkdir()
+    (path / "broken" / "config.json").write_text("{")
+    (path / "notes.txt").write_text("no run")
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(folder):
+    """A client of a server of that folder; tests only read it."""
+    from starlette.testclient import TestClient
+
+    from charloom.web.server import make_app
+    from web import HERE, house
+
+    with TestClient(make_app(house(folder)), base_url=HERE) as client:
+        yield client

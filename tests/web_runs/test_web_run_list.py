@@ -1,0 +1,171 @@
+"""The server lists the runs, models and texts of its folder and reads each run once."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+from starlette.testclient import TestClient
+
+import runs
+from charloom.store.control_files import write_status
+from charloom.web import run_index, training_jobs
+from charloom.web.run_index import models_in
+from charloom.web.run_routes import some_of, spread, thinned
+from charloom.web.runs_folder import key_of
+from charloom.web.server import make_app
+from web import HERE, house
+from web_run_files import append
+
+# The list
+
+
+def test_the_list_tells_what_each_run_is_and_how_it_does(client):
+    listed = {run["name"]: run for run in client.get("/api/runs").json()["runs"]}
+    assert set(listed) == {"book", "cut short", "more/deep", "broken"}
+    book = listed["book"]
+    assert (book["key"], book["state"], book["recipe"], book["text"]) == (
+        "book", "finished", "classic", "cat",
+    )  # fmt: skip
+    assert book["update"] == book["updates"] == book["latest"]
+    assert book["bits"] == book["validation_bits"] != book["train_bits"]
+    assert 0 < book["best_bits"] <= book["validation_bits"]
+    assert 0 < book["judged_characters"] == book["held_out"] < book["characters"] / 4
+    assert (listed["more/deep"]["judged_characters"], listed["more/deep"]["held_out"]) == (
+        None,
+        None,
+    )
+    assert (book["here"], book["resumable"]) == (False, True)
+    short = listed["cut short"]
+    assert (short["state"], short["reason"]) == ("interrupted", "SIGINT")
+    assert short["update"] < short["updates"]
+    assert short["bits"] == short["train_bits"]
+    assert listed["broken"]["state"] == "damaged"
+    assert "JSON" in listed["broken"]["reason"]
+
+
+def test_a_key_is_plain_and_leads_to_its_run_alone(client):
+    keys = {run["name"]: run["key"] for run in client.get("/api/runs").json()["runs"]}
+    assert keys["cut short"].startswith("cut-short-")
+    for name, key in keys.items():
+        assert client.get(f"/api/runs/{key}").json()["run"]["name"] == name
+    names = ("a/b", "a.b", "a b", "a-b", "a?b", "a..b", "a...b", "a.b-", "a//b")
+    assert len({key_of(name) for name in names}) == len(names)
+    assert not any(".." in key_of(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "key", ["nothing", "more", "notes.txt", "cut short", "..", "book/samples/x"]
+)
+def test_what_is_not_in_the_list_is_not_found(client, key):
+    answer = client.get(f"/api/runs/{key}")
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["error"]["message"]
+
+
+def test_a_run_with_its_settings_and_its_journals(client, folder):
+    one = client.get("/api/runs/book").json()
+    assert one["settings"]["hidden_size"] == 8
+    assert one["passage"] == (folder / "book" / "passage.txt").read_text()
+    lines = runs.lines_of(folder / "book" / "metrics.jsonl")
+    told = client.get("/api/runs/book/records").json()
+    assert told["total"] == len(lines)
+    assert [record["update"] for record in told["records"]] == [line["update"] for line in lines]
+    ends = [record["update"] for record in told["records"] if record["end"]]
+    assert ends == [line["update"] for line in lines if line["epoch"] in (1, 2)]
+    samples = client.get("/api/runs/book/samples").json()["samples"]
+    assert samples == runs.lines_of(folder / "book" / "samples.jsonl")
+    events = client.get("/api/runs/book/events").json()["events"]
+    assert [event["event"] for event in events] == ["created", "started", "finished"]
+
+
+def test_a_damaged_run_is_told_and_answers_with_no_failure(client):
+    assert client.get("/api/runs/broken").json()["run"]["state"] == "damaged"
+    assert client.get("/api/runs/broken/records").json()["records"] == []
+
+
+def test_of_a_long_journal_few_records_are_held():
+    """Those that matter most among them: the first, the last, and ends of epochs."""
+    lines = ({"update": n, "epoch": n / 50, "validation_nats": None} for n in range(1, 10_001))
+    held, total = some_of(lines, 20)
+    assert total == 10_000
+    assert len(held) <= 80
+    assert [held[0]["update"], held[-1]["update"]] == [1, 10_000]
+    assert sum(line["update"] % 50 == 0 for line in held) >= 20
+    assert held == sorted(held, key=lambda line: line["update"])
+    few = [{"update": n, "epoch": 0.1} for n in range(30)]
+    assert some_of(few, 20) == (few, 30)
+
+
+def test_thinned_records_keep_the_ends():
+    many = [{"n": n, "end": n % 50 == 49, "validation_nats": None} for n in range(1_000)]
+    kept = thinned(many, 60)
+    assert len(kept) <= 60
+    assert {record["n"] for record in many if record["end"]} <= {record["n"] for record in kept}
+    assert (kept[0]["n"], kept[-1]["n"]) == (0, 999)
+    assert thinned(many, 1_000) == many
+    assert spread(range(10), 3) == [0, 4, 9]
+
+
+# Starting
+
+
+def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        runs.train(tmp_path / name, epochs=1)
+    read = []
+    real = run_index.read_status
+    monkeypatch.setattr(run_index, "read_status", lambda path: read.append(path.name) or real(path))
+    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
+    first = looked.look(anew=True).runs
+    assert sorted(read) == ["a", "b", "c"]
+    read.clear()
+    assert looked.look(anew=True).runs == first
+    assert read == []
+    for name, file in (("a", "status.json"), ("b", "metrics.jsonl"), ("c", "checkpoints/latest")):
+        append(tmp_path / name / file, b"")
+        os.utime(tmp_path / name / file)
+        looked.look(anew=True)
+        assert read == [name]
+        read.clear()
+    # What is trained is read each time, for its state depends on more than files.
+    write_status(tmp_path / "a", "training", 0, 10, None)
+    for _ in range(2):
+        looked.look(anew=True)
+    assert read == ["a", "a"]
+
+
+def test_the_models_are_those_that_are_there_now(tmp_path):
+    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
+    assert models_in(looked.look()) == []
+    (tmp_path / "own.safetensors").write_bytes(b"")
+    found = models_in(looked.look(anew=True))
+    assert [model.name for model in found] == ["own.safetensors"]
+
+
+def test_a_model_that_is_known_waits_for_no_look(tmp_path):
+    runs.train(tmp_path / "book", epochs=1)
+    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
+    looked.runs()
+    with looked._looking, ThreadPoolExecutor(1) as pool:
+        place, which = pool.submit(looked.model, "book@best").result(5)
+    assert (place.key, which) == ("book", "best")
+
+
+def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):
+    book = tmp_path / "cat.txt"
+    book.write_text(runs.TEXT)
+    runs.train(tmp_path / "runs" / "of-a-file", runs.Corpus.open([book]), epochs=1)
+    runs.train(tmp_path / "runs" / "of-none", epochs=1)
+    with TestClient(make_app(house(tmp_path / "runs")), base_url=HERE) as client:
+        client.post("/api/texts", json={"name": "mine.txt", "text": "abcabc"})
+        again = client.post("/api/texts", json={"name": "mine.txt", "text": "abcabc"})
+        texts = {text["key"]: text for text in client.get("/api/texts").json()["texts"]}
+        assert again.json() == texts[again.json()["key"]]
+        assert {"builtin.python-docs", "of.of-a-file", "of.of-none"} <= set(texts)
+        assert texts["of.of-a-file"]["bytes"] == len(runs.TEXT)
+        assert sum(text["kind"] == "uploaded" for text in texts.values()) == 1
+        assert not any(str(tmp_path) in json.dumps(text) for text in texts.values())

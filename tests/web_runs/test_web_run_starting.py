@@ -1,0 +1,349 @@
+"""The server starts training runs, at most four at once and one for each name."""
+
+import collections
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+import httpx
+from starlette.testclient import TestClient
+
+import runs
+from charloom.errors import RunExistsError
+from charloom.store import RunWriter
+from charloom.text import BUILTIN_TEXTS
+from charloom.web import start_routes, training_jobs
+from charloom.web.server import make_app
+from runs import until
+from web import HERE, Live, house, streaming
+
+TEXT = 30 * runs.TEXT
+# Long enough to be steered, and over by itself where a test that fails leaves it behind.
+SLOWLY = {"recipe": "classic", "settings": {"hidden_size": 16, "updates": 5_000_000}}
+
+
+@pytest.fixture
+def folder_of_trainings(tmp_path):
+    """A folder for runs; what still trains in it at the end is ended."""
+    yield tmp_path / "runs"
+    for job in training_jobs.Jobs(tmp_path / "runs").all().values():
+        if job.alive:
+            os.kill(job.pid, signal.SIGKILL)
+
+
+def test_a_training_is_started_steered_survives_the_server_and_is_found_again(folder_of_trainings):
+    folder = folder_of_trainings
+    with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        nothing = {"runs": [], "total": 0, "next": None, "unread": 0}
+        assert client.get("/api/runs").json() == nothing
+        kept = client.post("/api/texts", json={"name": "My Cat!.txt", "text": TEXT})
+        assert kept.status_code == 201
+        assert kept.json()["name"] == "My-Cat"
+        started = client.post("/api/runs", json={"text": kept.json()["key"], **SLOWLY})
+        assert (started.status_code, started.json()) == (202, {"run": "My-Cat-1"})
+        assert client.get("/api/runs/My-Cat-1").json()["run"]["state"] in ("starting", "training")
+        with streaming(live.url, "/api/stream?run=My-Cat-1") as events:  # from before it is there
+            until(lambda: next(events)[1].get("records"), 60)
+        run = until(lambda: state_of(client, "My-Cat-1", "training"), 60)
+        assert run["here"]
+        sent = {"command": "pause", "learning_rate_factor": 0.25}
+        assert client.post("/api/runs/My-Cat-1/control", json=sent).status_code == 200
+        paused = until(lambda: state_of(client, "My-Cat-1", "paused"), 20)
+        assert paused["learning_rate_factor"] == 0.25
+    # The server is gone, the training is not; another server finds it.
+    (job,) = training_jobs.Jobs(folder).all().values()
+    assert job.alive
+    with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        assert client.get("/api/runs/My-Cat-1").json()["run"]["state"] == "paused"
+        client.post("/api/runs/My-Cat-1/control", json={"command": "run"})
+        until(lambda: state_of(client, "My-Cat-1", "training"), 20)
+        client.post("/api/runs/My-Cat-1/control", json={"command": "stop"})
+        stopped = until(lambda: state_of(client, "My-Cat-1", "stopped"), 20)
+        assert stopped["resumable"]
+        until(lambda: not job.alive, 10)
+        # And it goes on where it was, to an end that is near.
+        wanted = {"updates": stopped["update"] + 50}
+        assert client.post("/api/runs/My-Cat-1/resume", json=wanted).status_code == 202
+        done = until(lambda: state_of(client, "My-Cat-1", "finished"), 60)
+        assert done["update"] == wanted["updates"]
+        nothing = client.post("/api/runs/My-Cat-1/resume", json={})
+        assert nothing.status_code == 422
+        assert "is finished" in nothing.json()["error"]["message"]
+
+
+def state_of(client, key, state):
+    """A run, if it is in a state."""
+    run = client.get(f"/api/runs/{key}").json()["run"]
+    assert run["state"] == state or run["state"] != "failed", run
+    return run if run["state"] == state else None
+
+
+def test_a_training_that_fails_at_once_says_why(tmp_path):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        key = client.post("/api/texts", json={"name": "short", "text": "abcabc"}).json()["key"]
+        client.post("/api/runs", json={"text": key, "recipe": "classic", "name": "tiny"})
+        run = until(
+            lambda: next(
+                (r for r in client.get("/api/runs").json()["runs"] if r["state"] == "failed"), None
+            ),
+            60,
+        )
+        assert run["key"] == "tiny"
+        assert "6 characters" in run["reason"] or "too short" in run["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"text": "own.nothing"}, "there is no text"),
+        ({"text": "../../etc/passwd"}, "text"),
+        ({"recipe": "grand"}, "there is no recipe"),
+        ({"settings": {"epochs": 1, "minutes": 1}}, "each set the end of training"),
+        ({"settings": {"hidden_size": 10**6}}, "settings.hidden_size"),
+        ({"settings": {"hidden_size": "8"}}, "settings.hidden_size"),
+        ({"settings": {"learning_rate": 0}}, "settings.learning_rate"),
+        ({"settings": {"engine": "native"}}, "settings.engine"),
+        ({"name": "../elsewhere"}, "name"),
+        ({"name": "book"}, "exists already"),
+        ({"name": "-" * 61}, "name"),
+    ],
+)
+def test_a_training_that_makes_no_sense_is_not_started(client, folder, change, named):
+    before = sorted(path.name for path in folder.iterdir())
+    answer = client.post("/api/runs", json={"text": "builtin.python-docs", **change})
+    assert 400 <= answer.status_code < 500
+    error = answer.json()["error"]
+    assert named in error["message"] or named == error["param"]
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(start_routes, "MOST_AT_ONCE", 0)
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        answer = client.post("/api/runs", json={"text": "builtin.python-docs"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")
+        assert not (tmp_path / ".jobs").exists()
+
+
+class Spawned:
+    """Processes that stand for trainings."""
+
+    def __init__(self, command):
+        self.command, self.children, self.asked = command, [], []
+
+    def __call__(self, command, said):
+        child = subprocess.Popen(self.command, stdout=said, stderr=said)
+        self.asked.append(command)
+        self.children.append(child)
+        return child
+
+
+@pytest.fixture
+def spawned(monkeypatch):
+    """What is started instead of trainings: processes that do nothing, or what a test sets."""
+    spawned = Spawned(["sleep", "60"])
+    monkeypatch.setattr(training_jobs, "spawn", spawned)
+    yield spawned
+    for child in spawned.children:
+        child.kill()
+        child.wait()
+
+
+PYTHON_DOCS = {"text": "builtin.python-docs"}
+
+
+def at_once(count, call):
+    """The statuses of so many calls at the same time."""
+    with ThreadPoolExecutor(count) as pool:
+        return collections.Counter(answer.status_code for answer in pool.map(call, range(count)))
+
+
+def test_however_they_come_four_trainings_are_started_and_no_more(tmp_path, spawned):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+
+        def start(_):
+            return client.post("/api/runs", json=PYTHON_DOCS)
+
+        assert at_once(8, start) == {202: 4, 429: 4}
+        assert collections.Counter(start(n).status_code for n in range(5)) == {429: 5}
+        assert len(spawned.children) == 4
+        assert len(client.get("/api/runs").json()["runs"]) == 4
+        spawned.children[0].kill()
+        until(lambda: start(0).status_code == 202)
+
+
+def test_of_those_who_want_a_name_at_once_one_gets_it(tmp_path, spawned):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "mine"}
+        assert at_once(4, lambda _: client.post("/api/runs", json=named)) == {202: 1, 409: 3}
+    # Another server of the same folder knows nothing of it.
+    both = [training_jobs.Jobs(tmp_path), training_jobs.Jobs(tmp_path)]
+
+    def start(n):
+        try:
+            return both[n % 2].start("ours", [], "text", "quick").pid
+        except RunExistsError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pid is not None for pid in pool.map(start, range(4))) == 1
+    assert len(spawned.children) == 2
+
+
+def test_a_name_that_was_claimed_and_never_used_is_free_after_a_while(tmp_path, spawned):
+    (tmp_path / ".jobs").mkdir()
+    claim = tmp_path / ".jobs" / "mine.json"
+    claim.touch()
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "mine"}
+        assert client.post("/api/runs", json=named).status_code == 409
+        os.utime(claim, (1, 1))
+        assert client.post("/api/runs", json=named).status_code == 202
+
+
+def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
+    runs.train(tmp_path / "book", halt=runs.after(3))
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+
+        def resume(_):
+            return client.post("/api/runs/book/resume", json={})
+
+        found = at_once(4, resume)
+        assert found[202] == 1
+        assert found[422] + found[409] == 3
+        assert len(spawned.children) == 1
+        spawned.children[0].kill()
+        until(lambda: client.get("/api/runs").json()["runs"][0]["resumable"])
+        # Somebody's lock counts, whatever the status says.
+        writer, _, _ = RunWriter.resume(tmp_path / "book")
+        with writer:
+            answer = resume(0)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "in_use")
+        assert resume(0).status_code == 202
+
+
+def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
+    spawned.command = ["sh", "-c", "echo to write a report: charloom report tmp1; exec sleep 60"]
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "tmp1"}
+        assert client.post("/api/runs", json=named).status_code == 202
+        runs.train(tmp_path / "tmp1", epochs=1)
+        spawned.children[0].kill()
+        until(lambda: client.get("/api/runs").json()["runs"][0]["state"] == "finished")
+        shutil.rmtree(tmp_path / "tmp1")
+        until(lambda: client.get("/api/runs").json()["runs"] == [])
+        assert client.post("/api/runs", json=named).status_code == 202
+
+
+def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
+    log = tmp_path / "x.log"
+    log.write_text("to write a report: charloom report x")
+    job = training_jobs.Job("x", 2**31, time.time(), "cat", None, log, code=0)
+    assert job.state("stopped", "SIGTERM", {}) == ("stopped", "SIGTERM")
+    assert replace(job, code=1).state("stopped", "SIGTERM", {}) == ("failed", log.read_text())
+
+
+def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawned):
+    runs.train(tmp_path / "book", epochs=1)
+    spawned.command = ["sh", "-c", "echo charloom: the disk is full; exit 2"]
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "mine"}
+        assert client.post("/api/runs", json=named).status_code == 202
+
+        def listed():
+            return {run["key"]: run for run in client.get("/api/runs").json()["runs"]}
+
+        until(lambda: listed()["mine"]["state"] == "failed")
+        assert listed()["mine"]["reason"] == "the disk is full"
+        assert {key: run["dismissible"] for key, run in listed().items()} == {
+            "book": False, "mine": True,
+        }  # fmt: skip
+        assert client.post("/api/runs/mine/dismiss", json={"x": 1}).status_code == 422
+        assert client.post("/api/runs/book/dismiss", json={}).status_code == 422
+        assert client.post("/api/runs/mine/dismiss", json={}).json() == {"run": "mine"}
+        assert list(listed()) == ["book"]
+        assert client.post("/api/runs/mine/dismiss", json={}).status_code == 404
+        assert list((tmp_path / ".jobs").iterdir()) == []
+
+
+def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
+    runs.train(tmp_path / "book", epochs=1)
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        update = client.get("/api/runs/book").json()["run"]["update"]
+        answer = client.post("/api/runs/book/resume", json={"updates": update})
+        assert answer.status_code == 422
+        assert f"has {update:,} updates already" in answer.json()["error"]["message"]
+        both = client.post("/api/runs/book/resume", json={"updates": update + 1, "minutes": 1})
+        assert both.status_code == 422
+        assert both.json()["error"]["message"].startswith(
+            "updates and minutes each set the end of training"
+        )
+        assert client.post("/api/runs/book/resume", json={"updates": update + 1}).status_code == 202
+
+
+def test_a_run_is_trained_further_for_so_many_minutes(tmp_path, spawned):
+    runs.train(tmp_path / "book", epochs=1)
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        assert client.post("/api/runs/book/resume", json={"minutes": 0.5}).status_code == 202
+    (command,) = spawned.asked
+    assert command[-2:] == ["--minutes", "0.5"]
+
+
+@pytest.mark.parametrize("name", ["book-", "-book", "a..b", "texts", "Texts", "_..", "a."])
+def test_a_name_is_one_under_which_the_list_shows_the_run(tmp_path, spawned, name):
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        answer = client.post("/api/runs", json={**PYTHON_DOCS, "name": name})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "name")
+    assert spawned.children == []
+
+
+def test_no_file_of_a_stranger_is_a_mistake_of_the_server(tmp_path, spawned):
+    runs.train(tmp_path / "book", epochs=1)
+    runs.train(tmp_path / "a..b", epochs=1)
+    status = json.loads((tmp_path / "book" / "status.json").read_text())
+    told = json.dumps(status | {"heartbeat": 0}).replace(": 0}", ": 1e400}")
+    (tmp_path / "book" / "status.json").write_text(told)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "texts" / "my book.txt").write_text(TEXT)
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    with contextlib.suppress(OSError):  # not every disk takes such names
+        shutil.copytree(tmp_path / "book", tmp_path / os.fsdecode(b"\xff\xfe"))
+        (tmp_path / "texts" / os.fsdecode(b"\xff.txt")).write_text(TEXT)
+    (tmp_path / ".jobs").mkdir()
+    odd = {"pid": 1e400, "time": "x", "text": 5, "recipe": [], "log": None}
+    (tmp_path / ".jobs" / "odd.json").write_text(json.dumps(odd))
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        for path in ("/api/runs", "/api/models", "/v1/models", "/api/texts"):
+            assert client.get(path).status_code == 200, path
+        for run in client.get("/api/runs").json()["runs"]:
+            assert client.get(f"/api/runs/{run['key']}").json()["run"]["state"] == "finished"
+        asked = {"model": "gone.safetensors"}
+        assert client.post("/api/generate", json=asked).status_code == 404
+        keys = {text["name"]: text["key"] for text in client.get("/api/texts").json()["texts"]}
+        assert "gone" not in keys
+        assert client.post("/api/texts", json={"name": "x", "text": "more"}).status_code == 201
+        for name in set(keys) - set(BUILTIN_TEXTS):
+            started = client.post("/api/runs", json={"text": keys[name]})
+            assert started.status_code == 202, name
+
+
+def test_jobs_that_end_while_many_ask_are_a_mistake_of_nobody(tmp_path, spawned):
+    spawned.command = ["true"]
+    many = training_jobs.Jobs(tmp_path)
+    with ThreadPoolExecutor(5) as pool:
+        starting = pool.submit(lambda: [many.start(f"x{n}", [], None, "a") for n in range(40)])
+        asking = [pool.submit(lambda: [many.all() for _ in range(40)]) for _ in range(4)]
+        for done in (starting, *asking):
+            done.result(30)
+    until(lambda: all(job.code == 0 for job in many.all().values()))

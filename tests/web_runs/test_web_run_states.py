@@ -1,0 +1,117 @@
+"""The server knows the state and speed of each run, and sends it commands."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+
+from starlette.testclient import TestClient
+
+import runs
+from charloom.store import read_control
+from charloom.store.control_files import write_status
+from charloom.training import Record
+from charloom.web import training_jobs
+from charloom.web.server import make_app
+from web import HERE, house
+from web_run_files import append
+
+# States
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
+    runs.train(tmp_path / "book", halt=runs.after(3))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    status = json.loads((tmp_path / "book" / "status.json").read_text())
+    status |= {"pid": gone.pid, "state": "training", "heartbeat": time.time() - 60}
+    (tmp_path / "book" / "status.json").write_text(json.dumps(status))
+    old = time.time() - 100
+    os.utime(tmp_path / "book" / "config.json", (old, old))
+    events = (tmp_path / "book" / "events.jsonl").read_text().replace('"time":', '"time":0.5,"t":')
+    (tmp_path / "book" / "events.jsonl").write_text(events)
+    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        (run,) = client.get("/api/runs").json()["runs"]
+        assert (run["state"], run["here"], run["resumable"]) == ("interrupted", False, True)
+        assert "its process ended" in run["reason"]
+        # The same with a process that lives counts as training.
+        status["pid"] = os.getpid()
+        (tmp_path / "book" / "status.json").write_text(json.dumps(status))
+        time.sleep(0.5)
+        assert client.get("/api/runs").json()["runs"][0]["state"] == "training"
+
+
+@pytest.mark.parametrize(
+    ("begun", "update", "known"), [(0, 1, False), (0, 7, True), (40, 40, False), (40, 49, True)]
+)
+def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, known):
+    """The record of the first update has the engine's first call in it, one of before a resumption the
+    speed of another time, perhaps of another machine."""
+    writer, _, _ = runs.create(tmp_path / "book")
+    with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        writer.tell("resumed" if begun else "started", begun)
+        writer.flush()
+        record = Record(update, 0.5, 10 * update, 1.0, 10.0, 10.0, 1.0, 0.1, 1.0, 20.0)
+        append(tmp_path / "book" / "metrics.jsonl", record.to_line() + b"\n")
+        write_status(tmp_path / "book", "training", update, 100, None)
+        told = client.get("/api/runs").json()["runs"][0]
+    assert told["state"] == "training"
+    assert told["characters_per_second"] == (20.0 if known else None)
+    assert told["seconds_left"] == ((100 - update) * 10 / 20 if known else None)
+
+
+def test_control_reaches_the_process_that_trains(tmp_path):
+    writer, _, _ = runs.create(tmp_path / "book")
+    with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+        write_status(tmp_path / "book", "training", 0, 10, None)
+        sent = client.post(
+            "/api/runs/book/control", json={"command": "pause", "learning_rate_factor": 0.5}
+        )
+        assert sent.json() == {"sequence": 1, "command": "pause", "learning_rate_factor": 0.5}
+        assert read_control(tmp_path / "book").command == "pause"
+        for wrong in (
+            {"command": "burn"},
+            {"learning_rate_factor": 0},
+            {"learning_rate_factor": -1},
+            {"learning_rate_factor": 1e9},
+            {"learning_rate_factor": "2"},
+            {"command": "run", "more": 1},
+        ):
+            assert client.post("/api/runs/book/control", json=wrong).status_code == 422
+    assert read_control(tmp_path / "book").sequence == 1
+
+
+def test_nothing_is_sent_to_a_run_that_nothing_trains(client):
+    answer = client.post("/api/runs/book/control", json={"command": "pause"})
+    assert answer.status_code == 422
+    assert "no process trains" in answer.json()["error"]["message"]
+
+
+# Starting
+
+
+def test_a_process_of_the_same_number_is_not_taken_for_ours(tmp_path):
+    job = training_jobs.Job("x", os.getpid(), time.time(), None, None, tmp_path / "x.log")
+    birth = training_jobs.birth_of(os.getpid())
+    assert job.alive
+    assert replace(job, birth=birth).alive
+    if birth is not None:
+        assert not replace(job, birth=birth - 1).alive
+    assert not replace(job, time=time.time() - 2 * training_jobs.LOST_SECONDS).alive
+
+
+def test_a_zombie_is_not_alive():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not training_jobs.is_alive(child.pid)
+    child.wait()
+    assert not training_jobs.is_alive(child.pid)
+    assert training_jobs.is_alive(os.getpid())
+    assert not training_jobs.is_alive("1")
+    assert not training_jobs.is_alive(-1)
