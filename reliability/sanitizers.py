@@ -34,7 +34,7 @@ PROMISE = (
 SHAPES = 400
 SEED = 9
 SECONDS = 20.0  # that threads train and sample side by side
-TESTS = ("tests/test_native.py", "tests/test_native_networks.py")
+TESTS = ("tests/native_engine", "tests/test_native_networks.py")
 # What measures the machine or looks at the build's symbols, which a sanitizer's build changes.
 LEFT_OUT = "not weak_symbol and not other_threads_run and not threads_that_the_system_refuses"
 BUILDS = {"address": "address,undefined", "thread": "thread"}

@@ -1,0 +1,126 @@
+"""How the native engine is built, loaded and run beside other threads."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charloom.engines import Plan, native_problem, open_engine
+from charloom.errors import EngineError, MissingPartError
+
+if native_problem() is not None:
+    pytest.skip(f"{native_problem()}", allow_module_level=True)
+
+from charloom.engines.native import NativeEngine
+from native_networks import ONE_STREAM, SETS, make_learner, make_tokens
+
+CALLS_WITH_TOO_FEW_THREADS = """
+import resource
+import numpy as np
+from charloom.config import Config
+from charloom.engines.native import NativeEngine, open_kernels
+from charloom.model import new_learner, zero_state
+from charloom.text import Vocabulary
+learner = new_learner(Config(hidden_size=2, batch_size=200), Vocabulary("ab"))
+kilobytes = next(line.split()[1] for line in open("/proc/self/status") if "VmSize" in line)
+room = int(kilobytes) * 1024 + 2**27
+resource.setrlimit(resource.RLIMIT_STACK, (2**23, 2**23))
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+tokens = np.zeros((3, 200), np.uint8)
+for threads in (200, 2, 200):
+    try:
+        NativeEngine(threads).score(learner, tokens, zero_state(learner.config, 200))
+        print("done")
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux limits memory so")
+def test_threads_that_the_system_refuses_are_an_error_and_nobody_waits_for_them():
+    found = subprocess.run(
+        [sys.executable, "-c", CALLS_WITH_TOO_FEW_THREADS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    refused = os.strerror(errno.EAGAIN)
+    assert found.stdout.splitlines() == [refused, "done", refused]
+
+
+def test_an_unknown_instruction_set_is_named(monkeypatch):
+    monkeypatch.setenv("CHARLOOM_ISA", "sse9")
+    with pytest.raises(EngineError, match="sse9"):
+        open_engine("native")
+
+
+def test_a_missing_native_engine_is_said_and_replaced(monkeypatch):
+    monkeypatch.setattr(
+        "charloom.engines.native_problem", lambda: "the native engine was not built"
+    )
+    assert open_engine("auto").name == "reference"
+    with pytest.raises(MissingPartError, match="C\\+\\+20 compiler"):
+        open_engine("native")
+
+
+def test_other_threads_run_while_the_engine_trains():
+    learner = make_learner(dtype="float32")
+    tokens = make_tokens(learner, 50_001)
+    counted = 0
+    stop = threading.Event()
+
+    def count() -> None:
+        nonlocal counted
+        while not stop.is_set():
+            counted += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    before = counted
+    NativeEngine().train(learner, tokens, Plan(np.full(2000, 0.1), ONE_STREAM))
+    during = counted - before
+    stop.set()
+    thread.join()
+    assert during > 100
+
+
+def test_no_weak_symbol_leaves_the_kernels(tmp_path):
+    # A weak symbol compiled for AVX-512 could be the one that an older processor is linked to.
+    # Two compilations: at -O0, which is quicker and has the same linkage.
+    root = Path(__file__).parent.parent.parent
+    compiler, nm = shutil.which("g++"), shutil.which("nm")
+    if compiler is None or nm is None or not (root / "cpp").is_dir():
+        pytest.skip("needs g++, nm and the sources")
+
+    def exported(source: Path) -> list[str]:
+        flags = "-std=c++20 -O0 -fno-exceptions -fno-rtti -march=x86-64-v3 -DCHARLOOM_ISA=v3"
+        subprocess.run(
+            [compiler, *flags.split(), f"-I{root / 'cpp'}", "-c", source, "-o", tmp_path / "k.o"],
+            check=True,
+        )
+        listing = subprocess.run(
+            [nm, "-C", "--defined-only", tmp_path / "k.o"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        return [line for line in listing.splitlines() if line.split()[1] not in "trbdn"]
+
+    if "v3" not in SETS:
+        pytest.skip("needs an x86-64 processor")
+    assert [line.split()[-1] for line in exported(root / "cpp" / "kernels.cpp")] == [
+        "charloom::kernels_v3"
+    ]
+    planted = tmp_path / "planted.cpp"
+    planted.write_text(
+        '#include "kernels.cpp"\ntemplate <typename T> T twice(T x) { return x + x; }\n'
+        "template int twice<int>(int);\n"
+    )
+    assert any(" W " in line for line in exported(planted))

@@ -1,0 +1,67 @@
+"""Small networks, their texts and comparisons for the tests of the reference engine."""
+
+import numpy as np
+
+from charloom.config import Config
+from charloom.engines import Plan
+from charloom.model import new_learner
+from charloom.text import Vocabulary
+
+CELLS = ["rnn", "lstm", "gru"]
+# float64 against float64: two orders of summation over at most a few thousand terms.
+CLOSE = 1e-12
+
+
+def relative_error(actual, expected):
+    """Norm of the difference over the norm of the truth; 0 where both are zero."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    distance, size = np.linalg.norm(actual - expected), np.linalg.norm(expected)
+    return distance / size if size else distance
+
+
+def assert_same(actual, expected, tolerance=CLOSE):
+    """Each named array on its own."""
+    assert set(actual) == set(expected)
+    for name, array in actual.items():
+        assert np.shape(array) == np.shape(expected[name]), name
+        error = relative_error(array, expected[name])
+        assert error <= tolerance, f"{name}: norm-relative error {error:.2e}"
+
+
+def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **settings):
+    """A float64 learner with weights large enough to matter, biases and state that are not zero."""
+    config = Config(
+        hidden_size=hidden_size, seq_length=seq_length, sigma=sigma, dtype="float64", **settings
+    )
+    learner = new_learner(config, Vocabulary(chr(ord("a") + k) for k in range(characters)))
+    draw = np.random.default_rng(1)
+    for parameter in learner.parameters.values():
+        if parameter.ndim == 1:
+            parameter += draw.normal(0, 0.3, parameter.shape)
+    learner.state = {
+        name: np.tanh(draw.normal(0, 1, array.shape)) for name, array in learner.state.items()
+    }
+    return learner
+
+
+def make_ids(learner, *shape):
+    """Random ids of the vocabulary's type."""
+    K = len(learner.vocabulary)
+    ids = np.random.default_rng(2).integers(0, K, shape)
+    return ids.astype(learner.vocabulary.id_dtype)
+
+
+def make_window(learner):
+    """Ids x and y (T, B)."""
+    shape = learner.config.seq_length, learner.config.batch_size
+    return make_ids(learner, *shape), make_ids(learner, *shape)[::-1]
+
+
+def as_lists(arrays):
+    """Named arrays as the oracle and the golden script want them."""
+    return {name: array.tolist() for name, array in arrays.items()}
+
+
+def plan(updates, learning_rate=0.1, starts=(0,)):
+    """A plan of equal learning rates."""
+    return Plan(np.full(updates, learning_rate), np.array(starts))
