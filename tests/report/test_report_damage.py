@@ -10,8 +10,8 @@ import pytest
 
 from charloom.report import write_report
 from pages import Page
+from report_runs import TITLES, report
 from runs import resume, train
-from test_report import TITLES, report
 
 
 def trained(path: Path) -> Path:
