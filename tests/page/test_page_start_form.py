@@ -1,5 +1,6 @@
 """The page's form for a new training run lists texts and refuses unusable ones. Each test loads a page."""
 
+import re
 import shlex
 import subprocess
 
