@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from charloom.cli import app
 from charloom.diagnosis import MISTAKES, doctor
-from charloom.diagnosis.sandbox import place_of
+from charloom.diagnosis.sandbox import parse_function
 from charloom.errors import DoctorError
 from plants import CELL, PLANTS, Plant, source
 from runs import until
@@ -78,7 +78,7 @@ def test_an_exception_shows_the_users_own_lines_and_no_others(tmp_path):
 def test_an_endless_loop_is_ended(tmp_path):
     started = time.monotonic()
     told = refused(tmp_path, "    while True:\n        pass\n", time_limit=3.0)
-    assert "after 3 s it was still at the first call" in told
+    assert "did not end within 3 s; the step that was still running is the first call" in told
     assert "endless loop" in told
     assert time.monotonic() - started < 20
 
@@ -119,7 +119,7 @@ def test_an_endless_flood_is_ended_with_its_last_words(tmp_path):
 
 CRASHES = {
     "a crash": ("    import os, signal\n    os.kill(os.getpid(), signal.SIGSEGV)\n", "crashed with SIGSEGV"),
-    "killed": ("    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n", "no memory left"),
+    "killed": ("    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n", "memory is full"),
     "an exit": ("    raise SystemExit(3)\n", r"SystemExit\(3\)"),
     "a hard exit": ("    import os\n    os._exit(3)\n", "exit code 3"),
     "input": ("    input()\n", "EOFError"),
@@ -176,8 +176,8 @@ def test_a_file_that_cannot_be_loaded_says_where(tmp_path):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("mine.py", "say FILE.py:FUNCTION"),
-        ("nowhere.py:f", "there is no file"),
+        ("mine.py", "write FILE.py:FUNCTION"),
+        ("nowhere.py:f", "does not exist"),
         ("FOLDER/mine.txt:f", "must end in .py"),
         ("FOLDER/mine.py:a b", "FILE.py:FUNCTION"),
     ],
@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_loaded_says_where(tmp_path):
 def test_a_place_that_is_none_is_refused(given, sentence, tmp_path):
     written(tmp_path, "", "mine.txt")
     with pytest.raises(DoctorError, match=sentence):
-        place_of(given.replace("FOLDER", str(tmp_path)))
+        parse_function(given.replace("FOLDER", str(tmp_path)))
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are(tmp_path):
@@ -260,7 +260,7 @@ def test_a_good_numerical_gradient_is_good(step):
     assert len(found.numerical) == 10
     (note,) = (note for note in found.notes if "numerical" in note)
     off = max(row.norm_relative for row in found.numerical if row.parameter != "loss")
-    assert note == f"your numerical gradient is right too, to {off:.0e}."
+    assert note == f"your numerical gradient is right too; its largest error is {off:.0e}."
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from charloom.diagnosis.case import MATCHES, Case, Explanation, relative
 from charloom.diagnosis.diagnosis_result import LOSS, Found, Row
 from charloom.diagnosis.faulty_network import Arrays, Problem, answer, exact_state
 from charloom.diagnosis.fitted_constants import explains_more
-from charloom.diagnosis.runner import Call, Outcome
+from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.trials import moved
 
 SAME: Final = 1e-9  # two answers that are nearer are the same answer

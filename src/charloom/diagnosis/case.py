@@ -12,7 +12,7 @@ import numpy as np
 
 from charloom.diagnosis.diagnosis_result import LOSS, Found
 from charloom.diagnosis.faulty_network import Answer, Problem, answer
-from charloom.diagnosis.runner import Call
+from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.trials import Trial
 
 Explanation = tuple[Found, ...]

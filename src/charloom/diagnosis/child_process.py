@@ -1,7 +1,8 @@
 """The process in which the user's code runs: `python -m charloom.diagnosis.child_process FOLDER PIPE`.
 
-It reads job.json, loads the file, calls the function, and leaves outcome.json and outcome.npz. It ends
-when nobody holds the other end of the pipe any more; on Linux whatever it is at.
+It reads job.json, loads the user's file, calls the function, and writes outcome.json and outcome.npz.
+It ends when the process at the other end of the pipe ends; on Linux even if the user's code never
+returns.
 """
 
 import ctypes
@@ -16,37 +17,63 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from charloom.diagnosis.call_forms import Options
-from charloom.diagnosis.runner import Job, guarded, run
-from charloom.diagnosis.sandbox import leave, write_outcome
+from charloom.diagnosis.call_options import Options
+from charloom.diagnosis.outcome_files import write_error, write_outcome
+from charloom.diagnosis.runner import Job, Load, guarded, run
 from charloom.diagnosis.trials import Plan
 from charloom.errors import CharloomError, DoctorError
 
-PR_SET_PDEATHSIG: Final = 1  # of prctl, which Linux alone has
+PR_SET_PDEATHSIG: Final = 1  # an option of prctl, which only Linux has
+LISTED: Final = 12  # functions that an error lists
 
 
 def main(folder: Path) -> None:
-    """Do the job that lies in a folder."""
-    about = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    file = Path(about["file"])
-    given = about["options"]
+    """Do the job in `folder`, and write the results there."""
+    fields = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    file = Path(fields["file"])
+    sys.path.insert(0, str(file.parent))
+    sys.argv = [str(file)]
+    warnings.simplefilter("ignore")
+    job, load = job_of(fields), loader(file, fields["function"], fields["numerical"])
+    step = (folder / "step").open("w", encoding="utf-8")
+
+    def report(description: str) -> None:
+        step.seek(0)
+        step.truncate()
+        step.write(description)
+        step.flush()
+
+    try:
+        outcome = guarded("while it was loaded", lambda: run(load, job, report))
+    except CharloomError as error:
+        write_error(folder, error.message)
+    else:
+        write_outcome(folder, outcome)
+
+
+def job_of(fields: dict[str, Any]) -> Job:
+    """Return the job that the fields of job.json describe."""
+    given = fields["options"]
     options = Options(
         form=given["form"],
         cell=given["cell"],
-        names=tuple((ours, own) for ours, own in given["names"]),
+        names=tuple((parameter, name) for parameter, name in given["names"]),
         gradients=tuple(given["gradients"]),
         arguments=tuple(given["arguments"]),
         reduction=given["reduction"],
         gates=given["gates"],
     )
-    job = Job(options, about["seed"], tuple(Plan(*plan) for plan in about["plans"]))
-    sys.path.insert(0, str(file.parent))
-    sys.argv = [str(file)]
-    warnings.simplefilter("ignore")
+    return Job(options, fields["seed"], tuple(Plan(*plan) for plan in fields["plans"]))
+
+
+def loader(file: Path, function: str, numerical: str | None) -> Load:
+    """Return a function that loads the user's file again, with the modules beside it.
+
+    So the loaded functions remember nothing of earlier calls.
+    """
     before = set(sys.modules)
 
     def load() -> tuple[Any, Any]:
-        """The file run anew, and its neighbours too: nothing is left of earlier calls."""
         for name in set(sys.modules) - before:
             source = getattr(sys.modules[name], "__file__", None)
             if source and Path(source).parent == file.parent:
@@ -58,50 +85,40 @@ def main(folder: Path) -> None:
         sys.modules[file.stem] = module
         spec.loader.exec_module(module)
         return (
-            named(module, about["function"], file),
-            None if about["numerical"] is None else named(module, about["numerical"], file),
+            named(module, function, file),
+            None if numerical is None else named(module, numerical, file),
         )
 
-    doing = (folder / "doing").open("w", encoding="utf-8")
-
-    def tell(what: str) -> None:
-        doing.seek(0)
-        doing.truncate()
-        doing.write(what)
-        doing.flush()
-
-    try:
-        outcome = guarded("while it was loaded", lambda: run(load, job, tell))
-    except CharloomError as error:
-        leave(folder, {"error": error.message})
-    else:
-        write_outcome(folder, outcome)
+    return load
 
 
 def named(module: Any, name: str, file: Path) -> Any:
-    """A name of the user's module."""
+    """Return the function with this name in the user's module; raise DoctorError if there is none."""
     if not hasattr(module, name):
-        there = [
-            own
-            for own, value in vars(module).items()
-            if callable(value) and not own.startswith("_")
+        functions = [
+            other
+            for other, value in vars(module).items()
+            if callable(value) and not other.startswith("_")
         ]
+        more = len(functions) - LISTED
         raise DoctorError(
-            f"{file.name} has no {name}; it has {', '.join(there[:12]) or 'no function'}"
-            f"{f' and {len(there) - 12} more' if len(there) > 12 else ''}."
+            f"{file.name} has no {name}; it has {', '.join(functions[:LISTED]) or 'no function'}"
+            f"{f' and {more} more' if more > 0 else ''}."
         )
     return getattr(module, name)
 
 
 def end_with_parent() -> None:
-    """Let the system kill this process when the one that started it is no more, where it can."""
+    """Make the system kill this process when its parent process ends, where the system can do that."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end_with(pipe: int) -> None:
-    """Wait for the end of whoever started this process; then end it, and those that it started. It
-    waits in a thread, which code that never lets go of Python's lock keeps from its turn."""
+    """Wait for the end of the parent process, then kill this process and its children.
+
+    It waits in a thread; user code that never releases Python's global lock blocks that thread.
+    """
     with suppress(OSError):
         os.read(pipe, 1)
         os.killpg(0, signal.SIGKILL)
@@ -112,4 +129,4 @@ if __name__ == "__main__":
     threading.Thread(target=end_with, args=(int(sys.argv[2]),), daemon=True).start()
     main(Path(sys.argv[1]))
     sys.stdout.flush()
-    os._exit(0)  # all is said: threads of the user's that still run are not waited for
+    os._exit(0)  # do not wait for threads of the user's code that still run

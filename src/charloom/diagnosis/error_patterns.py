@@ -8,7 +8,7 @@ from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
 from charloom.diagnosis.diagnosis_result import LOSS, Row, factor_text
 from charloom.diagnosis.faulty_network import Arrays
 from charloom.diagnosis.fitted_constants import common_factor
-from charloom.diagnosis.runner import Outcome
+from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.trials import window
 
 

@@ -1,7 +1,7 @@
-"""The doctor itself: it examines a function and returns a diagnosis.
+"""Holds the public function `doctor`, which checks a user's function and returns a diagnosis.
 
-A function named FILE.py:FUNCTION runs in a process of its own, with a time limit; one that is given
-as such runs in this process, with none.
+A function that is named as FILE.py:FUNCTION runs in a separate process with a time limit. A Python
+function runs in this process without a time limit.
 """
 
 import time
@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from charloom.config import SEED_LIMIT, require_number, require_one_of, require_whole
-from charloom.diagnosis import call_forms, runner
-from charloom.diagnosis.call_forms import Options
+from charloom.diagnosis import runner
+from charloom.diagnosis.call_options import FORMS, Options
 from charloom.diagnosis.diagnosis_result import Diagnosis
 from charloom.diagnosis.faulty_network import GATES
+from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.runner import Job
-from charloom.diagnosis.sandbox import place_of, run_apart
+from charloom.diagnosis.sandbox import parse_function, run_in_process
 from charloom.diagnosis.trials import PLANS, Plan
 from charloom.diagnosis.verdict import diagnose
 from charloom.errors import ConfigError
@@ -24,7 +25,7 @@ from charloom.messages import argument
 CELLS: Final = ("rnn", "lstm", "gru")
 DTYPES: Final = ("auto", "float64", "float32")
 REDUCTIONS: Final = ("sum", "mean")
-FLOOD: Final = 1_000_000  # bytes printed that are worth a word
+MUCH_OUTPUT: Final = 1_000_000  # bytes; more is mentioned in a note
 
 
 def doctor(
@@ -43,48 +44,43 @@ def doctor(
     gates: str = "",
     plans: tuple[Plan, ...] | None = None,
 ) -> Diagnosis:
-    """Judge somebody's loss and gradients of the classic network, and name the mistake in them.
+    """Check a user's loss and gradients of the classic network, and name the mistakes in them.
 
     Args:
-        function: computes loss and gradients of one window of one layer (spec/mathematics.md: The network, B = 1).
-            "FILE.py:FUNCTION", which runs in a process of its own; or a function, which runs in
-            this one. Its forms: f(params, x, y, h0) -> (loss, gradients) with a dict of U (H, K),
-            W (H, H), b (H), V (K, H), c (K), ids x and y (T,), and h0 (H); the course's, with
-            one-hot X and Y (K, T) and columns; a module of PyTorch. An LSTM's fourth argument is the
-            pair (h0, c0) of hidden state and cell, each (H); f(params, x, y, h0, c0) does as well.
-            Its U, W and b have 4 H rows, the gates i, f, g, o; those of a GRU have 3 H, r, z, n,
-            and it has a bias d (H) of its own beside W_n h (spec/mathematics.md: The cells).
-        form: "natural", "course" or "torch"; "auto" tries.
-        cell: "rnn", "lstm" or "gru"; None: that of the module, "rnn" for a function.
-        numerical: the user's own numerical gradient, called like the function; a name in the same
-            file, or a function. It is judged too.
-        names: what the parameters are called, where it is nothing usual: {"U": "Wxh", …}.
-        gradients: what the items of a returned tuple are: parameters, "loss", "_" for others.
-        arguments: the roles of the arguments in their order, "params", "x", "y", "h0".
-        reduction: whether the loss is meant to be the "sum" over time, as in spec/mathematics.md, or "mean".
-        dtype: "float32" judges by what float32 can do; "auto" does so if float32 arrays come back.
-        seed: decides the numbers of all trials.
-        time_limit: seconds, in all; only for FILE.py:FUNCTION.
-        gates: the order in which the gates' blocks stand, where it is not charloom's "ifgo" (LSTM)
-            or "rzn" (GRU).
-        plans: what the trials are like (None: PLANS); the first is looked at step by step, the
-            second is the smallest.
+        function: computes loss and gradients of one window of a network with one layer
+            (spec/mathematics.md: The network, B = 1). A function runs in this process;
+            "FILE.py:FUNCTION" runs in a separate process. It has one of these forms: f(params, x, y,
+            h0) -> (loss, gradients), where params is a dict of U (H, K), W (H, H), b (H), V (K, H)
+            and c (K), x and y are ids (T,), and h0 is (H); the course's form, with one-hot X and Y
+            (K, T) and columns; or a module of PyTorch. For an LSTM, the fourth argument is the pair
+            (h0, c0) of hidden state and cell, each (H), or there are five arguments. U, W and b
+            have 4 H rows, with the gates i, f, g, o. For a GRU they have 3 H rows, with r, z, n,
+            and d (H) is the bias beside W_n h (spec/mathematics.md: The cells).
+        form: "natural", "course" or "torch"; "auto" tries them.
+        cell: "rnn", "lstm" or "gru"; None: the cell of the module, or "rnn" for a function.
+        numerical: the user's numerical gradient, to check it too: a function that is called like
+            the other one, or the name of one in the same file.
+        names: the function's names of the parameters, if they are unusual: {"U": "Wxh", …}.
+        gradients: the items of a returned tuple: parameters, "loss", or "_" for anything else.
+        arguments: the roles of the arguments, in order: "params", "x", "y", "h0".
+        reduction: whether the loss is meant to be the "sum" over time, as in spec/mathematics.md,
+            or the "mean".
+        dtype: "float32" uses the tolerance of float32; "auto" does so for float32 arrays.
+        seed: seed of the numbers of all trials.
+        time_limit: seconds in total, for FILE.py:FUNCTION only.
+        gates: the order of the function's gates, if it is not "ifgo" (LSTM) or "rzn" (GRU).
+        plans: the settings of the trials (None: PLANS). The first trial is checked step by step,
+            and the second one must be the smallest.
 
     Returns:
-        The diagnosis; `verdict` is "right" or "wrong", `mistakes` the ids, likeliest first.
+        The diagnosis. `verdict` is "right" or "wrong", `mistakes` are the ids, likeliest first.
 
     Raises:
-        ConfigError: an option out of its range.
-        DoctorError: there is no such function, it crashed or took too long, or what it returned
-            holds no gradients.
+        ConfigError: an argument has a value that is not valid.
+        DoctorError: the function does not exist, crashed, took too long, or returned no gradients.
     """
     started = time.perf_counter()
-    require_one_of("form", form, call_forms.FORMS)
-    if cell is not None:
-        require_one_of("cell", cell, CELLS)
-    require_gates(gates, cell)
-    require_one_of("reduction", reduction, REDUCTIONS)
-    require_one_of("dtype", dtype, DTYPES)
+    require_choices(form, cell, reduction, dtype, gates)
     seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
     seconds = require_number("time_limit", time_limit, above=0.0, below=1e9)
     options = Options(
@@ -97,37 +93,68 @@ def doctor(
         gates="" if gates == GATES.get(cell or "") else gates,
     )
     job = Job(options, seed, PLANS if plans is None else plans)
-    notes: tuple[str, ...] = ()
     if isinstance(function, str):
-        if numerical is not None and not isinstance(numerical, str):
-            raise ConfigError(
-                f"{argument('numerical')} is {shortened(numerical)}; it must be the name of a function "
-                "in the same file, because the function to judge is named FILE.py:FUNCTION."
-            )
-        ran = run_apart(place_of(function), numerical, job, seconds)
-        outcome, subject = ran.outcome, function
-        if ran.printed > FLOOD:
-            notes = (f"the function printed {ran.printed:,} bytes, which are not shown.",)
-    else:
-        if isinstance(numerical, str):
-            raise ConfigError(
-                f"{argument('numerical')} is {shortened(numerical)}; it must be a function, because the "
-                "function to judge is given as one."
-            )
-        given = function, numerical
-        outcome = runner.run(lambda: given, job, lambda _: None, anew=False)
-        subject = getattr(function, "__name__", type(function).__name__)
-    return diagnose(outcome, job, dtype, subject, started, notes)
+        outcome, notes = call_in_file(function, numerical, job, seconds)
+        return diagnose(outcome, job, dtype, function, started, notes)
+    name = getattr(function, "__name__", type(function).__name__)
+    return diagnose(call_here(function, numerical, job), job, dtype, name, started)
+
+
+def require_choices(form: str, cell: str | None, reduction: str, dtype: str, gates: str) -> None:
+    """Raise ConfigError if one of these arguments has a value that is not valid."""
+    require_one_of("form", form, FORMS)
+    if cell is not None:
+        require_one_of("cell", cell, CELLS)
+    require_gates(gates, cell)
+    require_one_of("reduction", reduction, REDUCTIONS)
+    require_one_of("dtype", dtype, DTYPES)
+
+
+def call_in_file(
+    function: str, numerical: object, job: Job, seconds: float
+) -> tuple[Outcome, tuple[str, ...]]:
+    """Call a function of a file in a separate process; return the results and the notes.
+
+    Raises:
+        ConfigError: `numerical` is not the name of a function.
+        DoctorError: see `run_in_process`.
+    """
+    if numerical is not None and not isinstance(numerical, str):
+        raise ConfigError(
+            f"{argument('numerical')} is {shortened(numerical)}; it must be the name of a function "
+            "in the same file, because the function to check is given as FILE.py:FUNCTION."
+        )
+    result = run_in_process(parse_function(function), numerical, job, seconds)
+    if result.printed <= MUCH_OUTPUT:
+        return result.outcome, ()
+    return result.outcome, (
+        f"the function printed {result.printed:,} bytes; they are not shown here.",
+    )
+
+
+def call_here(function: Callable[..., Any], numerical: Any, job: Job) -> Outcome:
+    """Call a Python function in this process; return the results.
+
+    Raises:
+        ConfigError: `numerical` is the name of a function.
+        DoctorError: see `runner.run`.
+    """
+    if isinstance(numerical, str):
+        raise ConfigError(
+            f"{argument('numerical')} is {shortened(numerical)}; it must be a function, because the "
+            "function to check is given as a function too."
+        )
+    return runner.run(lambda: (function, numerical), job, lambda _: None, reload=False)
 
 
 def require_gates(gates: str, cell: str | None) -> None:
-    """Refuse an order of the gates without the cell that has them, or of other gates.
+    """Check the order of the gates.
 
     Raises:
-        ConfigError: see above.
+        ConfigError: `gates` is not a string, `cell` is missing, or they do not belong together.
     """
     if not isinstance(gates, str):
-        raise ConfigError(f"{argument('gates')} is {shortened(gates)}; it must be text, a str.")
+        raise ConfigError(f"{argument('gates')} is {shortened(gates)}; it must be a string.")
     if gates and cell is None:
         raise ConfigError(
             f"{argument('gates')} is {shortened(gates)}, but the cell is missing: give "

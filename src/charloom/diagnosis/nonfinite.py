@@ -1,4 +1,4 @@
-"""Finds where a function's answers stop being finite numbers, and what usually causes that.
+"""Finds where a function first returns numbers that are not finite, and the usual cause of that.
 
 It knows no list of mistakes.
 """
@@ -11,78 +11,81 @@ import numpy as np
 
 from charloom.diagnosis.case import Case
 from charloom.diagnosis.diagnosis_result import LOSS
-from charloom.diagnosis.runner import told
 from charloom.formatting import listing
 
 EVERYTHING: Final = "everything"
 THE_LOSS: Final = "the loss"
-OUTPUT: Final = ("V", "c")  # their gradients come first on the way back
-SMALL: Final = 0.1  # sigma of weights with which exp overflows nowhere
+OUTPUT: Final = ("V", "c")  # the backward pass computes their gradients first
+SMALL: Final = 0.1  # with weights of this sigma, exp cannot overflow
 
 
 def not_numbers(case: Case) -> str:
-    """What is not finite somewhere, in words: "dU and the loss", or "everything"; "" where all is."""
-    if all(none_finite(case, place) for place in range(len(case.calls))):
+    """Return what is not finite in some trial, such as "dU and the loss", or "everything"; else ""."""
+    trials = range(len(case.calls))
+    if all(none_finite(case, trial) for trial in trials):
         return EVERYTHING
-    names = [name for name in (*case.exact[0].gradients, LOSS)
-             if any(name in broken(case, place) for place in range(len(case.calls)))]  # fmt: skip
-    return listing([called(name) for name in names])
+    names = [
+        name
+        for name in (*case.exact[0].gradients, LOSS)
+        if any(name in not_finite(case, trial) for trial in trials)
+    ]
+    return listing([in_words(name) for name in names])
 
 
-def broken(case: Case, place: int) -> list[str]:
-    """The parameters whose gradients are not finite somewhere in a trial, and "loss" if it is not."""
-    call = case.calls[place]
-    found = [name for name, given in call.gradients.items() if not np.isfinite(given).all()]
-    return found if call.loss is None or math.isfinite(call.loss) else [*found, LOSS]
+def not_finite(case: Case, trial: int) -> list[str]:
+    """Return the parameters whose gradients are not finite in a trial, and "loss" for the loss."""
+    call = case.calls[trial]
+    names = [name for name, given in call.gradients.items() if not np.isfinite(given).all()]
+    return names if call.loss is None or math.isfinite(call.loss) else [*names, LOSS]
 
 
-def none_finite(case: Case, place: int) -> bool:
-    """Whether no number at all is finite in a trial."""
-    call = case.calls[place]
+def none_finite(case: Case, trial: int) -> bool:
+    """Return True if not a single number of a trial is finite."""
+    call = case.calls[trial]
     loss_finite = call.loss is not None and math.isfinite(call.loss)
     return not loss_finite and not any(np.isfinite(g).any() for g in call.gradients.values())
 
 
 def clues(case: Case) -> Iterator[str]:
-    """Where it begins, and what usually causes it; nothing where all numbers are finite."""
-    places = [place for place in range(len(case.calls)) if broken(case, place)]
-    if not places:
+    """Yield where the numbers stop being finite, and the usual cause; nothing if all are finite."""
+    trials = [trial for trial in range(len(case.calls)) if not_finite(case, trial)]
+    if not trials:
         return
-    first = places[0]
-    names = broken(case, first)
-    begins = [LOSS] if LOSS in names else [name for name in names if name in OUTPUT] or names
-    where = f"in the trial with {told(case.trials[first])}"
+    first = trials[0]
+    names = not_finite(case, first)
+    earliest = [LOSS] if LOSS in names else [name for name in names if name in OUTPUT] or names
+    where = f"in the trial with {case.trials[first].description()}"
     yield (
-        f"it begins in {listing([called(name) for name in begins])}, {where}; "
-        f"{len(places)} of {len(case.trials)} trials have numbers that are not finite."
+        f"it begins in {listing([in_words(name) for name in earliest])}, {where}; "
+        f"{len(trials)} of {len(case.trials)} trials have numbers that are not finite."
     )
-    yield cause(case, places)
+    yield usual_cause(case, trials)
 
 
-def cause(case: Case, places: list[int]) -> str:
-    """What usually makes such numbers, by where they are."""
-    if any(case.trials[place].sigma <= SMALL for place in places):
+def usual_cause(case: Case, trials: list[int]) -> str:
+    """Return the usual cause of numbers that are not finite in these trials."""
+    if any(case.trials[trial].sigma <= SMALL for trial in trials):
         return (
-            "it is so with small weights too, where nothing overflows: usually 0 / 0, a logarithm of "
-            "0 or of a negative number, np.empty where np.zeros is meant, or a NaN that is assigned."
+            "it happens with small weights too, where nothing overflows. Usual causes: 0 / 0, the "
+            "logarithm of 0 or of a negative number, np.empty instead of np.zeros, or a NaN in the code."
         )
-    losses = [case.calls[place].loss for place in places]
+    losses = [case.calls[trial].loss for trial in trials]
     if any(loss is not None and math.isinf(loss) for loss in losses):
         return (
-            "it is so with large weights alone: usually the logarithm of a p that is 0; compute "
-            "ln p as o - max(o) - ln(sum(exp(o - max(o))))."
+            "it happens only with large weights. The usual cause is the logarithm of a p that is 0; "
+            "compute ln p as o - max(o) - ln(sum(exp(o - max(o))))."
         )
     if any(loss is not None and math.isnan(loss) for loss in losses):
         return (
-            "it is so with large weights alone: usually exp of a large logit, which is infinite, and "
-            "infinity / infinity is not a number; subtract the largest logit before exp."
+            "it happens only with large weights. The usual cause is exp of a large logit: it is "
+            "infinite, and infinity / infinity is NaN; subtract the largest logit before exp."
         )
     return (
-        "it is so with large weights alone, and the loss is finite: usually exp of a large number in "
-        "a derivative, or a division by a p or an h that is 0 there."
+        "it happens only with large weights, and the loss is finite. Usual causes: exp of a large "
+        "number in a derivative, or a division by a p or an h that is 0."
     )
 
 
-def called(name: str) -> str:
-    """What a gradient, or the loss, is called in a sentence."""
+def in_words(name: str) -> str:
+    """Return the name of a gradient, or of the loss, for a sentence."""
     return THE_LOSS if name == LOSS else f"d{name}"

@@ -1,7 +1,7 @@
-"""Calls a module of PyTorch that has nn.RNN, nn.LSTM or nn.GRU and a linear output.
+"""Calls a module of PyTorch that has nn.RNN, nn.LSTM or nn.GRU and a linear output layer.
 
-Our weights are put into it, and what autograd makes of its loss is what is judged. It runs beside
-the user's code, and is the only part that knows PyTorch.
+It copies the doctor's weights into the module and returns the gradients that autograd computes. It
+runs in the process of the user's code, and only this module uses PyTorch.
 """
 
 import inspect
@@ -10,54 +10,59 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.diagnosis.call_forms import H_NAMES, K_NAMES, Options, agrees, role_of
+from charloom.diagnosis.argument_roles import H_NAMES, K_NAMES, plain, role_of
+from charloom.diagnosis.call_forms import is_right_loss
+from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_network import Array, Arrays, Problem
-from charloom.diagnosis.runner import Call
+from charloom.diagnosis.outcome import Call
 from charloom.errors import DoctorError
+from charloom.formatting import number_of
 from charloom.messages import argument
 
 CELLS: Final = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
+PROBE: Final = (4, 7)  # H and K of a module that is made to look at its layers
 
 
 class ModuleCaller:
-    """A module, or what makes one, with the way to call it."""
+    """A module, or a function or class that makes one, with the way to call it."""
 
     def __init__(self, function: Any, options: Options) -> None:
         try:
             import torch
         except ImportError:
             raise DoctorError(
-                f"PyTorch is not installed here, and {argument('form', 'torch')} needs it: "
-                f"pip install torch."
+                f"PyTorch is not installed, and {argument('form', 'torch')} needs it. Install it "
+                "with: pip install torch."
             ) from None
         self.torch = torch
         self.function, self.options = function, options
-        self.made: dict[tuple[int, int], Any] = {}
-        self.way: tuple[str, str, str] = ("", "", "")
+        self.modules: dict[tuple[int, int], Any] = {}  # by H and K
+        self.shapes: tuple[str, str, str] = ("", "", "")  # of x, y and h0
         self.double = True
-        probe = function if isinstance(function, torch.nn.Module) else self.make(4, 7)
+        probe = self.make(*PROBE)
         rnn, out = parts_of(torch, probe)
         self.cell = CELLS[type(rnn).__name__]
         if options.cell and options.cell != self.cell:
             raise DoctorError(
-                f"you said {options.cell}; the module has an nn.{type(rnn).__name__}. Say "
+                f"you said {options.cell}; the module has an nn.{type(rnn).__name__}. Set "
                 f"{argument('cell', self.cell)}, or leave it out."
             )
         if options.gates:
             raise DoctorError(
-                f"{argument('gates')} is for functions on arrays; the order of a module's gates is "
-                f"PyTorch's own, and the doctor knows it. Leave it out."
+                f"{argument('gates')} is only for functions on arrays: in a module, the order of the "
+                "gates is that of PyTorch. Leave it out."
             )
-        fixed = isinstance(function, torch.nn.Module) or (rnn.hidden_size, out.out_features) != (
-            4,
-            7,
-        )
-        self.sizes: tuple[int | None, int | None] = (
-            (rnn.hidden_size, out.out_features) if fixed else (None, None)
-        )
+        sizes = rnn.hidden_size, out.out_features
+        fixed = isinstance(function, torch.nn.Module) or sizes != PROBE
+        self.sizes: tuple[int | None, int | None] = sizes if fixed else (None, None)
 
     def make(self, H: int, K: int) -> Any:
-        """A module of these sizes, by what its maker calls them; of its own where it takes none."""
+        """Return a module with H hidden units and K characters, or of its fixed sizes.
+
+        Raises:
+            DoctorError: the arguments of the function that makes it are not known, or it makes
+                something else.
+        """
         if isinstance(self.function, self.torch.nn.Module):
             return self.function
         parameters = [
@@ -67,46 +72,37 @@ class ModuleCaller:
         ]
         given: dict[str, int] = {}
         for p in parameters:
-            plain = p.name.lower().replace("_", "")
-            if plain in K_NAMES:
+            if plain(p.name) in K_NAMES:
                 given[p.name] = K
-            elif plain in H_NAMES:
+            elif plain(p.name) in H_NAMES:
                 given[p.name] = H
             elif p.default is p.empty:
                 raise DoctorError(
-                    f"the module is made with {p.name}, which is none of vocabulary_size and "
-                    "hidden_size; write a function make(vocabulary_size, hidden_size) that returns "
-                    "it, and name that."
+                    f"making the module needs the argument {p.name}, which is not vocabulary_size or "
+                    "hidden_size. Write a function make(vocabulary_size, hidden_size) that returns "
+                    "the module, and give the doctor the name make."
                 )
-        made = self.function(**given)
-        if not isinstance(made, self.torch.nn.Module):
-            raise DoctorError(f"it makes a {type(made).__name__}, not a module of PyTorch.")
-        return made
+        module = self.function(**given)
+        if not isinstance(module, self.torch.nn.Module):
+            raise DoctorError(
+                f"the call returned a {type(module).__name__}; it must return a module of PyTorch."
+            )
+        return module
 
     def module(self, problem: Problem) -> Any:
-        """The module of a problem's sizes with its parameters put into it."""
+        """Return the module of the problem's sizes, with the problem's parameters copied into it."""
         torch = self.torch
         sizes = (len(problem.state["h"]), len(problem.parameters["c"]))
-        if sizes not in self.made:
+        if sizes not in self.modules:
             module = self.make(*sizes)
-            self.made[sizes] = module.double() if self.double else module.float()
-        module = self.made[sizes]
+            self.modules[sizes] = module.double() if self.double else module.float()
+        module = self.modules[sizes]
         rnn, out = parts_of(torch, module)
-        if rnn.input_size != sizes[1]:
-            widths = [
-                m.embedding_dim for m in module.modules() if isinstance(m, torch.nn.Embedding)
-            ]
-            raise DoctorError(
-                f"the nn.{type(rnn).__name__} reads vectors of {rnn.input_size} numbers"
-                f"{' from an nn.Embedding' if rnn.input_size in widths else ''}, and there are "
-                f"{sizes[1]} characters; it must read one-hot vectors of size K = {sizes[1]}, as the "
-                "classic network does. For the doctor write functional.one_hot(x, K) in place of the "
-                "embedding, and K for the layer's input size."
-            )
+        require_one_hot_input(torch, module, rnn, sizes[1])
         with torch.no_grad():
-            for ours, tensor in weights_of(rnn, out).items():
-                if ours in problem.parameters:
-                    tensor.copy_(torch.as_tensor(problem.parameters[ours]))
+            for name, tensor in weights_of(rnn, out).items():
+                if name in problem.parameters:
+                    tensor.copy_(torch.as_tensor(problem.parameters[name]))
             if rnn.bias:
                 rnn.bias_hh_l0.zero_()
                 if self.cell == "gru":
@@ -117,48 +113,53 @@ class ModuleCaller:
                 if isinstance(layer, torch.nn.Embedding):
                     if layer.weight.shape[0] != layer.weight.shape[1]:
                         raise DoctorError(
-                            f"the module has an embedding of shape {tuple(layer.weight.shape)}; the "
-                            "classic network reads one-hot characters. Leave it out for the doctor."
+                            f"the module has an embedding of shape {tuple(layer.weight.shape)}, but "
+                            "the classic network reads one-hot characters. Remove the embedding "
+                            "for the doctor."
                         )
                     layer.weight.copy_(torch.eye(len(layer.weight)))
         return module
 
     def settle(self, problem: Problem, loss: float) -> str:
-        """Try ways of calling until one runs and gives the right loss; else the first that runs."""
+        """Find the shapes of x, y and h0 that give the right loss, or else the first that run.
+
+        Raises:
+            Exception: no shapes run; the error is that of the first ones.
+        """
         first_error: Exception | None = None
         running: tuple[tuple[str, str, str], bool] | None = None
         for double in (True, False):
             self.double = double
-            self.made.clear()
-            for way in self.ways(problem):
-                self.way = way
+            self.modules.clear()
+            for shapes in self.shapes_to_try(problem):
+                self.shapes = shapes
                 try:
-                    found = self.call(problem)
+                    result = self.call(problem)
                 except DoctorError:
                     raise
                 except Exception as error:
                     first_error = first_error or error
                     continue
-                assert found.loss is not None
-                if agrees(found.loss, loss, len(problem.x)):
-                    return self.told()
-                running = running or (way, double)
+                assert result.loss is not None
+                if is_right_loss(result.loss, loss, len(problem.x)):
+                    return self.in_words()
+                running = running or (shapes, double)
             if running is not None:
                 break
         if running is None:
             assert first_error is not None
             raise first_error
-        self.way, self.double = running
-        self.made.clear()
-        return self.told()
+        self.shapes, self.double = running
+        self.modules.clear()
+        return self.in_words()
 
-    def told(self) -> str:
-        """The way of calling in words."""
-        x, y, h0 = self.way
+    def in_words(self) -> str:
+        """Return the way of calling in words."""
+        x, y, h0 = self.shapes
         return f"x as {x}, y as {y}, h0 as {h0}; {'float64' if self.double else 'float32'} weights"
 
-    def ways(self, problem: Problem) -> Iterator[tuple[str, str, str]]:
-        """How x, y and h0 are shaped, the likeliest first."""
+    def shapes_to_try(self, problem: Problem) -> Iterator[tuple[str, str, str]]:
+        """Yield shapes of x, y and h0, the likeliest first."""
         rnn, _ = parts_of(self.torch, self.module(problem))
         batched = (
             ("ids (1, T)", "one-hot (1, T, K)")
@@ -176,87 +177,97 @@ class ModuleCaller:
                 yield x, y, h0
 
     def renewed(self, function: Any) -> "ModuleCaller":
-        """The same way of calling with another module."""
-        made = ModuleCaller(function, self.options)
-        made.way, made.double = self.way, self.double
-        return made
+        """Return a caller that calls another module in the same way."""
+        caller = ModuleCaller(function, self.options)
+        caller.shapes, caller.double = self.shapes, self.double
+        return caller
 
     def call(self, problem: Problem) -> Call:
-        """One call: the module's loss, and its gradients by autograd."""
+        """Call the module; return its loss and the gradients of autograd."""
         torch = self.torch
         module = self.module(problem)
         rnn, out = parts_of(torch, module)
         x, y, h0 = self.inputs(problem)
         before = [t.clone() for t in (x, y, *h0)]
         state = h0[0] if len(h0) == 1 else tuple(h0)
-        returned = module(*self.arguments(module, x, y, state))
-        loss = self.loss_of(returned, problem)
+        loss = self.loss_of(module(*self.arguments(module, x, y, state)), problem)
         weights = weights_of(rnn, out)
-        tensors = [*weights.values(), *([rnn.bias_hh_l0] if rnn.bias else [])]
-        found = torch.autograd.grad(loss, tensors, allow_unused=True)
-        arrays = [
-            np.zeros(tuple(t.shape)) if g is None else g.detach().cpu().numpy()
-            for t, g in zip(tensors, found, strict=True)
-        ]
-        gradients: Arrays = dict(zip(weights, arrays, strict=False))
-        H, rows = len(problem.state["h"]), len(problem.parameters["b"])
-        if self.cell == "gru":
-            gradients["d"] = arrays[-1][-H:] if rnn.bias else np.zeros(H)
-        gradients.setdefault("b", np.zeros(rows))
-        gradients.setdefault("c", np.zeros(len(problem.parameters["c"])))
-        single = all(array.dtype == np.float32 for array in arrays)
-        names = ("U", "W", "b", "d", "V", "c")
+        gradients, single = self.gradients(problem, loss, rnn, weights)
         changed = self.changed(problem, before, [x, y, *h0], weights)
+        after = weights if "parameters-changed" in changed else {}
         return Call(
             float(loss.detach()),
-            {name: gradients[name].astype(np.float64) for name in names if name in gradients},
+            gradients,
             tuple(changed),
-            {name: t.detach().cpu().numpy().astype(np.float64) for name, t in weights.items()}
-            if "parameters-changed" in changed
-            else {},
+            {name: t.detach().cpu().numpy().astype(np.float64) for name, t in after.items()},
             single,
         )
 
-    def changed(self, problem: Problem, before: Any, now: Any, weights: Any) -> list[str]:
-        """Which of its arguments the call has changed."""
-        same = [self.torch.equal(b, n) for b, n in zip(before, now, strict=True)]
+    def gradients(
+        self, problem: Problem, loss: Any, rnn: Any, weights: dict[str, Any]
+    ) -> tuple[Arrays, bool]:
+        """Return the gradients of `loss` as float64, and whether all of them were float32."""
+        tensors = [*weights.values(), *([rnn.bias_hh_l0] if rnn.bias else [])]
+        computed = self.torch.autograd.grad(loss, tensors, allow_unused=True)
+        arrays = [
+            np.zeros(tuple(t.shape)) if g is None else g.detach().cpu().numpy()
+            for t, g in zip(tensors, computed, strict=True)
+        ]
+        gradients: Arrays = dict(zip(weights, arrays, strict=False))
+        H = len(problem.state["h"])
+        if self.cell == "gru":
+            gradients["d"] = arrays[-1][-H:] if rnn.bias else np.zeros(H)
+        # A module without biases has the gradient zero for them.
+        gradients.setdefault("b", np.zeros(len(problem.parameters["b"])))
+        gradients.setdefault("c", np.zeros(len(problem.parameters["c"])))
+        names = [name for name in ("U", "W", "b", "d", "V", "c") if name in gradients]
+        single = all(array.dtype == np.float32 for array in arrays)
+        return {name: gradients[name].astype(np.float64) for name in names}, single
+
+    def changed(self, problem: Problem, before: Any, after: Any, weights: Any) -> list[str]:
+        """Return the ids of the mistakes that the call made by changing its arguments."""
+        same = [self.torch.equal(b, a) for b, a in zip(before, after, strict=True)]
         kind = np.float64 if self.double else np.float32
         kept = all(
             np.array_equal(t.detach().cpu().numpy(), problem.parameters[name].astype(kind))
             for name, t in weights.items()
         )
         return [
-            name
-            for name, fine in (
+            mistake
+            for mistake, unchanged in (
                 ("initial-state-changed", all(same[2:])),
                 ("parameters-changed", kept),
                 ("inputs-changed", all(same[:2])),
             )
-            if not fine
+            if not unchanged
         ]
 
     def inputs(self, problem: Problem) -> tuple[Any, Any, list[Any]]:
-        """x, y and the states as tensors, shaped as the way of calling has them."""
+        """Return x, y and the states as tensors in the shapes that were found."""
         torch = self.torch
         kind = torch.float64 if self.double else torch.float32
         K = len(problem.parameters["c"])
 
-        def shaped(ids: Array, way: str) -> Any:
+        def shaped(ids: Array, shape: str) -> Any:
             tensor = torch.as_tensor(ids, dtype=torch.long)
-            if way.startswith("one-hot"):
+            if shape.startswith("one-hot"):
                 tensor = torch.nn.functional.one_hot(tensor, K).to(kind)
-            if "(1, T" in way:
+            if "(1, T" in shape:
                 return tensor[None]
-            return tensor[:, None] if "(T, 1" in way else tensor
+            return tensor[:, None] if "(T, 1" in shape else tensor
 
-        x, y, h0 = self.way
+        x, y, h0 = self.shapes
         states = [torch.as_tensor(s, dtype=kind)[None].clone() for s in problem.state.values()]
         if h0 == "(1, 1, H)":
             states = [s[None] for s in states]
         return shaped(problem.x, x), shaped(problem.y, y), states
 
     def arguments(self, module: Any, x: Any, y: Any, state: Any) -> list[Any]:
-        """The arguments of forward, by their names."""
+        """Return the arguments of forward in order, by their names.
+
+        Raises:
+            DoctorError: a name does not show whether the argument is x, y or h0.
+        """
         parameters = [
             p
             for p in inspect.signature(module.forward).parameters.values()
@@ -274,15 +285,20 @@ class ModuleCaller:
                 chosen.append(given[role])
             elif p.default is p.empty:
                 raise DoctorError(
-                    f"forward takes {p.name}, which is none of x, y and h0; say what its arguments "
-                    f"are, in order, for example {argument('arguments', ['x', 'h0'])}."
+                    f"forward takes the argument {p.name}, and its name does not show whether it is "
+                    "x, y or h0. Give the roles in the order of the arguments, for example "
+                    f"{argument('arguments', ['x', 'h0'])}."
                 )
             else:
                 break
         return chosen
 
     def loss_of(self, returned: Any, problem: Problem) -> Any:
-        """The loss: what the module returned, or the cross entropy of its logits, summed."""
+        """Return the loss that the module returned, or the cross-entropy of the logits that it returned.
+
+        Raises:
+            DoctorError: it returned neither.
+        """
         torch = self.torch
         items = list(returned) if isinstance(returned, (tuple, list)) else [returned]
         tensors = [item for item in items if isinstance(item, torch.Tensor)]
@@ -300,35 +316,50 @@ class ModuleCaller:
         shapes = ", ".join(str(tuple(t.shape)) for t in tensors) or "no tensor"
         raise DoctorError(
             f"the module returned {shapes} for a window of {T} steps and {K} characters; it must "
-            "return the loss (one number), or logits with K in the last place."
+            "return the loss (one number), or logits whose last axis has the length K."
         )
 
 
 def parts_of(torch: Any, module: Any) -> tuple[Any, Any]:
-    """The recurrent layer and the linear output of a module."""
+    """Return the recurrent layer and the linear output layer; raise DoctorError for other modules."""
     layers = [
         m for m in module.modules() if isinstance(m, (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU))
     ]
     outs = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
     if len(layers) != 1 or len(outs) != 1:
         raise DoctorError(
-            f"the module has {len(layers)} recurrent layers (nn.RNN, nn.LSTM, nn.GRU) and "
-            f"{len(outs)} linear ones; it must have one of each."
+            f"the module has {number_of(len(layers), 'recurrent layer')} (nn.RNN, nn.LSTM, nn.GRU) "
+            f"and {number_of(len(outs), 'linear layer')}; it must have one of each."
         )
     rnn, out = layers[0], outs[0]
     if rnn.num_layers != 1 or rnn.bidirectional or getattr(rnn, "proj_size", 0):
         raise DoctorError(
-            "the recurrent layer must have one layer and one direction, and no projection."
+            "the recurrent layer has several layers, two directions or a projection; make it with "
+            "num_layers=1, bidirectional=False and proj_size=0."
         )
     return rnn, out
 
 
+def require_one_hot_input(torch: Any, module: Any, rnn: Any, K: int) -> None:
+    """Raise DoctorError unless the recurrent layer reads vectors of length K."""
+    if rnn.input_size == K:
+        return
+    widths = [m.embedding_dim for m in module.modules() if isinstance(m, torch.nn.Embedding)]
+    embedding = " from an nn.Embedding" if rnn.input_size in widths else ""
+    raise DoctorError(
+        f"the nn.{type(rnn).__name__} reads vectors of {rnn.input_size} numbers{embedding}, but "
+        f"there are {K} characters. It must read one-hot vectors of size K = {K}, as the classic "
+        "network does. For the doctor, use functional.one_hot(x, K) instead of the embedding, and K "
+        "as the input size of the layer."
+    )
+
+
 def weights_of(rnn: Any, out: Any) -> dict[str, Any]:
-    """Our parameters' names and the tensors that hold them, where they are there."""
-    found = {"U": rnn.weight_ih_l0, "W": rnn.weight_hh_l0}
+    """Return the tensors of the module's parameters by charloom's names."""
+    weights = {"U": rnn.weight_ih_l0, "W": rnn.weight_hh_l0}
     if rnn.bias:
-        found["b"] = rnn.bias_ih_l0
-    found["V"] = out.weight
+        weights["b"] = rnn.bias_ih_l0
+    weights["V"] = out.weight
     if out.bias is not None:
-        found["c"] = out.bias
-    return found
+        weights["c"] = out.bias
+    return weights

@@ -1,8 +1,7 @@
-"""Runs the user's code in a process of its own: whatever it does, an answer or a sentence comes
-back.
+"""Runs the user's code in a separate process, and returns its results or raises an error that says why not.
 
-It has a time limit; what it prints is read and thrown away; a crash tells its signal. What it
-computed comes back as arrays and JSON, never as pickles. It knows nothing of gradients.
+The process has a time limit. Its output is read and not shown. Results come back as arrays and JSON,
+never as pickles. This module knows nothing of gradients.
 """
 
 import contextlib
@@ -14,36 +13,40 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
-import numpy as np
-
-from charloom.diagnosis.runner import SCRIPTS, Call, Job, Outcome
+from charloom.diagnosis.outcome import Outcome
+from charloom.diagnosis.outcome_files import read_outcome
+from charloom.diagnosis.runner import Job
 from charloom.errors import DoctorError
 from charloom.formatting import shortened
 from charloom.messages import argument
 
-KEPT: Final = 2_000  # characters of what it printed last
+KEPT: Final = 2_000  # bytes of the end of the output
+START: Final = "the start of the process"  # the step before the first reported one
 ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class Place(NamedTuple):
-    """Where a function is: a file and a name in it."""
+class FunctionName(NamedTuple):
+    """A file, and the name of a function in it."""
 
     file: Path
     function: str
 
 
-def place_of(given: str) -> Place:
-    """FILE.py:FUNCTION taken apart, and looked at."""
+def parse_function(given: str) -> FunctionName:
+    """Return the file and the function that FILE.py:FUNCTION names.
+
+    Raises:
+        DoctorError: it has another form, it names a method, or there is no such Python file.
+    """
     file, colon, function = given.rpartition(":")
     owner, dot, method = function.partition(".")
     if colon and file and dot and owner.isidentifier() and method.isidentifier():
         raise DoctorError(
-            f"{function} is a method; the doctor calls functions. Put this below the class, with your "
-            "own way of making one and your own names, and name judged:\n\n"
+            f"{function} is a method, but the doctor calls only functions. Put these lines below the "
+            "class, adapt them to your class and your names, and give the doctor the name judged:\n\n"
             "def judged(params, x, y, h0):\n"
             f'    net = {owner}(len(params["c"]), len(h0))  # K characters, H hidden units\n'
             '    net.U, net.W, net.b = params["U"], params["W"], params["b"]\n'
@@ -52,86 +55,99 @@ def place_of(given: str) -> Place:
         )
     if not colon or not file or not function.isidentifier():
         raise DoctorError(
-            f"{shortened(Path(given)) if given else 'an empty name'} names no function; say FILE.py:FUNCTION, for example rnn.py:loss_and_gradients."
+            f"{shortened(Path(given)) if given else 'an empty name'} does not name a function; write "
+            "FILE.py:FUNCTION, for example rnn.py:loss_and_gradients."
         )
     path = Path(file)
     try:
         there = path.is_file()
-    except OSError:  # the name is longer than the system has any
+    except OSError:  # the name is longer than the system allows
         there = False
     if not there:
-        raise DoctorError(f"there is no file {shortened(path)}.")
+        raise DoctorError(f"the file {shortened(path)} does not exist; check the path.")
     if path.suffix != ".py":
-        raise DoctorError(f"{shortened(path)} is no Python file; its name must end in .py.")
-    return Place(path.resolve(), function)
+        raise DoctorError(f"{shortened(path)} is not a Python file; its name must end in .py.")
+    return FunctionName(path.resolve(), function)
 
 
-class Ran(NamedTuple):
-    """The outcome, and how many bytes the user's code printed."""
+class ProcessResult(NamedTuple):
+    """The results of all calls, and the number of bytes that the user's code printed."""
 
     outcome: Outcome
     printed: int
 
 
-def run_apart(place: Place, numerical: str | None, job: Job, time_limit: float) -> Ran:
-    """Run a job in a process of its own.
+def run_in_process(
+    function: FunctionName, numerical: str | None, job: Job, time_limit: float
+) -> ProcessResult:
+    """Run a job in a separate process.
 
     Raises:
-        DoctorError: it failed, crashed, ended itself, or took longer than `time_limit` seconds.
+        DoctorError: it failed, crashed, ended the process, or took longer than `time_limit`
+            seconds.
     """
-    with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as folder:
-        about = {
-            "file": str(place.file),
-            "function": place.function,
-            "numerical": numerical,
-            "seed": job.seed,
-            "plans": job.plans,
-            "options": dataclasses.asdict(job.options),
-        }
-        (Path(folder) / "job.json").write_text(json.dumps(about), encoding="utf-8")
-        theirs, ours = os.pipe()  # nothing is ever written: its end tells them that we are no more
+    with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
+        folder = Path(name)
+        write_job(folder, function, numerical, job)
+        # Nothing is written to this pipe: the child sees its end when this process ends.
+        childs_end, our_end = os.pipe()
         try:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "charloom.diagnosis.child_process",
-                    folder,
-                    str(theirs),
-                ],
-                pass_fds=(theirs,),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONFAULTHANDLER": ""},
-            )
+            process = start_process(folder, childs_end)
         except OSError:
-            os.close(ours)
+            os.close(our_end)
             raise
         finally:
-            os.close(theirs)
+            os.close(childs_end)
         assert process.stdout is not None
-        heard = Heard(process.stdout)
+        output = OutputReader(process.stdout)
         try:
             code = process.wait(timeout=time_limit)
         except subprocess.TimeoutExpired:
             kill(process)
             raise DoctorError(
-                f"the function did not come to an end: after {time_limit:g} s it was still at "
-                f"{doing(folder)}. Is there an endless loop? If it is only slow, give it longer with "
-                f"{argument('time_limit')}.{heard.told()}"
+                f"the function did not end within {time_limit:g} s; the step that was still running "
+                f"is {last_step(folder)}. Look for an endless loop. If the function is only slow, "
+                f"give it more seconds with {argument('time_limit')}.{output.summary()}"
             ) from None
         finally:
             kill(process)
-            os.close(ours)
-            heard.join()
-        return Ran(read_outcome(Path(folder), code, heard), heard.count)
+            os.close(our_end)
+            output.join()
+        try:
+            return ProcessResult(read_outcome(folder), output.count)
+        except (OSError, ValueError):
+            raise no_result_error(folder, code, output) from None
 
 
-class Heard(threading.Thread):
-    """Reads all that a process prints, so that it never waits; keeps the end of it."""
+def write_job(folder: Path, function: FunctionName, numerical: str | None, job: Job) -> None:
+    """Write job.json, from which the child process reads what to do."""
+    fields = {
+        "file": str(function.file),
+        "function": function.function,
+        "numerical": numerical,
+        "seed": job.seed,
+        "plans": job.plans,
+        "options": dataclasses.asdict(job.options),
+    }
+    (folder / "job.json").write_text(json.dumps(fields), encoding="utf-8")
+
+
+def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
+    """Start the child process in a session of its own, with one thread for linear algebra."""
+    module = "charloom.diagnosis.child_process"
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module, str(folder), str(pipe)],
+        pass_fds=(pipe,),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONFAULTHANDLER": ""},
+    )
+
+
+class OutputReader(threading.Thread):
+    """Reads the output of a process, so that the process never blocks; keeps the end of it."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         super().__init__(daemon=True)
@@ -145,22 +161,22 @@ class Heard(threading.Thread):
                 self.tail = (self.tail + block)[-KEPT:]
 
     def join(self, timeout: float | None = 2.0) -> None:
-        """Wait for the end; a grandchild that holds the pipe is not waited for."""
+        """Wait for the end of the output, but not longer for a grandchild that keeps the pipe open."""
         super().join(timeout)
         with contextlib.suppress(OSError):
             self.pipe.close()
 
-    def told(self) -> str:
-        """What was printed last, as a sentence; empty where nothing was."""
+    def summary(self) -> str:
+        """Return a sentence with the last lines of the output; empty if there was no output."""
         text = self.tail.decode("utf-8", errors="replace").strip()
         if not text:
             return ""
         last = text.splitlines()[-3:]
-        return f" It printed {self.count:,} bytes; the last lines: {' / '.join(last)[-300:]}"
+        return f" It printed {self.count:,} bytes; the last lines are: {' / '.join(last)[-300:]}"
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and those that it started."""
+    """End a process and its child processes."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(OSError):
@@ -168,83 +184,24 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def doing(folder: str) -> str:
-    """What the child was doing last."""
+def last_step(folder: Path) -> str:
+    """Return the description of the last step that the child process started."""
     try:
-        return (Path(folder) / "doing").read_text(encoding="utf-8") or "its start"
+        return (folder / "step").read_text(encoding="utf-8") or START
     except OSError:
-        return "its start"
+        return START
 
 
-def read_outcome(folder: Path, code: int, heard: Heard) -> Outcome:
-    """What the child left, or the sentence that says why it left nothing."""
-    try:
-        about = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        if code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-            why = f"Python crashed with {name}"
-            if name == "SIGKILL":
-                why += " (often: no memory left)"
-        else:
-            why = f"it ended Python itself with exit code {code}"
-        raise DoctorError(
-            f"the function gave no answer: {why}, at {doing(str(folder))}.{heard.told()}"
-        ) from None
-    if "error" in about:
-        raise DoctorError(about["error"])
-    outcome = Outcome(about["cell"], tuple(about["sizes"]), about["convention"])
-    with np.load(folder / "outcome.npz", allow_pickle=False) as arrays:
-        for script in SCRIPTS:
-            for number, call in enumerate(about[script]):
-                names = {part: call[part] for part in ("gradients", "after")}
-                kept = {
-                    part: {name: arrays[f"{script}.{number}.{part}.{name}"] for name in listed}
-                    for part, listed in names.items()
-                }
-                getattr(outcome, script).append(
-                    Call(
-                        None if call["loss"] is None else float(call["loss"]),
-                        kept["gradients"],
-                        tuple(call["changed"]),
-                        kept["after"],
-                        bool(call["float32"]),
-                    )
-                )
-    return outcome
-
-
-def write_outcome(folder: Path, outcome: Outcome) -> None:
-    """Leave an outcome for the process that waits for it; JSON last, for it says that all is there."""
-    arrays: dict[str, Any] = {}
-    about: dict[str, Any] = {
-        "cell": outcome.cell,
-        "sizes": outcome.sizes,
-        "convention": outcome.convention,
-    }
-    for script in SCRIPTS:
-        about[script] = []
-        for number, call in enumerate(getattr(outcome, script)):
-            for part in ("gradients", "after"):
-                for name, array in getattr(call, part).items():
-                    arrays[f"{script}.{number}.{part}.{name}"] = array
-            about[script].append(
-                {
-                    # As text: JSON has no NaN.
-                    "loss": None if call.loss is None else repr(float(call.loss)),
-                    "gradients": list(call.gradients),
-                    "after": list(call.after),
-                    "changed": call.changed,
-                    "float32": call.float32,
-                }
-            )
-    with (folder / "outcome.npz").open("wb") as file:
-        np.savez(file, **arrays)
-    leave(folder, about)
-
-
-def leave(folder: Path, about: dict[str, Any]) -> None:
-    """Write outcome.json whole or not at all."""
-    beside = folder / f"outcome.{time.monotonic_ns()}"
-    beside.write_text(json.dumps(about), encoding="utf-8")
-    beside.replace(folder / "outcome.json")
+def no_result_error(folder: Path, code: int, output: OutputReader) -> DoctorError:
+    """Return the error for a child process that ended with `code` and wrote no results."""
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        reason = f"Python crashed with {name}"
+        if name == "SIGKILL":
+            reason += " (often because the memory is full)"
+    else:
+        reason = f"it ended the Python process with exit code {code}"
+    return DoctorError(
+        f"the function returned nothing: {reason}. The step that was running is "
+        f"{last_step(folder)}.{output.summary()}"
+    )

@@ -1,8 +1,8 @@
-"""The problems that a function under test has to solve; they show what the usual check hides.
+"""Makes the problems on which a user's function is tried.
 
-Initial state zero and not, small weights and large ones, several H, T and K (never two of them
-equal, so that shapes tell which array is which), characters that repeat, T = 1. All of it is decided
-by the seed. It judges nothing.
+They find mistakes that a usual gradient check misses: zero and non-zero initial states, small and
+large weights, several sizes, repeated characters, and a window of one step. H, T and K always
+differ, so that a shape identifies an array. The seed decides all numbers.
 """
 
 from typing import Final, NamedTuple
@@ -14,7 +14,7 @@ from charloom.random import normals, uniforms
 
 
 class Trial(NamedTuple):
-    """One problem, and what is special about it; `state` is "zero" or "non-zero"."""
+    """One problem with its sizes and its kind; `state` is "zero" or "non-zero"."""
 
     name: str
     hidden_size: int
@@ -24,10 +24,26 @@ class Trial(NamedTuple):
     state: str
     problem: Problem
 
+    def description(self) -> str:
+        """Return the sizes, the sigma and the initial state in words."""
+        return (
+            f"H = {self.hidden_size}, T = {self.seq_length}, K = {self.vocabulary_size}, "
+            f"sigma {self.sigma:g}, {self.state} state"
+        )
+
 
 class Plan(NamedTuple):
-    """What a trial is made of. `text`: "random" ids, "same" one id for x and another for y,
-    "window": y is x one step further, as in training. `output`: V and c are so much larger."""
+    """The settings of a trial.
+
+    Attributes:
+        name: name of the trial.
+        H, T, K: its sizes.
+        sigma: standard deviation of the weights.
+        state: initial state, "zero" or "non-zero".
+        text: "random" ids; "same", one id for all of x and another one for all of y; or "window",
+            where y is x shifted by one step, as in training.
+        output: factor of sigma for V and c.
+    """
 
     name: str
     H: int
@@ -40,8 +56,8 @@ class Plan(NamedTuple):
 
 
 PLANS: Final = (
-    Plan("large weights", 4, 6, 7, 1.0, "non-zero"),  # the first: it tells mistakes apart best
-    Plan("short", 3, 4, 5, 1.0, "non-zero"),  # the second: the smallest, for the pairs
+    Plan("large weights", 4, 6, 7, 1.0, "non-zero"),  # first: it separates the mistakes best
+    Plan("short", 3, 4, 5, 1.0, "non-zero"),  # second: the smallest one is tried with all pairs
     Plan("the usual check", 5, 3, 7, 0.01, "zero", "window"),
     Plan("small weights", 5, 8, 7, 0.01, "non-zero", "window"),
     Plan("middle weights", 6, 9, 5, 0.1, "zero", "window"),
@@ -54,7 +70,7 @@ PLANS: Final = (
     Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
 USUAL: Final = PLANS[2]
-MOVE: Final = 2.0**-16  # many last digits of float32, and little beside a weight
+MOVE: Final = 2.0**-16  # relative; far above the precision of float32, small for a weight
 
 
 def make_trials(
@@ -63,7 +79,7 @@ def make_trials(
     sizes: tuple[int | None, int | None] = (None, None),
     plans: tuple[Plan, ...] = PLANS,
 ) -> tuple[Trial, ...]:
-    """All trials of a cell. `sizes`: the H and K that the code is fixed to, where it is."""
+    """Return all trials of a cell. `sizes` are the H and K that the code requires, or None."""
     return tuple(make_trial(cell, seed, place, plan, sizes) for place, plan in enumerate(plans))
 
 
@@ -74,7 +90,7 @@ def make_trial(
     plan: Plan,
     sizes: tuple[int | None, int | None] = (None, None),
 ) -> Trial:
-    """One trial; its numbers depend on the seed and on its place in the list."""
+    """Return one trial. Its numbers depend on the seed and on `place`, its index in the list."""
     H, K = sizes[0] or plan.H, sizes[1] or plan.K
     T = plan.T
     while T > 1 and T in (H, K):
@@ -88,7 +104,7 @@ def make_trial(
             scale = 0.0
         parameters[name] = scale * numbers.reshape(shape)
     state: Arrays = {}
-    for number, name in enumerate(states(cell)):
+    for number, name in enumerate(state_names(cell)):
         numbers = uniforms(seed, "gradcheck", H, stream=100 + place, time=10 + number)
         state[name] = 2 * numbers - 1 if plan.state == "non-zero" else np.zeros(H)
     ids = (uniforms(seed, "gradcheck", 2 * T + 1, stream=100 + place, time=20) * K).astype(np.int64)
@@ -102,7 +118,7 @@ def make_trial(
 
 
 def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each parameter of one layer (spec/mathematics.md: The cells; The network)."""
+    """Return the shape of each parameter of one layer (spec/mathematics.md: The cells; The network)."""
     rows = len(GATES[cell]) * H
     found: dict[str, tuple[int, ...]] = {"U": (rows, K), "W": (rows, H), "b": (rows,)}
     if cell == "gru":
@@ -110,20 +126,20 @@ def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:
     return {**found, "V": (K, H), "c": (K,)}
 
 
-def states(cell: str) -> tuple[str, ...]:
-    """What the cell carries from step to step."""
+def state_names(cell: str) -> tuple[str, ...]:
+    """Return the names of the states that the cell passes from step to step."""
     return ("h", "cell") if cell == "lstm" else ("h",)
 
 
 def window(problem: Problem, length: int) -> Problem:
-    """The first steps of a problem's window, as a problem of its own."""
+    """Return a problem with the first `length` steps of a problem's window."""
     return problem._replace(x=problem.x[:length].copy(), y=problem.y[:length].copy())
 
 
 def moved(problem: Problem) -> Problem:
-    """The same problem with every parameter larger by a 65,536th of itself.
+    """Return the problem with every parameter increased by a 65,536th of its value.
 
-    A smooth error hardly changes with it; one that rounding in float32 makes becomes another.
+    A smooth error hardly changes by that; the rounding errors of float32 change completely.
     """
     larger = {name: p * (1 + MOVE) for name, p in problem.parameters.items()}
     return problem._replace(parameters=larger)

@@ -1,8 +1,7 @@
-"""Judges a user's own numerical gradient: whether it is good enough, and if not, what is wrong with
-it.
+"""Checks the user's numerical gradient, and finds the mistake in it if it is not accurate enough.
 
-A step too large and a forward difference leave a truncation error that can be computed; a step too
-small leaves multiples of the last digit of the loss. It runs no code of the user's.
+The truncation errors of a step that is too large and of a forward difference can be computed. A step
+that is too small leaves multiples of the last digit of the loss. It runs no code of the user's.
 """
 
 import math
@@ -22,150 +21,166 @@ from charloom.diagnosis.faulty_network import (
 )
 from charloom.diagnosis.fitted_constants import explains_more
 
-GOOD: Final = 1e-6  # norm-relative; central differences at 1e-5 in float64 keep 1e-8
+GOOD: Final = 1e-6  # norm-relative error; central differences at 1e-5 in float64 reach 1e-8
 STEPS: Final = tuple(m * 10.0**-k for k in range(1, 14) for m in (5, 2, 1))
-WHOLE: Final = 1e-3  # how near to a whole number of last digits
-SMALL: Final = 3e-8  # twice the step, below which rounding is to blame
+WHOLE: Final = 1e-3  # largest distance to a whole number of last digits
+SMALL: Final = 3e-8  # if twice the step is below this, rounding explains the error
+ENTRIES: Final = 30  # for which predictions are computed
 
 
-class Side(NamedTuple):
-    """One trial: the problem, what the user's numerical gradient is, and what is right; flat."""
+class NumericalTrial(NamedTuple):
+    """A trial of the numerical gradient.
+
+    Attributes:
+        problem: the problem of the trial.
+        given: the user's numerical gradient, with all parameters in one flat array.
+        right: the right gradient in the same order.
+        factor: of the loss: 1, or 1/T if the loss is a mean over time.
+    """
 
     problem: Problem
     given: Array
     right: Array
-    factor: float  # of the loss: 1, or 1/T where it is meant to be a mean
+    factor: float
 
 
-def judge(problems: Sequence[Problem], gradients: Sequence[Arrays], mean: bool) -> Found | None:
-    """What is wrong with a numerical gradient; None where it is good."""
-    sides = []
+def find_mistake(
+    problems: Sequence[Problem], gradients: Sequence[Arrays], mean: bool
+) -> Found | None:
+    """Return the mistake in the numerical gradients of some problems; None if they are good.
+
+    `mean`: whether the loss is the mean over time.
+    """
+    trials = []
     for problem, given in zip(problems, gradients, strict=True):
         factor = 1 / len(problem.x) if mean else 1.0
         exact = {name: factor * g for name, g in answer(problem).gradients.items()}
         if any(given[name].shape != g.shape for name, g in exact.items()):
             return Found("numerical-unexplained", "shapes differ")
-        sides.append(
-            Side(problem, flat({name: given[name] for name in exact}), flat(exact), factor)
-        )
-    if all(far(side.given, side.right) <= GOOD for side in sides):
+        numbers = flat({name: given[name] for name in exact})
+        trials.append(NumericalTrial(problem, numbers, flat(exact), factor))
+    if all(distance(trial.given, trial.right) <= GOOD for trial in trials):
         return None
-    return next(iter(explanations(sides)), Found("numerical-unexplained"))
+    return next(iter(explanations(trials)), Found("numerical-unexplained"))
 
 
-def explanations(sides: Sequence[Side]) -> Iterator[Found]:
-    """What fits, likeliest first."""
-    if all(not side.given.any() for side in sides):
+def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
+    """Yield the likeliest mistake that explains all trials, if there is one."""
+    if all(not trial.given.any() for trial in trials):
         yield Found("numerical-copy-unused")
         return
-    if all(far(side.given, 2 * side.right) <= 1e-3 for side in sides):
+    if all(distance(trial.given, 2 * trial.right) <= 1e-3 for trial in trials):
         yield Found("numerical-not-halved")
         return
     for name, (kind, power, reference) in KINDS.items():
-        step = fitted(sides[0], kind, power, reference)
-        if step is not None and all(explains(side, kind, step) for side in sides):
+        step = fitted_step(trials[0], kind, power, reference)
+        if step is not None and all(explains(trial, kind, step) for trial in trials):
             yield Found(name.partition(" ")[0], f"s ≈ {step:.1e}")
             return
-    if all(is_offset(side) for side in sides):
+    if all(is_offset(trial) for trial in trials):
         yield Found("numerical-state-differs")
         return
-    for digits, told in ((np.float64, ""), (np.float32, "the loss is float32")):
-        apart = [divisor(side, digits) for side in sides]
-        if None not in apart and max(a for a in apart if a is not None) < (
-            SMALL if digits is np.float64 else 1.0
-        ):
-            step = (apart[0] or 0) / 2
-            yield Found("numerical-step-small", told or f"s ≈ {step:.0e}")
+    for digits, largest, variant in (
+        (np.float64, SMALL, ""),
+        (np.float32, 1.0, "the loss is float32"),
+    ):
+        divisors = [divisor(trial, digits) for trial in trials]
+        if None not in divisors and max(d for d in divisors if d is not None) < largest:
+            step = (divisors[0] or 0) / 2
+            yield Found("numerical-step-small", variant or f"s ≈ {step:.0e}")
             return
 
 
-def fitted(side: Side, kind: "Kind", power: int, reference: float) -> float | None:
-    """The step at which a way of differencing makes about the user's error, which grows with that
-    power of the step; None where it makes another one."""
-    some = pick(side)
-    error = side.given[some] - side.right[some]
-    own = kind(side.problem, side.factor, reference, some) - side.right[some]
-    size = float(own @ own)
-    ratio = float(error @ own) / size if size else 0.0
+def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
+    """Return the step with which a kind of difference has about the user's error; None if it has not.
+
+    The error of that kind grows with `power` of the step, and is computed at the step `reference`.
+    """
+    entries = some_entries(trial)
+    error = trial.given[entries] - trial.right[entries]
+    predicted = kind(trial.problem, trial.factor, reference, entries) - trial.right[entries]
+    size = float(predicted @ predicted)
+    ratio = float(error @ predicted) / size if size else 0.0
     if not ratio > 0:
         return None
     step = reference * ratio ** (1 / power)
     return float(step) if 1e-12 < step < 10 else None
 
 
-def explains(side: Side, kind: "Kind", step: float) -> bool:
-    """Whether a way of differencing leaves (nearly) the error that the user's has."""
-    some = pick(side)
-    predicted = kind(side.problem, side.factor, step, some)
-    left = float(np.linalg.norm(side.given[some] - predicted))
-    had = float(np.linalg.norm(side.given[some] - side.right[some]))
-    # What the last digit of the loss becomes when it is divided by the step.
-    last = float(np.spacing(abs(side.factor * exact_loss(side.problem)))) / step
-    return explains_more(left, had, last)
+def explains(trial: NumericalTrial, kind: "Kind", step: float) -> bool:
+    """Return True if a kind of difference with this step has nearly the user's error."""
+    entries = some_entries(trial)
+    predicted = kind(trial.problem, trial.factor, step, entries)
+    remaining = float(np.linalg.norm(trial.given[entries] - predicted))
+    error = float(np.linalg.norm(trial.given[entries] - trial.right[entries]))
+    # The last digit of the loss, divided by the step.
+    rounding = float(np.spacing(abs(trial.factor * exact_loss(trial.problem)))) / step
+    return explains_more(remaining, error, rounding)
 
 
-def pick(side: Side) -> Array:
-    """The entries that predictions are made for: at most thirty, evenly."""
-    n = len(side.right)
-    return np.unique(np.linspace(0, n - 1, min(n, 30)).astype(int))
+def some_entries(trial: NumericalTrial) -> Array:
+    """Return the indices of at most `ENTRIES` entries, evenly spaced."""
+    n = len(trial.right)
+    return np.unique(np.linspace(0, n - 1, min(n, ENTRIES)).astype(int))
 
 
+# The arguments: the problem, the factor of the loss, the step, and the indices of the entries.
 Kind = Callable[[Problem, float, float, Array], Array]
 
 
 def forward(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """(f(θ + s) - f(θ)) / s."""
+    """Return (f(θ + s) - f(θ)) / s for each entry."""
     here = factor * exact_loss(problem)
     return np.array([(factor * loss(problem, e, step) - here) / step for e in entries])
 
 
 def backward(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """(f(θ) - f(θ - s)) / s."""
+    """Return (f(θ) - f(θ - s)) / s for each entry."""
     return forward(problem, factor, -step, entries)
 
 
 def central(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """(f(θ + s) - f(θ - s)) / 2s."""
+    """Return (f(θ + s) - f(θ - s)) / 2s for each entry."""
     return np.array(
         [factor * (loss(problem, e, step) - loss(problem, e, -step)) / (2 * step) for e in entries]
     )
 
 
 def carried(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """(f(θ + s; h_0) - f(θ - s; h_T)) / 2s."""
+    """Return (f(θ + s; h_0) - f(θ - s; h_T)) / 2s for each entry."""
     later = problem._replace(state=exact_state(problem))
     return two_states(problem, later, factor, step, entries)
 
 
 def carried_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """(f(θ + s; h_T) - f(θ - s; h_0)) / 2s."""
+    """Return (f(θ + s; h_T) - f(θ - s; h_0)) / 2s for each entry."""
     later = problem._replace(state=exact_state(problem))
     return two_states(later, problem, factor, step, entries)
 
 
 def zeroed(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """(f(θ + s; h_0) - f(θ - s; 0)) / 2s."""
+    """Return (f(θ + s; h_0) - f(θ - s; 0)) / 2s for each entry."""
     return two_states(problem, from_zero(problem), factor, step, entries)
 
 
 def zeroed_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """(f(θ + s; 0) - f(θ - s; h_0)) / 2s."""
+    """Return (f(θ + s; 0) - f(θ - s; h_0)) / 2s for each entry."""
     return two_states(from_zero(problem), problem, factor, step, entries)
 
 
 def from_zero(problem: Problem) -> Problem:
-    """The problem from a state of zeros."""
+    """Return the problem with an initial state of zeros."""
     return problem._replace(state={name: np.zeros_like(s) for name, s in problem.state.items()})
 
 
 def two_states(plus: Problem, minus: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Central differences whose sides start from different states."""
+    """Return central differences whose two losses start from different states."""
     return np.array(
         [factor * (loss(plus, e, step) - loss(minus, e, -step)) / (2 * step) for e in entries]
     )
 
 
-# Each with the power of the step with which its error grows, and a step at which that shows.
+# The kind of difference, the power of the step with which its error grows, and a step for the fit.
 KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
     "numerical-forward-difference": (forward, 1, 1e-4),
     "numerical-forward-difference backward": (backward, 1, 1e-4),
@@ -178,32 +193,34 @@ KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
 
 
 def loss(problem: Problem, entry: int, step: float) -> float:
-    """The loss with one entry of all parameters, laid end to end, moved by a step."""
-    at = int(entry)
+    """Return the exact loss with one entry moved by `step`. `entry` counts through all parameters."""
+    index = int(entry)
     for name, array in problem.parameters.items():
-        if at < array.size:
+        if index < array.size:
             moved = array.copy()
-            moved.flat[at] += step
+            moved.flat[index] += step
             return exact_loss(problem._replace(parameters={**problem.parameters, name: moved}))
-        at -= array.size
+        index -= array.size
     raise IndexError(entry)
 
 
-def is_offset(side: Side) -> bool:
-    """Whether the error is (nearly) the same number at every entry, and large."""
-    error = side.given - side.right
+def is_offset(trial: NumericalTrial) -> bool:
+    """Return True if the error is large and nearly the same number for every entry."""
+    error = trial.given - trial.right
     middle = float(np.median(error))
-    return abs(middle) > 10 * float(np.abs(side.right).max()) and bool(
+    return abs(middle) > 10 * float(np.abs(trial.right).max()) and bool(
         np.median(np.abs(error - middle)) < 0.3 * abs(middle)
     )
 
 
-def divisor(side: Side, digits: type[np.floating]) -> float | None:
-    """The number by which differences of losses were divided: the smallest that makes each entry a
-    whole number of last digits of the loss. None where none does."""
-    last = float(np.spacing(digits(abs(side.factor * exact_loss(side.problem)))))
-    unit = last / 4  # the two losses may lie below a power of two
-    some = side.given[side.given != 0]
+def divisor(trial: NumericalTrial, digits: type[np.floating]) -> float | None:
+    """Return the number by which the differences of losses were divided; None if none fits.
+
+    It is the smallest number that makes each entry a whole number of last digits of the loss.
+    """
+    last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
+    unit = last / 4  # the last digit of smaller losses is smaller
+    some = trial.given[trial.given != 0]
     if not len(some):
         return None
     for step in sorted(
@@ -218,12 +235,12 @@ def divisor(side: Side, digits: type[np.floating]) -> float | None:
 
 
 def flat(arrays: Arrays) -> Array:
-    """All arrays laid end to end, in the order of their names as the parameters have it."""
+    """Return all arrays as one flat array, in the order of the dict."""
     return np.concatenate([np.ravel(array) for array in arrays.values()])
 
 
-def far(a: Array, n: Array) -> float:
-    """Norm-relative distance; infinite where one is not finite."""
+def distance(a: Array, n: Array) -> float:
+    """Return the norm-relative distance; infinity if an entry of `a` is not finite."""
     if not np.isfinite(a).all():
         return math.inf
     sizes = float(np.linalg.norm(a) + np.linalg.norm(n))

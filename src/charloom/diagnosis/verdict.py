@@ -1,11 +1,12 @@
-"""Makes a verdict from a function's answers, with all that there is to say about it.
+"""Makes the diagnosis from the results of the calls: the verdict, its explanation, and the notes.
 
-It runs no code of the user's; what explains a wrong answer is found by `explanation.py`.
+It runs no code of the user's. `explanation.py` finds the mistakes that explain wrong results.
 """
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,118 +25,190 @@ from charloom.diagnosis.diagnosis_result import (
 from charloom.diagnosis.error_patterns import clues, errors_by_step
 from charloom.diagnosis.explanation import explained
 from charloom.diagnosis.faulty_network import GATES
-from charloom.diagnosis.runner import NUMERICAL_TRIALS, SCRIPTS, Call, Job, Outcome
+from charloom.diagnosis.outcome import SCRIPTS, Call, Outcome
+from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
 from charloom.diagnosis.trials import make_trials
 from charloom.gradient_errors import distances, errors
 
 
-@np.errstate(invalid="ignore", over="ignore")  # a function may answer infinities
+class Checked(NamedTuple):
+    """The results of the calls, compared with the right ones.
+
+    Attributes:
+        case: the trials with the limits by which wrong results are explained.
+        rows: the errors of all gradients and losses in all trials.
+        wrong: the rows that only a mistake in the formulas can explain.
+        found: the mistakes that show in several calls or in the precision.
+        single: whether the function is held only to the precision of float32.
+    """
+
+    case: Case
+    rows: tuple[Row, ...]
+    wrong: list[Row]
+    found: list[Found]
+    single: bool
+
+
+class Numerical(NamedTuple):
+    """The errors of the user's numerical gradient, and its mistake; None if it is right."""
+
+    rows: tuple[Row, ...]
+    mistake: Found | None
+
+
+@np.errstate(invalid="ignore", over="ignore")  # the results of the function may be infinite
 def diagnose(
     outcome: Outcome,
     job: Job,
     dtype: str,
     subject: str,
     started: float,
-    noticed: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Diagnosis:
-    """The verdict on what a function answered, and why it is wrong where it is."""
-    trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
-    calls = outcome.trials
-    rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
-    returned32 = all(call.float32 for call in calls)
-    single = dtype == "float32" or (dtype == "auto" and returned32)
-    case = Case(trials, calls, job.options.reduction, single)
-    rows = tuple(row for place in range(len(trials)) for row in rows_of(case, place))
-    notes = list(noticed)
-    found_calls = call_sequences.found_in_calls(outcome, trials[0].problem, job.options.reduction)
-    wrong = [row for row in rows if not row.passed]
-    explanations: list[Explanation] = []
-    exact = True
-    # float32's digits show in all numbers, or errors are small and jump as rounding does.
-    small = all(row.norm_relative <= WIDEST for row in wrong)
-    if wrong and not single and (rounded or (small and call_sequences.jumps(case, outcome))):
-        loose = Case(trials, calls, job.options.reduction, True)
-        loose_rows = [row for place in range(len(trials)) for row in rows_of(loose, place)]
-        if all(row.passed for row in loose_rows):
-            found_calls.append(Found("float32-where-float64"))
-            wrong = []
-        elif rounded:
-            found_calls.append(Found("float32-where-float64"))
-            case = loose
-    broken = nonfinite.not_numbers(case)
-    if wrong and broken in ("", nonfinite.THE_LOSS):
-        explanations, exact = explained(case, wrong)
-        if not (explanations and exact):
-            late = call_sequences.loss_after_update(case, explanations, wrong)
-            if late is not None:
-                explanations, exact = late, True
-    if broken and not explanations:
-        explanations, exact = [(Found("not-a-number", broken),)], True
-    if single and not wrong:
-        notes.append("judged as float32: the gradients are float32 arrays."
-                     if returned32 else "judged as float32, as you said.")  # fmt: skip
-    if outcome.trials[0].loss is None:
-        notes.append("the function returned no loss, so only its gradients were judged.")
-    if "W transposed" in outcome.convention:
-        notes.append(
-            "your loss has a = Wᵀ h where the equation is a = W h: W and dW were taken as transposed."
-        )
-    judged = [trials[place].problem for place in NUMERICAL_TRIALS] if outcome.numerical else []
-    numerical_rows = tuple(
-        row
-        for place, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=False)
-        for row in rows_of(case, place, call, user_numerical.GOOD)
-    )
-    own = None
-    if judged:
-        mean = job.options.reduction == "mean"
-        own = user_numerical.judge(judged, [call.gradients for call in outcome.numerical], mean)
-        if own is None:
-            off = max(row.norm_relative for row in numerical_rows if row.parameter != LOSS)
-            notes.append(f"your numerical gradient is right too, to {off:.0e}.")
-    unexplained = bool(wrong) and not explanations
-    if own is not None:
-        explanations = [(*explanation, own) for explanation in explanations or [()]]
-    mistaken = bool(wrong or found_calls or own)
-    # What calls show comes first: a changed argument explains much of what follows from it.
-    joined = [
-        tuple(sorted((*found_calls, *explanation), key=lambda one: one.id != "loss-after-update"))
-        for explanation in explanations or ([()] if found_calls else [])
-    ]
-    joined = [
-        tuple(in_users_order(one, outcome.cell, job.options.gates) for one in explanation)
-        for explanation in joined
-    ]
-    by_step = errors_by_step(case, outcome)
+    """Return the diagnosis of a function.
+
+    Args:
+        outcome: the results of all calls.
+        job: the options and the trials.
+        dtype: "auto", "float64" or "float32", the precision to which the function is held.
+        subject: the name of the function.
+        started: `time.perf_counter()` at the start.
+        notes: notes to put before those of this module.
+    """
+    checked = check(outcome, job, dtype)
+    numerical = check_numerical(outcome, job, checked.case)
+    explanations, exact = explain(checked)
+    unexplained = bool(checked.wrong) and not explanations
+    mistaken = bool(checked.wrong or checked.found or numerical.mistake)
+    by_step = errors_by_step(checked.case, outcome)
+    complete = complete_explanations(explanations, checked, numerical, outcome, job)
     return Diagnosis(
         verdict=WRONG if mistaken else RIGHT,
-        found=tuple(dict.fromkeys(one for explanation in joined for one in explanation)),
-        explanations=tuple(joined),
+        found=tuple(dict.fromkeys(one for explanation in complete for one in explanation)),
+        explanations=complete,
         exact=exact and not unexplained,
-        rows=rows,
+        rows=checked.rows,
         errors_by_step=by_step,
-        clues=tuple(clues(case, rows, by_step)) if wrong else (),
-        notes=tuple(notes),
-        tried=Tried(
-            cell=outcome.cell,
-            dtype="float32" if single else "float64",
-            reduction=job.options.reduction,
-            seed=job.seed,
-            convention=outcome.convention,
-            calls=sum(len(getattr(outcome, s)) for s in SCRIPTS if s != "numerical"),
-            trials=tuple(TrialInfo(*trial[:6]) for trial in trials),
-        ),
+        clues=tuple(clues(checked.case, checked.rows, by_step)) if checked.wrong else (),
+        notes=(*notes, *remarks(outcome, checked, numerical)),
+        tried=settings_of(outcome, job, checked),
         seconds=time.perf_counter() - started,
-        numerical=numerical_rows,
+        numerical=numerical.rows,
         subject=subject,
     )
 
 
-def in_users_order(one: Found, cell: str, given: str) -> Found:
-    """A wrong order of the gates as the function's own order, where the user gave one.
+def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
+    """Compare the results with the right ones; find mistakes in sequences of calls and in the precision."""
+    trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
+    calls, reduction = outcome.trials, job.options.reduction
+    single = dtype == "float32" or (dtype == "auto" and all(call.float32 for call in calls))
+    case = Case(trials, calls, reduction, single)
+    rows = all_rows(case)
+    wrong = [row for row in rows if not row.passed]
+    found = call_sequences.found_in_calls(outcome, trials[0].problem, reduction)
+    # float32 shows in the digits of all numbers, or in small errors that change like rounding.
+    rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
+    small = all(row.norm_relative <= WIDEST for row in wrong)
+    if wrong and not single and (rounded or (small and call_sequences.jumps(case, outcome))):
+        loose = Case(trials, calls, reduction, single=True)
+        if all(row.passed for row in all_rows(loose)):
+            return Checked(case, rows, [], [*found, Found("float32-where-float64")], single)
+        if rounded:
+            return Checked(loose, rows, wrong, [*found, Found("float32-where-float64")], single)
+    return Checked(case, rows, wrong, found, single)
 
-    It was found as a change of charloom's order, in which the trials hold the parameters. The doctor
-    handed them over in the order `given`, so the change applies to that.
+
+def check_numerical(outcome: Outcome, job: Job, case: Case) -> Numerical:
+    """Compare the user's numerical gradient, if there is one, with the right gradient."""
+    if not outcome.numerical:
+        return Numerical((), None)
+    rows = tuple(
+        row
+        for trial, call in zip(NUMERICAL_TRIALS, outcome.numerical, strict=True)
+        for row in rows_of(case, trial, call, user_numerical.GOOD)
+    )
+    problems = [case.trials[trial].problem for trial in NUMERICAL_TRIALS]
+    gradients = [call.gradients for call in outcome.numerical]
+    mean = job.options.reduction == "mean"
+    return Numerical(rows, user_numerical.find_mistake(problems, gradients, mean))
+
+
+def explain(checked: Checked) -> tuple[list[Explanation], bool]:
+    """Return the explanations of the wrong rows, and whether they predict every number."""
+    explanations: list[Explanation] = []
+    exact = True
+    broken = nonfinite.not_numbers(checked.case)
+    if checked.wrong and broken in ("", nonfinite.THE_LOSS):
+        explanations, exact = explained(checked.case, checked.wrong)
+        if not (explanations and exact):
+            late = call_sequences.loss_after_update(checked.case, explanations, checked.wrong)
+            if late is not None:
+                explanations, exact = late, True
+    if broken and not explanations:
+        return [(Found("not-a-number", broken),)], True
+    return explanations, exact
+
+
+def complete_explanations(
+    explanations: Sequence[Explanation],
+    checked: Checked,
+    numerical: Numerical,
+    outcome: Outcome,
+    job: Job,
+) -> tuple[Explanation, ...]:
+    """Return the explanations, each with the mistakes of the calls and of the numerical gradient."""
+    if numerical.mistake is not None:
+        explanations = [(*one, numerical.mistake) for one in explanations or [()]]
+    if not explanations and checked.found:
+        explanations = [()]
+
+    def complete(explanation: Explanation) -> Explanation:
+        # The mistakes of the calls come first: a changed argument causes many other errors.
+        mistakes = [*checked.found, *explanation]
+        mistakes.sort(key=lambda one: one.id != "loss-after-update")
+        return tuple(in_users_order(one, outcome.cell, job.options.gates) for one in mistakes)
+
+    return tuple(map(complete, explanations))
+
+
+def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterator[str]:
+    """Yield the notes of the diagnosis."""
+    if checked.single and not checked.wrong:
+        if all(call.float32 for call in outcome.trials):
+            yield "checked with the tolerance of float32, because the gradients are float32 arrays."
+        else:
+            yield "checked with the tolerance of float32, as you said."
+    if outcome.trials[0].loss is None:
+        yield "the function returned no loss, so only its gradients were checked."
+    if "W transposed" in outcome.convention:
+        yield (
+            "your code computes a = Wᵀ h instead of a = W h, so W and dW were compared after "
+            "transposing them."
+        )
+    if numerical.rows and numerical.mistake is None:
+        largest = max(row.norm_relative for row in numerical.rows if row.parameter != LOSS)
+        yield f"your numerical gradient is right too; its largest error is {largest:.0e}."
+
+
+def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
+    """Return the settings of the trials."""
+    return Tried(
+        cell=outcome.cell,
+        dtype="float32" if checked.single else "float64",
+        reduction=job.options.reduction,
+        seed=job.seed,
+        convention=outcome.convention,
+        calls=sum(len(getattr(outcome, script)) for script in SCRIPTS if script != "numerical"),
+        trials=tuple(TrialInfo(*trial[:6]) for trial in checked.case.trials),
+    )
+
+
+def in_users_order(one: Found, cell: str, given: str) -> Found:
+    """Return a wrong order of the gates as the order of the user's code.
+
+    The doctor passed the parameters in the order `given`, but the mistake was found as a change of
+    charloom's order. So the change is applied to `given`.
     """
     if one.id != "gate-order" or not given:
         return one
@@ -143,46 +216,62 @@ def in_users_order(one: Found, cell: str, given: str) -> Found:
     return Found(one.id, "".join(taken_as[gate] for gate in given), given)
 
 
+def all_rows(case: Case) -> tuple[Row, ...]:
+    """Return the rows of all trials."""
+    return tuple(row for trial in range(len(case.trials)) for row in rows_of(case, trial))
+
+
 def rows_of(
-    case: Case, place: int, call: Call | None = None, limit: float | None = None
+    case: Case, trial: int, call: Call | None = None, limit: float | None = None
 ) -> list[Row]:
-    """The errors of all parameters and of the loss in one trial, or in another call on it."""
-    exact, call = case.exact[place], call or case.calls[place]
-    limits = case.limits[place] if limit is None else dict.fromkeys(case.limits[place], limit)
-    found = []
-    for name, right in exact.gradients.items():
-        given, limit = call.gradients[name], limits[name]
-        if given.shape != right.shape:
-            found.append(
-                Row(place, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan)
-            )
-            continue
-        with np.errstate(all="ignore"):
-            far = errors(given, right)
-            apart = distances(given, right)
-        size = math.sqrt(sum(float(np.vdot(g, g)) for g in exact.gradients.values()))
-        # Where nothing but rounding is left of a gradient, rounding is no error of it.
-        nothing = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
-        norm = 0.0 if nothing else far.norm_relative
-        bad = ~np.isfinite(given)
-        worst = np.unravel_index(int(np.argmax(bad if bad.any() else apart)), given.shape)
-        found.append(
-            Row(
-                place,
-                name,
-                far.absolute,
-                far.elementwise,
-                norm,
-                limit,
-                tuple(map(int, worst)),
-                float(given[worst]),
-                float(right[worst]),
-            )
-        )
+    """Return a row for each gradient and for the loss of one trial.
+
+    Args:
+        case: all trials.
+        trial: the index of the trial.
+        call: another call on that trial, to check instead of the case's.
+        limit: the limit of all errors, instead of the case's.
+    """
+    exact, call = case.exact[trial], call or case.calls[trial]
+    limits = case.limits[trial] if limit is None else dict.fromkeys(case.limits[trial], limit)
+    size = math.sqrt(sum(float(np.vdot(g, g)) for g in exact.gradients.values()))
+    rows = [
+        gradient_row(trial, name, call.gradients[name], right, size, limits[name])
+        for name, right in exact.gradients.items()
+    ]
     if call.loss is not None:
-        far_loss = abs(call.loss - exact.loss)
-        error = relative(call.loss, exact.loss)
-        found.append(
-            Row(place, LOSS, far_loss, error, error, limits[LOSS], (), call.loss, exact.loss)
-        )
-    return found
+        difference, error = abs(call.loss - exact.loss), relative(call.loss, exact.loss)
+        loss = Row(trial, LOSS, difference, error, error, limits[LOSS], (), call.loss, exact.loss)
+        rows.append(loss)
+    return rows
+
+
+def gradient_row(
+    trial: int,
+    name: str,
+    given: np.ndarray,
+    right: np.ndarray,
+    size: float,
+    limit: float,
+) -> Row:
+    """Return the row of one gradient; `size` is the norm of all right gradients together."""
+    if given.shape != right.shape:
+        return Row(trial, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan)
+    with np.errstate(all="ignore"):
+        error = errors(given, right)
+        by_entry = distances(given, right)
+    # If the right gradient is zero except for rounding, the rounding is not an error.
+    zero = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
+    bad = ~np.isfinite(given)
+    worst = np.unravel_index(int(np.argmax(bad if bad.any() else by_entry)), given.shape)
+    return Row(
+        trial,
+        name,
+        error.absolute,
+        error.elementwise,
+        0.0 if zero else error.norm_relative,
+        limit,
+        tuple(map(int, worst)),
+        float(given[worst]),
+        float(right[worst]),
+    )

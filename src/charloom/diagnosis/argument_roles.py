@@ -1,0 +1,195 @@
+"""Finds the role of each argument of a user's function by its name: parameters, x, y or h0.
+
+It calls no code of the user's. If the names are not enough, the error asks the user for the roles.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from charloom.diagnosis.call_options import Options
+from charloom.diagnosis.loss_and_gradients import parameter_of
+from charloom.errors import DoctorError
+from charloom.formatting import number_of
+from charloom.messages import argument, terminal_command
+
+ROLES: Final = {
+    "params": ("params", "parameters", "rnn", "net", "network", "model", "weights", "theta", "p", "m"),
+    "x": ("x", "inputs", "input", "xs", "xids", "xonehot", "xbatch", "inp"),
+    "y": ("y", "targets", "target", "ys", "labels", "yonehot", "ybatch", "t"),
+    "h0": ("h0", "hprev", "h", "state", "hinit", "h0s", "hstart", "hidden", "hidden0", "initialstate"),
+}  # fmt: skip
+CELL_NAMES: Final = ("c0", "s0", "cprev", "sprev", "c", "s", "cell", "cell0", "cinit")
+# Usual names of the vocabulary size K and of the number of hidden units H.
+K_NAMES: Final = ("k", "vocab", "vocabsize", "vocabularysize", "inputsize", "outputsize", "nvocab",
+                  "numclasses", "nchars", "insize", "outsize", "numchars", "nin", "nout", "inputdim", "outputdim")  # fmt: skip
+H_NAMES: Final = ("h", "m", "hidden", "hiddensize", "nhidden", "hiddendim", "numhidden", "units", "nhid")  # fmt: skip
+
+WANTED: Final = ("params", "x", "y", "h0")
+
+
+def argument_order(
+    function: Callable[..., Any], options: Options, known: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the roles of the function's arguments, in order.
+
+    `known` are the names of the parameters. The function may take them as one argument or each as
+    a separate argument.
+
+    Raises:
+        DoctorError: the given order is not valid, or the names do not tell the roles.
+    """
+    states = ("h0", "c0") if options.cell == "lstm" else ("h0",)
+    forms = [("params", "x", "y", *states), (*known, "x", "y", *states)]
+    if options.arguments:
+        require_all_roles(options.arguments, known, forms)
+        return options.arguments
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return WANTED
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if not by_place and any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        return WANTED
+    required = [p.name for p in by_place if p.default is p.empty]
+    if len(required) > len(WANTED):
+        return roles_of_many(required, forms, known, options)
+    if len(by_place) < len(WANTED):
+        raise DoctorError(
+            f"the function takes {number_of(len(required), 'argument')} "
+            f"({', '.join(required) or 'none'}); it must take four: the parameters, x, y and the "
+            f"initial state h0. {suggested_wrapper(function, required, known)}"
+        )
+    return roles_of_four([p.name for p in by_place[: len(WANTED)]])
+
+
+def require_all_roles(
+    given: tuple[str, ...], known: tuple[str, ...], forms: Sequence[tuple[str, ...]]
+) -> None:
+    """Raise DoctorError unless `given` names each role exactly once."""
+    if sorted(given) not in map(sorted, (WANTED, (*known, "x", "y", "h0"), *forms)):
+        raise DoctorError(
+            f"{argument('arguments')} is {','.join(given)}; it must name each of "
+            f"{', '.join(WANTED)} once, in the order of the function's arguments. If the function "
+            f"takes each parameter as a separate argument, write {', '.join(known)} instead of "
+            "params."
+        )
+
+
+def roles_of_four(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the roles of four arguments; raise DoctorError if the names do not tell them."""
+    roles = [role_of(name) for name in names]
+    if sorted(role or "" for role in roles) == sorted(WANTED):
+        return tuple(role for role in roles if role)
+    if sum(role is None for role in roles) == 1 and len({r for r in roles if r}) == 3:
+        (missing,) = set(WANTED) - set(roles)
+        return tuple(role or missing for role in roles)
+    if roles == [None] * 4:
+        return WANTED
+    raise DoctorError(
+        f"the function's arguments are {', '.join(names)}; their names do not show which are the "
+        "parameters, x, y and h0. Give the roles in the order of the arguments, for example "
+        f"{argument('arguments', ['x', 'y', 'h0', 'params'])}."
+    )
+
+
+def roles_of_many(
+    required: Sequence[str],
+    forms: Sequence[tuple[str, ...]],
+    known: tuple[str, ...],
+    options: Options,
+) -> tuple[str, ...]:
+    """Return the roles of more than four arguments.
+
+    The parameters may be separate arguments, and so may h0 and c0.
+
+    Raises:
+        DoctorError: the names do not tell the roles.
+    """
+    roles = roles_by_names(required, known, options)
+    for form in forms:
+        if sorted(role or "" for role in roles) == sorted(form):
+            return tuple(role for role in roles if role)
+        if len(required) == len(form) and sum(role is None for role in roles) == 1:
+            missing = set(form) - set(roles)
+            if len(missing) == 1 and len(set(roles)) == len(roles):
+                return tuple(role or next(iter(missing)) for role in roles)
+    example = [*known, "x", "y", "h0", *(["c0"] if options.cell == "lstm" else [])]
+    raise DoctorError(
+        f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}), and "
+        "their names do not show their roles. The function may take the parameters as one argument "
+        "or as separate arguments, and x, y and h0. Give the roles in the order of the arguments, "
+        f"for example {argument('arguments', example)}."
+    )
+
+
+def roles_by_names(
+    required: Sequence[str], known: tuple[str, ...], options: Options
+) -> list[str | None]:
+    """Return the role of each of more than four arguments; None if its name does not tell it."""
+    roles: list[str | None] = []
+    for name in required:
+        role = role_of(name)
+        parameter = parameter_of(name, known, dict(options.names))
+        # A short name such as c, b or W is more likely a parameter, unless ROLES has it.
+        roles.append(role if role in WANTED else parameter)
+    if options.cell == "lstm" and roles.count("h0") == 1 and "params" in roles:
+        return [
+            "c0" if plain(name) in CELL_NAMES else role
+            for name, role in zip(required, roles, strict=True)
+        ]
+    return roles
+
+
+def suggested_wrapper(
+    function: Callable[..., Any], required: Sequence[str], known: Sequence[str]
+) -> str:
+    """Return advice for a function with too few arguments.
+
+    If it reads its parameters from global variables, the advice has the lines of a wrapper with
+    four arguments.
+    """
+    values = values_of_globals(function, known)
+    roles = [role_of(name) for name in required]
+    if not values or sorted(role or "" for role in roles) != ["h0", "x", "y"]:
+        template = terminal_command("doctor", template="numpy")
+        return f"Wrap it in a function with these arguments; {template} writes an example."
+    assignments = ", ".join(f"{name}={value}" for name, value in values.items())
+    return (
+        "It reads its parameters from global variables. Put these lines below it, and give the "
+        "doctor the name judged:\n\n"
+        "def judged(params, x, y, h0):\n"
+        f"    globals().update({assignments})\n"
+        f"    return {getattr(function, '__name__', 'function')}({', '.join(map(str, roles))})\n"
+    )
+
+
+def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Mapping[str, str]:
+    """Return, for each global variable that holds a parameter or a size, the source of its value."""
+    variables = getattr(function, "__globals__", {})
+    used = getattr(getattr(function, "__code__", None), "co_names", ())
+    values = {}
+    for name in used:
+        parameter = parameter_of(name, known, {})
+        if name in variables and parameter is not None and hasattr(variables[name], "shape"):
+            values[name] = f'params["{parameter}"]'
+        elif name in variables and isinstance(variables[name], int) and size_source(name):
+            values[name] = size_source(name)
+    return values
+
+
+def size_source(name: str) -> str:
+    """Return the source that computes the size with this usual name; empty for other names."""
+    if plain(name) in K_NAMES:
+        return 'len(params["c"])'
+    return "len(h0)" if plain(name) in H_NAMES else ""
+
+
+def role_of(name: str) -> str | None:
+    """Return the role of an argument with this name; None if the name does not tell it."""
+    return next((role for role, names in ROLES.items() if plain(name) in names), None)
+
+
+def plain(name: str) -> str:
+    """Return a name in lower case, without underscores."""
+    return name.lower().replace("_", "")
