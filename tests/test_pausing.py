@@ -11,6 +11,7 @@ from charloom.store import RunWriter, load_model, read_run, read_status, write_c
 from charloom.training import (
     Judged,
     Judging,
+    LearningRateChanged,
     Progress,
     Record,
     command_reader,
@@ -139,6 +140,9 @@ def test_a_pause_is_heard_within_long_work_and_changes_no_bit(tmp_path, whole, p
     _, events = paused_run(tmp_path, place, continue_at_third)
     assert sum(isinstance(item, Progress) and item.state == "paused" for item in events) == 3
     assert events[-1].state == "finished"
+    states = [(item.state, item.cause) for item in events if isinstance(item, Progress)]
+    last = max(n for n, (state, _) in enumerate(states) if state == "paused")
+    assert states[last : last + 2] == [("paused", "command"), ("training", None)]
     names = [event["event"] for event in read_run(tmp_path / "run").events]
     assert names == ["created", "started", "paused", "continued", "finished"]
     assert lasting(tmp_path / "run") == whole
@@ -194,6 +198,8 @@ def test_a_factor_changed_within_such_a_pause_counts_from_the_next_update(tmp_pa
         assert rate == (0.1 if n < paused or update == complete else 0.05)
     assert rates[-1][2] == 0.05
     assert learner.learning_rate_factor == 0.5
+    changed = [item for item in events if isinstance(item, LearningRateChanged)]
+    assert changed == [LearningRateChanged(events[paused].update, 0.5)]
     (event,) = [
         e for e in read_run(tmp_path / "run").events if e["event"] == "learning_rate_factor"
     ]
@@ -280,7 +286,7 @@ def test_a_factor_that_misses_one_of_the_two_learners_is_noticed(tmp_path, monke
     def forgetful(self):
         two = {"learner": self._learner, "safe": self._saver.safe}
         before = two[forgotten].learning_rate_factor
-        apply(self)
+        yield from apply(self)
         if two["learner"] is not two["safe"]:
             two[forgotten].learning_rate_factor = before
 

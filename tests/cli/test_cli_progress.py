@@ -1,9 +1,14 @@
 """Tests of the progress that commands show on stderr."""
 
+import io
+import re
 import sys
+from pathlib import Path
+
+import pytest
 
 from charloom.cli.progress import Watcher
-from charloom.training import Progress, Record, Sample, Warned
+from charloom.training import LearningRateChanged, Progress, Record, Sample, Warned
 
 
 def make_record(update, **changes):
@@ -29,8 +34,52 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys):
         "charloom: 16 / 100  1 min 24 s left  smooth 10.00 (2.89 bits/char)  50 chars/s",
         "charloom: after 20 updates it writes: a␛[0mtext with lines",
         "charloom: warning: the disk is full",
-        "charloom: 20 / 100  paused",
+        "charloom: paused at update 20 of 100",
     ]
+
+
+class Terminal(io.StringIO):
+    """A screen that says that it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_progress_reports_pauses_and_a_changed_learning_rate_once_each(
+    on_terminal, monkeypatch, capsys
+):
+    screen = Terminal()
+    if on_terminal:
+        monkeypatch.setattr(sys, "stderr", screen)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "200")
+    clock = map(float, range(0, 100_000, 100)).__next__  # every event is due to be drawn
+    with Watcher(100, 0, 5, 10, clock=clock, run=Path("runs/my book")) as watch:
+        for _ in range(3):
+            watch(Progress(20, 100, "paused", cause="command"))
+        watch(LearningRateChanged(20, 0.5))
+        watch(Progress(20, 100, "paused", cause="command"))
+        watch(Progress(20, 100, smooth_loss=10.0))
+        watch(Progress(30, 100, smooth_loss=10.0))
+        for _ in range(3):
+            watch(Progress(40, 100, "paused", cause="disk"))
+        watch(Progress(40, 100, smooth_loss=10.0))
+    shown = screen.getvalue() if on_terminal else capsys.readouterr().err
+    shown = re.sub(r"\x1b\[[0-9?]*[A-Za-z]|\r", "", shown)
+    # On a terminal, the line of progress is before a line that stays.
+    lines = [line[line.find("charloom: ") :].rstrip() for line in shown.splitlines()]
+    told = [line for line in lines if line.startswith("charloom: ") and " / 100" not in line]
+    assert told == [
+        "charloom: paused at update 20 of 100 by a command. To continue: charloom control "
+        "'runs/my book' run",
+        "charloom: a command changed the learning rate: from the next update on it is 0.5 × that of "
+        "the settings",
+        "charloom: continued at update 20 of 100",
+        "charloom: paused at update 40 of 100",
+        "charloom: continued at update 40 of 100",
+    ]
+    assert ("20 / 100  paused" in shown) == on_terminal
 
 
 def test_progress_counts_from_the_first_update_and_tells_no_rate_before_there_is_one(capsys):
@@ -51,12 +100,6 @@ def test_progress_counts_from_the_first_update_and_tells_no_rate_before_there_is
 
 
 def test_progress_on_a_terminal_is_one_live_line(monkeypatch):
-    import io
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")

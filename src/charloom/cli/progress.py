@@ -7,13 +7,22 @@ stays fast.
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from charloom.cli.progress_rate import Pace
 from charloom.cli.terminal import say
 from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
-from charloom.messages import for_command_line
-from charloom.training import Item, Judging, Progress, Record, Sample, Warned
+from charloom.messages import command, for_command_line
+from charloom.training import (
+    Item,
+    Judging,
+    LearningRateChanged,
+    Progress,
+    Record,
+    Sample,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -37,6 +46,7 @@ class Watcher:
         batch_size: number of streams B, to convert updates to characters.
         tokens: unit of prediction, characters or bytes.
         clock: function that returns the time in seconds.
+        run: the run directory, to name the command that ends a pause.
     """
 
     def __init__(
@@ -47,8 +57,10 @@ class Watcher:
         batch_size: int,
         tokens: str = "characters",
         clock: Callable[[], float] = time.monotonic,
+        run: Path | None = None,
     ) -> None:
         self._updates = updates
+        self._run, self._paused = run, False
         self._seq_length, self._batch_size = seq_length, batch_size
         self._one = one_of(tokens)[:4]  # char or byte, as the line is short of space
         self._judged: float | None = None  # last validation loss in nats per character
@@ -76,6 +88,7 @@ class Watcher:
             if item.validation_nats is not None:
                 self._judged = item.validation_nats
         elif isinstance(item, Progress):
+            self._report_pause(item)
             if self._next is None:
                 self._next = now + self._interval
             if now >= self._next or item.update == self._updates:
@@ -89,13 +102,32 @@ class Watcher:
         elif isinstance(item, Sample):
             start = f"after {counted(item.update, 'update')} it writes: "
             self._line(start + excerpt(item.text, LINE_WIDTH - len(start)))
+        elif isinstance(item, LearningRateChanged):
+            self._line(
+                f"a command changed the learning rate: from the next update on it is {item.factor:g} × "
+                f"that of the settings"
+            )
         elif isinstance(item, Warned):
             self._line(f"warning: {item.marked}")
+
+    def _report_pause(self, item: Progress) -> None:
+        """Print a line if the run has just been paused or continued."""
+        paused = item.state == "paused"
+        if paused and not self._paused:
+            line = f"paused at update {item.update:,} of {self._updates:,}"
+            if item.cause == "command" and self._run is not None:
+                line += f" by a command. To continue: {command('control', self._run, 'run')}"
+            self._line(line)
+        elif self._paused and not paused:
+            self._line(f"continued at update {item.update:,} of {self._updates:,}")
+        self._paused = paused
 
     def _draw(self, item: Progress) -> None:
         """Show the update, the time left, the losses and the speed."""
         figures = f"{item.update:,} / {self._updates:,}"
         if item.state == "paused":
+            if self._bar is None:
+                return  # a log has the line that the pause began, and no more until it ends
             figures += "  paused"
         elif item.smooth_loss is not None:
             left = self._pace.seconds_left(self._updates - item.update)

@@ -111,7 +111,12 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     started = time.monotonic()
     try:
         watcher = Watcher(
-            training.updates, done, config.seq_length, config.batch_size, config.tokens
+            training.updates,
+            done,
+            config.seq_length,
+            config.batch_size,
+            config.tokens,
+            run=training.run,
         )
         with Halt(say) as halt, watcher as watch:
             reading = ReadingProgress()

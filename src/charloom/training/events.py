@@ -79,14 +79,17 @@ class Progress:
     Attributes:
         update: number of applied updates.
         updates: number of updates in the whole run.
-        state: "training" or "paused".
+        state: "training" or "paused". A pause yields this event several times a second, and its end
+            yields it once with "training".
         smooth_loss: in nats per window, as in `Record`; None before the first update.
+        cause: why training is paused, "command" or "disk"; None while it trains.
     """
 
     update: int
     updates: int
     state: str = "training"
     smooth_loss: float | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,19 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class LearningRateChanged:
+    """A command changed the learning-rate factor, from the next update on.
+
+    Attributes:
+        update: number of applied updates.
+        factor: multiplies the learning rate of the settings.
+    """
+
+    update: int
+    factor: float
+
+
+@dataclass(frozen=True)
 class Warned:
     """A warning: something went wrong, but training continues. `marked` is the marked message."""
 
@@ -152,4 +168,4 @@ class Ended:
     reason: str | None = None
 
 
-Item = Record | Sample | Progress | Judging | Judged | Saved | Warned | Ended
+Item = Record | Sample | Progress | Judging | Judged | Saved | LearningRateChanged | Warned | Ended

@@ -24,7 +24,16 @@ from charloom.text import Corpus
 from charloom.text.id_file import AllIds
 from charloom.training.command_reader import CommandReader
 from charloom.training.divergence import go_back, require_another_try
-from charloom.training.events import Ended, Item, Judged, Progress, Record, Sample, Warned
+from charloom.training.events import (
+    Ended,
+    Item,
+    Judged,
+    LearningRateChanged,
+    Progress,
+    Record,
+    Sample,
+    Warned,
+)
 from charloom.training.loop import Event, Stopwatch, WorkStep, learn_in_steps, passage_steps
 from charloom.training.progress_records import WORTH, judge_all, judges_all, read_alone
 from charloom.training.run_saving import RETRY_SECONDS, RunSaver
@@ -249,7 +258,7 @@ class RunTrainer:
     def _obey(self) -> Attending:
         """Obey signals and commands; return an `Ending` if training must end here."""
         self._commands.look()
-        self._apply_factor()
+        yield from self._apply_factor()
         yield from self._report_unreadable_command()
         if self._commands.wanted == "pause" and self._commands.halt_reason() is None:
             yield from self._pause()
@@ -258,7 +267,7 @@ class RunTrainer:
             return Ending("interrupted", reason)
         return Ending("stopped", STOPPED) if self._commands.wanted == "stop" else None
 
-    def _apply_factor(self) -> None:
+    def _apply_factor(self) -> Iterator[Item]:
         """Apply a new learning-rate factor to the learner and to the one that is saved."""
         factor, safe = self._commands.take_factor(), self._saver.safe
         if factor is None or factor == self._learner.learning_rate_factor:
@@ -270,6 +279,7 @@ class RunTrainer:
         self._writer.tell(
             "learning_rate_factor", safe.update, durable=True, learning_rate_factor=factor
         )
+        yield LearningRateChanged(safe.update, factor)
 
     def _report_unreadable_command(self) -> Iterator[Item]:
         """Yield a warning about an unreadable command, once."""
@@ -284,20 +294,26 @@ class RunTrainer:
         self._writer.tell("paused", self._saver.safe.update)
         yield from self._saver.show("paused")
         while self._commands.wanted == "pause" and self._commands.halt_reason() is None:
-            yield self._paused()
+            yield self._paused("command")
             self._commands.wait()
             yield from self._saver.show_if_due("paused")
             self._commands.look()
-            self._apply_factor()
+            yield from self._apply_factor()
             yield from self._report_unreadable_command()
-        self._watch.go()
         if self._commands.wanted == "run":
-            self._writer.tell("continued", self._saver.safe.update)
-            yield from self._saver.show("training")
+            yield from self._continue()
 
-    def _paused(self) -> Progress:
-        """Return the event that training is paused."""
-        return Progress(self._saver.safe.update, self._schedule.updates, "paused")
+    def _continue(self) -> Iterator[Item]:
+        """Continue after a pause: write and yield that training continues."""
+        self._watch.go()
+        safe = self._saver.safe
+        self._writer.tell("continued", safe.update)
+        yield from self._saver.show("training")
+        yield Progress(safe.update, self._schedule.updates, smooth_loss=safe.smooth_loss)
+
+    def _paused(self, cause: str) -> Progress:
+        """Return the event that training is paused; `cause` is as in `Progress`."""
+        return Progress(self._saver.safe.update, self._schedule.updates, "paused", cause=cause)
 
     def _wait_for_room(self) -> Attending:
         """Pause training until a save succeeds again. Journal lines wait in memory.
@@ -317,15 +333,13 @@ class RunTrainer:
             while time.monotonic() < until:
                 if self._commands.asks_to_end():
                     return (yield from self._obey())
-                yield self._paused()
+                yield self._paused("disk")
                 yield from self._saver.show_if_due("paused")
                 self._commands.wait()
             yield from self._saver.save(again=True)
             if not self._saver.failed_saves:
                 break
-        self._writer.tell("continued", self._learner.update)
-        self._watch.go()
-        yield from self._saver.show("training")
+        yield from self._continue()
         return None
 
     def finish(self, ids: AllIds, engine: Engine) -> Generator[Item, None, Ended]:
