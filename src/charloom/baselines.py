@@ -48,9 +48,9 @@ class Compressed:
     """A compressor's result on the evaluated characters, in bits per character.
 
     Attributes:
-        bits: with the training part and each segment's first character before them: by how much they
-            lengthen the compressed data.
-        alone: compressed without any other text.
+        bits: growth of the compressed data when the evaluated characters follow the training part and
+            each segment's first character.
+        alone: size of the evaluated characters when they are compressed alone.
     """
 
     bits: float

@@ -1,7 +1,7 @@
 """All settings of a training run in one frozen dataclass, the only source of defaults.
 
-The defaults are those of the classic experiment. Every setting has its help text here; the command
-line, the checkpoint's metadata and the documentation use it.
+The defaults are those of the classic experiment. Every setting has its help text here, which the
+command line and the report show.
 """
 
 import contextlib
@@ -88,7 +88,7 @@ class Config:
     seq_length: int = setting(25, "sequence length T; one update per T characters of each stream")
     batch_size: int = setting(1, "streams B of text that are read in parallel")
     epochs: int = setting(10, "passes over the training text")
-    updates: int | None = setting(None, "stop after this many updates instead of after the epochs")
+    updates: int | None = setting(None, "end after this many updates instead of after the epochs")
     optimizer: str = setting("adagrad", "the update rule")
     learning_rate: float = setting(0.1, "the optimizer's step size")
     momentum: float = setting(0.9, "weight of the past steps in SGD")
@@ -111,7 +111,9 @@ class Config:
     clip_by: str = setting(
         "value", "clip each entry of the gradient by value, or the whole gradient by its norm"
     )
-    reduction: str = setting("sum", "sum or mean of the loss over a window's steps in the gradient")
+    reduction: str = setting(
+        "sum", "minimise the sum or the mean of the loss over a window's steps"
+    )
     smoothing: float = setting(0.999, "weight of the past losses in the smooth loss")
     tokens: str = setting("characters", "what is predicted: Unicode characters, or bytes")
     unknown: str = setting("refuse", "what to do with a character outside a given vocabulary")
@@ -127,14 +129,14 @@ class Config:
         "most characters that each validation loss is computed on; 0: the whole validation part",
     )
     patience: int = setting(
-        0, "stop after this many validation losses without a new best; 0: never"
+        0, "end after this many validation losses in a row without a new best; 0: never"
     )
     seed: int = setting(0, "seed of all random numbers")
     dtype: str = setting("float32", "float32 or float64")
     engine: str = setting("auto", "auto, native or reference")
     threads: int = setting(1, "threads that share the streams; 0: one per processor")
     report_every: int = setting(100, "updates between two records in metrics.jsonl")
-    sample_first: int = setting(1_000, "update of the first sample after the one before training")
+    sample_first: int = setting(1_000, "update of the first sample during training")
     sample_every: int = setting(10_000, "updates between two samples")
     sample_until: int = setting(
         100_000, "update of the last regular sample; one more follows at the end"
@@ -230,7 +232,7 @@ class Config:
 
 
 def without_effect(config: Config, given: Iterable[str]) -> list[str]:
-    """Return a sentence for each setting in `given` that has no effect with the other settings."""
+    """Return a marked sentence for each setting in `given` that has no effect with the other settings."""
     sentences = []
     for name in given:
         other, values = ONLY_WITH.get(name, ("", ()))
@@ -312,7 +314,7 @@ def require_number(
 
 
 def require_string(name: str, value: object) -> str:
-    """Return a text that was given as a str; raise ConfigError if `value` is anything else."""
+    """Return `value`, a text; raise ConfigError if it is not a str."""
     if not isinstance(value, str):
         raise ConfigError(
             f"{argument(name)} is {shortened(value)}; it must be a str, the text itself."
@@ -338,7 +340,7 @@ def require_path(name: str, value: object) -> Path:
 
 
 def as_whole(value: object) -> int | None:
-    """Return `value` as an int if it is a whole number of any type; otherwise None. A bool is not."""
+    """Return `value` as an int if it is a whole number of any type; otherwise None, also for a bool."""
     if is_bool(value) or not isinstance(value, SupportsIndex):
         return None
     with contextlib.suppress(TypeError):  # arrays have __index__, but it raises

@@ -36,6 +36,7 @@ class Evaluation:
         interval: 95 % bootstrap interval of `bits`; None for fewer than ten blocks of 1,000
             characters.
         perplexity: exp(nats): the model is as uncertain as if it chose among this many characters.
+            Infinite for 709 nats or more.
         text: name of the text; empty if it is not known.
         own: True if the model was trained on this text.
         tokens: unit of prediction, characters or bytes.
@@ -94,11 +95,16 @@ def evaluate(
         learner: the model; it is not changed.
         engine: the engine that computes the predictions.
         ids: the text in the model's vocabulary, shape (characters,).
-        segments: the segments to evaluate, each read from the zero state. By default the whole text.
+        segments: the segments to evaluate. By default the whole text. Several segments are each read
+            from the zero state; a single one is divided as `streams` says.
         split: the name of this part of the text.
         streams: number of pieces of a single segment that are read in parallel. 1 is exact. None
             chooses it by the segment's length.
         seed: seed of the bootstrap interval.
+
+    Returns:
+        The result with the defaults of `text`, `own`, `tokens`, `length` and `segments`, which are not
+        known here.
 
     Raises:
         TextError: no segment has two characters, so there is nothing to predict.

@@ -177,6 +177,7 @@ def read_torch_file(
         ReadError: the disk failed while reading.
         TextError: the vocabulary is missing, repeats a character, has the wrong size or contradicts
             the vocabulary in the file.
+        ConfigError: `tokens` is not one of these values, or a character is not a byte.
     """
     what = str(path)
     arrays, metadata = _read_tensors(path)
@@ -218,6 +219,7 @@ def read_characters(source: str, tokens: str | None = None) -> list[str]:
 
     Raises:
         TextError: the file cannot be read or has no such characters.
+        MissingPartError: the built-in text needs an extra that is not installed.
     """
     if not source.endswith(".json"):
         return list(Corpus.open([source], tokens=tokens or "characters").vocabulary.characters)
@@ -355,6 +357,7 @@ def _take_layers(rest: dict[str, Array], prefix: str, what: str) -> tuple[str, P
 
 
 def _columns(array: Array | None) -> int:
+    """Return the number of columns of a matrix; 0 for None and for other arrays."""
     return array.shape[1] if array is not None and array.ndim == 2 else 0
 
 

@@ -247,7 +247,7 @@ def opening(learner: Learner) -> Ids:
     """Return the id that a network reads when there is no prompt, shape (1,).
 
     It is a line feed if the vocabulary has one, else a space if the vocabulary has one, else the
-    symbol with the largest output bias.
+    lowest id with the largest output bias.
     """
     vocabulary = learner.vocabulary
     for character in "\n ":

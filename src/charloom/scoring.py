@@ -37,8 +37,8 @@ class Piece:
         reads: position of the first character that is read.
         counts: position of the first character with a prediction that counts.
         end: position after the last character.
-        warm: True if the stream starts with the state after the text's first 512 characters.
-            Otherwise it starts with the zero state.
+        warm: True if the stream starts with the state after the first 512 characters of the first
+            segment. Otherwise it starts with the zero state.
     """
 
     reads: int
@@ -65,7 +65,7 @@ def score_segments(
         streams: number of pieces of a single segment. None takes one piece per 4,096 characters, at
             most 64. One piece is exact. With several, each piece but the first starts with the state
             after the segment's first 512 characters, and reads the 512 characters before it. This
-            replaces reading all of the text before it.
+            replaces reading all of the text before it. Several segments ignore `streams`.
 
     Returns:
         float64, shape (predicted characters,).
@@ -154,10 +154,9 @@ def _first_state(
 ) -> Generator[tuple[int, Scores], None, State]:
     """Return the initial state of each piece, arrays of shape (layers, pieces, H).
 
-    A piece at a segment's beginning has the zero state. A piece inside a segment has the state after
-    the text's first characters. The zero state in the middle of a word can disturb a network
-    permanently if training never started there; a jump to another position does not. Yields like
-    `_counted`.
+    A piece that reads from a segment's beginning has the zero state. A piece inside a segment has the
+    state after the first characters of the first segment, because training never starts in the middle
+    of a word: from the zero state there, some networks never recover. Yields like `_counted`.
     """
     state = zero_state(learner.config, len(pieces))
     within = [n for n, piece in enumerate(pieces) if piece.warm]
@@ -179,7 +178,7 @@ def _counted(
 ) -> Generator[tuple[int, Scores], None, None]:
     """Yield, after each call of the engine, how many characters it read and the nats that count.
 
-    After its end a piece repeats its last character; these predictions do not count.
+    The nats of a block come with the block's last call. After its end a piece repeats its last character; these predictions do not count.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])

@@ -64,7 +64,8 @@ def surprise(
     Raises:
         TextError: the text has fewer than two characters, so there is nothing to predict.
         UnknownCharacterError: the text has a character that is not in the vocabulary.
-        ConfigError: the vocabulary does not have the replacement.
+        ConfigError: `text` is not a str, or there is something to replace, and the replacement is
+            not one known symbol.
         DivergedError: the loss is not finite.
     """
     return whole(scoring(learner, engine, text, policy))
@@ -118,7 +119,7 @@ class Thoughts:
             character of the text, which is not predicted. For a character of several bytes, the sum
             over its bytes.
         likely: the likeliest next symbols after each character with their probabilities, likeliest
-            first. For a byte model, a byte that is not printable ASCII is written as \\xe2.
+            first. For a byte model, a byte that is not printable ASCII or a newline is written as \\xe2.
     """
 
     characters: tuple[str, ...]

@@ -32,7 +32,8 @@ class Row:
         name: name of the contestant.
         microseconds: time per update or per character.
         per_second: updates or characters per second.
-        ratio: its time divided by the time of native float32.
+        ratio: its time divided by the time of native float32, or by that of the fastest contestant
+            if native float32 was not measured.
         spread: (slowest - fastest) / median over the rounds.
         peak_share: share of the measured peak; native rows only, otherwise None.
     """
@@ -55,7 +56,8 @@ class Bench:
         machine: description of the engine, and the measured peaks in GFLOP/s.
         updates: one row per contestant for the update.
         sampling: one row per contestant for sampling.
-        accuracy: largest error of the native exp and tanh, in units in the last place.
+        accuracy: largest error of the native exp and tanh by dtype, in units in the last place; empty
+            without the native engine.
         missing: contestants that were not measured, with the reason.
     """
 
@@ -123,6 +125,14 @@ def _rows(
     operations: int,
     peak: dict[str, float],
 ) -> list[Row]:
+    """Return the contestants' rows from their times in seconds.
+
+    Args:
+        contestants: the contestants, by name.
+        times: seconds per unit of work in each round, by name.
+        operations: floating-point operations of a unit of work.
+        peak: the measured peak in operations per second, by dtype.
+    """
     medians = {name: float(np.median(times[name])) for name in contestants}
     base = medians.get(BASE) or min(medians.values())
     rows = []
@@ -144,6 +154,7 @@ def _rows(
 def _update_contestants(
     config: Config, K: int, tokens: NDArray[np.uint8], missing: list[str]
 ) -> Iterator[tuple[str, Work]]:
+    """Yield the contestants of the update; add a reason to `missing` for each that cannot run."""
     vocabulary = bench_vocabulary(K)
     if native_problem() is None:
         for dtype in ("float32", "float64"):
@@ -172,6 +183,7 @@ def _update_contestants(
 
 
 def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
+    """Yield the contestants of sampling that can run."""
     learner = new_learner(config, bench_vocabulary(K))
     names = ["reference"] if native_problem() else ["native", "reference"]
     for name in names:
@@ -229,6 +241,7 @@ def render(result: Bench) -> str:
 
 
 def _line(row: Row) -> str:
+    """Return a row as a line of the table for users."""
     share = f"{row.peak_share:.0%}" if row.peak_share else ""
     return (
         f"{row.name:<26}{row.microseconds:>10.2f}{row.per_second:>12,.0f}{row.ratio:>13.1f}×"

@@ -10,9 +10,9 @@ from charloom.text import Corpus, Vocabulary
 
 
 def bench_text(vocabulary_size: int) -> NDArray[np.uint8]:
-    """Return the built-in text as ids 0 … K-1.
+    """Return the built-in text as ids 0 … K-1, shape (characters,).
 
-    The most frequent K-1 characters have ids of their own; all others share the id K-1.
+    Each of the most frequent K-1 characters has its own id. All others share the id K-1.
     """
     ids = Corpus.open(["python-docs"]).ids
     places = np.argsort(np.argsort(-np.bincount(ids), kind="stable"), kind="stable")

@@ -131,6 +131,10 @@ def measure_steps(
         workload: the workload.
         rounds: how many times each contestant is timed. None takes the workload's own number.
         engine: charloom's engine. None takes native, or the reference if native cannot run.
+
+    Raises:
+        ConfigError, MissingPartError: as in `open_engine`.
+        DivergedError: the loss is not finite.
     """
     rounds = rounds or workload.rounds
     ours = engine or ("reference" if native_problem() else "native")

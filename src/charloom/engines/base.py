@@ -25,6 +25,10 @@ class Plan:
 
     Stream s reads its windows from tokens[starts[s] + learner.position] on. The caller must make
     sure that no window crosses the end of the epoch. The learner's config has all other settings.
+
+    Attributes:
+        learning_rates: the learning rate of each update, shape (updates,).
+        starts: the position in the text at which each stream starts, shape (B,).
     """
 
     learning_rates: NDArray[np.float64]
@@ -145,7 +149,8 @@ class Engine(Protocol):
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
         """Return the state after each token of one stream, and the last state.
 
-        tokens has shape (N,); the arrays of the first result have shape (N, L, H).
+        tokens has shape (N,), and the arrays of `state` have shape (L, 1, H). The arrays of the first
+        result have shape (N, L, H), those of the last state (L, 1, H).
         """
 
     def generate(

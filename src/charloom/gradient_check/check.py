@@ -84,9 +84,9 @@ def gradcheck(
         vocabulary_size: size K of the random window's vocabulary. Unused with `corpus`, which has
             its own vocabulary.
         dropout: share of each layer's outputs to drop, with the dropout masks of update 1.
-        init: how the weights are initialized, "normal" or "uniform".
+        init: how the weights are initialized: "normal", "uniform", "orthogonal" or "course".
         sigma: standard deviation of the initial weights with init "normal".
-        state: initial state of the window, "zero" or "non-zero" (uniform in (-1, 1)).
+        state: initial state of the window, "zero" or "non-zero" (uniform in [-1, 1)).
         dtype: dtype of the gradient under test, "float64" or "float32".
         engine: name of the engine under test, or the engine itself.
         entries: how many entries of each parameter to check. None checks all. "auto" checks 200,
@@ -95,7 +95,7 @@ def gradcheck(
         corpus: text whose first window is used instead of a random window.
 
     Raises:
-        ConfigError: a setting is out of its range.
+        ConfigError: a setting is out of its range, or the network does not fit into memory.
         EngineError: the engine's gradient lacks a parameter, or has a wrong shape for one.
         MissingPartError: `engine` names the native engine, which is not installed.
         TextError: the text has less than one window for each stream.
@@ -184,7 +184,9 @@ def check_gradients(
         One check per engine.
 
     Raises:
-        ConfigError: an engine is unknown, or `entries` is not a whole number of at least 1.
+        ConfigError: an engine is unknown, `entries` is not a whole number of at least 1, or `seed` is
+            out of its range.
+        MissingPartError: `engines` names the native engine, which is not installed.
         EngineError: x and y have wrong shapes or ids, or an engine's gradient lacks a parameter or
             has a wrong shape for one.
     """

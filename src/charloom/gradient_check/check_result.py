@@ -14,7 +14,7 @@ from charloom.gradient_errors import Errors, rank
 
 STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of the central differences
 
-# Some gradients cannot be computed to these limits in their dtype, for one of three reasons:
+# Some gradients cannot be computed within the limits of `check` in their dtype, for three reasons:
 # - The network is chaotic: a rounding error grows at every step back through time. An example is
 #   sigma = 0.3 with H = 100, where W stretches vectors by sigma·√H = 3.
 # - Units are saturated: 1 - h² then consists of rounding errors only.
@@ -63,12 +63,14 @@ class Row(Errors):
         shape: shape of the parameter.
         checked: number of entries that were checked with the complex step.
         total: number of entries of the parameter.
-        rounding: norm-relative change of the gradient when each of its inputs changes by about one
-            unit in the last place. No smaller limit is possible in this dtype.
+        rounding: largest norm-relative change of the gradient by rounding: when it is computed in
+            the dtype, or when each of its inputs changes by about the dtype's eps. An error below
+            this is not possible in the dtype.
         norm_limit: largest `norm_relative` that passes.
         elementwise_limit: largest `elementwise` that passes; None if any value passes.
-        worst: the checked entry with the largest error.
-        central: the errors against central differences.
+        worst: the checked entry with the largest elementwise error, or the first entry that is not
+            finite.
+        central: the errors against central differences at the best step size.
         curve: norm-relative error against central differences for each step size in `STEPS`.
     """
 
@@ -223,7 +225,11 @@ class GradientCheck:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GradientCheck":
-        """Return the check that `to_dict` wrote. None becomes NaN, so that the row fails."""
+        """Return the check that `to_dict` returned. An error that is None becomes NaN, so its row fails.
+
+        Raises:
+            KeyError, TypeError: a field is missing or has a wrong type.
+        """
         return cls(
             settings=Settings(**values["settings"]),
             rows=tuple(map(_row_from_dict, values["rows"])),

@@ -195,9 +195,10 @@ def _perturbed_losses(
 def draw_entries(
     shape: tuple[int, ...], count: int | None, seed: int, place: int, columns: Array | None
 ) -> Array:
-    """Draw `count` entries without replacement and return their flat indices.
+    """Draw `count` entries without replacement; return their flat indices, shape (N,).
 
-    With `columns`, half of the entries are drawn from these columns. None as `count` draws all.
+    With `columns`, half of the entries are drawn from these columns, or as many as they have. None as
+    `count` draws all entries.
     """
     total = math.prod(shape)
     count = total if count is None else min(count, total)

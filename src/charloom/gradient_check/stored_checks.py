@@ -44,6 +44,7 @@ def read_checks(run: Path) -> StoredChecks:
 
     Raises:
         NewerFormatError: a later version of charloom wrote them.
+        ReadError: the disk failed while reading.
     """
     path = run / GRADCHECK
     try:

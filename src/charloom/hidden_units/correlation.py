@@ -72,5 +72,5 @@ class _Moments:
         return steps, about
 
     def deviations(self) -> Array:
-        """Return the root of the sum of squares; NaN for a column that never changed."""
+        """Return the root of each column's sum of squares; NaN for a column that never changed."""
         return np.where(self.least < self.most, np.sqrt(self.squares), np.nan)

@@ -45,9 +45,9 @@ class Property:
 
 
 def in_quotes(text: str) -> Numbers:
-    """Return 1 from an opening quotation mark up to its closing mark or the paragraph's end.
+    """Return 1 from an opening quotation mark up to its closing mark or a blank line.
 
-    The closing mark itself is 0.
+    The closing mark itself is 0. A quotation that nothing closes lasts until the end of the text.
     """
     inside = np.zeros(len(text), dtype=np.float32)
     opened, closers = -1, ""
@@ -71,7 +71,7 @@ def _is_apostrophe(text: str, place: int) -> bool:
 
 
 def bracket_depth(text: str) -> Numbers:
-    """Return how many brackets ( [ { are open.
+    """Return how many brackets ( [ { are open after each character.
 
     A closing bracket without an opening one is ignored. One that closes an outer bracket also closes
     the brackets inside it. A blank line closes all brackets except braces.
@@ -115,7 +115,7 @@ def newline_next(text: str) -> Numbers:
 
 
 def indentation(text: str) -> Numbers:
-    """Return how many of the line's leading spaces and tabs were read."""
+    """Return how many of the line's leading spaces and tabs were read; 0 at a line feed."""
     breaks, blank = where(text, "\n".__eq__), where(text, " \t".__contains__)
     leading = blank & (_last(~blank & ~breaks) <= _last(breaks))
     sums = np.concatenate([[0], np.cumsum(leading)])
@@ -166,7 +166,7 @@ def capitals(text: str) -> Numbers:
 
 
 def digit(text: str) -> Numbers:
-    """Return 1 at a digit."""
+    """Return 1 at a decimal digit."""
     return _numbers(where(text, str.isdecimal))
 
 
@@ -190,7 +190,7 @@ PROPERTIES: Final = tuple(
     for name, description, measure in (
         ("in-quotes", "inside a quotation", in_quotes),
         ("in-brackets", "inside ( [ {", in_brackets),
-        ("bracket-depth", "brackets that are open", bracket_depth),
+        ("bracket-depth", "number of open brackets", bracket_depth),
         ("line-position", "characters of the line so far", line_position),
         ("after-newline", "a line feed was read", after_newline),
         ("newline-next", "a line feed comes next", newline_next),
@@ -200,12 +200,12 @@ PROPERTIES: Final = tuple(
         ("in-word", "a letter, a digit or _ was read", in_word),
         ("word-position", "characters of the word so far", word_position),
         ("word-end", "a word's last character was read", word_end),
-        ("capital", "a capital was read", capital),
-        ("capital-next", "a capital comes next", capital_next),
-        ("capitals", "in a word of capitals", capitals),
+        ("capital", "a capital letter was read", capital),
+        ("capital-next", "a capital letter comes next", capital_next),
+        ("capitals", "in a word of capital letters", capitals),
         ("digit", "a digit was read", digit),
         ("space", "a space or a tab was read", space),
-        ("punctuation", "a sign was read", punctuation),
+        ("punctuation", "punctuation or a symbol was read", punctuation),
         ("vowel", "a e i o u was read", vowel),
     )
 )

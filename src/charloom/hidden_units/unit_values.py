@@ -19,7 +19,7 @@ from charloom.hidden_units.gate_values import GATE_NAMES, WHATS, Array, gates, r
 from charloom.messages import argument
 from charloom.model import Learner, zero_state
 
-NUMBERS: Final = 1 << 20  # largest block, in numbers: it limits the memory
+NUMBERS: Final = 1 << 20  # most values in a block, unless 16 tokens have more; limits the memory
 MOST_TOKENS: Final = 4_096
 
 

@@ -1,4 +1,4 @@
-"""The learner: everything that training changes, as plain data. Nothing here computes.
+"""The learner: everything that training changes, as plain data. Nothing here trains.
 
 An engine changes a learner's arrays. The store writes a learner and reads back the same bytes, so a
 resumed run continues bit for bit (spec/mathematics.md: What repeats bit for bit).
@@ -107,5 +107,5 @@ def stream_state(state: State, stream: int = 0) -> State:
 
 
 def put_back(learner: Learner, earlier: Learner) -> None:
-    """Set `learner` to a copy of `earlier`, in place. `learner` keeps its own config."""
+    """Set all fields of `learner` except its config to copies of those of `earlier`, in place."""
     vars(learner).update({**vars(copy_learner(earlier)), "config": learner.config})

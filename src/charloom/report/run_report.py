@@ -82,7 +82,9 @@ def write_report(
     Raises:
         ConfigError: `output` is a directory.
         NotAModelError: `run` is not a run directory.
+        NewerFormatError: a later version of charloom wrote a file in it.
         DamagedError: config.json is damaged.
+        ReadError: the disk failed while reading.
         WriteError: a file cannot be written.
     """
     if output is not None and Path(output).is_dir():

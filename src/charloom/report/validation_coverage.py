@@ -39,7 +39,7 @@ class JudgedPart:
 
     @classmethod
     def of(cls, view: RunOutline) -> Self | None:
-        """Return that of a run; None if the run has no validation part."""
+        """Return the judged part of a run; None if the run has no validation part."""
         if not view.config.validation:
             return None
         windows = Schedule.of(view.config, view.text["characters"]).windows

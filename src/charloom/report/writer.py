@@ -28,7 +28,7 @@ class Writer:
 
     @classmethod
     def of(cls, view: RunOutline, records: Records | None) -> Self:
-        """Return that of a run. `records` must have been gathered with `passage_update` as wanted."""
+        """Return the writer of a run's passage. `records` must include the update `passage_update(view)`."""
         update = passage_update(view)
         record = None if records is None or update is None else records.at.get(update)
         if record is not None and record.update != update:

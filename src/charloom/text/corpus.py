@@ -1,7 +1,7 @@
 """The corpus: a text to train on, with its ids, its vocabulary and its fingerprint.
 
-It uses `sources` to find texts, `reading` to read them and `cache` for the ids of large ones. It knows
-nothing about training.
+It uses `sources` to find texts, `block_reader` to read them and `id_cache` for the ids of large ones.
+It knows nothing about training.
 """
 
 import dataclasses
@@ -119,19 +119,20 @@ class Corpus:
             sources: paths of files and directories, patterns such as `**/*.txt`, `-` for standard
                 input, or names of built-in texts. If a file has the name of a built-in text, the
                 file is read. A directory stands for all texts in it and below, in the order of
-                their paths, without hidden ones.
+                their paths, without hidden files and run directories.
             vocabulary: the vocabulary to use; by default that of the text.
             tokens: "characters" or "bytes", for the vocabulary of the text.
             policy: what to do with symbols that the given vocabulary does not have.
-            verify: True reads all bytes of large files for the fingerprint. False trusts their sizes
-                and times, if these have not changed.
+            verify: for a large text whose first reading is in the cache. True reads all bytes again to
+                compare the fingerprint. False trusts files whose sizes and times have not changed.
 
         Raises:
-            TextError: a source is missing, empty, binary or not readable; or the text has only one
-                distinct symbol; or nothing is left of it.
-            EncodingError: the bytes are not UTF-8.
+            TextError: a source is missing, empty or not readable; or the text has only one distinct
+                symbol; or nothing is left of it; or it changed while it was read.
+            EncodingError: the tokens are characters, and a file is not UTF-8 or has a NUL byte.
             UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a symbol.
-            ConfigError: the vocabulary does not have the replacement.
+            ConfigError: `tokens` is not one of these values; or there is something to replace, and the
+                replacement is not one known symbol.
             MissingPartError: the built-in text needs an extra that is not installed.
         """
         tokens = vocabulary.tokens if vocabulary else tokens

@@ -105,7 +105,8 @@ class Found:
     Attributes:
         name: a short name.
         sources: the pieces.
-        note: a sentence about the files that were read and skipped; empty for a single file.
+        note: a sentence about the files that were read and skipped, or about a source that was given
+            more than once; otherwise empty.
     """
 
     name: str
@@ -132,7 +133,8 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
 
     Args:
         asked: paths of files and directories, patterns, `-`, or names of built-in texts.
-        any_bytes: True accepts every file as text; False only files in UTF-8.
+        any_bytes: True takes every file of a directory or a pattern that is not empty; False only
+            files in UTF-8.
 
     Raises:
         TextError: a source does not exist, cannot be read or has no text.

@@ -33,7 +33,8 @@ class Windows:
         spacing: characters from the start of one stream to that of the next.
         remainder: characters at the end of the training part that do not fill a window in every
             stream. With several streams, odd epochs start this many characters later. So every
-            character but the first is predicted in at least one of two epochs.
+            character but the first is predicted in at least one of two epochs. 0 with the split
+            "streams".
         parts: the segments of each part of the text.
     """
 

@@ -61,8 +61,8 @@ def step(
         masks: dropout masks, shape (L, B, H); None for no dropout.
 
     Returns:
-        The next state of each layer, the top layer's output (…, B, H), and for each layer its input
-        and the cache for the backward step.
+        The next state of each layer, the top layer's output (…, B, H) after dropout, and for each
+        layer its input and the cache for the backward step.
     """
     x, after, caches = ids, [], []
     for layer, cell in enumerate(cells):
@@ -132,8 +132,8 @@ def loss_and_gradients(
 ) -> tuple[float, dict[str, Array], State]:
     """Return the loss of one window, the exact gradient of every parameter, and the next state.
 
-    With `blur`, the gates and the probabilities go through that function before the backward pass.
-    It shows how much their rounding changes the gradient.
+    With `blur`, the probabilities and the cells' caches (the gates) go through that function before
+    the backward pass. The gradient then shows how much their rounding changes it.
     """
     T, B = x.shape
     cells = cells_of(parameters)
