@@ -112,7 +112,8 @@ class Writing(Iterator[str]):
         unknowns: the characters of the prompt that were skipped or replaced.
 
     Raises:
-        ConfigError: `number` is out of its range, or the vocabulary does not have the replacement.
+        ConfigError: `number` is out of its range; `prompt` is not a str; or the prompt has unknown
+            symbols, and the replacement is not one known symbol.
         UnknownCharacterError: the prompt has a character that is not in the vocabulary.
     """
 
