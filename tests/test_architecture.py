@@ -198,6 +198,83 @@ def test_planted_names_that_are_used_twice_are_caught(tmp_path):
     ]
 
 
+# The length of functions
+
+MOST_LINES = 80
+
+# Functions that are longer today. The list must become empty: shorten a function and delete its line.
+LONGER = {
+    "gradient_check/check.py: check_gradients",
+    "report/plots.py: loss_figure",
+    "store/run_writer.py: _resume",
+    "web/playground_routes.py: routes",
+    "web/run_routes.py: routes",
+}
+
+
+def long_functions(package):
+    """Return "FILE: NAME" of each function with more lines than `MOST_LINES`, and its lines."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                if lines > MOST_LINES:
+                    found[f"{path.relative_to(package).as_posix()}: {node.name}"] = lines
+    return found
+
+
+def test_a_function_fits_on_a_screen_and_a_half():
+    found = long_functions(PACKAGE)
+    new = {name: lines for name, lines in found.items() if name not in LONGER}
+    assert not new, (
+        f"{new} have more than {MOST_LINES} lines. Move each thought of a function into a function "
+        f"with a name of its own, and option types of a command into the option modules of cli/."
+    )
+    short = LONGER - set(found)
+    assert not short, f"{short} have at most {MOST_LINES} lines now: delete them from LONGER."
+
+
+def test_a_planted_long_function_is_caught(tmp_path):
+    def source(lines):
+        return "class A:\n    async def grows(self):\n" + "        x = 1\n" * (lines - 1)
+
+    (tmp_path / "short.py").write_text(source(MOST_LINES))
+    (tmp_path / "long.py").write_text(source(MOST_LINES + 1))
+    assert long_functions(tmp_path) == {"long.py: grows": MOST_LINES + 1}
+
+
+# The options of commands
+
+
+def help_texts(package):
+    """Return the help of each option and argument of the commands, in the order of the files."""
+    found = []
+    for path in sorted(package.rglob("cli/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("typer."):
+                found += [ast.unparse(k.value) for k in node.keywords if k.arg == "help"]
+    return found
+
+
+def repeated(texts):
+    """Return the texts that stand more than once."""
+    return sorted({text for text in texts if texts.count(text) > 1})
+
+
+def test_the_help_of_an_option_stands_once():
+    assert len(help_texts(PACKAGE)) > 50
+    assert repeated(help_texts(PACKAGE)) == []
+
+
+def test_a_planted_help_that_stands_twice_is_caught(tmp_path):
+    (tmp_path / "cli").mkdir()
+    source = "Force = Annotated[bool, typer.Option(help='overwrite a ' 'file')]\n"
+    (tmp_path / "cli" / "a.py").write_text(source)
+    (tmp_path / "cli" / "b.py").write_text(source.replace("Force", "Overwrite"))
+    assert repeated(help_texts(tmp_path)) == ["'overwrite a file'"]
+
+
 # How options travel
 
 # Options of one kind travel as one object. Only functions that users call take them one by one.

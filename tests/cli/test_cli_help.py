@@ -11,7 +11,7 @@ import typer
 import charloom.cli
 from charloom import api
 from charloom.cli import COMMANDS, app
-from charloom.cli.options import PANELS, SETTINGS, setting_option
+from charloom.cli.setting_options import PANELS, SETTINGS, setting_option
 from charloom.config import Config, default_of, help_of
 from charloom.recipes import RECIPES
 from command_line import charloom_

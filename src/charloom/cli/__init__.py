@@ -21,7 +21,7 @@ from charloom.cli import (
     serve_command,
 )
 from charloom.cli.error_exit import Guarded
-from charloom.cli.options import Grouped
+from charloom.cli.setting_options import Grouped
 from charloom.cli.terminal import show
 
 app = typer.Typer(

@@ -1,13 +1,24 @@
 """The commands `gradcheck` and `bench`."""
 
-from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from charloom.cli.check_options import (
+    AllEntries,
+    ClassicVocabularySize,
+    Entries,
+    ErrorPlot,
+    InitialState,
+    ListWorkloads,
+    Rounds,
+    VocabularySize,
+    Workload,
+)
 from charloom.cli.error_exit import CHECK_FAILED
-from charloom.cli.options import Json, Texts, given_path, takes_settings
+from charloom.cli.options import Json, Texts
+from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.config import Config, require_one_of, require_whole
 from charloom.errors import ConfigError
@@ -27,33 +38,11 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def gradcheck(
     text: Texts = None,
-    vocabulary_size: Annotated[
-        int,
-        typer.Option(
-            help="number of distinct characters K of the random window that is used without TEXT"
-        ),
-    ] = 80,
-    state: Annotated[
-        str, typer.Option(metavar="[zero|non-zero]", help="initial hidden state of the window")
-    ] = "zero",
-    entries: Annotated[
-        int | None,
-        typer.Option(
-            help="entries of each parameter to check, drawn at random by --seed [default: 200, or "
-            "as many as take about ten seconds]"
-        ),
-    ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="check every entry of every parameter")
-    ] = False,
-    picture: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            parser=given_path,
-            help="plot the error against the step; FILE ends in .svg or .png",
-        ),
-    ] = None,
+    vocabulary_size: VocabularySize = 80,
+    state: InitialState = "zero",
+    entries: Entries = None,
+    every: AllEntries = False,
+    picture: ErrorPlot = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -141,22 +130,10 @@ def mark(row: "Row") -> str:
 
 @takes_settings("hidden_size")
 def bench(
-    workload: Annotated[
-        str, typer.Option(metavar="NAME", help="the network to time; --list prints their names")
-    ] = "classic",
-    rounds: Annotated[
-        int | None,
-        typer.Option(
-            help="how often to time each framework; the medians are shown [default: 7, or fewer]"
-        ),
-    ] = None,
-    vocabulary_size: Annotated[
-        int | None,
-        typer.Option(
-            help="number of distinct characters K, for workload classic only [default: 80]"
-        ),
-    ] = None,
-    names: Annotated[bool, typer.Option("--list", help="list the workloads and exit")] = False,
+    workload: Workload = "classic",
+    rounds: Rounds = None,
+    vocabulary_size: ClassicVocabularySize = None,
+    names: ListWorkloads = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:

@@ -3,12 +3,31 @@
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
+from charloom.cli.check_options import (
+    AllTables,
+    ArgumentOrder,
+    CallForm,
+    CheckedCell,
+    CheckedDtype,
+    DiagnosisPage,
+    Function,
+    GateOrder,
+    ListMistakes,
+    LossReduction,
+    NumericalFunction,
+    ParameterNames,
+    ReturnedItems,
+    Template,
+    TemplateFile,
+    TimeLimit,
+    TrialSeed,
+)
 from charloom.cli.error_exit import CHECK_FAILED
-from charloom.cli.options import Json, given_path
+from charloom.cli.options import Json
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
@@ -28,85 +47,23 @@ TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch":
 
 
 def doctor(
-    function: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="FILE.py:FUNCTION", help="The function that computes loss and gradients."
-        ),
-    ] = None,
-    form: Annotated[
-        str, typer.Option(metavar="[auto|natural|course|torch]", help="how to call the function")
-    ] = "auto",
-    cell: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[rnn|lstm|gru]",
-            help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
-            "LSTM: the fourth argument is the pair (h0, c0), each of shape (H), and U, W, b hold the "
-            "gates in the order i, f, g, o. GRU: the order is r, z, n, and d of shape (H) is the bias "
-            "beside W_n h. --template writes an example",
-        ),
-    ] = None,
-    gates: Annotated[
-        str, typer.Option(help="the order of your gates, if it is not ifgo (LSTM) or rzn (GRU)")
-    ] = "",
-    numerical: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FUNCTION", help="your numerical gradient in the same file, to check it too"
-        ),
-    ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(
-            help="your names of the parameters, if they are unusual, such as U=Wxh,W=Whh,b=bh,V=Why,c=by"
-        ),
-    ] = None,
-    gradients: Annotated[
-        str | None,
-        typer.Option(help="the items of the returned tuple, in order, such as loss,U,W,b,V,c,_"),
-    ] = None,
-    arguments: Annotated[
-        str | None,
-        typer.Option(help="the arguments of the function, in order, such as params,x,y,h0"),
-    ] = None,
-    reduction: Annotated[
-        str,
-        typer.Option(
-            metavar="[sum|mean]", help="whether the loss is the sum or the mean over time"
-        ),
-    ] = "sum",
-    dtype: Annotated[
-        str,
-        typer.Option(
-            metavar="[auto|float64|float32]",
-            help="precision whose tolerance applies; auto: float32 if the function returns float32 arrays",
-        ),
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="seed of the random numbers in all trials")] = 0,
-    time_limit: Annotated[
-        float, typer.Option(help="seconds that your code may run in total")
-    ] = 60.0,
-    known: Annotated[bool, typer.Option("--list", help="list the known mistakes and exit")] = False,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[numpy|course|torch]", help="write an example file to start from, and exit"
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", parser=given_path, help="where to write the template"),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", parser=given_path, help="also write the diagnosis as an HTML page"
-        ),
-    ] = None,
-    whole: Annotated[
-        bool, typer.Option("--table", help="also show the tables if the function is right")
-    ] = False,
+    function: Function = None,
+    form: CallForm = "auto",
+    cell: CheckedCell = None,
+    gates: GateOrder = "",
+    numerical: NumericalFunction = None,
+    names: ParameterNames = None,
+    gradients: ReturnedItems = None,
+    arguments: ArgumentOrder = None,
+    reduction: LossReduction = "sum",
+    dtype: CheckedDtype = "auto",
+    seed: TrialSeed = 0,
+    time_limit: TimeLimit = 60.0,
+    known: ListMistakes = False,
+    template: Template = None,
+    output: TemplateFile = None,
+    html: DiagnosisPage = None,
+    whole: AllTables = False,
     as_json: Json = False,
 ) -> None:
     """Find the mistakes in your own backpropagation.

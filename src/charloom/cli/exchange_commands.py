@@ -1,12 +1,21 @@
 """The commands `export` and `import`, which convert models to PyTorch and back."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from charloom.cli.model_commands import identity
-from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
+from charloom.cli.model_options import (
+    Force,
+    Framework,
+    HeadModule,
+    ImportedFile,
+    ModelFile,
+    RecurrentModule,
+    StateDictFile,
+    VocabularyOf,
+)
+from charloom.cli.options import AModel, Json, Which
+from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import say, show, show_json
 from charloom.errors import ConfigError
 from charloom.messages import Placeholder, terminal_command
@@ -14,20 +23,11 @@ from charloom.messages import Placeholder, terminal_command
 if TYPE_CHECKING:
     from charloom.model import Learner
 
-Force = Annotated[bool, typer.Option("--force", help="overwrite an existing file")]
-
 
 def export(
     model: AModel,
-    to: Annotated[str, typer.Option(metavar="[torch]", help="target framework")] = "torch",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            parser=given_path,
-            help="the file to write [default: NAME.torch.safetensors]",
-        ),
-    ] = None,
+    to: Framework = "torch",
+    output: StateDictFile = None,
     which: Which = None,
     force: Force = False,
     as_json: Json = False,
@@ -64,33 +64,11 @@ def export(
 
 @takes_settings("tokens", tokens="the file's, else characters")
 def import_(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", parser=given_path, help="A safetensors file with a state_dict."
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option(metavar="MODEL", parser=given_path, help="the model file to write")
-    ],
-    vocabulary: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="the text that the model was trained on, or a .json file with the characters in "
-            "the order of their ids; needed if FILE has no vocabulary",
-        ),
-    ] = None,
-    recurrent: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="the recurrent module to use, if FILE has several"),
-    ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="the nn.Linear that computes the logits, if FILE has several"
-        ),
-    ] = None,
+    file: ImportedFile,
+    output: ModelFile,
+    vocabulary: VocabularyOf = None,
+    recurrent: RecurrentModule = None,
+    head: HeadModule = None,
     force: Force = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,

@@ -6,13 +6,31 @@ import sys
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
-
-import typer
+from typing import TYPE_CHECKING, Any, Final
 
 from charloom.cli.colours import paint
-from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
-from charloom.cli.terminal import say, show, show_json
+from charloom.cli.model_options import (
+    EvaluatedText,
+    Length,
+    MinP,
+    Prompt,
+    PromptFile,
+    RepetitionPenalty,
+    RepetitionWindow,
+    Samples,
+    ScoredFile,
+    Split,
+    Stop,
+    Streams,
+    Temperature,
+    TextItself,
+    TopK,
+    TopP,
+    WithBaselines,
+)
+from charloom.cli.options import AModel, Json, Which, given_path
+from charloom.cli.setting_options import takes_settings
+from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.errors import ConfigError, EncodingError, TextError
 from charloom.formatting import harmless, one_of, shortened
 
@@ -39,53 +57,17 @@ HEAT: Final = (
 @takes_settings("seed", "engine", "unknown", "replacement")
 def sample(
     model: AModel,
-    prompt: Annotated[
-        str,
-        typer.Option(
-            help="text that the model reads first; it is printed too. - reads it from standard "
-            "input [default: a line feed, which is not printed]"
-        ),
-    ] = "",
-    prompt_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", parser=given_path, help="a file with the prompt, instead of --prompt"
-        ),
-    ] = None,
-    length: Annotated[int, typer.Option(help="largest number of characters to write")] = 200,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            help="below 1: more predictable; above 1: more varied; 0: always the likeliest character"
-        ),
-    ] = 1.0,
-    top_k: Annotated[
-        int, typer.Option(help="draw only from the k likeliest characters; 0: from all")
-    ] = 0,
-    top_p: Annotated[
-        float,
-        typer.Option(
-            help="draw only from the likeliest characters that together have this probability"
-        ),
-    ] = 1.0,
-    min_p: Annotated[
-        float,
-        typer.Option(
-            help="leave out characters whose probability, divided by that of the likeliest, is below this"
-        ),
-    ] = 0.0,
-    repetition_penalty: Annotated[
-        float, typer.Option(help="above 1: characters in the repetition window become less likely")
-    ] = 1.0,
-    repetition_window: Annotated[
-        int,
-        typer.Option(help="number of latest characters to which the repetition penalty applies"),
-    ] = 64,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STRING", help="stop before this string; repeatable"),
-    ] = None,
-    samples: Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")] = 1,
+    prompt: Prompt = "",
+    prompt_file: PromptFile = None,
+    length: Length = 200,
+    temperature: Temperature = 1.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    repetition_window: RepetitionWindow = 64,
+    stop: Stop = None,
+    samples: Samples = 1,
     which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
@@ -136,35 +118,10 @@ def sample(
 @takes_settings("seed", "engine", "unknown", "replacement")
 def evaluate(
     model: AModel,
-    text: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TEXT",
-            help="Files, directories and so on, as for train [default: the text that the model was "
-            "trained on].",
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[train|validation|test|all]",
-            help="part of the text, divided as in training [default: validation for the text that "
-            "the model was trained on, or train if it has no validation part; all for any other text]",
-        ),
-    ] = None,
-    streams: Annotated[
-        int | None,
-        typer.Option(
-            help="number of parallel streams that the text is divided into; 1 is exact "
-            "[default: at most 64]"
-        ),
-    ] = None,
-    baselines: Annotated[
-        bool,
-        typer.Option(
-            "--baselines", help="also print the bits per character of n-gram models and compressors"
-        ),
-    ] = False,
+    text: EvaluatedText = None,
+    split: Split = None,
+    streams: Streams = None,
+    baselines: WithBaselines = False,
     which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
@@ -185,8 +142,7 @@ def evaluate(
     opened = open_model(model, which, given)
     learner = opened.learner
     part = api.choose_part(opened, choice)
-    for note in part.corpus.notes:
-        say(f"{note}.")
+    say_sentences(part.corpus.notes)
     result = api.judge(learner, opened.engine, part, streams, given.get("seed", 0))
     others = api.judge_others(opened, part) if baselines else None
     if as_json:
@@ -206,6 +162,12 @@ def evaluate(
     show(f"perplexity: {result.perplexity:.3f}")
     if others is not None:
         show_others(result, others, tokens)
+
+
+def require_one_text(named: bool, string: str | None) -> None:
+    """Raise ConfigError if a text is named as TEXT, and another is given by --text."""
+    if named and string is not None:
+        raise ConfigError("TEXT and --text both give a text; give only one of them.")
 
 
 def open_model(model: Path, which: str | None, settings: dict[str, Any]) -> "Model":
@@ -273,12 +235,8 @@ def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
 @takes_settings("engine", "unknown", "replacement")
 def score(
     model: AModel,
-    file: Annotated[
-        str, typer.Argument(metavar="TEXT", help="A file, or - for standard input.")
-    ] = STDIN,
-    text: Annotated[
-        str | None, typer.Option(help="the text itself, instead of the name of a file")
-    ] = None,
+    file: ScoredFile = STDIN,
+    text: TextItself = None,
     which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
@@ -292,8 +250,7 @@ def score(
     Example:
       charloom score runs/book --text "To be, or not to be"
     """
-    if text is not None and file != STDIN:
-        raise ConfigError("TEXT and --text both give a text; give only one of them.")
+    require_one_text(file != STDIN, text)
     from charloom.surprisal import surprise
 
     given = settings or {}

@@ -1,20 +1,39 @@
 """The command `neurons`, which finds units of a model that follow something in a text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from charloom.cli.colours import paint
-from charloom.cli.model_commands import identity, open_model, policy_of
-from charloom.cli.options import AModel, Json, Which, given_path, takes_settings
-from charloom.cli.terminal import say, show, show_json
+from charloom.cli.model_commands import identity, open_model, policy_of, require_one_text
+from charloom.cli.model_options import (
+    Colour,
+    MostCharacters,
+    OnlyLayer,
+    OnlyUnit,
+    Pattern,
+    Properties,
+    SearchedText,
+    ShownCharacters,
+    Split,
+    TextItself,
+    TopUnits,
+    UnitPlot,
+    UnitValue,
+)
+from charloom.cli.options import AModel, Json, Which
+from charloom.cli.setting_options import takes_settings
+from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.errors import ConfigError
 from charloom.formatting import count, shortened
 
 if TYPE_CHECKING:
+    from charloom.api import Model
     from charloom.api.unit_search import Neurons
+    from charloom.engines.base import Ids
     from charloom.hidden_units import Activity, Finding, Unit
 
 # From the lowest values to the highest: blue, no colour, orange. Each background sets the colour of
@@ -41,84 +60,31 @@ def list_properties(wanted: bool) -> None:
         raise typer.Exit
 
 
+ListProperties = Annotated[
+    bool,
+    typer.Option(
+        "--list", callback=list_properties, is_eager=True, help="list the properties and exit"
+    ),
+]
+
+
 @takes_settings("engine", "unknown", "replacement")
 def neurons(
     model: AModel,
-    text: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TEXT",
-            help="Files, directories and so on, as for train [default: the text that the model was "
-            "trained on, or a built-in text if that is missing].",
-        ),
-    ] = None,
-    string: Annotated[
-        str | None, typer.Option("--text", help="the text itself, instead of the name of a file")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[train|validation|test|all]",
-            help="part of the text to read [default: validation for the text that the model was "
-            "trained on, or train if it has no validation part; all for any other text]",
-        ),
-    ] = None,
-    properties: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--property",
-            metavar="NAME",
-            help="a built-in property; repeatable [default: all]",
-        ),
-    ] = None,
-    pattern: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="regular expression; find units that separate the characters it matches from the others",
-        ),
-    ] = None,
-    layer: Annotated[
-        int | None, typer.Option(help="search only this layer, counted from 0")
-    ] = None,
-    unit: Annotated[
-        int | None,
-        typer.Option(help="use only this unit, counted from 0, and colour the text by its value"),
-    ] = None,
-    what: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[h|cell|i|f|g|o|r|z|n]",
-            help="use only this value of each unit: its output h; for an LSTM also cell and the "
-            "gates i, f, g, o; for a GRU also the gates r, z, n",
-        ),
-    ] = None,
-    top: Annotated[int, typer.Option(help="number of units to list for each property")] = 3,
-    limit: Annotated[int, typer.Option(help="largest number of characters to read")] = 50_000,
-    shown: Annotated[
-        int,
-        typer.Option(
-            "--show", help="number of characters to colour or plot, counted from the first"
-        ),
-    ] = 1_000,
-    colour: Annotated[
-        bool,
-        typer.Option("--colour", help="colour the text by the best unit of the first property"),
-    ] = False,
-    png: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            parser=given_path,
-            help="plot all units over the text; FILE ends in .png or .svg",
-        ),
-    ] = None,
-    listed: Annotated[  # noqa: ARG001 - its callback does the work
-        bool,
-        typer.Option(
-            "--list", callback=list_properties, is_eager=True, help="list the properties and exit"
-        ),
-    ] = False,
+    text: SearchedText = None,
+    string: TextItself = None,
+    split: Split = None,
+    properties: Properties = None,
+    pattern: Pattern = None,
+    layer: OnlyLayer = None,
+    unit: OnlyUnit = None,
+    what: UnitValue = None,
+    top: TopUnits = 3,
+    limit: MostCharacters = 50_000,
+    shown: ShownCharacters = 1_000,
+    colour: Colour = False,
+    png: UnitPlot = None,
+    listed: ListProperties = False,  # noqa: ARG001 - its callback does the work
     which: Which = None,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
@@ -136,52 +102,37 @@ def neurons(
       charloom neurons runs/book --property in-quotes --colour
       charloom neurons runs/book --layer 0 --unit 17 --what cell
     """
-    from charloom import api
+    from charloom.api import TextChoice
     from charloom.api.unit_search import Neurons, asked_properties, find_units, watch
     from charloom.config import require_whole
-    from charloom.hidden_units import Activity, activity, choose
+    from charloom.hidden_units import Activity, choose
     from charloom.hidden_units.ranking import LEAST_CHARACTERS
 
-    if text and string is not None:
-        raise ConfigError("TEXT and --text both give a text; give only one of them.")
+    require_one_text(bool(text), string)
     require_whole("show", shown, least=1)
     require_whole("top", top, least=1)
     asked = asked_properties(properties, pattern)
     given = settings or {}
     policy = policy_of(given) if "unknown" in given else None
-    text_choice = api.TextChoice(text or None, string, split, policy)
     opened = open_model(model, which, given)
-    learner = opened.learner
-    layers = learner.config.layers
-    if unit is not None and layer is None:
-        if layers > 1:
-            raise ConfigError(
-                f"this model has {layers} layers; give the layer of the unit with --layer."
-            )
-        layer = 0
-    choice = choose(learner, layer, unit, what)
+    layer = layer_of_unit(opened, layer, unit)
+    choice = choose(opened.learner, layer, unit, what)
     if png is not None:
         require_picture(png)
-    watched = watch(opened, text_choice, limit)
-    for note in watched.notes:
-        say(f"{note}.")
-    first = watched.texts[0][:shown]
-
-    def activity_of(layer: int | None, unit: int | None, what: str | None) -> Activity:
-        """Return the values of the selected units over the characters that are shown."""
-        return activity(learner, opened.engine, first, choose(learner, layer, unit, what or "h"))
-
+    watched = watch(opened, TextChoice(text or None, string, split, policy), limit)
+    say_sentences(watched.notes)
+    activity_of = partial(values_of, opened, watched.texts[0][:shown])
     found: Neurons | None = None
     if unit is None or len(watched) >= LEAST_CHARACTERS:
         found = find_units(opened, watched, asked, choice, top)
     else:
-        say(
-            f"to find what the unit follows, give a text of at least {LEAST_CHARACTERS} characters."
-        )
+        wanted = f"a text of at least {LEAST_CHARACTERS} characters"
+        say(f"to find what the unit follows, give {wanted}.")
+    best = best_unit(found) if colour and found is not None else None
     seen: Activity | None = None
     if unit is not None:
         seen = activity_of(layer, unit, what)
-    elif colour and found is not None and (best := next(best_units(found), None)):
+    elif best is not None:
         seen = activity_of(best.layer, best.unit, best.what)
     if png is not None:
         draw(activity_of(layer, None, what), png)
@@ -191,10 +142,7 @@ def neurons(
         show_json({**about, **findings, "activity": None if seen is None else seen.to_json()})
         return
     if found is not None:
-        show(f"model:      {model}, {opened.stage}")
-        tokens = learner.config.tokens
-        show(f"text:       {found.text}, {found.split}: {count(found.characters)} {tokens} read")
-        show_findings(found.findings, by_size=unit is not None)
+        show_units(found, model, opened, by_size=unit is not None)
     if seen is not None:
         if found is not None:
             show()
@@ -203,9 +151,42 @@ def neurons(
         say("no unit follows the property; the text is not coloured.")
 
 
-def best_units(found: "Neurons") -> Iterator["Unit"]:
-    """Yield the best unit of each property that has one."""
-    return (finding.units[0] for finding in found.findings if finding.units)
+def layer_of_unit(model: "Model", layer: int | None, unit: int | None) -> int | None:
+    """Return the layer to search. For a unit without a layer it is the only layer.
+
+    Raises:
+        ConfigError: a unit is given without a layer, and the model has several layers.
+    """
+    if unit is None or layer is not None:
+        return layer
+    if model.config.layers > 1:
+        raise ConfigError(
+            f"this model has {model.config.layers} layers; give the layer of the unit with --layer."
+        )
+    return 0
+
+
+def values_of(
+    model: "Model", ids: "Ids", layer: int | None, unit: int | None, what: str | None
+) -> "Activity":
+    """Return the values of the selected units after each of `ids`; `what` is h by default."""
+    from charloom.hidden_units import activity, choose
+
+    choice = choose(model.learner, layer, unit, what or "h")
+    return activity(model.learner, model.engine, ids, choice)
+
+
+def best_unit(found: "Neurons") -> "Unit | None":
+    """Return the best unit of the first property that has one; None if no property has one."""
+    return next((finding.units[0] for finding in found.findings if finding.units), None)
+
+
+def show_units(found: "Neurons", path: Path, model: "Model", by_size: bool) -> None:
+    """Print the model, the text that it read and the units that follow it; see `show_findings`."""
+    tokens = model.config.tokens
+    show(f"model:      {path}, {model.stage}")
+    show(f"text:       {found.text}, {found.split}: {count(found.characters)} {tokens} read")
+    show_findings(found.findings, by_size)
 
 
 def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:

@@ -2,23 +2,23 @@
 
 import dataclasses
 import time
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
-
-from charloom.cli.options import (
-    SETTINGS,
-    Json,
-    Minutes,
-    NewRun,
-    Run,
-    Texts,
-    given_path,
-    takes_settings,
-)
+from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
 from charloom.cli.report_output import ReadingProgress, say_left_out
-from charloom.cli.terminal import say, show, show_json
+from charloom.cli.run_options import (
+    AllowOlder,
+    ControlCommand,
+    FromModel,
+    LearningRateFactor,
+    MoreMinutes,
+    MovedText,
+    ReportFile,
+    UntilEpochs,
+    UntilUpdates,
+)
+from charloom.cli.setting_options import SETTINGS, takes_settings
+from charloom.cli.terminal import say, say_sentence, say_sentences, show, show_json
 from charloom.cli.training_output import Outcome, finish, follow, introduce
 from charloom.config import Config, without_effect
 from charloom.messages import for_command_line
@@ -67,16 +67,7 @@ def reproduce(
 @takes_settings(*SETTINGS, recipe=DEFAULT_RECIPE)
 def train(
     text: Texts = None,
-    from_model: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="MODEL",
-            parser=given_path,
-            help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
-            "if the run has a validation part, else the last",
-        ),
-    ] = None,
+    from_model: FromModel = None,
     run: NewRun = None,
     minutes: Minutes = None,
     as_json: Json = False,
@@ -110,40 +101,19 @@ def train(
         finish(training, follow(training), as_json)
 
 
-def say_sentence(sentence: str) -> None:
-    """Print a sentence that lacks its full stop."""
-    say(f"{sentence}.")
-
-
 def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
     """Print which of the given options have no effect."""
-    for sentence in without_effect(config, settings):
-        say_sentence(sentence)
+    say_sentences(without_effect(config, settings))
 
 
 @takes_settings(*UNCHANGING, **dict.fromkeys(UNCHANGING, "the run's"))
 def resume(
     run: Run,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TEXT", help="the new path of the text, if it was moved; repeatable"),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="train until this number of epochs, counted from the start of the run"),
-    ] = None,
-    updates: Annotated[
-        int | None,
-        typer.Option(help="train until this number of updates, counted from the start of the run"),
-    ] = None,
-    minutes: Annotated[float | None, typer.Option(help="continue for about this long")] = None,
-    allow_older: Annotated[
-        bool,
-        typer.Option(
-            "--allow-older",
-            help="if checkpoints or records are damaged, continue from the last intact ones",
-        ),
-    ] = False,
+    text: MovedText = None,
+    epochs: UntilEpochs = None,
+    updates: UntilUpdates = None,
+    minutes: MoreMinutes = None,
+    allow_older: AllowOlder = False,
     as_json: Json = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -182,14 +152,7 @@ def resume(
 
 def report(
     run: Run,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            parser=given_path,
-            help="write the report to this file, and nothing into the run",
-        ),
-    ] = None,
+    output: ReportFile = None,
     as_json: Json = False,
 ) -> None:
     """Write the report of a run: report.html, loss.svg and loss.png.
@@ -212,13 +175,8 @@ def report(
 
 def control(
     run: Run,
-    command: Annotated[
-        str, typer.Argument(metavar="[run|pause|stop]", help="What the training run must do.")
-    ],
-    learning_rate_factor: Annotated[
-        float | None,
-        typer.Option(help="from now on, multiply the learning rate of the settings by this"),
-    ] = None,
+    command: ControlCommand,
+    learning_rate_factor: LearningRateFactor = None,
     as_json: Json = False,
 ) -> None:
     """Pause, continue, stop or steer a run that another process trains.

@@ -1,11 +1,9 @@
 """The command `serve`, which serves the page."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
-
-from charloom.cli.options import given_path
+from charloom.cli.run_options import Host, OpenPage, Port, RunsFolder
 from charloom.cli.terminal import say
 from charloom.config import require_whole
 from charloom.errors import MissingPartError
@@ -14,22 +12,10 @@ PORTS: Final = 1 << 16
 
 
 def serve(
-    runs: Annotated[
-        Path,
-        typer.Argument(
-            metavar="[RUNS]", parser=given_path, help="The directory that holds your runs."
-        ),
-    ] = Path("runs"),
-    host: Annotated[
-        str,
-        typer.Option(
-            help="the address to listen on; if other machines can reach it, the page needs a token"
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="the port; 0 chooses a free port")] = 8421,
-    open_page: Annotated[
-        bool, typer.Option("--open/--no-open", help="open the page in a browser")
-    ] = True,
+    runs: RunsFolder = Path("runs"),
+    host: Host = "127.0.0.1",
+    port: Port = 8421,
+    open_page: OpenPage = True,
 ) -> None:
     """Serve the page: watch training runs, write with models, look inside them.
 

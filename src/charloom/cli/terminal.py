@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,17 @@ def say(sentence: str) -> None:
     """Print a marked message to stderr; ignore errors, so that a lost terminal stops no training."""
     with suppress(OSError):
         print(f"charloom: {harmless(for_command_line(sentence))}", file=sys.stderr, flush=True)
+
+
+def say_sentence(sentence: str) -> None:
+    """Print a marked message that lacks its full stop."""
+    say(f"{sentence}.")
+
+
+def say_sentences(sentences: Iterable[str]) -> None:
+    """Print marked messages that lack their full stops, each on a line."""
+    for sentence in sentences:
+        say_sentence(sentence)
 
 
 def show(text: str = "") -> None:

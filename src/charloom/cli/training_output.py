@@ -11,7 +11,7 @@ import typer
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.hints import found_overfitting, learnt_nothing, overfitting_sentence
 from charloom.cli.report_output import ReadingProgress, say_left_out
-from charloom.cli.terminal import say, show, show_json
+from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
 from charloom.messages import command, for_command_line, terminal_command
 
@@ -81,8 +81,7 @@ def introduce(training: "Training") -> None:
             f"{problem}. charloom uses the reference engine, which is many times slower. For the "
             f"native engine, install a C++20 compiler and then charloom again."
         )
-    for note in corpus.notes:
-        say(f"{note}.")
+    say_sentences(corpus.notes)
     after = f"update {training.learner.update:,} of " if training.learner.update else ""
     say(
         f"{corpus.name}: {len(corpus):,} {config.tokens}, {len(corpus.vocabulary)} distinct; "

@@ -1,0 +1,129 @@
+"""Options of the commands that check and measure: gradcheck, doctor and bench."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charloom.cli.options import given_path
+
+# gradcheck
+
+VocabularySize = Annotated[
+    int,
+    typer.Option(
+        help="number of distinct characters K of the random window that is used without TEXT"
+    ),
+]
+InitialState = Annotated[
+    str, typer.Option(metavar="[zero|non-zero]", help="initial hidden state of the window")
+]
+Entries = Annotated[
+    int | None,
+    typer.Option(
+        help="entries of each parameter to check, drawn at random by --seed [default: 200, or "
+        "as many as take about ten seconds]"
+    ),
+]
+AllEntries = Annotated[bool, typer.Option("--all", help="check every entry of every parameter")]
+ErrorPlot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        parser=given_path,
+        help="plot the error against the step; FILE ends in .svg or .png",
+    ),
+]
+# bench
+
+Workload = Annotated[
+    str, typer.Option(metavar="NAME", help="the network to time; --list prints their names")
+]
+Rounds = Annotated[
+    int | None,
+    typer.Option(
+        help="how often to time each framework; the medians are shown [default: 7, or fewer]"
+    ),
+]
+ClassicVocabularySize = Annotated[
+    int | None,
+    typer.Option(help="number of distinct characters K, for workload classic only [default: 80]"),
+]
+ListWorkloads = Annotated[bool, typer.Option("--list", help="list the workloads and exit")]
+# doctor
+
+Function = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="FILE.py:FUNCTION", help="The function that computes loss and gradients."
+    ),
+]
+CallForm = Annotated[
+    str, typer.Option(metavar="[auto|natural|course|torch]", help="how to call the function")
+]
+CheckedCell = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[rnn|lstm|gru]",
+        help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
+        "LSTM: the fourth argument is the pair (h0, c0), each of shape (H), and U, W, b hold the "
+        "gates in the order i, f, g, o. GRU: the order is r, z, n, and d of shape (H) is the bias "
+        "beside W_n h. --template writes an example",
+    ),
+]
+GateOrder = Annotated[
+    str, typer.Option(help="the order of your gates, if it is not ifgo (LSTM) or rzn (GRU)")
+]
+NumericalFunction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FUNCTION", help="your numerical gradient in the same file, to check it too"
+    ),
+]
+ParameterNames = Annotated[
+    str | None,
+    typer.Option(
+        help="your names of the parameters, if they are unusual, such as U=Wxh,W=Whh,b=bh,V=Why,c=by"
+    ),
+]
+ReturnedItems = Annotated[
+    str | None,
+    typer.Option(help="the items of the returned tuple, in order, such as loss,U,W,b,V,c,_"),
+]
+ArgumentOrder = Annotated[
+    str | None,
+    typer.Option(help="the arguments of the function, in order, such as params,x,y,h0"),
+]
+LossReduction = Annotated[
+    str,
+    typer.Option(metavar="[sum|mean]", help="whether the loss is the sum or the mean over time"),
+]
+CheckedDtype = Annotated[
+    str,
+    typer.Option(
+        metavar="[auto|float64|float32]",
+        help="precision whose tolerance applies; auto: float32 if the function returns float32 arrays",
+    ),
+]
+TrialSeed = Annotated[int, typer.Option(help="seed of the random numbers in all trials")]
+TimeLimit = Annotated[float, typer.Option(help="seconds that your code may run in total")]
+ListMistakes = Annotated[bool, typer.Option("--list", help="list the known mistakes and exit")]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[numpy|course|torch]", help="write an example file to start from, and exit"
+    ),
+]
+TemplateFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", parser=given_path, help="where to write the template"),
+]
+DiagnosisPage = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", parser=given_path, help="also write the diagnosis as an HTML page"
+    ),
+]
+AllTables = Annotated[
+    bool, typer.Option("--table", help="also show the tables if the function is right")
+]

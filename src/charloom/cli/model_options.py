@@ -1,0 +1,178 @@
+"""Options of the commands that use a model: sample, evaluate, score, neurons, export and import."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from charloom.cli.options import given_path
+
+# The beginning of the help of every command that reads a text with a model.
+TEXTS: Final = (
+    "Files, directories and so on, as for train [default: the text that the model was trained on"
+)
+
+# How text is written
+
+Prompt = Annotated[
+    str,
+    typer.Option(
+        help="text that the model reads first; it is printed too. - reads it from standard "
+        "input [default: a line feed, which is not printed]"
+    ),
+]
+PromptFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", parser=given_path, help="a file with the prompt, instead of --prompt"
+    ),
+]
+Length = Annotated[int, typer.Option(help="largest number of characters to write")]
+Temperature = Annotated[
+    float,
+    typer.Option(
+        help="below 1: more predictable; above 1: more varied; 0: always the likeliest character"
+    ),
+]
+TopK = Annotated[int, typer.Option(help="draw only from the k likeliest characters; 0: from all")]
+TopP = Annotated[
+    float,
+    typer.Option(
+        help="draw only from the likeliest characters that together have this probability"
+    ),
+]
+MinP = Annotated[
+    float,
+    typer.Option(
+        help="leave out characters whose probability, divided by that of the likeliest, is below this"
+    ),
+]
+RepetitionPenalty = Annotated[
+    float, typer.Option(help="above 1: characters in the repetition window become less likely")
+]
+RepetitionWindow = Annotated[
+    int,
+    typer.Option(help="number of latest characters to which the repetition penalty applies"),
+]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="STRING", help="stop before this string; repeatable"),
+]
+Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")]
+# Which text is read
+
+EvaluatedText = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help=f"{TEXTS}].")]
+SearchedText = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TEXT", help=f"{TEXTS}, or a built-in text if that is missing]."),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[train|validation|test|all]",
+        help="part of the text, divided as in training [default: validation for the text that "
+        "the model was trained on, or train if it has no validation part; all for any other text]",
+    ),
+]
+Streams = Annotated[
+    int | None,
+    typer.Option(
+        help="number of parallel streams that the text is divided into; 1 is exact "
+        "[default: at most 64]"
+    ),
+]
+WithBaselines = Annotated[
+    bool,
+    typer.Option(
+        "--baselines", help="also print the bits per character of n-gram models and compressors"
+    ),
+]
+ScoredFile = Annotated[str, typer.Argument(metavar="TEXT", help="A file, or - for standard input.")]
+TextItself = Annotated[
+    str | None, typer.Option("--text", help="the text itself, instead of the name of a file")
+]
+# Which units are found and shown
+
+Properties = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--property",
+        metavar="NAME",
+        help="a built-in property; repeatable [default: all]",
+    ),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="regular expression; find units that separate the characters it matches from the others",
+    ),
+]
+OnlyLayer = Annotated[int | None, typer.Option(help="search only this layer, counted from 0")]
+OnlyUnit = Annotated[
+    int | None,
+    typer.Option(help="use only this unit, counted from 0, and colour the text by its value"),
+]
+UnitValue = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[h|cell|i|f|g|o|r|z|n]",
+        help="use only this value of each unit: its output h; for an LSTM also cell and the "
+        "gates i, f, g, o; for a GRU also the gates r, z, n",
+    ),
+]
+TopUnits = Annotated[int, typer.Option(help="number of units to list for each property")]
+MostCharacters = Annotated[int, typer.Option(help="largest number of characters to read")]
+ShownCharacters = Annotated[
+    int,
+    typer.Option("--show", help="number of characters to colour or plot, counted from the first"),
+]
+Colour = Annotated[
+    bool,
+    typer.Option("--colour", help="colour the text by the best unit of the first property"),
+]
+UnitPlot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        parser=given_path,
+        help="plot all units over the text; FILE ends in .png or .svg",
+    ),
+]
+# Conversion to and from PyTorch
+
+Framework = Annotated[str, typer.Option(metavar="[torch]", help="target framework")]
+StateDictFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        parser=given_path,
+        help="the file to write [default: NAME.torch.safetensors]",
+    ),
+]
+ImportedFile = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", parser=given_path, help="A safetensors file with a state_dict."),
+]
+ModelFile = Annotated[
+    Path, typer.Option(metavar="MODEL", parser=given_path, help="the model file to write")
+]
+VocabularyOf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="the text that the model was trained on, or a .json file with the characters in "
+        "the order of their ids; needed if FILE has no vocabulary",
+    ),
+]
+RecurrentModule = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="the recurrent module to use, if FILE has several"),
+]
+HeadModule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="the nn.Linear that computes the logits, if FILE has several"
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="overwrite an existing file")]

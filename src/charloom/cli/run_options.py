@@ -1,0 +1,66 @@
+"""Options of the commands that work on runs: train, resume, report, control and serve."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charloom.cli.options import given_path
+
+FromModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        parser=given_path,
+        help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
+        "if the run has a validation part, else the last",
+    ),
+]
+MovedText = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="the new path of the text, if it was moved; repeatable"),
+]
+UntilEpochs = Annotated[
+    int | None,
+    typer.Option(help="train until this number of epochs, counted from the start of the run"),
+]
+UntilUpdates = Annotated[
+    int | None,
+    typer.Option(help="train until this number of updates, counted from the start of the run"),
+]
+MoreMinutes = Annotated[float | None, typer.Option(help="continue for about this long")]
+AllowOlder = Annotated[
+    bool,
+    typer.Option(
+        "--allow-older",
+        help="if checkpoints or records are damaged, continue from the last intact ones",
+    ),
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        parser=given_path,
+        help="write the report to this file, and nothing into the run",
+    ),
+]
+ControlCommand = Annotated[
+    str, typer.Argument(metavar="[run|pause|stop]", help="What the training run must do.")
+]
+LearningRateFactor = Annotated[
+    float | None,
+    typer.Option(help="from now on, multiply the learning rate of the settings by this"),
+]
+RunsFolder = Annotated[
+    Path,
+    typer.Argument(metavar="[RUNS]", parser=given_path, help="The directory that holds your runs."),
+]
+Host = Annotated[
+    str,
+    typer.Option(
+        help="the address to listen on; if other machines can reach it, the page needs a token"
+    ),
+]
+Port = Annotated[int, typer.Option(help="the port; 0 chooses a free port")]
+OpenPage = Annotated[bool, typer.Option("--open/--no-open", help="open the page in a browser")]

@@ -1,0 +1,110 @@
+"""Makes an option of each setting from the fields of `Config`: its name, type, help and default.
+
+A new field becomes an option of each command that takes all settings.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from types import NoneType
+from typing import Annotated, Any, Final, get_args, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+
+from charloom.config import CHOICES as SETTING_CHOICES
+from charloom.config import Config, help_of
+from charloom.recipes import CLASSIC, RECIPES
+
+KINDS: Final = get_type_hints(Config)
+SETTINGS: Final = tuple(field.name for field in dataclasses.fields(Config))
+CHOICES: Final = {"recipe": tuple(RECIPES), **SETTING_CHOICES}
+
+# The settings under each heading of the help.
+PANELS: Final = {
+    "Network": "cell hidden_size layers dropout init sigma forget_bias",
+    "Training": "recipe seq_length batch_size epochs updates optimizer learning_rate momentum decay "
+    "beta1 beta2 epsilon weight_decay schedule warmup step_after step_factor step_every cosine_end "
+    "clip clip_by reduction",
+    "Text": "tokens unknown replacement",
+    "Evaluation": "validation test split judge_every judged_characters patience",
+    "Machine": "seed dtype engine threads",
+    "Records": "report_every smoothing sample_first sample_every sample_until sample_length "
+    "passage_length save_seconds",
+}
+PANEL_OF: Final = {name: panel for panel, names in PANELS.items() for name in names.split()}
+
+Command = Callable[..., None]
+
+
+class Grouped(TyperCommand):
+    """A command with headings for its options in the help; options that are not settings come first."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        groups |= {panel: [] for panel in PANELS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                panel = getattr(parameter, "rich_help_panel", None)
+                groups[panel or own].append(record)
+        for heading, records in groups.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+def takes_settings(
+    *names: str, recipe: str = CLASSIC, **shown: str
+) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command an option for each setting in `names`.
+
+    The command must have a parameter `settings`. It gets a dict of the settings that the user gave.
+
+    Args:
+        names: fields of `Config`.
+        recipe: the recipe that the help takes the defaults from.
+        shown: defaults that the help shows instead, by the name of the setting.
+    """
+    values = dict(RECIPES[recipe].config.to_dict())
+    if RECIPES[recipe].minutes is not None:
+        values["epochs"] = None  # the recipe ends after a number of minutes instead
+
+    def decorate(command: Command) -> Command:
+        def run(**values: Any) -> None:
+            given = {name: values.pop(name) for name in names}
+            settings = {name: value for name, value in given.items() if value is not None}
+            command(**values, settings=settings)
+
+        own = inspect.signature(command).parameters.values()
+        kept = [parameter for parameter in own if parameter.name != "settings"]
+        options = [setting_option(name, shown.get(name, values[name])) for name in names]
+        signature = inspect.Signature([*kept, *options])
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__module__ = command.__module__
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {
+            parameter.name: parameter.annotation for parameter in signature.parameters.values()
+        }
+        return run
+
+    return decorate
+
+
+def setting_option(name: str, shown: Any) -> inspect.Parameter:
+    """Return the option of one setting as a parameter; the default None means that it was not given."""
+    kind = KINDS[name]
+    plain = next((part for part in get_args(kind) if part is not NoneType), kind)
+    option = typer.Option(
+        f"--{name.replace('_', '-')}",
+        help=help_of(name) + ("" if shown in (None, "") else f" [default: {shown}]"),
+        metavar=f"[{'|'.join(CHOICES[name])}]" if name in CHOICES else None,
+        rich_help_panel=PANEL_OF[name],
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[plain | None, option],
+    )
