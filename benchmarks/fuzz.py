@@ -102,10 +102,10 @@ def harmless():
     """Replace the start of training by a short process, and let every stream end."""
     real = followed.follow
 
-    async def first(shelf, paths, limit):
+    async def first(run_index, paths, limit):
         if not (paths or limit):
             return
-        told = real(shelf, paths, limit)
+        told = real(run_index, paths, limit)
         async with aclosing(told):
             for _ in range(FIRST_EVENTS):
                 yield await anext(told)

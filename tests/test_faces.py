@@ -22,7 +22,7 @@ from charloom.errors import DamagedError
 from charloom.messages import CLOSE, OPEN, for_command_line, for_page, option
 from charloom.pytorch_format import read_torch_file
 from charloom.store.checkpoint import parse_config
-from charloom.web.error_responses import mistake_of
+from charloom.web.error_responses import status_and_body
 
 PACKAGE = Path(charloom.__file__).parent
 BELOW = [
@@ -271,8 +271,8 @@ def test_a_typical_error_reads_well_on_every_face(name, place, monkeypatch):
     done = CliRunner().invoke(app, shlex.split(words), prog_name="charloom")
     assert done.exit_code == 2
     assert at_a_terminal in done.stderr
-    assert on_the_page in mistake_of(caught.value)[1]["error"]["message"]
-    assert_no_marks(str(caught.value), done.stdout, done.stderr, str(mistake_of(caught.value)))
+    assert on_the_page in status_and_body(caught.value)[1]["error"]["message"]
+    assert_no_marks(str(caught.value), done.stdout, done.stderr, str(status_and_body(caught.value)))
 
 
 def assert_no_marks(*texts):
@@ -314,13 +314,13 @@ def test_no_mark_is_left_in_what_the_server_answers(place):
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app
-    from web import HERE, house
+    from web import HERE, app_state
 
     runs.train(place / "shelf" / "run")
     damaged = place / "shelf" / "damaged"
     runs.train(damaged)
     (damaged / "config.json").write_text("{")
-    with TestClient(make_app(house(place / "shelf")), base_url=HERE) as client:
+    with TestClient(make_app(app_state(place / "shelf")), base_url=HERE) as client:
         answers = [
             client.get("/openapi.json"),
             client.get("/api/about"),

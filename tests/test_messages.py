@@ -22,7 +22,7 @@ from charloom.messages import (
     spelled_for,
     terminal_command,
 )
-from charloom.web.error_responses import mistake_of
+from charloom.web.error_responses import status_and_body
 
 MESSAGE = f"give {argument('unknown', 'skip')} or a lower {argument('learning_rate')}."
 
@@ -53,7 +53,7 @@ def test_an_error_shows_python_the_python_names_and_keeps_the_mark_for_others():
 
 
 def test_the_page_gets_its_fields():
-    _, body = mistake_of(CharloomError(MESSAGE))
+    _, body = status_and_body(CharloomError(MESSAGE))
     assert body["error"]["message"] == for_page(MESSAGE)
 
 

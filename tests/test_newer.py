@@ -196,10 +196,10 @@ def test_the_page_lists_a_later_versions_run_as_newer(run):
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app
-    from web import HERE, house
+    from web import HERE, app_state
 
     later_state(run)
-    with TestClient(make_app(house(run.parent)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(run.parent)), base_url=HERE) as client:
         listed = client.get("/api/runs").json()["runs"][0]
         assert client.get("/api/runs/run").status_code == 200
         refused = client.post("/api/next", json={"model": "run", "text": "t"})

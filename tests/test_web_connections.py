@@ -24,12 +24,12 @@ from starlette.testclient import TestClient
 import runs
 from charloom.web import connection, file_descriptors, request_guard, run_index, training_jobs
 from charloom.web.connection import Connection
-from charloom.web.file_descriptors import Room, Shortage, is_shortage
+from charloom.web.file_descriptors import ConnectionLimits, Shortage, is_shortage
 from charloom.web.journal_follower import Tail
 from charloom.web.request_guard import Guard
 from charloom.web.server import make_app
 from runs import until
-from web import HERE, Live, complete, house, status_of
+from web import HERE, Live, app_state, complete, status_of
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
 
@@ -129,12 +129,16 @@ def test_the_soft_limit_is_raised_to_what_is_needed():
     assert limits("ulimit -n 2000") == ["2000", "2000", "2000"]
 
 
-def test_the_room_leaves_descriptors_for_files():
-    assert Room.within(None) == Room.within(file_descriptors.WANTED) == Room(960, 900, 100)
+def test_the_connection_limits_leave_descriptors_for_files():
+    assert (
+        ConnectionLimits.within(None)
+        == ConnectionLimits.within(file_descriptors.WANTED)
+        == ConnectionLimits(960, 900, 100)
+    )
     for files in (3, 10, 64, 256, 300, 1024):
-        room = Room.within(files)
-        assert 1 <= room.watchers <= room.answered <= room.most < files
-        assert files - room.most >= min(file_descriptors.RESERVED, files // 2)
+        limits = ConnectionLimits.within(files)
+        assert 1 <= limits.stream_limit <= limits.answered <= limits.most < files
+        assert files - limits.most >= min(file_descriptors.RESERVED, files // 2)
 
 
 def test_a_shortage_is_said_once_and_once_when_it_is_over():
@@ -188,29 +192,31 @@ def test_where_nothing_opens_the_list_stays_as_it_was_and_no_job_is_forgotten(
     runs.train(tmp_path / "book", epochs=1)
     said = []
     kept = training_jobs.Jobs(tmp_path)
-    looked = run_index.Shelf(tmp_path, kept, Shortage(said.append))
+    index = run_index.RunIndex(tmp_path, kept, Shortage(said.append))
     ended = subprocess.Popen(["true"])
     ended.wait()
     monkeypatch.setattr(training_jobs, "spawn", lambda *_: ended)
     kept.start("book", ["x"], "cat", None)
-    before = looked.look(anew=True)
+    before = index.read_list(refresh=True)
     (tmp_path / "book" / "status.json").touch()  # so that it would be read again
     with nothing_opens(monkeypatch):
-        assert looked.look(anew=True).runs == before.runs
+        assert index.read_list(refresh=True).runs == before.runs
         with pytest.raises(OSError, match="Too many"):
-            run_index.Shelf(tmp_path, kept).look()  # which has seen nothing yet
+            run_index.RunIndex(tmp_path, kept).read_list()  # which has seen nothing yet
         with pytest.raises(OSError, match="Too many"):
-            Tail(tmp_path / "book" / "metrics.jsonl", bool).look()
+            Tail(tmp_path / "book" / "metrics.jsonl", bool).new_lines()
     assert len(said) == 1
     assert (tmp_path / ".jobs" / "book.json").exists()
-    assert [run.state for run in looked.look(anew=True).runs] == [run.state for run in before.runs]
+    assert [run.state for run in index.read_list(refresh=True).runs] == [
+        run.state for run in before.runs
+    ]
 
 
 def test_where_nothing_opens_a_request_is_told_to_come_again_and_nothing_is_logged(
     folder, monkeypatch, caplog
 ):
     said = []
-    home = house(folder)
+    home = app_state(folder)
     home.shortage._say = said.append
     with TestClient(make_app(home), base_url=HERE) as client:
         assert client.get("/api/runs/book/records").status_code == 200
@@ -227,19 +233,19 @@ def test_where_nothing_opens_a_request_is_told_to_come_again_and_nothing_is_logg
 
 
 def test_whoever_has_been_idle_for_longest_makes_room(folder):
-    with Live(folder, room=Room(4, 3, 4)) as live, contextlib.ExitStack() as opened:
+    with Live(folder, limits=ConnectionLimits(4, 3, 4)) as live, contextlib.ExitStack() as opened:
 
         def connect():
             made = socket.create_connection(("127.0.0.1", live.port), timeout=20)
             return opened.enter_context(made)
 
         first = connect()
-        until(lambda: len(live.house.connections) == 1)
+        until(lambda: len(live.app_state.connections) == 1)
         others = [connect() for _ in range(2)]
-        until(lambda: len(live.house.connections) == 3)
+        until(lambda: len(live.app_state.connections) == 3)
         assert healthy(live.url + "/")  # a fourth
         assert first.recv(1) == b""
-        until(lambda: len(live.house.connections) == 2)
+        until(lambda: len(live.app_state.connections) == 2)
         for other in others:
             other.settimeout(0.2)
             with pytest.raises(TimeoutError):
@@ -256,8 +262,8 @@ def test_a_client_that_takes_nothing_is_let_go(folder, monkeypatch):
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.connect(("127.0.0.1", live.port))
             slow.sendall(asked)
-            until(lambda: len(live.house.connections) == 1)
-            until(lambda: len(live.house.connections) == 0)
+            until(lambda: len(live.app_state.connections) == 1)
+            until(lambda: len(live.app_state.connections) == 0)
 
 
 def test_a_large_answer_waits_for_its_client():

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 import runs
 from charloom.web.server import make_app
-from web import HERE, house
+from web import HERE, app_state
 
 
 def reason_of(client):
@@ -25,7 +25,7 @@ def test_the_list_and_the_journal_tell_what_was_lost(tmp_path, name, what):
     runs.train(tmp_path / "book")
     file = tmp_path / "book" / name
     size = file.stat().st_size
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert reason_of(client) is None
         assert client.get(f"/api/runs/book/{what}").json()["damage"] == []
         file.write_bytes(file.read_bytes()[:40])
@@ -43,7 +43,7 @@ def test_a_run_that_resumed_with_less_has_lost_nothing_since(tmp_path):
     runs.train(tmp_path / "book")
     file = tmp_path / "book" / "metrics.jsonl"
     file.write_bytes(file.read_bytes()[:40])
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert "lost" in reason_of(client)
         runs.resume(tmp_path / "book", allow_older=True)
         runs.until(lambda: reason_of(client) is None)
@@ -69,7 +69,7 @@ def test_a_model_that_cannot_be_opened_says_what_is_damaged(tmp_path, lost, what
         for pattern in lost:
             for path in (tmp_path / "book").glob(pattern):
                 path.unlink()
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         asked = {"model": "book" + which, "prompt": "the", "max_tokens": 5}
         answer = client.post("/v1/completions", json=asked)
     error = answer.json()["error"]

@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 import runs
 from charloom.web import run_index, training_jobs
 from charloom.web.pagination import page_after, page_from
-from charloom.web.run_routes import news
+from charloom.web.run_routes import list_changes
 from charloom.web.server import make_app
 from runs import until
-from web import HERE, Live, house, streaming
+from web import HERE, Live, app_state, streaming
 
 MANY = 1_203  # more than one page of any size, and more than once was listed
 
@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(folder):
-    with TestClient(make_app(house(folder)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
         until(lambda: client.get("/api/runs?limit=1").json()["unread"] == 0, 120)
         yield client
 
@@ -92,7 +92,7 @@ def test_samples_and_events_of_a_run_come_in_pages(tmp_path):
     runs.train(tmp_path / "book", epochs=1)
     with (tmp_path / "book" / "samples.jsonl").open("a") as file:
         file.writelines(json.dumps({"text": "a", "update": n}) + "\n" for n in range(1_000, 2_500))
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         found = pages(client, "/api/runs/book/samples", "samples", 400)
         samples = [sample for page in found for sample in page["samples"]]
         assert samples == runs.lines_of(tmp_path / "book" / "samples.jsonl")
@@ -134,14 +134,14 @@ def test_a_stream_says_of_how_many_records_it_tells_some(tmp_path, monkeypatch):
 def test_what_is_told_of_the_list_is_what_has_changed(tmp_path):
     for name in ("first", "second", "third"):
         runs.train(tmp_path / name, epochs=1)
-    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
-    before = looked.look(anew=True)
-    assert news(before, looked.look(anew=True), 10) is None
+    index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
+    before = index.read_list(refresh=True)
+    assert list_changes(before, index.read_list(refresh=True), 10) is None
     events = tmp_path / "first" / "events.jsonl"
     events.write_bytes(events.read_bytes() + b'{"event":"resumed","time":9000000000.5}\n')
     (tmp_path / "third").rename(tmp_path / "another")
-    now = looked.look(anew=True)
-    told = json.loads(news(before, now, 10).partition(b"data: ")[2])
+    now = index.read_list(refresh=True)
+    told = json.loads(list_changes(before, now, 10).partition(b"data: ")[2])
     assert {run["key"] for run in told["runs"]} == {"first", "another"}
     assert (told["gone"], told["total"], told["fresh"]) == (["third"], 3, False)
 
@@ -154,13 +154,13 @@ class Reads:
 
     def __init__(self, monkeypatch):
         self.keys = []
-        read = run_index.Watched._read
+        read = run_index.IndexedRun._read
 
         def counted(watched, place, job):
             self.keys.append(place.key)
             return read(watched, place, job)
 
-        monkeypatch.setattr(run_index.Watched, "_read", counted)
+        monkeypatch.setattr(run_index.IndexedRun, "_read", counted)
 
     def since(self):
         """Those since it was asked last."""
@@ -170,50 +170,50 @@ class Reads:
 
 def test_a_look_reads_a_bounded_number_of_runs_and_the_next_ones_the_rest(folder, monkeypatch):
     reads = Reads(monkeypatch)
-    looked = run_index.Shelf(folder, training_jobs.Jobs(folder))
+    index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
     read, looks = set(), 0
-    while looked.look(anew=True).unread or looks == 0:
+    while index.read_list(refresh=True).unread or looks == 0:
         looks += 1
         found = reads.since()
         assert len(found) <= run_index.READ_AT_ONCE
         assert not read & set(found)
         read |= set(found)
-        assert looked.look().total == MANY
+        assert index.read_list().total == MANY
     assert len(read | set(reads.since())) == MANY
-    looked.look(anew=True)
+    index.read_list(refresh=True)
     assert reads.since() == []
 
 
 def test_a_run_that_is_asked_for_is_read_before_the_others(folder):
-    looked = run_index.Shelf(folder, training_jobs.Jobs(folder))
-    looked.look(anew=True)
-    known = {run.key for run in looked.look().runs}
-    late = next(key for key in looked.look().places if key not in known)
-    assert looked.run(late).key == late
+    index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
+    index.read_list(refresh=True)
+    known = {run.key for run in index.read_list().runs}
+    late = next(key for key in index.read_list().places if key not in known)
+    assert index.run(late).key == late
 
 
 def test_a_look_asks_little_of_runs_that_nothing_trains(folder, monkeypatch):
-    looked = run_index.Shelf(folder, training_jobs.Jobs(folder))
-    while looked.look(anew=True).unread:
+    index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
+    while index.read_list(refresh=True).unread:
         pass
     asked = []
     stamp = run_index.stamp_of
     monkeypatch.setattr(run_index, "stamp_of", lambda path: asked.append(path) or stamp(path))
-    looked.look(anew=True)
-    each = len(run_index.TELLING)
+    index.read_list(refresh=True)
+    each = len(run_index.LISTED_FILES)
     assert len(asked) <= each * (run_index.READ_AT_ONCE + run_index.CHECKED_AT_ONCE) < each * MANY
     # In turn each is looked at, though nothing of its directory seems to have changed.
     for _ in range(MANY // run_index.CHECKED_AT_ONCE + 1):
-        looked.look(anew=True)
-    assert {path.relative_to(folder).parts[0] for path in asked} == set(looked.look().places)
+        index.read_list(refresh=True)
+    assert {path.relative_to(folder).parts[0] for path in asked} == set(index.read_list().places)
 
 
 def test_a_run_that_is_trained_again_is_seen_at_the_next_look(folder):
-    looked = run_index.Shelf(folder, training_jobs.Jobs(folder))
-    while looked.look(anew=True).unread:
+    index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
+    while index.read_list(refresh=True).unread:
         pass
-    looked._checked = 0
-    key = list(looked.look().places)[-1]
+    index._checked = 0
+    key = list(index.read_list().places)[-1]
     status = folder / key / "status.json"
     told = json.loads(status.read_text()) | {"state": "training", "pid": os.getpid()}
     other = status.with_name("other")
@@ -221,8 +221,8 @@ def test_a_run_that_is_trained_again_is_seen_at_the_next_look(folder):
     before = status.read_bytes()
     other.replace(status)
     try:
-        assert looked.look(anew=True).places
-        assert looked.run(key).state == "training"
+        assert index.read_list(refresh=True).places
+        assert index.run(key).state == "training"
     finally:
         other.write_bytes(before)
         other.replace(status)

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from charloom.web.server import make_app
-from web import house
+from web import app_state
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory):
     """The server's OpenAPI."""
-    return make_app(house(tmp_path_factory.mktemp("schema"))).app.openapi()
+    return make_app(app_state(tmp_path_factory.mktemp("schema"))).app.openapi()
 
 
 def operations(schema):

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from charloom.web import schemas, start_routes, text_routes
 from charloom.web.request_guard import BYTES
 from charloom.web.server import make_app
-from web import HERE, house
+from web import HERE, app_state
 
 AS_BYTES = {"content-type": BYTES}
 
@@ -20,7 +20,7 @@ AS_BYTES = {"content-type": BYTES}
 @pytest.fixture
 def client(tmp_path):
     """A client of a server with an empty folder."""
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         yield client
 
 
@@ -205,7 +205,7 @@ def test_a_text_is_decoded_in_short_pieces_and_not_by_the_servers_own_thread(tmp
 
         return Recording
 
-    app = make_app(house(tmp_path))
+    app = make_app(app_state(tmp_path))
 
     @app.app.get("/loop")
     async def loop():

@@ -18,7 +18,7 @@ from charloom.errors import ConfigError
 from charloom.store import load_model, read_run
 from charloom.training import Progress, Record, Warned, passage
 from charloom.web.server import make_app
-from web import HERE, house
+from web import HERE, app_state
 
 NOISE = "".join(random.Random(5).choices("abcdefgh ", k=300))  # nothing to learn but by heart
 OVER = {
@@ -219,7 +219,7 @@ def test_the_end_of_a_training_says_which_model_it_is_and_that_it_overfitted(run
 
 def test_the_page_and_v1_list_it_under_the_key_of_its_run(runs):
     view = read_run(runs / "judged")
-    with TestClient(make_app(house(runs)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(runs)), base_url=HERE) as client:
         models = {model["id"]: model for model in client.get("/api/models").json()["models"]}
         listed = {key: (models[key]["which"], models[key]["update"]) for key in models}
         assert listed["judged"] == ("best", view.best)

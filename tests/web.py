@@ -8,17 +8,19 @@ from contextlib import contextmanager
 import httpx
 
 from charloom.web import concurrency, server
-from charloom.web.file_descriptors import Room
-from charloom.web.request_guard import Door
+from charloom.web.file_descriptors import ConnectionLimits
+from charloom.web.request_guard import AccessRules
 
 PORT = 8421
 HERE = f"http://127.0.0.1:{PORT}"
 
 
-def house(folder, port=PORT, token=None, room=None, **desk):
-    """What a server of a folder is made of."""
-    door = Door.of("127.0.0.1", port, token)
-    return server.House(folder, door, concurrency.Desk(**desk), room or Room.within(None))
+def app_state(folder, port=PORT, token=None, limits=None, **queue):
+    """Return the shared objects of a server of a folder."""
+    access = AccessRules.of("127.0.0.1", port, token)
+    return server.AppState(
+        folder, access, concurrency.WorkQueue(**queue), limits or ConnectionLimits.within(None)
+    )
 
 
 class Live:
@@ -26,16 +28,16 @@ class Live:
 
     Attributes:
         url: its address.
-        house: what it is made of.
+        app_state: the shared objects of its application.
     """
 
-    def __init__(self, folder, port=0, room=None, **desk):
+    def __init__(self, folder, port=0, limits=None, **queue):
         self._listening = server.listen("127.0.0.1", port)
         self.port = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.house = house(folder, self.port, room=room, **desk)
+        self.app_state = app_state(folder, self.port, limits=limits, **queue)
         self._ready = threading.Event()
-        self._server = server.Server(self.house, self._ready.set)
+        self._server = server.Server(self.app_state, self._ready.set)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True
         )
@@ -50,7 +52,7 @@ class Live:
         self._thread.join(10)
         assert not self._thread.is_alive(), "the server does not close"
         self._listening.close()
-        self.house.desk.close()
+        self.app_state.queue.close()
 
     def raw(self, request, seconds=5.0):
         """What comes back for some bytes, until the server closes or so long."""

@@ -110,7 +110,7 @@ def step_of(learner: Learner) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Thoughts:
+class Predictions:
     """A model's predictions at each character of a piece of text.
 
     Attributes:
@@ -149,7 +149,7 @@ class Reader:
         of_bytes = learner.vocabulary.tokens == "bytes"
         self._names = [named(symbol) if of_bytes else symbol for symbol in symbols]
 
-    def read(self, ids: Ids) -> Thoughts:
+    def read(self, ids: Ids) -> Predictions:
         """Read the next ids, shape (N,), and return the predictions; N may be 0.
 
         The ids must end at the end of a character.
@@ -159,21 +159,21 @@ class Reader:
         """
         return whole(self.reading(ids))
 
-    def reading(self, ids: Ids) -> Steps[Thoughts]:
+    def reading(self, ids: Ids) -> Steps[Predictions]:
         """Compute `read` in steps."""
         parts = []
         for start in range(0, len(ids), self._step):
             parts.append(self._read(ids[start : start + self._step]))
             yield
         if not parts:
-            return Thoughts((), np.empty(0), ())
+            return Predictions((), np.empty(0), ())
         nats, best, p = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         characters, ends = self._learner.vocabulary.completed(ids)
         likely = tuple(
             tuple((self._names[k], q) for k, q in zip(row, qs, strict=True))
             for row, qs in zip(best[ends - 1].tolist(), p[ends - 1].tolist(), strict=True)
         )
-        return Thoughts(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
+        return Predictions(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
 
     def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
         """Return the nats of each id, shape (N,), and the likeliest next ids with probabilities.

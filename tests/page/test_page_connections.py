@@ -35,14 +35,14 @@ SEEN = """(seen) => {
 def test_a_page_that_nobody_sees_gives_its_connection_back(trained, page):
     page.goto(trained.url)
     page.wait_for_selector(".run")
-    watchers = trained.house.watchers
-    until(lambda: watchers.count == 1)
+    stream_limit = trained.app_state.stream_limit
+    until(lambda: stream_limit.count == 1)
     page.evaluate(SEEN, False)
-    until(lambda: watchers.count == 0)
+    until(lambda: stream_limit.count == 0)
     page.evaluate("location.hash = '#/learning?run=cats'")
     without_charts(page)
     page.evaluate(SEEN, True)
-    until(lambda: watchers.count == 1)
+    until(lambda: stream_limit.count == 1)
     eventually(page.locator("#learning-state"), "finished")
     expect(page.locator("#gone")).to_be_hidden()
 
@@ -63,7 +63,7 @@ def test_eight_windows_of_one_browser_are_all_live_and_can_still_ask(training, c
             before = done.text_content()
             expect(done).not_to_have_text(before, timeout=PATIENCE)
         # One stream for all of them, and so the others can ask.
-        assert training.live.house.watchers.count == 1
+        assert training.live.app_state.stream_limit.count == 1
         windows[-1].get_by_role("button", name="Pause").first.click()
         for window in windows:
             expect(window.locator("#learning-state")).to_have_text("paused", timeout=PATIENCE)
@@ -83,7 +83,7 @@ def test_windows_that_follow_more_runs_than_one_stream_carries_have_several(
             window.goto(f"{live.url}/#/learning?run=run-{n:02d}")
         for window in windows:
             expect(window.locator("#sample-hint")).to_contain_text("samples", timeout=PATIENCE)
-        assert live.house.watchers.count == 2
+        assert live.app_state.stream_limit.count == 2
 
 
 def test_a_browser_without_shared_workers_has_a_stream_for_each_window(trained, page):
@@ -122,12 +122,12 @@ def test_a_list_of_more_runs_than_one_page_is_shown_as_it_is_scrolled(tmp_path, 
 def test_a_server_that_refuses_the_stream_still_answers(tmp_path, page):
     runs.train(tmp_path / "cats")
     with Live(tmp_path) as live:
-        most, live.house.watchers.most = live.house.watchers.most, 0
+        most, live.app_state.stream_limit.most = live.app_state.stream_limit.most, 0
         page.goto(live.url)
         eventually(page.locator(".run .state"), "finished")
         expect(page.locator("#crowded")).to_be_visible(timeout=PATIENCE)
         expect(page.locator("#gone")).to_be_hidden()
-        live.house.watchers.most = most
+        live.app_state.stream_limit.most = most
         expect(page.locator("#crowded")).to_be_hidden(timeout=PATIENCE)
 
 

@@ -114,7 +114,7 @@ def test_the_playground_writes_what_sample_writes(trained, page):
         "11",
         "--json",
     ]
-    run = str(trained.house.folder / "cats")
+    run = str(trained.app_state.folder / "cats")
     done = CliRunner().invoke(app, ["sample", run, "--prompt", "the ", *options])
     assert done.exit_code == 0, done.output
     assert text == "the " + json.loads(done.stdout)["samples"][0]["text"]

@@ -157,7 +157,7 @@ def test_lines_that_cannot_be_read_are_told_with_the_run(edited, page):
 
 def test_runs_are_compared_in_one_chart_as_many_as_can_be_followed(tmp_path, trained, page):
     for n in range(8):
-        shutil.copytree(trained.house.folder / "cats", tmp_path / f"cats-{n}")
+        shutil.copytree(trained.app_state.folder / "cats", tmp_path / f"cats-{n}")
     with Live(tmp_path) as live:
         page.goto(live.url)
         expect(page.locator(".run input")).to_have_count(8)

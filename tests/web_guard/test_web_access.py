@@ -10,9 +10,9 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 import httpx
 from starlette.testclient import TestClient
 
-from charloom.web.request_guard import Door, is_loopback
+from charloom.web.request_guard import AccessRules, is_loopback
 from charloom.web.server import make_app
-from web import HERE, house
+from web import HERE, app_state
 
 TOKEN = "a-token-that-only-the-user-knows"
 
@@ -27,7 +27,7 @@ def test_what_is_loopback():
 @pytest.fixture
 def open_door(folder):
     """A client of a server that other machines can reach."""
-    app = make_app(house(folder, token=TOKEN))
+    app = make_app(app_state(folder, token=TOKEN))
     with TestClient(app, base_url="http://192.168.1.2:8421", follow_redirects=False) as client:
         yield client
 
@@ -88,14 +88,14 @@ def test_a_server_for_others_prints_its_token_once(tmp_path):
 
 
 def test_a_door_knows_its_names():
-    hosts = Door.of("127.0.0.1", 80, None).hosts
+    hosts = AccessRules.of("127.0.0.1", 80, None).hosts
     assert {"localhost", "localhost:80", "127.0.0.1", "[::1]:80"} <= hosts
-    assert "[::1]:5" in Door.of("::1", 5, None).hosts
-    assert Door.of("0.0.0.0", 5, TOKEN).hosts == frozenset()
+    assert "[::1]:5" in AccessRules.of("::1", 5, None).hosts
+    assert AccessRules.of("0.0.0.0", 5, TOKEN).hosts == frozenset()
 
 
 def test_the_page_is_served_with_plotly_out_of_the_installed_package(folder):
-    with TestClient(make_app(house(folder)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
         page = client.get("/")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         plotly = client.get("/static/plotly.min.js")

@@ -11,7 +11,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from charloom.web import connection as connections
 from charloom.web import request_guard
-from charloom.web.file_descriptors import Room
+from charloom.web.file_descriptors import ConnectionLimits
 from guard_requests import request
 from runs import until
 from web import Live, complete, status_of, streaming
@@ -61,17 +61,17 @@ def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(l
         connection = socket.create_connection(("127.0.0.1", live.port), timeout=5)
         connection.sendall(head + b"{")
         opened.append(connection)
-    until(lambda: live.house.door.uploads.locked())
+    until(lambda: live.app_state.access.uploads.locked())
     answer = live.raw(head)
     assert status_of(answer) == 503
     assert b"retry-after" in answer.lower()
     for connection in opened:
         connection.close()
-    until(lambda: not live.house.door.uploads.locked())
+    until(lambda: not live.app_state.access.uploads.locked())
 
 
 def test_who_comes_while_there_are_too_many_connections_is_told_so(folder):
-    with Live(folder, room=Room(4, 2, 4)) as live, contextlib.ExitStack() as opened:
+    with Live(folder, limits=ConnectionLimits(4, 2, 4)) as live, contextlib.ExitStack() as opened:
         asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
         for _ in range(2):
             opened.enter_context(streaming(live.url, "/api/stream"))
@@ -82,16 +82,16 @@ def test_who_comes_while_there_are_too_many_connections_is_told_so(folder):
         assert b"content-security-policy" in head
         assert json.loads(body)["error"]["code"] == "busy"
         opened.close()
-        until(lambda: len(live.house.connections) == 0)
+        until(lambda: len(live.app_state.connections) == 0)
         assert status_of(live.raw(asked)) == 200
 
 
 def test_connections_beyond_all_bounds_are_closed(folder):
     with (
-        Live(folder, room=Room(1, 1, 1)) as live,
+        Live(folder, limits=ConnectionLimits(1, 1, 1)) as live,
         streaming(live.url, "/api/stream"),
         socket.create_connection(("127.0.0.1", live.port), timeout=5) as second,
     ):
         with contextlib.suppress(ConnectionResetError):
             assert second.recv(100) == b""
-        assert len(live.house.connections) == 1
+        assert len(live.app_state.connections) == 1

@@ -17,7 +17,7 @@ from charloom.web import model_cache
 from charloom.web.server import make_app
 from playground_requests import told
 from runs import until
-from web import HERE, house, written
+from web import HERE, app_state, written
 
 
 def test_models_are_listed_and_opened(client):
@@ -32,7 +32,7 @@ def test_models_are_listed_and_opened(client):
 
 
 def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp_path):
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         texts = []
         for seed in (1, 2):
             shutil.rmtree(tmp_path / "book", ignore_errors=True)
@@ -44,7 +44,7 @@ def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp
 
 
 def test_a_model_is_read_once_however_many_ask_and_others_meanwhile(folder, monkeypatch):
-    found = model_cache.Library(house(folder).shelf)
+    found = model_cache.ModelCache(app_state(folder).run_index)
     real, reading, gate = model_cache.learner_of, [], threading.Event()
 
     def slow(checkpoint):

@@ -58,7 +58,7 @@ def test_who_leaves_ends_the_work_within_a_step_and_keeps_the_place_until_then(
     folder, small_steps, path
 ):
     with Live(folder) as live:
-        engine = live.house.library._engine = Gated(live.house.library._engine)
+        engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         body = json.dumps({"model": "book", **SLOW[path]}).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -68,13 +68,13 @@ def test_who_leaves_ends_the_work_within_a_step_and_keeps_the_place_until_then(
         httpx.get(f"{live.url}/api/health")  # by now the server has seen it leave
         assert httpx.get(f"{live.url}/api/health").json()["writing"] == 1
         engine.open.set()
-        until(lambda: live.house.desk.working == 0)
+        until(lambda: live.app_state.queue.working == 0)
         assert engine.calls == 1
 
 
 def test_small_work_is_done_beside_long_work(folder, small_steps):
     with Live(folder, threads=1) as live, httpx.Client(base_url=live.url, timeout=20) as client:
-        engine = live.house.library._engine = Gated(live.house.library._engine)
+        engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         answers = []
         body = {"model": "book", **SLOW["/api/inside/ranking"]}
         long = threading.Thread(
@@ -89,7 +89,7 @@ def test_small_work_is_done_beside_long_work(folder, small_steps):
             target=lambda: answers.append(client.post("/api/next", json=short)), daemon=True
         )
         other.start()
-        until(lambda: live.house.desk.working == 2)
+        until(lambda: live.app_state.queue.working == 2)
         engine.open.set()
         other.join(20)
         long.join(60)
@@ -116,7 +116,7 @@ def test_who_has_no_answer_yet_when_the_server_closes_is_told_so(folder, path):
             target=lambda: answers.append(httpx.post(live.url + path, json=body, timeout=20))
         )
         waiting.start()
-        until(lambda: live.house.desk.queued == 1)
+        until(lambda: live.app_state.queue.queued == 1)
         live._server.handle_exit(15, None)
         waiting.join(10)
     (answer,) = answers
@@ -127,7 +127,7 @@ def test_who_has_no_answer_yet_when_the_server_closes_is_told_so(folder, path):
 
 def test_a_closed_server_has_no_thread_that_works_on(folder, small_steps):
     with Live(folder) as live:
-        engine = live.house.library._engine = Gated(live.house.library._engine)
+        engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         body = {"model": "book", **SLOW["/api/inside/ranking"]}
         asking = threading.Thread(
             target=lambda: suppressed(httpx.post, f"{live.url}/api/inside/ranking", json=body)

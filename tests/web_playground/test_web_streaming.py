@@ -19,7 +19,7 @@ from charloom.web.event_stream import EventStream
 from charloom.web.server import make_app
 from playground_requests import told
 from runs import until
-from web import HERE, Live, house, streaming, written
+from web import HERE, Live, app_state, streaming, written
 
 ENDLESS = {"model": "book", "length": 100_000, "stop": []}
 
@@ -36,9 +36,9 @@ def test_a_client_that_leaves_ends_its_writing_soon(live):
     for _ in range(3):
         with streaming(live.url, "/api/generate", ENDLESS) as events:
             next(events)
-            assert live.house.desk.working == 1
+            assert live.app_state.queue.working == 1
         left = time.monotonic()
-        until(lambda: live.house.desk.working == 0)
+        until(lambda: live.app_state.queue.working == 0)
         assert time.monotonic() - left < 2.0  # else it would be 20, when nobody reads
 
 
@@ -87,7 +87,7 @@ def test_those_beyond_the_places_wait_and_those_beyond_are_refused(folder):
                 request = client.build_request("POST", "/api/generate", json=ENDLESS)
                 # It waits for a place: no answer begins until the first one leaves.
                 with Waiting(client, request) as waiting:
-                    until(lambda: live.house.desk.queued == 1)
+                    until(lambda: live.app_state.queue.queued == 1)
                     began = time.monotonic()
                     refused = other.post("/api/generate", json=ENDLESS)
                     assert time.monotonic() - began < 1.0
@@ -99,7 +99,7 @@ def test_those_beyond_the_places_wait_and_those_beyond_are_refused(folder):
                     }  # fmt: skip
                     first.close()
                     assert waiting.status() == 200
-        until(lambda: live.house.desk.working == 0)
+        until(lambda: live.app_state.queue.working == 0)
 
 
 class Waiting:
@@ -127,29 +127,29 @@ class Waiting:
 
 def test_who_leaves_while_waiting_leaves_no_place_taken():
     async def scene():
-        desk = concurrency.Desk(at_work=1, waiting=2, threads=1)
-        first = desk.place()
+        queue = concurrency.WorkQueue(at_work=1, waiting=2, threads=1)
+        first = queue.place()
         await first.__aenter__()
-        waiting = [asyncio.ensure_future(desk.place().__aenter__()) for _ in range(2)]
+        waiting = [asyncio.ensure_future(queue.place().__aenter__()) for _ in range(2)]
         await asyncio.sleep(0.01)
         with pytest.raises(concurrency.Busy):
-            await desk.place().__aenter__()
+            await queue.place().__aenter__()
         waiting[0].cancel()
         await asyncio.sleep(0.01)
-        assert (desk.working, desk.queued) == (1, 1)
+        assert (queue.working, queue.queued) == (1, 1)
         await first.__aexit__(None, None, None)
         await waiting[1]
-        assert (desk.working, desk.queued) == (1, 0)
-        desk._leave()
-        assert desk.working == 0
-        desk.close()
+        assert (queue.working, queue.queued) == (1, 0)
+        queue._leave()
+        assert queue.working == 0
+        queue.close()
 
     asyncio.run(scene())
 
 
 def test_a_model_that_diverged_is_a_mistake_and_no_failure(tmp_path, monkeypatch):
     runs.train(tmp_path / "book", epochs=1)
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert written(told(client.post("/api/generate", json={"model": "book"})))[1][0] == "end"
 
         def diverged(*arguments):

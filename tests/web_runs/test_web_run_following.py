@@ -20,20 +20,20 @@ from web_run_files import append
 def test_a_tail_gives_what_is_new_and_sees_a_cut(tmp_path):
     path = tmp_path / "a.jsonl"
     tail = Tail(path, lambda line: "a" in line)
-    assert tail.look() == (False, [])
+    assert tail.new_lines() == (False, [])
     path.write_bytes(b'{"a":1}\n{"a":2}\n{"a":')
-    assert tail.look() == (False, [{"a": 1}, {"a": 2}])
+    assert tail.new_lines() == (False, [{"a": 1}, {"a": 2}])
     path.write_bytes(b'{"a":1}\n{"a":2}\n{"a":3}\nno JSON\n{"b":3}\n')
-    assert tail.look() == (False, [{"a": 3}])
+    assert tail.new_lines() == (False, [{"a": 3}])
     assert tail.broken == 2
     # Cut back and grown beyond where it was, between two looks: other bytes stand there now.
     path.write_bytes(b'{"a":1}\n{"a":9}\n{"a":8}\n{"a":7}\n{"a":6}\n')
-    fresh, lines = tail.look()
+    fresh, lines = tail.new_lines()
     assert fresh
     assert [line["a"] for line in lines] == [1, 9, 8, 7, 6]
     assert tail.broken == 0
     path.unlink()
-    assert tail.look() == (True, [])
+    assert tail.new_lines() == (True, [])
 
 
 def test_the_stream_tells_a_run_that_another_process_trains_within_a_second(tmp_path):
@@ -82,6 +82,6 @@ def test_the_stream_follows_the_journals_of_a_run(tmp_path):
 def test_a_long_journal_is_read_to_its_end_before_it_counts_as_read(tmp_path, monkeypatch):
     runs.train(tmp_path / "book", epochs=1)
     monkeypatch.setattr(journal_follower, "MOST_BYTES", 1_500)
-    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
+    index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
     last = runs.lines_of(tmp_path / "book" / "metrics.jsonl")[-1]
-    until(lambda: looked.look(anew=True).runs[0].seconds == last["seconds"])
+    until(lambda: index.read_list(refresh=True).runs[0].seconds == last["seconds"])

@@ -17,7 +17,7 @@ from charloom.web.run_index import models_in
 from charloom.web.run_routes import some_of, spread, thinned
 from charloom.web.runs_folder import key_of
 from charloom.web.server import make_app
-from web import HERE, house
+from web import HERE, app_state
 from web_run_files import append
 
 # The list
@@ -119,39 +119,39 @@ def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
     read = []
     real = run_index.read_status
     monkeypatch.setattr(run_index, "read_status", lambda path: read.append(path.name) or real(path))
-    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
-    first = looked.look(anew=True).runs
+    index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
+    first = index.read_list(refresh=True).runs
     assert sorted(read) == ["a", "b", "c"]
     read.clear()
-    assert looked.look(anew=True).runs == first
+    assert index.read_list(refresh=True).runs == first
     assert read == []
     for name, file in (("a", "status.json"), ("b", "metrics.jsonl"), ("c", "checkpoints/latest")):
         append(tmp_path / name / file, b"")
         os.utime(tmp_path / name / file)
-        looked.look(anew=True)
+        index.read_list(refresh=True)
         assert read == [name]
         read.clear()
     # What is trained is read each time, for its state depends on more than files.
     write_status(tmp_path / "a", "training", 0, 10, None)
     for _ in range(2):
-        looked.look(anew=True)
+        index.read_list(refresh=True)
     assert read == ["a", "a"]
 
 
 def test_the_models_are_those_that_are_there_now(tmp_path):
-    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
-    assert models_in(looked.look()) == []
+    index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
+    assert models_in(index.read_list()) == []
     (tmp_path / "own.safetensors").write_bytes(b"")
-    found = models_in(looked.look(anew=True))
+    found = models_in(index.read_list(refresh=True))
     assert [model.name for model in found] == ["own.safetensors"]
 
 
 def test_a_model_that_is_known_waits_for_no_look(tmp_path):
     runs.train(tmp_path / "book", epochs=1)
-    looked = run_index.Shelf(tmp_path, training_jobs.Jobs(tmp_path))
-    looked.runs()
-    with looked._looking, ThreadPoolExecutor(1) as pool:
-        place, which = pool.submit(looked.model, "book@best").result(5)
+    index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
+    index.runs()
+    with index._looking, ThreadPoolExecutor(1) as pool:
+        place, which = pool.submit(index.model, "book@best").result(5)
     assert (place.key, which) == ("book", "best")
 
 
@@ -160,7 +160,7 @@ def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):
     book.write_text(runs.TEXT)
     runs.train(tmp_path / "runs" / "of-a-file", runs.Corpus.open([book]), epochs=1)
     runs.train(tmp_path / "runs" / "of-none", epochs=1)
-    with TestClient(make_app(house(tmp_path / "runs")), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path / "runs")), base_url=HERE) as client:
         client.post("/api/texts", json={"name": "mine.txt", "text": "abcabc"})
         again = client.post("/api/texts", json={"name": "mine.txt", "text": "abcabc"})
         texts = {text["key"]: text for text in client.get("/api/texts").json()["texts"]}

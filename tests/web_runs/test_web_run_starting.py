@@ -25,7 +25,7 @@ from charloom.text import BUILTIN_TEXTS
 from charloom.web import start_routes, training_jobs
 from charloom.web.server import make_app
 from runs import until
-from web import HERE, Live, house, streaming
+from web import HERE, Live, app_state, streaming
 
 TEXT = 30 * runs.TEXT
 # Long enough to be steered, and over by itself where a test that fails leaves it behind.
@@ -89,7 +89,7 @@ def state_of(client, key, state):
 
 
 def test_a_training_that_fails_at_once_says_why(tmp_path):
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         key = client.post("/api/texts", json={"name": "short", "text": "abcabc"}).json()["key"]
         client.post("/api/runs", json={"text": key, "recipe": "classic", "name": "tiny"})
         run = until(
@@ -129,7 +129,7 @@ def test_a_training_that_makes_no_sense_is_not_started(client, folder, change, n
 
 def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
     monkeypatch.setattr(start_routes, "MOST_AT_ONCE", 0)
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         answer = client.post("/api/runs", json={"text": "builtin.python-docs"})
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")
         assert not (tmp_path / ".jobs").exists()
@@ -169,7 +169,7 @@ def at_once(count, call):
 
 
 def test_however_they_come_four_trainings_are_started_and_no_more(tmp_path, spawned):
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
 
         def start(_):
             return client.post("/api/runs", json=PYTHON_DOCS)
@@ -183,7 +183,7 @@ def test_however_they_come_four_trainings_are_started_and_no_more(tmp_path, spaw
 
 
 def test_of_those_who_want_a_name_at_once_one_gets_it(tmp_path, spawned):
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "mine"}
         assert at_once(4, lambda _: client.post("/api/runs", json=named)) == {202: 1, 409: 3}
     # Another server of the same folder knows nothing of it.
@@ -204,7 +204,7 @@ def test_a_name_that_was_claimed_and_never_used_is_free_after_a_while(tmp_path, 
     (tmp_path / ".jobs").mkdir()
     claim = tmp_path / ".jobs" / "mine.json"
     claim.touch()
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "mine"}
         assert client.post("/api/runs", json=named).status_code == 409
         os.utime(claim, (1, 1))
@@ -213,7 +213,7 @@ def test_a_name_that_was_claimed_and_never_used_is_free_after_a_while(tmp_path, 
 
 def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
     runs.train(tmp_path / "book", halt=runs.after(3))
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
 
         def resume(_):
             return client.post("/api/runs/book/resume", json={})
@@ -234,7 +234,7 @@ def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
 
 def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
     spawned.command = ["sh", "-c", "echo to write a report: charloom report tmp1; exec sleep 60"]
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "tmp1"}
         assert client.post("/api/runs", json=named).status_code == 202
         runs.train(tmp_path / "tmp1", epochs=1)
@@ -256,7 +256,7 @@ def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
 def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawned):
     runs.train(tmp_path / "book", epochs=1)
     spawned.command = ["sh", "-c", "echo charloom: the disk is full; exit 2"]
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "mine"}
         assert client.post("/api/runs", json=named).status_code == 202
 
@@ -278,7 +278,7 @@ def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawne
 
 def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
     runs.train(tmp_path / "book", epochs=1)
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         update = client.get("/api/runs/book").json()["run"]["update"]
         answer = client.post("/api/runs/book/resume", json={"updates": update})
         assert answer.status_code == 422
@@ -293,7 +293,7 @@ def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
 
 def test_a_run_is_trained_further_for_so_many_minutes(tmp_path, spawned):
     runs.train(tmp_path / "book", epochs=1)
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert client.post("/api/runs/book/resume", json={"minutes": 0.5}).status_code == 202
     (command,) = spawned.asked
     assert command[-2:] == ["--minutes", "0.5"]
@@ -301,7 +301,7 @@ def test_a_run_is_trained_further_for_so_many_minutes(tmp_path, spawned):
 
 @pytest.mark.parametrize("name", ["book-", "-book", "a..b", "texts", "Texts", "_..", "a."])
 def test_a_name_is_one_under_which_the_list_shows_the_run(tmp_path, spawned, name):
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         answer = client.post("/api/runs", json={**PYTHON_DOCS, "name": name})
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, "name")
     assert spawned.children == []
@@ -323,7 +323,7 @@ def test_no_file_of_a_stranger_is_a_mistake_of_the_server(tmp_path, spawned):
     (tmp_path / ".jobs").mkdir()
     odd = {"pid": 1e400, "time": "x", "text": 5, "recipe": [], "log": None}
     (tmp_path / ".jobs" / "odd.json").write_text(json.dumps(odd))
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         for path in ("/api/runs", "/api/models", "/v1/models", "/api/texts"):
             assert client.get(path).status_code == 200, path
         for run in client.get("/api/runs").json()["runs"]:

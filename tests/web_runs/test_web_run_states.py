@@ -19,7 +19,7 @@ from charloom.store.control_files import write_status
 from charloom.training import Record
 from charloom.web import training_jobs
 from charloom.web.server import make_app
-from web import HERE, house
+from web import HERE, app_state
 from web_run_files import append
 
 # States
@@ -36,7 +36,7 @@ def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
     os.utime(tmp_path / "book" / "config.json", (old, old))
     events = (tmp_path / "book" / "events.jsonl").read_text().replace('"time":', '"time":0.5,"t":')
     (tmp_path / "book" / "events.jsonl").write_text(events)
-    with TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         (run,) = client.get("/api/runs").json()["runs"]
         assert (run["state"], run["here"], run["resumable"]) == ("interrupted", False, True)
         assert "its process ended" in run["reason"]
@@ -54,7 +54,7 @@ def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, kno
     """The record of the first update has the engine's first call in it, one of before a resumption the
     speed of another time, perhaps of another machine."""
     writer, _, _ = runs.create(tmp_path / "book")
-    with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with writer, TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         writer.tell("resumed" if begun else "started", begun)
         writer.flush()
         record = Record(update, 0.5, 10 * update, 1.0, 10.0, 10.0, 1.0, 0.1, 1.0, 20.0)
@@ -68,7 +68,7 @@ def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, kno
 
 def test_control_reaches_the_process_that_trains(tmp_path):
     writer, _, _ = runs.create(tmp_path / "book")
-    with writer, TestClient(make_app(house(tmp_path)), base_url=HERE) as client:
+    with writer, TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         write_status(tmp_path / "book", "training", 0, 10, None)
         sent = client.post(
             "/api/runs/book/control", json={"command": "pause", "learning_rate_factor": 0.5}

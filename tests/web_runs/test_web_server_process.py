@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from charloom.web import playground_routes
 from charloom.web.server import make_app
-from web import HERE, Live, house, streaming
+from web import HERE, Live, app_state, streaming
 
 # Starting
 
@@ -23,7 +23,7 @@ def test_a_mistake_of_the_server_has_the_shape_of_a_refusal(tmp_path, monkeypatc
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr(playground_routes, "models_in", broken)
-    app = make_app(house(tmp_path))
+    app = make_app(app_state(tmp_path))
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         answer = client.get("/api/models")
     assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")

@@ -32,7 +32,7 @@ class Busy(Exception):
         self.status = status
 
 
-class Desk:
+class WorkQueue:
     """A queue of requests, of which a limited number is worked on at the same time.
 
     Args:
@@ -122,7 +122,7 @@ class Desk:
         try:
             running = self._pool.submit(piece, *arguments)
         except RuntimeError:
-            raise closes() from None
+            raise closing_error() from None
         done = asyncio.wrap_future(running)
         try:
             return await asyncio.shield(done)
@@ -159,12 +159,12 @@ def one_step(steps: Steps[T]) -> tuple[T] | None:
     return None
 
 
-def closes() -> Busy:
+def closing_error() -> Busy:
     """Return the error for requests that arrive while the server closes."""
     return Busy(f"the server is closing; start it again with {terminal_command('serve')}.")
 
 
-class Counter:
+class StreamLimit:
     """Limits the number of things that need no worker, such as event streams.
 
     Args:

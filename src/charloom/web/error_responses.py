@@ -20,13 +20,13 @@ from charloom.errors import (
 from charloom.messages import for_page
 from charloom.web.concurrency import RETRY_SECONDS, Busy
 from charloom.web.file_descriptors import Shortage, is_shortage
-from charloom.web.json_response import Plain
+from charloom.web.json_response import AsciiJSONResponse
 
 INVALID: Final = "invalid_request_error"
 NO_FILES: Final = "the server has no free file descriptor; try again soon."
 
 
-class NotHereError(CharloomError):
+class NotFoundError(CharloomError):
     """The key is not in the list of runs, models or texts."""
 
 
@@ -49,7 +49,7 @@ class NotAllowedError(CharloomError):
 
 # The status, type and code of each kind of error; the first match counts.
 KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
-    (NotHereError, 404, "not_found_error", "not_found"),
+    (NotFoundError, 404, "not_found_error", "not_found"),
     (UnknownCharactersError, 422, INVALID, "unknown_characters"),
     (UnknownCharacterError, 422, INVALID, "unknown_characters"),
     (RunExistsError, 409, "conflict_error", "exists"),
@@ -62,21 +62,21 @@ KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
 )
 
 
-def mistake_of(error: Exception) -> tuple[int, dict[str, Any]]:
+def status_and_body(error: Exception) -> tuple[int, dict[str, Any]]:
     """Return the status of an error and the JSON body that describes it; raise `error` if it is unexpected."""
     if is_shortage(error):
         error = Busy(NO_FILES)
     if isinstance(error, Busy):
-        return error.status, refusal(str(error), "busy_error", code="busy")
+        return error.status, error_body(str(error), "busy_error", code="busy")
     for kind, status, name, code in KINDS:
         if isinstance(error, kind):
             param = getattr(error, "param", None)
             characters = getattr(error, "characters", None)
-            return status, refusal(error.message, name, param, code, characters)
+            return status, error_body(error.message, name, param, code, characters)
     raise error
 
 
-def refusal(
+def error_body(
     message: str,
     kind: str,
     param: str | None = None,
@@ -88,7 +88,7 @@ def refusal(
     return {"error": fields if characters is None else {**fields, "characters": characters}}
 
 
-def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
+def register_error_handlers(app: FastAPI, shortage: Shortage) -> None:
     """Register handlers that turn every error into an error response, and notify `shortage`."""
 
     @app.exception_handler(CharloomError)
@@ -110,9 +110,9 @@ def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
         return response_to(Busy(NO_FILES), RETRY_SECONDS)
 
     def response_to(error: Exception, retry_after: int | None = None) -> Response:
-        status, body = mistake_of(error)
+        status, body = status_and_body(error)
         headers = {} if retry_after is None else {"retry-after": str(retry_after)}
-        return Plain(body, status, headers)
+        return AsciiJSONResponse(body, status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -126,13 +126,13 @@ def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
             param, message = None, "the body is not valid JSON."
         # OpenAI's server sends 400, for which their clients raise BadRequestError.
         status = 400 if request.url.path.startswith("/v1/") else 422
-        return Plain(refusal(message, INVALID, param, "invalid"), status)
+        return AsciiJSONResponse(error_body(message, INVALID, param, "invalid"), status)
 
     @app.exception_handler(Exception)
     async def ours(_: Request, __: Exception) -> Response:
         # The details are logged where the server was started; a client must not see them.
         message = "the server has an internal error; the terminal in which it was started shows the details."
-        return Plain(refusal(message, "server_error", code="mistake"), 500)
+        return AsciiJSONResponse(error_body(message, "server_error", code="mistake"), 500)
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
@@ -142,4 +142,4 @@ def tell_mistakes(app: FastAPI, shortage: Shortage) -> None:
             405: "this address does not accept that method; /openapi.json says which it accepts.",
         }.get(error.status_code, "the body is not valid JSON.")
         headers = dict(error.headers or {})
-        return Plain(refusal(message, kind), error.status_code, headers)
+        return AsciiJSONResponse(error_body(message, kind), error.status_code, headers)

@@ -14,12 +14,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from charloom.cooperative import Steps
 from charloom.errors import CharloomError
-from charloom.web.concurrency import Busy, Desk, closes
-from charloom.web.error_responses import mistake_of
+from charloom.web.concurrency import Busy, WorkQueue, closing_error
+from charloom.web.error_responses import status_and_body
 from charloom.web.json_response import dumped
 
 SEND_SECONDS: Final = 20.0  # without a byte taken, after which the response ends
-REFUSED: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+REFUSED: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
 EVENT: Final = {
     "type": "object",
     "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
@@ -75,7 +75,7 @@ class EventStream(Response):
         if not self.closing.is_set() or self.ended:
             return
         if not self.started:
-            raise closes()
+            raise closing_error()
         with suppress(OSError, TimeoutError):
             await self.send(
                 send, b"", more=False
@@ -93,7 +93,7 @@ class EventStream(Response):
                         async for block in events:
                             await self.send(send, block)
                     except (CharloomError, Busy) as error:
-                        await self.send(send, self.mistake(mistake_of(error)[1]))
+                        await self.send(send, self.mistake(status_and_body(error)[1]))
                 self.ended = True
                 await self.send(send, b"", more=False)
 
@@ -136,18 +136,18 @@ async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, 
     """
     result = await until_over(asyncio.ensure_future(work), request.receive, closing)
     if result is None:
-        raise closes()
+        raise closing_error()
     return result
 
 
-async def at_desk(
-    desk: Desk, request: Request, closing: asyncio.Event, steps: Steps[Response]
+async def answer_from_queue(
+    queue: WorkQueue, request: Request, closing: asyncio.Event, steps: Steps[Response]
 ) -> Response:
-    """Wait for a place, run the steps and return their response. Errors are those of `answer` and `Desk`."""
+    """Wait for a place, run the steps and return their response. Errors are those of `answer` and `WorkQueue`."""
 
     async def work() -> Response:
-        async with desk.place():
-            return await desk.steps(steps)
+        async with queue.place():
+            return await queue.steps(steps)
 
     response: Response = await answer(request, closing, work())
     return response

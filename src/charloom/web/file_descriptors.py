@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MOST_CONNECTIONS: Final = 960
-MOST_WATCHERS: Final = 100
+MOST_STREAMS: Final = 100
 RESERVED: Final = 128  # for files that threads read, and for training processes
 WANTED: Final = MOST_CONNECTIONS + RESERVED
 AGAIN_SECONDS: Final = 60.0  # between two reports of the same shortage
@@ -21,26 +21,26 @@ CODES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @dataclass(frozen=True)
-class Room:
+class ConnectionLimits:
     """The limits on the connections of the server.
 
     Attributes:
         most: with more connections, a new connection is closed immediately.
         answered: with more connections, every request gets the answer 503.
-        watchers: how many connections may be event streams of runs.
+        stream_limit: how many connections may be event streams of runs.
     """
 
     most: int
     answered: int
-    watchers: int
+    stream_limit: int
 
     @classmethod
-    def within(cls, files: int | None) -> "Room":
+    def within(cls, files: int | None) -> "ConnectionLimits":
         """Return the limits for a process that may open `files` files; None means no limit."""
         most = MOST_CONNECTIONS
         if files is not None:
             most = max(1, min(most, max(files - RESERVED, files // 2)))
-        return cls(most, max(1, most * 15 // 16), max(1, min(MOST_WATCHERS, most // 4)))
+        return cls(most, max(1, most * 15 // 16), max(1, min(MOST_STREAMS, most // 4)))
 
 
 def raise_limit() -> int | None:

@@ -20,11 +20,11 @@ from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.hidden_units.unit_activity import looking
 from charloom.text import UnknownPolicy
 from charloom.web import schemas as wire
-from charloom.web.concurrency import Desk
+from charloom.web.concurrency import WorkQueue
 from charloom.web.error_responses import NotAllowedError
-from charloom.web.event_stream import at_desk
-from charloom.web.json_response import Plain
-from charloom.web.model_cache import Library, Open
+from charloom.web.event_stream import answer_from_queue
+from charloom.web.json_response import AsciiJSONResponse
+from charloom.web.model_cache import ModelCache, OpenModel
 
 # The bounds of each quantity. The LSTM's cell state has none: bounds() takes them from the values.
 BOUNDS: Final = {
@@ -33,88 +33,90 @@ BOUNDS: Final = {
 }  # fmt: skip
 
 
-def routes(library: Library, desk: Desk, closing: asyncio.Event) -> APIRouter:
+def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) -> APIRouter:
     """Return the routes for the units of a model."""
     router = APIRouter(tags=["inside"])
 
     @router.post("/api/inside/unit", response_model=wire.UnitValues)
-    async def unit(asked: wire.UnitAsked, request: Request) -> Any:
+    async def unit(body: wire.UnitRequest, request: Request) -> Any:
         """Return the value of a unit after each character of a text."""
 
-        def look() -> Steps[Plain]:
-            model = opened(asked)
+        def compute() -> Steps[AsciiJSONResponse]:
+            model = opened(body)
             yield
-            found = yield from active(model, asked, asked.unit)
+            found = yield from active(model, body, body.unit)
             values = found.values[:, 0, 0].astype(np.float64)
-            low, high = bounds(asked.what, values)
+            low, high = bounds(body.what, values)
             scale = {**head(model), "characters": found.characters, "low": low, "high": high}
-            return Plain({**scale, "values": [round(value, 4) for value in values.tolist()]})
+            return AsciiJSONResponse(
+                {**scale, "values": [round(value, 4) for value in values.tolist()]}
+            )
 
-        return await at_desk(desk, request, closing, look())
+        return await answer_from_queue(queue, request, closing, compute())
 
     @router.post("/api/inside/map", response_model=wire.UnitMap)
-    async def unit_map(asked: wire.MapAsked, request: Request) -> Any:
+    async def unit_map(body: wire.MapRequest, request: Request) -> Any:
         """Return the value of every unit of a layer after each character of a text."""
 
-        def look() -> Steps[Plain]:
-            model = opened(asked)
+        def compute() -> Steps[AsciiJSONResponse]:
+            model = opened(body)
             yield
-            found = yield from active(model, asked, None)
+            found = yield from active(model, body, None)
             values = found.values[:, 0].T.astype(np.float64)  # (units, characters)
-            low, high = bounds(asked.what, values)
+            low, high = bounds(body.what, values)
             share = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
             packed = np.ascontiguousarray(np.rint(255 * share).astype(np.uint8)).tobytes()
             scale = {**head(model), "characters": found.characters, "low": low, "high": high}
-            return Plain(
+            return AsciiJSONResponse(
                 {**scale, "units": len(values), "values": base64.b64encode(packed).decode("ascii")}
             )
 
-        return await at_desk(desk, request, closing, look())
+        return await answer_from_queue(queue, request, closing, compute())
 
     @router.post("/api/inside/ranking", response_model=wire.Ranking)
-    async def ranking(asked: wire.RankingAsked, request: Request) -> Any:
+    async def ranking(body: wire.RankingRequest, request: Request) -> Any:
         """Return the units that follow properties of a text, a pattern or marked parts most closely."""
 
-        def look() -> Steps[Plain]:
-            model = opened(asked)
+        def compute() -> Steps[AsciiJSONResponse]:
+            model = opened(body)
             yield
             learner = model.learner
-            encoded = learner.vocabulary.encode_with(asked.text, UnknownPolicy(asked.unknown))
+            encoded = learner.vocabulary.encode_with(body.text, UnknownPolicy(body.unknown))
             text = "".join(learner.vocabulary.completed(encoded.ids)[0])
-            properties = [*PROPERTIES, *wished(asked, text)]
+            properties = [*PROPERTIES, *requested_properties(body, text)]
             found = yield from comparing(
-                learner, model.engine, [encoded.ids], properties, choose(learner), asked.top
+                learner, model.engine, [encoded.ids], properties, choose(learner), body.top
             )
             ranked = [finding.to_json() for finding in found]
-            return Plain({**head(model), "characters": len(text), "properties": ranked})
+            return AsciiJSONResponse({**head(model), "characters": len(text), "properties": ranked})
 
-        return await at_desk(desk, request, closing, look())
+        return await answer_from_queue(queue, request, closing, compute())
 
-    def opened(asked: Any) -> Open:
+    def opened(body: Any) -> OpenModel:
         """Open the model of a request; raise if its vocabulary lacks characters of the text."""
-        model = library.open(asked.model)
-        model.require_known(asked.text, asked.unknown, "text")
+        model = model_cache.open(body.model)
+        model.require_known(body.text, body.unknown, "text")
         return model
 
     return router
 
 
-def head(model: Open) -> dict[str, Any]:
+def head(model: OpenModel) -> dict[str, Any]:
     """Return the fields of every response. Equal updates show that two responses have the same weights."""
     return {"model": model.id, "update": model.update}
 
 
-def active(model: Open, asked: Any, unit: int | None) -> Steps[Activity]:
+def active(model: OpenModel, body: Any, unit: int | None) -> Steps[Activity]:
     """Return the values of one unit over a text, or of all units of the layer if `unit` is None.
 
     Raises:
         NotAllowedError: the model has no such layer, unit or quantity.
     """
     try:
-        choice = choose(model.learner, asked.layer, unit, asked.what)
+        choice = choose(model.learner, body.layer, unit, body.what)
     except ConfigError as error:
         raise NotAllowedError(error.message, str(error).split(" ")[0]) from None
-    encoded = model.learner.vocabulary.encode_with(asked.text, UnknownPolicy(asked.unknown))
+    encoded = model.learner.vocabulary.encode_with(body.text, UnknownPolicy(body.unknown))
     return (yield from looking(model.learner, model.engine, encoded.ids, choice, encoded.unknown))
 
 
@@ -126,14 +128,14 @@ def bounds(what: str, values: Any) -> tuple[float, float]:
     return -most, most
 
 
-def wished(asked: wire.RankingAsked, text: str) -> list[Property]:
+def requested_properties(body: wire.RankingRequest, text: str) -> list[Property]:
     """Return the properties that a request defines: the occurrences of its pattern, and its marks."""
     found = []
-    if asked.pattern is not None:
-        places = [match.span() for match in re.finditer(re.escape(asked.pattern), text)]
+    if body.pattern is not None:
+        places = [match.span() for match in re.finditer(re.escape(body.pattern), text)]
         found.append(
-            replace(marked(places), name="pattern", description=f"in {shortened(asked.pattern)}")
+            replace(marked(places), name="pattern", description=f"in {shortened(body.pattern)}")
         )
-    if asked.marks:
-        found.append(marked([(start, end) for start, end in asked.marks]))
+    if body.marks:
+        found.append(marked([(start, end) for start, end in body.marks]))
     return found

@@ -37,7 +37,7 @@ class Tail:
         self._place = 0
         self._before = b""
 
-    def look(self) -> tuple[bool, list[dict[str, Any]]]:
+    def new_lines(self) -> tuple[bool, list[dict[str, Any]]]:
         """Return whether the file was cut back, and the new lines.
 
         If it was cut back, the lines of earlier calls are no longer valid, and the new lines begin at the

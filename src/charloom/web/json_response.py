@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from charloom.formatting import finite
 
 
-class Plain(JSONResponse):
+class AsciiJSONResponse(JSONResponse):
     """A JSON response in ASCII, which can also carry unpaired surrogates that a model wrote."""
 
     def render(self, content: Any) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from charloom.web.connection import Connection
-from charloom.web.file_descriptors import Room, Shortage, is_shortage
+from charloom.web.file_descriptors import ConnectionLimits, Shortage, is_shortage
 
 BACKLOG: Final = 2_048
 IN_ONE_TURN: Final = 32  # connections accepted before the event loop's other tasks run
@@ -24,7 +24,7 @@ class Acceptor:
         listening: the socket, in non-blocking mode.
         made: returns a new `Connection`.
         connections: the open connections. Each connection adds and removes itself.
-        room: the limits on connections.
+        limits: the limits on connections.
         shortage: is notified when there is no free file descriptor.
     """
 
@@ -33,13 +33,13 @@ class Acceptor:
         listening: socket.socket,
         made: Callable[[], Connection],
         connections: set[Connection],
-        room: Room,
+        limits: ConnectionLimits,
         shortage: Shortage,
     ) -> None:
         self._listening = listening
         self._made = made
         self._connections = connections
-        self._room = room
+        self._limits = limits
         self._shortage = shortage
         self._beginning: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -68,12 +68,12 @@ class Acceptor:
 
     async def _admit(self, accepted: socket.socket) -> None:
         """Start to serve a connection, or close it if there are too many."""
-        if self._count() >= self._room.answered:
+        if self._count() >= self._limits.answered:
             # Let the loop read first: a connection with an unread request is not idle.
             for _ in range(3):
                 await asyncio.sleep(0)
             self._close_idlest()
-        if self._count() >= self._room.most:
+        if self._count() >= self._limits.most:
             accepted.close()
             return
         beginning = self._loop.create_task(self._begin(accepted))

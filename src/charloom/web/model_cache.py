@@ -17,9 +17,9 @@ from charloom.model import Learner
 from charloom.store import load_model, update_of_file, which_of_run
 from charloom.store.checkpoint import MANIFEST, load_checkpoint
 from charloom.store.run_directory import BEST, LATEST, checkpoint_path, read_pointer
-from charloom.web.error_responses import NotHereError, UnknownCharactersError
+from charloom.web.error_responses import NotFoundError, UnknownCharactersError
 from charloom.web.file_descriptors import is_shortage
-from charloom.web.run_index import Shelf
+from charloom.web.run_index import RunIndex
 from charloom.web.schemas import ModelDetail
 
 KEPT_BYTES: Final = 512 * 1024 * 1024
@@ -35,7 +35,7 @@ Stamp = tuple[
 
 
 @dataclass(frozen=True, eq=False)
-class Open:
+class OpenModel:
     """A model in memory.
 
     Attributes:
@@ -91,15 +91,15 @@ class Open:
             )
 
 
-class Library:
+class ModelCache:
     """The models in memory.
 
     Args:
-        shelf: the list of runs and model files, which finds a model by its key.
+        run_index: the list of runs and model files, which finds a model by its key.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, run_index: RunIndex) -> None:
+        self.run_index = run_index
         self._lock = (
             threading.Lock()
         )  # protects _models and _reading; not held while a model is loaded
@@ -107,19 +107,19 @@ class Library:
         self._reading: dict[Stamp, threading.Lock] = {}
         self._engine = open_engine("auto", 1)
 
-    def open(self, key: str) -> Open:
+    def open(self, key: str) -> OpenModel:
         """Return the model with a key. Load it if it is not in memory.
 
         Raises:
-            NotHereError: there is no such model, or its checkpoint no longer exists.
+            NotFoundError: there is no such model, or its checkpoint no longer exists.
             DamagedError: the checkpoint or the file is damaged.
         """
-        place, which = self.shelf.model(key)
+        place, which = self.run_index.model(key)
         if which == "file":
             learner = self._file(place.path)
-            return Open(key, learner, self._engine, update_of_file(place.path) or 0)
+            return OpenModel(key, learner, self._engine, update_of_file(place.path) or 0)
         learner = self._run(place.path, which)
-        return Open(key, learner, self._engine, learner.update)
+        return OpenModel(key, learner, self._engine, learner.update)
 
     def _file(self, path: Path) -> Learner:
         """Return the model in a file. Load it again if the file has changed."""
@@ -128,7 +128,7 @@ class Library:
         except OSError as error:
             if is_shortage(error):
                 raise
-            raise NotHereError(
+            raise NotFoundError(
                 f"the model file {path.name} cannot be read; check that it exists and that you may read it."
             ) from None
 
@@ -158,7 +158,7 @@ class Library:
                     break
         if which in (LATEST, BEST):
             return without_slots(load_where_lost(path, which))
-        raise NotHereError(
+        raise NotFoundError(
             f"{path.name} has no checkpoint {which} any more: a run keeps its two newest and its best; "
             f"GET /api/models lists them."
         )
@@ -208,13 +208,13 @@ def load_where_lost(path: Path, which: str) -> Learner:
     """Return the learner of a run whose pointer, or the checkpoint that it names, is missing.
 
     Raises:
-        NotHereError: the run has saved no model yet.
+        NotFoundError: the run has saved no model yet.
         DamagedError: a part of the run is lost or damaged; the message names it.
     """
     try:
         return load_model(path, "best" if which == BEST else "latest")
     except NotAModelError:
-        raise NotHereError(
+        raise NotFoundError(
             f"{path.name} has not saved a model yet; try again in a moment."
         ) from None
 

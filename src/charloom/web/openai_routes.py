@@ -16,16 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.cooperative import Steps
 from charloom.formatting import shortened
-from charloom.surprisal import Thoughts
+from charloom.surprisal import Predictions
 from charloom.web import schemas as wire
-from charloom.web.concurrency import Desk
-from charloom.web.error_responses import NotAllowedError, NotHereError
+from charloom.web.concurrency import WorkQueue
+from charloom.web.error_responses import NotAllowedError, NotFoundError
 from charloom.web.event_stream import EVENT, EventStream, answer
-from charloom.web.json_response import Plain, dumped
-from charloom.web.model_cache import Library
+from charloom.web.json_response import AsciiJSONResponse, dumped
+from charloom.web.model_cache import ModelCache
 from charloom.web.pagination import MOST, After, Limit, page_after
-from charloom.web.playground_routes import Author
-from charloom.web.run_index import Shelf, models_in
+from charloom.web.playground_routes import TextWriter
+from charloom.web.run_index import RunIndex, models_in
 
 MOST_TOKENS: Final = 16_384
 MOST_CHOICES: Final = 8
@@ -107,7 +107,7 @@ class Completion(BaseModel):
             )
 
 
-class ModelCard(wire.Told):
+class ModelCard(wire.ResponseBody):
     """A model in the format of OpenAI's API."""
 
     id: str
@@ -116,7 +116,7 @@ class ModelCard(wire.Told):
     owned_by: str = "charloom"
 
 
-class ModelCards(wire.Told):
+class ModelCards(wire.ResponseBody):
     """A page of the list of models. If `has_more` is true, request the next page with after=`last_id`."""
 
     object: str = "list"
@@ -125,7 +125,7 @@ class ModelCards(wire.Told):
     last_id: str | None
 
 
-class Logprobs(wire.Told):
+class Logprobs(wire.ResponseBody):
     """The natural logarithms of token probabilities, before temperature and other sampling options."""
 
     tokens: list[str]
@@ -134,7 +134,7 @@ class Logprobs(wire.Told):
     text_offset: list[int]
 
 
-class Choice(wire.Told):
+class Choice(wire.ResponseBody):
     """One text of a completion. `finish_reason` is "stop" or "length"."""
 
     text: str
@@ -143,7 +143,7 @@ class Choice(wire.Told):
     finish_reason: str | None = None
 
 
-class Usage(wire.Told):
+class Usage(wire.ResponseBody):
     """The number of characters in the prompts and in the written texts."""
 
     prompt_tokens: int
@@ -151,7 +151,7 @@ class Usage(wire.Told):
     total_tokens: int
 
 
-class Completed(wire.Told):
+class Completed(wire.ResponseBody):
     """A whole completion, or one event of a streamed completion."""
 
     id: str
@@ -163,14 +163,18 @@ class Completed(wire.Told):
     usage: Usage | None = None
 
 
-def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
+def routes(
+    model_cache: ModelCache, run_index: RunIndex, queue: WorkQueue, closing: asyncio.Event
+) -> APIRouter:
     """Return the routes of /v1."""
     router = APIRouter(tags=["OpenAI"])
 
     @router.get("/v1/models")
     def list_models(limit: Limit = MOST, after: After = None) -> ModelCards:
         """Return a page of the list of models."""
-        page = page_after(models_in(shelf.look(anew=True)), lambda model: model.id, limit, after)
+        page = page_after(
+            models_in(run_index.read_list(refresh=True)), lambda model: model.id, limit, after
+        )
         return ModelCards(
             data=[ModelCard(id=model.id, created=model.created) for model in page.items],
             has_more=page.next is not None,
@@ -180,15 +184,15 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
     @router.get("/v1/models/{model}")
     def one_model(model: wire.ModelKey) -> ModelCard:
         """Return one model."""
-        with suppress(NotHereError):
-            shelf.run(
+        with suppress(NotFoundError):
+            run_index.run(
                 model.partition("@")[0]
             )  # reads this run now, if the list has not got to it yet
-        models = models_in(shelf.look(anew=True))
+        models = models_in(run_index.read_list(refresh=True))
         listed = {f"{known.run.key}@{known.which}": known for known in models if known.run}
         listed |= {known.id: known for known in models}
         if (found := listed.get(model)) is None:
-            raise NotHereError(
+            raise NotFoundError(
                 f"there is no model {shortened(model)}; GET /v1/models lists the models."
             )
         return ModelCard(id=model, created=found.created)
@@ -198,13 +202,13 @@ def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -
         response_model=Completed,
         responses={200: {"content": {"text/event-stream": {"schema": EVENT}}}},
     )
-    async def complete(asked: Completion, request: Request) -> Any:
+    async def complete(body: Completion, request: Request) -> Any:
         """Let a model continue one or more prompts."""
-        asked.refuse_unsupported()
-        if asked.stream:
-            opened = writing(library, desk, asked)
+        body.refuse_unsupported()
+        if body.stream:
+            opened = writing(model_cache, queue, body)
             return EventStream(opened, closing, lambda error: b"data: " + dumped(error) + b"\n\n")
-        return await answer(request, closing, whole(library, desk, asked))
+        return await answer(request, closing, whole(model_cache, queue, body))
 
     return router
 
@@ -215,14 +219,14 @@ class Text:
     Args:
         author: the model that writes.
         index: the index of the text in the response.
-        asked: the request.
+        body: the request.
         prompt: the prompt of this text.
     """
 
-    def __init__(self, author: Author, index: int, asked: Completion, prompt: str) -> None:
-        self.author = author
+    def __init__(self, writer: TextWriter, index: int, body: Completion, prompt: str) -> None:
+        self.writer = writer
         self.index = index
-        self.asked = asked
+        self.body = body
         self.prompt = prompt
         self.offset = 0
         self.over = False
@@ -230,11 +234,11 @@ class Text:
 
     def beginning(self) -> Steps[Choice | None]:
         """Read the prompt. Return a part with the prompt if the request wants it echoed, otherwise None."""
-        thoughts = yield from self.author.beginning(self.prompt)
-        echoed = self.asked.echo and self.prompt
+        predictions = yield from self.writer.beginning(self.prompt)
+        echoed = self.body.echo and self.prompt
         if not echoed:
             self.offset = len(self.prompt)
-        logprobs = self.logprobs(thoughts, sent=bool(echoed))
+        logprobs = self.logprobs(predictions, sent=bool(echoed))
         return Choice(text=self.prompt, index=self.index, logprobs=logprobs) if echoed else None
 
     def next(self) -> Choice | None:
@@ -244,98 +248,101 @@ class Text:
         """
         if self.over:
             return None
-        piece = None if self.asked.max_tokens == 0 else self.author.next()
+        piece = None if self.body.max_tokens == 0 else self.writer.next()
         if piece is None:
             self.over = True
-            reason = self.author.writing.ended or "length"
+            reason = self.writer.writing.ended or "length"
             return Choice(text="", index=self.index, finish_reason=reason)
         return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], sent=True))
 
-    def logprobs(self, thoughts: Thoughts | None, sent: bool) -> Logprobs | None:
+    def logprobs(self, predictions: Predictions | None, sent: bool) -> Logprobs | None:
         """Return the log probabilities of a part; `sent` says whether its text is in the response."""
-        if thoughts is None or self.asked.logprobs is None:
+        if predictions is None or self.body.logprobs is None:
             return None
-        tokens = list(thoughts.characters)
-        rows = [self.before, *thoughts.likely]
+        tokens = list(predictions.characters)
+        rows = [self.before, *predictions.likely]
         self.before = rows.pop()
         found = Logprobs(tokens=tokens, token_logprobs=[], top_logprobs=[], text_offset=[])
-        for token, cost, row in zip(tokens, thoughts.nats.tolist(), rows, strict=True):
+        for token, cost, row in zip(tokens, predictions.nats.tolist(), rows, strict=True):
             known = cost == cost
             found.token_logprobs.append(-cost if known else None)
-            top = {name: float(np.log(max(p, 1e-300))) for name, p in row[: self.asked.logprobs]}
+            top = {name: float(np.log(max(p, 1e-300))) for name, p in row[: self.body.logprobs]}
             found.top_logprobs.append(top if known else None)
             found.text_offset.append(self.offset)
             self.offset += len(token) if sent else 0
         return found
 
 
-def texts_of(library: Library, asked: Completion) -> list[Text]:
+def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
     """Return the texts that a request asks for, before anything is written."""
-    model = library.open(asked.model)
-    prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
-    n = asked.n or 1
+    model = model_cache.open(body.model)
+    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    n = body.n or 1
     drawing: dict[str, Any] = {
-        "length": max(1, 16 if asked.max_tokens is None else asked.max_tokens),
-        "temperature": 1.0 if asked.temperature is None else asked.temperature,
-        "top_p": 1.0 if asked.top_p is None else asked.top_p,
-        "top_k": asked.top_k,
-        "min_p": asked.min_p,
-        "repetition_penalty": asked.repetition_penalty,
-        "seed": secrets.randbits(48) if asked.seed is None else asked.seed % 2**64,
-        "stop": [asked.stop] if isinstance(asked.stop, str) else asked.stop or [],
-        "probabilities": asked.logprobs is not None,
+        "length": max(1, 16 if body.max_tokens is None else body.max_tokens),
+        "temperature": 1.0 if body.temperature is None else body.temperature,
+        "top_p": 1.0 if body.top_p is None else body.top_p,
+        "top_k": body.top_k,
+        "min_p": body.min_p,
+        "repetition_penalty": body.repetition_penalty,
+        "seed": secrets.randbits(48) if body.seed is None else body.seed % 2**64,
+        "stop": [body.stop] if isinstance(body.stop, str) else body.stop or [],
+        "probabilities": body.logprobs is not None,
     }
     texts = []
     for place, prompt in enumerate(prompts):
         for number in range(n):
-            author = Author.of(
-                model, wire.Drawing(prompt=prompt, **drawing), number, max(asked.logprobs or 0, 1)
+            writer = TextWriter.of(
+                model,
+                wire.SamplingOptions(prompt=prompt, **drawing),
+                number,
+                max(body.logprobs or 0, 1),
             )
-            texts.append(Text(author, place * n + number, asked, prompt))
+            texts.append(Text(writer, place * n + number, body, prompt))
     return texts
 
 
-async def parts(desk: Desk, texts: list[Text]) -> AsyncIterator[Choice]:
+async def parts(queue: WorkQueue, texts: list[Text]) -> AsyncIterator[Choice]:
     """Yield the parts of all texts; the texts take turns."""
     for text in texts:
-        echoed = await desk.steps(text.beginning())
+        echoed = await queue.steps(text.beginning())
         if echoed is not None:
             yield echoed
     at_work = list(texts)
     while at_work:
         for text in list(at_work):
-            part = await desk.work(text.next)
+            part = await queue.work(text.next)
             if part is None:
                 at_work.remove(text)
             elif part.text or part.finish_reason is not None:
                 yield part
 
 
-def head(asked: Completion) -> dict[str, Any]:
+def head(body: Completion) -> dict[str, Any]:
     """Return the fields that every part of a response has."""
     return {
         "id": f"cmpl-{secrets.token_hex(12)}",
         "created": int(time.time()),
-        "model": asked.model,
+        "model": body.model,
         "system_fingerprint": "charloom",
     }
 
 
 def usage(texts: list[Text]) -> Usage:
     """Count the characters of the prompts and texts. A prompt counts once, also if `n` texts follow it."""
-    n = texts[0].asked.n or 1
+    n = texts[0].body.n or 1
     read = sum(len(text.prompt) for text in texts[::n])
-    written = sum(text.author.written for text in texts)
+    written = sum(text.writer.written for text in texts)
     return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
 
 
-async def whole(library: Library, desk: Desk, asked: Completion) -> Plain:
+async def whole(model_cache: ModelCache, queue: WorkQueue, body: Completion) -> AsciiJSONResponse:
     """Return the whole completion as one response."""
-    async with desk.place():
-        texts = await desk.work(texts_of, library, asked)
+    async with queue.place():
+        texts = await queue.work(texts_of, model_cache, body)
         choices = [Choice(text="", index=text.index) for text in texts]
         pieces: list[list[str]] = [[] for _ in texts]
-        async for part in parts(desk, texts):
+        async for part in parts(queue, texts):
             choice = choices[part.index]
             pieces[part.index].append(part.text)
             choice.finish_reason = part.finish_reason
@@ -348,9 +355,9 @@ async def whole(library: Library, desk: Desk, asked: Completion) -> Plain:
         for choice, written in zip(choices, pieces, strict=True):
             choice.text = "".join(written)
         sent = [choice.model_dump() for choice in choices]
-        return Plain(
+        return AsciiJSONResponse(
             {
-                **head(asked),
+                **head(body),
                 "object": "text_completion",
                 "choices": sent,
                 "usage": usage(texts).model_dump(),
@@ -360,19 +367,19 @@ async def whole(library: Library, desk: Desk, asked: Completion) -> Plain:
 
 @asynccontextmanager
 async def writing(
-    library: Library, desk: Desk, asked: Completion
+    model_cache: ModelCache, queue: WorkQueue, body: Completion
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Yield the events of a streamed completion while it has a place in the queue."""
-    async with desk.place():
-        yield streamed(desk, asked, await desk.work(texts_of, library, asked))
+    async with queue.place():
+        yield streamed(queue, body, await queue.work(texts_of, model_cache, body))
 
 
-async def streamed(desk: Desk, asked: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
+async def streamed(queue: WorkQueue, body: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
     """Yield the server-sent events of a completion, one for each part."""
-    start = {**head(asked), "object": "text_completion"}
-    async for part in parts(desk, texts):
+    start = {**head(body), "object": "text_completion"}
+    async for part in parts(queue, texts):
         yield b"data: " + dumped({**start, "choices": [part.model_dump()]}) + b"\n\n"
-    if asked.stream_options is not None and asked.stream_options.include_usage:
+    if body.stream_options is not None and body.stream_options.include_usage:
         last = {**start, "choices": [], "usage": usage(texts).model_dump()}
         yield b"data: " + dumped(last) + b"\n\n"
     yield DONE

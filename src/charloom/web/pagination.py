@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Query
 
-from charloom.web.error_responses import NotHereError
+from charloom.web.error_responses import NotFoundError
 
 MOST: Final = 1_000  # items on one page
 
@@ -49,13 +49,13 @@ def page_after(
     """Return the page that starts after the item with the key `after`; the first page if it is None.
 
     Raises:
-        NotHereError: no item has that key any more.
+        NotFoundError: no item has that key any more.
     """
     start = 0
     if after is not None:
         start = next((n for n, item in enumerate(items, 1) if key(item) == after), 0)
         if not start:
-            raise NotHereError(
+            raise NotFoundError(
                 f"{after!r} is not in the list any more; request the first page, without after."
             )
     found = items[start : start + limit]

@@ -18,19 +18,18 @@ from fastapi import APIRouter, Request
 from charloom.cooperative import Steps
 from charloom.engines import Sampler
 from charloom.sampling import SampleOptions, Writing, opening
-from charloom.surprisal import Reader, Thoughts, scoring
+from charloom.surprisal import Predictions, Reader, scoring
 from charloom.text.unknown_policy import SKIP, UnknownPolicy
-from charloom.text.vocabulary import Unknowns
 from charloom.web import schemas as wire
-from charloom.web.concurrency import Desk
-from charloom.web.event_stream import EVENT_STREAM, EventStream, at_desk, event
-from charloom.web.json_response import Plain
-from charloom.web.model_cache import Library, Open
+from charloom.web.concurrency import WorkQueue
+from charloom.web.event_stream import EVENT_STREAM, EventStream, answer_from_queue, event
+from charloom.web.json_response import AsciiJSONResponse
+from charloom.web.model_cache import ModelCache, OpenModel
 from charloom.web.pagination import MOST, After, Limit, page_after
-from charloom.web.run_index import Shelf, models_in
+from charloom.web.run_index import RunIndex, models_in
 
 PIECE_SECONDS: Final = 0.03
-THOUGHTFUL_SECONDS: Final = (
+PREDICTING_SECONDS: Final = (
     0.006  # of writing; the probabilities of a piece take several times as long
 )
 LIKELY: Final = 5
@@ -38,7 +37,7 @@ DIGITS: Final = 5  # decimals of the probabilities and nats in a response
 
 
 @dataclass(eq=False)
-class Author:
+class TextWriter:
     """A model that writes a text and, with probabilities, also predicts each of its characters.
 
     Attributes:
@@ -48,33 +47,33 @@ class Author:
         written: the number of characters so far.
     """
 
-    model: Open
+    model: OpenModel
     writing: Writing
     reader: Reader | None
     written: int = 0
 
     @classmethod
     def of(
-        cls, model: Open, asked: wire.Drawing, number: int = 0, likely: int = LIKELY
-    ) -> "Author":
-        """Return the author for a request; `likely` is how many characters get probabilities.
+        cls, model: OpenModel, body: wire.SamplingOptions, number: int = 0, likely: int = LIKELY
+    ) -> "TextWriter":
+        """Return the writer for a request; `likely` is how many characters get probabilities.
 
         Raises:
             UnknownCharactersError: the prompt has characters that are not in the model's vocabulary.
         """
-        model.require_known(asked.prompt, asked.unknown, "prompt")
+        model.require_known(body.prompt, body.unknown, "prompt")
         writing = Writing(
             model.learner,
             model.engine,
-            asked.prompt,
-            options_of(asked),
+            body.prompt,
+            options_of(body),
             number=number,
-            piece_seconds=THOUGHTFUL_SECONDS if asked.probabilities else PIECE_SECONDS,
+            piece_seconds=PREDICTING_SECONDS if body.probabilities else PIECE_SECONDS,
         )
-        reader = Reader(model.learner, model.engine, likely) if asked.probabilities else None
+        reader = Reader(model.learner, model.engine, likely) if body.probabilities else None
         return cls(model, writing, reader)
 
-    def beginning(self, prompt: str) -> Steps[Thoughts | None]:
+    def beginning(self, prompt: str) -> Steps[Predictions | None]:
         """Read the prompt and return its predictions; None without probabilities.
 
         Without a prompt, the model reads its opening, which the response does not show.
@@ -85,9 +84,9 @@ class Author:
         if len(ids):
             return (yield from self.reader.reading(ids))
         self.reader.read(opening(self.model.learner))
-        return Thoughts((), np.empty(0), ())
+        return Predictions((), np.empty(0), ())
 
-    def next(self) -> tuple[str, Thoughts | None] | None:
+    def next(self) -> tuple[str, Predictions | None] | None:
         """Return the next piece of text and its predictions; None at the end.
 
         The text of a piece is empty while the model still reads the prompt.
@@ -102,182 +101,193 @@ class Author:
         return piece.text, self.reader.read(piece.ids)
 
 
-def options_of(asked: wire.Drawing) -> SampleOptions:
+def options_of(body: wire.SamplingOptions) -> SampleOptions:
     """Return the options of the text that a request asks for."""
     sampler = Sampler(
-        asked.temperature,
-        asked.top_k,
-        asked.top_p,
-        asked.min_p,
-        asked.repetition_penalty,
-        asked.repetition_window,
+        body.temperature,
+        body.top_k,
+        body.top_p,
+        body.min_p,
+        body.repetition_penalty,
+        body.repetition_window,
     )
-    policy = UnknownPolicy(asked.unknown)
-    return SampleOptions(asked.length, asked.seed, sampler, asked.stop, policy)
+    policy = UnknownPolicy(body.unknown)
+    return SampleOptions(body.length, body.seed, sampler, body.stop, policy)
 
 
-def routes(library: Library, shelf: Shelf, desk: Desk, closing: asyncio.Event) -> APIRouter:
+def routes(
+    model_cache: ModelCache, run_index: RunIndex, queue: WorkQueue, closing: asyncio.Event
+) -> APIRouter:
     """Return the routes of the playground."""
     router = APIRouter(tags=["models"])
 
     @router.get("/api/models")
     def list_models(limit: Limit = MOST, after: After = None) -> wire.Models:
         """Return a page of the list of models."""
-        seen = shelf.look(anew=True)  # a page does not ask again for a new model file
-        page = page_after(models_in(seen), lambda model: model.id, limit, after)
+        listed = run_index.read_list(refresh=True)  # a page does not ask again for a new model file
+        page = page_after(models_in(listed), lambda model: model.id, limit, after)
         return wire.Models(
             models=[model.about() for model in page.items],
             total=page.total,
             next=page.next,
-            unread=seen.unread,
+            unread=listed.unread,
         )
 
     @router.get("/api/models/{model}", response_model=wire.ModelDetail)
-    def one_model(model: wire.ModelKey) -> Plain:
+    def one_model(model: wire.ModelKey) -> AsciiJSONResponse:
         """Open a model and return its cell, its size and its vocabulary."""
-        return Plain(library.open(model).about().model_dump())
+        return AsciiJSONResponse(model_cache.open(model).about().model_dump())
 
     @router.post(
         "/api/generate", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
-    async def generate(asked: wire.Generate) -> EventStream:
+    async def generate(body: wire.Generate) -> EventStream:
         """Let a model write. `Generate` describes the events."""
-        return EventStream(writing(library, desk, asked, [asked.model]), closing)
+        return EventStream(writing(model_cache, queue, body, [body.model]), closing)
 
     @router.post(
         "/api/compare", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
-    async def compare(asked: wire.Compare) -> EventStream:
+    async def compare(body: wire.Compare) -> EventStream:
         """Let several models write. The events are those of Generate, each with a `side`."""
-        return EventStream(writing(library, desk, asked, asked.models, sides=True), closing)
+        return EventStream(writing(model_cache, queue, body, body.models, sides=True), closing)
 
     @router.post("/api/next", response_model=wire.NextLikely)
-    async def likely_next(asked: wire.Next, request: Request) -> Any:
+    async def likely_next(body: wire.Next, request: Request) -> Any:
         """Return the most likely characters after a text, or after the model's opening if it is empty."""
 
-        def think() -> Steps[Plain]:
-            model = library.open(asked.model)
-            model.require_known(asked.text, asked.unknown, "text")
+        def compute() -> Steps[AsciiJSONResponse]:
+            model = model_cache.open(body.model)
+            model.require_known(body.text, body.unknown, "text")
             yield
-            policy = UnknownPolicy(asked.unknown)
-            ids = model.learner.vocabulary.encode_with(asked.text, policy).ids
+            policy = UnknownPolicy(body.unknown)
+            ids = model.learner.vocabulary.encode_with(body.text, policy).ids
             read = ids if len(ids) else opening(model.learner)
-            thoughts = yield from Reader(model.learner, model.engine, asked.count).reading(read)
-            likely = thoughts.likely[-1]
-            return Plain({"model": asked.model, "update": model.update, "likely": likely})
+            predictions = yield from Reader(model.learner, model.engine, body.count).reading(read)
+            likely = predictions.likely[-1]
+            return AsciiJSONResponse(
+                {"model": body.model, "update": model.update, "likely": likely}
+            )
 
-        return await at_desk(desk, request, closing, think())
+        return await answer_from_queue(queue, request, closing, compute())
 
     @router.post("/api/score", response_model=wire.Surprises)
-    async def score(asked: wire.Score, request: Request) -> Any:
+    async def score(body: wire.Score, request: Request) -> Any:
         """Return the surprise of each character of a text."""
 
-        def think() -> Steps[Plain]:
-            model = library.open(asked.model)
-            model.require_known(asked.text, asked.unknown, "text")
+        def compute() -> Steps[AsciiJSONResponse]:
+            model = model_cache.open(body.model)
+            model.require_known(body.text, body.unknown, "text")
             yield
-            policy = UnknownPolicy(asked.unknown)
-            found = yield from scoring(model.learner, model.engine, asked.text, policy)
+            policy = UnknownPolicy(body.unknown)
+            found = yield from scoring(model.learner, model.engine, body.text, policy)
             result = {
-                "model": asked.model,
+                "model": body.model,
                 "update": model.update,
                 "characters": found.characters,
                 "nats": found.nats.tolist(),
                 "bits": found.bits.tolist(),
                 "mean_bits": found.mean_bits,
                 "likely": None,
-                "unknowns": sentence(found.unknowns),
+                "unknowns": found.unknowns.sentence,
             }
-            if asked.likely:
-                ids = model.learner.vocabulary.encode_with(asked.text, policy).ids
+            if body.likely:
+                ids = model.learner.vocabulary.encode_with(body.text, policy).ids
                 reader = Reader(model.learner, model.engine, LIKELY)
                 result["likely"] = rounded((yield from reader.reading(ids)))
                 yield
-            return Plain(result)
+            return AsciiJSONResponse(result)
 
-        return await at_desk(desk, request, closing, think())
+        return await answer_from_queue(queue, request, closing, compute())
 
     return router
 
 
 @asynccontextmanager
 async def writing(
-    library: Library, desk: Desk, asked: wire.Drawing, models: list[str], sides: bool = False
+    model_cache: ModelCache,
+    queue: WorkQueue,
+    body: wire.SamplingOptions,
+    models: list[str],
+    sides: bool = False,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Yield the events of one or more models that write, while the request holds a place."""
-    async with desk.place():
+    async with queue.place():
         # Errors of the request are raised here, before the response begins.
-        authors = await desk.work(lambda: [Author.of(library.open(key), asked) for key in models])
-        yield events(desk, asked, authors, sides)
+        writers = await queue.work(
+            lambda: [TextWriter.of(model_cache.open(key), body) for key in models]
+        )
+        yield events(queue, body, writers, sides)
 
 
 async def events(
-    desk: Desk, asked: wire.Drawing, authors: list[Author], sides: bool
+    queue: WorkQueue, body: wire.SamplingOptions, writers: list[TextWriter], sides: bool
 ) -> AsyncIterator[bytes]:
     """Yield the events of all authors, which take turns to write a piece."""
     began = time.perf_counter()
-    at_work = list(enumerate(authors))
-    for side, author in at_work:
+    at_work = list(enumerate(writers))
+    for side, writer in at_work:
         data = {
-            "model": author.model.id,
-            "update": author.model.update,
-            "seed": asked.seed,
-            "prompt": asked.prompt,
-            "unknowns": sentence(author.writing.unknowns),
+            "model": writer.model.id,
+            "update": writer.model.update,
+            "seed": body.seed,
+            "prompt": body.prompt,
+            "unknowns": writer.writing.unknowns.sentence,
         }
-        thoughts = await desk.steps(author.beginning(asked.prompt))
-        yield await desk.work(thoughtful, "begin", on_side(data, side, sides), "read", thoughts)
+        predictions = await queue.steps(writer.beginning(body.prompt))
+        yield await queue.work(
+            event_with_predictions, "begin", with_side(data, side, sides), "read", predictions
+        )
     while at_work:
-        for side, author in list(at_work):
+        for side, writer in list(at_work):
             # The thread also encodes the event: numbers in JSON would block the event loop.
-            piece = await desk.work(next_event, author, side, sides)
+            piece = await queue.work(next_event, writer, side, sides)
             if piece is None:
-                at_work.remove((side, author))
+                at_work.remove((side, writer))
                 data = {
-                    "ended": author.writing.ended,
-                    "characters": author.written,
+                    "ended": writer.writing.ended,
+                    "characters": writer.written,
                     "seconds": round(time.perf_counter() - began, 4),
                 }
-                yield event("end", on_side(data, side, sides))
+                yield event("end", with_side(data, side, sides))
             elif piece:
                 yield piece
 
 
-def next_event(author: Author, side: int, sides: bool) -> bytes | None:
+def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
     """Return the event of an author's next piece: b"" if it has no text, None at the end."""
-    piece = author.next()
+    piece = writer.next()
     if piece is None:
         return None
-    text, thoughts = piece
+    text, predictions = piece
     if not text:
         return b""
-    return thoughtful("text", on_side({"text": text}, side, sides), "analysis", thoughts)
+    return event_with_predictions(
+        "text", with_side({"text": text}, side, sides), "analysis", predictions
+    )
 
 
-def thoughtful(name: str, data: dict[str, Any], key: str, thoughts: Thoughts | None) -> bytes:
+def event_with_predictions(
+    name: str, data: dict[str, Any], key: str, predictions: Predictions | None
+) -> bytes:
     """Return an event, with predictions under `key` if there are any. Runs in a thread."""
-    return event(name, data | ({key: shown(thoughts)} if thoughts else {}))
+    return event(name, data | ({key: shown(predictions)} if predictions else {}))
 
 
-def on_side(data: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:
+def with_side(data: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:
     """Add the index of the model to the data of an event, if there are several models."""
     return {"side": side, **data} if sides else data
 
 
-def shown(thoughts: Thoughts) -> dict[str, Any]:
+def shown(predictions: Predictions) -> dict[str, Any]:
     """Return predictions in the form of `Analysis`."""
     return {
-        "characters": thoughts.characters,
-        "nats": [None if math.isnan(x) else round(x, DIGITS) for x in thoughts.nats.tolist()],
-        "likely": rounded(thoughts),
+        "characters": predictions.characters,
+        "nats": [None if math.isnan(x) else round(x, DIGITS) for x in predictions.nats.tolist()],
+        "likely": rounded(predictions),
     }
 
 
-def rounded(thoughts: Thoughts) -> list[list[tuple[str, float]]]:
+def rounded(predictions: Predictions) -> list[list[tuple[str, float]]]:
     """Return the most likely next characters after each character, with rounded probabilities."""
-    return [[(symbol, round(p, DIGITS)) for symbol, p in row] for row in thoughts.likely]
-
-
-def sentence(unknowns: Unknowns) -> str:
-    """Return a sentence about unknown characters of a text; empty if there are none."""
-    return unknowns.sentence
+    return [[(symbol, round(p, DIGITS)) for symbol, p in row] for row in predictions.likely]

@@ -113,7 +113,7 @@ class Refused(Exception):
 
 
 @dataclass
-class Door:
+class AccessRules:
     """Which requests the server accepts.
 
     Attributes:
@@ -128,7 +128,7 @@ class Door:
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
 
     @classmethod
-    def of(cls, host: str, port: int, token: str | None) -> "Door":
+    def of(cls, host: str, port: int, token: str | None) -> "AccessRules":
         """Return the rules for a server that listens at `host` and `port`."""
         if token is not None:
             return cls(frozenset(), token)
@@ -157,7 +157,7 @@ class Guard:
 
     Args:
         app: the application that responds to accepted requests.
-        door: which requests are accepted.
+        access: which requests are accepted.
         full: returns an error if no more work can begin, otherwise None. A request for work is then
             refused before its body is read, which costs a twentieth of the time.
         crowded: returns an error if no request is answered at all, otherwise None.
@@ -166,14 +166,14 @@ class Guard:
     def __init__(
         self,
         app: App,
-        door: Door,
+        access: AccessRules,
         full: Callable[[], Busy | None],
-        crowded: Callable[[], Busy | None],
+        too_many_connections: Callable[[], Busy | None],
     ) -> None:
         self.app = app
-        self.door = door
+        self.access = access
         self.full = full
-        self.crowded = crowded
+        self.too_many_connections = too_many_connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -190,17 +190,17 @@ class Guard:
             if cookie is not None:
                 await redirect(guarded, cookie)
                 return
-            if (busy := self.crowded()) is not None:
-                raise refused_for_now(busy)
+            if (busy := self.too_many_connections()) is not None:
+                raise busy_refusal(busy)
             rule = check_shape(scope, headers)
             if rule is None:
                 await self.app(scope, receive, guarded)
             elif rule.computes and (busy := self.full()) is not None:
-                raise refused_for_now(busy)
+                raise busy_refusal(busy)
             elif rule.media_type == BYTES:
-                if self.door.uploads.locked():
-                    raise refused_for_now(Busy("other texts are being uploaded; try again soon."))
-                async with self.door.uploads:
+                if self.access.uploads.locked():
+                    raise busy_refusal(Busy("other texts are being uploaded; try again soon."))
+                async with self.access.uploads:
                     blocks = await read_body(receive, rule.most, UPLOAD_SECONDS)
                     # Joining 64 MiB takes tens of milliseconds, in which a thread lets others run.
                     body = await asyncio.to_thread(b"".join, blocks)
@@ -223,11 +223,11 @@ class Guard:
                 "a request must have exactly one Host header, with the name and the port of this server.",
             )
         host = hosts[0].lower()
-        if self.door.hosts and host not in self.door.hosts:
+        if self.access.hosts and host not in self.access.hosts:
             raise Refused(
                 403,
                 f"this server does not answer as {host!r}; open "
-                f"http://{min(self.door.hosts, key=plainest)}/ instead.",
+                f"http://{min(self.access.hosts, key=plainest)}/ instead.",
             )
         for origin in headers.get("origin", []):
             if origin.lower() != f"http://{host}":
@@ -252,7 +252,7 @@ class Guard:
         Returns:
             The token if it is in the address, to be moved into a cookie; otherwise None.
         """
-        if self.door.token is None:
+        if self.access.token is None:
             return None
         shown = [
             value.removeprefix("Bearer ")
@@ -265,11 +265,11 @@ class Guard:
                 shown += [value] if name == COOKIE else []
         if any(self.knows(token) for token in shown):
             return None
-        asked: dict[str, list[str]] = parse_qs(
+        query: dict[str, list[str]] = parse_qs(
             scope["query_string"].decode("latin-1"), max_num_fields=20
         )
         if scope["method"] == "GET" and scope["path"] == "/":
-            for token in asked.get("token", []):
+            for token in query.get("token", []):
                 if self.knows(token):
                     return token
         raise Refused(
@@ -281,8 +281,8 @@ class Guard:
 
     def knows(self, token: str) -> bool:
         """Return True if this is the token. The time does not depend on how much of it is right."""
-        assert self.door.token is not None
-        return hmac.compare_digest(token.encode(), self.door.token.encode())
+        assert self.access.token is not None
+        return hmac.compare_digest(token.encode(), self.access.token.encode())
 
 
 def headers_of(scope: Scope) -> dict[str, list[str]]:
@@ -351,7 +351,7 @@ def rule_for(path: str, types: list[str]) -> BodyRule:
     raise Refused(415, f"the body must have the Content-Type {wanted}.")
 
 
-def refused_for_now(busy: Busy) -> Refused:
+def busy_refusal(busy: Busy) -> Refused:
     """Return the refusal of a request that can be sent again later."""
     retry = str(busy.retry_after).encode()
     return Refused(busy.status, str(busy), ((b"retry-after", retry),), "busy_error", "busy")

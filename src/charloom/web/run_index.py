@@ -36,10 +36,10 @@ from charloom.store.run_directory import (
 from charloom.store.run_reader import size_of
 from charloom.training.progress_records import characters_judged
 from charloom.web.best_loss import BestLoss
-from charloom.web.error_responses import NotHereError
+from charloom.web.error_responses import NotFoundError
 from charloom.web.file_descriptors import Shortage, is_shortage
 from charloom.web.journal_follower import Tail
-from charloom.web.runs_folder import Folder, Found, Place, Stamp, printable
+from charloom.web.runs_folder import Location, RunsFolder, ScanResult, Stamp, printable
 from charloom.web.schemas import ModelAbout, Run, State
 from charloom.web.training_jobs import Job, Jobs, is_alive
 
@@ -55,14 +55,14 @@ UNREADABLE: Final = ("damaged", "newer")
 AT_WORK: Final = ("training", "paused")
 OVER: Final = ("finished", "interrupted", "stopped", "failed")  # no process trains it
 # The files and folders from which the list is made.
-TELLING: Final = (
+LISTED_FILES: Final = (
     CONFIG, STATUS, METRICS, SAMPLES, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
     f"{CHECKPOINTS}/{BEST}",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class RunList:
     """The result of one look at the folder.
 
     Attributes:
@@ -73,8 +73,8 @@ class Seen:
         time: when the look began, by the monotonic clock.
     """
 
-    places: dict[str, Place]
-    files: dict[str, Place]
+    places: dict[str, Location]
+    files: dict[str, Location]
     runs: list[Run]
     unread: int
     time: float
@@ -114,7 +114,7 @@ class ModelId(NamedTuple):
         )
 
 
-class Shelf:
+class RunIndex:
     """The list of the runs and model files of a folder.
 
     Args:
@@ -130,55 +130,55 @@ class Shelf:
         self._looking = (
             threading.Lock()
         )  # held while the folder is read, not to read the last result
-        self._folder = Folder(folder)
-        self._watched: dict[str, Watched] = {}
+        self._folder = RunsFolder(folder)
+        self._indexed: dict[str, IndexedRun] = {}
         self._wanted: set[str] = set()  # keys of requested runs, which are read first
         self._checked = 0  # position of the checks of apparently unchanged runs
         self._took = 0.0  # seconds that the last look took
-        self._seen = Seen({}, {}, [], 0, -math.inf)
+        self._last_list = RunList({}, {}, [], 0, -math.inf)
 
-    def look(self, anew: bool = False) -> Seen:
-        """Return the list. It may be a moment old, unless `anew` is given."""
-        asked = time.monotonic()
-        since = asked if anew else asked - max(STALE_SECONDS, RESTS * self._took)
-        if self._seen.time < since:
+    def read_list(self, refresh: bool = False) -> RunList:
+        """Return the list. It may be a moment old, unless `refresh` is given."""
+        now = time.monotonic()
+        since = now if refresh else now - max(STALE_SECONDS, RESTS * self._took)
+        if self._last_list.time < since:
             with self._looking:
                 # Another thread may have looked while this one waited for the lock.
-                if self._seen.time < since:
-                    self._seen = self._read_or_keep()
-                    self._took = time.monotonic() - self._seen.time
-        return self._seen
+                if self._last_list.time < since:
+                    self._last_list = self._read_or_keep()
+                    self._took = time.monotonic() - self._last_list.time
+        return self._last_list
 
-    def _read_or_keep(self) -> Seen:
+    def _read_or_keep(self) -> RunList:
         """Read the folder. Without a free file descriptor, return the last result again."""
         try:
             return self._read()
         except (OSError, CharloomError) as error:
-            if not is_shortage(error) or self._seen.time == -math.inf:
+            if not is_shortage(error) or self._last_list.time == -math.inf:
                 raise
             self._shortage.met()
-            return replace(self._seen, time=time.monotonic())
+            return replace(self._last_list, time=time.monotonic())
 
     def runs(self) -> list[Run]:
         """Return all runs that have been read, most recently changed first."""
-        return self.look().runs
+        return self.read_list().runs
 
-    def place(self, key: str) -> Place:
+    def place(self, key: str) -> Location:
         """Return the place of the run with a key.
 
         Raises:
-            NotHereError: no run has this key.
+            NotFoundError: no run has this key.
         """
-        for anew in (False, True):
-            if (place := self.look(anew).places.get(key)) is not None:
+        for refresh in (False, True):
+            if (place := self.read_list(refresh).places.get(key)) is not None:
                 return place
-        raise NotHereError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
+        raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def path(self, key: str) -> Path:
         """Return the directory of the run with a key, also if its process has not created it yet.
 
         Raises:
-            NotHereError: no run has this key.
+            NotFoundError: no run has this key.
         """
         place = self.place_if_any(key)
         if place is not None:
@@ -186,32 +186,32 @@ class Shelf:
         self.run(key)
         return self.folder / key
 
-    def place_if_any(self, key: str) -> Place | None:
+    def place_if_any(self, key: str) -> Location | None:
         """Return the place of the run with a key; None if it has no directory yet."""
         try:
             return self.place(key)
-        except NotHereError:
+        except NotFoundError:
             return None
 
     def run(self, key: str) -> Run:
         """Return a run as the list shows it. Errors are those of `place`."""
         self._wanted.add(key)  # read it first, if the list is not complete yet
-        for anew in (False, True):
-            for run in self.look(anew).runs:
+        for refresh in (False, True):
+            for run in self.read_list(refresh).runs:
                 if run.key == key:
                     return run
-        raise NotHereError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
+        raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def texts(self) -> list[tuple[Run, Path, dict[str, Any]]]:
         """Return each run that has been read, with its directory and the description of its text."""
-        seen, watched = self.look(), self._watched
+        listed, indexed = self.read_list(), self._indexed
         return [
-            (run, seen.places[run.key].path, text)
-            for run in seen.runs
-            if run.key in watched and (text := watched[run.key].text) is not None
+            (run, listed.places[run.key].path, text)
+            for run in listed.runs
+            if run.key in indexed and (text := indexed[run.key].text) is not None
         ]
 
-    def model(self, key: str) -> tuple[Place, str | None]:
+    def model(self, key: str) -> tuple[Location, str | None]:
         """Return the place of a model, and which checkpoint of the run it is.
 
         Returns:
@@ -219,46 +219,47 @@ class Shelf:
             names only the run.
 
         Raises:
-            NotHereError: there is no such model.
+            NotFoundError: there is no such model.
         """
         name, _, which = key.partition("@")
-        seen = self._seen
-        if name not in seen.places and name not in seen.files:
+        listed = self._last_list
+        if name not in listed.places and name not in listed.files:
             # A known model needs no new look at the folder, so that writing begins immediately.
-            seen = self.look(anew=True)
-        if name in seen.places:
-            return seen.places[name], which or None
-        if name in seen.files and not which:
-            return seen.files[name], "file"
-        raise NotHereError(
+            listed = self.read_list(refresh=True)
+        if name in listed.places:
+            return listed.places[name], which or None
+        if name in listed.files and not which:
+            return listed.files[name], "file"
+        raise NotFoundError(
             f"there is no model {shortened(key)}; GET /api/models and GET /v1/models list the models."
         )
 
-    def _read(self) -> Seen:
+    def _read(self) -> RunList:
         """Read the folder: new runs, runs that change, and in turn some of the others."""
         began = time.monotonic()
-        found = self._folder.look()
+        found = self._folder.scan()
         jobs = self.jobs.tidy(found.runs)
-        self._watched = {
-            key: self._watched.get(key) or Watched(place.path) for key, place in found.runs.items()
+        self._indexed = {
+            key: self._indexed.get(key) or IndexedRun(place.path)
+            for key, place in found.runs.items()
         }
         runs, unread = [], self._to_read(found)
         checked = self._to_check(list(found.runs))
         for key, place in found.runs.items():
             if key not in unread:
-                watched, job = self._watched[key], jobs.get(key)
-                settled = None if key in checked else watched.settled(job, found.stamps[key])
-                runs.append(settled or watched.read(place, job, found.stamps[key]))
+                indexed, job = self._indexed[key], jobs.get(key)
+                unchanged = None if key in checked else indexed.unchanged(job, found.stamps[key])
+                runs.append(unchanged or indexed.read(place, job, found.stamps[key]))
         runs += [of_job(job) for key, job in jobs.items() if key not in found.runs]
         runs.sort(key=lambda run: (-run.changed, run.key))
-        return Seen(found.runs, found.files, runs, len(unread), began)
+        return RunList(found.runs, found.files, runs, len(unread), began)
 
-    def _to_read(self, found: Found) -> set[str]:
+    def _to_read(self, found: ScanResult) -> set[str]:
         """Return the keys of new runs that a later look reads.
 
         This look reads the requested runs and those that changed last.
         """
-        new = [key for key, watched in self._watched.items() if not watched.known]
+        new = [key for key, indexed in self._indexed.items() if not indexed.known]
         new.sort(key=lambda key: (key in self._wanted, found.stamps[key]), reverse=True)
         self._wanted.clear()
         return set(new[READ_AT_ONCE:])
@@ -268,14 +269,14 @@ class Shelf:
 
         These are the runs that changed last, and others in turn.
         """
-        checked = {run.key for run in self._seen.runs[:READ_AT_ONCE]}
+        checked = {run.key for run in self._last_list.runs[:READ_AT_ONCE]}
         start = self._checked if self._checked < len(keys) else 0
         self._checked = start + CHECKED_AT_ONCE
         return checked | set(keys[start : self._checked])
 
 
 @dataclass(frozen=True)
-class Settled:
+class UnchangedRun:
     """A run that no process trains: its job, the stamps of its directory and files, and its last result."""
 
     job: Job | None
@@ -284,7 +285,7 @@ class Settled:
     run: Run
 
 
-class Watched:
+class IndexedRun:
     """A run that is read repeatedly. Each time only its changes are read.
 
     Args:
@@ -312,7 +313,7 @@ class Watched:
         self._saved: SavedLengths | None = None  # the least length of each journal
         self._factor = 1.0
         self._begun = 0  # the update from which the run was last started or resumed
-        self._settled: Settled | None = None
+        self._unchanged: UnchangedRun | None = None
         self.known = False
 
     @property
@@ -320,28 +321,28 @@ class Watched:
         """Return the description of its text; None if its settings have not been read."""
         return self._about and self._about[1]
 
-    def settled(self, job: Job | None, directory: Stamp) -> Run | None:
+    def unchanged(self, job: Job | None, directory: Stamp) -> Run | None:
         """Return the last result if no process trains the run and its directory has not changed.
 
         A process that starts to train the run replaces files in the directory. None: read it again.
         """
-        settled = self._settled
-        if settled is None or (settled.job, settled.directory) != (job, directory):
+        unchanged = self._unchanged
+        if unchanged is None or (unchanged.job, unchanged.directory) != (job, directory):
             return None
-        return settled.run
+        return unchanged.run
 
-    def read(self, place: Place, job: Job | None, directory: Stamp) -> Run:
+    def read(self, place: Location, job: Job | None, directory: Stamp) -> Run:
         """Return the run as it is now; `job` is its process if this server started it.
 
         If no process trains the run, its files are read again only when one of them has changed.
         """
         self.known = True
-        files = [stamp_of(self.path / name) for name in TELLING]
-        settled = self._settled
-        if settled is not None and (settled.job, settled.files) == (job, files):
-            self._settled = replace(settled, directory=directory)
-            return settled.run
-        self._settled = None
+        files = [stamp_of(self.path / name) for name in LISTED_FILES]
+        unchanged = self._unchanged
+        if unchanged is not None and (unchanged.job, unchanged.files) == (job, files):
+            self._unchanged = replace(unchanged, directory=directory)
+            return unchanged.run
+        self._unchanged = None
         try:
             run = self._read(place, job)
         except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -354,10 +355,10 @@ class Watched:
             return Run(key=place.key, name=place.name, state=state, reason=reason)
         behind = self._metrics.behind or self._events.behind
         if run.state in OVER and not behind and (job is None or not job.alive):
-            self._settled = Settled(job, directory, files, run)
+            self._unchanged = UnchangedRun(job, directory, files, run)
         return run
 
-    def _read(self, place: Place, job: Job | None) -> Run:
+    def _read(self, place: Location, job: Job | None) -> Run:
         refuse_newer_run(self.path)
         config, text = self._read_about()
         latest, best = read_pointer(self.path, LATEST), read_pointer(self.path, BEST)
@@ -434,7 +435,7 @@ class Watched:
 
     def _read_journals(self, best: int | None) -> None:
         """Read the new lines of the journals; `best` is the update of the best checkpoint."""
-        fresh, records = self._metrics.look()
+        fresh, records = self._metrics.new_lines()
         if fresh:
             self._last, self._judged, self._best = {}, {}, BestLoss()
         for record in records:
@@ -442,7 +443,7 @@ class Watched:
             if "validation_nats" in record:
                 self._judged = record
             self._best.add(record, best)
-        fresh, events = self._events.look()
+        fresh, events = self._events.new_lines()
         for event in events:
             self._event = event
             self._note_lost(event)
@@ -499,11 +500,11 @@ class Watched:
         return ("starting", None) if silent < YOUNG_SECONDS else ("interrupted", lost(latest))
 
 
-def models_in(seen: Seen) -> list[ModelId]:
+def models_in(listed: RunList) -> list[ModelId]:
     """Return all models: first those of the runs, then the model files."""
-    found = [model for run in seen.runs for model in models_of(run)]
+    found = [model for run in listed.runs for model in models_of(run)]
     return found + [
-        ModelId(file.key, None, "file", None, file.name) for file in seen.files.values()
+        ModelId(file.key, None, "file", None, file.name) for file in listed.files.values()
     ]
 
 

@@ -19,13 +19,13 @@ from charloom.store.journal_lines import is_event, is_record, is_sample
 from charloom.store.run_directory import EVENTS, METRICS, SAMPLES
 from charloom.store.run_reader import lengths_at, read_outline, sound_objects
 from charloom.web import schemas as wire
-from charloom.web.concurrency import Counter
+from charloom.web.concurrency import StreamLimit
 from charloom.web.error_responses import NotAllowedError
 from charloom.web.event_stream import EVENT_STREAM, EventStream, event
 from charloom.web.journal_follower import Tail
-from charloom.web.json_response import Plain
+from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.pagination import MOST, After, Limit, Skipped, page_after, page_from
-from charloom.web.run_index import UNREADABLE, Seen, Shelf
+from charloom.web.run_index import UNREADABLE, RunIndex, RunList
 
 LOOK_SECONDS: Final = 0.25  # between two reads of the files
 PING_SECONDS: Final = 10.0  # without an event, after which a stream sends a comment
@@ -41,23 +41,23 @@ JOURNALS: Final = (
 RunKey = wire.Key
 
 
-def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter:
+def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Event) -> APIRouter:
     """Return the routes of runs."""
     router = APIRouter(tags=["runs"])
 
     @router.get("/api/runs")
     def list_runs(limit: Limit = FIRST_RUNS, after: After = None) -> wire.Runs:
         """Return a page of the list of runs, most recently changed first."""
-        seen = shelf.look()
-        page = page_after(seen.runs, lambda run: run.key, limit, after)
+        listed = run_index.read_list()
+        page = page_after(listed.runs, lambda run: run.key, limit, after)
         return wire.Runs(
-            runs=list(page.items), total=seen.total, next=page.next, unread=seen.unread
+            runs=list(page.items), total=listed.total, next=page.next, unread=listed.unread
         )
 
     @router.get("/api/runs/{run}", response_model=wire.RunDetail)
-    def one_run(run: RunKey) -> Plain:
+    def one_run(run: RunKey) -> AsciiJSONResponse:
         """Return one run with its settings, its gradient checks and its long sample."""
-        place, listed = shelf.place_if_any(run), shelf.run(run)
+        place, listed = run_index.place_if_any(run), run_index.run(run)
         detail = wire.RunDetail(run=listed).model_dump()
         if place is not None and listed.state not in UNREADABLE:
             damage: list[str] = []
@@ -74,7 +74,7 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
                 "passage": view.passage,
                 "damage": list(map(for_page, damage)),
             }
-        return Plain(detail)
+        return AsciiJSONResponse(detail)
 
     @router.get("/api/runs/{run}/records")
     def records(
@@ -86,24 +86,28 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
         losses as far as they fit.
         """
         damage: list[str] = []
-        lines, total = some_of(journal(shelf.path(run), METRICS, is_record, damage), most)
+        lines, total = some_of(journal(run_index.path(run), METRICS, is_record, damage), most)
         found = thinned([record_of(line) for line in lines], most)
         return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
-    def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
+    def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
         """Return a page of the samples of a run, in the order of their updates."""
-        return Plain(page_of(shelf.path(run), SAMPLES, is_sample, "samples", limit, after))
+        return AsciiJSONResponse(
+            page_of(run_index.path(run), SAMPLES, is_sample, "samples", limit, after)
+        )
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
-    def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> Plain:
+    def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
         """Return a page of the events of a run."""
-        return Plain(page_of(shelf.path(run), EVENTS, is_event, "events", limit, after))
+        return AsciiJSONResponse(
+            page_of(run_index.path(run), EVENTS, is_event, "events", limit, after)
+        )
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
         """Pause, continue or stop a run, or change its learning rate. Any process may train it."""
-        path = shelf.place(run).path
+        path = run_index.place(run).path
         try:
             sent = api.control(
                 path, command.command, learning_rate_factor=command.learning_rate_factor
@@ -131,23 +135,23 @@ def routes(shelf: Shelf, watchers: Counter, closing: asyncio.Event) -> APIRouter
         they replace all earlier ones of that run. The first `records` also have `total`, the number of
         records before thinning.
         """
-        paths = {key: await asyncio.to_thread(shelf.path, key) for key in run}
-        return EventStream(watching(shelf, watchers, paths, limit), closing)
+        paths = {key: await asyncio.to_thread(run_index.path, key) for key in run}
+        return EventStream(counted_stream(run_index, stream_limit, paths, limit), closing)
 
     return router
 
 
 @asynccontextmanager
-async def watching(
-    shelf: Shelf, watchers: Counter, paths: dict[str, Path], limit: int
+async def counted_stream(
+    run_index: RunIndex, stream_limit: StreamLimit, paths: dict[str, Path], limit: int
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Yield the events of a stream while it holds a place among the event streams."""
-    async with watchers.place():
-        yield follow(shelf, paths, limit)
+    async with stream_limit.place():
+        yield follow(run_index, paths, limit)
 
 
 @lru_cache(maxsize=4)  # all streams send the same event
-def news(before: Seen | None, now: Seen, limit: int) -> bytes | None:
+def list_changes(before: RunList | None, now: RunList, limit: int) -> bytes | None:
     """Return the event with the changes of the list since `before`; None if nothing has changed.
 
     If `before` is None, the event has the whole first page.
@@ -169,29 +173,29 @@ def news(before: Seen | None, now: Seen, limit: int) -> bytes | None:
     return event("runs", data)
 
 
-async def follow(shelf: Shelf, paths: dict[str, Path], limit: int) -> AsyncIterator[bytes]:
+async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> AsyncIterator[bytes]:
     """Yield events with the changes of the list and of the journals of some runs, without end."""
     followed = [
         (kind, key, Tail(path / name, fits))
         for key, path in paths.items()
         for kind, name, fits in JOURNALS
     ]
-    before: Seen | None = None
+    before: RunList | None = None
     first, silent = True, 0.0
     while True:
         active = False
         if limit:
-            seen = await asyncio.to_thread(shelf.look)
-            if seen is not before:
-                found = await asyncio.to_thread(news, before, seen, limit)
-                before = seen
+            listed = await asyncio.to_thread(run_index.read_list)
+            if listed is not before:
+                found = await asyncio.to_thread(list_changes, before, listed, limit)
+                before = listed
                 if found is not None:
                     active = True
                     yield found
         for kind, key, tail in followed:
             fresh, lines = False, list[dict[str, Any]]()
             with suppress(OSError):  # no free file descriptor: the next turn reads the lines
-                fresh, lines = await asyncio.to_thread(tail.look)
+                fresh, lines = await asyncio.to_thread(tail.new_lines)
             if not (lines or fresh or first):
                 continue
             active = True

@@ -32,7 +32,7 @@ def key_of(relative: str) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """The path, key and displayed name of a run or a model file."""
 
     key: str
@@ -41,7 +41,7 @@ class Place:
 
 
 @dataclass
-class Found:
+class ScanResult:
     """The runs and model files in the folder.
 
     Attributes:
@@ -51,12 +51,12 @@ class Found:
             is created, replaced or removed.
     """
 
-    runs: dict[str, Place] = field(default_factory=dict)
-    files: dict[str, Place] = field(default_factory=dict)
+    runs: dict[str, Location] = field(default_factory=dict)
+    files: dict[str, Location] = field(default_factory=dict)
     stamps: dict[str, Stamp] = field(default_factory=dict)
 
 
-class Folder:
+class RunsFolder:
     """A folder that is scanned repeatedly.
 
     Args:
@@ -65,15 +65,15 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[str, tuple[Stamp, Place]] = {}  # directories of runs, by their paths
+        self._known: dict[str, tuple[Stamp, Location]] = {}  # directories of runs, by their paths
 
-    def look(self) -> Found:
+    def scan(self) -> ScanResult:
         """Return the runs and model files that exist now.
 
         Raises:
             OSError: there is no free file descriptor.
         """
-        found = Found()
+        found = ScanResult()
         before, self._known = self._known, {}
         for path, stamp in self._within(self.path, DEPTH, before):
             if stamp is None:
@@ -87,12 +87,12 @@ class Folder:
             found.stamps[place.key] = stamp
         return found
 
-    def _place(self, path: str) -> Place:
+    def _place(self, path: str) -> Location:
         relative = Path(path).relative_to(self.path).as_posix()
-        return Place(key_of(relative), Path(path), printable(relative))
+        return Location(key_of(relative), Path(path), printable(relative))
 
     def _within(
-        self, folder: Path | str, depth: int, before: dict[str, tuple[Stamp, Place]]
+        self, folder: Path | str, depth: int, before: dict[str, tuple[Stamp, Location]]
     ) -> Iterator[tuple[str, Stamp | None]]:
         """Yield the path and stamp of each run, and the path and None of each model file."""
         try:

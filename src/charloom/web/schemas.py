@@ -56,13 +56,13 @@ Probable = Annotated[
 ]
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     """The base of request bodies: rejects unknown fields, and strings where a number is expected."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Told(BaseModel):
+class ResponseBody(BaseModel):
     """The base of response bodies."""
 
     model_config = ConfigDict(protected_namespaces=())
@@ -71,7 +71,7 @@ class Told(BaseModel):
 # Errors
 
 
-class Mistake(Told):
+class ErrorDetail(ResponseBody):
     """What was wrong and how to fix it.
 
     Attributes:
@@ -90,16 +90,16 @@ class Mistake(Told):
     characters: list[str] | None = None
 
 
-class Refusal(Told):
+class ErrorBody(ResponseBody):
     """The body of every response with a status of 400 or more."""
 
-    error: Mistake
+    error: ErrorDetail
 
 
 # The server and its runs
 
 
-class Health(Told):
+class Health(ResponseBody):
     """The state of the server: how many requests it is `writing`, and how many are `waiting`."""
 
     ok: bool
@@ -108,7 +108,7 @@ class Health(Told):
     waiting: int
 
 
-class RecipeAbout(Told):
+class RecipeAbout(ResponseBody):
     """A recipe with all its settings.
 
     Attributes:
@@ -124,7 +124,7 @@ class RecipeAbout(Told):
     settings: dict[str, Any]
 
 
-class SettingAbout(Told):
+class SettingAbout(ResponseBody):
     """A setting that the page can change.
 
     Attributes:
@@ -140,7 +140,7 @@ class SettingAbout(Told):
     most: float | None = None
 
 
-class About(Told):
+class About(ResponseBody):
     """What a page needs before it can show anything: version, recipes, settings and limits."""
 
     version: str
@@ -152,7 +152,7 @@ class About(Told):
     limits: dict[str, int]
 
 
-class Run(Told):
+class Run(ResponseBody):
     """A run as the list shows it.
 
     Attributes:
@@ -217,7 +217,7 @@ class Run(Told):
     model: Literal["latest", "best"] = "latest"
 
 
-class Runs(Told):
+class Runs(ResponseBody):
     """A page of the list of runs, most recently changed first.
 
     Attributes:
@@ -232,7 +232,7 @@ class Runs(Told):
     unread: int
 
 
-class RunDetail(Told):
+class RunDetail(ResponseBody):
     """A run with its settings. `damage` has one sentence for each part that cannot be read."""
 
     run: Run
@@ -244,7 +244,7 @@ class RunDetail(Told):
     damage: list[str] = []
 
 
-class Record(Told):
+class Record(ResponseBody):
     """A line of metrics.jsonl (spec/formats.md: Records). `end` is true at the end of an epoch."""
 
     update: int
@@ -261,7 +261,7 @@ class Record(Told):
     end: bool = False
 
 
-class Records(Told):
+class Records(ResponseBody):
     """Records of a run, thinned to at most `most` of `total`. Lines that cannot be read are left out, and
     `damage` reports them."""
 
@@ -270,24 +270,24 @@ class Records(Told):
     damage: list[str] = []
 
 
-class SampleTaken(Told):
+class StoredSample(ResponseBody):
     """A text that the network wrote after an update."""
 
     update: int
     text: str
 
 
-class Samples(Told):
+class Samples(ResponseBody):
     """A page of the samples of a run. The first of the `total` samples is from before training. `next` is the
     value of `after` for the next page, None on the last page."""
 
-    samples: list[SampleTaken]
+    samples: list[StoredSample]
     total: int
     next: int | None
     damage: list[str] = []
 
 
-class Events(Told):
+class Events(ResponseBody):
     """A page of the events of a run (spec/formats.md: Steering). `total` and `next` are as in Samples."""
 
     events: list[dict[str, Any]]
@@ -299,14 +299,14 @@ class Events(Told):
 # Steering and starting
 
 
-class Command(Asked):
+class Command(RequestBody):
     """A command for the process that trains a run, as `charloom control` sends it."""
 
     command: Literal["run", "pause", "stop"] = "run"
     learning_rate_factor: Annotated[float, Field(gt=0, lt=1e6)] | None = None
 
 
-class Sent(Told):
+class Sent(ResponseBody):
     """The command that was sent. The training process follows it within a fraction of a second."""
 
     sequence: int
@@ -314,14 +314,14 @@ class Sent(Told):
     learning_rate_factor: float | None
 
 
-class NewText(Asked):
+class NewText(RequestBody):
     """A text to train on, as JSON. It is stored unchanged. A longer text is sent as application/octet-stream."""
 
     name: TextName
     text: Annotated[str, StringConstraints(max_length=TEXT_BODY)]
 
 
-class TextAbout(Told):
+class TextAbout(ResponseBody):
     """A text that a run can train on.
 
     Attributes:
@@ -337,7 +337,7 @@ class TextAbout(Told):
     description: str | None = None
 
 
-class Texts(Told):
+class Texts(ResponseBody):
     """A page of the list of texts. `total`, `next` and `unread` are as in Runs. A text of kind `run` enters
     the list once one of its runs has been read."""
 
@@ -347,7 +347,7 @@ class Texts(Told):
     unread: int
 
 
-class Settings(Asked):
+class Settings(RequestBody):
     """The settings that the page can change. A setting that is not given keeps the recipe's value."""
 
     cell: Literal["rnn", "lstm", "gru"] | None = None
@@ -366,7 +366,7 @@ class Settings(Asked):
     minutes: Annotated[float, Field(gt=0, le=10_080)] | None = None
 
 
-class NewRun(Asked):
+class NewRun(RequestBody):
     """A run to start: the key of a text, a recipe, and the settings that differ from the recipe."""
 
     text: Key
@@ -375,7 +375,7 @@ class NewRun(Asked):
     settings: Settings = Settings()
 
 
-class GoOn(Asked):
+class ResumeRequest(RequestBody):
     """The new end of a run that is resumed; give at most one field. Without any, the run keeps its end."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -383,17 +383,17 @@ class GoOn(Asked):
     minutes: Annotated[float, Field(gt=0, le=10_080)] | None = None
 
 
-class Nothing(Asked):
+class EmptyRequest(RequestBody):
     """A request without fields: `{}`."""
 
 
-class Dismissed(Told):
+class Dismissed(ResponseBody):
     """A failed start that was removed from the list."""
 
     run: str
 
 
-class Started(Told):
+class Started(ResponseBody):
     """A run that was started. It appears in the list under the key `run`."""
 
     run: str
@@ -402,7 +402,7 @@ class Started(Told):
 # Models and the playground
 
 
-class ModelAbout(Told):
+class ModelAbout(ResponseBody):
     """A model that can write.
 
     Attributes:
@@ -420,7 +420,7 @@ class ModelAbout(Told):
     created: int = 0
 
 
-class Models(Told):
+class Models(ResponseBody):
     """A page of the list of models. `total` and `next` are as in Runs. `unread` is how many runs the server
     has not read yet; their models are missing from the list."""
 
@@ -430,7 +430,7 @@ class Models(Told):
     unread: int
 
 
-class ModelDetail(Told):
+class ModelDetail(ResponseBody):
     """A model that was opened. `whats` lists the quantities of a unit that can be shown: h, cell or a gate."""
 
     id: str
@@ -445,7 +445,7 @@ class ModelDetail(Told):
     whats: list[str]
 
 
-class Drawing(Asked):
+class SamplingOptions(RequestBody):
     """How characters are sampled. The defaults are those of `charloom sample`."""
 
     prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] = ""
@@ -468,7 +468,7 @@ class Drawing(Asked):
     )
 
 
-class Generate(Drawing):
+class Generate(SamplingOptions):
     """A request for a text that one model writes.
 
     The response is a stream of server-sent events:
@@ -485,7 +485,7 @@ class Generate(Drawing):
     model: ModelKey
 
 
-class Compare(Drawing):
+class Compare(SamplingOptions):
     """A request for texts that two to four models write side by side, from the same seed.
 
     The events are those of Generate. Each also has `side`, the index of the model in `models`, from 0.
@@ -494,7 +494,7 @@ class Compare(Drawing):
     models: Annotated[list[ModelKey], Field(min_length=2, max_length=4)]
 
 
-class Analysis(Told):
+class Analysis(ResponseBody):
     """A model's prediction for each character of a text, as lists of the same length.
 
     Attributes:
@@ -509,7 +509,7 @@ class Analysis(Told):
     likely: list[list[Probable]]
 
 
-class Score(Asked):
+class Score(RequestBody):
     """A request for the surprise of each character of a text."""
 
     model: ModelKey
@@ -518,7 +518,7 @@ class Score(Asked):
     likely: bool = False
 
 
-class Surprises(Told):
+class Surprises(ResponseBody):
     """The surprise of each character. `likely` is as in Analysis, and None unless it was requested."""
 
     model: str
@@ -531,7 +531,7 @@ class Surprises(Told):
     unknowns: str = ""
 
 
-class Next(Asked):
+class Next(RequestBody):
     """A request for the most likely characters after a text."""
 
     model: ModelKey
@@ -540,7 +540,7 @@ class Next(Asked):
     unknown: Unknown = "refuse"
 
 
-class NextLikely(Told):
+class NextLikely(ResponseBody):
     """The most likely next characters, most likely first."""
 
     model: str
@@ -553,7 +553,7 @@ class NextLikely(Told):
 What = Literal["h", "cell", "i", "f", "g", "o", "r", "z", "n"]
 
 
-class UnitAsked(Asked):
+class UnitRequest(RequestBody):
     """A request for the value of one unit after each character of a text."""
 
     model: ModelKey
@@ -564,7 +564,7 @@ class UnitAsked(Asked):
     unknown: Unknown = "refuse"
 
 
-class UnitValues(Told):
+class UnitValues(ResponseBody):
     """A unit's value after each character. `low` and `high` are the bounds of such a value (0 and 1 for a
     gate). `update` is the update of the model: a run may have trained further between two responses."""
 
@@ -576,7 +576,7 @@ class UnitValues(Told):
     high: float
 
 
-class MapAsked(Asked):
+class MapRequest(RequestBody):
     """A request for the values of all units of a layer after each character of a text."""
 
     model: ModelKey
@@ -586,7 +586,7 @@ class MapAsked(Asked):
     unknown: Unknown = "refuse"
 
 
-class UnitMap(Told):
+class UnitMap(ResponseBody):
     """All units of a layer over a text.
 
     `values` is base64 of unsigned bytes, unit by unit. Byte `unit * len(characters) + n` stands for
@@ -603,7 +603,7 @@ class UnitMap(Told):
     values: str
 
 
-class RankingAsked(Asked):
+class RankingRequest(RequestBody):
     """A request for the units that follow properties of a text most closely.
 
     Attributes:
@@ -624,7 +624,7 @@ class RankingAsked(Asked):
     unknown: Unknown = "refuse"
 
 
-class UnitFound(Told):
+class UnitFound(ResponseBody):
     """A unit, a quantity of it (`what`), and `r`, its correlation with a property (Pearson, -1 … 1)."""
 
     layer: int
@@ -633,7 +633,7 @@ class UnitFound(Told):
     r: float
 
 
-class PropertyRanked(Told):
+class PropertyRanked(ResponseBody):
     """A property of a text and the units that follow it most closely, best first.
 
     Attributes:
@@ -652,7 +652,7 @@ class PropertyRanked(Told):
     why_none: str = ""
 
 
-class Ranking(Told):
+class Ranking(ResponseBody):
     """The units that follow each property. `update` is as in UnitValues."""
 
     model: str

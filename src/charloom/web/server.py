@@ -38,16 +38,16 @@ from charloom.web import (
     text_routes,
 )
 from charloom.web import schemas as wire
-from charloom.web.concurrency import Busy, Counter, Desk
+from charloom.web.concurrency import Busy, StreamLimit, WorkQueue
 from charloom.web.connection import Connection
-from charloom.web.error_responses import tell_mistakes
-from charloom.web.file_descriptors import Room, Shortage, raise_limit
-from charloom.web.json_response import Plain
+from charloom.web.error_responses import register_error_handlers
+from charloom.web.file_descriptors import ConnectionLimits, Shortage, raise_limit
+from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.listener import Acceptor
-from charloom.web.model_cache import Library
-from charloom.web.request_guard import LONGEST_HEAD, Door, Guard, is_loopback
-from charloom.web.run_index import Shelf, models_in
-from charloom.web.text_routes import TextShelf
+from charloom.web.model_cache import ModelCache
+from charloom.web.request_guard import LONGEST_HEAD, AccessRules, Guard, is_loopback
+from charloom.web.run_index import RunIndex, models_in
+from charloom.web.text_routes import TextIndex
 from charloom.web.training_jobs import Jobs
 
 CLOSING_SECONDS: Final = 3
@@ -59,49 +59,49 @@ EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at that a browser c
 SWITCH_SECONDS: Final = 0.0005  # after which a computing thread releases Python's lock
 
 DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON (a text to train on
-also `application/octet-stream`), with its length in `Content-Length` (status 411 without it). Errors have the body `{"error": {…}}`; the statuses 429 and 503 have
-a `Retry-After` header. The routes of `/v1` work with OpenAI's clients."""
+also `application/octet-stream`), with its length in `Content-Length` (status 411 without it). Errors have the body
+`{"error": {…}}`; the statuses 429 and 503 have a `Retry-After` header. The routes of `/v1` work with OpenAI's clients."""
 
 
 @dataclass
-class House:
+class AppState:
     """The objects that the routes share.
 
     Attributes:
         folder: the folder of the runs.
-        door: which requests the server accepts.
-        desk: the queue for requests that need computing.
-        room: the limits on connections.
+        access: which requests the server accepts.
+        queue: the queue for requests that need computing.
+        limits: the limits on connections.
         shortage: is notified when there is no free file descriptor.
-        watchers: limits the number of event streams.
+        stream_limit: limits the number of event streams.
         closing: set when the server closes, which ends all streams.
         jobs: the training processes that this server started.
-        shelf: the list of runs and models in the folder.
-        library: the models in memory.
+        run_index: the list of runs and models in the folder.
+        model_cache: the models in memory.
         connections: the connections that are open now.
     """
 
     folder: Path
-    door: Door
-    desk: Desk = field(default_factory=Desk)
-    room: Room = field(default_factory=lambda: Room.within(None))
+    access: AccessRules
+    queue: WorkQueue = field(default_factory=WorkQueue)
+    limits: ConnectionLimits = field(default_factory=lambda: ConnectionLimits.within(None))
     shortage: Shortage = field(default_factory=Shortage)
-    watchers: Counter = field(init=False)
+    stream_limit: StreamLimit = field(init=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     jobs: Jobs = field(init=False)
-    shelf: Shelf = field(init=False)
-    library: Library = field(init=False)
+    run_index: RunIndex = field(init=False)
+    model_cache: ModelCache = field(init=False)
     connections: Collection[Any] = ()
 
     def __post_init__(self) -> None:
-        self.watchers = Counter(self.room.watchers)
+        self.stream_limit = StreamLimit(self.limits.stream_limit)
         self.jobs = Jobs(self.folder)
-        self.shelf = Shelf(self.folder, self.jobs, self.shortage)
-        self.library = Library(self.shelf)
+        self.run_index = RunIndex(self.folder, self.jobs, self.shortage)
+        self.model_cache = ModelCache(self.run_index)
 
-    def crowded(self) -> Busy | None:
+    def too_many_connections(self) -> Busy | None:
         """Return the error for all requests if there are too many connections, otherwise None."""
-        if len(self.connections) <= self.room.answered:
+        if len(self.connections) <= self.limits.answered:
             return None
         return Busy(
             f"the server has {len(self.connections)} connections, more than it answers; close some pages, or try again later."
@@ -114,18 +114,18 @@ class House:
         that needs the file reports them.
         """
         with suppress(CharloomError, OSError):
-            for model in models_in(self.shelf.look())[:1]:
-                asked = wire.Generate(model=model.id, length=1, probabilities=True)
-                playground_routes.Author.of(self.library.open(model.id), asked).next()
+            for model in models_in(self.run_index.read_list())[:1]:
+                request = wire.Generate(model=model.id, length=1, probabilities=True)
+                playground_routes.TextWriter.of(self.model_cache.open(model.id), request).next()
         with suppress(CharloomError, OSError):
-            while self.shelf.look(anew=True).unread and not self.closing.is_set():
+            while self.run_index.read_list(refresh=True).unread and not self.closing.is_set():
                 pass
 
 
-def make_app(house: House) -> Guard:
+def make_app(state: AppState) -> Guard:
     """Return the ASGI application with its guard."""
-    jobs, shelf, library = house.jobs, house.shelf, house.library
-    kept = TextShelf(shelf)
+    jobs, run_index, model_cache = state.jobs, state.run_index, state.model_cache
+    texts = TextIndex(run_index)
     version = charloom_version()
     app = FastAPI(
         title="charloom",
@@ -134,13 +134,13 @@ def make_app(house: House) -> Guard:
         docs_url=None,  # its page would load files from another server
         redoc_url=None,
         openapi_url=None,
-        default_response_class=Plain,
+        default_response_class=AsciiJSONResponse,
         responses={
-            "4XX": {"model": wire.Refusal, "description": "what was wrong, and how to fix it"},
-            503: {"model": wire.Refusal, "description": "the server is busy; see Retry-After"},
+            "4XX": {"model": wire.ErrorBody, "description": "what was wrong, and how to fix it"},
+            503: {"model": wire.ErrorBody, "description": "the server is busy; see Retry-After"},
         },
     )
-    tell_mistakes(app, house.shortage)
+    register_error_handlers(app, state.shortage)
 
     @app.get("/api/health", tags=["server"])
     async def health() -> wire.Health:
@@ -148,34 +148,34 @@ def make_app(house: House) -> Guard:
         return wire.Health(
             ok=True,
             version=version,
-            writing=house.desk.working,
-            waiting=house.desk.queued,
+            writing=state.queue.working,
+            waiting=state.queue.queued,
         )
 
     @app.get("/openapi.json", include_in_schema=False)
-    def openapi() -> Plain:
+    def openapi() -> AsciiJSONResponse:
         """Return the OpenAPI schema. A thread makes it on the first request, because that takes a moment."""
-        return Plain(app.openapi())
+        return AsciiJSONResponse(app.openapi())
 
     @app.get("/api/about", tags=["server"], response_model=wire.About)
-    def about() -> Plain:
+    def about() -> AsciiJSONResponse:
         """Return version, engine, recipes, settings and limits."""
-        return Plain(about_us(house.folder).model_dump())
+        return AsciiJSONResponse(server_about(state.folder).model_dump())
 
-    app.include_router(run_routes.routes(shelf, house.watchers, house.closing))
-    app.include_router(text_routes.routes(kept))
-    app.include_router(start_routes.routes(shelf, kept, jobs))
-    app.include_router(playground_routes.routes(library, shelf, house.desk, house.closing))
-    app.include_router(inside_routes.routes(library, house.desk, house.closing))
-    app.include_router(openai_routes.routes(library, shelf, house.desk, house.closing))
+    app.include_router(run_routes.routes(run_index, state.stream_limit, state.closing))
+    app.include_router(text_routes.routes(texts))
+    app.include_router(start_routes.routes(run_index, texts, jobs))
+    app.include_router(playground_routes.routes(model_cache, run_index, state.queue, state.closing))
+    app.include_router(inside_routes.routes(model_cache, state.queue, state.closing))
+    app.include_router(openai_routes.routes(model_cache, run_index, state.queue, state.closing))
     app.include_router(static_files.routes())
     # FastAPI finishes its routes on the first match: do it now, not in the first request.
     for route in app.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
-    return Guard(app, house.door, house.desk.full, house.crowded)
+    return Guard(app, state.access, state.queue.full, state.too_many_connections)
 
 
-def about_us(folder: Path) -> wire.About:
+def server_about(folder: Path) -> wire.About:
     """Return what a page needs before it can show anything."""
     recipes = [
         wire.RecipeAbout(
@@ -227,13 +227,13 @@ class Server(uvicorn.Server):
     """uvicorn with limits. On a signal to close it ends all streams immediately.
 
     Args:
-        house: the shared objects of the application.
+        state: the shared objects of the application.
         ready: is called when the server accepts connections.
     """
 
-    def __init__(self, house: House, ready: Callable[[], None]) -> None:
+    def __init__(self, state: AppState, ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
-            make_app(house),
+            make_app(state),
             loop="asyncio",
             http=Connection,
             ws="none",
@@ -246,8 +246,8 @@ class Server(uvicorn.Server):
             h11_max_incomplete_event_size=LONGEST_HEAD,
         )
         super().__init__(config)
-        self.house = house
-        self.house.connections = self.server_state.connections
+        self.state = state
+        self.state.connections = self.server_state.connections
         self.ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting: list[asyncio.Future[None]] = []
@@ -260,7 +260,7 @@ class Server(uvicorn.Server):
         self._accepting = [
             asyncio.ensure_future(self._acceptor(listening).run()) for listening in sockets or ()
         ]
-        warming = self._loop.run_in_executor(None, self.house.warm_up)
+        warming = self._loop.run_in_executor(None, self.state.warm_up)
         await asyncio.wait({warming}, timeout=WARMING_SECONDS)
         self.ready()
 
@@ -269,10 +269,10 @@ class Server(uvicorn.Server):
             return Connection(self.config, self.server_state, self.lifespan.state)
 
         connections: set[Any] = self.server_state.connections
-        return Acceptor(listening, made, connections, self.house.room, self.house.shortage)
+        return Acceptor(listening, made, connections, self.state.limits, self.state.shortage)
 
     async def on_tick(self, counter: int) -> bool:
-        self.house.shortage.check()
+        self.state.shortage.check()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -283,7 +283,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.house.closing.set)
+            self._loop.call_soon_threadsafe(self.state.closing.set)
 
 
 def serve(
@@ -313,10 +313,10 @@ def serve(
     port = listening.getsockname()[1]
     token = None if is_loopback(host) else secrets.token_urlsafe(32)
     # asyncio objects are made before uvicorn's loop runs, which is safe as nothing waits on them yet.
-    house = House(
+    state = AppState(
         folder,
-        Door.of(host, port, token),
-        room=Room.within(raise_limit()),
+        AccessRules.of(host, port, token),
+        limits=ConnectionLimits.within(raise_limit()),
         shortage=Shortage(say),
     )
     shown = socket.gethostname() if host in EVERYWHERE else f"[{host}]" if ":" in host else host
@@ -339,10 +339,10 @@ def serve(
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         with listening:
-            Server(house, ready).run(sockets=[listening])
+            Server(state, ready).run(sockets=[listening])
     finally:
         sys.setswitchinterval(before)
-        house.desk.close()
+        state.queue.close()
 
 
 def listen(host: str, port: int) -> socket.socket:

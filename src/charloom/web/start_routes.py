@@ -22,9 +22,9 @@ from charloom.store.run_writer import acquire
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Busy
 from charloom.web.error_responses import NotAllowedError
-from charloom.web.run_index import Shelf
+from charloom.web.run_index import RunIndex
 from charloom.web.runs_folder import key_of
-from charloom.web.text_routes import FOLDER, TextShelf
+from charloom.web.text_routes import FOLDER, TextIndex
 from charloom.web.training_jobs import Jobs
 
 MOST_AT_ONCE: Final = 4
@@ -32,7 +32,7 @@ RETRY_SECONDS: Final = 30
 ENDS: Final = ("epochs", "updates", "minutes")
 
 
-def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
+def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
     """Return the routes that start, resume and dismiss runs."""
     router = APIRouter(tags=["training"])
 
@@ -45,16 +45,16 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
         recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
         given = new.settings.model_dump(exclude_none=True)
-        settle(recipe, given)
+        checked_settings(recipe, given)
         if new.name is not None:
             require_name(new.name)
         options = [
             word for setting, value in given.items() for word in (option(setting), str(value))
         ]
         with jobs.turn:
-            require_room(jobs)
+            require_free_process(jobs)
             for name in names(text.about.name) if new.name is None else (new.name,):
-                path = shelf.folder.resolve() / name
+                path = run_index.folder.resolve() / name
                 place = [option("run"), str(path), option("recipe"), recipe]
                 command = ["train", *text.sources, *place, *options]
                 try:
@@ -68,11 +68,11 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
                         raise
                 else:
                     break
-        shelf.look(anew=True)  # the next request must see the run
+        run_index.read_list(refresh=True)  # the next request must see the run
         return wire.Started(run=name)
 
     @router.post("/api/runs/{run}/resume", status_code=202)
-    def resume(run: wire.Key, further: wire.GoOn) -> wire.Started:
+    def resume(run: wire.Key, further: wire.ResumeRequest) -> wire.Started:
         """Resume a run that no process trains, in a separate process."""
         ends = further.model_dump(exclude_none=True)
         if len(ends) > 1:
@@ -81,28 +81,28 @@ def routes(shelf: Shelf, texts: TextShelf, jobs: Jobs) -> APIRouter:
             )
         options = [word for end, value in ends.items() for word in (option(end), str(value))]
         with jobs.turn:
-            require_room(jobs)
-            shelf.look(anew=True)
-            place, listed = shelf.place(run), shelf.run(run)
+            require_free_process(jobs)
+            run_index.read_list(refresh=True)
+            place, listed = run_index.place(run), run_index.run(run)
             require_rest(listed, ends)
             if (job := jobs.all().get(run)) is not None and job.alive:
                 raise RunInUseError(f"{run} is in use: process {job.pid} trains it; wait a moment.")
             acquire(place.path).release()  # raises if another process trains the run
             jobs.start(run, ["resume", str(place.path.resolve()), *options], listed.text)
-        shelf.look(anew=True)
+        run_index.read_list(refresh=True)
         return wire.Started(run=run)
 
     @router.post("/api/runs/{run}/dismiss")
-    def dismiss(run: wire.Key, _: wire.Nothing) -> wire.Dismissed:
+    def dismiss(run: wire.Key, _: wire.EmptyRequest) -> wire.Dismissed:
         """Remove a failed start and its log from the list. A run directory is never removed."""
         with jobs.turn:
-            shelf.look(anew=True)
-            if not shelf.run(run).dismissible:
+            run_index.read_list(refresh=True)
+            if not run_index.run(run).dismissible:
                 raise NotAllowedError(
                     f"{run} is not a failed start; only failed starts can be dismissed."
                 )
             jobs.forget(jobs.all()[run])
-        shelf.look(anew=True)
+        run_index.read_list(refresh=True)
         return wire.Dismissed(run=run)
 
     return router
@@ -135,7 +135,7 @@ def require_name(name: str) -> None:
         )
 
 
-def require_room(jobs: Jobs) -> None:
+def require_free_process(jobs: Jobs) -> None:
     """Raise Busy if this server has already started as many running processes as it may."""
     running = sum(job.alive for job in jobs.all().values())
     if running >= MOST_AT_ONCE:
@@ -146,7 +146,7 @@ def require_room(jobs: Jobs) -> None:
         )
 
 
-def settle(recipe: str, given: dict[str, object]) -> Config:
+def checked_settings(recipe: str, given: dict[str, object]) -> Config:
     """Return the settings of the run, so that errors in them are reported before it starts.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from charloom.web.error_responses import NotHereError
+from charloom.web.error_responses import NotFoundError
 
 STATIC: Final = Path(__file__).parent / "static"
 PLOTLY: Final = "plotly.min.js"
@@ -52,7 +52,7 @@ def routes() -> APIRouter:
     def send(request: Request, name: str) -> Response:
         """Send a file, or the status 304 if the browser already has this version."""
         if name not in files:
-            raise NotHereError(f"the page has no file {name[:100]!r}; reload the page.")
+            raise NotFoundError(f"the page has no file {name[:100]!r}; reload the page.")
         changed = files[name].stat().st_mtime_ns
         if name not in kept or kept[name][0] != changed:
             data = files[name].read_bytes()

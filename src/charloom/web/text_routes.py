@@ -24,10 +24,10 @@ from charloom.store.atomic_files import replace_file, writing
 from charloom.store.run_directory import TEXT
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import schemas as wire
-from charloom.web.error_responses import NotAllowedError, NotHereError
+from charloom.web.error_responses import NotAllowedError, NotFoundError
 from charloom.web.pagination import MOST, After, Limit, page_after
 from charloom.web.request_guard import BYTES, JSON
-from charloom.web.run_index import Shelf
+from charloom.web.run_index import RunIndex
 from charloom.web.runs_folder import key_of, printable
 
 FOLDER: Final = "texts"
@@ -48,14 +48,14 @@ class Text:
     sources: tuple[str, ...]
 
 
-def routes(texts: "TextShelf") -> APIRouter:
+def routes(texts: "TextIndex") -> APIRouter:
     """Return the routes of texts."""
     router = APIRouter(tags=["training"])
 
     @router.get("/api/texts")
     def list_texts(limit: Limit = MOST, after: After = None) -> wire.Texts:
         """Return a page of the list of texts to train on."""
-        seen = texts.shelf.look()
+        seen = texts.run_index.read_list()
         page = page_after(list(texts.all().values()), lambda text: text.about.key, limit, after)
         return wire.Texts(
             texts=[text.about for text in page.items],
@@ -107,8 +107,8 @@ def new_text(body: bytes) -> wire.NewText:
         ) from None
 
 
-def checked_and_kept(texts: "TextShelf", name: str, data: bytes) -> Text:
-    """Store an uploaded text. Errors are those of `require_text` and `TextShelf.keep`."""
+def checked_and_kept(texts: "TextIndex", name: str, data: bytes) -> Text:
+    """Store an uploaded text. Errors are those of `require_text` and `TextIndex.keep`."""
     require_text(name, data)
     return texts.keep(name, data)
 
@@ -144,16 +144,16 @@ def require_text(name: str, data: bytes) -> None:
         )
 
 
-class TextShelf:
+class TextIndex:
     """The texts that a run can be started with.
 
     Args:
-        shelf: the list of runs. The texts of its runs are included.
+        run_index: the list of runs. The texts of its runs are included.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
-        self.folder = shelf.folder / FOLDER
+    def __init__(self, run_index: RunIndex) -> None:
+        self.run_index = run_index
+        self.folder = run_index.folder / FOLDER
 
     def all(self) -> dict[str, Text]:
         """Return all texts by key."""
@@ -172,7 +172,7 @@ class TextShelf:
                 with suppress(OSError):  # a broken link, or a file that was just removed
                     found.append(_kept(path))
         seen = {text.sources for text in found}
-        for run, path, about in self.shelf.texts():
+        for run, path, about in self.run_index.texts():
             sources = tuple(about["sources"] or [str((path / TEXT).resolve())])
             if sources not in seen and (text := _of_run(run, about["name"], sources)) is not None:
                 seen.add(sources)
@@ -183,11 +183,11 @@ class TextShelf:
         """Return the text with a key.
 
         Raises:
-            NotHereError: there is no such text.
+            NotFoundError: there is no such text.
         """
         texts = self.all()
         if key not in texts:
-            raise NotHereError(
+            raise NotFoundError(
                 f"there is no text {shortened(key)}; GET /api/texts lists the texts."
             )
         return texts[key]

@@ -88,11 +88,11 @@ class Job:
         if state in ("starting", "interrupted") or self.recipe is None:
             return (
                 "failed",
-                self.last_words() or reason or "its process ended without giving a reason",
+                self.last_output_line() or reason or "its process ended without giving a reason",
             )
         return state, reason
 
-    def last_words(self) -> str | None:
+    def last_output_line(self) -> str | None:
         """Return the last line of the process's output; None if there is none."""
         with suppress(OSError):
             data = self.log.read_bytes()[-LOG_END:]
