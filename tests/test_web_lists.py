@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 from starlette.testclient import TestClient
 
 import runs
-from charloom.web import run_index, training_jobs
+from charloom.web import indexed_run, run_index, training_jobs
 from charloom.web.pagination import page_after, page_from
 from charloom.web.run_routes import list_changes
 from charloom.web.server import make_app
@@ -154,13 +154,13 @@ class Reads:
 
     def __init__(self, monkeypatch):
         self.keys = []
-        read = run_index.IndexedRun._read
+        read = indexed_run.IndexedRun._read
 
         def counted(watched, place, job):
             self.keys.append(place.key)
             return read(watched, place, job)
 
-        monkeypatch.setattr(run_index.IndexedRun, "_read", counted)
+        monkeypatch.setattr(indexed_run.IndexedRun, "_read", counted)
 
     def since(self):
         """Those since it was asked last."""
@@ -197,10 +197,10 @@ def test_a_look_asks_little_of_runs_that_nothing_trains(folder, monkeypatch):
     while index.read_list(refresh=True).unread:
         pass
     asked = []
-    stamp = run_index.stamp_of
-    monkeypatch.setattr(run_index, "stamp_of", lambda path: asked.append(path) or stamp(path))
+    stamp = indexed_run.stamp_of
+    monkeypatch.setattr(indexed_run, "stamp_of", lambda path: asked.append(path) or stamp(path))
     index.read_list(refresh=True)
-    each = len(run_index.LISTED_FILES)
+    each = len(indexed_run.LISTED_FILES)
     assert len(asked) <= each * (run_index.READ_AT_ONCE + run_index.CHECKED_AT_ONCE) < each * MANY
     # In turn each is looked at, though nothing of its directory seems to have changed.
     for _ in range(MANY // run_index.CHECKED_AT_ONCE + 1):

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 import runs
 from charloom.store.control_files import write_status
-from charloom.web import run_index, training_jobs
-from charloom.web.run_index import models_in
+from charloom.web import indexed_run, run_index, training_jobs
+from charloom.web.run_models import models_in
 from charloom.web.run_routes import some_of, spread, thinned
 from charloom.web.runs_folder import key_of
 from charloom.web.server import make_app
@@ -117,8 +117,10 @@ def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         runs.train(tmp_path / name, epochs=1)
     read = []
-    real = run_index.read_status
-    monkeypatch.setattr(run_index, "read_status", lambda path: read.append(path.name) or real(path))
+    real = indexed_run.read_status
+    monkeypatch.setattr(
+        indexed_run, "read_status", lambda path: read.append(path.name) or real(path)
+    )
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
     first = index.read_list(refresh=True).runs
     assert sorted(read) == ["a", "b", "c"]

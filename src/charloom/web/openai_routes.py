@@ -25,7 +25,8 @@ from charloom.web.json_response import AsciiJSONResponse, dumped
 from charloom.web.model_cache import ModelCache
 from charloom.web.pagination import MOST, After, Limit, page_after
 from charloom.web.playground_routes import TextWriter
-from charloom.web.run_index import RunIndex, models_in
+from charloom.web.run_index import RunIndex
+from charloom.web.run_models import models_in
 
 MOST_TOKENS: Final = 16_384
 MOST_CHOICES: Final = 8

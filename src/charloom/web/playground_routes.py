@@ -26,7 +26,8 @@ from charloom.web.event_stream import EVENT_STREAM, EventStream, answer_from_que
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.model_cache import ModelCache, OpenModel
 from charloom.web.pagination import MOST, After, Limit, page_after
-from charloom.web.run_index import RunIndex, models_in
+from charloom.web.run_index import RunIndex
+from charloom.web.run_models import models_in
 
 PIECE_SECONDS: Final = 0.03
 PREDICTING_SECONDS: Final = (
@@ -120,6 +121,7 @@ def routes(
 ) -> APIRouter:
     """Return the routes of the playground."""
     router = APIRouter(tags=["models"])
+    router.include_router(prediction_routes(model_cache, queue, closing))
 
     @router.get("/api/models")
     def list_models(limit: Limit = MOST, after: After = None) -> wire.Models:
@@ -151,6 +153,15 @@ def routes(
     async def compare(body: wire.Compare) -> EventStream:
         """Let several models write. The events are those of Generate, each with a `side`."""
         return EventStream(writing(model_cache, queue, body, body.models, sides=True), closing)
+
+    return router
+
+
+def prediction_routes(
+    model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event
+) -> APIRouter:
+    """Return the routes of predictions: the next characters, and the surprise of a text."""
+    router = APIRouter()
 
     @router.post("/api/next", response_model=wire.NextLikely)
     async def likely_next(body: wire.Next, request: Request) -> Any:

@@ -22,10 +22,11 @@ from charloom.web import schemas as wire
 from charloom.web.concurrency import StreamLimit
 from charloom.web.error_responses import NotAllowedError
 from charloom.web.event_stream import EVENT_STREAM, EventStream, event
+from charloom.web.indexed_run import UNREADABLE
 from charloom.web.journal_follower import Tail
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.pagination import MOST, After, Limit, Skipped, page_after, page_from
-from charloom.web.run_index import UNREADABLE, RunIndex, RunList
+from charloom.web.run_index import RunIndex, RunList
 
 LOOK_SECONDS: Final = 0.25  # between two reads of the files
 PING_SECONDS: Final = 10.0  # without an event, after which a stream sends a comment
@@ -44,6 +45,7 @@ RunKey = wire.Key
 def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Event) -> APIRouter:
     """Return the routes of runs."""
     router = APIRouter(tags=["runs"])
+    router.include_router(journal_routes(run_index))
 
     @router.get("/api/runs")
     def list_runs(limit: Limit = FIRST_RUNS, after: After = None) -> wire.Runs:
@@ -57,52 +59,7 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
     @router.get("/api/runs/{run}", response_model=wire.RunDetail)
     def one_run(run: RunKey) -> AsciiJSONResponse:
         """Return one run with its settings, its gradient checks and its long sample."""
-        place, listed = run_index.place_if_any(run), run_index.run(run)
-        detail = wire.RunDetail(run=listed).model_dump()
-        if place is not None and listed.state not in UNREADABLE:
-            damage: list[str] = []
-            view, stored = read_outline(place.path, damage), read_checks(place.path)
-            damage += [stored.damage] if stored.damage else []
-            checks = [check.to_dict() for check in stored.checks]
-            detail |= {
-                "settings": view.config.to_dict(),
-                "version": view.version,
-                "engine": view.engine,
-                "gradcheck": {"format": GRADCHECK_FORMAT, "checks": checks}
-                if stored.begun
-                else None,
-                "passage": view.passage,
-                "damage": list(map(for_page, damage)),
-            }
-        return AsciiJSONResponse(detail)
-
-    @router.get("/api/runs/{run}/records")
-    def records(
-        run: RunKey, most: Annotated[int, Query(ge=2, le=wire.MOST_RECORDS)] = 5_000
-    ) -> wire.Records:
-        """Return the records of a run, thinned to at most `most`.
-
-        Thinning keeps the first and the last record. It keeps the ends of epochs and the validation
-        losses as far as they fit.
-        """
-        damage: list[str] = []
-        lines, total = some_of(journal(run_index.path(run), METRICS, is_record, damage), most)
-        found = thinned([record_of(line) for line in lines], most)
-        return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
-
-    @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
-    def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
-        """Return a page of the samples of a run, in the order of their updates."""
-        return AsciiJSONResponse(
-            page_of(run_index.path(run), SAMPLES, is_sample, "samples", limit, after)
-        )
-
-    @router.get("/api/runs/{run}/events", response_model=wire.Events)
-    def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
-        """Return a page of the events of a run."""
-        return AsciiJSONResponse(
-            page_of(run_index.path(run), EVENTS, is_event, "events", limit, after)
-        )
+        return AsciiJSONResponse(detail_of(run_index, run))
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
@@ -139,6 +96,61 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
         return EventStream(counted_stream(run_index, stream_limit, paths, limit), closing)
 
     return router
+
+
+def journal_routes(run_index: RunIndex) -> APIRouter:
+    """Return the routes of the journals of a run."""
+    router = APIRouter()
+
+    @router.get("/api/runs/{run}/records")
+    def records(
+        run: RunKey, most: Annotated[int, Query(ge=2, le=wire.MOST_RECORDS)] = 5_000
+    ) -> wire.Records:
+        """Return the records of a run, thinned to at most `most`.
+
+        Thinning keeps the first and the last record. It keeps the ends of epochs and the validation
+        losses as far as they fit.
+        """
+        damage: list[str] = []
+        lines, total = some_of(journal(run_index.path(run), METRICS, is_record, damage), most)
+        found = thinned([record_of(line) for line in lines], most)
+        return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
+
+    @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
+    def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
+        """Return a page of the samples of a run, in the order of their updates."""
+        return AsciiJSONResponse(
+            page_of(run_index.path(run), SAMPLES, is_sample, "samples", limit, after)
+        )
+
+    @router.get("/api/runs/{run}/events", response_model=wire.Events)
+    def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
+        """Return a page of the events of a run."""
+        return AsciiJSONResponse(
+            page_of(run_index.path(run), EVENTS, is_event, "events", limit, after)
+        )
+
+    return router
+
+
+def detail_of(run_index: RunIndex, run: str) -> dict[str, Any]:
+    """Return the fields of `RunDetail` for a run; errors are those of `RunIndex.run`."""
+    place, listed = run_index.place_if_any(run), run_index.run(run)
+    detail = wire.RunDetail(run=listed).model_dump()
+    if place is not None and listed.state not in UNREADABLE:
+        damage: list[str] = []
+        view, stored = read_outline(place.path, damage), read_checks(place.path)
+        damage += [stored.damage] if stored.damage else []
+        checks = [check.to_dict() for check in stored.checks]
+        detail |= {
+            "settings": view.config.to_dict(),
+            "version": view.version,
+            "engine": view.engine,
+            "gradcheck": {"format": GRADCHECK_FORMAT, "checks": checks} if stored.begun else None,
+            "passage": view.passage,
+            "damage": list(map(for_page, damage)),
+        }
+    return detail
 
 
 @asynccontextmanager

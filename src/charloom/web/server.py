@@ -46,7 +46,8 @@ from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.listener import Acceptor
 from charloom.web.model_cache import ModelCache
 from charloom.web.request_guard import LONGEST_HEAD, AccessRules, Guard, is_loopback
-from charloom.web.run_index import RunIndex, models_in
+from charloom.web.run_index import RunIndex
+from charloom.web.run_models import models_in
 from charloom.web.text_routes import TextIndex
 from charloom.web.training_jobs import Jobs
 

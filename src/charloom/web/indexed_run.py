@@ -1,0 +1,323 @@
+"""Reads one run again and again for the list of runs; each time only what has changed.
+
+It does not know other runs, nor how a run is found.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.config import Config
+from charloom.errors import CharloomError, NewerFormatError, message_of
+from charloom.formatting import number_of
+from charloom.messages import for_page
+from charloom.model.schedule import Schedule
+from charloom.store import read_status, which_of
+from charloom.store.journal_lengths import RECORDS_LOST, SavedLengths, saved_lengths
+from charloom.store.journal_lines import is_event, is_record
+from charloom.store.newer_formats import refuse_newer_run
+from charloom.store.run_directory import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    EVENTS,
+    LATEST,
+    METRICS,
+    SAMPLES,
+    STATUS,
+    read_about,
+    read_pointer,
+    saved_updates,
+)
+from charloom.store.run_reader import size_of
+from charloom.training.progress_records import characters_judged
+from charloom.web.best_loss import BestLoss
+from charloom.web.file_descriptors import is_shortage
+from charloom.web.journal_follower import Tail
+from charloom.web.runs_folder import Location, Stamp, printable
+from charloom.web.schemas import Run, State
+from charloom.web.training_jobs import Job, is_alive
+
+SILENT_SECONDS: Final = 3.0  # without a heartbeat, after which a missing process counts as ended
+LOST_SECONDS: Final = 600.0  # after which it does in any case: its id may belong to another process
+YOUNG_SECONDS: Final = 30.0  # for which a run without status or event counts as starting
+MOST_NUMBER: Final = 1e300
+UNREADABLE: Final = ("damaged", "newer")
+AT_WORK: Final = ("training", "paused")
+OVER: Final = ("finished", "interrupted", "stopped", "failed")  # no process trains it
+# The files and folders from which the list is made.
+LISTED_FILES: Final = (
+    CONFIG, STATUS, METRICS, SAMPLES, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
+    f"{CHECKPOINTS}/{BEST}",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class UnchangedRun:
+    """A run that no process trains: its job, the stamps of its directory and files, and its last result."""
+
+    job: Job | None
+    directory: Stamp
+    files: list[tuple[int, int, int] | None]
+    run: Run
+
+
+class IndexedRun:
+    """A run that is read repeatedly. Each time only its changes are read.
+
+    Args:
+        path: the run directory.
+
+    Attributes:
+        known: whether the run has been read at least once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._metrics = Tail(path / METRICS, is_record)
+        self._events = Tail(path / EVENTS, is_event)
+        self._stamp: tuple[int, int] | None = None
+        self._about: tuple[Config, dict[str, Any]] | None = None
+        self._updates: int | None = None
+        self._part: tuple[int, int] | None = (
+            None  # characters that are evaluated, and characters of the validation part
+        )
+        self._last: dict[str, Any] = {}
+        self._judged: dict[str, Any] = {}
+        self._best = BestLoss()
+        self._event: dict[str, Any] = {}
+        self._records_lost: dict[str, Any] | None = None
+        self._saved: SavedLengths | None = None  # the least length of each journal
+        self._factor = 1.0
+        self._begun = 0  # the update from which the run was last started or resumed
+        self._unchanged: UnchangedRun | None = None
+        self.known = False
+
+    @property
+    def text(self) -> dict[str, Any] | None:
+        """Return the description of its text; None if its settings have not been read."""
+        return self._about and self._about[1]
+
+    def unchanged(self, job: Job | None, directory: Stamp) -> Run | None:
+        """Return the last result if no process trains the run and its directory has not changed.
+
+        A process that starts to train the run replaces files in the directory. None: read it again.
+        """
+        unchanged = self._unchanged
+        if unchanged is None or (unchanged.job, unchanged.directory) != (job, directory):
+            return None
+        return unchanged.run
+
+    def read(self, place: Location, job: Job | None, directory: Stamp) -> Run:
+        """Return the run as it is now; `job` is its process if this server started it.
+
+        If no process trains the run, its files are read again only when one of them has changed.
+        """
+        self.known = True
+        files = [stamp_of(self.path / name) for name in LISTED_FILES]
+        unchanged = self._unchanged
+        if unchanged is not None and (unchanged.job, unchanged.files) == (job, files):
+            self._unchanged = replace(unchanged, directory=directory)
+            return unchanged.run
+        self._unchanged = None
+        try:
+            run = self._read(place, job)
+        except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+            if is_shortage(error):
+                raise
+            # Files from elsewhere may contain anything: show the run with the reason.
+            reason = printable(for_page(message_of(error)))[:500]
+            newer = isinstance(error, NewerFormatError)
+            state: State = "newer" if newer else "damaged"
+            return Run(key=place.key, name=place.name, state=state, reason=reason)
+        behind = self._metrics.behind or self._events.behind
+        if run.state in OVER and not behind and (job is None or not job.alive):
+            self._unchanged = UnchangedRun(job, directory, files, run)
+        return run
+
+    def _read(self, place: Location, job: Job | None) -> Run:
+        refuse_newer_run(self.path)
+        config, text = self._read_about()
+        latest, best = read_pointer(self.path, LATEST), read_pointer(self.path, BEST)
+        self._read_journals(best)
+        status, last = read_status(self.path) or {}, self._last
+        status["heartbeat"] = number(status.get("heartbeat"))
+        changed = max(
+            status["heartbeat"],
+            number(self._event.get("time")),
+            (self.path / CONFIG).stat().st_mtime,
+        )
+        state, reason = self._state(status, latest, changed)
+        if job is not None:
+            state, reason = job.state(state, reason, status)
+        update = status.get("update", last.get("update", latest))
+        updates = self._updates if state == "finished" else status.get("updates", self._updates)
+        speed = last.get("characters_per_second")
+        # A record from before this process, or of its first update, does not show the current speed.
+        if state in AT_WORK and number(last.get("update")) <= self._begun + 1:
+            speed = None
+        each = config.seq_length * config.batch_size
+        left = None
+        if state == "training" and speed and update is not None and updates is not None:
+            left = max(0, updates - update) * each / speed
+        train, judged = bits(last.get("train_nats")), bits(self._judged.get("validation_nats"))
+        return Run(
+            key=place.key,
+            name=place.name,
+            state=state,
+            reason=reason or self._left_out(latest),
+            here=state in AT_WORK,
+            resumable=latest is not None and state in OVER,
+            recipe=config.recipe,
+            cell=config.cell,
+            hidden_size=config.hidden_size,
+            layers=config.layers,
+            seq_length=config.seq_length,
+            text=text["name"],
+            characters=text["characters"],
+            vocabulary_size=text["vocabulary_size"],
+            update=update,
+            updates=updates,
+            epoch=last.get("epoch"),
+            bits=train if judged is None else judged,
+            train_bits=train,
+            validation_bits=judged,
+            best_bits=bits(self._best.of(best)),
+            smooth_loss=last.get("smooth_loss"),
+            learning_rate=last.get("learning_rate"),
+            learning_rate_factor=self._factor,
+            characters_per_second=speed,
+            seconds=last.get("seconds"),
+            seconds_left=left,
+            changed=changed,
+            checkpoints=saved_updates(self.path),
+            judged_characters=self._part and self._part[0],
+            held_out=self._part and self._part[1],
+            best=best,
+            latest=latest,
+            model=which_of(config),
+        )
+
+    def _read_about(self) -> tuple[Config, dict[str, Any]]:
+        """Return the settings and the description of the text; read them again only if their file changed."""
+        stat = (self.path / CONFIG).stat()
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        if self._about is None or stamp != self._stamp:
+            config, text, _ = read_about(self.path)
+            self._about, self._stamp = (config, text), stamp
+            schedule = Schedule.of(config, text["characters"])
+            self._updates = schedule.updates
+            self._part = characters_judged(config, schedule.windows) if config.validation else None
+        return self._about
+
+    def _read_journals(self, best: int | None) -> None:
+        """Read the new lines of the journals; `best` is the update of the best checkpoint."""
+        fresh, records = self._metrics.new_lines()
+        if fresh:
+            self._last, self._judged, self._best = {}, {}, BestLoss()
+        for record in records:
+            self._last = record
+            if "validation_nats" in record:
+                self._judged = record
+            self._best.add(record, best)
+        fresh, events = self._events.new_lines()
+        for event in events:
+            self._event = event
+            self._note_lost(event)
+            self._factor = number(event.get("learning_rate_factor"), self._factor)
+            if event.get("event") in ("started", "resumed"):
+                self._begun = int(number(event.get("update")))
+
+    def _note_lost(self, event: dict[str, Any]) -> None:
+        """Keep an event about lost lines, which has the lengths that the journals now have."""
+        if event["event"] == RECORDS_LOST:
+            self._records_lost, self._saved = event, None
+        elif self._records_lost and event["update"] < self._records_lost["update"]:
+            # The run was resumed from an earlier checkpoint.
+            self._records_lost, self._saved = None, None
+
+    def _left_out(self, latest: int | None) -> str | None:
+        """Return a message about journals with unreadable or lost lines; None if there are none."""
+        unreadable = [
+            f"{tail.path.name} is damaged: {number_of(tail.broken, 'line')} left out"
+            for tail in (self._metrics, self._events)
+            if tail.broken
+        ]
+        return "; ".join([*unreadable, *self._lost_since(latest)]) or None
+
+    def _lost_since(self, latest: int | None) -> Iterator[str]:
+        """Yield a message for each journal that is shorter than when the latest checkpoint was saved."""
+        if self._saved is None or self._saved.update != latest:
+            events = [self._records_lost] if self._records_lost else []
+            self._saved = saved_lengths(self.path, latest, events)
+        for name, length in (self._saved.lengths if self._saved else {}).items():
+            size = size_of(self.path / name)
+            if size is None and length:
+                yield f"{name} is missing"
+            elif size is not None and size < length:
+                lost = number_of(length - size, "byte")
+                yield f"{name} is damaged: {lost} at its end are lost"
+
+    def _state(
+        self, status: dict[str, Any], latest: int | None, changed: float
+    ) -> tuple[Any, str | None]:
+        """Return the state of the run and its reason, from its status and its last event."""
+        silent = time.time() - changed
+        state, reason = status.get("state"), status.get("reason")
+        if state in AT_WORK:
+            gone = silent > SILENT_SECONDS and not is_alive(status.get("pid"))
+            if gone or silent > LOST_SECONDS:
+                return "interrupted", lost(latest)
+            return state, reason
+        if state is not None:
+            return state, reason
+        event = self._event.get("event")
+        if event in ("finished", "interrupted", "stopped", "failed"):
+            return event, self._event.get("reason")
+        return ("starting", None) if silent < YOUNG_SECONDS else ("interrupted", lost(latest))
+
+
+def lost(latest: int | None) -> str:
+    """Return the reason of a run whose process has ended without a reason."""
+    if latest is None:
+        return "its process ended before it saved a checkpoint"
+    return f"its process ended without giving a reason; resuming continues from update {latest:,}"
+
+
+def run_of_job(job: Job) -> Run:
+    """Return the run of a process that has not created a run directory, or never did."""
+    state, reason = job.state("starting", None, {})
+    return Run(
+        key=job.run,
+        name=job.run,
+        state=state,
+        reason=reason,
+        text=job.text,
+        recipe=job.recipe,
+        changed=number(job.time),
+        dismissible=state == "failed",
+    )
+
+
+def number(value: Any, otherwise: float = 0.0) -> float:
+    """Return a number from a file; `otherwise` if it is not a finite number."""
+    if not isinstance(value, (int, float)) or not -MOST_NUMBER < value < MOST_NUMBER:
+        return otherwise
+    return float(value)
+
+
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """Return the modification time, size and inode of a file; None if it does not exist."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def bits(nats: float | None) -> float | None:
+    """Convert nats to bits."""
+    return None if nats is None else nats / math.log(2)

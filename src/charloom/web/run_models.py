@@ -1,0 +1,69 @@
+"""Lists the models that the runs and the model files of a folder offer, with their ids.
+
+No model is loaded here.
+"""
+
+from typing import NamedTuple
+
+from charloom.store.run_directory import (
+    BEST,
+    LATEST,
+)
+from charloom.web.run_index import RunList
+from charloom.web.schemas import ModelAbout, Run
+
+
+class ModelId(NamedTuple):
+    """A model in the list. A small type, because there may be tens of thousands."""
+
+    id: str
+    run: Run | None
+    which: str
+    update: int | None
+    name: str
+
+    @property
+    def created(self) -> int:
+        """Return when its run last changed, in Unix time; 0 for a model file."""
+        return int(self.run.changed) if self.run else 0
+
+    def about(self) -> ModelAbout:
+        """Return the model in the form of a response."""
+        if self.run is None:
+            return ModelAbout(id=self.id, run=None, which=self.which, name=self.name)
+        return ModelAbout(
+            id=self.id,
+            run=self.run.key,
+            which=self.which,
+            update=self.update,
+            name=self.name,
+            state=self.run.state,
+            created=self.created,
+        )
+
+
+def models_in(listed: RunList) -> list[ModelId]:
+    """Return all models: first those of the runs, then the model files."""
+    found = [model for run in listed.runs for model in models_of(run)]
+    return found + [
+        ModelId(file.key, None, "file", None, file.name) for file in listed.files.values()
+    ]
+
+
+def models_of(run: Run) -> list[ModelId]:
+    """Return the models of a run.
+
+    First comes the checkpoint that the run's key alone means, then the other one of latest and best,
+    then all checkpoints by update.
+    """
+    if run.latest is None:
+        return []
+    updates = {LATEST: run.latest} | ({} if run.best is None else {BEST: run.best})
+    first = run.model if run.model in updates else LATEST
+    found = [ModelId(run.key, run, first, updates.pop(first), run.name)]
+    for which, update in updates.items():
+        found.append(ModelId(f"{run.key}@{which}", run, which, update, f"{run.name}, {which}"))
+    for update in run.checkpoints:
+        name = f"{run.name}, update {update:,}"
+        found.append(ModelId(f"{run.key}@{update}", run, str(update), update, name))
+    return found
