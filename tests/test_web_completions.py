@@ -202,3 +202,13 @@ def test_random_settings_give_what_the_model_gives(client, folder):
             model="book", prompt=prompt, max_tokens=length, **settings
         )
         assert answer.choices[0].text == model.sample(prompt, length, **settings)
+
+
+def test_unknown_characters_are_refused_without_an_advice_that_the_route_does_not_know(client):
+    for stream in (False, True):
+        with pytest.raises(openai.UnprocessableEntityError) as caught:
+            client.completions.create(model="book", prompt=["the", "a ☃"], stream=stream)
+        error = caught.value.body
+        assert (error["code"], error["characters"]) == ("unknown_characters", ["☃"])
+        assert error["advice"] is None
+        assert '"skip"' not in error["message"]

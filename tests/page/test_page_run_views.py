@@ -200,7 +200,7 @@ def test_journals_are_kept_of_what_is_followed_and_of_little_else(trained, page)
         """async () => {
           const { Journals } = await import("/static/journal.js");
           const told = {};
-          const live = { followed: ["run-0"], on: (name, listener) => (told[name] = listener) };
+          const live = { mostFollowed: 8, followed: ["run-0"], on: (name, listener) => (told[name] = listener) };
           const journals = new Journals(live);
           for (let n = 0; n < 30; n += 1) told.records({ run: `run-${n}`, fresh: true, records: [{ update: n }] });
           return [...journals.kept.keys()];

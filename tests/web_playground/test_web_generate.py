@@ -156,6 +156,8 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(client, chang
     if named:
         assert error["characters"][: len(named)] == named or set(named) <= set(error["characters"])
         assert all(repr(c) in error["message"] for c in named)
+        assert '"skip"' in error["advice"]
+        assert '"skip"' not in error["message"]
         skipping = client.post(
             "/api/generate", json={"model": "book", **change, "unknown": "skip", "length": 5}
         )

@@ -31,12 +31,21 @@ class NotFoundError(CharloomError):
 
 
 class UnknownCharactersError(CharloomError):
-    """A text has characters that are not in the model's vocabulary; `characters` lists them."""
+    """A text has characters that are not in the model's vocabulary.
 
-    def __init__(self, message: str, characters: list[str], param: str) -> None:
+    Attributes:
+        characters: these characters.
+        param: the field of the text.
+        advice: what else a program can do; None if the route has no other way.
+    """
+
+    def __init__(
+        self, message: str, characters: list[str], param: str, advice: str | None = None
+    ) -> None:
         super().__init__(message)
         self.characters = characters
         self.param = param
+        self.advice = advice
 
 
 class NotAllowedError(CharloomError):
@@ -70,9 +79,10 @@ def status_and_body(error: Exception) -> tuple[int, dict[str, Any]]:
         return error.status, error_body(str(error), "busy_error", code="busy")
     for kind, status, name, code in KINDS:
         if isinstance(error, kind):
-            param = getattr(error, "param", None)
-            characters = getattr(error, "characters", None)
-            return status, error_body(error.message, name, param, code, characters)
+            body = error_body(error.message, name, getattr(error, "param", None), code)
+            if isinstance(error, UnknownCharactersError):
+                body["error"] |= {"characters": error.characters, "advice": error.advice}
+            return status, body
     raise error
 
 
@@ -81,11 +91,9 @@ def error_body(
     kind: str,
     param: str | None = None,
     code: str | None = None,
-    characters: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the JSON body of an error response."""
-    fields = {"message": for_page(message), "type": kind, "param": param, "code": code}
-    return {"error": fields if characters is None else {**fields, "characters": characters}}
+    return {"error": {"message": for_page(message), "type": kind, "param": param, "code": code}}
 
 
 def register_error_handlers(app: FastAPI, shortage: Shortage) -> None:

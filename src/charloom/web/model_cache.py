@@ -27,6 +27,7 @@ KEPT: Final = 8
 ATTEMPTS: Final = (
     5  # the training process may move a pointer and remove a checkpoint between two reads
 )
+SKIP_ADVICE: Final = 'Or set "unknown" to "skip", and the model skips them.'
 NAMED: Final = 20  # unknown characters that an error lists, at most
 
 Stamp = tuple[
@@ -66,13 +67,16 @@ class OpenModel:
             whats=list(WHATS[config.cell]),
         )
 
-    def require_known(self, text: str, unknown: str, param: str) -> None:
+    def require_known(
+        self, text: str, unknown: str, param: str, advice: str | None = SKIP_ADVICE
+    ) -> None:
         """Check that all characters of `text` are in the vocabulary, unless `unknown` is "skip".
 
         Args:
             text: the text.
             unknown: "refuse" or "skip".
             param: the name of the request's field, for the error.
+            advice: what else a program can do, for the error.
 
         Raises:
             UnknownCharactersError: some characters are not in the vocabulary; the error lists them.
@@ -84,10 +88,10 @@ class OpenModel:
         if strange:
             named = ", ".join(map(repr, strange[:NAMED])) + (", …" if strange[NAMED:] else "")
             raise UnknownCharactersError(
-                f"the {param} has characters that the model has never read: {named}. Leave them "
-                f'out, or set "unknown" to "skip".',
+                f"the {param} has characters that the model has never read: {named}. Leave them out.",
                 strange[:NAMED],
                 param,
+                advice,
             )
 
 

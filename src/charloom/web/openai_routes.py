@@ -292,6 +292,9 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
     }
     texts = []
     for place, prompt in enumerate(prompts):
+        model.require_known(
+            prompt, "refuse", "prompt", advice=None
+        )  # these routes cannot skip them
         for number in range(n):
             writer = TextWriter.of(
                 model,

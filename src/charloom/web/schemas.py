@@ -81,6 +81,8 @@ class ErrorDetail(ResponseBody):
         code: the error for programs, such as `unknown_characters`.
         characters: with the code `unknown_characters`, the characters that are not in the model's
             vocabulary.
+        advice: with the code `unknown_characters`, what else a program can do; None if the route has
+            no other way.
     """
 
     message: str
@@ -88,6 +90,7 @@ class ErrorDetail(ResponseBody):
     param: str | None = None
     code: str | None = None
     characters: list[str] | None = None
+    advice: str | None = None
 
 
 class ErrorBody(ResponseBody):

@@ -2,7 +2,7 @@
 // page.
 
 /** An error response of the server, or no response at all (status 0). `message` is for people. */
-export class Refusal extends Error {
+export class RequestError extends Error {
   constructor(status, error) {
     super(error.message);
     this.status = status;
@@ -12,9 +12,6 @@ export class Refusal extends Error {
   }
 }
 
-/** How many runs one event stream can follow; the server has the same limit. */
-export const MOST_FOLLOWED = 8;
-
 const GONE = "The server does not answer. Start it again with: charloom serve";
 
 async function ask(path, options) {
@@ -23,7 +20,7 @@ async function ask(path, options) {
     answer = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal(0, { message: GONE });
+    throw new RequestError(0, { message: GONE });
   }
   if (answer.ok) return answer;
   let details = null;
@@ -32,12 +29,10 @@ async function ask(path, options) {
   } catch {
     // The response is not from charloom's server: the message below has the status.
   }
-  let message = details?.message ?? `The server answered with status ${answer.status}. Try again.`;
-  // The page has no field for the other way that the server suggests to programs.
-  if (details?.code === "unknown_characters") message = message.replace(/ Leave them out, or .*/, " Leave them out.");
+  const message = details?.message ?? `The server answered with status ${answer.status}. Try again.`;
   const wait = answer.headers.get("retry-after");
   const again = wait && answer.status !== 422 ? ` Try again in ${wait} s.` : "";
-  throw new Refusal(answer.status, { ...details, message: message + again });
+  throw new RequestError(answer.status, { ...details, message: message + again });
 }
 
 const body = (value, signal) => ({

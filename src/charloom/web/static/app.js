@@ -77,8 +77,10 @@ async function about() {
     const server = await get`/api/about`;
     put(byId("about"), `charloom ${server.version} · ${server.engine}`);
     put(byId("runs-folder"), `in the folder ${server.folder}`);
-    views.runs.about(server);
-  } catch {
+    for (const view of Object.values(views)) view.about?.(server);
+    live.open(server.limits.followed);
+  } catch (error) {
+    byId(error.status ? "crowded" : "gone").hidden = false;
     setTimeout(about, 2000);
   }
 }

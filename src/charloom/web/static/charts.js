@@ -1,6 +1,6 @@
 // Draws charts with plotly.js in the page's colours. plotly.js is loaded for the first chart. If it is missing, the
 // box of the chart shows a message. The caller decides what is drawn.
-import { el, seldom } from "./dom.js";
+import { el, throttled } from "./dom.js";
 import { colour } from "./colours.js";
 
 let wanted = null;
@@ -43,7 +43,7 @@ export class Chart {
     this.box = box;
     this.figure = figure;
     this.drawn = false;
-    this.again = seldom(350, () => this.#turn());
+    this.again = throttled(350, () => this.#turn());
     this.note = el("p", { class: "empty-chart" });
     this.canvas = el("div", {});
     new ResizeObserver(() => this.again()).observe(box);

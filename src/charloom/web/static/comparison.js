@@ -1,12 +1,10 @@
 // Shows curves of several selected runs in one chart.
 // It follows at most as many runs as the server allows for one stream.
-import { MOST_FOLLOWED } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
 import { byId, el, toast } from "./dom.js";
 import { spread } from "./journal.js";
 
-const MOST = MOST_FOLLOWED - 1; // leaves one for the learning view
 const POINTS = 1000; // of one curve, at most
 const INKS = ["accent", "amber", "blue", "red", "violet", "high", "soft"];
 const WHAT = {
@@ -66,8 +64,9 @@ export class Comparison {
   /** Add a run, unless there are too many, or remove it. Return whether it is in the chart now. */
   choose(key, on) {
     const others = this.chosen.filter((other) => other !== key);
-    const full = on && others.length >= MOST;
-    if (full) toast(`At most ${MOST} runs can be compared. Deselect one first.`);
+    const most = this.live.mostFollowed - 1; // leaves one for the learning view
+    const full = on && others.length >= most;
+    if (full) toast(`At most ${most} runs can be compared. Deselect one first.`);
     this.chosen = on && !full ? [...others, key] : others;
     byId("comparison").hidden = this.chosen.length === 0;
     this.#follow();

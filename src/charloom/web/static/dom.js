@@ -37,10 +37,10 @@ export function shellWord(path) {
 }
 
 /** Return true if a state means an error, so that the reason of the run is shown as a problem. */
-export const wrong = (state) => ["failed", "damaged", "newer"].includes(state);
+export const isErrorState = (state) => ["failed", "damaged", "newer"].includes(state);
 
 /** Format an integer with thousands separators. */
-export const whole = (value) =>
+export const integer = (value) =>
   Number.isFinite(value) ? Math.round(value).toLocaleString("en") : "–";
 
 /** Format a number with `digits` decimals. */
@@ -116,7 +116,7 @@ export function save(content, name, type = "text/plain;charset=utf-8") {
 }
 
 /** Return a function that runs `action` at most once in so many milliseconds, also after its last call. */
-export function seldom(milliseconds, action) {
+export function throttled(milliseconds, action) {
   let timer = null;
   let last = -Infinity;
   return () => {

@@ -2,12 +2,11 @@
 // The server computes the values. A link can open the view at a unit.
 import { events, get, post } from "./api.js";
 import { valueStep } from "./colours.js";
-import { byId, copy, el, fixed, put, say, visible, whole } from "./dom.js";
-import { Finding } from "./finding.js";
-import { Painted } from "./painted.js";
+import { byId, copy, el, fixed, put, say, visible, integer } from "./dom.js";
+import { UnitSearch } from "./unit_search.js";
+import { ColouredText } from "./coloured_text.js";
 import { UnitMap } from "./unitmap.js";
 
-const LONGEST_MAP = 4000; // characters; the server has the same limit
 const LONGEST_LINK = 4000; // characters of text in a link
 const WRITTEN = 1500; // characters that the model writes
 
@@ -15,14 +14,15 @@ const WRITTEN = 1500; // characters that the model writes
 export class Inside {
   constructor(models) {
     this.models = models;
+    this.limits = new Promise((resolve) => (this.setLimits = resolve));
     for (const name of ["model", "text", "layer", "unit", "what"]) this[name] = byId(`inside-${name}`);
-    this.painted = new Painted(byId("inside-painted"), { pointed: (index) => this.#read(index) });
-    this.painted.box.classList.add("of-value", "coloured");
-    this.finding = new Finding(
+    this.coloured = new ColouredText(byId("inside-painted"), { pointed: (index) => this.#read(index) });
+    this.coloured.box.classList.add("of-value", "coloured");
+    this.search = new UnitSearch(
       {
         asked: () => this.#looked(),
-        marks: (spans) => this.painted.mark(spans),
-        selected: () => this.painted.selected(),
+        marks: (spans) => this.coloured.mark(spans),
+        selected: () => this.coloured.selected(),
         pressed: () => this.#press(),
       },
       (layer, unit, what) => this.#choose(layer, unit, what),
@@ -45,6 +45,12 @@ export class Inside {
     for (const input of [this.layer, this.unit, this.what]) input.addEventListener("change", () => this.text.value && this.look());
     byId("inside-write").addEventListener("click", () => this.#write());
     byId("inside-link").addEventListener("click", () => copy(this.#link(), "Link"));
+  }
+
+  /** Take the server's limits: characters of a text to read, and of a map. */
+  about({ limits }) {
+    this.text.maxLength = limits.read;
+    this.setLimits(limits);
   }
 
   /** Restore the settings of a link, and read its text. */
@@ -134,16 +140,16 @@ export class Inside {
   }
 
   #paint(asked, { characters, values, low, high, update }) {
-    if (asked.text !== this.seen?.text) this.finding.clear();
+    if (asked.text !== this.seen?.text) this.search.clear();
     this.seen = asked;
     Object.assign(this, { values, low, high });
-    this.painted.show(characters, values.map((value) => valueStep(value, low, high)));
+    this.coloured.show(characters, values.map((value) => valueStep(value, low, high)));
     byId("inside-legend").hidden = false;
     put(byId("inside-low"), fixed(low, 2));
     put(byId("inside-high"), fixed(high, 2));
     const [least, most] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
-    const of = update === undefined || update === null ? "" : `, after update ${whole(update)}`;
-    this.summary = `Layer ${this.layer.value}, unit ${this.unit.value}, ${this.what.value}${of}: from ${fixed(least, 2)} to ${fixed(most, 2)} over ${whole(values.length)} characters.`;
+    const of = update === undefined || update === null ? "" : `, after update ${integer(update)}`;
+    this.summary = `Layer ${this.layer.value}, unit ${this.unit.value}, ${this.what.value}${of}: from ${fixed(least, 2)} to ${fixed(most, 2)} over ${integer(values.length)} characters.`;
     this.#read(null);
   }
 
@@ -152,20 +158,21 @@ export class Inside {
       if (this.summary) put(byId("inside-readout"), this.summary);
       return;
     }
-    const sentence = `${visible(this.painted.characters[index])} at character ${whole(index + 1)}: ${fixed(this.values[index], 3)}`;
+    const sentence = `${visible(this.coloured.characters[index])} at character ${integer(index + 1)}: ${fixed(this.values[index], 3)}`;
     put(byId("inside-readout"), sentence);
-    if (document.activeElement === this.painted.box) say(sentence);
+    if (document.activeElement === this.coloured.box) say(sentence);
   }
 
   async #map(asked, layer, what, signal) {
     const characters = [...asked.text];
-    const text = characters.slice(0, LONGEST_MAP).join("");
+    const longest = (await this.limits).map;
+    const text = characters.slice(0, longest).join("");
     const map = await post("/api/inside/map", { ...asked, text, layer, what }, signal);
     const values = Uint8Array.from(atob(map.values), (byte) => byte.charCodeAt(0));
     this.mapOf = map;
     this.map.show(map.units, map.characters.length, values);
-    const cut = characters.length > LONGEST_MAP ? ", only the beginning of the text" : "";
-    put(byId("map-size"), `${whole(map.units)} units × ${whole(map.characters.length)} characters${cut}`);
+    const cut = characters.length > longest ? ", only the beginning of the text" : "";
+    put(byId("map-size"), `${integer(map.units)} units × ${integer(map.characters.length)} characters${cut}`);
     return map;
   }
 
@@ -185,7 +192,7 @@ export class Inside {
   }
 
   #press() {
-    this.finding.press(this.layer.value, this.unit.value, this.what.value);
+    this.search.press(this.layer.value, this.unit.value, this.what.value);
   }
 
   async #write() {

@@ -1,5 +1,4 @@
 // Collects the records and samples of runs from the event stream. It does not know how they are shown.
-import { MOST_FOLLOWED } from "./api.js";
 
 const MOST = 12000; // records of a run; with more, half of them are dropped
 
@@ -31,13 +30,13 @@ export class Journals {
       journal.records.push(...records);
       journal.known = true;
       if (journal.records.length > MOST) journal.records = half(journal.records);
-      this.#tell(run, "records");
+      this.#notify(run, "records");
     });
     live.on("samples", ({ run, fresh, samples }) => {
       const journal = this.#journal(run);
       if (fresh) journal.samples = [];
       journal.samples.push(...samples);
-      this.#tell(run, "samples");
+      this.#notify(run, "samples");
     });
   }
 
@@ -55,13 +54,13 @@ export class Journals {
   #journal(key) {
     if (!this.kept.has(key)) this.kept.set(key, this.of(key));
     for (const other of this.kept.keys()) {
-      if (this.kept.size <= MOST_FOLLOWED) break;
+      if (this.kept.size <= this.live.mostFollowed) break;
       if (!this.live.followed.includes(other)) this.kept.delete(other);
     }
     return this.kept.get(key);
   }
 
-  #tell(key, kind) {
+  #notify(key, kind) {
     for (const listener of this.listeners) listener(key, kind);
   }
 }

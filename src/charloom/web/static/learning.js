@@ -4,9 +4,9 @@ import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
-import { byId, duration, el, fixed, put, short, whole, wrong } from "./dom.js";
+import { byId, duration, el, fixed, put, short, integer, isErrorState } from "./dom.js";
 import { spread } from "./journal.js";
-import { Steering, shownState } from "./steering.js";
+import { RunButtons, shownState } from "./run_buttons.js";
 import { Timeline } from "./timeline.js";
 
 // Limits for one chart: more points look the same and make the browser slow.
@@ -20,7 +20,7 @@ const FIGURES = [
   ["Smooth loss", (run) => fixed(run.smooth_loss, 2)],
   ["Learning rate", (run) => short(run.learning_rate)],
   ["Gradient norm", (run, last) => short(last?.gradient_norm)],
-  ["Characters / s", (run) => whole(run.characters_per_second)],
+  ["Characters / s", (run) => integer(run.characters_per_second)],
   ["Time left", (run) => (run.seconds_left === null ? "–" : duration(run.seconds_left))],
 ];
 
@@ -36,7 +36,7 @@ export class Learning {
     this.shown = false;
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
     this.timeline = new Timeline();
-    this.steering = new Steering(byId("learning-steering"), (text) => this.#trouble(text), () => this.#state(), true);
+    this.buttons = new RunButtons(byId("learning-steering"), (text) => this.#trouble(text), () => this.#state(), true);
     this.values = FIGURES.map(() => el("dd", {}, "–"));
     byId("learning-figures").append(
       ...FIGURES.map(([name], n) => el("div", {}, el("dt", {}, name), this.values[n])),
@@ -47,8 +47,13 @@ export class Learning {
     for (const id of ["learning-log-x", "learning-log-y"]) byId(id).addEventListener("change", () => this.chart.again());
     byId("learning-zoom").addEventListener("click", () => this.chart.reset());
     byId("learning-png").addEventListener("click", () => this.chart.png(`charloom-${this.key}`));
-    journals.on((key, kind) => key === this.key && this.#news(kind));
+    journals.on((key, kind) => key === this.key && this.#journalChanged(kind));
     live.on("runs", ({ runs, total }) => this.#list(runs, total));
+  }
+
+  /** Pass the server's limits to the buttons. */
+  about(server) {
+    this.buttons.about(server);
   }
 
   /** Show a run; without a key, the run that changed last. */
@@ -70,7 +75,7 @@ export class Learning {
     if (stamp !== this.stamp) {
       this.stamp = stamp;
       const options = runs.map((run) => el("option", { value: run.key }, run.name));
-      if (total > runs.length) options.push(rest(`… ${whole(total - runs.length)} more runs: see the list of runs`));
+      if (total > runs.length) options.push(rest(`… ${integer(total - runs.length)} more runs: see the list of runs`));
       this.choices.show(options);
     }
     if (this.shown) this.#choose();
@@ -82,9 +87,9 @@ export class Learning {
     if (key !== this.key) {
       this.key = key;
       this.absent = null;
-      this.steering.problem("");
-      this.#news("samples");
-      this.#news("records");
+      this.buttons.problem("");
+      this.#journalChanged("samples");
+      this.#journalChanged("records");
     }
     if (this.runs === null) return;
     this.select.hidden = this.runs.length === 0;
@@ -131,7 +136,7 @@ export class Learning {
     progress.max = run.updates || 1;
     progress.value = run.updates ? run.update ?? 0 : 0;
     const parts = [
-      run.updates ? `update ${whole(run.update)} of ${whole(run.updates)}` : `update ${whole(run.update)}`,
+      run.updates ? `update ${integer(run.update)} of ${integer(run.updates)}` : `update ${integer(run.update)}`,
       run.epoch === null ? null : `${fixed(run.epoch, 2)} epochs of ${run.text ?? "the text"}`,
       run.seconds === null ? null : `${duration(run.seconds)} of training`,
       run.cell && `${run.cell.toUpperCase()} ${run.layers} × ${run.hidden_size}`,
@@ -139,7 +144,7 @@ export class Learning {
     ];
     put(byId("learning-done"), parts.filter(Boolean).join(" · "));
     this.#numbers();
-    this.steering.show(run);
+    this.buttons.show(run);
   }
 
   #state() {
@@ -157,11 +162,11 @@ export class Learning {
   #say() {
     const trouble = this.absent?.sentence || this.trouble;
     const box = byId("learning-reason");
-    box.className = trouble || wrong(this.run?.state) ? "problem" : "aside reason";
+    box.className = trouble || isErrorState(this.run?.state) ? "problem" : "aside reason";
     put(box, trouble || this.reason || "");
   }
 
-  #news(kind) {
+  #journalChanged(kind) {
     if (!this.key) return;
     const journal = this.journals.of(this.key);
     if (kind === "samples") this.timeline.show(this.key, journal.samples);
@@ -176,9 +181,9 @@ export class Learning {
     const { records, total } = this.journals.of(this.key);
     const last = records.at(-1);
     const drawn = Math.min(POINTS, records.length);
-    put(byId("learning-drawn"), total > drawn ? `The curves show ${whole(drawn)} of ${whole(total)} records.` : "");
+    put(byId("learning-drawn"), total > drawn ? `The curves show ${integer(drawn)} of ${integer(total)} records.` : "");
     const { judged_characters: judged = null, held_out: held = null } = this.run ?? {};
-    put(byId("learning-judged"), judged === held ? "" : `Validation bits are computed on ${whole(judged)} characters, spread evenly over the ${whole(held)} characters of the validation part.`);
+    put(byId("learning-judged"), judged === held ? "" : `Validation bits are computed on ${integer(judged)} characters, spread evenly over the ${integer(held)} characters of the validation part.`);
     if (this.run) FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
   }
 

@@ -1,6 +1,6 @@
 // Receives the list of runs and the journals of followed runs for one window. A shared worker holds the
 // connections of all windows. In a browser without shared workers, each window has its own.
-import { get, MOST_FOLLOWED } from "./api.js";
+import { get } from "./api.js";
 import { Streams } from "./streams.js";
 
 const FIRST = 200; // runs in the first list of a window, and in each later page
@@ -18,21 +18,23 @@ const inOrder = (a, b) => b.changed - a.changed || (a.key < b.key ? -1 : 1);
  * although it answers).
  */
 export class Live {
+  /** How many runs one event stream can follow. The server says it; nothing is requested before. */
+  mostFollowed = null;
   #followed = [];
   #listeners = {};
   #last = {};
-  #wishes = new Map();
-  #wished = null; // the followed keys of the last wish in one string; null before the first wish
+  #parts = new Map();
+  #followedBefore = null; // the followed keys of the last subscription in one string; null before the first subscription
   #runs = new Map(); // the known runs by key
   #counts = { total: 0, unread: 0 };
   #send;
 
   constructor() {
-    this.#send = connect((name, data) => this.#hear(name, data));
+    this.#send = connect((name, data) => this.#receive(name, data));
     // A hidden window needs no stream.
-    document.addEventListener("visibilitychange", () => this.#wish());
+    document.addEventListener("visibilitychange", () => this.#subscribe());
     addEventListener("pagehide", () => this.#send(null));
-    addEventListener("pageshow", ({ persisted }) => persisted && this.#wish());
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#subscribe());
   }
 
   /** Return the keys of the followed runs. */
@@ -46,15 +48,25 @@ export class Live {
     if (name in this.#last) listener(this.#last[name]);
   }
 
+  /** Open the event stream, which can follow `most` runs. */
+  open(most) {
+    this.mostFollowed = most;
+    this.#follow();
+  }
+
   /** Let a part of the page follow the journals of some runs; an empty list ends that. */
   follow(part, keys) {
-    if (keys.length) this.#wishes.set(part, keys);
-    else this.#wishes.delete(part);
-    this.#followed = [...new Set([...this.#wishes.values()].flat())].sort().slice(0, MOST_FOLLOWED);
+    if (keys.length) this.#parts.set(part, keys);
+    else this.#parts.delete(part);
+    if (this.mostFollowed !== null) this.#follow();
+  }
+
+  #follow() {
+    this.#followed = [...new Set([...this.#parts.values()].flat())].sort().slice(0, this.mostFollowed);
     const now = this.#followed.join();
-    if (now === this.#wished) return;
-    this.#wished = now;
-    this.#wish();
+    if (now === this.#followedBefore) return;
+    this.#followedBefore = now;
+    this.#subscribe();
   }
 
   /** Request the runs after the known ones. Return whether there were any. */
@@ -91,19 +103,19 @@ export class Live {
     return page;
   }
 
-  #wish() {
-    if (this.#wished === null) return; // no part of the page has followed anything yet
+  #subscribe() {
+    if (this.#followedBefore === null || this.mostFollowed === null) return;
     const limit = Math.min(MOST_LIVE, Math.max(FIRST, this.#runs.size));
-    this.#send(document.hidden ? null : { keys: this.#followed, limit });
+    this.#send(document.hidden ? null : { keys: this.#followed, limit, most: this.mostFollowed });
   }
 
-  #hear(name, data) {
-    if (name === "runs") this.#news(data);
-    else if (!STATES.includes(name) || this.#last[name] !== data) this.#tell(name, data);
+  #receive(name, data) {
+    if (name === "runs") this.#applyChanges(data);
+    else if (!STATES.includes(name) || this.#last[name] !== data) this.#emit(name, data);
   }
 
   /** Apply changes of the list. A fresh list also removes known runs that would be in it but are not. */
-  #news({ runs, gone, fresh, total, unread }) {
+  #applyChanges({ runs, gone, fresh, total, unread }) {
     if (fresh) {
       const end = runs.length < total && runs.at(-1);
       for (const run of this.#runs.values()) if (!end || inOrder(run, end) < 0) this.#runs.delete(run.key);
@@ -115,36 +127,36 @@ export class Live {
 
   #list({ total, unread }) {
     this.#counts = { total: Math.max(total, this.#runs.size), unread };
-    this.#tell("runs", { runs: [...this.#runs.values()].sort(inOrder), ...this.#counts });
+    this.#emit("runs", { runs: [...this.#runs.values()].sort(inOrder), ...this.#counts });
   }
 
-  #tell(name, data) {
+  #emit(name, data) {
     if (STATES.includes(name)) this.#last[name] = data;
     for (const listener of this.#listeners[name] ?? []) listener(data);
   }
 }
 
-/** Connect a window to the streams, and return a function that sends its wishes. */
-function connect(hear) {
-  if (!("SharedWorker" in globalThis)) return alone(hear);
+/** Connect a window to the streams, and return a function that sends its subscriptions. */
+function connect(receive) {
+  if (!("SharedWorker" in globalThis)) return alone(receive);
   let last = null;
   const worker = new SharedWorker("/static/worker.js", { type: "module", name: "charloom" });
-  let send = (wish) => worker.port.postMessage(wish);
-  worker.port.addEventListener("message", ({ data: [name, data] }) => hear(name, data));
+  let send = (subscription) => worker.port.postMessage(subscription);
+  worker.port.addEventListener("message", ({ data: [name, data] }) => receive(name, data));
   worker.port.start();
   // Some browsers have shared workers, but no modules in them: there the window has its own streams.
   worker.addEventListener("error", () => {
-    send = alone(hear);
+    send = alone(receive);
     send(last);
   });
-  return (wish) => {
-    last = wish;
-    send(wish);
+  return (subscription) => {
+    last = subscription;
+    send(subscription);
   };
 }
 
-/** Open streams for this window only, and return a function that sends its wishes. */
-function alone(hear) {
-  const streams = new Streams((_, name, data) => hear(name, data));
-  return (wish) => streams.wish(0, wish);
+/** Open streams for this window only, and return a function that sends its subscriptions. */
+function alone(receive) {
+  const streams = new Streams((_, name, data) => receive(name, data));
+  return (subscription) => streams.subscribe(0, subscription);
 }

@@ -1,7 +1,7 @@
 // Selects that list the models. They change when runs save new models; the selected model stays selected.
 import { get } from "./api.js";
 import { Choices, rest } from "./choices.js";
-import { el, seldom, whole } from "./dom.js";
+import { el, throttled, integer } from "./dom.js";
 
 /** Fills selects with the models of the server. */
 export class Models {
@@ -11,7 +11,7 @@ export class Models {
     this.known = false;
     this.asked = this.answered = 0;
     this.listeners = [];
-    const again = seldom(1500, () => this.load());
+    const again = throttled(1500, () => this.load());
     live.on("runs", ({ runs }) => {
       const stamp = runs.map((run) => [run.key, run.latest, run.best, run.checkpoints.length]).join();
       if (stamp !== this.stamp) {
@@ -88,7 +88,7 @@ export class Models {
     if (chosen && !this.models.some((model) => model.id === chosen)) {
       options.push(el("option", { value: chosen }, this.known ? `${chosen} (not found)` : chosen));
     }
-    if (this.left) options.push(rest(`… ${whole(this.left)} more models: choose Write in the list of runs`));
+    if (this.left) options.push(rest(`… ${integer(this.left)} more models: choose Write in the list of runs`));
     choices.show(options, wanted);
     if (this.known) delete select.dataset.wanted;
   }
@@ -97,5 +97,5 @@ export class Models {
 function label(model) {
   if (model.which !== "latest" && model.which !== "best") return model.name;
   const name = model.name.replace(/, (latest|best)$/, "");
-  return `${name} – ${model.which} (update ${whole(model.update)})`;
+  return `${name} – ${model.which} (update ${integer(model.update)})`;
 }

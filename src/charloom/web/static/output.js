@@ -1,7 +1,7 @@
 // Shows one text while a model writes it, with colours, probabilities and a summary at the end.
 import { surpriseStep } from "./colours.js";
-import { el, fixed, put, whole } from "./dom.js";
-import { Painted } from "./painted.js";
+import { el, fixed, put, integer } from "./dom.js";
+import { ColouredText } from "./coloured_text.js";
 
 /** The text of one model. `pointed` is called with the prediction at the character under the pointer, or null. */
 export class Output {
@@ -10,7 +10,7 @@ export class Output {
     this.title = el("h2", {}, name);
     this.note = el("p", { class: "aside" }, "");
     this.section = el("section", { class: "card output" }, this.title, this.sheet, this.note);
-    this.painted = new Painted(this.sheet, { pointed: (index) => pointed(this.thought(index)) });
+    this.coloured = new ColouredText(this.sheet, { pointed: (index) => pointed(this.prediction(index)) });
     this.clear();
   }
 
@@ -23,7 +23,7 @@ export class Output {
     this.pending = [];
     this.began = null;
     this.waiting = false;
-    this.painted.clear();
+    this.coloured.clear();
     put(this.note, "");
   }
 
@@ -48,7 +48,7 @@ export class Output {
     } else if (name === "end") {
       this.#draw();
       this.waiting = false;
-      put(this.note, `${whole(data.characters)} characters in ${fixed(data.seconds, 2)} s, ${this.#surprise()}`);
+      put(this.note, `${integer(data.characters)} characters in ${fixed(data.seconds, 2)} s, ${this.#surprise()}`);
     }
   }
 
@@ -56,7 +56,7 @@ export class Output {
   stop() {
     this.#draw();
     this.waiting = false;
-    if (this.began) put(this.note, `stopped after ${whole([...this.text].length)} characters, ${this.#surprise()}`);
+    if (this.began) put(this.note, `stopped after ${integer([...this.text].length)} characters, ${this.#surprise()}`);
   }
 
   /** Return the mean surprise of the written characters as text. */
@@ -81,15 +81,15 @@ export class Output {
     for (const [{ characters, nats, likely }, kind] of this.pending) {
       this.nats.push(...nats);
       this.likely.push(...likely);
-      this.painted.append(characters, nats.map(surpriseStep), kind);
+      this.coloured.append(characters, nats.map(surpriseStep), kind);
     }
     this.pending = [];
   }
 
   /** Return the prediction at a character; null if there is none. */
-  thought(index) {
+  prediction(index) {
     if (index === null || !this.likely[index]) return null;
-    const { characters } = this.painted;
+    const { characters } = this.coloured;
     return {
       character: characters[index],
       nats: this.nats[index],

@@ -3,7 +3,7 @@
 import { events } from "./api.js";
 import { byId, copy, el, put, save, say } from "./dom.js";
 import { Output } from "./output.js";
-import { nothing, spoken, thought } from "./thought.js";
+import { showHint, predictionInWords, showPrediction } from "./prediction.js";
 
 const FIELDS = ["prompt", "temperature", "top-k", "top-p", "length", "seed"];
 const POINT = "Point at a character, or move to it with the arrow keys, to see its surprise and the five most likely next characters.";
@@ -45,7 +45,13 @@ export class Playground {
       const { prompt = "", text } = this.outputs[0];
       go("inside", { model: this.outputs[0].id, text: (prompt + text).slice(0, 4000) });
     });
-    nothing(byId("play-thought"), POINT);
+    showHint(byId("play-thought"), POINT);
+  }
+
+  /** Take the server's limits: characters of a prompt and of a written text. */
+  about({ limits }) {
+    this.fields.prompt.maxLength = limits.prompt;
+    this.fields.length.max = limits.length;
   }
 
   /** Restore the settings of a link. A setting that the link does not have gets its default. */
@@ -150,21 +156,21 @@ export class Playground {
     this.stop();
     const ids = [this.model.value, this.other.value].filter(Boolean);
     this.outputs = ids.map((id) => {
-      const output = new Output(this.models.name(id), (prediction) => this.#thought(prediction));
+      const output = new Output(this.models.name(id), (prediction) => this.#showPrediction(prediction));
       output.id = id;
       return output;
     });
     byId("play-outputs").replaceChildren(...this.outputs.map((output) => output.section));
-    nothing(byId("play-thought"), POINT);
+    showHint(byId("play-thought"), POINT);
     this.#colour();
     this.#busy(false);
   }
 
-  #thought(prediction) {
+  #showPrediction(prediction) {
     // Keep the last prediction while the pointer is elsewhere.
     if (!prediction) return;
-    thought(byId("play-thought"), prediction);
-    if (this.outputs.some((output) => output.sheet === document.activeElement)) say(spoken(prediction));
+    showPrediction(byId("play-thought"), prediction);
+    if (this.outputs.some((output) => output.sheet === document.activeElement)) say(predictionInWords(prediction));
   }
 
   #colour() {

@@ -1,9 +1,9 @@
 // The view Runs: the live list of runs with their buttons. Several runs can be selected to compare them.
 // The list has every run in the server's folder; any process may train them.
 import { Comparison } from "./comparison.js";
-import { byId, duration, el, fixed, put, whole, wrong } from "./dom.js";
+import { byId, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
 import { Start } from "./start.js";
-import { Steering, shownState } from "./steering.js";
+import { RunButtons, shownState } from "./run_buttons.js";
 
 /** The view. */
 export class Runs {
@@ -61,8 +61,8 @@ export class Runs {
   #count(shown, total, unread) {
     byId("runs-rest").hidden = shown >= total;
     this.more.hidden = shown + unread >= total;
-    const reading = unread ? ` The server is still reading ${whole(unread)} more.` : "";
-    put(byId("runs-count"), `${whole(shown)} of ${whole(total)} runs are shown.${reading}`);
+    const reading = unread ? ` The server is still reading ${integer(unread)} more.` : "";
+    put(byId("runs-count"), `${integer(shown)} of ${integer(total)} runs are shown.${reading}`);
     const counts = `${shown} ${total} ${unread}`;
     if (counts === this.counts) return;
     this.counts = counts;
@@ -110,7 +110,7 @@ class Row {
     this.badge = el("span", { class: "state" });
     this.problem = el("p", { class: "problem", role: "status" });
     const acts = el("div", { class: "acts" });
-    this.steering = new Steering(acts, (text) => this.#say(text), () => this.#state());
+    this.buttons = new RunButtons(acts, (text) => this.#say(text), () => this.#state());
     this.write = el("a", { href: `#/playground?${new URLSearchParams({ model: run.key })}` }, "Write");
     acts.append(this.write);
     this.item = el(
@@ -138,7 +138,7 @@ class Row {
     this.progress.setAttribute("aria-label", `Progress of ${run.name}`);
     this.progress.max = run.updates || 1;
     this.progress.value = run.update ?? 0;
-    const far = run.updates ? `${whole(run.update)} of ${whole(run.updates)} updates` : run.update === null ? "" : `${whole(run.update)} updates`;
+    const far = run.updates ? `${integer(run.update)} of ${integer(run.updates)} updates` : run.update === null ? "" : `${integer(run.update)} updates`;
     put(this.done, run.seconds_left === null ? far : `${far} · ${duration(run.seconds_left)} left`);
     put(this.bits, fixed(run.bits, 3));
     put(this.kind, run.bits === null ? "" : run.validation_bits === null ? "bits, training" : "bits, validation");
@@ -147,7 +147,7 @@ class Row {
     this.#state();
     this.reason = run.reason ?? "";
     this.#say(this.trouble ?? "");
-    this.steering.show(run);
+    this.buttons.show(run);
   }
 
   #state() {
@@ -157,7 +157,7 @@ class Row {
 
   #say(trouble) {
     this.trouble = trouble;
-    this.problem.className = trouble || wrong(this.badge.dataset.state) ? "problem" : "aside reason";
+    this.problem.className = trouble || isErrorState(this.badge.dataset.state) ? "problem" : "aside reason";
     put(this.problem, trouble || this.reason);
   }
 }

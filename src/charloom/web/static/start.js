@@ -2,7 +2,7 @@
 // The server sends the recipes and settings.
 import { get, post, upload } from "./api.js";
 import { Choices, rest } from "./choices.js";
-import { byId, bytes, el, put, say, shellWord, short, whole } from "./dom.js";
+import { byId, bytes, el, put, say, shellWord, short, integer } from "./dom.js";
 
 const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs"];
 const ENDS = ["minutes", "epochs", "updates"];
@@ -14,12 +14,12 @@ export class Start {
     this.form = byId("start");
     this.text = byId("start-text");
     this.texts = new Choices(this.text);
-    this.brought = null; // key of an uploaded text, selected once it is in the list
-    this.text.addEventListener("change", () => (this.brought = null));
+    this.uploadedKey = null; // key of an uploaded text, selected once it is in the list
+    this.text.addEventListener("change", () => (this.uploadedKey = null));
     this.fields = new Map();
     byId("start-open").addEventListener("click", () => this.open(this.form.hidden));
     byId("start-close").addEventListener("click", () => this.open(false));
-    byId("start-file").addEventListener("change", (event) => this.#bring(event.target.files[0]));
+    byId("start-file").addEventListener("change", (event) => this.#upload(event.target.files[0]));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#start();
@@ -37,7 +37,7 @@ export class Start {
       dropping(false);
       if (location.hash.split("?")[0] !== "#/runs") this.go("runs");
       this.open(true);
-      this.#bring(event.dataTransfer.files[0]);
+      this.#upload(event.dataTransfer.files[0]);
     });
   }
 
@@ -118,17 +118,17 @@ export class Start {
             const found = texts.filter((text) => text.kind === kind);
             return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
           }),
-          ...(total > texts.length ? [rest(`… ${whole(total - texts.length)} more texts of other runs: to use one, drop its file here`)] : []),
+          ...(total > texts.length ? [rest(`… ${integer(total - texts.length)} more texts of other runs: to use one, drop its file here`)] : []),
         ],
-        this.brought,
+        this.uploadedKey,
       );
-      this.brought = null;
+      this.uploadedKey = null;
     } catch (error) {
       if (turn === this.turn) this.#problem(error.message);
     }
   }
 
-  async #bring(file) {
+  async #upload(file) {
     if (!file) return;
     byId("start-file").value = "";
     this.#problem("");
@@ -139,7 +139,7 @@ export class Start {
     }
     try {
       say(`Uploading ${file.name}`);
-      this.brought = (await upload("/api/texts", { name: file.name.slice(0, 200) }, file)).key;
+      this.uploadedKey = (await upload("/api/texts", { name: file.name.slice(0, 200) }, file)).key;
       await this.#texts();
       say(`${file.name} is uploaded`);
     } catch (error) {

@@ -1,43 +1,52 @@
 // Holds the event streams of all windows of a browser in a few connections. It uses no element of the page, because it
 // runs in a shared worker, or in the page if the browser has no shared workers.
-import { get, MOST_FOLLOWED } from "./api.js";
+import { get } from "./api.js";
 
 const MOST_STREAMS = 3; // a browser opens six connections to a server, and the windows need some for requests
 const AGAIN = 1000; // milliseconds until the next attempt after a stream failed
 
-/** The streams for all windows. Each window wishes for the list of runs and the journals of some runs. */
+/** The streams for all windows. Each window subscribes to the list of runs and to the journals of some runs. */
 export class Streams {
-  #tell;
-  #wishes = new Map(); // the wish {keys, limit} of each visible window
+  #emit;
+  #subscriptions = new Map(); // the subscription {keys, limit, most} of each visible window
+  #most = 1; // runs that one stream can follow
   #sources = [];
   #opened = ""; // the keys and the limit of the open sources
-  #gone = new Set(); // keys of wished runs that do not exist
+  #gone = new Set(); // keys of requested runs that do not exist
   #refused = 0; // failed attempts in a row
   #timer = null;
 
-  /** @param {function} tell is called with a window, the name of an event and its data. */
-  constructor(tell) {
-    this.#tell = tell;
+  /** @param {function} emit is called with a window, the name of an event and its data. */
+  constructor(emit) {
+    this.#emit = emit;
   }
 
-  /** Set the wish of a window; null ends its events. */
-  wish(window, wish) {
-    if (wish === null) this.#wishes.delete(window);
-    else this.#wishes.set(window, wish);
-    for (const key of wish?.keys ?? []) this.#gone.delete(key);
+  /**
+   * Set the subscription of a window; null ends its events.
+   *
+   * `keys` are the runs whose journals it follows, `limit` is the number of runs of the list, and `most` how many runs the
+   * server allows for one stream.
+   */
+  subscribe(window, subscription) {
+    if (subscription === null) this.#subscriptions.delete(window);
+    else {
+      this.#subscriptions.set(window, subscription);
+      this.#most = subscription.most;
+    }
+    for (const key of subscription?.keys ?? []) this.#gone.delete(key);
     // A new window needs all events from the beginning.
-    if (wish !== null || this.#of() !== this.#opened) this.#open();
+    if (subscription !== null || this.#of() !== this.#opened) this.#open();
   }
 
   /** Return the keys of the runs that any window follows. */
   get #keys() {
-    const wished = [...this.#wishes.values()].flatMap(({ keys }) => keys);
-    const there = [...new Set(wished)].filter((key) => !this.#gone.has(key)).sort();
-    return there.slice(0, MOST_STREAMS * MOST_FOLLOWED);
+    const requested = [...this.#subscriptions.values()].flatMap(({ keys }) => keys);
+    const there = [...new Set(requested)].filter((key) => !this.#gone.has(key)).sort();
+    return there.slice(0, MOST_STREAMS * this.#most);
   }
 
   get #limit() {
-    return Math.max(0, ...[...this.#wishes.values()].map(({ limit }) => limit));
+    return Math.max(0, ...[...this.#subscriptions.values()].map(({ limit }) => limit));
   }
 
   #of() {
@@ -53,12 +62,12 @@ export class Streams {
 
   #open() {
     this.#close();
-    if (!this.#wishes.size) return;
+    if (!this.#subscriptions.size) return;
     this.#opened = this.#of();
     const keys = this.#keys;
     // The first stream also sends the list of runs.
-    for (let start = 0; start === 0 || start < keys.length; start += MOST_FOLLOWED) {
-      const asked = keys.slice(start, start + MOST_FOLLOWED).map((key) => ["run", key]);
+    for (let start = 0; start === 0 || start < keys.length; start += this.#most) {
+      const asked = keys.slice(start, start + this.#most).map((key) => ["run", key]);
       this.#listen(new URLSearchParams([["limit", start ? 0 : this.#limit], ...asked]));
     }
   }
@@ -82,11 +91,11 @@ export class Streams {
   }
 
   #all(name, data) {
-    for (const window of this.#wishes.keys()) this.#tell(window, name, data);
+    for (const window of this.#subscriptions.keys()) this.#emit(window, name, data);
   }
 
   #followers(name, data) {
-    for (const [window, { keys }] of this.#wishes) if (keys.includes(data.run)) this.#tell(window, name, data);
+    for (const [window, { keys }] of this.#subscriptions) if (keys.includes(data.run)) this.#emit(window, name, data);
   }
 
   /** Find out why a stream failed: the server is gone, a followed run is gone, or there are too many streams. */
@@ -103,7 +112,7 @@ export class Streams {
     } catch (error) {
       answers = error.status !== 0;
     }
-    if (this.#timer !== lost) return; // a wish has changed meanwhile
+    if (this.#timer !== lost) return; // a subscription has changed meanwhile
     this.#refused += 1;
     this.#all("answering", answers);
     this.#all("crowded", answers && this.#refused > 1);

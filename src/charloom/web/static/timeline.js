@@ -1,6 +1,6 @@
 // Shows the samples of a run on a timeline with a slider and a play button. At the right end of the slider it follows
 // the run. The caller passes the samples.
-import { byId, put, say, whole } from "./dom.js";
+import { byId, put, say, integer } from "./dom.js";
 
 const STEP = 550; // milliseconds between two samples while playing
 
@@ -41,7 +41,7 @@ export class Timeline {
   #draw() {
     const sample = this.samples[this.slider.valueAsNumber];
     put(this.text, sample?.text ?? "");
-    const label = sample ? (sample.update ? `after update ${whole(sample.update)}` : "before the first update") : "";
+    const label = sample ? (sample.update ? `after update ${integer(sample.update)}` : "before the first update") : "";
     put(byId("sample-update"), label);
     this.slider.setAttribute("aria-valuetext", label);
   }

@@ -7,6 +7,6 @@ const streams = new Streams((window, name, data) => ports.get(window).postMessag
 addEventListener("connect", ({ ports: [port] }) => {
   const window = ports.size;
   ports.set(window, port);
-  port.addEventListener("message", ({ data }) => streams.wish(window, data));
+  port.addEventListener("message", ({ data }) => streams.subscribe(window, data));
   port.start();
 });

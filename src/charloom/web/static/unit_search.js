@@ -3,7 +3,7 @@ import { post } from "./api.js";
 import { byId, el, fixed, put, say } from "./dom.js";
 
 /** The list of found units. `chosen(layer, unit, quantity)` is called when the user picks one. */
-export class Finding {
+export class UnitSearch {
   constructor(view, chosen) {
     this.view = view;
     this.chosen = chosen;

@@ -9,7 +9,7 @@ import { el } from "./dom.js";
  * @param {(index: number | null) => void} pointed called with the character under the pointer.
  * @param {(index: number) => void} chosen called with the character that was clicked.
  */
-export class Painted {
+export class ColouredText {
   constructor(box, { pointed = () => {}, chosen = () => {} } = {}) {
     this.box = box;
     this.pointed = pointed;

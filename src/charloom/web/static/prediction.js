@@ -5,12 +5,12 @@ import { el, fixed, visible } from "./dom.js";
 export const percent = (p) => (p >= 0.9995 ? ">99.9 %" : p < 0.0005 ? "<0.1 %" : `${(100 * p).toFixed(1)} %`);
 
 /** Show a sentence instead of a prediction. */
-export function nothing(box, sentence) {
+export function showHint(box, sentence) {
   box.replaceChildren(el("p", { class: "aside none" }, sentence));
 }
 
 /** Show a character, its surprise and the most likely next characters. Mark the one that follows in the text. */
-export function thought(box, { character, nats, likely, came }) {
+export function showPrediction(box, { character, nats, likely, came }) {
   const bits = nats === null || nats === undefined ? null : nats / Math.LN2;
   const sentence = bits === null
     ? "the first character: the model does not predict it"
@@ -37,7 +37,7 @@ export function thought(box, { character, nats, likely, came }) {
 }
 
 /** Return the prediction as one sentence for screen readers. */
-export function spoken({ character, nats, likely }) {
+export function predictionInWords({ character, nats, likely }) {
   const next = likely.map(([symbol, p]) => `${visible(symbol)} ${percent(p)}`).join(", ");
   const cost = nats === null ? "" : `${fixed(nats / Math.LN2, 1)} bits. `;
   return `${visible(character)}. ${cost}Next: ${next}`;

@@ -29,18 +29,18 @@ export function shownState(run) {
  * @param {() => void} changed called when `shownState` of the run may have changed.
  * @param {boolean} whole true adds the fields for the learning rate and further training.
  */
-export class Steering {
+export class RunButtons {
   constructor(box, problem, changed, whole = false) {
     this.problem = problem;
     this.changed = changed;
     this.run = null;
-    this.buttons = Object.fromEntries(
+    this.commands = Object.fromEntries(
       Object.entries(BUTTONS).map(([command, [label]]) => [
         command,
         el("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#send(command) }, label),
       ]),
     );
-    box.append(...Object.values(this.buttons));
+    box.append(...Object.values(this.commands));
     if (!whole) return;
     this.factor = el("input", { type: "number", min: "0.000001", max: "999999", step: "any", class: "rate", value: "1", required: true });
     this.rate = el(
@@ -49,7 +49,7 @@ export class Steering {
       el("label", { class: "field inline" }, "Learning rate ×", this.factor),
       el("button", { type: "submit" }, "Set"),
     );
-    this.minutes = el("input", { type: "number", min: "0.1", max: "10080", step: "any", class: "rate", value: "1", required: true });
+    this.minutes = el("input", { type: "number", min: "0.1", step: "any", class: "rate", value: "1", required: true });
     this.further = el(
       "form",
       { class: "row", hidden: true, onsubmit: (event) => this.#further(event) },
@@ -59,6 +59,11 @@ export class Steering {
     box.append(this.rate, this.further);
   }
 
+  /** Take the largest number of minutes that the server allows. */
+  about({ settings }) {
+    this.minutes.max = settings.find(({ name }) => name === "minutes").most;
+  }
+
   /** Show the buttons that fit the current state of a run. */
   show(run) {
     const other = this.run?.key !== run.key;
@@ -66,12 +71,12 @@ export class Steering {
     if (other || this.run.state !== run.state) this.problem("");
     this.run = run;
     for (const [command, [label, fits]] of Object.entries(BUTTONS)) {
-      const button = this.buttons[command];
+      const button = this.commands[command];
       // If the focused button disappears, move the keyboard focus to another one.
       const focused = document.activeElement === button;
       button.hidden = !fits(run);
       button.setAttribute("aria-label", `${label} ${run.name}`);
-      if (focused && button.hidden) Object.values(this.buttons).find((next) => !next.hidden)?.focus();
+      if (focused && button.hidden) Object.values(this.commands).find((next) => !next.hidden)?.focus();
     }
     if (!this.rate) return;
     this.rate.hidden = !run.here;
