@@ -35,7 +35,7 @@ from schemathesis.specs.openapi.checks import (
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-import runs
+import small_runs
 from charloom.store.control_files import write_status
 from charloom.web import run_routes as followed
 from charloom.web import training_jobs
@@ -80,8 +80,8 @@ def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
 
     Return the number of requests, their statuses, the responses per operation, and the failures.
     """
-    runs.train(folder / "book", cell="lstm", validation=0.2)
-    writer, _, _ = runs.create(
+    small_runs.train(folder / "book", cell="lstm", validation=0.2)
+    writer, _, _ = small_runs.create(
         folder / "taught"
     )  # which a process trains, so that it can be steered
     (folder / ".jobs").mkdir()
@@ -185,25 +185,25 @@ def make_real(case) -> None:
     if path == "/api/stream":
         case.query = {"run": ["book", "taught"]}
     if case.media_type == BYTES:
-        case.query, case.body = {"name": "book"}, runs.TEXT.encode()
+        case.query, case.body = {"name": "book"}, small_runs.TEXT.encode()
     body = case.body if isinstance(case.body, dict) else {}
     if "model" in body:
         body["model"] = "book"
     if "models" in body:
         body["models"] = ["book", "book@best"]
     if "prompt" in body:
-        body["prompt"] = runs.TEXT[: len(body["prompt"] or "")]
+        body["prompt"] = small_runs.TEXT[: len(body["prompt"] or "")]
     if "length" in body:
         body["length"] = min(body["length"], 500)  # a long one is no other case
     if "inside" in path:
-        body["text"] = runs.TEXT[:300]
+        body["text"] = small_runs.TEXT[:300]
         body |= {key: 0 for key in ("layer", "unit") if key in body}
         body |= {"what": "h"} if "what" in body else {}
         body |= (
             {"marks": [sorted([*mark, 0])[:2] for mark in body["marks"]]} if "marks" in body else {}
         )
     elif path in ("/api/score", "/api/next"):
-        body["text"] = runs.TEXT[:50]
+        body["text"] = small_runs.TEXT[:50]
     elif path == "/api/runs":
         body["text"] = "builtin.python-docs"
         body.pop("recipe", None)

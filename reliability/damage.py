@@ -22,7 +22,7 @@ from charloom.store import RunWriter, load_checkpoint, load_model, read_run
 from charloom.store.opening import EXTENDABLE
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
-from reliability.runs import folder
+from reliability.run_training import folder
 
 NUMBER = 4
 PROMISE = (

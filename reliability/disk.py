@@ -32,7 +32,8 @@ from charloom.training import Record, Warned, in_run_directory, run_saving
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls, Torn
 from reliability.reads import failing_reads
-from reliability.runs import folder, lasting, require_same, train
+from reliability.run_comparison import lasting, require_same
+from reliability.run_training import folder, train
 
 NUMBER = 5
 PROMISE = (

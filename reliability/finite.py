@@ -25,7 +25,7 @@ from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import Saved, Warned, train_in_memory, train_run
 from reliability import LONG, SHORT, Figures
-from reliability.runs import folder
+from reliability.run_training import folder
 
 NUMBER = 11
 PROMISE = (

@@ -20,7 +20,8 @@ from charloom.model.schedule import Schedule
 from charloom.store import load_model, read_run, read_status
 from reliability import LONG, SHORT, Figures
 from reliability.processes import Forked, command
-from reliability.runs import folder, lasting, require_same, text
+from reliability.run_comparison import lasting, require_same
+from reliability.run_training import folder, text
 
 NUMBER = 12
 PROMISE = (

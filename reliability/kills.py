@@ -22,7 +22,8 @@ from charloom.store import RunWriter, load_model
 from charloom.training import run_saving
 from reliability import LONG, SHORT, Figures
 from reliability.processes import Forked, Tell, own_time
-from reliability.runs import differences, folder, lasting, train
+from reliability.run_comparison import differences, lasting
+from reliability.run_training import folder, train
 
 NUMBER = 1
 PROMISE = (

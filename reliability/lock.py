@@ -16,7 +16,7 @@ from charloom.engines import open_engine
 from charloom.store import load_model, read_status
 from reliability import LONG, SHORT, Figures
 from reliability.processes import PATIENCE, Forked, Tell, command
-from reliability.runs import folder, text
+from reliability.run_training import folder, text
 
 NUMBER = 6
 PROMISE = (

@@ -27,7 +27,8 @@ from charloom.errors import CharloomError
 from charloom.store import RunWriter, load_model
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls
-from reliability.runs import folder, lasting, opened, require_same, train
+from reliability.run_comparison import lasting, require_same
+from reliability.run_training import folder, opened, train
 
 NUMBER = 2
 PROMISE = (

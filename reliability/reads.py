@@ -25,7 +25,8 @@ from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
 from reliability.calls import CHANGING
-from reliability.runs import lasting, require_same, train
+from reliability.run_comparison import lasting, require_same
+from reliability.run_training import train
 
 SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6, "threads": 1}
 STEP = {SHORT: 11, LONG: 1}  # every call, or every so many

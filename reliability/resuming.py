@@ -20,8 +20,9 @@ from charloom.model.schedule import Schedule
 from charloom.training import Warned
 from reliability import LONG, SHORT, Figures
 from reliability.processes import Forked, Tell
-from reliability.runs import SETTINGS as COMMON
-from reliability.runs import differences, folder, lasting, text, train
+from reliability.run_comparison import differences, lasting
+from reliability.run_training import SETTINGS as COMMON
+from reliability.run_training import folder, text, train
 
 NUMBER = 3
 PROMISE = (

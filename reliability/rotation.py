@@ -36,7 +36,7 @@ from charloom.store.run_writer import NEWEST_KEPT
 from charloom.text import Corpus
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls
-from reliability.runs import folder, text
+from reliability.run_training import folder, text
 
 NUMBER = 7
 PROMISE = (

@@ -18,7 +18,7 @@ from charloom.store import atomic_files, load_model
 from charloom.training import stop_signals
 from reliability import LONG, SHORT, Figures
 from reliability.processes import PATIENCE, Forked, Tell, command
-from reliability.runs import folder, text
+from reliability.run_training import folder, text
 
 NUMBER = 13
 PROMISE = (

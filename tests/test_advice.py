@@ -15,7 +15,7 @@ from charloom.model import new_learner
 from charloom.store import read_control
 from charloom.training import Ended, Warned, train_in_memory
 from charloom.training.divergence_advice import advice
-from runs import ENGINES, create, small_config, small_corpus
+from small_runs import ENGINES, create, small_config, small_corpus
 
 # Settings with which training really diverges, what is named, and the settings that are advised.
 DIVERGES = {

@@ -20,7 +20,7 @@ from charloom.text import Corpus, Vocabulary, corpus, id_cache
 from charloom.text.id_file import HEADER, side_by_side
 from charloom.training import Progress
 from charloom.training.loop import in_memory
-from runs import ENGINES, TEXT, small_config
+from small_runs import ENGINES, TEXT, small_config
 
 SETTINGS = {"cell": "lstm", "validation": 0.2, "judge_every": 20, "save_seconds": 1.0}
 

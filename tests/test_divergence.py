@@ -14,8 +14,8 @@ from charloom.model import new_learner
 from charloom.store import RunWriter, load_checkpoint, load_model, read_run, read_status
 from charloom.training import Ended, Record, Warned, learn, train_in_memory, train_run
 from charloom.training import in_memory as memory_module
-from reliability.runs import CLOCK_FIELDS, lasting
-from runs import ENGINES, after, create, resume, small_config, small_corpus, train
+from reliability.run_comparison import CLOCK_FIELDS, lasting
+from small_runs import ENGINES, after, create, resume, small_config, small_corpus, train
 
 
 def of(kind, items):

@@ -35,7 +35,7 @@ from charloom.store.checkpoint import (
 from charloom.store.run_directory import read_about
 from charloom.text import Vocabulary
 from charloom.training import Record
-from runs import TEXT
+from small_runs import TEXT
 from test_architecture import FLOORS
 
 ROOT = Path(__file__).parent.parent

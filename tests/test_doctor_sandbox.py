@@ -15,7 +15,7 @@ from charloom.diagnosis import MISTAKES, doctor
 from charloom.diagnosis.sandbox import parse_function
 from charloom.errors import DoctorError
 from plants import CELL, PLANTS, Plant, source
-from runs import until
+from waiting import until
 
 HEAD = "import numpy as np\n\n\ndef f(params, x, y, h0):\n"
 

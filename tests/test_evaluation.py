@@ -15,7 +15,7 @@ from charloom.evaluation import bits_interval, evaluate
 from charloom.formatting import number_of
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.text import Vocabulary
-from runs import ENGINES
+from small_runs import ENGINES
 
 
 @pytest.fixture(scope="module")

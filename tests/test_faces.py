@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 import charloom
-import runs
+import small_runs
 from charloom.cli import app
 from charloom.config import CHOICES, Config
 from charloom.errors import DamagedError
@@ -253,10 +253,10 @@ def test_a_damaged_file_is_told_with_the_names_of_its_fields():
 def place(tmp_path_factory):
     """A folder with a text, a run of it and files that are not texts."""
     path = tmp_path_factory.mktemp("faces")
-    (path / "book.txt").write_text(runs.TEXT)
+    (path / "book.txt").write_text(small_runs.TEXT)
     (path / "short.txt").write_text("to be")
     (path / "picture.png").write_bytes(b"\x89PNG\0\0")
-    runs.train(path / "run")
+    small_runs.train(path / "run")
     return path
 
 
@@ -285,7 +285,7 @@ def assert_no_marks(*texts):
 
 def test_no_mark_is_left_in_the_files_of_a_run_that_warned_and_went_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "book.txt").write_text(runs.TEXT)
+    (tmp_path / "book.txt").write_text(small_runs.TEXT)
     small = "--recipe classic --hidden-size 4 --seq-length 5 --report-every 5"
     diverges = f"train book.txt --run run {small} --updates 60 --learning-rate 1e30 --clip 0"
     first = CliRunner().invoke(app, shlex.split(diverges), prog_name="charloom")
@@ -316,9 +316,9 @@ def test_no_mark_is_left_in_what_the_server_answers(place):
     from charloom.web.server import make_app
     from web import HERE, app_state
 
-    runs.train(place / "shelf" / "run")
+    small_runs.train(place / "shelf" / "run")
     damaged = place / "shelf" / "damaged"
-    runs.train(damaged)
+    small_runs.train(damaged)
     (damaged / "config.json").write_text("{")
     with TestClient(make_app(app_state(place / "shelf")), base_url=HERE) as client:
         answers = [

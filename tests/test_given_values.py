@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 import charloom
-import runs
+import small_runs
 from charloom.cli import app
 from charloom.config import Config
 from charloom.errors import CharloomError, ConfigError, TextError
@@ -34,8 +34,8 @@ def run_command(*words):
 def place(tmp_path_factory):
     """A folder with a text and a run of it."""
     path = tmp_path_factory.mktemp("given")
-    (path / "book.txt").write_text(runs.TEXT)
-    runs.train(path / "run")
+    (path / "book.txt").write_text(small_runs.TEXT)
+    small_runs.train(path / "run")
     return path
 
 

@@ -31,8 +31,8 @@ from charloom.training import (
     train_run,
 )
 from charloom.training.loop import continuation_steps
-from reliability.runs import lasting
-from runs import ENGINES, create, resume, small_config, small_corpus, train
+from reliability.run_comparison import lasting
+from small_runs import ENGINES, create, resume, small_config, small_corpus, train
 
 LONG = {"sample_length": 300, "passage_length": 400}
 

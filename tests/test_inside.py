@@ -15,7 +15,7 @@ from charloom.cli.neurons_command import SCALE, coloured
 from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.report.unit_map import units_figure
 from charloom.text import Corpus
-from runs import TEXT, train
+from small_runs import TEXT, train
 
 TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": None}
 

@@ -36,8 +36,9 @@ from charloom.training import (
     train_run,
 )
 from charloom.training.progress_records import judged_pieces
-from reliability.runs import lasting
-from runs import TEXT, after, create, lines_of, resume, small_config, small_corpus, train
+from file_contents import lines_of
+from reliability.run_comparison import lasting
+from small_runs import TEXT, after, create, resume, small_config, small_corpus, train
 
 JUDGED = {"validation": 0.2, "judge_every": 6, "report_every": 9}
 

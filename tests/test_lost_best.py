@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-import runs
+import small_runs
 from charloom import training
 from charloom.cli import app
 from charloom.cli.hints import overfitting_sentence
@@ -49,7 +49,7 @@ def run(tmp_path):
     """A run whose records have their lowest validation loss at an update of which nothing is left, as after
     the best checkpoint was lost and training resumed without it."""
     path = tmp_path / "run"
-    runs.train(path, validation=0.2)
+    small_runs.train(path, validation=0.2)
     lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
     judged = next(n for n, line in enumerate(lines) if json.loads(line).get("validation_nats"))
     # Lower than anything that follows, and no byte longer.

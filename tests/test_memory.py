@@ -15,7 +15,7 @@ from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.errors import ConfigError
 from charloom.model import memory_limit
-from runs import ENGINES, TEXT
+from small_runs import ENGINES, TEXT
 
 if not Path("/proc/self/statm").exists():
     pytest.skip("limits of the address space are only known on Linux", allow_module_level=True)

@@ -21,7 +21,7 @@ from charloom.errors import ConfigError, TextError
 from charloom.evaluation import evaluate
 from charloom.scoring import score_segments
 from charloom.text import Corpus, Windows
-from runs import TEXT, train
+from small_runs import TEXT, train
 
 SETTINGS = {"epochs": 1, "validation": 0.2, "test": 0.1}
 

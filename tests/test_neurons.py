@@ -27,7 +27,7 @@ from charloom.hidden_units.gate_values import WHATS
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.pytorch_format import to_state_dict
 from charloom.text import Vocabulary
-from runs import ENGINES, TEXT, train
+from small_runs import ENGINES, TEXT, train
 
 LETTERS = "abcdefgh \n“”"
 STORY = "a bad “cab had” egg\n“aged” hag fed “a\nhe” cage a bag he had\n" * 8

@@ -6,7 +6,8 @@ import json
 import pytest
 from safetensors.numpy import load_file, save_file
 
-import runs
+import file_contents
+import small_runs
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DamagedError, NewerFormatError
@@ -28,9 +29,9 @@ SENTENCE = rf"was written by a later version of charloom \(format {LATER}; this 
 def run(tmp_path):
     """Return an interrupted run with two checkpoints and all files that have a format."""
     path = tmp_path / "run"
-    with runs.create(path)[0] as writer:
+    with small_runs.create(path)[0] as writer:
         writer.write_gradcheck([])
-    runs.resume(path, halt=runs.after(4))
+    small_runs.resume(path, halt=small_runs.after(4))
     write_control(path, "run")
     assert saved_updates(path)[0] < read_pointer(path, LATEST)
     return path
@@ -89,7 +90,7 @@ LATER_FILES = {
 @pytest.mark.parametrize("what", LATER_FILES)
 def test_a_run_of_a_later_version_is_refused_and_never_changed(run, what):
     LATER_FILES[what](run)
-    before = runs.tree(run)
+    before = file_contents.tree(run)
     for allow in (False, True):
         with pytest.raises(NewerFormatError, match=SENTENCE):
             RunWriter.resume(run, allow_older=allow)
@@ -97,7 +98,7 @@ def test_a_run_of_a_later_version_is_refused_and_never_changed(run, what):
         load_model(run)
     with pytest.raises(NewerFormatError, match=SENTENCE):
         report(run)
-    assert runs.tree(run) == before
+    assert file_contents.tree(run) == before
 
 
 @pytest.mark.parametrize("broken", ["latest", "config.json"])
@@ -105,12 +106,12 @@ def test_a_damaged_run_never_falls_back_from_a_later_versions_checkpoint(run, br
     later_state(run)
     for path in run.rglob(broken):
         path.write_bytes(b"{")
-    before = runs.tree(run)
+    before = file_contents.tree(run)
     with pytest.raises(NewerFormatError, match=SENTENCE):
         RunWriter.resume(run, allow_older=True)
     with pytest.raises(NewerFormatError, match=SENTENCE):
         read_outline(run, [])
-    assert runs.tree(run) == before
+    assert file_contents.tree(run) == before
 
 
 def test_a_checkpoint_that_only_claims_to_be_later_is_damaged(run):
@@ -157,13 +158,13 @@ def test_a_later_versions_command_is_not_overwritten(run):
 
 def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monkeypatch):
     monkeypatch.setattr("charloom.training.command_reader.LOOK_SECONDS", 0.0)
-    writer, learner, corpus = runs.create(tmp_path / "run")
+    writer, learner, corpus = small_runs.create(tmp_path / "run")
     write_control(tmp_path / "run", "stop")
     renumber(tmp_path / "run" / "control.json")
     with writer:
         items = list(train_run(writer, learner, corpus, open_engine("reference")))
     warned = [item.message for item in items if isinstance(item, Warned)]
-    told = [event["reason"] for event in runs.lines_of(tmp_path / "run" / "events.jsonl")
+    told = [event["reason"] for event in file_contents.lines_of(tmp_path / "run" / "events.jsonl")
             if event["event"] == "warning"]  # fmt: skip
     assert len(warned) == len(told) == 1
     assert "a command was not obeyed" in told[0]
@@ -172,7 +173,7 @@ def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monke
 
 def test_a_command_refused_during_a_validation_is_reported_before_its_record(tmp_path, monkeypatch):
     monkeypatch.setattr("charloom.training.command_reader.LOOK_SECONDS", 0.0)
-    writer, learner, corpus = runs.create(tmp_path / "run", validation=0.2, judge_every=6)
+    writer, learner, corpus = small_runs.create(tmp_path / "run", validation=0.2, judge_every=6)
 
     class Steered(ReferenceEngine):
         def score(self, learner, tokens, state):

@@ -19,8 +19,8 @@ from charloom.training import (
     loop,
     train_run,
 )
-from reliability.runs import lasting
-from runs import create, resume, small_config, small_corpus, train
+from reliability.run_comparison import lasting
+from small_runs import create, resume, small_config, small_corpus, train
 
 LONG = {
     "sample_length": 300,

@@ -23,7 +23,7 @@ from charloom.text import Corpus
 from charloom.text.id_file import IdFile
 from charloom.text.sources import Source
 from plants import function
-from runs import ENGINES, TEXT
+from small_runs import ENGINES, TEXT
 
 WAYS = {
     "pickle": lambda value: pickle.loads(pickle.dumps(value)),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import runs
+import small_runs
 from charloom.cli import app
 
 README = Path(__file__).parent.parent / "README.md"
@@ -20,7 +20,7 @@ LEFT_OUT = ("serve", "control", "bench", "corpora", "gradcheck")
 TRAINING = ("train", "resume", "reproduce")
 ENDS = ("--minutes", "--epochs", "--updates")
 # With every character of the README's prompts.
-TEXT = 30 * ("Dear Ada. The question, To be, or not to be, is old.\n" + runs.TEXT)
+TEXT = 30 * ("Dear Ada. The question, To be, or not to be, is old.\n" + small_runs.TEXT)
 TEXTS = ("book.txt", "other.txt", "chapter1.txt", "chapter2.txt", "diary.txt", "letters/a.txt")
 
 

@@ -4,7 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 import charloom
-import runs
+import file_contents
+import small_runs
 from charloom import api
 from charloom.cli import app
 from charloom.engines import native_problem
@@ -28,7 +29,7 @@ def charloom_(*words):
 def book(tmp_path):
     """A small text in a file."""
     path = tmp_path / "book.txt"
-    path.write_text(100 * runs.TEXT, encoding="utf-8")
+    path.write_text(100 * small_runs.TEXT, encoding="utf-8")
     return path
 
 
@@ -58,26 +59,26 @@ def test_what_the_native_engine_cannot_train_makes_no_run_and_names_the_way_out(
 @pytest.mark.skipif(native_problem() is not None, reason="there is no native engine")
 def test_python_is_refused_too_and_no_run_is_resumed_on_an_engine_that_cannot(tmp_path):
     with pytest.raises(EngineError, match='use engine="reference"'):
-        charloom.train(string=runs.TEXT, layers=65, hidden_size=2, updates=1)
+        charloom.train(string=small_runs.TEXT, layers=65, hidden_size=2, updates=1)
     run = tmp_path / "run"
-    runs.train(run, layers=65, hidden_size=2, epochs=1, engine="reference", passage_length=2)
-    before = runs.tree(run)
+    small_runs.train(run, layers=65, hidden_size=2, epochs=1, engine="reference", passage_length=2)
+    before = file_contents.tree(run)
     with pytest.raises(EngineError, match="65 layers"):
         charloom.resume(run, engine="native", epochs=2)
-    assert runs.tree(run) == before
+    assert file_contents.tree(run) == before
 
 
 @pytest.mark.parametrize("command", ["train", "reproduce"])
 def test_a_place_that_is_taken_is_refused_before_a_text_is_read(tmp_path, unmeasured, command):
     run = tmp_path / "run"
-    runs.create(run)[0].close()
-    before = runs.tree(run)
+    small_runs.create(run)[0].close()
+    before = file_contents.tree(run)
     done = charloom_(command, tmp_path / "no such text", "--run", run)
     assert done.exit_code == 2
     assert f"{run} already contains a run" in done.stderr
     with pytest.raises(RunExistsError):
         getattr(charloom, command)(tmp_path / "no such text", run=run)
-    assert runs.tree(run) == before
+    assert file_contents.tree(run) == before
 
 
 def test_a_file_in_the_place_of_a_directory_is_called_a_file(book, unmeasured):
@@ -90,7 +91,7 @@ def test_a_file_in_the_place_of_a_directory_is_called_a_file(book, unmeasured):
 def test_a_file_in_the_place_of_a_directory_is_called_a_file_wherever_something_is_written(
     book, tmp_path
 ):
-    runs.train(tmp_path / "run")
+    small_runs.train(tmp_path / "run")
     model = charloom.load(tmp_path / "run")
     for write in (model.save, model.export):
         with pytest.raises(WriteError, match="is a file, not a directory"):
@@ -103,7 +104,7 @@ def test_a_file_in_the_place_of_a_directory_is_called_a_file_wherever_something_
 @pytest.mark.parametrize("command", ["evaluate", "report", "resume"])
 def test_whoever_reads_a_damaged_config_is_told_how_to_recover(tmp_path, command, content):
     run = tmp_path / "run"
-    runs.train(run)
+    small_runs.train(run)
     (run / "config.json").write_text(content)
     told = charloom_(command, run).stderr
     assert "config.json" in told

@@ -12,7 +12,7 @@ from charloom.store import atomic_files, checkpoint, run_directory, run_reader, 
 from charloom.store.journal import Journal
 from charloom.store.run_writer import RunWriter
 from charloom.training.run_saving import RunSaver
-from reliability import disk, reads, runs
+from reliability import disk, reads, run_training
 
 
 def test_whichever_call_fails_the_last_good_state_stays_and_training_goes_on():
@@ -109,7 +109,7 @@ def pointer_fsyncs(scale, place, code):
 
     run = place / "looked"
     with disk.Calls(run, before=look):
-        runs.train(run, disk.SETTINGS)
+        run_training.train(run, disk.SETTINGS)
     shutil.rmtree(run)
     return found
 

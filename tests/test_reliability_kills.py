@@ -8,7 +8,7 @@ import pytest
 from charloom.model import copy_learner
 from charloom.store.run_writer import RunWriter
 from charloom.training.run_saving import RunSaver
-from reliability import kills, runs
+from reliability import kills, run_comparison, run_training
 
 
 def test_killed_runs_go_on_from_whole_checkpoints_and_end_with_the_same_bytes():
@@ -98,8 +98,8 @@ def test_a_checkpoint_that_forgets_something_is_caught(monkeypatch):
 
 def test_the_comparison_notices_each_file(tmp_path):
     run = tmp_path / "run"
-    runs.train(run)
-    truth = runs.lasting(run)
+    run_training.train(run)
+    truth = run_comparison.lasting(run)
     latest = truth["latest"].decode().split()[0]
     for name, change in (
         (f"checkpoints/{latest}/model.safetensors", lambda data: data[:-1] + b"\x7f"),
@@ -110,7 +110,7 @@ def test_the_comparison_notices_each_file(tmp_path):
         ("checkpoints/latest", lambda data: data.rstrip()),
     ):
         before = (run / name).read_bytes()
-        assert runs.differences(truth, runs.lasting(run)) == []
+        assert run_comparison.differences(truth, run_comparison.lasting(run)) == []
         (run / name).write_bytes(change(before))
-        assert runs.differences(truth, runs.lasting(run)) != []
+        assert run_comparison.differences(truth, run_comparison.lasting(run)) != []
         (run / name).write_bytes(before)

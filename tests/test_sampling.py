@@ -14,7 +14,7 @@ from charloom.model import copy_learner, new_learner, zero_state
 from charloom.random import uniforms
 from charloom.sampling import SampleOptions, Writing
 from charloom.text import UnknownPolicy, Vocabulary
-from runs import ENGINES
+from small_runs import ENGINES
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from charloom.model import new_learner
 from charloom.model.schedule import Schedule
 from charloom.text import Windows
-from runs import small_config, small_corpus
+from small_runs import small_config, small_corpus
 
 
 def schedule(characters=457, **settings):

@@ -13,7 +13,7 @@ from charloom.evaluation import evaluate
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.surprisal import surprise
 from charloom.text import UnknownPolicy, Vocabulary
-from runs import ENGINES
+from small_runs import ENGINES
 
 
 def opinionated(characters, **settings):

@@ -19,7 +19,7 @@ from charloom.scoring import (
     tokens_of_a_call,
 )
 from charloom.text import Corpus
-from runs import ENGINES, LINES, WORDS, small_config
+from small_runs import ENGINES, LINES, WORDS, small_config
 
 CELLS = ["rnn", "lstm", "gru"]
 TEXT = "".join(LINES.format(*(WORDS[(7 * n + k) % 10] for k in range(4))) for n in range(60))

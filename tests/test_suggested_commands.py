@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 import charloom
-import runs
+import small_runs
 from charloom.cli import app
 from charloom.messages import for_command_line
 from charloom.report import write_report
@@ -35,7 +35,7 @@ def place(request, tmp_path, monkeypatch):
     shell, name = CASES[request.param]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / name).write_text(runs.TEXT)
+    (tmp_path / "texts" / name).write_text(small_runs.TEXT)
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "charloom"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m charloom "$@"\n')
@@ -83,7 +83,7 @@ def test_the_command_of_an_error_can_be_pasted(place):
 
 def test_the_commands_of_a_report_can_be_pasted(place):
     shell, name = place
-    runs.train(name, halt=runs.after(3))
+    small_runs.train(name, halt=small_runs.after(3))
     page = html.unescape(write_report(name).read_text(encoding="utf-8"))
     again = re.search(r"continues\s+it\. (charloom report .*?) writes this report", page)[1]
     pasted(shell, again)

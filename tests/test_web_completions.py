@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 
 import charloom  # noqa: E402
-import runs  # noqa: E402
+import small_runs  # noqa: E402
 from web import Live  # noqa: E402
 
 
@@ -18,7 +18,7 @@ from web import Live  # noqa: E402
 def folder(tmp_path_factory):
     """A run."""
     path = tmp_path_factory.mktemp("v1")
-    runs.train(path / "book", validation=0.2)
+    small_runs.train(path / "book", validation=0.2)
     return path
 
 

@@ -21,14 +21,14 @@ import h11
 import httpx
 from starlette.testclient import TestClient
 
-import runs
+import small_runs
 from charloom.web import connection, file_descriptors, request_guard, run_index, training_jobs
 from charloom.web.connection import Connection
 from charloom.web.file_descriptors import ConnectionLimits, Shortage, is_shortage
 from charloom.web.journal_follower import Tail
 from charloom.web.request_guard import Guard
 from charloom.web.server import make_app
-from runs import until
+from waiting import until
 from web import HERE, Live, app_state, complete, status_of
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
@@ -37,7 +37,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("connections")
-    runs.train(path / "book", epochs=1)
+    small_runs.train(path / "book", epochs=1)
     return path
 
 
@@ -104,7 +104,7 @@ def test_with_few_descriptors_the_server_answers_and_says_little(folder, limits,
             with silent(url, 400):
                 until(lambda: healthy(url), 60)
                 # Who was there before is still served.
-                runs.train(folder / f"more-{inherited}-{len(limits)}", epochs=1)
+                small_runs.train(folder / f"more-{inherited}-{len(limits)}", epochs=1)
                 until(lambda: f"more-{inherited}-{len(limits)}" in next(events), 60)
         until(lambda: healthy(url), 60)
         assert len(said.read_bytes()) < 2_000
@@ -189,7 +189,7 @@ def nothing_opens(monkeypatch):
 def test_where_nothing_opens_the_list_stays_as_it_was_and_no_job_is_forgotten(
     tmp_path, monkeypatch
 ):
-    runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
     said = []
     kept = training_jobs.Jobs(tmp_path)
     index = run_index.RunIndex(tmp_path, kept, Shortage(said.append))

@@ -8,7 +8,8 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from starlette.testclient import TestClient
 
-import runs
+import small_runs
+import waiting
 from charloom.web.server import make_app
 from web import HERE, app_state
 
@@ -22,31 +23,31 @@ def reason_of(client):
     ("name", "what"), [("metrics.jsonl", "records"), ("samples.jsonl", "samples")]
 )
 def test_the_list_and_the_journal_tell_what_was_lost(tmp_path, name, what):
-    runs.train(tmp_path / "book")
+    small_runs.train(tmp_path / "book")
     file = tmp_path / "book" / name
     size = file.stat().st_size
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert reason_of(client) is None
         assert client.get(f"/api/runs/book/{what}").json()["damage"] == []
         file.write_bytes(file.read_bytes()[:40])
-        runs.until(lambda: reason_of(client))
+        waiting.until(lambda: reason_of(client))
         assert reason_of(client) == f"{name} is damaged: {size - 40:,} bytes at its end are lost"
         (told,) = client.get(f"/api/runs/book/{what}").json()["damage"]
         assert f"it has 40 bytes, and had {size:,} bytes when update" in told
         assert f"all its {what} are lost" in told
         file.unlink()
-        runs.until(lambda: reason_of(client) == f"{name} is missing")
+        waiting.until(lambda: reason_of(client) == f"{name} is missing")
         assert "is missing, and had" in client.get(f"/api/runs/book/{what}").json()["damage"][0]
 
 
 def test_a_run_that_resumed_with_less_has_lost_nothing_since(tmp_path):
-    runs.train(tmp_path / "book")
+    small_runs.train(tmp_path / "book")
     file = tmp_path / "book" / "metrics.jsonl"
     file.write_bytes(file.read_bytes()[:40])
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert "lost" in reason_of(client)
-        runs.resume(tmp_path / "book", allow_older=True)
-        runs.until(lambda: reason_of(client) is None)
+        small_runs.resume(tmp_path / "book", allow_older=True)
+        waiting.until(lambda: reason_of(client) is None)
         assert client.get("/api/runs/book/records").json()["damage"] == []
 
 
@@ -61,11 +62,11 @@ def test_a_run_that_resumed_with_less_has_lost_nothing_since(tmp_path):
 @pytest.mark.parametrize("which", ["", "@latest", "@best"])
 def test_a_model_that_cannot_be_opened_says_what_is_damaged(tmp_path, lost, what, which):
     if lost == ["config.json"]:
-        runs.create(tmp_path / "book")[0].close()
+        small_runs.create(tmp_path / "book")[0].close()
         shutil.rmtree(tmp_path / "book" / "checkpoints")
         (tmp_path / "book" / "config.json").write_text('{"damaged')
     else:
-        runs.train(tmp_path / "book", validation=0.1)
+        small_runs.train(tmp_path / "book", validation=0.1)
         for pattern in lost:
             for path in (tmp_path / "book").glob(pattern):
                 path.unlink()

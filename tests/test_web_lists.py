@@ -12,12 +12,13 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from starlette.testclient import TestClient
 
-import runs
+import file_contents
+import small_runs
 from charloom.web import indexed_run, run_index, training_jobs
 from charloom.web.pagination import page_after, page_from
 from charloom.web.run_routes import list_changes
 from charloom.web.server import make_app
-from runs import until
+from waiting import until
 from web import HERE, Live, app_state, streaming
 
 MANY = 1_203  # more than one page of any size, and more than once was listed
@@ -27,8 +28,8 @@ MANY = 1_203  # more than one page of any size, and more than once was listed
 def folder(tmp_path_factory):
     """A folder of many runs."""
     path = tmp_path_factory.mktemp("many")
-    runs.train(path / "one", epochs=1)
-    runs.linked(path / "one", path, MANY - 1)
+    small_runs.train(path / "one", epochs=1)
+    small_runs.linked(path / "one", path, MANY - 1)
     return path
 
 
@@ -89,13 +90,13 @@ def test_the_models_for_other_clients_say_that_there_are_more(client):
 
 
 def test_samples_and_events_of_a_run_come_in_pages(tmp_path):
-    runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
     with (tmp_path / "book" / "samples.jsonl").open("a") as file:
         file.writelines(json.dumps({"text": "a", "update": n}) + "\n" for n in range(1_000, 2_500))
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         found = pages(client, "/api/runs/book/samples", "samples", 400)
         samples = [sample for page in found for sample in page["samples"]]
-        assert samples == runs.lines_of(tmp_path / "book" / "samples.jsonl")
+        assert samples == file_contents.lines_of(tmp_path / "book" / "samples.jsonl")
         assert {page["total"] for page in found} == {len(samples)}
         assert len(client.get("/api/runs/book/samples").json()["samples"]) == 1_000
         events = pages(client, "/api/runs/book/events", "events", 2)
@@ -124,8 +125,8 @@ def test_the_stream_without_a_list_tells_journals_alone(folder):
 
 def test_a_stream_says_of_how_many_records_it_tells_some(tmp_path, monkeypatch):
     monkeypatch.setattr("charloom.web.run_routes.MOST_AT_FIRST", 4)
-    runs.train(tmp_path / "book", epochs=1)
-    lines = runs.lines_of(tmp_path / "book" / "metrics.jsonl")
+    small_runs.train(tmp_path / "book", epochs=1)
+    lines = file_contents.lines_of(tmp_path / "book" / "metrics.jsonl")
     with Live(tmp_path) as live, streaming(live.url, "/api/stream?limit=0&run=book") as events:
         records = next(events)[1]
     assert len(records["records"]) <= 4 < len(lines) == records["total"]
@@ -133,7 +134,7 @@ def test_a_stream_says_of_how_many_records_it_tells_some(tmp_path, monkeypatch):
 
 def test_what_is_told_of_the_list_is_what_has_changed(tmp_path):
     for name in ("first", "second", "third"):
-        runs.train(tmp_path / name, epochs=1)
+        small_runs.train(tmp_path / name, epochs=1)
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
     before = index.read_list(refresh=True)
     assert list_changes(before, index.read_list(refresh=True), 10) is None

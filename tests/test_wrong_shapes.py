@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 import charloom
-import runs
+import file_contents
+import small_runs
 from charloom.cli import app
 from charloom.errors import DamagedError
 from charloom.gradient_check import gradcheck, read_checks
@@ -50,7 +51,7 @@ WRONG_LINES = [(name, line) for name, lines in LINES.items() for line in lines]
 def made(tmp_path_factory):
     """A finished run with a gradient check."""
     path = tmp_path_factory.mktemp("made") / "run"
-    runs.train(path, validation=0.2)
+    small_runs.train(path, validation=0.2)
     check = gradcheck(hidden_size=2, seq_length=2, vocabulary_size=3)
     (path / "gradcheck.json").write_bytes(
         canonical_json({"checks": [check.to_dict()], "format": 1})
@@ -201,12 +202,12 @@ def test_what_training_writes_fits(run):
     for name, fits in (
         ("metrics.jsonl", is_record), ("samples.jsonl", is_sample), ("events.jsonl", is_event),
     ):  # fmt: skip
-        assert all(map(fits, runs.lines_of(run / name)))
+        assert all(map(fits, file_contents.lines_of(run / name)))
 
 
 @pytest.mark.parametrize("wrong", ["1", None, True, -1, [1], 1e400])
 def test_a_record_with_a_field_of_another_type_is_none(run, wrong):
-    record = runs.lines_of(run / "metrics.jsonl")[0]
+    record = file_contents.lines_of(run / "metrics.jsonl")[0]
     for field in record:
         assert not is_record({**record, field: wrong}), field
         assert not is_record({name: value for name, value in record.items() if name != field})
@@ -239,7 +240,7 @@ def test_the_page_shows_the_run_and_says_what_is_damaged(run, name, wrong):
 def test_a_run_whose_gradient_check_is_damaged_is_checked_again(tmp_path):
     run = tmp_path / "run"
     small = {"hidden_size": 3, "seq_length": 4, "updates": 3, "passage_length": 20}
-    charloom.reproduce(string=runs.TEXT, run=run, **small)
+    charloom.reproduce(string=small_runs.TEXT, run=run, **small)
     (run / "gradcheck.json").write_text('{"checks":[3],"format":1}')
     said = told("resume", run, "--updates", "4")
     assert "1 of 1 gradient checks cannot be read" in said

@@ -10,7 +10,7 @@ from charloom.model import new_learner
 from charloom.model.optimizers import SQUARES
 from charloom.store.checkpoint import FILES, MANIFEST, manifest_of
 from charloom.text import Vocabulary
-from runs import small_config
+from small_runs import small_config
 
 LENGTHS = {"metrics.jsonl": 1234, "samples.jsonl": 56}
 FINGERPRINT = hashlib.sha256(b"text").hexdigest()

@@ -23,7 +23,7 @@ from checkpoint_learners import (
     make_learner,
     model_with,
 )
-from runs import tree
+from file_contents import tree
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -21,7 +21,7 @@ from checkpoint_learners import (
     make_learner,
     model_with,
 )
-from runs import small_config
+from small_runs import small_config
 
 
 def config_with(**values):

@@ -10,7 +10,8 @@ import pytest
 from charloom.errors import DivergedError, WriteError
 from charloom.store import load_checkpoint, save_checkpoint
 from checkpoint_learners import FINGERPRINT, LENGTHS, make_learner
-from runs import FullDisk, temporaries, tree
+from file_contents import temporaries, tree
+from full_disk import FullDisk
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import httpx
 
-import runs
-from runs import until
+import small_runs
+from waiting import until
 from web import Live
 
-TEXT = 30 * runs.TEXT
+TEXT = 30 * small_runs.TEXT
 MARKUP = "<img src=x onerror=\"document.title='caught'\"><script>document.title='caught'</script>"
 SLOW = {"recipe": "classic", "settings": {"cell": "lstm", "hidden_size": 100, "epochs": 10_000}}
 
@@ -17,8 +17,8 @@ SLOW = {"recipe": "classic", "settings": {"cell": "lstm", "hidden_size": 100, "e
 @contextmanager
 def serving_two_runs(folder):
     """Serve a folder with two finished runs, one of which wrote markup."""
-    runs.train(folder / "cats", validation=0.2)
-    runs.train(folder / "gates", cell="lstm", hidden_size=12, seed=3)
+    small_runs.train(folder / "cats", validation=0.2)
+    small_runs.train(folder / "gates", cell="lstm", hidden_size=12, seed=3)
     samples = folder / "gates" / "samples.jsonl"
     line = json.dumps({"text": MARKUP, "update": 99_999}, separators=(",", ":"))
     samples.write_text(samples.read_text() + line + "\n")
@@ -72,7 +72,7 @@ class Training:
 @contextmanager
 def serving_a_training(folder):
     """Serve a folder with a finished run, and a training run that several tests steer."""
-    runs.train(folder / "cats")
+    small_runs.train(folder / "cats")
     training = Training(folder)
     training.live.__enter__()  # not with: a test closes it and opens another one
     try:

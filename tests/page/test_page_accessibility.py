@@ -9,11 +9,11 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect
 
-import runs
+import small_runs
 from browser import NONE, chromium_path
 from page_steps import PLACE, write
 from page_window import SIZE
-from runs import until
+from waiting import until
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -57,7 +57,7 @@ def show_all(page, view):
         page.check("#play-colour")
         page.mouse.move(*page.locator(".output .sheet").evaluate(PLACE, 9))
     if name == "inside":
-        page.fill("#inside-text", runs.TEXT[:200])
+        page.fill("#inside-text", small_runs.TEXT[:200])
         page.click("#find-go")
         page.wait_for_selector(".property")
     page.wait_for_selector(WHOLE[name], state="attached")

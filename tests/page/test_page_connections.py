@@ -13,12 +13,13 @@ import httpx
 from playwright.sync_api import expect
 
 import charloom
-import runs
+import small_runs
 from browser import NONE, chromium_path
 from charloom.web import training_jobs
 from page_steps import eventually, without_charts
 from page_window import PATIENCE
-from runs import linked, until
+from small_runs import linked
+from waiting import until
 from web import Live
 
 if chromium_path() is None:
@@ -73,7 +74,7 @@ def test_windows_that_follow_more_runs_than_one_stream_carries_have_several(
     tmp_path, context, page
 ):
     for n in range(12):
-        runs.train(tmp_path / f"run-{n:02d}", epochs=1)
+        small_runs.train(tmp_path / f"run-{n:02d}", epochs=1)
     with Live(tmp_path) as live, contextlib.ExitStack() as opened:
         windows = [page]
         for _ in range(11):
@@ -94,7 +95,7 @@ def test_a_browser_without_shared_workers_has_a_stream_for_each_window(trained, 
 
 
 def test_a_list_of_more_runs_than_one_page_is_shown_as_it_is_scrolled(tmp_path, page):
-    runs.train(tmp_path / "one", epochs=1)
+    small_runs.train(tmp_path / "one", epochs=1)
     linked(tmp_path / "one", tmp_path, 449)
     with Live(tmp_path) as live:
         page.goto(live.url)
@@ -112,7 +113,7 @@ def test_a_list_of_more_runs_than_one_page_is_shown_as_it_is_scrolled(tmp_path, 
         )
         assert len(set(names)) == 450
         # What comes and goes is told as before.
-        runs.train(tmp_path / "latest", epochs=1)
+        small_runs.train(tmp_path / "latest", epochs=1)
         expect(rows.first).to_contain_text("latest", timeout=PATIENCE)
         expect(rows).to_have_count(451)
         shutil.rmtree(tmp_path / "latest")
@@ -120,7 +121,7 @@ def test_a_list_of_more_runs_than_one_page_is_shown_as_it_is_scrolled(tmp_path, 
 
 
 def test_a_server_that_refuses_the_stream_still_answers(tmp_path, page):
-    runs.train(tmp_path / "cats")
+    small_runs.train(tmp_path / "cats")
     with Live(tmp_path) as live:
         most, live.app_state.stream_limit.most = live.app_state.stream_limit.most, 0
         page.goto(live.url)
@@ -148,7 +149,7 @@ def test_a_start_that_came_to_nothing_is_taken_off_the_list(tmp_path, page, monk
 
 
 def test_a_model_file_is_listed_when_one_comes_back(tmp_path, page):
-    runs.train(tmp_path / "cats")
+    small_runs.train(tmp_path / "cats")
     with Live(tmp_path) as live:
         page.goto(f"{live.url}/#/playground")
         models = page.locator("#play-model option")

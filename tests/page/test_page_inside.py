@@ -10,10 +10,10 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 import httpx
 from playwright.sync_api import expect
 
-import runs
+import small_runs
 from browser import NONE, chromium_path
 from page_steps import eventually
-from runs import until
+from waiting import until
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -33,10 +33,10 @@ SELECT = """(letters, [start, end]) => {
 
 def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
     page.goto(f"{trained.url}/#/inside?model=gates")
-    page.fill("#inside-text", runs.TEXT[:400])
+    page.fill("#inside-text", small_runs.TEXT[:400])
     page.click("#inside-go")
     box = page.locator("#inside-painted")
-    eventually(box.locator(".letters"), "^" + re.escape(runs.TEXT[:400]) + "$")
+    eventually(box.locator(".letters"), "^" + re.escape(small_runs.TEXT[:400]) + "$")
     assert box.locator(".hot, .cold").count() > 3
     eventually(page.locator("#map-size"), "12 units × 400 characters")
     page.fill("#find-pattern", "cat")
@@ -47,7 +47,7 @@ def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
     expect(page.locator("#inside-unit")).to_have_value(unit)
     expect(page.locator("#inside-what")).to_have_value(what)
     eventually(page.locator("#inside-readout"), f"unit {unit}, {what}, after update .*: from")
-    asked = {"model": "gates", "text": runs.TEXT[:400], "unit": int(unit), "what": what}
+    asked = {"model": "gates", "text": small_runs.TEXT[:400], "unit": int(unit), "what": what}
     told = httpx.post(f"{trained.url}/api/inside/unit", json=asked).json()
     box.focus()
     page.keyboard.press("Home")
@@ -65,7 +65,7 @@ def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
 
 def test_what_is_marked_shows_and_is_looked_for(trained, page):
     page.goto(f"{trained.url}/#/inside?model=cats")
-    page.fill("#inside-text", runs.TEXT[:200])
+    page.fill("#inside-text", small_runs.TEXT[:200])
     page.click("#inside-go")
     letters = page.locator("#inside-painted .letters")
     eventually(letters, "^the ")
@@ -76,19 +76,19 @@ def test_what_is_marked_shows_and_is_looked_for(trained, page):
         page.keyboard.press(key)
     page.click("#find-mark")
     marked = "".join(letters.locator(".marked").all_text_contents())
-    assert marked == runs.TEXT[10:18] + runs.TEXT[60:68]
-    eventually(letters, f"^{re.escape(runs.TEXT[:200])}$")
+    assert marked == small_runs.TEXT[10:18] + small_runs.TEXT[60:68]
+    eventually(letters, f"^{re.escape(small_runs.TEXT[:200])}$")
     with page.expect_request("**/api/inside/ranking") as sent:
         page.click("#find-go")
     assert sent.value.post_data_json["marks"] == [[10, 18], [60, 68]]
     expect(page.locator(".property", has_text="marked").locator("button")).not_to_have_count(0)
 
     # Marks are of the text that is seen: another one is looked at first, and has none.
-    page.fill("#inside-text", runs.TEXT[40:200])
+    page.fill("#inside-text", small_runs.TEXT[40:200])
     with page.expect_request("**/api/inside/ranking") as sent:
         page.click("#find-go")
     assert "marks" not in sent.value.post_data_json
-    eventually(letters, f"^{re.escape(runs.TEXT[40:200])}$")
+    eventually(letters, f"^{re.escape(small_runs.TEXT[40:200])}$")
     expect(letters.locator(".marked")).to_have_count(0)
     expect(page.locator("#find-unmark")).to_be_disabled()
 

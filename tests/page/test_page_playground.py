@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from browser import NONE, chromium_path
 from charloom.cli import app
 from page_steps import PLACE, eventually, write
-from runs import until
+from waiting import until
 from web import events_of
 
 if chromium_path() is None:

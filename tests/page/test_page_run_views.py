@@ -12,13 +12,14 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 import httpx
 from playwright.sync_api import expect
 
-import runs
+import file_contents
+import small_runs
 from browser import NONE, chromium_path
 from page_servers import MARKUP
 from page_steps import eventually, without_charts
 from page_window import PATIENCE
 from pages import NO_VALUE
-from runs import until
+from waiting import until
 from web import Live
 
 if chromium_path() is None:
@@ -26,9 +27,9 @@ if chromium_path() is None:
 
 
 def test_a_long_run_is_drawn_in_as_much_as_can_be_seen(tmp_path, page):
-    runs.train(tmp_path / "long")
+    small_runs.train(tmp_path / "long")
     metrics = tmp_path / "long" / "metrics.jsonl"
-    last = runs.lines_of(metrics)[-1]
+    last = file_contents.lines_of(metrics)[-1]
     lines = [{**last, "update": last["update"] + n, "epoch": float(2 + n)} for n in range(6_000)]
     metrics.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
     with Live(tmp_path) as live:
@@ -81,7 +82,7 @@ READ = """() => {
 def edited(tmp_path_factory):
     """A server of a folder with a run in whose journals somebody wrote lines of the wrong shape."""
     folder = tmp_path_factory.mktemp("edited")
-    runs.train(folder / "cats", validation=0.2)
+    small_runs.train(folder / "cats", validation=0.2)
     for name, line in {
         "samples.jsonl": '{"update":"x","text":["y"]}',
         "metrics.jsonl": '{"update":"many","epoch":{},"smooth_loss":"low"}',
@@ -133,7 +134,7 @@ def test_each_figure_of_a_run_stands_under_its_name(trained, page):
 
 def test_validation_bits_of_a_part_of_what_was_held_out_say_so(tmp_path, trained, page):
     without_charts(page)
-    runs.train(tmp_path / "part", validation=0.2, judged_characters=64)
+    small_runs.train(tmp_path / "part", validation=0.2, judged_characters=64)
     with Live(tmp_path) as live:
         told = httpx.get(f"{live.url}/api/runs/part", timeout=20).json()["run"]
         assert told["judged_characters"] == 64 < told["held_out"]

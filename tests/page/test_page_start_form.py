@@ -14,7 +14,7 @@ import httpx
 from browser import NONE, chromium_path
 from charloom.messages import quoted
 from page_steps import DROP, eventually
-from runs import until
+from waiting import until
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)

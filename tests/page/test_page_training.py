@@ -14,13 +14,13 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect
 
-import runs
+import small_runs
 from browser import NONE, chromium_path
 from charloom.store import load_model
 from page_servers import TEXT
 from page_steps import DROP, eventually, without_charts
 from page_window import PATIENCE
-from runs import until
+from waiting import until
 from web import Live
 
 if chromium_path() is None:
@@ -72,7 +72,7 @@ def test_a_run_that_is_not_there_is_not_steered_until_it_is(training, page):
     eventually(reason, "^There is no run late here; choose another one above.$")
     for part in ("#learning-steering", "#learning-state", "#learning-body"):
         expect(page.locator(part)).to_be_hidden()
-    runs.train(training.folder / "late")
+    small_runs.train(training.folder / "late")
     eventually(page.locator("#learning-state"), "^finished$")
     expect(reason).to_be_empty()
     expect(page.locator("#learning-steering >> text=Train further")).to_be_visible()
@@ -80,7 +80,7 @@ def test_a_run_that_is_not_there_is_not_steered_until_it_is(training, page):
 
 def test_a_finished_run_trains_further(tmp_path, page):
     without_charts(page)
-    runs.train(tmp_path / "cats")
+    small_runs.train(tmp_path / "cats")
     before = load_model(tmp_path / "cats").update
     with Live(tmp_path) as live:
         page.goto(f"{live.url}/#/learning?run=cats")

@@ -11,7 +11,7 @@ import pytest
 from charloom.report import write_report
 from pages import Page
 from report_runs import TITLES, report
-from runs import resume, train
+from small_runs import resume, train
 
 
 def trained(path: Path) -> Path:

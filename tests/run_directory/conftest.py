@@ -2,7 +2,7 @@
 
 import pytest
 
-from runs import after, train
+from small_runs import after, train
 
 
 @pytest.fixture

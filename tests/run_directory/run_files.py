@@ -2,7 +2,7 @@
 
 from charloom.store import RunWriter
 from charloom.text import Corpus
-from runs import TEXT
+from small_runs import TEXT
 
 
 def open_file(path, text=TEXT):

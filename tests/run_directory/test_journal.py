@@ -6,7 +6,8 @@ import pytest
 
 from charloom.errors import WriteError
 from charloom.store.journal import Journal, read_lines
-from runs import FullDisk, lines_of
+from file_contents import lines_of
+from full_disk import FullDisk
 
 
 def test_a_journals_length_includes_lines_in_memory(tmp_path):

@@ -8,7 +8,7 @@ from charloom.api import training as api_training
 from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.store import RunWriter, load_model, read_run
 from run_files import open_file, reopened, same_parameters
-from runs import TEXT, after, resume, train
+from small_runs import TEXT, after, resume, train
 
 
 def test_a_config_that_contradicts_the_checkpoint_is_damage(halted):

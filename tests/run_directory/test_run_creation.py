@@ -23,9 +23,11 @@ from charloom.model import new_learner
 from charloom.store import RunWriter, load_model
 from charloom.store.run_directory import saved_updates
 from charloom.text import Corpus
-from reliability.runs import lasting
+from file_contents import tree
+from full_disk import FullDisk
+from reliability.run_comparison import lasting
 from run_files import checkpoints, names, open_file, reopened
-from runs import TEXT, FullDisk, create, resume, small_config, small_corpus, train, tree
+from small_runs import TEXT, create, resume, small_config, small_corpus, train
 
 # Creating a run
 

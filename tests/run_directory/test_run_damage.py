@@ -10,9 +10,10 @@ from charloom.api.run_changes import RunChanges
 from charloom.errors import DamagedError, NotAModelError, RunExistsError
 from charloom.store import RunWriter, load_model, read_run
 from charloom.store.run_directory import load_at
-from reliability.runs import lasting
+from file_contents import tree
+from reliability.run_comparison import lasting
 from run_files import checkpoints, reopened, same_parameters
-from runs import after, create, resume, train, tree
+from small_runs import after, create, resume, train
 
 
 @pytest.mark.parametrize("damage", ["missing", "flipped"])

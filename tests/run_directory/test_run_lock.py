@@ -14,7 +14,7 @@ from charloom.store import RunWriter, read_status
 from charloom.store import run_writer as run_module
 from charloom.training import train_run
 from reliability.calls import Calls
-from runs import create, resume, small_config, small_corpus
+from small_runs import create, resume, small_config, small_corpus
 
 
 @pytest.mark.parametrize("second", ["train", "resume"])

@@ -19,7 +19,7 @@ from charloom.store import (
 from charloom.store.atomic_files import remove_directory, replace_file
 from charloom.store.run_directory import load_at
 from run_files import names
-from runs import create, train
+from small_runs import create, train
 
 
 def test_a_run_is_read_while_it_is_written(halted):

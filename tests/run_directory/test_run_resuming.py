@@ -18,9 +18,10 @@ from charloom.store.json_format import canonical_json
 from charloom.store.opening import update_told
 from charloom.store.run_directory import load_at
 from charloom.training import train_run
-from reliability.runs import lasting
+from file_contents import temporaries, tree
+from reliability.run_comparison import lasting
 from run_files import checkpoints, reopened
-from runs import after, create, resume, temporaries, train, tree
+from small_runs import after, create, resume, train
 
 # Resuming
 

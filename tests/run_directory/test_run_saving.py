@@ -8,9 +8,11 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import WriteError
 from charloom.store import load_checkpoint, read_run
 from charloom.training import train_run
-from reliability.runs import lasting
+from file_contents import temporaries, tree
+from full_disk import FullDisk
+from reliability.run_comparison import lasting
 from run_files import checkpoints
-from runs import FullDisk, create, resume, temporaries, train, tree
+from small_runs import create, resume, train
 
 
 def test_the_newest_two_checkpoints_and_the_best_are_kept(tmp_path):

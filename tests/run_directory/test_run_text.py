@@ -5,9 +5,10 @@ import pytest
 from charloom.errors import DamagedError, TextError
 from charloom.store import RunWriter, read_run
 from charloom.text import Corpus
-from reliability.runs import lasting
+from file_contents import tree
+from reliability.run_comparison import lasting
 from run_files import names, open_file, reopened
-from runs import TEXT, after, resume, train, tree
+from small_runs import TEXT, after, resume, train
 
 
 def test_a_text_is_read_again_from_its_file(tmp_path):

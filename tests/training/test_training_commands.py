@@ -20,8 +20,8 @@ from charloom.training import (
     train_run,
 )
 from reliability.calls import Calls
-from reliability.runs import lasting
-from runs import after, create, resume, train
+from reliability.run_comparison import lasting
+from small_runs import after, create, resume, train
 from training_items import of
 
 

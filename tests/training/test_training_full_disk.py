@@ -7,8 +7,9 @@ from charloom.errors import WriteError
 from charloom.messages import for_command_line
 from charloom.store import load_model, read_run, read_status, write_control
 from charloom.training import Progress, Record, Warned, in_run_directory, run_saving, train_run
-from reliability.runs import lasting
-from runs import FullDisk, create, resume, train
+from full_disk import FullDisk
+from reliability.run_comparison import lasting
+from small_runs import create, resume, train
 from training_clocks import Waiting
 from training_items import eventful, of
 

@@ -8,8 +8,8 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.schedule import Schedule
 from charloom.training import Progress, Record, Sample, learn, loop
-from reliability.runs import CLOCK_FIELDS
-from runs import ENGINES, small_config, small_corpus
+from reliability.run_comparison import CLOCK_FIELDS
+from small_runs import ENGINES, small_config, small_corpus
 from training_items import of
 
 

@@ -8,8 +8,8 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import WriteError
 from charloom.store import read_status
 from charloom.training import Warned, run_saving, train_run
-from reliability.runs import lasting
-from runs import create, train
+from reliability.run_comparison import lasting
+from small_runs import create, train
 from training_clocks import Waiting
 from training_items import eventful, of
 

@@ -6,7 +6,7 @@ import time
 
 from charloom.model import new_learner
 from charloom.training import Record, Stopwatch, learn
-from runs import small_config, small_corpus
+from small_runs import small_config, small_corpus
 from training_clocks import Timed
 
 

@@ -6,8 +6,9 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_model, read_run, read_status
 from charloom.training import Ended, Record, Sample, Saved, in_run_directory, passage, train_run
-from reliability.runs import lasting
-from runs import ENGINES, after, create, lines_of, resume, small_config, small_corpus, train
+from file_contents import lines_of
+from reliability.run_comparison import lasting
+from small_runs import ENGINES, after, create, resume, small_config, small_corpus, train
 from training_items import of
 
 

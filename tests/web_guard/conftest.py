@@ -2,7 +2,7 @@
 
 import pytest
 
-import runs
+import small_runs
 
 
 @pytest.fixture(scope="module")
@@ -10,7 +10,7 @@ def folder(tmp_path_factory):
     """A folder with a run, and beside it what nobody shall reach."""
     path = tmp_path_factory.mktemp("door")
     (path / "secret.txt").write_text("the secret")
-    runs.train(path / "runs" / "book", epochs=1)
+    small_runs.train(path / "runs" / "book", epochs=1)
     return path / "runs"
 
 

@@ -13,7 +13,7 @@ from charloom.web import connection as connections
 from charloom.web import request_guard
 from charloom.web.file_descriptors import ConnectionLimits
 from guard_requests import request
-from runs import until
+from waiting import until
 from web import Live, complete, status_of, streaming
 
 

@@ -3,16 +3,17 @@
 import pytest
 
 import charloom
-import runs
+import small_runs
+from charloom.text import Corpus
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two runs, one of bytes, and a model file."""
     path = tmp_path_factory.mktemp("models")
-    runs.train(path / "book", cell="lstm", layers=2, validation=0.2)
-    umlauts = runs.Corpus.from_text(runs.TEXT.replace("o", "ö€"), tokens="bytes")
-    runs.train(path / "bytes", umlauts, tokens="bytes", cell="gru")
+    small_runs.train(path / "book", cell="lstm", layers=2, validation=0.2)
+    umlauts = Corpus.from_text(small_runs.TEXT.replace("o", "ö€"), tokens="bytes")
+    small_runs.train(path / "bytes", umlauts, tokens="bytes", cell="gru")
     charloom.load(path / "book").save(path / "kept.safetensors")
     return path
 

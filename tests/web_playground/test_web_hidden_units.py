@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 import charloom
-import runs
+import small_runs
 
 
 def test_a_unit_and_the_map_of_all_units_show_the_same(client, folder):
-    text = runs.TEXT[:200]
+    text = small_runs.TEXT[:200]
     asked = {"model": "book", "text": text, "layer": 1, "what": "cell"}
     packed = client.post("/api/inside/map", json=asked).json()
     values = np.frombuffer(base64.b64decode(packed["values"]), dtype=np.uint8)
@@ -31,7 +31,7 @@ def test_a_unit_and_the_map_of_all_units_show_the_same(client, folder):
 
 
 def test_units_are_ranked_by_what_they_follow_marks_and_patterns_too(client):
-    text = runs.TEXT[:400]
+    text = small_runs.TEXT[:400]
     asked = {
         "model": "book",
         "text": text,
@@ -65,7 +65,7 @@ def test_units_are_ranked_by_what_they_follow_marks_and_patterns_too(client):
     ],
 )
 def test_what_is_not_there_to_be_looked_at_is_refused(client, path, change, named):
-    asked = {"model": "book", "text": runs.TEXT[:200], **change}
+    asked = {"model": "book", "text": small_runs.TEXT[:200], **change}
     answer = client.post(f"/api/inside/{path}", json=asked)
     assert answer.status_code == 422, answer.text
     assert named in json.dumps(answer.json()) or "100" in answer.json()["error"]["message"]

@@ -12,11 +12,11 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 from starlette.testclient import TestClient
 
 import charloom
-import runs
+import small_runs
 from charloom.web import model_cache
 from charloom.web.server import make_app
 from playground_requests import told
-from runs import until
+from waiting import until
 from web import HERE, app_state, written
 
 
@@ -28,7 +28,7 @@ def test_models_are_listed_and_opened(client):
         assert about["id"] == model
     book = client.get("/api/models/book").json()
     assert book["whats"] == ["h", "cell", "i", "f", "g", "o"]
-    assert book["vocabulary"] == "".join(sorted(set(runs.TEXT)))
+    assert book["vocabulary"] == "".join(sorted(set(small_runs.TEXT)))
 
 
 def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp_path):
@@ -36,7 +36,7 @@ def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp
         texts = []
         for seed in (1, 2):
             shutil.rmtree(tmp_path / "book", ignore_errors=True)
-            runs.train(tmp_path / "book", epochs=1, seed=seed)
+            small_runs.train(tmp_path / "book", epochs=1, seed=seed)
             text, _ = written(told(client.post("/api/generate", json={"model": "book"})))
             assert text == charloom.load(tmp_path / "book").sample()
             texts.append(text)

@@ -11,10 +11,10 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 import httpx
 
-import runs
+import small_runs
 from charloom import sampling, surprisal
 from charloom.hidden_units import unit_values
-from runs import until
+from waiting import until
 from web import Live
 
 
@@ -33,7 +33,7 @@ class Gated:
         return call
 
 
-LONG = (10 * runs.TEXT)[:9_000]
+LONG = (10 * small_runs.TEXT)[:9_000]
 SLOW = {
     "/api/inside/ranking": {"text": LONG},
     "/api/inside/unit": {"text": LONG},

@@ -13,12 +13,12 @@ import httpx
 from starlette.testclient import TestClient
 
 import charloom
-import runs
+import small_runs
 from charloom.web import concurrency
 from charloom.web.event_stream import EventStream
 from charloom.web.server import make_app
 from playground_requests import told
-from runs import until
+from waiting import until
 from web import HERE, Live, app_state, streaming, written
 
 ENDLESS = {"model": "book", "length": 100_000, "stop": []}
@@ -148,7 +148,7 @@ def test_who_leaves_while_waiting_leaves_no_place_taken():
 
 
 def test_a_model_that_diverged_is_a_mistake_and_no_failure(tmp_path, monkeypatch):
-    runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert written(told(client.post("/api/generate", json={"model": "book"})))[1][0] == "end"
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-import runs
+import small_runs
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a finished run, a stopped one, one within a folder, and one that is damaged."""
     path = tmp_path_factory.mktemp("shelf")
-    runs.train(path / "book", validation=0.2)
-    runs.train(path / "cut short", halt=runs.after(3))
-    runs.train(path / "more" / "deep")
+    small_runs.train(path / "book", validation=0.2)
+    small_runs.train(path / "cut short", halt=small_runs.after(3))
+    small_runs.train(path / "more" / "deep")
     (path / "broken").mkdir()
     (path / "broken" / "config.json").write_text("{")
     (path / "notes.txt").write_text("no run")

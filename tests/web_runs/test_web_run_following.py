@@ -7,10 +7,11 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
-import runs
+import file_contents
+import small_runs
 from charloom.web import journal_follower, run_index, training_jobs
 from charloom.web.journal_follower import Tail
-from runs import until
+from waiting import until
 from web import Live, streaming
 from web_run_files import append
 
@@ -40,7 +41,7 @@ def test_the_stream_tells_a_run_that_another_process_trains_within_a_second(tmp_
     with Live(tmp_path) as live, streaming(live.url, "/api/stream") as events:
         nothing = {"runs": [], "gone": [], "total": 0, "unread": 0, "fresh": True}
         assert next(events) == ("runs", nothing)
-        runs.train(tmp_path / "late", epochs=1)
+        small_runs.train(tmp_path / "late", epochs=1)
         began = time.monotonic()
         name, data = next(events)
         assert (name, data["runs"][0]["key"]) == ("runs", "late")
@@ -48,7 +49,7 @@ def test_the_stream_tells_a_run_that_another_process_trains_within_a_second(tmp_
 
 
 def test_the_stream_follows_the_journals_of_a_run(tmp_path):
-    runs.train(tmp_path / "book")
+    small_runs.train(tmp_path / "book")
     path = tmp_path / "book" / "metrics.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     with Live(tmp_path) as live, streaming(live.url, "/api/stream?run=book") as events:
@@ -80,8 +81,8 @@ def test_the_stream_follows_the_journals_of_a_run(tmp_path):
 
 
 def test_a_long_journal_is_read_to_its_end_before_it_counts_as_read(tmp_path, monkeypatch):
-    runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
     monkeypatch.setattr(journal_follower, "MOST_BYTES", 1_500)
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
-    last = runs.lines_of(tmp_path / "book" / "metrics.jsonl")[-1]
+    last = file_contents.lines_of(tmp_path / "book" / "metrics.jsonl")[-1]
     until(lambda: index.read_list(refresh=True).runs[0].seconds == last["seconds"])

@@ -10,8 +10,10 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from starlette.testclient import TestClient
 
-import runs
+import file_contents
+import small_runs
 from charloom.store.control_files import write_status
+from charloom.text import Corpus
 from charloom.web import indexed_run, run_index, training_jobs
 from charloom.web.run_models import models_in
 from charloom.web.run_routes import some_of, spread, thinned
@@ -70,14 +72,14 @@ def test_a_run_with_its_settings_and_its_journals(client, folder):
     one = client.get("/api/runs/book").json()
     assert one["settings"]["hidden_size"] == 8
     assert one["passage"] == (folder / "book" / "passage.txt").read_text()
-    lines = runs.lines_of(folder / "book" / "metrics.jsonl")
+    lines = file_contents.lines_of(folder / "book" / "metrics.jsonl")
     told = client.get("/api/runs/book/records").json()
     assert told["total"] == len(lines)
     assert [record["update"] for record in told["records"]] == [line["update"] for line in lines]
     ends = [record["update"] for record in told["records"] if record["end"]]
     assert ends == [line["update"] for line in lines if line["epoch"] in (1, 2)]
     samples = client.get("/api/runs/book/samples").json()["samples"]
-    assert samples == runs.lines_of(folder / "book" / "samples.jsonl")
+    assert samples == file_contents.lines_of(folder / "book" / "samples.jsonl")
     events = client.get("/api/runs/book/events").json()["events"]
     assert [event["event"] for event in events] == ["created", "started", "finished"]
 
@@ -115,7 +117,7 @@ def test_thinned_records_keep_the_ends():
 
 def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
-        runs.train(tmp_path / name, epochs=1)
+        small_runs.train(tmp_path / name, epochs=1)
     read = []
     real = indexed_run.read_status
     monkeypatch.setattr(
@@ -149,7 +151,7 @@ def test_the_models_are_those_that_are_there_now(tmp_path):
 
 
 def test_a_model_that_is_known_waits_for_no_look(tmp_path):
-    runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
     index.runs()
     with index._looking, ThreadPoolExecutor(1) as pool:
@@ -159,15 +161,15 @@ def test_a_model_that_is_known_waits_for_no_look(tmp_path):
 
 def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):
     book = tmp_path / "cat.txt"
-    book.write_text(runs.TEXT)
-    runs.train(tmp_path / "runs" / "of-a-file", runs.Corpus.open([book]), epochs=1)
-    runs.train(tmp_path / "runs" / "of-none", epochs=1)
+    book.write_text(small_runs.TEXT)
+    small_runs.train(tmp_path / "runs" / "of-a-file", Corpus.open([book]), epochs=1)
+    small_runs.train(tmp_path / "runs" / "of-none", epochs=1)
     with TestClient(make_app(app_state(tmp_path / "runs")), base_url=HERE) as client:
         client.post("/api/texts", json={"name": "mine.txt", "text": "abcabc"})
         again = client.post("/api/texts", json={"name": "mine.txt", "text": "abcabc"})
         texts = {text["key"]: text for text in client.get("/api/texts").json()["texts"]}
         assert again.json() == texts[again.json()["key"]]
         assert {"builtin.python-docs", "of.of-a-file", "of.of-none"} <= set(texts)
-        assert texts["of.of-a-file"]["bytes"] == len(runs.TEXT)
+        assert texts["of.of-a-file"]["bytes"] == len(small_runs.TEXT)
         assert sum(text["kind"] == "uploaded" for text in texts.values()) == 1
         assert not any(str(tmp_path) in json.dumps(text) for text in texts.values())

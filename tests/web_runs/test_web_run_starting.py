@@ -18,16 +18,16 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 import httpx
 from starlette.testclient import TestClient
 
-import runs
+import small_runs
 from charloom.errors import RunExistsError
 from charloom.store import RunWriter
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import start_routes, training_jobs
 from charloom.web.server import make_app
-from runs import until
+from waiting import until
 from web import HERE, Live, app_state, streaming
 
-TEXT = 30 * runs.TEXT
+TEXT = 30 * small_runs.TEXT
 # Long enough to be steered, and over by itself where a test that fails leaves it behind.
 SLOWLY = {"recipe": "classic", "settings": {"hidden_size": 16, "updates": 5_000_000}}
 
@@ -212,7 +212,7 @@ def test_a_name_that_was_claimed_and_never_used_is_free_after_a_while(tmp_path, 
 
 
 def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
-    runs.train(tmp_path / "book", halt=runs.after(3))
+    small_runs.train(tmp_path / "book", halt=small_runs.after(3))
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
 
         def resume(_):
@@ -237,7 +237,7 @@ def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "tmp1"}
         assert client.post("/api/runs", json=named).status_code == 202
-        runs.train(tmp_path / "tmp1", epochs=1)
+        small_runs.train(tmp_path / "tmp1", epochs=1)
         spawned.children[0].kill()
         until(lambda: client.get("/api/runs").json()["runs"][0]["state"] == "finished")
         shutil.rmtree(tmp_path / "tmp1")
@@ -254,7 +254,7 @@ def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
 
 
 def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawned):
-    runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
     spawned.command = ["sh", "-c", "echo charloom: the disk is full; exit 2"]
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "mine"}
@@ -277,7 +277,7 @@ def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawne
 
 
 def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
-    runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         update = client.get("/api/runs/book").json()["run"]["update"]
         answer = client.post("/api/runs/book/resume", json={"updates": update})
@@ -292,7 +292,7 @@ def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
 
 
 def test_a_run_is_trained_further_for_so_many_minutes(tmp_path, spawned):
-    runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert client.post("/api/runs/book/resume", json={"minutes": 0.5}).status_code == 202
     (command,) = spawned.asked
@@ -308,8 +308,8 @@ def test_a_name_is_one_under_which_the_list_shows_the_run(tmp_path, spawned, nam
 
 
 def test_no_file_of_a_stranger_is_a_mistake_of_the_server(tmp_path, spawned):
-    runs.train(tmp_path / "book", epochs=1)
-    runs.train(tmp_path / "a..b", epochs=1)
+    small_runs.train(tmp_path / "book", epochs=1)
+    small_runs.train(tmp_path / "a..b", epochs=1)
     status = json.loads((tmp_path / "book" / "status.json").read_text())
     told = json.dumps(status | {"heartbeat": 0}).replace(": 0}", ": 1e400}")
     (tmp_path / "book" / "status.json").write_text(told)

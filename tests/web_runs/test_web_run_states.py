@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from starlette.testclient import TestClient
 
-import runs
+import small_runs
 from charloom.store import read_control
 from charloom.store.control_files import write_status
 from charloom.training import Record
@@ -26,7 +26,7 @@ from web_run_files import append
 
 
 def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
-    runs.train(tmp_path / "book", halt=runs.after(3))
+    small_runs.train(tmp_path / "book", halt=small_runs.after(3))
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     status = json.loads((tmp_path / "book" / "status.json").read_text())
@@ -53,7 +53,7 @@ def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
 def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, known):
     """The record of the first update has the engine's first call in it, one of before a resumption the
     speed of another time, perhaps of another machine."""
-    writer, _, _ = runs.create(tmp_path / "book")
+    writer, _, _ = small_runs.create(tmp_path / "book")
     with writer, TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         writer.tell("resumed" if begun else "started", begun)
         writer.flush()
@@ -67,7 +67,7 @@ def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, kno
 
 
 def test_control_reaches_the_process_that_trains(tmp_path):
-    writer, _, _ = runs.create(tmp_path / "book")
+    writer, _, _ = small_runs.create(tmp_path / "book")
     with writer, TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         write_status(tmp_path / "book", "training", 0, 10, None)
         sent = client.post(

@@ -1,10 +1,6 @@
-"""Small runs for tests: a text, settings, and ways to train, break and compare run directories."""
+"""Small training runs for tests: their text and settings, and ways to create, train and resume them."""
 
-import errno
-import json
 import os
-import time
-from pathlib import Path
 
 from charloom.config import Config
 from charloom.engines import native_problem, open_engine
@@ -12,12 +8,10 @@ from charloom.model import new_learner
 from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import train_run
-from reliability.calls import Calls
 
 LINES = "the {} cat sat on the {} mat, and the {} dog ran round the {} log; "
 WORDS = ["red", "blue", "big", "small", "wet", "dry", "old", "new", "odd", "shy"]
 TEXT = "".join(LINES.format(*(WORDS[(3 * n + k * n) % 10] for k in range(4))) for n in range(7))
-
 ENGINES = ["reference"] + ([] if native_problem() else ["native"])
 
 
@@ -81,57 +75,3 @@ def after(calls, reason="SIGINT"):
     """A `halt` that gives its reason when it was asked so many times."""
     asked = iter(range(1, 10**9))
     return lambda: reason if next(asked) >= calls else None
-
-
-def lines_of(path):
-    """The objects of a JSON lines file."""
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def tree(directory):
-    """The bytes of every file under a directory, by relative path."""
-    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
-
-
-class FullDisk:
-    """A disk that refuses one call: the `at`-th that would change it, once `armed`.
-
-    With `forever`, every call from that one on.
-    """
-
-    CHANGES = ("open", "write", "fsync", "rename", "mkdir")
-
-    def __init__(self, monkeypatch, code=errno.ENOSPC):
-        self.armed, self.forever, self.at, self.calls, self.code = False, False, 0, 0, code
-        Calls(Path("/"), before=self.count, patch=monkeypatch).__enter__()
-
-    def count(self, call):
-        """Refuse, if this is the call."""
-        if self.armed and call.kind in self.CHANGES:
-            self.calls += 1
-            if self.calls == self.at or (self.forever and self.calls > self.at):
-                raise OSError(self.code, os.strerror(self.code))
-
-    def arm(self, at, forever=False):
-        """Refuse the call number `at`, counted from now."""
-        self.armed, self.at, self.calls, self.forever = True, at, 0, forever
-
-    def disarm(self):
-        """Refuse nothing; whether anything was refused since `arm`."""
-        self.armed = False
-        return self.calls >= self.at
-
-
-def temporaries(directory):
-    """Whatever an interrupted writer left."""
-    return list(Path(directory).rglob(".tmp-*"))
-
-
-def until(holds, seconds=30.0):
-    """Wait until something holds; what it was then."""
-    end = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < end, "it never came to hold"
-        time.sleep(0.02)
-    return found
