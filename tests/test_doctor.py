@@ -497,7 +497,7 @@ ASKED = {
     ),
     "another shape": (
         lambda params, x, y, h0: (1.0, {**params, "W": np.zeros((2, 2))}),
-        r"gradient of W has shape \(2, 2\)",
+        r"gradient of W has the shape \(2, 2\)",
     ),
     "words": (lambda params, x, y, h0: (1.0, {**params, "b": "words"}), "gradient of b"),
     "no function": (3, "of the type int; name a function"),

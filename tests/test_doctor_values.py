@@ -47,18 +47,18 @@ def of_arrays(shape):
 
 
 REFUSED = {
-    "an absurd shape": (HUGE, "has shape (1000000000, 1000000000); the parameter has (4, 7)"),
-    "a huge list": ([0.0] * 10**6, "has shape (1000000,)"),
+    "an absurd shape": (HUGE, "has the shape (1000000000, 1000000000); it must have the shape of the parameter, (4, 7)"),
+    "a huge list": ([0.0] * 10**6, "has the shape (1000000,)"),
     "objects": (lambda g: np.full(g.shape, None), "an array of shape (4, 7) of Python objects"),
     "arrays in an array": (lambda g: of_arrays(g.shape), "an array of shape (4, 7) of Python objects"),
     "texts": (lambda g: g.astype(str), "an array of <U32"),
     "dates": (lambda g: g.astype("datetime64[s]"), "an array of datetime64[s]"),
     "a sparse array": (Sparse, "a sparse array (Sparse) of shape (4, 7); return a dense one"),
     "masked entries": (lambda g: np.ma.masked_array(g, np.arange(g.size).reshape(g.shape) < 14), "with 14 masked entries"),
-    "a generator": (lambda g: (row for row in g), "which gives its values one by one"),
-    "a map": (lambda g: map(list, g), "which gives its values one by one"),
+    "a generator": (lambda g: (row for row in g), "an iterator of the type"),
+    "a map": (lambda g: map(list, g), "an iterator of the type"),
     "a list of unequal rows": (lambda g: [[0.0] * 7, *[[0.0]] * 3], "array of real numbers"),
-    "a list in itself": ((endless := []).append(endless) or endless, "has shape (1, 1, 1, 1)"),
+    "a list in itself": ((endless := []).append(endless) or endless, "has the shape (1, 1, 1, 1)"),
     "complex numbers": (lambda g: g + 1j, "of complex numbers"),
 }  # fmt: skip
 
@@ -96,7 +96,7 @@ def returning(value):
 
 
 ANSWERS_REFUSED = {
-    "a generator": (lambda loss, g: (one for one in (loss, g)), "of the type generator, which gives its values one by one"),
+    "a generator": (lambda loss, g: (one for one in (loss, g)), "an iterator of the type generator"),
     "a huge list": ([0.0] * 10**6, "a list of 1,000,000 items"),
     "a huge dict": (dict.fromkeys(map(str, range(10**5))), "and 99,988 more"),
     "huge arrays without names": ((1.0, HUGE, HUGE), "(1000000000, 1000000000)"),

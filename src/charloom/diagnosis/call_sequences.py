@@ -1,7 +1,7 @@
-"""Finds mistakes that show only when calls follow one another, or in how numbers are stored.
+"""Finds mistakes that show only in several calls or in the precision of the numbers.
 
-Gradients that are carried over, a state that is remembered, arguments that are changed, a loss that
-is computed after an update, numbers that are float32. It runs no code of the user's.
+They are gradients that add up over calls, a state that is remembered, arguments that are changed, a
+loss after an update, and float32 numbers. It runs no code of the user's.
 """
 
 import math
@@ -18,15 +18,13 @@ from charloom.diagnosis.fitted_constants import explains_more
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.trials import moved
 
-SAME: Final = 1e-9  # two answers that are nearer are the same answer
-SAME32: Final = 1e-5
-SEEN32: Final = (
-    float(np.finfo(np.float32).eps) / 100
-)  # what float32 makes of some gradient at least
-JUMP: Final = 0.1  # of an error; a smooth one changes by some 1e-5 of itself
-CHAIN: Final = 80  # calls that a function may have seen before
+SAME: Final = 1e-9  # largest relative difference of equal results
+SAME32: Final = 1e-5  # the same for float32
+LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100  # float32 causes at least this error
+JUMP: Final = 0.1  # relative change of a rounding error; a smooth error changes by about 1e-5
+CHAIN: Final = 80  # largest number of earlier calls
 
-# The steps of an update by gradient g: plain, clipped, and AdaGrad's or Adam's first.
+# The step of an update with gradient g: plain, clipped, and the first step of AdaGrad or Adam.
 STEPS: Final = {
     "gradient descent": lambda g: g,
     "clipped gradient descent": lambda g: np.clip(g, -5, 5),
@@ -38,7 +36,7 @@ USUAL_RATES: Final = (0.1, 0.01, 0.001, 1e-4, 1.0, 0.5, 0.05, 0.005, 1e-5)
 
 
 def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[Found]:
-    """The mistakes that calls in sequence show; `problem` is the first trial's."""
+    """Return the mistakes that show in sequences of calls; `problem` is that of the first trial."""
     changed = {
         name for calls in (outcome.trials, outcome.repeats) for c in calls for name in c.changed
     }
@@ -51,8 +49,11 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
     fresh = outcome.fresh[0]
     if same(first, second) and same(second, third) and same(other, fresh):
         return found
-    growth = [gap(second.gradients, first.gradients), gap(third.gradients, second.gradients)]
-    left = gap(other.gradients, fresh.gradients)
+    growth = [
+        difference(second.gradients, first.gradients),
+        difference(third.gradients, second.gradients),
+    ]
+    left = difference(other.gradients, fresh.gradients)
     if (
         losses_same(first, second)
         and losses_same(other, fresh)
@@ -66,21 +67,19 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
 
 
 def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
-    """Whether each call's loss is that from the state which the call before it left.
+    """Return True if each call starts from the state in which the previous call ended.
 
-    How many calls there were before the first of these is not known: a function that is given as
-    such was called while it was found out how.
+    The number of calls before the first one in `calls` is not known: a Python function was also called
+    to find its convention.
     """
     if any(call.loss is None for call in calls):
         return False
     zero = {name: np.zeros_like(s) for name, s in problem.state.items()}
     for start in (problem.state, zero):
-        state, losses = start, []
+        chain, losses = problem._replace(state=start), []
         for _ in range(CHAIN):
-            losses.append(
-                answer(problem._replace(state=state)).loss / (len(problem.x) if mean else 1)
-            )
-            state = exact_state(problem._replace(state=state))
+            losses.append(answer(chain).loss / (len(problem.x) if mean else 1))
+            chain = chain._replace(state=exact_state(chain))
         for first in range(CHAIN - len(calls) + 1):
             expected = losses[first : first + len(calls)]
             if all(
@@ -92,12 +91,12 @@ def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
 
 
 def same(a: Call, b: Call) -> bool:
-    """Whether two calls gave the same answer, but for rounding."""
+    """Return True if two calls returned the same results, except for rounding."""
     return losses_same(a, b) and near(a.gradients, b.gradients)
 
 
 def losses_same(a: Call, b: Call) -> bool:
-    """Whether two calls gave the same loss."""
+    """Return True if two calls returned the same loss, except for rounding."""
     if a.loss is None or b.loss is None:
         return a.loss is b.loss
     if math.isnan(a.loss) and math.isnan(b.loss):
@@ -106,7 +105,7 @@ def losses_same(a: Call, b: Call) -> bool:
 
 
 def near(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
-    """Whether two sets of gradients are the same, but for rounding."""
+    """Return True if two sets of gradients are the same, except for rounding."""
     for name in a:
         if a[name].shape != b[name].shape:
             return False
@@ -117,15 +116,15 @@ def near(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
     return True
 
 
-def gap(a: Arrays, b: Arrays) -> Arrays:
-    """What one set of gradients is more than another."""
+def difference(a: Arrays, b: Arrays) -> Arrays:
+    """Return a - b for each gradient; a alone where the shapes differ."""
     return {name: a[name] - b[name] if a[name].shape == b[name].shape else a[name] for name in a}
 
 
 def holds_float32(gradients: Arrays) -> bool:
-    """Whether every number is one that float32 has, and some need more digits than float16 has.
+    """Return True if float32 can represent every number, but float16 cannot.
 
-    0, 1 and 0.5 are the same in any of them, and what is not finite has no digits.
+    Numbers such as 0, 1 and 0.5 are exact in both, and numbers that are not finite have no digits.
     """
     with np.errstate(all="ignore"):
         return all(np.array_equal(g, g.astype(np.float32)) for g in gradients.values()) and not all(
@@ -134,22 +133,22 @@ def holds_float32(gradients: Arrays) -> bool:
 
 
 def jumps(case: Case, outcome: Outcome) -> bool:
-    """Whether the errors of the first trial are as large as float32's, and not smooth in the weights.
+    """Return True if the first trial has errors as large as those of float32 that change irregularly.
 
-    Weights that move by a few of float32's last digits hardly change the error of a formula; what
-    rounding makes of them is another error each time.
+    If the weights change slightly, the error of a wrong formula hardly changes, but rounding errors
+    change completely.
     """
     if not same(*outcome.repeats[:2]):
         return False
-    place, right = 0, case.predicted(moved(case.trials[0].problem), ()).gradients
-    before, after = case.calls[place].gradients, outcome.moved[0].gradients
-    for name, exact in case.exact[place].gradients.items():
+    right = case.predicted(moved(case.trials[0].problem), ()).gradients
+    before, after = case.calls[0].gradients, outcome.moved[0].gradients
+    for name, exact in case.exact[0].gradients.items():
         if not before[name].shape == after[name].shape == exact.shape:
             return False
         size = float(np.linalg.norm(exact))
         first, second = before[name] - exact, after[name] - right[name]
-        off = float(np.linalg.norm(first))
-        if off >= SEEN32 * size and float(np.linalg.norm(second - first)) >= JUMP * off:
+        error, change = float(np.linalg.norm(first)), float(np.linalg.norm(second - first))
+        if error >= LEAST_ERROR32 * size and change >= JUMP * error:
             return True
     return False
 
@@ -157,55 +156,58 @@ def jumps(case: Case, outcome: Outcome) -> bool:
 def loss_after_update(
     case: Case, explanations: Sequence[Explanation], wrong: Sequence[Row]
 ) -> list[Explanation] | None:
-    """An explanation by a loss that was computed after an update; None where it is none.
+    """Return explanations in which the loss is computed after an update; None if there are none.
 
-    The gradients must be right or explained; then a step and a rate are looked for that give the
-    losses of all trials.
+    The gradients must be right or explained. The losses of all trials must be those after a step with
+    the same learning rate.
     """
     if LOSS not in {row.parameter for row in wrong}:
         return None
-    # A loss that is nearer to the right one is that of a tiny update, too, of whatever kind.
-    off = max(relative(call.loss or 0.0, case.exact[p].loss) for p, call in enumerate(case.calls))
-    if not explains_more(0.0, off, loss_limit(case) / 2):
+    # If the error is tiny, a tiny update of any kind would explain it.
+    error = max(relative(call.loss or 0.0, case.exact[p].loss) for p, call in enumerate(case.calls))
+    if not explains_more(0.0, error, loss_limit(case) / 2):
         return None
-    rest = {row.parameter for row in wrong} - {LOSS}
-    bases: list[Any] = [()] if not rest else [e for e in explanations if e]
-    if rest and not any(
-        all(
-            not math.isinf(case.accepts(p, base, list(case.exact[0].gradients)))
-            for p in range(len(case.trials))
-        )
-        for base in bases
-    ):
+    wrong_gradients = {row.parameter for row in wrong} - {LOSS}
+    of_gradients: list[Explanation] = [e for e in explanations if e] if wrong_gradients else [()]
+    if wrong_gradients and not any(gradients_match(case, one) for one in of_gradients):
         return None
     after = [call.after for call in case.calls]
-    if all(after) and all(loss_is(case, place, arrays) for place, arrays in enumerate(after)):
-        return [(*bases[0], Found("loss-after-update"))]
+    if all(after) and all(loss_is(case, trial, arrays) for trial, arrays in enumerate(after)):
+        return [(*of_gradients[0], Found("loss-after-update"))]
     for name, step in STEPS.items():
         rate = rate_of(case, step)
         if rate is not None:
-            return [(*bases[0], Found("loss-after-update", f"{name}, η = {rate:.4g}"))]
+            return [(*of_gradients[0], Found("loss-after-update", f"{name}, η = {rate:.4g}"))]
     return None
 
 
-def loss_is(case: Case, place: int, parameters: Arrays) -> bool:
-    """Whether the function's loss in a trial is that of other parameters."""
-    problem = case.trials[place].problem._replace(parameters=parameters)
-    call = case.calls[place]
+def gradients_match(case: Case, explanation: Explanation) -> bool:
+    """Return True if an explanation predicts all gradients of all trials."""
+    names = list(case.exact[0].gradients)
+    return all(
+        not math.isinf(case.distance_if_matching(trial, explanation, names))
+        for trial in range(len(case.trials))
+    )
+
+
+def loss_is(case: Case, trial: int, parameters: Arrays) -> bool:
+    """Return True if the function's loss in a trial is that of these parameters."""
+    problem = case.trials[trial].problem._replace(parameters=parameters)
+    call = case.calls[trial]
     right = case.predicted(problem, ()).loss
     return call.loss is not None and abs(call.loss - right) <= loss_limit(case) * abs(right)
 
 
 def loss_limit(case: Case) -> float:
-    """How near a loss must be to one after an update, as a share of it."""
+    """Return the largest relative difference of a loss from the predicted one."""
     return SAME32 if case.single else MATCHES
 
 
 def rate_of(case: Case, step: Any) -> float | None:
-    """The rate η for which the losses of all trials are those after an update; None if there is none."""
+    """Return the learning rate η for which all losses are those after an update; None if none fits."""
 
-    def moved(place: int, rate: float) -> Arrays:
-        problem, call = case.trials[place].problem, case.calls[place]
+    def updated(trial: int, rate: float) -> Arrays:
+        problem, call = case.trials[trial].problem, case.calls[trial]
         return {
             name: p - rate * step(call.gradients[name])
             if call.gradients[name].shape == p.shape
@@ -214,24 +216,24 @@ def rate_of(case: Case, step: Any) -> float | None:
         }
 
     def fits(rate: float) -> bool:
-        return all(loss_is(case, place, moved(place, rate)) for place in range(len(case.trials)))
+        return all(loss_is(case, trial, updated(trial, rate)) for trial in range(len(case.trials)))
 
     for rate in USUAL_RATES:
-        if loss_is(case, 0, moved(0, rate)) and fits(rate):
+        if loss_is(case, 0, updated(0, rate)) and fits(rate):
             return rate
-    # Any other: where the loss of the small-weight trial, smooth in η, crosses the function's.
-    place = min(range(len(case.trials)), key=lambda p: case.trials[p].sigma)
+    # Find other rates by bisection in the trial with small weights, whose loss is smooth in η.
+    smooth = min(range(len(case.trials)), key=lambda trial: case.trials[trial].sigma)
 
-    def miss(rate: float) -> float:
-        problem = case.trials[place].problem._replace(parameters=moved(place, rate))
-        return case.predicted(problem, ()).loss - (case.calls[place].loss or 0.0)
+    def error(rate: float) -> float:
+        problem = case.trials[smooth].problem._replace(parameters=updated(smooth, rate))
+        return case.predicted(problem, ()).loss - (case.calls[smooth].loss or 0.0)
 
     grid = [0.0, *np.geomspace(1e-6, 2, 40).tolist()]
     for low, high in pairwise(grid):
-        if miss(low) * miss(high) < 0:
+        if error(low) * error(high) < 0:
             for _ in range(60):
                 middle = (low + high) / 2
-                low, high = (middle, high) if miss(low) * miss(middle) > 0 else (low, middle)
+                low, high = (middle, high) if error(low) * error(middle) > 0 else (low, middle)
             if fits(low):
                 return float(low)
     return None

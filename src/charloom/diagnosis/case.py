@@ -1,7 +1,6 @@
-"""Holds all trials with the right answers and the function's own, and how near a prediction must
-come.
+"""Holds all trials with the right results and the function's results, and compares predictions with them.
 
-It knows no list of mistakes, and decides nothing.
+It has no list of mistakes, and decides nothing.
 """
 
 import math
@@ -17,17 +16,18 @@ from charloom.diagnosis.trials import Trial
 
 Explanation = tuple[Found, ...]
 
-MATCHES: Final = 1e-6  # norm-relative: how near a prediction must come in float64
-FLOAT64: Final = 1e-10  # what a right gradient keeps in float64; careful code keeps 1e-14
-FLOAT32: Final = 1e-5  # and in float32, where rounding does no more than that
-MARGIN: Final = 30.0  # how many times what one rounding in float32 does, is still rounding
-WIDEST: Final = 1e-3
+# Norm-relative errors.
+MATCHES: Final = 1e-6  # largest error of a prediction in float64
+FLOAT64: Final = 1e-10  # least limit of a right gradient in float64; careful code reaches 1e-14
+FLOAT32: Final = 1e-5  # least limit of a right gradient in float32
+WIDEST: Final = 1e-3  # largest limit in float32
+MARGIN: Final = 30.0  # factor from the error of rounding the parameters to the limit
 DIGITS: Final = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
-ZERO: Final = 1e-12  # of all gradients' norm: what counts as zero
+ZERO: Final = 1e-12  # a gradient counts as zero below this share of the norm of all gradients
 
 
 class Case:
-    """All trials with the right answers, what the function answered, and the limits."""
+    """All trials with the right results, the function's results, and the limits of the errors."""
 
     def __init__(
         self, trials: Sequence[Trial], calls: Sequence[Call], reduction: str, single: bool
@@ -35,85 +35,92 @@ class Case:
         self.trials, self.calls, self.reduction, self.single = trials, calls, reduction, single
         self.cell = trials[0].problem.cell
         self.exact = [self.predicted(trial.problem, ()) for trial in trials]
-        self.limits = [self._limits(place) for place in range(len(trials))]
+        self.limits = [self._limits(trial) for trial in range(len(trials))]
 
     def predicted(self, problem: Problem, explanation: Explanation) -> Answer:
-        """The answer that code with these mistakes would give."""
+        """Return the loss and the gradients that code with these mistakes would compute."""
         with np.errstate(all="ignore"):
-            found = answer(problem, {one.id: one.variant for one in explanation})
+            total = answer(problem, {one.id: one.variant for one in explanation})
         if self.reduction == "sum":
-            return found
+            return total
         T = len(problem.x)
-        return Answer(found.loss / T, {name: g / T for name, g in found.gradients.items()})
+        return Answer(total.loss / T, {name: g / T for name, g in total.gradients.items()})
 
-    def _limits(self, place: int) -> dict[str, float]:
-        """What a right answer keeps in a trial, by parameter: more where rounding does more.
+    def _limits(self, trial: int) -> dict[str, float]:
+        """Return the largest error of a right result, for each gradient and the loss of a trial.
 
-        How much it does is seen from the same trial in float32.
+        A limit is larger where rounding causes a larger error, which is measured by rounding the parameters
+        and the state to float32.
         """
-        problem, exact = self.trials[place].problem, self.exact[place]
+        problem, exact = self.trials[trial].problem, self.exact[trial]
         rounded = problem._replace(
             parameters={name: p.astype(np.float32) for name, p in problem.parameters.items()},
             state={name: s.astype(np.float32) for name, s in problem.state.items()},
         )
-        moved = self.predicted(rounded, ())
-        found = {name: distance(g, exact.gradients[name], 0) for name, g in moved.gradients.items()}
-        found[LOSS] = relative(moved.loss, exact.loss)
+        result = self.predicted(rounded, ())
+        errors = {n: distance(g, exact.gradients[n], 0) for n, g in result.gradients.items()}
+        errors[LOSS] = relative(result.loss, exact.loss)
         if self.single:
-            return {n: max(FLOAT32, min(WIDEST, MARGIN * error)) for n, error in found.items()}
+            return {n: max(FLOAT32, min(WIDEST, MARGIN * error)) for n, error in errors.items()}
         return {
-            n: max(FLOAT64, min(MATCHES, MARGIN * DIGITS * error)) for n, error in found.items()
+            n: max(FLOAT64, min(MATCHES, MARGIN * DIGITS * error)) for n, error in errors.items()
         }
 
-    def distances(self, place: int, predicted: Answer) -> dict[str, float]:
-        """How far the function's answer is from a predicted one in a trial, by parameter."""
-        call = self.calls[place]
+    def distances(self, trial: int, predicted: Answer) -> dict[str, float]:
+        """Return the distance of the function's gradients and loss from predicted ones, in one trial."""
+        call = self.calls[trial]
         size = math.sqrt(sum(float(np.vdot(g, g)) for g in call.gradients.values()))
-        found = {
+        distances = {
             name: distance(call.gradients[name], g, ZERO * size)
             for name, g in predicted.gradients.items()
         }
         if call.loss is not None:
-            found[LOSS] = relative(call.loss, predicted.loss)
-        return found
+            distances[LOSS] = relative(call.loss, predicted.loss)
+        return distances
 
-    def matching(self, place: int, predicted: Answer, names: Iterable[str]) -> set[str]:
-        """Of these names those at which the function's answer matches a predicted one."""
-        found = self.distances(place, predicted)
-        return {name for name in names if found.get(name, 0.0) <= self.match_limit(place, name)}
+    def matching(self, trial: int, predicted: Answer, names: Iterable[str]) -> set[str]:
+        """Return those of `names` for which the function's result matches the predicted one in a trial."""
+        far = self.distances(trial, predicted)
+        return {name for name in names if far.get(name, 0.0) <= self.match_limit(trial, name)}
 
-    def match_limit(self, place: int, name: str) -> float:
-        """How near a prediction must come."""
-        return max(MATCHES, self.limits[place][name]) if self.single else MATCHES
+    def match_limit(self, trial: int, name: str) -> float:
+        """Return the largest distance of a prediction that matches."""
+        return max(MATCHES, self.limits[trial][name]) if self.single else MATCHES
 
-    def accepts(
-        self, place: int, explanation: Explanation, only: Iterable[str] | None = None
+    def distance_if_matching(
+        self, trial: int, explanation: Explanation, only: Iterable[str] | None = None
     ) -> float:
-        """The largest distance in a trial if it is a match, else infinity; `only` these names."""
-        predicted = self.predicted(self.trials[place].problem, explanation)
+        """Return the largest distance from the explanation's prediction in a trial; infinity without a match.
+
+        `only`: the names to compare; None for all.
+        """
+        predicted = self.predicted(self.trials[trial].problem, explanation)
         far = 0.0
-        for name, error in self.distances(place, predicted).items():
+        for name, error in self.distances(trial, predicted).items():
             if only is not None and name not in only:
                 continue
-            if not error <= self.match_limit(place, name):
+            if not error <= self.match_limit(trial, name):
                 return math.inf
             far = max(far, error)
         return far
 
 
 def distance(a: Any, n: Any, zero: float) -> float:
-    """Norm-relative distance of two arrays; infinite where their shapes differ."""
+    """Return the norm-relative distance of two arrays; infinity if their shapes differ.
+
+    It is 0 if the norm of the difference is at most `zero`.
+    """
     if a.shape != n.shape:
         return math.inf
     gap = a - n
     far = math.sqrt(float(np.vdot(gap, gap)))
     if not math.isfinite(far):
-        return math.inf  # and then `zero`, a share of the same numbers, is no limit either
+        return math.inf  # `zero` is computed from the same numbers, and so may be infinite too
     if far <= zero:
         return 0.0
     return far / (math.sqrt(float(np.vdot(a, a))) + math.sqrt(float(np.vdot(n, n))))
 
 
 def relative(a: float, n: float) -> float:
-    """The same of two losses."""
+    """Return the relative distance of two losses."""
     return 0.0 if a == n else abs(a - n) / (abs(a) + abs(n))

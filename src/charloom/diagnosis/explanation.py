@@ -1,7 +1,7 @@
-"""Finds the known mistakes that explain a function's answers.
+"""Finds the known mistakes that explain a function's results.
 
-An explanation is a set of mistakes. `faulty_network.py` computes what the gradient would be with it; the one
-that predicts every number of every trial, with no other closer, is the function's.
+An explanation is a set of mistakes. `faulty_network.py` predicts the results of code with these
+mistakes. The explanation whose predictions match every number of every trial best is the likeliest.
 """
 
 import itertools
@@ -24,13 +24,16 @@ from charloom.diagnosis.fitted_constants import (
 )
 from charloom.diagnosis.mistakes import BY_ID, MISTAKES, RANK
 
-SAME: Final = 1e-11  # nearer than this they are all the same: rounding
-SHORT: Final = 1  # the trial on which pairs are tried first
-PAIR_ORDERS: Final = 5  # of the gates, in pairs
+SAME: Final = 1e-11  # distances up to this differ only by rounding
+SHORT: Final = 1  # index of the smallest trial, on which pairs are tried first
+PAIR_ORDERS: Final = 5  # orders of the gates that are tried in pairs
 
 
 def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
-    """The explanations that fit, likeliest first, and whether they predict every number."""
+    """Return the explanations that match, likeliest first, and whether they predict every number.
+
+    `wrong` are the rows to explain.
+    """
     names = sorted({row.parameter for row in wrong})
     singles, constant = list(candidates(case)), [*scalings(case), *decays(case)]
     for only in (None, list(case.exact[0].gradients)):
@@ -38,22 +41,22 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
             nearest(case, ((one,) for one in singles), only)
             or nearest(case, ((one,) for one in constant), only)
             or (
-                # Where all is within what a match may be off, nearly every pair would be one.
+                # If the right results match already, nearly every pair would match too.
                 nearest(case, pairs(case, [*singles, *constant], only), only)
-                if math.isinf(furthest(case, (), only))
+                if math.isinf(largest_distance(case, (), only))
                 else []
             )
         )
         if fitting:
             return fitting, only is None
-        # Gradients that are right explain nothing about a loss.
+        # The second round leaves out the loss; it cannot help if the loss alone is wrong, or right.
         if LOSS not in names or names == [LOSS]:
             break
-    return apart(case, [*singles, *constant], names), False
+    return separate_explanation(case, [*singles, *constant], names), False
 
 
 def candidates(case: Case) -> Iterator[Found]:
-    """Every known mistake that shows in one call, in every variant, likeliest first."""
+    """Yield every variant of every known mistake that shows in a single call, likeliest first."""
     for mistake in MISTAKES:
         no_mistake = "mean-over-time" if case.reduction == "mean" else "sum-over-time"
         if mistake.kind != "gradient" or mistake.id == no_mistake:
@@ -71,28 +74,31 @@ def candidates(case: Case) -> Iterator[Found]:
 def nearest(
     case: Case, explanations: Iterable[Explanation], only: Sequence[str] | None
 ) -> list[Explanation]:
-    """Those that match in every trial, with no other closer; likeliest first."""
+    """Return the explanations that match in every trial and are closest, likeliest first.
+
+    `only`: the names to compare; None for all.
+    """
     fitting: list[tuple[float, Explanation]] = []
     for explanation in explanations:
-        far = furthest(case, explanation, only)
+        far = largest_distance(case, explanation, only)
         if math.isfinite(far):
             fitting.append((far, explanation))
-    # What is hardly nearer than code without any mistake explains nothing.
-    none = furthest(case, (), only)
-    fitting = [(far, e) for far, e in fitting if explains_more(far, none, SAME)]
-    if only is not None:  # what it says of the loss must be true, too
-        fitting = [(far, e) for far, e in fitting if says_no_wrong_loss(case, e)]
+    # An explanation must be clearly closer than the right results are.
+    without = largest_distance(case, (), only)
+    fitting = [(far, e) for far, e in fitting if explains_more(far, without, SAME)]
+    if only is not None:  # the loss is not among the names, but its prediction must not be wrong
+        fitting = [(far, e) for far, e in fitting if predicts_no_wrong_loss(case, e)]
     if not fitting:
         return []
     best = min(far for far, _ in fitting)
-    near = max(SAME, MARGIN * best) if not case.single else math.inf
-    return sorted((e for far, e in fitting if far <= near), key=likelihood)
+    limit = max(SAME, MARGIN * best) if not case.single else math.inf
+    return sorted((e for far, e in fitting if far <= limit), key=likelihood)
 
 
-def says_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
-    """Whether an explanation leaves the loss alone, or predicts what the function returned.
+def predicts_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
+    """Return True if an explanation does not change the loss, or predicts the function's loss.
 
-    A loss that is not finite is another matter: another network may drive p to 0.
+    Trials in which the function's loss is not finite are left out: a mistake can make p zero.
     """
     for place, trial in enumerate(case.trials):
         if not math.isfinite(case.calls[place].loss or 0.0):
@@ -104,7 +110,7 @@ def says_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
 
 
 def likelihood(explanation: Explanation) -> tuple[int, ...]:
-    """The order of explanations: the place of their mistakes, then of their variants, in the list."""
+    """Return the sort key of an explanation: the positions of its mistakes and variants in the list."""
     ranks = sorted(RANK[one.id] for one in explanation)
     variants = [
         list(BY_ID[one.id].variants).index(one.variant)
@@ -118,12 +124,12 @@ def likelihood(explanation: Explanation) -> tuple[int, ...]:
 def pairs(
     case: Case, singles: Sequence[Found], only: Sequence[str] | None
 ) -> Iterator[Explanation]:
-    """Pairs that match in the smallest trial.
+    """Yield the pairs of mistakes that match in the smallest trial.
 
-    What only one of the two changes there must be what that one predicts, and what neither changes
-    must be right: so nearly all pairs are left out without computing them. Some mistakes do nothing
-    there (a truncation beyond its length, a limit that is not reached): with such a one a pair is
-    what the other is alone.
+    Where only one of the two mistakes changes a gradient, the function's gradient must match that
+    mistake's prediction; where neither does, it must be right. This excludes nearly all pairs without
+    computing them. Some mistakes change nothing in the smallest trial (such as truncation beyond its
+    length or a clipping limit that is not reached); a pair with one of them matches if the other matches.
     """
     exact = case.exact[SHORT]
     names = [*exact.gradients, LOSS] if only is None else list(only)
@@ -139,75 +145,86 @@ def pairs(
     for first, second in itertools.combinations(changes, 2):
         if first.id == second.id:
             continue
-        mine, its = changes[first], changes[second]
+        by_first, by_second = changes[first], changes[second]
         if (
-            mine - its <= matches[first]
-            and its - mine <= matches[second]
-            and set(names) - mine - its <= right
-            and (not mine & its or not math.isinf(case.accepts(SHORT, (first, second), only)))
+            by_first - by_second <= matches[first]
+            and by_second - by_first <= matches[second]
+            and set(names) - by_first - by_second <= right
+            and (not by_first & by_second or pair_matches(case, (first, second), only))
         ):
             yield (first, second)
 
 
+def pair_matches(case: Case, pair: Explanation, only: Sequence[str] | None) -> bool:
+    """Return True if a pair of mistakes matches in the smallest trial."""
+    return not math.isinf(case.distance_if_matching(SHORT, pair, only))
+
+
 def same(a: Answer, b: Answer, name: str) -> bool:
-    """Whether two predictions agree on a parameter, or on the loss."""
+    """Return True if two predictions have the same gradient of a parameter, or the same loss."""
     if name == LOSS:
         return a.loss == b.loss
     return np.array_equal(a.gradients[name], b.gradients[name])
 
 
 def in_pairs(cell: str, one: Found) -> bool:
-    """Whether an order of the gates is usual enough to be tried together with another mistake."""
+    """Return True if an order of the gates is usual enough to be tried in pairs."""
     return BY_ID["gate-order"].variants_of(cell).index(one.variant) < PAIR_ORDERS
 
 
-def apart(case: Case, singles: Sequence[Found], names: Sequence[str]) -> list[Explanation]:
-    """One explanation made of mistakes that each explain some wrong parameters on their own.
+def separate_explanation(
+    case: Case, singles: Sequence[Found], names: Sequence[str]
+) -> list[Explanation]:
+    """Return an explanation made of mistakes that each explain some of the wrong gradients.
 
-    For three mistakes and more, each in a parameter of its own. Empty where that explains not all.
-    A mistake that would make something else wrong, which is right, explains nothing.
+    It finds three and more mistakes in different parameters. It is empty if some gradient remains
+    unexplained. A mistake that would make a right gradient wrong is left out.
     """
-    left = {name for name in names if name != LOSS}
+    remaining = {name for name in names if name != LOSS}
     chosen: list[Found] = []
-    fits = {
-        one: {name for name in left if explains(case, one, name)}
-        for one in singles
-    }  # fmt: skip
-    fits = {
-        one: fitting for one, fitting in fits.items() if fitting and harms_none(case, one, names)
+    explains_names = {
+        one: {name for name in remaining if explains(case, one, name)} for one in singles
     }
-    while left and fits:
-        best = max(fits, key=lambda one: (len(fits[one] & left), -RANK[one.id]))
-        if not fits[best] & left:
+    fits = {
+        one: explained_names
+        for one, explained_names in explains_names.items()
+        if explained_names and keeps_right_results(case, one, names)
+    }
+    while remaining and fits:
+        best = max(fits, key=lambda one: (len(fits[one] & remaining), -RANK[one.id]))
+        if not fits[best] & remaining:
             return []
         chosen.append(best)
-        left -= fits[best]
-    return [tuple(chosen)] if chosen and not left else []
+        remaining -= fits[best]
+    return [tuple(chosen)] if chosen and not remaining else []
 
 
 def explains(case: Case, one: Found, name: str) -> bool:
-    """Whether a mistake predicts one gradient in every trial, and more of it than no mistake does."""
-    far = furthest(case, (one,), [name])
-    return math.isfinite(far) and explains_more(far, furthest(case, (), [name]), SAME)
+    """Return True if a mistake predicts one gradient in every trial, clearly closer than the right one."""
+    far = largest_distance(case, (one,), [name])
+    return math.isfinite(far) and explains_more(far, largest_distance(case, (), [name]), SAME)
 
 
-def furthest(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:
-    """The largest distance of an explanation in any trial; infinite where it is beyond a match."""
-    places = sorted(range(len(case.trials)), key=lambda place: len(case.trials[place].problem.x))
-    places.sort(key=lambda place: place != SHORT)  # the cheapest that tells most of them apart
+def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:
+    """Return the largest distance of an explanation in any trial; infinity if one does not match."""
+    trials = sorted(range(len(case.trials)), key=lambda trial: len(case.trials[trial].problem.x))
+    trials.sort(key=lambda trial: trial != SHORT)  # this small trial excludes most explanations
     far = 0.0
-    for place in places:
-        far = max(far, case.accepts(place, explanation, only))
+    for trial in trials:
+        far = max(far, case.distance_if_matching(trial, explanation, only))
         if math.isinf(far):
             break
     return far
 
 
-def harms_none(case: Case, one: Found, names: Sequence[str]) -> bool:
-    """Whether a mistake leaves alone what is right, and predicts no loss that is not the function's."""
+def keeps_right_results(case: Case, one: Found, names: Sequence[str]) -> bool:
+    """Return True if a mistake changes no gradient that is right, and predicts no wrong loss.
+
+    `names` are the wrong gradients.
+    """
     for place, trial in enumerate(case.trials):
         predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]
         changed = {name for name in exact.gradients if not same(predicted, exact, name)}
         if not changed <= {*names, *case.matching(place, predicted, changed)}:
             return False
-    return says_no_wrong_loss(case, (one,))
+    return predicts_no_wrong_loss(case, (one,))

@@ -1,8 +1,8 @@
-"""Computes loss and gradient of one window as code with known mistakes would compute them.
+"""Computes loss and gradients of one window in the way that code with known mistakes computes them.
 
-One plain forward and backward pass of one layer and one stream (spec/mathematics.md: The cells; The network), with
-a switch for each mistake of `mistakes.py`. Without any it is a third way to the exact gradient, held
-to the reference engine by a test. It knows nothing of anybody's code, and it explains nothing.
+It has one plain forward and backward pass for one layer and one stream (spec/mathematics.md: The
+cells; The network), with a switch for each mistake of `mistakes.py`. Without switches the result is
+exact; a test compares it with the reference engine. It knows no code of a user, and explains nothing.
 
 Shapes: x, y ids (T,); states (H,); U (G·H, K), W (G·H, H), b (G·H), d (H), V (K, H), c (K).
 """
@@ -17,15 +17,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
-Switches = Mapping[str, str]  # mistake -> which variant of it
+Switches = Mapping[str, str]  # ids of mistakes and their variants
 
-GATES: Final = {
-    "rnn": "a",
-    "lstm": "ifgo",
-    "gru": "rzn",
-}  # the blocks, in the order of spec/mathematics.md
+# The blocks of each cell, in the order of spec/mathematics.md.
+GATES: Final = {"rnn": "a", "lstm": "ifgo", "gru": "rzn"}
 
-# The ways in which a derivative of tanh goes wrong, from a, h = tanh(a) and the state before.
+# Wrong derivatives of tanh, from a, h = tanh(a) and the previous state.
 TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "1 - a²": lambda a, _h, _prev: 1 - a * a,
     "1 - tanh(a²)": lambda a, _h, _prev: 1 - np.tanh(a * a),
@@ -44,7 +41,7 @@ SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
     "σ": lambda s: s,
     "1 - σ": lambda s: 1 - s,
 }
-# The targets y_t, and what else is taken for them.
+# The targets y_t, and wrong targets, from x and y.
 TARGETS: Final[dict[str, Callable[[Array, Array], Array]]] = {
     "": lambda _x, y: y,
     "y_{t+1}": lambda _x, y: np.append(y[1:], y[-1:]),
@@ -56,14 +53,14 @@ TARGETS: Final[dict[str, Callable[[Array, Array], Array]]] = {
 
 
 class Answer(NamedTuple):
-    """What a function under test computes: loss in nats, and gradients by parameter."""
+    """The result of a function: the loss in nats, and the gradient of each parameter."""
 
     loss: float
     gradients: Arrays
 
 
 class Problem(NamedTuple):
-    """One window: cell, parameters, ids x and y (T,), states (H,) by name: h, of the LSTM cell."""
+    """One window: cell, parameters, ids x and y (T,), and the states h and (LSTM) cell, each (H,)."""
 
     cell: str
     parameters: Arrays
@@ -73,8 +70,13 @@ class Problem(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a step leaves: the states before and after it, what its way back needs, and whether it
-    is the first of the window."""
+    """A step of the forward pass.
+
+    Attributes:
+        prev, state: the states before and after the step.
+        cache: what the backward pass needs.
+        first: whether it is the first step of the window.
+    """
 
     prev: Arrays
     state: Arrays
@@ -83,7 +85,7 @@ class Step(NamedTuple):
 
 
 def answer(problem: Problem, switches: Switches | None = None) -> Answer:
-    """Loss and gradients of a problem with these mistakes in them; without any, the exact ones."""
+    """Return loss and gradients computed with the mistakes in `switches`; without any, the exact ones."""
     m: Switches = switches or {}
     cell, given, x, y, state = problem
     theta = seen_parameters(cell, given, m)
@@ -107,22 +109,22 @@ def answer(problem: Problem, switches: Switches | None = None) -> Answer:
 
 
 def exact_loss(problem: Problem) -> float:
-    """The exact loss alone, in nats."""
+    """Return the exact loss in nats, without the gradients."""
     cell, theta, x, y, state = problem
     h = np.array([step.state["h"] for step in forward(cell, theta, x, state, {})])
     return output(h @ theta["V"].T + theta["c"], x, y, len(theta["c"]), {})[0]
 
 
 def exact_state(problem: Problem) -> Arrays:
-    """The states after the window (H,)."""
+    """Return the states (H,) after the window."""
     return forward(problem.cell, problem.parameters, problem.x, problem.state, {})[-1].state
 
 
-# The parameters and the state as the mistaken code sees them.
+# The parameters and the state that code with a mistake in effect uses.
 
 
 def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
-    """The parameters that the code in effect computes with."""
+    """Return the parameters that the code in effect computes with."""
     theta = dict(given)
     if "gate-order" in m:
         for name in ("U", "W", "b"):
@@ -144,13 +146,13 @@ def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
 
 
 def reordered(array: Array, order: str, wanted: str) -> Array:
-    """The blocks of gates that stand in `order`, put into the order `wanted`."""
+    """Return the blocks of gates, which are in `order`, in the order `wanted`."""
     blocks = dict(zip(order, np.split(array, len(order)), strict=True))
     return np.concatenate([blocks[gate] for gate in wanted])
 
 
 def seen_state(state: Arrays, m: Switches) -> Arrays:
-    """The state that the code starts from."""
+    """Return the initial state that the code in effect uses."""
     zeroed = {"": tuple(state), "h": ("h",), "cell": ("cell",)}.get(
         m.get("initial-state-ignored", "none"), ()
     )
@@ -161,22 +163,22 @@ def seen_state(state: Arrays, m: Switches) -> Arrays:
 
 
 def forward(cell: str, theta: Arrays, x: Array, state: Arrays, m: Switches) -> list[Step]:
-    """All steps of the window (spec/mathematics.md: The cells)."""
-    ahead = {"rnn": rnn_ahead, "lstm": lstm_ahead, "gru": gru_ahead}[cell]
+    """Return all steps of the window (spec/mathematics.md: The cells)."""
+    step_forward = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}[cell]
     read = theta["U"][:, x].T + theta["b"]
     steps: list[Step] = []
     prev = state
     for t in range(len(x)):
-        after, cache = ahead(theta, read[t], prev, m)
+        after, cache = step_forward(theta, read[t], prev, m)
         steps.append(Step(prev, after, cache, t == 0))
         prev = state if "state-not-carried" in m else after
     return steps
 
 
-def rnn_ahead(
+def rnn_step(
     theta: Arrays, read: Array, prev: Arrays, m: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """h = tanh(W h_prev + U x + b); `read` is U x + b."""
+    """Compute h = tanh(W h_prev + U x + b), where `read` is U x + b; return the states and the cache."""
     a = theta["W"] @ prev["h"] + read
     other = m.get("activation-differs")
     if other is None:
@@ -190,10 +192,10 @@ def rnn_ahead(
     return {"h": h}, (a,)
 
 
-def lstm_ahead(
+def lstm_step(
     theta: Arrays, read: Array, prev: Arrays, m: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """Gates i, f, g, o; s = f s_prev + i g; h = o tanh(s)."""
+    """Compute the gates i, f, g, o, then s = f s_prev + i g and h = o tanh(s); return states and cache."""
     a = theta["W"] @ prev["h"] + read
     H = len(a) // 4
     i, f, g, o = (
@@ -207,10 +209,13 @@ def lstm_ahead(
     return {"h": o * tanh_s, "cell": s}, (a, i, f, g, o, tanh_s)
 
 
-def gru_ahead(
+def gru_step(
     theta: Arrays, read: Array, prev: Arrays, m: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """Gates r, z; the candidate n, reset after the product; h = (1 - z) n + z h_prev."""
+    """Compute the gates r and z, the candidate n, and h = (1 - z) n + z h_prev; return states and cache.
+
+    The reset gate multiplies after the product with W.
+    """
     W, H, h_prev = theta["W"], len(prev["h"]), prev["h"]
     gates = sigmoid(W[: 2 * H] @ h_prev + read[: 2 * H])
     r, z = gates[:H], gates[H:]
@@ -233,7 +238,7 @@ def gru_ahead(
 
 
 def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Array]:
-    """The loss, and do (T, K), from the logits o (T, K) (spec/mathematics.md: The network)."""
+    """Return the loss and the gradients do (T, K) of the logits o (T, K) (spec/mathematics.md: The network)."""
     T = len(y)
     steps = np.arange(T)
     shifted = o - o.max(axis=1, keepdims=True)
@@ -277,12 +282,12 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
 
 
 def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
-    """ln p of the targets (T,), and what its derivative is multiplied by, with an ε in it."""
+    """Return ln p of the targets (T,) with ε in it, and the factor (T,) of its derivative."""
     one = np.ones_like(log_p)
     if "epsilon-in-log" not in m:
         return log_p, one
-    told, _, where = m["epsilon-in-log"].partition(", ")
-    epsilon, p = float(told.removeprefix("ε = ")), np.exp(log_p)
+    value, _, where = m["epsilon-in-log"].partition(", ")
+    epsilon, p = float(value.removeprefix("ε = ")), np.exp(log_p)
     if where == "maximum":
         return np.log(np.maximum(p, epsilon)), one
     return np.log(p + epsilon), p / (p + epsilon) if where else one
@@ -294,19 +299,19 @@ def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
 def backward(
     cell: str, theta: Arrays, steps: list[Step], dh: Array, m: Switches
 ) -> tuple[Array, Array, Array]:
-    """The gradients before the sums over time: da (T, G·H) of U and b, dr of W, dq (T, H) of d."""
+    """Return the gradients before the sums over time: da (T, G·H) for U and b, dr for W, dq (T, H) for d."""
     T = len(steps)
     kind, _, depth = m.get("truncated", "").partition(" ")
     k = int(depth or 0)
     if kind in ("depth", "last") and k >= T:
         kind = ""
-    if kind == "depth":  # every step's loss on its own, at most k steps back
+    if kind == "depth":  # the loss of each step separately, at most k steps back
         parts = []
         for source in range(T):
-            own = np.zeros_like(dh)
-            own[source] = dh[source]
+            of_source = np.zeros_like(dh)
+            of_source[source] = dh[source]
             parts.append(
-                walk_back(cell, theta, steps, own, m, range(max(0, source - k), source + 1))
+                walk_back(cell, theta, steps, of_source, m, range(max(0, source - k), source + 1))
             )
         da, dr, dq = (np.sum(part, axis=0) for part in zip(*parts, strict=True))
         return da, dr, dq
@@ -329,7 +334,7 @@ def walk_back(
     span: range,
     cuts: frozenset[int] = frozenset(),
 ) -> tuple[Array, Array, Array]:
-    """Back through the steps of a span; nothing goes from a step in `cuts` to the one before."""
+    """Go back through the steps of `span`; no gradient passes from a step in `cuts` to the previous step."""
     back = {"rnn": rnn_back, "lstm": lstm_back, "gru": gru_back}[cell]
     T, H = len(steps), dh.shape[1]
     rows = len(theta["b"])
@@ -352,9 +357,9 @@ def walk_back(
 
 
 def rnn_back(
-    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches
+    theta: Arrays, step: Step, dh_above: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """da = dh (1 - h²); dh_prev = Wᵀ da."""
+    """Compute da = dh (1 - h²) and dh_prev = Wᵀ da; return da, dr, dq and the gradients of the states."""
     (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
     other = m.get("activation-differs")
     if "tanh-derivative-missing" in m:
@@ -370,10 +375,10 @@ def rnn_back(
     else:
         slope = 1 - h * h
     if "carry-after-derivative" in m:
-        dh = own + carried["h"]
-        da = own * slope + carried["h"]
+        dh = dh_above + carried["h"]
+        da = dh_above * slope + carried["h"]
     else:
-        dh = clipped_step(own + carried["h"], m)
+        dh = clipped_step(dh_above + carried["h"], m)
         da = dh * slope
     W = theta["W"].T if "carry-not-transposed" not in m else theta["W"]
     back = W @ (dh if "carry-without-derivative" in m else da)
@@ -381,14 +386,14 @@ def rnn_back(
 
 
 def lstm_back(
-    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches
+    theta: Arrays, step: Step, dh_above: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """The four gates' da; dh_prev = Wᵀ da, ds_prev = ds f (spec/mathematics.md: The cells)."""
+    """Compute da of the four gates, dh_prev = Wᵀ da and ds_prev = ds f (spec/mathematics.md: The cells)."""
     _, i, f, g, o, tanh_s = step.cache
     s_prev = step.prev["cell"]
     if step.first and "initial-cell-dropped" in m:
         s_prev = np.zeros_like(s_prev)
-    dh = clipped_step(own + carried["h"], m)
+    dh = clipped_step(dh_above + carried["h"], m)
     slope_s = np.ones_like(o) if "cell-tanh-missing" in m else tanh_slope(tanh_s, m)
     if m.get("tanh-derivative-missing") == "state":
         slope_s = np.ones_like(o)
@@ -405,16 +410,16 @@ def lstm_back(
         ]
     )
     back = ds if "forget-gate-not-carried" in m else ds * f
-    return da, da, np.zeros_like(own), {"h": theta["W"].T @ da, "cell": back}
+    return da, da, np.zeros_like(dh_above), {"h": theta["W"].T @ da, "cell": back}
 
 
 def gru_back(
-    theta: Arrays, step: Step, own: Array, carried: Arrays, m: Switches
+    theta: Arrays, step: Step, dh_above: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """da of r, z, n, and dr, in which dq stands in place of da_n (spec/mathematics.md: The cells)."""
+    """Compute da of r, z and n, and dr, which has dq instead of da_n (spec/mathematics.md: The cells)."""
     _, r, z, n, q = step.cache
-    W, h_prev, H = theta["W"], step.prev["h"], len(own)
-    dh = clipped_step(own + carried["h"], m)
+    W, h_prev, H = theta["W"], step.prev["h"], len(dh_above)
+    dh = clipped_step(dh_above + carried["h"], m)
     mixed, kept, update = (
         (dh * z, dh * (1 - z), dh * (n - h_prev))
         if "update-gate-reversed" in m
@@ -446,7 +451,7 @@ def gru_back(
 
 
 def tanh_slope(h: Array, m: Switches) -> Array:
-    """The derivative of tanh from its value, where a gate has it."""
+    """Return the derivative of tanh from its value h, for the gates."""
     if "tanh-derivative-missing" in m and m["tanh-derivative-missing"] == "":
         return np.ones_like(h)
     if "tanh-derivative" in m:
@@ -455,19 +460,19 @@ def tanh_slope(h: Array, m: Switches) -> Array:
 
 
 def sigmoid_slope(s: Array, m: Switches) -> Array:
-    """The derivative of σ from its value."""
+    """Return the derivative of σ from its value s."""
     if "sigmoid-derivative" in m:
         return np.asarray(SIGMOID_DERIVATIVES[m["sigmoid-derivative"]](s))
     return np.asarray(s * (1 - s))
 
 
 def clipped_step(dh: Array, m: Switches) -> Array:
-    """dh, clipped within the loop where the mistake is that."""
+    """Return dh, clipped if the mistake is to clip in every step."""
     kind, _, limit = m.get("clipped", "").partition(" ")
     return np.clip(dh, -float(limit), float(limit)) if kind == "steps" else dh
 
 
-# The sums over time, and what is done to them afterwards.
+# The sums over time, and the changes of the sums.
 
 
 def sums(
@@ -477,7 +482,7 @@ def sums(
     steps: tuple[Array, Array, Array, Array],
     m: Switches,
 ) -> Arrays:
-    """The gradients of all parameters (spec/mathematics.md: The cells; The network)."""
+    """Return the gradients of all parameters (spec/mathematics.md: The cells; The network)."""
     (x, y), (h, h_prev), (da, dr, dq, do) = ids, states, steps
     T, K, rows = len(x), do.shape[1], da.shape[1]
     before = h_prev
@@ -522,61 +527,22 @@ def sums(
 
 
 def chosen(mistake: str, T: int, m: Switches) -> slice:
-    """The steps that a sum counts: all, or with the mistake the first or the last one alone."""
+    """Return the steps that a sum includes: all of them, or with the mistake only the first or the last."""
     return {"first": slice(0, 1), "last": slice(T - 1, T)}.get(m.get(mistake, ""), slice(None))
 
 
 def finished(
     cell: str, loss: float, gradients: Arrays, T: int, m: Switches
 ) -> tuple[float, Arrays]:
-    """What the code does to loss and gradients when all sums are made."""
-    scale = 1.0
-    if "gate-order" in m:
-        for name in ("U", "W", "b"):
-            gradients[name] = reordered(gradients[name], GATES[cell], m["gate-order"])
-    if "forget-bias-twice" in m and m["forget-bias-twice"] == "b_f twice, gradient too":
-        H = gradients["V"].shape[1]
-        gradients["b"] = gradients["b"].copy()
-        gradients["b"][H : 2 * H] *= 2
-    if m.get("hidden-bias-twice") == "gradient too":
-        gradients["b"] = 2 * gradients["b"]
-    if "gradient-negated" in m:
-        scale = -scale
-    mean = m.get("mean-over-time")
-    if mean in ("both", "gradient"):
-        scale /= T
-    if mean in ("both", "loss"):
-        loss /= T
-    total = m.get("sum-over-time")
-    if total in ("both", "gradient"):
-        scale *= T
-    if total in ("both", "loss"):
-        loss *= T
-    base = m.get("logarithm-base")
-    if base is not None:
-        number, _, where = base.partition(" ")
-        loss /= math.log(float(number))
-        scale /= math.log(float(number)) if where else 1
+    """Return loss and gradients with the mistakes that apply after the sums."""
+    gradients = bias_mistakes(cell, gradients, m)
+    loss, scale = scaled_loss(loss, T, m)
     if scale != 1:
         gradients = {name: gradient * scale for name, gradient in gradients.items()}
-    kind, _, limit = m.get("clipped", "").partition(" ")
-    if kind == "entries":
-        bound = float(limit)
-        gradients = {name: np.clip(g, -bound, bound) for name, g in gradients.items()}
-    elif kind in ("norm", "norms"):
-        squares = {name: float((g * g).sum()) for name, g in gradients.items()}
-        whole = sum(squares.values())
-        gradients = {
-            name: g
-            * min(
-                1.0,
-                float(limit) / max(math.sqrt(squares[name] if kind == "norms" else whole), 1e-300),
-            )
-            for name, g in gradients.items()
-        }
+    gradients = clipped(gradients, m)
     for part in m["gradient-scaled"].split(", ") if "gradient-scaled" in m else ():
-        factor, _, scaled = part.partition(" d")
-        gradients[scaled] = float(factor) * gradients[scaled]
+        factor, _, name = part.partition(" d")
+        gradients[name] = float(factor) * gradients[name]
     for mistake, name in (
         ("input-gradient-transposed", "U"),
         ("recurrent-gradient-transposed", "W"),
@@ -587,9 +553,65 @@ def finished(
     return loss, gradients
 
 
-def decayed(theta: Arrays, loss: float, gradients: Arrays, told: str) -> tuple[float, Arrays]:
-    """Loss and gradients with λ θ added to some gradients: λ = 0.1 in U, W, V and the loss."""
-    decay, _, where = told.removeprefix("λ = ").partition(" in ")
+def bias_mistakes(cell: str, gradients: Arrays, m: Switches) -> Arrays:
+    """Return the gradients with the mistakes in the order of the gates and in the biases."""
+    gradients = dict(gradients)
+    if "gate-order" in m:
+        for name in ("U", "W", "b"):
+            gradients[name] = reordered(gradients[name], GATES[cell], m["gate-order"])
+    if m.get("forget-bias-twice") == "b_f twice, gradient too":
+        H = gradients["V"].shape[1]
+        gradients["b"] = gradients["b"].copy()
+        gradients["b"][H : 2 * H] *= 2
+    if m.get("hidden-bias-twice") == "gradient too":
+        gradients["b"] = 2 * gradients["b"]
+    return gradients
+
+
+def scaled_loss(loss: float, T: int, m: Switches) -> tuple[float, float]:
+    """Return the loss with the mistakes in its scale, and the factor of all gradients."""
+    scale = -1.0 if "gradient-negated" in m else 1.0
+    mean, total = m.get("mean-over-time"), m.get("sum-over-time")
+    if mean in ("both", "gradient"):
+        scale /= T
+    if mean in ("both", "loss"):
+        loss /= T
+    if total in ("both", "gradient"):
+        scale *= T
+    if total in ("both", "loss"):
+        loss *= T
+    base = m.get("logarithm-base")
+    if base is not None:
+        number, _, both = base.partition(" ")
+        loss /= math.log(float(number))
+        scale /= math.log(float(number)) if both else 1
+    return loss, scale
+
+
+def clipped(gradients: Arrays, m: Switches) -> Arrays:
+    """Return the gradients, clipped by entries, by the norm of all or by the norm of each."""
+    kind, _, limit = m.get("clipped", "").partition(" ")
+    if kind == "entries":
+        bound = float(limit)
+        return {name: np.clip(g, -bound, bound) for name, g in gradients.items()}
+    if kind not in ("norm", "norms"):
+        return gradients
+    squares = {name: float((g * g).sum()) for name, g in gradients.items()}
+    whole = sum(squares.values())
+
+    def factor(name: str) -> float:
+        norm = math.sqrt(squares[name] if kind == "norms" else whole)
+        return min(1.0, float(limit) / max(norm, 1e-300))
+
+    return {name: g * factor(name) for name, g in gradients.items()}
+
+
+def decayed(theta: Arrays, loss: float, gradients: Arrays, variant: str) -> tuple[float, Arrays]:
+    """Return loss and gradients with λ θ added to some gradients.
+
+    `variant` has λ and the parameters, such as "λ = 0.1 in U, W, V and the loss".
+    """
+    decay, _, where = variant.removeprefix("λ = ").partition(" in ")
     rate, names = float(decay), [name for name in theta if name in re.findall(r"\b\w\b", where)]
     added = {name: gradients[name] + rate * theta[name] for name in names
              if gradients[name].shape == theta[name].shape}  # fmt: skip
@@ -599,5 +621,5 @@ def decayed(theta: Arrays, loss: float, gradients: Arrays, told: str) -> tuple[f
 
 
 def sigmoid(a: Array) -> Array:
-    """1 / (1 + exp(-a)), without overflow."""
+    """Return 1 / (1 + exp(-a)), without overflow."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * a)))

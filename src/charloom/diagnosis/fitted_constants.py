@@ -1,8 +1,8 @@
-"""Finds the constants that a function's answers show: a factor, a decay, an ε, a limit of clipping.
+"""Finds constants in a function's results: a factor, a weight decay, an ε, or a clipping limit.
 
-Rounding has constants, too: whatever numbers are off by, some factor or some decay is nearest to
-them. `explains_more` is the one rule that every explanation with a fitted constant must keep. It
-knows no explanation as a whole.
+For any small errors, even for rounding errors, some factor or some decay fits best. So
+`explains_more` is the rule that every explanation with a fitted constant must pass. This module does
+not look for whole explanations.
 """
 
 import math
@@ -15,53 +15,58 @@ from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
 from charloom.diagnosis.diagnosis_result import LOSS, Found
 from charloom.diagnosis.mistakes import BY_ID
 
-MARGIN: Final = 10.0  # how many times more a constant must explain than it leaves, or than rounding
+MARGIN: Final = 10.0  # the least ratio of the error without a constant to that with it
 
 
 def explains_more(left: float, without: float, rounding: float) -> bool:
-    """Whether a fitted constant says more of an answer than rounding would.
+    """Return True if a fitted constant explains more of an error than rounding can.
 
-    Without it the answer is off by `without`, with it by `left`. Both what it leaves and what
-    `rounding` may do must be at least `MARGIN` times smaller than `without`; so a constant that is
-    no further from "no mistake" than rounding could make it is none.
+    Args:
+        left: the error that remains with the constant.
+        without: the error without the constant.
+        rounding: the error that rounding can cause.
+
+    Both `left` and `rounding` must be at least `MARGIN` times smaller than `without`.
     """
     return MARGIN * max(left, rounding) <= without
 
 
-def tells_more(case: Case, one: Found, name: str, places: Iterable[int] | None = None) -> bool:
-    """Whether a mistake with a fitted constant keeps that rule for one gradient, or for the loss.
+def constant_explains(
+    case: Case, one: Found, name: str, trials: Iterable[int] | None = None
+) -> bool:
+    """Return True if a mistake with a fitted constant passes `explains_more` for a gradient or the loss.
 
-    Errors are counted in what rounding may do in the same trial (`Case.limits`); those of all trials,
-    or of some `places`.
+    Each error is divided by the limit of its trial, which is what rounding can cause. `trials` are the
+    indices of the trials to compare; None for all.
     """
     left = without = 0.0
-    for place in range(len(case.trials)) if places is None else places:
-        limit = case.limits[place][name]
-        predicted = case.predicted(case.trials[place].problem, (one,))
-        left = max(left, case.distances(place, predicted).get(name, 0.0) / limit)
-        without = max(without, case.distances(place, case.exact[place]).get(name, 0.0) / limit)
+    for trial in range(len(case.trials)) if trials is None else trials:
+        limit = case.limits[trial][name]
+        predicted = case.predicted(case.trials[trial].problem, (one,))
+        left = max(left, case.distances(trial, predicted).get(name, 0.0) / limit)
+        without = max(without, case.distances(trial, case.exact[trial]).get(name, 0.0) / limit)
     return explains_more(left, without, 1.0)
 
 
 def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
-    """The number that these gradients (all) of all trials are multiplied by, where there is one.
+    """Return the factor by which these gradients (all by default) of all trials differ from the right ones.
 
-    None where it cannot be told from 1.
+    Return None if there is no common factor, or if it cannot be distinguished from 1.
     """
     factors = []
     left = without = 0.0
-    for place, exact in enumerate(case.exact):
+    for trial, exact in enumerate(case.exact):
         for name, right in exact.gradients.items():
             if names and name not in names:
                 continue
-            given = case.calls[place].gradients[name]
+            given = case.calls[trial].gradients[name]
             size = float(np.vdot(right, right))
             if given.shape != right.shape:
                 return None
             if size == 0:
                 continue
             factors.append(float(np.vdot(given, right)) / size)
-            far, limit = distance(given, factors[-1] * right, ZERO), case.limits[place][name]
+            far, limit = distance(given, factors[-1] * right, ZERO), case.limits[trial][name]
             if not far <= MATCHES:
                 return None
             left = max(left, far / limit)
@@ -73,26 +78,29 @@ def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
 
 
 def epsilons_seen(case: Case) -> list[str]:
-    """An ε other than the usual ones: what the p of a window of one step is too large by."""
-    one_step = [place for place, trial in enumerate(case.trials) if len(trial.problem.x) == 1]
+    """Return variants with the ε that the loss shows, if it is not one of the usual values.
+
+    In a window of one step, p is too large by ε.
+    """
+    one_step = [n for n, trial in enumerate(case.trials) if len(trial.problem.x) == 1]
     usual = BY_ID["epsilon-in-log"].variants
-    for place in one_step:
-        call = case.calls[place]
+    for trial in one_step:
+        call = case.calls[trial]
         if call.loss is None:
             continue
-        epsilon = math.exp(-min(max(call.loss, -1), 700)) - math.exp(-case.exact[place].loss)
-        told = f"ε = {float(f'{epsilon:.3g}')!r}"
-        known = {float(variant[4:].partition(",")[0]) for variant in usual}
-        if not 0 < epsilon < 1 or float(told[4:]) in known:
+        epsilon = math.exp(-min(max(call.loss, -1), 700)) - math.exp(-case.exact[trial].loss)
+        variant = f"ε = {float(f'{epsilon:.3g}')!r}"
+        known = {float(other[4:].partition(",")[0]) for other in usual}
+        if not 0 < epsilon < 1 or float(variant[4:]) in known:
             continue
-        one = Found("epsilon-in-log", told)
-        if tells_more(case, one, LOSS, one_step) or tells_more(case, one, LOSS):
-            return [told, f"{told}, gradient too"]
+        one = Found("epsilon-in-log", variant)
+        if constant_explains(case, one, LOSS, one_step) or constant_explains(case, one, LOSS):
+            return [variant, f"{variant}, gradient too"]
     return []
 
 
 def scalings(case: Case) -> Iterator[Found]:
-    """The gradients that are a constant times the right ones, if there are any, as one mistake."""
+    """Yield one mistake with the gradients that are the right ones multiplied by a constant, if any."""
     found = []
     for name in case.exact[0].gradients:
         factor = common_factor(case, (name,))
@@ -103,7 +111,7 @@ def scalings(case: Case) -> Iterator[Found]:
 
 
 def decays(case: Case) -> Iterator[Found]:
-    """Weight decay with the λ that the first trial's numbers show, in the parameters that it has."""
+    """Yield weight decay with the λ that the first trial shows, for the parameters that have it."""
     parameters = case.trials[0].problem.parameters
     rates = {}
     for name, right in case.exact[0].gradients.items():
@@ -113,32 +121,32 @@ def decays(case: Case) -> Iterator[Found]:
             left, limit = distance(given, right + rate * theta, ZERO), case.limits[0][name]
             if left <= MATCHES and explains_more(left, distance(given, right, ZERO), limit):
                 rates[name] = rate
-    # The largest decay is read off most exactly; of rounding there is none that is the same in all.
+    # The largest rate is the most exact one. Rates that come from rounding differ from it.
     for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
-        names = [name for name, own in rates.items() if abs(own - rate) <= 1e-3 * abs(rate)]
-        told = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
-        yield Found("weight-decay-added", told)
-        yield Found("weight-decay-added", f"{told} and the loss")
+        names = [name for name, other in rates.items() if abs(other - rate) <= 1e-3 * abs(rate)]
+        variant = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
+        yield Found("weight-decay-added", variant)
+        yield Found("weight-decay-added", f"{variant} and the loss")
 
 
 def limits_seen(case: Case) -> list[str]:
-    """Clipping limits other than the usual ones that the function's answers show.
+    """Return the clipping limits that the results show, if they are not among the usual ones.
 
-    They are read off numbers that are equal to the last digit, which rounding makes of none.
+    A limit shows as numbers that are equal to the last digit, which rounding does not cause.
     """
     usual = BY_ID["clipped"].variants
     entries = np.concatenate(
         [np.abs(g).ravel() for call in case.calls for g in call.gradients.values()]
     )
-    top = float(np.max(entries, initial=0))
-    found = []
-    if np.isfinite(top) and int((entries == top).sum()) > 1:
-        found.append(f"entries {top!r}")
+    largest = float(np.max(entries, initial=0))
+    variants = []
+    if np.isfinite(largest) and int((entries == largest).sum()) > 1:
+        variants.append(f"entries {largest!r}")
     norms = [
         math.sqrt(sum(float((g * g).sum()) for g in call.gradients.values())) for call in case.calls
     ]
-    high = max(norms)
-    if np.isfinite(high) and sum(abs(norm - high) <= 1e-9 * high for norm in norms) > 1:
-        found.append(f"norm {float(f'{high:.9g}')!r}")
+    norm = max(norms)
+    if np.isfinite(norm) and sum(abs(other - norm) <= 1e-9 * norm for other in norms) > 1:
+        variants.append(f"norm {float(f'{norm:.9g}')!r}")
     known = {(kind, float(limit)) for kind, _, limit in (v.partition(" ") for v in usual)}
-    return [v for v in found if (v.split()[0], float(v.split()[1])) not in known]
+    return [v for v in variants if (v.split()[0], float(v.split()[1])) not in known]

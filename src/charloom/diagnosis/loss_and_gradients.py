@@ -1,7 +1,8 @@
-"""Reads what a function returned as a loss and gradients by name.
+"""Reads what the user's function returned, as a loss and gradients by name.
 
-People return (loss, gradients) or only gradients; gradients are a dict, an object or a tuple; names
-have prefixes, biases are columns. What cannot be told is asked for. It calls nothing.
+Functions return (loss, gradients) or only gradients. The gradients are in a dict, an object or a
+tuple; their names may have prefixes, and biases may be columns. If the names and shapes do not show
+which gradient is which, the error asks the user. It calls no code of the user's.
 """
 
 import math
@@ -22,11 +23,12 @@ from charloom.diagnosis.returned_value import (
     shape_of,
 )
 from charloom.errors import DoctorError
+from charloom.formatting import number_of
 from charloom.messages import argument
 
-MOST: Final = 100  # items of a tuple, or names in a dict, that are looked at
+MOST: Final = 100  # items of a tuple, or keys of a dict, that are read
 
-# What people call the parameters; compared in lower case, without underscores.
+# Usual names of the parameters, in lower case and without underscores.
 ALIASES: Final = {
     "U": ("u", "wxh", "wx", "win", "wih", "whx", "wax", "weightihl0", "wi"),
     "W": ("w", "whh", "wh", "waa", "wrec", "weighthhl0", "wr"),
@@ -41,7 +43,7 @@ PREFIXES: Final = ("", "d", "grad", "g", "delta", "dl", "dld", "grads")
 
 
 class Reply(NamedTuple):
-    """A loss (None where none was returned) and gradients, shaped as they were returned."""
+    """The loss (None if none was returned) and the gradients, in the shapes in which they were returned."""
 
     loss: float | None
     gradients: dict[str, Array]
@@ -49,9 +51,12 @@ class Reply(NamedTuple):
 
 
 def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
-    """Which parameter somebody means by a name, of those that are known; None where none."""
-    for parameter, own in names.items():
-        if name == own:
+    """Return the parameter in `known` that a name means; None if it means none.
+
+    `names` has the user's names of the parameters.
+    """
+    for parameter, users_name in names.items():
+        if name == users_name:
             return parameter
     if name in known:
         return name
@@ -63,7 +68,7 @@ def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> s
 
 
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
-    """Which parameter's gradient a name means: the parameter's, or that with a prefix."""
+    """Return the parameter whose gradient a name means: the name of the parameter, or that with a prefix."""
     found = parameter_of(name, known, names)
     for prefix in PREFIXES[1:]:
         for start in (prefix + "_", prefix):
@@ -79,72 +84,79 @@ def read_reply(
     order: Sequence[str],
     T: int,
 ) -> Reply:
-    """Loss and gradients out of what a function returned.
+    """Return the loss and the gradients in the value that the function returned.
 
-    `shapes` are those of the parameters as they were given, `names` what the user calls them,
-    `order` what the items of a tuple are: parameters, `loss`, or `_` for anything else.
+    Args:
+        returned: the value.
+        shapes: the shapes of the parameters as the function got them.
+        names: the user's names of the parameters.
+        order: the items of a returned tuple: parameters, "loss", or "_" for anything else.
+        T: number of steps of the window.
+
+    Raises:
+        DoctorError: a gradient is missing, has the wrong shape, or is not an array of real numbers.
     """
-    loss, found = parts_of(returned, shapes, names, order)
-    missing = [name for name in shapes if name not in found]
+    loss, values = loss_and_values(returned, shapes, names, order)
+    missing = [name for name in shapes if name not in values]
     if missing == ["d"]:
         raise DoctorError(
-            "the function returned no gradient of d. charloom's GRU has a bias of its own inside the "
-            "reset, n = tanh(U_n x + b_n + r ∘ (W_n h + d)): read params['d'] there and return its "
-            "gradient. A GRU without it is another network, and cannot be judged by this one."
+            "the function returned no gradient of d. In charloom's GRU, the reset gate multiplies a "
+            "separate bias d too: n = tanh(U_n x + b_n + r ∘ (W_n h + d)). Use params['d'] there and "
+            "return its gradient. The doctor cannot check a GRU without d."
         )
     if missing:
         raise DoctorError(
             f"the function returned no gradient of {', '.join(missing)}; it returned "
             f"{described(returned)}. It must return (loss, gradients), with a gradient for each of "
-            f"{', '.join(shapes)}. If yours has other names, say for example "
+            f"{', '.join(shapes)}. If your gradients have other names, give them, for example "
             f"{argument('names', EXAMPLE)}."
         )
-    arrays = {name: shaped(name, found[name], shapes[name], T) for name in shapes}
+    arrays = {name: gradient_array(name, values[name], shapes[name], T) for name in shapes}
     single = all(array.dtype == np.float32 for array in arrays.values())
     gradients = {name: array.astype(np.float64) for name, array in arrays.items()}
     return Reply(loss, gradients, single)
 
 
-def parts_of(
+def loss_and_values(
     returned: Any,
     shapes: Mapping[str, tuple[int, ...]],
     names: Mapping[str, str],
     order: Sequence[str],
 ) -> tuple[float | None, dict[str, Any]]:
-    """The loss, and what was found for each parameter."""
-    items = parts(returned) or [returned]
-    flat = [part for item in items for part in (parts(item) or [item])]
+    """Return the loss, and the value that was returned for each parameter."""
+    items = items_of(returned) or [returned]
+    flat = [part for item in items for part in (items_of(item) or [item])]
     if order:
         if len(order) != len(flat) and "loss" not in order:
             flat = [item for item in flat if not is_scalar(item)]
         if len(order) != len(flat):
             raise DoctorError(
-                f"{argument('gradients')} names {len(order)} items, {', '.join(order)}; the function returned "
-                f"{len(flat)}: {described(returned)}. Name each of them; _ is anything else."
+                f"{argument('gradients')} names {number_of(len(order), 'item')} ({', '.join(order)}), but "
+                f"the function returned {len(flat)}: {described(returned)}. Name each item in order; _ "
+                "stands for an item that is not a gradient."
             )
         named = dict(zip(order, flat, strict=True))
-        loss = number(named["loss"]) if "loss" in named else first_number(items)
+        loss = loss_number(named["loss"]) if "loss" in named else first_number(items)
         return loss, {name: named[name] for name in shapes if name in named}
     loss = first_number(flat)
     holders = [item for item in flat if not is_scalar(item) and not is_array(item)]
     arrays = [item for item in flat if is_array(item) and not is_scalar(item)]
     for holder in holders:
-        found = held_by(holder, shapes, names)
-        if found:
-            return loss, found
+        values = values_in(holder, shapes, names)
+        if values:
+            return loss, values
     return loss, by_shape(arrays, shapes) if arrays else {}
 
 
-def parts(value: Any) -> list[Any]:
-    """The items of a tuple or a list; none of anything else, and of one that is longer than any
-    answer with an item for each parameter."""
+def items_of(value: Any) -> list[Any]:
+    """Return the items of a tuple or a list of at most `MOST` items; an empty list for other values."""
     return list(value) if isinstance(value, (tuple, list)) and len(value) <= MOST else []
 
 
-def held_by(
+def values_in(
     holder: Any, shapes: Mapping[str, tuple[int, ...]], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The gradients that a dict or an object holds, by the parameters' names."""
+    """Return the gradients in a dict or an object, by the names of the parameters."""
     if isinstance(holder, Mapping):
         items = {str(key): value for key, value in islice(holder.items(), MOST)}
     else:
@@ -153,7 +165,7 @@ def held_by(
         items = {name: getattr(holder, name) for name in tried if hasattr(holder, name)}
         items |= {k: v for k, v in getattr(holder, "__dict__", {}).items() if is_array(v)}
     found: dict[str, Any] = {}
-    # A gradient's name with its prefix says more than a bare one: dict(W=…, dW=…) means dW.
+    # Names with a prefix come first: in dict(W=…, dW=…), dW is the gradient.
     for name, value in sorted(items.items(), key=lambda item: item[0] in shapes):
         parameter = gradient_of(name, list(shapes), names)
         if parameter is not None and parameter not in found and value is not None:
@@ -162,25 +174,34 @@ def held_by(
 
 
 def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Arrays without names, told apart by their shapes; asks where they do not tell."""
+    """Return the arrays by parameter, identified by their shapes.
+
+    Raises:
+        DoctorError: a shape does not identify exactly one array.
+    """
     wanted = {name: squeezed(shape) for name, shape in shapes.items()}
     found: dict[str, Any] = {}
     for name, shape in wanted.items():
         fitting = [array for array in arrays if squeezed(shape_of(array) or ()) == shape]
         if len(fitting) != 1:
             raise DoctorError(
-                f"the function returned arrays of shapes {told_shapes(arrays)} without names, and "
+                f"the function returned arrays without names, of the shapes {shapes_text(arrays)}; "
                 f"{'none' if not fitting else 'more than one'} of them has the shape of {name}, "
-                f"{shapes[name]}. Say what they are, in their order, for example "
-                f"{argument('gradients', ['loss', *shapes])}; _ is anything else."
+                f"{shapes[name]}. Name the returned items in order, for example "
+                f"{argument('gradients', ['loss', *shapes])}; _ stands for an item that is not a gradient."
             )
         found[name] = fitting[0]
     return found
 
 
-def shaped(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
-    """One gradient as an array: a bias flat, a matrix as it was returned. Its shape is compared
-    before anything of it is copied."""
+def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
+    """Return one gradient as an array: a bias flat, a matrix as it was returned.
+
+    It compares the shape before it copies anything.
+
+    Raises:
+        DoctorError: the shape is wrong, or the value is not an array of real numbers.
+    """
     given = shape_of(value)
     if given is None:
         raise DoctorError(unreadable(name, described(value), shape))
@@ -188,34 +209,35 @@ def shaped(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
     over_time = bias and squeezed(given) in ((n, T), (T, n))  # a bias that is not summed
     if not over_time and (math.prod(given) != n if bias else given not in (shape, shape[::-1])):
         raise DoctorError(
-            f"the gradient of {name} has shape {given}; the parameter has {shape}, and they must "
-            "be the same."
+            f"the gradient of {name} has the shape {given}; it must have the shape of the parameter, "
+            f"{shape}."
         )
     try:
         array = as_array(value).reshape(given)
     except (NotNumbers, ValueError) as error:
-        told = str(error) if isinstance(error, NotNumbers) else described(value)
-        raise DoctorError(unreadable(name, told, shape)) from None
+        description = str(error) if isinstance(error, NotNumbers) else described(value)
+        raise DoctorError(unreadable(name, description, shape)) from None
     if over_time:
         rows = array.reshape(squeezed(given))
         return rows if rows.shape == (n, T) else rows.T
     return array.reshape(n) if bias else array
 
 
-def unreadable(name: str, told: str, shape: tuple[int, ...]) -> str:
-    """The message about a gradient that holds no real numbers."""
+def unreadable(name: str, description: str, shape: tuple[int, ...]) -> str:
+    """Return the message about a gradient that is not an array of real numbers."""
     return (
-        f"the gradient of {name} is {told}; it must be an array of real numbers of shape {shape}."
+        f"the gradient of {name} is {description}; it must be an array of real numbers of shape "
+        f"{shape}."
     )
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without its axes of length 1."""
+    """Return a shape without its axes of length 1."""
     return tuple(n for n in shape if n != 1)
 
 
-def number(value: Any) -> float:
-    """The loss as a number."""
+def loss_number(value: Any) -> float:
+    """Return the loss as a number; raise DoctorError if it is not a real number."""
     try:
         return as_number(value)
     except NotNumbers as error:
@@ -223,10 +245,10 @@ def number(value: Any) -> float:
 
 
 def first_number(items: Sequence[Any]) -> float | None:
-    """The loss: the first single number of what was returned; None where there is none."""
-    return next((number(item) for item in items if is_scalar(item)), None)
+    """Return the loss, which is the first single number of `items`; None if there is none."""
+    return next((loss_number(item) for item in items if is_scalar(item)), None)
 
 
-def told_shapes(arrays: Sequence[Any]) -> str:
-    """The shapes of arrays, for people."""
+def shapes_text(arrays: Sequence[Any]) -> str:
+    """Return the shapes of arrays, separated by commas."""
     return ", ".join(str(shape_of(array)) for array in arrays)

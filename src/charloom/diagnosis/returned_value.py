@@ -1,7 +1,7 @@
-"""Reads one value that a function returned as an array or a number.
+"""Reads one value that the user's function returned, as an array or a number.
 
-Its shape is looked at before anything of it is copied, so that a value of an absurd size costs
-nothing. It knows no parameters and no losses.
+It checks the shape before it copies anything, so that a huge value costs no memory. It knows nothing
+of parameters and losses.
 """
 
 import math
@@ -18,22 +18,22 @@ from charloom.formatting import excerpt
 Array = NDArray[Any]
 
 NUMBERS: Final = "biufcO"  # kinds of dtype that may hold real numbers
-TOLD: Final = 12  # items that are named of many
-LONGEST_NAME: Final = 40  # characters of a name that are told
-DEEPEST: Final = 4  # lists within lists that are looked into
+LISTED: Final = 12  # items that a description lists
+LONGEST_NAME: Final = 40  # characters of a name in a description
+DEEPEST: Final = 4  # levels of lists within lists that are counted
 
 
 class NotNumbers(Exception):
-    """A value holds no real numbers; the message says what it is, and what to do."""
+    """The value does not consist of real numbers; the message says what it is and what to do."""
 
 
 def as_array(value: Any) -> Array:
-    """A value as an array with the dtype that it has; complex numbers without imaginary part are real.
+    """Return a value as an array with its own dtype; complex numbers without an imaginary part are real.
 
-    Look at `shape_of` first: this copies lists.
+    It copies lists, so check `shape_of` first.
 
     Raises:
-        NotNumbers: it is sparse, has masked entries, or holds something else than real numbers.
+        NotNumbers: it is sparse, has masked entries, or has entries that are not real numbers.
     """
     if is_sparse(value):
         raise NotNumbers(f"{described(value)}; return a dense one (toarray, or to_dense)")
@@ -43,7 +43,7 @@ def as_array(value: Any) -> Array:
             raise NotNumbers(f"a masked array with {masked:,} masked entries; return a plain array")
         value = value.data
     try:
-        array = np.asarray(plain(value))
+        array = np.asarray(without_torch(value))
         if array.dtype.kind not in NUMBERS:
             raise NotNumbers(f"an array of {array.dtype}")
         if array.dtype.kind == "O":
@@ -60,7 +60,7 @@ def as_array(value: Any) -> Array:
 
 
 def as_number(value: Any) -> float:
-    """One number out of a number, an array of one entry, or a tensor.
+    """Return one number from a number, an array with one entry, or a tensor with one entry.
 
     Raises:
         NotNumbers: it is something else.
@@ -71,9 +71,9 @@ def as_number(value: Any) -> float:
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """The shape of an array, a tensor, or lists within lists (by their first items); of a number ().
+    """Return the shape of an array, a tensor, or nested lists (by their first items); () for a number.
 
-    None where a value has none.
+    Return None if the value has no shape.
     """
     if hasattr(value, "shape"):
         try:
@@ -87,50 +87,52 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
     return tuple(found) if found or isinstance(value, Number) else None
 
 
-def plain(value: Any) -> Any:
-    """A tensor of PyTorch as an array; anything else as it is."""
+def without_torch(value: Any) -> Any:
+    """Return a tensor of PyTorch as an array, and any other value unchanged."""
     return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is an array or a tensor."""
+    """Return True for an array or a tensor."""
     return hasattr(value, "dtype") and hasattr(value, "shape") and shape_of(value) is not None
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether a value is one number, such as a loss."""
+    """Return True for a single number, such as a loss."""
     if isinstance(value, bool):
         return False
     return isinstance(value, Number) or (is_array(value) and math.prod(shape_of(value) or ()) == 1)
 
 
 def is_sparse(value: Any) -> bool:
-    """Whether a value is a sparse array of SciPy, or a sparse tensor of PyTorch."""
+    """Return True for a sparse array of SciPy or a sparse tensor of PyTorch."""
     layout = str(getattr(value, "layout", "torch.strided"))
     return is_array(value) and (hasattr(value, "toarray") or layout != "torch.strided")
 
 
 def described(value: Any, depth: int = 0) -> str:
-    """What a value is, for people, without its contents."""
+    """Return what a value is, such as its type and its shape, without its contents."""
     if value is None:
         return "None"
     if is_array(value):
         kind = f"a sparse array ({type(value).__name__})" if is_sparse(value) else "an array"
         return f"{kind} of shape {shape_of(value)}"
     if isinstance(value, Mapping):
-        names = ", ".join(excerpt(str(name), LONGEST_NAME) for name in islice(value, TOLD))
-        return f"a dict with {names or 'nothing in it'}{more(value)}"
+        if not value:
+            return "an empty dict"
+        names = ", ".join(excerpt(str(name), LONGEST_NAME) for name in islice(value, LISTED))
+        return f"a dict with the keys {names}{more(value)}"
     if isinstance(value, (tuple, list)):
-        if depth or len(value) > TOLD:
+        if depth or len(value) > LISTED:
             return f"a {type(value).__name__} of {len(value):,} items"
         return f"({', '.join(described(item, 1) for item in value)})"
     if isinstance(value, Number):
         return "a number"
     if hasattr(value, "__next__"):
-        return f"something of the type {type(value).__name__}, which gives its values one by one"
-    return f"something of the type {type(value).__name__}"
+        return f"an iterator of the type {type(value).__name__}"
+    return f"an object of the type {type(value).__name__}"
 
 
 def more(value: Mapping[Any, Any] | Sequence[Any]) -> str:
-    """How many items there are beside those that are named; empty where there are none."""
-    return f" and {len(value) - TOLD:,} more" if len(value) > TOLD else ""
+    """Return how many items a description does not list; empty if it lists all."""
+    return f" and {len(value) - LISTED:,} more" if len(value) > LISTED else ""
