@@ -66,9 +66,13 @@ def served(folder, limits, inherited=0):
         yield said.read_text().split()[5], said
     finally:
         process.terminate()
-        process.wait(20)
-        for descriptor in given:
-            os.close(descriptor)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+            for descriptor in given:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager

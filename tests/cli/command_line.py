@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from contextlib import contextmanager
 
 from typer.testing import CliRunner
 
@@ -18,13 +19,19 @@ def charloom_(*words):
     return CliRunner().invoke(app, args, prog_name="charloom")
 
 
-def start(*args, **options):
-    """Start a command as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "charloom", *map(str, args)],
+@contextmanager
+def started(*words, **options):
+    """Start a command as a process, and kill it if it still runs at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charloom", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
         **options,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()

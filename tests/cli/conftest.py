@@ -1,8 +1,10 @@
-"""A text and a finished run for the tests of the command line."""
+"""A text, a finished run and commands as processes, for the tests of the command line."""
+
+import contextlib
 
 import pytest
 
-from command_line import SMALL, TEXT, charloom_
+from command_line import SMALL, TEXT, charloom_, started
 
 
 @pytest.fixture
@@ -21,3 +23,10 @@ def run(tmp_path_factory):
     done = charloom_("train", folder / "book.txt", "--run", folder / "run", SMALL)
     assert done.exit_code == 0, done.output
     return folder / "run"
+
+
+@pytest.fixture
+def start():
+    """Start a command as a process; those that still run when the test ends are killed."""
+    with contextlib.ExitStack() as processes:
+        yield lambda *words, **options: processes.enter_context(started(*words, **options))

@@ -8,9 +8,7 @@ import pytest
 import typer
 
 import charloom.cli
-from command_line import charloom_, start
-
-# Signals and pipes
+from command_line import charloom_, started
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
@@ -21,13 +19,22 @@ def test_a_stream_that_is_closed_from_the_start_is_no_traceback(closed):
     assert "Traceback" not in done.stderr
 
 
-def test_a_closed_pipe_ends_quietly(run):
+def test_a_closed_pipe_ends_quietly(run, start):
     with start("sample", run, "--length", 5_000_000) as process:
         assert len(process.stdout.read(100)) == 100
         process.stdout.close()
         told = process.stderr.read().splitlines()
     assert [line.endswith(", writes:") for line in told] == [True]
     assert process.returncode == 0
+
+
+def test_a_command_that_a_failed_test_started_is_killed(book, tmp_path):
+    with (
+        pytest.raises(AssertionError, match="planted"),
+        started("train", book, "--run", tmp_path / "run", "--updates", 10**8) as process,
+    ):
+        raise AssertionError("planted")
+    assert process.returncode not in (None, 0)
 
 
 def test_ctrl_c_elsewhere_is_no_traceback(monkeypatch):

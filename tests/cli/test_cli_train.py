@@ -12,7 +12,7 @@ from charloom.api.time_estimates import Costs
 from charloom.cli.progress import Watcher
 from charloom.store import write_control
 from charloom.training import Sample
-from command_line import SMALL, charloom_, start
+from command_line import SMALL, charloom_
 
 JUDGED = "--batch-size 2 --validation 0.1 --judge-every 10"
 
@@ -108,7 +108,7 @@ def test_patience_ends_a_training_and_says_so(book, tmp_path):
     )
 
 
-def test_another_process_is_told_what_to_do(book, tmp_path):
+def test_another_process_is_told_what_to_do(book, tmp_path, start):
     run = tmp_path / "run"
     process = start(
         "train", book, "--run", run, *shlex.split(SMALL), "--updates", 10**8,
@@ -161,7 +161,7 @@ def test_a_network_beyond_all_memory_is_refused_at_once(book, tmp_path, size):
         ("/dev/stdin", "/dev/null", "/dev/stdin is empty"),
     ],
 )
-def test_a_device_that_never_ends_is_no_text(tmp_path, given, text, said):
+def test_a_device_that_never_ends_is_no_text(tmp_path, given, text, said, start):
     with open(text) as stdin:  # noqa: PTH123
         process = start("train", given, "--run", tmp_path / "run", stdin=stdin)
         _, told = process.communicate(timeout=60)

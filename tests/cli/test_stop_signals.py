@@ -13,14 +13,14 @@ import charloom.cli
 from charloom.store import read_status
 from charloom.training import stop_signals
 from charloom.training.stop_signals import Halt
-from command_line import charloom_, start
+from command_line import charloom_
 
 QUIETLY = ("--recipe", "classic", "--engine", "reference")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
-def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name):
+def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name, start):
     """Three processes are started and trained for a moment each."""
     number = getattr(signal, name)
     run = tmp_path / "my run"

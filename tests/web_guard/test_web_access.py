@@ -83,7 +83,11 @@ def test_a_server_for_others_prints_its_token_once(tmp_path):
         assert httpx.get(f"http://127.0.0.1:{port}/api/runs", headers=headers).status_code == 200
     finally:
         served.terminate()
-        rest = served.communicate(timeout=20)[1]
+        try:
+            rest = served.communicate(timeout=20)[1]
+        finally:
+            served.kill()
+            served.wait()
     assert token not in rest
 
 
