@@ -31,7 +31,7 @@ CHUNK: Final = (
     4_096  # most symbols of a prompt per call of the engine, so that Ctrl-C works quickly
 )
 
-AS_IT_IS: Final = Sampler()
+DEFAULT_SAMPLER: Final = Sampler()
 
 
 def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class SampleOptions:
 
     length: int = 200
     seed: int = 0
-    sampler: Sampler = AS_IT_IS
+    sampler: Sampler = DEFAULT_SAMPLER
     stop: Sequence[str] = ()
     policy: UnknownPolicy = REFUSE
 

@@ -18,7 +18,7 @@ from charloom.hidden_units import Activity, activity, choose
 from charloom.model import Learner
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
-from charloom.sampling import AS_IT_IS, SampleOptions, Writing
+from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
 from charloom.store import (
     Which,
     load_model,
@@ -121,11 +121,11 @@ class Model:
         temperature: float = 1.0,
         seed: int = 0,
         *,
-        top_k: int = AS_IT_IS.top_k,
-        top_p: float = AS_IT_IS.top_p,
-        min_p: float = AS_IT_IS.min_p,
-        repetition_penalty: float = AS_IT_IS.repetition_penalty,
-        repetition_window: int = AS_IT_IS.repetition_window,
+        top_k: int = DEFAULT_SAMPLER.top_k,
+        top_p: float = DEFAULT_SAMPLER.top_p,
+        min_p: float = DEFAULT_SAMPLER.min_p,
+        repetition_penalty: float = DEFAULT_SAMPLER.repetition_penalty,
+        repetition_window: int = DEFAULT_SAMPLER.repetition_window,
         stop: str | Sequence[str] = (),
         unknown: str = "refuse",
         replacement: str = "",
@@ -167,11 +167,11 @@ class Model:
         temperature: float = 1.0,
         seed: int = 0,
         *,
-        top_k: int = AS_IT_IS.top_k,
-        top_p: float = AS_IT_IS.top_p,
-        min_p: float = AS_IT_IS.min_p,
-        repetition_penalty: float = AS_IT_IS.repetition_penalty,
-        repetition_window: int = AS_IT_IS.repetition_window,
+        top_k: int = DEFAULT_SAMPLER.top_k,
+        top_p: float = DEFAULT_SAMPLER.top_p,
+        min_p: float = DEFAULT_SAMPLER.min_p,
+        repetition_penalty: float = DEFAULT_SAMPLER.repetition_penalty,
+        repetition_window: int = DEFAULT_SAMPLER.repetition_window,
         stop: str | Sequence[str] = (),
         unknown: str = "refuse",
         replacement: str = "",

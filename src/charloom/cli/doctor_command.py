@@ -184,7 +184,7 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
     yield ""
     for number, explanation in enumerate(diagnosis.explanations):
         if number:
-            yield from ("Or this one, which no trial can tell from the one above:", "")
+            yield from ("Or this one, which fits all trials as well as the one above:", "")
         for one in explanation:
             yield from reason(one)
     if not diagnosis.passed and not diagnosis.exact and diagnosis.found:
@@ -258,7 +258,7 @@ def picture(diagnosis: "Diagnosis") -> Iterator[str]:
     steps = len(next(iter(diagnosis.errors_by_step.values())))
     first = diagnosis.tried.trials[0]
     yield (
-        f"Error of what the loss of step t adds to each gradient (H = {first.hidden_size}, "
+        f"Error of the contribution of each step t to each gradient (H = {first.hidden_size}, "
         f"T = {first.seq_length}, K = {first.vocabulary_size}):"
     )
     yield f"{'t':<6}" + " ".join(f"{t:>2}" for t in range(1, steps + 1))

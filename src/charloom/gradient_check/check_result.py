@@ -189,7 +189,7 @@ class GradientCheck:
                 f"complex step is {row.norm_relative:.1e} ({row.parameter}; limit "
                 f"{row.norm_limit:.0e}).\n"
                 f"Central differences differ by {central.norm_relative:.1e} even at their best step "
-                f"size, {central.step:.0e}: they round, and the gradient is not at fault."
+                f"size, {central.step:.0e}: the cause is their rounding, not the gradient."
             )
         failed = [row for row in self.rows if not row.passed]
         wrong = [row for row in failed if not row.lost]

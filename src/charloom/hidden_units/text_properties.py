@@ -206,7 +206,7 @@ PROPERTIES: Final = tuple(
         ("digit", "a digit was read", digit),
         ("space", "a space or a tab was read", space),
         ("punctuation", "punctuation or a symbol was read", punctuation),
-        ("vowel", "a e i o u was read", vowel),
+        ("vowel", "a vowel (a e i o u) was read", vowel),
     )
 )
 
@@ -242,7 +242,7 @@ def pattern(regex: str) -> Property:
         spans = [match.span() for match in compiled.finditer(text)]
         return _marked(len(text), spans)
 
-    return Property("pattern", f"in a match of {excerpt(regex, 40)}", measure)
+    return Property("pattern", f"inside a match of {excerpt(regex, 40)}", measure)
 
 
 def marked(spans: Sequence[tuple[int, int]]) -> Property:
@@ -275,7 +275,7 @@ def marked(spans: Sequence[tuple[int, int]]) -> Property:
                 )
         return _marked(len(text), kept)
 
-    return Property("marked", "what was marked", measure)
+    return Property("marked", "inside a marked span", measure)
 
 
 def where(text: str, holds: Callable[[str], bool]) -> NDArray[np.bool_]:

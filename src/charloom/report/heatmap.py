@@ -72,7 +72,7 @@ def heatmap_figure(
     shown = range(0, steps, every)
     axes.set_xticks([at + 0.5 for at in shown], [str(at + 1) for at in shown])
     axes.set_xlabel("step t", color=palette["muted"], fontsize=font, labelpad=4)
-    heading(axes, "norm-relative error of what the loss of step t adds", 0.0, palette, font, up=12)
+    heading(axes, "norm-relative error of each step's contribution", 0.0, palette, font, up=12)
     return figure
 
 

@@ -44,7 +44,7 @@ class StrictEnvironment(jinja2.Environment):
         return super().getattr(obj, attribute)
 
 
-def page(template: str, **shown_there: Any) -> str:
+def page(template: str, **values: Any) -> str:
     """Render a template with the given values; `css` and `colours` are added."""
     return (
         environment()
@@ -52,7 +52,7 @@ def page(template: str, **shown_there: Any) -> str:
         .render(
             css=Markup((TEMPLATES / CSS).read_text(encoding="utf-8")),
             colours=Colours(variables(LIGHT), variables(DARK)),
-            **shown_there,
+            **values,
         )
     )
 

@@ -56,7 +56,7 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
         paragraphs.append(
             f"At {size(check)} with {beginning(check)} the network is very sensitive: rounding its "
             f"parameters once changes the exact gradient of {row.parameter} by a norm-relative "
-            f"{scientific(row.rounding)}. The limits are therefore thirty times that."
+            f"{scientific(row.rounding)}. The limits are therefore wider, up to thirty times that."
         )
     return paragraphs
 
@@ -171,11 +171,11 @@ def loss_story(
     """
     T, first, last = config.seq_length, records.first, records.last
     tokens, one = config.tokens, one_of(config.tokens)
-    knows_nothing = T * math.log(max(vocabulary_size, 1))
+    uniform_loss = T * math.log(max(vocabulary_size, 1))
     sentences = [
         f"At update {count(first.update)} the smooth loss is {first.smooth_loss:.2f} nats per "
         f"window of {T} {tokens}. A model that gives all {vocabulary_size} {tokens} the same probability "
-        f"has a loss of {T} ln {vocabulary_size} = {knows_nothing:.2f}.",
+        f"has a loss of {T} ln {vocabulary_size} = {uniform_loss:.2f}.",
         fall_story(records, T, one),
     ]
     epochs = f"{last.epoch:.2f}".removesuffix(".00")

@@ -488,7 +488,7 @@ def parse_config(values: object, what: str) -> Config:
         return Config.from_dict({**BEFORE, **values})
     except (ConfigError, ArithmeticError, TypeError) as error:
         # str(error) and not error.message: these are fields of the file, with Python's names everywhere.
-        raise DamagedError(f"{what}: its config is impossible: {error}") from None
+        raise DamagedError(f"{what}: its config is not valid: {error}") from None
 
 
 def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:

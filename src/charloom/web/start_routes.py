@@ -112,7 +112,7 @@ def require_rest(run: wire.Run, ends: dict[str, float]) -> None:
     """Raise NotAllowedError if a run is training, damaged, or already at its end."""
     if not run.resumable:
         raise NotAllowedError(
-            f"{run.key} is {run.state}; only a sound run that no process trains can be resumed."
+            f"{run.key} is {run.state}; only an intact run that no process trains can be resumed."
         )
     if run.update is not None and ends.get("updates", run.update + 1) <= run.update:
         raise NotAllowedError(
