@@ -163,6 +163,76 @@ def test_the_openers_and_the_way_down_are_allowed(tmp_path):
     assert violations(package) == []
 
 
+# Cycles
+
+
+def import_graph(package):
+    """Return, for each module of the package, the modules that it imports, also within functions."""
+    modules = {module_name(path, package): path for path in sorted(package.rglob("*.py"))}
+
+    def module_of(name):
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        name: {module_of(target) for target, _ in imports_of(path, package)} - {name, ""}
+        for name, path in modules.items()
+    }
+
+
+def import_cycles(package):
+    """Return a sentence for each import that closes a cycle, such as "a -> b -> a"."""
+    graph, finished, found = import_graph(package), set(), []
+
+    def visit(name, chain):
+        if name in chain:
+            found.append(" -> ".join([*chain[chain.index(name) :], name]))
+        elif name not in finished:
+            for target in sorted(graph[name]):
+                visit(target, [*chain, name])
+            finished.add(name)
+
+    for name in sorted(graph):
+        visit(name, [])
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert import_cycles(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "cycle"),
+    [
+        ({"a": "import charloom.b", "b": "from charloom import a"}, "a -> b -> a"),
+        (
+            {"a": "from charloom.b import x", "b": "def f():\n    from charloom.c import y",
+             "c": "from . import a"},
+            "a -> b -> c -> a",
+        ),
+        ({"web/__init__": "from charloom.web.page import x", "web/page": "from charloom.web import y"},
+         "web -> web.page -> web"),
+    ],
+    ids=["two modules", "three modules and a function", "a package and its module"],
+)  # fmt: skip
+def test_a_planted_cycle_is_caught(tmp_path, sources, cycle):
+    for name, source in sources.items():
+        path = tmp_path / "charloom" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    assert import_cycles(tmp_path / "charloom") == [cycle]
+
+
+def test_imports_in_one_direction_are_no_cycle(tmp_path):
+    package = tmp_path / "charloom"
+    package.mkdir()
+    (package / "a.py").write_text("from charloom import b, c")
+    (package / "b.py").write_text("import charloom.c\nimport charloom")
+    (package / "c.py").write_text("import os")
+    assert import_cycles(package) == []
+
+
 # Names
 
 

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
+from charloom.api.export_file import FRAMEWORKS, export_learner
 from charloom.api.model import Model, load
 from charloom.api.text_arguments import as_file, as_path
 from charloom.config import require_one_of
 from charloom.engines import open_engine
 from charloom.errors import ConfigError
-from charloom.pytorch_format import Prefixes, read_characters, read_torch_file, torch_bytes
-from charloom.store import replace_file
-
-FRAMEWORKS: Final = ("torch",)
+from charloom.pytorch_format import Prefixes, read_characters, read_torch_file
 
 
 def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") -> Path:
@@ -46,8 +43,7 @@ def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") ->
                 f"{path} is the model itself; give another path for the exported file."
             )
         model = load(model)
-    replace_file(path, torch_bytes(model.learner, path.name))
-    return path
+    return export_learner(model.learner, path, to)
 
 
 def import_model(

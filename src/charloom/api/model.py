@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from charloom.api.evaluation_text import TextChoice, choose_part, judge, judge_others
+from charloom.api.export_file import export_learner
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
 from charloom.config import Config, require_string
@@ -293,9 +294,7 @@ class Model:
 
     def export(self, path: str | Path, to: str = "torch") -> Path:
         """Write the model as a file for another framework; see `charloom.export`."""
-        from charloom.api.exchange import export
-
-        return export(self, path, to=to)
+        return export_learner(self.learner, path, to)
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one file, which `load` opens again, and return its path.

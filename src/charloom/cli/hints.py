@@ -9,7 +9,7 @@ from charloom.messages import argument, command, terminal_command
 
 if TYPE_CHECKING:
     from charloom.api import Training
-    from charloom.cli.training_output import Outcome
+    from charloom.cli.training_outcome import Outcome
     from charloom.training import Overfitting
 
 

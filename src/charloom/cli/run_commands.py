@@ -19,7 +19,8 @@ from charloom.cli.run_options import (
 )
 from charloom.cli.setting_options import SETTINGS, takes_settings
 from charloom.cli.terminal import say, say_sentence, say_sentences, show, show_json
-from charloom.cli.training_output import Outcome, finish, follow, introduce
+from charloom.cli.training_outcome import Outcome
+from charloom.cli.training_output import finish, follow, introduce
 from charloom.config import Config, without_effect
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE

@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -12,6 +11,7 @@ from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.hints import found_overfitting, learnt_nothing, overfitting_sentence
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, say_sentences, show, show_json
+from charloom.cli.training_outcome import Outcome
 from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
 from charloom.messages import command, for_command_line, terminal_command
 
@@ -19,55 +19,10 @@ if TYPE_CHECKING:
     from charloom.api import Training
     from charloom.gradient_check import GradientCheck
     from charloom.model import Learner
-    from charloom.training import Ended, Item, Judged, Overfitting, Record
+    from charloom.training import Overfitting
 
 
 FEW_UPDATES: Final = 1_000  # the smooth loss needs as many until its first value no longer matters
-
-
-class Outcome:
-    """The results of a training run.
-
-    Attributes:
-        checks: the gradient checks.
-        ended: how training ended; None if there was nothing to train.
-        last: the last record; None if there was none.
-        validation_nats: the last validation loss in nats per character; None if there was none.
-        judged: the loss on the whole validation part, computed at the end; None if it was not computed.
-        report: path of the report; None if none was written.
-        damage: a marked message about each damaged or missing part that the report leaves out.
-        exit_code: exit code of the signal that stopped the run, or 0.
-        seconds: duration of the run.
-    """
-
-    def __init__(self) -> None:
-        self.checks: list[GradientCheck] = []
-        self.ended: Ended | None = None
-        self.last: Record | None = None
-        self.validation_nats: float | None = None
-        self.judged: Judged | None = None
-        self.report: Path | None = None
-        self.damage: tuple[str, ...] = ()
-        self.exit_code = 0
-        self.seconds = 0.0
-
-    def note(self, item: "Item") -> None:
-        """Store an event that the result needs."""
-        from charloom.training import Ended, Judged, Record
-
-        if isinstance(item, Ended):
-            self.ended = item
-        elif isinstance(item, Judged):
-            self.judged = item
-        elif isinstance(item, Record):
-            self.last = item
-            if item.validation_nats is not None:
-                self.validation_nats = item.validation_nats
-
-    @property
-    def finished(self) -> bool:
-        """True if training reached its end in this call."""
-        return self.ended is not None and self.ended.state == "finished"
 
 
 def introduce(training: "Training") -> None:

@@ -1,0 +1,53 @@
+"""Holds the results of a training run, which the command collects from its events."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from charloom.gradient_check import GradientCheck
+    from charloom.training import Ended, Item, Judged, Record
+
+
+class Outcome:
+    """The results of a training run.
+
+    Attributes:
+        checks: the gradient checks.
+        ended: how training ended; None if there was nothing to train.
+        last: the last record; None if there was none.
+        validation_nats: the last validation loss in nats per character; None if there was none.
+        judged: the loss on the whole validation part, computed at the end; None if it was not computed.
+        report: path of the report; None if none was written.
+        damage: a marked message about each damaged or missing part that the report leaves out.
+        exit_code: exit code of the signal that stopped the run, or 0.
+        seconds: duration of the run.
+    """
+
+    def __init__(self) -> None:
+        self.checks: list[GradientCheck] = []
+        self.ended: Ended | None = None
+        self.last: Record | None = None
+        self.validation_nats: float | None = None
+        self.judged: Judged | None = None
+        self.report: Path | None = None
+        self.damage: tuple[str, ...] = ()
+        self.exit_code = 0
+        self.seconds = 0.0
+
+    def note(self, item: "Item") -> None:
+        """Store an event that the result needs."""
+        from charloom.training import Ended, Judged, Record
+
+        if isinstance(item, Ended):
+            self.ended = item
+        elif isinstance(item, Judged):
+            self.judged = item
+        elif isinstance(item, Record):
+            self.last = item
+            if item.validation_nats is not None:
+                self.validation_nats = item.validation_nats
+
+    @property
+    def finished(self) -> bool:
+        """True if training reached its end in this call."""
+        return self.ended is not None and self.ended.state == "finished"
