@@ -36,16 +36,16 @@ from charloom.gradient_check.numerical import (
     draw_entries,
 )
 from charloom.gradient_errors import errors
-from charloom.report.plots import (
+from charloom.report.gradient_plot import SERIES
+from charloom.report.plot_files import save_figure
+from charloom.report.plot_style import (
     DARK,
     LIGHT,
-    SERIES,
     Palette,
     blank_figure,
     font_size,
     heading,
     quiet_axes,
-    save_figure,
 )
 
 DOCS: Final = Path(__file__).parent.parent / "docs"

@@ -15,7 +15,8 @@ from charloom.formatting import scientific
 from charloom.report import write_diagnosis
 from charloom.report.diagnosis_page import render_diagnosis, sentence, worst_rows
 from charloom.report.heatmap import STRONGEST, cell_text, depth, heatmap_figure
-from charloom.report.plots import DARK, LIGHT, NARROW, Palette, svg_of
+from charloom.report.plot_files import svg_of
+from charloom.report.plot_style import DARK, LIGHT, NARROW, Palette
 from pages import NO_VALUE, Page
 from plants import PLANTS, function, source
 

@@ -34,7 +34,7 @@ COMMANDS = typer.main.get_command(app).commands
 OPTION = re.compile(r"(?<![\w-])(?<!var\()--[a-z]")
 COMMAND = re.compile(rf"\bcharloom ({'|'.join(COMMANDS)})\b(?!:)")
 # Custom properties of CSS begin with -- as well, and their names are put in.
-STYLES = {"report/html_page.py", "report/plots.py"}
+STYLES = {"report/html_page.py", "report/plot_files.py"}
 
 
 def strings_of(tree):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from charloom.report.plots import DARK, LIGHT, svg_of
+from charloom.report.plot_files import svg_of
+from charloom.report.plot_style import DARK, LIGHT
 
 ROOT = Path(__file__).parent.parent
 SVG = "{http://www.w3.org/2000/svg}"

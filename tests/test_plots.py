@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from charloom.errors import ConfigError
 from charloom.gradient_check import GradientCheck, gradcheck
-from charloom.report import plots
+from charloom.report.gradient_plot import curve_figure
+from charloom.report.loss_plot import loss_figure
+from charloom.report.plot_files import inline_svg, png_of, save_figure, svg_of
+from charloom.report.plot_style import DARK, LIGHT, NARROW, SENTINELS, WIDE
 from charloom.report.records import Record, Records, gather
 from charloom.report.thinning import decimate
 
@@ -57,9 +60,9 @@ def small_check(**settings: Any) -> GradientCheck:
     return gradcheck(**{"hidden_size": 4, "seq_length": 3, "vocabulary_size": 6, **settings})
 
 
-@pytest.mark.parametrize("size", [plots.WIDE, plots.NARROW])
+@pytest.mark.parametrize("size", [WIDE, NARROW])
 def test_a_red_cross_stands_on_the_line_at_each_epochs_end(size: tuple[int, int]) -> None:
-    svg = plots.svg_of(plots.loss_figure(records(), 25, size=size))
+    svg = svg_of(loss_figure(records(), 25, size=size))
     found = crosses(svg)
     assert len(found) == 3
     line = group(svg, "smooth-loss").find(f"{SVG}path")
@@ -67,11 +70,11 @@ def test_a_red_cross_stands_on_the_line_at_each_epochs_end(size: tuple[int, int]
     points = re.findall(r"[ML] ([\d.]+) ([\d.]+)", line.get("d", ""))
     for cross in found:
         assert any(math.dist(cross, (float(x), float(y))) < 0.01 for x, y in points)
-    assert plots.LIGHT["cross"] in ET.tostring(group(svg, "epoch-ends"), "unicode")
+    assert LIGHT["cross"] in ET.tostring(group(svg, "epoch-ends"), "unicode")
 
 
 def test_an_epoch_without_end_has_no_cross() -> None:
-    svg = plots.svg_of(plots.loss_figure(records(99), 25))
+    svg = svg_of(loss_figure(records(99), 25))
     assert crosses(svg) == []
     assert "end of an epoch" not in svg
 
@@ -80,11 +83,11 @@ def test_an_epoch_without_end_has_no_cross() -> None:
 def test_one_or_two_records_are_drawn(count: int) -> None:
     few = gather(record(u + 1) for u in range(count))
     assert few is not None
-    assert group(plots.svg_of(plots.loss_figure(few, 25)), "smooth-loss") is not None
+    assert group(svg_of(loss_figure(few, 25)), "smooth-loss") is not None
 
 
 def test_bits_stand_beside_nats() -> None:
-    figure = plots.loss_figure(records(), 25)
+    figure = loss_figure(records(), 25)
     figure.draw_without_rendering()
     axes = figure.axes[0]
     (bits,) = axes.child_axes
@@ -93,7 +96,7 @@ def test_bits_stand_beside_nats() -> None:
 
 def test_a_long_run_gives_a_small_picture_that_loses_no_cross_and_no_extreme() -> None:
     many = records(443_010, per_epoch=44_301, every=100, spike=221_500)
-    svg = plots.svg_of(plots.loss_figure(many, 25))
+    svg = svg_of(loss_figure(many, 25))
     assert len(crosses(svg)) == 10
     assert len(svg) < 150_000
     assert len(many.updates) < 4_400
@@ -121,7 +124,7 @@ def test_only_whole_epochs_have_ends(epoch: float, end: bool) -> None:
 
 def test_each_parameter_of_each_check_has_its_curve() -> None:
     checks = [small_check(), small_check(dtype="float32"), small_check(sigma=0.1)]
-    svg = plots.svg_of(plots.curve_figure(checks))
+    svg = svg_of(curve_figure(checks))
     for place in range(3):
         for name in ("b", "c", "U", "W", "V"):
             assert len(list(group(svg, f"problem-{place}-{name}").iter(f"{SVG}use"))) == 8
@@ -132,7 +135,7 @@ def test_each_parameter_of_each_check_has_its_curve() -> None:
 def test_engines_checked_on_one_problem_share_a_panel() -> None:
     check, other = small_check(), small_check(sigma=0.1)
     twin = dataclasses.replace(check, settings=dataclasses.replace(check.settings, engine="twin"))
-    svg = plots.svg_of(plots.curve_figure([check, twin, other]))
+    svg = svg_of(curve_figure([check, twin, other]))
     assert 'id="problem-1-W"' in svg
     assert 'id="problem-2-W"' not in svg
 
@@ -143,29 +146,25 @@ def test_a_check_that_is_not_a_number_is_drawn_at_the_edge() -> None:
         dataclasses.replace(row, norm_relative=math.nan, curve=(math.nan,) * 8)
         for row in check.rows
     ]
-    svg = plots.svg_of(plots.curve_figure([dataclasses.replace(check, rows=tuple(rows))]))
+    svg = svg_of(curve_figure([dataclasses.replace(check, rows=tuple(rows))]))
     assert group(svg, "problem-0-W") is not None
 
 
 def test_a_name_with_dollars_is_text_and_no_formula() -> None:
     check = small_check()
     named = dataclasses.replace(check.settings, state=r"$\frac$")
-    assert r"$\frac$" in plots.svg_of(
-        plots.curve_figure([dataclasses.replace(check, settings=named)])
-    )
+    assert r"$\frac$" in svg_of(curve_figure([dataclasses.replace(check, settings=named)]))
 
 
 def test_the_same_numbers_give_the_same_bytes() -> None:
-    first, second = (plots.svg_of(plots.loss_figure(records(), 25)) for _ in range(2))
+    first, second = (svg_of(loss_figure(records(), 25)) for _ in range(2))
     assert first == second
-    assert plots.png_of(plots.loss_figure(records(), 25)) == plots.png_of(
-        plots.loss_figure(records(), 25)
-    )
+    assert png_of(loss_figure(records(), 25)) == png_of(loss_figure(records(), 25))
 
 
 def test_an_inline_picture_follows_the_pages_colours_and_shares_no_id() -> None:
-    svg = plots.svg_of(plots.loss_figure(records(), 25, palette=plots.SENTINELS))
-    one, two = (plots.inline_svg(svg, prefix, 'a "loss"') for prefix in ("one", "two"))
+    svg = svg_of(loss_figure(records(), 25, palette=SENTINELS))
+    one, two = (inline_svg(svg, prefix, 'a "loss"') for prefix in ("one", "two"))
     assert "http" not in one
     assert "<style" not in one
     assert not re.search(r"#[0-9a-f]{6}\b", one)
@@ -182,8 +181,8 @@ def test_palettes_have_the_same_names_and_readable_text() -> None:
         linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    assert list(plots.LIGHT) == list(plots.DARK) == list(plots.SENTINELS)
-    for palette in (plots.LIGHT, plots.DARK):
+    assert list(LIGHT) == list(DARK) == list(SENTINELS)
+    for palette in (LIGHT, DARK):
         paper = luminance(palette["paper"])
         for name in set(palette) - {"paper", "rule"}:
             high, low = sorted((luminance(palette[name]), paper), reverse=True)
@@ -192,10 +191,10 @@ def test_palettes_have_the_same_names_and_readable_text() -> None:
 
 @pytest.mark.parametrize(("name", "start"), [("v.png", b"\x89PNG"), ("v.svg", b"<?xml")])
 def test_a_figure_is_saved_as_its_name_says(tmp_path: Path, name: str, start: bytes) -> None:
-    plots.save_figure(plots.curve_figure([small_check()]), tmp_path / name)
+    save_figure(curve_figure([small_check()]), tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(start)
 
 
 def test_a_figure_without_a_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.png or \.svg"):
-        plots.save_figure(plots.curve_figure([small_check()]), tmp_path / "v.doc")
+        save_figure(curve_figure([small_check()]), tmp_path / "v.doc")

@@ -90,7 +90,8 @@ def gradcheck(
     if as_json:
         show_json({"checks": [check.to_dict() for check in checks]})
     if picture is not None:
-        from charloom.report.plots import curve_figure, save_figure
+        from charloom.report.gradient_plot import curve_figure
+        from charloom.report.plot_files import save_figure
 
         save_figure(curve_figure(checks), picture)
         say(f"the plot is in {picture}")

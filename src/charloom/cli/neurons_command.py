@@ -257,7 +257,7 @@ def require_picture(path: Path) -> None:
 
 def draw(seen: "Activity", path: Path) -> None:
     """Write a plot of all units over the text to `path`."""
-    from charloom.report.plots import save_figure
+    from charloom.report.plot_files import save_figure
     from charloom.report.unit_map import units_figure
 
     save_figure(units_figure(seen), path)

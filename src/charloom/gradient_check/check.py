@@ -4,6 +4,7 @@ Only the complex step decides whether the gradient is right. Central differences
 they show why a right gradient can look wrong (spec/mathematics.md: The gradient check).
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -190,12 +191,38 @@ def check_gradients(
         EngineError: x and y have wrong shapes or ids, or an engine's gradient lacks a parameter or
             has a wrong shape for one.
     """
-    x, y = (np.ascontiguousarray(ids).reshape(len(ids), -1) for ids in (x, y))
+    x, y = _window_of(learner, x, y)
     seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
     if entries == "auto":
         entries = affordable_entries(learner, x)
     elif entries is not None:
         entries = require_whole("entries", entries, least=1)
+    opened = [_opened(engine) for engine in engines]
+    settings = _settings(learner, x, text, entries, seed)
+    dropped = {"update": DROPOUT_UPDATE} if learner.config.dropout else {}
+    checks = []
+    # An overflow makes an error NaN, so the check fails; a warning would add nothing.
+    with np.errstate(all="ignore"):
+        truths = numerical_gradients(learner, Window.of(learner, x, y), entries, seed, between)
+        for engine in opened:
+            _, gradients, _ = engine.loss_and_gradients(learner, x, y, **dropped)
+            _require_shapes(gradients, learner.parameters)
+            rows = tuple(
+                _row(truth, gradients[truth.name], learner.config.dtype) for truth in truths
+            )
+            own = dataclasses.replace(settings, engine=engine.name)
+            checks.append(GradientCheck(settings=own, rows=rows))
+    return tuple(checks)
+
+
+def _window_of(learner: Learner, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return the ids of a window as arrays of shape (T, B).
+
+    Raises:
+        EngineError: x and y have different shapes, an id is out of range, or the window has another
+            number of streams than the learner's state.
+    """
+    x, y = (np.ascontiguousarray(ids).reshape(len(ids), -1) for ids in (x, y))
     K, B = len(learner.vocabulary), learner.state["h"].shape[1]
     if x.shape != y.shape or not 0 <= min(x.min(), y.min()) <= max(x.max(), y.max()) < K:
         raise EngineError(
@@ -207,36 +234,29 @@ def check_gradients(
             f"the window has {x.shape[1]} streams, but the learner's state has {B}; they must be "
             f"the same."
         )
-    opened = [_opened(engine) for engine in engines]
+    return x, y
+
+
+def _settings(learner: Learner, x: Array, text: str, entries: int | None, seed: int) -> Settings:
+    """Return the settings of a check over the window `x` of shape (T, B), without an engine."""
     config = learner.config
-    dropped = {"update": DROPOUT_UPDATE} if config.dropout else {}
-    checks = []
-    # An overflow makes an error NaN, so the check fails; a warning would add nothing.
-    with np.errstate(all="ignore"):
-        truths = numerical_gradients(learner, Window.of(learner, x, y), entries, seed, between)
-        for engine in opened:
-            _, gradients, _ = engine.loss_and_gradients(learner, x, y, **dropped)
-            _require_shapes(gradients, learner.parameters)
-            settings = Settings(
-                text=text,
-                cell=config.cell,
-                layers=config.layers,
-                hidden_size=config.hidden_size,
-                seq_length=len(x),
-                batch_size=B,
-                vocabulary_size=K,
-                dropout=config.dropout,
-                init=config.init,
-                sigma=config.sigma,
-                state="non-zero" if any(s.any() for s in learner.state.values()) else "zero",
-                dtype=config.dtype,
-                engine=engine.name,
-                entries=entries,
-                seed=seed,
-            )
-            rows = tuple(_row(truth, gradients[truth.name], config.dtype) for truth in truths)
-            checks.append(GradientCheck(settings=settings, rows=rows))
-    return tuple(checks)
+    return Settings(
+        text=text,
+        cell=config.cell,
+        layers=config.layers,
+        hidden_size=config.hidden_size,
+        seq_length=len(x),
+        batch_size=x.shape[1],
+        vocabulary_size=len(learner.vocabulary),
+        dropout=config.dropout,
+        init=config.init,
+        sigma=config.sigma,
+        state="non-zero" if any(s.any() for s in learner.state.values()) else "zero",
+        dtype=config.dtype,
+        engine="",
+        entries=entries,
+        seed=seed,
+    )
 
 
 def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:

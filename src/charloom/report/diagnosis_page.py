@@ -20,7 +20,8 @@ from charloom.messages import for_python
 from charloom.report.heatmap import heatmap_figure
 from charloom.report.html_page import page
 from charloom.report.page_data import GradientErrors, KeyFigure, Picture, Setting, TrialErrors
-from charloom.report.plots import NARROW, SENTINELS, WIDE, inline_svg, svg_of
+from charloom.report.plot_files import inline_svg, svg_of
+from charloom.report.plot_style import NARROW, SENTINELS, WIDE
 from charloom.store import charloom_version, replace_file
 
 # Errors of one step's contribution up to this are rounding, as it is a difference of two gradients.

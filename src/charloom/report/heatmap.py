@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from charloom.formatting import power_of_ten
-from charloom.report.plots import LIGHT, WIDE, Palette, blank_figure, font_size, heading
+from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure, font_size, heading
 
 ROW: Final = 34  # height of a row, in units of 1/72 inch
 NAMES: Final = 46  # width of the names of the rows

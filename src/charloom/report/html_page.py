@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from charloom.formatting import harmless
-from charloom.report.plots import DARK, LIGHT
+from charloom.report.plot_style import DARK, LIGHT
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 CSS: Final = "page.css"  # for all pages

@@ -17,20 +17,12 @@ from charloom.formatting import number_of, one_of
 from charloom.gradient_check import GradientCheck, StoredChecks, read_checks
 from charloom.messages import for_command_line
 from charloom.report import prose, sections
+from charloom.report.gradient_plot import curve_figure
 from charloom.report.html_page import page
+from charloom.report.loss_plot import loss_figure
 from charloom.report.page_data import Picture
-from charloom.report.plots import (
-    LIGHT,
-    NARROW,
-    SENTINELS,
-    WIDE,
-    coloured,
-    curve_figure,
-    inline_svg,
-    loss_figure,
-    png_of,
-    svg_of,
-)
+from charloom.report.plot_files import coloured, inline_svg, png_of, svg_of
+from charloom.report.plot_style import LIGHT, NARROW, SENTINELS, WIDE
 from charloom.report.records import Ordered, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.writer import passage_update

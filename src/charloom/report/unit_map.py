@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from charloom.formatting import harmless
 from charloom.hidden_units import Activity
 from charloom.hidden_units.gate_values import MEANINGS
-from charloom.report.plots import LIGHT, UNITS_PER_INCH, WIDE, Palette
+from charloom.report.plot_style import LIGHT, UNITS_PER_INCH, WIDE, Palette
 
 SIGNED: Final = "PuOr_r"  # from purple through white, which is zero, to orange
 GATE: Final = "viridis"  # from 0, closed, to 1, open

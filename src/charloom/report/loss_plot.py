@@ -1,0 +1,151 @@
+"""Draws the loss over the updates of a run."""
+
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from charloom.formatting import bits_per_character, count
+from charloom.report.plot_style import (
+    LIGHT,
+    MARGIN,
+    WIDE,
+    Palette,
+    blank_figure,
+    font_size,
+    heading,
+    is_narrow,
+    quiet_axes,
+)
+from charloom.report.records import Records
+
+CROSS: Final = 7.5  # size of the mark at the end of an epoch
+
+
+def loss_figure(
+    records: Records,
+    seq_length: int,
+    *,
+    one: str = "character",
+    size: tuple[int, int] = WIDE,
+    palette: Palette = LIGHT,
+) -> Figure:
+    """Draw the smooth loss over the updates, with a red cross at the end of each epoch.
+
+    If the run has validation losses, they are a second line.
+
+    Args:
+        records: the records of a run.
+        seq_length: sequence length T, to convert nats per window to bits per character.
+        one: unit of prediction: character or byte.
+        size: width and height in units of 1/72 inch.
+        palette: the colours by name.
+    """
+    figure = blank_figure(size, palette)
+    axes = figure.add_subplot()
+    figure.subplots_adjust(
+        left=MARGIN / size[0],
+        right=1 - MARGIN / size[0],
+        bottom=50 / size[1],
+        top=1 - 30 / size[1],
+    )
+    lines = _draw_losses(axes, records, seq_length, palette)
+    _scale(axes, records, lines, size[0], palette)
+    _add_bits(axes, seq_length, one, size[0], palette)
+    _add_legend(axes, lines, size[0], palette)
+    return figure
+
+
+def _draw_losses(
+    axes: Axes, records: Records, seq_length: int, palette: Palette
+) -> dict[str, Line2D]:
+    """Draw the losses in nats per window; return the lines by their names in the legend."""
+    lines = {}
+    (lines["smooth loss"],) = axes.plot(
+        records.updates, records.losses, color=palette["line"], linewidth=1.4, gid="smooth-loss"
+    )
+    (crosses,) = axes.plot(
+        [end.update for end in records.ends],
+        [end.smooth_loss for end in records.ends],
+        linestyle="none",
+        marker="x",
+        markersize=CROSS,
+        markeredgewidth=2.2,
+        color=palette["cross"],
+        clip_on=False,
+        zorder=3,
+        gid="epoch-ends",
+    )
+    if records.judged:
+        (lines["validation"],) = axes.plot(
+            [record.update for record in records.judged],
+            [seq_length * (record.validation_nats or 0.0) for record in records.judged],
+            color=palette["series-2"],
+            marker="o",
+            markersize=3,
+            linewidth=1.4,
+            gid="validation",
+        )
+    if records.ends:
+        lines["end of an epoch"] = crosses
+    return lines
+
+
+def _scale(
+    axes: Axes, records: Records, lines: dict[str, Line2D], width: int, palette: Palette
+) -> None:
+    """Set the limits, ticks and labels of the updates and of the nats per window."""
+    quiet_axes(axes, palette, font_size(width))
+    axes.set_xlim(0, max(records.last.update, 1))
+    curves = [lines[name] for name in ("smooth loss", "validation") if name in lines]
+    losses = np.concatenate([np.asarray(curve.get_ydata(), np.float64) for curve in curves])
+    margin = 0.05 * (losses.max() - losses.min()) or 1.0
+    axes.set_ylim(losses.min() - margin, losses.max() + margin)
+    narrow = is_narrow(width)
+    axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, narrow)))
+    axes.set_xlabel("updates", color=palette["muted"], fontsize=font_size(width), labelpad=4)
+    heading(axes, "nats per window", 0.0, palette, font_size(width))
+
+
+def _add_bits(axes: Axes, seq_length: int, one: str, width: int, palette: Palette) -> None:
+    """Add an axis of bits per character or byte on the right."""
+    bit = bits_per_character(1.0, seq_length)
+    bits = axes.secondary_yaxis(
+        "right",
+        functions=(lambda nats: np.multiply(nats, bit), lambda bits: np.divide(bits, bit)),
+    )
+    bits.yaxis.set_major_locator(MaxNLocator(6))
+    bits.tick_params(colors=palette["muted"], length=0, labelsize=font_size(width))
+    bits.spines[:].set_visible(False)
+    heading(axes, f"bits per {one}", 1.0, palette, font_size(width))
+    bits.set_facecolor("none")
+
+
+def _add_legend(axes: Axes, lines: dict[str, Line2D], width: int, palette: Palette) -> None:
+    """Add a legend: beside the headings of a wide plot, else in the empty corner above the curve."""
+    narrow = is_narrow(width)
+    axes.legend(
+        list(lines.values()),
+        list(lines),
+        loc="upper right" if narrow else "lower center",
+        bbox_to_anchor=(1, 1) if narrow else (0.5, 1),
+        ncols=1 if narrow else 3,
+        borderaxespad=1.2 if narrow else 0.1,
+        fontsize=font_size(width),
+        labelcolor=palette["ink"],
+        facecolor=palette["paper"],
+        edgecolor="none",
+        framealpha=1,
+    )
+
+
+def _short(value: float, narrow: bool) -> str:
+    """Return a number of updates as text; in thousands if `narrow`."""
+    if narrow and value >= 10_000:
+        return f"{value / 1000:,.0f}k"
+    return count(round(value))

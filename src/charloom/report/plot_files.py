@@ -1,0 +1,79 @@
+"""Writes figures as SVG and PNG, to files and into HTML pages."""
+
+import io
+import re
+from pathlib import Path
+from typing import Final
+
+import matplotlib
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from charloom.errors import ConfigError
+from charloom.report.plot_style import SENTINELS, UNITS_PER_INCH, Palette
+from charloom.store.atomic_files import replace_file
+
+FONTS: Final = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', sans-serif"
+
+
+def svg_of(figure: Figure) -> str:
+    """Return a figure as an SVG document. Text stays text, and equal figures give equal bytes."""
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "charloom"}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "charloom"})
+    return re.sub(r"font-family: [^;\"]*", f"font-family: {FONTS}", file.getvalue())
+
+
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as a PNG file with two pixels per unit of its size."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=2 * UNITS_PER_INCH)
+    return file.getvalue()
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure to a .png or .svg file.
+
+    Raises:
+        ConfigError: the name has another ending.
+        WriteError: the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in (".png", ".svg"):
+        raise ConfigError(f"{path} has no image format; give a name that ends in .png or .svg.")
+    data = png_of(figure) if path.suffix == ".png" else svg_of(figure).encode()
+    replace_file(path, data, durable=False)
+
+
+def coloured(svg: str, palette: Palette) -> str:
+    """Replace the colours `SENTINELS` in an SVG by those of a palette."""
+    names = {colour: name for name, colour in SENTINELS.items()}
+    return re.sub(r"#0101[0-9a-f]{2}", lambda found: palette[names[found[0]]], svg)
+
+
+def inline_svg(svg: str, prefix: str, label: str) -> Markup:
+    """Convert an SVG that was drawn in `SENTINELS` to an element of an HTML page.
+
+    The colours become CSS variables, the ids get a prefix, and the prologue, metadata, namespaces and
+    fixed size are removed.
+
+    Args:
+        svg: the document, from `svg_of`.
+        prefix: prefix that makes the ids unique on the page.
+        label: description of the plot for screen readers, as plain text.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r"font-family: [^;\"]*; ?", "", body)
+    view = re.search(r'viewBox="([^"]*)"', body)
+    assert view is not None
+    body = re.sub(
+        r"<svg[^>]*>",
+        f'<svg viewBox="{view[1]}" role="img" aria-label="{escape(label)}">',
+        body,
+        count=1,
+    )
+    body = re.sub(r'\bid="', f'id="{prefix}-', body)
+    body = re.sub(r'(?:xlink:)?href="#', f'href="#{prefix}-', body)
+    body = body.replace("url(#", f"url(#{prefix}-")
+    return Markup(coloured(body, {name: f"var(--{name})" for name in SENTINELS}))
