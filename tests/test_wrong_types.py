@@ -134,3 +134,30 @@ WRONG_STRINGS = {
 def test_a_text_of_a_wrong_type_is_refused_by_the_name_of_its_argument(name, value):
     with pytest.raises(ConfigError, match=f"^{name} is {value!r}; it must be a str"):
         WRONG_STRINGS[name](value)
+
+
+STRINGS = {
+    "to train": lambda value: charloom.train(string=value),
+    "to reproduce": lambda value: charloom.reproduce(string=value),
+    "to evaluate": lambda value: charloom.load("run").evaluate(string=value),
+    "to search": lambda value: charloom.neurons("run", string=value),
+}
+
+
+@pytest.mark.parametrize("name", STRINGS)
+def test_the_text_itself_of_a_wrong_type_is_refused_like_every_string(name):
+    with pytest.raises(
+        ConfigError, match=r"^string is b'abc'; it must be a str, the text itself\.$"
+    ):
+        STRINGS[name](b"abc")
+
+
+def test_every_empty_path_is_refused_in_the_same_words():
+    rule = "is empty; give a path (. is the current directory)."
+    for name in ("a text", "a new run", "a run to steer", "a file to save to"):
+        with pytest.raises(CharloomError) as caught:
+            EMPTY_IN_PYTHON[name]()
+        assert str(caught.value).endswith(rule), name
+    for words in ("train ''", "report ''", "score run ''", "sample run --prompt-file ''"):
+        done = CliRunner().invoke(app, shlex.split(words), prog_name="charloom")
+        assert rule in done.stderr, words

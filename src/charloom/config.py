@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, SupportsFloat, SupportsIndex
@@ -183,9 +183,7 @@ class Config:
                 f"{argument('validation')} to a fraction of the text, such as 0.1."
             )
         if not isinstance(self.replacement, str) or len(self.replacement) > 1:
-            raise ConfigError(
-                f"{argument('replacement')} is {shortened(self.replacement)}; it must be one character."
-            )
+            raise not_one_character("replacement", self.replacement)
         if self.unknown == "replace" and not self.replacement:
             raise ConfigError(
                 f"{argument('unknown')} is 'replace'; set {argument('replacement')} to one known character."
@@ -322,21 +320,37 @@ def require_string(name: str, value: object) -> str:
     return value
 
 
+def not_one_character(name: str, value: object) -> ConfigError:
+    """Return the error for a value that is not one character."""
+    return ConfigError(f"{argument(name)} is {shortened(value)}; it must be one character.")
+
+
 def require_path(name: str, value: object) -> Path:
     """Return a path that was given as a str or a pathlib.Path.
 
     Raises:
-        ConfigError: `value` is anything else, or is empty, which would be the current directory.
+        ConfigError: `value` is anything else, or is empty.
     """
     if not isinstance(value, str | Path):
         raise ConfigError(
             f"{argument(name)} is {shortened(value)}; it must be a path, a str or a pathlib.Path."
         )
-    if not str(value):
-        raise ConfigError(
-            f"{argument(name)} is an empty path; give a path (. is the current directory)."
-        )
+    refuse_empty_path(value, argument(name))
     return Path(value)
+
+
+def refuse_empty_path(
+    path: str | Path, subject: str = "the path", error: Callable[[str], Exception] = ConfigError
+) -> None:
+    """Raise if a path is empty: pathlib would take it for the current directory.
+
+    Args:
+        path: the path, as the user gave it.
+        subject: words for the path in the message.
+        error: the class of the error.
+    """
+    if not str(path):
+        raise error(f"{subject} is empty; give a path (. is the current directory).")
 
 
 def as_whole(value: object) -> int | None:

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from charloom.config import require_path
+from charloom.config import require_path, require_string
 from charloom.errors import ConfigError, MissingPartError
 from charloom.formatting import shortened
 from charloom.messages import argument
@@ -44,10 +44,7 @@ def open_text(
     if (text is None) == (string is None):
         raise ConfigError("give either text (paths, or the name of a built-in text) or string.")
     if string is not None:
-        if not isinstance(string, str):
-            raise ConfigError(
-                f"string is of type {type(string).__name__}; it must be a str that holds the text."
-            )
+        string = require_string("string", string)
         return Corpus.from_text(string, vocabulary=vocabulary, tokens=tokens, policy=policy)
     assert text is not None
     return Corpus.open(as_sources(text), vocabulary, tokens=tokens, policy=policy)

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from charloom.config import refuse_empty_path
+
 
 def given_path(text: str | Path) -> Path:
-    """Return what was typed as a path; refuse an empty one, which would be the current directory."""
-    if not str(text):
-        raise typer.BadParameter("the path is empty; give a path (. is the current directory).")
+    """Return what was typed as a path; raise typer.BadParameter if it is empty."""
+    refuse_empty_path(text, error=typer.BadParameter)
     return Path(text)
 
 

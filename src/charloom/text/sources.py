@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from charloom.config import refuse_empty_path
 from charloom.errors import TextError
 from charloom.formatting import counted, shortened
 from charloom.messages import either
@@ -145,11 +146,7 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
     seen: set[str] = set()
     found = []
     for name in map(str, asked):
-        if not name:
-            raise TextError(
-                "the path of a text is empty; give the path of a file or a directory (. is the current "
-                "one), or a built-in text."
-            )
+        refuse_empty_path(name, "the path of a text", TextError)
         one = _find(name, any_bytes)
         fresh = tuple(source for source in one.sources if source.place not in seen)
         if one.note:  # a directory or a pattern

@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from charloom.config import UNKNOWNS, require_one_of
-from charloom.errors import ConfigError
-from charloom.formatting import shortened
-from charloom.messages import argument
+from charloom.config import UNKNOWNS, not_one_character, require_one_of
 
 
 @dataclass(frozen=True)
@@ -29,9 +26,7 @@ class UnknownPolicy:
     def __post_init__(self) -> None:
         require_one_of("unknown", self.unknown, UNKNOWNS)
         if not isinstance(self.replacement, str):
-            raise ConfigError(
-                f"{argument('replacement')} is {shortened(self.replacement)}; it must be one character."
-            )
+            raise not_one_character("replacement", self.replacement)
 
 
 REFUSE: Final = UnknownPolicy()
