@@ -9,7 +9,7 @@ from charloom.engines import Plan, open_engine
 from charloom.engines.base import Trace
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DivergedError
-from charloom.messages import for_command_line
+from charloom.messages import for_any_face
 from charloom.model import new_learner
 from charloom.store import RunWriter, load_checkpoint, load_model, read_run, read_status
 from charloom.training import Ended, Record, Warned, learn, train_in_memory, train_run
@@ -84,7 +84,7 @@ def test_three_times_and_no_more_then_a_clear_word(tmp_path):
         assert word in str(caught.value)
     status = read_status(run)
     assert (status["state"], status["update"]) == ("failed", 7)
-    assert status["reason"] == for_command_line(caught.value.message)
+    assert status["reason"] == for_any_face(caught.value.message)
     assert read_run(run).latest == 0
 
 
@@ -244,8 +244,8 @@ def test_a_loss_that_runs_away_is_told_once_and_kept_among_the_events(tmp_path):
     assert "the loss is far too high" in warning.message
     assert "a lower learning_rate than 0.1" in warning.message
     (event,) = [e for e in read_run(tmp_path / "run").events if e["event"] == "warning"]
-    assert event["reason"] == for_command_line(warning.marked)
-    assert "a lower --learning-rate than 0.1" in event["reason"]
+    assert event["reason"] == for_any_face(warning.marked)
+    assert "a lower “learning rate” than 0.1" in event["reason"]
 
 
 def test_a_loss_that_does_not_run_away_is_not_warned_of(tmp_path):

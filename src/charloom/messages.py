@@ -20,6 +20,11 @@ MARK: Final = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
 
 PLACEHOLDER: Final = "placeholder"
 
+# The environment variable that says for which face a command spells its messages. The server sets it to
+# PAGE for the processes that it starts, because only the page shows what they print.
+FACE: Final = "CHARLOOM_FACE"
+PAGE: Final = "page"
+
 # Arguments whose option has another name than the rule of `option` gives.
 OPTIONS: Final = {"from_model": "--from", "string": "--text"}
 
@@ -77,6 +82,11 @@ def for_command_line(message: str) -> str:
 def for_page(message: str) -> str:
     """The message with the names of the page's fields, and with commands for a terminal."""
     return _spelled(message, _field, _shell_command)
+
+
+def for_any_face(message: str) -> str:
+    """Return the message in words that fit every face, for a file of a run that any face may show."""
+    return for_page(message)
 
 
 def option(name: str) -> str:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from charloom.cli.terminal import say
 from charloom.errors import CharloomError
 from charloom.formatting import shortened
+from charloom.messages import argument
 
 CHECK_FAILED: Final = 1
 MISTAKE: Final = 2
@@ -36,7 +37,8 @@ class Guarded(TyperGroup):
             forget_stdout()
             raise typer.Exit(0) from None
         except MemoryError:
-            fail("there is not enough memory; use a smaller --hidden-size or a shorter text.")
+            smaller = argument("hidden_size")
+            fail(f"there is not enough memory; use a smaller {smaller} or a shorter text.")
         except KeyboardInterrupt:
             with suppress(OSError):
                 say("interrupted.")

@@ -1,19 +1,24 @@
 """Writes results to stdout and messages to stderr; escapes control characters in both."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from charloom.formatting import finite, harmless
-from charloom.messages import for_command_line, spelled_for
+from charloom.messages import FACE, PAGE, for_command_line, for_page, spelled_for
 
 
 def say(sentence: str) -> None:
-    """Print a marked message to stderr; ignore errors, so that a lost terminal stops no training."""
+    """Print a marked message to stderr; ignore errors, so that a lost terminal stops no training.
+
+    It is spelled for the command line, or for the page if the server started this process.
+    """
+    spell = for_page if os.environ.get(FACE) == PAGE else for_command_line
     with suppress(OSError):
-        print(f"charloom: {harmless(for_command_line(sentence))}", file=sys.stderr, flush=True)
+        print(f"charloom: {harmless(spell(sentence))}", file=sys.stderr, flush=True)
 
 
 def say_sentence(sentence: str) -> None:

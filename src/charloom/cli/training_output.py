@@ -13,7 +13,7 @@ from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.cli.training_outcome import Outcome
 from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
-from charloom.messages import command, for_command_line, terminal_command
+from charloom.messages import argument, command, for_command_line, terminal_command
 
 if TYPE_CHECKING:
     from charloom.api import Training
@@ -46,7 +46,7 @@ def introduce(training: "Training") -> None:
     if config.updates is None and training.updates < FEW_UPDATES:
         say(
             f"{counted(training.updates, 'update')} are few: to learn a text this short takes about "
-            f"{10 * FEW_UPDATES:,} (--updates {10 * FEW_UPDATES})."
+            f"{10 * FEW_UPDATES:,} ({argument('updates', 10 * FEW_UPDATES)})."
         )
 
 

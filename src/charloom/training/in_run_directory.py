@@ -16,7 +16,7 @@ import numpy as np
 from charloom.cooperative import Steps
 from charloom.engines import Engine
 from charloom.errors import CharloomError, DivergedError, StoreError, message_of
-from charloom.messages import for_command_line
+from charloom.messages import for_any_face
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, charloom_version, which_of
@@ -105,7 +105,7 @@ def train_run(
     except BaseException as error:
         # Do not save: the learner may be in the middle of an update, or not finite.
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        trainer.tell_end(state, for_command_line(message_of(error)) or type(error).__name__)
+        trainer.tell_end(state, for_any_face(message_of(error)) or type(error).__name__)
         raise
 
 
@@ -197,7 +197,7 @@ class RunTrainer:
             durable=True,
             learning_rate_factor=self._learner.learning_rate_factor,
             rollbacks=self._learner.rollbacks,
-            reason=for_command_line(error.message),
+            reason=for_any_face(error.message),
         )
         return self._saver.warn(message)
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from charloom.errors import ReadError, WriteError
-from charloom.messages import command, for_command_line
+from charloom.messages import command, for_any_face
 from charloom.model import Learner
 from charloom.store import RunWriter
 from charloom.training.command_reader import CommandReader
@@ -162,7 +162,7 @@ class RunSaver:
 
     def warn(self, message: str) -> Warned:
         """Write a warning to the journal, keep it for the status, and return it."""
-        self._problem = for_command_line(message)
+        self._problem = for_any_face(message)
         self._writer.tell("warning", self.safe.update, reason=self._problem)
         return Warned(self.safe.update, message)
 

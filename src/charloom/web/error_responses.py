@@ -21,6 +21,7 @@ from charloom.messages import for_page
 from charloom.web.concurrency import RETRY_SECONDS, Busy
 from charloom.web.file_descriptors import Shortage, is_shortage
 from charloom.web.json_response import AsciiJSONResponse
+from charloom.web.validation_messages import validation_message
 
 INVALID: Final = "invalid_request_error"
 NO_FILES: Final = "the server has no free file descriptor; try again soon."
@@ -124,12 +125,12 @@ def register_error_handlers(app: FastAPI, shortage: Shortage) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        # The response does not repeat the body: it may be large, or not JSON.
+        # The response repeats a wrong value only if it is short: a body may be large, or not JSON.
         found = error.errors()[0]
         place = [str(part) for part in found["loc"] if part not in ("body", "query", "path")]
         param = ".".join(place)[:200] or None
         more = f" ({len(error.errors())} errors in all)" if len(error.errors()) > 1 else ""
-        message = f"{param or 'the request'}: {found['msg'][:300]}{more}."
+        message = f"{validation_message(found)}{more}."
         if found["type"] == "json_invalid":
             param, message = None, "the body is not valid JSON."
         # OpenAI's server sends 400, for which their clients raise BadRequestError.

@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from charloom.config import Config
 from charloom.errors import RunExistsError, RunInUseError
 from charloom.formatting import shortened
-from charloom.messages import option
+from charloom.messages import argument, option
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
 from charloom.store.run_writer import acquire
 from charloom.web import schemas as wire
@@ -77,7 +77,8 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
         ends = further.model_dump(exclude_none=True)
         if len(ends) > 1:
             raise NotAllowedError(
-                f"{' and '.join(ends)} each set the end of training; give only one.", [*ends][1]
+                f"{' and '.join(map(argument, ends))} each set the end of training; give only one.",
+                [*ends][1],
             )
         options = [word for end, value in ends.items() for word in (option(end), str(value))]
         with jobs.turn:
@@ -160,7 +161,7 @@ def checked_settings(recipe: str, given: dict[str, object]) -> Config:
     ends = [end for end in ENDS if end in given]
     if len(ends) > 1:
         raise NotAllowedError(
-            f"{' and '.join(ends)} each set the end of training; give only one of them.",
+            f"{' and '.join(map(argument, ends))} each set the end of training; give only one of them.",
             f"settings.{ends[1]}",
         )
     return configure(recipe, **{name: v for name, v in given.items() if name != "minutes"})

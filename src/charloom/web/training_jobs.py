@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final
 
 from charloom.errors import CharloomError, RunExistsError, WriteError
 from charloom.formatting import shortened
+from charloom.messages import FACE, PAGE
 from charloom.store.atomic_files import replace_file, writing
 from charloom.store.json_format import canonical_json, parse_object
 from charloom.web.schemas import KEY
@@ -265,12 +266,13 @@ class Jobs:
 
 
 def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
-    """Start a process in a new session, with its output in the file `said`."""
+    """Start a process in a new session, with its output in the file `said`, in the words of the page."""
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=said,
         stderr=said,
+        env={**os.environ, FACE: PAGE},
         start_new_session=True,
         close_fds=True,
     )

@@ -1,0 +1,71 @@
+"""Says in a sentence what is wrong with a field of a request: what was given, and what was wanted.
+
+It reads the errors of pydantic, which checks requests against `schemas.py`.
+"""
+
+import re
+from typing import Any, Final
+
+from charloom.formatting import counted, shortened
+from charloom.messages import argument
+
+# What a field must be, by the type of pydantic's error.
+WANTED: Final = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number with fewer digits",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "string_unicode": "a string without unpaired surrogates",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+# The words for a bound, by its name in pydantic's error.
+BOUNDS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+LENGTHS: Final = {"min_length": "at least", "max_length": "at most"}
+FIELD: Final = re.compile(r"[a-z][a-z_]*")
+# Names in the place of an error that are types of a union, not fields.
+TYPES: Final = ("str", "int", "float", "bool", "list", "body", "query", "path")
+
+
+def validation_message(error: Any) -> str:
+    """Return a marked message, without its full stop, about one of pydantic's errors."""
+    kind, given, limits = error["type"], error.get("input"), error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"there is no field {shortened(error['loc'][-1])} here"
+    field = field_of(error["loc"])
+    if kind == "missing":
+        return f"{field} is missing"
+    for name, words in LENGTHS.items():
+        if name in limits:
+            unit = "character" if isinstance(given, str) else "item"
+            length = counted(limits[name], unit)
+            return f"{field} must have {words} {length}, not {len(given):,}"
+    if kind == "string_pattern_mismatch":
+        return (
+            f"{field} is not a key: {shortened(given)}; use letters, digits, _, - and ., without . at "
+            f"the beginning"
+        )
+    wanted = WANTED.get(kind)
+    for name, words in BOUNDS.items():
+        if name in limits:
+            bound = limits[name]
+            wanted = f"{words} {int(bound) if bound == int(bound) else bound:,}"
+    if kind == "literal_error":
+        wanted = limits["expected"]
+    if wanted is None:
+        return f"{field}: {error['msg'][:300]}"
+    return f"{field} must be {wanted}, not {shortened(given)}"
+
+
+def field_of(place: tuple[int | str, ...]) -> str:
+    """Return the marked name of the field at the place of an error; "the request" if it has none."""
+    names = [part for part in place if isinstance(part, str) and part not in TYPES]
+    fields = [name for name in names if FIELD.fullmatch(name)]
+    return argument(fields[-1][:200]) if fields else "the request"
