@@ -61,7 +61,7 @@ bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std:
   const PanelLayout<T> layout(shape);
   const Dropout<T> drop(how.dropout, how.seed, static_cast<std::uint64_t>(update));
   Memory<T> memory(static_cast<std::size_t>(2 * layout.end + layout.back_end));
-  Slice<T> slice(layout, T_steps, streams_of(B, 1, 0), true, drop.any());
+  Slice<T> slice(layout, T_steps, streams_of(B, 1, 0), {true, drop.any()});
   if (!memory.ok() || !slice.ok()) return false;
   T *block = memory.take(layout.end), *g = memory.take(layout.end);
   T* back = memory.take(layout.back_end);

@@ -10,7 +10,7 @@ template <typename T>
 class Reader {
  public:
   Reader(const PanelLayout<T>& layout, Arrays<T> weights, int T_steps, Streams streams)
-      : slice(layout, T_steps, streams, false, false),
+      : slice(layout, T_steps, streams, Purpose{}),
         layout_(layout),
         memory_(static_cast<std::size_t>(layout.end)) {
     if (!ok()) return;

@@ -10,25 +10,13 @@
 
 #include <cstring>
 
-#include "layout.hpp"
-#include "memory.hpp"
+#include "layer_buffers.hpp"
 #include "philox.hpp"
 #include "softmax.hpp"
 
 namespace {
 
 using charloom::State;
-
-// The buffers of one layer, in panels of one vector unless it says gates: `row` elements a row there.
-template <typename T>
-struct LayerBuffers {
-  T *gates;      // T·B rows: input sums, then the gates, then the gradient of their sums
-  T *h, *cell;   // (T+1)·B rows, the state before the first step in the first B; cell: LSTM
-  T *inner;      // T·B rows: LSTM tanh(cell); GRU W_n h + d, then the gradient of n's sum
-  T *out, *mask; // T·B rows: h after dropout and what it was multiplied by; only with dropout
-  T *dh;         // T·B rows: the gradient of h that comes from above
-  T *carry;      // B rows: what goes back past the recurrent product: LSTM dcell, GRU z dh
-};
 
 // Which of the streams a slice has, and how many there are in all.
 struct Streams {
@@ -49,13 +37,13 @@ class Slice {
   static constexpr int lanes = Simd<T>::lanes;
 
   // Room for windows of up to T_steps steps of some streams.
-  Slice(const PanelLayout<T>& layout, int T_steps, Streams streams, bool learns, bool drops)
+  Slice(const PanelLayout<T>& layout, int T_steps, Streams streams, Purpose purpose)
       : B(streams.count),
         layout_(layout),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
-        memory_(elements(layout, T_steps, B, learns, drops)) {
-    if (ok()) divide(learns, drops);
+        memory_(elements(layout, T_steps, B, purpose)) {
+    if (ok()) divide(purpose);
   }
   // The same in piece number `slot` of a workspace, to learn.
   Slice(const PanelLayout<T>& layout, int T_steps, Streams streams, bool drops,
@@ -64,8 +52,8 @@ class Slice {
         layout_(layout),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
-        memory_(workspace, slot, elements(layout, T_steps, B, true, drops)) {
-    if (ok()) divide(true, drops);
+        memory_(workspace, slot, elements(layout, T_steps, B, {true, drops})) {
+    if (ok()) divide({true, drops});
   }
 
   bool ok() const { return memory_.ok(); }
@@ -176,9 +164,9 @@ class Slice {
         }
         const Stretch stretch{std::ptrdiff_t(start) * B, (end - start) * B, end < steps};
         recurrent_gradients(l, stretch, gradient);
-        if (layout_.shape.cell == Cell::gru) exchange_candidates(l, stretch.first, stretch.count);
+        if (layout_.shape.cell == Cell::gru) swap_candidates(l, stretch.first, stretch.count);
         input_gradients(back, l, stretch, dropped, gradient);
-        if (layout_.shape.cell == Cell::gru) exchange_candidates(l, stretch.first, B);
+        if (layout_.shape.cell == Cell::gru) swap_candidates(l, stretch.first, B);
       }
     }
   }
@@ -220,26 +208,10 @@ class Slice {
   }
 
   // Gives every buffer its place.
-  void divide(bool learns, bool drops) {
-    const std::ptrdiff_t one = rows_ * layout_.Hp;
-    const Cell cell = layout_.shape.cell;
-    for (int l = 0; l < layout_.shape.layers; ++l) {
-      LayerBuffers<T>& at = layer_[l];
-      at = {};
-      at.gates = memory_.take(rows_ * layout_.depth);
-      at.h = memory_.take(one);
-      if (cell == Cell::lstm) at.cell = memory_.take(one);
-      if (cell != Cell::rnn) at.inner = memory_.take(one);
-      if (drops) {
-        at.out = memory_.take(one);
-        at.mask = memory_.take_zeroed(one);
-      }
-      if (learns) {
-        at.dh = memory_.take(one);
-        at.carry = memory_.take(B * layout_.Hp);
-      }
-    }
-    if (learns && sums_apart(layout_)) columns_ = memory_.take(column_elements(layout_));
+  void divide(Purpose purpose) {
+    for (int l = 0; l < layout_.shape.layers; ++l)
+      layer_[l] = LayerBuffers<T>::take(memory_, layout_, rows_, B, purpose);
+    if (purpose.learns && sums_apart(layout_)) columns_ = memory_.take(column_elements(layout_));
     o = memory_.take(rows_ * layout_.Kp);
     x = reinterpret_cast<std::int32_t*>(memory_.take(rows_ + lanes));
     y = reinterpret_cast<std::int32_t*>(memory_.take(rows_ + lanes));
@@ -292,6 +264,8 @@ class Slice {
     LayerBuffers<T>& at = layer_[l];
     const int vectors = layout_.vectors;
     const int first_panel = share.first(layout_.panels), end_panel = share.end(layout_.panels);
+    // A panel holds one group of units, except the plain cell's.
+    const int groups = cell == Cell::rnn ? vectors : 1;
     const T* d = block + layout_.at[l].d;
     for (int t = 0; t < steps; ++t)
       for (int i = first_panel; i < end_panel; ++i) {
@@ -322,41 +296,11 @@ class Slice {
               Factors<T>{at.h + n0 * lanes, lanes, 1, rows_ * lanes, lanes}, W, layout_.row,
               layout_.shape.H, sums);
           for (int r = 0; r < count; ++r)
-            step<cell>(at, p, n0 + r, sums + r * vectors, from_input[r]);
+            for (int v = 0; v < groups; ++v)
+              CellStep<cell, T>::forward(vectors_of<cell>(l, p * groups + v, n0 + r),
+                                         sums + r * vectors + v, from_input[r]);
         });
       }
-  }
-
-  // One cell's step: row n of panel p, from the sums of its gates.
-  template <Cell cell>
-  CHARLOOM_INLINE void step(LayerBuffers<T>& at, int p, std::ptrdiff_t n, const Vec<T>* a,
-                            Vec<T> from_input) {
-    T* gates = at.gates + (p * rows_ + n) * layout_.row;
-    if constexpr (cell == Cell::rnn) {
-      for (int v = 0; v < layout_.vectors; ++v)
-        store<T>(at.h + place(p * layout_.per_panel + v, n + B), tanh<T>(a[v]));
-    } else if constexpr (cell == Cell::lstm) {
-      const Vec<T> i = sigmoid<T>(a[0]), f = sigmoid<T>(a[1]), g = tanh<T>(a[2]),
-                   o_gate = sigmoid<T>(a[3]);
-      const Vec<T> c = f * load<T>(at.cell + place(p, n)) + i * g;
-      const Vec<T> c_tanh = tanh<T>(c);
-      store<T>(gates, i);
-      store<T>(gates + lanes, f);
-      store<T>(gates + 2 * lanes, g);
-      store<T>(gates + 3 * lanes, o_gate);
-      store<T>(at.cell + place(p, n + B), c);
-      store<T>(at.inner + place(p, n), c_tanh);
-      store<T>(at.h + place(p, n + B), o_gate * c_tanh);
-    } else {
-      const Vec<T> r = sigmoid<T>(a[0]), z = sigmoid<T>(a[1]);
-      const Vec<T> candidate = tanh<T>(from_input + r * a[2]);
-      const Vec<T> h_prev = load<T>(at.h + place(p, n));
-      store<T>(gates, r);
-      store<T>(gates + lanes, z);
-      store<T>(gates + 2 * lanes, candidate);
-      store<T>(at.inner + place(p, n), a[2]);
-      store<T>(at.h + place(p, n + B), (T(1) - z) * candidate + z * h_prev);
-    }
   }
 
   // BPTT through one layer from step end - 1 to `start`: gates become the gradients of their sums.
@@ -385,45 +329,11 @@ class Slice {
                 W, width * lanes, static_cast<int>(layout_.depth), sums);
           for (int r = 0; r < count; ++r)
             for (int v = 0; v < width; ++v)
-              step_back<cell>(at, first + v, n0 + r, r0 + r, sums[r * width + v]);
+              CellStep<cell, T>::backward(vectors_of<cell>(l, first + v, n0 + r),
+                                          at.carry + carried(first + v, r0 + r),
+                                          sums[r * width + v]);
         });
       }
-  }
-
-  // One cell's step backward: row n (of stream s) of a group of units, given the gradient of h.
-  template <Cell cell>
-  CHARLOOM_INLINE void step_back(LayerBuffers<T>& at, int group, std::ptrdiff_t n, std::ptrdiff_t s,
-                                 Vec<T> dh) {
-    T* carry = at.carry + carried(group, s);
-    if constexpr (cell == Cell::rnn) {
-      const int p = group / layout_.per_panel, v = group % layout_.per_panel;
-      const Vec<T> h = load<T>(at.h + place(group, n + B));
-      store<T>(at.gates + (p * rows_ + n) * layout_.row + v * lanes, dh * (T(1) - h * h));
-    } else if constexpr (cell == Cell::lstm) {
-      T* gates = at.gates + (group * rows_ + n) * layout_.row;
-      const Vec<T> i = load<T>(gates), f = load<T>(gates + lanes), g = load<T>(gates + 2 * lanes),
-                   o_gate = load<T>(gates + 3 * lanes);
-      const Vec<T> c_prev = load<T>(at.cell + place(group, n));
-      const Vec<T> c_tanh = load<T>(at.inner + place(group, n));
-      const Vec<T> dc = load<T>(carry) + dh * o_gate * (T(1) - c_tanh * c_tanh);
-      store<T>(gates, dc * g * i * (T(1) - i));
-      store<T>(gates + lanes, dc * c_prev * f * (T(1) - f));
-      store<T>(gates + 2 * lanes, dc * i * (T(1) - g * g));
-      store<T>(gates + 3 * lanes, dh * c_tanh * o_gate * (T(1) - o_gate));
-      store<T>(carry, dc * f);
-    } else {
-      T* gates = at.gates + (group * rows_ + n) * layout_.row;
-      T* inner = at.inner + place(group, n);
-      const Vec<T> r = load<T>(gates), z = load<T>(gates + lanes),
-                   candidate = load<T>(gates + 2 * lanes), sum = load<T>(inner);
-      const Vec<T> h_prev = load<T>(at.h + place(group, n));
-      const Vec<T> d_candidate = dh * (T(1) - z) * (T(1) - candidate * candidate);
-      store<T>(gates, d_candidate * sum * r * (T(1) - r));
-      store<T>(gates + lanes, dh * (h_prev - candidate) * z * (T(1) - z));
-      store<T>(gates + 2 * lanes, d_candidate * r);
-      store<T>(inner, d_candidate);
-      store<T>(carry, dh * z);
-    }
   }
 
   // What a stretch adds to dW and the GRU's dd.
@@ -436,17 +346,11 @@ class Slice {
                   1, rows.more, gradient + layout_.at[l].d + p * lanes);
   }
 
-  // The gradient of n's recurrent sum, which is in the GRU's gates, and that of its whole sum change
-  // places. Step by step backward the gates must hold the first, for the inputs the second.
-  void exchange_candidates(int l, std::ptrdiff_t first, int count) {
+  // Step by step backward the GRU's gates hold one gradient of the candidate, for the inputs the other.
+  void swap_candidates(int l, std::ptrdiff_t first, int count) {
     for (int p = 0; p < layout_.panels; ++p)
-      for (std::ptrdiff_t n = first; n < first + count; ++n) {
-        T* gate = layer_[l].gates + (p * rows_ + n) * layout_.row + 2 * lanes;
-        T* inner = layer_[l].inner + place(p, n);
-        const Vec<T> held = load<T>(gate);
-        store<T>(gate, load<T>(inner));
-        store<T>(inner, held);
-      }
+      for (std::ptrdiff_t n = first; n < first + count; ++n)
+        CellStep<Cell::gru, T>::swap_candidates(vectors_of<Cell::gru>(l, p, n));
   }
 
   // What a stretch adds to db and dU; above layer 0 also the gradient of what the layer read.
@@ -547,7 +451,25 @@ class Slice {
     }
   }
 
-  // Where row n of a group of units lies in the buffers of one vector, and in carry.
+  // The vectors of row n of a group of units in the buffers of layer l.
+  template <Cell cell>
+  CHARLOOM_INLINE StepVectors<T> vectors_of(int l, int group, std::ptrdiff_t n) const {
+    const LayerBuffers<T>& at = layer_[l];
+    const int per_panel = cell == Cell::rnn ? layout_.per_panel : 1;
+    const std::ptrdiff_t before = place(group, n), after = place(group, n + B);
+    StepVectors<T> found{};
+    found.gates = at.gates + (group / per_panel * rows_ + n) * layout_.row + group % per_panel * lanes;
+    found.h_prev = at.h + before;
+    found.h = at.h + after;
+    if constexpr (has_cell_state(cell)) {
+      found.cell_prev = at.cell + before;
+      found.cell = at.cell + after;
+    }
+    if constexpr (has_inner(cell)) found.inner = at.inner + before;
+    return found;
+  }
+
+  // Where row n of a group of units is in the buffers of one vector, and row s of it in `carry`.
   std::ptrdiff_t place(std::ptrdiff_t group, std::ptrdiff_t n) const {
     return (group * rows_ + n) * lanes;
   }
@@ -568,16 +490,12 @@ class Slice {
   }
   static bool sums_apart(const PanelLayout<T>& l) { return l.shape.K <= sum_rows; }
 
-  static std::size_t elements(const PanelLayout<T>& l, int T_steps, int streams, bool learns,
-                              bool drops) {
-    const std::ptrdiff_t rows = panel_rows(T_steps, streams), one = rows * l.Hp;
-    std::ptrdiff_t n = rows * l.depth + one;
-    if (l.shape.cell == Cell::lstm) n += one;
-    if (l.shape.cell != Cell::rnn) n += one;
-    if (drops) n += 2 * one;
-    if (learns) n += one + streams * l.Hp;
-    const std::ptrdiff_t columns = learns && sums_apart(l) ? column_elements(l) : 0;
-    return static_cast<std::size_t>(n * l.shape.layers + columns + rows * l.Kp + 2 * (rows + lanes));
+  static std::size_t elements(const PanelLayout<T>& l, int T_steps, int streams, Purpose purpose) {
+    const std::ptrdiff_t rows = panel_rows(T_steps, streams);
+    const std::ptrdiff_t layer = LayerBuffers<T>::elements(l, rows, streams, purpose);
+    const std::ptrdiff_t columns = purpose.learns && sums_apart(l) ? column_elements(l) : 0;
+    return static_cast<std::size_t>(layer * l.shape.layers + columns + rows * l.Kp +
+                                    2 * (rows + lanes));
   }
 
   const PanelLayout<T>& layout_;
