@@ -55,7 +55,7 @@ struct Bundle {
   Bundle(const Shape& shape, const nb::tuple& given) {
     require(given.size() == static_cast<std::size_t>(shape.arrays()), "wrong number of arrays");
     arrays.reserve(given.size());
-    const std::size_t H = shape.H, K = shape.K, GH = H * shape.gates();
+    const std::size_t H = shape.H, K = shape.K, GH = H * shape.blocks();
     const std::size_t per_layer = shape.arrays_per_layer();
     for (std::size_t i = 0; i < given.size(); ++i) {
       const bool output = i >= per_layer * shape.layers;

@@ -67,7 +67,10 @@ void bind_shape(nb::module_& m) {
       .def_ro("cell", &Shape::cell)
       .def_ro("layers", &Shape::layers)
       .def_ro("K", &Shape::K)
-      .def_ro("H", &Shape::H);
+      .def_ro("H", &Shape::H)
+      .def_prop_ro("blocks", [](const Shape& shape) { return shape.blocks(); })
+      .def_prop_ro("states", [](const Shape& shape) { return shape.states(); })
+      .def_prop_ro("arrays", [](const Shape& shape) { return shape.arrays(); });
 }
 
 void bind_descent(nb::module_& m) {

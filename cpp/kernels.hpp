@@ -15,7 +15,8 @@ struct Shape {
   int layers, K, H;
 
   // Inlined always: no weak symbol of theirs may leave an object of an instruction set.
-  [[gnu::always_inline]] int gates() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+  // Blocks of H rows of U, W and b: the gates, or one block in the plain cell.
+  [[gnu::always_inline]] int blocks() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
   [[gnu::always_inline]] int arrays_per_layer() const { return cell == Cell::gru ? 4 : 3; }
   [[gnu::always_inline]] int arrays() const { return layers * arrays_per_layer() + 2; }
   [[gnu::always_inline]] int states() const { return cell == Cell::lstm ? 2 : 1; }

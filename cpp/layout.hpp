@@ -35,7 +35,7 @@ struct PanelLayout {
   LayerPlaces at[most_layers];
   std::ptrdiff_t V, c, end, V_back, back_end;
 
-  explicit PanelLayout(Shape s) : shape(s), G(s.gates()), units(1), logits((s.K + lanes - 1) / lanes) {
+  explicit PanelLayout(Shape s) : shape(s), G(s.blocks()), units(1), logits((s.K + lanes - 1) / lanes) {
     const int least = (s.H + lanes - 1) / lanes;
     panels = G == 1 ? (least + 3) / 4 : least;
     per_panel = (least + panels - 1) / panels;

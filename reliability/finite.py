@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors import deserialize
 
+from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
 from charloom.engines import Engine, Plan, Sampler, Trace, native_problem, open_engine
 from charloom.engines.reference import ReferenceEngine
@@ -36,7 +37,7 @@ PROMISE = (
 
 VALUES = (math.nan, math.inf, -math.inf)
 AT = 6  # updates before the fault
-CELLS = {SHORT: ("gru",), LONG: ("rnn", "lstm", "gru")}
+CELLS = {SHORT: ("gru",), LONG: CELL_NAMES}
 OPTIMIZERS = {SHORT: ("adam",), LONG: ("adagrad", "sgd", "adam")}
 TEMPERATURES = {SHORT: 7, LONG: 61}
 DRAWS = 400

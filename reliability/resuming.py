@@ -14,7 +14,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from charloom.config import CELLS, OPTIMIZERS, Config
+from charloom.cell_table import CELL_NAMES
+from charloom.config import OPTIMIZERS, Config
 from charloom.engines import native_problem, open_engine
 from charloom.model.schedule import Schedule
 from charloom.training import Warned
@@ -46,7 +47,7 @@ OTHER = "numbers may differ slightly"
 def check(scale: str) -> Figures:
     """All 30 ways on both engines in the long version."""
     engines = ["reference"] + ([] if native_problem() else ["native"])
-    ways = list(itertools.product(CELLS, OPTIMIZERS, DROPOUTS, engines))[:: SPREAD[scale]]
+    ways = list(itertools.product(CELL_NAMES, OPTIMIZERS, DROPOUTS, engines))[:: SPREAD[scale]]
     resumed, differing = 0, 0
     with folder(in_memory=True) as place:
         for number, (cell, optimizer, dropout, engine) in enumerate(ways):

@@ -186,14 +186,15 @@ def shapes(count: int) -> int:
     from hypothesis import strategies as st
 
     from charloom import _native
-    from charloom.config import CELLS, OPTIMIZERS, Config
+    from charloom.cell_table import CELL_NAMES
+    from charloom.config import OPTIMIZERS, Config
 
     def sizes(*often: int, most: int) -> "st.SearchStrategy[int]":
         return st.sampled_from(often) | st.integers(min(often), most)
 
     networks = st.builds(
         Config,
-        cell=st.sampled_from(CELLS),
+        cell=st.sampled_from(CELL_NAMES),
         layers=st.integers(1, 3),
         hidden_size=sizes(1, 2, 3, 7, 8, 15, 16, 17, 31, 33, most=120),
         seq_length=sizes(1, 2, 3, 5, most=30),

@@ -19,7 +19,7 @@ PACKAGE = Path(charloom.__file__).parent
 
 # From the ground up. A name stands for the module or the package and all that is in it.
 FLOORS = [
-    {"messages", "formatting", "gradient_errors", "cooperative", "even_sample"},
+    {"messages", "formatting", "gradient_errors", "cooperative", "even_sample", "cell_table"},
     {"errors"},
     {"random", "config"},
     {"recipes", "text"},

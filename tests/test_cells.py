@@ -1,6 +1,6 @@
-"""Every table that tells cells apart knows every cell: which places a new cell must come into.
+"""The table of cells, and every place that must know each cell: where a new cell must be added.
 
-docs/adding.md (Adding a cell) lists these, and the places that no table holds.
+docs/adding.md (Adding a cell) lists these places, and those that no test can check.
 """
 
 import re
@@ -9,14 +9,13 @@ from typing import get_args
 
 import pytest
 
-from charloom import pytorch_format
-from charloom.bench import pytorch
-from charloom.config import CELLS, ONLY_WITH
-from charloom.diagnosis import examine, faulty_network, pytorch_module
+from charloom.cell_table import CELL_NAMES, CELLS, CellName, in_table_order
+from charloom.config import ONLY_WITH, Config
+from charloom.diagnosis import faulty_network
+from charloom.engines import native_problem
 from charloom.engines.reference import network
-from charloom.hidden_units.gate_values import GATE_NAMES, MEANINGS, WHATS
-from charloom.model import parameters
-from charloom.report import sections
+from charloom.hidden_units.gate_values import MEANINGS, WHATS
+from charloom.model import parameter_shapes
 from charloom.web import schemas
 
 ROOT = Path(__file__).parent.parent
@@ -28,51 +27,101 @@ def text_of(path):
     return (ROOT / path).read_text(encoding="utf-8")
 
 
-def of_the_kernels():
-    """The cells of the native engine, in its order."""
-    (listed,) = re.findall(r"enum class Cell : int \{ ([^}]*) \}", text_of("cpp/kernels.hpp"))
-    return listed.split(", ")
+def differences(native, cell):
+    """What the kernels say of a cell and the table does not, as (kernels, table)."""
+    shape = native.Shape(cell=native.Cell[cell.name], layers=1, K=7, H=3)
+    pairs = {
+        "number": (native.Cell[cell.name].value, CELL_NAMES.index(cell.name)),
+        "blocks": (shape.blocks, len(cell.blocks)),
+        "states": (shape.states, len(cell.states)),
+        "arrays": (shape.arrays, len(cell.shapes(3, 7)) + 2),
+    }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def asked_for():
-    """The cells that a field of the contract names."""
-    (listed,) = re.findall(r"cell: Literal\[([^\]]*)\]", text_of("src/charloom/web/schemas.py"))
-    return re.findall(r'"(\w+)"', listed)
+@pytest.fixture
+def native():
+    if native_problem() is not None:
+        pytest.skip(f"{native_problem()}")
+    from charloom import _native
+
+    return _native
 
 
-TABLES = {
-    "gates of the parameters": parameters.GATES,
-    "states of the parameters": parameters.STATES,
-    "gates of neurons": GATE_NAMES,
-    "classes of the exchange": pytorch_format.CLASSES,
-    "modules of bench": pytorch.MODULES,
-    "words of the report": sections.CELLS,
-    "requests of the page": asked_for(),
-    "cells of the doctor": examine.CELLS,
-    "gates of the doctor": faulty_network.GATES,
-    "modules of the doctor": pytorch_module.CELLS.values(),
-}
+def test_the_kernels_have_the_cells_of_the_table(native):
+    assert tuple(native.Cell.__members__) == CELL_NAMES
+    assert {cell.name: differences(native, cell) for cell in CELLS.values()} == {
+        name: {} for name in CELL_NAMES
+    }
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_knows_every_cell(name):
-    assert set(TABLES[name]) == set(CELLS)
+def test_a_cell_that_the_kernels_know_otherwise_is_noticed(native):
+    from dataclasses import replace
+
+    assert "blocks" in differences(native, replace(CELLS["lstm"], gates="ifo"))
+    assert "states" in differences(native, replace(CELLS["gru"], states=("h", "cell")))
+    assert "arrays" in differences(native, replace(CELLS["gru"], second_bias=""))
 
 
-def test_the_kernels_know_cells_by_their_place():
-    assert of_the_kernels() == list(CELLS)
+def test_the_names_of_the_table_are_those_of_the_type():
+    assert get_args(CellName) == CELL_NAMES
 
 
-def test_cells_can_be_told_by_their_number_of_gates():
-    counts = {cell: parameters.GATES[cell] for cell in CELLS}
-    assert len(set(counts.values())) == len(counts)
-    assert set(network.CELLS) == set(counts.values())
-    for cell, count in counts.items():
-        assert len(GATE_NAMES[cell] or "a") == len(faulty_network.GATES[cell]) == count
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELL_NAMES)
+def test_the_gates_of_a_cell_have_one_letter_each(cell):
+    assert len(set(cell.blocks)) == len(cell.blocks)
+    assert set(cell.sigmoid_gates) <= set(cell.gates)
+    assert cell.second_bias in ("", *cell.gates)
+    assert in_table_order(cell.blocks[::-1]) == cell.blocks
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELL_NAMES)
+def test_the_blocks_of_a_cell_share_its_rows(cell):
+    shapes = cell.shapes(5, 7)
+    rows = [row for gate in cell.blocks for row in range(100)[cell.rows(gate, 5)]]
+    assert rows == list(range(shapes["b"][0]))
+    assert shapes["U"] == (len(rows), 7)
+    assert shapes["W"] == (len(rows), 5)
+    assert shapes.get("d", (5,)) == (5,)
+
+
+def test_the_parameters_of_pytorch_fit_the_table():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for cell in CELLS.values():
+        module = getattr(torch.nn, cell.torch_class)(7, 5)
+        assert tuple(module.weight_ih_l0.shape) == cell.shapes(5, 7)["U"]
+        assert tuple(module.weight_hh_l0.shape) == cell.shapes(5, 7)["W"]
+
+
+def test_a_file_of_pytorch_shows_its_cell_by_the_number_of_rows():
+    assert len({len(cell.blocks) for cell in CELLS.values()}) == len(CELLS)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_a_model_has_the_parameters_of_its_cell(cell):
+    shapes = parameter_shapes(Config(cell=cell, hidden_size=5, layers=2), 7)
+    of_layers = [CELLS[cell].shapes(5, 7), CELLS[cell].shapes(5, 5)]
+    expected = {f"layers.{n}.{k}": s for n, layer in enumerate(of_layers) for k, s in layer.items()}
+    assert shapes == {**expected, "V": (7, 5), "c": (7,)}
+
+
+def test_the_reference_engine_has_a_class_for_each_cell():
+    assert tuple(network.CELL_CLASSES) == CELL_NAMES
+
+
+def test_the_kernels_have_a_step_for_each_cell():
+    found = re.findall(r"struct CellStep<Cell::(\w+), T>", text_of("cpp/cells.hpp"))
+    assert tuple(found) == CELL_NAMES
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_the_doctor_computes_each_cell(cell):
+    assert callable(getattr(faulty_network, f"{cell}_step"))
+    assert callable(getattr(faulty_network, f"{cell}_back"))
 
 
 def test_every_value_of_a_unit_has_words_everywhere():
-    whats = {what for cell in CELLS for what in WHATS[cell]}
+    whats = {what for name in CELL_NAMES for what in WHATS[name]}
     assert set(MEANINGS) == set(get_args(schemas.What)) == whats
     (names,) = re.findall(
         r"const names = \{([^}]*)\}", text_of("src/charloom/web/static/inside.js")
@@ -83,10 +132,10 @@ def test_every_value_of_a_unit_has_words_everywhere():
 def test_settings_of_some_cells_name_cells_that_there_are():
     assert {
         cell for name, values in ONLY_WITH.values() if name == "cell" for cell in values
-    } <= set(CELLS)
+    } <= set(CELL_NAMES)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_cell_has_templates_of_the_doctor_and_equations_in_single_numbers(cell):
     ending = "" if cell == "rnn" else f"_{cell}"
     for kind in ("numpy", "torch"):
@@ -95,21 +144,51 @@ def test_a_cell_has_templates_of_the_doctor_and_equations_in_single_numbers(cell
         assert cell in text_of(path).lower()
 
 
-def test_the_list_of_places_names_every_file_that_tells_cells_apart():
-    """A file that branches on the name of a cell must stand in the list of docs/adding.md."""
-    told = (
+# Source that names a cell, in a comparison or as the key of a table.
+NAMED = re.compile(
+    r'cell\w* (==|!=) "(rnn|lstm|gru)"|\{"(rnn|lstm|gru)": |\("rnn", "lstm"|cell, .*\) == \("(rnn|lstm|gru)"'
+)
+COUNTED = re.compile(
+    r"\b(G|gates|len\(gates\)) [=!]= [1-9]"
+)  # a cell told by how many gates it has
+
+
+def branching(pattern):
+    """The files of the package, apart from the table, in which a line matches."""
+    return {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if pattern.search(path.read_text(encoding="utf-8")) and path.name != "cell_table.py"
+    }
+
+
+def test_the_list_of_places_names_every_file_that_branches_on_the_cell():
+    listed = (
         text_of("docs/adding.md")
         .partition("## Adding a cell")[2]
         .partition("## Adding an optimizer")[0]
     )
-    pattern = re.compile(r'(cell|\.cell) (==|!=) "(rnn|lstm|gru)"|\{"rnn": |\("rnn", "lstm"')
-    telling = {
-        path.relative_to(SOURCE).as_posix()
-        for path in SOURCE.rglob("*.py")
-        if pattern.search(path.read_text(encoding="utf-8"))
-    }
     aliases = {
         "report/prose.py": "`prose.py`",
         "diagnosis/template_files.py": "diagnosis/templates/",
     }
-    assert {path for path in telling if aliases.get(path, path) not in told} == set()
+    assert {p for p in branching(NAMED) if aliases.get(p, p) not in listed} == set()
+
+
+def test_no_file_tells_cells_apart_by_their_number_of_gates():
+    assert branching(COUNTED) == set()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (NAMED, 'if config.cell == "gru":'),
+        (NAMED, 'CLASSES = {"rnn": RnnCell, "lstm": LstmCell}'),
+        (NAMED, 'ALL = ("rnn", "lstm", "gru")'),
+        (NAMED, 'alone = (config.cell, config.layers) == ("rnn", 1)'),
+        (COUNTED, "if G == 4:"),
+        (COUNTED, "if len(gates) != 3:"),
+    ],
+)
+def test_a_line_that_branches_on_the_cell_is_seen(pattern, line):
+    assert pattern.search(line)

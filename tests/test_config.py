@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.config import CELLS, DTYPES, ENGINES, Config, default_of, help_of
+from charloom.cell_table import CELL_NAMES
+from charloom.config import DTYPES, ENGINES, Config, default_of, help_of
 from charloom.errors import ConfigError
 from charloom.recipes import CLASSIC, RECIPES, configure
 
@@ -145,7 +146,7 @@ def test_any_value_is_accepted_or_refused_and_nothing_else(name, value):
 
 
 def test_options_hold_the_defaults():
-    assert (Config().cell in CELLS, Config().engine in ENGINES, Config().dtype in DTYPES) == (
+    assert (Config().cell in CELL_NAMES, Config().engine in ENGINES, Config().dtype in DTYPES) == (
         True, True, True,
     )  # fmt: skip
 

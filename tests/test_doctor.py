@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import charloom
+from charloom.cell_table import CELL_NAMES
 from charloom.diagnosis import MISTAKES, doctor
 from charloom.diagnosis.faulty_network import Problem, answer, exact_state
 from charloom.diagnosis.trials import PLANS, make_trials, window
@@ -296,13 +297,14 @@ def test_the_first_step_that_goes_wrong_is_seen():
 # The truth that the doctor holds code to.
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_without_mistakes_it_is_the_reference_engine(cell):
     for trial in make_trials(cell, seed=3):
         problem = trial.problem
         names = {n: f"layers.0.{n}" if n in "UWbd" else n for n in problem.parameters}
         loss, gradients, state = loss_and_gradients(
             {names[n]: p for n, p in problem.parameters.items()},
+            cell,
             problem.x[:, None],
             problem.y[:, None],
             {n: s[None, None] for n, s in problem.state.items()},
@@ -316,7 +318,7 @@ def test_without_mistakes_it_is_the_reference_engine(cell):
             assert np.allclose(left, state[name][0, 0], rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_each_variant_of_each_mistake_shows_in_some_trial(cell):
     trials = make_trials(cell)
     exact = [answer(trial.problem) for trial in trials]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import charloom
 from charloom import pytorch_format
+from charloom.cell_table import CELL_NAMES
 from charloom.cli import app
 from charloom.config import Config
 from charloom.engines import native_problem, open_engine
@@ -31,7 +32,6 @@ from golden import make_torch_logits as golden
 
 ROOT = Path(__file__).parent.parent
 LICENSE, SPEC = ROOT / "LICENSE", ROOT / "docs" / "spec" / "formats.md"
-CELLS = ["rnn", "lstm", "gru"]
 CHARACTERS = "\nabcdeé"
 LIMIT = {"float32": 1e-6, "float64": 1e-13}  # sums of a few numbers below 1, in another order
 
@@ -79,7 +79,7 @@ def exported(tmp_path):
 # The same numbers
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_an_imported_state_dict_gives_the_logits_that_pytorch_gave(cell, tmp_path):
     path = written(tmp_path / "theirs.safetensors", golden_tensors(cell))
     learner = read_torch_file(path, list("abcde"))
@@ -87,7 +87,7 @@ def test_an_imported_state_dict_gives_the_logits_that_pytorch_gave(cell, tmp_pat
     np.testing.assert_allclose(logits_of(learner, golden.IDS), theirs, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("planted", ["gates", "bias_hh_l1"])
 def test_planted_errors_in_an_import_are_caught(cell, planted, tmp_path):
     tensors = golden_tensors(cell)
@@ -103,7 +103,7 @@ def test_planted_errors_in_an_import_are_caught(cell, planted, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_the_printed_lines_load_the_same_logits_in_pytorch(cell, layers, dtype, tmp_path):
     torch = pytest.importorskip("torch")
     learner = make_learner(cell, layers=layers, dtype=dtype)
@@ -144,7 +144,9 @@ def states_before(learner, ids, engine):
     return np.array(rows), joined
 
 
-@pytest.mark.parametrize(("cell", "dtype"), [(c, "float32") for c in CELLS] + [("gru", "float64")])
+@pytest.mark.parametrize(
+    ("cell", "dtype"), [(c, "float32") for c in CELL_NAMES] + [("gru", "float64")]
+)
 def test_one_step_of_a_trained_network_stays_within_the_specified_difference(cell, dtype, tmp_path):
     torch = pytest.importorskip("torch")
     model = charloom.train(
@@ -178,7 +180,7 @@ def test_the_specification_states_the_difference_that_the_test_allows():
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_pytorch_network_gives_the_same_logits_in_charloom(cell, layers, tmp_path):
     torch = pytest.importorskip("torch")
     torch.manual_seed(1)
@@ -195,7 +197,7 @@ def test_a_pytorch_network_gives_the_same_logits_in_charloom(cell, layers, tmp_p
     assert np.abs(logits_of(learner, ids) - theirs).max() <= 1e-6
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_export_and_import_return_the_same_model_byte_for_byte(cell, tmp_path):
     learner = make_learner(cell, layers=2, seq_length=9, batch_size=4, dtype="float64")
     path = tmp_path / "m.safetensors"

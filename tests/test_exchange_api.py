@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 import charloom
+from charloom.cell_table import CELL_NAMES
 from charloom.cli import app
 from charloom.config import Config
 from charloom.errors import ConfigError, TextError
@@ -18,7 +19,7 @@ TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 8
 SMALL = {"recipe": "classic", "seq_length": 5, "updates": 6, "engine": "reference"}
 
 
-@pytest.fixture(scope="module", params=["rnn", "lstm", "gru"])
+@pytest.fixture(scope="module", params=CELL_NAMES)
 def model(request):
     """Return a model with two layers, for each cell."""
     return charloom.train(string=TEXT, cell=request.param, layers=2, hidden_size=4, **SMALL)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.engines.base import Ids
@@ -232,7 +233,7 @@ def test_right_gradients_stay_within_the_float64_limits(
 @pytest.mark.parametrize(
     ("layers", "B", "T", "H", "K"), [(1, 1, 1, 1, 2), (2, 7, 5, 9, 12), (3, 32, 3, 4, 5)]
 )
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_right_gradients_of_every_cell_stay_within_the_limits(
     cell: str, layers: int, B: int, T: int, H: int, K: int, dropout: float, dtype: str, engine: str
 ) -> None:
@@ -296,7 +297,7 @@ def test_right_gradients_stay_within_the_float32_limits(
 
 @settings(deadline=None, max_examples=25)
 @given(
-    cell=st.sampled_from(["rnn", "lstm", "gru"]),
+    cell=st.sampled_from(CELL_NAMES),
     layers=st.integers(1, 3),
     B=st.integers(1, 3),
     H=st.integers(1, 9),
@@ -543,7 +544,7 @@ class IdleCell(RnnCell):
 def test_an_unused_parameter_has_zero_gradients_and_passes(
     shape: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(network.CELLS, 1, IdleCell)
+    monkeypatch.setitem(network.CELL_CLASSES, "rnn", IdleCell)
     learner, x, y = problem(hidden_size=5, seq_length=4, vocabulary_size=6, dtype=dtype)
     learner.parameters["layers.0.d"] = np.ones(shape, dtype=dtype)
     (check,) = check_gradients(learner, x, y)
@@ -559,7 +560,7 @@ def test_an_unused_parameter_has_zero_gradients_and_passes(
 def test_a_non_zero_gradient_of_an_unused_parameter_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(network.CELLS, 1, IdleCell)
+    monkeypatch.setitem(network.CELL_CLASSES, "rnn", IdleCell)
     learner, x, y = problem(hidden_size=5, seq_length=4, vocabulary_size=6)
     learner.parameters["layers.0.d"] = np.ones(3)
     (check,) = check_gradients(learner, x, y, engines=[ScaledUnused()])

@@ -10,6 +10,7 @@ import pytest
 
 from charloom import api, baselines, scoring
 from charloom.baselines import GIVEN, measure_baselines
+from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
 from charloom.cooperative import whole
 from charloom.engines import open_engine
@@ -58,7 +59,7 @@ class Writing(ReferenceEngine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_how_a_text_is_cut_into_calls_changes_no_character(engine, cell, monkeypatch):
     corpus = small_corpus()
     learner = new_learner(small_config(cell=cell, init="uniform"), corpus.vocabulary)

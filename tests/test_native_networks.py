@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
 from charloom.engines import Plan, Sampler, native_problem
 from charloom.engines.reference import ReferenceEngine
@@ -22,7 +23,6 @@ from charloom import _native
 from charloom.engines.native import NativeEngine
 
 REFERENCE = ReferenceEngine()
-CELLS = ("rnn", "lstm", "gru")
 CHARACTERS = 1_500
 
 
@@ -85,7 +85,7 @@ SIZES = [(1, 1, 2), (5, 1, 7), (33, 4, 2), (18, 6, 70), (131, 3, 20)]
 
 
 @pytest.mark.parametrize(("layers", "batch_size"), list(product((1, 2, 3), (1, 7, 32))))
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_every_gradient_agrees_with_the_reference(native, cell, layers, batch_size, dtype, limit):
     for H, T, K in SIZES:
@@ -98,7 +98,7 @@ def test_every_gradient_agrees_with_the_reference(native, cell, layers, batch_si
 
 
 # Rows, steps times streams, are summed some hundred at a time (512 at most): here in three stretches.
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_gradients_of_long_windows_of_many_streams_agree_too(native, cell, dtype, limit):
     learner = make_learner(70, cell=cell, layers=2, batch_size=33, seq_length=41, dropout=0.25)
@@ -106,14 +106,14 @@ def test_gradients_of_long_windows_of_many_streams_agree_too(native, cell, dtype
 
 
 @pytest.mark.parametrize(("batch_size", "seq_length"), [(600, 3), (1, 1030)])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_stretch_is_one_step_of_many_streams_or_many_of_one(native, cell, batch_size, seq_length):
     learner = make_learner(cell=cell, layers=2, batch_size=batch_size, seq_length=seq_length)
     assert gradients_apart(native, learner) <= 1e-12
 
 
 # 2^18 rows: in one chain of additions float32 would be wrong by up to 1e-4.
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_very_long_sum_loses_no_digits(native, cell):
     learner = make_learner(
         2, "float32", cell=cell, layers=2, hidden_size=2, batch_size=1024, seq_length=256
@@ -126,7 +126,7 @@ def test_a_very_long_sum_loses_no_digits(native, cell):
 def test_gradients_agree_at_any_size(data):
     draw, whole = data.draw, st.integers
     learner = make_learner(
-        draw(whole(2, 90)), cell=draw(st.sampled_from(CELLS)), layers=draw(whole(1, 3)),
+        draw(whole(2, 90)), cell=draw(st.sampled_from(CELL_NAMES)), layers=draw(whole(1, 3)),
         hidden_size=draw(whole(1, 70)), seq_length=draw(whole(1, 9)),
         batch_size=draw(whole(1, 20)), dropout=draw(st.sampled_from([0.0, 0.1, 0.9])),
     )  # fmt: skip
@@ -151,7 +151,7 @@ WAYS = [
 
 @pytest.mark.parametrize("optimizer", RULES)
 @pytest.mark.parametrize("way", WAYS, ids=["by-value", "by-norm", "unclipped"])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-11), ("float32", 2e-4)])
 def test_updates_follow_the_reference(native, cell, way, optimizer, dtype, limit):
     start = make_learner(cell=cell, layers=2, batch_size=3, optimizer=optimizer, **way)
@@ -182,7 +182,7 @@ def test_a_wrong_rate_is_caught_by_that_comparison(native):
     assert distance(ours.parameters["V"] - before, theirs.parameters["V"] - before) > 1e-6
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
     starts_at = make_learner(cell=cell, layers=2, batch_size=5, optimizer="adam", dropout=0.2)
     windows = Windows.of(starts_at.config, CHARACTERS)
@@ -205,7 +205,7 @@ def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
     assert np.array_equal(scores[0], scores[2])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_threads_that_share_a_character_write_what_one_writes(native, dtype, cell, monkeypatch):
     learner = make_learner(dtype=dtype, cell=cell, layers=2, hidden_size=70)
@@ -233,7 +233,7 @@ def test_threads_share_a_character_of_large_networks_alone():
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_threads_make_one_update_together(cell, threads):
     ours = make_learner(
         cell=cell, layers=2, hidden_size=70, batch_size=5, optimizer="adam", dropout=0.2, clip=0.1,
@@ -290,7 +290,7 @@ def test_slots_are_taken_by_their_names(native):
         native.train(ours, text(ours), plan)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, cell):
     once = make_learner(cell=cell, layers=2, batch_size=3, optimizer="adam", dropout=0.1)
     often = copy_learner(once)
@@ -304,7 +304,7 @@ def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, cell):
         assert np.array_equal(once.state[name], often.state[name])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_reading_agrees_with_the_reference(native, cell):
     learner = make_learner(cell=cell, layers=2, batch_size=4)
     tokens = np.random.default_rng(3).integers(0, 11, (75, 4)).astype(np.uint8)
@@ -332,7 +332,7 @@ SAMPLERS = [
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_both_engines_write_the_same_text(native, cell, sampler):
     for layers in (1, 2):
         learner = make_learner(cell=cell, layers=layers)

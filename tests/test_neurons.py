@@ -69,7 +69,7 @@ def all_values(learner, ids, engine=None):
 
 def reference_values(learner, ids):
     """Return the same values from the cache that the reference keeps for the backward pass."""
-    cells, carried = network.cells_of(learner.parameters), None
+    cells, carried = network.cells_of(learner.parameters, learner.config.cell), None
     carried = network.unstack(zero_state(learner.config))
     found = []
     for n in range(len(ids)):
@@ -107,10 +107,10 @@ def test_a_planted_error_in_a_gate_is_caught():
     wanted = reference_values(learner, ids)
     h = wanted[:, 0, 0]
     before = np.concatenate([np.zeros((1, 5)), h[:-1]])
-    right = gates(learner.parameters, 0, ids, before)
+    right = gates("lstm", learner.parameters, 0, ids, before)
     assert np.abs(right["i"] - wanted[:, 2, 0]).max() < 1e-12
     assert np.abs(right["f"] - wanted[:, 2, 0]).max() > 0.1
-    late = gates(learner.parameters, 0, ids, h)
+    late = gates("lstm", learner.parameters, 0, ids, h)
     assert np.abs(late["i"] - wanted[:, 2, 0]).max() > 0.1
 
 
@@ -131,7 +131,7 @@ def test_pytorchs_outputs_can_be_computed_from_the_gates(cell):
     x = torch.nn.functional.one_hot(torch.tensor(ids.astype(np.int64)), K).double()[:, None]
     with torch.no_grad():
         h = module(x)[0][:, 0].numpy()
-    found = gates(learner.parameters, 0, ids, np.concatenate([np.zeros((1, H)), h[:-1]]))
+    found = gates(cell, learner.parameters, 0, ids, np.concatenate([np.zeros((1, H)), h[:-1]]))
     before, cell_before = np.zeros(H), np.zeros(H)
     for n in range(len(ids)):
         gate = {name: array[n] for name, array in found.items()}

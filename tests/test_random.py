@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
 from charloom.model import initial_parameters
 from charloom.model.parameters import parameter_shapes
@@ -197,7 +198,7 @@ def test_the_threshold_never_drops_all_values(dropout, threshold):
     assert np.isfinite(dropout_mask(0, 1, 0, 0, 0, 999, dropout)).all()
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("init", ["normal", "uniform", "orthogonal", "course"])
 def test_every_init_gives_each_parameter_its_spread(cell, init):
     H, K = 64, 70

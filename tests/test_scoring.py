@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom import scoring
+from charloom.cell_table import CELL_NAMES
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import new_learner, zero_state
@@ -21,7 +22,6 @@ from charloom.scoring import (
 from charloom.text import Corpus
 from small_runs import ENGINES, LINES, WORDS, small_config
 
-CELLS = ["rnn", "lstm", "gru"]
 TEXT = "".join(LINES.format(*(WORDS[(7 * n + k) % 10] for k in range(4))) for n in range(60))
 CORPUS = Corpus.from_text(TEXT)
 
@@ -48,7 +48,7 @@ def mean_of(learner, pieces, engine=None):
             return end.value, calls
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_one_stream_is_exact_with_calls_of_any_size(cell, monkeypatch):
     learner, segment = network(cell), (3, 700)
     truth = in_one_go(learner, segment)
@@ -59,7 +59,7 @@ def test_one_stream_is_exact_with_calls_of_any_size(cell, monkeypatch):
         assert found.tolist() == truth.tolist()
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_pieces_read_in_parallel_give_the_same_numbers_after_the_warm_up(cell, monkeypatch):
     monkeypatch.setattr(scoring, "WARM_UP", 200)
     learner, segment = network(cell), (0, len(CORPUS))
@@ -142,7 +142,7 @@ def test_a_character_that_counts_twice_or_never_is_caught(monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_size_of_the_calls_does_not_change_a_single_bit_of_the_mean(
     engine, cell, layers, monkeypatch

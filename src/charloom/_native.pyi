@@ -36,6 +36,12 @@ class Shape:
     def K(self) -> int: ...
     @property
     def H(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...  # of H rows, in U, W and b
+    @property
+    def states(self) -> int: ...  # arrays of a layer's state
+    @property
+    def arrays(self) -> int: ...  # of the whole network
 
 @final
 class Descent:

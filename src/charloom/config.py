@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, SupportsFloat, SupportsIndex
 
+from charloom.cell_table import CELL_NAMES, CELLS
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
 
-CELLS: Final = ("rnn", "lstm", "gru")
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
 SCHEDULES: Final = ("constant", "step", "cosine")
 INITS: Final = ("normal", "uniform", "orthogonal", "course")
@@ -30,7 +30,7 @@ ENGINES: Final = ("auto", "native", "reference")
 DTYPES: Final = ("float32", "float64")
 
 CHOICES: Final = {
-    "cell": CELLS,
+    "cell": CELL_NAMES,
     "init": INITS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
@@ -46,7 +46,7 @@ CHOICES: Final = {
 # Settings that have an effect only if another setting has one of these values.
 ONLY_WITH: Final = {
     "sigma": ("init", ("normal",)),
-    "forget_bias": ("cell", ("lstm",)),
+    "forget_bias": ("cell", tuple(name for name, cell in CELLS.items() if "f" in cell.gates)),
     "momentum": ("optimizer", ("sgd",)),
     "decay": ("optimizer", ("rmsprop",)),
     "beta1": ("optimizer", ("adam", "adamw")),

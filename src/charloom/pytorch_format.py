@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from charloom.cell_table import CELLS, Cell
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.formatting import shortened
 from charloom.messages import Placeholder, argument
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
-from charloom.model.parameters import GATES, Parameters
+from charloom.model.parameters import Parameters
 from charloom.recipes import DEFAULT_RECIPE, recipe_of
 from charloom.store.atomic_files import reading
 from charloom.store.checkpoint import (
@@ -43,7 +44,6 @@ from charloom.text.vocabulary import BYTES
 Array = NDArray[Any]
 
 METADATA_KEY: Final = "charloom.torch"
-CLASSES: Final = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 PICKLES: Final = (b"PK", b"\x80")  # first bytes of the files of torch.save, new and old format
 RECURRENT: Final = re.compile(r"(?P<prefix>.*?)weight_hh_l0", re.DOTALL)
 UNSUPPORTED: Final = {
@@ -90,13 +90,13 @@ def to_state_dict(learner: Learner) -> Parameters:
     (G·H, H), `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has `head.weight` (K, H) and
     `head.bias` (K). bias_hh is zero, except that the candidate of a GRU has d there.
     """
-    H, ours = learner.config.hidden_size, learner.parameters
+    H, ours, cell = learner.config.hidden_size, learner.parameters, CELLS[learner.config.cell]
     state_dict: Parameters = {}
     for layer in range(learner.config.layers):
         b = ours[f"layers.{layer}.b"]
         bias_hh = np.zeros_like(b)
-        if learner.config.cell == "gru":
-            bias_hh[2 * H :] = ours[f"layers.{layer}.d"]
+        if cell.second_bias:
+            bias_hh[cell.rows(cell.second_bias, H)] = ours[f"layers.{layer}.d"]
         state_dict |= {
             f"rnn.weight_ih_l{layer}": ours[f"layers.{layer}.U"],
             f"rnn.weight_hh_l{layer}": ours[f"layers.{layer}.W"],
@@ -133,7 +133,7 @@ def loading_lines(learner: Learner, file: str) -> str:
     return LOADING.format(
         file=file,
         key=METADATA_KEY,
-        cls=CLASSES[config.cell],
+        cls=CELLS[config.cell].torch_class,
         K=len(learner.vocabulary),
         H=config.hidden_size,
         L=config.layers,
@@ -324,36 +324,52 @@ def _take_layers(rest: dict[str, Array], prefix: str, what: str) -> tuple[str, P
 
     Raises NotAModelError if an array is missing or has a wrong shape.
     """
-    W = rest[f"{prefix}weight_hh_l0"]
-    H = W.shape[1] if W.ndim == 2 else 0
-    cells = {gates: cell for cell, gates in GATES.items()}
-    cell = cells.get(len(W) // H if H and len(W) % H == 0 else 0)
-    if cell is None:
-        raise NotAModelError(
-            f"{what}: {prefix}weight_hh_l0 has shape {W.shape}; wanted (H, H) for nn.RNN, (4H, H) "
-            f"for nn.LSTM or (3H, H) for nn.GRU."
-        )
-    rows = GATES[cell] * H
+    name = f"{prefix}weight_hh_l0"
+    cell = _cell_of(rest[name], f"{what}: {name}")
+    H = rest[name].shape[1]
     parameters: Parameters = {}
     layer = 0
     while f"{prefix}weight_hh_l{layer}" in rest:
         name = f"{prefix}weight_ih_l{layer}"
-        inputs = H if layer else _columns(rest.get(name))
-        U = _take(rest, name, (rows, inputs), what)
-        W = _take(rest, f"{prefix}weight_hh_l{layer}", (rows, H), what)
+        shapes = cell.shapes(H, H if layer else _columns(rest.get(name)))
+        U = _take(rest, name, shapes["U"], what)
+        W = _take(rest, f"{prefix}weight_hh_l{layer}", shapes["W"], what)
         b_ih, b_hh = (
-            _take(rest, f"{prefix}bias_{kind}_l{layer}", (rows,), what, zeros=W.dtype)
+            _take(rest, f"{prefix}bias_{kind}_l{layer}", shapes["b"], what, zeros=W.dtype)
             for kind in ("ih", "hh")
         )
-        # PyTorch has two biases per gate. Their sum is enough, except for the GRU's candidate.
-        both = rows - H if cell == "gru" else rows
-        b = b_ih.copy()
-        b[:both] = b_ih[:both].astype(np.float64) + b_hh[:both]
-        parameters |= {f"layers.{layer}.U": U, f"layers.{layer}.W": W, f"layers.{layer}.b": b}
-        if cell == "gru":
-            parameters[f"layers.{layer}.d"] = b_hh[both:]
+        found = {"U": U, "W": W, **_biases(cell, b_ih, b_hh, H)}
+        parameters |= {f"layers.{layer}.{name}": array for name, array in found.items()}
         layer += 1
-    return cell, parameters
+    return cell.name, parameters
+
+
+def _cell_of(weight_hh: Array, what: str) -> Cell:
+    """Return the cell whose weight_hh has this shape: PyTorch's files do not name the cell."""
+    for cell in CELLS.values():
+        if (
+            weight_hh.ndim == 2
+            and weight_hh.size
+            and weight_hh.shape == cell.shapes(weight_hh.shape[1], 0)["W"]
+        ):
+            return cell
+    *others, last = (
+        f"({len(cell.blocks) if cell.gates else ''}H, H) for nn.{cell.torch_class}"
+        for cell in CELLS.values()
+    )
+    raise NotAModelError(
+        f"{what} has shape {weight_hh.shape}; wanted {', '.join(others)} or {last}."
+    )
+
+
+def _biases(cell: Cell, b_ih: Array, b_hh: Array, H: int) -> Parameters:
+    """Return b, the sum of PyTorch's two biases. Where the cell needs both, d has the second one."""
+    b = np.asarray(b_ih.astype(np.float64) + b_hh, dtype=b_ih.dtype)
+    if not cell.second_bias:
+        return {"b": b}
+    rows = cell.rows(cell.second_bias, H)
+    b[rows] = b_ih[rows]
+    return {"b": b, "d": b_hh[rows]}
 
 
 def _columns(array: Array | None) -> int:

@@ -8,7 +8,8 @@ import struct
 import numpy as np
 import pytest
 
-from charloom.config import CELLS, OPTIMIZERS
+from charloom.cell_table import CELL_NAMES
+from charloom.config import OPTIMIZERS
 from charloom.errors import DamagedError
 from charloom.model import copy_learner
 from charloom.store import canonical_json, load_checkpoint, load_model, model_bytes, save_checkpoint
@@ -38,7 +39,7 @@ def test_loading_a_checkpoint_returns_the_same_learner_bit_for_bit(tmp_path, dty
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_every_cell_and_optimizer_is_loaded_bit_for_bit(tmp_path, cell, optimizer):
     settings = {"cell": cell, "optimizer": optimizer, "layers": 2, "batch_size": 3}
     learner = make_learner(settings=settings)

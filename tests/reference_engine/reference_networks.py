@@ -7,7 +7,6 @@ from charloom.engines import Plan
 from charloom.model import new_learner
 from charloom.text import Vocabulary
 
-CELLS = ["rnn", "lstm", "gru"]
 # float64 against float64: two orders of summation over at most a few thousand terms.
 CLOSE = 1e-12
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import oracle
+from charloom.cell_table import CELL_NAMES
 from charloom.engines.reference import ReferenceEngine, losses
 from charloom.engines.reference.cells import sigmoid
 from charloom.model import copy_learner
 from charloom.random import dropout_mask
 from reference_networks import (
-    CELLS,
     as_lists,
     assert_same,
     make_ids,
@@ -33,7 +33,7 @@ def true_masks(learner, update):
 # Single numbers
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(
     ("layers", "streams", "dropout"), [(1, 1, 0.0), (1, 3, 0.3), (2, 2, 0.0), (3, 2, 0.3)]
 )
@@ -145,7 +145,7 @@ SIZES = [  # B, T, H, K
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize(("streams", "T", "H", "K"), SIZES)
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_gradients_are_those_of_the_complex_step(cell, layers, streams, T, H, K, dropout):
     learner = make_learner(
         H, T, K, cell=cell, layers=layers, batch_size=streams, dropout=dropout, init="uniform"
@@ -159,7 +159,7 @@ def test_gradients_are_those_of_the_complex_step(cell, layers, streams, T, H, K,
         perturbed = np.tile(p[name].ravel(), (len(entries), 1))
         perturbed[np.arange(len(entries)), entries] += 1e-20j
         many = {**p, name: perturbed.reshape(-1, *gradient.shape)}
-        steps = losses(many, x, y, learner.state, masks).imag / 1e-20
+        steps = losses(many, cell, x, y, learner.state, masks).imag / 1e-20
         distance = np.linalg.norm(gradient.flat[entries] - steps)
         sizes = np.linalg.norm(gradient.flat[entries]) + np.linalg.norm(steps)
         assert distance <= 1e-12 * sizes, name
@@ -179,18 +179,18 @@ def test_gradients_at_full_size_are_those_of_the_complex_step(sigma):
         for entry in entries:
             p = {n: array.astype(np.complex128) for n, array in learner.parameters.items()}
             p[name].flat[entry] += 1e-20j
-            steps.append(losses(p, x, y, learner.state).imag / 1e-20)
+            steps.append(losses(p, "rnn", x, y, learner.state).imag / 1e-20)
         assert relative_error(gradient.flat[entries], steps) <= 1e-12, name
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_many_perturbed_networks_run_as_one(cell):
     learner = make_learner(cell=cell, layers=2, batch_size=2)
     x, y = make_window(learner)
     changed = make_learner(cell=cell, layers=2, batch_size=2, seed=5).parameters
     pairs = {name: np.stack([p, changed[name]]) for name, p in learner.parameters.items()}
-    together = losses(pairs, x, y, learner.state)
-    alone = [losses(p, x, y, learner.state) for p in (learner.parameters, changed)]
+    together = losses(pairs, cell, x, y, learner.state)
+    alone = [losses(p, cell, x, y, learner.state) for p in (learner.parameters, changed)]
     np.testing.assert_allclose(together, alone, rtol=1e-14)
 
 

@@ -5,11 +5,11 @@ import pytest
 
 import test_reference_gradients
 import test_reference_pytorch
+from charloom.cell_table import CELL_NAMES
 from charloom.engines.reference import ReferenceEngine, network
 from charloom.engines.reference.cells import GruCell, LstmCell, RnnCell, read
 from charloom.model import optimizers
 from charloom.random import dropout_mask
-from reference_networks import CELLS
 
 
 def forget_the_future(honest):
@@ -71,7 +71,7 @@ EVERYWHERE = [forget_the_future, forget_the_layer_below, scale_one_gradient]
 
 @pytest.mark.parametrize(
     ("cell", "planted"),
-    [(cell, planted) for cell in CELLS for planted in EVERYWHERE]
+    [(cell, planted) for cell in CELL_NAMES for planted in EVERYWHERE]
     + [("lstm", forget_the_cell), ("gru", forget_d)],
 )
 def test_a_planted_error_in_the_gradient_is_caught(cell, planted, monkeypatch):
@@ -121,11 +121,9 @@ class EarlyReset(GruCell):
         return {"h": (1 - z) * n + z * prev["h"]}, (r, z, n, held)
 
 
-@pytest.mark.parametrize(
-    ("cell", "gates", "planted"), [("lstm", 4, SwappedLstm), ("gru", 3, EarlyReset)]
-)
-def test_another_convention_is_caught(cell, gates, planted, monkeypatch):
-    monkeypatch.setitem(network.CELLS, gates, planted)
+@pytest.mark.parametrize(("cell", "planted"), [("lstm", SwappedLstm), ("gru", EarlyReset)])
+def test_another_convention_is_caught(cell, planted, monkeypatch):
+    monkeypatch.setitem(network.CELL_CLASSES, cell, planted)
     with pytest.raises(AssertionError):
         test_reference_gradients.test_loss_gradients_and_state_are_those_of_the_single_numbers(
             cell, 1, 1, 0.0

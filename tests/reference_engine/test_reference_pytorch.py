@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from charloom.cell_table import CELL_NAMES
 from charloom.engines.reference import ReferenceEngine
 from golden import make_torch_gradients as script
 from reference_networks import (
-    CELLS,
     as_lists,
     assert_same,
     make_ids,
@@ -41,13 +41,13 @@ def assert_agrees_with(truth, cell, values):
     assert_same(state, truth["state"])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_gradients_are_those_that_pytorch_once_gave(cell):
     golden = json.loads(script.GOLDEN.read_text(encoding="utf-8"))
     assert_agrees_with(golden["networks"][cell], cell, script.inputs(cell))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("layers", "streams"), [(1, 1), (2, 7), (3, 32)])
 def test_gradients_are_those_that_pytorch_gives_now(cell, layers, streams):
     """Importing PyTorch takes the seconds."""
@@ -61,7 +61,7 @@ def test_gradients_are_those_that_pytorch_gives_now(cell, layers, streams):
     assert_agrees_with(script.torch_gradients(cell, values), cell, values)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw"])
 def test_fifty_updates_follow_pytorch(cell, optimizer):
     """Of the mean loss, clipped by norm; at a small step, where dynamics are not chaotic."""

@@ -1,16 +1,15 @@
 """PyTorch as a contestant, in the fastest form found for each benchmark (docs/LOG.md)."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.bench.contestant_text import windows_of
 from charloom.bench.interleaved import Work
+from charloom.cell_table import CELLS
 from charloom.config import Config
-
-MODULES: Final = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
@@ -73,7 +72,7 @@ def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Wo
     import torch
 
     T, B, H = config.seq_length, config.batch_size, config.hidden_size
-    rnn = getattr(torch.nn, MODULES[config.cell])(K, H, num_layers=config.layers)
+    rnn = getattr(torch.nn, CELLS[config.cell].torch_class)(K, H, num_layers=config.layers)
     linear = torch.nn.Linear(H, K)
     parameters = [*rnn.parameters(), *linear.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
@@ -92,7 +91,7 @@ def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Wo
             torch.nn.functional.cross_entropy(logits, y.reshape(-1)).backward()
             torch.nn.utils.clip_grad_norm_(parameters, config.clip, foreach=True)
             optimizer.step()
-            state = last.detach() if config.cell != "lstm" else tuple(s.detach() for s in last)
+            state = tuple(s.detach() for s in last) if isinstance(last, tuple) else last.detach()
 
     return work
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from charloom.cell_table import CELL_NAMES
 from charloom.cli.options import given_path
 
 # gradcheck
@@ -64,7 +65,7 @@ CallForm = Annotated[
 CheckedCell = Annotated[
     str | None,
     typer.Option(
-        metavar="[rnn|lstm|gru]",
+        metavar=f"[{'|'.join(CELL_NAMES)}]",
         help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
         "LSTM: the fourth argument is the pair (h0, c0), each of shape (H), and U, W, b hold the "
         "gates in the order i, f, g, o. GRU: the order is r, z, n, and d of shape (H) is the bias "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from charloom.cell_table import CELL_NAMES
 from charloom.cli.check_options import (
     AllTables,
     ArgumentOrder,
@@ -148,7 +149,7 @@ def list_mistakes(as_json: bool) -> None:
         return
     width = max(len(m.id) for m in MISTAKES)
     for m in MISTAKES:
-        cells = "" if len(m.cells) == 3 else f" ({', '.join(m.cells)})"
+        cells = "" if m.cells == CELL_NAMES else f" ({', '.join(m.cells)})"
         show(f"{m.id:<{width}}  {m.title}{cells}")
 
 
@@ -158,7 +159,7 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
     from charloom.diagnosis.template_files import template_of
 
     require_one_of("template", kind, tuple(TEMPLATES))
-    require_one_of("cell", cell, ("rnn", "lstm", "gru"))
+    require_one_of("cell", cell, CELL_NAMES)
     if kind == "course" and cell != "rnn":
         raise ConfigError(
             f"there is no course template for {cell}: the course has only the plain network. Use "

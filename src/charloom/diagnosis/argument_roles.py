@@ -39,7 +39,7 @@ def argument_order(
     Raises:
         DoctorError: the given order is not valid, or the names do not tell the roles.
     """
-    states = ("h0", "c0") if options.cell == "lstm" else ("h0",)
+    states = ("h0", "c0") if options.has_cell_state else ("h0",)
     forms = [("params", "x", "y", *states), (*known, "x", "y", *states)]
     if options.arguments:
         require_all_roles(options.arguments, known, forms)
@@ -114,7 +114,7 @@ def roles_of_many(
             missing = set(form) - set(roles)
             if len(missing) == 1 and len(set(roles)) == len(roles):
                 return tuple(role or next(iter(missing)) for role in roles)
-    example = [*known, "x", "y", "h0", *(["c0"] if options.cell == "lstm" else [])]
+    example = [*known, "x", "y", "h0", *(["c0"] if options.has_cell_state else [])]
     raise DoctorError(
         f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}), and "
         "their names do not show their roles. The function may take the parameters as one argument "
@@ -133,7 +133,7 @@ def roles_by_names(
         parameter = parameter_of(name, known, dict(options.names))
         # A short name such as c, b or W is more likely a parameter, unless ROLES has it.
         roles.append(role if role in WANTED else parameter)
-    if options.cell == "lstm" and roles.count("h0") == 1 and "params" in roles:
+    if options.has_cell_state and roles.count("h0") == 1 and "params" in roles:
         return [
             "c0" if plain(name) in CELL_NAMES else role
             for name, role in zip(required, roles, strict=True)

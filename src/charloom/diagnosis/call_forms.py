@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from charloom.cell_table import in_table_order
 from charloom.diagnosis.argument_roles import argument_order
 from charloom.diagnosis.call_options import Options
-from charloom.diagnosis.faulty_network import GATES, Array, Problem, reordered
+from charloom.diagnosis.faulty_network import Array, Problem, reordered
 from charloom.diagnosis.loss_and_gradients import Reply, parameter_of, read_reply
 from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
@@ -209,7 +210,7 @@ def from_user_shape(name: str, array: Array, convention: Convention) -> Array:
 
 def gates_of(convention: Convention) -> str:
     """Return charloom's order of the gates that the convention orders."""
-    return next(own for own in GATES.values() if sorted(own) == sorted(convention.gates))
+    return in_table_order(convention.gates)
 
 
 def vector(array: Array, kind: str) -> Array:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from charloom.cell_table import CELLS
+
 FORMS: Final = ("auto", "natural", "course", "torch")
 
 
@@ -12,7 +14,7 @@ class Options:
 
     Attributes:
         form: one of `FORMS`.
-        cell: "rnn", "lstm" or "gru".
+        cell: the name of a cell.
         names: pairs of a parameter and the user's name for it.
         gradients: the names of the items of a returned tuple, in order.
         arguments: the roles of the arguments, in order: params, x, y and h0.
@@ -27,3 +29,8 @@ class Options:
     arguments: tuple[str, ...] = ()
     reduction: str = "sum"
     gates: str = ""
+
+    @property
+    def has_cell_state(self) -> bool:
+        """Return whether the cell has a second state, so that the function also gets c0."""
+        return self.cell != "" and "cell" in CELLS[self.cell].states

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charloom.diagnosis.faulty_network import GATES
+from charloom.cell_table import in_table_order
 from charloom.diagnosis.mistakes import BY_ID, Mistake
 from charloom.formatting import listing, number_of, scientific
 from charloom.gradient_errors import rank
@@ -76,7 +76,7 @@ class Found:
     @property
     def _own_gates(self) -> str:
         """The specification's order of the gates in `variant`."""
-        return next(own for own in GATES.values() if sorted(own) == sorted(self.variant))
+        return in_table_order(self.variant)
 
     @property
     def fix(self) -> str:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from charloom.cell_table import CELL_NAMES, CELLS
 from charloom.config import SEED_LIMIT, require_number, require_one_of, require_whole
 from charloom.diagnosis import runner
 from charloom.diagnosis.call_options import FORMS, Options
 from charloom.diagnosis.diagnosis_result import Diagnosis
-from charloom.diagnosis.faulty_network import GATES
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.runner import Job
 from charloom.diagnosis.sandbox import parse_function, run_in_process
@@ -22,7 +22,6 @@ from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
 
-CELLS: Final = ("rnn", "lstm", "gru")
 DTYPES: Final = ("auto", "float64", "float32")
 REDUCTIONS: Final = ("sum", "mean")
 MUCH_OUTPUT: Final = 1_000_000  # bytes; more is mentioned in a note
@@ -90,7 +89,7 @@ def doctor(
         gradients=tuple(gradients),
         arguments=tuple(arguments),
         reduction=reduction,
-        gates="" if gates == GATES.get(cell or "") else gates,
+        gates="" if cell is not None and gates == CELLS[cell].gates else gates,
     )
     job = Job(options, seed, PLANS if plans is None else plans)
     if isinstance(function, str):
@@ -104,7 +103,7 @@ def require_choices(form: str, cell: str | None, reduction: str, dtype: str, gat
     """Raise ConfigError if one of these arguments has a value that is not valid."""
     require_one_of("form", form, FORMS)
     if cell is not None:
-        require_one_of("cell", cell, CELLS)
+        require_one_of("cell", cell, CELL_NAMES)
     require_gates(gates, cell)
     require_one_of("reduction", reduction, REDUCTIONS)
     require_one_of("dtype", dtype, DTYPES)
@@ -155,13 +154,15 @@ def require_gates(gates: str, cell: str | None) -> None:
     """
     if not isinstance(gates, str):
         raise ConfigError(f"{argument('gates')} is {shortened(gates)}; it must be a string.")
+    gated = [known for known in CELLS.values() if known.gates]
     if gates and cell is None:
         raise ConfigError(
             f"{argument('gates')} is {shortened(gates)}, but the cell is missing: give "
-            f"{argument('cell', 'lstm')} or {argument('cell', 'gru')} too."
+            f"{' or '.join(argument('cell', known.name) for known in gated)} too."
         )
-    if gates and (cell == "rnn" or sorted(gates) != sorted(GATES[cell or ""])):
+    if gates and cell is not None and sorted(gates) != sorted(CELLS[cell].gates):
+        orders = (f"{known.gates} with {argument('cell', known.name)}" for known in gated)
         raise ConfigError(
-            f"{argument('gates')} is {shortened(gates)}; it must be the letters of ifgo in your order "
-            f"with {argument('cell', 'lstm')}, or of rzn with {argument('cell', 'gru')}."
+            f"{argument('gates')} is {shortened(gates)}; it must be the letters of "
+            f"{', or of '.join(orders)}, in your order."
         )

@@ -15,12 +15,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.cell_table import CELLS
+
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 Switches = Mapping[str, str]  # ids of mistakes and their variants
-
-# The blocks of each cell, in the order of spec/mathematics.md.
-GATES: Final = {"rnn": "a", "lstm": "ifgo", "gru": "rzn"}
 
 # Wrong derivatives of tanh, from a, h = tanh(a) and the previous state.
 TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
@@ -128,7 +127,7 @@ def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
     theta = dict(given)
     if "gate-order" in m:
         for name in ("U", "W", "b"):
-            theta[name] = reordered(given[name], m["gate-order"], GATES[cell])
+            theta[name] = reordered(given[name], m["gate-order"], CELLS[cell].blocks)
     if "forget-bias-twice" in m:
         H = given["W"].shape[1]
         theta["b"] = theta["b"].copy()
@@ -515,7 +514,7 @@ def sums(
         "c": do.T if m.get("output-bias-not-summed") == "apart" and T > 1
         else do[chosen("output-bias-not-summed", T, m)].sum(axis=0),
     }  # fmt: skip
-    if cell == "gru":
+    if CELLS[cell].second_bias:
         gradients["d"] = dq.sum(axis=0)
     if m.get("hidden-bias-left-out") in ("", "d too"):
         gradients["b"] = np.zeros(rows)
@@ -558,7 +557,7 @@ def bias_mistakes(cell: str, gradients: Arrays, m: Switches) -> Arrays:
     gradients = dict(gradients)
     if "gate-order" in m:
         for name in ("U", "W", "b"):
-            gradients[name] = reordered(gradients[name], GATES[cell], m["gate-order"])
+            gradients[name] = reordered(gradients[name], CELLS[cell].blocks, m["gate-order"])
     if m.get("forget-bias-twice") == "b_f twice, gradient too":
         H = gradients["V"].shape[1]
         gradients["b"] = gradients["b"].copy()

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Final
 
+from charloom.cell_table import CELL_NAMES
 from charloom.messages import argument
 
-ALL: Final = ("rnn", "lstm", "gru")
+ALL: Final = CELL_NAMES
 RNN: Final = ("rnn",)
 LSTM: Final = ("lstm",)
 GRU: Final = ("gru",)

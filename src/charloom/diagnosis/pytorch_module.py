@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from charloom.cell_table import CELLS
 from charloom.diagnosis.argument_roles import H_NAMES, K_NAMES, plain, role_of
 from charloom.diagnosis.call_forms import is_right_loss
 from charloom.diagnosis.call_options import Options
@@ -19,7 +20,7 @@ from charloom.errors import DoctorError
 from charloom.formatting import number_of
 from charloom.messages import argument
 
-CELLS: Final = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
+CELL_OF_CLASS: Final = {cell.torch_class: cell.name for cell in CELLS.values()}
 PROBE: Final = (4, 7)  # H and K of a module that is made to look at its layers
 
 
@@ -41,7 +42,7 @@ class ModuleCaller:
         self.double = True
         probe = self.make(*PROBE)
         rnn, out = parts_of(torch, probe)
-        self.cell = CELLS[type(rnn).__name__]
+        self.cell: str = CELL_OF_CLASS[type(rnn).__name__]
         if options.cell and options.cell != self.cell:
             raise DoctorError(
                 f"you said {options.cell}; the module has an nn.{type(rnn).__name__}. Set "
@@ -105,10 +106,9 @@ class ModuleCaller:
                     tensor.copy_(torch.as_tensor(problem.parameters[name]))
             if rnn.bias:
                 rnn.bias_hh_l0.zero_()
-                if self.cell == "gru":
-                    rnn.bias_hh_l0[-len(problem.state["h"]) :] = torch.as_tensor(
-                        problem.parameters["d"]
-                    )
+                if (cell := CELLS[self.cell]).second_bias:
+                    rows = cell.rows(cell.second_bias, len(problem.state["h"]))
+                    rnn.bias_hh_l0[rows] = torch.as_tensor(problem.parameters["d"])
             for layer in module.modules():
                 if isinstance(layer, torch.nn.Embedding):
                     if layer.weight.shape[0] != layer.weight.shape[1]:
@@ -215,8 +215,9 @@ class ModuleCaller:
         ]
         gradients: Arrays = dict(zip(weights, arrays, strict=False))
         H = len(problem.state["h"])
-        if self.cell == "gru":
-            gradients["d"] = arrays[-1][-H:] if rnn.bias else np.zeros(H)
+        if (cell := CELLS[self.cell]).second_bias:
+            rows = cell.rows(cell.second_bias, H)
+            gradients["d"] = arrays[-1][rows] if rnn.bias else np.zeros(H)
         # A module without biases has the gradient zero for them.
         gradients.setdefault("b", np.zeros(len(problem.parameters["b"])))
         gradients.setdefault("c", np.zeros(len(problem.parameters["c"])))

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from charloom.diagnosis.faulty_network import GATES, Arrays, Problem
+from charloom.cell_table import CELLS
+from charloom.diagnosis.faulty_network import Arrays, Problem
 from charloom.random import normals, uniforms
 
 
@@ -104,7 +105,7 @@ def make_trial(
             scale = 0.0
         parameters[name] = scale * numbers.reshape(shape)
     state: Arrays = {}
-    for number, name in enumerate(state_names(cell)):
+    for number, name in enumerate(CELLS[cell].states):
         numbers = uniforms(seed, "gradcheck", H, stream=100 + place, time=10 + number)
         state[name] = 2 * numbers - 1 if plan.state == "non-zero" else np.zeros(H)
     ids = (uniforms(seed, "gradcheck", 2 * T + 1, stream=100 + place, time=20) * K).astype(np.int64)
@@ -119,16 +120,7 @@ def make_trial(
 
 def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of each parameter of one layer (spec/mathematics.md: The cells; The network)."""
-    rows = len(GATES[cell]) * H
-    found: dict[str, tuple[int, ...]] = {"U": (rows, K), "W": (rows, H), "b": (rows,)}
-    if cell == "gru":
-        found["d"] = (H,)
-    return {**found, "V": (K, H), "c": (K,)}
-
-
-def state_names(cell: str) -> tuple[str, ...]:
-    """Return the names of the states that the cell passes from step to step."""
-    return ("h", "cell") if cell == "lstm" else ("h",)
+    return {**CELLS[cell].shapes(H, K), "V": (K, H), "c": (K,)}
 
 
 def window(problem: Problem, length: int) -> Problem:

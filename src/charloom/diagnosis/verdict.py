@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from charloom.cell_table import CELLS
 from charloom.diagnosis import call_sequences, nonfinite, user_numerical
 from charloom.diagnosis.case import WIDEST, ZERO, Case, Explanation, relative
 from charloom.diagnosis.diagnosis_result import (
@@ -24,7 +25,6 @@ from charloom.diagnosis.diagnosis_result import (
 )
 from charloom.diagnosis.error_patterns import clues, errors_by_step
 from charloom.diagnosis.explanation import explained
-from charloom.diagnosis.faulty_network import GATES
 from charloom.diagnosis.outcome import SCRIPTS, Call, Outcome
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
 from charloom.diagnosis.trials import make_trials
@@ -212,7 +212,7 @@ def in_users_order(one: Found, cell: str, given: str) -> Found:
     """
     if one.id != "gate-order" or not given:
         return one
-    taken_as = dict(zip(GATES[cell], one.variant, strict=True))
+    taken_as = dict(zip(CELLS[cell].blocks, one.variant, strict=True))
     return Found(one.id, "".join(taken_as[gate] for gate in given), given)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom import _native
+from charloom.cell_table import CELLS
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.errors import EngineError
@@ -21,7 +22,7 @@ from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.model import Learner, State, parameter_shapes
 from charloom.model.optimizers import SLOTS
-from charloom.model.parameters import STATES, Parameters
+from charloom.model.parameters import Parameters
 
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
@@ -354,7 +355,7 @@ def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
 def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
     """The arrays of a state in the kernels' order, all checked."""
     config = learner.config
-    names = STATES[config.cell]
+    names = CELLS[config.cell].states
     if tuple(state) != names:
         raise EngineError(f"the state has {', '.join(state)}; wanted {', '.join(names)}.")
     shape = (config.layers, streams, config.hidden_size)

@@ -49,9 +49,11 @@ CHUNK_NETWORKS: Final = 256
 class Window(NamedTuple):
     """The inputs of the loss besides the parameters.
 
-    `x` and `y` have shape (T, B). `masks` are dropout masks, or None without dropout.
+    `cell` is the network's cell. `x` and `y` have shape (T, B). `masks` are dropout masks, or None
+    without dropout.
     """
 
+    cell: str
     x: Array
     y: Array
     state: dict[str, Array]
@@ -61,7 +63,7 @@ class Window(NamedTuple):
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
         """Return a window that starts from the learner's state, with the masks of update 1."""
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
-        return cls(x, y, learner.state, masks)
+        return cls(learner.config.cell, x, y, learner.state, masks)
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def blurred_gradients(
     blur = Blur(seed, float(np.finfo(learner.config.dtype).eps))
     own = {name: p.astype(np.float64) for name, p in learner.parameters.items()}
     state = {name: array.astype(np.float64) for name, array in window.state.items()}
-    given = window.x, window.y, state, window.masks
+    given = window._replace(state=state)
     rounded = loss_and_gradients(learner.parameters, *window)[1]
     gradients = [loss_and_gradients(own, *given)[1], rounded]
     for _ in range(BLURS):

@@ -12,17 +12,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.cell_table import CELLS
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
-from charloom.model.parameters import STATES
 
 Array = NDArray[Any]
 
-GATE_NAMES: Final = {"rnn": "", "lstm": "ifgo", "gru": "rzn"}
-
 # The names of the values that each unit of a cell has: states, then gates. MEANINGS describes them.
-WHATS: Final = {cell: (*STATES[cell], *GATE_NAMES[cell]) for cell in STATES}
+WHATS: Final = {name: (*cell.states, *cell.gates) for name, cell in CELLS.items()}
 MEANINGS: Final = {
     "h": "output",
     "cell": "cell",
@@ -45,11 +43,14 @@ def require_what(what: str, cell: str) -> None:
         )
 
 
-def gates(parameters: Mapping[str, Array], layer: int, x: Array, h_prev: Array) -> dict[str, Array]:
+def gates(
+    cell: str, parameters: Mapping[str, Array], layer: int, x: Array, h_prev: Array
+) -> dict[str, Array]:
     """Return the gates of one layer at each of N steps, by name; each has shape (N, H).
 
     Args:
-        parameters: the network's parameters; their shapes show which cell it has.
+        cell: name of the network's cell.
+        parameters: the network's parameters.
         layer: number of the layer, from 0.
         x: the layer's input at each step: ids (N,), or the outputs (N, H) of the layer below.
         h_prev: the layer's h before each step, shape (N, H).
@@ -57,18 +58,28 @@ def gates(parameters: Mapping[str, Array], layer: int, x: Array, h_prev: Array) 
     Returns:
         i, f, g and o of an LSTM; r, z and n of a GRU; nothing for the plain cell.
     """
-    U, W, b = (parameters[f"layers.{layer}.{name}"] for name in "UWb")
-    G = len(W) // W.shape[1]
-    if G == 1:
+    if not CELLS[cell].gates:
         return {}
+    U, W, b = (parameters[f"layers.{layer}.{name}"] for name in "UWb")
     read = (U.T[x] if np.issubdtype(x.dtype, np.integer) else x @ U.T) + b
-    if G == 4:
-        a_i, a_f, a_g, a_o = np.split(read + h_prev @ W.T, G, axis=1)
-        return {"i": sigmoid(a_i), "f": sigmoid(a_f), "g": np.tanh(a_g), "o": sigmoid(a_o)}
-    read_r, read_z, read_n = np.split(read, G, axis=1)
-    held_r, held_z, held_n = np.split(h_prev @ W.T, G, axis=1)
+    held = h_prev @ W.T
+    if cell == "lstm":
+        return lstm_gates(read + held)
+    return gru_gates(read, held, parameters[f"layers.{layer}.d"])
+
+
+def lstm_gates(sums: Array) -> dict[str, Array]:
+    """Return the gates of an LSTM, from their stacked sums (N, 4H)."""
+    a_i, a_f, a_g, a_o = np.split(sums, 4, axis=1)
+    return {"i": sigmoid(a_i), "f": sigmoid(a_f), "g": np.tanh(a_g), "o": sigmoid(a_o)}
+
+
+def gru_gates(read: Array, held: Array, d: Array) -> dict[str, Array]:
+    """Return the gates of a GRU, from the stacked U x + b and W h (N, 3H), and d (H)."""
+    read_r, read_z, read_n = np.split(read, 3, axis=1)
+    held_r, held_z, held_n = np.split(held, 3, axis=1)
     r = sigmoid(read_r + held_r)
-    n = np.tanh(read_n + r * (held_n + parameters[f"layers.{layer}.d"]))
+    n = np.tanh(read_n + r * (held_n + d))
     return {"r": r, "z": sigmoid(read_z + held_z), "n": n}
 
 

@@ -9,13 +9,14 @@ from typing import Final
 
 import numpy as np
 
+from charloom.cell_table import CELLS
 from charloom.config import as_whole
 from charloom.cooperative import LEAST_TOKENS, tokens_of_a_step
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, DivergedError
 from charloom.formatting import shortened
-from charloom.hidden_units.gate_values import GATE_NAMES, WHATS, Array, gates, require_what
+from charloom.hidden_units.gate_values import WHATS, Array, gates, require_what
 from charloom.messages import argument
 from charloom.model import Learner, zero_state
 
@@ -103,13 +104,14 @@ def _chosen(
     """
     h = states["h"]
     h_prev = np.concatenate([before[np.newaxis], h[:-1]])
-    wants_gates = any(what in GATE_NAMES[learner.config.cell] for what in choice.whats)
+    cell = CELLS[learner.config.cell]
+    wants_gates = any(what in cell.gates for what in choice.whats)
     of_layers = []
     for layer in choice.layers:
         found = {name: values[:, layer] for name, values in states.items()}
         if wants_gates:
             x = h[:, layer - 1] if layer else tokens
-            found |= gates(learner.parameters, layer, x, h_prev[:, layer])
+            found |= gates(cell.name, learner.parameters, layer, x, h_prev[:, layer])
         of_layers.append(np.stack([found[what] for what in choice.whats], axis=1))
     chosen = np.stack(of_layers, axis=2)
     if len(choice.units) < chosen.shape[3]:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.cell_table import CELLS
 from charloom.config import Config
 from charloom.model.memory_limit import require_memory
 from charloom.model.optimizers import SLOTS
-from charloom.model.parameters import STATES, Parameters, initial_parameters
+from charloom.model.parameters import Parameters, initial_parameters
 from charloom.text.vocabulary import Vocabulary
 
 State = dict[str, NDArray[Any]]
@@ -86,7 +87,7 @@ def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
 def zero_state(config: Config, streams: int = 1) -> State:
     """Return the hidden state before the first character: zeros of shape (layers, streams, H)."""
     shape = (config.layers, streams, config.hidden_size)
-    return {name: np.zeros(shape, dtype=config.dtype) for name in STATES[config.cell]}
+    return {name: np.zeros(shape, dtype=config.dtype) for name in CELLS[config.cell].states}
 
 
 def copy_learner(learner: Learner) -> Learner:

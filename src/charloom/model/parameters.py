@@ -2,33 +2,30 @@
 
 Layer l: `layers.l.U` (G·H × input), `layers.l.W` (G·H × H), `layers.l.b` (G·H), and for the GRU
 `layers.l.d` (H). Output: `V` (K × H), `c` (K). The input has K entries for layer 0, H for the others.
+G is the number of gates, 1 for the plain cell.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.cell_table import CELLS
 from charloom.config import Config
 from charloom.random import normals, uniforms
 
 Parameters = dict[str, NDArray[Any]]
 
-GATES: Final = {"rnn": 1, "lstm": 4, "gru": 3}  # G; their order: LSTM i, f, g, o; GRU r, z, n
-STATES: Final = {"rnn": ("h",), "lstm": ("h", "cell"), "gru": ("h",)}  # arrays of a layer's state
-
 
 def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of each parameter by name, in the order that all listings use."""
-    H, K, G = config.hidden_size, vocabulary_size, GATES[config.cell]
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(config.layers):
-        shapes[f"layers.{layer}.U"] = (G * H, H if layer else K)
-        shapes[f"layers.{layer}.W"] = (G * H, H)
-        shapes[f"layers.{layer}.b"] = (G * H,)
-        if config.cell == "gru":
-            shapes[f"layers.{layer}.d"] = (H,)
-    return {**shapes, "V": (K, H), "c": (K,)}
+    H, K, cell = config.hidden_size, vocabulary_size, CELLS[config.cell]
+    layers = {
+        f"layers.{layer}.{name}": shape
+        for layer in range(config.layers)
+        for name, shape in cell.shapes(H, H if layer else K).items()
+    }
+    return {**layers, "V": (K, H), "c": (K,)}
 
 
 def short_name(name: str) -> str:
@@ -42,11 +39,12 @@ def initial_parameters(config: Config, vocabulary_size: int) -> Parameters:
     Each number depends only on the seed, on the parameter's index in the list, and on its own index
     in the parameter (spec/mathematics.md: First values, Random numbers).
     """
+    cell = CELLS[config.cell]
     parameters: Parameters = {}
     for place, (name, shape) in enumerate(parameter_shapes(config, vocabulary_size).items()):
         values = _first_values(config, name, shape, place)
-        if config.cell == "lstm" and name.endswith(".b"):
-            values[config.hidden_size : 2 * config.hidden_size] = config.forget_bias
+        if "f" in cell.gates and name.endswith(".b"):
+            values[cell.rows("f", config.hidden_size)] = config.forget_bias
         parameters[name] = values.astype(config.dtype)
     return parameters
 

@@ -5,11 +5,12 @@ The data was read from the run directory before. This module does not know HTML 
 
 import platform
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import matplotlib
 import numpy as np
 
+from charloom.cell_table import CELLS
 from charloom.config import Config, help_of
 from charloom.formatting import (
     bits_per_character,
@@ -46,17 +47,16 @@ from charloom.report.writer import Writer
 from charloom.store import RunOutline, charloom_version
 from charloom.store.journal_lines import is_finite
 
-CELLS: Final = {"rnn": "A plain recurrent network", "lstm": "An LSTM", "gru": "A GRU"}
-
 
 def lede(view: RunOutline) -> str:
     """Return one sentence about the network, the text and the training."""
     config, text = view.config, view.text
     times = counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
+    title = CELLS[config.cell].title
     layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
-        f"{CELLS[config.cell]} with {layers}{count(config.hidden_size)} hidden units learns to "
+        f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units learns to "
         f"write like this text of {count(text['characters'])} {config.tokens}, "
         f"{count(text['vocabulary_size'])} of them different. It is trained for {times} with windows of "
         f"{config.seq_length} {config.tokens}{streams}."

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from charloom.cell_table import CELLS
 from charloom.formatting import harmless
 from charloom.hidden_units import Activity
 from charloom.hidden_units.gate_values import MEANINGS
@@ -13,7 +14,7 @@ from charloom.report.plot_style import LIGHT, UNITS_PER_INCH, WIDE, Palette
 
 SIGNED: Final = "PuOr_r"  # from purple through white, which is zero, to orange
 GATE: Final = "viridis"  # from 0, closed, to 1, open
-GATES: Final = "ifozr"  # values from 0 to 1
+SIGMOID_GATES: Final = {gate for cell in CELLS.values() for gate in cell.sigmoid_gates}
 LETTERS: Final = 120  # a text up to this length is written below the map
 ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # heights of a unit and a layer, in 1/72 inch
 FONT: Final = 8.0
@@ -41,7 +42,7 @@ def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
     )
     values = np.asarray(seen.values, dtype=np.float64)
     size = float(np.percentile(np.abs(values), 99.5)) or 1.0
-    low, high, colours = (0.0, 1.0, GATE) if seen.what in GATES else (-size, size, SIGNED)
+    low, high, colours = (0.0, 1.0, GATE) if seen.what in SIGMOID_GATES else (-size, size, SIGNED)
     grid = figure.subplots(layers, 1, sharex=True, squeeze=False)[:, 0].tolist()
     figure.subplots_adjust(
         left=LEFT / width, right=1 - RIGHT / width, bottom=BELOW / height, top=1 - ABOVE / height,

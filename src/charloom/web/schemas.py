@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from charloom.cell_table import CellName
 from charloom.config import SEED_LIMIT
 
 # The largest body of a request, in bytes.
@@ -353,7 +354,7 @@ class Texts(ResponseBody):
 class Settings(RequestBody):
     """The settings that the page can change. A setting that is not given keeps the recipe's value."""
 
-    cell: Literal["rnn", "lstm", "gru"] | None = None
+    cell: CellName | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
     layers: Annotated[int, Field(ge=1, le=8)] | None = None
     seq_length: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -26,7 +26,9 @@ class ReferenceEngine:
         self, learner: Learner, x: Ids, y: Ids, update: int | None = None
     ) -> tuple[float, Parameters, State]:
         masks = network.dropout_masks(learner.config, update, *x.shape)
-        return network.loss_and_gradients(learner.parameters, x, y, learner.state, masks)
+        return network.loss_and_gradients(
+            learner.parameters, learner.config.cell, x, y, learner.state, masks
+        )
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
         config = learner.config
@@ -69,12 +71,13 @@ class ReferenceEngine:
         return nats, state
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
-        cells = network.cells_of(learner.parameters)
+        cells = network.cells_of(learner.parameters, learner.config.cell)
         carried, h, _ = network.step(cells, ids, network.unstack(state))
         return network.output(learner.parameters, h), network.stack(carried)
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        cells, carried = network.cells_of(learner.parameters), network.unstack(state)
+        cells = network.cells_of(learner.parameters, learner.config.cell)
+        carried = network.unstack(state)
         L, _, H = state["h"].shape
         values = {name: np.empty((len(tokens), L, H), array.dtype) for name, array in state.items()}
         for n in range(len(tokens)):

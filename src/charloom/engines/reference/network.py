@@ -18,15 +18,14 @@ from charloom.random import dropout_mask
 Array = NDArray[Any]
 State = dict[str, Array]
 
-CELLS: Final[dict[int, type[Any]]] = {1: RnnCell, 3: GruCell, 4: LstmCell}  # by number of gates G
+CELL_CLASSES: Final[dict[str, type[Any]]] = {"rnn": RnnCell, "lstm": LstmCell, "gru": GruCell}
 
 
-def cells_of(parameters: Mapping[str, Array]) -> list[Cell]:
+def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
     """Return one cell per layer. The cells share the arrays of `parameters` (or gradients)."""
     layers = sum(name.endswith(".W") for name in parameters)
-    G_H, H = parameters["layers.0.W"].shape[-2:]
     return [
-        CELLS[G_H // H](
+        CELL_CLASSES[cell](
             **{
                 name.rpartition(".")[2]: array
                 for name, array in parameters.items()
@@ -103,6 +102,7 @@ def dropout_masks(config: Config, update: int | None, T: int, B: int) -> Array |
 
 def losses(
     parameters: Mapping[str, Array],
+    cell: str,
     x: Array,
     y: Array,
     state: Mapping[str, Array],
@@ -113,7 +113,7 @@ def losses(
     The parameters may have leading axes, with one network per entry; the result has the same axes.
     Complex parameters give a complex loss, which the complex-step gradient check needs.
     """
-    cells, carried = cells_of(parameters), unstack(state)
+    cells, carried = cells_of(parameters, cell), unstack(state)
     streams = np.arange(x.shape[1])
     loss: Array = np.zeros(())
     for t in range(len(x)):
@@ -124,6 +124,7 @@ def losses(
 
 def loss_and_gradients(
     parameters: Mapping[str, Array],
+    cell: str,
     x: Array,
     y: Array,
     state: Mapping[str, Array],
@@ -136,7 +137,7 @@ def loss_and_gradients(
     the backward pass. The gradient then shows how much their rounding changes it.
     """
     T, B = x.shape
-    cells = cells_of(parameters)
+    cells = cells_of(parameters, cell)
     carried, caches, tops = [unstack(state)], [], []
     for t in range(T):
         after, h, way_back = step(cells, x[t], carried[t], None if masks is None else masks[t])
@@ -149,7 +150,7 @@ def loss_and_gradients(
     loss = -log_p[targets].sum() / B
 
     gradients = {name: np.zeros_like(parameter) for name, parameter in parameters.items()}
-    cell_gradients = cells_of(gradients)
+    cell_gradients = cells_of(gradients, cell)
     do = np.exp(log_p)  # the probabilities; targets are subtracted below
     if blur is not None:
         do = blur(do)

@@ -1,0 +1,73 @@
+"""The recurrent cells: the gates, states and parameters of each, in PyTorch's order.
+
+This module holds no equations: the reference engine, the kernels and the doctor each have their own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+CellName = Literal["rnn", "lstm", "gru"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell.
+
+    Attributes:
+        name: the value of the setting `cell`.
+        title: the cell in words, such as "an LSTM".
+        torch_class: its class in torch.nn.
+        states: names of the arrays of a layer's state.
+        gates: one letter per gate, as in the equations; "" for the plain cell.
+        sigmoid_gates: those of the gates that have values from 0 to 1. The others are from -1 to 1.
+        second_bias: the gate with a second bias, d, which PyTorch keeps in bias_hh; "" for none.
+    """
+
+    name: CellName
+    title: str
+    torch_class: str
+    states: tuple[str, ...] = ("h",)
+    gates: str = ""
+    sigmoid_gates: str = ""
+    second_bias: str = ""
+
+    @property
+    def blocks(self) -> str:
+        """Return one letter per block of H rows of U, W and b: the gates, or "a" without gates."""
+        return self.gates or "a"
+
+    def rows(self, gate: str, H: int) -> slice:
+        """Return which rows of U, W and b belong to a gate."""
+        block = self.blocks.index(gate)
+        return slice(block * H, (block + 1) * H)
+
+    def shapes(self, H: int, inputs: int) -> dict[str, tuple[int, ...]]:
+        """Return the name and shape of each parameter of a layer with so many inputs."""
+        rows = len(self.blocks) * H
+        matrices: dict[str, tuple[int, ...]] = {"U": (rows, inputs), "W": (rows, H), "b": (rows,)}
+        return {**matrices, "d": (H,)} if self.second_bias else matrices
+
+
+# The kernels number the cells in the same order.
+CELLS: Final[Mapping[str, Cell]] = MappingProxyType(
+    {
+        cell.name: cell
+        for cell in (
+            Cell("rnn", "a plain recurrent network", "RNN"),
+            Cell("lstm", "an LSTM", "LSTM", ("h", "cell"), gates="ifgo", sigmoid_gates="ifo"),
+            Cell("gru", "a GRU", "GRU", gates="rzn", sigmoid_gates="rz", second_bias="n"),
+        )
+    }
+)
+CELL_NAMES: Final = tuple(CELLS)
+
+
+def in_table_order(gates: str) -> str:
+    """Return the same gates in the order of the cell that has them.
+
+    Raises:
+        StopIteration: no cell has these gates.
+    """
+    return next(cell.blocks for cell in CELLS.values() if sorted(cell.blocks) == sorted(gates))
