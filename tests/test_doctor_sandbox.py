@@ -1,10 +1,12 @@
 """The doctor's process for the user's code: whatever that does, an answer or a sentence comes back."""
 
+import contextlib
 import json
 import os
 import shlex
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -317,6 +319,51 @@ def test_a_right_function_gets_a_certificate_and_exit_code_0(tmp_path):
     whole = charloom_("doctor", f"{path}:loss_and_gradients", "--table").stdout
     assert "wrong in" in whole
     assert "· right" in whole
+
+
+def test_a_terminal_shows_that_the_command_waits_for_the_function(tmp_path):
+    """The function ends only after the terminal has shown the line, whatever time that takes."""
+    seen = tmp_path / "seen"
+    wait = f"    T = len(x)\n    import os, time\n    while not os.path.exists({str(seen)!r}): time.sleep(0.01)\n"
+    slow = Plant("loop", "none", (("    T = len(x)\n", wait),))
+    path = written(tmp_path, source("loop", slow))
+    terminal, theirs = os.openpty()
+    command = [sys.executable, "-m", "charloom", "doctor", f"{path}:loss_and_gradients"]
+    doctor = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    shown = []
+    reader = threading.Thread(target=read_all, args=(terminal, shown))
+    reader.start()
+    try:
+        line = b"waiting for mine.py:loss_and_gradients, which is stopped after 60 s"
+        until(lambda: line in b"".join(shown), seconds=50)
+        seen.touch()
+        assert doctor.communicate(timeout=60)[0].startswith(b"Right:")
+        assert doctor.returncode == 0
+    finally:
+        doctor.kill()
+        doctor.wait()
+        reader.join()
+        os.close(terminal)
+
+
+def read_all(terminal, shown):
+    """Append all that is written to a terminal to a list, until nobody has it open any more."""
+    with contextlib.suppress(OSError):
+        while block := os.read(terminal, 4096):
+            shown.append(block)
+
+
+def test_without_a_terminal_the_command_prints_nothing_while_it_waits(tmp_path):
+    path = written(tmp_path, source("loop"))
+    done = charloom_("doctor", f"{path}:loss_and_gradients")
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 def test_json_has_verdict_and_mistakes(tmp_path):

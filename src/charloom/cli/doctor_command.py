@@ -30,14 +30,16 @@ from charloom.cli.check_options import (
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.options import Json
 from charloom.cli.terminal import say, show, show_json
+from charloom.cli.waiting import waiting_line
 from charloom.errors import ConfigError
-from charloom.formatting import shortened
+from charloom.formatting import excerpt, shortened
 from charloom.messages import for_command_line, terminal_command
 
 if TYPE_CHECKING:
     from charloom.diagnosis import Diagnosis, Found
 
 WIDTH: Final = 100  # columns
+NAME_WIDTH: Final = 40  # of the function in the line that is shown while it runs
 SHADES: Final = (
     (1e-10, "·"),
     (1e-6, "░"),
@@ -89,20 +91,22 @@ def doctor(
         )
     from charloom import api
 
-    diagnosis = api.doctor(
-        function,
-        form=form,
-        cell=cell,
-        numerical=numerical,
-        names=pairs_of(names),
-        gradients=parts_of(gradients),
-        arguments=parts_of(arguments),
-        reduction=reduction,
-        dtype=dtype,
-        seed=seed,
-        time_limit=time_limit,
-        gates=gates,
-    )
+    waiting = f"waiting for {excerpt(Path(function).name, NAME_WIDTH)}, which is stopped after {time_limit:g} s"
+    with waiting_line(waiting):
+        diagnosis = api.doctor(
+            function,
+            form=form,
+            cell=cell,
+            numerical=numerical,
+            names=pairs_of(names),
+            gradients=parts_of(gradients),
+            arguments=parts_of(arguments),
+            reduction=reduction,
+            dtype=dtype,
+            seed=seed,
+            time_limit=time_limit,
+            gates=gates,
+        )
     if as_json:
         show_json(diagnosis.to_dict(for_command_line))
     else:
