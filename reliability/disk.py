@@ -122,7 +122,7 @@ def no_waiting() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
         patch.setattr(run_saving, "PATIENT_SECONDS", ())
-        patch.setattr(in_run_directory, "REFUSED_SAVES", 1 << 30)
+        patch.setattr(in_run_directory, "FAILED_SAVES_LIMIT", 1 << 30)
         yield
 
 

@@ -12,7 +12,7 @@ from charloom.engines import Engine, open_engine
 from charloom.model import Learner, new_learner
 from charloom.store import RunWriter
 from charloom.text import Corpus
-from charloom.training import Ended, Item, train_run
+from charloom.training import Ended, TrainingEvent, train_run
 
 MEMORY = Path("/dev/shm")
 
@@ -72,7 +72,7 @@ def train(
     settings: dict[str, Any] | None = None,
     engine: str | Engine = "auto",
     halt: Callable[[], str | None] = lambda: None,
-    seen: Callable[[Item], object] = lambda item: None,
+    seen: Callable[[TrainingEvent], object] = lambda item: None,
 ) -> Ended:
     """Train a run from its last checkpoint until it ends or is halted."""
     chosen = open_engine(engine) if isinstance(engine, str) else engine

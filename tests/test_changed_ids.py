@@ -19,7 +19,7 @@ from charloom.store import read_run
 from charloom.text import Corpus, Vocabulary, corpus, id_cache
 from charloom.text.id_file import HEADER, side_by_side
 from charloom.training import Progress
-from charloom.training.loop import in_memory
+from charloom.training.loop import ids_in_memory
 from small_runs import ENGINES, TEXT, small_config
 
 SETTINGS = {"cell": "lstm", "validation": 0.2, "judge_every": 20, "save_seconds": 1.0}
@@ -177,7 +177,7 @@ def test_a_plan_reads_the_same_ids_from_a_file(book):
     learner = new_learner(config, text.vocabulary)
     learner.position = 20
     plan = Plan(np.full(4, 0.1), np.array([0, 100, 200]))
-    read, planned = in_memory(text.ids, plan, learner)
+    read, planned = ids_in_memory(text.ids, plan, learner)
     count = 4 * config.seq_length + 1
     for start, place in zip(plan.starts, planned.starts, strict=True):
         np.testing.assert_array_equal(

@@ -17,7 +17,7 @@ from charloom.model import new_learner
 from charloom.model.schedule import Schedule
 from charloom.store.atomic_files import blocks_of
 from charloom.text import Corpus
-from charloom.training.progress_records import WORTH
+from charloom.training.progress_records import FINAL_EVALUATION_SHARE
 
 TEXT = "the cat sat on the mat, and the dog ran round the log; " * 40
 SETTINGS = {"recipe": "classic", "seq_length": 5, "hidden_size": 4, "engine": "reference"}
@@ -59,7 +59,7 @@ def test_everything_that_a_training_does_takes_its_share():
 
 def test_all_that_is_held_out_is_read_at_the_end_only_where_that_is_worth_it():
     plan = schedule(validation=0.1)
-    whole = 100 * 0.1 * WORTH
+    whole = 100 * 0.1 * FINAL_EVALUATION_SHARE
     assert Costs(update=0.1, whole=whole).seconds(plan, 100) == pytest.approx(10 + whole)
     assert Costs(update=0.1, whole=1.1 * whole).seconds(plan, 100) == pytest.approx(10)
 
@@ -123,7 +123,7 @@ def test_a_judgement_is_reckoned_from_a_part_of_it(monkeypatch, most):
     judgement, whole = judging_seconds(corpus, learner, engine)
     judged, engine.scored = engine.scored, 0
     assert judged <= judgement
-    pieces = time_estimates.judged_pieces(config, schedule(validation=0.9).windows)
+    pieces = time_estimates.evaluated_pieces(config, schedule(validation=0.9).windows)
     assert judgement == pytest.approx(
         time_estimates.characters_read(pieces) * (10 if len(pieces) == 1 else 1)
     )

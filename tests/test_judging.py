@@ -24,8 +24,8 @@ from charloom.store import (
 from charloom.text import Corpus
 from charloom.training import (
     Ended,
-    Judged,
-    Judging,
+    EvaluationProgress,
+    FinalEvaluation,
     Progress,
     Record,
     Sample,
@@ -35,7 +35,7 @@ from charloom.training import (
     train_in_memory,
     train_run,
 )
-from charloom.training.progress_records import judged_pieces
+from charloom.training.progress_records import evaluated_pieces
 from file_contents import lines_of
 from reliability.run_comparison import lasting
 from small_runs import TEXT, after, create, resume, small_config, small_corpus, train
@@ -56,7 +56,7 @@ def test_a_judgement_is_the_mean_over_what_is_held_out(split):
     schedule = Schedule.of(config, len(corpus))
     for item in learn(learner, corpus.ids, ReferenceEngine()):
         if isinstance(item, Record):
-            assert (item.validation_nats is not None) == schedule.judgement_due(item.update)
+            assert (item.validation_nats is not None) == schedule.evaluation_due(item.update)
         if isinstance(item, Record) and item.validation_nats is not None:
             nats = []
             for a, b in schedule.windows.parts["validation"]:
@@ -285,7 +285,7 @@ CAPPED = {"validation": 0.5, "judge_every": 20, "judged_characters": 60}
 def test_a_judgement_reads_no_more_than_it_may_and_always_the_same(tmp_path):
     corpus = small_corpus()
     learner = new_learner(small_config(**CAPPED), corpus.vocabulary)
-    pieces = judged_pieces(learner.config, Schedule.of(learner.config, len(corpus)).windows)
+    pieces = evaluated_pieces(learner.config, Schedule.of(learner.config, len(corpus)).windows)
     assert scoring.predicted(pieces) == 60
     read = []
 
@@ -325,7 +325,7 @@ def test_a_run_of_before_there_was_a_cap_is_judged_on_all_that_is_held_out(tmp_p
     assert load_model(run).config.judged_characters == 0
     assert load_model(OLD_RUN / "checkpoints" / "9").config.judged_characters == 0
     windows = Schedule.of(learner.config, len(corpus)).windows
-    assert judged_pieces(learner.config, windows) == scoring.cut(windows.parts["validation"])
+    assert evaluated_pieces(learner.config, windows) == scoring.cut(windows.parts["validation"])
 
 
 class Costly(ReferenceEngine):
@@ -355,11 +355,11 @@ def test_all_that_is_held_out_is_judged_at_the_end_where_that_takes_little_time(
         told = list(train_run(writer, learner, corpus, engine))
     events = [e for e in lines_of(tmp_path / "run" / "events.jsonl") if e["event"] == "judged"]
     assert told[-1].state == "finished"
-    assert of(Judging, told)
+    assert of(EvaluationProgress, told)
     if not worth_it:
-        assert (of(Judged, told), events) == ([], [])
+        assert (of(FinalEvaluation, told), events) == ([], [])
         return
-    (judged,) = of(Judged, told)
+    (judged,) = of(FinalEvaluation, told)
     best = load_model(tmp_path / "run", "best")
     windows = Schedule.of(learner.config, len(corpus)).windows
     (segment,) = windows.parts["validation"]
@@ -379,7 +379,7 @@ def test_what_one_stream_reads_at_first_does_not_make_judging_all_seem_too_long(
         told = list(train_run(writer, learner, corpus, Costly(monkeypatch, 0.01)))
     (segment,) = Schedule.of(learner.config, len(corpus)).windows.parts["validation"]
     assert len(scoring.cut([segment])) > 1
-    assert [item.characters for item in of(Judged, told)] == [segment[1] - segment[0] - 1]
+    assert [item.characters for item in of(FinalEvaluation, told)] == [segment[1] - segment[0] - 1]
 
 
 def test_judging_all_at_the_end_is_given_up_when_asked_and_nothing_else_is_lost(tmp_path, patient):
@@ -389,12 +389,15 @@ def test_judging_all_at_the_end_is_given_up_when_asked_and_nothing_else_is_lost(
         items = train_run(
             writer, learner, corpus, ReferenceEngine(), lambda: "SIGINT" if asked else None
         )
-        told = [asked.append(item) or item if isinstance(item, Judging) else item for item in items]
+        told = [
+            asked.append(item) or item if isinstance(item, EvaluationProgress) else item
+            for item in items
+        ]
     assert len(asked) == 1
-    assert (told[-1].state, of(Judged, told)) == ("finished", [])
+    assert (told[-1].state, of(FinalEvaluation, told)) == ("finished", [])
     assert read_run(tmp_path / "run").passage
 
 
 def test_where_each_judgement_reads_all_it_is_not_read_again_at_the_end(tmp_path):
     told = train(tmp_path / "run", **JUDGED)
-    assert of(Judging, told) == of(Judged, told) == []
+    assert of(EvaluationProgress, told) == of(FinalEvaluation, told) == []

@@ -9,8 +9,8 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_model, read_run, read_status, write_control
 from charloom.training import (
-    Judged,
-    Judging,
+    EvaluationProgress,
+    FinalEvaluation,
     LearningRateChanged,
     Progress,
     Record,
@@ -258,13 +258,13 @@ def test_a_pause_does_not_make_the_final_evaluation_seem_too_long(tmp_path, monk
     with writer:
         for item in train_run(writer, learner, corpus, ReferenceEngine()):
             events.append(item)
-            if isinstance(item, Judging) and not pauses:
+            if isinstance(item, EvaluationProgress) and not pauses:
                 write_control(run, "pause")
             if isinstance(item, Progress) and item.state == "paused":
                 pauses += 1
                 day(run, pauses)
     assert pauses == 3
-    assert [item for item in events if isinstance(item, Judged)]
+    assert [item for item in events if isinstance(item, FinalEvaluation)]
 
 
 @pytest.mark.parametrize("place", ["a later sample", "an evaluation"])
@@ -273,7 +273,7 @@ def test_a_pause_that_is_heard_only_after_the_work_is_noticed(tmp_path, monkeypa
         return None
         yield
 
-    monkeypatch.setattr(in_run_directory.RunTrainer, "attend_within_work", deaf)
+    monkeypatch.setattr(in_run_directory.RunTrainer, "do_due_work_within", deaf)
     with pytest.raises(AssertionError):
         paused_run(tmp_path, place, continue_at_third)
 

@@ -38,13 +38,13 @@ def test_too_few_looks_are_noticed():
 
 def leak(monkeypatch, what):
     """Do something each time that a training attends to its run."""
-    attend = RunTrainer.attend
+    do_due_work = RunTrainer.do_due_work
 
     def leaking(self):
         what()
-        return attend(self)
+        return do_due_work(self)
 
-    monkeypatch.setattr(RunTrainer, "attend", leaking)
+    monkeypatch.setattr(RunTrainer, "do_due_work", leaking)
 
 
 def test_memory_that_grows_is_caught(monkeypatch):

@@ -15,7 +15,7 @@ def test_a_training_that_is_told_to_end_saves_and_ends():
 
 
 def test_an_end_without_a_save_is_caught(monkeypatch):
-    monkeypatch.setattr(RunSaver, "save_at_last", lambda self: iter(()))
+    monkeypatch.setattr(RunSaver, "save_final_state", lambda self: iter(()))
     with pytest.raises(AssertionError, match=r"was saved, and \d+ was"):
         stopping.check("short")
 

@@ -50,7 +50,7 @@ def test_nothing_that_is_due_is_jumped_over(updates, judging):
     due = [
         update
         for update in range(1, found.updates + 1)
-        if found.record_due(update) or found.sample_due(update) or found.judgement_due(update)
+        if found.record_due(update) or found.sample_due(update) or found.evaluation_due(update)
     ]
     update, stops = 0, []
     while update < found.updates:
@@ -63,12 +63,12 @@ def test_nothing_that_is_due_is_jumped_over(updates, judging):
 def test_judgements_come_at_epochs_ends_or_every_so_many_updates_and_each_has_a_record():
     by_epoch = schedule(validation=0.2, report_every=1_000)
     per_epoch = by_epoch.windows.per_epoch
-    assert [u for u in range(1, 91) if by_epoch.judgement_due(u)] == [per_epoch, 2 * per_epoch]
+    assert [u for u in range(1, 91) if by_epoch.evaluation_due(u)] == [per_epoch, 2 * per_epoch]
     often = schedule(validation=0.2, judge_every=11, updates=40, report_every=1_000)
-    judged = [u for u in range(1, 41) if often.judgement_due(u)]
+    judged = [u for u in range(1, 41) if often.evaluation_due(u)]
     assert judged == [11, 22, 33, 40]
     assert all(often.record_due(update) for update in judged)
-    assert not any(schedule(judge_every=11).judgement_due(update) for update in range(1, 91))
+    assert not any(schedule(judge_every=11).evaluation_due(update) for update in range(1, 91))
 
 
 # How fast is learnt
@@ -136,10 +136,10 @@ def test_it_is_over_at_the_last_update_or_at_the_end_of_patience():
     learner = new_learner(found.config, small_corpus().vocabulary)
     learner.update, learner.judgements_since_best = 49, 1
     assert not found.over(learner)
-    assert found.why_early(learner) is None
+    assert found.early_end_reason(learner) is None
     learner.judgements_since_best = 2
     assert found.over(learner)
-    assert found.why_early(learner) == "no better validation loss in 2 evaluations"
+    assert found.early_end_reason(learner) == "no better validation loss in 2 evaluations"
     learner.update, learner.judgements_since_best = 50, 0
     assert found.over(learner)
 

@@ -66,7 +66,7 @@ def test_progress_reports_pauses_and_a_changed_learning_rate_once_each(
             watch(Progress(40, 100, "paused", cause="disk"))
         watch(Progress(40, 100, smooth_loss=10.0))
     shown = screen.getvalue() if on_terminal else capsys.readouterr().err
-    shown = re.sub(r"\x1b\[[0-9?]*[A-Za-z]|\r", "", shown)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown)
     # On a terminal, the line of progress is before a line that stays.
     lines = [line[line.find("charloom: ") :].rstrip() for line in shown.splitlines()]
     told = [line for line in lines if line.startswith("charloom: ") and " / 100" not in line]

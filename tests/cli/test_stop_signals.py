@@ -65,7 +65,7 @@ def test_a_signal_that_ends_a_process_is_heard_as_a_wish(name):
     assert told == [f"{name}: saving …"]
     assert signal.getsignal(number) is before
     with pytest.raises(SystemExit) as ended:
-        halt.send_on()
+        halt.raise_received()
     assert ended.value.code == 128 + number
 
 
@@ -112,7 +112,7 @@ def test_a_handler_that_could_not_be_given_back_is_left_alone(monkeypatch):
 
 def test_a_system_without_some_signals_is_heard_by_those_that_it_has():
     windows = SimpleNamespace(SIGINT=2, SIGTERM=15, SIGBREAK=21, SIGABRT=22)
-    assert stop_signals.known(windows) == (2, 15, 21)
+    assert stop_signals.available_signals(windows) == (2, 15, 21)
 
 
 def test_one_press_that_arrives_twice_is_one_wish():

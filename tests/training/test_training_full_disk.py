@@ -18,7 +18,7 @@ def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_i
     tmp_path, monkeypatch
 ):
     train(tmp_path / "whole", save_seconds=1e-9)
-    monkeypatch.setattr(in_run_directory, "REFUSED_SAVES", 1_000)
+    monkeypatch.setattr(in_run_directory, "FAILED_SAVES_LIMIT", 1_000)
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9)
     warnings = []
@@ -53,7 +53,7 @@ def test_training_pauses_while_a_disk_refuses_and_goes_on_by_itself_to_the_same_
     paused = {item.update for item in of(Progress, told) if item.state == "paused"}
     assert len(paused) == 1
     refused = [item for item in of(Warned, told) if "was not saved" in item.message]
-    assert len(refused) == in_run_directory.REFUSED_SAVES
+    assert len(refused) == in_run_directory.FAILED_SAVES_LIMIT
     assert paused == {refused[-1].update}
     (said,) = [item for item in of(Warned, told) if "Training pauses at update" in item.message]
     assert "3 saves in a row failed" in said.message

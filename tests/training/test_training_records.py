@@ -54,9 +54,9 @@ def test_a_stopwatch_stands_still_while_it_is_held(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     watch = Stopwatch(100.0)
     now[0] += 2
-    watch.hold()
+    watch.stop()
     now[0] += 30
     assert watch() == 102
-    watch.go()
+    watch.start()
     now[0] += 1
     assert watch() == 103

@@ -56,7 +56,7 @@ def test_every_cell_and_optimizer_resumes_to_the_bit(tmp_path, engine, way):
         items = resume(tmp_path / "cut", engine=engine, halt=after(asked))
     schedule = Schedule.of(small_config(**settings), len(small_corpus()))
     assert saved == set(range(1, schedule.updates))
-    judged = [update for update in saved if schedule.judgement_due(update)]
+    judged = [update for update in saved if schedule.evaluation_due(update)]
     assert bool(judged) == ("validation" in way)
     assert lasting(tmp_path / "cut") == lasting(tmp_path / "whole")
 

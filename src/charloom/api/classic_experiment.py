@@ -19,7 +19,7 @@ from charloom.messages import for_python
 from charloom.recipes import CLASSIC
 from charloom.store import read_control
 from charloom.store.journal import Watch, unwatched
-from charloom.training import Ended, Item, Warned
+from charloom.training import Ended, TrainingEvent, Warned
 from charloom.training.stop_signals import Halt
 
 # The sizes of the course's gradient check; with at most two streams, to check batches too.
@@ -107,7 +107,7 @@ def reproduce(
                 if isinstance(item, GradientCheck):
                     checks.append(item)
                 listener(item)
-        halt.send_on()
+        halt.raise_received()
         report = None if reported is None else reported.path
         damage = () if reported is None else tuple(map(for_python, reported.damage))
         return Reproduction(tuple(checks), training.model(), training.run, report, damage)
@@ -115,7 +115,7 @@ def reproduce(
 
 def reproduction(
     training: Training, halt: Asked = never, watch: Watch = unwatched
-) -> Generator[GradientCheck | Item | Reported]:
+) -> Generator[GradientCheck | TrainingEvent | Reported]:
     """Do the experiment and yield its events: gradient checks, training events, the report.
 
     If `halt` or a command stops the run, there is no report. Gradient checks that are unfinished or

@@ -22,7 +22,7 @@ from charloom.store.checkpoint import checkpoint_files
 from charloom.text import Corpus
 from charloom.training import Progress, learn
 from charloom.training.loop import sample
-from charloom.training.progress_records import WORTH, judged_pieces
+from charloom.training.progress_records import FINAL_EVALUATION_SHARE, evaluated_pieces
 from charloom.training.run_saving import FIRST_SAVE_SECONDS
 
 CALIBRATION_SECONDS: Final = 1.0
@@ -58,7 +58,7 @@ class Costs:
         judged = judgements(updates, every) - done // every if config.validation else 0
         sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
         seconds = learning + judged * self.judgement + sampled * self.sample + self.passage
-        if self.whole <= WORTH * learning:
+        if self.whole <= FINAL_EVALUATION_SHARE * learning:
             seconds += self.whole
         return seconds + saves(seconds, config.save_seconds) * self.save
 
@@ -113,7 +113,7 @@ def judging_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[f
     The second is 0 if every validation loss uses the whole part.
     """
     windows = Schedule.of(learner.config, len(corpus)).windows
-    pieces, all_of_it = judged_pieces(learner.config, windows), cut(windows.parts["validation"])
+    pieces, all_of_it = evaluated_pieces(learner.config, windows), cut(windows.parts["validation"])
     # The warm-up is read as a single stream, which is slow and would bias the average.
     cold = [replace(piece, warm=False) for piece in pieces]
     each = seconds_per_character(averaging(engine, learner, corpus.ids, cold))

@@ -27,14 +27,14 @@ from charloom.store import RunWriter, Which, load_model, which_of
 from charloom.store.opening import open_about
 from charloom.store.run_writer import unless_in_use
 from charloom.text import Corpus
-from charloom.training import Best, Item, train_in_memory, train_run
+from charloom.training import Best, TrainingEvent, train_in_memory, train_run
 from charloom.training.stop_signals import Halt
 
-Listener = Callable[[Item | GradientCheck], None]
+Listener = Callable[[TrainingEvent | GradientCheck], None]
 Asked = Callable[[], str | None]
 
 
-def ignore(item: Item | GradientCheck) -> None:
+def ignore(item: TrainingEvent | GradientCheck) -> None:
     """Ignore every event."""
 
 
@@ -193,7 +193,7 @@ class Training:
         """The number of updates of the whole run."""
         return Schedule.of(self.learner.config, len(self.corpus)).updates
 
-    def items(self, halt: Asked = never) -> Generator[Item]:
+    def items(self, halt: Asked = never) -> Generator[TrainingEvent]:
         """Train and yield the events, until the end or until `halt` returns a reason.
 
         See `charloom.training.train_run`.
@@ -207,7 +207,7 @@ class Training:
         with Halt() as halt, closing(self.items(halt)) as items:
             for item in items:
                 listener(item)
-        halt.send_on()
+        halt.raise_received()
 
     @property
     def which(self) -> Which:
@@ -325,5 +325,5 @@ def train_without_run(
             f"interrupted at update {learner.update:,}; returning {found.stage}.", stacklevel=3
         )
     else:
-        halt.send_on()
+        halt.raise_received()
     return found

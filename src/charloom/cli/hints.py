@@ -58,11 +58,11 @@ def learnt_nothing(training: "Training", outcome: "Outcome") -> str | None:
 
     Return None if it predicts better, and if its loss diverges, as a warning was printed then.
     """
-    from charloom.training.progress_records import runs_away
+    from charloom.training.progress_records import loss_runs_away
     from charloom.training.unigram_comparison import frequency_nats
 
     last = outcome.last
-    if last is None or runs_away(training.learner):
+    if last is None or loss_runs_away(training.learner):
         return None
     nats, source = last.validation_nats, "on the validation part"
     if nats is None:

@@ -15,12 +15,12 @@ from charloom.cli.terminal import say
 from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
 from charloom.messages import command, for_command_line
 from charloom.training import (
-    Item,
-    Judging,
+    EvaluationProgress,
     LearningRateChanged,
     Progress,
     Record,
     Sample,
+    TrainingEvent,
     Warned,
 )
 
@@ -81,7 +81,7 @@ class Watcher:
         if self._bar is not None:
             self._bar.stop()
 
-    def __call__(self, item: Item) -> None:
+    def __call__(self, item: TrainingEvent) -> None:
         now = self._clock()
         self._pace.take(item, now)
         if isinstance(item, Record):
@@ -94,7 +94,7 @@ class Watcher:
             if now >= self._next or item.update == self._updates:
                 self._next = now + self._interval
                 self._draw(item)
-        elif isinstance(item, Judging):
+        elif isinstance(item, EvaluationProgress):
             if self._next is None or now >= self._next:
                 self._next = now + self._interval
                 share = item.read / item.characters

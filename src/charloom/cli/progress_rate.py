@@ -3,7 +3,7 @@
 Only updates of this process count. Gradient checks, pauses and the report do not count.
 """
 
-from charloom.training import Item, Progress, Record
+from charloom.training import Progress, Record, TrainingEvent
 
 
 class Pace:
@@ -18,7 +18,7 @@ class Pace:
         self._learnt, self._learning_seconds = 0, 0.0  # updates without any interruption
         self._done, self._seconds = 0, 0.0  # all updates, including interruptions
 
-    def take(self, item: Item, now: float) -> None:
+    def take(self, item: TrainingEvent, now: float) -> None:
         """Take an event that came at time `now`, in seconds of any clock."""
         if isinstance(item, Progress):
             self._measure(item, now)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from charloom.gradient_check import GradientCheck
-    from charloom.training import Ended, Item, Judged, Record
+    from charloom.training import Ended, FinalEvaluation, Record, TrainingEvent
 
 
 class Outcome:
@@ -28,19 +28,19 @@ class Outcome:
         self.ended: Ended | None = None
         self.last: Record | None = None
         self.validation_nats: float | None = None
-        self.judged: Judged | None = None
+        self.judged: FinalEvaluation | None = None
         self.report: Path | None = None
         self.damage: tuple[str, ...] = ()
         self.exit_code = 0
         self.seconds = 0.0
 
-    def note(self, item: "Item") -> None:
+    def note(self, item: "TrainingEvent") -> None:
         """Store an event that the result needs."""
-        from charloom.training import Ended, Judged, Record
+        from charloom.training import Ended, FinalEvaluation, Record
 
         if isinstance(item, Ended):
             self.ended = item
-        elif isinstance(item, Judged):
+        elif isinstance(item, FinalEvaluation):
             self.judged = item
         elif isinstance(item, Record):
             self.last = item

@@ -198,10 +198,10 @@ def part_lines(training: "Training", outcome: Outcome) -> list[str]:
 def characters_of(training: "Training") -> tuple[int, int]:
     """Return how many characters a validation loss is computed on, and how many the validation part has."""
     from charloom.model.schedule import Schedule
-    from charloom.training.progress_records import characters_judged
+    from charloom.training.progress_records import characters_evaluated
 
     config = training.learner.config
-    return characters_judged(config, Schedule.of(config, len(training.corpus)).windows)
+    return characters_evaluated(config, Schedule.of(config, len(training.corpus)).windows)
 
 
 def nats_and_bits(nats: float, unit: str = "") -> str:

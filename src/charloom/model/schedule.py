@@ -60,9 +60,9 @@ class Schedule:
 
     def over(self, learner: Learner) -> bool:
         """Return True if the run is complete: all updates are done, or patience ran out."""
-        return learner.update >= self.updates or self.why_early(learner) is not None
+        return learner.update >= self.updates or self.early_end_reason(learner) is not None
 
-    def why_early(self, learner: Learner) -> str | None:
+    def early_end_reason(self, learner: Learner) -> str | None:
         """Return why the run ends before all updates are done; None if it does not."""
         patience = self.config.patience
         if not patience or learner.judgements_since_best < patience:
@@ -74,12 +74,12 @@ class Schedule:
         return (
             update == 1
             or update % self.config.report_every == 0
-            or self.judgement_due(update)
+            or self.evaluation_due(update)
             or update % self.windows.per_epoch == 0
             or update == self.updates
         )
 
-    def judgement_due(self, update: int) -> bool:
+    def evaluation_due(self, update: int) -> bool:
         """Return True if the validation loss is to be computed after this update."""
         every = self.config.judge_every or self.windows.per_epoch
         return self.config.validation > 0 and (update % every == 0 or update == self.updates)

@@ -7,7 +7,7 @@ from charloom.model.schedule import Schedule
 from charloom.store import RunOutline
 from charloom.store.checkpoint import is_count
 from charloom.store.journal_lines import is_finite
-from charloom.training.progress_records import characters_judged
+from charloom.training.progress_records import characters_evaluated
 
 
 @dataclass(frozen=True)
@@ -47,4 +47,4 @@ class JudgedPart:
         whole = judged[-1] if judged else {}
         update, nats = whole.get("update"), whole.get("nats")
         found = WholePart(update, nats) if is_count(update) and is_finite(nats) else None  # type: ignore[arg-type]
-        return cls(*characters_judged(view.config, windows), found)
+        return cls(*characters_evaluated(view.config, windows), found)

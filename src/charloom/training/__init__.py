@@ -6,6 +6,8 @@ use the events or read the run directory.
 
 from charloom.training.events import (
     Ended,
+    EvaluationProgress,
+    FinalEvaluation,
     Item,
     Judged,
     Judging,
@@ -14,6 +16,7 @@ from charloom.training.events import (
     Record,
     Sample,
     Saved,
+    TrainingEvent,
     Warned,
 )
 from charloom.training.in_memory import Best, train_in_memory
@@ -24,6 +27,8 @@ from charloom.training.overfitting_check import Overfitting, overfitting
 __all__ = [
     "Best",
     "Ended",
+    "EvaluationProgress",
+    "FinalEvaluation",
     "Item",
     "Judged",
     "Judging",
@@ -34,6 +39,7 @@ __all__ = [
     "Sample",
     "Saved",
     "Stopwatch",
+    "TrainingEvent",
     "Warned",
     "learn",
     "overfitting",

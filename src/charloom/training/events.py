@@ -47,7 +47,7 @@ class Record:
         `seconds` and `characters_per_second` always have the same width. So the length of the file,
         which checkpoints store, does not depend on the clock.
         """
-        judged = (
+        validation = (
             "" if self.validation_nats is None else f',"validation_nats":{self.validation_nats!r}'
         )
         return (
@@ -56,7 +56,7 @@ class Record:
             f'"epoch":{self.epoch!r},"gradient_norm":{self.gradient_norm!r},'
             f'"learning_rate":{self.learning_rate!r},"loss":{self.loss!r},'
             f'"seconds":{self.seconds:14.3f},"smooth_loss":{self.smooth_loss!r},'
-            f'"train_nats":{self.train_nats!r},"update":{self.update}{judged}}}'
+            f'"train_nats":{self.train_nats!r},"update":{self.update}{validation}}}'
         ).encode("ascii")
 
 
@@ -93,7 +93,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Judging:
+class EvaluationProgress:
     """Progress of the final evaluation on the whole validation part.
 
     Attributes:
@@ -108,7 +108,7 @@ class Judging:
 
 
 @dataclass(frozen=True)
-class Judged:
+class FinalEvaluation:
     """The result of the final evaluation on the whole validation part.
 
     It happens only if the evaluations during training read less than the whole part.
@@ -168,4 +168,17 @@ class Ended:
     reason: str | None = None
 
 
-Item = Record | Sample | Progress | Judging | Judged | Saved | LearningRateChanged | Warned | Ended
+TrainingEvent = (
+    Record
+    | Sample
+    | Progress
+    | EvaluationProgress
+    | FinalEvaluation
+    | Saved
+    | LearningRateChanged
+    | Warned
+    | Ended
+)
+
+# Earlier names of these three. Programs that import them still work.
+Judging, Judged, Item = EvaluationProgress, FinalEvaluation, TrainingEvent

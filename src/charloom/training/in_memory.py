@@ -13,7 +13,7 @@ from charloom.model.schedule import Schedule
 from charloom.store import require_finite
 from charloom.text.id_file import AllIds
 from charloom.training.divergence import go_back, require_another_try
-from charloom.training.events import Ended, Item, Progress, Record, Warned
+from charloom.training.events import Ended, Progress, Record, TrainingEvent, Warned
 from charloom.training.loop import learn
 
 COPY_UPDATES: Final = 1_000  # make a new copy at the first record after this many updates
@@ -29,7 +29,7 @@ class Best:
     def __init__(self) -> None:
         self.learner: Learner | None = None
 
-    def note(self, learner: Learner) -> None:
+    def copy_if_best(self, learner: Learner) -> None:
         """Copy the learner if its last update is its best one."""
         if learner.config.validation and learner.best_update == learner.update:
             self.learner = copy_learner(learner)
@@ -41,7 +41,7 @@ def train_in_memory(
     engine: Engine,
     halt: Callable[[], str | None] = lambda: None,
     best: Best | None = None,
-) -> Iterator[Item]:
+) -> Iterator[TrainingEvent]:
     """Train a learner to the end of its run, without a run directory.
 
     Yields the events of `learn`, and `Ended` last. If a number is not finite, it yields a warning and
@@ -62,7 +62,7 @@ def train_in_memory(
     schedule = Schedule.of(learner.config, len(ids))
     reason: str | None = None
 
-    def gives_up(_: Learner) -> bool:
+    def is_cancelled(_: Learner) -> bool:
         nonlocal reason
         reason = halt()
         return reason is not None
@@ -72,13 +72,13 @@ def train_in_memory(
     while True:
         try:
             recorded = False
-            for item in learn(learner, ids, engine, given_up=gives_up):
+            for item in learn(learner, ids, engine, is_cancelled=is_cancelled):
                 yield item
                 recorded = recorded or isinstance(item, Record)
                 if not isinstance(item, Progress):
                     continue
                 if recorded:
-                    best.note(learner)
+                    best.copy_if_best(learner)
                 if schedule.over(learner):
                     continue
                 reason = halt()
@@ -93,7 +93,7 @@ def train_in_memory(
             if reason is not None:
                 yield Ended(learner.update, "interrupted", reason)
                 return
-            yield Ended(learner.update, "finished", schedule.why_early(learner))
+            yield Ended(learner.update, "finished", schedule.early_end_reason(learner))
             return
         except DivergedError as error:
             require_another_try(learner, error)

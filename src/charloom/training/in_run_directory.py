@@ -26,21 +26,26 @@ from charloom.training.command_reader import CommandReader
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.events import (
     Ended,
-    Item,
-    Judged,
+    FinalEvaluation,
     LearningRateChanged,
     Progress,
     Record,
     Sample,
+    TrainingEvent,
     Warned,
 )
-from charloom.training.loop import Event, Stopwatch, WorkStep, learn_in_steps, passage_steps
-from charloom.training.progress_records import WORTH, judge_all, judges_all, read_alone
+from charloom.training.loop import LearnEvent, Stopwatch, WorkStep, learn_in_steps, passage_steps
+from charloom.training.progress_records import (
+    FINAL_EVALUATION_SHARE,
+    characters_in_one_stream,
+    evaluate_whole_part,
+    reads_whole_part,
+)
 from charloom.training.run_saving import RETRY_SECONDS, RunSaver
 
 TRIAL_SECONDS: Final = 0.5  # of the final evaluation, before its total time is estimated
-STOPPED: Final = "a command from a terminal, the page or Python"
-REFUSED_SAVES: Final = 3  # failed saves in a row after which training pauses
+STOP_REASON: Final = "a command from a terminal, the page or Python"
+FAILED_SAVES_LIMIT: Final = 3  # failed saves in a row after which training pauses
 
 
 class Ending(NamedTuple):
@@ -51,7 +56,7 @@ class Ending(NamedTuple):
 
 
 # A generator that yields events, and returns an `Ending` if training must end.
-Attending = Generator[Item, None, Ending | None]
+DueWork = Generator[TrainingEvent, None, Ending | None]
 
 T = TypeVar("T")
 
@@ -63,7 +68,7 @@ def train_run(
     engine: Engine,
     halt: Callable[[], str | None] = lambda: None,
     save_seconds: float | None = None,
-) -> Iterator[Item]:
+) -> Iterator[TrainingEvent]:
     """Train a learner and store everything in its run directory.
 
     Yields the events of `learn`, `Saved` after each checkpoint, and `Ended` last. Also yields `Warned`
@@ -98,14 +103,14 @@ def train_run(
         if not writer.closed and not trainer.ended:
             with suppress(CharloomError):
                 writer.save(learner)
-            trainer.tell_end(
+            trainer.write_end(
                 "interrupted", "the program that ran the training stopped reading its events"
             )
         raise
     except BaseException as error:
         # Do not save: the learner may be in the middle of an update, or not finite.
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        trainer.tell_end(state, for_any_face(message_of(error)) or type(error).__name__)
+        trainer.write_end(state, for_any_face(message_of(error)) or type(error).__name__)
         raise
 
 
@@ -140,7 +145,7 @@ class RunTrainer:
         )
         self._factor_unsaved = False  # True if the factor changed after the last save
 
-    def start(self, engine: Engine) -> Iterator[Item]:
+    def start(self, engine: Engine) -> Iterator[TrainingEvent]:
         """Write the start to the journal, with versions and machine; yield the writer's warnings."""
         self._writer.tell(
             "resumed" if self._learner.update else "started",
@@ -161,13 +166,13 @@ class RunTrainer:
             )
         yield from self._saver.show("training")
 
-    def train(self, ids: AllIds, engine: Engine) -> Generator[Item, None, Ended]:
+    def train(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended]:
         """Train to the end; write and yield the events, and do other due work between them."""
-        events: list[Event] = []
+        events: list[LearnEvent] = []
         with closing(learn_in_steps(self._learner, ids, engine, self._watch)) as items:
             for item in items:
                 if isinstance(item, WorkStep):
-                    ending = yield from self.attend_within_work(item.safe)
+                    ending = yield from self.do_due_work_within(item.safe)
                     if ending is not None:
                         items.close()  # sets the learner back to `item.safe`
                         return (yield from self._end(*ending))
@@ -177,7 +182,7 @@ class RunTrainer:
                     self.write(events)
                     yield from events
                     events.clear()
-                    ending = yield from self.attend()
+                    ending = yield from self.do_due_work()
                     if ending is not None:
                         return (yield from self._end(*ending))
         return (yield from self.finish(ids, engine))
@@ -201,7 +206,7 @@ class RunTrainer:
         )
         return self._saver.warn(message)
 
-    def write(self, events: list[Event]) -> None:
+    def write(self, events: list[LearnEvent]) -> None:
         """Write events to the journals, and keep a copy of the learner if it is the best one."""
         recorded = False
         for item in events:
@@ -215,7 +220,7 @@ class RunTrainer:
         if recorded and self._learner.best_update == self._learner.update:
             self._writer.keep_best(self._learner)
 
-    def attend(self) -> Attending:
+    def do_due_work(self) -> DueWork:
         """Obey commands, write the status and save, as far as they are due, after an update.
 
         Returns:
@@ -223,16 +228,16 @@ class RunTrainer:
         """
         if self._schedule.over(self._learner):
             return None
-        ending = yield from self._attend()
+        ending = yield from self._do_due_work()
         if ending is None and self._factor_unsaved:
             # A later resume then computes the same updates with the new factor as this process.
             yield from self._saver.save()
             self._factor_unsaved = False
-        if ending is None and self._saver.failed_saves >= REFUSED_SAVES:
-            ending = yield from self._wait_for_room()
+        if ending is None and self._saver.failed_saves >= FAILED_SAVES_LIMIT:
+            ending = yield from self._wait_for_disk()
         return ending
 
-    def attend_within_work(self, safe: Learner) -> Attending:
+    def do_due_work_within(self, safe: Learner) -> DueWork:
         """Obey commands, write the status and save during an evaluation or a sample.
 
         Args:
@@ -243,11 +248,11 @@ class RunTrainer:
         """
         self._saver.safe = safe
         try:
-            return (yield from self._attend())
+            return (yield from self._do_due_work())
         finally:
             self._saver.safe = self._learner
 
-    def _attend(self) -> Attending:
+    def _do_due_work(self) -> DueWork:
         """Obey commands, write the status and save; return an `Ending` if training must end here."""
         ending = yield from self._obey()
         if ending is None:
@@ -255,7 +260,7 @@ class RunTrainer:
             yield from self._saver.save_if_due()
         return ending
 
-    def _obey(self) -> Attending:
+    def _obey(self) -> DueWork:
         """Obey signals and commands; return an `Ending` if training must end here."""
         self._commands.look()
         yield from self._apply_factor()
@@ -265,9 +270,9 @@ class RunTrainer:
         reason = self._commands.halt_reason()
         if reason is not None:
             return Ending("interrupted", reason)
-        return Ending("stopped", STOPPED) if self._commands.wanted == "stop" else None
+        return Ending("stopped", STOP_REASON) if self._commands.wanted == "stop" else None
 
-    def _apply_factor(self) -> Iterator[Item]:
+    def _apply_factor(self) -> Iterator[TrainingEvent]:
         """Apply a new learning-rate factor to the learner and to the one that is saved."""
         factor, safe = self._commands.take_factor(), self._saver.safe
         if factor is None or factor == self._learner.learning_rate_factor:
@@ -281,15 +286,15 @@ class RunTrainer:
         )
         yield LearningRateChanged(safe.update, factor)
 
-    def _report_unreadable_command(self) -> Iterator[Item]:
+    def _report_unreadable_command(self) -> Iterator[TrainingEvent]:
         """Yield a warning about an unreadable command, once."""
         message = self._commands.take_warning()
         if message is not None:
             yield self._saver.warn(message)
 
-    def _pause(self) -> Iterator[Item]:
+    def _pause(self) -> Iterator[TrainingEvent]:
         """Save and wait until there is another command than pause, or `halt` gives a reason."""
-        self._watch.hold()
+        self._watch.stop()
         yield from self._saver.save()
         self._writer.tell("paused", self._saver.safe.update)
         yield from self._saver.show("paused")
@@ -303,9 +308,9 @@ class RunTrainer:
         if self._commands.wanted == "run":
             yield from self._continue()
 
-    def _continue(self) -> Iterator[Item]:
+    def _continue(self) -> Iterator[TrainingEvent]:
         """Continue after a pause: write and yield that training continues."""
-        self._watch.go()
+        self._watch.start()
         safe = self._saver.safe
         self._writer.tell("continued", safe.update)
         yield from self._saver.show("training")
@@ -315,13 +320,13 @@ class RunTrainer:
         """Return the event that training is paused; `cause` is as in `Progress`."""
         return Progress(self._saver.safe.update, self._schedule.updates, "paused", cause=cause)
 
-    def _wait_for_room(self) -> Attending:
+    def _wait_for_disk(self) -> DueWork:
         """Pause training until a save succeeds again. Journal lines wait in memory.
 
         Returns:
             An `Ending` if the user ends the run before that, else None.
         """
-        self._watch.hold()
+        self._watch.stop()
         yield self._saver.warn(
             f"{self._saver.failed_saves} saves in a row failed: {self._saver.failure} Training pauses "
             f"at update {self._learner.update:,} and continues by itself when a save succeeds. Ctrl-C or "
@@ -342,19 +347,19 @@ class RunTrainer:
         yield from self._continue()
         return None
 
-    def finish(self, ids: AllIds, engine: Engine) -> Generator[Item, None, Ended]:
+    def finish(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended]:
         """Save the last state, write the long passage, and evaluate the whole validation part."""
-        yield from self._saver.save_at_last()
-        why = self._schedule.why_early(self._learner)
+        yield from self._saver.save_final_state()
+        why = self._schedule.early_end_reason(self._learner)
         model = yield from self._model()
-        text = yield from self._attended(passage_steps(model, ids, engine))
+        text = yield from self._run_with_due_work(passage_steps(model, ids, engine))
         if isinstance(text, Ending):
             return (yield from self._end(*text))
-        yield from self._saver.insist(lambda: self._writer.write_passage(text), "the passage")
-        yield from self._judge_all(model, ids, engine)
+        yield from self._saver.retry(lambda: self._writer.write_passage(text), "the passage")
+        yield from self._evaluate_whole_part(model, ids, engine)
         return (yield from self._end("finished", why, passage=model.update))
 
-    def _attended(self, steps: Steps[T]) -> Generator[Item, None, T | Ending]:
+    def _run_with_due_work(self, steps: Steps[T]) -> Generator[TrainingEvent, None, T | Ending]:
         """Run steps and return their result, or an `Ending` if the run must end before the last."""
         while True:
             try:
@@ -362,17 +367,17 @@ class RunTrainer:
             except StopIteration as end:
                 result: T = end.value
                 return result
-            ending = yield from self._attend()
+            ending = yield from self._do_due_work()
             if ending is not None:
                 return ending
 
-    def _model(self) -> Generator[Item, None, Learner]:
+    def _model(self) -> Generator[TrainingEvent, None, Learner]:
         """Return the best learner if there is a validation part, else the latest one."""
         if which_of(self._learner.config) == "latest":
             return self._learner
         try:
             return (
-                yield from self._saver.insist(self._writer.load_best, "the best model's passage")
+                yield from self._saver.retry(self._writer.load_best, "the best model's passage")
             )
         except StoreError as error:
             yield self._saver.warn(
@@ -380,22 +385,28 @@ class RunTrainer:
             )
             return self._learner
 
-    def _judge_all(self, best: Learner, ids: AllIds, engine: Engine) -> Iterator[Item]:
+    def _evaluate_whole_part(
+        self, best: Learner, ids: AllIds, engine: Engine
+    ) -> Iterator[TrainingEvent]:
         """Evaluate the best learner on the whole validation part.
 
         Does nothing if the evaluations during training already read the whole part. Stops if it would
         take too long in comparison with the training, or if the user asks the run to end.
         """
         windows = self._schedule.windows
-        if judges_all(best.config, windows):
+        if reads_whole_part(best.config, windows):
             return
-        began, most = self._watch(), WORTH * self._watch()
-        judging, alone, before = judge_all(best, ids, windows, engine), read_alone(windows), 0
-        while (yield from self._attend()) is None:
+        began, most = self._watch(), FINAL_EVALUATION_SHARE * self._watch()
+        evaluating, alone, before = (
+            evaluate_whole_part(best, ids, windows, engine),
+            characters_in_one_stream(windows),
+            0,
+        )
+        while (yield from self._do_due_work()) is None:
             try:
-                item = next(judging)
+                item = next(evaluating)
             except StopIteration as end:
-                yield self._judged(end.value)
+                yield self._write_evaluation(end.value)
                 return
             yield item
             now = self._watch()
@@ -407,22 +418,24 @@ class RunTrainer:
             if now - began >= TRIAL_SECONDS and (now - began) * whole > most * read:
                 return
 
-    def _judged(self, judged: Judged) -> Item:
+    def _write_evaluation(self, result: FinalEvaluation) -> TrainingEvent:
         """Write the loss on the whole validation part to the journal; return the event to yield."""
-        if not math.isfinite(judged.nats):
-            return self._saver.warn(f"the loss on the whole validation part is {judged.nats:g}.")
-        characters = judged.characters
-        self._writer.tell("judged", judged.update, nats=judged.nats, characters=characters)
-        return judged
+        if not math.isfinite(result.nats):
+            return self._saver.warn(f"the loss on the whole validation part is {result.nats:g}.")
+        characters = result.characters
+        self._writer.tell("judged", result.update, nats=result.nats, characters=characters)
+        return result
 
-    def _end(self, state: str, reason: str | None, **details: Any) -> Generator[Item, None, Ended]:
+    def _end(
+        self, state: str, reason: str | None, **details: Any
+    ) -> Generator[TrainingEvent, None, Ended]:
         """Save, write the end of the run, and return it as an event."""
-        yield from self._saver.save_at_last()
-        self.tell_end(state, reason, **details)
+        yield from self._saver.save_final_state()
+        self.write_end(state, reason, **details)
         return Ended(self._learner.update, state, reason)
 
-    def tell_end(self, state: str, reason: str | None, **details: Any) -> None:
+    def write_end(self, state: str, reason: str | None, **details: Any) -> None:
         """Write the end of the run to its journal and status, as far as the disk allows."""
         self.ended = True
         if not self._writer.closed:
-            self._saver.tell_end(state, reason, **details)
+            self._saver.write_end(state, reason, **details)

@@ -21,9 +21,9 @@ from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.events import Progress, Record, Sample, Warned
 from charloom.training.progress_records import (
-    rate,
-    runaway,
-    runs_away,
+    limited_rate,
+    loss_runs_away,
+    runaway_warning,
     take_record,
     validation_steps,
 )
@@ -32,7 +32,7 @@ CALL_SECONDS: Final = 0.1  # the aim for one call of the engine, so that Ctrl-C 
 GROWTH: Final = 8  # a call has at most this many times the updates of the call before it
 PASSAGE_STREAM: Final = 1  # gives the passage other random numbers than the sample of that update
 
-Event = Record | Sample | Warned | Progress
+LearnEvent = Record | Sample | Warned | Progress
 
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class WorkStep:
     safe: Learner
 
 
-def never(_: Learner) -> bool:
+def never_cancel(_: Learner) -> bool:
     """Return False: never cancel an evaluation or a sample."""
     return False
 
@@ -59,8 +59,8 @@ def learn(
     ids: AllIds,
     engine: Engine,
     clock: Callable[[], float] | None = None,
-    given_up: Callable[[Learner], bool] = never,
-) -> Iterator[Event]:
+    is_cancelled: Callable[[Learner], bool] = never_cancel,
+) -> Iterator[LearnEvent]:
     """Train a learner until all updates or epochs are done, or until its patience runs out.
 
     Yields records and samples when they are due, a warning if the loss runs away, and a `Progress`
@@ -72,7 +72,7 @@ def learn(
         ids: the whole text, shape (characters,), in the vocabulary's id type.
         engine: computes the updates.
         clock: returns the seconds of training; only times and speeds in records depend on it.
-        given_up: called after each call of the engine during an evaluation or a sample, because
+        is_cancelled: called after each call of the engine during an evaluation or a sample, because
             these may take long. It gets the learner of the last `Progress`, which can be saved. If it
             returns True, the generator ends and sets `learner` back to that state. A later call
             then repeats the update.
@@ -85,7 +85,7 @@ def learn(
         for item in items:
             if not isinstance(item, WorkStep):
                 yield item
-            elif given_up(item.safe):
+            elif is_cancelled(item.safe):
                 return
 
 
@@ -94,7 +94,7 @@ def learn_in_steps(
     ids: AllIds,
     engine: Engine,
     clock: Callable[[], float] | None = None,
-) -> Generator[Event | WorkStep]:
+) -> Generator[LearnEvent | WorkStep]:
     """Train a learner as `learn` does, and also yield a `WorkStep` within evaluations and samples.
 
     The caller can do other work at a `WorkStep`. To cancel the evaluation or the sample, close the
@@ -112,9 +112,9 @@ def learn_in_steps(
     recorded_update, recorded_at = learner.update, clock()
     while not schedule.over(learner):
         count = min(limit, schedule.next_due(learner.update) - learner.update)
-        judged = schedule.judgement_due(learner.update + count)
+        evaluated = schedule.evaluation_due(learner.update + count)
         sampled = schedule.sample_due(learner.update + count)
-        earlier = copy_learner(learner) if judged or sampled else learner
+        earlier = copy_learner(learner) if evaluated or sampled else learner
         # Reset at the start of an epoch, not at the end of the last one: the last state of an epoch
         # must still be there for the sample and the checkpoint.
         if windows.ends_epoch(learner.position):
@@ -122,30 +122,32 @@ def learn_in_steps(
         rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
         started = time.perf_counter()
         plan = Plan(rates, windows.starts(learner.epoch))
-        trace = engine.train(learner, *in_memory(ids, plan, learner))
+        trace = engine.train(learner, *ids_in_memory(ids, plan, learner))
         seconds = max(time.perf_counter() - started, 1e-9)
         limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
 
         count_losses(learner, trace)
         require_finite_trace(learner, trace)
         if trace.stopped:
-            raise diverged(learner, trace, float(rates[len(trace.losses)]))
+            raise divergence_error(learner, trace, float(rates[len(trace.losses)]))
         if windows.ends_epoch(learner.position):
             learner.epoch += 1
-        events = list[Event]()
+        events = list[LearnEvent]()
         try:
             if schedule.record_due(learner.update):
                 now, characters = clock(), config.seq_length * config.batch_size
-                speed = rate((learner.update - recorded_update) * characters, now - recorded_at)
+                speed = limited_rate(
+                    (learner.update - recorded_update) * characters, now - recorded_at
+                )
                 nats = None
-                if judged:
+                if evaluated:
                     evaluating = validation_steps(learner, ids, windows, engine)
                     nats = yield from with_work_steps(evaluating, earlier)
                 events += [take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)]
                 recorded_update, recorded_at = learner.update, clock()
-                before, running_away = running_away, runs_away(learner)
+                before, running_away = running_away, loss_runs_away(learner)
                 if running_away and not before:
-                    events += [Warned(learner.update, runaway(learner))]
+                    events += [Warned(learner.update, runaway_warning(learner))]
             if sampled or schedule.over(learner):
                 writing = sample_steps(learner, ids, windows, engine)
                 events += [Sample(learner.update, (yield from with_work_steps(writing, earlier)))]
@@ -167,7 +169,7 @@ def with_work_steps(steps: Steps[T], safe: Learner) -> Generator[WorkStep, None,
         yield WorkStep(safe)
 
 
-def in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
+def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
     """Return the ids that a plan needs, in memory, and the plan with its starts in these ids.
 
     If `ids` is an array, returns it and the plan unchanged. If it is a file, reads only the ids that
@@ -217,7 +219,7 @@ def count_losses(learner: Learner, trace: Trace) -> None:
     learner.pending_updates += len(trace.losses)
 
 
-def diverged(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
+def divergence_error(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
     """Return the error for an update that the engine did not apply."""
     return DivergedError(
         f"update {learner.update + 1}, at a learning rate of {learning_rate:g}, was not applied: "
@@ -288,10 +290,10 @@ class Stopwatch:
     def __call__(self) -> float:
         return self._before + (0.0 if self._since is None else time.monotonic() - self._since)
 
-    def hold(self) -> None:
+    def stop(self) -> None:
         """Stop counting."""
         self._before, self._since = self(), None
 
-    def go(self) -> None:
+    def start(self) -> None:
         """Continue counting."""
         self._since = time.monotonic()

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 RISE: Final = 0.05  # the last validation losses must exceed the best by this fraction of it
-JUDGEMENTS: Final = 3  # this many validation losses in a row; a single one may be noise
+CONSECUTIVE_EVALUATIONS: Final = (
+    3  # this many validation losses in a row; a single one may be noise
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
         records: as in metrics.jsonl, in the order of their updates.
     """
     best: Mapping[str, Any] | None = None
-    latest: deque[Mapping[str, Any]] = deque(maxlen=JUDGEMENTS)  # a run may have millions
+    latest: deque[Mapping[str, Any]] = deque(
+        maxlen=CONSECUTIVE_EVALUATIONS
+    )  # a run may have millions
     for record in records:
         if record.get("validation_nats") is not None:
             latest.append(record)

@@ -17,9 +17,11 @@ from charloom.scoring import Piece, averaging, characters_read, cut, opening, pr
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.divergence_advice import advice
-from charloom.training.events import Judged, Judging, Record
+from charloom.training.events import EvaluationProgress, FinalEvaluation, Record
 
-WORTH: Final = 0.1  # the final evaluation may take this fraction of the training time
+FINAL_EVALUATION_SHARE: Final = (
+    0.1  # the final evaluation may take this fraction of the training time
+)
 RUNAWAY: Final = 2.0  # times the loss of a uniform prediction
 
 
@@ -40,7 +42,7 @@ def validation_steps(
     Raises:
         DivergedError: the loss is not finite.
     """
-    evaluating = averaging(engine, learner, ids, judged_pieces(learner.config, windows))
+    evaluating = averaging(engine, learner, ids, evaluated_pieces(learner.config, windows))
     while True:
         try:
             next(evaluating)
@@ -53,41 +55,41 @@ def validation_steps(
     return nats
 
 
-def judge_all(
+def evaluate_whole_part(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
-) -> Generator[Judging, None, Judged]:
+) -> Generator[EvaluationProgress, None, FinalEvaluation]:
     """Compute the loss on the whole validation part.
 
     Yields the progress after each call of the engine and returns the result.
     """
     pieces, read = cut(windows.parts["validation"]), 0
-    judging, in_all = averaging(engine, learner, ids, pieces), characters_read(pieces)
+    evaluating, in_all = averaging(engine, learner, ids, pieces), characters_read(pieces)
     while True:
         try:
-            read += next(judging)
+            read += next(evaluating)
         except StopIteration as end:
-            return Judged(learner.update, end.value, predicted(pieces))
-        yield Judging(learner.update, read, in_all)
+            return FinalEvaluation(learner.update, end.value, predicted(pieces))
+        yield EvaluationProgress(learner.update, read, in_all)
 
 
-def read_alone(windows: Windows) -> int:
-    """Return how many characters `judge_all` first reads in one stream, before it uses several."""
+def characters_in_one_stream(windows: Windows) -> int:
+    """Return how many characters `evaluate_whole_part` first reads in one stream, before it uses several."""
     return opening(cut(windows.parts["validation"]))
 
 
-def judges_all(config: Config, windows: Windows) -> bool:
+def reads_whole_part(config: Config, windows: Windows) -> bool:
     """Return True if each evaluation reads the whole validation part, or if there is no such part."""
     if not config.validation:
         return True
-    return judged_pieces(config, windows) == cut(windows.parts["validation"])
+    return evaluated_pieces(config, windows) == cut(windows.parts["validation"])
 
 
-def characters_judged(config: Config, windows: Windows) -> tuple[int, int]:
+def characters_evaluated(config: Config, windows: Windows) -> tuple[int, int]:
     """Return how many characters each evaluation predicts, and how many the whole part has."""
-    return predicted(judged_pieces(config, windows)), predicted(cut(windows.parts["validation"]))
+    return predicted(evaluated_pieces(config, windows)), predicted(cut(windows.parts["validation"]))
 
 
-def judged_pieces(config: Config, windows: Windows) -> list[Piece]:
+def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
     """Return the pieces of the validation part that each evaluation during training reads.
 
     The setting `judged_characters` limits them.
@@ -133,33 +135,33 @@ def take_record(
     )
     learner.pending_loss, learner.pending_updates = 0.0, 0
     if not config.validation:
-        note_judgement(learner, record.smooth_loss)
+        update_best_loss(learner, record.smooth_loss)
     elif validation_nats is not None:
-        note_judgement(learner, validation_nats)
+        update_best_loss(learner, validation_nats)
         if learner.best_update != learner.update:
             learner.judgements_since_best += 1
     return record
 
 
-def note_judgement(learner: Learner, loss: float) -> None:
+def update_best_loss(learner: Learner, loss: float) -> None:
     """Store `loss` as the learner's best loss if it is lower than all earlier ones."""
     if learner.best_loss is None or loss < learner.best_loss:
         learner.best_loss, learner.best_update = loss, learner.update
         learner.judgements_since_best = 0
 
 
-def rate(characters: int, seconds: float) -> float:
+def limited_rate(characters: int, seconds: float) -> float:
     """Return characters per second, limited to the width of the record's field."""
     return round(min(characters / max(seconds, 1e-6), 999_999_999_999.0), 1)
 
 
-def runs_away(learner: Learner) -> bool:
+def loss_runs_away(learner: Learner) -> bool:
     """Return True if the smooth loss is far above the loss of a uniform prediction."""
     nothing = learner.config.seq_length * math.log(len(learner.vocabulary))
     return (learner.smooth_loss or 0.0) > RUNAWAY * nothing
 
 
-def runaway(learner: Learner) -> str:
+def runaway_warning(learner: Learner) -> str:
     """Return the warning about a runaway loss, as a marked message."""
     config, loss = learner.config, learner.smooth_loss or 0.0
     nothing = math.log(len(learner.vocabulary))

@@ -13,14 +13,14 @@ from charloom.messages import command, for_any_face
 from charloom.model import Learner
 from charloom.store import RunWriter
 from charloom.training.command_reader import CommandReader
-from charloom.training.events import Item, Saved, Warned
+from charloom.training.events import Saved, TrainingEvent, Warned
 
 FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save, up to the config's save_seconds
 STATUS_SECONDS: Final = 1.0  # between two flushes of the journals and status updates
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits between tries of the last save
 PATIENT_SECONDS: Final = (30.0,) * 19  # further waits, unless the user asked the run to end
 
-REFUSED: Final = (ReadError, WriteError)  # errors of a disk that may work again later
+DISK_ERRORS: Final = (ReadError, WriteError)  # errors of a disk that may work again later
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class RunSaver:
         self._next_status = now + STATUS_SECONDS
         self._next_save = now + self._save_seconds
 
-    def show(self, state: str) -> Iterator[Item]:
+    def show(self, state: str) -> Iterator[TrainingEvent]:
         """Flush the journals and write the status, so that other processes see the progress."""
         self._next_status = time.monotonic() + STATUS_SECONDS
         refused = None
@@ -79,17 +79,17 @@ class RunSaver:
         if refused is not None and self._problem is None:
             yield self.warn(refused)
 
-    def show_if_due(self, state: str) -> Iterator[Item]:
+    def show_if_due(self, state: str) -> Iterator[TrainingEvent]:
         """Do the work of `show` if it is due."""
         if time.monotonic() >= self._next_status:
             yield from self.show(state)
 
-    def save(self, again: bool = False) -> Iterator[Item]:
+    def save(self, again: bool = False) -> Iterator[TrainingEvent]:
         """Save; if that fails, yield a warning and try again later. With `again`, do not warn."""
         learner, before = self.safe, self._writer.saved_update
         try:
             path = self._writer.save(learner)
-        except REFUSED as error:
+        except DISK_ERRORS as error:
             self.failed_saves, self.failure = self.failed_saves + 1, error.message
             if not again:
                 yield self.warn(f"update {learner.update:,} was not saved: {error.message}")
@@ -100,23 +100,23 @@ class RunSaver:
         self._save_seconds = min(2 * self._save_seconds, self._most_seconds)
         self._next_save = time.monotonic() + self._save_seconds
 
-    def save_if_due(self) -> Iterator[Item]:
+    def save_if_due(self) -> Iterator[TrainingEvent]:
         """Save if it is due and the last save was of another update, or failed."""
         saved = not self.failed_saves and self._writer.saved_update == self.safe.update
         if time.monotonic() >= self._next_save and not saved:
             yield from self.save()
 
-    def save_at_last(self) -> Iterator[Item]:
+    def save_final_state(self) -> Iterator[TrainingEvent]:
         """Save the last state; raise WriteError if several tries fail."""
         learner, before = self.safe, self._writer.saved_update
-        path = yield from self.insist(
+        path = yield from self.retry(
             lambda: self._writer.save(learner),
             f"the training after update {before:,} (now at {learner.update:,})",
         )
         if before != learner.update:
             yield Saved(learner.update, learner.best_update, path)
 
-    def insist(self, action: Callable[[], T], lost: str) -> Generator[Item, None, T]:
+    def retry(self, action: Callable[[], T], lost: str) -> Generator[TrainingEvent, None, T]:
         """Call `action` until it succeeds, for up to ten minutes: the user may free disk space.
 
         Args:
@@ -131,7 +131,7 @@ class RunSaver:
         for n, seconds in enumerate(waits):
             try:
                 return action()
-            except REFUSED as error:
+            except DISK_ERRORS as error:
                 if not n:
                     total = sum(waits)
                     often = (
@@ -145,13 +145,13 @@ class RunSaver:
                 break
         try:
             return action()
-        except REFUSED as error:
+        except DISK_ERRORS as error:
             raise WriteError(
                 f"{lost} is lost: {error.message} Then continue from update "
                 f"{self._writer.saved_update:,}: {command('resume', self._writer.path)}."
             ) from error
 
-    def _wait(self, seconds: float, hurried: bool) -> Iterator[Item]:
+    def _wait(self, seconds: float, hurried: bool) -> Iterator[TrainingEvent]:
         """Wait for `seconds`. Unless `hurried`, stop waiting when the user asks the run to end."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and (
@@ -166,7 +166,7 @@ class RunSaver:
         self._writer.tell("warning", self.safe.update, reason=self._problem)
         return Warned(self.safe.update, message)
 
-    def tell_end(self, state: str, reason: str | None, **details: Any) -> None:
+    def write_end(self, state: str, reason: str | None, **details: Any) -> None:
         """Write the end of the run to its journal and status, as far as the disk allows."""
         self._writer.tell(state, self.safe.update, reason=reason, **details)
         with suppress(WriteError):

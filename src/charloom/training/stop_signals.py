@@ -16,9 +16,9 @@ from typing import Any, Final, Self
 
 # In this order: Ctrl-C, kill, a closed terminal, Ctrl-Break, and three signals that batch systems send
 # before a time limit. SIGQUIT keeps its meaning: it ends a process without saving.
-NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU", "SIGUSR1", "SIGUSR2")
+SIGNAL_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU", "SIGUSR1", "SIGUSR2")
 # Programs may use these for their own purposes: handle them only if no other handler is set.
-FREE: Final = ("SIGUSR1", "SIGUSR2")
+USER_SIGNALS: Final = ("SIGUSR1", "SIGUSR2")
 
 # A function of Python's C API. It returns the address of the system's handler for a signal, or None for
 # the default handler.
@@ -29,9 +29,9 @@ handler_of_system: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(
 ONE_PRESS_SECONDS: Final = 1.0
 
 
-def known(module: object = signal) -> tuple[signal.Signals, ...]:
+def available_signals(module: object = signal) -> tuple[signal.Signals, ...]:
     """Return the signals of `NAMES` that this system has. Windows has three of them."""
-    return tuple(getattr(module, name) for name in NAMES if hasattr(module, name))
+    return tuple(getattr(module, name) for name in SIGNAL_NAMES if hasattr(module, name))
 
 
 def is_handled(number: signal.Signals) -> bool:
@@ -60,14 +60,16 @@ class Halt:
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
-        for number in known() if main else ():
+        for number in available_signals() if main else ():
             before = signal.getsignal(number)
             # A shell starts background processes with SIGINT ignored, so it must stay ignored. A
             # handler that was not set in Python is None and could not be restored.
-            taken = before in (signal.SIG_IGN, None) or (number.name in FREE and is_handled(number))
+            taken = before in (signal.SIG_IGN, None) or (
+                number.name in USER_SIGNALS and is_handled(number)
+            )
             if not taken:
                 with suppress(ValueError):  # the main thread of a subinterpreter
-                    signal.signal(number, self._hear)
+                    signal.signal(number, self._receive)
                     self._before[number] = before
         return self
 
@@ -83,7 +85,7 @@ class Halt:
     def __call__(self) -> str | None:
         return None if self._signal is None else self._signal.name
 
-    def send_on(self) -> None:
+    def raise_received(self) -> None:
         """Raise what the received signal would have caused: KeyboardInterrupt or SystemExit."""
         if self._signal == signal.SIGINT:
             raise KeyboardInterrupt
@@ -95,7 +97,7 @@ class Halt:
         """Return the exit code that a shell shows for the received signal; 0 without a signal."""
         return 0 if self._signal is None else 128 + self._signal
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         again = self._signal is not None and number == signal.SIGINT
         if again and now - self._heard_at >= ONE_PRESS_SECONDS:

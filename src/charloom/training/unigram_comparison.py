@@ -6,8 +6,8 @@ import numpy as np
 
 from charloom.text.id_file import AllIds
 
-COUNTED: Final = 1_000_000  # most characters that are counted
-PLACES: Final = 64  # a longer text is counted in this many pieces at equal distances
+COUNTED_CHARACTERS: Final = 1_000_000  # most characters that are counted
+SAMPLED_PIECES: Final = 64  # a longer text is counted in this many pieces at equal distances
 
 
 def frequency_nats(ids: AllIds) -> float:
@@ -18,8 +18,8 @@ def frequency_nats(ids: AllIds) -> float:
     Args:
         ids: the text, shape (characters,), at least one.
     """
-    places = PLACES if len(ids) > COUNTED else 1
-    size = min(len(ids), COUNTED) // places
+    places = SAMPLED_PIECES if len(ids) > COUNTED_CHARACTERS else 1
+    size = min(len(ids), COUNTED_CHARACTERS) // places
     starts = [n * len(ids) // places for n in range(places)]
     counts = np.bincount(np.concatenate([ids[start : start + size] for start in starts]))
     shares = counts[counts > 0] / counts.sum()

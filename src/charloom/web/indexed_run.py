@@ -33,7 +33,7 @@ from charloom.store.run_directory import (
     saved_updates,
 )
 from charloom.store.run_reader import size_of
-from charloom.training.progress_records import characters_judged
+from charloom.training.progress_records import characters_evaluated
 from charloom.web.best_loss import BestLoss
 from charloom.web.file_descriptors import is_shortage
 from charloom.web.journal_follower import Tail
@@ -210,7 +210,9 @@ class IndexedRun:
             self._about, self._stamp = (config, text), stamp
             schedule = Schedule.of(config, text["characters"])
             self._updates = schedule.updates
-            self._part = characters_judged(config, schedule.windows) if config.validation else None
+            self._part = (
+                characters_evaluated(config, schedule.windows) if config.validation else None
+            )
         return self._about
 
     def _read_journals(self, best: int | None) -> None:
