@@ -23,7 +23,7 @@ import charloom.api
 import charloom.cli.progress
 import charloom.training.stop_signals  # noqa: F401
 from charloom.cli import main
-from charloom.diagnosis.child_process import end_with_parent
+from charloom.parent_process import end_with_parent
 
 PATIENCE = 300.0  # seconds, for a process that must come to its own end
 

@@ -19,7 +19,8 @@ PACKAGE = Path(charloom.__file__).parent
 
 # From the ground up. A name stands for the module or the package and all that is in it.
 FLOORS = [
-    {"messages", "formatting", "gradient_errors", "cooperative", "even_sample", "cell_table"},
+    {"messages", "formatting", "gradient_errors", "cooperative", "even_sample", "cell_table"}
+    | {"parent_process", "blas_threads", "temporary_names", "canonical_form"},
     {"errors"},
     {"random", "config"},
     {"recipes", "text"},

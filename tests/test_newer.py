@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 import file_contents
 import small_runs
+from charloom.canonical_form import canonical_json
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DamagedError, NewerFormatError
@@ -16,7 +17,6 @@ from charloom.report import write_report as report
 from charloom.store import RunWriter, load_model, model_bytes, read_outline
 from charloom.store.checkpoint import MANIFEST, MODEL, STATE, manifest_of
 from charloom.store.control_files import read_control, write_control
-from charloom.store.json_format import canonical_json
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_directory import LATEST, checkpoint_path, read_pointer, saved_updates
 from charloom.training import Record, Warned, train_run

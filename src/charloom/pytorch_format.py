@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from charloom.canonical_form import canonical_json
 from charloom.cell_table import CELLS, Cell
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError, TextError
@@ -36,7 +37,7 @@ from charloom.store.checkpoint import (
     require_finite,
 )
 from charloom.store.format_versions import TORCH_FORMAT, require_format
-from charloom.store.json_format import canonical_json, parse_object
+from charloom.store.json_format import parse_object
 from charloom.store.tensor_file import tensor_blocks
 from charloom.text import Corpus, Vocabulary
 from charloom.text.vocabulary import BYTES

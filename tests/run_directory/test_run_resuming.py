@@ -10,11 +10,11 @@ import pytest
 
 from charloom.api import training as api_training
 from charloom.api.run_changes import RunChanges
+from charloom.canonical_form import canonical_json
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DamagedError, MissingPartError, NotAModelError
 from charloom.store import RunWriter, load_model, read_run
 from charloom.store.checkpoint import FILES, manifest_of
-from charloom.store.json_format import canonical_json
 from charloom.store.opening import update_told
 from charloom.store.run_directory import load_at
 from charloom.training import train_run

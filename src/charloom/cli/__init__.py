@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
+from charloom.blas_threads import THREAD_VARIABLES
 from charloom.cli import (
     check_commands,
     doctor_command,
@@ -34,9 +35,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-# The matrices are small: several threads make NumPy slower, many times slower on a busy machine.
-ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 COMMANDS: Final = (
     run_commands.reproduce,
@@ -93,7 +91,7 @@ def charloom(
 
 def main() -> None:
     """Run the command `charloom`."""
-    for name in ONE_THREAD:
+    for name in THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the parent process closed it: discard output

@@ -5,15 +5,12 @@ It ends when the process at the other end of the pipe ends; on Linux even if the
 returns.
 """
 
-import ctypes
 import importlib.util
 import json
 import os
-import signal
 import sys
 import threading
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +19,8 @@ from charloom.diagnosis.outcome_files import write_error, write_outcome
 from charloom.diagnosis.runner import Job, Load, guarded, run
 from charloom.diagnosis.trials import Plan
 from charloom.errors import CharloomError, DoctorError
+from charloom.parent_process import end_with_parent, end_with_pipe
 
-PR_SET_PDEATHSIG: Final = 1  # an option of prctl, which only Linux has
 LISTED: Final = 12  # functions that an error lists
 
 
@@ -108,25 +105,9 @@ def named(module: Any, name: str, file: Path) -> Any:
     return getattr(module, name)
 
 
-def end_with_parent() -> None:
-    """Make the system kill this process when its parent process ends, where the system can do that."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def end_with(pipe: int) -> None:
-    """Wait for the end of the parent process, then kill this process and its children.
-
-    It waits in a thread; user code that never releases Python's global lock blocks that thread.
-    """
-    with suppress(OSError):
-        os.read(pipe, 1)
-        os.killpg(0, signal.SIGKILL)
-
-
 if __name__ == "__main__":
     end_with_parent()
-    threading.Thread(target=end_with, args=(int(sys.argv[2]),), daemon=True).start()
+    threading.Thread(target=end_with_pipe, args=(int(sys.argv[2]),), daemon=True).start()
     main(Path(sys.argv[1]))
     sys.stdout.flush()
     os._exit(0)  # do not wait for threads of the user's code that still run

@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
+from charloom.blas_threads import THREAD_VARIABLES
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.outcome_files import read_outcome
 from charloom.diagnosis.runner import Job
@@ -25,7 +26,6 @@ from charloom.messages import argument
 
 KEPT: Final = 2_000  # bytes of the end of the output
 START: Final = "the start of the process"  # the step before the first reported one
-ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class FunctionName(NamedTuple):
@@ -142,7 +142,7 @@ def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONFAULTHANDLER": ""},
+        env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1"), "PYTHONFAULTHANDLER": ""},
     )
 
 

@@ -1,5 +1,6 @@
 """Reads and writes everything on disk: checkpoints, run directories and models."""
 
+from charloom.canonical_form import canonical_json
 from charloom.store.atomic_files import replace_file
 from charloom.store.checkpoint import (
     Checkpoint,
@@ -11,7 +12,6 @@ from charloom.store.checkpoint import (
     update_of_file,
 )
 from charloom.store.control_files import Control, read_control, read_status, write_control
-from charloom.store.json_format import canonical_json
 from charloom.store.run_reader import (
     RunOutline,
     RunView,

@@ -17,12 +17,10 @@ from typing import BinaryIO
 
 from charloom.errors import DamagedError, ReadError, WriteError
 from charloom.formatting import shortened
+from charloom.temporary_names import TEMPORARY
 
 Block = bytes | memoryview
 Data = bytes | Iterable[Block]  # the bytes of a file, as one object or as consecutive blocks
-
-TEMPORARY = ".tmp-"
-ABANDONED_SECONDS = 86_400.0  # an older temporary file of another process counts as abandoned
 
 # These flags open a pipe without waiting for its writer and, where the system can, follow no link.
 READING = os.O_RDONLY | sum(

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
+from charloom.canonical_form import SEAL, canonical_json
 from charloom.config import Config
 from charloom.errors import (
     ConfigError,
@@ -46,13 +47,12 @@ from charloom.store.atomic_files import (
 from charloom.store.format_versions import (
     MODEL_FORMAT,
     MODEL_WITH_UPDATE,
-    SEAL,
     SEALED,
     STATE_FORMAT,
     require_format,
     require_sealed_format,
 )
-from charloom.store.json_format import canonical_json, parse_object
+from charloom.store.json_format import parse_object
 from charloom.store.tensor_file import tensor_blocks
 from charloom.text import Vocabulary
 from charloom.text.vocabulary import BYTES, CODE_POINTS

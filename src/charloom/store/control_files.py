@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from charloom.canonical_form import canonical_json
 from charloom.config import require_number
 from charloom.errors import ConfigError, DamagedError
 from charloom.formatting import shortened
 from charloom.store.atomic_files import read_file, replace_file
 from charloom.store.checkpoint import MOST_STATE, is_count
 from charloom.store.format_versions import CONTROL_FORMAT, STATUS_FORMAT, refuse_later_format
-from charloom.store.json_format import canonical_json, parse_object
+from charloom.store.json_format import parse_object
 from charloom.store.run_directory import CONTROL, STATUS
 
 COMMANDS: Final = ("run", "pause", "stop")

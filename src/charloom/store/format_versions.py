@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeGuard
 
+from charloom.canonical_form import SEAL
 from charloom.errors import DamagedError, NewerFormatError
 
 # These numbers are written. All earlier numbers are read.
@@ -22,7 +23,6 @@ GRADCHECK_FORMAT: Final = 2
 STATUS_FORMAT: Final = 1
 CONTROL_FORMAT: Final = 2
 
-SEAL: Final = "sha256"
 SEALED: Final = 2  # from this format on, config.json and models have a seal
 MOST_FORMAT: Final = 1_000_000  # a larger number is damage and not a later format
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
+from charloom.canonical_form import canonical_json
 from charloom.errors import DamagedError, WriteError
 from charloom.store.atomic_files import open_plain, read_file, write_all, writing
 from charloom.store.journal_tail import kept_length
-from charloom.store.json_format import canonical_json, parse_object
+from charloom.store.json_format import parse_object
 
 # A progress callback: the file, the bytes read so far, and the file's size when reading began.
 Watch = Callable[[Path, int, int], None]

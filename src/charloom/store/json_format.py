@@ -1,24 +1,9 @@
-"""Writes canonical JSON, which has the same bytes for the same value, and reads untrusted JSON.
-
-Canonical JSON is ASCII with sorted keys and without spaces, NaN and infinity (spec/formats.md:
-Canonical JSON).
-"""
+"""Reads JSON that may come from unknown programs: it refuses NaN, infinity and too deep nesting."""
 
 import json
 from typing import Any, Final
 
 from charloom.errors import DamagedError
-
-
-def canonical_json(value: Any) -> bytes:
-    """Return the canonical JSON of a value; equal values always give equal bytes.
-
-    Raises:
-        ValueError: the value contains a NaN or an infinity.
-    """
-    return json.dumps(
-        value, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False
-    ).encode("ascii")
 
 
 def parse_json(data: bytes | str, what: str) -> Any:

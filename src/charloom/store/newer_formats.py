@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from charloom.canonical_form import seal_of
 from charloom.errors import DamagedError
 from charloom.store.atomic_files import read_file
 from charloom.store.checkpoint import MOST_STATE, refuse_newer, require_modest
@@ -25,7 +26,6 @@ from charloom.store.run_directory import (
     GRADCHECK,
     MOST_ABOUT,
     STATUS,
-    about_seal,
     checkpoint_path,
     saved_updates,
 )
@@ -44,7 +44,7 @@ def refuse_newer_run(run: Path) -> None:
     """
     with suppress(DamagedError):
         values = object_in(run / CONFIG, MOST_ABOUT)
-        require_sealed_format(values, CONFIG_FORMAT, about_seal, str(run / CONFIG))
+        require_sealed_format(values, CONFIG_FORMAT, seal_of, str(run / CONFIG))
     for name, (newest, most) in UNSEALED.items():
         with suppress(DamagedError):
             refuse_later_format(object_in(run / name, most), newest, str(run / name))

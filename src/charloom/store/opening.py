@@ -23,7 +23,7 @@ from charloom.errors import (
 from charloom.messages import Placeholder, argument, command
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store.atomic_files import TEMPORARY, file_above
+from charloom.store.atomic_files import file_above
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
 from charloom.store.control_files import FACTOR_LIMIT, read_status
 from charloom.store.journal_tail import last_lines
@@ -51,6 +51,7 @@ from charloom.store.run_directory import (
     require_own_directories,
     saved_updates,
 )
+from charloom.temporary_names import TEMPORARY
 from charloom.text import Corpus, UnknownPolicy
 
 EXTENDABLE: Final = ("epochs", "updates")

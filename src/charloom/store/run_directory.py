@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
+from charloom.canonical_form import SEAL, canonical_json, seal_of
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError
 from charloom.store.atomic_files import read_file, reading, require_directory
@@ -29,8 +30,8 @@ from charloom.store.checkpoint import (
     refuse_newer,
     require_modest,
 )
-from charloom.store.format_versions import CONFIG_FORMAT, SEAL, SEALED, require_sealed_format
-from charloom.store.json_format import canonical_json, parse_object
+from charloom.store.format_versions import CONFIG_FORMAT, SEALED, require_sealed_format
+from charloom.store.json_format import parse_object
 
 CONFIG: Final = "config.json"
 METRICS: Final = "metrics.jsonl"
@@ -216,9 +217,9 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
         raise DamagedError(f"{path} is damaged: it is empty.")
     require_modest(data, str(path))
     values = parse_object(data, str(path))
-    number = require_sealed_format(values, CONFIG_FORMAT, about_seal, str(path))
+    number = require_sealed_format(values, CONFIG_FORMAT, seal_of, str(path))
     sealed = values.pop(SEAL, None)
-    if sealed is not None and sealed != about_seal(values):
+    if sealed is not None and sealed != seal_of(values):
         raise DamagedError(f"{path} is damaged: it was changed after it was written.")
     if set(values) != ABOUT or (sealed is None and number >= SEALED):
         raise DamagedError(
@@ -239,12 +240,7 @@ def read_about(run: Path) -> tuple[Config, dict[str, Any], str]:
 def about_bytes(config: Config, text: dict[str, Any], version: str) -> bytes:
     """Return the contents of config.json, with the seal that reveals damage."""
     about = {"format": CONFIG_FORMAT, "config": config.to_dict(), "text": text, "version": version}
-    return canonical_json({**about, SEAL: about_seal(about)})
-
-
-def about_seal(about: dict[str, Any]) -> str:
-    """Return the SHA-256 of the contents of config.json without its seal."""
-    return hashlib.sha256(canonical_json(about)).hexdigest()
+    return canonical_json({**about, SEAL: seal_of(about)})
 
 
 def text_makes_sense(text: dict[str, Any]) -> bool:

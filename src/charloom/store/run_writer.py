@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
+from charloom.canonical_form import canonical_json
 from charloom.config import Config
 from charloom.errors import (
     ConfigError,
@@ -31,7 +32,6 @@ from charloom.messages import argument, command
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
 from charloom.store.atomic_files import (
-    ABANDONED_SECONDS,
     make_directories,
     read_file,
     reading,
@@ -52,7 +52,6 @@ from charloom.store.format_versions import GRADCHECK_FORMAT
 from charloom.store.journal import Journal, sound_lines
 from charloom.store.journal_lengths import RECORDS_LOST, kept_lengths, last_seconds
 from charloom.store.journal_tail import kept_length
-from charloom.store.json_format import canonical_json
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.opening import (
     Opened,
@@ -87,6 +86,7 @@ from charloom.store.run_directory import (
     read_pointer,
     saved_updates,
 )
+from charloom.temporary_names import ABANDONED_SECONDS
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2

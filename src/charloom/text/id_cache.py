@@ -19,6 +19,8 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.canonical_form import SEAL, canonical_json, seal_of
+from charloom.temporary_names import ABANDONED_SECONDS, TEMPORARY
 from charloom.text.block_reader import Scan, changed
 from charloom.text.id_file import HEADER, IdFile, header, open_ids
 from charloom.text.sources import Stamp
@@ -26,9 +28,6 @@ from charloom.text.vocabulary import BYTES, CODE_POINTS, Vocabulary
 
 FORMAT: Final = 2
 VARIABLE: Final = "CHARLOOM_CACHE"
-SEAL: Final = "sha256"
-TEMPORARY: Final = ".tmp-"
-ABANDONED_SECONDS: Final = 86_400.0  # age at which the writer of a temporary file must be dead
 SETTLED_NS: Final = 2_000_000_000  # a younger file may change again without a new time stamp
 
 
@@ -54,7 +53,7 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
         counts = np.array(found["counts"], dtype=np.int64)
         limit = BYTES if tokens == "bytes" else CODE_POINTS
         sound = (
-            sealed == _seal(found)
+            sealed == seal_of(found)
             and found["format"] == FORMAT
             and values.ndim == 1
             and values.shape == counts.shape
@@ -83,7 +82,7 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
         "values": scan.values.tolist(),
     }
     with contextlib.suppress(OSError), _replacing(_scan_path(stamps, tokens)) as file:
-        file.write(_json({**values, SEAL: _seal(values)}))
+        file.write(canonical_json({**values, SEAL: seal_of(values)}))
 
 
 def forget_scan(stamps: Sequence[Stamp | None], tokens: str) -> None:
@@ -120,7 +119,7 @@ def ids_of(
         "treatment": list(treatment),
         "vocabulary": [ord(character) for character in vocabulary.characters],
     }
-    key = _seal(about)
+    key = seal_of(about)
     dtype = vocabulary.id_dtype.newbyteorder("<")
     path = folder() / "ids" / f"{key}.ids"
     about_ids = f"charloom ids {FORMAT}\n{key}\n{dtype.str}\n{count}\n"
@@ -154,16 +153,6 @@ def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
     """Return the path of the cached scan of files with these stamps."""
     key = hashlib.sha256(json.dumps([FORMAT, tokens, stamps]).encode("ascii")).hexdigest()
     return folder() / "scans" / f"{key}.json"
-
-
-def _json(values: dict[str, Any]) -> bytes:
-    """Return the values as canonical JSON."""
-    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")
-
-
-def _seal(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of the values' canonical JSON."""
-    return hashlib.sha256(_json(values)).hexdigest()
 
 
 @contextlib.contextmanager

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from charloom.canonical_form import canonical_json
 from charloom.errors import CharloomError, RunExistsError, WriteError
 from charloom.formatting import shortened
 from charloom.messages import FACE, PAGE
 from charloom.store.atomic_files import replace_file, writing
-from charloom.store.json_format import canonical_json, parse_object
+from charloom.store.json_format import parse_object
 from charloom.web.schemas import KEY
 
 FOLDER: Final = ".jobs"  # beside the runs; hidden folders are not searched for runs
