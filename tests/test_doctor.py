@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 import charloom
 from charloom.cell_table import CELL_NAMES
-from charloom.diagnosis import MISTAKES, doctor
+from charloom.diagnosis import MISTAKES, Found, doctor
 from charloom.diagnosis.faulty_network import Problem, answer, exact_state
 from charloom.diagnosis.trials import PLANS, make_trials, window
 from charloom.engines.reference.network import loss_and_gradients
@@ -425,6 +426,26 @@ def test_the_result_is_plain_data_with_verdict_and_mistakes():
     assert {row["parameter"] for row in told["rows"]} == {"U", "W", "b", "V", "c", "loss"}
     assert len(told["errors_by_step"]["W"]) == told["tried"]["trials"][0]["seq_length"]
     assert dataclasses.is_dataclass(judge("loop"))
+
+
+NAMES_OF_KINDS = (
+    r"\b(depth|chunks|ends|entries|norms|apart|forward alone|too early|wrapping|d too)\b"
+)
+
+
+def test_each_variant_has_a_text_of_its_own_without_internal_names():
+    for mistake in MISTAKES:
+        texts = [Found(mistake.id, variant).variant_text for variant in mistake.variants]
+        if mistake.id == "gate-order":
+            assert set(texts) == {""}  # the title names the order
+            continue
+        assert len(set(texts)) == len(texts), mistake.id
+        for variant, text in zip(mistake.variants, texts, strict=True):
+            assert bool(text) == bool(variant)
+            said = re.sub("the window is cut into chunks|each entry|entries", "", text)
+            assert not re.search(NAMES_OF_KINDS, said), text
+    assert Found("clipped", "norm 0.7").variant_text.endswith("scaled down to a norm of 0.7")
+    assert Found("gradient-scaled", "2 db").variant_text == ""
 
 
 def test_a_line_with_streams_says_that_there_is_one():

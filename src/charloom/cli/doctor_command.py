@@ -216,22 +216,18 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
 
 
 def reason(one: "Found") -> Iterator[str]:
-    """Yield the lines about one mistake: what it computes, what is right, and how to fix it."""
+    """Yield the lines about one mistake: what the code computes, what is right, and how to fix it."""
     mistake = one.mistake
+    right = f"{' '.join(one.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
     yield f"  {mistake.id}: {one.title}"
-    if one.variant:
-        yield f"    yours     {one.variant}"
-    yield from wrap(
-        mistake.does, WIDTH, initial_indent="    it does   ", subsequent_indent=" " * 14
-    )
-    spec = f"{' '.join(one.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
-    yield from wrap(spec, WIDTH, initial_indent="    right     ", subsequent_indent=" " * 14)
-    yield from wrap(
-        for_command_line(one.marked_fix),
-        WIDTH,
-        initial_indent="    fix it    ",
-        subsequent_indent=" " * 14,
-    )
+    for label, text in (
+        ("your code", mistake.does),
+        ("variant", one.variant_text),
+        ("right", right),
+        ("fix it", for_command_line(one.marked_fix)),
+    ):
+        first = f"    {label:<10}"
+        yield from wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
     yield ""
 
 
@@ -242,7 +238,7 @@ def table(diagnosis: "Diagnosis") -> Iterator[str]:
     trials = diagnosis.tried.trials
     yield (
         f"{'':<5}{'wrong in':>9} {'absolute':>9} {'elementw':>9} {'norm-rel':>9}  "
-        f"{'worst entry: yours, right':<42} its trial"
+        f"{'worst entry: yours, right':<42} trial"
     )
     for name in dict.fromkeys(row.parameter for row in diagnosis.rows):
         rows = [row for row in diagnosis.rows if row.parameter == name]

@@ -1,4 +1,4 @@
-"""Judges a user's backpropagation, and names its mistake."""
+"""Checks a user's backpropagation, and names the mistakes in it."""
 
 from charloom.diagnosis.diagnosis_result import Diagnosis, Found, Row
 from charloom.diagnosis.examine import doctor

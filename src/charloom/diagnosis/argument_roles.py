@@ -117,8 +117,8 @@ def roles_of_many(
     example = [*known, "x", "y", "h0", *(["c0"] if options.has_cell_state else [])]
     raise DoctorError(
         f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}), and "
-        "their names do not show their roles. The function may take the parameters as one argument "
-        "or as separate arguments, and x, y and h0. Give the roles in the order of the arguments, "
+        "their names do not show their roles. It must take the parameters, as one argument or each as "
+        "a separate one, and x, y and h0. Give the roles in the order of the arguments, "
         f"for example {argument('arguments', example)}."
     )
 

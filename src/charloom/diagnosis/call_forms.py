@@ -32,7 +32,7 @@ class Convention:
     Attributes:
         ids: how x and y are given: "ids", or one-hot as "KT" or "TK".
         bias, state: the shape of a bias and of h0: "flat" (n,), "column" (n, 1) or "row" (1, n).
-        matrices: "ours" or "transposed".
+        matrices: "ours" for charloom's shapes, or "transposed".
         recurrent: whether W is "transposed" relative to the other matrices, or "ours".
         arguments: the roles of the arguments, in order.
         names: pairs of a parameter and the function's name for it.
@@ -57,7 +57,9 @@ class Convention:
             "KT": "one-hot X and Y of shape (K, T)",
             "TK": "one-hot X and Y of shape (T, K)",
         }
-        parts = [ids[self.ids], f"{self.state} h0", f"{self.bias} biases"]
+        shape = {"flat": "({n},)", "column": "({n}, 1)", "row": "(1, {n})"}
+        state, bias = shape[self.state].format(n="H"), shape[self.bias].format(n="n")
+        parts = [ids[self.ids], f"h0 of shape {state}", f"biases of shape {bias}"]
         if self.matrices == "transposed":
             parts.append("transposed matrices (U has the shape (K, H))")
         if self.recurrent == "transposed":
@@ -267,7 +269,7 @@ def find_convention(
         try:
             reply, convention = find_names(function, problem, convention, options)
         except Exception as error:
-            # The form that the user gave comes first, or else the natural one: its error helps most.
+            # The first form is the one that the user gave, or the natural one: its error helps most.
             if first_error is None or (
                 isinstance(error, DoctorError) and not isinstance(first_error, DoctorError)
             ):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from charloom.cell_table import in_table_order
 from charloom.diagnosis.mistakes import BY_ID, Mistake
+from charloom.diagnosis.variant_texts import variant_text
 from charloom.formatting import listing, number_of, scientific
 from charloom.gradient_errors import rank
 from charloom.messages import argument, for_python
@@ -54,6 +55,11 @@ class Found:
             wanted = ", ".join(self.wanted or self._own_gates)
             return f"the gates are in the order {', '.join(self.variant)}, not {wanted}"
         return self.mistake.title
+
+    @property
+    def variant_text(self) -> str:
+        """The variant in words; "" if there is a single one, or if the title contains it."""
+        return variant_text(self.id, self.variant)
 
     @property
     def marked_fix(self) -> str:

@@ -3,6 +3,7 @@
 It has one plain forward and backward pass for one layer and one stream (spec/mathematics.md: The
 cells; The network), with a switch for each mistake of `mistakes.py`. Without switches the result is
 exact; a test compares it with the reference engine. It knows no code of a user, and explains nothing.
+The argument `m` of many functions holds the switches: the id and the variant of each mistake.
 
 Shapes: x, y ids (T,); states (H,); U (G·H, K), W (G·H, H), b (G·H), d (H), V (K, H), c (K).
 """
@@ -119,11 +120,11 @@ def exact_state(problem: Problem) -> Arrays:
     return forward(problem.cell, problem.parameters, problem.x, problem.state, {})[-1].state
 
 
-# The parameters and the state that code with a mistake in effect uses.
+# The parameters and the state as the mistaken code uses them.
 
 
 def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
-    """Return the parameters that the code in effect computes with."""
+    """Return the parameters that give the results of the mistaken code when right code uses them."""
     theta = dict(given)
     if "gate-order" in m:
         for name in ("U", "W", "b"):
@@ -151,7 +152,7 @@ def reordered(array: Array, order: str, wanted: str) -> Array:
 
 
 def seen_state(state: Arrays, m: Switches) -> Arrays:
-    """Return the initial state that the code in effect uses."""
+    """Return the initial state that gives the results of the mistaken code."""
     zeroed = {"": tuple(state), "h": ("h",), "cell": ("cell",)}.get(
         m.get("initial-state-ignored", "none"), ()
     )

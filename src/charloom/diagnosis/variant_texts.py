@@ -1,0 +1,142 @@
+"""Describes the variants of the known mistakes in words.
+
+A variant is a short name that never changes, such as "chunks 3" of `truncated`. The texts are for
+users, who cannot guess what such a name means.
+"""
+
+from typing import Final
+
+# Mistakes whose title contains the variant (`Found.title`).
+IN_TITLE: Final = ("gate-order", "gradient-scaled", "not-a-number")
+
+ONLY_ONE_STEP: Final = {
+    "first": "only the first step is counted",
+    "last": "only the last step is counted",
+    "apart": "a matrix with one column per step",
+}
+LOSS_OR_GRADIENT: Final = {
+    "both": "in the loss and in the gradients",
+    "gradient": "only in the gradients",
+    "loss": "only in the loss",
+}
+FORWARD_ONLY: Final = "only in the forward pass"
+BY_MAXIMUM: Final = ", each step shifted by its maximum"
+WRAPPED: Final = {"y_{t+1}": "the first target", "y_{t-1}": "the last target"}
+
+# Texts of whole variants, by the id of the mistake.
+TEXTS: Final[dict[str, dict[str, str]]] = {
+    "time-carry-missing": {
+        "h": "only the gradient of the hidden state is missing",
+        "cell": "only the gradient of the cell is missing",
+        "gates": "only the gradient through W and the gates is missing",
+        "direct": "only the direct gradient dh_t ∘ z_t is missing",
+    },
+    "time-carry-reversed": {"read too early": "da is read before it is computed"},
+    "tanh-derivative-missing": {
+        "candidate": "in the gradient of the candidate",
+        "state": "in the gradient of the cell, where h_t = o_t ∘ tanh(s_t)",
+    },
+    "hidden-bias-not-summed": ONLY_ONE_STEP,
+    "output-bias-not-summed": ONLY_ONE_STEP,
+    "recurrent-gradient-not-summed": ONLY_ONE_STEP,
+    "input-gradient-not-summed": ONLY_ONE_STEP,
+    "output-gradient-not-summed": ONLY_ONE_STEP,
+    "input-gradient-repeats-lost": {
+        "first": "only the first of the steps is counted",
+        "last": "only the last of the steps is counted",
+    },
+    "softmax-gradient": {
+        "only the target's entry": "all entries except that of the target are zero",
+        "divided by K": "(p_t - onehot(y_t)) / K",
+        "2 (p - y)": "2 (p_t - onehot(y_t))",
+        "p (1 - p)": "p_t (1 - p_t)",
+    },
+    "mean-over-time": LOSS_OR_GRADIENT,
+    "sum-over-time": LOSS_OR_GRADIENT,
+    "initial-state-ignored": {
+        "h": "only the hidden state starts from zeros",
+        "cell": "only the cell starts from zeros",
+    },
+    "activation-differs": {"identity": "no activation function, h_t = a_t"},
+    "hidden-bias-left-out": {"forward alone": FORWARD_ONLY, "d too": "d is not used either"},
+    "output-bias-left-out": {"forward alone": FORWARD_ONLY},
+    "hidden-bias-twice": {
+        "forward alone": FORWARD_ONLY,
+        "gradient too": "in the forward pass and in the gradient",
+    },
+    "forget-bias-twice": {
+        "1 added": "1 is added to the forget gate",
+        "b_f twice": "b_f is added twice, and its gradient is counted once",
+        "b_f twice, gradient too": "b_f is added twice, and its gradient is counted twice",
+    },
+    "reset-before-product": {
+        "product": "r_t multiplies h_{t-1} before the product with W_n",
+        "bias": "r_t does not multiply d",
+    },
+}
+
+# Texts of variants that consist of a kind and a number, by the id of the mistake.
+WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
+    "clipped": {
+        "entries": "each entry of the gradients is clipped to the range ±{}",
+        "steps": "each entry of dh_t is clipped to the range ±{} at every step",
+        "norm": "all gradients together are scaled down to a norm of {}",
+        "norms": "each gradient is scaled down to a norm of {}",
+    },
+    "truncated": {
+        "depth": "the gradient of each step's loss goes back at most {} steps",
+        "chunks": "the window is cut into chunks of {} steps, counted from its start",
+        "ends": "the window is cut into chunks of {} steps, counted from its end",
+        "last": "only the last {} steps of the window have a backward pass",
+    },
+}
+
+
+def variant_text(mistake: str, variant: str) -> str:
+    """Return a variant of the mistake with the id `mistake` in words.
+
+    A variant that is clear without a text, such as an equation, is returned unchanged. The text is
+    empty if the title of the mistake contains the variant.
+    """
+    kind, _, number = variant.partition(" ")
+    text = WITH_NUMBER.get(mistake, {}).get(kind)
+    if text is not None:
+        return text.format(number)
+    if mistake == "target-off-by-one":
+        return target_text(variant)
+    if mistake == "softmax-axis":
+        return axis_text(variant)
+    if mistake == "logarithm-base":
+        return f"base {kind}, in the loss {'and in the gradients' if number else 'only'}"
+    if mistake == "epsilon-in-log":
+        return epsilon_text(variant)
+    if mistake in IN_TITLE:
+        return ""
+    return TEXTS.get(mistake, {}).get(variant, variant)
+
+
+def target_text(variant: str) -> str:
+    """Return a variant of target-off-by-one in words, such as "loss y_{t+1}, wrapping"."""
+    where, _, shift = variant.partition(" ")
+    target, _, wrapping = shift.partition(", ")
+    users = "the gradient uses" if where == "gradient" else "the loss and the gradient use"
+    if not wrapping:
+        return f"{users} {target} as the target of step t"
+    step = "the last step" if target == "y_{t+1}" else "the first step"
+    return f"{users} {target} as the target of step t, and {WRAPPED[target]} for {step}"
+
+
+def axis_text(variant: str) -> str:
+    """Return a variant of softmax-axis in words, such as "time, each step shifted by its maximum"."""
+    over = "the steps" if variant.startswith("time") else "all characters and all steps"
+    shifted = ", after the maximum of each step is subtracted" if BY_MAXIMUM in variant else ""
+    return f"the sum is over {over}{shifted}"
+
+
+def epsilon_text(variant: str) -> str:
+    """Return a variant of epsilon-in-log in words, such as "ε = 1e-8, gradient too"."""
+    epsilon, _, where = variant.partition(", ")
+    if where == "maximum":
+        return f"ln max(p, ε) with {epsilon}"
+    where = "in the loss and in the gradient" if where else "only in the loss"
+    return f"ln(p + ε) with {epsilon}, {where}"
