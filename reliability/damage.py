@@ -18,11 +18,11 @@ from typing import TypeVar
 import charloom
 from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.model import Learner
-from charloom.store import RunWriter, load_checkpoint, load_model, read_run
-from charloom.store.opening import EXTENDABLE
+from charloom.store import load_checkpoint, load_model, read_run
+from charloom.store.resume_plan import EXTENDABLE
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
-from reliability.run_training import folder
+from reliability.run_training import folder, reopen
 
 NUMBER = 4
 PROMISE = (
@@ -135,7 +135,7 @@ def train(run: Path, text: Path, seed: int) -> None:
     """Make a run that is saved at each of the stops and was best at the first, which therefore stays."""
     charloom.train(text, run, updates=STOPS[0], seed=seed, **SETTINGS)
     for stop in STOPS[1:]:
-        writer, learner, corpus = RunWriter.resume(run, updates=stop)
+        writer, learner, corpus = reopen(run, updates=stop)
         with writer:
             if stop == STOPS[1]:
                 learner.learning_rate_factor = WILD
@@ -344,7 +344,7 @@ def fell_back(case: Path, truth: Truth, what: str, touched: set[str], files: Fil
 def resumed_learner(run: Path, truth: Truth, wanted: Learner, allow_older: bool = False) -> Learner:
     """The learner that a training would go on with; where it fell back, something was said. Where a
     best that is damaged was given up, and that was said, it counts as the one that is wanted."""
-    writer, learner, _ = RunWriter.resume(run, text=[truth.text], allow_older=allow_older)
+    writer, learner, _ = reopen(run, text=[truth.text], allow_older=allow_older)
     with writer:
         told = " ".join(writer.warnings)
     assert told or not allow_older, "fell back without a word"

@@ -25,7 +25,15 @@ from charloom.config import Config
 from charloom.errors import CharloomError, EncodingError, TextError
 from charloom.model import Learner, copy_learner, new_learner
 from charloom.pytorch_format import read_torch_file, torch_bytes
-from charloom.store import checkpoint, journal, opening, run_directory
+from charloom.store import (
+    checkpoint,
+    journal,
+    journal_lines,
+    resume_plan,
+    run_checkpoints,
+    run_directory,
+    run_settings,
+)
 from charloom.store.atomic_files import blocks_of
 from charloom.text import Vocabulary, block_reader
 from charloom.text.block_reader import encode, fingerprint, scan
@@ -144,9 +152,9 @@ def as_about(data: bytes) -> None:
     """A run's config.json."""
     RUN.mkdir(exist_ok=True)
     (RUN / run_directory.CONFIG).write_bytes(data)
-    config, text, _ = run_directory.read_about(RUN)
-    assert Config.from_dict(config.to_dict()) == config
-    assert run_directory.text_makes_sense(text)
+    settings = run_settings.read_settings(RUN)
+    assert Config.from_dict(settings.config.to_dict()) == settings.config
+    assert run_settings.parse_settings(run_settings.settings_bytes(settings), RUN) == settings
 
 
 def as_pointer(data: bytes) -> None:
@@ -154,7 +162,7 @@ def as_pointer(data: bytes) -> None:
     folder = RUN / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / run_directory.LATEST).write_bytes(data)
-    update = run_directory.read_pointer(RUN, run_directory.LATEST)
+    update = run_checkpoints.read_pointer(RUN, run_directory.LATEST)
     assert update is not None
     assert data.startswith(b"%d" % update)
 
@@ -165,8 +173,8 @@ def as_journal(data: bytes) -> None:
     events = journal.read_lines(FILE)
     assert len(events) == data.count(b"\n")
     learner = copy_learner(LEARNER)
-    opening.adopt_steering(learner, events)
-    opening.last_engine(events)
+    resume_plan.adopt_steering(learner, events)
+    journal_lines.last_engine(events)
     checkpoint.require_finite(learner)
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from charloom.model.schedule import Schedule
-from charloom.store import load_model, read_run, read_status
+from charloom.store import load_model, read_run
 from reliability import LONG, SHORT, Figures
 from reliability.processes import Forked, command
 from reliability.run_comparison import lasting, require_same
-from reliability.run_training import folder, text
+from reliability.run_training import folder, pid_of, text
 
 NUMBER = 12
 PROMISE = (
@@ -127,7 +127,7 @@ class Life:
 
     def age(self) -> float:
         """Seconds since it was first seen to train; 0 before."""
-        if self._began is None and (read_status(self.run) or {}).get("pid") == self.process.pid:
+        if self._began is None and pid_of(self.run) == self.process.pid:
             self._began = time.monotonic()
         return 0.0 if self._began is None else time.monotonic() - self._began
 
@@ -226,7 +226,7 @@ def disturb(
             length = 0.0
         tally.add(watch(life, scale, length, chance.choice(ENDS), beside), life.what)
         status = read_run(run).status if (run / "config.json").exists() else None
-        if status is not None and status["state"] == "finished":
+        if status is not None and status.state == "finished":
             return tally
         tally.ended += 1
 

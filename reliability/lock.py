@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from charloom.engines import open_engine
-from charloom.store import load_model, read_status
+from charloom.store import load_model
 from reliability import LONG, SHORT, Figures
 from reliability.processes import PATIENCE, Forked, Tell, command
-from reliability.run_training import folder, text
+from reliability.run_training import folder, pid_of, text
 
 NUMBER = 6
 PROMISE = (
@@ -114,6 +114,6 @@ def race_once(work: Callable[[], object], what: str) -> tuple[Forked, float]:
 
 def wait_for(run: Path, winner: Forked) -> None:
     """Wait until the winner trains, which can be after the losers have ended."""
-    while (read_status(run) or {}).get("pid") != winner.pid:
+    while pid_of(run) != winner.pid:
         assert winner.code(0) is None, f"nobody won: {winner.close()}"
         time.sleep(0.001)

@@ -28,7 +28,7 @@ from charloom.store import RunWriter, load_model
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls
 from reliability.run_comparison import lasting, require_same
-from reliability.run_training import folder, opened, train
+from reliability.run_training import folder, opened, reopen, train
 
 NUMBER = 2
 PROMISE = (
@@ -321,7 +321,7 @@ def go_on(
     if saved is None and not (run / "checkpoints" / "latest").exists():
         opened(run, settings)[0].close()
         return None
-    writer, learner, _ = RunWriter.resume(run)
+    writer, learner, _ = reopen(run)
     with writer:
         assert learner.update in (saved, saving), (
             f"{what}: update {learner.update} is there; {saved} was saved"

@@ -20,13 +20,13 @@ import pytest
 from charloom.engines import open_engine
 from charloom.errors import CharloomError, DamagedError, NotAModelError
 from charloom.report import write_report
-from charloom.store import RunWriter, load_model, read_run
+from charloom.store import load_model, read_run
 from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
 from reliability.calls import CHANGING
 from reliability.run_comparison import lasting, require_same
-from reliability.run_training import train
+from reliability.run_training import reopen, train
 
 SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6, "threads": 1}
 STEP = {SHORT: 11, LONG: 1}  # every call, or every so many
@@ -166,12 +166,12 @@ class Failing:
 
 def resume(run: Path) -> None:
     """Open it to go on, and close it."""
-    RunWriter.resume(run)[0].close()
+    reopen(run)[0].close()
 
 
 def resume_with_less(run: Path) -> None:
     """Open it to go on from whatever is whole, and close it; nothing is damaged, so nothing is told."""
-    writer = RunWriter.resume(run, allow_older=True)[0]
+    writer = reopen(run, allow_older=True)[0]
     writer.close()
     assert not writer.warnings, f"something was given up: {writer.warnings}"
 
@@ -262,7 +262,7 @@ def looked_at(
 
 def train_on(run: Path) -> None:
     """Train a run to its end."""
-    writer, learner, corpus = RunWriter.resume(run)
+    writer, learner, corpus = reopen(run)
     with writer:
         for _ in train_run(writer, learner, corpus, open_engine("auto")):
             pass

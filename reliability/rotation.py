@@ -31,12 +31,13 @@ from charloom.errors import CharloomError
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_checkpoint
-from charloom.store.run_directory import checkpoint_path, read_pointer, saved_updates
+from charloom.store.run_checkpoints import read_pointer
+from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.store.run_writer import NEWEST_KEPT
 from charloom.text import Corpus
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls
-from reliability.run_training import folder, text
+from reliability.run_training import folder, reopen, text
 
 NUMBER = 7
 PROMISE = (
@@ -153,7 +154,7 @@ class Rotation(RuleBasedStateMachine):
     def crash_in_a_resumption(self, at: int) -> None:
         """Another process goes on, and may end while it opens the run."""
         with self._crashing(at):
-            self.writer = RunWriter.resume(self.run)[0]
+            self.writer = reopen(self.run)[0]
         self._gone()
 
     @precondition(lambda self: self.writer is not None)
@@ -169,7 +170,7 @@ class Rotation(RuleBasedStateMachine):
     def resume(self) -> None:
         """Another process goes on."""
         try:
-            self.writer, self.learner, _ = RunWriter.resume(self.run)
+            self.writer, self.learner, _ = reopen(self.run)
         except CharloomError as error:
             raise AssertionError(f"the run cannot be resumed: {error}") from error
         self.counts["resumptions"] += 1

@@ -2,7 +2,7 @@
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,14 @@ from typing import Any
 from charloom.config import Config
 from charloom.engines import Engine, open_engine
 from charloom.model import Learner, new_learner
-from charloom.store import RunWriter
+from charloom.store import (
+    RunWriter,
+    TrainingEnd,
+    inspect_run,
+    plan_to_resume,
+    read_status,
+    unless_in_use,
+)
 from charloom.text import Corpus
 from charloom.training import Ended, TrainingEvent, train_run
 
@@ -58,10 +65,31 @@ def folder(in_memory: bool = False) -> Iterator[Path]:
         yield Path(name)
 
 
+def reopen(
+    run: Path,
+    *,
+    epochs: int | None = None,
+    updates: int | None = None,
+    text: Sequence[str | Path] | None = None,
+    allow_older: bool = False,
+) -> tuple[RunWriter, Learner, Corpus]:
+    """Open a run to continue it, as `charloom.resume` does: its writer, its learner and its text."""
+    with unless_in_use(run):
+        inspection = inspect_run(run)
+    plan = plan_to_resume(inspection, text=text, allow_older=allow_older)
+    return RunWriter.reopen(plan, TrainingEnd(epochs, updates)), plan.learner, plan.corpus
+
+
+def pid_of(run: Path) -> int | None:
+    """Return the id of the process that wrote the last status of a run; None without a status."""
+    status = read_status(run)
+    return None if status is None else status.pid
+
+
 def opened(run: Path, settings: dict[str, Any]) -> tuple[RunWriter, Learner, Corpus]:
     """Open a run at its last checkpoint, or create it."""
     if (run / "checkpoints" / "latest").exists():
-        return RunWriter.resume(run)
+        return reopen(run)
     corpus = Corpus.from_text(text(), "words")
     learner = new_learner(Config(**{**SETTINGS, **settings}), corpus.vocabulary)
     return RunWriter.create(run, learner, corpus), learner, corpus

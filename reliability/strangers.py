@@ -28,6 +28,7 @@ import numpy as np
 from safetensors.numpy import save as serialize
 
 from reliability import LONG, SHORT, Figures, fuzz
+from reliability.run_training import reopen
 
 NUMBER = 8
 PROMISE = (
@@ -451,13 +452,13 @@ def openers(path: Path, drawn: bool) -> dict[str, Callable[[], object]]:
     import charloom
     from charloom.pytorch_format import read_torch_file
     from charloom.report import write_report
-    from charloom.store import RunWriter, load_checkpoint, read_run, write_control
+    from charloom.store import load_checkpoint, read_run, write_control
 
     if not path.is_dir():
         return {"load": lambda: charloom.load(path), "import": lambda: read_torch_file(path)}
 
     def resume() -> None:
-        RunWriter.resume(path)[0].close()
+        reopen(path)[0].close()
 
     ways: dict[str, Callable[[], object]] = {
         "load": lambda: charloom.load(path),

@@ -8,6 +8,7 @@ from charloom.model import new_learner
 from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import train_run
+from reliability.run_training import reopen
 
 LINES = "the {} cat sat on the {} mat, and the {} dog ran round the {} log; "
 WORDS = ["red", "blue", "big", "small", "wet", "dry", "old", "new", "odd", "shy"]
@@ -66,7 +67,7 @@ def linked(source, folder, count):
 
 def resume(path, engine="reference", halt=lambda: None, **changes):
     """Go on with a run; everything that it told."""
-    writer, learner, corpus = RunWriter.resume(path, **changes)
+    writer, learner, corpus = reopen(path, **changes)
     with writer:
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))
 

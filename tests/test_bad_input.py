@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 import charloom
 from charloom.cli import app
-from charloom.store import RunWriter, atomic_files, journal
+from charloom.store import atomic_files, journal
 from charloom.training import run_saving
+from reliability.run_training import reopen
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
 SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
@@ -198,7 +199,7 @@ def test_a_directory_of_other_things_is_no_place_for_a_run(folder):
 @pytest.mark.parametrize("command", ["resume run --updates 50", "resume run"])
 def test_a_run_in_use_is_refused_and_left_alone(command, run):
     before = files_of(run)
-    writer, _, _ = RunWriter.resume(run)
+    writer, _, _ = reopen(run)
     with writer:
         # Its status is of a training that ended, and cannot tell who has it now.
         assert_refused(run_command(command), "run is in use: another process", "--run")

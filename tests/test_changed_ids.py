@@ -105,7 +105,7 @@ def test_a_training_fails_and_resuming_makes_the_ids_again(disturb, engine, book
     with pytest.raises(TextError, match=r"\.ids.*another program changed it"):
         train(tmp_path / "run", book, engine, disturb)
     status = read_run(tmp_path / "run").status
-    assert status["state"] == "failed"
+    assert status.state == "failed"
     assert "another program changed it" in str(status)
     charloom.resume(tmp_path / "run")
     require_same(tmp_path / "whole", tmp_path / "run")

@@ -11,10 +11,16 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DivergedError
 from charloom.messages import for_any_face
 from charloom.model import new_learner
-from charloom.store import RunWriter, load_checkpoint, load_model, read_run, read_status
+from charloom.store import (
+    load_checkpoint,
+    load_model,
+    read_run,
+    read_status,
+)
 from charloom.training import Ended, Record, Warned, learn, train_in_memory, train_run
 from charloom.training import in_memory as memory_module
 from reliability.run_comparison import CLOCK_FIELDS, lasting
+from reliability.run_training import reopen
 from small_runs import ENGINES, after, create, resume, small_config, small_corpus, train
 
 
@@ -83,8 +89,8 @@ def test_three_times_and_no_more_then_a_clear_word(tmp_path):
     for word in ("update 8", "nan", "inf", "3 times", "learning_rate than 0.0125"):
         assert word in str(caught.value)
     status = read_status(run)
-    assert (status["state"], status["update"]) == ("failed", 7)
-    assert status["reason"] == for_any_face(caught.value.message)
+    assert (status.state, status.update) == ("failed", 7)
+    assert status.reason == for_any_face(caught.value.message)
     assert read_run(run).latest == 0
 
 
@@ -100,7 +106,7 @@ def test_how_often_it_went_back_is_kept_and_survives_a_kill_before_the_next_save
         items.close()
     saved = load_checkpoint(run / "checkpoints" / "0").learner
     assert (saved.rollbacks, saved.learning_rate_factor) == (0, 1.0)
-    writer, learner, _ = RunWriter.resume(run)
+    writer, learner, _ = reopen(run)
     writer.close()
     assert (learner.rollbacks, learner.learning_rate_factor) == (1, 0.5)
     resume(run, halt=after(3))
@@ -112,7 +118,7 @@ def test_how_often_it_went_back_is_kept_and_survives_a_kill_before_the_next_save
 def test_a_run_that_was_given_a_new_end_keeps_it(tmp_path):
     run = tmp_path / "run"
     train(run, updates=20)
-    writer, learner, corpus = RunWriter.resume(run, updates=60)
+    writer, learner, corpus = reopen(run, updates=60)
     with writer:
         items = list(train_run(writer, learner, corpus, Exploding(30, rate=0.1)))
     assert "from update 20" in of(Warned, items)[0].message
@@ -147,7 +153,7 @@ def test_a_learning_rate_beyond_all_measure_saves_nothing_that_is_not_finite(
     with writer, pytest.raises(DivergedError, match="a lower learning_rate"):
         told.extend(train_run(writer, learner, corpus, open_engine(engine)))
     assert len(of(Warned, told)) >= 3
-    assert read_status(tmp_path / "run")["state"] == "failed"
+    assert read_status(tmp_path / "run").state == "failed"
     for directory in (tmp_path / "run" / "checkpoints").iterdir():
         if directory.is_dir():
             load_checkpoint(directory)

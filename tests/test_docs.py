@@ -32,7 +32,7 @@ from charloom.store.checkpoint import (
     parse_vocabulary,
     read_state,
 )
-from charloom.store.run_directory import read_about
+from charloom.store.run_settings import read_settings
 from charloom.text import Vocabulary
 from charloom.training import Record
 from small_runs import TEXT
@@ -508,8 +508,9 @@ def test_the_example_of_a_state_is_read_by_the_code():
 def test_the_other_examples_are_canonical_and_read_by_the_code(tmp_path):
     (about,) = examples("Runs")
     (tmp_path / "config.json").write_bytes(about)
-    config, text, version = read_about(tmp_path)
-    assert (config, text["name"], version) == (Config(), "book.txt", "0.2.0")
+    settings = read_settings(tmp_path)
+    assert (settings.config, settings.text.name) == (Config(), "book.txt")
+    assert settings.version == "0.2.0"
     (model,) = examples("Model files")
     values = json.loads(model)
     assert parse_config(values["config"], "the example") == Config()
@@ -517,7 +518,7 @@ def test_the_other_examples_are_canonical_and_read_by_the_code(tmp_path):
     status, control, event = examples("Steering")
     (tmp_path / "status.json").write_bytes(status)
     (tmp_path / "control.json").write_bytes(control)
-    assert read_status(tmp_path)["state"] == "finished"
+    assert read_status(tmp_path).state == "finished"
     assert read_control(tmp_path).command == "pause"
     for example in (about, model, status, control, event, examples("Records")[1]):
         assert canonical_json(json.loads(example)) == example

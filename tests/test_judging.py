@@ -14,7 +14,6 @@ from charloom.errors import DivergedError
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.schedule import Schedule
 from charloom.store import (
-    RunWriter,
     load_model,
     model_bytes,
     read_run,
@@ -38,6 +37,7 @@ from charloom.training import (
 from charloom.training.progress_records import evaluated_pieces
 from file_contents import lines_of
 from reliability.run_comparison import lasting
+from reliability.run_training import reopen
 from small_runs import TEXT, after, create, resume, small_config, small_corpus, train
 
 JUDGED = {"validation": 0.2, "judge_every": 6, "report_every": 9}
@@ -134,14 +134,14 @@ def test_patience_ends_the_training_with_its_reason_and_resuming_knows_it(tmp_pa
     assert of(Sample, items)[-1].update == 36
     assert of(Progress, items)[-1].update == 36
     status = read_status(run)
-    assert (status["state"], status["reason"]) == (
+    assert (status.state, status.reason) == (
         "finished",
         "no better validation loss in 2 evaluations",
     )
     view = read_run(run)
     assert (view.best, view.latest) == (24, 36)
     assert view.passage
-    writer, learner, corpus = RunWriter.resume(run)
+    writer, learner, corpus = reopen(run)
     with writer:
         assert writer.finished
         again = list(train_run(writer, learner, corpus, ReferenceEngine()))
@@ -155,7 +155,7 @@ def test_whoever_asks_for_more_is_patient_anew_and_the_old_passage_is_gone(tmp_p
     with writer:
         list(train_run(writer, learner, corpus, Worsening(3.0, 3.5)))
     assert read_run(run).latest == 18
-    writer, learner, corpus = RunWriter.resume(run, updates=500)
+    writer, learner, corpus = reopen(run, updates=500)
     with writer:
         assert not writer.finished
         assert read_run(run).passage is None
@@ -232,7 +232,7 @@ def test_a_stop_is_obeyed_within_a_judgement(tmp_path, patient, monkeypatch):
     assert saved.learning_rate_factor == 0.5
     write_control(run, "run", learning_rate_factor=1.0)
     resume(run)
-    assert read_run(run).status["state"] == "finished"
+    assert read_run(run).status.state == "finished"
 
 
 def test_a_save_that_falls_due_within_a_judgement_is_not_put_off(tmp_path, patient, monkeypatch):
@@ -316,7 +316,7 @@ OLD_RUN = Path(__file__).parent / "formats" / "numbered" / "run"
 def test_a_run_of_before_there_was_a_cap_is_judged_on_all_that_is_held_out(tmp_path):
     run = shutil.copytree(OLD_RUN, tmp_path / "run")
     assert b"judged_characters" not in (run / "config.json").read_bytes()
-    writer, learner, corpus = RunWriter.resume(run, epochs=3)
+    writer, learner, corpus = reopen(run, epochs=3)
     with writer:
         assert learner.config.judged_characters == 0
         told = list(train_run(writer, learner, corpus, ReferenceEngine()))

@@ -14,12 +14,14 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DamagedError, NewerFormatError
 from charloom.pytorch_format import read_torch_file, torch_bytes
 from charloom.report import write_report as report
-from charloom.store import RunWriter, load_model, model_bytes, read_outline
+from charloom.store import inspect_run, load_model, model_bytes
 from charloom.store.checkpoint import MANIFEST, MODEL, STATE, manifest_of
 from charloom.store.control_files import read_control, write_control
 from charloom.store.newer_formats import refuse_newer_run
-from charloom.store.run_directory import LATEST, checkpoint_path, read_pointer, saved_updates
+from charloom.store.run_checkpoints import read_pointer
+from charloom.store.run_directory import LATEST, checkpoint_path, saved_updates
 from charloom.training import Record, Warned, train_run
+from reliability.run_training import reopen
 
 LATER = 900
 SENTENCE = rf"was written by a later version of charloom \(format {LATER}; this one reads up to \d+\): upgrade"
@@ -93,7 +95,7 @@ def test_a_run_of_a_later_version_is_refused_and_never_changed(run, what):
     before = file_contents.tree(run)
     for allow in (False, True):
         with pytest.raises(NewerFormatError, match=SENTENCE):
-            RunWriter.resume(run, allow_older=allow)
+            reopen(run, allow_older=allow)
     with pytest.raises(NewerFormatError, match=SENTENCE):
         load_model(run)
     with pytest.raises(NewerFormatError, match=SENTENCE):
@@ -108,9 +110,9 @@ def test_a_damaged_run_never_falls_back_from_a_later_versions_checkpoint(run, br
         path.write_bytes(b"{")
     before = file_contents.tree(run)
     with pytest.raises(NewerFormatError, match=SENTENCE):
-        RunWriter.resume(run, allow_older=True)
+        reopen(run, allow_older=True)
     with pytest.raises(NewerFormatError, match=SENTENCE):
-        read_outline(run, [])
+        inspect_run(run)
     assert file_contents.tree(run) == before
 
 
@@ -119,7 +121,7 @@ def test_a_checkpoint_that_only_claims_to_be_later_is_damaged(run):
     renumber(state)  # and MANIFEST does not know
     refuse_newer_run(run)
     with pytest.raises(DamagedError, match=STATE):
-        RunWriter.resume(run)
+        reopen(run)
 
 
 def test_a_changed_format_number_is_damage(run, tmp_path):
@@ -131,7 +133,7 @@ def test_a_changed_format_number_is_damage(run, tmp_path):
         assert data[place : place + 1].isdigit()
         path.write_bytes(data[:place] + b"7" + data[place + 1 :])
     with pytest.raises(DamagedError, match="its format was changed to 7"):
-        RunWriter.resume(run)
+        reopen(run)
     with pytest.raises(DamagedError, match="its format was changed to 7"):
         load_model(tmp_path / "model")
 

@@ -7,7 +7,7 @@ import pytest
 from charloom import scoring
 from charloom.engines.reference import ReferenceEngine
 from charloom.model.schedule import Schedule
-from charloom.store import RunWriter, load_model, read_run, read_status, write_control
+from charloom.store import load_model, read_run, read_status, write_control
 from charloom.training import (
     EvaluationProgress,
     FinalEvaluation,
@@ -20,6 +20,7 @@ from charloom.training import (
     train_run,
 )
 from reliability.run_comparison import lasting
+from reliability.run_training import reopen
 from small_runs import create, resume, small_config, small_corpus, train
 
 LONG = {
@@ -120,9 +121,9 @@ def paused_run(tmp_path, place, at_pause, halt=lambda: None, **settings):
                 counts = counts or dict(engine.counts)
                 assert engine.counts == counts
                 assert engine.counts[kind] == at
-                assert read_status(run)["state"] == "paused"
+                assert read_status(run).state == "paused"
                 assert load_model(run, "latest").update == item.update
-                assert read_status(run)["update"] == item.update
+                assert read_status(run).update == item.update
                 assert max(event.update for event in events) == item.update
                 at_pause(run, pauses)
     assert pauses
@@ -225,7 +226,7 @@ def test_a_factor_is_kept_when_the_run_is_stopped_in_such_a_pause(tmp_path):
 
     learner, events = paused_run(tmp_path, "an evaluation", change_and_stop)
     assert (events[-1].state, learner.learning_rate_factor) == ("stopped", 0.25)
-    writer, learner, _ = RunWriter.resume(tmp_path / "run")
+    writer, learner, _ = reopen(tmp_path / "run")
     writer.close()
     assert learner.learning_rate_factor == 0.25
 

@@ -1,8 +1,11 @@
 """Damage is found wherever it is; a loader that skips one of its looks goes red."""
 
+from dataclasses import replace
+
 import pytest
 
-from charloom.store import checkpoint, opening, run_directory, run_reader
+from charloom.store import checkpoint, checkpoint_pointer, run_checkpoints, run_inspection
+from charloom.store.run_checkpoints import RunCheckpoints
 from reliability import SHORT, damage
 
 
@@ -32,7 +35,7 @@ def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
 
 
 def test_a_pointer_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
-    monkeypatch.setattr(run_directory, "pointer_seal", lambda name, update, manifest: "0" * 64)
+    monkeypatch.setattr(checkpoint_pointer, "pointer_seal", lambda name, update, manifest: "0" * 64)
     with pytest.raises(AssertionError, match="silently"):
         damage.check(SHORT)
 
@@ -44,7 +47,11 @@ def test_a_model_file_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
 
 
 def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
-    monkeypatch.setattr(opening, "newest_whole", lambda run, fits: run_directory.load_at(run, 20))
+    monkeypatch.setattr(
+        RunCheckpoints,
+        "newest_intact",
+        lambda self, fits=None: run_checkpoints.load_at(self.run, 20),
+    )
     with pytest.raises(AssertionError, match="fell back to what is not"):
         damage.check(SHORT)
 
@@ -55,17 +62,16 @@ def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
         files[name] = files[name].replace(b'"hidden_size":6', b'"hidden_size":7')
         return f"a digit of {name} changed", {name}
 
-    honest = run_reader.require_about
+    honest = run_inspection.parse_settings
 
-    def careless(run):
-        config, text, version = honest(run.parent.parent / "truth" / "run")
-        return (
-            (config.replace(hidden_size=7) if run.parent.name == "case" else config),
-            text,
-            version,
-        )
+    def careless(data, run):
+        if run.parent.name != "case":
+            return honest(data, run)
+        truth = run.parent.parent / "truth" / "run"
+        settings = honest((truth / "config.json").read_bytes(), truth)
+        return replace(settings, config=settings.config.replace(hidden_size=7))
 
-    monkeypatch.setattr(run_reader, "require_about", careless)
+    monkeypatch.setattr(run_inspection, "parse_settings", careless)
     monkeypatch.setattr(damage, "KINDS", (flipped,))
     with pytest.raises(AssertionError, match="showed other settings silently: a digit"):
         damage.check(SHORT)
@@ -83,8 +89,8 @@ def test_an_error_that_names_something_else_is_noticed():
 
 
 def test_a_loader_that_takes_one_file_of_another_run_is_noticed(monkeypatch):
-    def careless(directory):
-        return {name: (directory / name).read_bytes() for name in checkpoint.FILES}
+    def careless(header):
+        return {name: (header.directory / name).read_bytes() for name in checkpoint.FILES}
 
     monkeypatch.setattr(checkpoint, "read_verified", careless)
 

@@ -8,7 +8,15 @@ import shutil
 import pytest
 
 from charloom.errors import DamagedError, ReadError, WriteError
-from charloom.store import atomic_files, checkpoint, run_directory, run_reader, run_writer
+from charloom.store import (
+    atomic_files,
+    checkpoint,
+    resume_plan,
+    run_directory,
+    run_inspection,
+    run_model,
+    run_writer,
+)
 from charloom.store.journal import Journal
 from charloom.store.run_writer import RunWriter
 from charloom.training.run_saving import RunSaver
@@ -129,7 +137,15 @@ def test_a_read_error_that_is_called_damage_is_caught(monkeypatch, tmp_path):
         except OSError as error:
             raise DamagedError(f"{path} cannot be read: {error.strerror}.") from error
 
-    for module in (atomic_files, checkpoint, run_directory, run_reader, run_writer):
+    for module in (
+        atomic_files,
+        checkpoint,
+        resume_plan,
+        run_directory,
+        run_inspection,
+        run_model,
+        run_writer,
+    ):
         monkeypatch.setattr(module, "reading", reading)
     only(monkeypatch, reads.resume_with_less)
     with pytest.raises(AssertionError, match=r"EIO at read .* in resume_with_less"):
@@ -139,13 +155,13 @@ def test_a_read_error_that_is_called_damage_is_caught(monkeypatch, tmp_path):
 def test_a_resumption_that_changes_something_before_it_has_read_all_is_caught(
     monkeypatch, tmp_path
 ):
-    look = run_writer.open_about
+    look = run_training.inspect_run
 
-    def hasty(path, *rest):
+    def hasty(path):
         (path / "metrics.jsonl").write_bytes(b"")
-        return look(path, *rest)
+        return look(path)
 
-    monkeypatch.setattr(run_writer, "open_about", hasty)
+    monkeypatch.setattr(run_training, "inspect_run", hasty)
     only(monkeypatch, reads.resume)
     monkeypatch.setattr(reads, "copied", lambda source, run, action: 30)
     with pytest.raises(AssertionError, match=r"it changed \['metrics.jsonl'\]"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from charloom.store import run_writer
+from charloom.store import run_lock
 from reliability import lock
 
 
@@ -21,7 +21,7 @@ def test_a_lock_that_is_never_taken_is_caught(monkeypatch):
         def acquire(self, *arguments, **more):
             return None
 
-    monkeypatch.setattr(run_writer, "FileLock", NoLock)
+    monkeypatch.setattr(run_lock, "FileLock", NoLock)
     monkeypatch.setattr(lock, "WORK", 0.5)  # two that go on are seen sooner
     with pytest.raises(AssertionError, match=r"processes go on with one run|a loser said"):
         lock.check("short")
@@ -38,6 +38,6 @@ def test_a_lock_that_outlives_its_process_is_caught(monkeypatch):
                 raise filelock.Timeout(self.lock_file) from None
             return
 
-    monkeypatch.setattr(run_writer, "FileLock", Stale)
+    monkeypatch.setattr(run_lock, "FileLock", Stale)
     with pytest.raises(AssertionError, match="nobody won"):
         lock.check("short")

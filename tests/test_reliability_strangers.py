@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from charloom.store import checkpoint, opening
+from charloom.store import checkpoint, resume_plan
 from charloom.text import block_reader
 from reliability import SHORT, fuzz, strangers
 
@@ -101,8 +101,8 @@ def test_a_fuzzer_whose_inputs_never_get_in_is_noticed(monkeypatch):
 
 
 def test_the_fuzzer_finds_a_manifest_that_is_not_looked_at(monkeypatch):
-    def careless(directory):
-        return {name: (directory / name).read_bytes() for name in checkpoint.FILES}
+    def careless(header):
+        return {name: (header.directory / name).read_bytes() for name in checkpoint.FILES}
 
     monkeypatch.setattr(checkpoint, "read_verified", careless)
     with pytest.raises(AssertionError, match="a false MANIFEST was taken"):
@@ -110,8 +110,8 @@ def test_the_fuzzer_finds_a_manifest_that_is_not_looked_at(monkeypatch):
 
 
 def test_the_fuzzer_finds_a_journal_that_steers_beyond_the_limit(monkeypatch):
-    monkeypatch.setattr(opening, "is_number", lambda value: True)
-    monkeypatch.setattr(opening, "FACTOR_LIMIT", float("inf"))
+    monkeypatch.setattr(resume_plan, "is_number", lambda value: True)
+    monkeypatch.setattr(resume_plan, "FACTOR_LIMIT", float("inf"))
     events = b'{"event":"learning_rate_factor","learning_rate_factor":1e999,"update":4}\n'
     monkeypatch.setitem(fuzz.TARGETS, "loader", (fuzz.loader, (bytes([9]) + events,)))
     with pytest.raises(AssertionError, match="loader, input"):

@@ -16,9 +16,9 @@ from charloom.cli import app
 from charloom.errors import DamagedError
 from charloom.gradient_check import gradcheck, read_checks
 from charloom.report import write_report
-from charloom.store import canonical_json, read_run, read_status
+from charloom.store import Status, canonical_json, read_run, read_status
 from charloom.store.journal_lines import is_event, is_record, is_sample
-from charloom.store.run_directory import read_about
+from charloom.store.run_settings import read_settings
 from pages import NO_VALUE, Page
 
 OBJECTS = ["[]", "3", "null", '"text"', "{}", '{"state":["x"]}', '{"checks":3}']
@@ -185,7 +185,7 @@ def test_a_passage_that_is_no_text_is_damage(run):
 )  # fmt: skip
 def test_a_status_with_a_field_of_another_type_counts_as_none(run, field, value):
     (run / "status.json").write_text(json.dumps(STATUS))
-    assert read_status(run) == STATUS
+    assert read_status(run) == Status(**{name: STATUS[name] for name in Status.__annotations__})
     (run / "status.json").write_text(json.dumps({**STATUS, field: value}))
     assert read_status(run) is None
 
@@ -195,7 +195,7 @@ def test_a_config_that_names_no_version_is_damage(run):
     del config["sha256"]
     (run / "config.json").write_text(json.dumps({**config, "format": 1, "version": None}))
     with pytest.raises(DamagedError, match="the version of charloom that made the run"):
-        read_about(run)
+        read_settings(run)
 
 
 def test_what_training_writes_fits(run):

@@ -25,7 +25,7 @@ def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name,
     number = getattr(signal, name)
     run = tmp_path / "my run"
     process = start("train", book, "--run", run, *QUIETLY, "--epochs", 1_000_000)
-    while not (run / "status.json").exists() or read_status(run)["update"] == 0:
+    while not (run / "status.json").exists() or read_status(run).update == 0:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)

@@ -1,7 +1,7 @@
 """What a run directory holds, and ways to open a run again, for tests."""
 
-from charloom.store import RunWriter
 from charloom.text import Corpus
+from reliability.run_training import reopen
 from small_runs import TEXT
 
 
@@ -23,7 +23,7 @@ def checkpoints(run):
 
 def reopened(run, **changes):
     """Open a run to resume it, and close it again."""
-    opened = RunWriter.resume(run, **changes)
+    opened = reopen(run, **changes)
     opened[0].close()
     return opened
 

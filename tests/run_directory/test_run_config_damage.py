@@ -6,7 +6,8 @@ import pytest
 
 from charloom.api import training as api_training
 from charloom.errors import DamagedError, NotAModelError, TextError
-from charloom.store import RunWriter, load_model, read_run
+from charloom.store import load_model, read_run
+from reliability.run_training import reopen
 from run_files import open_file, reopened, same_parameters
 from small_runs import TEXT, after, resume, train
 
@@ -16,10 +17,10 @@ def test_a_config_that_contradicts_the_checkpoint_is_damage(halted):
     about["config"]["learning_rate"] = 0.2
     (halted / "config.json").write_text(json.dumps(about))
     with pytest.raises(DamagedError, match="changed after it was written"):
-        RunWriter.resume(halted)
+        reopen(halted)
     unsealed(halted, about)
     with pytest.raises(DamagedError, match="disagree about learning_rate"):
-        RunWriter.resume(halted)
+        reopen(halted)
 
 
 def unsealed(run, about, **changes):
@@ -37,7 +38,7 @@ def test_a_config_without_a_seal_is_read_and_its_vocabulary_size_checked(halted)
     about["text"]["vocabulary_size"] += 1
     unsealed(halted, about)
     with pytest.raises(DamagedError, match="its vocabulary has"):
-        RunWriter.resume(halted)
+        reopen(halted)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_every_reader_finds_a_changed_digit_in_config_json(halted, old, new):
     data = (halted / "config.json").read_bytes()
     assert data.count(old) == 1
     (halted / "config.json").write_bytes(data.replace(old, new))
-    for look in (read_run, RunWriter.resume):
+    for look in (read_run, reopen):
         with pytest.raises(DamagedError, match=r"config\.json"):
             look(halted)
 
@@ -85,9 +86,9 @@ def test_a_damaged_config_is_restored_from_the_checkpoint_if_allowed(tmp_path, h
         rf'config\.json.* is intact: charloom\.resume\("{run}", allow_older=True{option}\) restores .*'
         rf'charloom\.train\(TEXT, from_model="{run}/checkpoints/{update}"\) starts a new run with its weights'
     )
-    looks = [read_run, RunWriter.resume, api_training.reopen]
+    looks = [read_run, reopen, api_training.reopen]
     if not kept:
-        looks.append(lambda run: RunWriter.resume(run, allow_older=True))
+        looks.append(lambda run: reopen(run, allow_older=True))
     for look in looks:
         with pytest.raises((DamagedError, NotAModelError), match=told):
             look(run)
@@ -95,7 +96,7 @@ def test_a_damaged_config_is_restored_from_the_checkpoint_if_allowed(tmp_path, h
     text = None if kept else [book]
     (tmp_path / "other.txt").write_text(TEXT[1:])
     with pytest.raises(TextError, match="is not the text that"):
-        RunWriter.resume(run, text=[tmp_path / "other.txt"], allow_older=True)
+        reopen(run, text=[tmp_path / "other.txt"], allow_older=True)
     items = resume(run, text=text, allow_older=True)
     assert f"restored from the checkpoint of update {update}" in items[0].message
     made, old = json.loads(path.read_bytes()), json.loads(before)
@@ -121,7 +122,7 @@ def test_a_damaged_config_is_restored_from_the_checkpoint_if_allowed(tmp_path, h
 def test_an_impossible_config_json_is_damage(halted, change):
     about = json.loads((halted / "config.json").read_bytes())
     unsealed(halted, about, **change)
-    for look in (read_run, RunWriter.resume):
+    for look in (read_run, reopen):
         with pytest.raises(DamagedError, match=r"config\.json"):
             look(halted)
 
@@ -131,6 +132,6 @@ def test_an_impossible_number_of_characters_is_damage(halted, characters):
     about = json.loads((halted / "config.json").read_bytes())
     about["text"]["characters"] = characters
     unsealed(halted, about)
-    for look in (read_run, RunWriter.resume):
+    for look in (read_run, reopen):
         with pytest.raises(DamagedError, match=r"config\.json"):
             look(halted)

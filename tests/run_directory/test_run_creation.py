@@ -26,6 +26,7 @@ from charloom.text import Corpus
 from file_contents import tree
 from full_disk import FullDisk
 from reliability.run_comparison import lasting
+from reliability.run_training import reopen
 from run_files import checkpoints, names, open_file, reopened
 from small_runs import TEXT, create, resume, small_config, small_corpus, train
 
@@ -88,7 +89,7 @@ def test_a_run_can_be_created_in_an_empty_directory_or_after_an_interrupted_crea
     create(tmp_path / "run")[0].close()
     (tmp_path / "run" / "checkpoints" / "latest").unlink()
     with pytest.raises(NotAModelError, match="Train again with the same run"):
-        RunWriter.resume(tmp_path / "run")
+        reopen(tmp_path / "run")
     with pytest.raises(NotAModelError, match="no checkpoint yet"):
         load_model(tmp_path / "run")
     train(tmp_path / "run")
@@ -152,7 +153,7 @@ def test_links_instead_of_directories_are_not_followed(halted, tmp_path):
     for run in (whole, one):
         for look in (
             load_model,
-            RunWriter.resume,
+            reopen,
             lambda run: load_model(run / "checkpoints" / latest),
         ):
             with pytest.raises(DamagedError, match="is not a plain directory but a link"):

@@ -8,10 +8,11 @@ import pytest
 from charloom.api import training as api_training
 from charloom.api.run_changes import RunChanges
 from charloom.errors import DamagedError, NotAModelError, RunExistsError
-from charloom.store import RunWriter, load_model, read_run
-from charloom.store.run_directory import load_at
+from charloom.store import load_model, read_run
+from charloom.store.run_checkpoints import load_at
 from file_contents import tree
 from reliability.run_comparison import lasting
+from reliability.run_training import reopen
 from run_files import checkpoints, reopened, same_parameters
 from small_runs import after, create, resume, train
 
@@ -46,7 +47,7 @@ def test_a_damaged_latest_names_an_intact_checkpoint_that_can_be_resumed(tmp_pat
     state = run / "checkpoints" / str(latest) / "state.json"
     state.write_bytes(state.read_bytes()[:-1])
     with pytest.raises(DamagedError, match=f"update {older} is intact.*allow_older=True"):
-        RunWriter.resume(run)
+        reopen(run)
     told = resume(run, allow_older=True)
     assert "continues from the checkpoint of update" in told[0].message
     assert (run / "checkpoints" / f"damaged-{latest}" / "state.json").exists()
@@ -63,7 +64,7 @@ def test_a_pointer_without_an_update_is_damage(halted, name, data):
     with pytest.raises(DamagedError, match=name):
         load_model(halted, name)
     with pytest.raises(DamagedError, match=name):
-        RunWriter.resume(halted)
+        reopen(halted)
     with pytest.raises(DamagedError, match=name):
         read_run(halted)
 
@@ -71,7 +72,7 @@ def test_a_pointer_without_an_update_is_damage(halted, name, data):
 def without_checkpoints(run):
     """Remove all checkpoints of a run."""
     shutil.rmtree(run / "checkpoints")
-    return load_model, RunWriter.resume
+    return load_model, reopen
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -97,7 +98,7 @@ def test_an_interrupted_creation_with_other_files_needs_another_directory(tmp_pa
     (tmp_path / "run" / "checkpoints" / "latest").unlink()
     (tmp_path / "run" / "report.html").write_bytes(b"")
     with pytest.raises(NotAModelError, match="Train again with another run"):
-        RunWriter.resume(tmp_path / "run")
+        reopen(tmp_path / "run")
     with pytest.raises(RunExistsError):
         create(tmp_path / "run")
 
@@ -138,7 +139,7 @@ def test_a_message_names_the_damaged_file_and_an_intact_checkpoint(tmp_path, har
         load_model(run)
     assert f"An intact checkpoint is {run}/checkpoints/{whole}." in str(refused.value)
     with pytest.raises(DamagedError, match=told) as refused:
-        RunWriter.resume(run)
+        reopen(run)
     assert f"update {whole} is intact: to continue from it" in str(refused.value)
     assert ("names it" in str(refused.value)) == (harm is not empty_latest)
     (run / "checkpoints" / "best").write_bytes(b"")
@@ -166,7 +167,7 @@ def test_exchanged_pointers_are_damage(tmp_path):
         with pytest.raises(DamagedError, match=f"{which} is damaged"):
             load_model(run, which)
     with pytest.raises(DamagedError, match=r"latest is damaged.*allow_older=True"):
-        RunWriter.resume(run)
+        reopen(run)
 
 
 def test_a_shortened_journal_is_damage(halted):
@@ -174,10 +175,10 @@ def test_a_shortened_journal_is_damage(halted):
     data = path.read_bytes()
     path.write_bytes(data[:-1])
     with pytest.raises(DamagedError, match=r"metrics\.jsonl has"):
-        RunWriter.resume(halted)
+        reopen(halted)
     path.write_bytes(data[:-1] + b" \n")
     with pytest.raises(DamagedError, match=r"metrics\.jsonl has"):
-        RunWriter.resume(halted)
+        reopen(halted)
     path.write_bytes(data)
     resume(halted)
 
@@ -210,7 +211,7 @@ def test_a_run_with_damaged_records_continues_with_those_that_are_left(tmp_path,
         (run / name).write_bytes(harmed)
     told = f"{name} is missing" if harmed is None else name
     with pytest.raises(DamagedError, match=told + r'.*charloom\.resume\(".*", allow_older=True\)'):
-        RunWriter.resume(run)
+        reopen(run)
     reopened(run, allow_older=True)
     kept = whole_records(harmed or b"", data)
     assert (run / name).read_bytes() == kept
@@ -254,7 +255,7 @@ def test_a_checkpoint_with_the_wrong_number_is_damage(halted):
     (halted / "checkpoints" / latest).rename(halted / "checkpoints" / "1000")
     (halted / "checkpoints" / "latest").write_text("1000\n")
     with pytest.raises(DamagedError, match="it is not the checkpoint of"):
-        RunWriter.resume(halted)
+        reopen(halted)
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "events.jsonl", "passage.txt"])

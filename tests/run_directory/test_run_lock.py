@@ -10,10 +10,11 @@ from charloom.api import training as api_training
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DamagedError, RunExistsError, RunInUseError
 from charloom.model import new_learner
-from charloom.store import RunWriter, read_status
+from charloom.store import RunWriter, run_lock
 from charloom.store import run_writer as run_module
 from charloom.training import train_run
 from reliability.calls import Calls
+from reliability.run_training import reopen
 from small_runs import create, resume, small_config, small_corpus
 
 
@@ -40,7 +41,7 @@ def test_a_run_that_is_being_created_is_in_use(tmp_path, monkeypatch, second):
             ways[second]()
         told[-1] = str(caught.value)
 
-    monkeypatch.setattr(run_module, "GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr(run_lock, "GLANCE_SECONDS", 0.0)
     monkeypatch.setattr(run_module, "acquire", acquired)
     with Calls(run, before=come):
         writer, learner, corpus = create(run)
@@ -48,7 +49,7 @@ def test_a_run_that_is_being_created_is_in_use(tmp_path, monkeypatch, second):
             next(train_run(writer, learner, corpus, ReferenceEngine()))
             held.clear()
     assert len(told) > 30
-    assert RunWriter.resume(run)[0].close() is None
+    assert reopen(run)[0].close() is None
 
 
 def test_a_users_file_named_lock_is_not_changed(tmp_path):
@@ -70,7 +71,7 @@ def test_checking_a_lock_does_not_stop_another_process(tmp_path, monkeypatch):
         looking.release()
 
     monkeypatch.setattr(time, "sleep", sleep)
-    RunWriter.resume(run)[0].close()
+    reopen(run)[0].close()
     assert len(waited) == 1
 
 
@@ -79,29 +80,29 @@ def test_a_run_in_use_is_refused_and_names_the_process(tmp_path):
     writer, learner, corpus = create(run)
     with writer:
         with pytest.raises(RunInUseError, match="another process"):
-            RunWriter.resume(run)
+            reopen(run)
         items = train_run(writer, learner, corpus, ReferenceEngine())
         next(items)
         with pytest.raises(RunInUseError, match=f"process {os.getpid()} trains it"):
-            RunWriter.resume(run)
+            reopen(run)
         with pytest.raises(RunInUseError, match=f"process {os.getpid()} trains it"):
             create(run)
-        status = read_status(run)
+        status = json.loads((run / "status.json").read_bytes())
         for stale in ({"heartbeat": time.time() - 60}, {"state": "finished"}, {"pid": "9"}):
             (run / "status.json").write_text(json.dumps(status | stale))
             with pytest.raises(RunInUseError, match="another process"):
-                RunWriter.resume(run)
+                reopen(run)
         items.close()
     assert writer.closed
-    RunWriter.resume(run)[0].close()
+    reopen(run)[0].close()
 
 
 def test_resuming_that_fails_releases_the_lock(halted):
     with pytest.raises(ConfigError):
-        RunWriter.resume(halted, updates=1)
+        reopen(halted, updates=1)
     (halted / "checkpoints" / "best").write_bytes(b"../../etc\n")
     for _ in range(2):
         with pytest.raises(DamagedError, match="best"):
-            RunWriter.resume(halted)
+            reopen(halted)
     (halted / "checkpoints" / "best").unlink()
     resume(halted)

@@ -13,11 +13,11 @@ from charloom.store import (
     read_control,
     read_run,
     read_status,
-    run_reader,
+    run_model,
     write_control,
 )
 from charloom.store.atomic_files import remove_directory, replace_file
-from charloom.store.run_directory import load_at
+from charloom.store.run_checkpoints import load_at
 from run_files import names
 from small_runs import create, train
 
@@ -80,7 +80,7 @@ def test_a_checkpoint_may_be_removed_while_it_is_read(halted, monkeypatch):
             replace_file(halted / "checkpoints" / "latest", b"%d\n" % latest)
         return load_at(run, update)
 
-    monkeypatch.setattr(run_reader, "load_at", replaced_meanwhile)
+    monkeypatch.setattr(run_model, "load_at", replaced_meanwhile)
     assert load_model(halted, "latest").update == latest
 
 
@@ -119,6 +119,6 @@ def test_the_last_of_two_commands_with_the_same_sequence_number_counts(halted, m
 
 
 def test_a_status_with_an_unknown_state_counts_as_missing(halted):
-    assert read_status(halted)["state"] == "interrupted"
+    assert read_status(halted).state == "interrupted"
     (halted / "status.json").write_bytes(b'{"state":"<b>"}')
     assert read_status(halted) is None

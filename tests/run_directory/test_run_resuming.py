@@ -13,13 +13,14 @@ from charloom.api.run_changes import RunChanges
 from charloom.canonical_form import canonical_json
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DamagedError, MissingPartError, NotAModelError
-from charloom.store import RunWriter, load_model, read_run
+from charloom.store import load_model, read_run
 from charloom.store.checkpoint import FILES, manifest_of
-from charloom.store.opening import update_told
-from charloom.store.run_directory import load_at
+from charloom.store.lost_checkpoints import update_told
+from charloom.store.run_checkpoints import load_at
 from charloom.training import train_run
 from file_contents import temporaries, tree
 from reliability.run_comparison import lasting
+from reliability.run_training import reopen
 from run_files import checkpoints, reopened
 from small_runs import after, create, resume, train
 
@@ -82,7 +83,7 @@ def test_a_kill_after_lost_records_duplicates_no_record(tmp_path):
     update = load_model(run).update
     length = load_at(run, update).lengths["metrics.jsonl"]
     (run / "metrics.jsonl").write_bytes(b"")
-    writer, learner, corpus = RunWriter.resume(run, allow_older=True)
+    writer, learner, corpus = reopen(run, allow_older=True)
     learner.config = learner.config.replace(save_seconds=1e9)
     with writer:
         items = train_run(writer, learner, corpus, ReferenceEngine())
@@ -95,7 +96,7 @@ def test_a_kill_after_lost_records_duplicates_no_record(tmp_path):
     resume(tmp_path / "killed")
     (tmp_path / "robbed" / "events.jsonl").unlink()
     with pytest.raises(DamagedError, match=r"metrics\.jsonl.*allow_older=True"):
-        RunWriter.resume(tmp_path / "robbed")
+        reopen(tmp_path / "robbed")
     resume(tmp_path / "robbed", allow_older=True)
     for name in ("killed", "robbed"):
         updates = [record["update"] for record in read_run(tmp_path / name).metrics]
@@ -117,7 +118,7 @@ def test_an_older_checkpoint_with_more_records_does_not_invent_records(halted):
     first = data[: data.index(b"\n") + 1]
     assert first != data
     (halted / "metrics.jsonl").write_bytes(first)
-    writer, learner, corpus = RunWriter.resume(halted, allow_older=True)
+    writer, learner, corpus = reopen(halted, allow_older=True)
     with writer:
         items = train_run(writer, learner, corpus, ReferenceEngine())
         while writer.metrics.length == len(first):
@@ -137,7 +138,7 @@ def test_resuming_that_fails_changes_nothing(halted, name):
     shutil.copytree(halted / "checkpoints" / latest, halted / "checkpoints" / "9000")
     before = tree(halted)
     with pytest.raises(DamagedError, match=name):
-        RunWriter.resume(halted, updates=500)
+        reopen(halted, updates=500)
     assert tree(halted) == before
 
 
@@ -192,14 +193,14 @@ def test_an_end_before_the_present_update_is_refused(halted):
     update = load_model(halted, "latest").update
     for changes in ({"updates": update}, {"updates": 1}):
         with pytest.raises(ConfigError, match=f"at update {update}"):
-            RunWriter.resume(halted, **changes)
+            reopen(halted, **changes)
     assert reopened(halted, updates=update + 1)[1].config.updates == update + 1
 
 
 def test_a_path_that_is_not_a_run_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(NotAModelError, match="is not a run"):
-            RunWriter.resume(path)
+            reopen(path)
         with pytest.raises(NotAModelError, match="is not a run"):
             read_run(path)
 
@@ -228,15 +229,15 @@ def test_resuming_reads_only_the_end_of_long_journals(halted):
     assert (halted / "metrics.jsonl").stat().st_size == state["lengths"]["metrics.jsonl"]
 
 
-def test_an_error_while_the_end_is_measured_is_not_a_read_error(tmp_path):
+def test_an_error_while_the_end_is_measured_is_not_a_read_error(tmp_path, monkeypatch):
     train(tmp_path / "run", updates=6)
     before = tree(tmp_path / "run")
 
-    def measure(learner, corpus):
+    def measure(*arguments, **more):
         raise BlockingIOError(errno.EAGAIN, "not as many threads")
 
+    monkeypatch.setattr(api_training, "end_after", measure)
     with pytest.raises(BlockingIOError, match="not as many threads"):
-        RunWriter.resume(tmp_path / "run", updates=measure)
+        api_training.reopen(tmp_path / "run", RunChanges(minutes=1))
     assert tree(tmp_path / "run") == before
-    writer, *_ = RunWriter.resume(tmp_path / "run", updates=lambda *_: 9)  # it let go of the run
-    writer.close()
+    reopen(tmp_path / "run", updates=9)[0].close()  # it holds no lock

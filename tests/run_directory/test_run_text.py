@@ -3,10 +3,11 @@
 import pytest
 
 from charloom.errors import DamagedError, TextError
-from charloom.store import RunWriter, read_run
+from charloom.store import read_run
 from charloom.text import Corpus
 from file_contents import tree
 from reliability.run_comparison import lasting
+from reliability.run_training import reopen
 from run_files import names, open_file, reopened
 from small_runs import TEXT, after, resume, train
 
@@ -27,10 +28,10 @@ def test_a_missing_or_changed_text_is_refused_without_changes(tmp_path):
     for change in (TEXT + "!", TEXT.replace("cat", "dog", 1), "Ω" * 900):
         text.write_text(change, encoding="utf-8")
         with pytest.raises(TextError, match="not the text that"):
-            RunWriter.resume(run)
+            reopen(run)
     text.rename(tmp_path / "elsewhere.txt")
     with pytest.raises(TextError, match=r"cat\.txt: no such file.*give its new path as text"):
-        RunWriter.resume(run)
+        reopen(run)
     assert tree(run) == before
 
 
@@ -40,7 +41,7 @@ def test_the_new_path_of_a_moved_text_is_used_and_remembered(tmp_path):
     text.rename(moved)
     resume(run, text=[moved], halt=after(3))
     resume(run)
-    assert read_run(run).text["sources"] == [str(moved)]
+    assert read_run(run).text.sources == (str(moved),)
     train(tmp_path / "whole")
     assert lasting(run) == lasting(tmp_path / "whole")
 
@@ -68,10 +69,10 @@ def test_a_missing_or_changed_kept_text_is_found(halted):
     data = (halted / "text.txt").read_bytes()
     (halted / "text.txt").write_bytes(data[:-1])
     with pytest.raises(TextError, match="not the text that"):
-        RunWriter.resume(halted)
+        reopen(halted)
     (halted / "text.txt").write_bytes(b"\xff")
     with pytest.raises(DamagedError, match=r"text\.txt"):
-        RunWriter.resume(halted)
+        reopen(halted)
     (halted / "text.txt").unlink()
     with pytest.raises(DamagedError, match=r"text\.txt"):
-        RunWriter.resume(halted)
+        reopen(halted)

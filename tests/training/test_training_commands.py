@@ -9,7 +9,7 @@ import pytest
 
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import DivergedError
-from charloom.store import RunWriter, load_model, read_control, read_run, read_status, write_control
+from charloom.store import load_model, read_control, read_run, read_status, write_control
 from charloom.training import (
     Ended,
     Progress,
@@ -21,6 +21,7 @@ from charloom.training import (
 )
 from reliability.calls import Calls
 from reliability.run_comparison import lasting
+from reliability.run_training import reopen
 from small_runs import after, create, resume, train
 from training_items import of
 
@@ -40,7 +41,7 @@ def steered(run, commands, **settings):
 def test_stop_saves_and_ends(tmp_path, attentive):
     told = steered(tmp_path / "run", {10: [{"command": "stop"}]})
     assert told[-1].state == "stopped"
-    assert read_status(tmp_path / "run")["state"] == "stopped"
+    assert read_status(tmp_path / "run").state == "stopped"
     assert read_run(tmp_path / "run").latest == told[-1].update
     resume(tmp_path / "run")  # the old command is not for this training
     train(tmp_path / "whole")
@@ -57,7 +58,7 @@ def test_pause_saves_and_waits_and_run_goes_on_with_the_same_bytes(tmp_path, att
                 write_control(run, "pause")
             if isinstance(item, Progress) and item.state == "paused":
                 paused += 1
-                assert read_status(run)["state"] == "paused"
+                assert read_status(run).state == "paused"
                 assert read_run(run).latest == learner.update
                 if paused == 3:
                     write_control(run, "run")
@@ -86,7 +87,7 @@ def test_a_pause_can_be_halted_and_stopped(tmp_path, attentive):
                     else:
                         halt.append("SIGTERM")
         assert item.state == state
-        assert read_status(run)["state"] == state
+        assert read_status(run).state == state
 
 
 def test_another_learning_rate_factor_counts_from_the_next_update_and_is_told(tmp_path, attentive):
@@ -154,7 +155,7 @@ def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(t
                 else:
                     halt.append("SIGINT")
     assert item.state == "interrupted"
-    writer, learner, _ = RunWriter.resume(run)
+    writer, learner, _ = reopen(run)
     writer.close()
     assert learner.learning_rate_factor == 0.25
     resume(run)
@@ -210,7 +211,7 @@ def test_steering_of_after_a_return_to_an_earlier_checkpoint_is_not_mixed_up(tmp
     ]
     with (run / "events.jsonl").open("a") as file:
         file.writelines(json.dumps(event) + "\n" for event in events)
-    writer, learner, _ = RunWriter.resume(run)
+    writer, learner, _ = reopen(run)
     writer.close()
     # What is told of an update before the checkpoint's is in the checkpoint.
     assert (learner.learning_rate_factor, learner.rollbacks) == (1.0, 0)
@@ -257,9 +258,9 @@ def test_a_heartbeat_is_there_from_the_start_and_goes_on(tmp_path, monkeypatch):
         for item in train_run(writer, learner, corpus, ReferenceEngine()):
             if isinstance(item, Progress):
                 status = read_status(run)
-                assert status["state"] == "training"
-                updates.append(status["update"])
+                assert status.state == "training"
+                updates.append(status.update)
     assert updates[0] == 0
     assert updates == sorted(updates)
     assert len(set(updates)) > 10
-    assert abs(read_status(run)["heartbeat"] - time.time()) < 60
+    assert abs(read_status(run).heartbeat - time.time()) < 60

@@ -54,7 +54,7 @@ def test_where_a_run_was_another_is_never_written(tmp_path, monkeypatch):
         eventful(items, {21: another})
     assert other
     assert lasting(run) == other
-    assert read_status(run)["state"] == "finished"
+    assert read_status(run).state == "finished"
 
 
 def test_going_back_leaves_alone_what_is_another_runs(tmp_path):

@@ -4,10 +4,12 @@ import pytest
 
 from charloom.engines.reference import ReferenceEngine
 from charloom.model.schedule import Schedule
-from charloom.store import RunWriter, load_model, read_run, read_status
+from charloom.store import load_model, read_run, read_status
+from charloom.store.journal_lines import last_engine
 from charloom.training import Ended, Record, Sample, Saved, in_run_directory, passage, train_run
 from file_contents import lines_of
 from reliability.run_comparison import lasting
+from reliability.run_training import reopen
 from small_runs import ENGINES, after, create, resume, small_config, small_corpus, train
 from training_items import of
 
@@ -72,7 +74,7 @@ def test_a_resumed_run_saves_after_the_seconds_that_it_is_told(tmp_path, monkeyp
         now = [0.0]
         with monkeypatch.context() as patch:
             patch.setattr(in_run_directory.time, "monotonic", lambda now=now: now[0])
-            writer, learner, corpus = RunWriter.resume(run)
+            writer, learner, corpus = reopen(run)
             with writer:
                 told = []
                 for item in train_run(
@@ -125,9 +127,9 @@ def test_everything_told_is_in_the_journals_and_the_learner_fit_to_be_saved(tmp_
     assert view.metrics == [record.to_dict() for record in of(Record, told)]
     assert view.samples == [sample.to_dict() for sample in of(Sample, told)]
     assert [event["event"] for event in view.events] == ["created", "started", "finished"]
-    assert view.engine == ReferenceEngine().describe()
-    assert view.status["state"] == "finished"
-    assert view.status["update"] == view.status["updates"] == view.updates == learner.update
+    assert last_engine(view.events) == ReferenceEngine().describe()
+    assert view.status.state == "finished"
+    assert view.status.update == view.status.updates == view.updates == learner.update
     assert of(Saved, told)[-1].path == tmp_path / "run" / "checkpoints" / str(learner.update)
 
 
@@ -163,11 +165,11 @@ def test_seconds_go_on_where_the_last_record_was(tmp_path):
 def test_a_finished_run_knows_it_and_can_be_extended(tmp_path):
     run = tmp_path / "run"
     train(run, updates=20)
-    writer, learner, corpus = RunWriter.resume(run)
+    writer, learner, corpus = reopen(run)
     with writer:
         assert writer.finished
         assert of(Ended, train_run(writer, learner, corpus, ReferenceEngine()))
-    writer, *_ = RunWriter.resume(run, updates=40)
+    writer, *_ = reopen(run, updates=40)
     with writer:
         assert not writer.finished
     assert resume(run)[-1] == Ended(40, "finished")
@@ -187,7 +189,7 @@ def test_a_run_killed_between_the_last_save_and_the_passage_is_finished_by_resum
     train(run)
     truth = (run / "passage.txt").read_bytes()
     (run / "passage.txt").unlink()
-    writer, *_ = RunWriter.resume(run)
+    writer, *_ = reopen(run)
     with writer:
         assert not writer.finished
     resume(run)
@@ -204,7 +206,7 @@ def test_the_loop_can_be_left_at_any_item_and_loses_nothing(tmp_path):
             for _ in range(leave_at):
                 next(items)
             items.close()
-        assert read_status(run)["state"] == "interrupted"
+        assert read_status(run).state == "interrupted"
         assert read_run(run).latest == learner.update
         resume(run)
         assert lasting(run) == lasting(tmp_path / "whole")
@@ -232,6 +234,6 @@ def test_an_error_inside_the_engine_leaves_the_last_checkpoint_and_says_failed(t
         writer, learner, corpus = create(run)
         with writer, pytest.raises(KeyboardInterrupt if interrupt else RuntimeError):
             list(train_run(writer, learner, corpus, Broken()))
-        assert read_status(run)["state"] == state
+        assert read_status(run).state == state
         assert read_run(run).latest == 0
         resume(run)

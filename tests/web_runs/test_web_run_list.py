@@ -119,9 +119,9 @@ def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         small_runs.train(tmp_path / name, epochs=1)
     read = []
-    real = indexed_run.read_status
+    real = indexed_run.inspect_head
     monkeypatch.setattr(
-        indexed_run, "read_status", lambda path: read.append(path.name) or real(path)
+        indexed_run, "inspect_head", lambda path: read.append(path.name) or real(path)
     )
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
     first = index.read_list(refresh=True).runs

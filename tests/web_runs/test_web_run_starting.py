@@ -20,10 +20,10 @@ from starlette.testclient import TestClient
 
 import small_runs
 from charloom.errors import RunExistsError
-from charloom.store import RunWriter
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import start_routes, training_jobs
 from charloom.web.server import make_app
+from reliability.run_training import reopen
 from waiting import until
 from web import HERE, Live, app_state, streaming
 
@@ -225,7 +225,7 @@ def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
         spawned.children[0].kill()
         until(lambda: client.get("/api/runs").json()["runs"][0]["resumable"])
         # Somebody's lock counts, whatever the status says.
-        writer, _, _ = RunWriter.resume(tmp_path / "book")
+        writer, _, _ = reopen(tmp_path / "book")
         with writer:
             answer = resume(0)
             assert (answer.status_code, answer.json()["error"]["code"]) == (409, "in_use")
@@ -249,8 +249,8 @@ def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("to write a report: charloom report x")
     job = training_jobs.Job("x", 2**31, time.time(), "cat", None, log, code=0)
-    assert job.state("stopped", "SIGTERM", {}) == ("stopped", "SIGTERM")
-    assert replace(job, code=1).state("stopped", "SIGTERM", {}) == ("failed", log.read_text())
+    assert job.state("stopped", "SIGTERM", None) == ("stopped", "SIGTERM")
+    assert replace(job, code=1).state("stopped", "SIGTERM", None) == ("failed", log.read_text())
 
 
 def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawned):

@@ -15,9 +15,9 @@ from charloom.evaluation import Evaluation, evaluate
 from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner
-from charloom.store.opening import open_text as open_own_text
-from charloom.store.opening import require_about
-from charloom.store.run_directory import read_about
+from charloom.store import inspect_head
+from charloom.store.run_settings import read_settings
+from charloom.store.run_text import open_text as open_own_text
 from charloom.text import Corpus, UnknownPolicy, Windows
 from charloom.text.unknown_policy import REFUSE
 from charloom.text.windows import Segment
@@ -135,8 +135,8 @@ def own_text(model: Trained) -> Corpus:
             "a model without its run does not hold the text that it was trained on; give a text, "
             "or the run directory as the model."
         )
-    about = require_about(model.run)[1]
-    return open_own_text(model.run, about, None, model.learner, place="the text to read")
+    text = inspect_head(model.run).text
+    return open_own_text(model.run, text, None, model.learner, place="the text to read")
 
 
 def identity(corpus: Corpus) -> tuple[str, int]:
@@ -149,10 +149,10 @@ def own_identity(model: Trained) -> tuple[str, int] | None:
     if model.corpus is not None:
         return identity(model.corpus)
     try:
-        about = None if model.run is None else read_about(model.run)[1]
+        text = None if model.run is None else read_settings(model.run).text
     except StoreError:
         return None
-    return None if about is None else (about["fingerprint"], about["characters"])
+    return None if text is None else (text.fingerprint, text.characters)
 
 
 def judge(

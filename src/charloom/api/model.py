@@ -28,7 +28,8 @@ from charloom.store import (
     update_of_file,
     which_of_run,
 )
-from charloom.store.run_directory import is_run, read_about
+from charloom.store.run_directory import is_run
+from charloom.store.run_settings import read_settings
 from charloom.surprisal import Surprise, surprise
 from charloom.text import Corpus, UnknownPolicy, Vocabulary
 
@@ -361,7 +362,7 @@ def judged(which: Which, learner: Learner) -> Which:
 def updates_of(run: Path) -> int | None:
     """Return the number of updates of a whole run; None if its config.json cannot be read."""
     try:
-        config, text, _ = read_about(run)
-        return Schedule.of(config, text["characters"]).updates
+        settings = read_settings(run)
+        return Schedule.of(settings.config, settings.text.characters).updates
     except CharloomError:
         return None

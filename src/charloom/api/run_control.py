@@ -7,9 +7,9 @@ from charloom.errors import ConfigError, NotAModelError, RunInUseError
 from charloom.formatting import shortened
 from charloom.messages import command as marked_command
 from charloom.store import Control, read_status, write_control
-from charloom.store.control_files import require_command
+from charloom.store.control_files import AT_WORK, require_command
 from charloom.store.run_directory import is_run
-from charloom.store.run_writer import acquire
+from charloom.store.run_lock import acquire
 
 
 def control(
@@ -37,8 +37,9 @@ def control(
         raise NotAModelError(
             f"{shortened(path)} is not a run directory; give one that is being trained."
         )
-    state = (read_status(path) or {}).get("state")
-    if state in (None, "training", "paused"):
+    status = read_status(path)
+    state = None if status is None or status.state in AT_WORK else status.state
+    if state is None:
         state = None if is_trained(path) else "unfinished, and its process was killed"
     if state is not None:
         remedy = (

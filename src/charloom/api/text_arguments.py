@@ -11,7 +11,7 @@ from charloom.config import require_path, require_string
 from charloom.errors import ConfigError, MissingPartError
 from charloom.formatting import shortened
 from charloom.messages import argument
-from charloom.store.run_writer import require_free
+from charloom.store.new_run import require_free
 from charloom.text import Corpus, UnknownPolicy, Vocabulary
 from charloom.text.unknown_policy import REFUSE
 

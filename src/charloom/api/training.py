@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from charloom.api.model import Model, judged, stage
-from charloom.api.run_changes import MACHINE_SETTINGS, NO_CHANGES, RunChanges
+from charloom.api.run_changes import NO_CHANGES, RunChanges
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import Tell, end_after, settle, text_to_learn
 from charloom.config import Config
@@ -23,9 +23,16 @@ from charloom.gradient_check import GradientCheck
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
-from charloom.store import RunWriter, Which, load_model, which_of
-from charloom.store.opening import open_about
-from charloom.store.run_writer import unless_in_use
+from charloom.store import (
+    RunWriter,
+    TrainingEnd,
+    Which,
+    inspect_run,
+    load_model,
+    plan_to_resume,
+    unless_in_use,
+    which_of,
+)
 from charloom.text import Corpus
 from charloom.training import Best, TrainingEvent, train_in_memory, train_run
 from charloom.training.stop_signals import Halt
@@ -266,25 +273,18 @@ def begin(
 
 def reopen(run: Path, changes: RunChanges = NO_CHANGES, tell: Tell = str) -> Training:
     """Open a run to continue it; errors as for `resume`, and `tell` as for `settle`."""
-    began, sources, older = time.monotonic(), changes.sources, changes.allow_older
-    # Resuming changes the directory, so report a missing engine before.
-    config = unless_in_use(run, lambda: open_about(run, sources, older))[0]
-    machine = changes.on_this_machine(config)
-    engine = engine_for(machine)
-
-    def measured(learner: Learner, corpus: Corpus) -> int:
-        here = learner.config.replace(**{name: getattr(machine, name) for name in MACHINE_SETTINGS})
-        minutes = changes.minutes or 0.0
-        return end_after(minutes, corpus, here, learner.update, began=began, tell=tell)
-
-    writer, learner, corpus = RunWriter.resume(
-        run,
-        text=sources,
-        epochs=changes.epochs,
-        updates=changes.updates if changes.minutes is None else measured,
-        allow_older=older,
-    )
-    return Training(writer, learner, corpus, engine, machine.save_seconds)
+    began = time.monotonic()
+    with unless_in_use(run):
+        inspection = inspect_run(run)
+    plan = plan_to_resume(inspection, text=changes.sources, allow_older=changes.allow_older)
+    config = changes.on_this_machine(plan.learner.config)
+    engine = engine_for(config)  # reports a missing engine before the directory changes
+    updates = changes.updates
+    if changes.minutes is not None:
+        done = plan.learner.update
+        updates = end_after(changes.minutes, plan.corpus, config, done, began=began, tell=tell)
+    writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates))
+    return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds)
 
 
 def require_which(which: Which | None, config: Config | None = None) -> None:

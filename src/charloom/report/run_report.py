@@ -26,11 +26,11 @@ from charloom.report.plot_style import LIGHT, NARROW, SENTINELS, WIDE
 from charloom.report.records import Ordered, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.writer import passage_update
-from charloom.store import RunOutline, damaged_models, read_outline, replace_file
+from charloom.store import RunInspection, inspect_run, replace_file
 from charloom.store.journal import Watch, unwatched
 from charloom.store.journal_lines import is_record, is_sample
+from charloom.store.journal_objects import sound_objects
 from charloom.store.run_directory import METRICS, SAMPLES
-from charloom.store.run_reader import lengths_of, sound_objects
 
 REPORT: Final = "report.html"
 LOSS_SVG: Final = "loss.svg"
@@ -43,7 +43,7 @@ LARGEST: Final = 1e15  # largest number that a plot can show
 class Content:
     """The data of a report: the parts of a run that it shows, and messages about damaged parts."""
 
-    view: RunOutline
+    view: RunInspection
     records: Records | None
     samples: Samples
     stored: StoredChecks
@@ -96,25 +96,21 @@ def write_report(
 
 def read_content(run: str | Path, watch: Watch) -> Content:
     """Read the parts of a run that a report shows; read each journal once."""
-    damage: list[str] = []
-    view = read_outline(run, damage)
+    view = inspect_run(Path(run))
+    view.require_settings()
+    damage = list(view.damage)
     samples = read_samples(view, damage, watch)
     wanted = [*(sample.update for sample in samples.shown), passage_update(view)]
     records = read_records(view, [update for update in wanted if update is not None], damage, watch)
     stored = read_checks(view.path)
     damage += [stored.damage] if stored.damage else []
-    # The message of `damaged_models` about a damaged pointer also names a checkpoint to use instead.
-    models = damaged_models(view)
-    damage = [
-        message for message in damage if not any(model.startswith(message) for model in models)
-    ]
-    return Content(view, records, samples, stored, [*damage, *models])
+    return Content(view, records, samples, stored, damage)
 
 
-def read_samples(view: RunOutline, damage: list[str], watch: Watch) -> Samples:
+def read_samples(view: RunInspection, damage: list[str], watch: Watch) -> Samples:
     """Return the samples that a report shows; add a message to `damage` if some are damaged or lost."""
     messages: list[str] = []
-    lines = sound_objects(view.path / SAMPLES, is_sample, messages, watch, lengths_of(view))
+    lines = sound_objects(view.path / SAMPLES, is_sample, messages, watch, view.lengths)
     samples = gather_samples(lines)
     if messages:
         damage.append(" ".join([*messages, prose.samples_left(samples)]))
@@ -122,7 +118,7 @@ def read_samples(view: RunOutline, damage: list[str], watch: Watch) -> Samples:
 
 
 def read_records(
-    view: RunOutline, wanted: Sequence[int], damage: list[str], watch: Watch
+    view: RunInspection, wanted: Sequence[int], damage: list[str], watch: Watch
 ) -> Records | None:
     """Return the records that a report shows, including those of the `wanted` updates.
 
@@ -130,7 +126,7 @@ def read_records(
     """
     messages: list[str] = []
     path = view.path / METRICS
-    lines = sound_objects(path, is_record, messages, watch, lengths_of(view))
+    lines = sound_objects(path, is_record, messages, watch, view.lengths)
     records = gather(sound_records(map(Record.of, lines), path, messages), wanted)
     if messages:
         damage.append(" ".join([*messages, prose.records_left(records)]))
@@ -197,7 +193,7 @@ def render(content: Content, loss: Picture | None, curve: Picture | None) -> str
     view, records, stored = content.view, content.records, content.stored
     return page(
         "report.html",
-        title=view.text["name"],
+        title=view.text.name,
         lede=sections.lede(view),
         notice=sections.notice(view, records),
         damage=list(map(for_command_line, content.damage)),

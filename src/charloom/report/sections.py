@@ -44,11 +44,12 @@ from charloom.report.records import Record, Records
 from charloom.report.samples import Sample, Samples
 from charloom.report.validation_coverage import JudgedPart
 from charloom.report.writer import Writer
-from charloom.store import RunOutline, charloom_version
+from charloom.store import RunInspection, charloom_version
 from charloom.store.journal_lines import is_finite
+from charloom.store.run_directory import TEXT
 
 
-def lede(view: RunOutline) -> str:
+def lede(view: RunInspection) -> str:
     """Return one sentence about the network, the text and the training."""
     config, text = view.config, view.text
     times = counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
@@ -57,19 +58,19 @@ def lede(view: RunOutline) -> str:
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
         f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units learns to "
-        f"write like this text of {count(text['characters'])} {config.tokens}, "
-        f"{count(text['vocabulary_size'])} of them different. It is trained for {times} with windows of "
+        f"write like this text of {count(text.characters)} {config.tokens}, "
+        f"{count(text.vocabulary_size)} of them different. It is trained for {times} with windows of "
         f"{config.seq_length} {config.tokens}{streams}."
     )
 
 
-def notice(view: RunOutline, records: Records | None) -> str | None:
+def notice(view: RunInspection, records: Records | None) -> str | None:
     """Return a notice that the run is not finished; None if it is finished."""
-    status, done = view.status or {}, records.last.update if records else 0
-    done = max(done, status.get("update", 0))
-    if status.get("state") == "finished" or (not status and done >= view.updates):
+    status, done = view.status, records.last.update if records else 0
+    done = max(done, status.update if status else 0)
+    if status.state == "finished" if status else done >= view.updates:
         return None
-    state = f" (state: {status['state']})" if status else ""
+    state = f" (state: {status.state})" if status else ""
     resume, again = command("resume", view.path), terminal_command("report", view.path)
     return for_command_line(
         f"This run is not finished: {count(done)} of {count(view.updates)} updates are done{state}. "
@@ -78,7 +79,7 @@ def notice(view: RunOutline, records: Records | None) -> str | None:
     )
 
 
-def key_figures(view: RunOutline, records: Records | None) -> list[KeyFigure]:
+def key_figures(view: RunInspection, records: Records | None) -> list[KeyFigure]:
     """Return the first, lowest and last smooth loss, and the training time.
 
     If there is a validation loss, the lowest one replaces the lowest smooth loss.
@@ -158,7 +159,7 @@ def parameter_errors(row: Row) -> ParameterErrors:
 
 
 def loss_section(
-    view: RunOutline, records: Records | None, picture: Picture | None
+    view: RunInspection, records: Records | None, picture: Picture | None
 ) -> LossSection | None:
     """Return the section on the smooth loss; None without a record."""
     if records is None or picture is None:
@@ -166,7 +167,7 @@ def loss_section(
     shown = f"{count(len(records.ends))} of {count(records.epochs)} epochs"
     return LossSection(
         paragraphs=prose.loss_story(
-            records, view.config, view.text["vocabulary_size"], JudgedPart.of(view), view.best
+            records, view.config, view.text.vocabulary_size, JudgedPart.of(view), view.best
         ),
         picture=picture,
         per=f"bits per {one_of(view.config.tokens)}",
@@ -187,7 +188,7 @@ def epoch_end(record: Record, seq_length: int) -> EpochEnd:
 
 
 def samples_section(
-    view: RunOutline, samples: Samples, records: Records | None
+    view: RunInspection, samples: Samples, records: Records | None
 ) -> SamplesSection | None:
     """Return the section on the samples; None without a sample."""
     if not samples.shown:
@@ -225,18 +226,18 @@ def sample_entry(sample: Sample, record: Record | None, config: Config) -> Sampl
     return SampleEntry(f"Update {count(sample.update)}", facts, sample.text)
 
 
-def passage_section(view: RunOutline, records: Records | None) -> PassageSection | None:
+def passage_section(view: RunInspection, records: Records | None) -> PassageSection | None:
     """Return the section on the passage; None if it is not written yet."""
     if not view.passage:
         return None
     writer = Writer.of(view, records)
     return PassageSection(
-        prose.passage_story(view.passage, writer, view.config, view.text["vocabulary_size"]),
+        prose.passage_story(view.passage, writer, view.config, view.text.vocabulary_size),
         view.passage,
     )
 
 
-def settings_section(view: RunOutline, records: Records | None) -> list[SettingsGroup]:
+def settings_section(view: RunInspection, records: Records | None) -> list[SettingsGroup]:
     """Return the lists of settings: of the text, the software and the run."""
     return [
         SettingsGroup("Text", text_rows(view)),
@@ -245,18 +246,18 @@ def settings_section(view: RunOutline, records: Records | None) -> list[Settings
     ]
 
 
-def text_rows(view: RunOutline) -> list[Setting]:
+def text_rows(view: RunInspection) -> list[Setting]:
     """Return the properties of the text."""
     text, tokens = view.text, view.config.tokens
     return [
-        Setting("name", text["name"]),
-        Setting(tokens, count(text["characters"]), "the length of the text"),
-        Setting("vocabulary", count(text["vocabulary_size"]), f"number of different {tokens}, K"),
-        Setting("SHA-256", text["fingerprint"]),
+        Setting("name", text.name),
+        Setting(tokens, count(text.characters), "the length of the text"),
+        Setting("vocabulary", count(text.vocabulary_size), f"number of different {tokens}, K"),
+        Setting("SHA-256", text.fingerprint),
     ]
 
 
-def maker_rows(view: RunOutline, records: Records | None) -> list[Setting]:
+def maker_rows(view: RunInspection, records: Records | None) -> list[Setting]:
     """Return the software that trained the run, its progress, and the software that made the page."""
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
@@ -282,7 +283,7 @@ def maker_rows(view: RunOutline, records: Records | None) -> list[Setting]:
     ]
 
 
-def configuration_rows(view: RunOutline) -> list[Setting]:
+def configuration_rows(view: RunInspection) -> list[Setting]:
     """Return the settings of the run by name."""
     settings: dict[str, Any] = view.config.to_dict()
     if settings["updates"] is not None:
@@ -293,7 +294,7 @@ def configuration_rows(view: RunOutline) -> list[Setting]:
     ]
 
 
-def surroundings(view: RunOutline) -> str:
+def surroundings(view: RunInspection) -> str:
     """Return the versions of the software and the kind of machine that trained last."""
     starts = [event for event in view.events if "engine" in event]
     last = starts[-1] if starts else {}
@@ -302,7 +303,7 @@ def surroundings(view: RunOutline) -> str:
     return ", ".join(known) or "not recorded"
 
 
-def changes(view: RunOutline) -> list[Setting]:
+def changes(view: RunInspection) -> list[Setting]:
     """Return when the run was resumed and when its learning rate was changed."""
     resumed = [
         f"from update {count(event['update'])}"
@@ -318,7 +319,7 @@ def changes(view: RunOutline) -> list[Setting]:
     return [Setting(name, "; ".join(parts)) for name, parts in rows.items() if parts]
 
 
-def own_command(view: RunOutline, whole: bool) -> str:
+def own_command(view: RunInspection, whole: bool) -> str:
     """Return the command that repeats this run in a new run directory.
 
     Args:
@@ -338,5 +339,5 @@ def own_command(view: RunOutline, whole: bool) -> str:
     }
     if recipe.name != default:
         changed = {"recipe": recipe.name, **changed}
-    sources = view.text["sources"] or [str(view.path / "text.txt")]
+    sources = view.text.sources or [str(view.path / TEXT)]
     return for_command_line(terminal_command(verb, *sources, run="new-run", **changed))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from charloom.model.schedule import Schedule
-from charloom.store import RunOutline
+from charloom.store import RunInspection
 from charloom.store.checkpoint import is_count
 from charloom.store.journal_lines import is_finite
 from charloom.training.progress_records import characters_evaluated
@@ -38,11 +38,11 @@ class JudgedPart:
         return self.predicted == self.held_out
 
     @classmethod
-    def of(cls, view: RunOutline) -> Self | None:
+    def of(cls, view: RunInspection) -> Self | None:
         """Return the judged part of a run; None if the run has no validation part."""
         if not view.config.validation:
             return None
-        windows = Schedule.of(view.config, view.text["characters"]).windows
+        windows = Schedule.of(view.config, view.text.characters).windows
         judged = [event for event in view.events if event["event"] == "judged"]
         whole = judged[-1] if judged else {}
         update, nats = whole.get("update"), whole.get("nats")

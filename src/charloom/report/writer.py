@@ -1,10 +1,11 @@
 """Finds which model wrote the long passage of a run, from the run's events, pointers and records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from charloom.report.records import Record, Records
-from charloom.store import RunOutline
+from charloom.store import RunInspection
 from charloom.store.checkpoint import is_count
 
 # The last model, the one with the lowest validation loss, the one with the lowest smooth loss, or a
@@ -27,7 +28,7 @@ class Writer:
     record: Record | None
 
     @classmethod
-    def of(cls, view: RunOutline, records: Records | None) -> Self:
+    def of(cls, view: RunInspection, records: Records | None) -> Self:
         """Return the writer of a run's passage. `records` must include the update `passage_update(view)`."""
         update = passage_update(view)
         record = None if records is None or update is None else records.at.get(update)
@@ -39,13 +40,13 @@ class Writer:
         return cls(which, update, record)
 
 
-def end_of(view: RunOutline) -> dict[str, object]:
+def end_of(view: RunInspection) -> Mapping[str, Any]:
     """Return the last event of type finished; an empty dict if there is none."""
     ends = [event for event in view.events if event["event"] == "finished"]
     return ends[-1] if ends else {}
 
 
-def passage_update(view: RunOutline) -> int | None:
+def passage_update(view: RunInspection) -> int | None:
     """Return the update of the model that wrote the passage; None if it is not known.
 
     Earlier versions did not record it. They always used the best model.
@@ -57,7 +58,7 @@ def passage_update(view: RunOutline) -> int | None:
     return view.best if end else None
 
 
-def which_model(view: RunOutline, update: int | None) -> Which:
+def which_model(view: RunInspection, update: int | None) -> Which:
     """Return why the model of an update was chosen to write the passage."""
     end = end_of(view)
     if not end:

@@ -11,41 +11,47 @@ from charloom.store.checkpoint import (
     save_checkpoint,
     update_of_file,
 )
-from charloom.store.control_files import Control, read_control, read_status, write_control
-from charloom.store.run_reader import (
-    RunOutline,
-    RunView,
-    Which,
-    damaged_models,
-    load_model,
-    read_outline,
-    read_run,
-    which_of,
-    which_of_run,
+from charloom.store.control_files import (
+    Control,
+    Status,
+    read_control,
+    read_status,
+    write_control,
 )
+from charloom.store.resume_plan import ResumePlan, TrainingEnd, plan_to_resume
+from charloom.store.run_inspection import RunHead, RunInspection, inspect_head, inspect_run
+from charloom.store.run_lock import unless_in_use
+from charloom.store.run_model import Which, load_model, which_of, which_of_run
+from charloom.store.run_reader import RunView, read_run
 from charloom.store.run_writer import RunWriter, charloom_version
 
 __all__ = [
     "Checkpoint",
     "Control",
-    "RunOutline",
+    "ResumePlan",
+    "RunHead",
+    "RunInspection",
     "RunView",
     "RunWriter",
+    "Status",
+    "TrainingEnd",
     "Which",
     "canonical_json",
     "charloom_version",
-    "damaged_models",
+    "inspect_head",
+    "inspect_run",
     "load_checkpoint",
     "load_model",
     "model_blocks",
     "model_bytes",
+    "plan_to_resume",
     "read_control",
-    "read_outline",
     "read_run",
     "read_status",
     "replace_file",
     "require_finite",
     "save_checkpoint",
+    "unless_in_use",
     "update_of_file",
     "which_of",
     "which_of_run",

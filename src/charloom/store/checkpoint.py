@@ -44,6 +44,7 @@ from charloom.store.atomic_files import (
     reading,
     require_directory,
 )
+from charloom.store.damage import Damage, attempt, require
 from charloom.store.format_versions import (
     MODEL_FORMAT,
     MODEL_WITH_UPDATE,
@@ -76,7 +77,6 @@ MOST_BRACES: Final = 1 << 14  # a tensor has one, with two brackets and four col
 MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # those of a vocabulary and of the tensors
 MOST_STATE: Final = 1 << 16  # bytes
 MOST_MANIFEST: Final = 1 << 12  # bytes
-SIZES: Final = {STATE: MOST_STATE, MANIFEST: MOST_MANIFEST}
 OTHERWISE: Final = "Use another checkpoint, or a copy."
 
 WHOLE_COUNTERS: Final = (
@@ -123,6 +123,67 @@ def save_checkpoint(
     create_directory(directory, checkpoint_files(learner, lengths, fingerprint))
 
 
+@dataclass(frozen=True)
+class CheckpointHeader:
+    """The two small files of a checkpoint, which identify it; each was read once.
+
+    Attributes:
+        directory: the checkpoint directory.
+        manifest: the bytes of MANIFEST; None if it does not exist.
+        state: the bytes of state.json; None if it does not exist.
+    """
+
+    directory: Path
+    manifest: bytes | Damage | None
+    state: bytes | Damage | None
+
+    def fields(self) -> dict[str, Any] | None:
+        """Return the fields of state.json; None if MANIFEST does not confirm its bytes.
+
+        Raises:
+            DamagedError: state.json or MANIFEST is not a plain file, or state.json is not a JSON object.
+        """
+        state, manifest = require(self.state) or b"", require(self.manifest) or b""
+        if manifest_of({STATE: state}).strip() not in manifest.splitlines():
+            return None
+        return parse_object(state, str(self.directory / STATE))
+
+    @property
+    def best_update(self) -> int | None:
+        """The update of the best checkpoint when this one was saved; None if it is not known."""
+        with suppress(DamagedError):
+            counters = (self.fields() or {}).get("counters")
+            best = counters.get("best_update") if isinstance(counters, dict) else None
+            return best if is_count(best) else None
+        return None
+
+    def refuse_newer(self) -> None:
+        """Raise NewerFormatError if a later version of charloom wrote the checkpoint.
+
+        The format number is in state.json. It counts only if MANIFEST confirms the bytes of that file.
+        """
+        with suppress(DamagedError):
+            state = self.fields()
+            if state is not None:
+                require_format(state, STATE_FORMAT, str(self.directory / STATE))
+
+
+def read_header(directory: Path) -> CheckpointHeader:
+    """Read MANIFEST and state.json of a checkpoint, and no other file.
+
+    Raises:
+        ReadError: the disk failed while reading.
+    """
+    linked = attempt(lambda: require_no_link(directory))
+    if isinstance(linked, Damage):
+        return CheckpointHeader(directory, linked, linked)
+    return CheckpointHeader(
+        directory,
+        attempt(lambda: read_file(directory / MANIFEST, MOST_MANIFEST)),
+        attempt(lambda: read_file(directory / STATE, MOST_STATE)),
+    )
+
+
 def load_checkpoint(directory: Path) -> Checkpoint:
     """Read a checkpoint directory and verify every byte.
 
@@ -132,48 +193,24 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         ReadError: the disk failed while reading.
         DamagedError: its bytes were changed, or its files contradict each other.
     """
-    try:
-        with reading(directory):
-            return load_known(directory)
-    except DamagedError:
-        refuse_newer(directory)  # fields of a later version can look like damage
-        raise
+    with reading(directory):
+        header = read_header(directory)
+        return parse_checkpoint(header, read_verified(header))
 
 
-def load_known(directory: Path) -> Checkpoint:
-    """Read a checkpoint of a format that this version knows; see `load_checkpoint`."""
-    files = read_verified(directory)
+def parse_checkpoint(header: CheckpointHeader, files: Mapping[str, bytes]) -> Checkpoint:
+    """Return the checkpoint with these files, as returned by `read_verified`.
+
+    Raises:
+        NewerFormatError: a later version of charloom wrote it.
+        DamagedError: its files contradict each other.
+    """
+    directory = header.directory
+    header.refuse_newer()  # fields of a later version can look like damage
     learner = parse_model(files[MODEL], str(directory / MODEL))
     read_training(files[TRAINING], learner, str(directory / TRAINING))
     lengths, fingerprint = read_state(files[STATE], learner, str(directory / STATE))
     return Checkpoint(learner, lengths, fingerprint)
-
-
-def refuse_newer(directory: Path) -> None:
-    """Raise NewerFormatError if a later version of charloom wrote the checkpoint.
-
-    The format number is in state.json. It counts only if MANIFEST confirms the bytes of that file.
-    """
-    with suppress(DamagedError):
-        state = verified_state(directory)
-        if state is not None:
-            require_format(state, STATE_FORMAT, str(directory / STATE))
-
-
-def verified_state(directory: Path) -> dict[str, Any] | None:
-    """Return the fields of a checkpoint's state.json; None if MANIFEST does not confirm its bytes.
-
-    No other file is read.
-
-    Raises:
-        DamagedError: state.json is not a JSON object, is not a plain file or is behind a link.
-    """
-    require_no_link(directory)
-    state = read_file(directory / STATE, MOST_STATE) or b""
-    manifest = read_file(directory / MANIFEST, MOST_MANIFEST) or b""
-    if manifest_of({STATE: state}).strip() not in manifest.splitlines():
-        return None
-    return parse_object(state, str(directory / STATE))
 
 
 def load_model_file(path: Path) -> Learner:
@@ -308,25 +345,32 @@ def require_finite(learner: Learner) -> None:
 # Reading
 
 
-def read_verified(directory: Path) -> dict[str, bytes]:
-    """Return the files of a checkpoint by name, verified against its MANIFEST."""
-    require_no_link(directory)
-    if not directory.exists():
-        raise NotAModelError(f"checkpoint {directory} is missing.")
-    if not (directory / MANIFEST).exists() and not (directory / MODEL).exists():
-        raise NotAModelError(f"{directory} is not a checkpoint: it has no {MANIFEST}.")
-    wanted = sorted((*FILES, MANIFEST))
+def read_verified(header: CheckpointHeader) -> dict[str, bytes]:
+    """Return the files of a checkpoint by name, verified against its MANIFEST.
+
+    The files that `header` has are not read again.
+
+    Raises:
+        NotAModelError: the directory does not exist or is not a checkpoint.
+        NewerFormatError: a later version of charloom wrote it.
+        ReadError: the disk failed while reading.
+        DamagedError: its bytes were changed.
+    """
     try:
-        found = sorted(path.name for path in directory.iterdir())
-    except FileNotFoundError:  # another process has just removed it
-        raise NotAModelError(f"checkpoint {directory} is missing.") from None
-    if found != wanted:
-        raise DamagedError(
-            f"checkpoint {directory} is damaged: {amiss(wanted, found)}. {OTHERWISE}"
-        )
+        return read_confirmed(header)
+    except DamagedError:
+        header.refuse_newer()  # files of a later version can look like damage
+        raise
+
+
+def read_confirmed(header: CheckpointHeader) -> dict[str, bytes]:
+    """Return the files of a checkpoint of a known format by name; see `read_verified`."""
+    directory = header.directory
+    require_checkpoint(directory)
+    known = {MANIFEST: header.manifest, STATE: header.state}
     files = {}
-    for name in wanted:
-        data = read_file(directory / name, SIZES.get(name))
+    for name in sorted((*FILES, MANIFEST)):
+        data = require(known[name]) if name in known else read_file(directory / name)
         if data is None:
             raise DamagedError(f"checkpoint {directory} is damaged: missing {name}. {OTHERWISE}")
         files[name] = data
@@ -339,6 +383,27 @@ def read_verified(directory: Path) -> dict[str, bytes]:
             f"and {MANIFEST} disagree. {OTHERWISE}"
         )
     return files
+
+
+def require_checkpoint(directory: Path) -> None:
+    """Raise unless a directory exists and has exactly the files of a checkpoint.
+
+    Raises:
+        NotAModelError: it does not exist or is not a checkpoint.
+        DamagedError: it is a link, or files are missing or unexpected.
+    """
+    require_no_link(directory)
+    try:
+        found = sorted(path.name for path in directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotAModelError(f"checkpoint {directory} is missing.") from None
+    if not {MANIFEST, MODEL} & set(found):
+        raise NotAModelError(f"{directory} is not a checkpoint: it has no {MANIFEST}.")
+    wanted = sorted((*FILES, MANIFEST))
+    if found != wanted:
+        raise DamagedError(
+            f"checkpoint {directory} is damaged: {amiss(wanted, found)}. {OTHERWISE}"
+        )
 
 
 def require_no_link(directory: Path) -> None:

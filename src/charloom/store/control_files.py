@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from charloom.errors import ConfigError, DamagedError
 from charloom.formatting import shortened
 from charloom.store.atomic_files import read_file, replace_file
 from charloom.store.checkpoint import MOST_STATE, is_count
+from charloom.store.damage import attempt, intact
 from charloom.store.format_versions import CONTROL_FORMAT, STATUS_FORMAT, refuse_later_format
 from charloom.store.json_format import parse_object
 from charloom.store.run_directory import CONTROL, STATUS
@@ -27,6 +29,7 @@ COMMANDS: Final = ("run", "pause", "stop")
 # A larger factor is certainly a typing error.
 FACTOR_LIMIT: Final = 1e6
 STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
+AT_WORK: Final = ("training", "paused")  # while a process trains the run
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,27 @@ class Control:
     def is_newer(self, last: "Control") -> bool:
         """Return True if this command is newer than `last`, the last command that was read."""
         return self.sequence > last.sequence or self.id not in ("", last.id)
+
+
+@dataclass(frozen=True)
+class Status:
+    """The progress of a run, as its process last wrote it.
+
+    Attributes:
+        pid: id of the process.
+        state: what the process was doing, or how it ended.
+        update: number of updates that were done.
+        updates: number of updates of the whole run.
+        heartbeat: when the status was written, in Unix time in seconds.
+        reason: why the run ended, or a problem that training survives; None if there is none.
+    """
+
+    pid: int
+    state: str
+    update: int
+    updates: int
+    heartbeat: float
+    reason: str | None
 
 
 def require_command(command: str, learning_rate_factor: float | None) -> None:
@@ -86,9 +110,10 @@ def read_control(run: Path) -> Control:
     Raises:
         NewerFormatError: a later version of charloom wrote it.
     """
+    path = run / CONTROL
     try:
-        values = parse_object(read_file(run / CONTROL, MOST_STATE) or b"", CONTROL)
-        refuse_later_format(values, CONTROL_FORMAT, str(run / CONTROL))
+        values = parse_object(read_file(path, MOST_STATE) or b"", str(path))
+        refuse_later_format(values, CONTROL_FORMAT, str(path))
     except DamagedError:
         return Control()
     factor = values.get("learning_rate_factor")
@@ -117,32 +142,22 @@ def write_status(run: Path, state: str, update: int, updates: int, reason: str |
     Raises:
         WriteError: the disk failed.
     """
-    status = {
-        "format": STATUS_FORMAT,
-        "pid": os.getpid(),
-        "state": state,
-        "reason": reason,
-        "update": update,
-        "updates": updates,
-        "heartbeat": round(time.time(), 3),
-    }
+    status = Status(os.getpid(), state, update, updates, round(time.time(), 3), reason)
+    data = canonical_json({"format": STATUS_FORMAT, **asdict(status)})
     # After a power cut a status is useless, so do not wait for the disk.
-    replace_file(run / STATUS, canonical_json(status), durable=False)
+    replace_file(run / STATUS, data, durable=False)
 
 
-def read_status(run: Path) -> dict[str, Any] | None:
+def read_status(run: Path) -> Status | None:
     """Return the last status; None if it is missing or cannot be read.
 
     Raises:
         NewerFormatError: a later version of charloom wrote it.
     """
-    try:
-        return require_status(run)
-    except DamagedError:
-        return None
+    return intact(attempt(lambda: require_status(run)))
 
 
-def require_status(run: Path) -> dict[str, Any] | None:
+def require_status(run: Path) -> Status | None:
     """Return the last status with checked fields; None if there is no status.json.
 
     Raises:
@@ -153,19 +168,26 @@ def require_status(run: Path) -> dict[str, Any] | None:
     data = read_file(path, MOST_STATE)
     if data is None:
         return None
-    status = parse_object(data, str(path))
-    refuse_later_format(status, STATUS_FORMAT, str(path))
-    if not is_status(status):
+    values = parse_object(data, str(path))
+    refuse_later_format(values, STATUS_FORMAT, str(path))
+    if not is_status(values):
         raise DamagedError(f"{path} is damaged: it is not a status of a run.")
-    return status
+    return Status(
+        pid=values["pid"],
+        state=values["state"],
+        update=values["update"],
+        updates=values["updates"],
+        heartbeat=values["heartbeat"],
+        reason=values.get("reason"),
+    )
 
 
-def is_status(status: dict[str, Any]) -> bool:
+def is_status(values: Mapping[str, Any]) -> bool:
     """Return True if an object has the fields of a status."""
-    reason, beat = status.get("reason"), status.get("heartbeat")
+    reason, beat = values.get("reason"), values.get("heartbeat")
     return (
-        all(is_count(status.get(name)) for name in ("pid", "update", "updates"))
-        and status.get("state") in STATES
+        all(is_count(values.get(name)) for name in ("pid", "update", "updates"))
+        and values.get("state") in STATES
         and (reason is None or isinstance(reason, str))
         and isinstance(beat, (int, float))
         and 0 <= beat < math.inf

@@ -4,7 +4,8 @@ Lines stay in memory until `flush`. This module does not know what the lines mea
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -147,22 +148,45 @@ def whole_lines(data: bytes) -> list[bytes]:
     return data.split(b"\n")[:-1]
 
 
-def sound_lines(path: Path) -> tuple[list[tuple[bytes, dict[str, Any]]], list[bytes]]:
-    """Return the lines of a file that are JSON objects, and the lines that are not.
+@dataclass(frozen=True)
+class JournalLines:
+    """The whole lines of a file of JSON lines, in order.
 
-    A line of the first list is a pair of its bytes and its object. Bytes after the last line feed are in
-    neither list.
-
-    Raises:
-        ReadError: the disk failed while reading.
+    Attributes:
+        sound: the lines that are JSON objects, each with its line feed.
+        objects: the object of each of these lines.
+        broken: the lines that are not JSON objects, each with its line feed.
+        torn: True if there are bytes after the last line feed.
     """
-    sound, broken = [], []
-    for line in whole_lines(read_file(path) or b""):
+
+    sound: tuple[bytes, ...]
+    objects: tuple[Mapping[str, Any], ...]
+    broken: tuple[bytes, ...]
+    torn: bool
+
+    @property
+    def total(self) -> int:
+        """The number of all lines."""
+        return len(self.sound) + len(self.broken)
+
+    @property
+    def length(self) -> int:
+        """The number of bytes of all lines; bytes after the last line feed do not count."""
+        return sum(map(len, (*self.sound, *self.broken)))
+
+
+def parse_lines(data: bytes, path: Path) -> JournalLines:
+    """Return the whole lines in the bytes of the file at `path`."""
+    sound, objects, broken = [], [], []
+    for line in whole_lines(data):
         try:
-            sound.append((line + b"\n", parse_object(line, str(path))))
+            objects.append(parse_object(line, str(path)))
         except DamagedError:
             broken.append(line + b"\n")
-    return sound, broken
+        else:
+            sound.append(line + b"\n")
+    torn = bool(data) and not data.endswith(b"\n")
+    return JournalLines(tuple(sound), tuple(objects), tuple(broken), torn)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

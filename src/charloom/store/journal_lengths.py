@@ -10,59 +10,63 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from charloom.errors import DamagedError
 from charloom.formatting import counted, shortened
-from charloom.messages import command
 from charloom.store.atomic_files import open_plain
-from charloom.store.checkpoint import Checkpoint, is_count, verified_state
-from charloom.store.journal_tail import kept_length, last_lines
+from charloom.store.checkpoint import Checkpoint, is_count
+from charloom.store.journal_tail import lines_from_end, require_whole_lines
 from charloom.store.json_format import parse_object
-from charloom.store.run_directory import METRICS, SAMPLES, checkpoint_path, saved_updates
+from charloom.store.run_checkpoints import RunCheckpoints
+from charloom.store.run_directory import METRICS, SAMPLES
 
 RECORDS_LOST: Final = "records_lost"
 WHAT: Final = {METRICS: "records", SAMPLES: "samples"}
 MOST_SECONDS: Final = 1e10
 
 
-def kept_lengths(
-    path: Path, checkpoint: Checkpoint, events: list[dict[str, Any]], allow_less: bool
-) -> tuple[dict[str, int], list[str]]:
-    """Return how many bytes of each journal to keep, and a sentence for each journal that lost lines.
+@dataclass(frozen=True)
+class JournalEnd:
+    """How much of a journal belongs to a checkpoint.
+
+    Attributes:
+        length: the bytes to keep.
+        seconds: the field `seconds` of the last record in them; 0 without a record.
+        lost: why fewer lines are left than the checkpoint counts; None if all are there.
+        last: if lines are lost, the update of the last line that is left; None without one.
+    """
+
+    length: int
+    seconds: float
+    lost: str | None = None
+    last: int | None = None
+
+
+def journal_end(
+    path: Path, checkpoint: Checkpoint, events: Sequence[Mapping[str, Any]]
+) -> JournalEnd:
+    """Return how much of the journal at a path belongs to a checkpoint. The file is opened once.
 
     Args:
-        path: the run directory.
+        path: the journal.
         checkpoint: the checkpoint to continue from.
         events: the run's events.
-        allow_less: True to continue with the whole lines that are left.
 
     Raises:
-        DamagedError: a journal lost lines or was changed, and `allow_less` is False.
+        DamagedError: the path is not a plain file.
         ReadError: the disk failed while reading.
     """
-    update = checkpoint.learner.update
-    recorded = lengths_told(events, update)
-    lengths, lost = dict(checkpoint.lengths), []
-    for name in WHAT:
+    update, saved = checkpoint.learner.update, checkpoint.lengths[path.name]
+    with open_plain(path) as file:
         try:
-            require_lines(path / name, lengths[name], update)
+            return end_at(file, path, saved, update)
         except DamagedError as error:
-            if name in recorded and has_lines(path / name, recorded[name], update):
-                lengths[name] = recorded[name]
-                continue
-            if not allow_less:
-                raise DamagedError(
-                    f"{error.message} Put it back as it was, or, to continue from the checkpoint of "
-                    f"update {update:,} with the {WHAT[name]} that are left, use "
-                    f"{command('resume', path, allow_older=True)}."
-                ) from None
-            lengths[name], last = what_is_left(path / name, update)
-            after = "" if last is None else f"after update {last:,} and "
-            lost.append(
-                f"{error.message} The {WHAT[name]} {after}up to update {update:,} are lost."
-            )
-    return lengths, lost
+            recorded = lengths_told(events, update).get(path.name)
+            if recorded is not None:
+                with suppress(DamagedError):
+                    return end_at(file, path, recorded, update)
+            return what_is_left(file, path, update, error.message)
 
 
 @dataclass(frozen=True)
@@ -99,25 +103,25 @@ class SavedLengths:
 
 
 def saved_lengths(
-    run: Path, latest: int | None, events: Sequence[Mapping[str, Any]]
+    checkpoints: RunCheckpoints, latest: int | None, events: Sequence[Mapping[str, Any]]
 ) -> SavedLengths | None:
     """Return the minimum lengths of a run's journals; None if no checkpoint has them.
 
-    This reads only state.json of the checkpoints.
+    This reads only MANIFEST and state.json of the checkpoints.
 
     Args:
-        run: the run directory.
+        checkpoints: the run's checkpoints.
         latest: the update that the pointer `latest` names; None if it names none.
         events: the run's events in order.
 
     Raises:
         ReadError: the disk failed while reading.
     """
-    for update in reversed(saved_updates(run)):
+    for update in reversed(checkpoints.updates):
         if latest is not None and update > latest:
             continue  # the checkpoint of an interrupted save
         with suppress(DamagedError):
-            state = verified_state(checkpoint_path(run, update)) or {}
+            state = checkpoints.header(update).fields() or {}
             lengths = state.get("lengths")
             if isinstance(lengths, dict) and all(is_count(lengths.get(name)) for name in WHAT):
                 return SavedLengths(update, {**lengths, **lengths_told(events, update)})
@@ -139,26 +143,23 @@ def lengths_told(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, 
     return {}
 
 
-def require_lines(path: Path, length: int, update: int) -> None:
-    """Raise unless the first `length` bytes of a journal end with a whole line from up to `update`.
+def end_at(file: BinaryIO | None, path: Path, length: int, update: int) -> JournalEnd:
+    """Return the end of a journal whose first `length` bytes end with a whole line from up to `update`.
 
     Only that line is read.
 
     Raises:
-        DamagedError: they do not.
+        DamagedError: they do not end so.
         ReadError: the disk failed while reading.
     """
-    for line in islice(last_lines(path, kept_length(path, length)), 1):
-        belongs(parse_object(line, f"the last line of {path}"), path, update)
-
-
-def has_lines(path: Path, length: int, update: int) -> bool:
-    """Return True if `require_lines` accepts the journal."""
-    try:
-        require_lines(path, length, update)
-    except DamagedError:
-        return False
-    return True
+    require_whole_lines(file, path, length)
+    seconds = 0.0
+    if file is not None:
+        for line in islice(lines_from_end(file, length), 1):
+            value = parse_object(line, f"the last line of {path}")
+            belongs(value, path, update)
+            seconds = seconds_of(value, path)
+    return JournalEnd(length, seconds)
 
 
 def belongs(line: dict[str, Any], path: Path, update: int) -> int:
@@ -174,39 +175,39 @@ def belongs(line: dict[str, Any], path: Path, update: int) -> int:
     return found
 
 
-def what_is_left(path: Path, update: int) -> tuple[int, int | None]:
-    """Return the length of a damaged journal's usable part in bytes, and its last line's update.
+def what_is_left(file: BinaryIO | None, path: Path, update: int, lost: str) -> JournalEnd:
+    """Return the end of the usable part of a damaged journal.
 
-    The usable part ends with the last valid line from up to `update`. Without such a line the result is
-    (0, None). Lines are read one by one and not kept in memory.
+    It ends with the last valid line from up to `update`. Lines are read one by one and not kept in
+    memory.
+
+    Args:
+        file: the open journal; None if it does not exist.
+        path: its path.
+        update: the update of the checkpoint to continue from.
+        lost: why the journal is damaged.
 
     Raises:
         ReadError: the disk failed while reading.
     """
-    length, last, place = 0, None, 0
-    with open_plain(path) as file:
-        for line in file or ():
-            if not line.endswith(b"\n"):
-                break
-            place += len(line)
-            try:
-                value = parse_object(line, str(path))
-                if is_count(value.get("update")) and value["update"] > update:
-                    break  # all following lines are later too
-                last = belongs(value, path, update)
-            except DamagedError:
-                continue
-            length = place
-    return length, last
+    left, place = JournalEnd(0, 0.0, lost), 0
+    if file is not None:
+        file.seek(0)
+    for line in file or ():
+        if not line.endswith(b"\n"):
+            break
+        place += len(line)
+        try:
+            value = parse_object(line, str(path))
+            if is_count(value.get("update")) and value["update"] > update:
+                break  # all following lines are later too
+            last = belongs(value, path, update)
+        except DamagedError:
+            continue
+        left = JournalEnd(place, seconds_of(value, path), lost, last)
+    return left
 
 
-def last_seconds(path: Path, length: int) -> float:
-    """Return the field `seconds` of the last record in the first `length` bytes; 0 without a record.
-
-    Raises:
-        DamagedError: the last line is not a JSON object.
-        ReadError: the disk failed while reading.
-    """
-    for line in islice(last_lines(path, length), 1):
-        return float(parse_object(line, f"the last line of {path}")["seconds"])
-    return 0.0
+def seconds_of(line: Mapping[str, Any], path: Path) -> float:
+    """Return the seconds of a line that `belongs` accepts; 0 if the journal is not that of records."""
+    return float(line["seconds"]) if path.name == METRICS else 0.0

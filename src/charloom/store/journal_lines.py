@@ -6,10 +6,11 @@ untrusted. This module does not know files.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
+from charloom.formatting import counted
 from charloom.store.checkpoint import is_count
 
 NUMBERS: Final = (
@@ -55,3 +56,15 @@ def is_event(line: Mapping[str, Any]) -> bool:
 def is_finite(value: object) -> bool:
     """Return True if a value is a finite number."""
     return type(value) in KINDS and abs(value) < math.inf  # type: ignore[arg-type]
+
+
+def last_engine(events: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the description of the engine that trained a run last; None if no event has it."""
+    engines = [event["engine"] for event in events if isinstance(event.get("engine"), str)]
+    return engines[-1] if engines else None
+
+
+def left_out(broken: int, lines: int) -> str:
+    """Return words such as: 1 of 30 lines cannot be read and is left out."""
+    verb = "is" if broken == 1 else "are"
+    return f"{broken:,} of {counted(lines, 'line')} cannot be read and {verb} left out"

@@ -27,18 +27,30 @@ def kept_length(path: Path, keep: int | None) -> int:
         ReadError: the disk failed while reading.
     """
     with open_plain(path) as file:
-        size = 0 if file is None else size_of(file)
         if keep is None:
-            return 0 if file is None else end_of_lines(file, size)
-        if keep == 0 or (file is not None and keep <= size and byte_at(file, keep - 1) == b"\n"):
-            return keep
+            return 0 if file is None else end_of_lines(file, size_of(file))
+        require_whole_lines(file, path, keep)
+    return keep
+
+
+def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
+    """Raise DamagedError unless the first `length` bytes of a file exist and end with a whole line.
+
+    Args:
+        file: the open file; None if it does not exist.
+        path: its path.
+        length: in bytes.
+    """
+    size = 0 if file is None else size_of(file)
+    if not length or (file is not None and length <= size and byte_at(file, length - 1) == b"\n"):
+        return
     if file is None:
         raise DamagedError(
-            f"{path} is missing; it had {keep:,} bytes when the checkpoint was saved."
+            f"{path} is missing; it had {length:,} bytes when the checkpoint was saved."
         )
     raise DamagedError(
-        f"{path} has {size:,} bytes; when the checkpoint was saved it had {keep:,}, which ended with a "
-        f"whole line."
+        f"{path} has {size:,} bytes; when the checkpoint was saved it had {length:,}, which ended with "
+        f"a whole line."
     )
 
 
@@ -54,20 +66,24 @@ def last_lines(path: Path, length: int | None = None) -> Iterator[bytes]:
         ReadError: the disk failed while reading.
     """
     with open_plain(path) as file:
-        if file is None:
-            return
-        place = end_of_lines(file, size_of(file)) if length is None else length
-        if not place:
-            return
-        place -= 1  # the line feed of the last line
-        rest = b""
-        while place:
-            # Read as much as is in memory already, so that a long line takes linear time.
-            start = max(0, place - max(BLOCK, len(rest)))
-            rest, *lines = (block_at(file, start, place) + rest).split(b"\n")
-            place = start
-            yield from (line + b"\n" for line in reversed(lines))
-        yield rest + b"\n"
+        if file is not None:
+            whole = end_of_lines(file, size_of(file)) if length is None else length
+            yield from lines_from_end(file, whole)
+
+
+def lines_from_end(file: BinaryIO, length: int) -> Iterator[bytes]:
+    """Yield the lines in the first `length` bytes of an open file, last line first."""
+    if not length:
+        return
+    place = length - 1  # the line feed of the last line
+    rest = b""
+    while place:
+        # Read as much as is in memory already, so that a long line takes linear time.
+        start = max(0, place - max(BLOCK, len(rest)))
+        rest, *lines = (block_at(file, start, place) + rest).split(b"\n")
+        place = start
+        yield from (line + b"\n" for line in reversed(lines))
+    yield rest + b"\n"
 
 
 def end_of_lines(file: BinaryIO, size: int) -> int:

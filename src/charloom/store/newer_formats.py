@@ -10,7 +10,7 @@ from typing import Any, Final
 from charloom.canonical_form import seal_of
 from charloom.errors import DamagedError
 from charloom.store.atomic_files import read_file
-from charloom.store.checkpoint import MOST_STATE, refuse_newer, require_modest
+from charloom.store.checkpoint import MOST_STATE, require_modest
 from charloom.store.format_versions import (
     CONFIG_FORMAT,
     CONTROL_FORMAT,
@@ -20,18 +20,12 @@ from charloom.store.format_versions import (
     require_sealed_format,
 )
 from charloom.store.json_format import parse_object
-from charloom.store.run_directory import (
-    CONFIG,
-    CONTROL,
-    GRADCHECK,
-    MOST_ABOUT,
-    STATUS,
-    checkpoint_path,
-    saved_updates,
-)
+from charloom.store.run_checkpoints import RunCheckpoints
+from charloom.store.run_directory import CONFIG, CONTROL, GRADCHECK, STATUS
+from charloom.store.run_settings import MOST_SETTINGS
 
 UNSEALED: Final = {
-    GRADCHECK: (GRADCHECK_FORMAT, MOST_ABOUT),
+    GRADCHECK: (GRADCHECK_FORMAT, MOST_SETTINGS),
     STATUS: (STATUS_FORMAT, MOST_STATE),
     CONTROL: (CONTROL_FORMAT, MOST_STATE),
 }  # per file: the latest format that this version reads, and the largest allowed size in bytes
@@ -43,13 +37,18 @@ def refuse_newer_run(run: Path) -> None:
     Damaged and missing files are ignored here; reading them reports the damage.
     """
     with suppress(DamagedError):
-        values = object_in(run / CONFIG, MOST_ABOUT)
+        values = object_in(run / CONFIG, MOST_SETTINGS)
         require_sealed_format(values, CONFIG_FORMAT, seal_of, str(run / CONFIG))
-    for name, (newest, most) in UNSEALED.items():
-        with suppress(DamagedError):
-            refuse_later_format(object_in(run / name, most), newest, str(run / name))
-    for update in saved_updates(run):
-        refuse_newer(checkpoint_path(run, update))
+    for name in UNSEALED:
+        refuse_newer_file(run / name)
+    RunCheckpoints(run).refuse_newer()
+
+
+def refuse_newer_file(path: Path) -> None:
+    """Raise NewerFormatError if a later version of charloom wrote a file of UNSEALED."""
+    newest, most = UNSEALED[path.name]
+    with suppress(DamagedError):
+        refuse_later_format(object_in(path, most), newest, str(path))
 
 
 def object_in(path: Path, most: int) -> dict[str, Any]:

@@ -9,26 +9,16 @@ works.
 import importlib.metadata
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from charloom.canonical_form import canonical_json
 from charloom.config import Config
-from charloom.errors import (
-    ConfigError,
-    DamagedError,
-    NewerFormatError,
-    NotAModelError,
-    ReadError,
-    RunInUseError,
-    StoreError,
-    WriteError,
-)
-from charloom.messages import argument, command
+from charloom.errors import ConfigError, ReadError, WriteError
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
 from charloom.store.atomic_files import (
@@ -41,28 +31,17 @@ from charloom.store.atomic_files import (
     sync_directory,
     writing,
 )
-from charloom.store.checkpoint import (
-    Checkpoint,
-    is_count,
-    require_finite,
-    save_checkpoint,
-)
-from charloom.store.control_files import Control, read_control, read_status, write_status
+from charloom.store.checkpoint import Checkpoint, read_header, require_finite, save_checkpoint
+from charloom.store.checkpoint_pointer import pointer_line
+from charloom.store.control_files import Control, read_control, write_status
+from charloom.store.damage import intact
 from charloom.store.format_versions import GRADCHECK_FORMAT
-from charloom.store.journal import Journal, sound_lines
-from charloom.store.journal_lengths import RECORDS_LOST, kept_lengths, last_seconds
+from charloom.store.journal import Journal
+from charloom.store.journal_lengths import RECORDS_LOST
 from charloom.store.journal_tail import kept_length
-from charloom.store.newer_formats import refuse_newer_run
-from charloom.store.opening import (
-    Opened,
-    adopt_steering,
-    extended,
-    last_engine,
-    open_about,
-    open_to_learn,
-    refuse_existing,
-    refuse_file_above,
-)
+from charloom.store.new_run import refuse_existing, require_free
+from charloom.store.resume_plan import ResumePlan, TrainingEnd, extended
+from charloom.store.run_checkpoints import load_at, read_pointer
 from charloom.store.run_directory import (
     BEST,
     CHECKPOINTS,
@@ -72,37 +51,28 @@ from charloom.store.run_directory import (
     EVENTS,
     GRADCHECK,
     LATEST,
-    LOCK,
     METRICS,
-    MOST_ABOUT,
     PASSAGE,
     SAMPLES,
     STATUS,
     TEXT,
-    about_bytes,
     checkpoint_path,
-    load_at,
-    pointer_line,
-    read_pointer,
     saved_updates,
 )
+from charloom.store.run_inspection import RunInspection
+from charloom.store.run_lock import acquire
+from charloom.store.run_settings import RunSettings, TextDescription, settings_bytes
 from charloom.temporary_names import ABANDONED_SECONDS
 from charloom.text import Corpus
 
 NEWEST_KEPT: Final = 2
-GLANCE_SECONDS: Final = 0.2  # a process that only checks whether the lock is free holds it so long
-FRESH_SECONDS: Final = 10.0  # a status with an older heartbeat does not show who trains the run
-
-T = TypeVar("T")
-
-# A function that returns the end of a run in updates from the learner and its text.
-Measured = Callable[[Learner, Corpus], int]
+SAME_END: Final = TrainingEnd()
 
 
 class RunWriter:
     """The writer of a run; only one can exist at a time, in any process.
 
-    `create` and `resume` return one, and `close` ends it. Use it in a `with` statement.
+    `create` and `reopen` return one, and `close` ends it. Use it in a `with` statement.
 
     Attributes:
         path: the run directory.
@@ -169,7 +139,7 @@ class RunWriter:
             if not corpus.sources:
                 # Keep a text that has no file, so that the run can always be resumed.
                 replace_file(path / TEXT, corpus.kept_bytes())
-            replace_file(path / CONFIG, about_of(learner.config, corpus, charloom_version()))
+            replace_file(path / CONFIG, settings_of(learner.config, corpus, None))
             lengths = {METRICS: 0, SAMPLES: 0, EVENTS: kept_length(path / EVENTS, None)}
             writer = cls(path, lock, corpus, lengths, read_control(path))
         except BaseException:
@@ -184,155 +154,76 @@ class RunWriter:
         return writer
 
     @classmethod
-    def resume(
-        cls,
-        path: str | Path,
-        *,
-        text: Sequence[str | Path] | None = None,
-        epochs: int | None = None,
-        updates: int | Measured | None = None,
-        allow_older: bool = False,
-    ) -> tuple[Self, Learner, Corpus]:
-        """Open a run to continue it from its last checkpoint.
+    def reopen(cls, plan: ResumePlan, end: TrainingEnd = SAME_END) -> Self:
+        """Open a run to continue it from its last checkpoint. The learner of the plan gets the new end.
+
+        Damaged files are set aside. `warnings` are those of the plan.
 
         Args:
-            path: the run directory.
-            text: where the text is now, if it was moved; it must be the same text.
-            epochs: a new end of the run in epochs.
-            updates: a new end of the run in updates, or a function that returns it from the learner
-                and its text. It takes precedence over `epochs`.
-            allow_older: True to continue from the newest intact checkpoint if the last one is
-                damaged, with the records and samples that are left. Damaged files are set aside.
-                Damage and losses are reported in `warnings`.
+            plan: what to continue with. The run must not have changed since it was inspected.
+            end: the new end of the run.
 
         Raises:
-            NotAModelError: the path is not a run, or the creation of the run was interrupted.
-            RunInUseError: another process writes the run.
-            NewerFormatError: a later version of charloom wrote a file in it; nothing was changed.
-            ReadError: the disk failed while reading; nothing was changed.
-            DamagedError: the last checkpoint or another file is damaged.
-            TextError: the text is missing or has changed.
+            RunInUseError: another process writes the run, or has written it since the inspection.
             ConfigError: the new end is not after the run's present update.
+            ReadError: the disk failed while reading; nothing was changed.
             WriteError: the disk failed while writing.
         """
-        path = Path(path)
-        with reading(path):
-            unless_in_use(path, lambda: open_about(path, text, allow_older))
-        lock = acquire(path)
-        try:
-            with reading(path):
-                opened = open_to_learn(path, text, allow_older)
-            # Outside of `reading`, because an OSError in `updates` is not a failed read of the run.
-            end = updates(opened.learner, opened.corpus) if callable(updates) else updates
-            with reading(path):
-                writer = cls._resume(path, lock, opened, epochs, end, allow_older)
-        except BaseException:
-            lock.release()
-            raise
-        return writer, opened.learner, opened.corpus
-
-    @classmethod
-    def _resume(
-        cls,
-        path: Path,
-        lock: FileLock,
-        opened: Opened,
-        epochs: int | None,
-        updates: int | None,
-        allow_older: bool,
-    ) -> Self:
-        """Do the rest of `resume` with the lock held: first read everything, then change files."""
-        learner, corpus, damage, anew = opened.learner, opened.corpus, opened.damage, opened.anew
-        learner.config = extended(opened.config, epochs, updates)
-        schedule = Schedule.of(learner.config, len(corpus))
-        if epochs or updates:
+        learner, path = plan.learner, plan.inspection.path
+        config = extended(learner.config, end)
+        schedule = Schedule.of(config, len(plan.corpus))
+        if end != SAME_END:
             if schedule.updates <= learner.update:
                 raise ConfigError(
                     f"{path} is at update {learner.update:,} and would end at {schedule.updates:,}; "
                     f"give more epochs or updates."
                 )
             learner.judgements_since_best = 0  # a new end restarts the patience
-        sound, broken = sound_lines(path / EVENTS)
-        events = [event for _, event in sound]
-        lengths, lost = kept_lengths(path, opened.checkpoint, events, allow_older)
-        seconds = last_seconds(path / METRICS, lengths[METRICS])
-        warnings = [anew, *lost] if anew else [*lost]
-        named = None
+        learner.config = config
+        lock = acquire(path)
         try:
-            named = read_pointer(path, BEST)
-        except DamagedError as error:
-            if not allow_older:
-                raise DamagedError(
-                    f"{error.message} The last checkpoint records which one was best: to continue with that one, use "
-                    f"{command('resume', path, allow_older=True)}."
-                ) from None
-            warnings.append(error.message)
-        if damage:
-            warnings.append(
-                f"training continues from the checkpoint of update {learner.update:,}: {damage}"
-            )
-        unusable = why_unusable(path, learner.best_update)
-        if unusable is not None:
-            warnings.append(
-                f"the best checkpoint cannot be used, so the best model is determined again from update "
-                f"{learner.update:,} on: {unusable}"
-            )
-            learner.best_loss = learner.best_update = None
-        adopt_steering(learner, events)
-        engine = last_engine(events)
-        steered, status = read_control(path), read_status(path) or {}
-        said = about_of(learner.config, corpus, opened.version or charloom_version())
-        # config.json differs if settings changed or an earlier version of charloom wrote it.
-        stale = bool(anew) or read_file(path / CONFIG, MOST_ABOUT) != said
-        newer = [later for later in saved_updates(path) if later > learner.update]
-        ended = (path / PASSAGE).exists()
-        if broken:
-            warnings.append(
-                f"{path / EVENTS} is damaged: {len(broken)} of {len(sound) + len(broken)} lines cannot be "
-                f"read and are kept in {DAMAGED_EVENTS}; whether they steered the run is unknown."
-            )
-
-        for name in (CONFIG, STATUS, TEXT, GRADCHECK, PASSAGE):
-            remove_temporaries(path, name)
-        remove_temporaries(path / CHECKPOINTS)
-        # Other processes may be writing control.json or a report, so only old temporary files are removed.
-        remove_temporaries(path, older_than=ABANDONED_SECONDS)
-        lengths[EVENTS] = kept_length(path / EVENTS, None)
-        if broken:
-            set_aside(path, [line for line, _ in sound], broken)
-            lengths[EVENTS] = sum(len(line) for line, _ in sound)
-        writer = cls(path, lock, corpus, lengths, steered)
+            plan.inspection.require_unchanged()
+            with reading(path):
+                lengths = clean_up(plan)
+                writer = cls(path, lock, plan.corpus, lengths, plan.inspection.control)
+        except BaseException:
+            lock.release()
+            raise
         try:
-            writer.seconds, writer.saved_update, writer.warnings = seconds, learner.update, warnings
-            if damage:
-                writer._set_aside(newer)
-                writer._point(LATEST, learner.update)
-            writer.engine = engine
-            if lost:
-                # The checkpoint never changes and has the old lengths, so an event records the new ones.
-                writer.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
-            if not damage:
-                writer._remove(newer)  # checkpoints of an interrupted save
-            if opened.about["sources"] and not corpus.sources:
-                # The new source of the text, such as a pipe, can be read only once.
-                replace_file(path / TEXT, corpus.kept_bytes())
-            if stale:
-                replace_file(path / CONFIG, said)
-            writer._restore_best(named, learner.best_update)
-            if not schedule.over(learner):
-                # The passage is by a model that is now trained further.
-                with writing(path / PASSAGE):
-                    (path / PASSAGE).unlink(missing_ok=True)
+            with reading(path):
+                writer._continue(plan, lengths)
         except BaseException:
             writer.close()
             raise
-        writer.finished = (
-            schedule.over(learner)
-            and status.get("state") == "finished"
-            and status.get("update") == learner.update
-            and ended
-        )
+        writer.finished = schedule.over(learner) and has_ended(plan.inspection, learner)
         return writer
+
+    def _continue(self, plan: ResumePlan, lengths: Mapping[str, int]) -> None:
+        """Make all files agree with the checkpoint of the plan."""
+        inspection, learner, path = plan.inspection, plan.learner, self.path
+        newer = [update for update in inspection.checkpoints.updates if update > learner.update]
+        self.seconds, self.engine = plan.journals[METRICS].seconds, inspection.engine
+        self.saved_update, self.warnings = learner.update, list(plan.warnings)
+        if plan.fell_back:
+            self._set_aside(newer)
+            self._point(LATEST, learner.update)
+        if any(end.lost for end in plan.journals.values()):
+            # The checkpoint never changes and has the old lengths, so an event records the new ones.
+            self.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
+        if not plan.fell_back:
+            self._remove(newer)  # checkpoints of an interrupted save
+        if inspection.had_sources and not plan.corpus.sources:
+            # The new source of the text, such as a pipe, can be read only once.
+            replace_file(path / TEXT, plan.corpus.kept_bytes())
+        settings = settings_of(learner.config, plan.corpus, plan.version)
+        if inspection.config_data != settings:
+            # Settings changed, the file is damaged, or an earlier version of charloom wrote it.
+            replace_file(path / CONFIG, settings)
+        self._restore_best(inspection.best, learner.best_update)
+        if not Schedule.of(learner.config, len(plan.corpus)).over(learner):
+            # The passage is by a model that is now trained further.
+            with writing(path / PASSAGE):
+                (path / PASSAGE).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -504,7 +395,8 @@ class RunWriter:
 
     def _point(self, name: str, update: int) -> None:
         """Make the pointer `name` ("latest" or "best") name the checkpoint of an update."""
-        replace_file(self.path / CHECKPOINTS / name, pointer_line(self.path, name, update))
+        manifest = intact(read_header(checkpoint_path(self.path, update)).manifest)
+        replace_file(self.path / CHECKPOINTS / name, pointer_line(name, update, manifest))
 
     def _point_back(self) -> None:
         """Make `latest` name the last saved checkpoint, if a disk error left unclear which one it names.
@@ -557,31 +449,6 @@ class RunWriter:
             self._point(BEST, best_update)
 
 
-def require_free(path: Path) -> None:
-    """Refuse a path at which no new run can be made; nothing is written.
-
-    Raises:
-        RunExistsError: something is there already, or a file is where a directory above it would be.
-        NewerFormatError: a later charloom wrote something there.
-        RunInUseError: another process is making a run there at this moment.
-        ReadError: the disk refused to tell what is there.
-    """
-    with reading(path):
-        refuse_file_above(path)
-        refuse_newer_run(path)
-        unless_in_use(path, lambda: refuse_existing(path))
-
-
-def why_unusable(path: Path, update: int | None) -> str | None:
-    """Return why the checkpoint of an update cannot be used; None if it can or `update` is None."""
-    try:
-        if update is not None:
-            load_at(path, update)
-    except (DamagedError, NotAModelError) as error:
-        return error.message
-    return None
-
-
 def charloom_version() -> str:
     """Return the version of the installed charloom."""
     try:
@@ -590,60 +457,40 @@ def charloom_version() -> str:
         return "0+unknown"
 
 
-def acquire(path: Path) -> FileLock:
-    """Acquire the lock of a run and return it; raise RunInUseError if another process holds it."""
-    lock = FileLock(path / LOCK, thread_local=False)
-    with writing(path / LOCK):
-        try:
-            lock.acquire(timeout=GLANCE_SECONDS, poll_interval=GLANCE_SECONDS / 10)
-        except Timeout:
-            raise RunInUseError(
-                f"{path} is in use: {who_trains(path)} trains it. Wait for it, stop it, or use another "
-                f"{argument('run')}."
-            ) from None
-    return lock
+def clean_up(plan: ResumePlan) -> dict[str, int]:
+    """Remove temporary files of an interrupted writer, and move unreadable events aside.
 
-
-def unless_in_use(path: Path, look: Callable[[], T]) -> T:
-    """Return the result of `look`, which reads a run without its lock.
-
-    If `look` fails while another process creates or trains the run, raise RunInUseError instead.
+    Returns:
+        How many bytes of each journal to keep, by its name.
 
     Raises:
-        RunInUseError: `look` failed, and another process holds the run's lock.
-        StoreError: `look` failed.
+        DamagedError: damaged-events.jsonl is not a plain file.
+        WriteError: the disk failed.
     """
-    try:
-        return look()
-    except StoreError:
-        lock = path / LOCK
-        # Acquiring a lock empties its file, so a file with contents must be the user's and is left alone.
-        if lock.is_file() and not lock.is_symlink() and not lock.stat().st_size:
-            with suppress(WriteError):
-                acquire(path).release()
-        raise
+    path, lines = plan.inspection.path, plan.inspection.lines
+    for name in (CONFIG, STATUS, TEXT, GRADCHECK, PASSAGE):
+        remove_temporaries(path, name)
+    remove_temporaries(path / CHECKPOINTS)
+    # Other processes may be writing control.json or a report, so only old temporary files are removed.
+    remove_temporaries(path, older_than=ABANDONED_SECONDS)
+    lengths = {name: end.length for name, end in plan.journals.items()}
+    lengths[EVENTS] = 0 if lines is None else lines.length
+    if lines is not None and lines.broken:
+        set_aside(path, lines.sound, lines.broken)
+        lengths[EVENTS] = sum(map(len, lines.sound))
+    return lengths
 
 
-def who_trains(path: Path) -> str:
-    """Return words for the process that holds a run's lock, from the run's status.
-
-    An old status, or that of a run that ended, may be from another process and is not used.
-    """
-    try:
-        status = read_status(path) or {}
-    except NewerFormatError:
-        return "a process of a later version of charloom"
-    except ReadError:
-        return "another process"
-    beat = status.get("heartbeat")
-    if (
-        status.get("state") in ("training", "paused")
-        and isinstance(beat, int | float)
-        and abs(time.time() - beat) < FRESH_SECONDS
-        and is_count(status.get("pid"))
-    ):
-        return f"process {status['pid']}"
-    return "another process"
+def has_ended(inspection: RunInspection, learner: Learner) -> bool:
+    """Return True if a run wrote its passage and its last status after the learner's update."""
+    status = inspection.status
+    wrote = inspection.passage is not None or PASSAGE in inspection.problems
+    return (
+        wrote
+        and status is not None
+        and status.state == "finished"
+        and status.update == learner.update
+    )
 
 
 def set_aside(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> None:
@@ -658,13 +505,11 @@ def set_aside(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> No
         replace_file(path / name, b"".join(kept))
 
 
-def about_of(config: Config, corpus: Corpus, version: str) -> bytes:
-    """Return the contents of config.json for these settings and this text."""
-    text = {
-        "name": corpus.name,
-        "sources": list(corpus.sources),
-        "characters": len(corpus),
-        "fingerprint": corpus.fingerprint,
-        "vocabulary_size": len(corpus.vocabulary),
-    }
-    return about_bytes(config, text, version)
+def settings_of(config: Config, corpus: Corpus, version: str | None) -> bytes:
+    """Return the contents of config.json; without a version, this charloom's is written."""
+    settings = RunSettings(
+        config=config,
+        text=TextDescription.of(corpus),
+        version=charloom_version() if version is None else version,
+    )
+    return settings_bytes(settings)

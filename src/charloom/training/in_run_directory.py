@@ -76,7 +76,7 @@ def train_run(
     in the journals. Closing the generator saves the learner.
 
     Args:
-        writer: of the run, from `RunWriter.create` or `RunWriter.resume`.
+        writer: of the run, from `RunWriter.create` or `RunWriter.reopen`.
         learner: the run's learner; changed in place.
         corpus: the run's text.
         engine: computes the updates.

@@ -5,20 +5,19 @@ It does not know other runs, nor how a run is found.
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from charloom.config import Config
 from charloom.errors import CharloomError, NewerFormatError, message_of
-from charloom.formatting import number_of
 from charloom.messages import for_page
 from charloom.model.schedule import Schedule
-from charloom.store import read_status, which_of
+from charloom.store import RunHead, Status, inspect_head, which_of
+from charloom.store.control_files import AT_WORK
 from charloom.store.journal_lengths import RECORDS_LOST, SavedLengths, saved_lengths
-from charloom.store.journal_lines import is_event, is_record
-from charloom.store.newer_formats import refuse_newer_run
+from charloom.store.journal_lines import is_event, is_record, is_sample
+from charloom.store.journal_objects import damage_of, last_update, size_of
+from charloom.store.lost_checkpoints import why_no_latest
 from charloom.store.run_directory import (
     BEST,
     CHECKPOINTS,
@@ -28,11 +27,8 @@ from charloom.store.run_directory import (
     METRICS,
     SAMPLES,
     STATUS,
-    read_about,
-    read_pointer,
-    saved_updates,
 )
-from charloom.store.run_reader import size_of
+from charloom.store.run_settings import RunSettings, TextDescription
 from charloom.training.progress_records import characters_evaluated
 from charloom.web.best_loss import BestLoss
 from charloom.web.file_descriptors import is_shortage
@@ -45,8 +41,8 @@ SILENT_SECONDS: Final = 3.0  # without a heartbeat, after which a missing proces
 LOST_SECONDS: Final = 600.0  # after which it does in any case: its id may belong to another process
 YOUNG_SECONDS: Final = 30.0  # for which a run without status or event counts as starting
 MOST_NUMBER: Final = 1e300
+MOST_REASON: Final = 500  # characters
 UNREADABLE: Final = ("damaged", "newer")
-AT_WORK: Final = ("training", "paused")
 OVER: Final = ("finished", "interrupted", "stopped", "failed")  # no process trains it
 # The files and folders from which the list is made.
 LISTED_FILES: Final = (
@@ -79,8 +75,7 @@ class IndexedRun:
         self.path = path
         self._metrics = Tail(path / METRICS, is_record)
         self._events = Tail(path / EVENTS, is_event)
-        self._stamp: tuple[int, int] | None = None
-        self._about: tuple[Config, dict[str, Any]] | None = None
+        self._settings: RunSettings | None = None
         self._updates: int | None = None
         self._part: tuple[int, int] | None = (
             None  # characters that are evaluated, and characters of the validation part
@@ -97,9 +92,9 @@ class IndexedRun:
         self.known = False
 
     @property
-    def text(self) -> dict[str, Any] | None:
+    def text(self) -> TextDescription | None:
         """Return the description of its text; None if its settings have not been read."""
-        return self._about and self._about[1]
+        return None if self._settings is None else self._settings.text
 
     def unchanged(self, job: Job | None, directory: Stamp) -> Run | None:
         """Return the last result if no process trains the run and its directory has not changed.
@@ -129,7 +124,7 @@ class IndexedRun:
             if is_shortage(error):
                 raise
             # Files from elsewhere may contain anything: show the run with the reason.
-            reason = printable(for_page(message_of(error)))[:500]
+            reason = printable(for_page(message_of(error)))[:MOST_REASON]
             newer = isinstance(error, NewerFormatError)
             state: State = "newer" if newer else "damaged"
             return Run(key=place.key, name=place.name, state=state, reason=reason)
@@ -139,22 +134,26 @@ class IndexedRun:
         return run
 
     def _read(self, place: Location, job: Job | None) -> Run:
-        refuse_newer_run(self.path)
-        config, text = self._read_about()
-        latest, best = read_pointer(self.path, LATEST), read_pointer(self.path, BEST)
+        head = inspect_head(self.path)
+        self._note_settings(head)
+        config, text, status, latest, best = (
+            head.config, head.text, head.status, head.latest, head.best
+        )  # fmt: skip
         self._read_journals(best)
-        status, last = read_status(self.path) or {}, self._last
-        status["heartbeat"] = number(status.get("heartbeat"))
+        last = self._last
         changed = max(
-            status["heartbeat"],
+            number(status.heartbeat) if status else 0.0,
             number(self._event.get("time")),
             (self.path / CONFIG).stat().st_mtime,
         )
-        state, reason = self._state(status, latest, changed)
+        state, reason = self._state(status, changed)
         if job is not None:
             state, reason = job.state(state, reason, status)
-        update = status.get("update", last.get("update", latest))
-        updates = self._updates if state == "finished" else status.get("updates", self._updates)
+        reason = reason or self._damage(head)
+        if reason is None and state == "interrupted":
+            reason = lost(latest)
+        update = status.update if status else last.get("update", latest)
+        updates = status.updates if status and state != "finished" else self._updates
         speed = last.get("characters_per_second")
         # A record from before this process, or of its first update, does not show the current speed.
         if state in AT_WORK and number(last.get("update")) <= self._begun + 1:
@@ -168,7 +167,7 @@ class IndexedRun:
             key=place.key,
             name=place.name,
             state=state,
-            reason=reason or self._left_out(latest),
+            reason=reason,
             here=state in AT_WORK,
             resumable=latest is not None and state in OVER,
             recipe=config.recipe,
@@ -176,9 +175,9 @@ class IndexedRun:
             hidden_size=config.hidden_size,
             layers=config.layers,
             seq_length=config.seq_length,
-            text=text["name"],
-            characters=text["characters"],
-            vocabulary_size=text["vocabulary_size"],
+            text=text.name,
+            characters=text.characters,
+            vocabulary_size=text.vocabulary_size,
             update=update,
             updates=updates,
             epoch=last.get("epoch"),
@@ -193,7 +192,7 @@ class IndexedRun:
             seconds=last.get("seconds"),
             seconds_left=left,
             changed=changed,
-            checkpoints=saved_updates(self.path),
+            checkpoints=list(head.checkpoints.updates),
             judged_characters=self._part and self._part[0],
             held_out=self._part and self._part[1],
             best=best,
@@ -201,19 +200,19 @@ class IndexedRun:
             model=which_of(config),
         )
 
-    def _read_about(self) -> tuple[Config, dict[str, Any]]:
-        """Return the settings and the description of the text; read them again only if their file changed."""
-        stat = (self.path / CONFIG).stat()
-        stamp = (stat.st_mtime_ns, stat.st_size)
-        if self._about is None or stamp != self._stamp:
-            config, text, _ = read_about(self.path)
-            self._about, self._stamp = (config, text), stamp
-            schedule = Schedule.of(config, text["characters"])
+    def _note_settings(self, head: RunHead) -> None:
+        """Keep the settings of the run, and compute again what depends on them if they have changed."""
+        if head.found_settings is None:
+            head.problems[CONFIG].refuse()
+        if head.found_settings != self._settings:
+            self._settings = head.found_settings
+            schedule = Schedule.of(head.config, head.text.characters)
             self._updates = schedule.updates
             self._part = (
-                characters_evaluated(config, schedule.windows) if config.validation else None
+                characters_evaluated(head.config, schedule.windows)
+                if head.config.validation
+                else None
             )
-        return self._about
 
     def _read_journals(self, best: int | None) -> None:
         """Read the new lines of the journals; `best` is the update of the best checkpoint."""
@@ -241,45 +240,50 @@ class IndexedRun:
             # The run was resumed from an earlier checkpoint.
             self._records_lost, self._saved = None, None
 
-    def _left_out(self, latest: int | None) -> str | None:
-        """Return a message about journals with unreadable or lost lines; None if there are none."""
-        unreadable = [
-            f"{tail.path.name} is damaged: {number_of(tail.broken, 'line')} left out"
-            for tail in (self._metrics, self._events)
-            if tail.broken
-        ]
-        return "; ".join([*unreadable, *self._lost_since(latest)]) or None
+    def _damage(self, head: RunHead) -> str | None:
+        """Return what is damaged, in the words of the report; None if nothing is."""
+        names = (STATUS, LATEST, BEST)
+        messages = [head.problems[name].message for name in names if name in head.problems]
+        if head.latest is None and LATEST not in head.problems:
+            problem = why_no_latest(self.path, head.checkpoints, head.status)
+            messages += [] if problem.missing else [problem.message]
+        if head.latest is not None:
+            messages += self._journal_damage(head)
+        return printable(for_page(" ".join(messages)))[:MOST_REASON] or None
 
-    def _lost_since(self, latest: int | None) -> Iterator[str]:
-        """Yield a message for each journal that is shorter than when the latest checkpoint was saved."""
-        if self._saved is None or self._saved.update != latest:
+    def _journal_damage(self, head: RunHead) -> list[str]:
+        """Return a message for each journal with unreadable or lost lines."""
+        if self._saved is None or self._saved.update != head.latest:
             events = [self._records_lost] if self._records_lost else []
-            self._saved = saved_lengths(self.path, latest, events)
-        for name, length in (self._saved.lengths if self._saved else {}).items():
-            size = size_of(self.path / name)
-            if size is None and length:
-                yield f"{name} is missing"
-            elif size is not None and size < length:
-                lost = number_of(length - size, "byte")
-                yield f"{name} is damaged: {lost} at its end are lost"
+            self._saved = saved_lengths(head.checkpoints, head.latest, events)
+        samples = self.path / SAMPLES
+        size = size_of(samples)
+        last = None
+        if self._saved is not None and (size or 0) < self._saved.lengths.get(SAMPLES, 0):
+            last = last_update(samples, is_sample)
+        found = [
+            damage_of(tail.path, size_of(tail.path), tail.lines, tail.broken, update, saved)
+            for tail, update, saved in (
+                (self._metrics, self._last.get("update"), self._saved),
+                (self._events, None, None),
+            )
+        ]
+        found.append(damage_of(samples, size, 0, 0, last, self._saved))
+        return [message for message in found if message is not None]
 
-    def _state(
-        self, status: dict[str, Any], latest: int | None, changed: float
-    ) -> tuple[Any, str | None]:
+    def _state(self, status: Status | None, changed: float) -> tuple[Any, str | None]:
         """Return the state of the run and its reason, from its status and its last event."""
         silent = time.time() - changed
-        state, reason = status.get("state"), status.get("reason")
-        if state in AT_WORK:
-            gone = silent > SILENT_SECONDS and not is_alive(status.get("pid"))
+        if status is not None and status.state in AT_WORK:
+            gone = silent > SILENT_SECONDS and not is_alive(status.pid)
             if gone or silent > LOST_SECONDS:
-                return "interrupted", lost(latest)
-            return state, reason
-        if state is not None:
-            return state, reason
+                return "interrupted", None
+        if status is not None:
+            return status.state, status.reason
         event = self._event.get("event")
-        if event in ("finished", "interrupted", "stopped", "failed"):
+        if event in OVER:
             return event, self._event.get("reason")
-        return ("starting", None) if silent < YOUNG_SECONDS else ("interrupted", lost(latest))
+        return ("starting" if silent < YOUNG_SECONDS else "interrupted"), None
 
 
 def lost(latest: int | None) -> str:
@@ -291,7 +295,7 @@ def lost(latest: int | None) -> str:
 
 def run_of_job(job: Job) -> Run:
     """Return the run of a process that has not created a run directory, or never did."""
-    state, reason = job.state("starting", None, {})
+    state, reason = job.state("starting", None, None)
     return Run(
         key=job.run,
         name=job.run,

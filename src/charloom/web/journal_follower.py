@@ -26,13 +26,14 @@ class Tail:
 
     Attributes:
         behind: whether the last call left lines for the next call.
-        broken: how many lines were left out so far because they could not be read.
+        lines: how many lines were read so far.
+        broken: how many of them were left out because they could not be read.
     """
 
     def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool]) -> None:
         self.path = path
         self.behind = False
-        self.broken = 0
+        self.lines = self.broken = 0
         self._fits = fits
         self._place = 0
         self._before = b""
@@ -50,12 +51,12 @@ class Tail:
             with self.path.open("rb") as file:
                 fresh = self._was_cut(file.read, file.seek)
                 if fresh:
-                    self._place, self._before, self.broken = 0, b"", 0
+                    self._place, self._before, self.lines, self.broken = 0, b"", 0, 0
                 file.seek(self._place)
                 data = file.read(MOST_BYTES)
         except FileNotFoundError:
             fresh, data = self._place > 0, b""
-            self._place, self._before, self.broken = 0, b"", 0
+            self._place, self._before, self.lines, self.broken = 0, b"", 0, 0
         except OSError as error:
             if is_shortage(error):
                 raise
@@ -66,6 +67,7 @@ class Tail:
         self._before = (self._before + whole)[-CHECKED:]
         lines = []
         for line in whole.split(b"\n")[:-1]:
+            self.lines += 1
             value = self._read(line)
             if value is None:
                 self.broken += 1

@@ -8,10 +8,11 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from charloom.errors import CharloomError
 from charloom.formatting import shortened
+from charloom.store.run_settings import TextDescription
 from charloom.web.error_responses import NotFoundError
 from charloom.web.file_descriptors import Shortage, is_shortage
 from charloom.web.indexed_run import IndexedRun, run_of_job
@@ -137,7 +138,7 @@ class RunIndex:
                     return run
         raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
-    def texts(self) -> list[tuple[Run, Path, dict[str, Any]]]:
+    def texts(self) -> list[tuple[Run, Path, TextDescription]]:
         """Return each run that has been read, with its directory and the description of its text."""
         listed, indexed = self.read_list(), self._indexed
         return [

@@ -14,10 +14,12 @@ from charloom.errors import ConfigError
 from charloom.even_sample import Spread
 from charloom.gradient_check import read_checks
 from charloom.messages import for_page
+from charloom.store import inspect_run
 from charloom.store.format_versions import GRADCHECK_FORMAT
 from charloom.store.journal_lines import is_event, is_record, is_sample
+from charloom.store.journal_objects import sound_objects
 from charloom.store.run_directory import EVENTS, METRICS, SAMPLES
-from charloom.store.run_reader import lengths_at, read_outline, sound_objects
+from charloom.store.run_reader import lengths_at
 from charloom.web import schemas as wire
 from charloom.web.concurrency import StreamLimit
 from charloom.web.error_responses import NotAllowedError
@@ -138,9 +140,8 @@ def detail_of(run_index: RunIndex, run: str) -> dict[str, Any]:
     place, listed = run_index.place_if_any(run), run_index.run(run)
     detail = wire.RunDetail(run=listed).model_dump()
     if place is not None and listed.state not in UNREADABLE:
-        damage: list[str] = []
-        view, stored = read_outline(place.path, damage), read_checks(place.path)
-        damage += [stored.damage] if stored.damage else []
+        view, stored = inspect_run(place.path), read_checks(place.path)
+        damage = [*view.damage, *([stored.damage] if stored.damage else [])]
         checks = [check.to_dict() for check in stored.checks]
         detail |= {
             "settings": view.config.to_dict(),

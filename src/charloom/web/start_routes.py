@@ -18,7 +18,7 @@ from charloom.errors import RunExistsError, RunInUseError
 from charloom.formatting import shortened
 from charloom.messages import argument, option
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
-from charloom.store.run_writer import acquire
+from charloom.store.run_lock import acquire
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Busy
 from charloom.web.error_responses import NotAllowedError

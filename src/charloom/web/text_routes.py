@@ -172,9 +172,9 @@ class TextIndex:
                 with suppress(OSError):  # a broken link, or a file that was just removed
                     found.append(_kept(path))
         seen = {text.sources for text in found}
-        for run, path, about in self.run_index.texts():
-            sources = tuple(about["sources"] or [str((path / TEXT).resolve())])
-            if sources not in seen and (text := _of_run(run, about["name"], sources)) is not None:
+        for run, path, described in self.run_index.texts():
+            sources = described.sources or (str((path / TEXT).resolve()),)
+            if sources not in seen and (text := _of_run(run, described.name, sources)) is not None:
                 seen.add(sources)
                 found.append(text)
         return {text.about.key: text for text in found}

@@ -20,6 +20,7 @@ from charloom.canonical_form import canonical_json
 from charloom.errors import CharloomError, RunExistsError, WriteError
 from charloom.formatting import shortened
 from charloom.messages import FACE, PAGE
+from charloom.store import Status
 from charloom.store.atomic_files import replace_file, writing
 from charloom.store.json_format import parse_object
 from charloom.web.schemas import KEY
@@ -71,7 +72,7 @@ class Job:
         return birth_of(self.pid) == self.birth
 
     def state(
-        self, state: Any, reason: str | None, status: dict[str, Any]
+        self, state: Any, reason: str | None, status: Status | None
     ) -> tuple[Any, str | None]:
         """Return the state of the run and its reason.
 
@@ -79,9 +80,9 @@ class Job:
             state: the state by the run directory. A new process has not written it yet, and a process
                 that fails immediately never does.
             reason: the reason by the run directory.
-            status: the content of the run's status file.
+            status: the run's last status; None if there is none.
         """
-        if status.get("pid") == self.pid or status.get("heartbeat", 0.0) > self.time + 1:
+        if status is not None and (status.pid == self.pid or status.heartbeat > self.time + 1):
             return state, reason
         if self.alive:
             return "starting", None

@@ -1,0 +1,68 @@
+"""Tells a run whose checkpoints were lost from a run that has not saved one yet.
+
+Records and status show up to which update a run was trained.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from charloom.errors import DamagedError
+from charloom.messages import argument
+from charloom.store.checkpoint import is_count
+from charloom.store.control_files import Status, read_status
+from charloom.store.damage import Damage
+from charloom.store.journal_tail import last_lines
+from charloom.store.json_format import parse_object
+from charloom.store.run_checkpoints import RunCheckpoints
+from charloom.store.run_directory import CHECKPOINTS, LATEST, METRICS, checkpoint_path
+
+
+def trained_update(path: Path, status: Status | None) -> int:
+    """Return the last update in a run's records and status, or 0; ignores the checkpoints."""
+    return max(last_recorded(path), 0 if status is None else status.update)
+
+
+def update_told(path: Path) -> int:
+    """Return `trained_update` of the run at a path, with its present status."""
+    return trained_update(path, read_status(path))
+
+
+def last_recorded(path: Path) -> int:
+    """Return the update of a run's last valid record; 0 if it has none."""
+    with suppress(DamagedError):  # metrics.jsonl is not a plain file
+        for line in last_lines(path / METRICS):
+            with suppress(DamagedError):
+                if is_count(found := parse_object(line, METRICS).get("update")):
+                    return found
+    return 0
+
+
+def checkpoints_gone(path: Path, learned: int) -> str:
+    """Return the message for a run that was trained up to an update but has no checkpoint."""
+    return (
+        f"{path} was trained up to update {learned:,}, but its checkpoints are missing: there are none in "
+        f"{path / CHECKPOINTS}. Restore them from a copy, or train again with another "
+        f"{argument('run')}."
+    )
+
+
+def why_no_latest(path: Path, checkpoints: RunCheckpoints, status: Status | None) -> Damage:
+    """Return why a run has no pointer `latest`; `missing` is True if it has not saved a checkpoint yet."""
+    if max(checkpoints.updates, default=0) > 0:
+        return Damage(f"{path} is damaged: {path / CHECKPOINTS / LATEST} is missing.")
+    learned = trained_update(path, status)
+    if learned:
+        return Damage(checkpoints_gone(path, learned))
+    return Damage(
+        f"{path} has no checkpoint yet. If it is being created, wait a moment; if its creation was "
+        f"interrupted, train again with the same {argument('run')}.",
+        missing=True,
+    )
+
+
+def intact_checkpoint(path: Path, checkpoints: RunCheckpoints) -> str:
+    """Return a sentence that names the newest intact checkpoint of a run; empty if there is none."""
+    newest = checkpoints.newest_intact()
+    if newest is None:
+        return ""
+    return f"An intact checkpoint is {checkpoint_path(path, newest.learner.update)}."

@@ -1,0 +1,129 @@
+"""Checks that a path is free before a run is created there.
+
+This module does not change anything on the disk.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from charloom.errors import DamagedError, NotAModelError, RunExistsError
+from charloom.messages import argument, command
+from charloom.store.atomic_files import file_above, reading
+from charloom.store.lost_checkpoints import update_told
+from charloom.store.newer_formats import refuse_newer_run
+from charloom.store.run_checkpoints import read_pointer
+from charloom.store.run_directory import (
+    CHECKPOINTS,
+    CONFIG,
+    CONTROL,
+    EVENTS,
+    GRADCHECK,
+    LATEST,
+    LOCK,
+    METRICS,
+    SAMPLES,
+    STATUS,
+    TEXT,
+    is_run,
+)
+from charloom.store.run_lock import unless_in_use
+from charloom.store.run_settings import read_settings
+from charloom.temporary_names import TEMPORARY
+
+# Names that the interrupted creation of a run may have left: before it wrote config.json, and after
+# that but before the first update.
+BEFORE_CONFIG: Final = frozenset({LOCK, TEXT, CHECKPOINTS})
+BEFORE_TRAINING: Final = BEFORE_CONFIG | {
+    CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL
+}  # fmt: skip
+FIRST_CHECKPOINT: Final = "0"
+
+
+def require_free(path: Path) -> None:
+    """Refuse a path at which no new run can be made; nothing is written.
+
+    Raises:
+        RunExistsError: something is there already, or a file is where a directory above it would be.
+        NewerFormatError: a later charloom wrote something there.
+        RunInUseError: another process is making a run there at this moment.
+        ReadError: the disk refused to tell what is there.
+    """
+    with reading(path):
+        refuse_file_above(path)
+        refuse_newer_run(path)
+        with unless_in_use(path):
+            refuse_existing(path)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise RunExistsError if a new run at this path would overwrite something."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise RunExistsError(
+            f"{path} is a file; give {argument('run')} a directory that does not exist yet."
+        )
+    if is_run(path) and read_pointer_or_none(path) is not None:
+        raise RunExistsError(
+            f"{path} already contains a run: continue it with {command('resume', path)}, "
+            f"or give another {argument('run')}."
+        )
+    learned = update_told(path) if is_run(path) else 0
+    if learned:
+        raise RunExistsError(
+            f"{path} contains the records of a run up to update {learned:,}, but its checkpoints are "
+            f"missing; give another {argument('run')}."
+        )
+    if not is_interrupted_creation(path):
+        raise RunExistsError(
+            f"{path} exists and contains other files; give {argument('run')} a directory that does not "
+            f"exist yet."
+        )
+
+
+def refuse_file_above(path: Path) -> None:
+    """Raise RunExistsError if one of the directories in the path is a file."""
+    above = file_above(path)
+    if above is not None:
+        raise RunExistsError(
+            f"{argument('run')} is {path}, but {above} is a file, not a directory; give "
+            f"{argument('run')} a place in a directory."
+        )
+
+
+def is_interrupted_creation(path: Path) -> bool:
+    """Return True if a directory is empty or has only files of a run's interrupted creation.
+
+    Without a config.json that charloom wrote, files with a run's names belong to the user.
+    """
+    names, folder = lasting_names(path), path / CHECKPOINTS
+    saved: set[str] = set()
+    if CHECKPOINTS in names:
+        if folder.is_symlink() or not folder.is_dir():
+            return False
+        saved = lasting_names(folder)
+    if CONFIG in names:
+        return names <= BEFORE_TRAINING and saved <= {FIRST_CHECKPOINT} and is_ours(path)
+    return names <= BEFORE_CONFIG and not saved and (LOCK in names or TEXT not in names)
+
+
+def lasting_names(path: Path) -> set[str]:
+    """Return the names in a directory, without temporary files."""
+    return {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
+
+
+def is_ours(path: Path) -> bool:
+    """Return True if charloom wrote the config.json of a directory."""
+    try:
+        read_settings(path)
+    except (DamagedError, NotAModelError):
+        return False
+    return True
+
+
+def read_pointer_or_none(path: Path) -> int | None:
+    """Return the update that `latest` names; None without `latest`, 0 if it is damaged."""
+    try:
+        return read_pointer(path, LATEST)
+    except DamagedError:
+        return 0

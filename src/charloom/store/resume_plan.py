@@ -1,0 +1,416 @@
+"""Decides what a run is resumed with: the settings, the checkpoint, the text and the journals.
+
+It refuses what training cannot continue from, and says which damage it accepts. This module does not
+change anything on the disk.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.config import Config
+from charloom.errors import CharloomError, DamagedError, NotAModelError
+from charloom.messages import argument, command
+from charloom.model import Learner
+from charloom.model.schedule import Schedule
+from charloom.store.atomic_files import reading
+from charloom.store.checkpoint import Checkpoint, is_count, is_number
+from charloom.store.control_files import FACTOR_LIMIT
+from charloom.store.damage import Damage, attempt
+from charloom.store.journal_lengths import WHAT, JournalEnd, journal_end
+from charloom.store.lost_checkpoints import checkpoints_gone, trained_update
+from charloom.store.new_run import is_interrupted_creation
+from charloom.store.run_directory import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    DAMAGED_EVENTS,
+    EVENTS,
+    LATEST,
+    TEXT,
+    require_own_directories,
+)
+from charloom.store.run_inspection import RunInspection
+from charloom.store.run_lock import is_fresh, refuse_if_locked
+from charloom.store.run_settings import TextDescription, TextIdentity
+from charloom.store.run_text import open_text
+from charloom.text import Corpus
+
+EXTENDABLE: Final = ("epochs", "updates")
+STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back")
+
+
+@dataclass(frozen=True)
+class TrainingEnd:
+    """A new end of a run; without epochs and updates, the run keeps its end.
+
+    Attributes:
+        epochs: in epochs from the start of the run.
+        updates: in updates from the start of the run; it takes precedence over `epochs`.
+    """
+
+    epochs: int | None = None
+    updates: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumePlan:
+    """What a run is resumed with.
+
+    Attributes:
+        inspection: the run as it was when the plan was made.
+        learner: the learner of the checkpoint, with the run's settings and the steering of the last events.
+        checkpoint: the checkpoint to continue from.
+        corpus: the text.
+        version: the version of charloom that created the run; None if config.json must be restored.
+        fell_back: True if `checkpoint` is not the one that `latest` names, because that is damaged.
+        journals: how much of metrics.jsonl and samples.jsonl to keep, by name.
+        warnings: sentences about damage that will be repaired.
+    """
+
+    inspection: RunInspection
+    learner: Learner
+    checkpoint: Checkpoint
+    corpus: Corpus
+    version: str | None
+    fell_back: bool
+    journals: Mapping[str, JournalEnd]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The settings of a run and the identity of its text.
+
+    Attributes:
+        config: the settings.
+        text: the text that the run was trained on.
+        version: the version of charloom that created the run; None if it is not known.
+        restored: a sentence about a damaged config.json, which is restored; None if it is intact.
+    """
+
+    config: Config
+    text: TextIdentity
+    version: str | None
+    restored: str | None
+
+
+@dataclass(frozen=True)
+class Start:
+    """The checkpoint to continue from.
+
+    Attributes:
+        checkpoint: the checkpoint.
+        problem: why it is not the one that `latest` names; None if it is.
+    """
+
+    checkpoint: Checkpoint
+    problem: str | None
+
+
+def plan_to_resume(
+    inspection: RunInspection,
+    *,
+    text: Sequence[str | Path] | None = None,
+    allow_older: bool = False,
+) -> ResumePlan:
+    """Decide what a run is resumed with, and open its text.
+
+    Args:
+        inspection: the run.
+        text: where the text is now, if it was moved; it must be the same text.
+        allow_older: True to continue from the newest intact checkpoint if the last one is damaged, with
+            the records and samples that are left.
+
+    Raises:
+        NotAModelError: the path is not a run, or the creation of the run was interrupted.
+        RunInUseError: another process trains the run.
+        NewerFormatError: a later version of charloom wrote an older checkpoint, which would be used.
+        ReadError: the disk failed while reading.
+        DamagedError: the last checkpoint or another file is damaged, or the settings, the text and the
+            checkpoint contradict each other.
+        TextError: the text is missing or has changed.
+    """
+    path = inspection.path
+    if inspection.status is not None and is_fresh(inspection.status):
+        refuse_if_locked(path)  # before the text is read, which may take long
+    try:
+        with reading(path):
+            return planned(inspection, text, allow_older)
+    except CharloomError:
+        # What seems to be damaged may be what another process is writing.
+        refuse_if_locked(path)
+        inspection.require_unchanged()
+        raise
+
+
+def planned(
+    inspection: RunInspection, moved: Sequence[str | Path] | None, allow_older: bool
+) -> ResumePlan:
+    """Return the plan; arguments and errors are those of `plan_to_resume`."""
+    path, problems = inspection.path, inspection.problems
+    basis = basis_of(inspection, moved, allow_older)
+    start = start_of(inspection, basis, allow_older)
+    checkpoint, learner = start.checkpoint, start.checkpoint.learner
+    require_same_settings(path, basis.config, learner.config)
+    corpus = open_text(path, basis.text, moved, learner)
+    require_same_text(path, basis.text, checkpoint, corpus)
+    require_place(path, learner, len(corpus))
+    learner.config = basis.config
+    if EVENTS in problems:
+        problems[EVENTS].refuse()
+    events = () if inspection.lines is None else inspection.lines.objects
+    journals = {name: end_of(path / name, checkpoint, events, allow_older) for name in WHAT}
+    if BEST in problems and not allow_older:
+        problems[BEST].refuse(
+            f"The last checkpoint records which one was best: to continue with that one, use "
+            f"{command('resume', path, allow_older=True)}."
+        )
+    warnings = [
+        basis.restored,
+        *(lost_lines(name, end, learner.update) for name, end in journals.items()),
+        problems[BEST].message if BEST in problems else None,
+        start.problem
+        and f"training continues from the checkpoint of update {learner.update:,}: {start.problem}",
+        forget_unusable_best(inspection, learner),
+        unreadable_events(inspection),
+    ]
+    adopt_steering(learner, events)
+    return ResumePlan(
+        inspection=inspection,
+        learner=learner,
+        checkpoint=checkpoint,
+        corpus=corpus,
+        version=basis.version,
+        fell_back=start.problem is not None,
+        journals=journals,
+        warnings=tuple(filter(None, warnings)),
+    )
+
+
+def basis_of(
+    inspection: RunInspection, moved: Sequence[str | Path] | None, allow_older: bool
+) -> Basis:
+    """Return the settings in config.json, or those of the newest intact checkpoint if it is damaged.
+
+    A damaged or missing config.json requires `allow_older` and a text, given or kept in the run.
+
+    Raises:
+        NotAModelError: the directory is not a run, or config.json is missing.
+        DamagedError: config.json is damaged.
+    """
+    settings, path = inspection.found_settings, inspection.path
+    if settings is not None:
+        return Basis(settings.config, settings.text, settings.version, None)
+    damage, whole = inspection.problems[CONFIG], inspection.checkpoints.newest_intact()
+    if whole is None or not allow_older or not (moved or (path / TEXT).is_file()):
+        damage.refuse(inspection.ways_to_recover())
+    text = TextIdentity(
+        name=TEXT,
+        sources=(),
+        fingerprint=whole.fingerprint,
+        vocabulary_size=len(whole.learner.vocabulary),
+    )
+    update = whole.learner.update
+    restored = f"{damage.message} It is restored from the checkpoint of update {update:,}."
+    return Basis(whole.learner.config, text, None, restored)
+
+
+def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Start:
+    """Return the checkpoint that `latest` names.
+
+    If it is damaged and `allow_older` is True, return the newest intact checkpoint with the run's settings
+    and text.
+
+    Raises:
+        NotAModelError: the run has not done any update yet.
+        DamagedError: the latest checkpoint is damaged, and no other is intact or `allow_older` is
+            False; then the message names the newest intact one.
+    """
+    path, pointer = inspection.path, inspection.path / CHECKPOINTS / LATEST
+    require_own_directories(path)
+    if LATEST in inspection.problems:
+        problem = inspection.problems[LATEST].message
+    elif inspection.latest is None:
+        require_checkpoints(inspection)
+        problem = f"{pointer} is missing."
+    else:
+        latest = inspection.checkpoints.load(inspection.latest)
+        if not isinstance(latest, Damage):
+            return Start(latest, None)
+        problem = f"{latest.message} {pointer} names it."
+
+    def fits(checkpoint: Checkpoint) -> bool:
+        same = not differing(basis.config, checkpoint.learner.config)
+        return same and checkpoint.fingerprint == basis.text.fingerprint
+
+    whole = inspection.checkpoints.newest_intact(fits)
+    if whole is None:
+        raise DamagedError(
+            f"{problem} No checkpoint of {path} is intact: restore one from a copy, or train again "
+            f"with another {argument('run')}."
+        )
+    if not allow_older:
+        raise DamagedError(
+            f"{problem} The checkpoint of update {whole.learner.update:,} is intact: to continue from "
+            f"it, use {command('resume', path, allow_older=True)}."
+        )
+    return Start(whole, problem)
+
+
+def require_checkpoints(inspection: RunInspection) -> None:
+    """Raise if a run without `latest` has no checkpoint that training could continue from.
+
+    Raises:
+        NotAModelError: the run has not done any update yet.
+        DamagedError: the run was trained, but its checkpoints are missing.
+    """
+    path, saved = inspection.path, inspection.checkpoints.updates
+    if max(saved, default=0) > 0:
+        return
+    learned = trained_update(path, inspection.status)
+    if learned and not saved:
+        raise DamagedError(checkpoints_gone(path, learned))
+    if not learned:
+        which = "the same" if is_interrupted_creation(path) else "another"
+        raise NotAModelError(
+            f"{path} has no checkpoint: its creation was interrupted before the first update. "
+            f"Train again with {which} {argument('run')}."
+        )
+
+
+def require_same_settings(path: Path, config: Config, saved: Config) -> None:
+    """Raise DamagedError if config.json and the checkpoint differ in more than epochs and updates."""
+    names = differing(config, saved)
+    if names:
+        raise DamagedError(
+            f"{path} is damaged: {CONFIG} and the last checkpoint disagree about {', '.join(names)}."
+        )
+
+
+def differing(one: Config, two: Config) -> list[str]:
+    """Return the settings in which two configs differ, except epochs and updates."""
+    return [
+        name
+        for name, value in one.to_dict().items()
+        if name not in EXTENDABLE and value != getattr(two, name)
+    ]
+
+
+def require_same_text(
+    path: Path, text: TextIdentity, checkpoint: Checkpoint, corpus: Corpus
+) -> None:
+    """Raise DamagedError unless config.json, the checkpoint and the text agree."""
+    learner = checkpoint.learner
+    if corpus.fingerprint != checkpoint.fingerprint:
+        raise DamagedError(f"{path} is damaged: {CONFIG} and {LATEST} name different texts.")
+    if isinstance(text, TextDescription) and text.characters != len(corpus):
+        raise DamagedError(
+            f"{path} is damaged: {CONFIG} says that its text has {text.characters} "
+            f"{learner.config.tokens}; it has {len(corpus)}."
+        )
+    if len(learner.vocabulary) != text.vocabulary_size:
+        raise DamagedError(
+            f"{path} is damaged: {CONFIG} says that its vocabulary has "
+            f"{text.vocabulary_size} entries; it has {len(learner.vocabulary)}."
+        )
+
+
+def require_place(path: Path, learner: Learner, characters: int) -> None:
+    """Raise DamagedError unless epoch and position are those that follow from the update."""
+    windows = Schedule.of(learner.config, characters).windows
+    done = learner.update % windows.per_epoch
+    if learner.update and not done:
+        done = windows.per_epoch  # the position returns to 0 only when the next epoch begins
+    wanted = (done * windows.seq_length, learner.update // windows.per_epoch)
+    if (learner.position, learner.epoch) != wanted:
+        raise DamagedError(
+            f"{path} is damaged: its checkpoint is at character {learner.position} of epoch "
+            f"{learner.epoch}; after update {learner.update:,} it must be {wanted[0]} of {wanted[1]}."
+        )
+
+
+def end_of(
+    path: Path, checkpoint: Checkpoint, events: Sequence[Mapping[str, Any]], allow_older: bool
+) -> JournalEnd:
+    """Return how much of a journal to keep; raise DamagedError for lost lines without `allow_older`."""
+    end = attempt(lambda: journal_end(path, checkpoint, events))
+    if not isinstance(end, Damage) and (end.lost is None or allow_older):
+        return end
+    if allow_older and isinstance(end, Damage):
+        end.refuse()
+    update = checkpoint.learner.update
+    raise DamagedError(
+        f"{end.message if isinstance(end, Damage) else end.lost} Put it back as it was, or, to continue "
+        f"from the checkpoint of update {update:,} with the {WHAT[path.name]} that are left, use "
+        f"{command('resume', path.parent, allow_older=True)}."
+    )
+
+
+def lost_lines(name: str, end: JournalEnd, update: int) -> str | None:
+    """Return a sentence about the lines that a journal lost; None if it lost none."""
+    if end.lost is None:
+        return None
+    after = "" if end.last is None else f"after update {end.last:,} and "
+    return f"{end.lost} The {WHAT[name]} {after}up to update {update:,} are lost."
+
+
+def forget_unusable_best(inspection: RunInspection, learner: Learner) -> str | None:
+    """Remove the best model from the learner's counters if its checkpoint cannot be used.
+
+    Returns:
+        A sentence about it; None if the best checkpoint can be used or there is none.
+    """
+    if learner.best_update is None:
+        return None
+    best = inspection.checkpoints.load(learner.best_update)
+    if not isinstance(best, Damage):
+        return None
+    learner.best_loss = learner.best_update = None
+    return (
+        f"the best checkpoint cannot be used, so the best model is determined again from update "
+        f"{learner.update:,} on: {best.message}"
+    )
+
+
+def unreadable_events(inspection: RunInspection) -> str | None:
+    """Return a sentence about events that cannot be read; None if all can."""
+    lines = inspection.lines
+    if lines is None or not lines.broken:
+        return None
+    return (
+        f"{inspection.path / EVENTS} is damaged: {len(lines.broken)} of {lines.total} lines cannot be "
+        f"read and are kept in {DAMAGED_EVENTS}; whether they steered the run is unknown."
+    )
+
+
+def adopt_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> None:
+    """Set the learner's learning-rate factor and rollbacks to the values in the last events.
+
+    A command or a rollback may have changed them after the last save, or at the same update (spec/formats.md:
+    Steering).
+    """
+    factor, rollbacks = None, None
+    for event in reversed(events):
+        if event.get("event") not in STEERING_EVENTS:
+            continue
+        update = event.get("update")
+        if not is_count(update) or update < learner.update:
+            break  # the checkpoint includes earlier changes
+        factor = event.get("learning_rate_factor") if factor is None else factor
+        rollbacks = event.get("rollbacks") if rollbacks is None else rollbacks
+    if is_number(factor) and 0 < factor < FACTOR_LIMIT:
+        learner.learning_rate_factor = factor
+    if is_count(rollbacks):
+        learner.rollbacks = max(learner.rollbacks, rollbacks)
+
+
+def extended(config: Config, end: TrainingEnd) -> Config:
+    """Return the config with a new end; unchanged if `end` has neither epochs nor updates."""
+    if end.updates is not None:
+        return config.replace(updates=end.updates)
+    if end.epochs is not None:
+        return dataclasses.replace(config, epochs=end.epochs, updates=None)
+    return config

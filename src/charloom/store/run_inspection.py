@@ -1,0 +1,376 @@
+"""Inspects a run: reads each of its files once, and keeps what was found and what is damaged.
+
+Resuming, the report and the page use the same inspection. It writes nothing and holds no lock, so
+another process may be writing the run. This module does not decide which damage matters.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from charloom.config import Config
+from charloom.errors import DamagedError, RunInUseError
+from charloom.messages import Placeholder, command
+from charloom.model.schedule import Schedule
+from charloom.store.atomic_files import read_file, reading
+from charloom.store.checkpoint_pointer import follow_pointer
+from charloom.store.control_files import Control, Status, read_control, require_status
+from charloom.store.damage import Damage, attempt
+from charloom.store.journal import JournalLines, parse_lines
+from charloom.store.journal_lengths import SavedLengths, saved_lengths
+from charloom.store.journal_lines import is_event, last_engine, left_out
+from charloom.store.lost_checkpoints import intact_checkpoint, why_no_latest
+from charloom.store.newer_formats import refuse_newer_file
+from charloom.store.run_checkpoints import RunCheckpoints
+from charloom.store.run_directory import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    EVENTS,
+    GRADCHECK,
+    LATEST,
+    METRICS,
+    PASSAGE,
+    SAMPLES,
+    STATUS,
+    TEXT,
+    checkpoint_path,
+)
+from charloom.store.run_model import Which, which_of
+from charloom.store.run_settings import (
+    MOST_SETTINGS,
+    RunSettings,
+    TextDescription,
+    parse_settings,
+)
+
+# The files and directories whose change shows that another process has written the run.
+WATCHED: Final = (
+    CONFIG, STATUS, METRICS, SAMPLES, EVENTS, PASSAGE, TEXT, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
+    f"{CHECKPOINTS}/{BEST}",
+)  # fmt: skip
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What changes when a file is written: its time in nanoseconds, size in bytes and inode."""
+
+    modified: int
+    size: int
+    inode: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHead:
+    """The small files of a run, without journals, passage and the contents of checkpoints.
+
+    Attributes:
+        path: the run directory.
+        stamps: the stamp of each of the files in WATCHED, taken before any of them was read.
+        problems: why a file could not be used, by its name, such as "config.json" or "latest".
+        config_data: the bytes of config.json; None if it is missing or could not be read.
+        found_settings: the contents of config.json; None if it is missing or damaged.
+        status: the last status; None if it is missing or damaged.
+        control: the last command.
+        checkpoints: reads the checkpoints, each file once.
+        latest: the update that the pointer `latest` names; None if it is missing or damaged.
+        best: the update that the pointer `best` names; None if it is missing or damaged.
+    """
+
+    path: Path
+    stamps: Mapping[str, FileStamp | None]
+    problems: Mapping[str, Damage]
+    config_data: bytes | None
+    found_settings: RunSettings | None
+    status: Status | None
+    control: Control
+    checkpoints: RunCheckpoints
+    latest: int | None
+    best: int | None
+
+    def require_settings(self) -> RunSettings:
+        """Return the contents of config.json.
+
+        Raises:
+            NotAModelError: the directory is not a run.
+            DamagedError: config.json is damaged.
+        """
+        if self.found_settings is None:
+            self.problems[CONFIG].refuse(self.ways_to_recover())
+        return self.found_settings
+
+    @property
+    def had_sources(self) -> bool:
+        """True if config.json names files of the text, so that the run does not keep the text itself."""
+        return self.found_settings is not None and bool(self.found_settings.text.sources)
+
+    def ways_to_recover(self) -> str:
+        """Return how to continue with a damaged config.json; empty if no checkpoint is intact."""
+        newest = self.checkpoints.newest_intact()
+        if newest is None:
+            return ""
+        update = newest.learner.update
+        text = {} if (self.path / TEXT).is_file() else {"text": Placeholder("TEXT")}
+        resume = command("resume", self.path, allow_older=True, **text)
+        checkpoint = checkpoint_path(self.path, update)
+        train = command("train", Placeholder("TEXT"), from_model=checkpoint)
+        return (
+            f"The checkpoint of update {update:,} is intact: {resume} restores {CONFIG} from it and "
+            f"continues; {train} starts a new run with its weights."
+        )
+
+    @property
+    def config(self) -> Config:
+        """The settings of training; errors as for `require_settings`."""
+        return self.require_settings().config
+
+    @property
+    def text(self) -> TextDescription:
+        """The description of the text; errors as for `require_settings`."""
+        return self.require_settings().text
+
+    @property
+    def version(self) -> str:
+        """The version of charloom that created the run; errors as for `require_settings`."""
+        return self.require_settings().version
+
+    def require_unchanged(self) -> None:
+        """Raise unless the run is as it was before it was inspected.
+
+        Raises:
+            RunInUseError: another process has written the run since then.
+            ReadError: the disk failed while reading.
+        """
+        now = stamps_of(self.path)
+        changed = [name for name, stamp in self.stamps.items() if now[name] != stamp]
+        if changed:
+            raise RunInUseError(
+                f"{self.path} is in use: another process changed {', '.join(changed)} while the run was "
+                f"being opened. Try again."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInspection(RunHead):
+    """A run without its records and samples, which may be too many for memory.
+
+    Attributes:
+        lines: the lines of events.jsonl; None if it is missing or not a plain file.
+        passage: the long sample at the end of the run; None if it is missing or damaged.
+        lengths: the minimum lengths of the other journals; None if no checkpoint has them.
+        models: why the latest and the best model cannot be opened, by the name of the pointer.
+        advice: if a model cannot be opened, a sentence that names a checkpoint to use instead.
+    """
+
+    lines: JournalLines | None
+    passage: str | None
+    lengths: SavedLengths | None
+    models: Mapping[str, Damage]
+    advice: str
+
+    @cached_property
+    def events(self) -> list[Mapping[str, Any]]:
+        """The events in order."""
+        return [] if self.lines is None else list(filter(is_event, self.lines.objects))
+
+    @property
+    def which(self) -> Which:
+        """Which checkpoint is the run's model."""
+        return which_of(self.config)
+
+    @property
+    def updates(self) -> int:
+        """The number of updates that the finished run will have."""
+        return Schedule.of(self.config, self.text.characters).updates
+
+    @property
+    def engine(self) -> str | None:
+        """The description of the engine that trained last; None if it is not known."""
+        return last_engine(self.events)
+
+    @property
+    def damage(self) -> list[str]:
+        """A message for each damaged or missing part, except config.json, records and samples."""
+        files = [self.problems[name].message for name in (STATUS, PASSAGE) if name in self.problems]
+        models = [
+            f"{model.message} {self.advice}".rstrip()
+            for model in self.models.values()
+            if not model.missing  # else none was saved yet
+        ]
+        return [*self._event_damage(), *files, *dict.fromkeys(models)]
+
+    def _event_damage(self) -> list[str]:
+        """Return a message about unreadable or missing events; an empty list if there are none."""
+        path, lines = self.path / EVENTS, self.lines
+        if EVENTS in self.problems:
+            return [self.problems[EVENTS].message]
+        if lines is None:
+            return [f"{path} is missing."]
+        if lines.torn and not lines.total:
+            return [f"{path} is damaged: it has no whole line; all events are lost."]
+        broken = lines.total - len(self.events)
+        return [f"{path} is damaged: {left_out(broken, lines.total)}."] if broken else []
+
+
+def inspect_head(path: Path) -> RunHead:
+    """Read the small files of a run.
+
+    Raises:
+        NewerFormatError: a later version of charloom wrote one of them or a checkpoint.
+        ReadError: the disk failed while reading.
+    """
+    with reading(path):
+        inspector = Inspector(path)
+        return inspector.head(inspector.named)
+
+
+def inspect_run(path: Path) -> RunInspection:
+    """Read a run without its records and samples, and check its latest and its best checkpoint.
+
+    The path need not be a run: then `require_settings` raises NotAModelError.
+
+    Raises:
+        NewerFormatError: a later version of charloom wrote a file or a checkpoint.
+        ReadError: the disk failed while reading.
+    """
+    with reading(path):
+        return Inspector(path).inspection()
+
+
+class Inspector:
+    """Reads the parts of one run, and collects the problems that it meets."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamps = stamps_of(path)
+        self._problems: dict[str, Damage] = {}
+        self._models: dict[str, Damage] = {}
+        self._checkpoints = RunCheckpoints(path)
+
+    def head(self, pointed: Callable[[str], int | None]) -> RunHead:
+        """Return the head of the run; `pointed` reads a pointer by its name."""
+        path = self._path
+        data = self._part(CONFIG, lambda: read_file(path / CONFIG, MOST_SETTINGS))
+        settings = None
+        if CONFIG not in self._problems:
+            settings = self._part(CONFIG, lambda: parse_settings(data, path))
+        refuse_newer_file(path / GRADCHECK)
+        status = self._part(STATUS, lambda: require_status(path))
+        control = read_control(path)
+        self._checkpoints.refuse_newer()
+        return RunHead(
+            path=path,
+            stamps=self._stamps,
+            problems=self._problems,
+            config_data=data,
+            found_settings=settings,
+            status=status,
+            control=control,
+            checkpoints=self._checkpoints,
+            latest=pointed(LATEST),
+            best=pointed(BEST),
+        )
+
+    def inspection(self) -> RunInspection:
+        """Return the inspection of the run."""
+        head = self.head(self.verified)
+        lines = self._part(EVENTS, lambda: read_events(self._path))
+        passage = self._part(PASSAGE, lambda: read_passage(self._path))
+        if head.latest is None and LATEST not in self._problems:
+            self._models[LATEST] = why_no_latest(self._path, self._checkpoints, head.status)
+        self._check_unnamed_best(head)
+        damaged = any(not model.missing for model in self._models.values())
+        events = () if lines is None else lines.objects
+        return RunInspection(
+            **vars(head),
+            lines=lines,
+            passage=passage,
+            lengths=saved_lengths(self._checkpoints, head.latest, events),
+            models=self._models,
+            advice=intact_checkpoint(self._path, self._checkpoints) if damaged else "",
+        )
+
+    def named(self, name: str) -> int | None:
+        """Return the update that a pointer names; None if it is missing or damaged."""
+        return self._part(name, lambda: self._checkpoints.pointer(name))
+
+    def verified(self, name: str) -> int | None:
+        """Return the update that a pointer names, and check the bytes of the checkpoint of that update."""
+
+        def check(update: int | None) -> Damage | None:
+            problem = None if update is None else self._checkpoints.problem(update)
+            if problem is None:
+                return None
+            pointer = self._path / CHECKPOINTS / name
+            return Damage(f"{problem.message} {pointer} names it.")
+
+        followed = follow_pointer(lambda: self._checkpoints.pointer(name), check)
+        if isinstance(followed.found, Damage):
+            self._models[name] = followed.found
+            if followed.update is None:
+                self._problems[name] = followed.found
+        return followed.update
+
+    def _check_unnamed_best(self, head: RunHead) -> None:
+        """Check the checkpoint that the latest one names as the best, if the pointer is missing.
+
+        A save replaces `latest` first.
+        """
+        if head.best is not None or head.latest is None or {LATEST, BEST} & {*self._models}:
+            return
+        update = self._checkpoints.header(head.latest).best_update
+        problem = None if update is None else self._checkpoints.problem(update)
+        if problem is not None:
+            self._models[BEST] = Damage(problem.message)
+
+    def _part(self, name: str, read: Callable[[], T]) -> T | None:
+        """Return the result of `read`, or None and keep the problem under a name."""
+        part = attempt(read)
+        if isinstance(part, Damage):
+            self._problems[name] = part
+            return None
+        return part
+
+
+def read_events(path: Path) -> JournalLines | None:
+    """Return the lines of a run's events.jsonl; None if it does not exist."""
+    data = read_file(path / EVENTS)
+    return None if data is None else parse_lines(data, path / EVENTS)
+
+
+def read_passage(path: Path) -> str | None:
+    """Return the long sample at the end of a run; None if there is none.
+
+    Raises:
+        DamagedError: the file is not UTF-8.
+    """
+    data = read_file(path / PASSAGE)
+    try:
+        return None if data is None else data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise DamagedError(
+            f"{path / PASSAGE} is damaged: byte {error.start} is not UTF-8."
+        ) from None
+
+
+def stamps_of(path: Path) -> dict[str, FileStamp | None]:
+    """Return the stamps of the files in WATCHED by name; None for a file that does not exist."""
+    return {name: stamp_of(path / name) for name in WATCHED}
+
+
+def stamp_of(path: Path) -> FileStamp | None:
+    """Return the stamp of a file or directory; None if it does not exist.
+
+    Raises:
+        ReadError: the disk failed while reading.
+    """
+    with reading(path):
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return FileStamp(found.st_mtime_ns, found.st_size, found.st_ino)

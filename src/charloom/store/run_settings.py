@@ -1,0 +1,159 @@
+"""Reads and writes config.json: the settings of a run and the description of its text.
+
+The file may be untrusted. This module does not know checkpoints.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Final
+
+from charloom.canonical_form import SEAL, canonical_json, seal_of
+from charloom.config import Config
+from charloom.errors import DamagedError, NotAModelError
+from charloom.store.atomic_files import read_file
+from charloom.store.checkpoint import is_count, parse_config, require_modest
+from charloom.store.format_versions import CONFIG_FORMAT, SEALED, require_sealed_format
+from charloom.store.json_format import parse_object
+from charloom.store.run_directory import CONFIG
+from charloom.text import Corpus
+
+BUILTIN: Final = "builtin:"
+MOST_SETTINGS: Final = 8 << 20  # bytes of config.json, which may name many texts
+FIELDS: Final = frozenset({"format", "config", "text", "version"})  # besides the seal
+TEXT_FIELDS: Final = frozenset({"name", "sources", "characters", "fingerprint", "vocabulary_size"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextIdentity:
+    """The facts by which a run recognizes its text.
+
+    Attributes:
+        name: the name of the text.
+        sources: absolute paths and names of built-in texts, in the order in which they are read; empty
+            if the text is in the run directory.
+        fingerprint: fingerprint of the text, as `Corpus.fingerprint`.
+        vocabulary_size: number of entries of the vocabulary.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    fingerprint: str
+    vocabulary_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextDescription(TextIdentity):
+    """The description of a run's text in config.json.
+
+    Attributes:
+        characters: length of the text in characters or bytes.
+    """
+
+    characters: int
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> "TextDescription":
+        """Return the description of a text."""
+        return cls(
+            name=corpus.name,
+            sources=corpus.sources,
+            fingerprint=corpus.fingerprint,
+            vocabulary_size=len(corpus.vocabulary),
+            characters=len(corpus),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The contents of config.json.
+
+    Attributes:
+        config: the settings.
+        text: the description of the text.
+        version: the version of charloom that created the run.
+    """
+
+    config: Config
+    text: TextDescription
+    version: str
+
+
+def read_settings(run: Path) -> RunSettings:
+    """Return the contents of the config.json of a run.
+
+    Raises:
+        NotAModelError: the directory is not a run.
+        NewerFormatError: a later version of charloom wrote the file.
+        ReadError: the disk failed while reading.
+        DamagedError: the file was changed after it was written.
+    """
+    return parse_settings(read_file(run / CONFIG, MOST_SETTINGS), run)
+
+
+def parse_settings(data: bytes | None, run: Path) -> RunSettings:
+    """Return the settings in the bytes of a run's config.json; None means that there is no such file.
+
+    Raises the errors of `read_settings`, but no ReadError.
+    """
+    path = run / CONFIG
+    if data is None:
+        raise NotAModelError(f"{run} is not a run: it has no {CONFIG}.")
+    if not data.strip():
+        raise DamagedError(f"{path} is damaged: it is empty.")
+    require_modest(data, str(path))
+    values = parse_object(data, str(path))
+    number = require_sealed_format(values, CONFIG_FORMAT, seal_of, str(path))
+    sealed = values.pop(SEAL, None)
+    if sealed is not None and sealed != seal_of(values):
+        raise DamagedError(f"{path} is damaged: it was changed after it was written.")
+    if set(values) != FIELDS or (sealed is None and number >= SEALED):
+        raise DamagedError(
+            f"{path} is damaged: it has the wrong fields {', '.join(sorted(values))}."
+        )
+    config = parse_config(values.get("config"), str(path))
+    text = values.get("text")
+    if not isinstance(text, dict) or not text_makes_sense(text):
+        raise DamagedError(f"{path} is damaged: it does not describe the text of the run.")
+    version = values.get("version")
+    if not isinstance(version, str):
+        raise DamagedError(
+            f"{path} is damaged: it does not name the version of charloom that made the run."
+        )
+    described = TextDescription(**{**text, "sources": tuple(text["sources"])})
+    return RunSettings(config=config, text=described, version=version)
+
+
+def settings_bytes(settings: RunSettings) -> bytes:
+    """Return the contents of config.json, with the seal that reveals damage."""
+    text = asdict(settings.text)
+    values = {
+        "format": CONFIG_FORMAT,
+        "config": settings.config.to_dict(),
+        "text": {**text, "sources": list(settings.text.sources)},
+        "version": settings.version,
+    }
+    return canonical_json({**values, SEAL: seal_of(values)})
+
+
+def text_makes_sense(text: Mapping[str, Any]) -> bool:
+    """Return True if these fields can describe a text."""
+    sources = text.get("sources")
+    return (
+        set(text) == TEXT_FIELDS
+        and isinstance(text.get("name"), str)
+        and isinstance(text.get("fingerprint"), str)
+        and isinstance(sources, list)
+        and all(isinstance(source, str) and is_place(source) for source in sources)
+        and is_count(text.get("characters"))
+        and is_count(text.get("vocabulary_size"))
+    )
+
+
+def is_place(source: str) -> bool:
+    """Return True if `source` is the name of a built-in text or an absolute path of any system."""
+    return (
+        source.startswith(BUILTIN)
+        or PurePosixPath(source).is_absolute()
+        or PureWindowsPath(source).is_absolute()
+    )

@@ -1,0 +1,101 @@
+"""Opens the text of a run again, and refuses another one.
+
+The run may be untrusted, so its text must be a plain file. This module does not change anything on the
+disk.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from charloom.errors import (
+    CharloomError,
+    DamagedError,
+    ReadError,
+    TextError,
+    UnknownCharacterError,
+)
+from charloom.messages import argument
+from charloom.model import Learner
+from charloom.store.run_directory import TEXT
+from charloom.store.run_settings import BUILTIN, TextDescription, TextIdentity
+from charloom.text import Corpus, UnknownPolicy
+
+
+def open_text(
+    path: Path,
+    text: TextIdentity,
+    moved: Sequence[str | Path] | None,
+    learner: Learner,
+    place: str = argument("text"),
+) -> Corpus:
+    """Return the text of a run; raise if it is not the text that the run was trained on.
+
+    Args:
+        path: the run directory.
+        text: the text that it was trained on.
+        moved: where the text is now; None reads it from where it was.
+        learner: the learner, for its settings and vocabulary.
+        place: how the caller is given the new path of a text, for error messages.
+    """
+    sources, config = moved or text.sources, learner.config
+    policy = UnknownPolicy(config.unknown, config.replacement)
+    where = ", ".join(map(str, sources)) or str(path / TEXT)
+    if not sources and (path / TEXT).is_symlink():
+        raise DamagedError(f"{path / TEXT} is not a plain file but a link; links are not followed.")
+    try:
+        require_plain([] if moved else sources or [path / TEXT])
+        if sources:
+            corpus = Corpus.open(sources, learner.vocabulary, verify=True, policy=policy)
+        else:
+            corpus = Corpus.from_kept(path / TEXT, text.name, learner.vocabulary, policy=policy)
+    except UnknownCharacterError:
+        now = "one with other characters"
+    except CharloomError as error:
+        if not sources and refused_by_disk(error):
+            raise ReadError(f"the text of {path} cannot be read: {error.message}") from error
+        if not sources:
+            raise DamagedError(
+                f"{path} is damaged: its text cannot be read: {error.message}"
+            ) from None
+        raise TextError(
+            f"the text of {path} can no longer be read: {error.message} "
+            f"If it was moved, give its new path as {place}."
+        ) from None
+    else:
+        if corpus.fingerprint == text.fingerprint:
+            return corpus
+        now = named(len(corpus), config.tokens, corpus.fingerprint)
+    size = text.characters if isinstance(text, TextDescription) else None
+    before = named(size, config.tokens, text.fingerprint)
+    raise TextError(
+        f"{where} is not the text that {path} was trained on: it was {before}, but now it is {now}. "
+        f"Restore the old text, or give its path as {place}; to learn another text, "
+        f"start a new run."
+    )
+
+
+def refused_by_disk(error: CharloomError) -> bool:
+    """Return True if the cause of an error is that an existing file could not be read."""
+    reason = error.__cause__ or error.__context__
+    missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
+    return isinstance(reason, OSError) and not isinstance(reason, missing)
+
+
+def named(size: int | None, tokens: str, fingerprint: str) -> str:
+    """Return words for a text: its size, if it is known, and the beginning of its fingerprint."""
+    return f"one of {'' if size is None else f'{size:,} {tokens} and '}SHA-256 {fingerprint[:12]}…"
+
+
+def require_plain(sources: Sequence[str | Path]) -> None:
+    """Raise TextError if a text that a run names is missing or is not a plain file.
+
+    The run may be untrusted: a device or a pipe may never end, a directory may contain any files, and a
+    file name pattern could search the whole disk.
+    """
+    for source in map(str, sources):
+        if source.startswith(BUILTIN):
+            continue
+        if not Path(source).exists():
+            raise TextError(f"{source}: no such file.")
+        if not Path(source).is_file():
+            raise TextError(f"{source} is not a plain file.")
