@@ -12,7 +12,7 @@ from charloom import api, baselines, scoring
 from charloom.baselines import GIVEN, measure_baselines
 from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
-from charloom.cooperative import whole
+from charloom.cooperative import run_all_steps
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.gradient_check import numerical
@@ -67,7 +67,11 @@ def test_how_a_text_is_cut_into_calls_changes_no_character(engine, cell, monkeyp
     found = set()
     for size in (1, 7, 300, 10**9):
         monkeypatch.setattr(loop, "tokens_of_a_call", lambda *_, size=size, **__: size)
-        found.add(whole(continuation_steps(learner, corpus.ids, windows, open_engine(engine), 300)))
+        found.add(
+            run_all_steps(
+                continuation_steps(learner, corpus.ids, windows, open_engine(engine), 300)
+            )
+        )
     assert len(found) == 1
     assert len(found.pop()) == 300
 

@@ -286,7 +286,7 @@ def test_a_judgement_reads_no_more_than_it_may_and_always_the_same(tmp_path):
     corpus = small_corpus()
     learner = new_learner(small_config(**CAPPED), corpus.vocabulary)
     pieces = evaluated_pieces(learner.config, Schedule.of(learner.config, len(corpus)).windows)
-    assert scoring.predicted(pieces) == 60
+    assert scoring.predicted_characters(pieces) == 60
     read = []
 
     class Reading(ReferenceEngine):
@@ -325,7 +325,9 @@ def test_a_run_of_before_there_was_a_cap_is_judged_on_all_that_is_held_out(tmp_p
     assert load_model(run).config.judged_characters == 0
     assert load_model(OLD_RUN / "checkpoints" / "9").config.judged_characters == 0
     windows = Schedule.of(learner.config, len(corpus)).windows
-    assert evaluated_pieces(learner.config, windows) == scoring.cut(windows.parts["validation"])
+    assert evaluated_pieces(learner.config, windows) == scoring.cut_into_pieces(
+        windows.parts["validation"]
+    )
 
 
 class Costly(ReferenceEngine):
@@ -378,7 +380,7 @@ def test_what_one_stream_reads_at_first_does_not_make_judging_all_seem_too_long(
     with writer:
         told = list(train_run(writer, learner, corpus, Costly(monkeypatch, 0.01)))
     (segment,) = Schedule.of(learner.config, len(corpus)).windows.parts["validation"]
-    assert len(scoring.cut([segment])) > 1
+    assert len(scoring.cut_into_pieces([segment])) > 1
     assert [item.characters for item in of(FinalEvaluation, told)] == [segment[1] - segment[0] - 1]
 
 

@@ -11,12 +11,12 @@ from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import new_learner, zero_state
 from charloom.scoring import (
-    averaging,
     characters_read,
-    cut,
-    predicted,
+    cut_into_pieces,
+    evenly_spread_pieces,
+    mean_nats_in_steps,
+    predicted_characters,
     score_segments,
-    spread,
     tokens_of_a_call,
 )
 from charloom.text import Corpus
@@ -40,7 +40,10 @@ def in_one_go(learner, segment):
 
 def mean_of(learner, pieces, engine=None):
     """Return the mean over the pieces and how many characters each call of the engine read."""
-    averages, calls = averaging(engine or ReferenceEngine(), learner, CORPUS.ids, pieces), []
+    averages, calls = (
+        mean_nats_in_steps(engine or ReferenceEngine(), learner, CORPUS.ids, pieces),
+        [],
+    )
     while True:
         try:
             calls.append(next(averages))
@@ -84,7 +87,7 @@ def test_a_piece_inside_a_segment_starts_warm_and_a_segment_from_zero():
     opening = CORPUS.ids[start : start + scoring.WARM_UP + 1, np.newaxis]
     _, warm = ReferenceEngine().score(learner, opening, zero_state(learner.config))
     begun = next(state for state in states if state["h"].shape[1] == 5)
-    counts = [piece.counts - start for piece in cut([(start, end)], 5)]
+    counts = [piece.counts - start for piece in cut_into_pieces([(start, end)], 5)]
     for name, array in begun.items():
         for n, count in enumerate(counts):
             expected = warm[name][:, 0] if count > scoring.WARM_UP + 1 else 0.0
@@ -99,13 +102,13 @@ def test_each_of_several_segments_is_read_from_the_zero_state():
     truth = np.concatenate([in_one_go(learner, segment) for segment in segments])
     found = score_segments(ReferenceEngine(), learner, CORPUS.ids, segments)
     np.testing.assert_allclose(found, truth, rtol=1e-12)
-    mean, _ = mean_of(learner, cut(segments))
+    mean, _ = mean_of(learner, cut_into_pieces(segments))
     assert mean == pytest.approx(truth.mean(), rel=1e-12)
 
 
 @given(st.integers(0, 50), st.integers(2, 3_000), st.integers(1, 80))
 def test_every_character_but_the_first_counts_exactly_once(start, length, streams):
-    pieces = cut([(start, start + length)], streams)
+    pieces = cut_into_pieces([(start, start + length)], streams)
     assert [n for piece in pieces for n in range(piece.counts, piece.end)] == list(
         range(start + 1, start + length)
     )
@@ -118,7 +121,7 @@ def test_every_character_but_the_first_counts_exactly_once(start, length, stream
     ("length", "streams"), [(2, 1), (4_096, 1), (8_191, 1), (8_192, 2), (10**6, 64), (10**9, 64)]
 )
 def test_a_long_segment_is_cut_into_pieces_of_the_minimum_length(length, streams):
-    assert len(cut([(0, length)])) == streams
+    assert len(cut_into_pieces([(0, length)])) == streams
 
 
 def test_the_learner_and_its_state_are_not_changed():
@@ -133,10 +136,10 @@ def test_a_character_that_counts_twice_or_never_is_caught(monkeypatch):
     truth = in_one_go(learner, segment)
 
     def one_late(segments, streams=None):
-        first, *rest = cut(segments, streams)
+        first, *rest = cut_into_pieces(segments, streams)
         return [scoring.Piece(first.reads, first.counts + 1, first.end), *rest]
 
-    monkeypatch.setattr(scoring, "cut", one_late)
+    monkeypatch.setattr(scoring, "cut_into_pieces", one_late)
     found = score_segments(ReferenceEngine(), learner, CORPUS.ids, [segment], streams=1)
     assert len(found) != len(truth)
 
@@ -155,7 +158,7 @@ def test_the_size_of_the_calls_does_not_change_a_single_bit_of_the_mean(
     found = set()
     for size in (1, 7, 64, 10**9):
         monkeypatch.setattr(scoring, "tokens_of_a_call", lambda *_, size=size: size)
-        found.add(mean_of(learner, cut([(5, len(CORPUS))], 9), open_engine(engine))[0])
+        found.add(mean_of(learner, cut_into_pieces([(5, len(CORPUS))], 9), open_engine(engine))[0])
     assert len(found) == 1
 
 
@@ -167,8 +170,10 @@ def test_a_larger_network_reads_fewer_characters_per_call():
         learner = new_learner(config, CORPUS.vocabulary)
         weights = sum(parameter.size for parameter in learner.parameters.values())
         most = max(1, tokens_of_a_call(learner, streams) // streams) * streams
-        assert weights * most <= 2**27 * min(streams, scoring.SIDE_BY_SIDE) or most == 16 * streams
-        pieces = cut([segment], streams)
+        assert (
+            weights * most <= 2**27 * min(streams, scoring.PARALLEL_STREAMS) or most == 16 * streams
+        )
+        pieces = cut_into_pieces([segment], streams)
         _, calls = mean_of(learner, pieces, Counting())
         assert max(calls) <= max(most, tokens_of_a_call(learner, 1))
         assert sum(calls) == characters_read(pieces)
@@ -191,14 +196,14 @@ def test_a_part_is_spread_over_all_segments_and_no_character_counts_twice(sizes,
     for gap, size in sizes:
         segments.append((place + gap, place + gap + size))
         place = segments[-1][1]
-    pieces = spread(segments, most)
+    pieces = evenly_spread_pieces(segments, most)
     counted = [n for piece in pieces for n in range(piece.counts, piece.end)]
     everything = [n for start, end in segments for n in range(start + 1, end)]
-    assert len(counted) == predicted(pieces) <= most or counted == everything
+    assert len(counted) == predicted_characters(pieces) <= most or counted == everything
     assert counted == sorted(set(counted))
     assert set(counted) <= set(everything)
     if most >= len(everything):
-        assert pieces == cut(segments)
+        assert pieces == cut_into_pieces(segments)
         return
     order = {place: n for n, place in enumerate(everything)}
     places = [order[piece.counts] for piece in pieces]
@@ -210,5 +215,9 @@ def test_a_part_is_spread_over_all_segments_and_no_character_counts_twice(sizes,
 
 
 def test_a_part_within_the_limit_is_read_completely():
-    assert spread([(3, 4_000)], 3_996) == spread([(3, 4_000)], 0) == cut([(3, 4_000)])
-    assert spread([(3, 4_000)], 3_995) != cut([(3, 4_000)])
+    assert (
+        evenly_spread_pieces([(3, 4_000)], 3_996)
+        == evenly_spread_pieces([(3, 4_000)], 0)
+        == cut_into_pieces([(3, 4_000)])
+    )
+    assert evenly_spread_pieces([(3, 4_000)], 3_995) != cut_into_pieces([(3, 4_000)])

@@ -9,7 +9,7 @@ import pytest
 
 from charloom.errors import TextError
 from charloom.text import sources
-from charloom.text.sources import LOOKED_AT, find_sources
+from charloom.text.sources import CHECKED_BYTES, find_sources
 
 PICTURE = b"\x89PNG\r\n\x1a\n\0\0"
 
@@ -94,7 +94,7 @@ def test_links_to_directories_are_not_followed(folder):
 
 def test_a_character_cut_where_looking_ends_does_not_make_a_binary(folder):
     (folder / "long").mkdir()
-    (folder / "long" / "text").write_bytes(b"a" * (LOOKED_AT - 1) + "é".encode())
+    (folder / "long" / "text").write_bytes(b"a" * (CHECKED_BYTES - 1) + "é".encode())
     assert places(["long"]) == ["long/text"]
 
 

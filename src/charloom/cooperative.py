@@ -14,7 +14,7 @@ T = TypeVar("T")
 Steps = Generator[None, None, T]
 
 
-def whole(steps: Steps[T]) -> T:
+def run_all_steps(steps: Steps[T]) -> T:
     """Run all steps without a pause and return the result."""
     while True:
         try:

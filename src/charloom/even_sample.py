@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Spread(Generic[Item]):
+class EvenSample(Generic[Item]):
     """At most `most` evenly spaced items of a stream, always with the first and the last item.
 
     Args:

@@ -96,7 +96,7 @@ class Writing(Iterator[str]):
     """An iterator over the pieces of the text that a model samples after a prompt.
 
     The prompt is not part of the text. The network starts from the zero state and reads the prompt,
-    or the ids of `opening` if there is none.
+    or the ids of `start_id` if there is none.
 
     Args:
         learner: the model; it is not changed.
@@ -132,7 +132,7 @@ class Writing(Iterator[str]):
         encoded = learner.vocabulary.encode_with(prompt, options.policy)
         self.ended: Literal["length", "stop"] | None = None
         self.unknowns: Unknowns = encoded.unknown
-        read = encoded.ids if len(encoded.ids) else opening(learner)
+        read = encoded.ids if len(encoded.ids) else start_id(learner)
         self._patience = piece_seconds
         self._pieces = self._write(learner, engine, read, options, number)
 
@@ -164,8 +164,8 @@ class Writing(Iterator[str]):
     ) -> Iterator[Piece]:
         """Yield pieces of growing size. The possible beginning of a stop string is held back."""
         length, sampler = options.length, options.sampler
-        drawn = Drawn(learner.vocabulary.decoder(), read[:0])
-        reading = after_all_but_the_last(learner, engine, read)
+        drawn = UnreturnedText(learner.vocabulary.decoder(), read[:0])
+        reading = read_all_but_last(learner, engine, read)
         while (state := next(reading)) is None:
             yield drawn.take(0)
         # A step depends only on the state and on these ids, so its cost does not grow with the text.
@@ -191,13 +191,14 @@ class Writing(Iterator[str]):
                 yield drawn.take(end)
                 return
             yield drawn.take(
-                len(drawn.text) - (waiting(drawn.text, options.stop) if written < length else 0)
+                len(drawn.text)
+                - (possible_stop_length(drawn.text, options.stop) if written < length else 0)
             )
         self.ended = "length"
 
 
 @dataclass
-class Drawn:
+class UnreturnedText:
     """The sampled text that was not yet returned.
 
     Attributes:
@@ -229,7 +230,7 @@ class Drawn:
         return piece
 
 
-def after_all_but_the_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[State | None]:
+def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[State | None]:
     """Read all ids except the last in one stream, and yield the state at the end.
 
     Yields None between the parts that it reads.
@@ -244,7 +245,7 @@ def after_all_but_the_last(learner: Learner, engine: Engine, ids: Ids) -> Iterat
     yield state
 
 
-def opening(learner: Learner) -> Ids:
+def start_id(learner: Learner) -> Ids:
     """Return the id that a network reads when there is no prompt, shape (1,).
 
     It is a line feed if the vocabulary has one, else a space if the vocabulary has one, else the
@@ -266,7 +267,7 @@ def first_stop(text: str, stops: Sequence[str]) -> int | None:
     return min(found)[1] if found else None
 
 
-def waiting(text: str, stops: Sequence[str]) -> int:
+def possible_stop_length(text: str, stops: Sequence[str]) -> int:
     """Return how many characters at the text's end could be the beginning of a stop string."""
     longest = max((len(stop) - 1 for stop in stops), default=0)
     for count in range(min(longest, len(text)), 0, -1):

@@ -23,7 +23,7 @@ PIECE: Final = 4_096  # least characters of a piece when the number of streams i
 MOST_PIECES: Final = 64
 WARM_UP: Final = 512  # characters that a piece reads before those that count
 BLOCK: Final = 16_384  # characters with nats that are summed together, however calls are divided
-SIDE_BY_SIDE: Final = 16  # N streams are read N times as fast as one, up to this number
+PARALLEL_STREAMS: Final = 16  # N streams are read N times as fast as one, up to this number
 
 # The scores of one block: number of the piece, position of the first score in it, and the nats.
 Scores = list[tuple[int, int, NDArray[np.float64]]]
@@ -70,7 +70,7 @@ def score_segments(
     Returns:
         float64, shape (predicted characters,).
     """
-    pieces = cut(segments, streams)
+    pieces = cut_into_pieces(segments, streams)
     places = np.cumsum([0, *(piece.end - piece.counts for piece in pieces)])
     nats = np.empty(places[-1])
     for _, found in _counted(engine, learner, ids, pieces):
@@ -79,7 +79,7 @@ def score_segments(
     return nats
 
 
-def averaging(
+def mean_nats_in_steps(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[int, None, float]:
     """Return the mean nats of all counted characters of the pieces.
@@ -92,25 +92,25 @@ def averaging(
         for _, _, scores in found:
             total += float(scores.sum())
         yield read
-    return total / predicted(pieces)
+    return total / predicted_characters(pieces)
 
 
-def predicted(pieces: Sequence[Piece]) -> int:
+def predicted_characters(pieces: Sequence[Piece]) -> int:
     """Return how many characters of the pieces count."""
     return sum(piece.end - piece.counts for piece in pieces)
 
 
 def characters_read(pieces: Sequence[Piece]) -> int:
     """Return how many characters scoring the pieces reads: each stream reads as many as the longest."""
-    return opening(pieces) + len(pieces) * _steps(pieces)
+    return warm_up_length(pieces) + len(pieces) * _steps(pieces)
 
 
-def opening(pieces: Sequence[Piece]) -> int:
+def warm_up_length(pieces: Sequence[Piece]) -> int:
     """Return how many characters a single stream reads before the pieces are read in parallel."""
     return WARM_UP if any(piece.warm for piece in pieces) else 0
 
 
-def cut(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
+def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
     """Return the pieces to read in parallel; each character but a segment's first counts once."""
     if len(segments) > 1:
         return [Piece(start, start + 1, end) for start, end in segments]
@@ -123,15 +123,15 @@ def cut(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
     return [_piece(start, counts, stop) for counts, stop in pairwise(bounds)]
 
 
-def spread(segments: Sequence[Segment], most: int) -> list[Piece]:
+def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     """Return pieces in which at most `most` characters count (spec/mathematics.md: Evaluation).
 
-    If the segments have no more, or `most` is 0, these are the pieces of `cut`. Otherwise they are
+    If the segments have no more, or `most` is 0, these are the pieces of `cut_into_pieces`. Otherwise they are
     short pieces at equal distances over all segments.
     """
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:
-        return cut(segments)
+        return cut_into_pieces(segments)
     count, before = min(MOST_PIECES, most), [0, *accumulate(sizes)]
     pieces = []
     for n in range(count):
@@ -193,11 +193,11 @@ def _counted(
             stop = min(begin + size, end)
             tokens = side_by_side(ids, reads + begin, ends, stop - begin + 1)
             nats[begin - first : stop - first], state = engine.score(learner, tokens, state)
-            found = _that_count(pieces, first, nats) if stop == end else []
+            found = _select_counted(pieces, first, nats) if stop == end else []
             yield (stop - begin) * len(pieces), found
 
 
-def _that_count(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
+def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
     """Return the nats of a block that count.
 
     The block's first row holds the predictions of character number `first` + 1 of each piece.
@@ -222,4 +222,4 @@ def tokens_of_a_call(learner: Learner, streams: int) -> int:
     A call takes a few hundredths of a second, so that a request to stop takes effect quickly.
     """
     weights = sum(parameter.size for parameter in learner.parameters.values())
-    return tokens_of_a_step(max(1, weights // min(streams, SIDE_BY_SIDE)), BLOCK)
+    return tokens_of_a_step(max(1, weights // min(streams, PARALLEL_STREAMS)), BLOCK)

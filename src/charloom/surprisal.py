@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import require_string
-from charloom.cooperative import Steps, tokens_of_a_step, whole
+from charloom.cooperative import Steps, run_all_steps, tokens_of_a_step
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
@@ -68,10 +68,10 @@ def surprise(
             not one known symbol.
         DivergedError: the loss is not finite.
     """
-    return whole(scoring(learner, engine, text, policy))
+    return run_all_steps(surprise_in_steps(learner, engine, text, policy))
 
 
-def scoring(
+def surprise_in_steps(
     learner: Learner, engine: Engine, text: str, policy: UnknownPolicy = REFUSE
 ) -> Steps[Surprise]:
     """Compute `surprise` in steps."""
@@ -82,7 +82,7 @@ def scoring(
             f"the text has {number_of(len(ids), one_of(learner.config.tokens))} that the model knows, but "
             f"scoring needs at least two: the first to start with and one to predict. Give a longer text."
         )
-    size, parts = step_of(learner), [np.array([math.nan])]
+    size, parts = ids_per_call(learner), [np.array([math.nan])]
     state = zero_state(learner.config)
     for start in range(0, len(ids) - 1, size):
         tokens = np.ascontiguousarray(ids[start : start + size + 1, np.newaxis])
@@ -104,7 +104,7 @@ def scoring(
     return Surprise(characters, sums, encoded.unknown)
 
 
-def step_of(learner: Learner) -> int:
+def ids_per_call(learner: Learner) -> int:
     """Return how many ids of a text one call of the engine reads."""
     return tokens_of_a_step(sum(p.size for p in learner.parameters.values()), BLOCK)
 
@@ -142,12 +142,12 @@ class Reader:
         self._learner = learner
         self._engine = engine
         self._count = min(count, len(learner.vocabulary))
-        self._step = step_of(learner)
+        self._step = ids_per_call(learner)
         self._state = zero_state(learner.config)
         self._next: NDArray[np.float64] | None = None
         symbols = learner.vocabulary.characters
         of_bytes = learner.vocabulary.tokens == "bytes"
-        self._names = [named(symbol) if of_bytes else symbol for symbol in symbols]
+        self._names = [byte_name(symbol) if of_bytes else symbol for symbol in symbols]
 
     def read(self, ids: Ids) -> Predictions:
         """Read the next ids, shape (N,), and return the predictions; N may be 0.
@@ -157,9 +157,9 @@ class Reader:
         Raises:
             DivergedError: the logits are not finite.
         """
-        return whole(self.reading(ids))
+        return run_all_steps(self.read_in_steps(ids))
 
-    def reading(self, ids: Ids) -> Steps[Predictions]:
+    def read_in_steps(self, ids: Ids) -> Steps[Predictions]:
         """Compute `read` in steps."""
         parts = []
         for start in range(0, len(ids), self._step):
@@ -199,7 +199,7 @@ class Reader:
         return nats, best, np.exp(np.take_along_axis(logits, best, axis=1))
 
 
-def named(byte: str) -> str:
+def byte_name(byte: str) -> str:
     """Return a byte as Python writes it, such as \\xe2; printable ASCII and newline as they are."""
     return (
         byte if byte.isascii() and (byte.isprintable() or byte == "\n") else f"\\x{ord(byte):02x}"

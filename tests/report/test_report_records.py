@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.even_sample import Spread
+from charloom.even_sample import EvenSample
 from charloom.report.records import MOST_ENDS, MOST_JUDGED, Ordered, Record, Records, gather
 from charloom.report.samples import MOST_SAMPLES, gather_samples
 
@@ -129,7 +129,7 @@ def test_one_record_out_of_order_is_left_out_alone(updates: list[int], kept: lis
 
 @given(st.integers(0, 300), st.integers(3, 20))
 def test_a_spread_keeps_the_first_and_the_last_at_even_distances(count: int, most: int) -> None:
-    spread: Spread[int] = Spread(most)
+    spread: EvenSample[int] = EvenSample(most)
     for thing in range(count):
         spread.add(thing)
     kept = spread.kept()

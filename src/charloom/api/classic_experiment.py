@@ -18,7 +18,7 @@ from charloom.gradient_check import GradientCheck, check_gradients, fresh_proble
 from charloom.messages import for_python
 from charloom.recipes import CLASSIC
 from charloom.store import read_control
-from charloom.store.journal import Watch, unwatched
+from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.training import Ended, TrainingEvent, Warned
 from charloom.training.stop_signals import Halt
 
@@ -114,7 +114,7 @@ def reproduce(
 
 
 def reproduction(
-    training: Training, halt: Asked = never, watch: Watch = unwatched
+    training: Training, halt: Asked = never, watch: ProgressCallback = ignore_progress
 ) -> Generator[GradientCheck | TrainingEvent | Reported]:
     """Do the experiment and yield its events: gradient checks, training events, the report.
 

@@ -16,7 +16,7 @@ from charloom.engines import Engine, engine_for
 from charloom.errors import DivergedError
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
-from charloom.scoring import averaging, characters_read, cut
+from charloom.scoring import characters_read, cut_into_pieces, mean_nats_in_steps
 from charloom.store.atomic_files import blocks_of, write_all
 from charloom.store.checkpoint import checkpoint_files
 from charloom.text import Corpus
@@ -113,10 +113,13 @@ def judging_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[f
     The second is 0 if every validation loss uses the whole part.
     """
     windows = Schedule.of(learner.config, len(corpus)).windows
-    pieces, all_of_it = evaluated_pieces(learner.config, windows), cut(windows.parts["validation"])
+    pieces, all_of_it = (
+        evaluated_pieces(learner.config, windows),
+        cut_into_pieces(windows.parts["validation"]),
+    )
     # The warm-up is read as a single stream, which is slow and would bias the average.
     cold = [replace(piece, warm=False) for piece in pieces]
-    each = seconds_per_character(averaging(engine, learner, corpus.ids, cold))
+    each = seconds_per_character(mean_nats_in_steps(engine, learner, corpus.ids, cold))
     judgement, whole = each * characters_read(pieces), each * characters_read(all_of_it)
     return judgement, whole if pieces != all_of_it else 0.0
 

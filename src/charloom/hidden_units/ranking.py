@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import require_whole
-from charloom.cooperative import Steps, whole
+from charloom.cooperative import Steps, run_all_steps
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
@@ -111,7 +111,7 @@ def rank(
         ConfigError: `top` is below 1, or a property does not return one finite number per character.
         DivergedError: a unit's value is not finite.
     """
-    return whole(comparing(learner, engine, texts, properties, choice, top))
+    return run_all_steps(comparing(learner, engine, texts, properties, choice, top))
 
 
 def comparing(

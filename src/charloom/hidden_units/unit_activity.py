@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.cooperative import Steps, whole
+from charloom.cooperative import Steps, run_all_steps
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import TextError
@@ -69,7 +69,7 @@ def activity(
         TextError: the text is empty.
         DivergedError: a value is not finite.
     """
-    return whole(looking(learner, engine, ids, choice, unknowns))
+    return run_all_steps(looking(learner, engine, ids, choice, unknowns))
 
 
 def looking(

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.even_sample import Spread
+from charloom.even_sample import EvenSample
 from charloom.report.thinning import decimate
 
 COLUMNS: Final = 640  # horizontal resolution: no plot here shows more
@@ -139,8 +139,8 @@ class Gathering:
         self._lowest: Record | None = None
         self._best: Record | None = None
         self._best_nats = math.inf
-        self._judged: Spread[Record] = Spread(MOST_JUDGED)
-        self._ends: Spread[Record] = Spread(MOST_ENDS)
+        self._judged: EvenSample[Record] = EvenSample(MOST_JUDGED)
+        self._ends: EvenSample[Record] = EvenSample(MOST_ENDS)
         self._curve = Curve()
         self._means = EpochMeans()
 

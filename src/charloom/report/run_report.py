@@ -27,7 +27,7 @@ from charloom.report.records import Ordered, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.writer import passage_update
 from charloom.store import RunInspection, inspect_run, replace_file
-from charloom.store.journal import Watch, unwatched
+from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.store.journal_lines import is_record, is_sample
 from charloom.store.journal_objects import sound_objects
 from charloom.store.run_directory import METRICS, SAMPLES
@@ -54,7 +54,7 @@ def write_report(
     run: str | Path,
     output: str | Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
-    watch: Watch = unwatched,
+    watch: ProgressCallback = ignore_progress,
 ) -> Path:
     """Write report.html, loss.svg and loss.png into a run directory.
 
@@ -94,7 +94,7 @@ def write_report(
     return path
 
 
-def read_content(run: str | Path, watch: Watch) -> Content:
+def read_content(run: str | Path, watch: ProgressCallback) -> Content:
     """Read the parts of a run that a report shows; read each journal once."""
     view = inspect_run(Path(run))
     view.require_settings()
@@ -107,7 +107,7 @@ def read_content(run: str | Path, watch: Watch) -> Content:
     return Content(view, records, samples, stored, damage)
 
 
-def read_samples(view: RunInspection, damage: list[str], watch: Watch) -> Samples:
+def read_samples(view: RunInspection, damage: list[str], watch: ProgressCallback) -> Samples:
     """Return the samples that a report shows; add a message to `damage` if some are damaged or lost."""
     messages: list[str] = []
     lines = sound_objects(view.path / SAMPLES, is_sample, messages, watch, view.lengths)
@@ -118,7 +118,7 @@ def read_samples(view: RunInspection, damage: list[str], watch: Watch) -> Sample
 
 
 def read_records(
-    view: RunInspection, wanted: Sequence[int], damage: list[str], watch: Watch
+    view: RunInspection, wanted: Sequence[int], damage: list[str], watch: ProgressCallback
 ) -> Records | None:
     """Return the records that a report shows, including those of the `wanted` updates.
 

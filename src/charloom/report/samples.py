@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charloom.even_sample import Spread
+from charloom.even_sample import EvenSample
 
 MOST_SAMPLES: Final = 200
 
@@ -30,7 +30,7 @@ class Samples:
 
 def gather_samples(lines: Iterable[Mapping[str, Any]]) -> Samples:
     """Return the samples of lines that `is_sample` accepts."""
-    spread: Spread[Sample] = Spread(MOST_SAMPLES)
+    spread: EvenSample[Sample] = EvenSample(MOST_SAMPLES)
     for line in lines:
         spread.add(Sample(line["update"], line["text"]))
     return Samples(tuple(spread.kept()), spread.total)

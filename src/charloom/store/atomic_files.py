@@ -27,7 +27,7 @@ READING = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
 )
 
-MENDS = {
+FIXES = {
     errno.ENOENT: "Make the directory first.",
     errno.ENOTDIR: "Part of the path is a file; choose another one.",
     errno.ENOSPC: "Free some space and try again.",
@@ -38,10 +38,10 @@ MENDS = {
     errno.EIO: "The disk may be failing: copy what is there to another one.",
 }
 
-READING_MENDS = {
+READING_FIXES = {
     errno.EACCES: "Ask its owner for the right to read it.",
     errno.EPERM: "Ask its owner for the right to read it.",
-    errno.EIO: MENDS[errno.EIO],
+    errno.EIO: FIXES[errno.EIO],
     errno.EMFILE: "Close other files and try again.",
 }
 
@@ -69,7 +69,7 @@ def writing(path: Path) -> Iterator[None]:
                 f"a place in a directory."
             ) from error
         reason = error.strerror or str(error)
-        mend = MENDS.get(error.errno or 0, "Check the disk and try again.")
+        mend = FIXES.get(error.errno or 0, "Check the disk and try again.")
         raise WriteError(f"{shortened(path)} cannot be written: {reason}. {mend}") from error
 
 
@@ -84,7 +84,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        mend = READING_MENDS.get(error.errno or 0, "Check the disk and try again.")
+        mend = READING_FIXES.get(error.errno or 0, "Check the disk and try again.")
         where = Path(error.filename) if isinstance(error.filename, str) else path
         raise ReadError(f"{shortened(where)} cannot be read: {reason}. {mend}") from error
 

@@ -122,10 +122,10 @@ def read_control(run: Path) -> Control:
     control = Control(
         values.get("sequence", 0), values.get("command", "run"), factor, values.get("id", "")
     )
-    return control if makes_sense(control) else Control()
+    return control if is_valid_control(control) else Control()
 
 
-def makes_sense(control: Control) -> bool:
+def is_valid_control(control: Control) -> bool:
     """Return True if the fields of a command are valid."""
     factor = control.learning_rate_factor
     return (

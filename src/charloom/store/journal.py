@@ -16,11 +16,11 @@ from charloom.store.journal_tail import kept_length
 from charloom.store.json_format import parse_object
 
 # A progress callback: the file, the bytes read so far, and the file's size when reading began.
-Watch = Callable[[Path, int, int], None]
-WATCHED_LINES: Final = 4_096  # lines between two calls
+ProgressCallback = Callable[[Path, int, int], None]
+PROGRESS_LINES: Final = 4_096  # lines between two calls
 
 
-def unwatched(path: Path, done: int, size: int) -> None:
+def ignore_progress(path: Path, done: int, size: int) -> None:
     """Ignore the progress: the default for `watch`."""
 
 
@@ -201,7 +201,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [parse_object(line, f"line {n} of {path}") for n, line in enumerate(lines, 1)]
 
 
-def each_line(path: Path, watch: Watch = unwatched) -> Iterator[dict[str, Any] | None]:
+def each_line(
+    path: Path, watch: ProgressCallback = ignore_progress
+) -> Iterator[dict[str, Any] | None]:
     """Yield the object of each whole line of a file of JSON lines, or None if it is not an object.
 
     Only one line at a time is in memory. A missing file has no lines. Bytes after the last line feed
@@ -222,7 +224,7 @@ def each_line(path: Path, watch: Watch = unwatched) -> Iterator[dict[str, Any] |
         for number, line in enumerate(file):
             if not line.endswith(b"\n"):
                 return
-            if number % WATCHED_LINES == 0:
+            if number % PROGRESS_LINES == 0:
                 watch(path, done, size)
             done += len(line)
             try:

@@ -22,7 +22,7 @@ from charloom.store.run_checkpoints import RunCheckpoints
 from charloom.store.run_directory import METRICS, SAMPLES
 
 RECORDS_LOST: Final = "records_lost"
-WHAT: Final = {METRICS: "records", SAMPLES: "samples"}
+JOURNAL_CONTENTS: Final = {METRICS: "records", SAMPLES: "samples"}
 MOST_SECONDS: Final = 1e10
 
 
@@ -62,11 +62,11 @@ def journal_end(
         try:
             return end_at(file, path, saved, update)
         except DamagedError as error:
-            recorded = lengths_told(events, update).get(path.name)
+            recorded = recorded_lengths(events, update).get(path.name)
             if recorded is not None:
                 with suppress(DamagedError):
                     return end_at(file, path, recorded, update)
-            return what_is_left(file, path, update, error.message)
+            return usable_part(file, path, update, error.message)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class SavedLengths:
         wanted = self.lengths.get(path.name, 0)
         if (size or 0) >= wanted:
             return None
-        what = WHAT[path.name]
+        what = JOURNAL_CONTENTS[path.name]
         after = f"all its {what}" if last is None else f"its {what} after update {last:,}"
         has = "is missing" if size is None else f"is damaged: it has {counted(size, 'byte')}"
         return (
@@ -123,12 +123,14 @@ def saved_lengths(
         with suppress(DamagedError):
             state = checkpoints.header(update).fields() or {}
             lengths = state.get("lengths")
-            if isinstance(lengths, dict) and all(is_count(lengths.get(name)) for name in WHAT):
-                return SavedLengths(update, {**lengths, **lengths_told(events, update)})
+            if isinstance(lengths, dict) and all(
+                is_count(lengths.get(name)) for name in JOURNAL_CONTENTS
+            ):
+                return SavedLengths(update, {**lengths, **recorded_lengths(events, update)})
     return None
 
 
-def lengths_told(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
+def recorded_lengths(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
     """Return the journals' lengths in the last `records_lost` event of the checkpoint of `update`.
 
     Returns an empty dict if training never continued from it with shorter journals.
@@ -139,7 +141,7 @@ def lengths_told(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, 
             break  # earlier events are older than the checkpoint
         lengths = event.get("lengths")
         if event.get("event") == RECORDS_LOST and found == update and isinstance(lengths, dict):
-            return {name: lengths[name] for name in WHAT if is_count(lengths.get(name))}
+            return {name: lengths[name] for name in JOURNAL_CONTENTS if is_count(lengths.get(name))}
     return {}
 
 
@@ -157,12 +159,12 @@ def end_at(file: BinaryIO | None, path: Path, length: int, update: int) -> Journ
     if file is not None:
         for line in islice(lines_from_end(file, length), 1):
             value = parse_object(line, f"the last line of {path}")
-            belongs(value, path, update)
+            update_of_line(value, path, update)
             seconds = seconds_of(value, path)
     return JournalEnd(length, seconds)
 
 
-def belongs(line: dict[str, Any], path: Path, update: int) -> int:
+def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
     """Return the line's update number; raise DamagedError if it is later than `update`."""
     found, seconds = line.get("update"), line.get("seconds")
     if not is_count(found) or found > update:
@@ -175,7 +177,7 @@ def belongs(line: dict[str, Any], path: Path, update: int) -> int:
     return found
 
 
-def what_is_left(file: BinaryIO | None, path: Path, update: int, lost: str) -> JournalEnd:
+def usable_part(file: BinaryIO | None, path: Path, update: int, lost: str) -> JournalEnd:
     """Return the end of the usable part of a damaged journal.
 
     It ends with the last valid line from up to `update`. Lines are read one by one and not kept in
@@ -201,7 +203,7 @@ def what_is_left(file: BinaryIO | None, path: Path, update: int, lost: str) -> J
             value = parse_object(line, str(path))
             if is_count(value.get("update")) and value["update"] > update:
                 break  # all following lines are later too
-            last = belongs(value, path, update)
+            last = update_of_line(value, path, update)
         except DamagedError:
             continue
         left = JournalEnd(place, seconds_of(value, path), lost, last)

@@ -7,7 +7,7 @@ from typing import Any
 
 from charloom.errors import DamagedError
 from charloom.store.atomic_files import reading
-from charloom.store.journal import Watch, each_line, unwatched
+from charloom.store.journal import ProgressCallback, each_line, ignore_progress
 from charloom.store.journal_lengths import SavedLengths
 from charloom.store.journal_lines import left_out
 from charloom.store.journal_tail import last_lines
@@ -18,7 +18,7 @@ def sound_objects(
     path: Path,
     fits: Callable[[dict[str, Any]], bool],
     damage: list[str],
-    watch: Watch = unwatched,
+    watch: ProgressCallback = ignore_progress,
     saved: SavedLengths | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the valid lines of a journal as objects.

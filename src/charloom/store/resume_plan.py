@@ -19,7 +19,7 @@ from charloom.store.atomic_files import reading
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
 from charloom.store.control_files import FACTOR_LIMIT
 from charloom.store.damage import Damage, attempt
-from charloom.store.journal_lengths import WHAT, JournalEnd, journal_end
+from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end
 from charloom.store.lost_checkpoints import checkpoints_gone, trained_update
 from charloom.store.new_run import is_interrupted_creation
 from charloom.store.run_directory import (
@@ -162,7 +162,9 @@ def planned(
     if EVENTS in problems:
         problems[EVENTS].refuse()
     events = () if inspection.lines is None else inspection.lines.objects
-    journals = {name: end_of(path / name, checkpoint, events, allow_older) for name in WHAT}
+    journals = {
+        name: end_of(path / name, checkpoint, events, allow_older) for name in JOURNAL_CONTENTS
+    }
     if BEST in problems and not allow_older:
         problems[BEST].refuse(
             f"The last checkpoint records which one was best: to continue with that one, use "
@@ -344,7 +346,7 @@ def end_of(
     update = checkpoint.learner.update
     raise DamagedError(
         f"{end.message if isinstance(end, Damage) else end.lost} Put it back as it was, or, to continue "
-        f"from the checkpoint of update {update:,} with the {WHAT[path.name]} that are left, use "
+        f"from the checkpoint of update {update:,} with the {JOURNAL_CONTENTS[path.name]} that are left, use "
         f"{command('resume', path.parent, allow_older=True)}."
     )
 
@@ -354,7 +356,7 @@ def lost_lines(name: str, end: JournalEnd, update: int) -> str | None:
     if end.lost is None:
         return None
     after = "" if end.last is None else f"after update {end.last:,} and "
-    return f"{end.lost} The {WHAT[name]} {after}up to update {update:,} are lost."
+    return f"{end.lost} The {JOURNAL_CONTENTS[name]} {after}up to update {update:,} are lost."
 
 
 def forget_unusable_best(inspection: RunInspection, learner: Learner) -> str | None:

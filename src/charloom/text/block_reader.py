@@ -97,7 +97,7 @@ def encode(
             ids = table[symbols]
             yield ids[ids >= 0] if skipping else ids
     if digest.hexdigest() != fingerprint:
-        raise changed()
+        raise changed_text_error()
 
 
 def first_left_out(
@@ -116,10 +116,10 @@ def first_left_out(
                 first = int(np.argmax(out))
                 return int(symbols[first]), position + first
             position += len(symbols)
-    raise changed()
+    raise changed_text_error()
 
 
-def changed() -> TextError:
+def changed_text_error() -> TextError:
     """Return the error for a text that changed between its two readings."""
     return TextError("the text changed while it was read; try again when no program writes to it.")
 

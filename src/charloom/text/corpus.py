@@ -17,7 +17,7 @@ from charloom.errors import TextError
 from charloom.text import id_cache
 from charloom.text.block_reader import (
     Scan,
-    changed,
+    changed_text_error,
     encode,
     fingerprint,
     first_left_out,
@@ -36,7 +36,7 @@ from charloom.text.sources import (
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns, Vocabulary
 
-NAMED: Final = 3  # at most this many sources in a text's name
+MOST_NAMES: Final = 3  # at most this many sources in a text's name
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,9 @@ class Corpus:
         found = find_sources(sources, any_bytes=tokens == "bytes")
         pieces = tuple(source for one in found for source in one.sources)
         notes = tuple(one.note for one in found if one.note)
-        name = " + ".join(one.name for one in found[:NAMED])
-        if len(found) > NAMED:
-            name += f" + {len(found) - NAMED} more"
+        name = " + ".join(one.name for one in found[:MOST_NAMES])
+        if len(found) > MOST_NAMES:
+            name += f" + {len(found) - MOST_NAMES} more"
         return _corpus(pieces, name, vocabulary, tokens, policy, notes, verify)
 
     def kept_bytes(self) -> Iterator[bytes]:
@@ -200,7 +200,7 @@ def _corpus(
     if ids is None:
         ids = _in_memory(blocks(), count, vocabulary.id_dtype)
     if [source.stamp for source in pieces] != stamps:
-        raise changed()
+        raise changed_text_error()
     places = tuple(source.place for source in pieces)
     lasting = all(places)
     return Corpus(
@@ -235,9 +235,9 @@ def _in_memory(blocks: Iterator[NDArray[Any]], count: int, dtype: np.dtype[Any])
     for block in blocks:
         start, end = end, end + len(block)
         if end > count:
-            raise changed()
+            raise changed_text_error()
         ids[start:end] = block
     if end != count:
-        raise changed()
+        raise changed_text_error()
     ids.flags.writeable = False
     return ids

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from charloom.canonical_form import SEAL, canonical_json, seal_of
 from charloom.temporary_names import ABANDONED_SECONDS, TEMPORARY
-from charloom.text.block_reader import Scan, changed
+from charloom.text.block_reader import Scan, changed_text_error
 from charloom.text.id_file import HEADER, IdFile, header, open_ids
 from charloom.text.sources import Stamp
 from charloom.text.vocabulary import BYTES, CODE_POINTS, Vocabulary
@@ -144,7 +144,7 @@ def _write_ids(
         checksum = zlib.crc32(data, checksum)
         written += len(block)
     if written != count:
-        raise changed()
+        raise changed_text_error()
     file.seek(0)
     file.write(header(about, checksum))
 

@@ -28,10 +28,10 @@ from charloom.text.builtin_texts import BUILTIN_TEXTS
 
 STDIN: Final = "-"
 IN_MEMORY: Final = 64 << 20  # bytes; a longer text is not kept in memory
-LOOKED_AT: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
+CHECKED_BYTES: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
 MOST_WORDS: Final = 8  # in what is taken for the name of a file; more may be a text itself
 LONGEST_NAME: Final = 255  # longest name of a file on common file systems
-NAMED: Final = 3  # at most this many file names in a message
+MOST_NAMES: Final = 3  # at most this many file names in a message
 
 Stamp = tuple[str, int, int, int]
 
@@ -100,7 +100,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundText:
     """The pieces that were found for one source that the user named.
 
     Attributes:
@@ -127,7 +127,7 @@ def file_source(path: Path, raw: bool = False) -> Source:
     return Source(str(path), place, raw, place)
 
 
-def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
+def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[FoundText]:
     """Return the pieces of a text, in the order in which they are read.
 
     If a directory or a pattern finds a file that an earlier source already has, the file is skipped.
@@ -160,7 +160,7 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[Found]:
     return found
 
 
-def _find(asked: str, any_bytes: bool) -> Found:
+def _find(asked: str, any_bytes: bool) -> FoundText:
     """Return the pieces of one source that the user named.
 
     A file goes before a built-in text or a pattern of the same name.
@@ -179,16 +179,16 @@ def _find(asked: str, any_bytes: bool) -> Found:
             # Path.glob does not accept absolute patterns.
             matches = list(map(Path, glob.glob(asked, recursive=True)))  # noqa: PTH207
             if not matches and looks_like_a_text(asked):
-                raise missing(asked)
+                raise missing_text_error(asked)
             files = sorted((match for match in matches if match.is_file()), key=_order)
             return _found_many(asked, files, asked, any_bytes)
         path.stat()  # raises with the reason if the file cannot be read
         return _found_alone(_file(path))
     except FileNotFoundError:
-        raise missing(asked) from None
+        raise missing_text_error(asked) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-            raise missing(asked) from None
+            raise missing_text_error(asked) from None
         raise unreadable(str(getattr(error, "filename", None) or asked), error) from None
 
 
@@ -197,7 +197,7 @@ def looks_like_a_text(asked: str) -> bool:
     return "\n" in asked or len(asked) > LONGEST_NAME or len(asked.split()) > MOST_WORDS
 
 
-def missing(asked: str) -> TextError:
+def missing_text_error(asked: str) -> TextError:
     """Return the error for a source that does not exist."""
     name = shortened(Path(asked))
     if looks_like_a_text(asked):
@@ -212,9 +212,9 @@ def missing(asked: str) -> TextError:
     )
 
 
-def _found_alone(source: Source) -> Found:
+def _found_alone(source: Source) -> FoundText:
     """Return the result for a single piece."""
-    return Found(Path(source.name).name, (source,))
+    return FoundText(Path(source.name).name, (source,))
 
 
 def _file(path: Path) -> Source:
@@ -224,7 +224,7 @@ def _file(path: Path) -> Source:
     return _held(str(path), lambda: path.open("rb"))
 
 
-def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -> Found:
+def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -> FoundText:
     """Return the files that are texts, with a note about the ones that were read and skipped."""
     taken = [path for path in paths if path.stat().st_size and (any_bytes or _is_text(path))]
     left = [path for path in paths if path not in set(taken)]
@@ -243,9 +243,11 @@ def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -
         f"{shortened(taken[0])} on"
     )
     if left:
-        named = ", ".join(map(shortened, left[:NAMED])) + (" …" if len(left) > NAMED else "")
+        named = ", ".join(map(shortened, left[:MOST_NAMES])) + (
+            " …" if len(left) > MOST_NAMES else ""
+        )
         note += f"; skipped {counted(len(left), 'file')} without text in UTF-8: {named}"
-    return Found(name, tuple(map(file_source, taken)), note)
+    return FoundText(name, tuple(map(file_source, taken)), note)
 
 
 def _under(folder: Path) -> list[Path]:
@@ -275,14 +277,14 @@ def _order(path: Path) -> tuple[str, ...]:
 def _is_text(path: Path) -> bool:
     """Return True if the beginning of a file is text in UTF-8."""
     with path.open("rb") as file:
-        start = file.read(LOOKED_AT)
+        start = file.read(CHECKED_BYTES)
     if b"\0" in start:
         return False
     try:
         start.decode("utf-8")
     except UnicodeDecodeError as error:
         # The end of what was read may cut a character; that is not an error in the file.
-        return len(start) == LOOKED_AT and error.start >= len(start) - 3
+        return len(start) == CHECKED_BYTES and error.start >= len(start) - 3
     return True
 
 

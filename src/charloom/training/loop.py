@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from charloom.cooperative import Steps, whole
+from charloom.cooperative import Steps, run_all_steps
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
@@ -229,7 +229,7 @@ def divergence_error(learner: Learner, trace: Trace, learning_rate: float) -> Di
 
 def sample(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> str:
     """Return a sample of `sample_length` characters; arguments as in `continuation_steps`."""
-    return whole(sample_steps(learner, ids, windows, engine))
+    return run_all_steps(sample_steps(learner, ids, windows, engine))
 
 
 def sample_steps(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> Steps[str]:
@@ -239,7 +239,7 @@ def sample_steps(learner: Learner, ids: AllIds, windows: Windows, engine: Engine
 
 def passage(learner: Learner, ids: AllIds, engine: Engine) -> str:
     """Return the long passage of `passage_length` characters."""
-    return whole(passage_steps(learner, ids, engine))
+    return run_all_steps(passage_steps(learner, ids, engine))
 
 
 def passage_steps(learner: Learner, ids: AllIds, engine: Engine) -> Steps[str]:

@@ -13,7 +13,15 @@ from charloom.engines import Engine, Trace
 from charloom.errors import DivergedError
 from charloom.formatting import decimals
 from charloom.model import Learner
-from charloom.scoring import Piece, averaging, characters_read, cut, opening, predicted, spread
+from charloom.scoring import (
+    Piece,
+    characters_read,
+    cut_into_pieces,
+    evenly_spread_pieces,
+    mean_nats_in_steps,
+    predicted_characters,
+    warm_up_length,
+)
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.divergence_advice import advice
@@ -42,7 +50,7 @@ def validation_steps(
     Raises:
         DivergedError: the loss is not finite.
     """
-    evaluating = averaging(engine, learner, ids, evaluated_pieces(learner.config, windows))
+    evaluating = mean_nats_in_steps(engine, learner, ids, evaluated_pieces(learner.config, windows))
     while True:
         try:
             next(evaluating)
@@ -62,31 +70,33 @@ def evaluate_whole_part(
 
     Yields the progress after each call of the engine and returns the result.
     """
-    pieces, read = cut(windows.parts["validation"]), 0
-    evaluating, in_all = averaging(engine, learner, ids, pieces), characters_read(pieces)
+    pieces, read = cut_into_pieces(windows.parts["validation"]), 0
+    evaluating, in_all = mean_nats_in_steps(engine, learner, ids, pieces), characters_read(pieces)
     while True:
         try:
             read += next(evaluating)
         except StopIteration as end:
-            return FinalEvaluation(learner.update, end.value, predicted(pieces))
+            return FinalEvaluation(learner.update, end.value, predicted_characters(pieces))
         yield EvaluationProgress(learner.update, read, in_all)
 
 
 def characters_in_one_stream(windows: Windows) -> int:
     """Return how many characters `evaluate_whole_part` first reads in one stream, before it uses several."""
-    return opening(cut(windows.parts["validation"]))
+    return warm_up_length(cut_into_pieces(windows.parts["validation"]))
 
 
 def reads_whole_part(config: Config, windows: Windows) -> bool:
     """Return True if each evaluation reads the whole validation part, or if there is no such part."""
     if not config.validation:
         return True
-    return evaluated_pieces(config, windows) == cut(windows.parts["validation"])
+    return evaluated_pieces(config, windows) == cut_into_pieces(windows.parts["validation"])
 
 
 def characters_evaluated(config: Config, windows: Windows) -> tuple[int, int]:
     """Return how many characters each evaluation predicts, and how many the whole part has."""
-    return predicted(evaluated_pieces(config, windows)), predicted(cut(windows.parts["validation"]))
+    return predicted_characters(evaluated_pieces(config, windows)), predicted_characters(
+        cut_into_pieces(windows.parts["validation"])
+    )
 
 
 def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
@@ -94,7 +104,7 @@ def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
 
     The setting `judged_characters` limits them.
     """
-    return spread(windows.parts["validation"], config.judged_characters)
+    return evenly_spread_pieces(windows.parts["validation"], config.judged_characters)
 
 
 def take_record(

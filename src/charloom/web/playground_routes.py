@@ -17,8 +17,8 @@ from fastapi import APIRouter, Request
 
 from charloom.cooperative import Steps
 from charloom.engines import Sampler
-from charloom.sampling import SampleOptions, Writing, opening
-from charloom.surprisal import Predictions, Reader, scoring
+from charloom.sampling import SampleOptions, Writing, start_id
+from charloom.surprisal import Predictions, Reader, surprise_in_steps
 from charloom.text.unknown_policy import SKIP, UnknownPolicy
 from charloom.web import schemas as wire
 from charloom.web.concurrency import WorkQueue
@@ -83,8 +83,8 @@ class TextWriter:
             return None
         ids = self.model.learner.vocabulary.encode_with(prompt, SKIP).ids
         if len(ids):
-            return (yield from self.reader.reading(ids))
-        self.reader.read(opening(self.model.learner))
+            return (yield from self.reader.read_in_steps(ids))
+        self.reader.read(start_id(self.model.learner))
         return Predictions((), np.empty(0), ())
 
     def next(self) -> tuple[str, Predictions | None] | None:
@@ -173,8 +173,10 @@ def prediction_routes(
             yield
             policy = UnknownPolicy(body.unknown)
             ids = model.learner.vocabulary.encode_with(body.text, policy).ids
-            read = ids if len(ids) else opening(model.learner)
-            predictions = yield from Reader(model.learner, model.engine, body.count).reading(read)
+            read = ids if len(ids) else start_id(model.learner)
+            predictions = yield from Reader(model.learner, model.engine, body.count).read_in_steps(
+                read
+            )
             likely = predictions.likely[-1]
             return AsciiJSONResponse(
                 {"model": body.model, "update": model.update, "likely": likely}
@@ -191,7 +193,7 @@ def prediction_routes(
             model.require_known(body.text, body.unknown, "text")
             yield
             policy = UnknownPolicy(body.unknown)
-            found = yield from scoring(model.learner, model.engine, body.text, policy)
+            found = yield from surprise_in_steps(model.learner, model.engine, body.text, policy)
             result = {
                 "model": body.model,
                 "update": model.update,
@@ -205,7 +207,7 @@ def prediction_routes(
             if body.likely:
                 ids = model.learner.vocabulary.encode_with(body.text, policy).ids
                 reader = Reader(model.learner, model.engine, LIKELY)
-                result["likely"] = rounded((yield from reader.reading(ids)))
+                result["likely"] = rounded((yield from reader.read_in_steps(ids)))
                 yield
             return AsciiJSONResponse(result)
 

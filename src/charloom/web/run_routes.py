@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 
 from charloom import api
 from charloom.errors import ConfigError
-from charloom.even_sample import Spread
+from charloom.even_sample import EvenSample
 from charloom.gradient_check import read_checks
 from charloom.messages import for_page
 from charloom.store import inspect_run
@@ -260,8 +260,8 @@ def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, 
 
     A journal may have millions of records, so only a few are in memory at a time.
     """
-    special: Spread[dict[str, Any]] = Spread(2 * most)
-    others: Spread[dict[str, Any]] = Spread(2 * most)
+    special: EvenSample[dict[str, Any]] = EvenSample(2 * most)
+    others: EvenSample[dict[str, Any]] = EvenSample(2 * most)
     for line in lines:
         matters = is_end(line["epoch"]) or line.get("validation_nats") is not None
         (special if matters else others).add(line)
