@@ -62,7 +62,7 @@ class Evaluation:
         if self.split == "all":
             return "all of it, including the training part" if self.own else "all of it"
         if len(self.segments) != 1:
-            return f"{self.split}: a part of each of {len(self.segments)} streams"
+            return f"{self.split}: a part of each of {len(self.segments):,} streams"
         ((start, end),) = self.segments
         return f"{self.split}: {self.tokens} {start + 1:,} to {end:,} of {self.length:,}"
 

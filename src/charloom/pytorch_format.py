@@ -305,8 +305,8 @@ def _find_network(
         )
     if U.shape[1] != len(V):
         raise NotAModelError(
-            f"{what}: layer 0 reads {U.shape[1]} inputs, but the output has {len(V)} characters; "
-            f"wanted {len(V)} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
+            f"{what}: layer 0 reads {U.shape[1]:,} inputs, but the output has {len(V):,} characters; "
+            f"wanted {len(V):,} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
         )
     return cell, {**parameters, "layers.0.U": U, "V": V, "c": c}
 
@@ -486,12 +486,12 @@ def _order(
         characters = list(map(chr, range(BYTES)))
     if characters is None:
         raise TextError(
-            f"{what} does not contain the {tokens} of its {K} ids; give the text that it was trained "
+            f"{what} does not contain the {tokens} of its {K:,} ids; give the text that it was trained "
             f"on as {argument('vocabulary')}, or a .json file with the characters in order."
         )
     if len(characters) != K or len(set(characters)) != K:
         raise TextError(
-            f"{what} has {K} ids, but the given vocabulary has {len(set(characters))} distinct "
+            f"{what} has {K:,} ids, but the given vocabulary has {len(set(characters)):,} distinct "
             f"{tokens}. Give the text that the model was trained on."
         )
     order = sorted(range(K), key=characters.__getitem__)

@@ -51,7 +51,7 @@ RECIPES: Final[dict[str, Recipe]] = {
         Recipe(
             CLASSIC,
             "the course experiment: plain RNN, 100 units, sequence length 25, AdaGrad",
-            "ten epochs; 14 to 75 seconds of one core for a book of 1.1 MB",
+            "ten epochs; about a minute on one core for a book of 1.1 MB",
             Config(),
             nats=1.861,
         ),

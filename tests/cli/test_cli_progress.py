@@ -119,3 +119,13 @@ def test_progress_shows_the_last_judgement_in_nats_and_bits(capsys):
         watch(make_record(2))
         watch(Progress(100, 100, smooth_loss=10.0))
     assert "  validation 1.500 (2.164 bits)  50 chars/s" in capsys.readouterr().err
+
+
+def test_a_warning_on_a_terminal_has_no_control_characters_of_a_path(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "140")
+    with Watcher(100, 0, 5, 10) as watch:
+        watch(Warned(20, "a\x1b]0;title\x07b cannot be written"))
+    assert "warning: a␛]0;title␇b cannot be written" in screen.getvalue()

@@ -119,7 +119,7 @@ def neurons(
     if spans is not None and len(watched.texts) > 1:
         raise ConfigError(
             f"spans need a continuous text, but the part {watched.part.split} has "
-            f"{len(watched.texts)} segments; give the text itself as string."
+            f"{len(watched.texts):,} segments; give the text itself as string."
         )
     return find_units(opened, watched, asked, choice, top)
 

@@ -85,7 +85,7 @@ def charloom(
     \b
     Start with:
       charloom reproduce
-    It takes 11 to 75 seconds on one core. Then open the report that it names.
+    It takes about a minute on one core. Then open the report that it names.
     """
 
 

@@ -19,7 +19,7 @@ from charloom.cli.check_options import (
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.options import Json, Texts
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import say, show, show_json
+from charloom.cli.terminal import explain_terminal_input, say, show, show_json
 from charloom.config import Config, require_one_of, require_whole
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
@@ -70,6 +70,7 @@ def gradcheck(
     dtypes = [chosen.pop("dtype")] if "dtype" in chosen else ["float64", "float32"]
     here = ["reference"] if native_problem() else ["reference", "native"]
     engines = [chosen.pop("engine")] if "engine" in chosen else here
+    explain_terminal_input(text or [])
     corpus = api.open_text(text) if text else None
     checks: list[GradientCheck] = []
     for dtype in dtypes:

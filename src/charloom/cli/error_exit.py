@@ -6,14 +6,13 @@ any other signal that made a training run save and stop, the code is 128 plus th
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from charloom.cli.terminal import say
+from charloom.cli.terminal import clear_line, say
 from charloom.errors import CharloomError
 from charloom.formatting import shortened
 from charloom.messages import argument
@@ -40,8 +39,8 @@ class Guarded(TyperGroup):
             smaller = argument("hidden_size")
             fail(f"there is not enough memory; use a smaller {smaller} or a shorter text.")
         except KeyboardInterrupt:
-            with suppress(OSError):
-                say("interrupted.")
+            clear_line()
+            say("interrupted.")
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
             # Any other error of the system, such as a lost network drive or too many open files.
@@ -56,8 +55,8 @@ class Guarded(TyperGroup):
 
 def fail(sentence: str) -> NoReturn:
     """Print one sentence and exit with the code of a user's mistake."""
-    with suppress(OSError):
-        say(sentence)
+    clear_line()
+    say(sentence)
     raise typer.Exit(MISTAKE) from None
 
 

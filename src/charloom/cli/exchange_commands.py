@@ -16,7 +16,7 @@ from charloom.cli.model_options import (
 )
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import say, show, show_json
+from charloom.cli.terminal import explain_terminal_input, say, show, show_json
 from charloom.errors import ConfigError
 from charloom.messages import Placeholder, terminal_command
 
@@ -87,6 +87,7 @@ def import_(
     from charloom.api.text_arguments import as_file
 
     tokens = (settings or {}).get("tokens")
+    explain_terminal_input([vocabulary or ""])
     model = api.import_model(
         file,
         vocabulary=vocabulary,
@@ -140,6 +141,6 @@ def described(learner: "Learner") -> str:
     """Return a phrase with the sizes and the kind of a network."""
     config = learner.config
     return (
-        f"{config.cell}, {config.layers} × {config.hidden_size} hidden units, "
-        f"{len(learner.vocabulary)} {config.tokens}, {config.dtype}"
+        f"{config.cell}, {config.layers} × {config.hidden_size:,} hidden units, "
+        f"{len(learner.vocabulary):,} {config.tokens}, {config.dtype}"
     )

@@ -53,7 +53,7 @@ def corpora(as_json: Json = False) -> None:
         return
     for row in rows:
         size = (
-            f"{row['characters']:,} characters, {row['distinct']} distinct"
+            f"{row['characters']:,} characters, {row['distinct']:,} distinct"
             if row["installed"]
             else row["hint"]
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import sys
+from collections.abc import Iterable
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -30,7 +31,7 @@ from charloom.cli.model_options import (
 )
 from charloom.cli.options import AModel, Json, Which, given_path
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import say, say_sentences, show, show_json
+from charloom.cli.terminal import STDIN, explain_terminal_input, say, say_sentences, show, show_json
 from charloom.errors import ConfigError, EncodingError, TextError
 from charloom.formatting import harmless, one_of, shortened
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from charloom.sampling import SampleOptions
     from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
-
-STDIN: Final = "-"
 
 # Styles of characters, each with the least number of bits that gets it.
 HEAT: Final = (
@@ -104,15 +103,10 @@ def sample(
         show_json({**identity(model, opened), "prompt": begun, **flat(options), "samples": texts})
         return
     say(f"{model}, {opened.stage}, writes:")
-    spell = harmless if sys.stdout.isatty() else str
     for number, writing in enumerate(writings, start=1):
         if samples > 1:
             show(f"--- {number} of {samples}")
-        sys.stdout.write(spell(begun))
-        for piece in writing:
-            sys.stdout.write(spell(piece))
-            sys.stdout.flush()
-        sys.stdout.write("\n")
+        print_while_written(begun, writing)
 
 
 @takes_settings("seed", "engine", "unknown", "replacement")
@@ -141,6 +135,7 @@ def evaluate(
     choice = api.TextChoice(text or None, split=split, policy=policy_of(given))
     opened = open_model(model, which, given)
     learner = opened.learner
+    explain_terminal_input(text or [])
     part = api.choose_part(opened, choice)
     say_sentences(part.corpus.notes)
     result = api.judge(learner, opened.engine, part, streams, given.get("seed", 0))
@@ -162,6 +157,18 @@ def evaluate(
     show(f"perplexity: {result.perplexity:.3f}")
     if others is not None:
         show_others(result, others, tokens)
+
+
+def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
+    """Print the prompt and each piece when it is written. Errors and Ctrl-C end the line too."""
+    spell = harmless if sys.stdout.isatty() else str
+    try:
+        for piece in chain([prompt], pieces):
+            sys.stdout.write(spell(piece))
+            sys.stdout.flush()
+    finally:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
 
 
 def require_one_text(named: bool, string: str | None) -> None:
@@ -309,11 +316,7 @@ def read_text(source: str) -> str:
     Raise EncodingError if it is not UTF-8, and TextError if it cannot be read.
     """
     name = "standard input" if source == STDIN else source
-    if source == STDIN and sys.stdin.isatty():
-        key = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
-        say(
-            f"reading the text from the terminal: type it, and end it with {key} on a line of its own."
-        )
+    explain_terminal_input([source])
     try:
         data = sys.stdin.buffer.read() if source == STDIN else given_path(source).read_bytes()
         return data.decode("utf-8").removeprefix("\ufeff")

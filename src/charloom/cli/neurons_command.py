@@ -26,7 +26,7 @@ from charloom.cli.model_options import (
 )
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import say, say_sentences, show, show_json
+from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
 from charloom.errors import ConfigError
 from charloom.formatting import count, shortened
 
@@ -117,8 +117,8 @@ def neurons(
     opened = open_model(model, which, given)
     layer = layer_of_unit(opened, layer, unit)
     choice = choose(opened.learner, layer, unit, what)
-    if png is not None:
-        require_picture(png)
+    require_picture(png)
+    explain_terminal_input(text or [])
     watched = watch(opened, TextChoice(text or None, string, split, policy), limit)
     say_sentences(watched.notes)
     activity_of = partial(values_of, opened, watched.texts[0][:shown])
@@ -247,9 +247,9 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
     return [SCALE[place] for place in places], list(zip(meanings, SCALE, strict=True))
 
 
-def require_picture(path: Path) -> None:
-    """Raise ConfigError unless `path` ends in .png or .svg."""
-    if path.suffix not in (".png", ".svg"):
+def require_picture(path: Path | None) -> None:
+    """Raise ConfigError if a path is given that does not end in .png or .svg."""
+    if path is not None and path.suffix not in (".png", ".svg"):
         raise ConfigError(
             f"{shortened(path)} has no image format; give a name that ends in .png or .svg."
         )

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from charloom.cli.progress_rate import Pace
 from charloom.cli.terminal import say
-from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
+from charloom.formatting import (
+    bits_per_character,
+    counted,
+    decimals,
+    duration,
+    excerpt,
+    harmless,
+    one_of,
+)
 from charloom.messages import command, for_command_line
 from charloom.training import (
     EvaluationProgress,
@@ -157,7 +165,7 @@ class Watcher:
         if self._bar is None:
             say(sentence)
         else:
-            line = for_command_line(sentence)
+            line = harmless(for_command_line(sentence))
             self._bar.console.print(f"charloom: {line}", markup=False, highlight=False)
 
 

@@ -18,7 +18,14 @@ from charloom.cli.run_options import (
     UntilUpdates,
 )
 from charloom.cli.setting_options import SETTINGS, takes_settings
-from charloom.cli.terminal import say, say_sentence, say_sentences, show, show_json
+from charloom.cli.terminal import (
+    explain_terminal_input,
+    say,
+    say_sentence,
+    say_sentences,
+    show,
+    show_json,
+)
 from charloom.cli.training_outcome import Outcome
 from charloom.cli.training_output import finish, follow, introduce
 from charloom.config import Config, without_effect
@@ -50,6 +57,7 @@ def reproduce(
 
     began, settings = time.monotonic(), settings or {}
     api.new_run(run)
+    explain_terminal_input(text or [])
     if text:
         corpus = api.text_to_learn(text, default=CLASSIC, **settings)
     else:
@@ -87,6 +95,7 @@ def train(
     began = time.monotonic()
     api.new_run(run)
     model, settings = api.learner_of(from_model), settings or {}
+    explain_terminal_input(text or [])
     corpus = api.text_to_learn(text or [], model=model, **settings)
     config = api.settle(corpus, minutes, model=model, began=began, tell=say_sentence, **settings)
     warn_without_effect(config, settings)
@@ -135,6 +144,7 @@ def resume(
     changes = api.RunChanges(
         text, epochs, updates, minutes, allow_older=allow_older, **(settings or {})
     )
+    explain_terminal_input(text or [])
     with api.reopen(run, changes, tell=say_sentence) as training:
         if training.finished:
             say(

@@ -5,10 +5,33 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from charloom.formatting import finite, harmless
 from charloom.messages import FACE, PAGE, for_command_line, for_page, spelled_for
+
+STDIN: Final = "-"  # stands for standard input where the name of a text is expected
+CLEAR_LINE: Final = "\r\x1b[2K"
+
+
+def clear_line() -> None:
+    """Clear the line of a terminal in which the cursor is, such as a progress line or ^C.
+
+    A message that is printed next then starts at the beginning of the line. Does nothing without a
+    terminal, or if the terminal does not know the control codes.
+    """
+    with suppress(OSError):
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            sys.stderr.write(CLEAR_LINE)
+
+
+def explain_terminal_input(sources: Iterable[str]) -> None:
+    """Say how to type a text, if one of the sources is standard input and this is a terminal."""
+    if STDIN in sources and sys.stdin is not None and sys.stdin.isatty():
+        key = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        say(
+            f"reading the text from the terminal: type it, and end it with {key} on a line of its own."
+        )
 
 
 def say(sentence: str) -> None:

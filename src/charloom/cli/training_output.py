@@ -39,7 +39,7 @@ def introduce(training: "Training") -> None:
     say_sentences(corpus.notes)
     after = f"update {training.learner.update:,} of " if training.learner.update else ""
     say(
-        f"{corpus.name}: {len(corpus):,} {config.tokens}, {len(corpus.vocabulary)} distinct; "
+        f"{corpus.name}: {len(corpus):,} {config.tokens}, {len(corpus.vocabulary):,} distinct; "
         f"{after}{counted(training.updates, 'update')}; {training.engine.describe()}, {config.dtype}; "
         f"run directory {training.run}"
     )

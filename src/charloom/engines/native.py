@@ -137,8 +137,8 @@ class NativeEngine:
         end = int(starts.max()) + count * T + 1
         if end > len(tokens) or starts.min() < 0:
             raise EngineError(
-                f"{count} windows of {T} from position {starts.max()} need {end} characters; "
-                f"the text has {len(tokens)}."
+                f"{counted(count, 'window')} of {T} from position {starts.max():,} need "
+                f"{counted(end, 'character')}; the text has {len(tokens):,}."
             )
         losses, norms = np.empty(count), np.empty(count)
         state = _copied(learner.state)
@@ -166,8 +166,8 @@ class NativeEngine:
         learner.update += result.updates
         if result.bad_id:
             raise EngineError(
-                f"the text has an id beyond the model's {len(learner.vocabulary)} characters; "
-                f"ids must lie in 0 … {len(learner.vocabulary) - 1}."
+                f"the text has an id beyond the model's {len(learner.vocabulary):,} characters; "
+                f"ids must lie in 0 … {len(learner.vocabulary) - 1:,}."
             )
         if result.not_finite:
             done = result.updates
@@ -406,7 +406,7 @@ def _whole(ids: Ids, learner: Learner) -> NDArray[np.int32]:
     K = len(learner.vocabulary)
     if ids.size and (ids.min() < 0 or ids.max() >= K):
         raise EngineError(
-            f"the ids run from {ids.min()} to {ids.max()}; the model has {K} characters, "
-            f"so they must lie in 0 … {K - 1}."
+            f"the ids run from {ids.min():,} to {ids.max():,}; the model has {K:,} characters, "
+            f"so they must lie in 0 … {K - 1:,}."
         )
     return np.ascontiguousarray(ids, dtype=np.int32)

@@ -227,7 +227,7 @@ def _window_of(learner: Learner, x: Array, y: Array) -> tuple[Array, Array]:
     if x.shape != y.shape or not 0 <= min(x.min(), y.min()) <= max(x.max(), y.max()) < K:
         raise EngineError(
             f"x has shape {x.shape} and y has shape {y.shape}; they must have the same shape and "
-            f"contain ids from 0 to {K - 1}."
+            f"contain ids from 0 to {K - 1:,}."
         )
     if x.shape[1] != B:
         raise EngineError(

@@ -170,12 +170,13 @@ def loss_story(
         kept: update of the best checkpoint; None if there is none.
     """
     T, first, last = config.seq_length, records.first, records.last
+    K = count(vocabulary_size)
     tokens, one = config.tokens, one_of(config.tokens)
     uniform_loss = T * math.log(max(vocabulary_size, 1))
     sentences = [
         f"At update {count(first.update)} the smooth loss is {first.smooth_loss:.2f} nats per "
-        f"window of {T} {tokens}. A model that gives all {vocabulary_size} {tokens} the same probability "
-        f"has a loss of {T} ln {vocabulary_size} = {uniform_loss:.2f}.",
+        f"window of {T} {tokens}. A model that gives all {K} {tokens} the same probability "
+        f"has a loss of {T} ln {K} = {uniform_loss:.2f}.",
         fall_story(records, T, one),
     ]
     epochs = f"{last.epoch:.2f}".removesuffix(".00")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from charloom.errors import DamagedError, ReadError, WriteError
-from charloom.formatting import shortened
+from charloom.formatting import count, counted, shortened
 from charloom.temporary_names import TEMPORARY
 
 Block = bytes | memoryview
@@ -140,7 +140,7 @@ def read_file(path: Path, most: int | None = None) -> bytes | None:
         size = os.fstat(file.fileno()).st_size
         if most is not None and size > most:
             raise DamagedError(
-                f"{path} is damaged: it has {size} bytes; at most {most} are allowed."
+                f"{path} is damaged: it has {counted(size, 'byte')}; at most {count(most)} are allowed."
             )
         return file.read() if most is None else file.read(most + 1)
 

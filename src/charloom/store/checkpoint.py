@@ -32,7 +32,7 @@ from charloom.errors import (
     DivergedError,
     NotAModelError,
 )
-from charloom.formatting import shortened
+from charloom.formatting import count, counted, shortened
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
 from charloom.store.atomic_files import (
@@ -474,7 +474,8 @@ def header_of(data: bytes, what: str) -> bytes:
     length = int.from_bytes(data[:8], "little")
     if length > MOST_METADATA:
         raise DamagedError(
-            f"{what} is damaged: its header has {length} bytes; at most {MOST_METADATA} are allowed."
+            f"{what} is damaged: its header has {counted(length, 'byte')}; at most "
+            f"{count(MOST_METADATA)} are allowed."
         )
     header = data[8 : 8 + length]
     require_modest(header, f"the header of {what}")
@@ -515,13 +516,14 @@ def parse_model(data: bytes, what: str) -> Learner:
     rows = arrays["V"].shape[:1] if "V" in arrays else ()
     if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):
         raise DamagedError(
-            f"{what} is damaged: its vocabulary has {len(about['vocabulary'])} entries, but V has "
-            f"another number of rows."
+            f"{what} is damaged: its vocabulary has "
+            f"{counted(len(about['vocabulary']), 'entry', 'entries')}, but V has another number of rows."
         )
     vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, what)
     if config.layers > len(arrays):
         raise DamagedError(
-            f"{what} is damaged: {len(arrays)} arrays are too few for {config.layers} layers."
+            f"{what} is damaged: {counted(len(arrays), 'array')} are too few for "
+            f"{counted(config.layers, 'layer')}."
         )
     shapes = parameter_shapes(config, len(vocabulary))
     require_arrays(arrays, shapes, config, what)

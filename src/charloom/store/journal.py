@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from charloom.canonical_form import canonical_json
 from charloom.errors import DamagedError, WriteError
+from charloom.formatting import counted
 from charloom.store.atomic_files import open_plain, read_file, write_all, writing
 from charloom.store.journal_tail import kept_length
 from charloom.store.json_format import parse_object
@@ -50,7 +51,7 @@ class Journal:
             if os.fstat(self._file.fileno()).st_size < length:
                 self._file.close()
                 raise DamagedError(
-                    f"{path} has just become shorter than {length} bytes: another program changed it."
+                    f"{path} has just become shorter than {counted(length, 'byte')}: another program changed it."
                 )
             self._file.truncate(length)
         self._written = length

@@ -310,13 +310,13 @@ def require_same_text(
         raise DamagedError(f"{path} is damaged: {CONFIG} and {LATEST} name different texts.")
     if isinstance(text, TextDescription) and text.characters != len(corpus):
         raise DamagedError(
-            f"{path} is damaged: {CONFIG} says that its text has {text.characters} "
-            f"{learner.config.tokens}; it has {len(corpus)}."
+            f"{path} is damaged: {CONFIG} says that its text has {text.characters:,} "
+            f"{learner.config.tokens}; it has {len(corpus):,}."
         )
     if len(learner.vocabulary) != text.vocabulary_size:
         raise DamagedError(
             f"{path} is damaged: {CONFIG} says that its vocabulary has "
-            f"{text.vocabulary_size} entries; it has {len(learner.vocabulary)}."
+            f"{text.vocabulary_size:,} entries; it has {len(learner.vocabulary):,}."
         )
 
 
@@ -329,8 +329,8 @@ def require_place(path: Path, learner: Learner, characters: int) -> None:
     wanted = (done * windows.seq_length, learner.update // windows.per_epoch)
     if (learner.position, learner.epoch) != wanted:
         raise DamagedError(
-            f"{path} is damaged: its checkpoint is at character {learner.position} of epoch "
-            f"{learner.epoch}; after update {learner.update:,} it must be {wanted[0]} of {wanted[1]}."
+            f"{path} is damaged: its checkpoint is at character {learner.position:,} of epoch "
+            f"{learner.epoch:,}; after update {learner.update:,} it must be {wanted[0]:,} of {wanted[1]:,}."
         )
 
 
@@ -383,7 +383,7 @@ def unreadable_events(inspection: RunInspection) -> str | None:
     if lines is None or not lines.broken:
         return None
     return (
-        f"{inspection.path / EVENTS} is damaged: {len(lines.broken)} of {lines.total} lines cannot be "
+        f"{inspection.path / EVENTS} is damaged: {len(lines.broken):,} of {lines.total:,} lines cannot be "
         f"read and are kept in {DAMAGED_EVENTS}; whether they steered the run is unknown."
     )
 

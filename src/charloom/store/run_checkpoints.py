@@ -137,7 +137,7 @@ class RunCheckpoints:
         if checkpoint.learner.update != update or set(checkpoint.lengths) != {METRICS, SAMPLES}:
             raise DamagedError(
                 f"{checkpoint_path(self.run, update)} is damaged: it is not the checkpoint of update "
-                f"{update} of this run."
+                f"{update:,} of this run."
             )
         return checkpoint
 

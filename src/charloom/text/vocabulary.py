@@ -223,7 +223,7 @@ class Vocabulary:
         if len(known) != 1 or known[0] < 0:
             raise ConfigError(
                 f"{argument('replacement')} is {shortened(replacement)}; it must be one {_noun(self.tokens)} that the model "
-                f"knows, of its {len(self)}."
+                f"knows, of its {len(self):,}."
             )
         table = np.where(self._ids < 0, known[0], self._ids)
         return Treatment(table, dataclasses.replace(unknowns, replacement=replacement))
@@ -304,8 +304,8 @@ class Vocabulary:
             else ""
         )
         return UnknownCharacterError(
-            f"{_noun(self.tokens)} {position + 1} is {shown}, which is not in the model's vocabulary of "
-            f"{len(self)} {self.tokens}.{closest}{more} To read the text anyway, use "
+            f"{_noun(self.tokens)} {position + 1:,} is {shown}, which is not in the model's vocabulary of "
+            f"{len(self):,} {self.tokens}.{closest}{more} To read the text anyway, use "
             f"{argument('unknown', 'skip')}, or {argument('unknown', 'replace')} with a "
             f"{argument('replacement')} that it knows.",
             symbol,

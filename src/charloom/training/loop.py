@@ -196,7 +196,7 @@ def require_finite_trace(learner: Learner, trace: Trace) -> None:
     if wrong.any():
         first = int(np.argmax(wrong))
         raise DivergedError(
-            f"update {learner.update - len(wrong) + first + 1} has the loss "
+            f"update {learner.update - len(wrong) + first + 1:,} has the loss "
             f"{trace.losses[first]:g} and the gradient norm {trace.gradient_norms[first]:g}."
         )
     if not math.isfinite((learner.smooth_loss or 0.0) + learner.pending_loss):
@@ -222,7 +222,7 @@ def count_losses(learner: Learner, trace: Trace) -> None:
 def divergence_error(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
     """Return the error for an update that the engine did not apply."""
     return DivergedError(
-        f"update {learner.update + 1}, at a learning rate of {learning_rate:g}, was not applied: "
+        f"update {learner.update + 1:,}, at a learning rate of {learning_rate:g}, was not applied: "
         f"its loss is {trace.failed_loss:g} and its gradient norm {trace.failed_norm:g}."
     )
 
