@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from browser import chromium
-from page_window import PATIENCE, SIZE
+from page.page_window import PATIENCE, SIZE
 
 # Before anything of the page runs: what breaks the content policy, and how far things jump.
 WATCH = """
@@ -25,13 +25,13 @@ new PerformanceObserver((list) => {
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser():
     with chromium() as browser:
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def context(browser):
     with browser.new_context(
         viewport=SIZE, permissions=["clipboard-read", "clipboard-write"]
@@ -41,7 +41,7 @@ def context(browser):
         yield context
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def window(context):
     """A page that all tests use, one after another: a new one costs a process."""
     page = context.new_page()
@@ -71,19 +71,19 @@ def page(window):
         yield page
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def trained(tmp_path_factory):
     """A server of a folder with two finished runs; tests only read it."""
-    from page_servers import serving_two_runs
+    from page.page_servers import serving_two_runs
 
     with serving_two_runs(tmp_path_factory.mktemp("trained")) as live:
         yield live
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def training(tmp_path_factory):
     """A server of a folder with a finished run, and a training run that several tests steer."""
-    from page_servers import serving_a_training
+    from page.page_servers import serving_a_training
 
     with serving_a_training(tmp_path_factory.mktemp("training")) as training:
         yield training

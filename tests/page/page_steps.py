@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
-from page_window import PATIENCE
+from page.page_window import PATIENCE
 
 # Drops a file as a user would, wherever the page listens for it.
 DROP = """({ name, text }) => {

@@ -11,8 +11,8 @@ from playwright.sync_api import expect
 
 import small_runs
 from browser import NONE, chromium_path
-from page_steps import PLACE, write
-from page_window import SIZE
+from page.page_steps import PLACE, write
+from page.page_window import SIZE
 from waiting import until
 
 if chromium_path() is None:

@@ -16,8 +16,8 @@ import charloom
 import small_runs
 from browser import NONE, chromium_path
 from charloom.web import training_jobs
-from page_steps import eventually, without_charts
-from page_window import PATIENCE
+from page.page_steps import eventually, without_charts
+from page.page_window import PATIENCE
 from small_runs import linked
 from waiting import until
 from web import Live

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 import small_runs
 from browser import NONE, chromium_path
-from page_steps import eventually
+from page.page_steps import eventually
 from waiting import until
 
 if chromium_path() is None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from browser import NONE, chromium_path
 from charloom.cli import app
-from page_steps import PLACE, eventually, write
+from page.page_steps import PLACE, eventually, write
 from waiting import until
 from web import events_of
 

@@ -15,9 +15,9 @@ from playwright.sync_api import expect
 import file_contents
 import small_runs
 from browser import NONE, chromium_path
-from page_servers import MARKUP
-from page_steps import eventually, without_charts
-from page_window import PATIENCE
+from page.page_servers import MARKUP
+from page.page_steps import eventually, without_charts
+from page.page_window import PATIENCE
 from pages import NO_VALUE
 from waiting import until
 from web import Live

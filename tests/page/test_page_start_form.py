@@ -13,7 +13,7 @@ import httpx
 
 from browser import NONE, chromium_path
 from charloom.messages import quoted
-from page_steps import DROP, eventually
+from page.page_steps import DROP, eventually
 from waiting import until
 
 if chromium_path() is None:

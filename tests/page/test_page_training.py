@@ -17,9 +17,9 @@ from playwright.sync_api import expect
 import small_runs
 from browser import NONE, chromium_path
 from charloom.store import load_model
-from page_servers import TEXT
-from page_steps import DROP, eventually, without_charts
-from page_window import PATIENCE
+from page.page_servers import TEXT
+from page.page_steps import DROP, eventually, without_charts
+from page.page_window import PATIENCE
 from waiting import until
 from web import Live
 
