@@ -209,7 +209,7 @@ def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_threads_that_share_a_character_write_what_one_writes(native, dtype, cell, monkeypatch):
     learner = make_learner(dtype=dtype, cell=cell, layers=2, hidden_size=70)
-    uniforms, read = np.random.default_rng(4).random(300), np.array([3, 1])
+    uniforms, read = np.random.default_rng(4).random(60), np.array([3, 1])
     asked = []
     alone = native.generate(learner, read, Sampler(), uniforms, learner.state)
     monkeypatch.setattr("charloom.engines.native.SHARED_WRITING", 0)
