@@ -1,0 +1,34 @@
+"""The tests' files are kept in memory only where the system has room and the user named no other place."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+import memory_folder
+
+ROOMY = {"f_bavail": 2**20, "f_frsize": 4096, "f_flag": 0}
+
+
+@pytest.mark.parametrize(
+    ("system", "environment", "chosen"),
+    [
+        (ROOMY, {}, True),
+        (ROOMY, {"PYTEST_DEBUG_TEMPROOT": "/elsewhere"}, False),
+        ({**ROOMY, "f_bavail": 2**14}, {}, False),
+        ({**ROOMY, "f_flag": os.ST_NOEXEC}, {}, False),
+    ],
+    ids=["roomy", "the user named another", "small", "no programs"],
+)
+def test_files_are_in_memory_where_there_is_room(
+    tmp_path, monkeypatch, system, environment, chosen
+):
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**system))
+    memory_folder.keep_temporary_files_in_memory(environment, tmp_path)
+    assert (environment.get("PYTEST_DEBUG_TEMPROOT") == str(tmp_path)) == chosen
+
+
+def test_a_system_without_memory_folder_keeps_its_own(tmp_path):
+    environment = {}
+    memory_folder.keep_temporary_files_in_memory(environment, tmp_path / "missing")
+    assert environment == {}
