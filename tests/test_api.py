@@ -232,7 +232,7 @@ def test_minutes_become_updates_that_the_config_keeps(hasty, monkeypatch):
 
     monkeypatch.setattr(training_plan, "measure", measured)
     settings = {"recipe": "classic", "hidden_size": 8, "seq_length": 5}
-    config = api.settle(Corpus.from_text(TEXT), 0.5, **settings)
+    config = api.plan_settings(Corpus.from_text(TEXT), 0.5, **settings)
     most = 30 / found[0].update
     assert 0.5 * most * 0.99 <= config.updates <= most
 
@@ -241,11 +241,11 @@ def test_a_recipe_may_train_for_minutes_which_every_other_end_replaces(hasty):
     corpus = Corpus.from_text(TEXT)
     small = {"hidden_size": 8, "seq_length": 5, "batch_size": 2}
     assert RECIPES["quick"].minutes == 1
-    own = api.settle(corpus, **small).updates
+    own = api.plan_settings(corpus, **small).updates
     assert own is not None
-    assert api.settle(corpus, 0.01, **small).updates < own / 10
-    assert api.settle(corpus, updates=7, **small).updates == 7
-    by_epochs = api.settle(corpus, epochs=7, **small)
+    assert api.plan_settings(corpus, 0.01, **small).updates < own / 10
+    assert api.plan_settings(corpus, updates=7, **small).updates == 7
+    by_epochs = api.plan_settings(corpus, epochs=7, **small)
     assert (by_epochs.updates, by_epochs.epochs) == (None, 7)
 
 
@@ -253,9 +253,9 @@ def test_no_threads_means_those_of_the_machine_one_for_each_stream_at_most(hasty
     corpus = Corpus.from_text(TEXT)
     monkeypatch.setattr(training_plan, "processors", lambda: 6)
     small = {"hidden_size": 8, "seq_length": 5, "engine": "reference", "updates": 1}
-    assert api.settle(corpus, batch_size=4, **small).threads == 4
-    assert api.settle(corpus, batch_size=12, **small).threads == 6
-    assert api.settle(corpus, batch_size=4, threads=3, **small).threads == 3
+    assert api.plan_settings(corpus, batch_size=4, **small).threads == 4
+    assert api.plan_settings(corpus, batch_size=12, **small).threads == 6
+    assert api.plan_settings(corpus, batch_size=4, threads=3, **small).threads == 3
 
 
 def test_a_calibration_that_diverges_says_nothing_of_it(hasty):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from charloom.cli.progress_rate import Pace
+from charloom.cli.progress_rate import SpeedEstimate
 from charloom.training import Progress, Record, Sample, Saved
 
 
 def paced(*steps):
     """A pace after some steps: an update, or other items, and the seconds that each took."""
-    pace, now = Pace(), 1_000.0
+    pace, now = SpeedEstimate(), 1_000.0
     for what, seconds in steps:
         now += seconds
         pace.take(progress(what) if isinstance(what, int) else what, now)

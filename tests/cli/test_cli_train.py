@@ -9,7 +9,7 @@ import pytest
 
 from charloom.api import time_estimates, training_plan
 from charloom.api.time_estimates import Costs
-from charloom.cli.progress import Watcher
+from charloom.cli.progress import ProgressDisplay
 from charloom.store import write_control
 from charloom.training import Sample
 from command_line import SMALL, charloom_
@@ -177,14 +177,14 @@ def test_figures_that_have_run_away_are_short(book, tmp_path):
 
 
 def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):
-    honest, path = Watcher.__call__, tmp_path / "run"
+    honest, path = ProgressDisplay.__call__, tmp_path / "run"
 
     def stop_after_the_first_sample(self, item):
         honest(self, item)
         if isinstance(item, Sample):
             write_control(path, "stop")
 
-    monkeypatch.setattr(Watcher, "__call__", stop_after_the_first_sample)
+    monkeypatch.setattr(ProgressDisplay, "__call__", stop_after_the_first_sample)
     done = charloom_(
         "train",
         book,

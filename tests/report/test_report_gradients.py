@@ -45,7 +45,7 @@ def test_each_column_of_the_gradient_table_holds_what_its_heading_says(
                 for error in (errors.norm_relative, errors.absolute, errors.elementwise)
             ]
             step = formatting.power_of_ten(row.central.step)
-            worst, checked = prose.entry(row), f"{row.checked} of {row.total}"
+            worst, checked = prose.worst_entry(row), f"{row.checked} of {row.total}"
             wanted = [row.parameter, *against[:3], worst, *against[3:], step, checked]
             assert next(lines) == wanted
     assert not list(lines)

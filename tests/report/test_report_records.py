@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.even_sample import EvenSample
-from charloom.report.records import MOST_ENDS, MOST_JUDGED, Ordered, Record, Records, gather
+from charloom.report.records import MOST_ENDS, MOST_JUDGED, OrderedRecords, Record, Records, gather
 from charloom.report.samples import MOST_SAMPLES, gather_samples
 
 PER_EPOCH = 100
@@ -104,7 +104,7 @@ UPDATES = st.lists(st.integers(0, 50), max_size=30)
 
 @given(UPDATES)
 def test_ordered_records_rise_and_each_other_one_is_counted(updates: list[int]) -> None:
-    ordered = Ordered(map(record, updates))
+    ordered = OrderedRecords(map(record, updates))
     found = [one.update for one in ordered]
     assert found == sorted(set(found))
     assert len(found) + ordered.left_out == len(updates)
@@ -122,7 +122,7 @@ def test_ordered_records_rise_and_each_other_one_is_counted(updates: list[int]) 
     ],
 )
 def test_one_record_out_of_order_is_left_out_alone(updates: list[int], kept: list[int]) -> None:
-    ordered = Ordered(map(record, updates))
+    ordered = OrderedRecords(map(record, updates))
     assert [one.update for one in ordered] == kept
     assert ordered.left_out == 1
 

@@ -4,7 +4,7 @@ It knows the order of the steps. It prints nothing.
 """
 
 from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
-from charloom.api.evaluation_text import TextChoice, choose_part, judge, judge_others
+from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
 from charloom.api.exchange import export, import_model
 from charloom.api.model import Model, load
 from charloom.api.run_changes import RunChanges
@@ -12,11 +12,14 @@ from charloom.api.run_control import control
 from charloom.api.text_arguments import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
 from charloom.api.time_estimates import updates_per_second
 from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
-from charloom.api.training_plan import settle, text_to_learn
+from charloom.api.training_plan import plan_settings, text_to_learn
 from charloom.api.unit_search import Neurons, neurons
 from charloom.diagnosis import Diagnosis, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
+
+# Earlier names of these three. Programs that import them still work.
+judge, judge_others, settle = evaluate_part, evaluate_baselines, plan_settings
 
 __all__ = [
     "DEMO_TEXTS",
@@ -37,6 +40,8 @@ __all__ = [
     "control",
     "demo_text",
     "doctor",
+    "evaluate_baselines",
+    "evaluate_part",
     "export",
     "free_run",
     "gradcheck",
@@ -48,6 +53,7 @@ __all__ = [
     "neurons",
     "new_run",
     "open_text",
+    "plan_settings",
     "reopen",
     "reproduce",
     "reproduction",

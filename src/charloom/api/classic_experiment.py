@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from charloom.api.model import Model
 from charloom.api.text_arguments import Text, demo_text, new_run
-from charloom.api.training import Asked, Listener, Training, begin, ignore, never
-from charloom.api.training_plan import settle, text_to_learn
+from charloom.api.training import HaltCheck, Listener, Training, begin, ignore, no_halt
+from charloom.api.training_plan import plan_settings, text_to_learn
 from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.errors import NewerFormatError
@@ -95,7 +95,7 @@ def reproduce(
         corpus = demo_text(settings.get("tokens") or "characters")
     else:
         corpus = text_to_learn(text, string, default=CLASSIC, **settings)
-    config = settle(corpus, minutes, default=CLASSIC, began=began, **settings)
+    config = plan_settings(corpus, minutes, default=CLASSIC, began=began, **settings)
     with begin(corpus, config, place) as training:
         checks: list[GradientCheck] = []
         reported = None
@@ -114,7 +114,7 @@ def reproduce(
 
 
 def reproduction(
-    training: Training, halt: Asked = never, watch: ProgressCallback = ignore_progress
+    training: Training, halt: HaltCheck = no_halt, watch: ProgressCallback = ignore_progress
 ) -> Generator[GradientCheck | TrainingEvent | Reported]:
     """Do the experiment and yield its events: gradient checks, training events, the report.
 
@@ -134,7 +134,7 @@ def reproduction(
         # An empty list marks the checks as started: if they stay unfinished, `resume` repeats them.
         training.writer.write_gradcheck([])
         checks = []
-        with suppress(Unfinished):
+        with suppress(ChecksStopped):
             for check in gradient_checks(training, halt):
                 checks.append(check)
                 yield check
@@ -149,11 +149,11 @@ def reproduction(
     yield Reported(write_report(training.run, tell=damage.append, watch=watch), tuple(damage))
 
 
-class Unfinished(Exception):
+class ChecksStopped(Exception):
     """The gradient checks were stopped before the last one."""
 
 
-def gradient_checks(training: Training, halt: Asked = never) -> Iterator[GradientCheck]:
+def gradient_checks(training: Training, halt: HaltCheck = no_halt) -> Iterator[GradientCheck]:
     """Yield the gradient checks of an experiment.
 
     They cover each engine that the run could use, both dtypes, and a small and the full network. They
@@ -165,8 +165,8 @@ def gradient_checks(training: Training, halt: Asked = never) -> Iterator[Gradien
     corpus, config = training.corpus, training.learner.config
 
     def between() -> None:
-        if halt() is not None or stopped(training):
-            raise Unfinished
+        if halt() is not None or is_stopped(training):
+            raise ChecksStopped
 
     engines = ["reference"]
     if config.engine != "reference" and native_problem() is None:
@@ -182,7 +182,7 @@ def gradient_checks(training: Training, halt: Asked = never) -> Iterator[Gradien
             between()
 
 
-def stopped(training: Training) -> bool:
+def is_stopped(training: Training) -> bool:
     """Return True if a command stopped the run since it was opened.
 
     A command in a newer format is ignored.

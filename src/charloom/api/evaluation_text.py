@@ -88,7 +88,7 @@ class TextChoice:
         return self.text is not None or self.string is not None
 
 
-class Trained(Protocol):
+class TrainedModel(Protocol):
     """The attributes of `Model` that this module needs, to find the text the model was trained on."""
 
     @property
@@ -104,15 +104,15 @@ class Trained(Protocol):
         """The text, if the model was trained without a run directory."""
 
 
-def choose_part(model: Trained, choice: TextChoice) -> Part:
+def choose_part(model: TrainedModel, choice: TextChoice) -> Part:
     """Return the part to evaluate a model on; errors as for `Model.evaluate`."""
     learner, split = model.learner, choice.split
     if own := not choice.names_a_text:
-        corpus = own_text(model)
+        corpus = training_text(model)
     else:
         policy = choice.policy or REFUSE
         corpus = open_text(choice.text, choice.string, learner.vocabulary, policy=policy)
-        own = identity(corpus) == own_identity(model)
+        own = text_identity(corpus) == training_text_identity(model)
     if split == "all" or (split is None and not own):
         return Part(corpus, "all", ((0, len(corpus)),), own)
     whole = f"evaluate on the whole text: {argument('split', 'all')}"
@@ -126,7 +126,7 @@ def choose_part(model: Trained, choice: TextChoice) -> Part:
     )
 
 
-def own_text(model: Trained) -> Corpus:
+def training_text(model: TrainedModel) -> Corpus:
     """Return the text that a model was trained on; raise TextError if it cannot be read."""
     if model.corpus is not None:
         return model.corpus
@@ -139,15 +139,15 @@ def own_text(model: Trained) -> Corpus:
     return open_own_text(model.run, text, None, model.learner, place="the text to read")
 
 
-def identity(corpus: Corpus) -> tuple[str, int]:
+def text_identity(corpus: Corpus) -> tuple[str, int]:
     """Return the fingerprint and the length of a text, which identify it."""
     return corpus.fingerprint, len(corpus)
 
 
-def own_identity(model: Trained) -> tuple[str, int] | None:
+def training_text_identity(model: TrainedModel) -> tuple[str, int] | None:
     """Return the identity of the text that a model was trained on; None if it is not known."""
     if model.corpus is not None:
-        return identity(model.corpus)
+        return text_identity(model.corpus)
     try:
         text = None if model.run is None else read_settings(model.run).text
     except StoreError:
@@ -155,7 +155,7 @@ def own_identity(model: Trained) -> tuple[str, int] | None:
     return None if text is None else (text.fingerprint, text.characters)
 
 
-def judge(
+def evaluate_part(
     learner: Learner, engine: Engine, part: Part, streams: int | None = None, seed: int = 0
 ) -> Evaluation:
     """Evaluate a model on a part; arguments and errors as for `charloom.evaluation.evaluate`."""
@@ -169,7 +169,7 @@ def judge(
     )
 
 
-def judge_others(model: Trained, part: Part) -> Baselines:
+def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
     """Evaluate n-gram models and compressors on a part, after they read a training part.
 
     They read the training part of the same text. If `part` is the whole of another text, they read
@@ -180,7 +180,7 @@ def judge_others(model: Trained, part: Part) -> Baselines:
         TextError: the text that the model was trained on is needed and cannot be read.
     """
     learner = model.learner
-    corpus = own_text(model) if part.split == "all" and not part.own else part.corpus
+    corpus = training_text(model) if part.split == "all" and not part.own else part.corpus
     # The same text may have been given under another name.
     whole = part.split == "all" and corpus.fingerprint == part.corpus.fingerprint
     if part.split == "train" or whole:

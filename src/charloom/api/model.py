@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charloom.api.evaluation_text import TextChoice, choose_part, judge, judge_others
+from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
 from charloom.api.export_file import export_learner
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
@@ -223,7 +223,7 @@ class Model:
         """
         choice = TextChoice(text, string, split, UnknownPolicy(unknown, replacement))
         part = choose_part(self, choice)
-        return judge(self.learner, self.engine, part, streams, seed)
+        return evaluate_part(self.learner, self.engine, part, streams, seed)
 
     def baselines(
         self,
@@ -242,7 +242,7 @@ class Model:
             ConfigError: the part is the training part, or contains it.
         """
         choice = TextChoice(text, string, split, UnknownPolicy(unknown, replacement))
-        return judge_others(self, choose_part(self, choice))
+        return evaluate_baselines(self, choose_part(self, choice))
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
         """Return the cost of each character of a text in nats and bits, given all characters before.
@@ -351,10 +351,10 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
     which = which or which_of_run(path)
     learner = load_model(path, which)
     opened = open_engine(engine, learner.config.threads)
-    return Model(learner, opened, path, judged(which, learner), updates_of(path))
+    return Model(learner, opened, path, available_which(which, learner), updates_of(path))
 
 
-def judged(which: Which, learner: Learner) -> Which:
+def available_which(which: Which, learner: Learner) -> Which:
     """Return `which`, or "latest" if the run has no best checkpoint yet."""
     return "latest" if learner.best_update is None else which
 

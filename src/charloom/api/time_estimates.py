@@ -55,7 +55,7 @@ class Costs:
         config = schedule.config
         learning = (updates - done) * self.update
         every = config.judge_every or schedule.windows.per_epoch
-        judged = judgements(updates, every) - done // every if config.validation else 0
+        judged = evaluation_count(updates, every) - done // every if config.validation else 0
         sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
         seconds = learning + judged * self.judgement + sampled * self.sample + self.passage
         if self.whole <= FINAL_EVALUATION_SHARE * learning:
@@ -72,7 +72,7 @@ class Costs:
         return low
 
 
-def judgements(updates: int, every: int) -> int:
+def evaluation_count(updates: int, every: int) -> int:
     """Return how often the validation loss is computed: at each multiple of `every` and at the end."""
     return ceil(updates / every)
 

@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-from charloom.api.model import Model, judged, stage
+from charloom.api.model import Model, available_which, stage
 from charloom.api.run_changes import NO_CHANGES, RunChanges
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
-from charloom.api.training_plan import Tell, end_after, settle, text_to_learn
+from charloom.api.training_plan import MessageListener, end_after, plan_settings, text_to_learn
 from charloom.config import Config
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
@@ -38,14 +38,14 @@ from charloom.training import Best, TrainingEvent, train_in_memory, train_run
 from charloom.training.stop_signals import Halt
 
 Listener = Callable[[TrainingEvent | GradientCheck], None]
-Asked = Callable[[], str | None]
+HaltCheck = Callable[[], str | None]
 
 
 def ignore(item: TrainingEvent | GradientCheck) -> None:
     """Ignore every event."""
 
 
-def never() -> str | None:
+def no_halt() -> str | None:
     """Return None, so that training never stops early."""
     return None
 
@@ -100,7 +100,7 @@ def train(
     place = new_run(run)
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
-    config = settle(corpus, minutes, model=model, began=began, **settings)
+    config = plan_settings(corpus, minutes, model=model, began=began, **settings)
     require_which(which, config if place is None else None)
     if place is None:
         return train_without_run(corpus, config, listener, model, which)
@@ -200,7 +200,7 @@ class Training:
         """The number of updates of the whole run."""
         return Schedule.of(self.learner.config, len(self.corpus)).updates
 
-    def items(self, halt: Asked = never) -> Generator[TrainingEvent]:
+    def items(self, halt: HaltCheck = no_halt) -> Generator[TrainingEvent]:
         """Train and yield the events, until the end or until `halt` returns a reason.
 
         See `charloom.training.train_run`.
@@ -223,7 +223,7 @@ class Training:
 
     def stage(self) -> str:
         """Return the stage of that checkpoint in words; see `Model.stage`."""
-        which, learner = judged(self.which, self.learner), self.learner
+        which, learner = available_which(self.which, self.learner), self.learner
         update = learner.best_update if which == "best" else learner.update
         return stage(which, 0, update or 0, self.updates)
 
@@ -236,7 +236,7 @@ class Training:
         which, learner = which or self.which, self.learner
         if which == "best" and learner.best_update not in (None, learner.update):
             learner = self.writer.load_best()
-        return Model(learner, self.engine, self.run, judged(which, learner), self.updates)
+        return Model(learner, self.engine, self.run, available_which(which, learner), self.updates)
 
 
 def learner_of(model: str | Path | Model | None) -> Learner | None:
@@ -271,8 +271,8 @@ def begin(
                 raise
 
 
-def reopen(run: Path, changes: RunChanges = NO_CHANGES, tell: Tell = str) -> Training:
-    """Open a run to continue it; errors as for `resume`, and `tell` as for `settle`."""
+def reopen(run: Path, changes: RunChanges = NO_CHANGES, tell: MessageListener = str) -> Training:
+    """Open a run to continue it; errors as for `resume`, and `tell` as for `plan_settings`."""
     began = time.monotonic()
     with unless_in_use(run):
         inspection = inspect_run(run)
@@ -319,7 +319,7 @@ def train_without_run(
             listener(item)
     kept = (best.learner if which == "best" else None) or learner
     updates = Schedule.of(config, len(corpus)).updates
-    found = Model(kept, engine, None, judged(which, kept), updates, corpus=corpus)
+    found = Model(kept, engine, None, available_which(which, kept), updates, corpus=corpus)
     if halt() == "SIGINT":
         warnings.warn(
             f"interrupted at update {learner.update:,}; returning {found.stage}.", stacklevel=3

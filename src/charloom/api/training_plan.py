@@ -25,17 +25,17 @@ LEAST_SHARE: Final = (
 SHORT_SECONDS: Final = 1.0  # shorter durations are not reported
 
 # Called with a message about a measurement, without a full stop.
-Tell = Callable[[str], object]
+MessageListener = Callable[[str], object]
 
 
-def settle(
+def plan_settings(
     corpus: Corpus,
     minutes: float | None = None,
     *,
     default: str = DEFAULT_RECIPE,
     model: Learner | None = None,
     began: float | None = None,
-    tell: Tell = str,
+    tell: MessageListener = str,
     **settings: Any,
 ) -> Config:
     """Return the complete settings of a training run: a recipe with the given changes.
@@ -58,7 +58,7 @@ def settle(
             `epochs` and `updates` are given.
         TextError: the text is too short for its parts.
     """
-    config = with_threads(chosen(default, model, **settings))
+    config = with_threads(initial_config(default, model, **settings))
     ends = {name: settings.get(name) for name in ("epochs", "updates")}
     require_one_end(minutes=minutes, **ends)
     if minutes is None and set(ends.values()) == {None}:
@@ -75,11 +75,11 @@ def end_after(
     done: int = 0,
     *,
     began: float | None = None,
-    tell: Tell = str,
+    tell: MessageListener = str,
 ) -> int:
     """Return the last update of a run that ends about `minutes` after its start.
 
-    `done` updates were made before. The other arguments are those of `settle`.
+    `done` updates were made before. The other arguments are those of `plan_settings`.
 
     Raises:
         ConfigError: `minutes` is out of range, or gives more updates than a run can have.
@@ -110,8 +110,8 @@ def with_threads(config: Config) -> Config:
     return config.replace(threads=min(config.batch_size, processors()))
 
 
-def chosen(default: str, model: Learner | None = None, **settings: Any) -> Config:
-    """Return the settings before measuring; arguments and errors as for `settle`."""
+def initial_config(default: str, model: Learner | None = None, **settings: Any) -> Config:
+    """Return the settings before measuring; arguments and errors as for `plan_settings`."""
     recipe = settings.pop("recipe", None)
     if model is None:
         return configure(recipe or default, **settings)
@@ -127,11 +127,11 @@ def text_to_learn(
     model: Learner | None = None,
     **settings: Any,
 ) -> Corpus:
-    """Read the text of a training run as its settings say; arguments and errors as for `settle`.
+    """Read the text of a training run as its settings say; arguments and errors as for `plan_settings`.
 
     With `model`, the text is read with the model's vocabulary.
     """
-    config = chosen(default, model, **settings)
+    config = initial_config(default, model, **settings)
     return open_text(
         text,
         string,

@@ -113,9 +113,9 @@ def neurons(
     """
     opened = model if isinstance(model, Model) else load(as_path(model, "model"))
     choice = choose(opened.learner, layer, unit, what)
-    asked = asked_properties(properties, pattern, spans)
+    asked = requested_properties(properties, pattern, spans)
     policy = None if unknown is None else UnknownPolicy(unknown, replacement)
-    watched = watch(opened, TextChoice(text, string, split, policy), limit)
+    watched = open_search_text(opened, TextChoice(text, string, split, policy), limit)
     if spans is not None and len(watched.texts) > 1:
         raise ConfigError(
             f"spans need a continuous text, but the part {watched.part.split} has "
@@ -125,7 +125,7 @@ def neurons(
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
+class SearchText:
     """The text that a model reads to find its units.
 
     Attributes:
@@ -143,7 +143,7 @@ class Watched:
 
 
 def find_units(
-    model: Model, watched: Watched, properties: Sequence[Property], choice: Choice, top: int
+    model: Model, watched: SearchText, properties: Sequence[Property], choice: Choice, top: int
 ) -> Neurons:
     """Return the units that follow `properties`; raise the same errors as `neurons`."""
     findings = rank(model.learner, model.engine, watched.texts, properties, choice, top)
@@ -158,7 +158,7 @@ def find_units(
     )
 
 
-def asked_properties(
+def requested_properties(
     names: Sequence[str] | None = None,
     regex: str | None = None,
     spans: Sequence[tuple[int, int]] | None = None,
@@ -174,7 +174,7 @@ def asked_properties(
     return asked or PROPERTIES
 
 
-def watch(model: Model, choice: TextChoice, limit: int = LIMIT) -> Watched:
+def open_search_text(model: Model, choice: TextChoice, limit: int = LIMIT) -> SearchText:
     """Return the text that the model reads; `limit` and errors as for `neurons`."""
     limit = require_whole("limit", limit, least=1)
     learner = model.learner
@@ -189,4 +189,4 @@ def watch(model: Model, choice: TextChoice, limit: int = LIMIT) -> Watched:
         notes = (f"{error.message} The model reads the built-in text {corpus.name} instead",)
         part = Part(corpus, "all", ((0, len(corpus)),), own=False)
     kept = [ids for ids in part.first(limit) if len(ids)]
-    return Watched(part, tuple(kept), (*notes, *part.corpus.notes))
+    return SearchText(part, tuple(kept), (*notes, *part.corpus.notes))

@@ -21,13 +21,13 @@ from charloom.cli import (
     run_commands,
     serve_command,
 )
-from charloom.cli.error_exit import Guarded
+from charloom.cli.error_exit import ErrorReportingGroup
 from charloom.cli.setting_options import Grouped
 from charloom.cli.terminal import show
 
 app = typer.Typer(
     name="charloom",
-    cls=Guarded,
+    cls=ErrorReportingGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

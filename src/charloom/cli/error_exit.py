@@ -18,11 +18,11 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 
 CHECK_FAILED: Final = 1
-MISTAKE: Final = 2
+USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
 
 
-class Guarded(TyperGroup):
+class ErrorReportingGroup(TyperGroup):
     """The group of all commands; it turns their errors into one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -33,7 +33,7 @@ class Guarded(TyperGroup):
             fail(error.message)
         except BrokenPipeError:
             # The reader of stdout, such as `| head`, closed the pipe: this is not a failure.
-            forget_stdout()
+            discard_stdout()
             raise typer.Exit(0) from None
         except MemoryError:
             smaller = argument("hidden_size")
@@ -47,7 +47,7 @@ class Guarded(TyperGroup):
             try:
                 sys.stdout.flush()
             except OSError:
-                forget_stdout()
+                discard_stdout()
             where = f"{shortened(Path(str(error.filename)))}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}.")
         return result
@@ -57,9 +57,9 @@ def fail(sentence: str) -> NoReturn:
     """Print one sentence and exit with the code of a user's mistake."""
     clear_line()
     say(sentence)
-    raise typer.Exit(MISTAKE) from None
+    raise typer.Exit(USAGE_ERROR) from None
 
 
-def forget_stdout() -> None:
+def discard_stdout() -> None:
     """Discard buffered output, which Python would otherwise try to write when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charloom.cli.model_commands import identity
+from charloom.cli.model_commands import model_identity
 from charloom.cli.model_options import (
     Force,
     Framework,
@@ -54,7 +54,7 @@ def export(
     opened.export(path, to)
     lines = loading_lines(opened.learner, str(path))
     if as_json:
-        about = {**identity(model, opened), **figures(opened.learner)}
+        about = {**model_identity(model, opened), **figures(opened.learner)}
         show_json({"file": str(path), **about, "load": lines})
     else:
         origin = f"{described(opened.learner)}, from {model}, {opened.stage}"

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from charloom.text import UnknownPolicy
 
 # Styles of characters, each with the least number of bits that gets it.
-HEAT: Final = (
+SURPRISE_STYLES: Final = (
     (0.0, "dim"),
     (1.0, ""),
     (2.0, "black on color(229)"),
@@ -100,7 +100,14 @@ def sample(
             {"number": number, "text": "".join(writing), "ended": writing.ended}
             for number, writing in enumerate(writings)
         ]
-        show_json({**identity(model, opened), "prompt": begun, **flat(options), "samples": texts})
+        show_json(
+            {
+                **model_identity(model, opened),
+                "prompt": begun,
+                **flat_options(options),
+                "samples": texts,
+            }
+        )
         return
     say(f"{model}, {opened.stage}, writes:")
     for number, writing in enumerate(writings, start=1):
@@ -138,11 +145,11 @@ def evaluate(
     explain_terminal_input(text or [])
     part = api.choose_part(opened, choice)
     say_sentences(part.corpus.notes)
-    result = api.judge(learner, opened.engine, part, streams, given.get("seed", 0))
-    others = api.judge_others(opened, part) if baselines else None
+    result = api.evaluate_part(learner, opened.engine, part, streams, given.get("seed", 0))
+    others = api.evaluate_baselines(opened, part) if baselines else None
     if as_json:
         about = {
-            **identity(model, opened),
+            **model_identity(model, opened),
             "unknown": part.corpus.unknown.total,
         }
         compared = {} if others is None else {"baselines": dataclasses.asdict(others)}
@@ -153,7 +160,7 @@ def evaluate(
     tokens, one = learner.config.tokens, one_of(learner.config.tokens)
     show(f"{tokens + ':':<11} {result.characters:,} predicted")
     show(f"nats:       {result.nats:.4f} per {one}")
-    show(f"bits:       {result.bits:.4f} per {one}{between(result)}")
+    show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
     if others is not None:
         show_others(result, others, tokens)
@@ -191,7 +198,7 @@ def policy_of(settings: dict[str, Any]) -> "UnknownPolicy":
     return UnknownPolicy(settings.get("unknown", "refuse"), settings.get("replacement", ""))
 
 
-def flat(options: "SampleOptions") -> dict[str, Any]:
+def flat_options(options: "SampleOptions") -> dict[str, Any]:
     """Return the options of a sampled text as plain data of one level."""
     return {
         "length": options.length,
@@ -202,7 +209,7 @@ def flat(options: "SampleOptions") -> dict[str, Any]:
     }
 
 
-def identity(model: Path, opened: "Model") -> dict[str, Any]:
+def model_identity(model: Path, opened: "Model") -> dict[str, Any]:
     """Return the path, the kind of checkpoint and the update of a model as plain data.
 
     `which` is None for a checkpoint directory or a model file. `update` is None if a file does not
@@ -211,7 +218,7 @@ def identity(model: Path, opened: "Model") -> dict[str, Any]:
     return {"model": str(model), "which": opened.which, "update": opened.update}
 
 
-def between(result: "Evaluation") -> str:
+def interval_phrase(result: "Evaluation") -> str:
     """Return the 95 % interval as a phrase; an empty string if there is none."""
     if result.interval is None:
         return ""
@@ -270,7 +277,7 @@ def score(
     if as_json:
         show_json(
             {
-                **identity(model, opened),
+                **model_identity(model, opened),
                 "mean_bits": result.mean_bits,
                 "characters": list(result.characters),
                 "nats": result.nats.tolist(),
@@ -290,15 +297,20 @@ def paint_surprise(result: "Surprise") -> None:
     """Print a text coloured by its bits, or without colours if the terminal shows none."""
     spans = [
         (f"{least:g}-{most:g}" if most < math.inf else f"{least:g} and more", style)
-        for (least, style), (most, _) in zip(HEAT, (*HEAT[1:], (math.inf, "")), strict=True)
+        for (least, style), (most, _) in zip(
+            SURPRISE_STYLES, (*SURPRISE_STYLES[1:], (math.inf, "")), strict=True
+        )
     ]
-    styles = ["underline", *map(heat, result.bits.tolist()[1:])]  # the first is not predicted
+    styles = [
+        "underline",
+        *map(surprise_style, result.bits.tolist()[1:]),
+    ]  # the first is not predicted
     paint(result.characters, styles, "bits", spans)
 
 
-def heat(bits: float) -> str:
+def surprise_style(bits: float) -> str:
     """Return the style of a character that costs `bits`."""
-    return [style for least, style in HEAT if bits >= least][-1]
+    return [style for least, style in SURPRISE_STYLES if bits >= least][-1]
 
 
 def prompt_text(prompt: str, file: Path | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charloom.cli.colours import paint
-from charloom.cli.model_commands import identity, open_model, policy_of, require_one_text
+from charloom.cli.model_commands import model_identity, open_model, policy_of, require_one_text
 from charloom.cli.model_options import (
     Colour,
     MostCharacters,
@@ -103,7 +103,7 @@ def neurons(
       charloom neurons runs/book --layer 0 --unit 17 --what cell
     """
     from charloom.api import TextChoice
-    from charloom.api.unit_search import Neurons, asked_properties, find_units, watch
+    from charloom.api.unit_search import Neurons, find_units, open_search_text, requested_properties
     from charloom.config import require_whole
     from charloom.hidden_units import Activity, choose
     from charloom.hidden_units.ranking import LEAST_CHARACTERS
@@ -111,7 +111,7 @@ def neurons(
     require_one_text(bool(text), string)
     require_whole("show", shown, least=1)
     require_whole("top", top, least=1)
-    asked = asked_properties(properties, pattern)
+    asked = requested_properties(properties, pattern)
     given = settings or {}
     policy = policy_of(given) if "unknown" in given else None
     opened = open_model(model, which, given)
@@ -119,7 +119,7 @@ def neurons(
     choice = choose(opened.learner, layer, unit, what)
     require_picture(png)
     explain_terminal_input(text or [])
-    watched = watch(opened, TextChoice(text or None, string, split, policy), limit)
+    watched = open_search_text(opened, TextChoice(text or None, string, split, policy), limit)
     say_sentences(watched.notes)
     activity_of = partial(values_of, opened, watched.texts[0][:shown])
     found: Neurons | None = None
@@ -138,7 +138,7 @@ def neurons(
         draw(activity_of(layer, None, what), png)
     if as_json:
         findings = {} if found is None else {**found.to_json(), "notes": list(watched.notes)}
-        about = identity(model, opened)
+        about = model_identity(model, opened)
         show_json({**about, **findings, "activity": None if seen is None else seen.to_json()})
         return
     if found is not None:
@@ -204,11 +204,11 @@ def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:
         if not finding.units:
             show(f"{finding.property:<20}{'-':>9}   {finding.why_none}")
             continue
-        units = "   ".join(f"{address(unit):<11} {unit.r:+.2f}" for unit in finding.units)
+        units = "   ".join(f"{unit_address(unit):<11} {unit.r:+.2f}" for unit in finding.units)
         show(f"{finding.property:<20}{finding.by_chance:9.2f}   {units}")
 
 
-def address(unit: "Unit") -> str:
+def unit_address(unit: "Unit") -> str:
     """Return the address of a unit's value, such as 0:17 cell."""
     return f"{unit.layer}:{unit.unit} {unit.what}"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from charloom.cli.progress_rate import Pace
+from charloom.cli.progress_rate import SpeedEstimate
 from charloom.cli.terminal import say
 from charloom.formatting import (
     bits_per_character,
@@ -41,7 +41,7 @@ LINE_WIDTH: Final = 69  # of a message after "charloom: "
 FIGURES_WIDTH: Final = 118  # of the longest progress line
 
 
-class Watcher:
+class ProgressDisplay:
     """Shows the progress of a training run.
 
     A terminal shows one line that is updated. Without a terminal, a new line is printed every few
@@ -72,7 +72,7 @@ class Watcher:
         self._seq_length, self._batch_size = seq_length, batch_size
         self._one = one_of(tokens)[:4]  # char or byte, as the line is short of space
         self._judged: float | None = None  # last validation loss in nats per character
-        self._clock, self._pace = clock, Pace()
+        self._clock, self._pace = clock, SpeedEstimate()
         self._bar = make_bar() if sys.stderr.isatty() else None
         self._narrow = self._bar is not None and self._bar.console.width < FIGURES_WIDTH
         self._interval = LINE_SECONDS if self._bar is None else DRAW_SECONDS
@@ -80,7 +80,7 @@ class Watcher:
         if self._bar is not None:
             self._task = self._bar.add_task("", total=updates, completed=done, figures="")
 
-    def __enter__(self) -> "Watcher":
+    def __enter__(self) -> "ProgressDisplay":
         if self._bar is not None:
             self._bar.start()
         return self

@@ -6,7 +6,7 @@ Only updates of this process count. Gradient checks, pauses and the report do no
 from charloom.training import Progress, Record, TrainingEvent
 
 
-class Pace:
+class SpeedEstimate:
     """Measures a training run; it must get every event of the run."""
 
     def __init__(self) -> None:

@@ -62,7 +62,7 @@ def reproduce(
         corpus = api.text_to_learn(text, default=CLASSIC, **settings)
     else:
         corpus = api.demo_text(settings.get("tokens") or "characters")
-    config = api.settle(
+    config = api.plan_settings(
         corpus, minutes, default=CLASSIC, began=began, tell=say_sentence, **settings
     )
     warn_without_effect(config, settings)
@@ -97,7 +97,9 @@ def train(
     model, settings = api.learner_of(from_model), settings or {}
     explain_terminal_input(text or [])
     corpus = api.text_to_learn(text or [], model=model, **settings)
-    config = api.settle(corpus, minutes, model=model, began=began, tell=say_sentence, **settings)
+    config = api.plan_settings(
+        corpus, minutes, model=model, began=began, tell=say_sentence, **settings
+    )
     warn_without_effect(config, settings)
     if model is None and "unknown" in settings:
         say("--unknown has no effect without --from: the vocabulary is made from the text.")

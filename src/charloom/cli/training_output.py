@@ -56,7 +56,7 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     With `whole`, also check the gradients first and write the report at the end.
     """
     from charloom.api import Reported, reproduction
-    from charloom.cli.progress import Watcher
+    from charloom.cli.progress import ProgressDisplay
     from charloom.gradient_check import GradientCheck
     from charloom.training.stop_signals import Halt
 
@@ -64,7 +64,7 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     config, done = training.learner.config, training.learner.update
     started = time.monotonic()
     try:
-        watcher = Watcher(
+        watcher = ProgressDisplay(
             training.updates,
             done,
             config.seq_length,

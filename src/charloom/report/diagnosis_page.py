@@ -98,7 +98,7 @@ def sentence(clue: str) -> str:
 def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
     """Yield the largest error, the number of trials and the number of calls."""
     worst, tried = diagnosis.worst(), diagnosis.tried
-    of = "the loss, relative" if worst.parameter == LOSS else f"{named(worst)}, norm-relative"
+    of = "the loss, relative" if worst.parameter == LOSS else f"{row_name(worst)}, norm-relative"
     yield KeyFigure("Largest error", scientific(worst.norm_relative), [of])
     trials = len(tried.trials)
     wrong = len({row.trial for row in diagnosis.rows if not row.passed})
@@ -125,7 +125,7 @@ def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
     """Return a row as it is shown in the table."""
     place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
     return GradientErrors(
-        name=named(row),
+        name=row_name(row),
         norm_relative=scientific(row.norm_relative),
         limit=scientific(row.limit),
         absolute=scientific(row.absolute),
@@ -141,7 +141,7 @@ def digits(value: float) -> str:
     return f"{value:.6g}" if math.isfinite(value) else scientific(value)
 
 
-def named(row: Row) -> str:
+def row_name(row: Row) -> str:
     """Return what the row checks: the name of a gradient, such as dW, or the loss."""
     return LOSS if row.parameter == LOSS else f"d{row.parameter}"
 
@@ -160,7 +160,7 @@ def picture(diagnosis: Diagnosis) -> Picture | None:
     if not errors or not all(errors.values()):
         return None
     limit = STEP_LIMITS[diagnosis.tried.dtype]
-    label = f"Errors by parameter and time step. {spoken(errors, limit)}"
+    label = f"Errors by parameter and time step. {heatmap_description(errors, limit)}"
 
     def drawn(name: str, width: int) -> Markup:
         figure = heatmap_figure(errors, limit, width=width, palette=SENTINELS)
@@ -169,7 +169,7 @@ def picture(diagnosis: Diagnosis) -> Picture | None:
     return Picture(drawn("wide", WIDE[0]), drawn("narrow", NARROW[0]))
 
 
-def spoken(errors: Any, limit: float) -> str:
+def heatmap_description(errors: Any, limit: float) -> str:
     """Return a description of the heat map for screen readers."""
     parts = []
     for name, row in errors.items():

@@ -154,7 +154,7 @@ def _draw_curves(
             )  # fmt: skip
 
     size = f"{prose.size(check).replace(THIN, ' ')}, {check.settings.dtype}"
-    start = prose.beginning(check)
+    start = prose.initial_values_text(check)
     above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "parse_math": False}
     axes.text(0, 1.03, size, color=palette["ink"], fontsize=font, **above)
     if len(size) + len(start) <= room:

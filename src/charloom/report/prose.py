@@ -47,14 +47,14 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
         f"The gradient that backpropagation through time computes is right. It was compared with the "
         f"complex step over {count(sum(check.checked for check in checks))} entries of {parameters}. "
         f"The largest norm-relative error is {listing(parts)}. The entry with the largest error in "
-        f"{check.settings.dtype} is {entry(row)} at {size(check)}: its gradient is "
+        f"{check.settings.dtype} is {worst_entry(row)} at {size(check)}: its gradient is "
         f"{scientific(row.worst.analytic)}, with an elementwise-relative error of "
         f"{scientific(row.elementwise)}."
     ]
     if any(row.norm_limit > NORM_LIMITS[check.settings.dtype] for check, row in rows):
         check, row = max(rows, key=lambda pair: pair[1].rounding)
         paragraphs.append(
-            f"At {size(check)} with {beginning(check)} the network is very sensitive: rounding its "
+            f"At {size(check)} with {initial_values_text(check)} the network is very sensitive: rounding its "
             f"parameters once changes the exact gradient of {row.parameter} by a norm-relative "
             f"{scientific(row.rounding)}. The limits are therefore wider, up to thirty times that."
         )
@@ -139,7 +139,7 @@ def size(check: GradientCheck) -> str:
     return ", ".join(parts if s.cell == "rnn" else [s.cell.upper(), *parts])
 
 
-def beginning(check: GradientCheck) -> str:
+def initial_values_text(check: GradientCheck) -> str:
     """Return the initial weights, the initial state and the dropout of the checked network as text."""
     s = check.settings
     weights = f"sigma {s.sigma:g}" if s.init == "normal" else f"init {s.init}"
@@ -147,7 +147,7 @@ def beginning(check: GradientCheck) -> str:
     return f"{weights}, h0 {s.state}{dropout}"
 
 
-def entry(row: Row) -> str:
+def worst_entry(row: Row) -> str:
     """Return the entry of a parameter with the largest error, such as W[3, 17]."""
     return f"{row.parameter}[{', '.join(map(str, row.worst.index))}]"
 
@@ -193,7 +193,7 @@ def loss_story(
         )
     if records.ends:
         sentences.append(crosses_story(records))
-    return [" ".join(sentences), *judged_story(records, config, part, kept)]
+    return [" ".join(sentences), *evaluation_story(records, config, part, kept)]
 
 
 def fall_story(records: Records, seq_length: int, one: str) -> str:
@@ -222,7 +222,7 @@ def crosses_story(records: Records) -> str:
     return f"The {number_of(shown, 'red cross', 'red crosses')} mark the ends of epochs."
 
 
-def judged_story(
+def evaluation_story(
     records: Records, config: Config, part: JudgedPart | None, kept: int | None
 ) -> list[str]:
     """Return a paragraph about the validation losses; an empty list if there are none."""
@@ -236,7 +236,7 @@ def judged_story(
         f"trained on. The validation loss was computed {number_of(records.judgements, 'time')}.{share_story(part, config)} "
         f"It is lowest after update {count(best.update)}: {nats:.4f} nats or "
         f"{bits_per_character(nats):.4f} bits per {one_of(config.tokens)}, a perplexity of "
-        f"{choices(nats)}."
+        f"{perplexity_text(nats)}."
     ]
     # While a run is training, the pointer `best` may still name an earlier checkpoint.
     if kept is not None and kept > best.update:
@@ -281,18 +281,18 @@ def samples_story(samples: Sequence[Sample], drawn: int, last_record: Record | N
     of = f"of {count(lengths.pop())} characters each" if len(lengths) == 1 else "of several lengths"
     if len(samples) == 1:
         return [
-            f"There is one sample so far, written {moment(first)}. It has {texture(first.text)}."
+            f"There is one sample so far, written {update_phrase(first)}. It has {text_statistics(first.text)}."
         ]
     reached = "" if last_record is None else f", at a smooth loss of {last_record.smooth_loss:.2f}"
     shown = "" if len(samples) == drawn else f" {count(len(samples))} of them are shown."
     return [
         f"The network wrote {number_of(drawn, 'sample')} {of} during training.{shown} The first, "
-        f"{moment(first)}, has {texture(first.text)}. The last, "
-        f"{moment(last)}{reached}, has {texture(last.text)}."
+        f"{update_phrase(first)}, has {text_statistics(first.text)}. The last, "
+        f"{update_phrase(last)}{reached}, has {text_statistics(last.text)}."
     ]
 
 
-def records_left(records: Records | None) -> str:
+def kept_records_sentence(records: Records | None) -> str:
     """Return a sentence about the records that a report shows if others are damaged or lost."""
     if records is None:
         return "The report shows no losses."
@@ -302,7 +302,7 @@ def records_left(records: Records | None) -> str:
     )
 
 
-def samples_left(samples: Samples) -> str:
+def kept_samples_sentence(samples: Samples) -> str:
     """Return a sentence about the samples that a report shows if others are damaged or lost."""
     if not samples.shown:
         return "The report shows no samples."
@@ -310,12 +310,12 @@ def samples_left(samples: Samples) -> str:
     return f"The report shows the remaining {left}, up to update {count(samples.shown[-1].update)}."
 
 
-def moment(sample: Sample) -> str:
+def update_phrase(sample: Sample) -> str:
     """Return a phrase for the update at which a sample was written."""
     return f"at update {count(sample.update)}" if sample.update else "before the first update"
 
 
-def texture(text: str) -> str:
+def text_statistics(text: str) -> str:
     """Return a phrase with a few statistics of the characters of a text."""
     words = text.split()
     mean = sum(map(len, words)) / max(len(words), 1)
@@ -326,7 +326,7 @@ def texture(text: str) -> str:
     )
 
 
-def choices(nats: float) -> str:
+def perplexity_text(nats: float) -> str:
     """Return the perplexity as text; it can be too large for a number if training diverged."""
     return f"{math.exp(nats):,.1f}" if nats < math.log(1e6) else "more than a million"
 
@@ -339,7 +339,7 @@ def passage_story(passage: str, writer: Writer, config: Config, vocabulary_size:
         f"{counted(len(passage), 'character')}, written by "
         f"{writer_story(writer, config, vocabulary_size)}. The passage has "
         f"{counted(len(words), 'word')}, {count(different)} of them "
-        f"different, in {lines}: {texture(passage)}."
+        f"different, in {lines}: {text_statistics(passage)}."
     ]
 
 
@@ -366,7 +366,7 @@ def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
         loss = f"{record.smooth_loss:.2f} nats per window"
     return (
         f"{model}, with {loss}, or {bits_per_character(nats):.2f} bits per {one}. It is as uncertain about "
-        f"the next {one} as if it chose one of {choices(nats)} with equal probability; the vocabulary has "
+        f"the next {one} as if it chose one of {perplexity_text(nats)} with equal probability; the vocabulary has "
         f"{count(vocabulary_size)}"
     )
 

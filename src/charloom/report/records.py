@@ -92,13 +92,13 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
         records: the records in the order of their updates.
         wanted: updates whose records are also kept, such as those of samples.
     """
-    gathering = Gathering(wanted)
+    gathering = RecordCollector(wanted)
     for record in records:
         gathering.add(record)
     return gathering.result()
 
 
-class Ordered:
+class OrderedRecords:
     """Iterates over records and leaves out those in a wrong order.
 
     A single record with a too large update must not remove all that follow. So each record waits until
@@ -128,7 +128,7 @@ class Ordered:
             yield held
 
 
-class Gathering:
+class RecordCollector:
     """Takes records one after another and keeps those that a report shows."""
 
     def __init__(self, wanted: Iterable[int]) -> None:

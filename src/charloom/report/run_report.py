@@ -23,7 +23,7 @@ from charloom.report.loss_plot import loss_figure
 from charloom.report.page_data import Picture
 from charloom.report.plot_files import coloured, inline_svg, png_of, svg_of
 from charloom.report.plot_style import LIGHT, NARROW, SENTINELS, WIDE
-from charloom.report.records import Ordered, Record, Records, gather
+from charloom.report.records import OrderedRecords, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.writer import passage_update
 from charloom.store import RunInspection, inspect_run, replace_file
@@ -113,7 +113,7 @@ def read_samples(view: RunInspection, damage: list[str], watch: ProgressCallback
     lines = sound_objects(view.path / SAMPLES, is_sample, messages, watch, view.lengths)
     samples = gather_samples(lines)
     if messages:
-        damage.append(" ".join([*messages, prose.samples_left(samples)]))
+        damage.append(" ".join([*messages, prose.kept_samples_sentence(samples)]))
     return samples
 
 
@@ -129,13 +129,13 @@ def read_records(
     lines = sound_objects(path, is_record, messages, watch, view.lengths)
     records = gather(sound_records(map(Record.of, lines), path, messages), wanted)
     if messages:
-        damage.append(" ".join([*messages, prose.records_left(records)]))
+        damage.append(" ".join([*messages, prose.kept_records_sentence(records)]))
     return records
 
 
 def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> Iterator[Record]:
     """Yield the records that a plot can show; add messages to `damage` about those left out."""
-    ordered, large = Ordered(records), 0
+    ordered, large = OrderedRecords(records), 0
     for record in ordered:
         if can_be_drawn(record):
             yield record
@@ -194,7 +194,7 @@ def render(content: Content, loss: Picture | None, curve: Picture | None) -> str
     return page(
         "report.html",
         title=view.text.name,
-        lede=sections.lede(view),
+        lede=sections.run_sentence(view),
         notice=sections.notice(view, records),
         damage=list(map(for_command_line, content.damage)),
         key_figures=sections.key_figures(view, records),

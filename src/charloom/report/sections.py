@@ -49,7 +49,7 @@ from charloom.store.journal_lines import is_finite
 from charloom.store.run_directory import TEXT
 
 
-def lede(view: RunInspection) -> str:
+def run_sentence(view: RunInspection) -> str:
     """Return one sentence about the network, the text and the training."""
     config, text = view.config, view.text
     times = counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
@@ -135,7 +135,7 @@ def check_table(check: GradientCheck) -> CheckTable:
     """Return the rows of a gradient check for the table."""
     return CheckTable(
         size=prose.size(check),
-        details=f"{check.settings.dtype}, {prose.beginning(check)}, engine {check.settings.engine}",
+        details=f"{check.settings.dtype}, {prose.initial_values_text(check)}, engine {check.settings.engine}",
         passed=check.passed,
         rows=[parameter_errors(row) for row in check.rows],
     )
@@ -148,7 +148,7 @@ def parameter_errors(row: Row) -> ParameterErrors:
         checked=f"{count(row.checked)} of {count(row.total)}",
         absolute=scientific(row.absolute),
         elementwise=scientific(row.elementwise),
-        worst=prose.entry(row),
+        worst=prose.worst_entry(row),
         norm_relative=scientific(row.norm_relative),
         step=power_of_ten(row.central.step),
         central_absolute=scientific(row.central.absolute),
@@ -241,7 +241,7 @@ def settings_section(view: RunInspection, records: Records | None) -> list[Setti
     """Return the lists of settings: of the text, the software and the run."""
     return [
         SettingsGroup("Text", text_rows(view)),
-        SettingsGroup("Software and progress", maker_rows(view, records)),
+        SettingsGroup("Software and progress", software_rows(view, records)),
         SettingsGroup("Configuration", configuration_rows(view)),
     ]
 
@@ -257,7 +257,7 @@ def text_rows(view: RunInspection) -> list[Setting]:
     ]
 
 
-def maker_rows(view: RunInspection, records: Records | None) -> list[Setting]:
+def software_rows(view: RunInspection, records: Records | None) -> list[Setting]:
     """Return the software that trained the run, its progress, and the software that made the page."""
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
@@ -275,7 +275,7 @@ def maker_rows(view: RunInspection, records: Records | None) -> list[Setting]:
     return [
         Setting("charloom", view.version, "the version that started the run"),
         Setting("engine", view.engine or "not recorded", "the engine that trained last"),
-        Setting("trained with", surroundings(view)),
+        Setting("trained with", software_and_machine(view)),
         Setting("progress", reached),
         Setting("seconds", taken, "time of training"),
         *changes(view),
@@ -294,7 +294,7 @@ def configuration_rows(view: RunInspection) -> list[Setting]:
     ]
 
 
-def surroundings(view: RunInspection) -> str:
+def software_and_machine(view: RunInspection) -> str:
     """Return the versions of the software and the kind of machine that trained last."""
     starts = [event for event in view.events if "engine" in event]
     last = starts[-1] if starts else {}
