@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 import small_runs
 from charloom import training
 from charloom.cli import app
-from charloom.cli.hints import overfitting_sentence
 from charloom.messages import for_command_line
 from charloom.report import write_report
 from charloom.training import Overfitting
+from charloom.training.overfitting_message import overfitting_sentence
 from pages import Page
 
 FOUND = Overfitting(140, 0.35, 0.12)

@@ -120,9 +120,9 @@ def test_each_figure_of_a_run_stands_under_its_name(trained, page):
     eventually(page.locator("#learning-state"), "finished")
     told = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
     wanted = {
-        "Bits per character": f"{told['bits']:.3f}",
-        "Training bits": f"{told['train_bits']:.3f}",
-        "Validation bits": f"{told['validation_bits']:.3f}",
+        "Bits, best validation": f"{told['best_bits']:.3f}",
+        "Last training bits": f"{told['train_bits']:.3f}",
+        "Last validation bits": f"{told['validation_bits']:.3f}",
         "Smooth loss": f"{told['smooth_loss']:.2f}",
         "Learning rate": f"{told['learning_rate']:g}",
         "Time left": "–",

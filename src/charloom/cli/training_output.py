@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from charloom.cli.error_exit import CHECK_FAILED
-from charloom.cli.hints import found_overfitting, learnt_nothing, overfitting_sentence
+from charloom.cli.hints import found_overfitting, learnt_nothing
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.cli.training_outcome import Outcome
@@ -113,6 +113,8 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
         say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
     overfitted = found_overfitting(training, outcome)
     if overfitted is not None:
+        from charloom.training.overfitting_message import overfitting_sentence
+
         say(overfitting_sentence(overfitted, run, training.learner.best_update))
     if as_json:
         show_json(summary(training, outcome, overfitted))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from charloom.even_sample import EvenSample
 from charloom.report.thinning import decimate
+from charloom.training.overfitting_check import Overfitting, OverfittingCheck
 
 COLUMNS: Final = 640  # horizontal resolution: no plot here shows more
 MOST_POINTS: Final = 65_536  # points of the curve in memory before it is thinned
@@ -62,6 +63,7 @@ class Records:
         best: the first record with the lowest validation loss; None if there is no validation loss.
         judged: some records with a validation loss, including the best and the last.
         judgements: number of all records with a validation loss.
+        overfitting: when and how much the run overfitted; None if the records do not show it.
         ends: some records at the end of an epoch, including the first and the last.
         epochs: number of all records at the end of an epoch.
         updates: updates of the points of the curve, shape (points,).
@@ -77,6 +79,7 @@ class Records:
     best: Record | None
     judged: Sequence[Record]
     judgements: int
+    overfitting: Overfitting | None
     ends: Sequence[Record]
     epochs: int
     updates: NDArray[np.float64]
@@ -141,6 +144,7 @@ class RecordCollector:
         self._best_nats = math.inf
         self._judged: EvenSample[Record] = EvenSample(MOST_JUDGED)
         self._ends: EvenSample[Record] = EvenSample(MOST_ENDS)
+        self._overfitting = OverfittingCheck()
         self._curve = Curve()
         self._means = EpochMeans()
 
@@ -154,6 +158,7 @@ class RecordCollector:
             self._judge(record, record.validation_nats)
         if record.ends_epoch:
             self._ends.add(record)
+        self._overfitting.add(record.update, record.train_nats, record.validation_nats)
         self._curve.add(record.update, record.smooth_loss)
         self._means.add(record)
         self._first = self._first or record
@@ -178,6 +183,7 @@ class RecordCollector:
             best=self._best,
             judged=sorted({*self._judged.kept(), *best}),
             judgements=self._judged.total,
+            overfitting=self._overfitting.result(),
             ends=self._ends.kept(),
             epochs=self._ends.total,
             updates=updates,

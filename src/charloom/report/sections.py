@@ -47,6 +47,7 @@ from charloom.report.writer import Writer
 from charloom.store import RunInspection, charloom_version
 from charloom.store.journal_lines import is_finite
 from charloom.store.run_directory import TEXT
+from charloom.training.overfitting_message import overfitting_sentence
 
 
 def run_sentence(view: RunInspection) -> str:
@@ -166,14 +167,26 @@ def loss_section(
         return None
     shown = f"{count(len(records.ends))} of {count(records.epochs)} epochs"
     return LossSection(
-        paragraphs=prose.loss_story(
-            records, view.config, view.text.vocabulary_size, JudgedPart.of(view), view.best
-        ),
+        paragraphs=[
+            *prose.loss_story(
+                records, view.config, view.text.vocabulary_size, JudgedPart.of(view), view.best
+            ),
+            *overfitting_paragraph(view, records),
+        ],
         picture=picture,
         per=f"bits per {one_of(view.config.tokens)}",
         epochs=[epoch_end(record, view.config.seq_length) for record in records.ends],
         left_out=shown if len(records.ends) < records.epochs else "",
     )
+
+
+def overfitting_paragraph(view: RunInspection, records: Records) -> list[str]:
+    """Return a paragraph that the model of a finished run overfits; an empty list if it does not."""
+    found = records.overfitting
+    if found is None or not view.config.validation or notice(view, records) is not None:
+        return []
+    sentence = for_command_line(overfitting_sentence(found, view.path, view.best))
+    return [sentence[0].upper() + sentence[1:]]
 
 
 def epoch_end(record: Record, seq_length: int) -> EpochEnd:

@@ -29,6 +29,8 @@ from charloom.store.run_directory import (
     STATUS,
 )
 from charloom.store.run_settings import RunSettings, TextDescription
+from charloom.training.overfitting_check import OverfittingCheck
+from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.progress_records import characters_evaluated
 from charloom.web.best_loss import BestLoss
 from charloom.web.file_descriptors import is_shortage
@@ -83,6 +85,7 @@ class IndexedRun:
         self._last: dict[str, Any] = {}
         self._judged: dict[str, Any] = {}
         self._best = BestLoss()
+        self._overfitting = OverfittingCheck()
         self._event: dict[str, Any] = {}
         self._records_lost: dict[str, Any] | None = None
         self._saved: SavedLengths | None = None  # the least length of each journal
@@ -185,6 +188,7 @@ class IndexedRun:
             train_bits=train,
             validation_bits=judged,
             best_bits=bits(self._best.of(best)),
+            overfitting=self._overfits(best) if state == "finished" and config.validation else None,
             smooth_loss=last.get("smooth_loss"),
             learning_rate=last.get("learning_rate"),
             learning_rate_factor=self._factor,
@@ -219,11 +223,15 @@ class IndexedRun:
         fresh, records = self._metrics.new_lines()
         if fresh:
             self._last, self._judged, self._best = {}, {}, BestLoss()
+            self._overfitting = OverfittingCheck()
         for record in records:
             self._last = record
             if "validation_nats" in record:
                 self._judged = record
             self._best.add(record, best)
+            self._overfitting.add(
+                record["update"], record["train_nats"], record.get("validation_nats")
+            )
         fresh, events = self._events.new_lines()
         for event in events:
             self._event = event
@@ -231,6 +239,14 @@ class IndexedRun:
             self._factor = number(event.get("learning_rate_factor"), self._factor)
             if event.get("event") in ("started", "resumed"):
                 self._begun = int(number(event.get("update")))
+
+    def _overfits(self, best: int | None) -> str | None:
+        """Return the sentence that the model overfits; None if it does not."""
+        found = self._overfitting.result()
+        if found is None:
+            return None
+        sentence = printable(for_page(overfitting_sentence(found, self.path, best)))
+        return sentence[0].upper() + sentence[1:]
 
     def _note_lost(self, event: dict[str, Any]) -> None:
         """Keep an event about lost lines, which has the lengths that the journals now have."""

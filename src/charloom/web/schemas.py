@@ -170,6 +170,8 @@ class Run(ResponseBody):
         epoch: passes over the training text, with a fraction.
         bits: validation bits per character if there are any, otherwise training bits.
         train_bits, validation_bits: the last of each; best_bits: of the best checkpoint.
+        overfitting: a sentence that the model of a finished run overfits, and what to try; None if it
+            does not.
         judged_characters: how many of the `held_out` characters of the validation part each
             validation loss is computed on; None without a validation part.
         learning_rate: of the last record; learning_rate_factor: the factor set by a command.
@@ -206,6 +208,7 @@ class Run(ResponseBody):
     train_bits: float | None = None
     validation_bits: float | None = None
     best_bits: float | None = None
+    overfitting: str | None = None
     smooth_loss: float | None = None
     learning_rate: float | None = None
     learning_rate_factor: float = 1.0

@@ -86,6 +86,7 @@ async function about() {
 }
 
 themes();
+byId("copy-close").addEventListener("click", () => byId("copy-dialog").close());
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the part after # names a view
   byId("main").focus();

@@ -43,9 +43,12 @@ export const isErrorState = (state) => ["failed", "damaged", "newer"].includes(s
 export const integer = (value) =>
   Number.isFinite(value) ? Math.round(value).toLocaleString("en") : "–";
 
-/** Format a number with `digits` decimals. */
-export const fixed = (value, digits = 3) =>
-  value === null || value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits).replace("-", "−");
+/** Format a number with `digits` decimals and thousands separators. */
+export function fixed(value, digits = 3) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const shape = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return value.toLocaleString("en", shape).replace("-", "−");
+}
 
 /** Format a number of any size with few digits. */
 export function short(value, digits = 3) {
@@ -71,7 +74,7 @@ export function bytes(value) {
   if (!Number.isFinite(value)) return "";
   if (value < 1e3) return `${value} B`;
   if (value < 1e6) return `${Math.round(value / 1e3)} KB`;
-  return `${(value / 1e6).toFixed(1)} MB`;
+  return `${fixed(value / 1e6, 1)} MB`;
 }
 
 /** Return a visible symbol for a character: ␣ for a space, ⏎ for a line end. */
@@ -98,13 +101,20 @@ export function toast(text) {
   toast.timer = setTimeout(() => shown.classList.remove("shown"), 2600);
 }
 
-/** Copy a text to the clipboard, and show whether that worked. `name` is "Text" or "Link". */
+/**
+ * Copy a text to the clipboard. If the browser does not allow it, show the text selected, so that the user can copy it.
+ * `name` is "Text" or "Link".
+ */
 export async function copy(text, name) {
   try {
     await navigator.clipboard.writeText(text);
     toast(`${name} copied`);
   } catch {
-    toast(`This browser does not allow a page to copy. Select the ${name.toLowerCase()} and copy it yourself.`);
+    put(byId("copy-hint"), `This browser does not allow a page to copy. The ${name.toLowerCase()} is selected: copy it with Ctrl + C or ⌘ + C.`);
+    const field = byId("copy-text");
+    field.value = text;
+    byId("copy-dialog").showModal();
+    field.select();
   }
 }
 

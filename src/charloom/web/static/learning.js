@@ -6,6 +6,7 @@ import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
 import { byId, duration, el, fixed, put, short, integer, isErrorState } from "./dom.js";
 import { spread } from "./journal.js";
+import { bitsOf } from "./run_bits.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 import { Timeline } from "./timeline.js";
 
@@ -14,9 +15,9 @@ const POINTS = 1500;
 const CROSSES = 150;
 
 const FIGURES = [
-  ["Bits per character", (run) => fixed(run.bits, 3)],
-  ["Training bits", (run) => fixed(run.train_bits, 3)],
-  ["Validation bits", (run) => fixed(run.validation_bits, 3)],
+  ["Bits", (run) => fixed(bitsOf(run)[0], 3)],
+  ["Last training bits", (run) => fixed(run.train_bits, 3)],
+  ["Last validation bits", (run) => fixed(run.validation_bits, 3)],
   ["Smooth loss", (run) => fixed(run.smooth_loss, 2)],
   ["Learning rate", (run) => short(run.learning_rate)],
   ["Gradient norm", (run, last) => short(last?.gradient_norm)],
@@ -37,9 +38,10 @@ export class Learning {
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
     this.timeline = new Timeline();
     this.buttons = new RunButtons(byId("learning-steering"), (text) => this.#trouble(text), () => this.#state(), true);
+    this.names = FIGURES.map(([name]) => el("dt", {}, name));
     this.values = FIGURES.map(() => el("dd", {}, "–"));
     byId("learning-figures").append(
-      ...FIGURES.map(([name], n) => el("div", {}, el("dt", {}, name), this.values[n])),
+      ...FIGURES.map((_, n) => el("div", {}, this.names[n], this.values[n])),
     );
     this.select = byId("learning-run");
     this.choices = new Choices(this.select);
@@ -129,7 +131,11 @@ export class Learning {
     const badge = byId("learning-state");
     badge.hidden = byId("learning-body").hidden = byId("learning-steering").hidden = run === null;
     this.reason = run?.reason ?? "";
+    put(byId("learning-overfitting"), run?.overfitting ?? "");
     this.#say();
+    const seen = JSON.stringify([run?.key, run?.state, run?.reason]);
+    if (seen !== this.seen) this.#findDamage(run);
+    this.seen = seen;
     if (run === null) return;
     this.#state();
     const progress = byId("learning-progress");
@@ -152,6 +158,21 @@ export class Learning {
     badge.className = "state";
     badge.dataset.state = shownState(this.run);
     put(badge, badge.dataset.state);
+  }
+
+  /** Request the damage of a run, and show what its reason does not say. */
+  async #findDamage(run) {
+    const box = byId("learning-damage");
+    box.replaceChildren();
+    if (!run) return;
+    try {
+      const { damage } = await get`/api/runs/${run.key}`;
+      if (this.run?.key !== run.key) return;
+      const others = damage.filter((sentence) => !this.reason.includes(sentence));
+      box.replaceChildren(...others.map((sentence) => el("li", {}, sentence)));
+    } catch {
+      // The list of runs shows why the run cannot be read.
+    }
   }
 
   #trouble(text) {
@@ -184,7 +205,10 @@ export class Learning {
     put(byId("learning-drawn"), total > drawn ? `The curves show ${integer(drawn)} of ${integer(total)} records.` : "");
     const { judged_characters: judged = null, held_out: held = null } = this.run ?? {};
     put(byId("learning-judged"), judged === held ? "" : `Validation bits are computed on ${integer(judged)} characters, spread evenly over the ${integer(held)} characters of the validation part.`);
-    if (this.run) FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
+    if (!this.run) return;
+    const kind = bitsOf(this.run)[1];
+    put(this.names[0], kind[0].toUpperCase() + kind.slice(1));
+    FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
   }
 
   #figure(width) {
@@ -204,7 +228,7 @@ export class Learning {
         x: ends.map((record) => record.update),
         y: ends.map((record) => record.smooth_loss),
         marker: { symbol: "x-thin", size: 9, line: { color: colour("red"), width: 2.2 } },
-        text: ends.map((record) => `epoch ${record.epoch}`),
+        text: ends.map((record) => `epoch ${integer(record.epoch)}`),
         hovertemplate: "%{text}<extra></extra>",
       },
       line(x, records.map((record) => record.train_nats / Math.LN2), "training bits", "blue", { yaxis: "y2", xaxis: "x2", line: { color: colour("blue"), width: 1.3 }, hovertemplate: "%{y:.3f}" }),

@@ -2,6 +2,7 @@
 // The list has every run in the server's folder; any process may train them.
 import { Comparison } from "./comparison.js";
 import { byId, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
+import { bitsOf } from "./run_bits.js";
 import { Start } from "./start.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 
@@ -109,6 +110,7 @@ class Row {
     this.kind = el("span", { class: "aside" });
     this.badge = el("span", { class: "state" });
     this.problem = el("p", { class: "problem", role: "status" });
+    this.notice = el("p", { class: "notice" });
     const acts = el("div", { class: "acts" });
     this.buttons = new RunButtons(acts, (text) => this.#say(text), () => this.#state());
     this.write = el("a", { href: `#/playground?${new URLSearchParams({ model: run.key })}` }, "Write");
@@ -123,6 +125,7 @@ class Row {
       el("div", { class: "badge" }, this.badge),
       acts,
       this.problem,
+      this.notice,
     );
   }
 
@@ -140,8 +143,10 @@ class Row {
     this.progress.value = run.update ?? 0;
     const far = run.updates ? `${integer(run.update)} of ${integer(run.updates)} updates` : run.update === null ? "" : `${integer(run.update)} updates`;
     put(this.done, run.seconds_left === null ? far : `${far} · ${duration(run.seconds_left)} left`);
-    put(this.bits, fixed(run.bits, 3));
-    put(this.kind, run.bits === null ? "" : run.validation_bits === null ? "bits, training" : "bits, validation");
+    const [bits, kind] = bitsOf(run);
+    put(this.bits, fixed(bits, 3));
+    put(this.kind, bits === null ? "" : kind);
+    put(this.notice, run.overfitting ?? "");
     this.write.hidden = run.latest === null;
     this.write.setAttribute("aria-label", `Write with ${run.name}`);
     this.#state();

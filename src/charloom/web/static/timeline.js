@@ -33,7 +33,7 @@ export class Timeline {
       byId("sample-hint"),
       samples.length < 2
         ? "The first sample was written before the first update. More samples appear during training."
-        : `${samples.length} samples. At the right end, the slider follows the newest sample.`,
+        : `${integer(samples.length)} samples. At the right end, the slider follows the newest sample.`,
     );
     this.#draw();
   }

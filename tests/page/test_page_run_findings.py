@@ -1,0 +1,121 @@
+"""The page shows what is known of a finished run: its best loss, overfitting and damage. Each test loads a page."""
+
+import re
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+import httpx
+from playwright.sync_api import expect
+
+import overfitting_runs
+import small_runs
+from browser import NONE, chromium_path
+from page_steps import eventually, without_charts
+from web import Live
+
+if chromium_path() is None:
+    pytest.skip(NONE, allow_module_level=True)
+
+
+def shown_in_list(page, key):
+    """The bits of a run in the list, and their name."""
+    row = page.locator(".run", has=page.get_by_role("link", name=key, exact=True))
+    return row.locator(".bits")
+
+
+def test_a_run_is_shown_by_the_bits_of_its_best_model(tmp_path, page):
+    without_charts(page)
+    overfitting_runs.train(tmp_path / "over")
+    small_runs.train(tmp_path / "judged", validation=0.2)
+    small_runs.train(tmp_path / "plain")
+    with Live(tmp_path) as live:
+        runs = {r["key"]: r for r in httpx.get(f"{live.url}/api/runs", timeout=20).json()["runs"]}
+        best = runs["judged"]["best_bits"]
+        assert best is not None
+        assert runs["over"]["best_bits"] != runs["over"]["validation_bits"]
+        wanted = {
+            "judged": (best, "bits, best validation"),
+            "over": (runs["over"]["best_bits"], "bits, best validation"),
+            "plain": (runs["plain"]["train_bits"], "bits, training"),
+        }
+        page.goto(live.url)
+        for key, (bits, kind) in wanted.items():
+            eventually(shown_in_list(page, key), f"^{bits:.3f}{kind}$")
+        for key, (bits, kind) in wanted.items():
+            page.goto(f"{live.url}/#/learning?run={key}")
+            first = page.locator("#learning-figures > div").first
+            eventually(first, f"^{kind.capitalize()}{bits:.3f}$")
+
+
+def test_a_run_that_overfits_says_so_and_what_to_try(tmp_path, page):
+    without_charts(page)
+    overfitting_runs.train(tmp_path / "over")
+    small_runs.train(tmp_path / "plain")
+    with Live(tmp_path) as live:
+        run = httpx.get(f"{live.url}/api/runs/over", timeout=20).json()["run"]
+        sentence = f"^{re.escape(run['overfitting'])}$"
+        page.goto(live.url)
+        notices = page.locator(".run .notice")
+        expect(notices.filter(has_text="overfits")).to_have_count(1)
+        eventually(notices.filter(has_text="overfits"), sentence)
+        page.goto(f"{live.url}/#/learning?run=over")
+        eventually(page.locator("#learning-overfitting"), sentence)
+        page.goto(f"{live.url}/#/learning?run=plain")
+        eventually(page.locator("#learning-state"), "finished")
+        expect(page.locator("#learning-overfitting")).to_be_hidden()
+
+
+def test_the_view_of_a_run_names_its_damaged_parts(tmp_path, page):
+    without_charts(page)
+    small_runs.train(tmp_path / "broken")
+    small_runs.train(tmp_path / "sound")
+    (tmp_path / "broken" / "passage.txt").write_bytes(b"\xff\xfe")
+    with Live(tmp_path) as live:
+        (damage,) = httpx.get(f"{live.url}/api/runs/broken", timeout=20).json()["damage"]
+        assert "passage.txt" in damage
+        page.goto(f"{live.url}/#/learning?run=broken")
+        eventually(page.locator("#learning-damage li"), f"^{re.escape(damage)}$")
+        page.goto(f"{live.url}/#/learning?run=sound")
+        eventually(page.locator("#learning-state"), "finished")
+        expect(page.locator("#learning-damage li")).to_have_count(0)
+
+
+def test_numbers_have_thousands_separators(trained, page):
+    page.goto(trained.url)
+    shown = page.evaluate(
+        """async () => {
+          const { bytes, fixed, integer } = await import("/static/dom.js");
+          return [fixed(1234.5, 2), fixed(-0.25, 1), fixed(0.1234, 3), fixed(null), integer(12345), bytes(2147483648)];
+        }"""
+    )
+    assert shown == ["1,234.50", "−0.3", "0.123", "–", "12,345", "2,147.5 MB"]
+
+
+@pytest.mark.parametrize(
+    ("view", "button"), [("playground", "#play-link"), ("inside", "#inside-link")]
+)
+@pytest.mark.parametrize("refused", ["reject", "absent"])
+def test_a_link_that_may_not_be_copied_is_shown_selected(trained, page, view, button, refused):
+    page.goto(f"{trained.url}/#/{view}?model=cats")
+    eventually(
+        page.locator(f"#{'play' if view == 'playground' else view}-model option:checked"), "cats"
+    )
+    page.evaluate(
+        """(refused) => {
+          const clipboard = refused === "absent" ? undefined : { writeText: () => Promise.reject(new Error("no")) };
+          Object.defineProperty(navigator, "clipboard", { value: clipboard, configurable: true });
+        }""",
+        refused,
+    )
+    page.click(button)
+    field = page.locator("#copy-text")
+    expect(field).to_be_visible()
+    expect(field).to_be_focused()
+    link = field.input_value()
+    assert link.startswith(f"{trained.url}/#/{view}?model=cats")
+    assert page.evaluate("document.getSelection().toString()") == link
+    page.click("#copy-close")
+    expect(field).to_be_hidden()
