@@ -286,7 +286,7 @@ def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
         both = client.post("/api/runs/book/resume", json={"updates": update + 1, "minutes": 1})
         assert both.status_code == 422
         assert both.json()["error"]["message"].startswith(
-            "updates and minutes each set the end of training"
+            "“updates” and “minutes” each set the end of training"
         )
         assert client.post("/api/runs/book/resume", json={"updates": update + 1}).status_code == 202
 
