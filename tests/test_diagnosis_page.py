@@ -1,4 +1,4 @@
-"""The doctor's page: the verdict first, every mistake with its equations, a stranger's text harmless."""
+"""The doctor's page shows the verdict first, then each mistake with its equations, and escapes untrusted text."""
 
 import dataclasses
 import math
@@ -33,7 +33,7 @@ def right() -> Diagnosis:
     return doctor(function("loop"))
 
 
-def test_a_wrong_function_has_its_verdict_first_then_the_mistake_and_where_it_shows(wrong):
+def test_the_page_shows_the_verdict_then_the_mistake_then_the_errors(wrong):
     html = render_diagnosis(wrong)
     page = Page(html)
     assert page.titles == ["What is wrong", "Where the gradient is wrong", "Settings of the trials"]
@@ -67,7 +67,7 @@ HEADINGS = ["norm-relative", "limit", "Verdict", "absolute", "elementwise", "wor
 
 
 def cells(diagnosis, row):
-    """A row as its table must show it."""
+    """Return a row as the table must show it."""
     name = "loss" if row.parameter == "loss" else f"d{row.parameter}"
     place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
     return [
@@ -81,7 +81,7 @@ def cells(diagnosis, row):
     ]
 
 
-def test_each_column_of_both_tables_holds_what_its_heading_says(wrong, right):
+def test_each_column_of_both_tables_fits_its_heading(wrong, right):
     for diagnosis in (wrong, right):
         page = Page(render_diagnosis(diagnosis))
         names = [trial.name for trial in diagnosis.tried.trials]
@@ -96,7 +96,7 @@ def test_each_column_of_both_tables_holds_what_its_heading_says(wrong, right):
         assert not NO_VALUE.findall(page.words)
 
 
-def test_a_number_that_is_not_finite_is_said_in_words(wrong):
+def test_a_number_that_is_not_finite_is_written_in_words(wrong):
     row = dataclasses.replace(
         wrong.rows[3], given=math.nan, exact=math.inf, absolute=math.nan, norm_relative=math.nan
     )
@@ -112,7 +112,7 @@ def test_a_function_without_a_name_is_called_a_function(right):
     assert "<title>a function: right" in html
 
 
-def test_of_each_gradient_the_worst_trial_stands_first_even_where_it_is_no_number(wrong):
+def test_the_first_table_has_the_worst_trial_of_each_gradient_even_if_it_is_nan(wrong):
     for row in worst_rows(wrong.rows):
         same = [other for other in wrong.rows if other.parameter == row.parameter]
         assert all(row.norm_relative / row.limit >= o.norm_relative / o.limit for o in same)
@@ -129,7 +129,7 @@ def test_a_right_function_gets_its_certificate(right):
     assert "none of them wrong" in page.words
 
 
-def test_the_page_needs_nothing_else_and_runs_nothing(wrong, right):
+def test_the_page_loads_no_other_files_and_runs_no_scripts(wrong, right):
     for diagnosis in (wrong, right):
         html = render_diagnosis(diagnosis)
         page = Page(html)
@@ -146,7 +146,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(wrong, right):
 HOSTILE = "<script>alert(1)</script>\"'>&\u202e\x1b[31m\x00"
 
 
-def test_a_strangers_text_is_harmless_wherever_it_comes(wrong):
+def test_untrusted_text_is_escaped_everywhere(wrong):
     hostile = dataclasses.replace(
         wrong,
         subject=f"{HOSTILE}.py:{HOSTILE}",
@@ -162,7 +162,7 @@ def test_a_strangers_text_is_harmless_wherever_it_comes(wrong):
         assert sign not in html
 
 
-def test_the_certificate_of_a_hostile_name_is_harmless(right):
+def test_untrusted_text_is_escaped_in_the_certificate(right):
     html = render_diagnosis(dataclasses.replace(right, subject=HOSTILE, errors_by_step={}))
     assert "script" not in Page(html).tags
     assert "\x1b" not in html
@@ -172,7 +172,7 @@ def test_a_page_that_does_not_escape_would_be_caught():
     assert "script" in Page(f"<p>{HOSTILE.split('&')[0]}</p>").tags
 
 
-def test_a_function_that_is_called_script_is_judged_and_shown(tmp_path: Path):
+def test_a_function_with_the_name_script_is_checked_and_shown(tmp_path: Path):
     path = tmp_path / "<script>.py"
     path.write_text(source("loop"), encoding="utf-8")
     diagnosis = doctor(f"{path}:loss_and_gradients")
@@ -181,7 +181,7 @@ def test_a_function_that_is_called_script_is_judged_and_shown(tmp_path: Path):
     assert "<script>.py:loss_and_gradients" in page.words
 
 
-def test_several_explanations_are_told_apart_and_the_rest_is_named(wrong):
+def test_two_explanations_are_shown_in_full_and_the_others_by_title(wrong):
     names = ("time-carry-missing", "truncated", "clipped")
     chosen = [next(m for m in MISTAKES if m.id.startswith(name[:6])) for name in names]
     explanations = tuple((Found(m.id),) for m in chosen)
@@ -194,7 +194,7 @@ def test_several_explanations_are_told_apart_and_the_rest_is_named(wrong):
     assert "not every number of every trial" in page.words
 
 
-def test_a_mistake_that_nobody_knows_is_said_to_be_one(wrong):
+def test_the_page_says_that_no_known_mistake_explains_the_errors(wrong):
     unknown = dataclasses.replace(wrong, found=(), explanations=(), exact=False, errors_by_step={})
     page = Page(render_diagnosis(unknown))
     assert "but no known mistake explains it" in page.words
@@ -210,7 +210,7 @@ def test_every_mistake_can_be_shown(wrong):
         assert mistake.right.replace("\n", " ") in page.words
 
 
-def test_the_page_goes_where_it_is_told(tmp_path: Path, right):
+def test_the_page_is_written_to_the_given_path(tmp_path: Path, right):
     path = tmp_path / "page.html"
     right = dataclasses.replace(right, errors_by_step={})
     path.write_text("old", encoding="utf-8")
@@ -224,11 +224,11 @@ def test_the_page_goes_where_it_is_told(tmp_path: Path, right):
 
 
 @pytest.mark.parametrize(
-    ("clue", "told"),
+    ("clue", "text"),
     [("dW: first wrong", "dW: first wrong"), ("it is", "It is"), ("done", "Done"), ("", "")],
 )
-def test_a_clue_begins_with_a_capital_unless_it_names_a_gradient(clue, told):
-    assert sentence(clue) == told
+def test_a_clue_begins_with_a_capital_unless_it_begins_with_a_gradient(clue, text):
+    assert sentence(clue) == text
 
 
 # The picture
@@ -237,20 +237,20 @@ ERRORS = {"U": (1e-16, 0.25, math.nan), "W": (1e-9, 1e-3, math.inf), "b": (0.0, 
 
 
 @pytest.mark.parametrize("width", [832, NARROW[0]])
-def test_each_cell_says_its_error(width):
+def test_each_cell_of_the_heat_map_shows_its_error(width):
     svg = svg_of(heatmap_figure(ERRORS, 1e-6, width=width))
-    told = re.findall(r">([^<>\n]+)</text>", svg)
+    text = re.findall(r">([^<>\n]+)</text>", svg)
     cells = [[cell_text(error, 1e-6) for error in row] for row in ERRORS.values()]
     assert cells == [["✓", "0.25", "NaN"], ["✓", "10⁻³", "NaN"], ["✓", "✓", "✓"]]
-    assert [t for t in told if t in ("✓", "0.25", "NaN", "10⁻³")] == [
+    assert [t for t in text if t in ("✓", "0.25", "NaN", "10⁻³")] == [
         one for row in cells for one in row
     ]
     for name in ("dU", "dW", "db"):
-        assert name in told
+        assert name in text
     assert svg.count('id="cell-') == 9
 
 
-def test_where_there_is_no_room_the_colour_is_there_alone():
+def test_a_cell_that_is_too_small_for_text_has_only_its_colour():
     svg = svg_of(heatmap_figure({"W": [0.5] * 60}, 1e-6, width=360))
     assert ">0.50<" not in svg
     assert svg.count('id="cell-') == 60
@@ -265,14 +265,14 @@ def test_a_larger_error_is_coloured_more_strongly():
 
 
 def luminance(colour: tuple[float, ...]) -> float:
-    """Relative luminance, as WCAG 2 has it, of a colour in 0 … 255."""
+    """Return the relative luminance of a colour with channels in 0 … 255, as defined by WCAG 2."""
     parts = [c / 255 for c in colour]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Contrast ratio, as WCAG 2 has it."""
+    """Return the contrast ratio of two colours, as defined by WCAG 2."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
@@ -282,7 +282,7 @@ def rgb(colour: str) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
-def test_the_figures_can_be_read_on_every_colour_that_they_stand_on(palette: Palette):
+def test_the_numbers_are_readable_on_every_colour(palette: Palette):
     paper, ink = rgb(palette["paper"]), rgb(palette["ink"])
     for name, share, text in (("cross", STRONGEST, "ink"), ("rule", 0.5, "muted")):
         mixed = [
@@ -294,7 +294,7 @@ def test_the_figures_can_be_read_on_every_colour_that_they_stand_on(palette: Pal
         assert contrast(paper, rgb(palette[name])) >= 4.5, name
 
 
-def test_what_the_picture_shows_is_said_in_words(wrong):
+def test_the_heat_map_has_a_description_in_words(wrong):
     labels = [
         value for _, name, value in Page(render_diagnosis(wrong)).attributes if name == "aria-label"
     ]

@@ -1,4 +1,4 @@
-"""The doctor: right code passes in every form, and each mistake, planted by hand, is named."""
+"""The doctor finds right code right in every form, and names each mistake that is planted by hand."""
 
 import dataclasses
 import inspect
@@ -23,7 +23,7 @@ HAND_WRITTEN = ("loop", "whole", "course", "scalar", "lstm", "gru")
 
 
 def judge(file, *plants, **options):
-    """The diagnosis of a hand-written network with these mistakes in it."""
+    """Return the diagnosis of a hand-written network with these mistakes in it."""
     name = "Model" if file == "module" else "loss_and_gradients"
     cell = None if file == "module" else CELL.get(file, "rnn")
     return doctor(function(file, *plants, name=name), **{"cell": cell, **options})
@@ -41,12 +41,12 @@ def test_a_right_network_written_by_hand_is_right(file):
 
 
 def edited(file, *edits):
-    """A hand-written network, edited in ways that keep it right."""
+    """Return a hand-written network with edits that keep it right."""
     return function(file, Plant(file, "none", tuple(zip(edits[::2], edits[1::2], strict=True))))
 
 
 def column(file="loop"):
-    """The natural form with columns for b, c and h0."""
+    """Return the natural form with columns for b, c and h0."""
     return edited(
         file, "def loss_and_gradients(params, x, y, h0):",
         "def loss_and_gradients(params, x, y, h0):\n    assert h0.shape == params['b'].shape == (len(h0), 1)\n"
@@ -55,7 +55,7 @@ def column(file="loop"):
 
 
 def spread(arguments):
-    """The network with each parameter as an argument of its own."""
+    """Return the network with each parameter as a separate argument."""
     inner = function("loop")
     ours = {"inputs": "x", "targets": "y", "hprev": "h0", "h": "h0", "Wxh": "U", "Wx": "U", "Whh": "W",
             "Wh": "W", "Why": "V", "Wy": "V", "bh": "b", "bias_h": "b", "by": "c", "bias_y": "c"}  # fmt: skip
@@ -100,13 +100,13 @@ VARIATIONS = {
 
 
 @pytest.mark.parametrize("name", VARIATIONS)
-def test_what_people_bring_is_taken_as_it_is(name):
+def test_every_form_of_right_code_is_right(name):
     found = doctor(VARIATIONS[name])
     assert (found.verdict, found.mistakes) == ("right", ()), found.headline()
 
 
 def in_float32(file):
-    """The function in float32, with float32 arrays returned."""
+    """Return the function in float32; it returns float32 arrays."""
     double = function(file)
 
     def single(params, x, y, h0):
@@ -117,13 +117,13 @@ def in_float32(file):
     return single
 
 
-def test_float32_arrays_are_judged_by_a_floor_that_fits():
+def test_float32_arrays_are_checked_with_the_tolerance_of_float32():
     found = doctor(in_float32("loop"))
     assert (found.verdict, found.tried.dtype) == ("right", "float32")
     assert 1e-9 < found.worst().norm_relative < 1e-4
 
 
-def test_a_mistake_in_float32_is_named_all_the_same():
+def test_a_mistake_in_float32_code_is_named_too():
     (plant,) = (p for p in PLANTS if p.name == "loop-recurrent-gradient-from-current-state")
     double = function("loop", plant)
 
@@ -135,7 +135,7 @@ def test_a_mistake_in_float32_is_named_all_the_same():
     assert doctor(single).mistakes == ("recurrent-gradient-from-current-state",)
 
 
-def test_a_mean_is_right_where_a_mean_is_meant():
+def test_a_mean_over_time_is_right_only_if_the_user_says_mean():
     (plant,) = (p for p in PLANTS if p.name == "loop-mean-over-time-both")
     found = judge("loop", plant, reduction="mean")
     assert found.verdict == "right"
@@ -169,7 +169,7 @@ def test_right_modules_of_pytorch_are_right():
         assert (found.verdict, found.tried.cell) == ("right", cell)
 
 
-def test_every_mistake_of_gradient_and_calls_is_planted_somewhere():
+def test_every_known_mistake_is_planted_at_least_once():
     planted = {plant.id for plant in (*PLANTS, *TORCH_PLANTS)}
     planted.add("sum-over-time")  # where a mean is meant: the test of means
     known = {m.id for m in MISTAKES if m.kind != "numerical"}
@@ -189,13 +189,13 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("names", PAIRS, ids="+".join)
-def test_two_mistakes_at_once_are_both_named(names):
+def test_two_mistakes_in_one_function_are_both_named(names):
     plants = [plant for name in names for plant in PLANTS if plant.name == name]
     found = judge(plants[0].file, *plants)
     assert {plant.id for plant in plants} == set(found.mistakes)
 
 
-def test_three_mistakes_in_three_parameters_are_named_apart():
+def test_three_mistakes_in_three_gradients_are_all_named():
     names = ("loop-hidden-bias-not-summed", "loop-output-gradient-from-previous-state",
              "loop-input-gradient-from-target")  # fmt: skip
     plants = [plant for name in names for plant in PLANTS if plant.name == name]
@@ -204,7 +204,7 @@ def test_three_mistakes_in_three_parameters_are_named_apart():
     assert not found.exact
 
 
-def test_what_nobody_knows_is_wrong_without_a_name():
+def test_an_unknown_mistake_is_wrong_and_has_no_name():
     plant = Plant(
         "loop", "none", (("da = dh * (1 - h[t] ** 2)", "da = dh * (1 - h[t] ** 2) + 0.01 * x[t]"),)
     )
@@ -215,11 +215,11 @@ def test_what_nobody_knows_is_wrong_without_a_name():
 
 
 def planted(*names):
-    """The plants of these names."""
+    """Return the planted mistakes with these names."""
     return [plant for name in names for plant in PLANTS if plant.name == name]
 
 
-def test_a_constant_factor_is_told_of_one_gradient_or_all():
+def test_a_constant_factor_of_one_or_all_gradients_is_reported():
     found = judge("loop", *planted("loop-gradient-scaled"))
     assert found.exact
     assert found.headline() == "Wrong, and this is why: db is 2 times the right one."
@@ -231,14 +231,14 @@ def test_a_constant_factor_is_told_of_one_gradient_or_all():
     assert "every gradient is 0.37 times the right one." in found.clues
 
 
-def test_a_mistake_that_would_spoil_what_is_right_explains_nothing():
-    """db alone is what 2 (p - y) would make of it; but that would spoil dV, which is right."""
+def test_a_mistake_that_would_make_right_gradients_wrong_is_not_named():
+    """The mistake 2 (p - y) would explain db alone, but it would make dV wrong, which is right."""
     names = ("gradient-scaled", "input-gradient-from-target", "recurrent-gradient-transposed")
     found = judge("loop", *planted(*(f"loop-{name}" for name in names)))
     assert set(found.mistakes) == set(names)
 
 
-def test_a_wrong_loss_beside_right_gradients_is_explained_to_the_last_digit_or_not_at_all():
+def test_a_wrong_loss_with_right_gradients_is_explained_exactly_or_not_at_all():
     for amount in ("1e-3", "1e-8", "-1e-8"):
         strange = Plant("loop", "none", (("loss += -np", f"loss += {amount} * t - np"),))
         found = judge("loop", strange)
@@ -251,13 +251,13 @@ def test_a_wrong_loss_beside_right_gradients_is_explained_to_the_last_digit_or_n
     assert [[one.variant for one in e] for e in found.explanations] == [["ε = 1e-8"]]
 
 
-def test_an_explanation_of_the_gradients_says_nothing_wrong_of_the_loss():
+def test_an_explanation_of_the_gradients_does_not_predict_a_wrong_loss():
     strange = (("loss += -np", "loss += 1e-3 * t - np"), ("        dh_next = W.T @ da\n", ""))
     found = judge("loop", Plant("loop", "none", strange))
     assert (found.mistakes, found.exact) == (("time-carry-missing",), False)
 
 
-def test_a_gradient_that_is_no_number_is_wrong():
+def test_a_gradient_that_is_not_a_number_is_wrong():
     plant = Plant("loop", "none", (("    return loss", "    dW[0, 0] = np.nan\n    return loss"),))
     found = judge("loop", plant)
     assert found.verdict == "wrong"
@@ -267,7 +267,7 @@ def test_a_gradient_that_is_no_number_is_wrong():
     json.dumps(found.to_dict())
 
 
-def test_an_infinite_entry_is_explained_by_nothing():
+def test_an_infinite_entry_is_explained_by_no_other_mistake():
     edit = ("    return loss", "    dW[0, 0] = np.inf\n    return loss")
     found = judge("loop", Plant("loop", "none", (edit,)))
     assert found.verdict == "wrong"
@@ -280,12 +280,12 @@ def test_complex_gradients_are_refused():
         judge("loop", Plant("loop", "none", (edit,)))
 
 
-def test_a_single_hidden_unit_is_no_bias():
+def test_a_matrix_of_a_single_hidden_unit_is_not_read_as_a_bias():
     plans = tuple(plan._replace(H=1) for plan in PLANS)
     assert doctor(function("loop"), plans=plans).verdict == "right"
 
 
-def test_the_first_step_that_goes_wrong_is_seen():
+def test_errors_by_step_show_the_first_wrong_step():
     plants = {p.name: p for p in PLANTS}
     carry = judge("loop", plants["loop-time-carry-missing"]).errors_by_step
     assert carry["W"][0] < 1e-12 < 1e-3 < min(carry["W"][1:])
@@ -295,11 +295,11 @@ def test_the_first_step_that_goes_wrong_is_seen():
     assert max(dropped["U"]) < 1e-12
 
 
-# The truth that the doctor holds code to.
+# The right results.
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_without_mistakes_it_is_the_reference_engine(cell):
+def test_without_mistakes_the_faulty_network_equals_the_reference_engine(cell):
     for trial in make_trials(cell, seed=3):
         problem = trial.problem
         names = {n: f"layers.0.{n}" if n in "UWbd" else n for n in problem.parameters}
@@ -320,7 +320,7 @@ def test_without_mistakes_it_is_the_reference_engine(cell):
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_each_variant_of_each_mistake_shows_in_some_trial(cell):
+def test_each_variant_of_each_mistake_changes_some_trial(cell):
     trials = make_trials(cell)
     exact = [answer(trial.problem) for trial in trials]
     hidden = []
@@ -339,7 +339,7 @@ def test_each_variant_of_each_mistake_shows_in_some_trial(cell):
 
 
 def differs(a, b):
-    """Whether two answers differ by more than rounding."""
+    """Return True if two results differ by more than rounding."""
     if abs(a.loss - b.loss) > 1e-6 * abs(b.loss):
         return True
     return any(
@@ -349,7 +349,7 @@ def differs(a, b):
     )
 
 
-def test_trials_depend_on_the_seed_alone_and_their_sizes_tell_shapes_apart():
+def test_trials_depend_only_on_the_seed_and_have_three_different_sizes():
     for seed in (0, 1):
         once, again = make_trials("gru", seed), make_trials("gru", seed)
         for a, b in zip(once, again, strict=True):
@@ -362,7 +362,7 @@ def test_trials_depend_on_the_seed_alone_and_their_sizes_tell_shapes_apart():
     )  # fmt: skip
 
 
-def test_the_trials_are_of_every_kind():
+def test_the_trials_include_every_kind():
     assert {plan.sigma for plan in PLANS} >= {0.01, 0.1, 1.0}
     assert {plan.state for plan in PLANS} == {"zero", "non-zero"}
     assert 1 in {plan.T for plan in PLANS}
@@ -376,7 +376,7 @@ def test_the_trials_are_of_every_kind():
 
 @st.composite
 def random_plans(draw):
-    """The default trials in other sizes and with other sigmas."""
+    """Draw the default trials with other sizes and other sigmas."""
     numbers = [draw(st.permutations(range(3, 12)))[:3] for _ in PLANS]
     factor = draw(st.sampled_from([0.3, 0.7, 1.0, 1.5]))
     return tuple(
@@ -403,7 +403,7 @@ QUICKLY = settings(
 
 @QUICKLY
 @given(random_plans(), st.integers(0, 2**31), st.sampled_from(HAND_WRITTEN))
-def test_there_is_no_false_alarm_at_any_size(plans, seed, file):
+def test_right_code_is_right_at_any_size(plans, seed, file):
     assert judge(file, seed=seed, plans=plans).verdict == "right"
 
 
@@ -413,18 +413,18 @@ def test_a_mistake_is_named_at_any_size(plans, seed, plant):
     assert plant.id in judge(plant.file, plant, seed=seed, plans=plans).mistakes
 
 
-# What is said.
+# What the diagnosis contains.
 
 
 def test_the_result_is_plain_data_with_verdict_and_mistakes():
     (plant,) = (p for p in PLANTS if p.name == "loop-index-wraps")
-    told = json.loads(json.dumps(judge("loop", plant).to_dict()))
-    assert (told["verdict"], told["mistakes"]) == ("wrong", ["index-wraps"])
-    assert told["certificate"] is None
-    ((explanation,),) = told["explanations"]
+    data = json.loads(json.dumps(judge("loop", plant).to_dict()))
+    assert (data["verdict"], data["mistakes"]) == ("wrong", ["index-wraps"])
+    assert data["certificate"] is None
+    ((explanation,),) = data["explanations"]
     assert explanation["right"] == "dW += da_t h_{t-1}ᵀ"
-    assert {row["parameter"] for row in told["rows"]} == {"U", "W", "b", "V", "c", "loss"}
-    assert len(told["errors_by_step"]["W"]) == told["tried"]["trials"][0]["seq_length"]
+    assert {row["parameter"] for row in data["rows"]} == {"U", "W", "b", "V", "c", "loss"}
+    assert len(data["errors_by_step"]["W"]) == data["tried"]["trials"][0]["seq_length"]
     assert dataclasses.is_dataclass(judge("loop"))
 
 
@@ -448,18 +448,18 @@ def test_each_variant_has_a_text_of_its_own_without_internal_names():
     assert Found("gradient-scaled", "2 db").variant_text == ""
 
 
-def test_a_line_with_streams_says_that_there_is_one():
+def test_an_equation_with_B_says_that_B_is_1():
     (plant,) = planted("loop-softmax-target-missing")
     ((one,),) = judge("loop", plant).explanations
     assert one.right == "do_t = (p_t - onehot(y_t)) / B, with B = 1 here"
 
 
-def test_a_diagnosis_and_the_signature_are_short_to_read():
+def test_the_repr_of_a_diagnosis_and_the_signature_are_short():
     assert repr(judge("loop")).startswith("<Diagnosis of loss_and_gradients: Right:")
     assert len(str(inspect.signature(doctor))) < 800
 
 
-def test_a_gru_without_the_bias_within_the_reset_is_told_of_it():
+def test_the_error_about_a_gru_without_d_explains_d():
     inner = function("gru")
 
     def without(params, x, y, h0):
@@ -470,7 +470,7 @@ def test_a_gru_without_the_bias_within_the_reset_is_told_of_it():
         doctor(without, cell="gru")
 
 
-def test_the_worst_entry_is_the_worst():
+def test_a_row_has_the_entry_with_the_largest_error():
     plant = Plant("loop", "none", (("    return loss", "    dW[2, 1] += 5\n    return loss"),))
     rows = [row for row in judge("loop", plant).rows if row.parameter == "W"]
     assert {row.index for row in rows} == {(2, 1)}
@@ -482,7 +482,7 @@ def test_doctor_is_a_public_function():
     assert charloom.doctor(function("loop")).verdict == "right"
 
 
-# What it refuses, and asks.
+# What it refuses, and what its errors ask for.
 
 
 @pytest.mark.parametrize(
@@ -496,25 +496,25 @@ def test_doctor_is_a_public_function():
         ({"numerical": "f"}, "numerical"),
     ],
 )
-def test_an_option_out_of_its_range_is_refused(options, word):
+def test_an_argument_that_is_not_valid_is_refused(options, word):
     with pytest.raises(ConfigError, match=word):
         doctor(function("loop"), **options)
 
 
-ASKED = {
+ERRORS = {
     "three arguments": (lambda params, x, y: 0, "takes three arguments.*must take four"),
     "one argument": (lambda params: 0, r"takes one argument \(params\)"),
-    "more than anybody knows": (
+    "six arguments with unknown roles": (
         lambda params, x, y, h0, more, still: 0,
         r'arguments=\["U", "W", "b", "V", "c", "x", "y", "h0"\]',
     ),
-    "names nobody knows": (lambda params, foo, bar, baz: 0, "arguments="),
+    "unknown names of arguments": (lambda params, foo, bar, baz: 0, "arguments="),
     "nothing returned": (lambda params, x, y, h0: None, "no gradient of U, W, b, V, c"),
-    "a parameter nobody knows": (
+    "an unknown parameter": (
         lambda params, x, y, h0: params["Q"],
         r'names={"U": "Q", "W": "…", "b": "…", "V": "…", "c": "…"}',
     ),
-    "arrays that look alike": (
+    "arrays of the same shape": (
         lambda params, x, y, h0: (1.0, [params["W"], params["W"], params["V"]]),
         r'gradients=\["loss", "U", "W", "b", "V", "c"\]',
     ),
@@ -523,19 +523,19 @@ ASKED = {
         r"gradient of W has the shape \(2, 2\)",
     ),
     "words": (lambda params, x, y, h0: (1.0, {**params, "b": "words"}), "gradient of b"),
-    "no function": (3, "of the type int; name a function"),
+    "not a function": (3, "of the type int; name a function"),
 }
 
 
-@pytest.mark.parametrize("name", ASKED)
-def test_what_cannot_be_told_is_asked_for(name):
-    given, sentence = ASKED[name]
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_says_what_the_doctor_needs_to_know(name):
+    given, sentence = ERRORS[name]
     with pytest.raises(DoctorError, match=sentence):
         doctor(given)
     assert issubclass(DoctorError, CharloomError)
 
 
-def test_names_orders_and_arguments_can_be_said():
+def test_names_orders_and_arguments_can_be_given():
     inner = function("loop")
 
     def strange(one, two, three, four):
@@ -551,7 +551,7 @@ def test_names_orders_and_arguments_can_be_said():
     assert found.verdict == "right"
 
 
-def test_an_lstm_may_take_its_two_states_apart():
+def test_an_lstm_may_take_its_two_states_as_separate_arguments():
     inner = function("lstm")
     assert doctor(lambda p, x, y, h0, c0: inner(p, x, y, (h0, c0)), cell="lstm").verdict == "right"
     assert doctor(lambda p, x, y, h, c: inner(p, x, y, (h, c)), cell="lstm").verdict == "right"
@@ -572,25 +572,25 @@ def lossFun(inputs, targets, hprev):
 """
 
 
-def test_a_function_of_module_parameters_gets_the_wrapper_that_makes_it_judged():
+def test_the_error_for_a_function_of_global_parameters_has_a_wrapper_that_works():
     scope = {"inner": function("loop")}
     exec(MODULE, scope)
     with pytest.raises(DoctorError, match="takes three arguments") as caught:
         doctor(scope["lossFun"])
-    lines = str(caught.value).partition("def judged")
+    lines = str(caught.value).partition("def checked")
     assert "vocab_size=len" in lines[2]
     exec(lines[1] + lines[2], scope)
-    assert doctor(scope["judged"]).verdict == "right"
+    assert doctor(scope["checked"]).verdict == "right"
 
 
-def test_a_method_gets_a_wrapper():
+def test_the_error_for_a_method_has_a_wrapper():
     with pytest.raises(DoctorError, match=r"MyRNN.backward is a method") as caught:
         doctor("cls.py:MyRNN.backward")
     assert "return net.backward(x, y, h0)" in str(caught.value)
-    compile(str(caught.value).partition("name judged:")[2], "cls.py", "exec")
+    compile(str(caught.value).partition("name checked:")[2], "cls.py", "exec")
 
 
-def test_an_embedding_before_the_recurrent_layer_is_told_of():
+def test_the_error_for_a_module_with_an_embedding_names_it():
     pytest.importorskip("torch", reason="PyTorch is not installed")
     edits = (
         ("nn.RNN(vocab_size, hidden_size)", "nn.RNN(13, hidden_size)"),
@@ -605,6 +605,6 @@ def test_an_embedding_before_the_recurrent_layer_is_told_of():
         judge("module", Plant("module", "none", edits))
 
 
-def test_a_problem_is_plain_data():
+def test_a_problem_has_these_fields():
     assert Problem._fields == ("cell", "parameters", "x", "y", "state")
     assert "tanh" in source("loop")

@@ -1,4 +1,4 @@
-"""Constants that the doctor fits: each must explain more of an answer than rounding would."""
+"""Each constant that the doctor fits must explain more of an error than rounding can."""
 
 import re
 
@@ -13,7 +13,7 @@ RIGHT = function("loop")
 
 
 def returning(loss_off, factor=lambda array: 1.0):
-    """The right network with something added to its loss, and its gradients times a factor."""
+    """Return the right network, with a number added to its loss and its gradients multiplied by a factor."""
 
     def loss_and_gradients(params, x, y, h0):
         loss, gradients = RIGHT(params, x, y, h0)
@@ -23,19 +23,19 @@ def returning(loss_off, factor=lambda array: 1.0):
 
 
 def said(found):
-    """All that is said of a function, as one text."""
+    """Return all texts about a function as one string."""
     titles = [one.title for explanation in found.explanations for one in explanation]
     return " ".join([found.headline(), *titles, *found.clues])
 
 
-def test_the_rule_wants_the_margin_over_what_is_left_and_over_rounding():
+def test_the_rule_requires_the_margin_over_the_remaining_error_and_over_rounding():
     assert explains_more(left=1.0, without=MARGIN, rounding=1.0)
     assert not explains_more(left=1.01, without=MARGIN, rounding=0.0)
     assert not explains_more(left=0.0, without=MARGIN, rounding=1.01)
 
 
 @pytest.mark.parametrize("far", [0.0, 3e-11, 1e-10, 1e-9])
-def test_right_gradients_beside_a_wrong_loss_have_no_factor_and_no_decay(far):
+def test_right_gradients_with_a_wrong_loss_have_no_factor_and_no_decay(far):
     found = doctor(returning(0.01, lambda _array: 1 + far))
     assert found.verdict == "wrong"
     assert found.mistakes == ()
@@ -44,7 +44,7 @@ def test_right_gradients_beside_a_wrong_loss_have_no_factor_and_no_decay(far):
 
 
 @pytest.mark.parametrize("far", [1e-6, 1e-8, 1e-9])
-def test_small_errors_without_a_pattern_are_explained_by_no_constant(far):
+def test_small_irregular_errors_are_not_explained_by_a_constant(far):
     def noise(array):
         return 1 + far * np.sin(1e4 * np.abs(array) / np.abs(array).max(initial=1e-300))
 
@@ -53,16 +53,16 @@ def test_small_errors_without_a_pattern_are_explained_by_no_constant(far):
     assert "times the right one" not in said(found)
 
 
-@pytest.mark.parametrize(("far", "told"), [(1e-8, "1.00000001"), (1e-4, "1.0001"), (2.0, "3")])
-def test_a_factor_that_rounding_cannot_make_is_told_with_the_digits_that_show_it(far, told):
+@pytest.mark.parametrize(("far", "text"), [(1e-8, "1.00000001"), (1e-4, "1.0001"), (2.0, "3")])
+def test_a_factor_near_1_is_printed_with_enough_digits(far, text):
     found = doctor(returning(0.0, lambda _array: 1 + far))
     assert found.mistakes == ("gradient-scaled",)
-    assert f"dU is {told} times the right one" in found.headline()
-    assert f"every gradient is {told} times the right one." in found.clues
+    assert f"dU is {text} times the right one" in found.headline()
+    assert f"every gradient is {text} times the right one." in found.clues
 
 
 def in_loop(old, new):
-    """The network by hand with one edit."""
+    """Return the diagnosis of the hand-written network with one edit."""
     return doctor(function("loop", Plant("loop", "none", ((old, new),))))
 
 
@@ -75,7 +75,7 @@ SMALL_AND_SMOOTH = {
 
 
 @pytest.mark.parametrize("edit", SMALL_AND_SMOOTH)
-def test_a_small_error_that_is_smooth_is_not_taken_for_float32_or_for_a_constant(edit):
+def test_a_small_smooth_error_is_not_attributed_to_float32_or_a_constant(edit):
     found = in_loop(*SMALL_AND_SMOOTH[edit])
     assert (found.verdict, found.mistakes) == ("wrong", ())
 
@@ -90,19 +90,19 @@ SOMEWHERE_FLOAT32 = {
 
 
 @pytest.mark.parametrize("where", SOMEWHERE_FLOAT32)
-def test_float32_in_one_place_alone_is_told_all_the_same(where):
+def test_float32_in_a_single_place_is_named(where):
     assert in_loop(*SOMEWHERE_FLOAT32[where]).mistakes == ("float32-where-float64",)
 
 
 @pytest.mark.parametrize("epsilon", ["3e-9", "4e-11"])
-def test_an_unusual_epsilon_is_read_off_where_it_shows(epsilon):
+def test_an_unusual_epsilon_is_computed_from_the_loss(epsilon):
     edit = ("-np.log(p[t][y[t]])", f"-np.log(p[t][y[t]] + {epsilon})")
     found = doctor(function("loop", Plant("loop", "none", (edit,))))
     assert found.mistakes == ("epsilon-in-log",)
     assert found.found[0].variant == f"ε = {float(epsilon)!r}"
 
 
-def test_an_unusual_epsilon_is_found_beside_a_mistake_that_one_step_does_not_show():
+def test_an_unusual_epsilon_is_found_together_with_another_mistake():
     edits = (
         ("-np.log(p[t][y[t]])", "-np.log(p[t][y[t]] + 3e-7)"),
         ("        dh_next = W.T @ da\n", ""),

@@ -1,4 +1,4 @@
-"""Gates in the user's order: what the doctor suggests is right when it is followed."""
+"""With the user's order of the gates, the doctor's suggestion is right if the user follows it."""
 
 from itertools import permutations
 
@@ -16,13 +16,13 @@ LSTM_PAIRS = [("ofig", "ifgo"), ("ofig", "gfoi"), ("fiog", "ogfi"), ("", "figo")
 
 
 def reordered(array, order, wanted):
-    """The blocks of an array that stand in one order, in another."""
+    """Return the blocks of an array, which are in `order`, in the order `wanted`."""
     blocks = dict(zip(order, np.split(array, len(order)), strict=True))
     return np.concatenate([blocks[gate] for gate in wanted])
 
 
 def with_gates(cell, order):
-    """The hand-written network of a cell, whose U, W and b have the gates in this order."""
+    """Return the hand-written network of a cell with the gates of U, W and b in this order."""
     own, right = OWN[cell], function(cell)
 
     def change(arrays, order, wanted):
@@ -52,8 +52,8 @@ def test_the_order_that_the_doctor_suggests_is_the_right_one(cell, given, real):
         assert found.verdict == "right"
         return
     ((one,),) = found.explanations
-    told = f"in the order {', '.join(real)}, not {', '.join(given or OWN[cell])}"
-    assert told in found.headline()
+    expected = f"in the order {', '.join(real)}, not {', '.join(given or OWN[cell])}"
+    assert expected in found.headline()
     assert f"read the blocks in the order {', '.join(given or OWN[cell])}" in one.fix
     if real == OWN[cell]:
         assert one.fix.endswith("leave out gates.")
@@ -62,7 +62,7 @@ def test_the_order_that_the_doctor_suggests_is_the_right_one(cell, given, real):
     assert doctor(judged, cell=cell, gates="" if real == OWN[cell] else one.variant).passed
 
 
-def test_an_order_of_gates_without_a_cell_is_told_that_the_cell_is_missing():
+def test_the_error_for_gates_without_a_cell_says_that_the_cell_is_missing():
     with pytest.raises(ConfigError, match="the cell is missing") as caught:
         doctor(function("lstm"), gates="ofig")
     assert 'cell="lstm" or cell="gru"' in str(caught.value)
@@ -70,14 +70,14 @@ def test_an_order_of_gates_without_a_cell_is_told_that_the_cell_is_missing():
 
 
 @pytest.mark.parametrize(("cell", "gates"), [("lstm", "rzn"), ("gru", "ifgo"), ("rnn", "ifgo")])
-def test_letters_that_are_not_gates_of_the_cell_name_both_arguments(cell, gates):
+def test_the_error_for_letters_that_are_not_gates_names_both_arguments(cell, gates):
     with pytest.raises(ConfigError) as caught:
         doctor(function("loop"), cell=cell, gates=gates)
     assert f"with {for_python(argument('cell', 'lstm'))}" in str(caught.value)
     assert "with --cell lstm" in for_command_line(caught.value.message)
 
 
-def test_a_numerical_gradient_must_be_given_in_the_way_of_the_function():
+def test_a_numerical_gradient_must_be_given_in_the_same_way_as_the_function():
     with pytest.raises(ConfigError, match="numerical is 'mine'; it must be a function"):
         doctor(function("loop"), numerical="mine")
     with pytest.raises(ConfigError, match="it must be the name of a function in the same file"):

@@ -1,4 +1,4 @@
-"""What holds the parameters when the doctor calls a function: a plain dict, unless it wants more."""
+"""The doctor passes the parameters in a plain dict, unless the function needs attributes."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,10 @@ NAMES = {"U": "Wxh", "W": "Whh", "b": "bh", "d": "bhn", "V": "Why", "c": "by"}
 
 
 def is_pytree(value):
-    """Whether JAX would take a value for a tree of arrays: it knows dict, list and tuple by their
-    very types, not what is derived from them."""
+    """Return True if JAX would accept a value as a tree of arrays.
+
+    JAX checks the exact types dict, list and tuple; it does not accept subclasses.
+    """
     if type(value) is dict:
         return all(isinstance(key, str) and is_pytree(held) for key, held in value.items())
     if type(value) in (list, tuple):
@@ -32,7 +34,7 @@ def test_a_function_gets_a_plain_dict_of_arrays(file):
 
 
 @pytest.mark.parametrize("file", ["loop", "gru"])
-def test_a_plain_dict_has_the_names_that_the_function_asks_for(file):
+def test_a_plain_dict_has_the_names_that_the_function_uses(file):
     right = function(file)
 
     def loss_and_gradients(params, x, y, h0):
@@ -48,7 +50,7 @@ def test_a_plain_dict_has_the_names_that_the_function_asks_for(file):
     assert "attributes" not in found.tried.convention
 
 
-def test_a_function_that_wants_attributes_gets_them_and_it_is_told():
+def test_a_function_that_reads_attributes_gets_them_and_a_note_says_so():
     right = function("loop")
 
     def loss_and_gradients(params, x, y, h0):
@@ -59,7 +61,7 @@ def test_a_function_that_wants_attributes_gets_them_and_it_is_told():
     assert "parameters as attributes" in found.tried.convention
 
 
-def test_a_function_that_looks_for_attributes_before_it_uses_them_gets_them():
+def test_a_function_that_checks_for_attributes_first_gets_them():
     right = function("loop")
 
     def loss_and_gradients(params, x, y, h0):
@@ -70,7 +72,7 @@ def test_a_function_that_looks_for_attributes_before_it_uses_them_gets_them():
     assert doctor(loss_and_gradients).verdict == "right"
 
 
-def test_a_key_that_is_missing_in_a_dict_of_the_users_own_is_theirs():
+def test_a_missing_key_of_another_dict_is_the_error_of_the_function():
     def loss_and_gradients(params, x, y, h0):
         return {"h": h0}["Whh"]
 
@@ -78,7 +80,7 @@ def test_a_key_that_is_missing_in_a_dict_of_the_users_own_is_theirs():
         doctor(loss_and_gradients)
 
 
-def test_jax_takes_the_parameters_and_differentiates_by_them():
+def test_jax_can_differentiate_with_respect_to_the_parameters():
     jax = pytest.importorskip("jax")
     jnp = jax.numpy
 

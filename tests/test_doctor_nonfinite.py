@@ -1,4 +1,4 @@
-"""The doctor on answers that are not finite: what is so, where it begins, and why usually."""
+"""For results that are not finite, the doctor says which they are, where they begin, and the usual cause."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ RIGHT = function("loop")
 
 
 def answering(change):
-    """The right network, with `change(loss, gradients)` made to what it returns."""
+    """Return the right network, whose result is changed by `change(loss, gradients)`."""
 
     def loss_and_gradients(params, x, y, h0):
         return change(*RIGHT(params, x, y, h0))
@@ -19,7 +19,7 @@ def answering(change):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_where_everything_is_not_finite_it_says_so_and_nothing_of_float32(value):
+def test_if_nothing_is_finite_the_doctor_says_so_and_does_not_name_float32(value):
     found = doctor(
         answering(lambda _loss, g: (value, {n: np.full_like(a, value) for n, a in g.items()}))
     )
@@ -32,7 +32,7 @@ def test_where_everything_is_not_finite_it_says_so_and_nothing_of_float32(value)
     assert "np.empty" in cause
 
 
-def test_without_a_loss_it_begins_with_the_gradients_of_the_output():
+def test_without_a_loss_the_output_gradients_are_named_as_the_first():
     found = doctor(answering(lambda _loss, g: {n: np.full_like(a, np.nan) for n, a in g.items()}))
     assert found.mistakes == ("not-a-number",)
     assert found.clues[0].startswith("it begins in dV and dc, in the trial with")
@@ -50,7 +50,7 @@ def test_one_gradient_that_is_not_finite_is_named_with_its_first_trial():
     assert "the loss is finite" in found.clues[1]
 
 
-def test_an_overflow_of_large_logits_is_told_from_other_causes():
+def test_an_overflow_of_large_logits_is_distinguished_from_ln_0():
     (plant,) = [plant for plant in PLANTS if plant.name == "loop-not-a-number-overflow"]
     found = doctor(function("loop", plant))
     assert found.mistakes[0] == "not-a-number"
@@ -63,7 +63,7 @@ def test_an_overflow_of_large_logits_is_told_from_other_causes():
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_gradients_of_a_constant_are_not_taken_for_float32(value):
+def test_constant_gradients_are_not_attributed_to_float32(value):
     found = doctor(answering(lambda loss, g: (loss, {n: np.full_like(a, value) for n, a in g.items()})))  # fmt: skip
     assert found.verdict == "wrong"
     assert "float32-where-float64" not in found.mistakes

@@ -1,4 +1,4 @@
-"""The doctor's process for the user's code: whatever that does, an answer or a sentence comes back."""
+"""Whatever the user's code does, its separate process returns a result or an error."""
 
 import contextlib
 import json
@@ -23,20 +23,20 @@ HEAD = "import numpy as np\n\n\ndef f(params, x, y, h0):\n"
 
 
 def charloom_(*words):
-    """Run a command in this process; the words are split as a shell does."""
+    """Run a command in this process; the words are split as in a shell."""
     args = [part for word in words for part in shlex.split(str(word))]
     return CliRunner().invoke(app, args, prog_name="charloom")
 
 
 def written(folder, text, name="mine.py"):
-    """A file of the user's."""
+    """Write a file of the user, and return its path."""
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def refused(folder, body, time_limit=30.0):
-    """The sentence that a function of this body ends in."""
+    """Return the message of the error that a function with this body causes."""
     path = written(folder, HEAD + body)
     with pytest.raises(DoctorError) as caught:
         doctor(f"{path}:f", time_limit=time_limit)
@@ -51,7 +51,7 @@ def test_a_right_file_is_right(file, tmp_path):
     assert str(path) in found.certificate()
 
 
-# Of those that need more than one call, or change their arguments, a process of their own tells more.
+# A separate process loads the file again, so it shows best what a function remembers.
 CALLS = [
     p
     for p in PLANTS
@@ -60,32 +60,32 @@ CALLS = [
 
 
 @pytest.mark.parametrize("plant", CALLS, ids=lambda plant: plant.name)
-def test_a_function_that_remembers_is_named(plant, tmp_path):
+def test_a_function_that_remembers_earlier_calls_is_named(plant, tmp_path):
     path = written(tmp_path, source(plant.file, plant))
     assert doctor(f"{path}:loss_and_gradients").mistakes == (plant.id,)
 
 
-def test_an_exception_shows_the_users_own_lines_and_no_others(tmp_path):
-    told = refused(
+def test_the_error_for_an_exception_shows_only_the_lines_of_the_user(tmp_path):
+    message = refused(
         tmp_path,
         "    helper(params)\n\n\ndef helper(params):\n    return params['U'] @ params['U']\n",
     )
-    assert f'File "{tmp_path}/mine.py", line 9, in helper' in told
-    assert "return params['U'] @ params['U']" in told
-    assert "ValueError: matmul" in told
-    assert "charloom/" not in told
-    assert "H = 4, T = 6, K = 7" in told
+    assert f'File "{tmp_path}/mine.py", line 9, in helper' in message
+    assert "return params['U'] @ params['U']" in message
+    assert "ValueError: matmul" in message
+    assert "charloom/" not in message
+    assert "H = 4, T = 6, K = 7" in message
 
 
 def test_an_endless_loop_is_ended(tmp_path):
     started = time.monotonic()
-    told = refused(tmp_path, "    while True:\n        pass\n", time_limit=3.0)
-    assert "did not end within 3 s; the step that was still running is the first call" in told
-    assert "endless loop" in told
+    message = refused(tmp_path, "    while True:\n        pass\n", time_limit=3.0)
+    assert "did not end within 3 s; the step that was still running is the first call" in message
+    assert "endless loop" in message
     assert time.monotonic() - started < 20
 
 
-def test_a_flood_of_words_is_no_flood(tmp_path):
+def test_much_output_is_not_shown_but_noted(tmp_path):
     flood = Plant(
         "loop", "none", (("    T = len(x)\n", "    T = len(x)\n    print('words ' * 40_000)\n"),)
     )
@@ -95,7 +95,7 @@ def test_a_flood_of_words_is_no_flood(tmp_path):
 
 
 @pytest.mark.parametrize("endless", ["while True: pass", "max(iter(int, 1))"])
-def test_what_never_ends_does_not_outlive_the_doctor(tmp_path, endless):
+def test_an_endless_loop_ends_with_the_doctor(tmp_path, endless):
     (tmp_path / "mine.py").write_text(
         "import os\n"
         "def f(params, x, y, h0):\n"
@@ -113,10 +113,12 @@ def test_what_never_ends_does_not_outlive_the_doctor(tmp_path, endless):
     until(lambda: not alive(pid))
 
 
-def test_an_endless_flood_is_ended_with_its_last_words(tmp_path):
-    told = refused(tmp_path, "    while True:\n        print('the same words')\n", time_limit=3.0)
-    assert "the same words" in told
-    assert len(told) < 1_000
+def test_the_error_for_endless_output_shows_its_last_lines(tmp_path):
+    message = refused(
+        tmp_path, "    while True:\n        print('the same words')\n", time_limit=3.0
+    )
+    assert "the same words" in message
+    assert len(message) < 1_000
 
 
 CRASHES = {
@@ -131,13 +133,13 @@ CRASHES = {
 
 
 @pytest.mark.parametrize("name", CRASHES)
-def test_a_crash_is_a_sentence(name, tmp_path):
+def test_the_error_for_a_crash_says_how_the_process_ended(name, tmp_path):
     body, sentence = CRASHES[name]
     with pytest.raises(AssertionError, match=sentence):
         raise AssertionError(refused(tmp_path, body))
 
 
-def test_children_of_the_users_code_are_ended_too(tmp_path):
+def test_child_processes_of_the_user_code_are_ended_too(tmp_path):
     pid = tmp_path / "pid"
     body = (
         "    import subprocess, sys\n"
@@ -154,7 +156,7 @@ def test_children_of_the_users_code_are_ended_too(tmp_path):
 
 
 def alive(pid):
-    """Whether a process runs, and is no zombie."""
+    """Return True if a process runs and is not a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123
             return file.read().rpartition(")")[2].split()[0] != "Z"
@@ -166,7 +168,7 @@ def alive(pid):
         return not os.path.isdir("/proc")  # noqa: PTH112
 
 
-def test_a_file_that_cannot_be_loaded_says_where(tmp_path):
+def test_the_error_for_a_file_that_cannot_be_loaded_has_the_line(tmp_path):
     path = written(tmp_path, "def f(:\n")
     with pytest.raises(DoctorError, match=r"(?s)mine\.py.*line 1.*SyntaxError"):
         doctor(f"{path}:f")
@@ -184,19 +186,19 @@ def test_a_file_that_cannot_be_loaded_says_where(tmp_path):
         ("FOLDER/mine.py:a b", "FILE.py:FUNCTION"),
     ],
 )
-def test_a_place_that_is_none_is_refused(given, sentence, tmp_path):
+def test_a_name_that_is_not_a_function_of_a_file_is_refused(given, sentence, tmp_path):
     written(tmp_path, "", "mine.txt")
     with pytest.raises(DoctorError, match=sentence):
         parse_function(given.replace("FOLDER", str(tmp_path)))
 
 
-def test_a_name_that_is_not_there_is_told_with_those_that_are(tmp_path):
+def test_the_error_for_an_unknown_function_lists_the_functions_of_the_file(tmp_path):
     path = written(tmp_path, HEAD + "    return 0\n")
     with pytest.raises(DoctorError, match=r"mine\.py has no g; it has f"):
         doctor(f"{path}:g")
 
 
-def test_a_file_may_import_its_neighbours(tmp_path):
+def test_a_file_may_import_other_files_of_its_folder(tmp_path):
     written(tmp_path, source("loop"), "network.py")
     path = written(tmp_path, "from network import loss_and_gradients as f\n")
     assert doctor(f"{path}:f").verdict == "right"
@@ -243,7 +245,7 @@ NUMERICAL_PLANTS = [
 
 
 def with_numerical(*edits):
-    """A right network with a numerical gradient that is edited."""
+    """Return a right network and a numerical gradient with edits."""
     text = NUMERICAL
     for old, new in zip(edits[::2], edits[1::2], strict=True):
         assert old in text
@@ -279,7 +281,7 @@ def test_every_mistake_of_a_numerical_gradient_is_planted():
     assert {m.id for m in MISTAKES if m.kind == "numerical"} == {p[0] for p in NUMERICAL_PLANTS}
 
 
-def test_a_wrong_gradient_is_told_beside_a_wrong_numerical_one():
+def test_a_wrong_gradient_and_a_wrong_numerical_gradient_are_both_named():
     text = source("loop", next(p for p in PLANTS if p.name == "loop-index-wraps")) + NUMERICAL
     module = {}
     exec(compile(text.replace("/ (2 * s)", "/ s"), "mine.py", "exec"), module)
@@ -354,7 +356,7 @@ def test_a_terminal_shows_that_the_command_waits_for_the_function(tmp_path):
 
 
 def read_all(terminal, shown):
-    """Append all that is written to a terminal to a list, until nobody has it open any more."""
+    """Append all output of a terminal to a list, until no process has the terminal open."""
     with contextlib.suppress(OSError):
         while block := os.read(terminal, 4096):
             shown.append(block)
@@ -370,11 +372,11 @@ def test_json_has_verdict_and_mistakes(tmp_path):
     plant = next(p for p in PLANTS if p.name == "loop-tanh-derivative-a")
     path = written(tmp_path, source("loop", plant))
     done = charloom_("doctor", f"{path}:loss_and_gradients", "--json")
-    told = json.loads(done.stdout)
-    assert (done.exit_code, told["verdict"], told["mistakes"]) == (1, "wrong", ["tanh-derivative"])
+    data = json.loads(done.stdout)
+    assert (done.exit_code, data["verdict"], data["mistakes"]) == (1, "wrong", ["tanh-derivative"])
 
 
-def test_a_crash_is_exit_code_2_and_no_traceback_of_ours(tmp_path):
+def test_an_exception_has_exit_code_2_and_no_traceback_of_charloom(tmp_path):
     path = written(tmp_path, HEAD + "    return 1 / 0\n")
     done = charloom_("doctor", f"{path}:f")
     assert done.exit_code == 2
@@ -386,15 +388,15 @@ def test_a_crash_is_exit_code_2_and_no_traceback_of_ours(tmp_path):
 def test_list_names_every_mistake():
     listed = charloom_("doctor", "--list").stdout
     assert [line.split()[0] for line in listed.splitlines()] == [m.id for m in MISTAKES]
-    told = json.loads(charloom_("doctor --list --json").stdout)
-    assert {one["id"] for one in told} == {m.id for m in MISTAKES}
+    data = json.loads(charloom_("doctor --list --json").stdout)
+    assert {one["id"] for one in data} == {m.id for m in MISTAKES}
 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("numpy", "loss_and_gradients"), ("course", "loss_and_gradients"), ("torch", "Model")],
 )
-def test_a_template_is_right_and_is_never_written_over(kind, name, tmp_path):
+def test_a_template_is_right_and_is_never_overwritten(kind, name, tmp_path):
     path = tmp_path / "mine.py"
     assert charloom_("doctor", "--template", kind, "--output", path).exit_code == 0
     kept = path.read_text(encoding="utf-8")
@@ -408,9 +410,7 @@ def test_a_template_is_right_and_is_never_written_over(kind, name, tmp_path):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_a_template_of_a_cell_is_of_that_cell_and_judged_by_the_line_it_prints(
-    kind, cell, tmp_path
-):
+def test_the_printed_command_finds_the_template_of_a_cell_right(kind, cell, tmp_path):
     if kind == "torch":
         pytest.importorskip("torch", reason="PyTorch is not installed")
     path = tmp_path / "mine.py"
@@ -423,14 +423,14 @@ def test_a_template_of_a_cell_is_of_that_cell_and_judged_by_the_line_it_prints(
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_the_course_has_no_template_of_another_cell(cell, tmp_path):
+def test_the_course_has_templates_only_for_rnn(cell, tmp_path):
     done = charloom_("doctor --template course --cell", cell, "--output", tmp_path / "mine.py")
     assert done.exit_code == 2
     assert f"--template numpy --cell {cell}" in " ".join(done.stderr.split())
     assert not (tmp_path / "mine.py").exists()
 
 
-def test_a_cell_that_is_said_is_held_to_the_module(tmp_path):
+def test_a_given_cell_must_be_that_of_the_module(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     path = tmp_path / "mine.py"
     assert charloom_("doctor --template torch --output", path).exit_code == 0
@@ -439,7 +439,7 @@ def test_a_cell_that_is_said_is_held_to_the_module(tmp_path):
     assert "you said lstm; the module has an nn.RNN" in " ".join(done.stderr.split())
 
 
-def test_gates_in_another_order_are_right_where_that_order_is_said(tmp_path):
+def test_gates_in_another_order_are_right_if_the_user_gives_the_order(tmp_path):
     plant = next(p for p in PLANTS if p.name.startswith("lstm-gate-order"))
     path = written(tmp_path, source("lstm", plant))
     wrong = doctor(f"{path}:loss_and_gradients", cell="lstm")
@@ -454,13 +454,13 @@ def test_gates_in_another_order_are_right_where_that_order_is_said(tmp_path):
 
 
 def test_options_of_the_command_are_checked():
-    told = " ".join(charloom_("doctor nowhere.py:f --names U").stderr.split())
-    assert "--names U=Wxh,W=Whh,b=bh,V=Why,c=by" in told
+    message = " ".join(charloom_("doctor nowhere.py:f --names U").stderr.split())
+    assert "--names U=Wxh,W=Whh,b=bh,V=Why,c=by" in message
     for words in ("--names U", "--names Q=Wxh", "--form matlab", "--template tex"):
         assert charloom_("doctor nowhere.py:f", words).exit_code == 2
 
 
-def test_every_equation_that_is_cited_stands_in_the_specification():
+def test_every_cited_equation_is_in_the_specification():
     from test_docs import read, section
 
     spec = read("docs/spec/mathematics.md")

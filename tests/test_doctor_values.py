@@ -1,4 +1,4 @@
-"""Values of every kind that a function may return: each is judged or named, and none is copied first."""
+"""The doctor checks or names values of every type that a function may return, without copying them first."""
 
 import tracemalloc
 from decimal import Decimal
@@ -16,7 +16,7 @@ HUGE = np.broadcast_to(0.0, (10**9, 10**9))
 
 
 def with_u(value):
-    """The right network, but the gradient of U is `value`, or what `value(dU)` gives."""
+    """Return the right network, but with `value` or `value(dU)` as the gradient of U."""
 
     def loss_and_gradients(params, x, y, h0):
         loss, gradients = RIGHT(params, x, y, h0)
@@ -27,7 +27,7 @@ def with_u(value):
 
 
 class Sparse:
-    """As SciPy's sparse matrices look to whoever meets one."""
+    """A sparse matrix with the attributes of those of SciPy."""
 
     dtype = np.dtype(float)
 
@@ -39,7 +39,7 @@ class Sparse:
 
 
 def of_arrays(shape):
-    """An array of objects, each of them an array."""
+    """Return an array of objects, each of which is an array."""
     made = np.empty(shape, dtype=object)
     for at in np.ndindex(shape):
         made[at] = np.zeros(3)
@@ -64,12 +64,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_gradient_that_cannot_be_judged_is_named(kind):
-    value, told = REFUSED[kind]
+def test_the_error_for_a_gradient_that_cannot_be_checked_says_what_it_is(kind):
+    value, expected = REFUSED[kind]
     with pytest.raises(DoctorError) as error:
         doctor(with_u(value))
     assert "the gradient of U " in str(error.value)
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert "the function failed" not in str(error.value)
 
 
@@ -82,12 +82,12 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("kind", TAKEN)
-def test_a_gradient_that_holds_the_right_numbers_is_right(kind):
+def test_a_gradient_with_the_right_numbers_is_right_in_any_type(kind):
     assert doctor(with_u(TAKEN[kind])).verdict == "right"
 
 
 def returning(value):
-    """A function that returns `value`, or what `value(loss, gradients)` gives."""
+    """Return a function that returns `value`, or `value(loss, gradients)`."""
 
     def loss_and_gradients(params, x, y, h0):
         return value(*RIGHT(params, x, y, h0)) if callable(value) else value
@@ -107,22 +107,22 @@ ANSWERS_REFUSED = {
 
 
 @pytest.mark.parametrize("kind", ANSWERS_REFUSED)
-def test_an_answer_that_cannot_be_judged_is_named(kind):
-    value, told = ANSWERS_REFUSED[kind]
+def test_the_error_for_a_result_that_cannot_be_checked_says_what_it_is(kind):
+    value, expected = ANSWERS_REFUSED[kind]
     with pytest.raises(DoctorError) as error:
         doctor(returning(value))
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert "the function failed" not in str(error.value)
 
 
 @pytest.mark.parametrize("kind", [Fraction, Decimal, np.longdouble, np.array])
-def test_a_loss_of_any_kind_of_real_number_is_judged(kind):
+def test_a_loss_may_be_any_type_of_real_number(kind):
     found = doctor(returning(lambda loss, g: (kind(float(loss)), g)))
     assert found.verdict == "right"
     assert not any("no loss" in note for note in found.notes)
 
 
-def test_nothing_of_an_absurd_gradient_is_copied():
+def test_a_gradient_with_a_huge_shape_is_not_copied():
     tracemalloc.start()
     with pytest.raises(DoctorError):
         doctor(with_u(np.broadcast_to(0.0, (10**4, 10**4))))
@@ -141,7 +141,7 @@ def test_nothing_of_an_absurd_gradient_is_copied():
     ],
     ids=["absurd", "None", "list", "removed", "cleared"],
 )
-def test_parameters_that_are_replaced_or_removed_are_changed_parameters(change):
+def test_replaced_or_removed_parameters_count_as_changed(change):
     def loss_and_gradients(params, x, y, h0):
         answer = RIGHT(params, x, y, h0)
         change(params)
@@ -151,7 +151,7 @@ def test_parameters_that_are_replaced_or_removed_are_changed_parameters(change):
     assert found.mistakes == ("parameters-changed",)
 
 
-def test_of_a_long_name_the_beginning_is_told():
+def test_an_error_shows_only_the_beginning_of_a_long_name():
     with pytest.raises(DoctorError) as caught:
         doctor(lambda params, x, y, h0: (1.0, {50 * "gradient of U, ": np.zeros(2)}))
     assert "gradient of U, gradient of U, gradient …" in str(caught.value)

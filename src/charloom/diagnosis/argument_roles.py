@@ -37,7 +37,7 @@ def argument_order(
     a separate argument.
 
     Raises:
-        DoctorError: the given order is not valid, or the names do not tell the roles.
+        DoctorError: the given order is not valid, or the names do not show the roles.
     """
     states = ("h0", "c0") if options.has_cell_state else ("h0",)
     forms = [("params", "x", "y", *states), (*known, "x", "y", *states)]
@@ -77,7 +77,7 @@ def require_all_roles(
 
 
 def roles_of_four(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the roles of four arguments; raise DoctorError if the names do not tell them."""
+    """Return the roles of four arguments; raise DoctorError if the names do not show them."""
     roles = [role_of(name) for name in names]
     if sorted(role or "" for role in roles) == sorted(WANTED):
         return tuple(role for role in roles if role)
@@ -104,7 +104,7 @@ def roles_of_many(
     The parameters may be separate arguments, and so may h0 and c0.
 
     Raises:
-        DoctorError: the names do not tell the roles.
+        DoctorError: the names do not show the roles.
     """
     roles = roles_by_names(required, known, options)
     for form in forms:
@@ -126,7 +126,7 @@ def roles_of_many(
 def roles_by_names(
     required: Sequence[str], known: tuple[str, ...], options: Options
 ) -> list[str | None]:
-    """Return the role of each of more than four arguments; None if its name does not tell it."""
+    """Return the role of each of more than four arguments; None if its name does not show it."""
     roles: list[str | None] = []
     for name in required:
         role = role_of(name)
@@ -157,8 +157,8 @@ def suggested_wrapper(
     assignments = ", ".join(f"{name}={value}" for name, value in values.items())
     return (
         "It reads its parameters from global variables. Put these lines below it, and give the "
-        "doctor the name judged:\n\n"
-        "def judged(params, x, y, h0):\n"
+        "doctor the name checked:\n\n"
+        "def checked(params, x, y, h0):\n"
         f"    globals().update({assignments})\n"
         f"    return {getattr(function, '__name__', 'function')}({', '.join(map(str, roles))})\n"
     )
@@ -186,7 +186,7 @@ def size_source(name: str) -> str:
 
 
 def role_of(name: str) -> str | None:
-    """Return the role of an argument with this name; None if the name does not tell it."""
+    """Return the role of an argument with this name; None if the name does not show it."""
     return next((role for role, names in ROLES.items() if plain(name) in names), None)
 
 

@@ -68,7 +68,7 @@ class Convention:
             parts.append("parameters as attributes")
         if self.names:
             parts.append(
-                ", ".join(f"{ours} called {own}" for ours, own in self.names if ours != own)
+                ", ".join(f"{ours} called {name}" for ours, name in self.names if ours != name)
             )
         if self.gates:
             parts.append(f"gates in the order {', '.join(self.gates)}")
