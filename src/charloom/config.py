@@ -59,6 +59,9 @@ ONLY_WITH: Final = {
     "replacement": ("unknown", ("replace",)),
 }
 
+# Settings that may differ when a run is resumed, because they belong to the machine.
+MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
+
 SEED_LIMIT: Final = 2**64
 WHOLE_LIMIT: Final = 2**31  # for all other whole numbers: the kernels count in 32 bits
 

@@ -8,8 +8,7 @@ import charloom.cli
 from charloom.api import training_plan
 from charloom.api.time_estimates import Costs
 from charloom.cli import app
-from charloom.cli.run_commands import UNCHANGING
-from charloom.config import Config
+from charloom.config import MACHINE_SETTINGS, Config
 from charloom.engines import native_problem
 from charloom.store import load_model
 from command_line import SMALL, charloom_
@@ -30,7 +29,7 @@ def test_resume_saves_as_often_as_it_is_told_and_the_run_keeps_its_setting(book,
     done = charloom_("resume", run, "--updates 80 --save-seconds 0.000001 --json")
     assert (done.exit_code, json.loads(done.stdout)["update"]) == (0, 80)
     assert charloom.load(run).config.save_seconds == Config().save_seconds
-    for name in UNCHANGING:
+    for name in MACHINE_SETTINGS:
         assert f"--{name.replace('_', '-')} " in charloom_("resume --help").stdout
 
 

@@ -6,9 +6,7 @@ from typing import Final
 
 from charloom.api.text_arguments import Text, as_sources
 from charloom.api.training_plan import require_one_end, with_threads
-from charloom.config import Config
-
-MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
+from charloom.config import MACHINE_SETTINGS, Config
 
 
 @dataclass(frozen=True)

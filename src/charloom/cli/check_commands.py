@@ -19,13 +19,12 @@ from charloom.cli.check_options import (
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.options import Json, Texts
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import explain_terminal_input, say, show, show_json
+from charloom.cli.terminal import WIDTH, explain_terminal_input, say, show, show_json
 from charloom.config import Config, require_one_of, require_whole
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 
 PICTURES: Final = (".svg", ".png")
-WIDTH: Final = 100  # columns of a table
 
 if TYPE_CHECKING:
     from charloom.gradient_check import GradientCheck, Row

@@ -29,7 +29,7 @@ from charloom.cli.check_options import (
 )
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.options import Json
-from charloom.cli.terminal import say, show, show_json
+from charloom.cli.terminal import WIDTH, say, show, show_json
 from charloom.cli.waiting import waiting_line
 from charloom.errors import ConfigError
 from charloom.formatting import excerpt, shortened
@@ -38,7 +38,6 @@ from charloom.messages import for_command_line, terminal_command
 if TYPE_CHECKING:
     from charloom.diagnosis import Diagnosis, Found
 
-WIDTH: Final = 100  # columns
 NAME_WIDTH: Final = 40  # of the function in the line that is shown while it runs
 SHADES: Final = (
     (1e-10, "·"),

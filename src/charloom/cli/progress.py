@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from charloom.cli.progress_rate import SpeedEstimate
-from charloom.cli.terminal import say
+from charloom.cli.terminal import LINE_SECONDS, say
 from charloom.formatting import (
     bits_per_character,
     counted,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 DRAW_SECONDS: Final = 0.25
-LINE_SECONDS: Final = 5.0
 LINE_WIDTH: Final = 69  # of a message after "charloom: "
 FIGURES_WIDTH: Final = 118  # of the longest progress line
 

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from charloom.cli.terminal import say
+from charloom.cli.terminal import LINE_SECONDS, say
 
 PATIENCE_SECONDS: Final = 2.0  # print nothing in the first seconds
-LINE_SECONDS: Final = 5.0
 MEGABYTE: Final = 1e6
 
 

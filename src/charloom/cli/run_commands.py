@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from typing import Any, Final
+from typing import Any
 
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
 from charloom.cli.report_output import ReadingProgress, say_left_out
@@ -28,12 +28,11 @@ from charloom.cli.terminal import (
 )
 from charloom.cli.training_outcome import Outcome
 from charloom.cli.training_output import finish, follow, introduce
-from charloom.config import Config, without_effect
+from charloom.config import MACHINE_SETTINGS, Config, without_effect
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 
 # Settings that may change when a run is resumed; the model and its training stay the same.
-UNCHANGING: Final = ("engine", "threads", "save_seconds")
 
 
 @takes_settings(*SETTINGS)
@@ -118,7 +117,7 @@ def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
     say_sentences(without_effect(config, settings))
 
 
-@takes_settings(*UNCHANGING, **dict.fromkeys(UNCHANGING, "the run's"))
+@takes_settings(*MACHINE_SETTINGS, **dict.fromkeys(MACHINE_SETTINGS, "the run's"))
 def resume(
     run: Run,
     text: MovedText = None,

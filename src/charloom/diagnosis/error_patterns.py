@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from charloom.diagnosis import nonfinite
 from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
@@ -10,6 +11,10 @@ from charloom.diagnosis.faulty_network import Arrays
 from charloom.diagnosis.fitted_constants import common_factor
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.trials import window
+
+# An error of one step's contribution up to this is rounding: the contribution is a difference of two
+# gradients.
+STEP_LIMITS: Final = {"float64": MATCHES, "float32": 1e-4}
 
 
 def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]:
@@ -44,7 +49,7 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
         names = [("the loss" if name == LOSS else f"d{name}") for name in right]
         if names:
             yield f"right in every trial: {', '.join(names)}."
-    yield from first_wrong_steps(by_step, 1e-4 if case.single else MATCHES)
+    yield from first_wrong_steps(by_step, STEP_LIMITS["float32" if case.single else "float64"])
     failed = {row.trial for row in rows if not row.passed}
     non_zero = {number for number, trial in enumerate(case.trials) if trial.state == "non-zero"}
     if failed == non_zero:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from charloom.cell_table import CELL_NAMES, CELLS
-from charloom.config import SEED_LIMIT, require_number, require_one_of, require_whole
+from charloom.config import REDUCTIONS, SEED_LIMIT, require_number, require_one_of, require_whole
 from charloom.diagnosis import runner
 from charloom.diagnosis.call_options import FORMS, Options
 from charloom.diagnosis.diagnosis_result import Diagnosis
@@ -23,7 +23,6 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 
 DTYPES: Final = ("auto", "float64", "float32")
-REDUCTIONS: Final = ("sum", "mean")
 MUCH_OUTPUT: Final = 1_000_000  # bytes; more is mentioned in a note
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from charloom.diagnosis import Diagnosis, Row
 from charloom.diagnosis.diagnosis_result import LOSS
+from charloom.diagnosis.error_patterns import STEP_LIMITS
 from charloom.errors import ConfigError
 from charloom.formatting import count, duration, listing, number_of, scientific
 from charloom.messages import for_python
@@ -24,8 +25,6 @@ from charloom.report.plot_files import inline_svg, svg_of
 from charloom.report.plot_style import NARROW, SENTINELS, WIDE
 from charloom.store import charloom_version, replace_file
 
-# Errors of one step's contribution up to this are rounding, as it is a difference of two gradients.
-STEP_LIMITS: Final = {"float64": 1e-6, "float32": 1e-4}
 SEVERAL: Final = 2  # explanations that are shown in full; only the titles of the others are shown
 
 

@@ -13,7 +13,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS: Final = 10.0  # for the head of a request
-SEND_SECONDS: Final = 20.0  # without a byte taken, after which the connection is closed
+SEND_SECONDS: Final = 20.0  # without a byte taken, after which a response or a connection ends
 LINGER_SECONDS: Final = 2.0  # for a client that is still sending to read the error response
 PIECE: Final = 16 * 1024  # bytes passed to the parser at a time
 

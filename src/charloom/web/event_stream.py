@@ -15,10 +15,10 @@ from starlette.types import Message, Receive, Scope, Send
 from charloom.cooperative import Steps
 from charloom.errors import CharloomError
 from charloom.web.concurrency import Busy, WorkQueue, closing_error
+from charloom.web.connection import SEND_SECONDS
 from charloom.web.error_responses import status_and_body
 from charloom.web.json_response import dumped
 
-SEND_SECONDS: Final = 20.0  # without a byte taken, after which the response ends
 REFUSED: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
 EVENT: Final = {
     "type": "object",
