@@ -60,7 +60,12 @@ Function = Annotated[
     ),
 ]
 CallForm = Annotated[
-    str, typer.Option(metavar="[auto|natural|course|torch]", help="how to call the function")
+    str,
+    typer.Option(
+        metavar="[auto|natural|course|torch]",
+        help="form of the function: natural takes a dict and ids, course takes one-hot columns, torch is a "
+        "PyTorch module; auto tries them",
+    ),
 ]
 CheckedCell = Annotated[
     str | None,

@@ -2,7 +2,7 @@
 
 Functions return (loss, gradients) or only gradients. The gradients are in a dict, an object or a
 tuple; their names may have prefixes, and biases may be columns. If the names and shapes do not show
-which gradient is which, the error asks the user. It calls no code of the user's.
+which gradient is which, the error asks for their names. It calls no code of the user's.
 """
 
 import math

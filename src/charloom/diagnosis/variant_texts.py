@@ -6,6 +6,8 @@ users, who cannot guess what such a name means.
 
 from typing import Final
 
+from charloom.formatting import counted
+
 # Mistakes whose title contains the variant (`Found.title`).
 IN_TITLE: Final = ("gate-order", "gradient-scaled", "not-a-number")
 
@@ -84,10 +86,10 @@ WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
         "norms": "each gradient is scaled down to a norm of {}",
     },
     "truncated": {
-        "depth": "the gradient of each step's loss goes back at most {} steps",
-        "chunks": "the window is cut into chunks of {} steps, counted from its start",
-        "ends": "the window is cut into chunks of {} steps, counted from its end",
-        "last": "only the last {} steps of the window have a backward pass",
+        "depth": "the gradient of each step's loss goes back at most {}",
+        "chunks": "the window is cut into chunks of {}, counted from its start",
+        "ends": "the window is cut into chunks of {}, counted from its end",
+        "last": "the backward pass ends after the last {} of the window",
     },
 }
 
@@ -101,7 +103,7 @@ def variant_text(mistake: str, variant: str) -> str:
     kind, _, number = variant.partition(" ")
     text = WITH_NUMBER.get(mistake, {}).get(kind)
     if text is not None:
-        return text.format(number)
+        return text.format(counted(int(number), "step") if mistake == "truncated" else number)
     if mistake == "target-off-by-one":
         return target_text(variant)
     if mistake == "softmax-axis":
