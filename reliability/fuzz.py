@@ -154,7 +154,7 @@ def as_about(data: bytes) -> None:
     (RUN / run_directory.CONFIG).write_bytes(data)
     settings = run_settings.read_settings(RUN)
     assert Config.from_dict(settings.config.to_dict()) == settings.config
-    assert run_settings.parse_settings(run_settings.settings_bytes(settings), RUN) == settings
+    assert run_settings.parse_settings(run_settings.settings_bytes(settings), FILE) == settings
 
 
 def as_pointer(data: bytes) -> None:

@@ -418,7 +418,7 @@ def test_a_training_is_steered_from_outside(tmp_path):
 def test_a_run_whose_process_was_killed_is_not_steered(run, tmp_path):
     """Its status still says that it trains; nobody holds its lock."""
     path = shutil.copytree(run, tmp_path / "run")
-    write_status(path, "training", 3, 9, None)
+    write_status(path / "status.json", "training", 3, 9, None)
     with pytest.raises(ConfigError, match=r"no process trains .*killed.*charloom\.resume"):
         charloom.control(path, "pause")
     assert not (path / "control.json").exists()

@@ -50,7 +50,7 @@ def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
     monkeypatch.setattr(
         RunCheckpoints,
         "newest_intact",
-        lambda self, fits=None: run_checkpoints.load_at(self.run, 20),
+        lambda self, fits=None: run_checkpoints.load_at(self.folder.parent, 20),
     )
     with pytest.raises(AssertionError, match="fell back to what is not"):
         damage.check(SHORT)
@@ -64,11 +64,12 @@ def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
 
     honest = run_inspection.parse_settings
 
-    def careless(data, run):
-        if run.parent.name != "case":
-            return honest(data, run)
-        truth = run.parent.parent / "truth" / "run"
-        settings = honest((truth / "config.json").read_bytes(), truth)
+    def careless(data, path):
+        case = path.parent.parent
+        if case.name != "case":
+            return honest(data, path)
+        truth = case.parent / "truth" / "run" / "config.json"
+        settings = honest(truth.read_bytes(), truth)
         return replace(settings, config=settings.config.replace(hidden_size=7))
 
     monkeypatch.setattr(run_inspection, "parse_settings", careless)

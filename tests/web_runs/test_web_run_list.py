@@ -136,7 +136,7 @@ def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
         assert read == [name]
         read.clear()
     # What is trained is read each time, for its state depends on more than files.
-    write_status(tmp_path / "a", "training", 0, 10, None)
+    write_status(tmp_path / "a" / "status.json", "training", 0, 10, None)
     for _ in range(2):
         index.read_list(refresh=True)
     assert read == ["a", "a"]

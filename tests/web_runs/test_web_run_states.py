@@ -59,7 +59,7 @@ def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, kno
         writer.flush()
         record = Record(update, 0.5, 10 * update, 1.0, 10.0, 10.0, 1.0, 0.1, 1.0, 20.0)
         append(tmp_path / "book" / "metrics.jsonl", record.to_line() + b"\n")
-        write_status(tmp_path / "book", "training", update, 100, None)
+        write_status(tmp_path / "book" / "status.json", "training", update, 100, None)
         told = client.get("/api/runs").json()["runs"][0]
     assert told["state"] == "training"
     assert told["characters_per_second"] == (20.0 if known else None)
@@ -69,7 +69,7 @@ def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, kno
 def test_control_reaches_the_process_that_trains(tmp_path):
     writer, _, _ = small_runs.create(tmp_path / "book")
     with writer, TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
-        write_status(tmp_path / "book", "training", 0, 10, None)
+        write_status(tmp_path / "book" / "status.json", "training", 0, 10, None)
         sent = client.post(
             "/api/runs/book/control", json={"command": "pause", "learning_rate_factor": 0.5}
         )

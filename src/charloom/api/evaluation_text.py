@@ -16,6 +16,7 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.store import inspect_head
+from charloom.store.run_directory import TEXT
 from charloom.store.run_settings import read_settings
 from charloom.store.run_text import open_text as open_own_text
 from charloom.text import Corpus, UnknownPolicy, Windows
@@ -136,7 +137,7 @@ def training_text(model: TrainedModel) -> Corpus:
             "or the run directory as the model."
         )
     text = inspect_head(model.run).text
-    return open_own_text(model.run, text, None, model.learner, place="the text to read")
+    return open_own_text(model.run / TEXT, text, None, model.learner, place="the text to read")
 
 
 def text_identity(corpus: Corpus) -> tuple[str, int]:

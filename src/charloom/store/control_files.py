@@ -110,7 +110,11 @@ def read_control(run: Path) -> Control:
     Raises:
         NewerFormatError: a later version of charloom wrote it.
     """
-    path = run / CONTROL
+    return control_in(run / CONTROL)
+
+
+def control_in(path: Path) -> Control:
+    """Return the command in the control.json at a path; see `read_control`."""
     try:
         values = parse_object(read_file(path, MOST_STATE) or b"", str(path))
         refuse_later_format(values, CONTROL_FORMAT, str(path))
@@ -136,8 +140,8 @@ def is_valid_control(control: Control) -> bool:
     )
 
 
-def write_status(run: Path, state: str, update: int, updates: int, reason: str | None) -> None:
-    """Write status.json, which shows other processes the state of a run.
+def write_status(path: Path, state: str, update: int, updates: int, reason: str | None) -> None:
+    """Write the status.json at a path, which shows other processes the state of a run.
 
     Raises:
         WriteError: the disk failed.
@@ -145,7 +149,7 @@ def write_status(run: Path, state: str, update: int, updates: int, reason: str |
     status = Status(os.getpid(), state, update, updates, round(time.time(), 3), reason)
     data = canonical_json({"format": STATUS_FORMAT, **asdict(status)})
     # After a power cut a status is useless, so do not wait for the disk.
-    replace_file(run / STATUS, data, durable=False)
+    replace_file(path, data, durable=False)
 
 
 def read_status(run: Path) -> Status | None:
@@ -154,17 +158,16 @@ def read_status(run: Path) -> Status | None:
     Raises:
         NewerFormatError: a later version of charloom wrote it.
     """
-    return intact(attempt(lambda: require_status(run)))
+    return intact(attempt(lambda: require_status(run / STATUS)))
 
 
-def require_status(run: Path) -> Status | None:
-    """Return the last status with checked fields; None if there is no status.json.
+def require_status(path: Path) -> Status | None:
+    """Return the status in the status.json at a path, with checked fields; None if it does not exist.
 
     Raises:
         NewerFormatError: a later version of charloom wrote it.
         DamagedError: the file is not a status.
     """
-    path = run / STATUS
     data = read_file(path, MOST_STATE)
     if data is None:
         return None

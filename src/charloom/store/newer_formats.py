@@ -21,7 +21,7 @@ from charloom.store.format_versions import (
 )
 from charloom.store.json_format import parse_object
 from charloom.store.run_checkpoints import RunCheckpoints
-from charloom.store.run_directory import CONFIG, CONTROL, GRADCHECK, STATUS
+from charloom.store.run_directory import CHECKPOINTS, CONFIG, CONTROL, GRADCHECK, STATUS
 from charloom.store.run_settings import MOST_SETTINGS
 
 UNSEALED: Final = {
@@ -41,7 +41,7 @@ def refuse_newer_run(run: Path) -> None:
         require_sealed_format(values, CONFIG_FORMAT, seal_of, str(run / CONFIG))
     for name in UNSEALED:
         refuse_newer_file(run / name)
-    RunCheckpoints(run).refuse_newer()
+    RunCheckpoints(run / CHECKPOINTS).refuse_newer()
 
 
 def refuse_newer_file(path: Path) -> None:

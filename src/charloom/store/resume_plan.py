@@ -15,7 +15,7 @@ from charloom.errors import CharloomError, DamagedError, NotAModelError
 from charloom.messages import argument, command
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.store.atomic_files import reading
+from charloom.store.atomic_files import reading, require_directory
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
 from charloom.store.control_files import FACTOR_LIMIT
 from charloom.store.damage import Damage, attempt
@@ -30,7 +30,6 @@ from charloom.store.run_directory import (
     EVENTS,
     LATEST,
     TEXT,
-    require_own_directories,
 )
 from charloom.store.run_inspection import RunInspection
 from charloom.store.run_lock import is_fresh, refuse_if_locked
@@ -155,7 +154,7 @@ def planned(
     start = start_of(inspection, basis, allow_older)
     checkpoint, learner = start.checkpoint, start.checkpoint.learner
     require_same_settings(path, basis.config, learner.config)
-    corpus = open_text(path, basis.text, moved, learner)
+    corpus = open_text(path / TEXT, basis.text, moved, learner)
     require_same_text(path, basis.text, checkpoint, corpus)
     require_place(path, learner, len(corpus))
     learner.config = basis.config
@@ -232,7 +231,7 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
             False; then the message names the newest intact one.
     """
     path, pointer = inspection.path, inspection.path / CHECKPOINTS / LATEST
-    require_own_directories(path)
+    require_directory(path / CHECKPOINTS)
     if LATEST in inspection.problems:
         problem = inspection.problems[LATEST].message
     elif inspection.latest is None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from charloom.errors import DamagedError
-from charloom.store.atomic_files import read_file, reading
+from charloom.store.atomic_files import read_file, reading, require_directory
 from charloom.store.checkpoint import (
     MANIFEST,
     Checkpoint,
@@ -23,9 +23,7 @@ from charloom.store.run_directory import (
     CHECKPOINTS,
     METRICS,
     SAMPLES,
-    checkpoint_path,
-    require_own_directories,
-    saved_updates,
+    updates_in,
 )
 
 
@@ -33,11 +31,11 @@ class RunCheckpoints:
     """The checkpoints of a run. What was read is kept, so that no file is read twice.
 
     Attributes:
-        run: the run directory. Another process may be writing it.
+        folder: the directory of the checkpoints. Another process may be writing it.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._headers: dict[int, CheckpointHeader] = {}
         self._files: dict[int, dict[str, bytes] | Damage] = {}
         self._loaded: dict[int, Checkpoint | Damage] = {}
@@ -49,12 +47,16 @@ class RunCheckpoints:
         Raises:
             ReadError: the disk failed while reading.
         """
-        return tuple(saved_updates(self.run))
+        return tuple(updates_in(self.folder))
+
+    def path(self, update: int) -> Path:
+        """Return the path of the checkpoint of an update, which need not exist."""
+        return self.folder / str(update)
 
     def header(self, update: int) -> CheckpointHeader:
         """Return the small files of the checkpoint of an update, which need not exist."""
         if update not in self._headers:
-            self._headers[update] = read_header(checkpoint_path(self.run, update))
+            self._headers[update] = read_header(self.path(update))
         return self._headers[update]
 
     def refuse_newer(self) -> None:
@@ -70,8 +72,8 @@ class RunCheckpoints:
                 checkpoint.
             ReadError: the disk failed while reading.
         """
-        require_own_directories(self.run)
-        path = self.run / CHECKPOINTS / name
+        require_directory(self.folder)
+        path = self.folder / name
         data = read_file(path, MOST_POINTER)
         if data is None:
             return None
@@ -90,8 +92,7 @@ class RunCheckpoints:
         if problem is not None and not problem.missing:
             raise DamagedError(f"{problem.message} {pointer.path} names it.")
         raise DamagedError(
-            f"{pointer.path} is damaged: it and "
-            f"{checkpoint_path(self.run, pointer.update) / MANIFEST} disagree."
+            f"{pointer.path} is damaged: it and {self.path(pointer.update) / MANIFEST} disagree."
         )
 
     def problem(self, update: int) -> Damage | None:
@@ -126,9 +127,10 @@ class RunCheckpoints:
 
     def _read(self, update: int) -> dict[str, bytes]:
         """Return the files of a checkpoint by name, verified against its MANIFEST."""
-        directory = checkpoint_path(self.run, update)
+        directory = self.path(update)
         with reading(directory):
-            require_own_directories(self.run, update)
+            require_directory(self.folder)
+            require_directory(directory)
             return read_verified(self.header(update))
 
     def _parse(self, update: int, files: Mapping[str, bytes]) -> Checkpoint:
@@ -136,7 +138,7 @@ class RunCheckpoints:
         checkpoint = parse_checkpoint(self.header(update), files)
         if checkpoint.learner.update != update or set(checkpoint.lengths) != {METRICS, SAMPLES}:
             raise DamagedError(
-                f"{checkpoint_path(self.run, update)} is damaged: it is not the checkpoint of update "
+                f"{self.path(update)} is damaged: it is not the checkpoint of update "
                 f"{update:,} of this run."
             )
         return checkpoint
@@ -158,7 +160,7 @@ class RunCheckpoints:
 
 def read_pointer(run: Path, name: str) -> int | None:
     """Return the update that a pointer of a run names; see `RunCheckpoints.pointer`."""
-    return RunCheckpoints(run).pointer(name)
+    return RunCheckpoints(run / CHECKPOINTS).pointer(name)
 
 
 def load_at(run: Path, update: int) -> Checkpoint:
@@ -170,4 +172,4 @@ def load_at(run: Path, update: int) -> Checkpoint:
         ReadError: the disk failed while reading.
         DamagedError: it was changed after it was written, or belongs to another update or run.
     """
-    return require(RunCheckpoints(run).load(update))
+    return require(RunCheckpoints(run / CHECKPOINTS).load(update))

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from charloom.store.atomic_files import reading, require_directory
+from charloom.store.atomic_files import reading
 from charloom.store.checkpoint import FOLDER
 
 CONFIG: Final = "config.json"
@@ -49,20 +49,17 @@ def checkpoint_path(run: Path, update: int) -> Path:
     return run / CHECKPOINTS / str(update)
 
 
-def require_own_directories(run: Path, update: int | None = None) -> None:
-    """Raise DamagedError if a run's checkpoints directory, or the checkpoint of `update`, is a link."""
-    require_directory(run / CHECKPOINTS)
-    if update is not None:
-        require_directory(checkpoint_path(run, update))
-
-
 def saved_updates(run: Path) -> list[int]:
     """Return the updates of all checkpoints in ascending order; links do not count.
 
     Raises:
         ReadError: the disk failed while reading.
     """
-    folder = run / CHECKPOINTS
+    return updates_in(run / CHECKPOINTS)
+
+
+def updates_in(folder: Path) -> list[int]:
+    """Return `saved_updates` of the run with this directory of checkpoints."""
     with reading(folder):
         if folder.is_symlink() or not folder.is_dir():
             return []

@@ -16,7 +16,7 @@ from charloom.messages import Placeholder, command
 from charloom.model.schedule import Schedule
 from charloom.store.atomic_files import read_file, reading
 from charloom.store.checkpoint_pointer import follow_pointer
-from charloom.store.control_files import Control, Status, read_control, require_status
+from charloom.store.control_files import Control, Status, control_in, require_status
 from charloom.store.damage import Damage, attempt
 from charloom.store.journal import JournalLines, parse_lines
 from charloom.store.journal_lengths import SavedLengths, saved_lengths
@@ -28,6 +28,7 @@ from charloom.store.run_directory import (
     BEST,
     CHECKPOINTS,
     CONFIG,
+    CONTROL,
     EVENTS,
     GRADCHECK,
     LATEST,
@@ -249,7 +250,7 @@ class Inspector:
         self._stamps = stamps_of(path)
         self._problems: dict[str, Damage] = {}
         self._models: dict[str, Damage] = {}
-        self._checkpoints = RunCheckpoints(path)
+        self._checkpoints = RunCheckpoints(path / CHECKPOINTS)
 
     def head(self, pointed: Callable[[str], int | None]) -> RunHead:
         """Return the head of the run; `pointed` reads a pointer by its name."""
@@ -257,10 +258,10 @@ class Inspector:
         data = self._part(CONFIG, lambda: read_file(path / CONFIG, MOST_SETTINGS))
         settings = None
         if CONFIG not in self._problems:
-            settings = self._part(CONFIG, lambda: parse_settings(data, path))
+            settings = self._part(CONFIG, lambda: parse_settings(data, path / CONFIG))
         refuse_newer_file(path / GRADCHECK)
-        status = self._part(STATUS, lambda: require_status(path))
-        control = read_control(path)
+        status = self._part(STATUS, lambda: require_status(path / STATUS))
+        control = control_in(path / CONTROL)
         self._checkpoints.refuse_newer()
         return RunHead(
             path=path,

@@ -41,7 +41,7 @@ def which_of_run(path: Path) -> Which:
     settings = attempt(lambda: read_settings(path))
     if not isinstance(settings, Damage):
         return which_of(settings.config)
-    whole = RunCheckpoints(path).newest_intact()
+    whole = RunCheckpoints(path / CHECKPOINTS).newest_intact()
     if whole is not None:
         return which_of(whole.learner.config)
     return "latest" if settings.missing else which_of(require(settings).config)
@@ -76,7 +76,7 @@ def load_from_anywhere(path: Path, which: Which | None) -> Learner:
         if (path / CHECKPOINTS).is_dir():
             raise NotAModelError(
                 f"{path} has checkpoints but no {CONFIG}, so it is not a run; give one of its "
-                f"checkpoints, or restore {CONFIG}. {intact_checkpoint(path, RunCheckpoints(path))}".rstrip()
+                f"checkpoints, or restore {CONFIG}. {intact_checkpoint(path, RunCheckpoints(path / CHECKPOINTS))}".rstrip()
             )
         if not (path / MANIFEST).exists():
             raise NotAModelError(
@@ -103,7 +103,7 @@ def load_from_run(path: Path, which: Which) -> Learner:
     if learner.missing:
         learner.refuse()
     named = "" if followed.update is None else f" {path / CHECKPOINTS / which} names it."
-    advice = intact_checkpoint(path, RunCheckpoints(path))
+    advice = intact_checkpoint(path, RunCheckpoints(path / CHECKPOINTS))
     raise DamagedError(f"{learner.message}{named} {advice}".rstrip())
 
 
@@ -130,7 +130,7 @@ def load_named(path: Path, which: Which, update: int | None) -> Learner | Damage
 
 def why_no_model(path: Path) -> Damage:
     """Return why a run has no pointer to a checkpoint."""
-    problem = why_no_latest(path, RunCheckpoints(path), read_status(path))
+    problem = why_no_latest(path, RunCheckpoints(path / CHECKPOINTS), read_status(path))
     if problem.missing:
         settings = attempt(lambda: read_settings(path))
         return settings if isinstance(settings, Damage) else problem

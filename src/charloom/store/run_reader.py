@@ -15,7 +15,7 @@ from charloom.store.journal_lengths import SavedLengths, saved_lengths
 from charloom.store.journal_lines import is_event
 from charloom.store.journal_objects import sound_objects
 from charloom.store.run_checkpoints import RunCheckpoints
-from charloom.store.run_directory import BEST, EVENTS, LATEST, METRICS, SAMPLES
+from charloom.store.run_directory import BEST, CHECKPOINTS, EVENTS, LATEST, METRICS, SAMPLES
 from charloom.store.run_inspection import inspect_head, read_passage
 from charloom.store.run_settings import TextDescription
 
@@ -95,6 +95,6 @@ def lengths_at(run: Path) -> SavedLengths | None:
     Raises:
         ReadError: the disk failed while reading.
     """
-    checkpoints = RunCheckpoints(run)
+    checkpoints = RunCheckpoints(run / CHECKPOINTS)
     latest = intact(attempt(lambda: checkpoints.pointer(LATEST)))
     return saved_lengths(checkpoints, latest, list(sound_objects(run / EVENTS, is_event, [])))

@@ -88,17 +88,17 @@ def read_settings(run: Path) -> RunSettings:
         ReadError: the disk failed while reading.
         DamagedError: the file was changed after it was written.
     """
-    return parse_settings(read_file(run / CONFIG, MOST_SETTINGS), run)
+    path = run / CONFIG
+    return parse_settings(read_file(path, MOST_SETTINGS), path)
 
 
-def parse_settings(data: bytes | None, run: Path) -> RunSettings:
-    """Return the settings in the bytes of a run's config.json; None means that there is no such file.
+def parse_settings(data: bytes | None, path: Path) -> RunSettings:
+    """Return the settings in the bytes of the config.json at a path; None means that it does not exist.
 
     Raises the errors of `read_settings`, but no ReadError.
     """
-    path = run / CONFIG
     if data is None:
-        raise NotAModelError(f"{run} is not a run: it has no {CONFIG}.")
+        raise NotAModelError(f"{path.parent} is not a run: it has no {CONFIG}.")
     if not data.strip():
         raise DamagedError(f"{path} is damaged: it is empty.")
     require_modest(data, str(path))

@@ -16,13 +16,12 @@ from charloom.errors import (
 )
 from charloom.messages import argument
 from charloom.model import Learner
-from charloom.store.run_directory import TEXT
 from charloom.store.run_settings import BUILTIN, TextDescription, TextIdentity
 from charloom.text import Corpus, UnknownPolicy
 
 
 def open_text(
-    path: Path,
+    kept: Path,
     text: TextIdentity,
     moved: Sequence[str | Path] | None,
     learner: Learner,
@@ -31,7 +30,7 @@ def open_text(
     """Return the text of a run; raise if it is not the text that the run was trained on.
 
     Args:
-        path: the run directory.
+        kept: the file of the run directory in which the text is if it has no other place.
         text: the text that it was trained on.
         moved: where the text is now; None reads it from where it was.
         learner: the learner, for its settings and vocabulary.
@@ -39,26 +38,26 @@ def open_text(
     """
     sources, config = moved or text.sources, learner.config
     policy = UnknownPolicy(config.unknown, config.replacement)
-    where = ", ".join(map(str, sources)) or str(path / TEXT)
-    if not sources and (path / TEXT).is_symlink():
-        raise DamagedError(f"{path / TEXT} is not a plain file but a link; links are not followed.")
+    where = ", ".join(map(str, sources)) or str(kept)
+    if not sources and (kept).is_symlink():
+        raise DamagedError(f"{kept} is not a plain file but a link; links are not followed.")
     try:
-        require_plain([] if moved else sources or [path / TEXT])
+        require_plain([] if moved else sources or [kept])
         if sources:
             corpus = Corpus.open(sources, learner.vocabulary, verify=True, policy=policy)
         else:
-            corpus = Corpus.from_kept(path / TEXT, text.name, learner.vocabulary, policy=policy)
+            corpus = Corpus.from_kept(kept, text.name, learner.vocabulary, policy=policy)
     except UnknownCharacterError:
         now = "one with other characters"
     except CharloomError as error:
         if not sources and refused_by_disk(error):
-            raise ReadError(f"the text of {path} cannot be read: {error.message}") from error
+            raise ReadError(f"the text of {kept.parent} cannot be read: {error.message}") from error
         if not sources:
             raise DamagedError(
-                f"{path} is damaged: its text cannot be read: {error.message}"
+                f"{kept.parent} is damaged: its text cannot be read: {error.message}"
             ) from None
         raise TextError(
-            f"the text of {path} can no longer be read: {error.message} "
+            f"the text of {kept.parent} can no longer be read: {error.message} "
             f"If it was moved, give its new path as {place}."
         ) from None
     else:
@@ -68,7 +67,7 @@ def open_text(
     size = text.characters if isinstance(text, TextDescription) else None
     before = named(size, config.tokens, text.fingerprint)
     raise TextError(
-        f"{where} is not the text that {path} was trained on: it was {before}, but now it is {now}. "
+        f"{where} is not the text that {kept.parent} was trained on: it was {before}, but now it is {now}. "
         f"Restore the old text, or give its path as {place}; to learn another text, "
         f"start a new run."
     )

@@ -335,7 +335,7 @@ class RunWriter:
             WriteError: the disk failed.
         """
         self._require_place()
-        write_status(self.path, state, update, updates, reason)
+        write_status(self.path / STATUS, state, update, updates, reason)
 
     def remove_status(self) -> None:
         """Remove status.json, which also works on a full disk."""

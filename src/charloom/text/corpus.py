@@ -5,6 +5,7 @@ It knows nothing about training.
 """
 
 import dataclasses
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,14 @@ class Corpus:
         policy: UnknownPolicy = REFUSE,
     ) -> "Corpus":
         """Return a corpus from a file with `kept_bytes`; arguments and errors as in `open`."""
-        pieces = (dataclasses.replace(file_source(path, raw=True), place=""),)
-        return _corpus(pieces, name, vocabulary, vocabulary.tokens, policy)
+        kept = dataclasses.replace(file_source(path, raw=True), place="")
+        stamp = kept.stamp
+        if stamp is None or stamp[1] > IN_MEMORY:
+            return _corpus((kept,), name, vocabulary, vocabulary.tokens, policy)
+        with kept.opened() as file:
+            read = dataclasses.replace(kept, held=io.BytesIO(file.read()))
+        corpus = _corpus((read,), name, vocabulary, vocabulary.tokens, policy)
+        return dataclasses.replace(corpus, kept=(kept,))
 
     @classmethod
     def open(
