@@ -89,7 +89,7 @@ WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
         "depth": "the gradient of each step's loss goes back at most {}",
         "chunks": "the window is cut into chunks of {}, counted from its start",
         "ends": "the window is cut into chunks of {}, counted from its end",
-        "last": "the backward pass ends after the last {} of the window",
+        "last": "the backward pass stops after the last {} of the window",
     },
 }
 
