@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
-from small_runs import after, train
+from charloom.engines.reference import ReferenceEngine
+from charloom.training import train_run
+from small_runs import create
 
 MOST_MODULES = 6
 
@@ -67,9 +69,15 @@ except FirstUpdate:
 
 @pytest.fixture
 def observed(tmp_path):
-    """Return what was observed while a run with two checkpoints and all its files was resumed."""
+    """Return what was observed while a run whose best checkpoint is not its latest was resumed."""
     run = tmp_path / "run"
-    train(run, halt=after(8), save_seconds=1e-9, validation=0.2, judge_every=20)
+    writer, learner, corpus = create(run, validation=0.2, judge_every=20)
+
+    def after_the_best():
+        return "SIGINT" if learner.update > (learner.best_update or learner.update) else None
+
+    with writer:
+        list(train_run(writer, learner, corpus, ReferenceEngine(), after_the_best))
     command = [sys.executable, "-c", OBSERVED, str(run)]
     told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return json.loads(told.stdout.splitlines()[-1])
