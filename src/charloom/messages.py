@@ -1,8 +1,8 @@
-"""Messages that name arguments or commands, which each face spells in its own way.
+"""Messages that name arguments and commands, which Python, the command line and the page spell differently.
 
-Code below the faces marks them: `argument("unknown", "skip")` is unknown="skip" for somebody who
-called a Python function and --unknown skip for somebody who typed a command. A marked message is a
-plain string; it must be spelled before anybody reads it or a file keeps it.
+Code below the faces marks them: `argument("unknown", "skip")` becomes unknown="skip" in Python and
+--unknown skip on the command line. A marked message is a plain string. It must be spelled by one of the
+functions `for_…` before it is shown or stored.
 """
 
 import json
@@ -20,8 +20,8 @@ MARK: Final = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
 
 PLACEHOLDER: Final = "placeholder"
 
-# The environment variable that says for which face a command spells its messages. The server sets it to
-# PAGE for the processes that it starts, because only the page shows what they print.
+# The environment variable that selects the spelling of a command's messages. The server sets it to PAGE
+# for the processes that it starts, because only the page shows their output.
 FACE: Final = "CHARLOOM_FACE"
 PAGE: Final = "page"
 
@@ -30,57 +30,58 @@ OPTIONS: Final = {"from_model": "--from", "string": "--text"}
 
 
 class Placeholder(str):
-    """A word, such as TEXT, that stands for what the user puts there."""
+    """A word, such as TEXT, that the user must replace by a value. It is spelled without quotes."""
 
 
 def argument(name: str, value: object = None) -> str:
-    """Mark an argument, and the value that it should have where one is given.
+    """Return a mark for an argument.
 
     Args:
         name: the name of the Python argument, such as learning_rate.
-        value: a string, number, bool, list, dict of strings or `Placeholder`.
+        value: the value that it should have: a string, number, bool, list, dict of strings or
+            `Placeholder`. None names the argument without a value.
     """
     return _mark({"argument": name, "value": value})
 
 
 def arguments(**values: object) -> str:
-    """Mark several arguments with their values, to be given together."""
+    """Return a mark for several arguments that must be given together, with their values."""
     return _mark({"arguments": values})
 
 
 def either(*, in_python: str, elsewhere: str) -> str:
-    """Mark words of which somebody who called a Python function reads other ones than all others."""
+    """Return a mark for words that differ between Python and the other faces."""
     return _mark({"either": [in_python, elsewhere]})
 
 
 def command(name: str, *values: object, **arguments: object) -> str:
-    """Mark a command that somebody may run as it stands.
+    """Return a mark for a command that the user can run without changes.
 
     Args:
-        name: of the command, such as resume, which is also the name of the Python function.
-        values: what it is given by place, paths for the most part.
-        arguments: what it is given by name.
+        name: the name of the command and of the Python function, such as resume.
+        values: its positional arguments, such as a path.
+        arguments: its arguments by name.
     """
     return _mark({"command": name, "values": values, "named": arguments})
 
 
 def terminal_command(name: str, *values: object, **arguments: object) -> str:
-    """Mark a command that no Python function stands for: every face spells it for a terminal."""
+    """Return a mark for a command without a Python function; every face spells it for a terminal."""
     return _mark({"command": name, "values": values, "named": arguments, "terminal": True})
 
 
 def for_python(message: str) -> str:
-    """The message with arguments as Python has them: unknown="skip"."""
+    """Return the message with arguments and commands in Python, such as unknown="skip"."""
     return _spelled(message, _python_argument, _python_command)
 
 
 def for_command_line(message: str) -> str:
-    """The message with options, and with commands that can be pasted: --unknown skip."""
+    """Return the message with options and commands of a terminal, such as --unknown skip."""
     return _spelled(message, _option, _shell_command)
 
 
 def for_page(message: str) -> str:
-    """The message with the names of the page's fields, and with commands for a terminal."""
+    """Return the message with the names of the page's fields, and with commands of a terminal."""
     return _spelled(message, _field, _shell_command)
 
 
@@ -90,12 +91,12 @@ def for_any_face(message: str) -> str:
 
 
 def option(name: str) -> str:
-    """The option that gives a Python argument on the command line."""
+    """Return the command-line option of a Python argument, such as --learning-rate."""
     return OPTIONS.get(name, "--" + name.replace("_", "-"))
 
 
 def spelled_for(value: Any, spell: Callable[[str], str]) -> Any:
-    """Plain data with every string in it spelled for a face."""
+    """Return plain data with `spell` applied to every string in it, at any depth; keys stay."""
     if isinstance(value, str):
         return spell(value)
     if isinstance(value, dict):
@@ -104,11 +105,11 @@ def spelled_for(value: Any, spell: Callable[[str], str]) -> Any:
 
 
 def quoted(value: object) -> str:
-    """A value as one word for a shell.
+    """Return a value as one word for a shell.
 
-    A path that begins with - becomes ./-…, so that it is not taken for an option. Control characters
-    are written as octal codes in $'…', which bash, zsh, ksh and the POSIX standard of 2024 know; an
-    older sh such as dash does not, but a raw control character could not be pasted anywhere.
+    A string or path that begins with - becomes ./-…, so that it is not read as an option. Control
+    characters are written as octal codes in $'…'. bash, zsh, ksh and the POSIX standard of 2024 know
+    this form. An older sh such as dash does not, but no shell accepts a pasted raw control character.
     """
     text = str(value)
     if isinstance(value, str | PurePath) and text.startswith("-") and text != "-":
@@ -119,12 +120,12 @@ def quoted(value: object) -> str:
 
 
 def _mark(content: dict[str, Any]) -> str:
-    """The content between marks; JSON in ASCII cannot contain them."""
+    """Return the content as JSON between OPEN and CLOSE, which JSON in ASCII cannot contain."""
     return OPEN + json.dumps(_plain(content), default=str) + CLOSE
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON can have it: a placeholder becomes an object of one field."""
+    """Return the value with types that JSON has: a placeholder becomes an object of one field."""
     if isinstance(value, Placeholder):
         return {PLACEHOLDER: str(value)}
     if isinstance(value, dict):
@@ -133,7 +134,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read(value: dict[str, Any]) -> Any:
-    """The inverse of `_plain`, object by object."""
+    """Return the value of a JSON object that `_plain` made; called for each object from the inside out."""
     return Placeholder(value[PLACEHOLDER]) if PLACEHOLDER in value else value
 
 
@@ -142,7 +143,11 @@ def _spelled(
     spell_argument: Callable[[str, Any], str],
     spell_command: Callable[[str, list[Any], dict[str, Any]], str],
 ) -> str:
-    """The message with each mark replaced by its spelling."""
+    """Return the message with each mark replaced by its spelling.
+
+    `spell_argument` gets a name and a value. `spell_command` gets a name, the positional arguments and
+    the arguments by name.
+    """
 
     def spell(found: re.Match[str]) -> str:
         try:
@@ -150,32 +155,34 @@ def _spelled(
             if "argument" in content:
                 return spell_argument(content["argument"], content["value"])
             if "arguments" in content:
-                apart = ", " if spell_argument is _python_argument else " "
-                return apart.join(starmap(spell_argument, content["arguments"].items()))
+                separator = ", " if spell_argument is _python_argument else " "
+                return separator.join(starmap(spell_argument, content["arguments"].items()))
             if "either" in content:
                 in_python, elsewhere = content["either"]
                 return str(in_python if spell_argument is _python_argument else elsewhere)
             spell = _shell_command if "terminal" in content else spell_command
             return spell(content["command"], content["values"], content["named"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            return found[0]  # no mark of ours: a text may hold these code points after all
+            return found[
+                0
+            ]  # not a mark: a text that the message repeats may have these code points
 
     return MARK.sub(spell, message)
 
 
 def _python_argument(name: str, value: Any) -> str:
-    """unknown="skip"; without a value the name alone."""
+    """Return an argument such as unknown="skip"; without a value only the name."""
     return name if value is None else f"{name}={_python_value(value)}"
 
 
 def _python_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
-    """charloom.resume("runs/book", epochs=3)."""
-    given = [*map(_python_value, values), *(_python_argument(*pair) for pair in named.items())]
-    return f"charloom.{name}({', '.join(given)})"
+    """Return a call such as charloom.resume("runs/book", epochs=3)."""
+    parts = [*map(_python_value, values), *(_python_argument(*pair) for pair in named.items())]
+    return f"charloom.{name}({', '.join(parts)})"
 
 
 def _python_value(value: Any) -> str:
-    """A value as Python source."""
+    """Return a value as Python source; strings are in double quotes if they contain none."""
     if isinstance(value, Placeholder):
         return value
     if isinstance(value, list):
@@ -189,7 +196,7 @@ def _python_value(value: Any) -> str:
 
 
 def _option(name: str, value: Any) -> str:
-    """--unknown skip; a bool is given by the option alone."""
+    """Return an option such as --unknown skip; for a bool only --NAME or --no-NAME."""
     if value is None or value is True:
         return option(name)
     if value is False:
@@ -198,27 +205,30 @@ def _option(name: str, value: Any) -> str:
 
 
 def _listed(value: Any) -> Any:
-    """A list as the command line takes it, x,y, and a dict likewise, U=Wxh,W=Whh."""
+    """Return a list in the form x,y and a dict in the form U=Wxh,W=Whh; other values stay."""
     if isinstance(value, dict):
         value = [f"{name}={inner}" for name, inner in value.items()]
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _shell_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
-    """charloom resume runs/book --epochs 3."""
+    """Return a command such as charloom resume runs/book --epochs 3."""
     return " ".join(
         ["charloom", name, *map(quoted, values), *(_option(*pair) for pair in named.items())]
     )
 
 
 def _field(name: str, value: Any) -> str:
-    """“learning rate” 0.1: the words of the field, as the page shows them."""
+    """Return the name of the page's field and the value, such as “learning rate” 0.1."""
     words = f"“{name.replace('_', ' ')}”"
     return words if value is None or value is True else f"{words} {_listed(value)}"
 
 
 def _escaped(character: str) -> str:
-    """A character within $'…'. Codes are octal: unlike hexadecimal ones they end after three digits."""
+    """Return a character for use within $'…'.
+
+    Codes are octal, because they end after three digits, unlike hexadecimal ones.
+    """
     if character in "\\'":
         return "\\" + character
     if character.isprintable():
@@ -229,7 +239,7 @@ def _escaped(character: str) -> str:
 
 
 def _as_bytes(character: str) -> bytes:
-    """A character in UTF-8; of what Python made of a byte that is no UTF-8, that byte."""
+    """Return a character in UTF-8. A surrogate that stands for a byte that is not UTF-8 gives that byte."""
     try:
         return character.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

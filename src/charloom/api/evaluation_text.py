@@ -128,7 +128,12 @@ def choose_part(model: TrainedModel, choice: TextChoice) -> Part:
 
 
 def training_text(model: TrainedModel) -> Corpus:
-    """Return the text that a model was trained on; raise TextError if it cannot be read."""
+    """Return the text that a model was trained on.
+
+    Raises:
+        TextError: the text is missing or has changed, or the model has neither a run nor the text.
+        StoreError: the run directory cannot be read.
+    """
     if model.corpus is not None:
         return model.corpus
     if model.run is None:

@@ -28,7 +28,7 @@ def control(
     Raises:
         NotAModelError: `run` is not a run directory.
         ConfigError: no process trains the run, the command does not exist, or the factor is not a
-            number above 0.
+            number above 0 and below 1e6.
         WriteError: the command cannot be written.
     """
     require_command(command, learning_rate_factor)

@@ -66,12 +66,12 @@ def train(
     Args:
         text: one path or several, joined in this order; a directory means the texts in it. Or a
             pattern such as `**/*.txt`, or the name of a built-in text.
-        run: the run directory to create; None writes nothing to disk.
+        run: the run directory to create; None creates none and stores nothing about the training.
         string: the text itself, instead of `text`.
         from_model: the model to train further, in a new run from update 0: a `Model`, or the path of a
             run, a checkpoint or a model file. The network, vocabulary and weights are the model's. The
-            settings are too, unless a recipe is named. A model from `import_model` has the settings of
-            the recipe "quick".
+            settings are too, unless a recipe is named. A model from `import_model` has the settings in
+            its file, or those of the recipe "quick" if the file has none.
         minutes: train for about this long, instead of `epochs` or `updates`. This includes reading the
             text and measuring the speed.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
@@ -91,7 +91,9 @@ def train(
         TextError: the text is missing, empty or too short, or has only one distinct character.
         UnknownCharacterError: the text has a character outside the vocabulary of `from_model`, and the
             setting `unknown` is neither "skip" nor "replace".
-        RunExistsError: the path `run` exists already.
+        RunExistsError: `run` is a file, or a directory with other files or another run.
+        RunInUseError: another process creates a run at `run`.
+        MissingPartError: the setting `engine` is native, and the native engine is not installed.
         DivergedError: the loss is no longer finite.
         WriteError: a file cannot be written.
     """

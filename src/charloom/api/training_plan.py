@@ -127,9 +127,21 @@ def text_to_learn(
     model: Learner | None = None,
     **settings: Any,
 ) -> Corpus:
-    """Read the text of a training run as its settings say; arguments and errors as for `plan_settings`.
+    """Read the text of a training run as its settings say.
 
     With `model`, the text is read with the model's vocabulary.
+
+    Args:
+        text: as for `open_text`.
+        string: as for `open_text`.
+        default: as for `plan_settings`.
+        model: as for `plan_settings`.
+        **settings: as for `plan_settings`.
+
+    Raises:
+        ConfigError: a setting is not valid, or both or none of `text` and `string` are given.
+        TextError: the text is missing or empty, or has only one distinct character.
+        UnknownCharacterError: the text has a character outside the model's vocabulary.
     """
     config = initial_config(default, model, **settings)
     return open_text(

@@ -218,8 +218,9 @@ def create_directory(path: Path, files: Mapping[str, Data]) -> None:
     """Create a directory with files, which appears atomically and durably.
 
     Raises:
-        WriteError: the disk failed, or the path exists. Nothing appeared. If only the last step
-            failed, the complete directory is there, but a power cut may undo it.
+        WriteError: the disk failed, or the path is a file or a directory that is not empty. Nothing
+            appeared. If only the last step failed, the complete directory is there, but a power cut may
+            undo it.
     """
     temporary = temporary_sibling(path)
     with writing(path):
@@ -248,12 +249,12 @@ def remove_directory(path: Path) -> None:
 
 
 def remove_temporaries(directory: Path, prefix: str = "", older_than: float | None = None) -> None:
-    """Delete the temporary files that interrupted writers left in a directory.
+    """Delete the temporary files and directories that interrupted writers left in a directory.
 
     Args:
         directory: the directory.
-        prefix: delete only temporary files for names that start with this.
-        older_than: delete only files older than this many seconds. Needed if another process may be
+        prefix: delete only those for names that start with this.
+        older_than: delete only those older than this many seconds. Needed if another process may be
             writing in the directory.
     """
     for path in temporaries_in(directory, prefix):
@@ -269,9 +270,9 @@ def remove_temporaries(directory: Path, prefix: str = "", older_than: float | No
 
 
 def temporaries_in(directory: Path, prefix: str) -> list[Path]:
-    """Return the temporary files in a directory for names that start with `prefix`.
+    """Return the temporary files and directories in a directory for names that start with `prefix`.
 
-    If the directory cannot be listed, the result is empty: temporary files that stay do no harm.
+    If the directory cannot be listed, the result is empty: those that stay do no harm.
     """
     with suppress(OSError):
         return list(directory.glob(f"{TEMPORARY}{prefix}*"))

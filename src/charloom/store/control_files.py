@@ -89,9 +89,10 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
     """Send a command to the process that trains a run, if there is one, and return it.
 
     Raises:
-        ConfigError: the command is unknown, or the factor is not a number above 0.
+        ConfigError: the command is unknown, or the factor is not a number above 0 and below 1e6.
         NewerFormatError: a later version of charloom wrote the last command.
-        WriteError: the disk failed.
+        ReadError: the disk failed while reading the last command.
+        WriteError: the disk failed while writing.
     """
     require_command(command, learning_rate_factor)
     if learning_rate_factor is not None:
@@ -109,6 +110,7 @@ def read_control(run: Path) -> Control:
 
     Raises:
         NewerFormatError: a later version of charloom wrote it.
+        ReadError: the disk failed while reading.
     """
     return control_in(run / CONTROL)
 
@@ -157,6 +159,7 @@ def read_status(run: Path) -> Status | None:
 
     Raises:
         NewerFormatError: a later version of charloom wrote it.
+        ReadError: the disk failed while reading.
     """
     return intact(attempt(lambda: require_status(run / STATUS)))
 
@@ -167,6 +170,7 @@ def require_status(path: Path) -> Status | None:
     Raises:
         NewerFormatError: a later version of charloom wrote it.
         DamagedError: the file is not a status.
+        ReadError: the disk failed while reading.
     """
     data = read_file(path, MOST_STATE)
     if data is None:

@@ -120,7 +120,9 @@ class Journal:
         """Write the lines in memory and wait until they would survive a power cut.
 
         Raises:
-            WriteError: the disk failed. All lines since the last sync are in memory again.
+            WriteError: the disk failed. No line is lost: the lines that could not be written are in
+                memory. If they were written but not flushed to the disk, all lines since the last sync
+                are in memory again.
         """
         self.flush()
         try:

@@ -165,7 +165,12 @@ def end_at(file: BinaryIO | None, path: Path, length: int, update: int) -> Journ
 
 
 def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
-    """Return the line's update number; raise DamagedError if it is later than `update`."""
+    """Return the line's update number.
+
+    Raises:
+        DamagedError: it is not a number or is later than `update`, or the seconds of a record are not
+            valid.
+    """
     found, seconds = line.get("update"), line.get("seconds")
     if not is_count(found) or found > update:
         raise DamagedError(
@@ -211,5 +216,5 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, lost: str) -> Jo
 
 
 def seconds_of(line: Mapping[str, Any], path: Path) -> float:
-    """Return the seconds of a line that `belongs` accepts; 0 if the journal is not that of records."""
+    """Return the seconds of a line that `update_of_line` accepts; 0 if the journal is not that of records."""
     return float(line["seconds"]) if path.name == METRICS else 0.0

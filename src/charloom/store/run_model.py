@@ -56,6 +56,7 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
             latest. None takes the best if the run has a validation part, else the latest.
 
     Raises:
+        ConfigError: `which` is neither best nor latest.
         NotAModelError: the path is not a run, a checkpoint or a model file.
         NewerFormatError: a later version of charloom wrote it.
         ReadError: the disk failed while reading.

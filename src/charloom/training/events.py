@@ -81,7 +81,7 @@ class Progress:
         updates: number of updates in the whole run.
         state: "training" or "paused". A pause yields this event several times a second, and its end
             yields it once with "training".
-        smooth_loss: in nats per window, as in `Record`; None before the first update.
+        smooth_loss: in nats per window, as in `Record`; None before the first update and in a pause.
         cause: why training is paused, "command" or "disk"; None while it trains.
     """
 

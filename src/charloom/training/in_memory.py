@@ -23,7 +23,8 @@ class Best:
     """A copy of a learner at its lowest validation loss.
 
     Attributes:
-        learner: the copy, which stays unchanged; None before the first evaluation.
+        learner: the copy, which stays unchanged; None before the first evaluation, and always without a
+            validation part.
     """
 
     def __init__(self) -> None:
@@ -45,14 +46,14 @@ def train_in_memory(
     """Train a learner to the end of its run, without a run directory.
 
     Yields the events of `learn`, and `Ended` last. If a number is not finite, it yields a warning and
-    goes back to an earlier update; the records of later updates are then yielded again.
+    goes back to an earlier update. The records and samples of later updates are then yielded again.
 
     Args:
         learner: changed in place.
         ids: the whole text, shape (characters,).
         engine: computes the updates.
-        halt: called after each call of the engine, also during evaluations. A string such as
-            "SIGINT" is the reason to end the training; None continues.
+        halt: called after each call of the engine, also during evaluations and samples. A string such
+            as "SIGINT" is the reason to end the training; None continues.
         best: receives a copy of the best learner.
 
     Raises:

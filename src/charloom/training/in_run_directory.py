@@ -71,9 +71,11 @@ def train_run(
 ) -> Iterator[TrainingEvent]:
     """Train a learner and store everything in its run directory.
 
-    Yields the events of `learn`, `Saved` after each checkpoint, and `Ended` last. Also yields `Warned`
-    for problems that do not end training, such as a full disk. Every event that it yields is already
-    in the journals. Closing the generator saves the learner.
+    Yields the events of `learn`, `Saved` after each checkpoint, `EvaluationProgress` and
+    `FinalEvaluation` at the end, and `Ended` last. Also yields `Warned` for problems that do not end
+    training, such as a full disk, and `LearningRateChanged` after a command. Each record, sample and
+    warning is added to its journal before it is yielded; the disk has it at the next status, at the
+    latest. Closing the generator saves the learner.
 
     Args:
         writer: of the run, from `RunWriter.create` or `RunWriter.reopen`.

@@ -64,7 +64,8 @@ def learn(
     """Train a learner until all updates or epochs are done, or until its patience runs out.
 
     Yields records and samples when they are due, a warning if the loss runs away, and a `Progress`
-    after each call of the engine. Save the learner only at a `Progress`: only then were all its
+    after each call of the engine that trains. A new run first yields a sample and the `Progress` of
+    update 0. Save the learner only at a `Progress`: only then were all its
     records and samples yielded.
 
     Args:
