@@ -62,6 +62,8 @@ ONLY_WITH: Final = {
 # Settings that may differ when a run is resumed, because they belong to the machine.
 MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 
+STDIN: Final = "-"  # stands for standard input where the path of a text is expected
+
 SEED_LIMIT: Final = 2**64
 WHOLE_LIMIT: Final = 2**31  # for all other whole numbers: the kernels count in 32 bits
 

@@ -31,7 +31,8 @@ from charloom.cli.model_options import (
 )
 from charloom.cli.options import AModel, Json, Which, given_path
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import STDIN, explain_terminal_input, say, say_sentences, show, show_json
+from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
+from charloom.config import STDIN
 from charloom.errors import ConfigError, EncodingError, TextError
 from charloom.formatting import harmless, one_of, shortened
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+from charloom.config import STDIN
 from charloom.formatting import finite, harmless
 from charloom.messages import FACE, PAGE, for_command_line, for_page, spelled_for
 
 WIDTH: Final = 100  # columns of results that are wrapped
 LINE_SECONDS: Final = 5.0  # between two lines about the progress of a long work
-STDIN: Final = "-"  # stands for standard input where the name of a text is expected
 CLEAR_LINE: Final = "\r\x1b[2K"
 
 

@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from charloom.config import refuse_empty_path
+from charloom.config import STDIN, refuse_empty_path
 from charloom.errors import TextError
 from charloom.formatting import counted, shortened
 from charloom.messages import either
 from charloom.text.builtin_texts import BUILTIN_TEXTS
 
-STDIN: Final = "-"
 IN_MEMORY: Final = 64 << 20  # bytes; a longer text is not kept in memory
 CHECKED_BYTES: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
 MOST_WORDS: Final = 8  # in what is taken for the name of a file; more may be a text itself
