@@ -20,13 +20,7 @@ from charloom.scoring import tokens_of_a_call
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.events import Progress, Record, Sample, Warned
-from charloom.training.progress_records import (
-    limited_rate,
-    loss_runs_away,
-    runaway_warning,
-    take_record,
-    validation_steps,
-)
+from charloom.training.recorder import Recorder
 
 CALL_SECONDS: Final = 0.1  # the aim for one call of the engine, so that Ctrl-C acts immediately
 GROWTH: Final = 8  # a call has at most this many times the updates of the call before it
@@ -102,61 +96,77 @@ def learn_in_steps(
     generator there: this sets `learner` back to the state of the last `Progress`.
     """
     clock = clock or Stopwatch()
-    config = learner.config
-    schedule = Schedule.of(config, len(ids))
+    schedule = Schedule.of(learner.config, len(ids))
     windows = schedule.windows
-    limit, running_away = 1, False
     if learner.update == 0:
         writing = sample_steps(learner, ids, windows, engine)
         yield Sample(0, (yield from with_work_steps(writing, learner)))
         yield Progress(0, schedule.updates)
-    recorded_update, recorded_at = learner.update, clock()
+    recorder = Recorder(schedule, ids, engine, clock, learner.update)
+    call_size = CallSize()
     while not schedule.over(learner):
-        count = min(limit, schedule.next_due(learner.update) - learner.update)
-        evaluated = schedule.evaluation_due(learner.update + count)
-        sampled = schedule.sample_due(learner.update + count)
-        earlier = copy_learner(learner) if evaluated or sampled else learner
-        # Reset at the start of an epoch, not at the end of the last one: the last state of an epoch
-        # must still be there for the sample and the checkpoint.
-        if windows.ends_epoch(learner.position):
-            learner.position, learner.state = 0, zero_state(config, config.batch_size)
-        rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
+        count = min(call_size.updates, schedule.next_due(learner.update) - learner.update)
+        end = learner.update + count
+        takes_long = schedule.evaluation_due(end) or schedule.sample_due(end)
+        before = copy_learner(learner) if takes_long else learner
         started = time.perf_counter()
-        plan = Plan(rates, windows.starts(learner.epoch))
-        trace = engine.train(learner, *ids_in_memory(ids, plan, learner))
-        seconds = max(time.perf_counter() - started, 1e-9)
-        limit = max(1, min(GROWTH * limit, int(CALL_SECONDS * count / seconds)))
-
-        count_losses(learner, trace)
-        require_finite_trace(learner, trace)
-        if trace.stopped:
-            raise divergence_error(learner, trace, float(rates[len(trace.losses)]))
-        if windows.ends_epoch(learner.position):
-            learner.epoch += 1
+        trace = apply_updates(learner, ids, engine, schedule, count)
+        call_size.adapt(count, time.perf_counter() - started)
         events = list[LearnEvent]()
         try:
-            if schedule.record_due(learner.update):
-                now, characters = clock(), config.seq_length * config.batch_size
-                speed = limited_rate(
-                    (learner.update - recorded_update) * characters, now - recorded_at
-                )
-                nats = None
-                if evaluated:
-                    evaluating = validation_steps(learner, ids, windows, engine)
-                    nats = yield from with_work_steps(evaluating, earlier)
-                events += [take_record(learner, windows, trace, float(rates[-1]), now, speed, nats)]
-                recorded_update, recorded_at = learner.update, clock()
-                before, running_away = running_away, loss_runs_away(learner)
-                if running_away and not before:
-                    events += [Warned(learner.update, runaway_warning(learner))]
-            if sampled or schedule.over(learner):
+            if schedule.record_due(end):
+                recording = recorder.record_steps(learner, trace)
+                events += yield from with_work_steps(recording, before)
+            if schedule.sample_due(end) or schedule.over(learner):
                 writing = sample_steps(learner, ids, windows, engine)
-                events += [Sample(learner.update, (yield from with_work_steps(writing, earlier)))]
+                events += [Sample(end, (yield from with_work_steps(writing, before)))]
         except GeneratorExit:
-            put_back(learner, earlier)
+            put_back(learner, before)
             raise
         yield from events
-        yield Progress(learner.update, schedule.updates, smooth_loss=learner.smooth_loss)
+        yield Progress(end, schedule.updates, smooth_loss=learner.smooth_loss)
+
+
+def apply_updates(
+    learner: Learner, ids: AllIds, engine: Engine, schedule: Schedule, count: int
+) -> Trace:
+    """Apply `count` updates in one call of the engine, and add their losses to the learner's.
+
+    Raises:
+        DivergedError: a loss or gradient is not finite; that update was not applied.
+    """
+    windows = schedule.windows
+    # Reset at the start of an epoch, not at the end of the last one: the last state of an epoch
+    # must still be there for the sample and the checkpoint.
+    if windows.ends_epoch(learner.position):
+        learner.position = 0
+        learner.state = zero_state(learner.config, learner.config.batch_size)
+    rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
+    plan = Plan(rates, windows.starts(learner.epoch))
+    trace = engine.train(learner, *ids_in_memory(ids, plan, learner))
+    count_losses(learner, trace)
+    require_finite_trace(learner, trace)
+    if trace.stopped:
+        raise divergence_error(learner, trace, float(rates[len(trace.losses)]))
+    if windows.ends_epoch(learner.position):
+        learner.epoch += 1
+    return trace
+
+
+@dataclass
+class CallSize:
+    """How many updates a call of the engine may apply, so that it takes about `CALL_SECONDS`.
+
+    Attributes:
+        updates: most updates of the next call.
+    """
+
+    updates: int = 1
+
+    def adapt(self, count: int, seconds: float) -> None:
+        """Set the size of the next call after a call of `count` updates took `seconds`."""
+        wanted = int(CALL_SECONDS * count / max(seconds, 1e-9))
+        self.updates = max(1, min(GROWTH * self.updates, wanted))
 
 
 def with_work_steps(steps: Steps[T], safe: Learner) -> Generator[WorkStep, None, T]:

@@ -1,0 +1,65 @@
+"""Makes the records of a learner while it trains, and a warning when its loss begins to run away."""
+
+from collections.abc import Callable
+
+from charloom.cooperative import Steps
+from charloom.engines import Engine, Trace
+from charloom.model import Learner
+from charloom.model.schedule import Schedule
+from charloom.text.id_file import AllIds
+from charloom.training.events import Record, Warned
+from charloom.training.progress_records import (
+    limited_rate,
+    loss_runs_away,
+    runaway_warning,
+    take_record,
+    validation_steps,
+)
+
+
+class Recorder:
+    """Makes records, each with the speed since the one before.
+
+    Args:
+        schedule: says when the validation loss is due.
+        ids: the whole text, shape (characters,).
+        engine: computes the validation loss.
+        clock: returns the seconds of training.
+        update: the learner's update when training begins here.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        ids: AllIds,
+        engine: Engine,
+        clock: Callable[[], float],
+        update: int,
+    ) -> None:
+        self._schedule = schedule
+        self._ids = ids
+        self._engine = engine
+        self._clock = clock
+        self._update, self._seconds = update, clock()  # of the last record
+        self._running_away = False
+
+    def record_steps(self, learner: Learner, trace: Trace) -> Steps[list[Record | Warned]]:
+        """Make the record of the learner's last update in steps, and a warning if one is due.
+
+        Computes the validation loss if it is due. Changes the learner's sums and its best loss.
+        """
+        config, windows, seconds = learner.config, self._schedule.windows, self._clock()
+        characters = (learner.update - self._update) * config.seq_length * config.batch_size
+        speed = limited_rate(characters, seconds - self._seconds)
+        nats = None
+        if self._schedule.evaluation_due(learner.update):
+            nats = yield from validation_steps(learner, self._ids, windows, self._engine)
+        (rate,) = (
+            self._schedule.learning_rates(learner.update - 1, 1) * learner.learning_rate_factor
+        )
+        record = take_record(learner, windows, trace, float(rate), seconds, speed, nats)
+        self._update, self._seconds = learner.update, self._clock()
+        before, self._running_away = self._running_away, loss_runs_away(learner)
+        if self._running_away and not before:
+            return [record, Warned(learner.update, runaway_warning(learner))]
+        return [record]
