@@ -13,7 +13,7 @@ from typing import Final, Literal, Never, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import SEED_LIMIT, require_string, require_whole
+from charloom.config import SEED_LIMIT, require_number, require_string, require_whole
 from charloom.cooperative import tokens_of_a_step
 from charloom.engines import Engine, Sampler
 from charloom.engines.base import Ids
@@ -49,6 +49,26 @@ def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
     return stops
 
 
+def require_sampler(sampler: Sampler) -> Sampler:
+    """Return the sampler with its values converted to Python numbers.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    return Sampler(
+        # A higher temperature would change nothing: all characters are already equally likely.
+        temperature=require_number("temperature", sampler.temperature, least=0.0, most=1e6),
+        top_k=require_whole("top_k", sampler.top_k, least=0),
+        top_p=require_number("top_p", sampler.top_p, above=0.0, most=1.0),
+        min_p=require_number("min_p", sampler.min_p, least=0.0, most=1.0),
+        # Within this range a finite logit stays finite.
+        repetition_penalty=require_number(
+            "repetition_penalty", sampler.repetition_penalty, least=1e-3, below=1e6
+        ),
+        repetition_window=require_whole("repetition_window", sampler.repetition_window, least=1),
+    )
+
+
 @dataclass(frozen=True)
 class SampleOptions:
     """The options of a sampled text. With a model and a prompt they determine the text.
@@ -75,6 +95,7 @@ class SampleOptions:
         checked = {
             "length": require_whole("length", self.length, least=1),
             "seed": require_whole("seed", self.seed, least=0, below=SEED_LIMIT),
+            "sampler": require_sampler(self.sampler),
             "stop": require_stops(self.stop),
         }
         for name, value in checked.items():

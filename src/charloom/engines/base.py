@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import Config, require_number, require_whole
+from charloom.config import Config
 from charloom.model import Learner, State
 from charloom.model.parameters import Parameters
 
@@ -69,9 +69,6 @@ class Sampler:
             all.
         repetition_penalty: above 1, recent characters become less likely; 1 changes nothing.
         repetition_window: how many of the last characters count as recent.
-
-    Raises:
-        ConfigError: a value is out of its range.
     """
 
     temperature: float = 1.0
@@ -80,24 +77,6 @@ class Sampler:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     repetition_window: int = 64
-
-    def __post_init__(self) -> None:
-        # A higher temperature would change nothing: all characters are already equally likely.
-        self._number("temperature", least=0.0, most=1e6)
-        self._whole("top_k", least=0)
-        self._number("top_p", above=0.0, most=1.0)
-        self._number("min_p", least=0.0, most=1.0)
-        # Within this range a finite logit stays finite.
-        self._number("repetition_penalty", least=1e-3, below=1e6)
-        self._whole("repetition_window", least=1)
-
-    def _number(self, name: str, **bounds: float) -> None:
-        """Check a setting and store it as a plain float; `bounds` as in `require_number`."""
-        object.__setattr__(self, name, require_number(name, getattr(self, name), **bounds))
-
-    def _whole(self, name: str, least: int) -> None:
-        """Check a setting and store it as a plain int of at least `least`."""
-        object.__setattr__(self, name, require_whole(name, getattr(self, name), least))
 
 
 class Engine(Protocol):
