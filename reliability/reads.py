@@ -25,6 +25,7 @@ from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
 from reliability.calls import CHANGING
+from reliability.drawn_plots import keep_plots
 from reliability.run_comparison import lasting, require_same
 from reliability.run_training import reopen, train
 
@@ -196,6 +197,15 @@ ACTIONS = (resume, resume_with_less, sample, report)
 
 def failing_reads(scale: str, place: Path) -> Figures:
     """Refuse each read in turn in each way of looking at a run, and while it trains."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep_plots(
+            patch
+        )  # What a report reads is checked here, and drawing reads nothing of the run.
+        return refused_reads(scale, place)
+
+
+def refused_reads(scale: str, place: Path) -> Figures:
+    """Refuse each read in turn, and count them by what was done with the run."""
     train(place / "whole", SETTINGS)
     truth = lasting(place / "whole")
     halted = place / "halted"

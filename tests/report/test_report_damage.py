@@ -14,10 +14,18 @@ from report_runs import TITLES, report
 from small_runs import resume, train
 
 
-def trained(path: Path) -> Path:
-    """A run that was trained in earnest, with checkpoints."""
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run that was trained to its end, with checkpoints; tests only copy it."""
+    path = tmp_path_factory.mktemp("damage") / "run"
     train(path, save_seconds=1e-9, smoothing=0.0)
     return path
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """Return a copy of the trained run."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
 def break_line(path: Path) -> None:
@@ -42,9 +50,8 @@ def break_line(path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_report_is_made_of_what_is_whole_and_says_what_is_not(
-    tmp_path: Path, harm: Callable[[Path], object], told: str
+    run: Path, harm: Callable[[Path], object], told: str
 ) -> None:
-    run = trained(tmp_path / "run")
     assert "Damaged:" not in report(run)[1].words
     harm(run)
     sentences: list[str] = []
@@ -83,9 +90,8 @@ NO_RECORDS = "The report shows no losses."
     ],
 )
 def test_a_journal_that_lost_its_end_is_told_with_what_is_missing_and_what_is_shown(
-    tmp_path: Path, file: str, harm: Callable[[Path], object], told: str, shown: str
+    run: Path, file: str, harm: Callable[[Path], object], told: str, shown: str
 ) -> None:
-    run = trained(tmp_path / "run")
     harm(run / file)
     sentences: list[str] = []
     page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
@@ -96,8 +102,7 @@ def test_a_journal_that_lost_its_end_is_told_with_what_is_missing_and_what_is_sh
     assert sentences[0] in page.words
 
 
-def test_events_that_lost_all_their_lines_are_told(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run")
+def test_events_that_lost_all_their_lines_are_told(run: Path) -> None:
     cut(run / "events.jsonl")
     sentences: list[str] = []
     page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
@@ -108,9 +113,8 @@ def test_events_that_lost_all_their_lines_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [cut, half])
 def test_no_figure_of_another_update_stands_in_for_a_record_that_is_lost(
-    tmp_path: Path, harm: Callable[[Path], object]
+    run: Path, harm: Callable[[Path], object]
 ) -> None:
-    run = trained(tmp_path / "run")
     last = records_of(run)[-1]
     assert (
         f"written by the latest model: that of update {last['update']}, with"
@@ -133,8 +137,7 @@ def records_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole if line.endswith(b"\n")]
 
 
-def test_a_run_that_resumed_with_less_has_lost_nothing_since(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run")
+def test_a_run_that_resumed_with_less_has_lost_nothing_since(run: Path) -> None:
     half(run / "metrics.jsonl")
     resume(run, allow_older=True)
     sentences: list[str] = []
