@@ -289,7 +289,7 @@ def text(data: bytes) -> None:
         block = block_reader.BLOCK
     before, block_reader.BLOCK = block_reader.BLOCK, block  # type: ignore[misc]
     try:
-        source = Source("it", "", raw, held=io.BytesIO(content))
+        source = Source("it", "", raw, content=io.BytesIO(content))
         read = content if raw or tokens == "bytes" else content.removeprefix(BOM)
         try:
             found = scan([source], tokens)

@@ -10,7 +10,7 @@ import pytest
 
 from charloom import api
 from charloom.api import time_estimates, training_plan
-from charloom.api.time_estimates import Costs, judging_seconds, seconds_per_character
+from charloom.api.time_estimates import Costs, evaluation_seconds, seconds_per_character
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import new_learner
@@ -119,8 +119,8 @@ def test_a_judgement_is_reckoned_from_a_part_of_it(monkeypatch, most):
     corpus = Corpus.from_text(TEXT)
     config = Config(validation=0.9, judged_characters=most)
     learner, engine = new_learner(config, corpus.vocabulary), Timed(clock)
-    monkeypatch.setattr(time_estimates, "JUDGING_SECONDS", 0.0)
-    judgement, whole = judging_seconds(corpus, learner, engine)
+    monkeypatch.setattr(time_estimates, "EVALUATION_SECONDS", 0.0)
+    judgement, whole = evaluation_seconds(corpus, learner, engine)
     judged, engine.scored = engine.scored, 0
     assert judged <= judgement
     pieces = time_estimates.evaluated_pieces(config, schedule(validation=0.9).windows)

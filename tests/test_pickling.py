@@ -186,7 +186,7 @@ def test_ids_in_a_file_are_copied_into_memory_and_stay_read_only(tmp_path, monke
 def test_a_piece_that_lies_in_an_open_file_is_copied_into_memory():
     with tempfile.TemporaryFile() as file:
         file.write(b"the cat")
-        made = pickle.loads(pickle.dumps(Source("-", "", held=file)))
+        made = pickle.loads(pickle.dumps(Source("-", "", content=file)))
     with made.opened() as copied:
         assert copied.read() == b"the cat"
 

@@ -12,13 +12,14 @@ from charloom.errors import EncodingError, TextError
 from charloom.text import Vocabulary, block_reader
 from charloom.text.block_reader import encode, fingerprint, first_left_out, scan, text_bytes
 from charloom.text.sources import Source
+from charloom.text.unknown_policy import REFUSE, SKIP
 
 BOM = b"\xef\xbb\xbf"
 
 
 def source(data, raw=False):
     """A piece with these bytes."""
-    return Source("it", "", raw, held=io.BytesIO(data))
+    return Source("it", "", raw, content=io.BytesIO(data))
 
 
 def read(*pieces, tokens="characters", raw=False):
@@ -26,7 +27,7 @@ def read(*pieces, tokens="characters", raw=False):
     sources = [source(piece, raw) for piece in pieces]
     found = scan(sources, tokens)
     vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
-    table = vocabulary.treatment(found.values, found.counts, "refuse", "").table
+    table = vocabulary.treatment(found.values, found.counts, REFUSE).table
     ids = np.concatenate(list(encode(sources, tokens, table, False, found.fingerprint)))
     assert len(ids) == found.counts.sum()
     assert fingerprint(sources, tokens) == found.fingerprint
@@ -143,7 +144,7 @@ def test_what_has_no_id_is_left_out(block):
     vocabulary = Vocabulary("abé")
     pieces = [source("xaéy".encode()), source(b"zb")]
     found = scan(pieces, "characters")
-    treatment = vocabulary.treatment(found.values, found.counts, "skip", "")
+    treatment = vocabulary.treatment(found.values, found.counts, SKIP)
     ids = np.concatenate(
         list(encode(pieces, "characters", treatment.table, True, found.fingerprint))
     )
@@ -153,7 +154,7 @@ def test_what_has_no_id_is_left_out(block):
 
 def test_the_first_that_has_no_id_is_found_across_pieces(block):
     pieces = [source("abé".encode()), source(b"bxb")]
-    table = Vocabulary("abé").treatment(*np.zeros((2, 0), dtype=int), "refuse", "").table
+    table = Vocabulary("abé").treatment(*np.zeros((2, 0), dtype=int), REFUSE).table
     assert first_left_out(pieces, "characters", table) == (ord("x"), 4)
     with pytest.raises(TextError, match="changed while it was read"):
         first_left_out(pieces[:1], "characters", table)

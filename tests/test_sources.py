@@ -147,7 +147,7 @@ def test_much_of_standard_input_is_held_on_the_disk(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"longer than that")))
     ((source,),) = [one.sources for one in find_sources(["-"], any_bytes=False)]
     assert content(source) == b"longer than that"
-    held = source.held
+    held = source.content
     del source
     assert held.closed
 

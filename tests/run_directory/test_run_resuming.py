@@ -15,7 +15,7 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DamagedError, MissingPartError, NotAModelError
 from charloom.store import load_model, read_run
 from charloom.store.checkpoint import FILES, manifest_of
-from charloom.store.lost_checkpoints import update_told
+from charloom.store.lost_checkpoints import present_trained_update
 from charloom.store.run_checkpoints import load_at
 from charloom.training import train_run
 from file_contents import temporaries, tree
@@ -224,7 +224,7 @@ def test_resuming_reads_only_the_end_of_long_journals(halted):
     (latest / "MANIFEST").write_bytes(manifest_of(files))
     for name in ("latest", "best"):
         (halted / "checkpoints" / name).write_text(f"{latest.name}\n")
-    assert update_told(halted) >= int(latest.name)
+    assert present_trained_update(halted) >= int(latest.name)
     reopened(halted)
     assert (halted / "metrics.jsonl").stat().st_size == state["lengths"]["metrics.jsonl"]
 

@@ -26,7 +26,7 @@ from charloom.training.progress_records import FINAL_EVALUATION_SHARE, evaluated
 from charloom.training.run_saving import FIRST_SAVE_SECONDS
 
 CALIBRATION_SECONDS: Final = 1.0
-JUDGING_SECONDS: Final = 0.5  # measure a validation loss for so long, then extrapolate
+EVALUATION_SECONDS: Final = 0.5  # measure a validation loss for so long, then extrapolate
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,9 @@ def measure(corpus: Corpus, config: Config) -> Costs:
     """Measure the durations for `config` on a text, with a new network; takes about two seconds."""
     learner = new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
-    judgement, whole = judging_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
+    judgement, whole = (
+        evaluation_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
+    )
     sample = sample_seconds(corpus, learner, engine)
     return Costs(
         update=1 / updates_per_second(corpus, config),
@@ -107,7 +109,7 @@ def measure(corpus: Corpus, config: Config) -> Costs:
     )
 
 
-def judging_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
+def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
     """Return the seconds for one validation loss, and for the loss on the whole validation part.
 
     The second is 0 if every validation loss uses the whole part.
@@ -124,16 +126,16 @@ def judging_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[f
     return judgement, whole if pieces != all_of_it else 0.0
 
 
-def seconds_per_character(judging: Iterable[int]) -> float:
+def seconds_per_character(scoring_steps: Iterable[int]) -> float:
     """Return how many seconds it takes to read a character.
 
-    `judging` calls the engine and yields the number of characters read. The first call also allocates
+    `scoring_steps` calls the engine and yields the number of characters read. The first call also allocates
     memory and starts threads, so it counts only if there is no other call.
     """
     marks = [(0, time.perf_counter())]
-    for characters in judging:
+    for characters in scoring_steps:
         marks.append((marks[-1][0] + characters, time.perf_counter()))
-        if marks[-1][1] - marks[0][1] >= JUDGING_SECONDS:
+        if marks[-1][1] - marks[0][1] >= EVALUATION_SECONDS:
             break
     (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
     return (ended - began) / (after - before)

@@ -85,11 +85,13 @@ def end_after(
         ConfigError: `minutes` is out of range, or gives more updates than a run can have.
     """
     minutes = require_number("minutes", minutes, above=0.0, below=1e9)
-    began, asked = time.monotonic() if began is None else began, 60 * minutes
+    began, requested_seconds = time.monotonic() if began is None else began, 60 * minutes
     opened = time.monotonic() - began
     schedule, costs = Schedule.of(config, len(corpus)), measure(corpus, config)
     before = time.monotonic() - began
-    end = costs.updates_within(max(asked - before, LEAST_SHARE * asked), schedule, done)
+    end = costs.updates_within(
+        max(requested_seconds - before, LEAST_SHARE * requested_seconds), schedule, done
+    )
     if end >= WHOLE_LIMIT:
         raise ConfigError(
             f"{argument('minutes')} is {minutes:g}, which gives {end:,} updates; a run can have at most "

@@ -113,15 +113,15 @@ def neurons(
     """
     opened = model if isinstance(model, Model) else load(as_path(model, "model"))
     choice = choose(opened.learner, layer, unit, what)
-    asked = requested_properties(properties, pattern, spans)
+    requested = requested_properties(properties, pattern, spans)
     policy = None if unknown is None else UnknownPolicy(unknown, replacement)
-    watched = open_search_text(opened, TextChoice(text, string, split, policy), limit)
-    if spans is not None and len(watched.texts) > 1:
+    search_text = open_search_text(opened, TextChoice(text, string, split, policy), limit)
+    if spans is not None and len(search_text.texts) > 1:
         raise ConfigError(
-            f"spans need a continuous text, but the part {watched.part.split} has "
-            f"{len(watched.texts):,} segments; give the text itself as string."
+            f"spans need a continuous text, but the part {search_text.part.split} has "
+            f"{len(search_text.texts):,} segments; give the text itself as string."
         )
-    return find_units(opened, watched, asked, choice, top)
+    return find_units(opened, search_text, requested, choice, top)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,17 +143,17 @@ class SearchText:
 
 
 def find_units(
-    model: Model, watched: SearchText, properties: Sequence[Property], choice: Choice, top: int
+    model: Model, search_text: SearchText, properties: Sequence[Property], choice: Choice, top: int
 ) -> Neurons:
     """Return the units that follow `properties`; raise the same errors as `neurons`."""
-    findings = rank(model.learner, model.engine, watched.texts, properties, choice, top)
-    corpus = watched.part.corpus
+    findings = rank(model.learner, model.engine, search_text.texts, properties, choice, top)
+    corpus = search_text.part.corpus
     return Neurons(
         corpus.name,
-        watched.part.split,
-        len(watched),
+        search_text.part.split,
+        len(search_text),
         corpus.unknown.total,
-        tuple(map(for_python, watched.notes)),
+        tuple(map(for_python, search_text.notes)),
         findings,
     )
 
@@ -164,14 +164,14 @@ def requested_properties(
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Property, ...]:
     """Return the properties to search for; arguments and errors as for `neurons`."""
-    asked: tuple[Property, ...] = ()
+    requested: tuple[Property, ...] = ()
     if names is not None:
-        asked = named([names] if isinstance(names, str) else names)
+        requested = named([names] if isinstance(names, str) else names)
     if regex is not None:
-        asked += (pattern(regex),)
+        requested += (pattern(regex),)
     if spans is not None:
-        asked += (marked(spans),)
-    return asked or PROPERTIES
+        requested += (marked(spans),)
+    return requested or PROPERTIES
 
 
 def open_search_text(model: Model, choice: TextChoice, limit: int = LIMIT) -> SearchText:

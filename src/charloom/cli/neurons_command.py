@@ -111,7 +111,7 @@ def neurons(
     require_one_text(bool(text), string)
     require_whole("show", shown, least=1)
     require_whole("top", top, least=1)
-    asked = requested_properties(properties, pattern)
+    requested = requested_properties(properties, pattern)
     given = settings or {}
     policy = policy_of(given) if "unknown" in given else None
     opened = open_model(model, which, given)
@@ -119,12 +119,12 @@ def neurons(
     choice = choose(opened.learner, layer, unit, what)
     require_picture(png)
     explain_terminal_input(text or [])
-    watched = open_search_text(opened, TextChoice(text or None, string, split, policy), limit)
-    say_sentences(watched.notes)
-    activity_of = partial(values_of, opened, watched.texts[0][:shown])
+    search_text = open_search_text(opened, TextChoice(text or None, string, split, policy), limit)
+    say_sentences(search_text.notes)
+    activity_of = partial(values_of, opened, search_text.texts[0][:shown])
     found: Neurons | None = None
-    if unit is None or len(watched) >= LEAST_CHARACTERS:
-        found = find_units(opened, watched, asked, choice, top)
+    if unit is None or len(search_text) >= LEAST_CHARACTERS:
+        found = find_units(opened, search_text, requested, choice, top)
     else:
         wanted = f"a text of at least {LEAST_CHARACTERS} characters"
         say(f"to find what the unit follows, give {wanted}.")
@@ -137,7 +137,7 @@ def neurons(
     if png is not None:
         draw(activity_of(layer, None, what), png)
     if as_json:
-        findings = {} if found is None else {**found.to_json(), "notes": list(watched.notes)}
+        findings = {} if found is None else {**found.to_json(), "notes": list(search_text.notes)}
         about = model_identity(model, opened)
         show_json({**about, **findings, "activity": None if seen is None else seen.to_json()})
         return

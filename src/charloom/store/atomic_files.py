@@ -69,8 +69,8 @@ def writing(path: Path) -> Iterator[None]:
                 f"a place in a directory."
             ) from error
         reason = error.strerror or str(error)
-        mend = FIXES.get(error.errno or 0, "Check the disk and try again.")
-        raise WriteError(f"{shortened(path)} cannot be written: {reason}. {mend}") from error
+        advice = FIXES.get(error.errno or 0, "Check the disk and try again.")
+        raise WriteError(f"{shortened(path)} cannot be written: {reason}. {advice}") from error
 
 
 @contextmanager
@@ -84,9 +84,9 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        mend = READING_FIXES.get(error.errno or 0, "Check the disk and try again.")
+        advice = READING_FIXES.get(error.errno or 0, "Check the disk and try again.")
         where = Path(error.filename) if isinstance(error.filename, str) else path
-        raise ReadError(f"{shortened(where)} cannot be read: {reason}. {mend}") from error
+        raise ReadError(f"{shortened(where)} cannot be read: {reason}. {advice}") from error
 
 
 @contextmanager

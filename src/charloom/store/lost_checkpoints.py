@@ -22,7 +22,7 @@ def trained_update(path: Path, status: Status | None) -> int:
     return max(last_recorded(path), 0 if status is None else status.update)
 
 
-def update_told(path: Path) -> int:
+def present_trained_update(path: Path) -> int:
     """Return `trained_update` of the run at a path, with its present status."""
     return trained_update(path, read_status(path))
 

@@ -9,7 +9,7 @@ from typing import Final
 from charloom.errors import DamagedError, NotAModelError, RunExistsError
 from charloom.messages import argument, command
 from charloom.store.atomic_files import file_above, reading
-from charloom.store.lost_checkpoints import update_told
+from charloom.store.lost_checkpoints import present_trained_update
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_checkpoints import read_pointer
 from charloom.store.run_directory import (
@@ -68,7 +68,7 @@ def refuse_existing(path: Path) -> None:
             f"{path} already contains a run: continue it with {command('resume', path)}, "
             f"or give another {argument('run')}."
         )
-    learned = update_told(path) if is_run(path) else 0
+    learned = present_trained_update(path) if is_run(path) else 0
     if learned:
         raise RunExistsError(
             f"{path} contains the records of a run up to update {learned:,}, but its checkpoints are "

@@ -106,7 +106,7 @@ class Corpus:
         if stamp is None or stamp[1] > IN_MEMORY:
             return _corpus((kept,), name, vocabulary, vocabulary.tokens, policy)
         with kept.opened() as file:
-            read = dataclasses.replace(kept, held=io.BytesIO(file.read()))
+            read = dataclasses.replace(kept, content=io.BytesIO(file.read()))
         corpus = _corpus((read,), name, vocabulary, vocabulary.tokens, policy)
         return dataclasses.replace(corpus, kept=(kept,))
 

@@ -47,21 +47,21 @@ class Source:
             NUL bytes and surrogates. Otherwise a byte-order mark is removed, and NUL bytes and
             surrogates are errors.
         path: the file on disk; empty if the piece is not a file.
-        held: the bytes of a piece that is not a file, in memory or in a temporary file.
+        content: the bytes of a piece that is not a file, in memory or in a temporary file.
     """
 
     name: str
     place: str
     raw: bool = False
     path: str = ""
-    held: IO[bytes] | None = None
+    content: IO[bytes] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle and copy the piece with its `held` bytes in memory."""
-        if self.held is None:
+        """Pickle and copy the piece with its `content` in memory."""
+        if self.content is None:
             return self.__dict__
         with self.opened() as file:
-            return {**self.__dict__, "held": io.BytesIO(file.read())}
+            return {**self.__dict__, "content": io.BytesIO(file.read())}
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
@@ -71,9 +71,9 @@ class Source:
             TextError: it cannot be read.
         """
         try:
-            if self.held is not None:
-                self.held.seek(0)
-                yield self.held
+            if self.content is not None:
+                self.content.seek(0)
+                yield self.content
             else:
                 with Path(self.path).open("rb", buffering=0) as file:
                     yield file
@@ -116,8 +116,8 @@ class FoundText:
 
 def string_source(text: str, name: str, place: str = "") -> Source:
     """Return a piece with the bytes of a string."""
-    held = io.BytesIO(text.encode("utf-8", "surrogatepass"))
-    return Source(name, place, raw=True, held=held)
+    content = io.BytesIO(text.encode("utf-8", "surrogatepass"))
+    return Source(name, place, raw=True, content=content)
 
 
 def file_source(path: Path, raw: bool = False) -> Source:
@@ -126,13 +126,13 @@ def file_source(path: Path, raw: bool = False) -> Source:
     return Source(str(path), place, raw, place)
 
 
-def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[FoundText]:
+def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[FoundText]:
     """Return the pieces of a text, in the order in which they are read.
 
     If a directory or a pattern finds a file that an earlier source already has, the file is skipped.
 
     Args:
-        asked: paths of files and directories, patterns, `-`, or names of built-in texts.
+        requested: paths of files and directories, patterns, `-`, or names of built-in texts.
         any_bytes: True takes every file of a directory or a pattern that is not empty; False only
             files in UTF-8.
 
@@ -140,13 +140,13 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[FoundText
         TextError: a source does not exist, cannot be read or has no text.
         MissingPartError: a built-in text needs an extra that is not installed.
     """
-    if not asked:
+    if not requested:
         raise TextError("no text was given; give one or more files, or a built-in text.")
     seen: set[str] = set()
     found = []
-    for name in map(str, asked):
+    for name in map(str, requested):
         refuse_empty_path(name, "the path of a text", TextError)
-        one = _find(name, any_bytes)
+        one = _find_text(name, any_bytes)
         fresh = tuple(source for source in one.sources if source.place not in seen)
         if one.note:  # a directory or a pattern
             one = dataclasses.replace(one, sources=fresh)
@@ -159,47 +159,49 @@ def find_sources(asked: Sequence[str | Path], any_bytes: bool) -> list[FoundText
     return found
 
 
-def _find(asked: str, any_bytes: bool) -> FoundText:
+def _find_text(requested: str, any_bytes: bool) -> FoundText:
     """Return the pieces of one source that the user named.
 
     A file goes before a built-in text or a pattern of the same name.
     """
-    if asked == STDIN:
-        return _found_alone(_held("stdin", _standard_input))
-    path = Path(asked)
-    builtin = asked.removeprefix("builtin:")
+    if requested == STDIN:
+        return _single_text(_copied_source("stdin", _standard_input))
+    path = Path(requested)
+    builtin = requested.removeprefix("builtin:")
     try:
         if path.is_dir():
-            return _found_many(path.resolve().name or asked, _under(path), asked, any_bytes)
+            return _several_texts(
+                path.resolve().name or requested, _under(path), requested, any_bytes
+            )
         if not path.exists() and builtin in BUILTIN_TEXTS:
             text = BUILTIN_TEXTS[builtin].read()
-            return _found_alone(string_source(text, builtin, f"builtin:{builtin}"))
-        if not path.exists() and glob.has_magic(asked):
+            return _single_text(string_source(text, builtin, f"builtin:{builtin}"))
+        if not path.exists() and glob.has_magic(requested):
             # Path.glob does not accept absolute patterns.
-            matches = list(map(Path, glob.glob(asked, recursive=True)))  # noqa: PTH207
-            if not matches and looks_like_a_text(asked):
-                raise missing_text_error(asked)
+            matches = list(map(Path, glob.glob(requested, recursive=True)))  # noqa: PTH207
+            if not matches and looks_like_a_text(requested):
+                raise missing_text_error(requested)
             files = sorted((match for match in matches if match.is_file()), key=_order)
-            return _found_many(asked, files, asked, any_bytes)
+            return _several_texts(requested, files, requested, any_bytes)
         path.stat()  # raises with the reason if the file cannot be read
-        return _found_alone(_file(path))
+        return _single_text(_file(path))
     except FileNotFoundError:
-        raise missing_text_error(asked) from None
+        raise missing_text_error(requested) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-            raise missing_text_error(asked) from None
-        raise unreadable(str(getattr(error, "filename", None) or asked), error) from None
+            raise missing_text_error(requested) from None
+        raise unreadable(str(getattr(error, "filename", None) or requested), error) from None
 
 
-def looks_like_a_text(asked: str) -> bool:
+def looks_like_a_text(requested: str) -> bool:
     """Return True if the user may have given the text itself instead of a path."""
-    return "\n" in asked or len(asked) > LONGEST_NAME or len(asked.split()) > MOST_WORDS
+    return "\n" in requested or len(requested) > LONGEST_NAME or len(requested.split()) > MOST_WORDS
 
 
-def missing_text_error(asked: str) -> TextError:
+def missing_text_error(requested: str) -> TextError:
     """Return the error for a source that does not exist."""
-    name = shortened(Path(asked))
-    if looks_like_a_text(asked):
+    name = shortened(Path(requested))
+    if looks_like_a_text(requested):
         way = either(
             in_python="pass it as the argument string, and leave text out",
             elsewhere="write it to a file, or pipe it in and give - for TEXT",
@@ -211,7 +213,7 @@ def missing_text_error(asked: str) -> TextError:
     )
 
 
-def _found_alone(source: Source) -> FoundText:
+def _single_text(source: Source) -> FoundText:
     """Return the result for a single piece."""
     return FoundText(Path(source.name).name, (source,))
 
@@ -220,25 +222,25 @@ def _file(path: Path) -> Source:
     """Return the piece for a path. The content of a pipe or device is copied, as it is read once."""
     if path.is_file() and path.resolve().exists():
         return file_source(path)
-    return _held(str(path), lambda: path.open("rb"))
+    return _copied_source(str(path), lambda: path.open("rb"))
 
 
-def _found_many(name: str, paths: Sequence[Path], asked: str, any_bytes: bool) -> FoundText:
+def _several_texts(name: str, paths: Sequence[Path], requested: str, any_bytes: bool) -> FoundText:
     """Return the files that are texts, with a note about the ones that were read and skipped."""
     taken = [path for path in paths if path.stat().st_size and (any_bytes or _is_text(path))]
     left = [path for path in paths if path not in set(taken)]
     if not paths:
         raise TextError(
-            f"{shortened(Path(asked))}: no file found; give the path of a text, a directory of texts, or a "
+            f"{shortened(Path(requested))}: no file found; give the path of a text, a directory of texts, or a "
             f"pattern in quotes, such as '**/*.txt'."
         )
     if not taken:
         raise TextError(
-            f"{shortened(Path(asked))}: no text in UTF-8 among {counted(len(paths), 'file')}; give the path of a text, a "
+            f"{shortened(Path(requested))}: no text in UTF-8 among {counted(len(paths), 'file')}; give the path of a text, a "
             f"directory of texts, or a pattern in quotes, such as '**/*.txt'."
         )
     note = (
-        f"{shortened(Path(asked))}: {counted(len(taken), 'file')}, read in the order of their paths from "
+        f"{shortened(Path(requested))}: {counted(len(taken), 'file')}, read in the order of their paths from "
         f"{shortened(taken[0])} on"
     )
     if left:
@@ -311,17 +313,17 @@ def require_end(name: str, stream: IO[bytes]) -> None:
         raise TextError(f"{name} is a device that may never end; give a file.")
 
 
-def _held(name: str, opening: Callable[[], AbstractContextManager[IO[bytes]]]) -> Source:
+def _copied_source(name: str, opening: Callable[[], AbstractContextManager[IO[bytes]]]) -> Source:
     """Return a piece with a copy of a stream that can be read only once."""
     try:
         with opening() as stream:
             require_end(name, stream)
             start = stream.read(IN_MEMORY + 1)
             if len(start) <= IN_MEMORY:
-                return Source(name, "", held=io.BytesIO(start))
+                return Source(name, "", content=io.BytesIO(start))
             # The finalizer closes and so deletes the file when the source is no longer used.
             file = tempfile.TemporaryFile()  # noqa: SIM115
-            source = Source(name, "", held=file)
+            source = Source(name, "", content=file)
             weakref.finalize(source, close_quietly, file)
             file.write(start)
             shutil.copyfileobj(stream, file)
