@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 import small_runs
 import waiting
+from charloom.report import write_report
 from charloom.web.server import make_app
 from web import HERE, app_state
 
@@ -77,3 +78,32 @@ def test_a_model_that_cannot_be_opened_says_what_is_damaged(tmp_path, lost, what
     assert (answer.status_code, error["code"]) == (409, "damaged")
     assert what in error["message"]
     assert "saved no model yet" not in error["message"]
+
+
+def break_line(path):
+    """Put a control character into the first line of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[:3] + b"\x01" + data[4:])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoints/latest", "checkpoints/best", "status.json", "events.jsonl", "metrics.jsonl"],
+)
+def test_the_page_shows_a_damaged_run_with_the_words_of_the_report(tmp_path, name):
+    run = tmp_path / "book"
+    small_runs.train(run, validation=0.1)
+    break_line(run / name)
+    messages = []
+    write_report(run, tell=messages.append)
+    assert len(messages) == 1
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        listed = client.get("/api/runs").json()["runs"][0]
+        detail = client.get("/api/runs/book").json()
+        records = client.get("/api/runs/book/records").json()
+    assert listed["state"] == "finished"
+    assert messages[0].startswith(listed["reason"])
+    assert detail["settings"]["validation"] == 0.1
+    told = [*detail["damage"], *records["damage"]]
+    assert len(told) == 1
+    assert messages[0].startswith(told[0])
