@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from charloom.engines import Engine, open_engine
-from charloom.errors import NotAModelError
+from charloom.errors import DamagedError, NotAModelError, message_of
 from charloom.hidden_units.gate_values import WHATS
 from charloom.model import Learner
 from charloom.store import load_model, update_of_file, which_of_run
 from charloom.store.checkpoint import MANIFEST, load_checkpoint
+from charloom.store.checkpoint_pointer import follow_pointer
+from charloom.store.damage import Damage
 from charloom.store.run_checkpoints import read_pointer
 from charloom.store.run_directory import BEST, LATEST, checkpoint_path
 from charloom.web.error_responses import NotFoundError, UnknownCharactersError
@@ -25,9 +27,6 @@ from charloom.web.schemas import ModelDetail
 
 KEPT_BYTES: Final = 512 * 1024 * 1024
 KEPT: Final = 8
-ATTEMPTS: Final = (
-    5  # the training process may move a pointer and remove a checkpoint between two reads
-)
 SKIP_ADVICE: Final = 'Or set "unknown" to "skip", and the model skips them.'
 NAMED: Final = 20  # unknown characters that an error lists, at most
 
@@ -138,35 +137,43 @@ class ModelCache:
             ) from None
 
     def _run(self, path: Path, which: str | None) -> Learner:
-        """Return a model of a run; if `which` is None, the one that the run's key alone means.
-
-        It is tried several times, because the training process may move a pointer meanwhile.
-        """
+        """Return a model of a run; if `which` is None, the one that the run's key alone means."""
         which = which or which_of_run(path)
-        for _ in range(ATTEMPTS):
-            if which in (LATEST, BEST):
-                update = read_pointer(path, which)
-                if update is None:
-                    update = read_pointer(path, LATEST)
-                if update is None:
-                    break
-            else:
-                update = int(which)
-            checkpoint = checkpoint_path(path, update)
-            try:
-                # The manifest identifies the checkpoint: a run that was deleted and trained again has the same path.
-                return self._kept(checkpoint, checkpoint / MANIFEST, learner_of)
-            except (NotAModelError, OSError) as error:
-                if is_shortage(error):
-                    raise
-                if which not in (LATEST, BEST):
-                    break
         if which in (LATEST, BEST):
-            return without_slots(load_where_lost(path, which))
+            followed = follow_pointer(
+                lambda: named_update(path, which), lambda update: self._checkpoint(path, update)
+            )
+            if isinstance(followed.found, Damage):
+                return without_slots(load_where_lost(path, which))
+            return followed.found
+        learner = self._checkpoint(path, int(which))
+        if not isinstance(learner, Damage):
+            return learner
+        if not learner.missing:
+            learner.refuse()
         raise NotFoundError(
             f"{path.name} has no checkpoint {which} any more: a run keeps its two newest and its best; "
             f"GET /api/models lists them."
         )
+
+    def _checkpoint(self, path: Path, update: int | None) -> Learner | Damage:
+        """Return the model of the checkpoint of an update, or why it cannot be loaded.
+
+        Raises:
+            OSError: there is no free file descriptor.
+        """
+        if update is None:
+            return Damage(f"{path} has not saved a model yet.", missing=True)
+        checkpoint = checkpoint_path(path, update)
+        try:
+            # The manifest identifies the checkpoint: a run that was deleted and trained again has the same path.
+            return self._kept(checkpoint, checkpoint / MANIFEST, learner_of)
+        except DamagedError as error:
+            return Damage(error.message)
+        except (NotAModelError, OSError) as error:
+            if is_shortage(error):
+                raise
+            return Damage(message_of(error), missing=True)
 
     def _kept(self, path: Path, witness: Path, read: Callable[[Path], Learner]) -> Learner:
         """Return a model from memory, or load it and keep it.
@@ -207,6 +214,12 @@ class ModelCache:
 def without_slots(learner: Learner) -> Learner:
     """Return the learner without the state of its optimizer, which is large and not needed to write."""
     return replace(learner, slots={})
+
+
+def named_update(path: Path, which: str) -> int | None:
+    """Return the update that a pointer of a run names, or that of `latest` if the pointer is missing."""
+    update = read_pointer(path, which)
+    return read_pointer(path, LATEST) if update is None else update
 
 
 def load_where_lost(path: Path, which: str) -> Learner:
