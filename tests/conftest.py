@@ -10,6 +10,7 @@ import os
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from checkers_skipped import skip_where_a_process_cannot_be_copied  # noqa: E402
@@ -23,3 +24,11 @@ keep_temporary_files_in_memory()
 def pytest_collection_modifyitems(items):
     """Mark what cannot run here as skipped, with the reason."""
     skip_where_a_process_cannot_be_copied(items)
+
+
+@pytest.fixture
+def kept_plots(monkeypatch):
+    """Let reports draw equal plots once, for tests that make many reports and look at their words."""
+    from reliability.drawn_plots import keep_plots
+
+    keep_plots(monkeypatch)

@@ -21,6 +21,8 @@ from charloom.store.journal_lines import is_event, is_record, is_sample
 from charloom.store.run_settings import read_settings
 from pages import NO_VALUE, Page
 
+pytestmark = pytest.mark.usefixtures("kept_plots")
+
 OBJECTS = ["[]", "3", "null", '"text"', "{}", '{"state":["x"]}', '{"checks":3}']
 STATUS = {
     "format": 1, "heartbeat": 1.5, "pid": 7, "reason": None, "state": "finished", "update": 9,

@@ -3,13 +3,11 @@
 import pytest
 
 from charloom.gradient_check import GradientCheck, gradcheck
-from reliability.drawn_plots import keep_plots
 
 
 @pytest.fixture(autouse=True)
-def kept_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw equal plots of the loss once."""
-    keep_plots(monkeypatch)
+def draw_equal_plots_once(kept_plots: None) -> None:
+    """Apply `kept_plots` to each test of reports."""
 
 
 @pytest.fixture(scope="session")
