@@ -5,13 +5,12 @@ when it is made, and none can be changed.
 """
 
 from enum import Enum
-from typing import Any, final
+from typing import Any, Generic, TypeVar, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[Any]  # of the type of the kernels that are called
-Arrays = tuple[Floats, ...]  # in the learner's order
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 class Cell(Enum):
     rnn = 0
@@ -144,29 +143,31 @@ class TrainResult:
 class Workspace:
     def __init__(self) -> None: ...
 
-@final
-class Kernels32:
+@type_check_only
+class _Kernels(Generic[_Float]):
+    """The kernels of one instruction set for arrays of one dtype."""
+
     def __init__(self, isa: str) -> None: ...
     def gradients(
         self,
         *,
         shape: Shape,
-        weights: Arrays,
+        weights: tuple[NDArray[_Float], ...],
         x: NDArray[np.int32],
         y: NDArray[np.int32],
-        state: Arrays,
+        state: tuple[NDArray[_Float], ...],
         descent: Descent,
         update: int,
-        gradients: Arrays,
-        next: Arrays,
+        gradients: tuple[NDArray[_Float], ...],
+        next: tuple[NDArray[_Float], ...],
     ) -> float: ...
     def train(
         self,
         *,
         shape: Shape,
-        weights: Arrays,
-        slots: tuple[Arrays, ...],
-        state: Arrays,
+        weights: tuple[NDArray[_Float], ...],
+        slots: tuple[tuple[NDArray[_Float], ...], ...],
+        state: tuple[NDArray[_Float], ...],
         updates: Updates,
         descent: Descent,
         threads: int,
@@ -178,8 +179,8 @@ class Kernels32:
         self,
         *,
         shape: Shape,
-        weights: Arrays,
-        state: Arrays,
+        weights: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[_Float], ...],
         tokens: NDArray[np.int32],
         threads: int,
         nats: NDArray[np.float64],
@@ -188,106 +189,39 @@ class Kernels32:
         self,
         *,
         shape: Shape,
-        weights: Arrays,
-        state: Arrays,
+        weights: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[_Float], ...],
         tokens: NDArray[np.int32],
-        values: Arrays,
+        values: tuple[NDArray[_Float], ...],
     ) -> None: ...
     def step(
         self,
         *,
         shape: Shape,
-        weights: Arrays,
-        state: Arrays,
+        weights: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[_Float], ...],
         ids: NDArray[np.int32],
-        logits: Floats,
+        logits: NDArray[_Float],
     ) -> None: ...
     def generate(
         self,
         *,
         shape: Shape,
-        weights: Arrays,
-        state: Arrays,
+        weights: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[_Float], ...],
         read: NDArray[np.int32],
         sampler: Sampler,
         uniforms: NDArray[np.float64],
         threads: int,
         ids: NDArray[np.int32],
     ) -> bool: ...
-    def apply(self, function: str, x: Floats, y: Floats) -> None: ...
+    def apply(self, function: str, x: NDArray[_Float], y: NDArray[_Float]) -> None: ...
     def multiply_adds(self, operations: float) -> None: ...
 
 @final
-class Kernels64:
-    def __init__(self, isa: str) -> None: ...
-    def gradients(
-        self,
-        *,
-        shape: Shape,
-        weights: Arrays,
-        x: NDArray[np.int32],
-        y: NDArray[np.int32],
-        state: Arrays,
-        descent: Descent,
-        update: int,
-        gradients: Arrays,
-        next: Arrays,
-    ) -> float: ...
-    def train(
-        self,
-        *,
-        shape: Shape,
-        weights: Arrays,
-        slots: tuple[Arrays, ...],
-        state: Arrays,
-        updates: Updates,
-        descent: Descent,
-        threads: int,
-        workspace: Workspace,
-        losses: NDArray[np.float64],
-        norms: NDArray[np.float64],
-    ) -> TrainResult: ...
-    def score(
-        self,
-        *,
-        shape: Shape,
-        weights: Arrays,
-        state: Arrays,
-        tokens: NDArray[np.int32],
-        threads: int,
-        nats: NDArray[np.float64],
-    ) -> None: ...
-    def activations(
-        self,
-        *,
-        shape: Shape,
-        weights: Arrays,
-        state: Arrays,
-        tokens: NDArray[np.int32],
-        values: Arrays,
-    ) -> None: ...
-    def step(
-        self,
-        *,
-        shape: Shape,
-        weights: Arrays,
-        state: Arrays,
-        ids: NDArray[np.int32],
-        logits: Floats,
-    ) -> None: ...
-    def generate(
-        self,
-        *,
-        shape: Shape,
-        weights: Arrays,
-        state: Arrays,
-        read: NDArray[np.int32],
-        sampler: Sampler,
-        uniforms: NDArray[np.float64],
-        threads: int,
-        ids: NDArray[np.int32],
-    ) -> bool: ...
-    def apply(self, function: str, x: Floats, y: Floats) -> None: ...
-    def multiply_adds(self, operations: float) -> None: ...
+class Kernels32(_Kernels[np.float32]): ...
+
+@final
+class Kernels64(_Kernels[np.float64]): ...
 
 def instruction_sets() -> list[str]: ...
