@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from charloom.bench.machine_info import machine  # noqa: E402
+from charloom.cpu_limits import processors  # noqa: E402
 from charloom.diagnosis import doctor  # noqa: E402
 from charloom.diagnosis.mistakes import BY_ID  # noqa: E402
 from charloom.diagnosis.trials import PLANS, Plan, make_trial  # noqa: E402
@@ -389,7 +390,7 @@ def main() -> None:
         figures = read()
         figures["seconds"] = {
             "machine": machine(),
-            "cores": os.cpu_count(),
+            "cores": processors(),
             "waiting": max(0.0, round(os.getloadavg()[0] - 1, 1)),
             "times": times,
         }

@@ -22,7 +22,6 @@ import functools
 import json
 import multiprocessing
 import operator
-import os
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from pathlib import Path
 
 import charloom
 from charloom.store.journal import read_lines
+from charloom.web.concurrency import worker_threads
 
 LENGTH = 20_000
 TIMES = 40
@@ -330,7 +330,7 @@ def training(served: Served, runs: Path, clients: int, seconds: float) -> dict:
         told["beside_the_load"] = speed(path, lambda: one_load(served.port, clients, seconds))
         busy = [
             subprocess.Popen([sys.executable, "-c", "while True: pass"])
-            for _ in range(max(2, min(8, os.cpu_count() or 2)) + 1)  # its threads, and the clients
+            for _ in range(worker_threads() + 1)  # its threads, and the clients
         ]
         try:
             told["beside_busy_processes"] = speed(path, lambda: time.sleep(seconds))

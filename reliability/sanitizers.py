@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from charloom.cpu_limits import ONE_THREAD
 from reliability import LONG, Figures
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def options() -> dict[str, str]:
         "ASAN_OPTIONS": f"detect_leaks=0:halt_on_error=1:exitcode={FOUND}",
         "UBSAN_OPTIONS": f"halt_on_error=1:print_stacktrace=1:exitcode={FOUND}",
         "TSAN_OPTIONS": f"halt_on_error=1:report_signal_unsafe=0:exitcode={FOUND}",
-        "OPENBLAS_NUM_THREADS": "1",
+        **ONE_THREAD,
         "PYTHONMALLOC": "malloc",
     }
 

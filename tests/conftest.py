@@ -3,12 +3,9 @@
 The tests of the checkers in reliability/, which fork and read /proc, are skipped where there is neither.
 """
 
-import os
+from charloom.cpu_limits import keep_numpy_to_one_thread
 
-# The matrices are small. Where several tests or processes run at once, NumPy's threads would wait for
-# one another many times as long as they compute.
-for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+keep_numpy_to_one_thread()
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402

@@ -26,6 +26,7 @@ from charloom.bench.charloom_engines import engine_sampling, engine_updates
 from charloom.bench.contestant_text import bench_text, bench_vocabulary, windows_of
 from charloom.bench.text_table import table
 from charloom.cli import app
+from charloom.cpu_limits import processors
 from charloom.engines import native_problem, open_engine
 from charloom.errors import ConfigError, DivergedError
 from charloom.model import new_learner, parameter_shapes, zero_state
@@ -301,9 +302,7 @@ def test_the_classic_bench_measures_without_frameworks(without_frameworks, monke
 @pytest.mark.skipif(native_problem() is not None, reason="no native engine here")
 def test_native_steps_are_timed_with_two_threads(without_frameworks):
     times = training_speed.measure_steps(tiny("lstm-128", batch_size=2), rounds=1)
-    assert {row.threads for row in times.rows} == set(
-        range(1, min(interleaved.processors(), 2) + 1)
-    )
+    assert {row.threads for row in times.rows} == set(range(1, min(processors(), 2) + 1))
     assert all(row.name == "native" and row.times_ours == 1 for row in times.rows)
 
 

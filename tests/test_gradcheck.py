@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
+from charloom.cpu_limits import ONE_THREAD
 from charloom.engines import native_problem
 from charloom.engines.base import Ids
 from charloom.engines.reference import ReferenceEngine, network
@@ -516,7 +517,7 @@ def test_the_default_check_takes_a_second_or_two_of_one_core() -> None:
         print(time.process_time() - start)
     """
     # With two threads, OpenBLAS would spend processor time waiting in each of the many small products.
-    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    alone = {**os.environ, **ONE_THREAD}
     done = subprocess.run(
         [sys.executable, "-c", code], env=alone, capture_output=True, text=True, check=True
     )

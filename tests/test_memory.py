@@ -12,6 +12,7 @@ import pytest
 
 from charloom.__main__ import main
 from charloom.config import Config
+from charloom.cpu_limits import ONE_THREAD
 from charloom.engines import native_problem
 from charloom.errors import ConfigError
 from charloom.model import memory_limit
@@ -21,7 +22,7 @@ if not Path("/proc/self/statm").exists():
     pytest.skip("limits of the address space are only known on Linux", allow_module_level=True)
 
 # NumPy's threads reserve address space of their own, the more the more processors there are.
-ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+ALONE = {**ONE_THREAD, "MALLOC_ARENA_MAX": "1"}
 MEGABYTE = 1 << 20
 
 LIMIT = """

@@ -2,7 +2,6 @@
 measuring the speed.
 """
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 from charloom.api.text_arguments import Text, open_text
 from charloom.api.time_estimates import measure
 from charloom.config import WHOLE_LIMIT, Config, require_number
+from charloom.cpu_limits import processors
 from charloom.errors import ConfigError
 from charloom.finetune import tuned_config
 from charloom.formatting import counted, duration
@@ -162,10 +162,3 @@ def require_one_end(**ends: float | None) -> None:
         raise ConfigError(
             f"{' and '.join(map(argument, given))} each set the end of training; give only one of them."
         )
-
-
-def processors() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -42,11 +42,6 @@ def held_to(work: Work, count: int) -> Work:
     return held
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def interleave(
     contestants: dict[str, Work], rounds: int, turn: float = SECONDS_A_TURN
 ) -> dict[str, list[float]]:

@@ -14,9 +14,10 @@ import numpy as np
 from charloom.bench import pytorch
 from charloom.bench.charloom_engines import engine_sampling
 from charloom.bench.contestant_text import bench_vocabulary
-from charloom.bench.interleaved import Work, held_to, interleave, on_processors, processors
+from charloom.bench.interleaved import Work, held_to, interleave, on_processors
 from charloom.bench.text_table import table
 from charloom.bench.workloads import Workload
+from charloom.cpu_limits import processors
 from charloom.engines import Engine, Sampler, native_problem, open_engine
 from charloom.model import Learner, new_learner, zero_state
 

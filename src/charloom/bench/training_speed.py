@@ -13,9 +13,10 @@ import numpy as np
 from charloom.bench import pytorch
 from charloom.bench.charloom_engines import engine_updates
 from charloom.bench.contestant_text import bench_text, bench_vocabulary
-from charloom.bench.interleaved import PEAK_OPERATIONS, Work, held_to, interleave, peaks, processors
+from charloom.bench.interleaved import PEAK_OPERATIONS, Work, held_to, interleave, peaks
 from charloom.bench.text_table import table
 from charloom.bench.workloads import Workload
+from charloom.cpu_limits import processors
 from charloom.engines import native_problem, open_engine
 from charloom.model import new_learner
 

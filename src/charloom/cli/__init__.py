@@ -10,7 +10,6 @@ from typing import Annotated, Final
 
 import typer
 
-from charloom.blas_threads import THREAD_VARIABLES
 from charloom.cli import (
     check_commands,
     doctor_command,
@@ -24,6 +23,7 @@ from charloom.cli import (
 from charloom.cli.error_exit import ErrorReportingGroup
 from charloom.cli.setting_options import Grouped
 from charloom.cli.terminal import show
+from charloom.cpu_limits import keep_numpy_to_one_thread
 
 app = typer.Typer(
     name="charloom",
@@ -91,8 +91,7 @@ def charloom(
 
 def main() -> None:
     """Run the command `charloom`."""
-    for name in THREAD_VARIABLES:
-        os.environ.setdefault(name, "1")
+    keep_numpy_to_one_thread()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the parent process closed it: discard output
             null_device = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

@@ -148,7 +148,7 @@ def gather() -> dict[str, Any]:
 
     import numpy as np
 
-    from charloom.api.training_plan import processors
+    from charloom.cpu_limits import processors
     from charloom.engines import native_problem, open_engine
     from charloom.store import charloom_version
     from charloom.text import id_cache

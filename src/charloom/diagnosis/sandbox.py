@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from charloom.blas_threads import THREAD_VARIABLES
+from charloom.cpu_limits import ONE_THREAD
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.outcome_files import read_outcome
 from charloom.diagnosis.runner import Job
@@ -142,7 +142,7 @@ def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1"), "PYTHONFAULTHANDLER": ""},
+        env={**os.environ, **ONE_THREAD, "PYTHONFAULTHANDLER": ""},
     )
 
 

@@ -6,13 +6,13 @@ work can be anything.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from charloom.cooperative import Steps
+from charloom.cpu_limits import processors
 from charloom.messages import terminal_command
 
 AT_WORK: Final = 50
@@ -53,7 +53,7 @@ class WorkQueue:
         self.working = 0
         self.queued = 0
         self._turns: list[asyncio.Future[None]] = []
-        count = threads or max(2, min(8, os.cpu_count() or 2))
+        count = threads or worker_threads()
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="charloom-work")
 
     def full(self) -> Busy | None:
@@ -162,6 +162,11 @@ def one_step(steps: Steps[T]) -> tuple[T] | None:
 def closing_error() -> Busy:
     """Return the error for requests that arrive while the server closes."""
     return Busy(f"the server is closing; start it again with {terminal_command('serve')}.")
+
+
+def worker_threads() -> int:
+    """Return how many threads compute for requests: one per processor, but 2 to 8."""
+    return max(2, min(8, processors()))
 
 
 class StreamLimit:
