@@ -47,12 +47,13 @@ void require_length(const A& array, std::size_t length, const char* message) {
   require(array.ndim() == 1 && array.shape(0) == length, message);
 }
 
-// The arrays of one network in the learner's order, each with the shape that the network needs.
+// The arrays of one network in the order of the learner, each checked for the shape that the
+// network needs.
 template <typename T>
-struct Bundle {
+struct ParameterArrays {
   std::vector<T*> arrays;
 
-  Bundle(const Shape& shape, const nb::tuple& given) {
+  ParameterArrays(const Shape& shape, const nb::tuple& given) {
     require(given.size() == static_cast<std::size_t>(shape.arrays()), "wrong number of arrays");
     arrays.reserve(given.size());
     const std::size_t H = shape.H, K = shape.K, GH = H * shape.blocks();
@@ -80,7 +81,7 @@ struct Bundle {
   }
 };
 
-// The arrays h, and cell for an LSTM, of shape (first, second, H).
+// Return the state arrays h, and cell for an LSTM, after checking their shape (first, second, H).
 template <typename T>
 State<T> states_of(const Shape& shape, const nb::tuple& given, std::size_t first,
                    std::size_t second, const char* message) {
@@ -96,7 +97,7 @@ State<T> states_of(const Shape& shape, const nb::tuple& given, std::size_t first
   return {at[0], at[1]};
 }
 
-// The state of B streams, arrays of shape (L, B, H).
+// Return the state of B streams, arrays of shape (L, B, H).
 template <typename T>
 State<T> state_of(const Shape& shape, const nb::tuple& given, std::size_t B) {
   return states_of<T>(shape, given, shape.layers, B, "a state must have the shape (L, B, H)");

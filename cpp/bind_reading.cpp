@@ -12,7 +12,7 @@ namespace {
 template <typename T>
 void score(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights, nb::tuple state,
            In<std::int32_t> tokens, std::size_t threads, Array<double> nats) {
-  const Bundle<T> net(shape, weights);
+  const ParameterArrays<T> net(shape, weights);
   require(tokens.ndim() == 2 && tokens.size() > 0 && tokens.shape(1) < most_rows,
           "tokens must have the shape (N, B), N at least 1");
   const std::size_t N = tokens.shape(0), B = tokens.shape(1);
@@ -24,9 +24,9 @@ void score(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights
   bool ok;
   {
     WithoutGil released;
-    Crew crew(static_cast<int>(threads));
+    ThreadTeam team(static_cast<int>(threads));
     ok = kernels.call.score(shape, net.arrays.data(), at, tokens.data(), N, static_cast<int>(B),
-                            crew.team(), nats.data());
+                            team.interface(), nats.data());
   }
   require_memory(ok);
 }
@@ -34,7 +34,7 @@ void score(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights
 template <typename T>
 void activations(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights,
                  nb::tuple state, In<std::int32_t> tokens, nb::tuple values) {
-  const Bundle<T> net(shape, weights);
+  const ParameterArrays<T> net(shape, weights);
   require(tokens.ndim() == 1, "tokens must have one axis");
   require_below(tokens, shape.K);
   const State<T> to = states_of<T>(shape, values, tokens.shape(0), shape.layers,
@@ -52,7 +52,7 @@ void activations(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple w
 template <typename T>
 void step(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights, nb::tuple state,
           In<std::int32_t> ids, Array<T> logits) {
-  const Bundle<T> net(shape, weights);
+  const ParameterArrays<T> net(shape, weights);
   require(ids.ndim() == 1 && ids.size() > 0 && ids.size() < most_rows,
           "ids must be one per stream");
   const std::size_t B = ids.shape(0);
@@ -74,7 +74,7 @@ template <typename T>
 bool generate(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights,
               nb::tuple state, In<std::int32_t> read, const Sampler& sampler, In<double> uniforms,
               std::size_t threads, Array<std::int32_t> ids) {
-  const Bundle<T> net(shape, weights);
+  const ParameterArrays<T> net(shape, weights);
   require(read.ndim() == 1 && read.size() > 0, "at least one id must be read");
   require_below(read, shape.K);
   require(uniforms.ndim() == 1, "uniforms must have one axis");
@@ -85,9 +85,9 @@ bool generate(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weig
   Draw draw;
   {
     WithoutGil released;
-    Crew crew(static_cast<int>(threads));
+    ThreadTeam team(static_cast<int>(threads));
     draw = kernels.call.generate(shape, net.arrays.data(), at, read.data(), read.shape(0), sampler,
-                                 uniforms.data(), count, crew.team(), ids.data());
+                                 uniforms.data(), count, team.interface(), ids.data());
   }
   require_memory(draw != Draw::no_memory);
   return draw == Draw::done;

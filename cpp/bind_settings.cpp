@@ -1,5 +1,5 @@
-// Binds the small classes that Python passes to the kernels and gets back. Each is checked when it is made and
-// cannot change afterwards, so that one object serves many calls.
+// Binds the small classes that Python passes to the kernels and receives from them. Each object is
+// checked when it is made and cannot change afterwards, so one object can serve many calls.
 #include <nanobind/stl/string.h>
 
 #include "bindings.hpp"

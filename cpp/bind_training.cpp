@@ -19,12 +19,12 @@ class Slots {
     require(given.size() == (two ? 2u : 1u), "wrong number of slots");
     bundles_.reserve(given.size());
     for (const nb::handle slot : given) bundles_.emplace_back(shape, nb::cast<nb::tuple>(slot));
-    for (const Bundle<T>& bundle : bundles_) arrays_.push_back(bundle.arrays.data());
+    for (const ParameterArrays<T>& bundle : bundles_) arrays_.push_back(bundle.arrays.data());
   }
   const Arrays<T>* arrays() const { return arrays_.data(); }
 
  private:
-  std::vector<Bundle<T>> bundles_;
+  std::vector<ParameterArrays<T>> bundles_;
   std::vector<Arrays<T>> arrays_;
 };
 
@@ -32,7 +32,7 @@ template <typename T>
 double gradients(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights,
                  In<std::int32_t> x, In<std::int32_t> y, nb::tuple state, const Descent& descent,
                  std::int64_t update, nb::tuple gradients, nb::tuple next) {
-  const Bundle<T> net(shape, weights), result(shape, gradients);
+  const ParameterArrays<T> net(shape, weights), result(shape, gradients);
   require(x.ndim() == 2 && y.ndim() == 2 && x.shape(0) == y.shape(0) && x.shape(1) == y.shape(1) &&
               x.size() > 0 && x.size() < most_rows,
           "x and y must have the same shape (T, B), neither empty nor huge");
@@ -55,9 +55,9 @@ double gradients(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple w
 template <typename T>
 TrainResult train(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple weights,
                   nb::tuple slots, nb::tuple state, const Updates& updates, const Descent& descent,
-                  std::size_t threads, Pieces& workspace, Array<double> losses,
+                  std::size_t threads, WorkspaceMemory& workspace, Array<double> losses,
                   Array<double> norms) {
-  const Bundle<T> net(shape, weights);
+  const ParameterArrays<T> net(shape, weights);
   const Slots<T> kept(shape, descent, slots);
   const Windows windows = updates.checked();
   const auto count = static_cast<std::size_t>(windows.count), B = static_cast<std::size_t>(windows.B);
@@ -68,13 +68,13 @@ TrainResult train(const TypedKernels<T>& kernels, const Shape& shape, nb::tuple 
   TrainResult result;
   {
     WithoutGil released;
-    Crew crew(static_cast<int>(threads));
-    // If another call uses the workspace, this one takes memory of its own.
-    Pieces own;
+    ThreadTeam team(static_cast<int>(threads));
+    // If another call is using the workspace, this call takes separate memory.
+    WorkspaceMemory own;
     std::unique_lock<std::mutex> lock(workspace.in_use, std::try_to_lock);
-    Pieces& pieces = lock.owns_lock() ? workspace : own;
+    WorkspaceMemory& pieces = lock.owns_lock() ? workspace : own;
     result = kernels.call.train(shape, net.arrays.data(), kept.arrays(), at, windows, descent,
-                                crew.team(), pieces.workspace(), losses.data(), norms.data());
+                                team.interface(), pieces.workspace(), losses.data(), norms.data());
   }
   require_memory(!result.no_memory);
   return result;

@@ -1,4 +1,4 @@
-// The Python module charloom._native. The bind_*.cpp files say what it holds; here it is put together.
+// The Python module charloom._native, put together from the bind_*.cpp files.
 #include "bindings.hpp"
 
 #include <nanobind/stl/string.h>
@@ -16,14 +16,15 @@ using namespace nb::literals;
 
 namespace {
 
-// Refuses subinterpreters: when nanobind releases an array it takes the GIL through PyGILState_Ensure, which
-// knows only the main interpreter, and so waits for itself forever.
+// Refuse subinterpreters. When nanobind releases an array, it takes the GIL with PyGILState_Ensure,
+// which knows only the main interpreter. In a subinterpreter that call would wait for itself
+// forever.
 void require_main_interpreter() {
   if (PyInterpreterState_Get() != PyInterpreterState_Main())
     throw nb::import_error("it runs in the main interpreter only, and this is a subinterpreter");
 }
 
-// Turns a std::system_error, such as too few threads, into an OSError with the system's own words.
+// Raise a std::system_error, such as too few threads, as an OSError with the message of the system.
 void translate_system_error(const std::exception_ptr& thrown, void*) {
   try {
     std::rethrow_exception(thrown);
@@ -40,7 +41,7 @@ std::vector<std::string> instruction_sets() {
 }
 
 void bind_workspace(nb::module_& m) {
-  nb::class_<Pieces>(m, "Workspace", "Memory that one engine keeps between calls.")
+  nb::class_<WorkspaceMemory>(m, "Workspace", "Memory that one engine keeps between calls.")
       .def(nb::init<>());
 }
 
@@ -59,7 +60,8 @@ void bind_kernels(nb::module_& m, const char* name) {
 NB_MODULE(_native, m) {
   using namespace charloom;
   require_main_interpreter();
-  // A daemon thread that computes while the process ends never releases what it was given.
+  // A daemon thread that computes while the process ends never releases its arguments; nanobind
+  // would report them as leaks.
   nb::set_leak_warnings(false);
   m.doc() = "The compiled kernels of charloom; see charloom.engines.native.";
   nb::register_exception_translator(translate_system_error);

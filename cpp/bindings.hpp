@@ -1,5 +1,5 @@
-// What the files that make up the Python module share: one function for each group of names, and the classes
-// that these groups have in common.
+// Declarations that the files of the Python module share: one function for each group of names, and
+// the classes that several groups use.
 #pragma once
 
 #include <string>
@@ -30,7 +30,8 @@ struct TypedKernels {
 template <typename T>
 using KernelsClass = nb::class_<TypedKernels<T>>;
 
-// The windows of some updates as Python passes them. It keeps the arrays alive; `checked` looks at what is in them.
+// The windows of some updates, as Python passes them. The object keeps the arrays alive; `checked`
+// checks their contents.
 class Updates {
  public:
   Updates(Bytes ids, In<std::int64_t> starts, std::size_t seq_length, In<double> learning_rates,

@@ -1,9 +1,9 @@
-// Products of matrices and vectors, with the accumulators held in registers.
+// Products of matrices and vectors, with the sums in registers.
 //
-// Every product here has one form: row r of the result is the sum over d of A(r, d) times row d of
-// B, so that A's entries are broadcast and B's rows and the result's are read as vectors. A tile of
-// MR rows by NR vectors is summed in registers over the whole depth and then handed to a finish,
-// which stores it or, for gradients, goes straight on to the update (optimizers.hpp).
+// Every product has the same form: row r of the result is the sum over d of A(r, d) times row d of
+// B. Entries of A are broadcast; rows of B and of the result are read as vectors. A tile of MR rows
+// and NR vectors is summed in registers over the whole depth and then passed to a function
+// `finish`. It stores the sums or, for gradients, applies the update immediately (optimizers.hpp).
 #pragma once
 
 #include <type_traits>
@@ -12,7 +12,7 @@
 
 namespace {
 
-// A(r, d) = at[r * row + d * depth]: both A and its transpose are read in place.
+// A(r, d) = at[r * row + d * depth], which can read a matrix or its transpose.
 template <typename T>
 struct Scalars {
   const T* at;
@@ -25,16 +25,16 @@ struct Rows {
   std::ptrdiff_t row;
 };
 
-// Rows of a tile that fit the registers beside NR vectors of B: MR * NR accumulators.
+// The number of rows of a tile that fit into the registers beside NR vectors of B: MR * NR sums.
 template <int NR>
 constexpr int tile_rows = vector_registers == 32
                               ? (NR >= 7 ? 4 : NR == 6 ? 4 : NR == 5 ? 5 : NR == 4 ? 6 : 8)
                               : (NR >= 3 ? 4 : NR == 2 ? 6 : 8);
 constexpr int tile_vectors = vector_registers == 32 ? 7 : 3;
 
-// One tile, from row r0 and vector v0 on: sums[r][v] = first(v) + sum over d of A(r, d) B[d][v],
-// then finish(r, v, sum) for each. The tile works on its own copy of a finish that has state, so
-// that the state stays in registers while it is used.
+// Compute one tile, from row r0 and vector v0 on: sums[r][v] = first(v) + the sum over d of A(r, d)
+// B[d][v]; then call finish(r, v, sum) for each. The tile uses a copy of `finish`, so that the
+// state of `finish` stays in registers meanwhile.
 template <typename T, int MR, int NR, typename First, typename Finish>
 CHARLOOM_INLINE void tile(int r0, int v0, Scalars<T> A, Rows<const T> B, int depth, First first,
                           Finish& shared_finish) {
@@ -65,7 +65,7 @@ CHARLOOM_INLINE void tile(int r0, int v0, Scalars<T> A, Rows<const T> B, int dep
   if constexpr (std::is_copy_assignable_v<Finish>) shared_finish = finish;
 }
 
-// Call f with the count (1 … Most) as a compile-time constant.
+// Call f with `count` (1 … Most) as a compile-time constant.
 template <int Count>
 struct Constant {
   static constexpr int value = Count;
@@ -80,13 +80,13 @@ CHARLOOM_INLINE void with_constant(int count, F f) {
   }
 }
 
-// Part p of `total` divided evenly into `parts`: where it starts.
+// Return where part p begins if `total` is divided evenly into `parts`.
 CHARLOOM_INLINE int part_start(int total, int parts, int p) {
   return static_cast<int>(static_cast<std::int64_t>(total) * p / parts);
 }
 
-// result(rows × vectors) = first + A B, tile by tile; finish(row, vector, sum) gets each sum once.
-// The work is divided evenly, so that no sliver of a tile is left over.
+// Compute first + A B (rows × vectors) tile by tile, and call finish(row, vector, sum) once for
+// each sum. The work is divided evenly, so that no very small tile is left over.
 template <typename T, typename First, typename Finish>
 CHARLOOM_INLINE void product(int rows, int vectors, int depth, Scalars<T> A, Rows<const T> B,
                              First first, Finish&& finish) {
@@ -107,9 +107,9 @@ CHARLOOM_INLINE void product(int rows, int vectors, int depth, Scalars<T> A, Row
   }
 }
 
-// result = first + sum over d of scalars[d] B[d], for one row: the recurrence, where nothing is
-// reused but B's cache lines. Walked from the last row to the first where `backwards`: in turn, so
-// that each pass begins with the rows that the one before left in the first-level cache.
+// Compute first + the sum over d of scalars[d] B[d] for one row, as the recurrence needs it. With
+// `backwards`, go from the last row to the first. Callers alternate the direction, so that each
+// pass begins with the rows that the previous pass left in the first-level cache.
 template <typename T, typename First, typename Finish>
 CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<const T> B,
                                  bool backwards, First first, Finish finish) {
@@ -121,7 +121,8 @@ CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<
     const int width = part_start(vectors, panels, p + 1) - v0;
     with_constant<most>(width, [&](auto width_constant) {
       constexpr int NR = width_constant.value;
-      // Several sums per vector where few vectors alone would wait for each other's additions.
+      // Use several sums per vector if there are few vectors: with one sum, each addition would
+      // wait for the one before.
       constexpr int sets = NR * 2 <= most ? (NR * 4 <= most ? 4 : 2) : 1;
       Vec<T> sums[sets][NR];
 #pragma GCC unroll 16
@@ -162,7 +163,8 @@ CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<
   }
 }
 
-// The lanes dot products of `rows` rows of B (the rest 0) with x, NR vectors held in registers.
+// Return the dot products of `rows` rows of B with x, one per lane (0 in the other lanes). x has NR
+// vectors in registers.
 template <typename T, int NR>
 CHARLOOM_INLINE Vec<T> dot_group(int rows, const Vec<T> (&x)[NR], Rows<const T> B) {
   constexpr int lanes = Simd<T>::lanes;
@@ -182,7 +184,8 @@ CHARLOOM_INLINE Vec<T> dot_group(int rows, const Vec<T> (&x)[NR], Rows<const T> 
   return sums_of_rows<T>(sums);
 }
 
-// The same where x does not fit the registers: its vectors in turn, against all rows of a group.
+// The same if x does not fit into the registers: multiply one vector of x at a time by all rows of
+// a group.
 template <typename T, typename Finish>
 CHARLOOM_INLINE void dot_products_wide(int count, int vectors, const T* x, Rows<const T> B,
                                        bool backwards, Finish& finish) {
@@ -196,8 +199,8 @@ CHARLOOM_INLINE void dot_products_wide(int count, int vectors, const T* x, Rows<
       Vec<T> sums[lanes];
 #pragma GCC unroll 16
       for (int r = 0; r < lanes; ++r) sums[r] = Vec<T>{};
-      // A pointer to every fourth row: the three between are reached by scaled offsets, so that
-      // all addresses stay in registers.
+      // Keep a pointer to every fourth row and reach the three rows between by offsets, so that all
+      // addresses stay in registers.
       const T* at[(lanes + 3) / 4];
 #pragma GCC unroll 4
       for (int r = 0; r < lanes; r += 4) at[r / 4] = b + r * B.row;
@@ -214,8 +217,9 @@ CHARLOOM_INLINE void dot_products_wide(int count, int vectors, const T* x, Rows<
   }
 }
 
-// result[j] = the dot product of row j of B with x, for `count` rows: the recurrence the other way,
-// through the same matrix. finish(v, sums) gets lanes results at a time, 0 beyond the last row.
+// Compute result[j], the dot product of row j of B with x, for `count` rows: the recurrence
+// backward, with the same matrix as forward. finish(v, sums) gets one vector of results at a time;
+// results beyond the last row are 0.
 template <typename T, typename Finish>
 CHARLOOM_INLINE void dot_products(int count, int vectors, const T* x, Rows<const T> B,
                                   bool backwards, Finish finish) {

@@ -8,13 +8,13 @@
 
 namespace charloom {
 
-// Gives the GIL away, and takes it back at the end of its scope.
+// Releases the GIL, and takes it back at the end of its scope.
 //
-// A daemon thread that wants the GIL back after the interpreter began to shut down must never return to
-// Python. Up to Python 3.13, PyEval_RestoreThread then ends the thread by pthread_exit, which glibc
-// implements as unwinding: it would run into this destructor's noexcept, and so into std::terminate. It is
-// caught here, and the thread sleeps until the process ends, as Python 3.14 does itself. What the thread
-// holds stays valid, because nothing of it is released.
+// If the interpreter has begun to shut down, a daemon thread that asks for the GIL must never
+// return to Python. Up to Python 3.13, PyEval_RestoreThread then ends the thread with pthread_exit,
+// which glibc implements by unwinding the stack. In this destructor, which is noexcept, that would
+// call std::terminate. So it is caught here, and the thread sleeps until the process ends, as
+// Python 3.14 does. Nothing that the thread uses is released, so it stays valid.
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}

@@ -1,4 +1,4 @@
-// Asks the processor which of the compiled instruction sets it runs.
+// Asks the processor which of the compiled instruction sets it can run.
 #include "instruction_sets.hpp"
 
 #include <stdexcept>

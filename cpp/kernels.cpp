@@ -1,5 +1,5 @@
-// The native engine's entry points, compiled once for each instruction set; CHARLOOM_ISA names the
-// set and the one symbol that leaves this file.
+// The entry points of the native engine. This file is compiled once per instruction set;
+// CHARLOOM_ISA is the name of the set and of the only symbol that the file exports.
 #include "kernels.hpp"
 
 #include "draw.hpp"
@@ -14,20 +14,22 @@ using charloom::Draw;
 using charloom::Kernels;
 using charloom::Tokens;
 
-// The plain network of one layer, one stream, AdaGrad and clipping by value has kernels of its own.
-bool is_classic(Shape shape, int B, const Descent& how) {
+// Return whether the kernels of network.hpp can train this network: one plain layer, one stream,
+// AdaGrad, clipping by value.
+bool is_classic(Shape shape, int B, const Descent& descent) {
   return shape.cell == Cell::rnn && shape.layers == 1 && B == 1 &&
-         how.rule == charloom::Rule::adagrad && how.clip > 0 && !how.clip_by_norm && !how.mean &&
-         how.dropout == 0 && how.weight_decay == 0;
+         descent.rule == charloom::Rule::adagrad && descent.clip > 0 && !descent.clip_by_norm &&
+         !descent.mean && descent.dropout == 0 && descent.weight_decay == 0;
 }
 
-// Gradients of a_t below this keep every gradient entry, and the sum of their squares, finite.
+// If all gradients of a_t are below this limit, every entry of the gradient and the sum of their
+// squares are finite.
 template <typename T>
 T safe_limit(int T_steps) {
   return (sizeof(T) == 4 ? T(1e15) : T(1e140)) / static_cast<T>(T_steps);
 }
 
-// The whole gradient as a block in the network's layout.
+// Write the whole gradient to a block in the layout of the network.
 template <typename T>
 void store_gradients(Network<T>& net, int T_steps, T* block) {
   std::memset(block, 0, net.layout.end * sizeof(T));
@@ -37,10 +39,10 @@ void store_gradients(Network<T>& net, int T_steps, T* block) {
 
 template <typename T>
 bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std::int32_t* y,
-               int T_steps, int B, State<T> state, Descent how, std::int64_t update, double* loss,
+               int T_steps, int B, State<T> state, Descent descent, std::int64_t update, double* loss,
                Arrays<T> result, State<T> next) {
   const NoSubnormals fast;
-  if (is_classic(shape, B, how)) {
+  if (is_classic(shape, B, descent)) {
     Network<T> net(shape, T_steps, true);
     Memory<T> memory(static_cast<std::size_t>(net.layout.end));
     if (!net.ok() || !memory.ok()) return false;
@@ -59,28 +61,28 @@ bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std:
     return true;
   }
   const PanelLayout<T> layout(shape);
-  const Dropout<T> drop(how.dropout, how.seed, static_cast<std::uint64_t>(update));
+  const Dropout<T> dropout(descent.dropout, descent.seed, static_cast<std::uint64_t>(update));
   Memory<T> memory(static_cast<std::size_t>(2 * layout.end + layout.back_end));
-  Slice<T> slice(layout, T_steps, streams_of(B, 1, 0), {true, drop.any()});
-  if (!memory.ok() || !slice.ok()) return false;
+  LayerStack<T> stack(layout, T_steps, streams_of(B, 1, 0), {true, dropout.any()});
+  if (!memory.ok() || !stack.ok()) return false;
   T *block = memory.take(layout.end), *g = memory.take(layout.end);
   T* back = memory.take(layout.back_end);
   layout.pack(weights, block);
   layout.transpose(block, back, 0, 1);
-  slice.set_state({state.h, state.cell});
-  std::memcpy(slice.x, x, sizeof(*x) * T_steps * B);
-  std::memcpy(slice.y, y, sizeof(*y) * T_steps * B);
-  slice.forward(block, T_steps, drop);
-  *loss = slice.loss(T_steps, T(1) / static_cast<T>(B)) / B;
-  slice.backward(back, T_steps, drop.any(), g);
+  stack.set_state({state.h, state.cell});
+  std::memcpy(stack.x, x, sizeof(*x) * T_steps * B);
+  std::memcpy(stack.y, y, sizeof(*y) * T_steps * B);
+  stack.forward(block, T_steps, dropout);
+  *loss = stack.loss(T_steps, T(1) / static_cast<T>(B)) / B;
+  stack.backward(back, T_steps, dropout.any(), g);
   layout.unpack(g, result);
-  slice.get_state(next, T_steps);
+  stack.get_state(next, T_steps);
   return true;
 }
 
-// The norm of the gradient where its entries may be huge: summed in double.
+// Return the norm of a gradient whose entries may be very large: it is summed in double.
 template <typename T>
-double careful_norm(const T* block, std::ptrdiff_t count) {
+double norm_in_double(const T* block, std::ptrdiff_t count) {
   double squares = 0;
   for (std::ptrdiff_t i = 0; i < count; ++i) squares += double(block[i]) * double(block[i]);
   return __builtin_sqrt(squares);
@@ -97,19 +99,19 @@ bool read_ids(Tokens tokens, std::size_t from, int count, int K, std::int32_t* t
 
 template <typename T>
 TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
-                          const charloom::Windows& windows, const Descent& how, double* losses,
+                          const charloom::Windows& windows, const Descent& descent, double* losses,
                           double* norms) {
   const NoSubnormals fast;
   TrainResult result{};
   const int T_steps = windows.T;
   const Weights<T> weights(arrays), accumulators(slots);
   Network<T> net(shape, T_steps, true);
-  Memory<T> careful(static_cast<std::size_t>(net.layout.end));
-  if (!net.ok() || !careful.ok()) {
+  Memory<T> scratch(static_cast<std::size_t>(net.layout.end));
+  if (!net.ok() || !scratch.ok()) {
     result.no_memory = true;
     return result;
   }
-  T* block = careful.take(net.layout.end);
+  T* block = scratch.take(net.layout.end);
   net.read(weights);
   net.layout.pack(accumulators, net.accumulators);
   net.set_state(h);
@@ -125,15 +127,16 @@ TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
     net.logits(T_steps);
     const double loss = net.loss(T_steps);
     const bool small = net.backward(T_steps, safe_limit<T>(T_steps));
-    AdaGrad<T> update(net.theta, net.accumulators, windows.learning_rates[u], how.clip, how.epsilon);
+    AdaGrad<T> update(net.theta, net.accumulators, windows.learning_rates[u], descent.clip,
+                      descent.epsilon);
     double norm;
     if (small && __builtin_isfinite(loss)) {
       net.each_gradient(T_steps, update);
       norm = update.norm();
     } else {
-      // Perhaps not finite: look at the whole gradient before any weight changes.
+      // The gradient may be not finite: compute all of it before any weight changes.
       store_gradients(net, T_steps, block);
-      norm = careful_norm(block, net.layout.end);
+      norm = norm_in_double(block, net.layout.end);
       if (!__builtin_isfinite(loss) || !__builtin_isfinite(norm)) {
         result.not_finite = true;
         result.loss = loss;
@@ -144,7 +147,7 @@ TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
         update(at, load<T>(block + at));
     }
     net.refresh_transpose();
-    net.carry(T_steps);
+    net.move_state_to_start(T_steps);
     losses[u] = loss;
     norms[u] = norm;
     ++result.updates;
@@ -157,20 +160,20 @@ TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
 
 template <typename T>
 TrainResult train(Shape shape, Arrays<T> weights, const Arrays<T>* slots, State<T> state,
-                  charloom::Windows windows, Descent how, Team team,
+                  charloom::Windows windows, Descent descent, Team team,
                   charloom::Workspace workspace, double* losses, double* norms) {
-  if (is_classic(shape, windows.B, how))
-    return train_classic<T>(shape, weights, slots[0], state.h, windows, how, losses, norms);
+  if (is_classic(shape, windows.B, descent))
+    return train_classic<T>(shape, weights, slots[0], state.h, windows, descent, losses, norms);
   const PanelLayout<T> layout(shape);
-  return Training<T>(layout, windows, how, team, workspace, losses, norms)
+  return Training<T>(layout, windows, descent, team, workspace, losses, norms)
       .run(weights, slots, state);
 }
 
 constexpr int score_steps = 32;
 
-// What one thread scores: its own streams, to the end.
+// The part of one thread in scoring: its own streams, to their ends.
 template <typename T>
-struct Scoring {
+struct ScoreJob {
   const PanelLayout<T>& layout;
   Arrays<T> weights;
   State<T> state;
@@ -186,27 +189,27 @@ struct Scoring {
     Reader<T> reader(layout, weights, score_steps, mine);
     failed[thread] = !reader.ok();
     if (failed[thread]) return;
-    reader.slice.set_state({state.h, state.cell});
+    reader.stack.set_state({state.h, state.cell});
     for (std::size_t n = 0; n + 1 < count;) {
       const std::size_t left = count - 1 - n;
       const int steps = left < score_steps ? static_cast<int>(left) : score_steps;
       for (int t = 0; t < steps; ++t)
         for (int s = 0; s < mine.count; ++s) {
           const std::int32_t* from = tokens + (n + t) * B + mine.first + s;
-          reader.slice.x[t * mine.count + s] = from[0];
-          reader.slice.y[t * mine.count + s] = from[B];
+          reader.stack.x[t * mine.count + s] = from[0];
+          reader.stack.y[t * mine.count + s] = from[B];
         }
       reader.run(steps);
       for (int t = 0; t < steps; ++t)
         for (int s = 0; s < mine.count; ++s) {
           T normalizer;
           nats[(n + t) * B + mine.first + s] =
-              reader.slice.surprise(std::ptrdiff_t(t) * mine.count + s, normalizer);
+              reader.stack.row_loss(std::ptrdiff_t(t) * mine.count + s, normalizer);
         }
-      reader.slice.carry(steps);
+      reader.stack.move_state_to_start(steps);
       n += steps;
     }
-    reader.slice.get_state(state, 0);
+    reader.stack.get_state(state, 0);
   }
 };
 
@@ -214,8 +217,8 @@ template <typename T>
 bool score(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* tokens,
            std::size_t count, int B, Team team, double* nats) {
   const PanelLayout<T> layout(shape);
-  Scoring<T> job{layout, weights, state, tokens, count, B, team.threads, nats, {}};
-  team.run(team.self, [](void* self, int thread) { static_cast<Scoring<T>*>(self)->work(thread); },
+  ScoreJob<T> job{layout, weights, state, tokens, count, B, team.threads, nats, {}};
+  team.run(team.self, [](void* self, int thread) { static_cast<ScoreJob<T>*>(self)->work(thread); },
            &job);
   bool failed = false;
   for (int thread = 0; thread < team.threads; ++thread) failed = failed || job.failed[thread];
@@ -234,15 +237,15 @@ bool activations(Shape shape, Arrays<T> weights, State<T> state, const std::int3
   for (std::size_t n = 0; n < count;) {
     const std::size_t left = count - n;
     const int steps = left < score_steps ? static_cast<int>(left) : score_steps;
-    std::memcpy(reader.slice.x, tokens + n, sizeof(*tokens) * steps);
+    std::memcpy(reader.stack.x, tokens + n, sizeof(*tokens) * steps);
     reader.run(steps);
     for (int t = 0; t < steps; ++t)
       for (int l = 0; l < L; ++l)
         for (int which = 0; which < shape.states(); ++which)
           for (int i = 0; i < H; ++i)
             (which ? values.cell : values.h)[((n + t) * L + l) * H + i] =
-                reader.slice.state_at(l, which, t + 1, i);
-    reader.slice.carry(steps);
+                reader.stack.state_at(l, which, t + 1, i);
+    reader.stack.move_state_to_start(steps);
     n += steps;
   }
   reader.end(state);
@@ -256,92 +259,94 @@ bool step(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* id
   const PanelLayout<T> layout(shape);
   Reader<T> reader(layout, weights, 1, streams_of(B, 1, 0));
   if (!reader.ok()) return false;
-  reader.slice.set_state({state.h, state.cell});
-  std::memcpy(reader.slice.x, ids, sizeof(*ids) * B);
+  reader.stack.set_state({state.h, state.cell});
+  std::memcpy(reader.stack.x, ids, sizeof(*ids) * B);
   reader.run(1);
   for (int s = 0; s < B; ++s)
-    std::memcpy(logits + std::ptrdiff_t(s) * shape.K, reader.slice.o + s * layout.Kp,
+    std::memcpy(logits + std::ptrdiff_t(s) * shape.K, reader.stack.o + s * layout.Kp,
                 shape.K * sizeof(T));
-  reader.slice.get_state(state, 1);
+  reader.stack.get_state(state, 1);
   return true;
 }
 
-// What is written: `ids` begins with the `n` ids read and goes on with those drawn.
-struct Text {
+// The text that is generated: `ids` begins with the `n` ids that were read; the ids that are drawn
+// follow.
+struct GeneratedText {
   std::int32_t* ids;
   std::size_t n, count;
   const double* uniforms;
 
-  // Draws the character at `at` from the logits before it; false where they are not finite.
+  // Draw the id at `at` from the logits before it. Return false if they are not finite.
   template <typename T>
-  bool draw(const Drawer<T>& drawer, T* logits, std::size_t at) {
-    if (!drawer.finite(logits)) return false;
-    ids[at] = drawer.draw(logits, ids, at, uniforms[at - n]);
+  bool draw(const CharacterSampler<T>& character_sampler, T* logits, std::size_t at) {
+    if (!character_sampler.finite(logits)) return false;
+    ids[at] = character_sampler.draw(logits, ids, at, uniforms[at - n]);
     return true;
   }
 };
 
-// The plain network of one layer.
+// Generate with the plain network of one layer.
 template <typename T>
-Draw write(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
-           std::int32_t* order, Text text) {
+Draw generate_classic(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
+           std::int32_t* order, GeneratedText text) {
   const NoSubnormals fast;
   Writer<T> writer(shape, Weights<T>(weights));
   if (!writer.ok()) return Draw::no_memory;
-  const Drawer<T> drawer(shape.K, writer.vectors(), sampler, order);
+  const CharacterSampler<T> character_sampler(shape.K, writer.vectors(), sampler, order);
   writer.begin(state);
   for (std::size_t at = text.n; at < text.n + text.count; ++at) {
     writer.read(text.ids[at - 1]);
-    if (!text.draw(drawer, writer.logits(), at)) return Draw::not_finite;
+    if (!text.draw(character_sampler, writer.logits(), at)) return Draw::not_finite;
   }
   if (text.count > 0) writer.end(state);
   return Draw::done;
 }
 
-// Any network, by threads that share every step: each has some panels of a layer, so that no sum depends
-// on their number. The first one draws.
+// Generate with any network. The threads share every step: each has some panels of a layer, so no
+// sum depends on the number of threads. The first thread draws.
 template <typename T>
-struct Writing {
+struct GenerateJob {
   Reader<T>& reader;
-  const Drawer<T>& drawer;
+  const CharacterSampler<T>& character_sampler;
   const Team& team;
   int layers;
-  Text text;
+  GeneratedText text;
   bool finite = true;
 
   void work(int thread) {
     const NoSubnormals fast;
     const Share share{thread, team.threads};
     for (std::size_t at = text.n; at < text.n + text.count; ++at) {
-      if (thread == 0) reader.slice.x[0] = text.ids[at - 1];
-      meet();
+      if (thread == 0) reader.stack.x[0] = text.ids[at - 1];
+      wait_for_all();
       if (!finite) return;
       for (int l = 0; l < layers; ++l) {
-        reader.layer(l, share);
-        meet();
+        reader.forward_layer(l, share);
+        wait_for_all();
       }
       reader.logits(share);
-      meet();
+      wait_for_all();
       if (thread > 0) continue;
-      reader.slice.carry(1);
-      finite = text.draw(drawer, reader.slice.o, at);
+      reader.stack.move_state_to_start(1);
+      finite = text.draw(character_sampler, reader.stack.o, at);
     }
   }
 
-  void meet() const { team.barrier(team.self); }
+  void wait_for_all() const { team.barrier(team.self); }
 };
 
 template <typename T>
-Draw write_together(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
-                    std::int32_t* order, const Team& team, Text text) {
+Draw generate_any(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
+                    std::int32_t* order, const Team& team, GeneratedText text) {
   const PanelLayout<T> layout(shape);
   Reader<T> reader(layout, weights, 1, streams_of(1, 1, 0));
   if (!reader.ok()) return Draw::no_memory;
-  const Drawer<T> drawer(shape.K, layout.logits.vectors, sampler, order);
+  const CharacterSampler<T> character_sampler(shape.K, layout.logits.vectors, sampler, order);
   reader.begin(state);
-  Writing<T> job{reader, drawer, team, shape.layers, text};
-  team.run(team.self, [](void* self, int thread) { static_cast<Writing<T>*>(self)->work(thread); },
-           &job);
+  GenerateJob<T> job{reader, character_sampler, team, shape.layers, text};
+  team.run(
+      team.self, [](void* self, int thread) { static_cast<GenerateJob<T>*>(self)->work(thread); },
+      &job);
   if (!job.finite) return Draw::not_finite;
   if (text.count > 0) reader.end(state);
   return Draw::done;
@@ -351,14 +356,14 @@ template <typename T>
 Draw generate(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* read,
               std::size_t n, Sampler sampler, const double* uniforms, std::size_t count, Team team,
               std::int32_t* ids) {
-  Memory<std::int32_t> room(n + count + static_cast<std::size_t>(shape.K));
-  if (!room.ok()) return Draw::no_memory;
-  std::int32_t *order = room.take(shape.K), *text = room.take(n + count);
+  Memory<std::int32_t> memory(n + count + static_cast<std::size_t>(shape.K));
+  if (!memory.ok()) return Draw::no_memory;
+  std::int32_t *order = memory.take(shape.K), *text = memory.take(n + count);
   std::memcpy(text, read, n * sizeof(*read));
   const Draw result =
       shape.cell == Cell::rnn && shape.layers == 1
-          ? write<T>(shape, weights, state, sampler, order, {text, n, count, uniforms})
-          : write_together<T>(shape, weights, state, sampler, order, team,
+          ? generate_classic<T>(shape, weights, state, sampler, order, {text, n, count, uniforms})
+          : generate_any<T>(shape, weights, state, sampler, order, team,
                               {text, n, count, uniforms});
   std::memcpy(ids, text + n, count * sizeof(*ids));
   return result;
@@ -375,8 +380,8 @@ void map(const T* x, T* y, std::size_t n) {
   }
 }
 
-// Independent chains of fused multiply-adds, each with values of its own: a compiler may neither
-// merge nor drop them.
+// Run independent chains of fused multiply-adds. Each chain has different values, so that the
+// compiler can neither merge nor remove them.
 template <typename T>
 void multiply_adds(double operations) {
   constexpr int chains = 12;

@@ -1,5 +1,6 @@
-// What the bindings and the kernels agree on: plain arrays in one bundle, and a table of functions
-// for each instruction set and type. Layouts are the learner's own (row-major, unpadded).
+// The interface between the bindings and the kernels: plain structs, and a table of functions for
+// each instruction set and dtype. Arrays have the layout of the learner: row-major, without
+// padding.
 #pragma once
 
 #include <cstddef>
@@ -14,47 +15,50 @@ struct Shape {
   Cell cell;
   int layers, K, H;
 
-  // Inlined always: no weak symbol of theirs may leave an object of an instruction set.
-  // Blocks of H rows of U, W and b: the gates, or one block in the plain cell.
+  // The functions are always inlined: no object of an instruction set may contain a weak symbol of
+  // them.
+
+  // The number of blocks of H rows in U, W and b: the gates, or 1 for the plain cell.
   [[gnu::always_inline]] int blocks() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
   [[gnu::always_inline]] int arrays_per_layer() const { return cell == Cell::gru ? 4 : 3; }
   [[gnu::always_inline]] int arrays() const { return layers * arrays_per_layer() + 2; }
   [[gnu::always_inline]] int states() const { return cell == Cell::lstm ? 2 : 1; }
 };
 
-// The arrays of one network in the learner's order: of each layer U, W, b (and d), then V, c.
+// The arrays of one network in the order of the learner: U, W, b (and d) of each layer, then V, c.
 template <typename T>
 using Arrays = T* const*;
 
-// Recurrent state, (L, B, H) each; cell only where the network is an LSTM.
+// The recurrent state, arrays of shape (L, B, H). `cell` is null unless the network is an LSTM.
 template <typename T>
 struct State {
   T *h, *cell;
 };
 
-// Ids as the corpus holds them: 1, 2 or 4 bytes each.
+// The ids of a text: 1, 2 or 4 bytes each.
 struct Tokens {
   const void* at;
   int bytes;
   std::size_t count;
 };
 
-// Threads that run one job together. The kernels know no other way to use more than one.
+// Threads that run one job together. The kernels start no other threads.
 struct Team {
   int threads;
   void* self;
   void (*run)(void* self, void (*job)(void* context, int thread), void* context);
-  void (*barrier)(void* self);  // within a job: wait for all threads
+  void (*barrier)(void* self);  // called within a job: wait for all threads
 };
 
-// Memory that outlives a call, so that the next need not ask the system again. Piece number `slot`, at
-// least so large, aligned to whole vectors, its contents unspecified; null where there is none.
+// Memory that is kept between calls, so that the next call need not ask the system again. `take`
+// returns memory number `slot` with at least `bytes` bytes, aligned to whole vectors, with
+// unspecified contents; null if there is not enough memory.
 struct Workspace {
   void* self;
   void* (*take)(void* self, int slot, std::size_t bytes);
 };
 
-// How updates are made (spec/mathematics.md: Optimizers and clipping).
+// The optimizer and its settings (spec/mathematics.md: Optimizers and clipping).
 struct Descent {
   Rule rule;
   double momentum, decay, beta1, beta2, epsilon, weight_decay;
@@ -64,7 +68,8 @@ struct Descent {
   std::uint64_t seed;
 };
 
-// `count` updates over T steps of B streams; stream s starts at tokens[starts[s]].
+// The windows of `count` updates, each over T steps of B streams. Stream s starts at
+// tokens[starts[s]].
 struct Windows {
   Tokens tokens;
   const std::int64_t* starts;
@@ -90,35 +95,37 @@ enum class Draw { done, not_finite, no_memory };
 
 template <typename T>
 struct Kernels {
-  // Loss (nats over T steps, averaged over B) and exact gradients of the window x, y of (T, B) ids,
-  // by the code that `train` would run for this Descent; `update` names the dropout masks, where
-  // dropout is above 0. Returns false without memory.
+  // Compute the loss (nats over T steps, averaged over B) and the exact gradients of the window x,
+  // y of (T, B) ids. It runs the code that `train` would run for this Descent. `update` selects the
+  // dropout masks if dropout is above 0. Return false if there is not enough memory.
   bool (*gradients)(Shape, Arrays<T>, const std::int32_t* x, const std::int32_t* y, int T_steps,
                     int B, State<T> state, Descent, std::int64_t update, double* loss,
                     Arrays<T> gradients, State<T> next);
-  // slots[k]: the arrays of the rule's k-th slot. losses and norms get an entry per update.
+  // slots[k] has the arrays of slot k of the optimizer. losses and norms get one entry per update.
   TrainResult (*train)(Shape, Arrays<T>, const Arrays<T>* slots, State<T>, Windows, Descent, Team,
                        Workspace, double* losses, double* norms);
-  // tokens (N, B): nats (N-1, B) of tokens[1:]; the state becomes that after tokens[:-1].
+  // Write nats (N-1, B) of tokens[1:], for tokens (N, B). The state becomes that after tokens[:-1].
   bool (*score)(Shape, Arrays<T>, State<T>, const std::int32_t* tokens, std::size_t count, int B,
                 Team, double* nats);
-  // Each state after each token of one stream, (count, L, H); the state becomes the last.
+  // Write the states after each token of one stream, (count, L, H). The state becomes the last of
+  // them.
   bool (*activations)(Shape, Arrays<T>, State<T>, const std::int32_t* tokens, std::size_t count,
                       State<T> values);
-  // Logits (B, K) after one more character in each stream; the state is updated.
+  // Compute the logits (B, K) after one more id in each stream, and update the state.
   bool (*step)(Shape, Arrays<T>, State<T>, const std::int32_t* ids, int B, T* logits);
-  // Reads read[n - 1], then what it draws; the earlier ids matter to the repetition penalty.
+  // Read read[n - 1], then draw `count` ids, reading each. The ids before read[n - 1] only matter
+  // to the repetition penalty.
   Draw (*generate)(Shape, Arrays<T>, State<T>, const std::int32_t* read, std::size_t n, Sampler,
                    const double* uniforms, std::size_t count, Team, std::int32_t* ids);
-  // For the accuracy tests and the bench: y = f(x), n a multiple of 16.
+  // Compute y = f(x), n a multiple of 16, for the tests of accuracy and the bench.
   void (*exp)(const T* x, T* y, std::size_t n);
   void (*tanh)(const T* x, T* y, std::size_t n);
   void (*sigmoid)(const T* x, T* y, std::size_t n);
   void (*reciprocal_root)(const T* x, T* y, std::size_t n);
   void (*reciprocal)(const T* x, T* y, std::size_t n);
   void (*root)(const T* x, T* y, std::size_t n);
-  // Does so many floating-point operations as independent fused multiply-adds: what takes the
-  // least time is the peak that shares are quoted of.
+  // Do this number of floating-point operations as independent fused multiply-adds. Its shortest
+  // time gives the peak rate of a core.
   void (*multiply_adds)(double operations);
 };
 

@@ -1,5 +1,6 @@
-// Where the parameters of a network of any depth lie while it works: in panels (panels.hpp). The gates of the
-// same units stand side by side, so that a cell's step finds them in neighbouring registers.
+// The layout of the parameters of a network of any depth while the kernels use them: in panels
+// (panels.hpp). The gates of the same units are neighbours, so that a step of the cell has all its
+// gates in neighbouring registers.
 #pragma once
 
 #include "kernels.hpp"
@@ -11,13 +12,14 @@ using charloom::Arrays;
 using charloom::Cell;
 using charloom::Shape;
 
-// The offsets of one layer's parameters in the block, and of its transposed copies in the back block.
+// The offsets of the parameters of one layer in the block, and of their transposed copies in the
+// back block.
 struct LayerPlaces {
   std::ptrdiff_t U, W, b, d, U_back, W_back;
 };
 
-// Units come in groups of a vector; a panel of gates holds the gates of one group (LSTM, GRU) or up
-// to four groups (plain cell). Rows beyond H and lanes beyond H are 0 and stay 0.
+// A group of units fills one vector. A panel of gates holds the gates of one group (LSTM, GRU) or
+// of up to four groups (plain cell). Rows and lanes beyond H are always 0.
 //
 //   block  of each layer  U (panels, inputs, row), W (panels, Hp, row), b (panels, row), d (Hp);
 //          V (panels of logits, Hp, their width), c (Kp)
@@ -28,9 +30,9 @@ struct PanelLayout {
   static constexpr int lanes = Simd<T>::lanes;
   static constexpr int most_layers = 64;
   Shape shape;
-  int G, per_panel, panels, groups;  // gates; unit groups of a panel; panels; unit groups
-  int vectors;                       // of a row of a gate panel
-  std::ptrdiff_t row, depth, Hp, Kp; // elements of such a row; of all of them; padded lengths
+  int G, per_panel, panels, groups;  // blocks of rows; groups per panel; panels; groups
+  int vectors;                       // in a row of a panel of gates
+  std::ptrdiff_t row, depth, Hp, Kp; // elements of such a row; of the rows of all panels; padded H and K
   Columns units, logits;
   LayerPlaces at[most_layers];
   std::ptrdiff_t V, c, end, V_back, back_end;
@@ -68,11 +70,11 @@ struct PanelLayout {
     back_end = V_back + Kp * Hp;
   }
 
-  // Rows of layer l's U in each panel.
+  // Return the number of rows of U of layer l in each panel.
   std::ptrdiff_t inputs(int l) const { return l ? Hp : shape.K; }
 
-  // Calls f(array, its index, place in the block) for every entry of the learner's arrays, whichever
-  // way it is then copied.
+  // Call f(array, index, place in the block) for every entry of the arrays of the learner. Both
+  // `pack` and `unpack` use it.
   template <typename F>
   void each_entry(F f) const {
     const int H = shape.H, K = shape.K, per_layer = shape.arrays_per_layer();
@@ -101,7 +103,7 @@ struct PanelLayout {
     each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[array][i] = from[place]; });
   }
 
-  // Makes part `part` of `parts` of the back block from the block, block by block in registers.
+  // Write part `part` of `parts` of the back block: the transposed copies of the block.
   void transpose(const T* block, T* back, int part, int parts) const {
     for (int l = 0; l < shape.layers; ++l) {
       if (l > 0) gates_back(block + at[l].U, back + at[l].U_back, part, parts);
@@ -116,7 +118,8 @@ struct PanelLayout {
   }
 
  private:
-  // One matrix of gates × inputs, stored input by input in every panel; a bias has one input.
+  // Go through one matrix of gates × inputs. Each panel stores it input by input. A bias has one
+  // input.
   template <typename F>
   void matrix(int array, int columns, std::ptrdiff_t start, std::ptrdiff_t rows, F f) const {
     for (int g = 0; g < G; ++g)
@@ -135,7 +138,8 @@ struct PanelLayout {
         to_back(matrix + p * Hp * row + v * lanes, row, back, p * row + v * lanes, depth, part, parts);
   }
 
-  // `lanes` columns of a matrix of Hp rows become rows start … of a matrix of panels of units.
+  // Copy `lanes` columns of a matrix of Hp rows to the rows from `start` on of a matrix of panels
+  // of units.
   void to_back(const T* from, std::ptrdiff_t from_row, T* back, std::ptrdiff_t start,
                std::ptrdiff_t back_rows, int part, int parts) const {
     for (int p = 0; p < units.panels; ++p) {

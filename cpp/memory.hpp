@@ -1,4 +1,4 @@
-// Aligned memory in pieces of whole vectors: zeroed and owned, or out of a workspace.
+// Aligned memory, divided into parts of whole vectors: zeroed and owned, or taken from a workspace.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ class Memory {
     ok_ = own_ != nullptr;
     if (ok_) std::memset(own_, 0, bytes);
   }
-  // Whatever the workspace's last user left is in it.
+  // The memory has the contents that the previous user of the workspace left.
   Memory(const charloom::Workspace& workspace, int slot, std::size_t elements)
       : next_(static_cast<T*>(
             workspace.take(workspace.self, slot, elements * sizeof(T) + vector_bytes))),

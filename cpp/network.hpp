@@ -1,10 +1,10 @@
-// The plain network of one layer and one stream over one window: forward, backward, and the update fused into the
-// gradient (spec/mathematics.md: The network; The native engine).
+// The plain network of one layer and one stream over one window: forward, backward, and the update
+// fused into the gradient (spec/mathematics.md: The network; The native engine).
 //
-// What makes it fast: only the recurrence goes step by step; logits, dV, dW and the outputs' part
-// of dh are products over all T steps at once; a gradient entry never reaches memory, AdaGrad
-// takes it from the registers; x is an index, so of dU only the columns that were read exist.
-// Time it: charloom bench. Each version and what it gave: docs/LOG.md.
+// Only the recurrence runs step by step. Logits, dV, dW and the gradient of h from the outputs are
+// products over all T steps. AdaGrad takes each entry of the gradient from the registers, so the
+// gradient is never written to memory. x is an index, so only the columns of dU that were read are
+// computed. Measure it with: charloom bench. docs/LOG.md has the versions and their speed.
 #pragma once
 
 #include <cstring>
@@ -27,8 +27,8 @@ struct Weights {
   explicit Weights(charloom::Arrays<T> in) : U(in[0]), W(in[1]), b(in[2]), V(in[3]), c(in[4]) {}
 };
 
-// Where each parameter lies in a block of vectors. Matrices are stored input-major (transposed),
-// so that the outputs of one input are neighbours; rows are padded to whole vectors.
+// The place of each parameter in a block of vectors. Matrices are stored input by input
+// (transposed), so that the outputs of one input are neighbours. Rows are padded to whole vectors.
 template <typename T>
 struct Layout {
   static constexpr int lanes = Simd<T>::lanes;
@@ -74,7 +74,7 @@ struct Layout {
   }
 };
 
-// A network at work on windows of up to T steps: packed weights and the buffers of one window.
+// A network that processes windows of up to T steps: packed weights, and the buffers of one window.
 template <typename T>
 class Network {
  public:
@@ -105,7 +105,7 @@ class Network {
     if (learns_) refresh_transpose();
   }
 
-  // The recurrence over T steps from h[0]: h[t+1] = tanh(W h[t] + U[x_t] + b).
+  // Run the recurrence over T steps from h[0]: h[t+1] = tanh(W h[t] + U[x_t] + b).
   void run(int T_steps) {
     const T* W = theta + layout.W;
     const T* b = theta + layout.b;
@@ -119,7 +119,7 @@ class Network {
     }
   }
 
-  // The logits of T steps: o[t] = V h[t+1] + c.
+  // Compute the logits of T steps: o[t] = V h[t+1] + c.
   void logits(int T_steps) {
     const T* c = theta + layout.c;
     product<T>(
@@ -130,7 +130,7 @@ class Network {
             CHARLOOM_LAMBDA { store<T>(o + t * layout.Kp + v * lanes, sum); });
   }
 
-  // The loss of T steps in nats; o becomes the gradient of the logits, softmax(o) - onehot(y).
+  // Return the loss of T steps in nats. The logits o become their gradient, softmax(o) - onehot(y).
   double loss(int T_steps) {
     double total = 0;
     for (int t = 0; t < T_steps; ++t) {
@@ -147,8 +147,8 @@ class Network {
     return total;
   }
 
-  // The gradient of a_t for all steps, by BPTT. Returns whether every entry is below `limit` in
-  // size (a NaN is not).
+  // Compute the gradient of a_t for all steps, by BPTT. Return whether the absolute value of every
+  // entry is below `limit`; a NaN is not.
   bool backward(int T_steps, T limit) {
     product<T>(
         T_steps, layout.vectors_H, layout.K, Scalars<T>{o, layout.Kp, 1},
@@ -178,8 +178,9 @@ class Network {
     return all;
   }
 
-  // Each vector of the exact gradient once, as take(place in a block, gradient). The columns of U
-  // that the window did not read have gradient 0 and are left out. Uses up da.
+  // Call take(place in a block, gradient) once for each vector of the exact gradient. Columns of U
+  // that the window did not read have the gradient 0 and are left out. The contents of da are
+  // overwritten.
   template <typename Take>
   CHARLOOM_INLINE void each_gradient(int T_steps, Take& take) {
     const auto zero = [](int) CHARLOOM_LAMBDA { return Vec<T>{}; };
@@ -215,7 +216,7 @@ class Network {
     }
   }
 
-  // V (K, H) from the block's V (H, K), for the product that needs it so.
+  // Write V (K, H), the transpose of V (H, K) of the block, for the product in `backward`.
   void refresh_transpose() {
     for (int k = 0; k < layout.vectors_K; ++k)
       for (int j = 0; j < layout.vectors_H; ++j)
@@ -227,8 +228,8 @@ class Network {
   void get_state(int t, T* to) const {
     std::memcpy(to, h + t * layout.Hp, layout.H * sizeof(T));
   }
-  // The state after step t becomes the state before step 0.
-  void carry(int t) { std::memcpy(h, h + t * layout.Hp, layout.Hp * sizeof(T)); }
+  // Copy the state after step t to the place of the state before step 0.
+  void move_state_to_start(int t) { std::memcpy(h, h + t * layout.Hp, layout.Hp * sizeof(T)); }
 
   Layout<T> layout;
   T *theta = nullptr, *accumulators = nullptr;  // blocks, in the layout

@@ -1,5 +1,6 @@
-// The update rules (spec/mathematics.md: Optimizers and clipping): AdaGrad on a vector of weights while its gradient
-// is still in registers, and every rule on a stretch of a block whose gradient is in memory.
+// The optimizers (spec/mathematics.md: Optimizers and clipping): AdaGrad on a vector of weights
+// whose gradient is still in registers, and every optimizer on a part of a block whose gradient is
+// in memory.
 #pragma once
 
 #include <limits>
@@ -9,15 +10,16 @@
 
 namespace {
 
-// A rule's small constant as kernels can take it: a subnormal one would count as zero, and 0 / 0 be no number.
+// Return epsilon, or the smallest normal number if epsilon is smaller: the kernels treat a
+// subnormal number as 0, and 0 / 0 is NaN.
 template <typename T>
 CHARLOOM_INLINE Vec<T> small_constant(double epsilon) {
   constexpr T least = std::numeric_limits<T>::min();
   return splat<T>(static_cast<T>(epsilon) < least ? least : static_cast<T>(epsilon));
 }
 
-// Clip each entry to [-limit, limit], then AdaGrad with the constant under the root:
-// m += g², theta -= eta g / sqrt(m + epsilon). Sums the squares of the unclipped gradient.
+// Clip each entry to [-limit, limit], then apply AdaGrad with epsilon under the root: m += g²,
+// theta -= eta g / sqrt(m + epsilon). Sum the squares of the gradient before clipping.
 template <typename T>
 struct AdaGrad {
   T *theta, *m;  // blocks of the same layout
@@ -43,14 +45,14 @@ struct AdaGrad {
   double norm() const { return __builtin_sqrt(static_cast<double>(sum<T>(squares))); }
 };
 
-// The unfused twin: writes the gradient to a block.
+// The same interface without an update: write the gradient to a block.
 template <typename T>
 struct StoreGradient {
   T* block;
   CHARLOOM_INLINE void operator()(std::ptrdiff_t at, Vec<T> g) { store<T>(block + at, g); }
 };
 
-// A finish for products: hands the vector (row, v) of a matrix to `take` by its place in the block.
+// A `finish` for products: call `take` with the place of vector (row, v) of a matrix in the block.
 template <typename T, typename Take>
 struct IntoBlock {
   Take take;
@@ -60,19 +62,20 @@ struct IntoBlock {
   }
 };
 
-// One update of elements from `start` to `end` of a block, by the rule and the numbers of `how`.
+// Update the elements from `start` to `end` of a block with the optimizer and settings of
+// `descent`.
 template <typename T>
-struct Descend {
+struct BlockUpdate {
   T* theta;
   const T* gradient;
-  T *first, *second;  // slots; second is Adam's square alone
-  const charloom::Descent& how;
+  T *first, *second;  // slots; only Adam has the second
+  const charloom::Descent& descent;
   double learning_rate, norm;
-  std::int64_t update;  // the number of this one, from 1
+  std::int64_t update;  // the number of this update, from 1
 
   void run(std::ptrdiff_t start, std::ptrdiff_t end) const {
     using charloom::Rule;
-    switch (how.rule) {
+    switch (descent.rule) {
       case Rule::adagrad: return apply<Rule::adagrad>(start, end);
       case Rule::sgd: return apply<Rule::sgd>(start, end);
       case Rule::rmsprop: return apply<Rule::rmsprop>(start, end);
@@ -85,25 +88,27 @@ struct Descend {
   template <charloom::Rule rule>
   void apply(std::ptrdiff_t start, std::ptrdiff_t end) const {
     using charloom::Rule;
-    const bool decoupled = how.rule == Rule::adamw;
-    const bool by_value = how.clip > 0 && !how.clip_by_norm;
-    const double shrink = how.clip / (norm + 1e-6);
-    const Vec<T> factor = cast(how.clip > 0 && how.clip_by_norm && shrink < 1 ? shrink : 1.0);
-    const Vec<T> limit = cast(how.clip), eta = cast(learning_rate);
-    const Vec<T> epsilon = small_constant<T>(how.epsilon);
-    const Vec<T> pull = cast(decoupled ? 0.0 : how.weight_decay);
-    const Vec<T> keep = cast(decoupled ? 1.0 - learning_rate * how.weight_decay : 1.0);
-    const Vec<T> momentum = cast(how.momentum), decay = cast(how.decay), fresh = cast(1 - how.decay);
-    const Vec<T> beta1 = cast(how.beta1), fresh1 = cast(1 - how.beta1);
-    const Vec<T> beta2 = cast(how.beta2), fresh2 = cast(1 - how.beta2);
+    const bool decoupled = descent.rule == Rule::adamw;
+    const bool by_value = descent.clip > 0 && !descent.clip_by_norm;
+    const double shrink = descent.clip / (norm + 1e-6);
+    const Vec<T> factor = cast(descent.clip > 0 && descent.clip_by_norm && shrink < 1 ? shrink : 1.0);
+    const Vec<T> limit = cast(descent.clip), eta = cast(learning_rate);
+    const Vec<T> epsilon = small_constant<T>(descent.epsilon);
+    const Vec<T> coupled_decay = cast(decoupled ? 0.0 : descent.weight_decay);
+    const Vec<T> decoupled_factor =
+        cast(decoupled ? 1.0 - learning_rate * descent.weight_decay : 1.0);
+    const Vec<T> momentum = cast(descent.momentum);
+    const Vec<T> decay = cast(descent.decay), one_minus_decay = cast(1 - descent.decay);
+    const Vec<T> beta1 = cast(descent.beta1), one_minus_beta1 = cast(1 - descent.beta1);
+    const Vec<T> beta2 = cast(descent.beta2), one_minus_beta2 = cast(1 - descent.beta2);
     const double n = static_cast<double>(update);
-    const Vec<T> rate = cast(learning_rate / (1 - __builtin_pow(how.beta1, n)));
-    const Vec<T> correction = cast(1 / __builtin_sqrt(1 - __builtin_pow(how.beta2, n)));
+    const Vec<T> rate = cast(learning_rate / (1 - __builtin_pow(descent.beta1, n)));
+    const Vec<T> correction = cast(1 / __builtin_sqrt(1 - __builtin_pow(descent.beta2, n)));
     for (std::ptrdiff_t at = start; at < end; at += Simd<T>::lanes) {
       Vec<T> g = load<T>(gradient + at) * factor;
       if (by_value) g = at_least<T>(at_most<T>(g, limit), -limit);
-      Vec<T> w = load<T>(theta + at) * keep;
-      g += pull * w;
+      Vec<T> w = load<T>(theta + at) * decoupled_factor;
+      g += coupled_decay * w;
       if constexpr (rule == Rule::adagrad) {
         const Vec<T> m = load<T>(first + at) + g * g;
         store<T>(first + at, m);
@@ -113,12 +118,12 @@ struct Descend {
         store<T>(first + at, v);
         w -= eta * v;
       } else if constexpr (rule == Rule::rmsprop) {
-        const Vec<T> square = decay * load<T>(first + at) + fresh * g * g;
+        const Vec<T> square = decay * load<T>(first + at) + one_minus_decay * g * g;
         store<T>(first + at, square);
         w -= eta * g * reciprocal(root(square) + epsilon);
       } else {
-        const Vec<T> mean = beta1 * load<T>(first + at) + fresh1 * g;
-        const Vec<T> square = beta2 * load<T>(second + at) + fresh2 * g * g;
+        const Vec<T> mean = beta1 * load<T>(first + at) + one_minus_beta1 * g;
+        const Vec<T> square = beta2 * load<T>(second + at) + one_minus_beta2 * g * g;
         store<T>(first + at, mean);
         store<T>(second + at, square);
         w -= rate * mean * reciprocal(root(square) * correction + epsilon);

@@ -1,4 +1,4 @@
-// Memory from the system, aligned to whole vectors, in large pages where there are any.
+// Memory from the system, aligned to whole vectors, in large pages if the system has them.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 
 namespace {
 
-// At least so many bytes, or null; std::free gives them back. Large pages spare the processor most of its
-// address look-ups, and let it read ahead further.
+// Return at least `bytes` bytes, or null; free them with std::free. With large pages the processor
+// needs fewer address look-ups and can prefetch further.
 inline void* take_pages(std::size_t bytes) {
   constexpr std::size_t large_page = std::size_t(2) << 20;
   const bool large = bytes >= large_page;

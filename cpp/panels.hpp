@@ -1,9 +1,9 @@
-// Products of matrices that lie in panels: the work of networks with several streams, gates, layers.
+// Products of matrices in panels, for networks with several streams, gates or layers.
 //
-// A panel is a strip of a few whole vectors, its rows one after another, so that whoever walks down
-// it reads memory in order. All products have one form: row r of the result is the sum over d of
-// A(r, d) times row d of a panel of B. A tile of up to eight rows and four vectors is summed in
-// registers; what becomes of the sums (a cell's step, a gradient) is not known here.
+// A panel is a strip of one to four vectors. Its rows follow each other in memory, so that a loop
+// over the rows reads memory in order. Every product has the same form: row r of the result is the
+// sum over d of A(r, d) times row d of a panel of B. A tile of up to eight rows and four vectors is
+// summed in registers. This file does not know what happens with the sums.
 #pragma once
 
 #include <cstring>
@@ -13,12 +13,13 @@
 namespace {
 
 constexpr int most_rows = 8, most_vectors = 4;
-// Rows of a tile that fit the registers beside NR vectors of B.
+// The number of rows of a tile that fit into the registers beside NR vectors of B.
 template <int NR>
 constexpr int rows_beside = vector_registers == 32 ? (NR == 4 ? 6 : 8)
                                                    : (NR == 4 ? 2 : NR == 3 ? 4 : NR == 2 ? 5 : 8);
 
-// A(r, d) = at[r * row + d / width * group + d % width * depth]: rows of panels, or their transpose.
+// A(r, d) = at[r * row + d / width * group + d % width * depth]. It reads rows of panels, or their
+// transpose.
 template <typename T>
 struct Factors {
   const T* at;
@@ -28,9 +29,10 @@ struct Factors {
   Factors from_row(std::ptrdiff_t r) const { return {at + r * row, row, depth, group, width}; }
 };
 
-// sums[r * NR + v] += sum over d < depth of A(r, d) B[d][v], r < MR, v < NR: summed from zero and added at the end,
-// so that a long sum that comes in parts loses no digits. With two sets each result has two sums, for d in
-// turn: a single row alone would wait for each other's additions.
+// sums[r * NR + v] += the sum over d < depth of A(r, d) B[d][v], for r < MR and v < NR. The new
+// part is summed from zero and added at the end, so that a long sum in parts loses no digits. With
+// two sets, even and odd d have separate sums: with a single row, each addition would otherwise
+// wait for the one before.
 template <typename T, int MR, int NR, int sets = 1>
 __attribute__((noinline)) void tile_sums(const Factors<T>& A, const T* b, std::ptrdiff_t b_row,
                                          int depth, Vec<T>* sums) {
@@ -94,8 +96,9 @@ TileSums<T> tile_of_rows(int rows, bool alone) {
   return alone && rows == 1 ? tile_sums<T, 1, NR, 2> : tiles[rows - 1];
 }
 
-// The tile function for so many rows (at most rows_for(vectors)) and vectors (1 … 4). A row that is the only
-// one of its product, not left over by some division of many, may be `alone` and summed in another order.
+// Return the tile function for `rows` rows (at most rows_for(vectors)) and 1 to 4 vectors. `alone`
+// says that the product has only this row; such a row may be summed in another order than rows that
+// a division into blocks left over.
 template <typename T>
 TileSums<T> tile_for(int rows, int vectors, bool alone = false) {
   switch (vectors) {
@@ -114,13 +117,13 @@ inline int rows_for(int vectors) {
   }
 }
 
-// Part p of `total` divided evenly into `parts`: where it starts.
+// Return where part p begins if `total` is divided evenly into `parts`.
 inline int even_start(int total, int parts, int p) {
   return static_cast<int>(static_cast<std::int64_t>(total) * p / parts);
 }
 
-// Columns in panels of up to four vectors, as even as can be: panel p has width(p) vectors from
-// vector first(p) on; in a matrix of so many rows it lies at first(p) * lanes * rows.
+// Columns in panels of up to four vectors, divided as evenly as possible. Panel p has width(p)
+// vectors from vector first(p) on. In a matrix of R rows it begins at first(p) * lanes * R.
 struct Columns {
   int vectors, panels;
 
@@ -129,7 +132,7 @@ struct Columns {
   int width(int p) const { return first(p + 1) - first(p); }
 };
 
-// Calls f(first row, rows) for blocks of at most `most` rows, evenly divided.
+// Call f(first row, number of rows) for blocks of at most `most` rows, divided evenly.
 template <typename F>
 CHARLOOM_INLINE void each_block(int rows, int most, F f) {
   const int blocks = (rows + most - 1) / most;
@@ -139,15 +142,16 @@ CHARLOOM_INLINE void each_block(int rows, int most, F f) {
   }
 }
 
-// The panels that one of several threads has, where they share a step.
+// The panels of one thread, if several threads share a step.
 struct Share {
   int part = 0, parts = 1;
   int first(int panels) const { return even_start(panels, parts, part); }
   int end(int panels) const { return even_start(panels, parts, part + 1); }
 };
 
-// The product of A (rows × depth) and B, whose panels are `columns` with B_rows rows each. begin(r, v)
-// gives what a sum starts from, end(r, v, sum) takes it; v is a vector of the whole result.
+// Multiply A (rows × depth) by B, whose panels are `columns` and have B_rows rows each. begin(r, v)
+// returns the first term of a sum; end(r, v, sum) receives the sum. v counts the vectors of the
+// whole result.
 template <typename T, typename Begin, typename End>
 CHARLOOM_INLINE void panel_product(int rows, Columns columns, int depth, const Factors<T>& A,
                                    const T* B, std::ptrdiff_t B_rows, Begin begin, End end,
@@ -167,14 +171,14 @@ CHARLOOM_INLINE void panel_product(int rows, Columns columns, int depth, const F
   }
 }
 
-// How many rows of a long sum are taken at a time: their part of d then stays in the second-level
-// cache while all rows of the result go over it, and a long sum loses no digits.
+// How many rows of a long sum are added in one block. Their part of d stays in the second-level
+// cache while all rows of the result use it, and a long sum loses no digits.
 constexpr int sum_rows = 512;
 
-// gradient[j][…] = or, where `more`, += sum over n < rows of h(n, j) d(n, …): what one stretch of steps
-// and streams adds to the gradient of a weight panel. h lies in panels of one vector and `h_rows`
-// rows, d in one panel whose rows are d_row apart; the gradient's rows are `vectors` vectors, one
-// after another.
+// Set gradient[j], or add to it if `more`: the sum over n < rows of h(n, j) d(n). This is what one
+// stretch of steps and streams adds to the gradient of a panel of weights. h is in panels of one
+// vector and h_rows rows; d is in one panel with d_row elements per row. The rows of the gradient
+// have `vectors` vectors and follow each other.
 template <typename T>
 void gradient_panel(int units, int vectors, int rows, const T* h, std::ptrdiff_t h_rows, const T* d,
                     std::ptrdiff_t d_row, bool more, T* gradient) {

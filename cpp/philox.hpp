@@ -1,5 +1,6 @@
-// The counter-based generator Philox4x64-10, the twin of charloom.random (spec/mathematics.md: Random numbers), and
-// the dropout masks made of it (spec/mathematics.md: Dropout).
+// The counter-based random number generator Philox4x64-10, equal to that of charloom.random
+// (spec/mathematics.md: Random numbers), and the dropout masks made with it (spec/mathematics.md:
+// Dropout).
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,8 @@ inline Block philox(std::uint64_t seed, std::uint64_t purpose, std::uint64_t c0,
   return {{c0, c1, c2, c3}};
 }
 
-// Which units are dropped: a field of 16 bits for each, four to a word, sixteen to a block.
+// Decides which units are dropped. Each unit has 16 random bits: four units per word, sixteen per
+// block.
 template <typename T>
 struct Dropout {
   std::uint64_t seed = 0, update = 0;
@@ -48,7 +50,7 @@ struct Dropout {
   }
   bool any() const { return threshold > 0; }
 
-  // The factors of sixteen units from unit 16 * block on.
+  // Write the factors of the sixteen units from unit 16 * block on.
   void factors(int layer, int stream, int time, int block, T (&to)[16]) const {
     const Block bits = philox(seed, dropout_purpose, static_cast<std::uint64_t>(block) + 1,
                               static_cast<std::uint64_t>(time),

@@ -1,16 +1,17 @@
-// A network of any kind that reads and predicts, learning nothing (spec/mathematics.md: Sampling; Evaluation).
+// A network of any kind that reads and predicts but is not trained (spec/mathematics.md: Sampling;
+// Evaluation).
 #pragma once
 
 #include "stack.hpp"
 
 namespace {
 
-// Packed weights and one slice; between calls the state lies before step 0.
+// Packed weights and a stack of layers. Between two calls the state is that before step 0.
 template <typename T>
 class Reader {
  public:
   Reader(const PanelLayout<T>& layout, Arrays<T> weights, int T_steps, Streams streams)
-      : slice(layout, T_steps, streams, Purpose{}),
+      : stack(layout, T_steps, streams, Purpose{}),
         layout_(layout),
         memory_(static_cast<std::size_t>(layout.end)) {
     if (!ok()) return;
@@ -18,19 +19,19 @@ class Reader {
     layout.pack(weights, block_);
   }
 
-  bool ok() const { return memory_.ok() && slice.ok(); }
+  bool ok() const { return memory_.ok() && stack.ok(); }
 
-  // Predicts after each of `steps` steps of slice.x.
-  void run(int steps) { slice.forward(block_, steps, Dropout<T>{}); }
+  // Compute the logits after each of `steps` steps of stack.x.
+  void run(int steps) { stack.forward(block_, steps, Dropout<T>{}); }
 
-  // A share of one step of a layer, and of the logits.
-  void layer(int l, Share share) { slice.layer(block_, l, 1, false, share); }
-  void logits(Share share) { slice.logits(block_, 1, false, share); }
+  // Run a share of one step of a layer, or of its logits.
+  void forward_layer(int l, Share share) { stack.forward_layer(block_, l, 1, false, share); }
+  void logits(Share share) { stack.logits(block_, 1, false, share); }
 
-  void begin(State<T> state) { slice.set_state({state.h, state.cell}); }
-  void end(State<T> state) const { slice.get_state(state, 0); }
+  void begin(State<T> state) { stack.set_state({state.h, state.cell}); }
+  void end(State<T> state) const { stack.get_state(state, 0); }
 
-  Slice<T> slice;
+  LayerStack<T> stack;
 
  private:
   const PanelLayout<T>& layout_;

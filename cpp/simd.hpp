@@ -1,8 +1,8 @@
-// Vectors of floats or doubles as wide as the instruction set has them, written with the vector
-// extensions of GCC and Clang, and exp and tanh on them. This file knows nothing of networks.
+// Vectors of floats or doubles in the width of the instruction set, and exp and tanh of them,
+// written with the vector extensions of GCC and Clang. This file knows nothing of networks.
 //
-// It is compiled once per instruction set. Everything in it has internal linkage: a weak symbol
-// compiled for AVX-512 could otherwise be the one that an older processor is linked to.
+// It is compiled once per instruction set. Everything in it has internal linkage: otherwise the
+// linker could choose a weak symbol compiled for AVX-512 for all processors.
 #pragma once
 
 #include <cstddef>
@@ -73,7 +73,7 @@ template <typename T>
 CHARLOOM_INLINE Vec<T> splat(T value) {
   return value - Vec<T>{};  // value - 0 keeps a negative zero and a NaN
 }
-// Aligned load and store: every row that the kernels touch starts at a whole vector.
+// Aligned load and store: every row of the kernels starts at a whole vector.
 template <typename T>
 CHARLOOM_INLINE Vec<T> load(const T* from) {
   return *reinterpret_cast<const Vec<T>*>(from);
@@ -86,7 +86,7 @@ template <typename T>
 CHARLOOM_INLINE Vec<T> absolute(Vec<T> x) {
   return (Vec<T>)((IntVec<T>)x & ~((IntVec<T>)splat<T>(T(-0.0))));
 }
-// The smaller and the larger; a NaN in x stays a NaN.
+// The minimum and the maximum. A NaN in x stays a NaN.
 template <typename T>
 CHARLOOM_INLINE Vec<T> at_most(Vec<T> x, Vec<T> limit) {
   return x > limit ? limit : x;
@@ -95,7 +95,7 @@ template <typename T>
 CHARLOOM_INLINE Vec<T> at_least(Vec<T> x, Vec<T> limit) {
   return x < limit ? limit : x;
 }
-// A shuffle of two vectors, lane i of the result being element Pattern::at(i) of the two in a row.
+// Shuffle two vectors: lane i of the result is element Pattern::at(i) of a followed by b.
 template <typename T, typename Pattern, int... I>
 CHARLOOM_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(a, b, std::integral_constant<int, Pattern::at(I)>::value...);
@@ -105,14 +105,14 @@ CHARLOOM_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b) {
   return shuffle<T, Pattern>(a, b, std::make_integer_sequence<int, Simd<T>::lanes>{});
 }
 
-// Lanes turned round by `step`: folding a vector onto itself in log2(lanes) rounds.
+// Rotates the lanes by `step`. `fold` combines all lanes in log2(lanes) such rounds.
 template <typename T, int step>
-struct Turn {
+struct Rotate {
   static constexpr int at(int i) { return (i + step) % Simd<T>::lanes; }
 };
 template <typename T, int step = Simd<T>::lanes / 2, typename Combine>
 CHARLOOM_INLINE T fold(Vec<T> x, Combine combine) {
-  x = combine(x, shuffle<T, Turn<T, step>>(x, x));
+  x = combine(x, shuffle<T, Rotate<T, step>>(x, x));
   if constexpr (step > 1)
     return fold<T, step / 2>(x, combine);
   else
@@ -127,8 +127,9 @@ CHARLOOM_INLINE T largest(Vec<T> x) {
   return fold<T>(x, [](Vec<T> a, Vec<T> b) CHARLOOM_LAMBDA { return a > b ? a : b; });
 }
 
-// While one lives, this thread takes subnormal numbers for 0 and makes none. With them many processors are a
-// hundred times slower, and an average that fades for want of gradients becomes one and stays it.
+// While an object of this class exists, this thread reads subnormal numbers as 0 and produces none.
+// Many processors are a hundred times slower with them, and a running average without new gradients
+// becomes subnormal and stays so.
 class NoSubnormals {
  public:
   NoSubnormals() : before_(get()) { set(before_ | bits); }
@@ -160,13 +161,14 @@ class NoSubnormals {
   const Control before_;
 };
 
-// Of what is larger than every finite number, infinity, an estimate is exact, and Newton's step no number.
+// For infinity the estimate is exact, but a step of Newton's method would give NaN.
 constexpr float largest_float = std::numeric_limits<float>::max();
 
-// 1 / sqrt(x), x > 0. Float with an estimate instruction: refined by Newton's method,
-// y (3 - x y²) / 2, once from 14 bits, twice from 12; relative error below 2^-22 either way
-// (tests compare with the exact one). No product in it is subnormal where x is not: many processors are a
-// hundred times slower then. Elsewhere, and for doubles: the exact root and quotient.
+// Return 1 / sqrt(x) for x > 0. For floats on processors with an estimate instruction, refine the
+// estimate by Newton's method, y (3 - x y²) / 2: once from 14 bits, twice from 12. The relative
+// error is below 2^-22; tests compare with the exact value. No intermediate product is subnormal
+// unless x is, because many processors are a hundred times slower then. Otherwise, and for doubles,
+// compute the exact root and quotient.
 CHARLOOM_INLINE Vec<float> reciprocal_root(Vec<float> x) {
   [[maybe_unused]] const auto newton = [](Vec<float> of, Vec<float> y) CHARLOOM_LAMBDA {
     return of > largest_float ? y : y * (1.5f - 0.5f * (of * y) * y);
@@ -204,8 +206,8 @@ CHARLOOM_INLINE Vec<double> reciprocal_root(Vec<double> x) {
 #endif
 }
 
-// 1 / x: in float with AVX-512 the processor's estimate refined by Newton's method, y (2 - x y), relative
-// error below 2^-22; elsewhere the exact quotient.
+// Return 1 / x. For floats with AVX-512, refine the estimate of the processor by Newton's method, y
+// (2 - x y), to a relative error below 2^-22. Otherwise compute the exact quotient.
 CHARLOOM_INLINE Vec<float> reciprocal(Vec<float> x) {
 #if defined(__AVX512F__)
   const Vec<float> y = (Vec<float>)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
@@ -216,7 +218,8 @@ CHARLOOM_INLINE Vec<float> reciprocal(Vec<float> x) {
 }
 CHARLOOM_INLINE Vec<double> reciprocal(Vec<double> x) { return 1.0 / x; }
 
-// sqrt(x), x >= 0, by way of its reciprocal in float (relative error below 2^-21), exact in double.
+// Return sqrt(x) for x >= 0: for floats by way of its reciprocal (relative error below 2^-21), for
+// doubles exactly.
 CHARLOOM_INLINE Vec<float> root(Vec<float> x) {
   constexpr float least = std::numeric_limits<float>::min();
   return x > largest_float ? x : x * reciprocal_root(x < least ? splat<float>(least) : x);
@@ -237,7 +240,8 @@ CHARLOOM_INLINE Vec<double> root(Vec<double> x) {
 #endif
 }
 
-// x = n ln 2 + r with |r| <= ln(2)/2: gives expm1(r) by its Taylor polynomial, and 2^n.
+// Split x = n ln 2 + r with |r| <= ln(2)/2. Return expm1(r) by its Taylor polynomial, and 2^n in
+// `power`.
 template <typename T>
 CHARLOOM_INLINE Vec<T> reduced_expm1(Vec<T> x, Vec<T>& power) {
   using B = Bits<T>;
@@ -255,7 +259,7 @@ CHARLOOM_INLINE Vec<T> reduced_expm1(Vec<T> x, Vec<T>& power) {
   return p * (r * r) + r;
 }
 
-// exp(x): below `least` it is 0, NaN stays NaN.
+// Return exp(x). Below `least` it is 0. NaN stays NaN.
 template <typename T>
 CHARLOOM_INLINE Vec<T> exp(Vec<T> x) {
   using B = Bits<T>;
@@ -266,7 +270,7 @@ CHARLOOM_INLINE Vec<T> exp(Vec<T> x) {
   return x < B::least ? Vec<T>{} : y;
 }
 
-// tanh(x) = e / (e + 2) with e = expm1(2|x|), and the sign of x; NaN stays NaN.
+// Return tanh(x) = e / (e + 2) with e = expm1(2|x|), with the sign of x. NaN stays NaN.
 template <typename T>
 CHARLOOM_INLINE Vec<T> tanh(Vec<T> x) {
   using B = Bits<T>;
@@ -279,14 +283,14 @@ CHARLOOM_INLINE Vec<T> tanh(Vec<T> x) {
   return (Vec<T>)((IntVec<T>)(e / (e + T(2))) | sign);
 }
 
-// 1 / (1 + exp(-x)); NaN stays NaN.
+// Return 1 / (1 + exp(-x)). NaN stays NaN.
 template <typename T>
 CHARLOOM_INLINE Vec<T> sigmoid(Vec<T> x) {
   return T(1) / (T(1) + exp<T>(-x));
 }
 
-// Patterns that are one cheap instruction each: within every 128 bits (of `per` elements), or of
-// whole 128-bit quarters. `part` is 0 or 1.
+// Shuffle patterns that are one fast instruction each. They work within every 128 bits (of `per`
+// elements), or on whole 128-bit quarters. `part` is 0 or 1.
 template <typename T>
 constexpr int per_quarter = 16 / static_cast<int>(sizeof(T));
 template <typename T, int part>
@@ -312,8 +316,8 @@ struct AlternateQuarters {  // quarters part and part + 2 of a, then of b
   }
 };
 
-// Transpose a square block of lanes × lanes in registers: first within each 128 bits, then the
-// 128-bit pieces among one another.
+// Transpose a square block of lanes × lanes in registers: first within each 128 bits, then exchange
+// the 128-bit quarters.
 template <typename T>
 CHARLOOM_INLINE void transpose_block(const T* from, std::ptrdiff_t from_row, T* to,
                                      std::ptrdiff_t to_row) {
@@ -357,8 +361,8 @@ CHARLOOM_INLINE void transpose_block(const T* from, std::ptrdiff_t from_row, T* 
   for (int i = 0; i < n; ++i) store<T>(to + i * to_row, row[i]);
 }
 
-// Lane i of the result is the sum of all lanes of row[i]: the same shuffles as a transpose, with an
-// addition after each pair. Uses up row.
+// Return the sum of all lanes of row[i] in lane i. The shuffles are those of a transpose, with an
+// addition after each pair. The rows are overwritten.
 template <typename T>
 CHARLOOM_INLINE Vec<T> sums_of_rows(Vec<T> (&row)[Simd<T>::lanes]) {
   constexpr int per = per_quarter<T>, pieces = Simd<T>::lanes / per;

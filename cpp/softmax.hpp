@@ -7,12 +7,12 @@
 
 namespace {
 
-// The logit of the padding beyond K, the lowest finite number: its exponential is 0.
+// The logit of the padding beyond K: the lowest finite number, so that its exponential is 0.
 template <typename T>
 constexpr T padding_logit = std::numeric_limits<T>::lowest();
 
-// Turns K logits (in `vectors` whole vectors) into exp((o - max o) / divisor); returns their sum and
-// sets `most` to the max.
+// Replace K logits (in `vectors` whole vectors) by exp((o - max o) / divisor). Return the sum of
+// these, and set `most` to max o.
 template <typename T>
 CHARLOOM_INLINE T exponentials(T* row, int vectors, T& most, T divisor = 1) {
   constexpr int lanes = Simd<T>::lanes;

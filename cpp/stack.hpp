@@ -1,11 +1,11 @@
-// A network of any cell and depth at work on some streams: forward and backward over one window
-// (spec/mathematics.md: The cells; The network; Dropout).
+// The stack of layers of a network, working on some of the streams: forward and backward over one
+// window (spec/mathematics.md: The cells; The network; Dropout).
 //
-// What makes it fast: only the recurrence goes step by step, and there all streams at once, each
-// weight panel read from the nearest cache for all of them; inputs of upper layers, logits and every
-// weight's gradient are products over all steps and streams; a cell's nonlinearities take the sums of
-// all its gates while they are at hand. Each thread has a slice of the streams to itself, so that
-// threads meet once an update and not once a step. Time it: charloom bench --list.
+// Only the recurrence runs step by step. It handles all streams of a step together, so that each
+// weight panel is read from the nearest cache once for all of them. Inputs of upper layers, logits
+// and the gradients of weights are products over all steps and streams. Each thread has some of the
+// streams for itself, so that threads wait for each other once per update and not once per step.
+// Measure it with: charloom bench --list.
 #pragma once
 
 #include <cstring>
@@ -18,47 +18,48 @@ namespace {
 
 using charloom::State;
 
-// Which of the streams a slice has, and how many there are in all.
+// Which streams belong to this stack, and how many there are in total.
 struct Streams {
   int first, count, all;
 };
-// Part p of B streams divided among some.
+// Return part p of B streams that are divided into `parts` parts.
 inline Streams streams_of(int B, int parts, int p) {
   const int first = even_start(B, parts, p);
   return {first, even_start(B, parts, p + 1) - first, B};
 }
 
-// Rows of a lower layer that an upper one reads at a time.
+// Number of rows of a lower layer that the layer above reads in one block.
 constexpr int input_rows = 256;
 
 template <typename T>
-class Slice {
+class LayerStack {
  public:
   static constexpr int lanes = Simd<T>::lanes;
 
-  // Room for windows of up to T_steps steps of some streams.
-  Slice(const PanelLayout<T>& layout, int T_steps, Streams streams, Purpose purpose)
+  // Take memory for windows of up to T_steps steps of some streams.
+  LayerStack(const PanelLayout<T>& layout, int T_steps, Streams streams, Purpose purpose)
       : B(streams.count),
         layout_(layout),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
         memory_(elements(layout, T_steps, B, purpose)) {
-    if (ok()) divide(purpose);
+    if (ok()) take_buffers(purpose);
   }
-  // The same in piece number `slot` of a workspace, to learn.
-  Slice(const PanelLayout<T>& layout, int T_steps, Streams streams, bool drops,
-        const charloom::Workspace& workspace, int slot)
+  // The same for training, in the memory number `slot` of a workspace.
+  LayerStack(const PanelLayout<T>& layout, int T_steps, Streams streams, bool drops,
+             const charloom::Workspace& workspace, int slot)
       : B(streams.count),
         layout_(layout),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
         memory_(workspace, slot, elements(layout, T_steps, B, {true, drops})) {
-    if (ok()) divide({true, drops});
+    if (ok()) take_buffers({true, drops});
   }
 
   bool ok() const { return memory_.ok(); }
 
-  // The states of its streams lie at their places in (L, all streams, H) arrays.
+  // Read the states of its streams from (L, all streams, H) arrays; get_state writes the states
+  // after step t.
   void set_state(State<const T> from) {
     for (int l = 0; l < layout_.shape.layers; ++l)
       for (int group = 0; group < layout_.groups; ++group) {
@@ -71,12 +72,12 @@ class Slice {
     }, 0);
   }
   void get_state(State<T> to, int t) const {
-    const_cast<Slice*>(this)->each_state([&](int which, T* here, std::ptrdiff_t there) {
+    const_cast<LayerStack*>(this)->each_state([&](int which, T* here, std::ptrdiff_t there) {
       (which ? to.cell : to.h)[there] = *here;
     }, t);
   }
-  // The state after step t becomes the state before step 0.
-  void carry(int t) {
+  // Copy the state after step t to the place of the state before step 0.
+  void move_state_to_start(int t) {
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(B) * lanes;
     for (int l = 0; l < layout_.shape.layers; ++l)
       for (int group = 0; group < layout_.groups; ++group) {
@@ -88,19 +89,19 @@ class Slice {
       }
   }
 
-  // Reads x (row t·B + s: step t of stream s); all layers, then the logits o.
+  // Run all layers and compute the logits o. Row t·B + s of x has the id of step t and stream s.
   void forward(const T* block, int steps, const Dropout<T>& dropout) {
     for (int l = 0; l < layout_.shape.layers; ++l) {
-      layer(block, l, steps, dropout.any());
-      if (dropout.any()) drop(l, steps, dropout);
+      forward_layer(block, l, steps, dropout.any());
+      if (dropout.any()) apply_dropout(l, steps, dropout);
     }
     logits(block, steps, dropout.any());
   }
 
-  // One layer, of what the one below it gave; of a single step also a share of it, the others' at the
-  // same time.
-  void layer(const T* block, int l, int steps, bool dropped, Share share = {}) {
-    if (l > 0) inputs(block, l, steps, dropped, share);
+  // Run one layer on the output of the layer below. In a window of one step, several threads can
+  // run one layer: each runs the panels of its share.
+  void forward_layer(const T* block, int l, int steps, bool dropped, Share share = {}) {
+    if (l > 0) input_sums(block, l, steps, dropped, share);
     switch (layout_.shape.cell) {
       case Cell::rnn: return recurrence<Cell::rnn>(block, l, steps, share);
       case Cell::lstm: return recurrence<Cell::lstm>(block, l, steps, share);
@@ -124,8 +125,9 @@ class Slice {
         share);
   }
 
-  // The nats of y in row n; the row becomes exp(o - max o), whose sum is `normalizer`.
-  double surprise(std::ptrdiff_t n, T& normalizer) {
+  // Return the loss of y in row n, in nats. The row becomes exp(o - max o), and `normalizer` its
+  // sum.
+  double row_loss(std::ptrdiff_t n, T& normalizer) {
     T* row = o + n * layout_.Kp;
     const T target = row[y[n]];
     T most;
@@ -133,12 +135,13 @@ class Slice {
     return __builtin_log(static_cast<double>(normalizer)) - (double(target) - double(most));
   }
 
-  // The nats of all rows together; o becomes the gradient of the logits, (softmax - onehot) · scale.
+  // Return the loss of all rows in nats. The logits o become their gradient, (softmax - onehot) ·
+  // scale.
   double loss(int steps, T scale) {
     double total = 0;
     for (std::ptrdiff_t n = 0; n < std::ptrdiff_t(steps) * B; ++n) {
       T normalizer;
-      total += surprise(n, normalizer);
+      total += row_loss(n, normalizer);
       T* row = o + n * layout_.Kp;
       const T factor = scale / normalizer;
       for (int v = 0; v < layout_.logits.vectors; ++v)
@@ -148,8 +151,9 @@ class Slice {
     return total;
   }
 
-  // The gradient of every parameter, into a block; uses up the gates. A layer is gone back through in
-  // stretches of steps: what a stretch adds to the gradients is summed while its gates are near.
+  // Write the gradient of every parameter to the block `gradient`. The gates are overwritten. Each
+  // layer is processed in stretches of steps: the gradients of a stretch are summed while its gates
+  // are still in the cache.
   void backward(const T* back, int steps, bool dropped, T* gradient) {
     const int top = layout_.shape.layers - 1, steps_at_once = B < sum_rows ? sum_rows / B : 1;
     output_gradients(back, top, std::ptrdiff_t(steps) * B, dropped, gradient);
@@ -158,9 +162,9 @@ class Slice {
       for (int end = steps; end > 0; end -= steps_at_once) {
         const int start = end > steps_at_once ? end - steps_at_once : 0;
         switch (layout_.shape.cell) {
-          case Cell::rnn: through_time<Cell::rnn>(back, l, start, end, steps); break;
-          case Cell::lstm: through_time<Cell::lstm>(back, l, start, end, steps); break;
-          case Cell::gru: through_time<Cell::gru>(back, l, start, end, steps); break;
+          case Cell::rnn: backward_through_time<Cell::rnn>(back, l, start, end, steps); break;
+          case Cell::lstm: backward_through_time<Cell::lstm>(back, l, start, end, steps); break;
+          case Cell::gru: backward_through_time<Cell::gru>(back, l, start, end, steps); break;
         }
         const Stretch stretch{std::ptrdiff_t(start) * B, (end - start) * B, end < steps};
         recurrent_gradients(l, stretch, gradient);
@@ -171,7 +175,7 @@ class Slice {
     }
   }
 
-  // h of layer l and unit i after step t of stream s, and the LSTM's cell.
+  // Return h (`which` 0) or the cell state (1) of one unit of layer l in row `row`.
   T state_at(int l, int which, std::ptrdiff_t row, int unit) const {
     const T* from = which ? layer_[l].cell : layer_[l].h;
     return from[(unit / lanes * rows_ + row) * lanes + unit % lanes];
@@ -182,14 +186,14 @@ class Slice {
   std::int32_t *x = nullptr, *y = nullptr;  // (T·B)
 
  private:
-  // Some rows of a window, and whether others were summed before them.
+  // Some rows of a window. `more` says that the gradients already have sums of other rows.
   struct Stretch {
     std::ptrdiff_t first;
     int count;
     bool more;
   };
 
-  // dV, dc, and the gradient of the top layer's outputs.
+  // Compute dV, dc and the gradient of the outputs of the top layer.
   void output_gradients(const T* back, int top, std::ptrdiff_t rows, bool dropped, T* gradient) {
     for (std::ptrdiff_t n0 = 0; n0 < rows; n0 += sum_rows) {
       const int some = static_cast<int>(rows - n0 < sum_rows ? rows - n0 : sum_rows);
@@ -204,11 +208,11 @@ class Slice {
     panel_product<T>(static_cast<int>(rows), layout_.units, layout_.shape.K,
                      Factors<T>{o, layout_.Kp, 1, 0, layout_.shape.K}, back + layout_.V_back,
                      layout_.Kp, [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; },
-                     into_dh(top, dropped));
+                     store_into_dh(top, dropped));
   }
 
-  // Gives every buffer its place.
-  void divide(Purpose purpose) {
+  // Give every buffer its place in the memory.
+  void take_buffers(Purpose purpose) {
     for (int l = 0; l < layout_.shape.layers; ++l)
       layer_[l] = LayerBuffers<T>::take(memory_, layout_, rows_, B, purpose);
     if (purpose.learns && sums_apart(layout_)) columns_ = memory_.take(column_elements(layout_));
@@ -230,7 +234,7 @@ class Slice {
       }
   }
 
-  // What the layer above reads of layer l, and how many rows its panels have.
+  // What the layer above reads of layer l, and the same as factors of a product.
   const T* output(int l, bool dropped) const {
     return dropped ? layer_[l].out : layer_[l].h + std::ptrdiff_t(B) * lanes;
   }
@@ -238,9 +242,9 @@ class Slice {
     return {output(l, dropped), lanes, 1, rows_ * lanes, lanes};
   }
 
-  // gates = U y + b for all steps of a layer that reads another; some hundred rows of y at a time,
-  // which stay in the second-level cache while every panel of U goes over them.
-  void inputs(const T* block, int l, int steps, bool dropped, Share share) {
+  // Compute gates = U y + b for all steps of a layer that reads another layer. A block of rows of y
+  // stays in the second-level cache while every panel of U is applied to it.
+  void input_sums(const T* block, int l, int steps, bool dropped, Share share) {
     const Factors<T> A = output_factors(l - 1, dropped);
     const int vectors = layout_.vectors;
     each_block(steps * B, input_rows, [&](int first, int some) {
@@ -264,12 +268,13 @@ class Slice {
     LayerBuffers<T>& at = layer_[l];
     const int vectors = layout_.vectors;
     const int first_panel = share.first(layout_.panels), end_panel = share.end(layout_.panels);
-    // A panel holds one group of units, except the plain cell's.
+    // A panel holds one group of units, except for the plain cell.
     const int groups = cell == Cell::rnn ? vectors : 1;
     const T* d = block + layout_.at[l].d;
     for (int t = 0; t < steps; ++t)
       for (int i = first_panel; i < end_panel; ++i) {
-        // To and fro, so that a step begins with the panel that the last one left in the cache.
+        // Alternate the direction: a step then begins with the panel that the previous step left in
+        // the cache.
         const int p = t & 1 ? first_panel + end_panel - 1 - i : i;
         const T* W = block + layout_.at[l].W + p * layout_.Hp * layout_.row;
         const T* b = block + layout_.at[l].b + p * layout_.row;
@@ -303,9 +308,10 @@ class Slice {
       }
   }
 
-  // BPTT through one layer from step end - 1 to `start`: gates become the gradients of their sums.
+  // Go back through one layer from step end - 1 to step `start`. The gates become the gradients of
+  // their sums.
   template <Cell cell>
-  void through_time(const T* back, int l, int start, int end, int steps) {
+  void backward_through_time(const T* back, int l, int start, int end, int steps) {
     LayerBuffers<T>& at = layer_[l];
     const Columns& units = layout_.units;
     for (int t = end - 1; t >= start; --t)
@@ -336,7 +342,7 @@ class Slice {
       }
   }
 
-  // What a stretch adds to dW and the GRU's dd.
+  // Add the gradients of one stretch to dW and, for the GRU, to dd.
   void recurrent_gradients(int l, const Stretch& rows, T* gradient) {
     const LayerBuffers<T>& at = layer_[l];
     gate_gradients(l, rows, at.h, gradient + layout_.at[l].W);
@@ -346,14 +352,16 @@ class Slice {
                   1, rows.more, gradient + layout_.at[l].d + p * lanes);
   }
 
-  // Step by step backward the GRU's gates hold one gradient of the candidate, for the inputs the other.
+  // Swap the two gradients of the GRU candidate in some rows. The recurrent matrix needs one of
+  // them, the inputs the other.
   void swap_candidates(int l, std::ptrdiff_t first, int count) {
     for (int p = 0; p < layout_.panels; ++p)
       for (std::ptrdiff_t n = first; n < first + count; ++n)
         CellStep<Cell::gru, T>::swap_candidates(vectors_of<Cell::gru>(l, p, n));
   }
 
-  // What a stretch adds to db and dU; above layer 0 also the gradient of what the layer read.
+  // Add the gradients of one stretch to db and dU. Above layer 0, also compute the gradient of the
+  // output of the layer below.
   void input_gradients(const T* back, int l, const Stretch& rows, bool dropped, T* gradient) {
     for (int p = 0; p < layout_.panels; ++p)
       column_sums(layer_[l].gates + (p * rows_ + rows.first) * layout_.row, layout_.row, rows.count,
@@ -368,10 +376,10 @@ class Slice {
                                 rows_ * layout_.row, static_cast<int>(layout_.row)},
                      back + layout_.at[l].U_back, layout_.depth,
                      [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; },
-                     into_dh(l - 1, dropped, rows.first));
+                     store_into_dh(l - 1, dropped, rows.first));
   }
 
-  // What a stretch adds to the gradient of a matrix of gates × units, from what it multiplied.
+  // Add the gradient of one stretch to a matrix of gates × units that multiplied `multiplied`.
   void gate_gradients(int l, const Stretch& rows, const T* multiplied, T* gradient) {
     for (int i = 0; i < rows.count; i += sum_rows) {
       const int some = rows.count - i < sum_rows ? rows.count - i : sum_rows;
@@ -383,8 +391,8 @@ class Slice {
     }
   }
 
-  // What a stretch adds to dU of the layer that reads characters: to a column those rows that read it. All but
-  // the first are summed apart, so that a long sum loses no digits.
+  // Add one stretch to dU of layer 0: each row is added to the column of its character. The
+  // stretches after the first are summed separately, so that a long sum loses no digits.
   void column_gradients(const Stretch& rows, T* gradient) {
     const std::ptrdiff_t all = column_elements(layout_);
     for (int p = 0; p < layout_.panels; ++p) {
@@ -404,8 +412,9 @@ class Slice {
     }
   }
 
-  // A product's end: the gradient of layer l's outputs from row `first` on, back through its dropout.
-  auto into_dh(int l, bool dropped, std::ptrdiff_t first = 0) {
+  // Return the function that stores the results of a product as the gradient of the outputs of
+  // layer l, from row `first` on. It applies the dropout mask.
+  auto store_into_dh(int l, bool dropped, std::ptrdiff_t first = 0) {
     T* dh = layer_[l].dh;
     const T* mask = dropped ? layer_[l].mask : nullptr;
     return [this, dh, mask, first](int n, int v, Vec<T> sum) CHARLOOM_LAMBDA {
@@ -414,7 +423,7 @@ class Slice {
     };
   }
 
-  void drop(int l, int steps, const Dropout<T>& dropout) {
+  void apply_dropout(int l, int steps, const Dropout<T>& dropout) {
     LayerBuffers<T>& at = layer_[l];
     const int blocks = (layout_.shape.H + 15) / 16, Hp = static_cast<int>(layout_.Hp);
     for (int t = 0; t < steps; ++t)
@@ -434,8 +443,8 @@ class Slice {
       }
   }
 
-  // Sums of columns, added to those of other rows where there are `more`, some hundred rows at a time, so
-  // that a long sum loses no digits.
+  // Store the sums of columns, or add them to the sums that are there if `more`. Rows are summed in
+  // blocks of 256, so that a long sum loses no digits.
   static void column_sums(const T* from, std::ptrdiff_t row, std::ptrdiff_t rows, int vectors,
                           bool more, T* to) {
     constexpr std::ptrdiff_t some = 256;
@@ -451,7 +460,7 @@ class Slice {
     }
   }
 
-  // The vectors of row n of a group of units in the buffers of layer l.
+  // Return the vectors of row n of a group of units in the buffers of layer l.
   template <Cell cell>
   CHARLOOM_INLINE StepVectors<T> vectors_of(int l, int group, std::ptrdiff_t n) const {
     const LayerBuffers<T>& at = layer_[l];
@@ -469,7 +478,8 @@ class Slice {
     return found;
   }
 
-  // Where row n of a group of units is in the buffers of one vector, and row s of it in `carry`.
+  // Return the offset of row n of a group of units in a buffer of one vector, and of stream s in
+  // `carry`.
   std::ptrdiff_t place(std::ptrdiff_t group, std::ptrdiff_t n) const {
     return (group * rows_ + n) * lanes;
   }
@@ -477,14 +487,15 @@ class Slice {
     return (group * B + s) * lanes;
   }
 
-  // Rows of every panel: T·B and B more for the state before. An odd number of steps, so that the
-  // panels' rows of one step do not all fall on the same lines of a cache.
+  // Return the number of rows of each panel: T·B, and B for the state before the window. The number
+  // of steps is made odd, because with an even number the rows of one step of all panels can fall
+  // on the same lines of a cache.
   static std::ptrdiff_t panel_rows(int T_steps, int streams) {
     return static_cast<std::ptrdiff_t>((T_steps + 1) | 1) * streams;
   }
 
-  // A panel of dU of the layer that reads characters; and whether its columns are so few that a stretch
-  // sums them apart: with more, most columns of a stretch would be zeros.
+  // column_elements is the size of a panel of dU of layer 0. Stretches are summed separately only
+  // if the vocabulary is small: with more characters than rows, most columns of a stretch are 0.
   static std::ptrdiff_t column_elements(const PanelLayout<T>& l) {
     return std::ptrdiff_t(l.shape.K) * l.row;
   }
@@ -502,7 +513,7 @@ class Slice {
   const Streams streams_;
   const std::ptrdiff_t rows_;
   Memory<T> memory_;
-  T* columns_ = nullptr;  // a panel of layer 0's dU, where it is summed apart
+  T* columns_ = nullptr;  // a panel of dU of layer 0, if it is summed separately
   LayerBuffers<T> layer_[PanelLayout<T>::most_layers];
 };
 

@@ -1,11 +1,11 @@
-// Starts the threads of threads.hpp and lets them wait for one another.
+// Starts the threads of a team, and makes them wait for each other.
 #include "threads.hpp"
 
 namespace charloom {
 
 namespace {
 
-constexpr int spins = 4000;  // ten to two hundred microseconds: how long a pause is, the processor decides
+constexpr int spins = 4000;  // ten to two hundred microseconds, depending on the processor
 
 void pause() {
 #if defined(__x86_64__)
@@ -13,7 +13,7 @@ void pause() {
 #endif
 }
 
-// Until `value` is no longer `old`.
+// Return when `value` is no longer `old`.
 void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
   for (int i = 0; i < spins; ++i) {
     if (value.load(std::memory_order_acquire) != old) return;
@@ -24,12 +24,13 @@ void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 
 }  // namespace
 
-Crew::Crew(int threads) : threads_(threads) {
+ThreadTeam::ThreadTeam(int threads) : threads_(threads) {
   workers_.reserve(threads_ - 1);
   try {
-    for (int i = 1; i < threads_; ++i) workers_.emplace_back(&Crew::work, this, i);
+    for (int i = 1; i < threads_; ++i) workers_.emplace_back(&ThreadTeam::work, this, i);
   } catch (...) {
-    // The system gave fewer threads than asked for: those that run wait for a job; end them.
+    // The system gave fewer threads than asked for. End those that it gave: they are waiting for a
+    // job.
     job_ = nullptr;
     round_.fetch_add(1, std::memory_order_release);
     round_.notify_all();
@@ -38,22 +39,22 @@ Crew::Crew(int threads) : threads_(threads) {
   }
 }
 
-Crew::~Crew() {
+ThreadTeam::~ThreadTeam() {
   job_ = nullptr;
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   for (auto& worker : workers_) worker.join();
 }
 
-Team Crew::team() {
+Team ThreadTeam::interface() {
   return {threads_, this,
           [](void* self, void (*job)(void*, int), void* context) {
-            static_cast<Crew*>(self)->run(job, context);
+            static_cast<ThreadTeam*>(self)->run(job, context);
           },
-          [](void* self) { static_cast<Crew*>(self)->barrier(); }};
+          [](void* self) { static_cast<ThreadTeam*>(self)->barrier(); }};
 }
 
-void Crew::run(void (*job)(void* context, int thread), void* context) {
+void ThreadTeam::run(void (*job)(void* context, int thread), void* context) {
   if (threads_ == 1) {
     job(context, 0);
     return;
@@ -63,10 +64,10 @@ void Crew::run(void (*job)(void* context, int thread), void* context) {
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   job(context, 0);
-  barrier();  // nobody is in the job any more
+  barrier();  // until no thread is in the job
 }
 
-void Crew::work(int thread) {
+void ThreadTeam::work(int thread) {
   std::uint32_t seen = 0;
   for (;;) {
     wait_while(round_, seen);
@@ -77,7 +78,7 @@ void Crew::work(int thread) {
   }
 }
 
-void Crew::barrier() {
+void ThreadTeam::barrier() {
   if (threads_ == 1) return;
   const std::uint32_t now = generation_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(threads_)) {

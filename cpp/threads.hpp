@@ -1,4 +1,4 @@
-// Threads that work on one job together and wait for one another at barriers.
+// Threads that work on one job together and wait for each other at barriers.
 #pragma once
 
 #include <atomic>
@@ -9,17 +9,17 @@
 
 namespace charloom {
 
-// Made for one call and ended with it, so that no thread outlives the work that it was made for. The
-// caller is thread 0. Who waits spins for ten to two hundred microseconds and then sleeps: two processes that
-// share the processors do not burn each other's time.
-class Crew {
+// A team is made for one call and ends with it, so that no thread outlives its work. The caller is
+// thread 0. A waiting thread spins for ten to two hundred microseconds and then sleeps, so that two
+// processes on the same processors do not waste each other's time.
+class ThreadTeam {
  public:
-  explicit Crew(int threads);
-  ~Crew();
-  Crew(const Crew&) = delete;
-  Crew& operator=(const Crew&) = delete;
+  explicit ThreadTeam(int threads);
+  ~ThreadTeam();
+  ThreadTeam(const ThreadTeam&) = delete;
+  ThreadTeam& operator=(const ThreadTeam&) = delete;
 
-  Team team();
+  Team interface();
 
  private:
   void run(void (*job)(void* context, int thread), void* context);

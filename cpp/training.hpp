@@ -1,8 +1,10 @@
-// Many updates of a network of any kind, the streams shared among threads (spec/mathematics.md: The native engine).
+// Many updates of any network, with the streams divided among threads (spec/mathematics.md: The
+// native engine).
 //
-// Each thread reads its own streams forward and backward and makes a gradient of its own; then the
-// threads together sum the gradients, take the norm, and update, each its part of the block. The order
-// of every sum follows from the number of threads alone, so that bits repeat for the same number.
+// Each thread runs its own streams forward and backward and computes a gradient. Then the threads
+// together sum the gradients, compute the norm and apply the update; each handles a part of the
+// block. The order of every sum depends only on the number of threads, so the bits repeat for the
+// same number.
 #pragma once
 
 #include <new>
@@ -29,15 +31,16 @@ class Training {
   static constexpr int lanes = Simd<T>::lanes;
   static constexpr int most_threads = 256;
 
-  Training(const PanelLayout<T>& layout, const charloom::Windows& windows, const Descent& how,
+  Training(const PanelLayout<T>& layout, const charloom::Windows& windows, const Descent& descent,
            const Team& team, const charloom::Workspace& workspace, double* losses, double* norms)
       : layout_(layout),
         windows_(windows),
-        how_(how),
+        descent_(descent),
         team_(team),
         losses_(losses),
         norms_(norms),
-        slot_count_(how.rule == charloom::Rule::adam || how.rule == charloom::Rule::adamw ? 2 : 1),
+        slot_count_(
+            descent.rule == charloom::Rule::adam || descent.rule == charloom::Rule::adamw ? 2 : 1),
         memory_(workspace, 0,
                 static_cast<std::size_t>(layout.end) * (1 + slot_count_ + team.threads) +
                     static_cast<std::size_t>(layout.back_end)) {
@@ -48,14 +51,14 @@ class Training {
     back_ = memory_.take(layout.back_end);
     for (int thread = 0; thread < team.threads; ++thread) {
       gradients_[thread] = memory_.take_zeroed(layout.end);
-      slices_[thread] = new (std::nothrow)
-          Slice<T>(layout, windows.T, streams_of(windows.B, team.threads, thread),
-                   Dropout<T>(how.dropout, 0, 0).any(), workspace, 1 + thread);
-      if (slices_[thread] == nullptr || !slices_[thread]->ok()) ok_ = false;
+      stacks_[thread] = new (std::nothrow)
+          LayerStack<T>(layout, windows.T, streams_of(windows.B, team.threads, thread),
+                   Dropout<T>(descent.dropout, 0, 0).any(), workspace, 1 + thread);
+      if (stacks_[thread] == nullptr || !stacks_[thread]->ok()) ok_ = false;
     }
   }
   ~Training() {
-    for (int thread = 0; thread < team_.threads; ++thread) delete slices_[thread];
+    for (int thread = 0; thread < team_.threads; ++thread) delete stacks_[thread];
   }
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
@@ -69,38 +72,38 @@ class Training {
     for (int k = 0; k < slot_count_; ++k) layout_.pack(slots[k], slots_[k]);
     layout_.transpose(block_, back_, 0, 1);
     for (int thread = 0; thread < team_.threads; ++thread)
-      slices_[thread]->set_state({state.h, state.cell});
+      stacks_[thread]->set_state({state.h, state.cell});
     team_.run(team_.self, [](void* self, int thread) { static_cast<Training*>(self)->work(thread); },
               this);
     layout_.unpack(block_, weights);
     for (int k = 0; k < slot_count_; ++k) layout_.unpack(slots_[k], slots[k]);
     for (int thread = 0; thread < team_.threads; ++thread)
-      slices_[thread]->get_state(state, 0);
+      stacks_[thread]->get_state(state, 0);
     return result_;
   }
 
  private:
-  // One thread's part of all updates.
+  // Do the part of one thread in all updates.
   void work(int thread) {
     const NoSubnormals fast;
-    Slice<T>& slice = *slices_[thread];
-    const double scale = 1.0 / windows_.B / (how_.mean ? windows_.T : 1);
+    LayerStack<T>& stack = *stacks_[thread];
+    const double scale = 1.0 / windows_.B / (descent_.mean ? windows_.T : 1);
     const std::ptrdiff_t vectors = layout_.end / lanes;
     const std::ptrdiff_t start = vectors * thread / team_.threads * lanes,
                          end = vectors * (thread + 1) / team_.threads * lanes;
     for (int u = 0; u < windows_.count; ++u) {
-      bad_[thread] = !read(slice, thread, u);
+      bad_[thread] = !read(stack, thread, u);
       if (!bad_[thread]) {
-        const Dropout<T> dropout(how_.dropout, how_.seed,
+        const Dropout<T> dropout(descent_.dropout, descent_.seed,
                                  static_cast<std::uint64_t>(windows_.update + u + 1));
-        slice.forward(block_, windows_.T, dropout);
-        part_loss_[thread] = slice.loss(windows_.T, static_cast<T>(scale));
-        slice.backward(back_, windows_.T, dropout.any(), gradients_[thread]);
+        stack.forward(block_, windows_.T, dropout);
+        part_loss_[thread] = stack.loss(windows_.T, static_cast<T>(scale));
+        stack.backward(back_, windows_.T, dropout.any(), gradients_[thread]);
       }
-      meet();
-      part_squares_[thread] = add_up(start, end);
-      meet();
-      // Every thread comes to the same decision, from the same numbers in the same order.
+      wait_for_all();
+      part_squares_[thread] = sum_gradients(start, end);
+      wait_for_all();
+      // Every thread decides the same, because each adds the same numbers in the same order.
       bool bad = false;
       double loss = 0, squares = 0;
       for (int k = 0; k < team_.threads; ++k) {
@@ -119,27 +122,28 @@ class Training {
         }
         return;
       }
-      Descend<T>{block_, gradients_[0], slots_[0], slots_[1], how_, windows_.learning_rates[u], norm,
-                 windows_.update + u + 1}
+      BlockUpdate<T>{block_,    gradients_[0], slots_[0],
+                     slots_[1], descent_,      windows_.learning_rates[u],
+                     norm,      windows_.update + u + 1}
           .run(start, end);
-      slice.carry(windows_.T);
+      stack.move_state_to_start(windows_.T);
       if (thread == 0) {
         losses_[u] = loss;
         norms_[u] = norm;
         ++result_.updates;
       }
-      meet();
+      wait_for_all();
       layout_.transpose(block_, back_, thread, team_.threads);
-      meet();
+      wait_for_all();
     }
   }
 
-  void meet() const { team_.barrier(team_.self); }
+  void wait_for_all() const { team_.barrier(team_.self); }
 
-  // The ids of window u of this thread's streams; false where one is not below K.
-  bool read(Slice<T>& slice, int thread, int u) const {
+  // Read the ids of window u for the streams of this thread. Return false if an id is not below K.
+  bool read(LayerStack<T>& stack, int thread, int u) const {
     const int first = even_start(windows_.B, team_.threads, thread), T_steps = windows_.T;
-    for (int s = 0; s < slice.B; ++s) {
+    for (int s = 0; s < stack.B; ++s) {
       const std::size_t at = static_cast<std::size_t>(windows_.starts[first + s]) +
                              static_cast<std::size_t>(u) * T_steps;
       std::int32_t next = id_at(windows_.tokens, at);
@@ -147,15 +151,16 @@ class Training {
         const std::int32_t id = next;
         next = id_at(windows_.tokens, at + t + 1);
         if (id < 0 || id >= layout_.shape.K || next < 0 || next >= layout_.shape.K) return false;
-        slice.x[std::ptrdiff_t(t) * slice.B + s] = id;
-        slice.y[std::ptrdiff_t(t) * slice.B + s] = next;
+        stack.x[std::ptrdiff_t(t) * stack.B + s] = id;
+        stack.y[std::ptrdiff_t(t) * stack.B + s] = next;
       }
     }
     return true;
   }
 
-  // Sums the threads' gradients into the first; returns the sum of the squares.
-  double add_up(std::ptrdiff_t start, std::ptrdiff_t end) const {
+  // Sum the gradients of the threads into the first one, for one part of the block. Return the sum
+  // of the squares.
+  double sum_gradients(std::ptrdiff_t start, std::ptrdiff_t end) const {
     constexpr std::ptrdiff_t some = 64 * lanes;
     double squares = 0;
     T* sums = gradients_[0];
@@ -169,12 +174,12 @@ class Training {
         part += g * g;
       }
       const double few = static_cast<double>(sum<T>(part));
-      squares += __builtin_isfinite(few) ? few : careful_squares(from, to);
+      squares += __builtin_isfinite(few) ? few : squares_in_double(from, to);
     }
     return squares;
   }
-  // The same where a square may be beyond the range of T.
-  double careful_squares(std::ptrdiff_t from, std::ptrdiff_t to) const {
+  // The same sum of squares, for gradients with squares beyond the range of T.
+  double squares_in_double(std::ptrdiff_t from, std::ptrdiff_t to) const {
     double squares = 0;
     for (std::ptrdiff_t at = from; at < to; ++at)
       squares += double(gradients_[0][at]) * double(gradients_[0][at]);
@@ -183,7 +188,7 @@ class Training {
 
   const PanelLayout<T>& layout_;
   const charloom::Windows& windows_;
-  const Descent& how_;
+  const Descent& descent_;
   const Team& team_;
   double *losses_, *norms_;
   const int slot_count_;
@@ -192,7 +197,7 @@ class Training {
   TrainResult result_{};
   T *block_ = nullptr, *back_ = nullptr, *slots_[2] = {};
   T* gradients_[most_threads] = {};
-  Slice<T>* slices_[most_threads] = {};
+  LayerStack<T>* stacks_[most_threads] = {};
   double part_loss_[most_threads] = {}, part_squares_[most_threads] = {};
   bool bad_[most_threads] = {};
 };

@@ -10,21 +10,22 @@
 
 namespace charloom {
 
-// One call at a time uses it; who finds it in use takes another for the while.
-class Pieces {
+// Memory that one call at a time can use. A call that finds it in use takes other memory.
+class WorkspaceMemory {
  public:
-  Pieces() = default;
-  ~Pieces() {
+  WorkspaceMemory() = default;
+  ~WorkspaceMemory() {
     for (const Piece& piece : pieces_) std::free(piece.at);
   }
-  Pieces(const Pieces&) = delete;
-  Pieces& operator=(const Pieces&) = delete;
+  WorkspaceMemory(const WorkspaceMemory&) = delete;
+  WorkspaceMemory& operator=(const WorkspaceMemory&) = delete;
 
   std::mutex in_use;
 
   Workspace workspace() {
     return {this, [](void* self, int slot, std::size_t bytes) {
-              return static_cast<Pieces*>(self)->take(static_cast<std::size_t>(slot), bytes);
+              return static_cast<WorkspaceMemory*>(self)->take(static_cast<std::size_t>(slot),
+                                                               bytes);
             }};
   }
 

@@ -1,8 +1,9 @@
-// The plain network of one layer as it writes, one character at a time (spec/mathematics.md: Sampling).
+// Sampling from the plain network of one layer, one character at a time (spec/mathematics.md:
+// Sampling).
 //
-// The next recurrence W h and the logits V h both need only h, so that their columns stand side by
-// side in one matrix and one pass over it makes both. Every pass goes the same way, so that a text
-// has the same bits however the calls are cut.
+// The next recurrence W h and the logits V h both need only h. Their columns are side by side in
+// one matrix, and one pass over it computes both. Every pass has the same direction, so that the
+// bits do not depend on how a text is divided into calls.
 #pragma once
 
 #include "network.hpp"
@@ -44,7 +45,7 @@ class Writer {
   }
   void end(State<T> state) const { std::memcpy(state.h, h_, layout_.H * sizeof(T)); }
 
-  // One character in: the state, the logits after it, and the next recurrence.
+  // Read one character: compute the state, the logits after it and the next recurrence.
   void read(int id) {
     const T* U_x = theta_ + layout_.U + id * layout_.Hp;
     for (int v = 0; v < layout_.vectors_H; ++v)
@@ -66,7 +67,7 @@ class Writer {
   Layout<T> layout_;
   std::ptrdiff_t width_;
   Memory<T> memory_;
-  T *theta_ = nullptr, *both_ = nullptr;  // block; rows of W's and V's columns (H, Hp + Kp)
+  T *theta_ = nullptr, *both_ = nullptr;  // the block; the columns of W and V side by side (H, Hp + Kp)
   T *h_ = nullptr, *biases_ = nullptr, *sums_ = nullptr;
 };
 
