@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 import overfitting_runs
 import small_runs
 from browser import NONE, chromium_path
-from page_steps import eventually, without_charts
+from page.page_steps import eventually, without_charts
 from web import Live
 
 if chromium_path() is None:
@@ -81,6 +81,30 @@ def test_the_view_of_a_run_names_its_damaged_parts(tmp_path, page):
         page.goto(f"{live.url}/#/learning?run=sound")
         eventually(page.locator("#learning-state"), "finished")
         expect(page.locator("#learning-damage li")).to_have_count(0)
+
+
+def test_a_run_that_cannot_be_read_shows_why_and_no_empty_figures(tmp_path, page):
+    without_charts(page)
+    small_runs.train(tmp_path / "sound")
+    (tmp_path / "unreadable").mkdir()
+    (tmp_path / "unreadable" / "config.json").write_text("{")
+    with Live(tmp_path) as live:
+        page.goto(f"{live.url}/#/learning?run=unreadable")
+        eventually(page.locator("#learning-reason"), "config.json")
+        expect(page.locator("#learning-body")).to_be_hidden()
+        page.goto(f"{live.url}/#/learning?run=sound")
+        expect(page.locator("#learning-body")).to_be_visible()
+
+
+def test_a_run_that_a_signal_ended_says_so_in_a_sentence(tmp_path, page):
+    without_charts(page)
+    small_runs.train(tmp_path / "ended", halt=small_runs.after(3))
+    sentence = "^The signal SIGINT ended it; its last state is saved.$"
+    with Live(tmp_path) as live:
+        page.goto(live.url)
+        eventually(page.locator(".run .reason"), sentence)
+        page.goto(f"{live.url}/#/learning?run=ended")
+        eventually(page.locator("#learning-reason"), sentence)
 
 
 def test_numbers_have_thousands_separators(trained, page):

@@ -28,6 +28,7 @@ export function axis(title, more = {}) {
     automargin: true,
     tickfont: { size: 11 },
     exponentformat: "e", // "power" would need inline styles, which the page refuses
+    separatethousands: true,
     nticks: 7,
     ...more,
   };

@@ -115,6 +115,7 @@ export async function copy(text, name) {
     field.value = text;
     byId("copy-dialog").showModal();
     field.select();
+    field.scrollTop = 0;
   }
 }
 

@@ -6,7 +6,7 @@ import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
 import { byId, duration, el, fixed, put, short, integer, isErrorState } from "./dom.js";
 import { spread } from "./journal.js";
-import { bitsOf } from "./run_bits.js";
+import { bitsOf, reasonOf } from "./run_summary.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 import { Timeline } from "./timeline.js";
 
@@ -129,8 +129,10 @@ export class Learning {
     const sought = this.absent !== null && !this.absent.sentence;
     byId("learning-empty").hidden = run !== null || sought || this.runs.length > 0;
     const badge = byId("learning-state");
-    badge.hidden = byId("learning-body").hidden = byId("learning-steering").hidden = run === null;
-    this.reason = run?.reason ?? "";
+    badge.hidden = byId("learning-steering").hidden = run === null;
+    // A run whose settings cannot be read, or a start that failed, has nothing to show.
+    byId("learning-body").hidden = run === null || (isErrorState(run.state) && run.cell === null);
+    this.reason = run ? reasonOf(run) : "";
     put(byId("learning-overfitting"), run?.overfitting ?? "");
     this.#say();
     const seen = JSON.stringify([run?.key, run?.state, run?.reason]);

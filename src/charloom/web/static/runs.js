@@ -2,7 +2,7 @@
 // The list has every run in the server's folder; any process may train them.
 import { Comparison } from "./comparison.js";
 import { byId, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
-import { bitsOf } from "./run_bits.js";
+import { bitsOf, reasonOf } from "./run_summary.js";
 import { Start } from "./start.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 
@@ -144,13 +144,13 @@ class Row {
     const far = run.updates ? `${integer(run.update)} of ${integer(run.updates)} updates` : run.update === null ? "" : `${integer(run.update)} updates`;
     put(this.done, run.seconds_left === null ? far : `${far} · ${duration(run.seconds_left)} left`);
     const [bits, kind] = bitsOf(run);
-    put(this.bits, fixed(bits, 3));
+    put(this.bits, bits === null ? "" : fixed(bits, 3));
     put(this.kind, bits === null ? "" : kind);
     put(this.notice, run.overfitting ?? "");
     this.write.hidden = run.latest === null;
     this.write.setAttribute("aria-label", `Write with ${run.name}`);
     this.#state();
-    this.reason = run.reason ?? "";
+    this.reason = reasonOf(run);
     this.#say(this.trouble ?? "");
     this.buttons.show(run);
   }
