@@ -26,8 +26,8 @@ from typing import Any
 import pytest
 
 from charloom.errors import CharloomError, WriteError
+from charloom.run_file_names import EVENTS
 from charloom.store import RunWriter, load_model
-from charloom.store.run_directory import EVENTS
 from charloom.training import Record, Warned, in_run_directory, run_saving
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls, Torn

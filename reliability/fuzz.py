@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from charloom import run_file_names
 from charloom.config import Config
 from charloom.errors import CharloomError, EncodingError, TextError
 from charloom.model import Learner, copy_learner, new_learner
@@ -31,7 +32,6 @@ from charloom.store import (
     journal_lines,
     resume_plan,
     run_checkpoints,
-    run_directory,
     run_settings,
 )
 from charloom.store.atomic_files import blocks_of
@@ -151,7 +151,7 @@ def as_torch(data: bytes) -> None:
 def as_about(data: bytes) -> None:
     """A run's config.json."""
     RUN.mkdir(exist_ok=True)
-    (RUN / run_directory.CONFIG).write_bytes(data)
+    (RUN / run_file_names.CONFIG).write_bytes(data)
     settings = run_settings.read_settings(RUN)
     assert Config.from_dict(settings.config.to_dict()) == settings.config
     assert run_settings.parse_settings(run_settings.settings_bytes(settings), FILE) == settings
@@ -161,8 +161,8 @@ def as_pointer(data: bytes) -> None:
     """What names a checkpoint."""
     folder = RUN / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / run_directory.LATEST).write_bytes(data)
-    update = run_checkpoints.read_pointer(RUN, run_directory.LATEST)
+    (folder / run_file_names.LATEST).write_bytes(data)
+    update = run_checkpoints.read_pointer(RUN, run_file_names.LATEST)
     assert update is not None
     assert data.startswith(b"%d" % update)
 

@@ -20,7 +20,7 @@ PACKAGE = Path(charloom.__file__).parent
 # From the ground up. A name stands for the module or the package and all that is in it.
 FLOORS = [
     {"messages", "formatting", "gradient_errors", "cooperative", "even_sample", "cell_table"}
-    | {"parent_process", "cpu_limits", "temporary_names", "canonical_form"},
+    | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"},
     {"errors"},
     {"random", "config"},
     {"recipes", "text"},

@@ -15,8 +15,8 @@ from charloom.evaluation import Evaluation, evaluate
 from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner
+from charloom.run_file_names import TEXT
 from charloom.store import inspect_head
-from charloom.store.run_directory import TEXT
 from charloom.store.run_settings import read_settings
 from charloom.store.run_text import open_text as open_own_text
 from charloom.text import Corpus, UnknownPolicy, Windows

@@ -17,9 +17,9 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
 
     Return None if it did not overfit, has not finished, or has no validation part.
     """
+    from charloom.run_file_names import METRICS
     from charloom.store.journal_lines import is_record
     from charloom.store.journal_objects import sound_objects
-    from charloom.store.run_directory import METRICS
     from charloom.training import overfitting
 
     if not (outcome.finished or training.finished) or not training.learner.config.validation:

@@ -31,6 +31,7 @@ from charloom.cli.training_output import finish, follow, introduce
 from charloom.config import MACHINE_SETTINGS, Config, without_effect
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
+from charloom.run_file_names import GRADCHECK
 
 # Settings that may change when a run is resumed; the model and its training stay the same.
 
@@ -158,7 +159,7 @@ def resume(
             introduce(training)
             # A run with a gradient check, even an unfinished one, was started by `reproduce`, which
             # ends with a report.
-            outcome = follow(training, whole=(run / "gradcheck.json").exists())
+            outcome = follow(training, whole=(run / GRADCHECK).exists())
         finish(training, outcome, as_json)
 
 

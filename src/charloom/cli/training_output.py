@@ -14,6 +14,7 @@ from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.cli.training_outcome import Outcome
 from charloom.formatting import bits_per_character, counted, decimals, duration, excerpt, one_of
 from charloom.messages import argument, command, for_command_line, terminal_command
+from charloom.run_file_names import PASSAGE
 
 if TYPE_CHECKING:
     from charloom.api import Training
@@ -155,7 +156,7 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
     if learner.config.validation and learner.best_loss is not None:
         lines.append(validation_line(learner, outcome.validation_nats))
         lines += part_lines(training, outcome)
-    passage = training.run / "passage.txt"
+    passage = training.run / PASSAGE
     if outcome.finished and passage.exists():
         text = passage.read_text(encoding="utf-8", errors="replace")
         lines.append(f"it writes:   {excerpt(text)}")

@@ -15,10 +15,10 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from charloom.errors import DamagedError
 from charloom.gradient_check.check import NORM_LIMITS
 from charloom.gradient_check.check_result import GradientCheck, Row
+from charloom.run_file_names import GRADCHECK
 from charloom.store.atomic_files import read_file
 from charloom.store.format_versions import GRADCHECK_FORMAT, refuse_later_format
 from charloom.store.json_format import parse_object
-from charloom.store.run_directory import GRADCHECK
 
 PARAMETER: Final = re.compile(r"([1-9][0-9]{0,3}\.)?[bdcUWV]")
 LARGEST: Final = 1e15  # largest plausible setting or count

@@ -26,11 +26,11 @@ from charloom.report.plot_style import LIGHT, NARROW, SENTINELS, WIDE
 from charloom.report.records import OrderedRecords, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.writer import passage_update
+from charloom.run_file_names import METRICS, SAMPLES
 from charloom.store import RunInspection, inspect_run, replace_file
 from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.store.journal_lines import is_record, is_sample
 from charloom.store.journal_objects import sound_objects
-from charloom.store.run_directory import METRICS, SAMPLES
 
 REPORT: Final = "report.html"
 LOSS_SVG: Final = "loss.svg"

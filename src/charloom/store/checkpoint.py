@@ -35,6 +35,7 @@ from charloom.errors import (
 from charloom.formatting import count, counted, shortened
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.optimizers import SQUARES
+from charloom.run_file_names import CHECKPOINTS
 from charloom.store.atomic_files import (
     Block,
     Data,
@@ -60,7 +61,6 @@ from charloom.text.vocabulary import BYTES, CODE_POINTS
 
 METADATA_KEY: Final = "charloom"
 UPDATE: Final = "update"  # field in the metadata of a model file
-FOLDER: Final = "checkpoints"  # name of the directory of a run's checkpoints
 MODEL: Final = "model.safetensors"
 TRAINING: Final = "training.safetensors"
 STATE: Final = "state.json"
@@ -408,7 +408,7 @@ def require_checkpoint(directory: Path) -> None:
 
 def require_no_link(directory: Path) -> None:
     """Raise DamagedError if a checkpoint, or a run's checkpoints directory, is a link."""
-    if directory.parent.name == FOLDER:
+    if directory.parent.name == CHECKPOINTS:
         require_directory(directory.parent)
     require_directory(directory)
 

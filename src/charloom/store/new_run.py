@@ -8,11 +8,7 @@ from typing import Final
 
 from charloom.errors import DamagedError, NotAModelError, RunExistsError
 from charloom.messages import argument, command
-from charloom.store.atomic_files import file_above, reading
-from charloom.store.lost_checkpoints import present_trained_update
-from charloom.store.newer_formats import refuse_newer_run
-from charloom.store.run_checkpoints import read_pointer
-from charloom.store.run_directory import (
+from charloom.run_file_names import (
     CHECKPOINTS,
     CONFIG,
     CONTROL,
@@ -24,8 +20,12 @@ from charloom.store.run_directory import (
     SAMPLES,
     STATUS,
     TEXT,
-    is_run,
 )
+from charloom.store.atomic_files import file_above, reading
+from charloom.store.lost_checkpoints import present_trained_update
+from charloom.store.newer_formats import refuse_newer_run
+from charloom.store.run_checkpoints import read_pointer
+from charloom.store.run_directory import is_run
 from charloom.store.run_lock import unless_in_use
 from charloom.store.run_settings import read_settings
 from charloom.temporary_names import TEMPORARY

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from charloom.canonical_form import seal_of
 from charloom.errors import DamagedError
+from charloom.run_file_names import CHECKPOINTS, CONFIG, CONTROL, GRADCHECK, STATUS
 from charloom.store.atomic_files import read_file
 from charloom.store.checkpoint import MOST_STATE, require_modest
 from charloom.store.format_versions import (
@@ -21,7 +22,6 @@ from charloom.store.format_versions import (
 )
 from charloom.store.json_format import parse_object
 from charloom.store.run_checkpoints import RunCheckpoints
-from charloom.store.run_directory import CHECKPOINTS, CONFIG, CONTROL, GRADCHECK, STATUS
 from charloom.store.run_settings import MOST_SETTINGS
 
 UNSEALED: Final = {

@@ -15,6 +15,7 @@ from charloom.errors import CharloomError, DamagedError, NotAModelError
 from charloom.messages import argument, command
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
+from charloom.run_file_names import BEST, CHECKPOINTS, CONFIG, DAMAGED_EVENTS, EVENTS, LATEST, TEXT
 from charloom.store.atomic_files import reading, require_directory
 from charloom.store.checkpoint import Checkpoint, is_count, is_number
 from charloom.store.control_files import FACTOR_LIMIT
@@ -22,15 +23,6 @@ from charloom.store.damage import Damage, attempt
 from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end
 from charloom.store.lost_checkpoints import checkpoints_gone, trained_update
 from charloom.store.new_run import is_interrupted_creation
-from charloom.store.run_directory import (
-    BEST,
-    CHECKPOINTS,
-    CONFIG,
-    DAMAGED_EVENTS,
-    EVENTS,
-    LATEST,
-    TEXT,
-)
 from charloom.store.run_inspection import RunInspection
 from charloom.store.run_lock import is_fresh, refuse_if_locked
 from charloom.store.run_settings import TextDescription, TextIdentity

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from charloom.errors import DamagedError
+from charloom.run_file_names import CHECKPOINTS, METRICS, SAMPLES
 from charloom.store.atomic_files import read_file, reading, require_directory
 from charloom.store.checkpoint import (
     MANIFEST,
@@ -19,12 +20,7 @@ from charloom.store.checkpoint import (
 )
 from charloom.store.checkpoint_pointer import MOST_POINTER, Pointer, parse_pointer
 from charloom.store.damage import Damage, attempt, damage_in, intact, require
-from charloom.store.run_directory import (
-    CHECKPOINTS,
-    METRICS,
-    SAMPLES,
-    updates_in,
-)
+from charloom.store.run_directory import updates_in
 
 
 class RunCheckpoints:

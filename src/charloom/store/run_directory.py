@@ -11,25 +11,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from charloom.run_file_names import CHECKPOINTS, CONFIG
 from charloom.store.atomic_files import reading
-from charloom.store.checkpoint import FOLDER
-
-CONFIG: Final = "config.json"
-METRICS: Final = "metrics.jsonl"
-SAMPLES: Final = "samples.jsonl"
-EVENTS: Final = "events.jsonl"
-DAMAGED_EVENTS: Final = "damaged-events.jsonl"
-GRADCHECK: Final = "gradcheck.json"
-PASSAGE: Final = "passage.txt"
-STATUS: Final = "status.json"
-CONTROL: Final = "control.json"
-LOCK: Final = "lock"
-TEXT: Final = "text.txt"
-CHECKPOINTS: Final = FOLDER
-LATEST: Final = "latest"
-BEST: Final = "best"
-
-DAMAGED: Final = "damaged-"
 
 UPDATE_NAME: Final = re.compile("0|[1-9][0-9]{0,18}")
 

@@ -14,17 +14,7 @@ from charloom.config import Config
 from charloom.errors import DamagedError, RunInUseError
 from charloom.messages import Placeholder, command
 from charloom.model.schedule import Schedule
-from charloom.store.atomic_files import read_file, reading
-from charloom.store.checkpoint_pointer import follow_pointer
-from charloom.store.control_files import Control, Status, control_in, require_status
-from charloom.store.damage import Damage, attempt
-from charloom.store.journal import JournalLines, parse_lines
-from charloom.store.journal_lengths import SavedLengths, saved_lengths
-from charloom.store.journal_lines import is_event, last_engine, left_out
-from charloom.store.lost_checkpoints import intact_checkpoint, why_no_latest
-from charloom.store.newer_formats import refuse_newer_file
-from charloom.store.run_checkpoints import RunCheckpoints
-from charloom.store.run_directory import (
+from charloom.run_file_names import (
     BEST,
     CHECKPOINTS,
     CONFIG,
@@ -37,8 +27,18 @@ from charloom.store.run_directory import (
     SAMPLES,
     STATUS,
     TEXT,
-    checkpoint_path,
 )
+from charloom.store.atomic_files import read_file, reading
+from charloom.store.checkpoint_pointer import follow_pointer
+from charloom.store.control_files import Control, Status, control_in, require_status
+from charloom.store.damage import Damage, attempt
+from charloom.store.journal import JournalLines, parse_lines
+from charloom.store.journal_lengths import SavedLengths, saved_lengths
+from charloom.store.journal_lines import is_event, last_engine, left_out
+from charloom.store.lost_checkpoints import intact_checkpoint, why_no_latest
+from charloom.store.newer_formats import refuse_newer_file
+from charloom.store.run_checkpoints import RunCheckpoints
+from charloom.store.run_directory import checkpoint_path
 from charloom.store.run_model import Which, which_of
 from charloom.store.run_settings import (
     MOST_SETTINGS,

@@ -10,9 +10,9 @@ from filelock import FileLock, Timeout
 
 from charloom.errors import CharloomError, NewerFormatError, ReadError, RunInUseError, WriteError
 from charloom.messages import argument
+from charloom.run_file_names import LOCK
 from charloom.store.atomic_files import reading, writing
 from charloom.store.control_files import AT_WORK, Status, read_status
-from charloom.store.run_directory import LOCK
 
 GLANCE_SECONDS: Final = 0.2  # a process that only checks whether the lock is free holds it so long
 FRESH_SECONDS: Final = 10.0  # a status with an older heartbeat does not show who trains the run

@@ -11,6 +11,7 @@ from charloom.errors import ConfigError, DamagedError, NotAModelError
 from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner
+from charloom.run_file_names import BEST, CHECKPOINTS, CONFIG, LATEST
 from charloom.store.atomic_files import reading
 from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
 from charloom.store.checkpoint_pointer import follow_pointer
@@ -19,7 +20,7 @@ from charloom.store.damage import Damage, attempt, require
 from charloom.store.lost_checkpoints import intact_checkpoint, why_no_latest
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_checkpoints import RunCheckpoints, load_at, read_pointer
-from charloom.store.run_directory import BEST, CHECKPOINTS, CONFIG, LATEST, is_run
+from charloom.store.run_directory import is_run
 from charloom.store.run_settings import read_settings
 
 Which = Literal["best", "latest"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from charloom.config import Config
 from charloom.model.schedule import Schedule
+from charloom.run_file_names import BEST, CHECKPOINTS, EVENTS, LATEST, METRICS, SAMPLES
 from charloom.store.atomic_files import reading
 from charloom.store.control_files import Status
 from charloom.store.damage import attempt, intact
@@ -15,7 +16,6 @@ from charloom.store.journal_lengths import SavedLengths, saved_lengths
 from charloom.store.journal_lines import is_event
 from charloom.store.journal_objects import sound_objects
 from charloom.store.run_checkpoints import RunCheckpoints
-from charloom.store.run_directory import BEST, CHECKPOINTS, EVENTS, LATEST, METRICS, SAMPLES
 from charloom.store.run_inspection import inspect_head, read_passage
 from charloom.store.run_settings import TextDescription
 

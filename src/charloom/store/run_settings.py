@@ -11,11 +11,11 @@ from typing import Any, Final
 from charloom.canonical_form import SEAL, canonical_json, seal_of
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError
+from charloom.run_file_names import CONFIG
 from charloom.store.atomic_files import read_file
 from charloom.store.checkpoint import is_count, parse_config, require_modest
 from charloom.store.format_versions import CONFIG_FORMAT, SEALED, require_sealed_format
 from charloom.store.json_format import parse_object
-from charloom.store.run_directory import CONFIG
 from charloom.text import Corpus
 
 BUILTIN: Final = "builtin:"

@@ -21,6 +21,21 @@ from charloom.config import Config
 from charloom.errors import ConfigError, ReadError, WriteError
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
+from charloom.run_file_names import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    DAMAGED,
+    DAMAGED_EVENTS,
+    EVENTS,
+    GRADCHECK,
+    LATEST,
+    METRICS,
+    PASSAGE,
+    SAMPLES,
+    STATUS,
+    TEXT,
+)
 from charloom.store.atomic_files import (
     make_directories,
     read_file,
@@ -42,23 +57,7 @@ from charloom.store.journal_tail import kept_length
 from charloom.store.new_run import refuse_existing, require_free
 from charloom.store.resume_plan import ResumePlan, TrainingEnd, extended
 from charloom.store.run_checkpoints import load_at, read_pointer
-from charloom.store.run_directory import (
-    BEST,
-    CHECKPOINTS,
-    CONFIG,
-    DAMAGED,
-    DAMAGED_EVENTS,
-    EVENTS,
-    GRADCHECK,
-    LATEST,
-    METRICS,
-    PASSAGE,
-    SAMPLES,
-    STATUS,
-    TEXT,
-    checkpoint_path,
-    saved_updates,
-)
+from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.store.run_inspection import RunInspection
 from charloom.store.run_lock import acquire
 from charloom.store.run_settings import RunSettings, TextDescription, settings_bytes

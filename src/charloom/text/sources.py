@@ -24,6 +24,7 @@ from charloom.config import STDIN, refuse_empty_path
 from charloom.errors import TextError
 from charloom.formatting import counted, shortened
 from charloom.messages import either
+from charloom.run_file_names import CHECKPOINTS, CONFIG
 from charloom.text.builtin_texts import BUILTIN_TEXTS
 
 IN_MEMORY: Final = 64 << 20  # bytes; a longer text is not kept in memory
@@ -266,7 +267,7 @@ def _under(folder: Path) -> list[Path]:
 
 def _is_entered(folder: Path) -> bool:
     """Return True if a directory is not hidden and is not a run directory."""
-    is_run = (folder / "config.json").exists() and (folder / "checkpoints").is_dir()
+    is_run = (folder / CONFIG).exists() and (folder / CHECKPOINTS).is_dir()
     return not folder.name.startswith(".") and not is_run
 
 

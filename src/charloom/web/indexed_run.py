@@ -12,13 +12,7 @@ from typing import Any, Final
 from charloom.errors import CharloomError, NewerFormatError, message_of
 from charloom.messages import for_page
 from charloom.model.schedule import Schedule
-from charloom.store import RunHead, Status, inspect_head, which_of
-from charloom.store.control_files import AT_WORK
-from charloom.store.journal_lengths import RECORDS_LOST, SavedLengths, saved_lengths
-from charloom.store.journal_lines import is_event, is_record, is_sample
-from charloom.store.journal_objects import damage_of, last_update, size_of
-from charloom.store.lost_checkpoints import why_no_latest
-from charloom.store.run_directory import (
+from charloom.run_file_names import (
     BEST,
     CHECKPOINTS,
     CONFIG,
@@ -28,6 +22,12 @@ from charloom.store.run_directory import (
     SAMPLES,
     STATUS,
 )
+from charloom.store import RunHead, Status, inspect_head, which_of
+from charloom.store.control_files import AT_WORK
+from charloom.store.journal_lengths import RECORDS_LOST, SavedLengths, saved_lengths
+from charloom.store.journal_lines import is_event, is_record, is_sample
+from charloom.store.journal_objects import damage_of, last_update, size_of
+from charloom.store.lost_checkpoints import why_no_latest
 from charloom.store.run_settings import RunSettings, TextDescription
 from charloom.training.overfitting_check import OverfittingCheck
 from charloom.training.overfitting_message import overfitting_sentence

@@ -14,12 +14,13 @@ from charloom.engines import Engine, open_engine
 from charloom.errors import DamagedError, NotAModelError, message_of
 from charloom.hidden_units.gate_values import WHATS
 from charloom.model import Learner
+from charloom.run_file_names import BEST, LATEST
 from charloom.store import load_model, update_of_file, which_of_run
 from charloom.store.checkpoint import MANIFEST, load_checkpoint
 from charloom.store.checkpoint_pointer import follow_pointer
 from charloom.store.damage import Damage
 from charloom.store.run_checkpoints import read_pointer
-from charloom.store.run_directory import BEST, LATEST, checkpoint_path
+from charloom.store.run_directory import checkpoint_path
 from charloom.web.error_responses import NotFoundError, UnknownCharactersError
 from charloom.web.file_descriptors import is_shortage
 from charloom.web.run_index import RunIndex

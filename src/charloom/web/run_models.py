@@ -5,10 +5,7 @@ No model is loaded here.
 
 from typing import NamedTuple
 
-from charloom.store.run_directory import (
-    BEST,
-    LATEST,
-)
+from charloom.run_file_names import BEST, LATEST
 from charloom.web.run_index import RunList
 from charloom.web.schemas import ModelAbout, Run
 

@@ -14,11 +14,11 @@ from charloom.errors import ConfigError
 from charloom.even_sample import EvenSample
 from charloom.gradient_check import read_checks
 from charloom.messages import for_page
+from charloom.run_file_names import EVENTS, METRICS, SAMPLES
 from charloom.store import inspect_run
 from charloom.store.format_versions import GRADCHECK_FORMAT
 from charloom.store.journal_lines import is_event, is_record, is_sample
 from charloom.store.journal_objects import sound_objects
-from charloom.store.run_directory import EVENTS, METRICS, SAMPLES
 from charloom.store.run_reader import lengths_at
 from charloom.web import schemas as wire
 from charloom.web.concurrency import StreamLimit

@@ -20,8 +20,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from charloom.formatting import harmless, shortened
+from charloom.run_file_names import TEXT
 from charloom.store.atomic_files import replace_file, writing
-from charloom.store.run_directory import TEXT
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import schemas as wire
 from charloom.web.error_responses import NotAllowedError, NotFoundError

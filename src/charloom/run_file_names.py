@@ -1,0 +1,20 @@
+"""The names of the files and directories in a run directory (spec/formats.md: Runs)."""
+
+from typing import Final
+
+CONFIG: Final = "config.json"
+METRICS: Final = "metrics.jsonl"
+SAMPLES: Final = "samples.jsonl"
+EVENTS: Final = "events.jsonl"
+DAMAGED_EVENTS: Final = "damaged-events.jsonl"
+GRADCHECK: Final = "gradcheck.json"
+PASSAGE: Final = "passage.txt"
+STATUS: Final = "status.json"
+CONTROL: Final = "control.json"
+LOCK: Final = "lock"
+TEXT: Final = "text.txt"
+CHECKPOINTS: Final = "checkpoints"
+
+LATEST: Final = "latest"  # in the directory of checkpoints
+BEST: Final = "best"  # in the directory of checkpoints
+DAMAGED: Final = "damaged-"  # begins the name of a damaged checkpoint that was set aside
