@@ -29,7 +29,7 @@ def test_every_command_has_a_help_with_an_example_that_parses(command):
     group.commands[name].make_context(name, shlex.split(example)[2:], parent=context)
 
 
-def test_help_lists_the_commands_of_the_blueprint():
+def test_help_lists_all_commands():
     listed = charloom_("--help").stdout.partition("Commands:")[2]
     assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [
         command.__name__.rstrip("_") for command in COMMANDS
@@ -56,7 +56,7 @@ def test_an_option_is_what_the_config_says(name):
     assert name in PANELS[option.rich_help_panel].split()
 
 
-def test_the_help_of_a_training_stands_under_headings_and_shows_its_recipe():
+def test_the_help_of_train_has_headings_and_shows_its_recipe():
     lines = charloom_("train --help").stdout.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Arguments:", "Options:", *(f"{panel}:" for panel in PANELS)]

@@ -64,7 +64,7 @@ def test_ctrl_c_before_a_command_has_begun_is_no_traceback(monkeypatch):
 # Progress
 
 
-def test_ctrl_c_while_the_program_is_read_ends_in_a_word(monkeypatch, capsys):
+def test_ctrl_c_during_start_up_ends_with_one_word(monkeypatch, capsys):
     from charloom import __main__
 
     def interrupted():

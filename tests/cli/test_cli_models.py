@@ -25,7 +25,7 @@ def test_a_sample_that_is_piped_says_on_stderr_which_model_wrote_it(run):
     assert "writes:" not in done.stdout
 
 
-def test_sample_as_json_has_the_text_apart(run):
+def test_sample_as_json_separates_the_text(run):
     told = json.loads(charloom_("sample", run, "--prompt 'the ' --length 60 --json").stdout)
     assert told["prompt"] == "the "
     (sample,) = told["samples"]

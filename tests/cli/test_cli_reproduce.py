@@ -85,7 +85,7 @@ def test_python_is_told_what_the_report_left_out(monkeypatch, tmp_path):
     assert done.report is not None
 
 
-def test_a_long_reading_says_how_far_it_is_and_a_short_one_nothing(capsys, tmp_path):
+def test_only_a_long_reading_shows_its_progress(capsys, tmp_path):
     now = iter([0.0, 1.9, 2.1, 3.0, 7.2, 100.0, 101.0])
     progress = ReadingProgress(clock=lambda: next(now))
     metrics, samples = tmp_path / "metrics.jsonl", tmp_path / "samples.jsonl"

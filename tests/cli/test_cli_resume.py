@@ -43,9 +43,7 @@ def test_resume_extends_and_finds_a_moved_text(book, tmp_path):
     assert json.loads(done.stdout)["update"] == 60
 
 
-def test_resume_goes_on_for_so_many_minutes_on_a_text_that_is_read_only_once(
-    book, monkeypatch, tmp_path
-):
+def test_resume_with_minutes_reads_its_text_only_once(book, monkeypatch, tmp_path):
     monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
     monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
     charloom_("train", book, "--run", tmp_path / "run", SMALL)

@@ -59,7 +59,7 @@ def test_train_as_json_leaves_stdout_to_programs(book, tmp_path):
     assert told["train_bits_per_character"] == pytest.approx(told["smooth_loss"] / 5 / 0.693147)
 
 
-def test_minutes_end_a_training(book, monkeypatch, tmp_path):
+def test_training_ends_after_the_given_minutes(book, monkeypatch, tmp_path):
     monkeypatch.setattr(time_estimates, "CALIBRATION_SECONDS", 0.05)
     done = charloom_(
         "train", book, "--run", tmp_path / "run",
@@ -70,7 +70,7 @@ def test_minutes_end_a_training(book, monkeypatch, tmp_path):
     assert kept["updates"] == json.loads(done.stdout)["update"]
 
 
-def test_what_was_held_out_is_judged_and_named(book, tmp_path):
+def test_the_validation_loss_is_computed_and_named(book, tmp_path):
     done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED)
     assert done.exit_code == 0, done.stderr
     assert (
@@ -87,7 +87,7 @@ def test_what_was_held_out_is_judged_and_named(book, tmp_path):
     )
 
 
-def test_of_a_model_of_bytes_losses_are_per_byte(book, tmp_path):
+def test_losses_of_a_byte_model_are_per_byte(book, tmp_path):
     done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED, "--tokens bytes")
     assert "bits per byte of the training text" in done.stdout
     assert "bits) per byte of the validation part" in done.stdout
@@ -96,7 +96,7 @@ def test_of_a_model_of_bytes_losses_are_per_byte(book, tmp_path):
     assert " bytes/s" in done.stderr
 
 
-def test_patience_ends_a_training_and_says_so(book, tmp_path):
+def test_patience_ends_training_with_a_message(book, tmp_path):
     done = charloom_(
         "train", book, "--run", tmp_path / "run", SMALL, JUDGED, "--patience 1",
         "--learning-rate 3 --updates 2000",
@@ -108,7 +108,7 @@ def test_patience_ends_a_training_and_says_so(book, tmp_path):
     )
 
 
-def test_another_process_is_told_what_to_do(book, tmp_path, start):
+def test_control_sends_commands_to_a_training_process(book, tmp_path, start):
     run = tmp_path / "run"
     process = start(
         "train", book, "--run", run, *shlex.split(SMALL), "--updates", 10**8,
@@ -130,7 +130,7 @@ def test_another_process_is_told_what_to_do(book, tmp_path, start):
     assert charloom_("control", run, "faster").exit_code == 2
 
 
-def test_the_missing_native_engine_is_told_once(book, monkeypatch, tmp_path):
+def test_a_missing_native_engine_is_reported_once(book, monkeypatch, tmp_path):
     from charloom import engines
 
     monkeypatch.setattr(engines, "native_problem", lambda: "the native engine was not built")
@@ -145,7 +145,7 @@ def test_the_missing_native_engine_is_told_once(book, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("size", ["--hidden-size 10000000", "--layers 100000000"])
-def test_a_network_beyond_all_memory_is_refused_at_once(book, tmp_path, size):
+def test_a_network_too_large_for_memory_is_refused_immediately(book, tmp_path, size):
     done = charloom_("train", book, "--run", tmp_path / "run --recipe classic", size)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "GB here. Use a smaller network" in done.stderr
@@ -161,7 +161,7 @@ def test_a_network_beyond_all_memory_is_refused_at_once(book, tmp_path, size):
         ("/dev/stdin", "/dev/null", "/dev/stdin is empty"),
     ],
 )
-def test_a_device_that_never_ends_is_no_text(tmp_path, given, text, said, start):
+def test_devices_are_refused_as_texts(tmp_path, given, text, said, start):
     with open(text) as stdin:  # noqa: PTH123
         process = start("train", given, "--run", tmp_path / "run", stdin=stdin)
         _, told = process.communicate(timeout=60)
@@ -169,7 +169,7 @@ def test_a_device_that_never_ends_is_no_text(tmp_path, given, text, said, start)
     assert said in told
 
 
-def test_figures_that_have_run_away_are_short(book, tmp_path):
+def test_very_large_losses_are_printed_with_few_digits(book, tmp_path):
     wild = "--optimizer sgd --learning-rate 1e30 --validation 0.1"
     done = charloom_("train", book, "--run", tmp_path / "run", SMALL, wild)
     assert "the loss is far too high: " in done.stderr
@@ -215,7 +215,7 @@ def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):
         ("--unknown skip", "--unknown has no effect without --from"),
     ],
 )
-def test_an_option_that_changes_nothing_is_told(options, sentence, tmp_path, monkeypatch):
+def test_an_option_without_effect_is_reported(options, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "book.txt").write_text("abcd " * 400, encoding="utf-8")
     small = "--updates 1 --hidden-size 3 --batch-size 2 --sample-length 5 --passage-length 5"
@@ -226,7 +226,7 @@ def test_an_option_that_changes_nothing_is_told(options, sentence, tmp_path, mon
     assert "no effect" not in plain.stderr
 
 
-def test_a_figure_of_a_part_says_so_and_how_to_have_all_of_it(book, tmp_path):
+def test_a_validation_loss_of_a_part_says_how_to_evaluate_all_of_it(book, tmp_path):
     capped = "--judged-characters 64 --updates 6"
     done = charloom_("train", book, "--run", tmp_path / "run", SMALL, JUDGED, capped)
     assert done.exit_code == 0, done.stderr
@@ -239,7 +239,7 @@ def test_a_figure_of_a_part_says_so_and_how_to_have_all_of_it(book, tmp_path):
     assert "computed on" not in whole.stdout
 
 
-def test_a_model_that_learnt_nothing_is_told_from_one_that_did(book, tmp_path):
+def test_a_model_that_learned_nothing_is_reported_as_such(book, tmp_path):
     run = tmp_path / "run"
     nothing = charloom_("train", book, "--run", run, SMALL, "--updates 1")
     assert "no better than the frequencies of the characters alone" in nothing.stderr
@@ -260,7 +260,7 @@ def test_a_model_that_learnt_nothing_is_told_from_one_that_did(book, tmp_path):
     assert "gibberish" not in something.stderr
 
 
-def test_minutes_say_what_they_came_to(book, monkeypatch, tmp_path):
+def test_minutes_are_converted_to_a_number_of_updates(book, monkeypatch, tmp_path):
     monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
     monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
     done = charloom_(

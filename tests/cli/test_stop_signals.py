@@ -20,7 +20,7 @@ QUIETLY = ("--recipe", "classic", "--engine", "reference")
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
-def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name, start):
+def test_a_signal_saves_the_run_and_it_can_be_resumed(book, tmp_path, name, start):
     """Three processes are started and trained for a moment each."""
     number = getattr(signal, name)
     run = tmp_path / "my run"
@@ -42,7 +42,7 @@ def test_a_signal_saves_says_so_and_the_run_can_be_resumed(book, tmp_path, name,
     assert json.loads(done.stdout)["update"] == saved + 5
 
 
-def test_the_first_signal_is_a_wish_and_the_second_an_order(monkeypatch):
+def test_the_first_signal_asks_to_stop_and_the_second_stops_immediately(monkeypatch):
     monkeypatch.setattr(stop_signals, "ONE_PRESS_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGINT)
     with Halt() as halt:
@@ -56,7 +56,7 @@ def test_the_first_signal_is_a_wish_and_the_second_an_order(monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"])
-def test_a_signal_that_ends_a_process_is_heard_as_a_wish(name):
+def test_every_signal_that_ends_a_process_asks_to_stop(name):
     number, told = getattr(signal, name), []
     before = signal.getsignal(number)
     with Halt(told.append) as halt:
@@ -70,7 +70,7 @@ def test_a_signal_that_ends_a_process_is_heard_as_a_wish(name):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_a_signal_that_a_program_uses_itself_stays_its_own():
+def test_a_signal_with_a_handler_of_the_program_is_left_alone():
     heard = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
     try:
@@ -83,7 +83,7 @@ def test_a_signal_that_a_program_uses_itself_stays_its_own():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_a_handler_below_python_stays_what_it_was(tmp_path):
+def test_a_signal_handler_outside_python_is_left_alone(tmp_path):
     with (tmp_path / "dump.txt").open("w+") as dump:
         faulthandler.register(signal.SIGUSR1, dump)
         try:
@@ -94,12 +94,12 @@ def test_a_handler_below_python_stays_what_it_was(tmp_path):
         finally:
             faulthandler.unregister(signal.SIGUSR1)
         dump.seek(0)
-        assert "test_a_handler_below_python" in dump.read()
+        assert "test_a_signal_handler_outside_python" in dump.read()
     assert signals_handled
     assert not stop_signals.is_handled(signal.SIGUSR1)
 
 
-def test_a_handler_that_could_not_be_given_back_is_left_alone(monkeypatch):
+def test_a_signal_handler_that_cannot_be_restored_is_left_alone(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -110,19 +110,19 @@ def test_a_handler_that_could_not_be_given_back_is_left_alone(monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_system_without_some_signals_is_heard_by_those_that_it_has():
+def test_signals_that_the_system_lacks_are_left_out():
     windows = SimpleNamespace(SIGINT=2, SIGTERM=15, SIGBREAK=21, SIGABRT=22)
     assert stop_signals.available_signals(windows) == (2, 15, 21)
 
 
-def test_one_press_that_arrives_twice_is_one_wish():
+def test_a_key_press_that_arrives_twice_counts_once():
     with Halt() as halt:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         assert halt() == "SIGINT"
 
 
-def test_a_process_that_is_deaf_to_ctrl_c_stays_deaf(monkeypatch):
+def test_a_process_that_ignores_ctrl_c_continues_to_ignore_it(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Halt() as halt:

@@ -32,7 +32,7 @@ def test_both_engines_write_the_same_text(native, temperature, dtype):
     )
 
 
-def test_generation_goes_on_where_it_stopped(native):
+def test_generation_continues_where_it_stopped(native):
     learner = make_learner()
     uniforms = np.random.default_rng(5).random(100)
     whole, _ = native.generate(learner, np.array([3]), Sampler(), uniforms, learner.state)
@@ -49,7 +49,7 @@ def test_logits_that_are_not_finite_are_an_error_not_a_crash(native):
             engine.generate(learner, np.array([3]), Sampler(), np.full(3, 0.5), learner.state)
 
 
-def test_among_equals_the_lowest_id_is_taken(native):
+def test_the_lowest_of_equally_likely_ids_is_taken(native):
     learner = make_learner()
     learner.parameters["V"][:] = 0
     learner.parameters["c"][:] = 0

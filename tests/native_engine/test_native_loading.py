@@ -43,7 +43,7 @@ for threads in (200, 2, 200):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux limits memory so")
-def test_threads_that_the_system_refuses_are_an_error_and_nobody_waits_for_them():
+def test_refused_threads_are_an_error_and_are_not_waited_for():
     found = subprocess.run(
         [sys.executable, "-c", CALLS_WITH_TOO_FEW_THREADS],
         capture_output=True,
@@ -61,7 +61,7 @@ def test_an_unknown_instruction_set_is_named(monkeypatch):
         open_engine("native")
 
 
-def test_a_missing_native_engine_is_said_and_replaced(monkeypatch):
+def test_a_missing_native_engine_is_reported_and_replaced(monkeypatch):
     monkeypatch.setattr(
         "charloom.engines.native_problem", lambda: "the native engine was not built"
     )

@@ -20,7 +20,7 @@ def refuse(what: str, call) -> None:
         call()
 
 
-def test_arrays_that_do_not_fit_are_refused_at_the_door():
+def test_arrays_of_wrong_shapes_are_refused_in_python():
     engine, plan = NativeEngine(), Plan(np.full(3, 0.1), ONE_STREAM)
     tokens = make_tokens(make_learner(), 100)
 
@@ -75,7 +75,7 @@ def test_arrays_that_do_not_fit_are_refused_at_the_door():
     refuse("80 characters", lambda: engine.step(good, np.array([200]), good.state))
 
 
-def test_the_compiled_door_refuses_what_slips_past_the_python_one():
+def test_the_compiled_code_refuses_what_python_did_not_check():
     learner = make_learner()
     weights = tuple(learner.parameters.values())
     state, nats, ids = (np.zeros((1, 1, 100)),), np.zeros((9, 1)), np.zeros((10, 1), np.int32)
@@ -122,7 +122,7 @@ def test_settings_out_of_range_are_refused_when_they_are_made():
         shape.H = 101
 
 
-def test_windows_past_the_end_of_the_text_are_refused_at_the_compiled_door():
+def test_the_compiled_code_refuses_windows_past_the_end_of_the_text():
     learner = make_learner()
     weights = tuple(learner.parameters.values())
     engine = NativeEngine()

@@ -125,7 +125,7 @@ def test_an_update_that_is_not_finite_is_not_applied(native, dtype):
 
 
 @pytest.mark.parametrize(("size", "finite"), [(1e145, True), (1e160, False)])
-def test_huge_gradients_are_judged_before_any_weight_changes(native, size, finite):
+def test_huge_gradients_are_checked_before_any_weight_changes(native, size, finite):
     # Beyond the kernels' safe limit the whole gradient is looked at first: a finite norm is
     # applied as the reference applies it, one that overflows is refused as the reference does.
     learner = make_learner()
@@ -222,7 +222,7 @@ def test_the_state_stays_where_an_update_is_refused(native):
     assert learner.position == 0
 
 
-def test_huge_float32_gradients_are_judged_first_too(native):
+def test_huge_float32_gradients_are_checked_first_too(native):
     learner = make_learner(dtype="float32")
     learner.parameters["V"] *= np.float32(1e17)
     learner.parameters["V"][:, 1:] = 0

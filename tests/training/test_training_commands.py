@@ -48,7 +48,7 @@ def test_stop_saves_and_ends(tmp_path, attentive):
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
 
 
-def test_pause_saves_and_waits_and_run_goes_on_with_the_same_bytes(tmp_path, attentive):
+def test_a_paused_run_saves_and_continues_with_the_same_bytes(tmp_path, attentive):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     paused = 0
@@ -69,7 +69,7 @@ def test_pause_saves_and_waits_and_run_goes_on_with_the_same_bytes(tmp_path, att
     assert told == ["created", "started", "paused", "continued", "finished"]
 
 
-def test_a_pause_can_be_halted_and_stopped(tmp_path, attentive):
+def test_a_paused_run_can_be_interrupted_or_stopped(tmp_path, attentive):
     for name, command, state in (("a", None, "interrupted"), ("b", "stop", "stopped")):
         run, halt = tmp_path / name, []
         writer, learner, corpus = create(run)
@@ -90,7 +90,7 @@ def test_a_pause_can_be_halted_and_stopped(tmp_path, attentive):
         assert read_status(run).state == state
 
 
-def test_another_learning_rate_factor_counts_from_the_next_update_and_is_told(tmp_path, attentive):
+def test_a_learning_rate_factor_applies_from_the_next_update_and_is_an_event(tmp_path, attentive):
     run = tmp_path / "run"
     told = steered(run, {10: [{"command": "run", "learning_rate_factor": 0.5}]})
     rates = [record.learning_rate for record in of(Record, told)]
@@ -117,7 +117,7 @@ def killed_after(run, command, **settings):
         items.close()
 
 
-def test_another_learning_rate_factor_is_not_lost_when_the_run_is_killed(tmp_path, attentive):
+def test_a_learning_rate_factor_survives_a_kill(tmp_path, attentive):
     run = tmp_path / "run"
     killed_after(run, {"command": "run", "learning_rate_factor": 0.5})
     latest = load_model(run)
@@ -126,7 +126,7 @@ def test_another_learning_rate_factor_is_not_lost_when_the_run_is_killed(tmp_pat
     assert load_model(run).learning_rate_factor == 0.5
 
 
-def test_a_learning_rate_factor_is_saved_at_once(tmp_path, attentive):
+def test_a_learning_rate_factor_is_saved_immediately(tmp_path, attentive):
     run = tmp_path / "run"
     writer, learner, corpus = create(run, save_seconds=1e9)
     with writer:
@@ -163,7 +163,7 @@ def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(t
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_a_learning_rate_factor_is_on_the_disk_before_it_counts(tmp_path, attentive, paused):
+def test_a_learning_rate_factor_is_on_disk_before_it_applies(tmp_path, attentive, paused):
     """Of a paused run no further checkpoint tells it, for one of that update is there already."""
     run, calls = tmp_path / "run", []
     with Calls(run, after=calls.append), contextlib.ExitStack() as opened:
@@ -182,7 +182,7 @@ def test_a_learning_rate_factor_is_on_the_disk_before_it_counts(tmp_path, attent
     assert (after_it.kind, after_it.path.name) == ("fsync", "events.jsonl")
 
 
-def test_events_are_on_the_disk_before_a_checkpoint_and_after_a_roll_back(tmp_path):
+def test_events_are_on_disk_before_a_checkpoint_and_after_a_rollback(tmp_path):
     run, calls = tmp_path / "run", []
     with Calls(run, after=calls.append), contextlib.ExitStack() as opened:
         writer, learner, corpus = create(run)
@@ -201,7 +201,7 @@ def test_events_are_on_the_disk_before_a_checkpoint_and_after_a_roll_back(tmp_pa
         assert events[:2] == ["write", "fsync"]
 
 
-def test_steering_of_after_a_return_to_an_earlier_checkpoint_is_not_mixed_up(tmp_path):
+def test_events_of_other_updates_do_not_change_a_resumed_run(tmp_path):
     run = tmp_path / "run"
     train(run, halt=after(6))
     update = load_model(run).update
@@ -217,7 +217,7 @@ def test_steering_of_after_a_return_to_an_earlier_checkpoint_is_not_mixed_up(tmp
     assert (learner.learning_rate_factor, learner.rollbacks) == (1.0, 0)
 
 
-def test_a_stop_that_came_before_the_training_began_is_obeyed(tmp_path, attentive):
+def test_a_stop_sent_before_training_begins_is_obeyed(tmp_path, attentive):
     writer, learner, corpus = create(tmp_path / "run")
     with writer:
         write_control(tmp_path / "run", "stop")  # as while the gradients are checked
@@ -225,7 +225,7 @@ def test_a_stop_that_came_before_the_training_began_is_obeyed(tmp_path, attentiv
     assert items[-1] == Ended(0, "stopped", "a command from a terminal, the page or Python")
 
 
-def test_a_command_of_before_is_not_obeyed(tmp_path, attentive):
+def test_a_command_from_an_earlier_session_is_ignored(tmp_path, attentive):
     train(tmp_path / "run", halt=after(5))
     write_control(tmp_path / "run", "stop")
     assert resume(tmp_path / "run")[-1].state == "finished"
@@ -236,7 +236,7 @@ def test_a_command_of_before_is_not_obeyed(tmp_path, attentive):
     [b"", b"{", b"[]", b'{"sequence":-1}', b'{"sequence":9,"command":"format"}']
     + [b'{"sequence":9,"command":"run","learning_rate_factor":%s}' % f for f in (b"0", b"-1")],
 )
-def test_a_command_that_makes_no_sense_counts_as_none(tmp_path, attentive, data):
+def test_an_invalid_control_file_is_ignored(tmp_path, attentive, data):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     with writer:
@@ -249,7 +249,7 @@ def test_a_command_that_makes_no_sense_counts_as_none(tmp_path, attentive, data)
     assert learner.learning_rate_factor == 1.0
 
 
-def test_a_heartbeat_is_there_from_the_start_and_goes_on(tmp_path, monkeypatch):
+def test_the_heartbeat_starts_with_training_and_continues(tmp_path, monkeypatch):
     monkeypatch.setattr(run_saving, "STATUS_SECONDS", 0.0)
     run = tmp_path / "run"
     writer, learner, corpus = create(run)

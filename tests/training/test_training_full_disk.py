@@ -14,9 +14,7 @@ from training_clocks import Waiting
 from training_items import eventful, of
 
 
-def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_it(
-    tmp_path, monkeypatch
-):
+def test_a_full_disk_during_training_is_a_warning_and_the_next_save_succeeds(tmp_path, monkeypatch):
     train(tmp_path / "whole", save_seconds=1e-9)
     monkeypatch.setattr(in_run_directory, "FAILED_SAVES_LIMIT", 1_000)
     disk = FullDisk(monkeypatch)
@@ -36,7 +34,7 @@ def test_a_full_disk_in_the_middle_is_a_warning_and_the_next_save_makes_up_for_i
 
 
 @pytest.mark.parametrize("minutes", [0.05, 60.0])
-def test_training_pauses_while_a_disk_refuses_and_goes_on_by_itself_to_the_same_bytes(
+def test_training_waits_for_a_full_disk_and_continues_with_the_same_bytes(
     tmp_path, monkeypatch, minutes
 ):
     train(tmp_path / "whole", save_seconds=1e-9)
@@ -65,7 +63,7 @@ def test_training_pauses_while_a_disk_refuses_and_goes_on_by_itself_to_the_same_
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "stop"])
-def test_whoever_wants_it_to_end_while_a_disk_refuses_is_heard(tmp_path, monkeypatch, how):
+def test_a_run_that_waits_for_a_disk_can_be_stopped(tmp_path, monkeypatch, how):
     run, asked = tmp_path / "run", []
 
     def end():
@@ -119,7 +117,7 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
     assert lasting(run) == lasting(tmp_path / "whole")
 
 
-def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeypatch):
+def test_a_full_disk_at_the_end_is_reported_immediately_and_waited_for(tmp_path, monkeypatch):
     waits = []
     monkeypatch.setattr(
         run_saving.RunSaver, "_wait", lambda self, seconds, hurried: waits.append(seconds) or ()
@@ -141,7 +139,7 @@ def test_a_full_disk_at_the_end_is_told_at_once_and_waited_for(tmp_path, monkeyp
 
 @pytest.mark.parametrize("told_before", [True, False])
 @pytest.mark.parametrize("how", ["SIGTERM", "stop"])
-def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(
+def test_a_stopped_run_does_not_wait_for_a_full_disk(
     tmp_path, monkeypatch, attentive, told_before, how
 ):
     waits, asked, run = [], [], tmp_path / "run"
@@ -176,7 +174,7 @@ def test_whoever_is_told_to_end_waits_for_a_full_disk_no_longer(
     assert sum(waits) == (30.5 if told_before else 90.5)
 
 
-def test_a_disk_that_is_full_for_a_moment_at_the_end_costs_nothing(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_briefly_at_the_end_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(run_saving, "PATIENT_SECONDS", ())
     disk = FullDisk(monkeypatch)

@@ -41,7 +41,7 @@ def test_records_and_samples_come_when_they_are_due():
 # The algorithm
 
 
-def test_learning_is_the_window_by_window_loop_of_the_experiment():
+def test_training_gives_the_same_numbers_as_a_loop_over_windows():
     learner, corpus = start(smoothing=0.9)
     twin = copy_learner(learner)
     records = of(Record, learn(learner, corpus.ids, ReferenceEngine()))
@@ -79,7 +79,7 @@ def test_learning_is_the_window_by_window_loop_of_the_experiment():
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("growth", [1, 3, 10**6])
-def test_how_calls_are_cut_changes_no_bit(monkeypatch, engine, growth):
+def test_the_number_of_updates_in_a_call_changes_no_bit(monkeypatch, engine, growth):
     monkeypatch.setattr(loop, "CALL_SECONDS", 1e9)
     first, corpus = start(report_every=40)
     told = [list(learn(first, corpus.ids, open_engine(engine)))]
@@ -105,7 +105,7 @@ def without_clock(items):
     return records, of(Sample, items)
 
 
-def test_sampling_along_the_way_changes_nothing():
+def test_sampling_during_training_changes_no_result():
     often, corpus = start(sample_every=1, sample_first=1, sample_until=10**6)
     rarely, _ = start(sample_until=0)
     samples = of(Sample, learn(often, corpus.ids, ReferenceEngine()))
@@ -117,13 +117,13 @@ def test_sampling_along_the_way_changes_nothing():
         assert parameter.tobytes() == rarely.parameters[name].tobytes()
 
 
-def test_the_last_update_has_one_sample_even_where_another_falls_on_it():
+def test_the_last_update_has_only_one_sample():
     learner, corpus = start(updates=20)
     samples = of(Sample, learn(learner, corpus.ids, ReferenceEngine()))
     assert [sample.update for sample in samples] == [0, 5, 20]
 
 
-def test_a_call_of_the_engine_takes_about_a_tenth_of_a_second(monkeypatch):
+def test_an_engine_call_takes_about_a_tenth_of_a_second(monkeypatch):
     calls = []
 
     class Timed(ReferenceEngine):

@@ -15,7 +15,7 @@ from training_items import eventful, of
 
 
 @pytest.mark.parametrize("name", ["", "metrics.jsonl"])
-def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
+def test_training_continues_when_a_moved_run_is_put_back(tmp_path, monkeypatch, name):
     monkeypatch.setattr(run_saving, "STATUS_SECONDS", 0.0)
     run, away = tmp_path / "run", tmp_path / "away"
 
@@ -34,7 +34,7 @@ def test_a_run_that_is_moved_and_put_back_goes_on(tmp_path, monkeypatch, name):
     assert lasting(run) == lasting(tmp_path / "whole")
 
 
-def test_where_a_run_was_another_is_never_written(tmp_path, monkeypatch):
+def test_training_never_writes_into_another_run_at_its_path(tmp_path, monkeypatch):
     monkeypatch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(run_saving, "PATIENT_SECONDS", ())
     monkeypatch.setattr(run_saving, "STATUS_SECONDS", 0.0)
@@ -57,7 +57,7 @@ def test_where_a_run_was_another_is_never_written(tmp_path, monkeypatch):
     assert read_status(run).state == "finished"
 
 
-def test_going_back_leaves_alone_what_is_another_runs(tmp_path):
+def test_a_rollback_does_not_change_another_run_at_its_path(tmp_path):
     run = tmp_path / "run"
     writer, _, _ = create(run)
     with writer:

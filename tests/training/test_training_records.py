@@ -22,7 +22,7 @@ def test_a_record_is_one_line_of_json_with_these_bytes():
     assert list(json.loads(golden)) == sorted(record.to_dict())
 
 
-def test_a_judged_record_ends_with_its_judgement():
+def test_a_record_with_a_validation_loss_ends_with_it():
     judged = Record(100, 0.25, 2500, 1.5, 80.0, 100.25, 3.2, 0.1, 12.5, 50_000.0, 1.75)
     other = dataclasses.replace(judged, validation_nats=None)
     line = judged.to_line()
@@ -31,7 +31,7 @@ def test_a_judged_record_ends_with_its_judgement():
     assert "validation_nats" not in other.to_dict()
 
 
-def test_a_line_is_as_long_whatever_the_clock_says():
+def test_a_record_line_has_the_same_length_at_any_clock_time():
     lengths = set()
     for seconds, rate in ((0.0, 0.0), (0.001, 0.1), (9_999_999_999.999, 999_999_999_999.0)):
         line = Record(1, 1.0, 25, seconds, 1.0, 1.0, 1.0, 0.1, 1.0, rate).to_line()
@@ -41,7 +41,7 @@ def test_a_line_is_as_long_whatever_the_clock_says():
     assert len(lengths) == 1
 
 
-def test_the_sample_before_training_is_no_part_of_the_first_records_speed():
+def test_the_first_speed_does_not_include_the_sample_before_training():
     engine, corpus = Timed(), small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
     items = learn(learner, corpus.ids, engine, clock=lambda: engine.seconds)
@@ -49,7 +49,7 @@ def test_the_sample_before_training_is_no_part_of_the_first_records_speed():
     assert first.characters_per_second == learner.config.seq_length  # one update in a second
 
 
-def test_a_stopwatch_stands_still_while_it_is_held(monkeypatch):
+def test_a_paused_stopwatch_does_not_advance(monkeypatch):
     now = [5.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     watch = Stopwatch(100.0)

@@ -45,7 +45,7 @@ WAYS = [
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way['cell']}-{way['optimizer']}")
-def test_every_cell_and_optimizer_resumes_to_the_bit(tmp_path, engine, way):
+def test_every_cell_and_optimizer_resumes_bit_for_bit(tmp_path, engine, way):
     # Halted after every update, so in the middle of epochs and at their ends, and in judgements,
     # each of which is given up again and again until it is given the time that it takes.
     settings = {"hidden_size": 5, "seq_length": 15, "epochs": 3, "report_every": 5, **way}
@@ -63,7 +63,7 @@ def test_every_cell_and_optimizer_resumes_to_the_bit(tmp_path, engine, way):
     assert lasting(tmp_path / "cut") == lasting(tmp_path / "whole")
 
 
-def test_a_resumed_run_saves_after_the_seconds_that_it_is_told(tmp_path, monkeypatch):
+def test_a_resumed_run_uses_the_given_save_interval(tmp_path, monkeypatch):
     """By a clock that goes on by a second at each update."""
     settings = {"updates": 60, "report_every": 1, "save_seconds": 1e9}
     train(tmp_path / "whole", **settings)
@@ -99,7 +99,7 @@ def test_a_run_halted_after_every_call_ends_with_the_same_bytes(tmp_path):
     assert lasting(tmp_path / "cut") == lasting(tmp_path / "whole")
 
 
-def test_a_run_that_saves_at_every_moment_ends_with_the_same_best_and_journals(tmp_path):
+def test_saving_after_every_call_gives_the_same_best_and_journals(tmp_path):
     # save_seconds is in the config, so the runs differ in it and in nothing else.
     train(tmp_path / "often", save_seconds=1e-9)
     train(tmp_path / "once", save_seconds=1e9)
@@ -114,7 +114,7 @@ def test_a_run_that_saves_at_every_moment_ends_with_the_same_best_and_journals(t
     assert best[0].parameters["V"].tobytes() == best[1].parameters["V"].tobytes()
 
 
-def test_everything_told_is_in_the_journals_and_the_learner_fit_to_be_saved(tmp_path):
+def test_every_yielded_item_is_in_the_journals_and_the_learner_can_be_saved(tmp_path):
     writer, learner, corpus = create(tmp_path / "run")
     with writer:
         told = []
@@ -133,7 +133,7 @@ def test_everything_told_is_in_the_journals_and_the_learner_fit_to_be_saved(tmp_
     assert of(Saved, told)[-1].path == tmp_path / "run" / "checkpoints" / str(learner.update)
 
 
-def test_the_best_checkpoint_is_that_of_the_lowest_smooth_loss_and_the_latest_writes(tmp_path):
+def test_the_best_checkpoint_has_the_lowest_smooth_loss_and_the_latest_writes_the_passage(tmp_path):
     # Not smoothed at all, so that the last loss is not the lowest one.
     items = train(tmp_path / "run", smoothing=0.0)
     best = min(of(Record, items), key=lambda record: record.smooth_loss)
@@ -148,7 +148,7 @@ def test_the_best_checkpoint_is_that_of_the_lowest_smooth_loss_and_the_latest_wr
     assert len(view.passage) == 50
 
 
-def test_seconds_go_on_where_the_last_record_was(tmp_path):
+def test_seconds_continue_from_the_last_record(tmp_path):
     train(tmp_path / "run", halt=after(6))
     path = tmp_path / "run" / "metrics.jsonl"
     last = lines_of(path)[-1]
@@ -162,7 +162,7 @@ def test_seconds_go_on_where_the_last_record_was(tmp_path):
     assert 5_000 <= later[0] < 5_100
 
 
-def test_a_finished_run_knows_it_and_can_be_extended(tmp_path):
+def test_a_finished_run_is_recognised_and_can_be_extended(tmp_path):
     run = tmp_path / "run"
     train(run, updates=20)
     writer, learner, corpus = reopen(run)
@@ -184,7 +184,7 @@ def test_a_finished_run_knows_it_and_can_be_extended(tmp_path):
     assert straight.parameters["V"].tobytes() == load_model(run, "latest").parameters["V"].tobytes()
 
 
-def test_a_run_killed_between_the_last_save_and_the_passage_is_finished_by_resuming(tmp_path):
+def test_resuming_finishes_a_run_killed_before_its_passage(tmp_path):
     run = tmp_path / "run"
     train(run)
     truth = (run / "passage.txt").read_bytes()
@@ -196,7 +196,7 @@ def test_a_run_killed_between_the_last_save_and_the_passage_is_finished_by_resum
     assert (run / "passage.txt").read_bytes() == truth
 
 
-def test_the_loop_can_be_left_at_any_item_and_loses_nothing(tmp_path):
+def test_leaving_the_training_loop_at_any_item_loses_nothing(tmp_path):
     train(tmp_path / "whole")
     for leave_at in (1, 4, 9):
         run = tmp_path / str(leave_at)
@@ -212,7 +212,7 @@ def test_the_loop_can_be_left_at_any_item_and_loses_nothing(tmp_path):
         assert lasting(run) == lasting(tmp_path / "whole")
 
 
-def test_leaving_the_loop_after_the_run_was_closed_harms_nothing(tmp_path):
+def test_leaving_the_training_loop_after_closing_the_run_changes_nothing(tmp_path):
     writer, learner, corpus = create(tmp_path / "run")
     with writer:
         items = train_run(writer, learner, corpus, ReferenceEngine())

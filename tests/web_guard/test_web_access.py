@@ -17,7 +17,7 @@ from web import HERE, app_state
 TOKEN = "a-token-that-only-the-user-knows"
 
 
-def test_what_is_loopback():
+def test_loopback_addresses_are_recognised():
     for host in ("127.0.0.1", "localhost", "::1", "127.8.9.10"):
         assert is_loopback(host)
     for host in ("0.0.0.0", "::", "192.168.1.2", "example.org", ""):
@@ -32,7 +32,7 @@ def open_door(folder):
         yield client
 
 
-def test_without_the_token_nothing_is_shown(open_door):
+def test_requests_without_the_token_are_refused(open_door):
     for path in ("/", "/api/health", "/api/runs", "/static/page.js", "/openapi.json", "/v1/models"):
         answer = open_door.get(path)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
@@ -44,7 +44,7 @@ def test_without_the_token_nothing_is_shown(open_door):
     assert open_door.post("/api/generate", json={"model": "book"}).status_code == 401
 
 
-def test_the_token_opens_the_page_and_programs(open_door):
+def test_the_token_admits_browsers_and_programs(open_door):
     headers = {"Authorization": f"Bearer {TOKEN}"}
     assert open_door.get("/api/runs", headers=headers).status_code == 200
     answer = open_door.get(f"/?token={TOKEN}")
@@ -91,7 +91,7 @@ def test_a_server_for_others_prints_its_token_once(tmp_path):
     assert token not in rest
 
 
-def test_a_door_knows_its_names():
+def test_the_guard_knows_the_servers_names():
     hosts = AccessRules.of("127.0.0.1", 80, None).hosts
     assert {"localhost", "localhost:80", "127.0.0.1", "[::1]:80"} <= hosts
     assert "[::1]:5" in AccessRules.of("::1", 5, None).hosts

@@ -296,12 +296,12 @@ def refused(live, sent, statuses):
     return status in statuses and not told and headed and len(body) < 5_000
 
 
-def test_there_are_two_hundred():
+def test_there_are_two_hundred_hostile_requests():
     assert len(HOSTILE) >= 200
     assert len({sent for _, sent, _ in HOSTILE}) >= 200
 
 
-def test_none_of_the_hostile_requests_passes(live, folder):
+def test_every_hostile_request_is_refused(live, folder):
     before = sorted(path.name for path in folder.iterdir())
     passed = [
         (
@@ -317,7 +317,7 @@ def test_none_of_the_hostile_requests_passes(live, folder):
     assert httpx.get(f"{live.url}/api/health").json()["writing"] == 0
 
 
-def test_honest_requests_pass_and_would_be_counted_as_passed(live):
+def test_honest_requests_are_answered(live):
     for honest in (
         request(),
         request(host="localhost:{port}"),
@@ -339,7 +339,7 @@ def test_honest_requests_pass_and_would_be_counted_as_passed(live):
 
 
 @pytest.mark.parametrize("check", ["check_who", "check_token"])
-def test_a_door_without_a_check_is_seen(live, monkeypatch, check):
+def test_a_missing_check_of_the_guard_is_found(live, monkeypatch, check):
     monkeypatch.setattr(Guard, check, lambda *_: None)
     opened = [name for name, sent, statuses in HOSTILE if not refused(live, sent, statuses)]
     assert (len(opened) > 30) == (check == "check_who")
@@ -358,7 +358,7 @@ def test_every_answer_has_the_headers(live):
         assert "access-control-allow-origin" not in headers
 
 
-def test_the_page_has_nothing_inline_and_nothing_from_elsewhere():
+def test_the_page_has_no_inline_code_and_loads_nothing_from_other_servers():
     page = (guard_static() / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<script(?![^>]*\bsrc=)", page)
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)

@@ -18,7 +18,7 @@ from web import Live, complete, status_of, streaming
 
 
 @pytest.mark.parametrize("path", ["/api/generate", "/api/texts"])
-def test_a_body_that_does_not_come_is_not_waited_for(live, monkeypatch, path):
+def test_a_request_without_its_body_is_closed(live, monkeypatch, path):
     monkeypatch.setattr(request_guard, "BODY_SECONDS", 0.3)
     monkeypatch.setattr(request_guard, "UPLOAD_SECONDS", 0.3)
     sent = request("POST", path, body='{"mod', more=["Content-Length: 1000"])
@@ -29,14 +29,14 @@ def test_a_body_that_does_not_come_is_not_waited_for(live, monkeypatch, path):
 
 
 @pytest.mark.parametrize("begun", ["", "GET /api/runs HTTP/1.1\r\nHost: x\r\n"])
-def test_a_head_that_does_not_come_is_not_waited_for(live, monkeypatch, begun):
+def test_a_request_without_its_head_is_closed(live, monkeypatch, begun):
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     with socket.create_connection(("127.0.0.1", live.port), timeout=5) as connection:
         connection.sendall(begun.encode())
         assert connection.recv(100) == b""
 
 
-def test_a_second_head_on_a_connection_is_not_waited_for_either(live, monkeypatch):
+def test_a_second_request_without_its_head_is_closed(live, monkeypatch):
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
     whole = f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", live.port), timeout=5) as connection:
@@ -51,7 +51,7 @@ def test_a_second_head_on_a_connection_is_not_waited_for_either(live, monkeypatc
         assert connection.recv(100) == b""
 
 
-def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(live):
+def test_simultaneous_uploads_are_limited_and_a_closed_one_frees_its_place(live):
     opened = []
     head = request(
         "POST", "/api/texts", body="", kind=request_guard.BYTES, more=["Content-Length: 1000"]
@@ -70,7 +70,7 @@ def test_texts_that_come_in_at_once_are_bounded_and_one_that_leaves_makes_room(l
     until(lambda: not live.app_state.access.uploads.locked())
 
 
-def test_who_comes_while_there_are_too_many_connections_is_told_so(folder):
+def test_a_client_beyond_the_connection_limit_gets_an_error(folder):
     with Live(folder, limits=ConnectionLimits(4, 2, 4)) as live, contextlib.ExitStack() as opened:
         asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
         for _ in range(2):
@@ -86,7 +86,7 @@ def test_who_comes_while_there_are_too_many_connections_is_told_so(folder):
         assert status_of(live.raw(asked)) == 200
 
 
-def test_connections_beyond_all_bounds_are_closed(folder):
+def test_connections_far_beyond_the_limit_are_closed(folder):
     with (
         Live(folder, limits=ConnectionLimits(1, 1, 1)) as live,
         streaming(live.url, "/api/stream"),

@@ -23,7 +23,7 @@ HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
 
 @pytest.mark.parametrize("model", ["book", "book@best", "bytes", "kept.safetensors"])
 @pytest.mark.parametrize("asked", [{}, HOT, {"prompt": "the cat", "stop": ["mat", "a"], **HOT}])
-def test_the_text_is_that_of_charloom_sample(client, folder, model, asked):
+def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, model, asked):
     text, (name, last) = written(told(client.post("/api/generate", json={"model": model, **asked})))
     key, _, which = model.partition("@")
     options = [str(folder / key), *(["--which", which] if which else [])]
@@ -85,7 +85,7 @@ def test_a_planted_wrong_probability_is_seen(client, folder, monkeypatch):
         )
 
 
-def test_what_a_model_of_bytes_thinks_is_of_the_bytes_that_were_drawn(client, folder):
+def test_a_byte_models_probabilities_are_of_the_drawn_bytes(client, folder):
     asked = {"prompt": "the ", "length": 80, "temperature": 3.0, "seed": 5}
     body = {"model": "bytes", "probabilities": True, **asked}
     events = told(client.post("/api/generate", json=body))
@@ -148,7 +148,7 @@ def test_models_write_side_by_side_from_the_same_seed(client):
         ({"sigma": 1}, 422, None),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_written(client, change, status, named):
+def test_invalid_requests_are_refused_before_any_text_is_generated(client, change, status, named):
     answer = client.post("/api/generate", json={"model": "book", **change})
     assert answer.status_code == status
     error = answer.json()["error"]

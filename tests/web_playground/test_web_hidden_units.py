@@ -30,7 +30,7 @@ def test_a_unit_and_the_map_of_all_units_show_the_same(client, folder):
     np.testing.assert_allclose(unit["values"], found["cell"][:, 1, number], atol=1e-4)
 
 
-def test_units_are_ranked_by_what_they_follow_marks_and_patterns_too(client):
+def test_units_are_ranked_by_properties_marks_and_patterns(client):
     text = small_runs.TEXT[:400]
     asked = {
         "model": "book",
@@ -64,7 +64,7 @@ def test_units_are_ranked_by_what_they_follow_marks_and_patterns_too(client):
         ("ranking", {"text": "no # here"}, "characters"),
     ],
 )
-def test_what_is_not_there_to_be_looked_at_is_refused(client, path, change, named):
+def test_invalid_requests_about_units_are_refused(client, path, change, named):
     asked = {"model": "book", "text": small_runs.TEXT[:200], **change}
     answer = client.post(f"/api/inside/{path}", json=asked)
     assert answer.status_code == 422, answer.text

@@ -31,7 +31,7 @@ def test_models_are_listed_and_opened(client):
     assert book["vocabulary"] == "".join(sorted(set(small_runs.TEXT)))
 
 
-def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp_path):
+def test_a_retrained_run_of_the_same_name_uses_the_new_model(tmp_path):
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         texts = []
         for seed in (1, 2):
@@ -43,7 +43,7 @@ def test_a_run_that_is_trained_anew_under_its_name_writes_with_the_new_model(tmp
         assert texts[0] != texts[1]
 
 
-def test_a_model_is_read_once_however_many_ask_and_others_meanwhile(folder, monkeypatch):
+def test_simultaneous_requests_read_a_model_once_and_do_not_block_others(folder, monkeypatch):
     found = model_cache.ModelCache(app_state(folder).run_index)
     real, reading, gate = model_cache.learner_of, [], threading.Event()
 
@@ -62,7 +62,7 @@ def test_a_model_is_read_once_however_many_ask_and_others_meanwhile(folder, monk
     assert len(reading) == 2
 
 
-def test_surprise_over_the_wire_is_that_of_score(client, folder):
+def test_the_server_gives_the_same_surprisal_as_score(client, folder):
     text = "the red cat sat"
     score = charloom.load(folder / "book").score(text)
     asked = {"model": "book", "text": text, "likely": True}

@@ -54,9 +54,7 @@ def small_steps(monkeypatch):
 
 
 @pytest.mark.parametrize("path", SLOW)
-def test_who_leaves_ends_the_work_within_a_step_and_keeps_the_place_until_then(
-    folder, small_steps, path
-):
+def test_work_stops_within_a_step_after_the_client_disconnects(folder, small_steps, path):
     with Live(folder) as live:
         engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         body = json.dumps({"model": "book", **SLOW[path]}).encode()
@@ -72,7 +70,7 @@ def test_who_leaves_ends_the_work_within_a_step_and_keeps_the_place_until_then(
         assert engine.calls == 1
 
 
-def test_small_work_is_done_beside_long_work(folder, small_steps):
+def test_short_requests_are_answered_during_long_ones(folder, small_steps):
     with Live(folder, threads=1) as live, httpx.Client(base_url=live.url, timeout=20) as client:
         engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         answers = []
@@ -98,7 +96,7 @@ def test_small_work_is_done_beside_long_work(folder, small_steps):
         assert engine.calls > 20
 
 
-def test_in_steps_or_not_the_numbers_are_the_same(client, small_steps):
+def test_work_in_steps_gives_the_same_numbers(client, small_steps):
     found = {path: client.post(path, json={"model": "book", **SLOW[path]}) for path in SLOW}
     assert all(answer.status_code == 200 for answer in found.values())
     score = found["/api/score"].json()
@@ -108,7 +106,7 @@ def test_in_steps_or_not_the_numbers_are_the_same(client, small_steps):
 
 
 @pytest.mark.parametrize("path", ["/api/score", "/api/generate", "/v1/completions"])
-def test_who_has_no_answer_yet_when_the_server_closes_is_told_so(folder, path):
+def test_unanswered_requests_get_an_error_when_the_server_closes(folder, path):
     with Live(folder, at_work=0) as live:
         answers = []
         body = {"model": "book", **SLOW[path]}
@@ -125,7 +123,7 @@ def test_who_has_no_answer_yet_when_the_server_closes_is_told_so(folder, path):
     assert "content-security-policy" in answer.headers
 
 
-def test_a_closed_server_has_no_thread_that_works_on(folder, small_steps):
+def test_a_closed_server_has_no_working_thread(folder, small_steps):
     with Live(folder) as live:
         engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         body = {"model": "book", **SLOW["/api/inside/ranking"]}

@@ -24,7 +24,7 @@ from web import HERE, Live, app_state, streaming, written
 ENDLESS = {"model": "book", "length": 100_000, "stop": []}
 
 
-def test_pieces_come_as_they_are_written(live):
+def test_generated_text_is_streamed_in_pieces(live):
     with streaming(live.url, "/api/generate", {"model": "book", "length": 20_000}) as events:
         seen = [(name, data, time.monotonic()) for name, data in events]
     assert [name for name, _, _ in seen[:2]] == ["begin", "text"]
@@ -32,7 +32,7 @@ def test_pieces_come_as_they_are_written(live):
     assert len(seen[1][1]["text"]) <= 16
 
 
-def test_a_client_that_leaves_ends_its_writing_soon(live):
+def test_generation_stops_when_the_client_disconnects(live):
     for _ in range(3):
         with streaming(live.url, "/api/generate", ENDLESS) as events:
             next(events)
@@ -43,7 +43,7 @@ def test_a_client_that_leaves_ends_its_writing_soon(live):
 
 
 @pytest.mark.parametrize("turns", range(12))
-def test_a_client_that_leaves_while_a_piece_is_sent_is_noticed(turns):
+def test_a_client_that_disconnects_during_a_send_is_noticed(turns):
     """A cancellation that comes just as the sending ends must not get lost (Python 3.11's wait_for
     loses it): such a writing would go on for nobody, and keep its place."""
 
@@ -78,7 +78,7 @@ def test_a_client_that_leaves_while_a_piece_is_sent_is_noticed(turns):
     asyncio.run(scene())
 
 
-def test_those_beyond_the_places_wait_and_those_beyond_are_refused(folder):
+def test_requests_beyond_the_limit_wait_and_more_are_refused(folder):
     asked = {"model": "book", "length": 100_000, "probabilities": True}
     with Live(folder, at_work=1, waiting=1) as live, httpx.Client(base_url=live.url) as other:
         with streaming(live.url, "/api/generate", asked) as first:
@@ -125,7 +125,7 @@ class Waiting:
             self._answer.close()
 
 
-def test_who_leaves_while_waiting_leaves_no_place_taken():
+def test_a_client_that_disconnects_while_waiting_frees_its_place():
     async def scene():
         queue = concurrency.WorkQueue(at_work=1, waiting=2, threads=1)
         first = queue.place()
@@ -147,7 +147,7 @@ def test_who_leaves_while_waiting_leaves_no_place_taken():
     asyncio.run(scene())
 
 
-def test_a_model_that_diverged_is_a_mistake_and_no_failure(tmp_path, monkeypatch):
+def test_a_diverged_model_gives_an_error_event(tmp_path, monkeypatch):
     small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert written(told(client.post("/api/generate", json={"model": "book"})))[1][0] == "end"

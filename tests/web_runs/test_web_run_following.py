@@ -18,7 +18,7 @@ from web_run_files import append
 # Following
 
 
-def test_a_tail_gives_what_is_new_and_sees_a_cut(tmp_path):
+def test_a_tail_gives_new_lines_and_notices_a_cut(tmp_path):
     path = tmp_path / "a.jsonl"
     tail = Tail(path, lambda line: "a" in line)
     assert tail.new_lines() == (False, [])
@@ -37,7 +37,7 @@ def test_a_tail_gives_what_is_new_and_sees_a_cut(tmp_path):
     assert tail.new_lines() == (True, [])
 
 
-def test_the_stream_tells_a_run_that_another_process_trains_within_a_second(tmp_path):
+def test_the_stream_reports_another_processs_run_within_a_second(tmp_path):
     with Live(tmp_path) as live, streaming(live.url, "/api/stream") as events:
         nothing = {"runs": [], "gone": [], "total": 0, "unread": 0, "fresh": True}
         assert next(events) == ("runs", nothing)

@@ -25,7 +25,7 @@ from web_run_files import append
 # The list
 
 
-def test_the_list_tells_what_each_run_is_and_how_it_does(client):
+def test_the_list_gives_the_settings_and_state_of_each_run(client):
     listed = {run["name"]: run for run in client.get("/api/runs").json()["runs"]}
     assert set(listed) == {"book", "cut short", "more/deep", "broken"}
     book = listed["book"]
@@ -49,7 +49,7 @@ def test_the_list_tells_what_each_run_is_and_how_it_does(client):
     assert "JSON" in listed["broken"]["reason"]
 
 
-def test_a_key_is_plain_and_leads_to_its_run_alone(client):
+def test_a_key_has_plain_characters_and_names_one_run(client):
     keys = {run["name"]: run["key"] for run in client.get("/api/runs").json()["runs"]}
     assert keys["cut short"].startswith("cut-short-")
     for name, key in keys.items():
@@ -84,12 +84,12 @@ def test_a_run_with_its_settings_and_its_journals(client, folder):
     assert [event["event"] for event in events] == ["created", "started", "finished"]
 
 
-def test_a_damaged_run_is_told_and_answers_with_no_failure(client):
+def test_a_damaged_run_is_listed_as_damaged(client):
     assert client.get("/api/runs/broken").json()["run"]["state"] == "damaged"
     assert client.get("/api/runs/broken/records").json()["records"] == []
 
 
-def test_of_a_long_journal_few_records_are_held():
+def test_a_long_journal_is_thinned_to_few_records():
     """Those that matter most among them: the first, the last, and ends of epochs."""
     lines = ({"update": n, "epoch": n / 50, "validation_nats": None} for n in range(1, 10_001))
     held, total = some_of(lines, 20)
@@ -142,7 +142,7 @@ def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
     assert read == ["a", "a"]
 
 
-def test_the_models_are_those_that_are_there_now(tmp_path):
+def test_the_list_of_models_follows_the_folder(tmp_path):
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
     assert models_in(index.read_list()) == []
     (tmp_path / "own.safetensors").write_bytes(b"")
@@ -150,7 +150,7 @@ def test_the_models_are_those_that_are_there_now(tmp_path):
     assert [model.name for model in found] == ["own.safetensors"]
 
 
-def test_a_model_that_is_known_waits_for_no_look(tmp_path):
+def test_a_known_model_is_opened_while_the_folder_is_read(tmp_path):
     small_runs.train(tmp_path / "book", epochs=1)
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
     index.runs()
@@ -159,7 +159,7 @@ def test_a_model_that_is_known_waits_for_no_look(tmp_path):
     assert (place.key, which) == ("book", "best")
 
 
-def test_texts_are_those_that_are_built_in_brought_or_read_by_a_run(tmp_path):
+def test_the_list_of_texts_has_built_in_uploaded_and_trained_texts(tmp_path):
     book = tmp_path / "cat.txt"
     book.write_text(small_runs.TEXT)
     small_runs.train(tmp_path / "runs" / "of-a-file", Corpus.open([book]), epochs=1)

@@ -41,7 +41,7 @@ def folder_of_trainings(tmp_path):
             os.kill(job.pid, signal.SIGKILL)
 
 
-def test_a_training_is_started_steered_survives_the_server_and_is_found_again(folder_of_trainings):
+def test_a_training_run_survives_the_server_and_is_found_again(folder_of_trainings):
     folder = folder_of_trainings
     with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
         nothing = {"runs": [], "total": 0, "next": None, "unread": 0}
@@ -88,7 +88,7 @@ def state_of(client, key, state):
     return run if run["state"] == state else None
 
 
-def test_a_training_that_fails_at_once_says_why(tmp_path):
+def test_a_training_run_that_fails_immediately_gives_its_error(tmp_path):
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         key = client.post("/api/texts", json={"name": "short", "text": "abcabc"}).json()["key"]
         client.post("/api/runs", json={"text": key, "recipe": "classic", "name": "tiny"})
@@ -118,7 +118,7 @@ def test_a_training_that_fails_at_once_says_why(tmp_path):
         ({"name": "-" * 61}, "name"),
     ],
 )
-def test_a_training_that_makes_no_sense_is_not_started(client, folder, change, named):
+def test_an_invalid_training_run_is_not_started(client, folder, change, named):
     before = sorted(path.name for path in folder.iterdir())
     answer = client.post("/api/runs", json={"text": "builtin.python-docs", **change})
     assert 400 <= answer.status_code < 500
@@ -127,7 +127,7 @@ def test_a_training_that_makes_no_sense_is_not_started(client, folder, change, n
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_only_so_many_trainings_are_started_here(tmp_path, monkeypatch):
+def test_the_number_of_training_runs_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(start_routes, "MOST_AT_ONCE", 0)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         answer = client.post("/api/runs", json={"text": "builtin.python-docs"})
@@ -168,7 +168,7 @@ def at_once(count, call):
         return collections.Counter(answer.status_code for answer in pool.map(call, range(count)))
 
 
-def test_however_they_come_four_trainings_are_started_and_no_more(tmp_path, spawned):
+def test_simultaneous_requests_start_at_most_four_training_runs(tmp_path, spawned):
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
 
         def start(_):
@@ -182,7 +182,7 @@ def test_however_they_come_four_trainings_are_started_and_no_more(tmp_path, spaw
         until(lambda: start(0).status_code == 202)
 
 
-def test_of_those_who_want_a_name_at_once_one_gets_it(tmp_path, spawned):
+def test_only_one_of_simultaneous_requests_gets_a_name(tmp_path, spawned):
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "mine"}
         assert at_once(4, lambda _: client.post("/api/runs", json=named)) == {202: 1, 409: 3}
@@ -211,7 +211,7 @@ def test_a_name_that_was_claimed_and_never_used_is_free_after_a_while(tmp_path, 
         assert client.post("/api/runs", json=named).status_code == 202
 
 
-def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
+def test_simultaneous_requests_resume_a_run_once(tmp_path, spawned):
     small_runs.train(tmp_path / "book", halt=small_runs.after(3))
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
 
@@ -232,7 +232,7 @@ def test_a_run_goes_on_once_however_many_ask(tmp_path, spawned):
         assert resume(0).status_code == 202
 
 
-def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
+def test_a_removed_run_disappears_from_the_list(tmp_path, spawned):
     spawned.command = ["sh", "-c", "echo to write a report: charloom report tmp1; exec sleep 60"]
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         named = {**PYTHON_DOCS, "name": "tmp1"}
@@ -245,7 +245,7 @@ def test_a_run_that_was_removed_leaves_no_ghost(tmp_path, spawned):
         assert client.post("/api/runs", json=named).status_code == 202
 
 
-def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
+def test_the_last_output_of_a_successful_process_is_not_an_error(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("to write a report: charloom report x")
     job = training_jobs.Job("x", 2**31, time.time(), "cat", None, log, code=0)
@@ -253,7 +253,7 @@ def test_the_last_words_of_a_process_that_did_its_work_are_no_reason(tmp_path):
     assert replace(job, code=1).state("stopped", "SIGTERM", None) == ("failed", log.read_text())
 
 
-def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawned):
+def test_a_failed_start_can_be_removed_from_the_list(tmp_path, spawned):
     small_runs.train(tmp_path / "book", epochs=1)
     spawned.command = ["sh", "-c", "echo charloom: the disk is full; exit 2"]
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
@@ -276,7 +276,7 @@ def test_a_start_that_came_to_nothing_can_be_taken_off_the_list(tmp_path, spawne
         assert list((tmp_path / ".jobs").iterdir()) == []
 
 
-def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
+def test_a_run_is_not_resumed_to_its_present_update(tmp_path, spawned):
     small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         update = client.get("/api/runs/book").json()["run"]["update"]
@@ -291,7 +291,7 @@ def test_a_run_is_not_trained_further_to_where_it_is(tmp_path, spawned):
         assert client.post("/api/runs/book/resume", json={"updates": update + 1}).status_code == 202
 
 
-def test_a_run_is_trained_further_for_so_many_minutes(tmp_path, spawned):
+def test_a_run_is_resumed_for_a_number_of_minutes(tmp_path, spawned):
     small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert client.post("/api/runs/book/resume", json={"minutes": 0.5}).status_code == 202
@@ -300,14 +300,14 @@ def test_a_run_is_trained_further_for_so_many_minutes(tmp_path, spawned):
 
 
 @pytest.mark.parametrize("name", ["book-", "-book", "a..b", "texts", "Texts", "_..", "a."])
-def test_a_name_is_one_under_which_the_list_shows_the_run(tmp_path, spawned, name):
+def test_a_name_that_the_list_could_not_show_is_refused(tmp_path, spawned, name):
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         answer = client.post("/api/runs", json={**PYTHON_DOCS, "name": name})
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, "name")
     assert spawned.children == []
 
 
-def test_no_file_of_a_stranger_is_a_mistake_of_the_server(tmp_path, spawned):
+def test_no_untrusted_file_causes_a_server_error(tmp_path, spawned):
     small_runs.train(tmp_path / "book", epochs=1)
     small_runs.train(tmp_path / "a..b", epochs=1)
     status = json.loads((tmp_path / "book" / "status.json").read_text())
@@ -338,7 +338,7 @@ def test_no_file_of_a_stranger_is_a_mistake_of_the_server(tmp_path, spawned):
             assert started.status_code == 202, name
 
 
-def test_jobs_that_end_while_many_ask_are_a_mistake_of_nobody(tmp_path, spawned):
+def test_jobs_that_end_during_many_requests_cause_no_error(tmp_path, spawned):
     spawned.command = ["true"]
     many = training_jobs.Jobs(tmp_path)
     with ThreadPoolExecutor(5) as pool:

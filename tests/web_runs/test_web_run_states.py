@@ -50,7 +50,7 @@ def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
 @pytest.mark.parametrize(
     ("begun", "update", "known"), [(0, 1, False), (0, 7, True), (40, 40, False), (40, 49, True)]
 )
-def test_a_speed_is_told_once_this_training_has_one(tmp_path, begun, update, known):
+def test_the_speed_is_unknown_until_the_current_session_has_one(tmp_path, begun, update, known):
     """The record of the first update has the engine's first call in it, one of before a resumption the
     speed of another time, perhaps of another machine."""
     writer, _, _ = small_runs.create(tmp_path / "book")
@@ -96,7 +96,7 @@ def test_nothing_is_sent_to_a_run_that_nothing_trains(client):
 # Starting
 
 
-def test_a_process_of_the_same_number_is_not_taken_for_ours(tmp_path):
+def test_another_process_with_the_same_id_is_not_taken_for_the_training_process(tmp_path):
     job = training_jobs.Job("x", os.getpid(), time.time(), None, None, tmp_path / "x.log")
     birth = training_jobs.birth_of(os.getpid())
     assert job.alive

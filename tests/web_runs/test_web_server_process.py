@@ -18,7 +18,7 @@ from web import HERE, Live, app_state, streaming
 # Starting
 
 
-def test_a_mistake_of_the_server_has_the_shape_of_a_refusal(tmp_path, monkeypatch):
+def test_a_server_error_has_the_same_form_as_a_refusal(tmp_path, monkeypatch):
     def broken(self):
         raise ZeroDivisionError("planted")
 
@@ -55,7 +55,7 @@ def test_sigterm_closes_the_server_soon_while_pages_watch(tmp_path):
         served.stderr.close()
 
 
-def test_a_port_that_is_taken_is_a_sentence(tmp_path):
+def test_a_port_in_use_is_reported_in_one_sentence(tmp_path):
     with Live(tmp_path) as live:
         done = subprocess.run(
             [sys.executable, "-m", "charloom", "serve", str(tmp_path), "--port", str(live.port)],
