@@ -148,7 +148,7 @@ def test_what_is_no_path_is_refused_in_a_sentence(run, path):
             use()
     with pytest.raises(TextError, match=r"cannot be read|no such file"):
         charloom.train(path)
-    with pytest.raises(ConfigError, match="string is of type bytes; it must be a str"):
+    with pytest.raises(ConfigError, match="string is b'abc'; it must be a str, the text itself"):
         charloom.train(string=b"abc")
 
 
