@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from charloom.store import atomic_files, load_model
-from charloom.training import stop_signals
+from charloom.training import recorder, stop_signals
 from reliability import LONG, SHORT, Figures
 from reliability.processes import PATIENCE, Forked, Tell, command
 from reliability.run_training import folder, text
@@ -90,14 +90,13 @@ def start(
     judgement that begins."""
 
     def train(tell: Tell) -> None:
-        learn = sys.modules["charloom.training.loop"]  # the package has a function of that name
-        steps = learn.validation_steps
+        steps = recorder.validation_steps
 
         def judge(*words: Any, **more: Any) -> Any:
             tell(b"judge")
             return steps(*words, **more)
 
-        learn.validation_steps = judge
+        recorder.validation_steps = judge
         if slow:
             wait = os.fsync
 

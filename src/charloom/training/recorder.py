@@ -51,12 +51,13 @@ class Recorder:
         config, windows, seconds = learner.config, self._schedule.windows, self._clock()
         characters = (learner.update - self._update) * config.seq_length * config.batch_size
         speed = limited_rate(characters, seconds - self._seconds)
-        nats = None
-        if self._schedule.evaluation_due(learner.update):
-            nats = yield from validation_steps(learner, self._ids, windows, self._engine)
+        # Before the evaluation: a command during it may change the factor, for later updates.
         (rate,) = (
             self._schedule.learning_rates(learner.update - 1, 1) * learner.learning_rate_factor
         )
+        nats = None
+        if self._schedule.evaluation_due(learner.update):
+            nats = yield from validation_steps(learner, self._ids, windows, self._engine)
         record = take_record(learner, windows, trace, float(rate), seconds, speed, nats)
         self._update, self._seconds = learner.update, self._clock()
         before, self._running_away = self._running_away, loss_runs_away(learner)
