@@ -212,10 +212,10 @@ def test_threads_that_share_a_character_write_what_one_writes(native, dtype, cel
     uniforms, read = np.random.default_rng(4).random(60), np.array([3, 1])
     asked = []
     alone = native.generate(learner, read, Sampler(), uniforms, learner.state)
-    monkeypatch.setattr("charloom.engines.native.SHARED_WRITING", 0)
+    monkeypatch.setattr("charloom.engines.native.SHARED_SAMPLING", 0)
     for threads in (1, 2, 3, 9):  # more than panels: some have nothing to do
         engine = NativeEngine(threads)
-        asked.append(engine._writers(learner))
+        asked.append(engine._sampling_threads(learner))
         ids, state = engine.generate(learner, read, Sampler(), uniforms, learner.state)
         assert np.array_equal(ids, alone[0])
         for name, value in alone[1].items():
@@ -229,7 +229,7 @@ def test_threads_that_share_a_character_write_what_one_writes(native, dtype, cel
 def test_threads_share_a_character_of_large_networks_alone():
     shared = {"cell": "lstm", "layers": 2, "hidden_size": 256}
     for changes, threads in ((shared, 2), ({"cell": "lstm"}, 1), ({"hidden_size": 900}, 1)):
-        assert NativeEngine(2)._writers(make_learner(**changes)) == threads
+        assert NativeEngine(2)._sampling_threads(make_learner(**changes)) == threads
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])

@@ -1,7 +1,7 @@
-"""Types of the compiled module; its arrays are checked in charloom.engines.native.
+"""Types of the compiled module. charloom.engines.native checks the arrays that it passes.
 
-Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens. Every class but Workspace is checked
-when it is made, and none can be changed.
+Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens. The constructor of each
+class except Workspace checks its arguments, and no object can be changed.
 """
 
 from enum import Enum

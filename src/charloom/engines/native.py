@@ -1,8 +1,8 @@
 """The fast engine: checks every array, then passes it to the compiled kernels.
 
-Everything that computes is in cpp/; here is only what makes a wrong array a clear error instead
-of a crash. Instruction sets: x86-64 levels v2, v3 (AVX2 and FMA), v4 (AVX-512), or the baseline
-of another processor; `CHARLOOM_ISA` forces one.
+The kernels in cpp/ do all computation. This module raises a clear error for an array that would crash
+them. The instruction sets are the x86-64 levels v2, v3 (AVX2 and FMA) and v4 (AVX-512), or baseline on
+other processors; the environment variable CHARLOOM_ISA selects one.
 """
 
 import os
@@ -27,12 +27,16 @@ from charloom.model.parameters import Parameters
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
 MAX_LAYERS: Final = 64
-SHARED_WRITING: Final = 2**21  # bytes of weights from which threads share a character
-MAX_WINDOW: Final = 2**24 - 1  # characters: steps times streams
+SHARED_SAMPLING: Final = 2**21  # bytes of weights; larger models are sampled by several threads
+MAX_WINDOW: Final = 2**24 - 1  # characters: steps T times streams B
 
 
 def choose_instruction_set() -> str:
-    """The best set that this processor runs, or the one that CHARLOOM_ISA names."""
+    """Return the best instruction set of this processor, or the one in CHARLOOM_ISA.
+
+    Raises:
+        EngineError: this processor cannot run the set in CHARLOOM_ISA.
+    """
     sets = _native.instruction_sets()
     wanted = os.environ.get("CHARLOOM_ISA") or sets[0]
     if wanted not in sets:
@@ -52,7 +56,7 @@ def open_kernels(dtype: str, isa: str) -> Kernels:
 
 @dataclass(frozen=True)
 class _Settings:
-    """A network's settings as the kernels take them, with the config and K that they were made from."""
+    """The settings of a network for the kernels, and the config and K that they were made from."""
 
     config: Config
     characters: int
@@ -61,17 +65,18 @@ class _Settings:
 
 
 class NativeEngine:
-    """See `charloom.engines.base.Engine`, whose docstrings these methods keep.
+    """The native engine; `charloom.engines.base.Engine` documents its methods.
 
     Args:
-        threads: how many may share the streams of a batch; a stream is never divided.
-        isa: the instruction set; None takes the best one, or the one that CHARLOOM_ISA names.
+        threads: the largest number of threads. They share the streams of a batch; one stream is
+            never divided.
+        isa: the instruction set. None takes the best one, or the one in CHARLOOM_ISA.
 
     Raises:
-        EngineError: CHARLOOM_ISA names a set that this processor does not run, or a call got
-            arrays whose shape, dtype or contiguity do not fit, ids out of range, or a network or
-            window that is too large.
-        OSError: a call was not given as many threads by the system.
+        EngineError: this processor cannot run the set in CHARLOOM_ISA; or a call got arrays of a
+            wrong shape, dtype or contiguity, ids out of range, or a network or window that is too
+            large.
+        OSError: the system refused to start the threads of a call.
     """
 
     name = "native"
@@ -86,7 +91,7 @@ class NativeEngine:
         self._last: _Settings | None = None
 
     def __reduce__(self) -> tuple[type["NativeEngine"], tuple[int]]:
-        """How it is pickled and copied: its memory is not, each engine has its own."""
+        """Pickle and copy the engine without its memory: every engine has separate memory."""
         return NativeEngine, (self.threads,)
 
     def describe(self) -> str:
@@ -237,7 +242,7 @@ class NativeEngine:
             read=_whole(np.asarray(read), learner),
             sampler=_sampler(sampler),
             uniforms=np.ascontiguousarray(uniforms, dtype=np.float64),
-            threads=self._writers(learner),
+            threads=self._sampling_threads(learner),
             ids=ids,
         )
         if not finite:
@@ -265,13 +270,16 @@ class NativeEngine:
         return last
 
     def _threads(self, streams: int) -> int:
-        """How many threads so many streams can use."""
+        """Return how many threads can share so many streams."""
         return min(self.threads, streams, MAX_THREADS)
 
-    def _writers(self, learner: Learner) -> int:
-        """How many threads write a text: all where the weights are too many for one's cache."""
+    def _sampling_threads(self, learner: Learner) -> int:
+        """Return how many threads sample one text: 1 if the weights fit into the cache of one core.
+
+        The kernels sample from a plain network of one layer with one thread.
+        """
         size = sum(array.nbytes for array in learner.parameters.values())
-        alone = size < SHARED_WRITING or (learner.config.cell, learner.config.layers) == ("rnn", 1)
+        alone = size < SHARED_SAMPLING or (learner.config.cell, learner.config.layers) == ("rnn", 1)
         return 1 if alone else min(self.threads, MAX_THREADS)
 
 
@@ -334,7 +342,7 @@ def _sampler(sampler: Sampler) -> _native.Sampler:
 
 
 def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
-    """Arrays shaped like the parameters, in their order, all checked."""
+    """Return arrays shaped like the parameters, in the order of the parameters; check each."""
     dtype = learner.parameters["V"].dtype
     shapes = parameter_shapes(learner.config, len(learner.vocabulary))
     if list(arrays) != list(shapes):
@@ -345,7 +353,7 @@ def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
 
 
 def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
-    """The arrays of each of the rule's slots, in the kernels' order, all checked."""
+    """Return the arrays of each slot of the optimizer, in the order of the kernels; check each."""
     names = SLOTS[learner.config.optimizer]
     if sorted(learner.slots) != sorted(names):
         raise EngineError(f"the slots are {', '.join(learner.slots)}; wanted {', '.join(names)}.")
@@ -353,7 +361,7 @@ def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
 
 
 def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
-    """The arrays of a state in the kernels' order, all checked."""
+    """Return the arrays of a state in the order of the kernels; check each."""
     config = learner.config
     names = CELLS[config.cell].states
     if tuple(state) != names:
@@ -365,12 +373,12 @@ def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
 
 
 def _copied(state: State) -> State:
-    """A state that the kernels may change."""
+    """Return a copy of the state that the kernels may change in place."""
     return {name: array.copy(order="C") for name, array in state.items()}
 
 
 def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse an array that the kernels cannot take as it is."""
+    """Raise EngineError unless the kernels can read and write the array in place."""
     if array.shape != shape or array.dtype != dtype:
         raise EngineError(
             f"{name} is {array.dtype} of shape {array.shape}; wanted {dtype} of shape {shape}."
@@ -382,9 +390,12 @@ def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dt
 
 
 def _tokens(tokens: Ids) -> Ids:
-    """A text's ids as the kernels read them where they lie, perhaps in a file: unsigned, one axis.
+    """Return the ids of a text as a plain array, without a copy: they may be in a mapped file.
 
-    The kernels look at each id as they come to it.
+    The kernels check each id when they read it.
+
+    Raises:
+        EngineError: the ids are not contiguous uint8, uint16 or uint32 with one axis.
     """
     if (
         tokens.ndim != 1
@@ -400,7 +411,7 @@ def _tokens(tokens: Ids) -> Ids:
 
 
 def _whole(ids: Ids, learner: Learner) -> NDArray[np.int32]:
-    """Some ids as int32, each checked."""
+    """Return ids as contiguous int32; raise EngineError if one is out of range."""
     if ids.dtype.kind not in "ui":
         raise EngineError(f"the ids are {ids.dtype}; wanted whole numbers.")
     K = len(learner.vocabulary)
