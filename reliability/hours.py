@@ -255,7 +255,7 @@ def wait_for(life: Life) -> None:
 def require_records(run: Path, updates: int) -> int:
     """Exactly the records that are due, each once, in order; how many."""
     view = read_run(run)
-    schedule = Schedule.of(view.config, view.text["characters"])
+    schedule = Schedule.of(view.config, view.text.characters)
     due = [update for update in range(1, updates + 1) if schedule.record_due(update)]
     found = [record["update"] for record in view.metrics]
     missing, twice = sorted(set(due) - set(found)), len(found) - len(set(found))
