@@ -34,8 +34,9 @@ from reliability import LONG, Figures
 
 NUMBER = 14
 PROMISE = (
-    "No command touches the network (serve alone listens, on this machine), writes a file outside the run "
-    "directory (or the file that was asked for), or gives a file other permissions than the user's umask does."
+    "No command uses the network (only `serve` listens, on this machine). No command writes a "
+    "file outside the run directory, except a file that the user named, or gives a file other "
+    "permissions than the user's umask does."
 )
 
 ROOT = Path(__file__).parent.parent

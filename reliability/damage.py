@@ -1,4 +1,4 @@
-"""Damage to what is kept is found: flipped bits, lost ends, files that are missing or of elsewhere.
+"""Checks that damaged files are found: flipped bits, lost ends, missing files and files of other runs.
 
 A run and a model file are damaged in one random way after another, and read in every way there is.
 Whatever is read must be, to the bit, what was written, or else an error that names what is damaged; a
@@ -26,8 +26,9 @@ from reliability.run_training import folder, reopen
 
 NUMBER = 4
 PROMISE = (
-    "Damage is found: a flipped bit, a lost end, a missing or swapped file never loads silently, the "
-    "error names it, and training falls back to the newest whole checkpoint if the user allows."
+    "A flipped bit, a lost end, a missing file or a swapped file is found when it is loaded. "
+    "The error names the file, and training falls back to the newest complete checkpoint if "
+    "the user allows it."
 )
 
 DAMAGES = {SHORT: 160, LONG: 10_000}

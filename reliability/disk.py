@@ -1,4 +1,4 @@
-"""A disk that refuses: the Nth call fails, for every N, once or from then on.
+"""Refuses the Nth call that changes the disk, for every N, once or from then on.
 
 A run is made and trained to its end while one of its calls is refused, with each of several errors.
 Refused once, it ends with the bytes of a run that nothing happened to, or says in one sentence that
@@ -37,9 +37,10 @@ from reliability.run_training import folder, train
 
 NUMBER = 5
 PROMISE = (
-    "Where the disk refuses any call (full, read-only, an input/output error, an fsync that "
-    "fails), the last good state stays, training goes on in memory, tries again, and says so; where it "
-    "refuses a read, the file is named, nothing is called damaged, and nothing is changed."
+    "If the disk refuses any call (full, read-only, input/output error, failed fsync), the "
+    "last good state stays. Training continues in memory, tries again and reports it. If the "
+    "disk refuses a read, the error names the file, does not call it damaged, and nothing is "
+    "changed."
 )
 
 SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6}

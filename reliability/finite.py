@@ -1,4 +1,4 @@
-"""Numbers that are not finite are caught before the next save, in training and in sampling.
+"""Checks that numbers that are not finite are found before the next save, in training and in sampling.
 
 NaN and both infinities are put into every place that a number can go wrong in, on every engine, while
 a run saves after each call of its engine: the fault must be told before anything else is saved, and no
@@ -30,9 +30,9 @@ from reliability.run_training import folder
 
 NUMBER = 11
 PROMISE = (
-    "A number that is not finite, in loss, gradient, weight, optimizer slot or state, is caught before "
-    "the next save and never saved; sampling from such a model is an error, and from any other works at "
-    "every temperature from 1e-6 to 1e6."
+    "A number that is not finite, in a loss, gradient, weight, optimizer slot or state, is "
+    "found before the next save and is never saved. Sampling from a model that has one is an "
+    "error. Sampling from any other model works at every temperature from 1e-6 to 1e6."
 )
 
 VALUES = (math.nan, math.inf, -math.inf)

@@ -1,4 +1,4 @@
-"""A long run: hours of training, killed and resumed again and again, as if nothing had happened.
+"""Trains for hours with many kills and resumptions, and compares the result with an uninterrupted run.
 
 The command `charloom train` and then `charloom resume` live for a random time and end by SIGKILL,
 SIGTERM or SIGINT; one life in the middle lasts a third of the whole. While they live, their memory,
@@ -25,8 +25,8 @@ from reliability.run_training import folder, pid_of, text
 
 NUMBER = 12
 PROMISE = (
-    "An hour of training with kills and resumptions has no growth of memory, descriptors or "
-    "threads, records without gaps or repeats, and the result of an uninterrupted run."
+    "An hour of training with kills and resumptions has no growth of memory, file descriptors "
+    "or threads, no gap or repetition in its records, and the result of an uninterrupted run."
 )
 
 MINUTES = {SHORT: 0.04, LONG: 60.0}

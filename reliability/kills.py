@@ -1,4 +1,4 @@
-"""A crash at any moment: SIGKILL, half of the time in the middle of a save.
+"""Kills a training run at random moments, half of them during a save, and checks what is left.
 
 Small runs of several cells and batch sizes train in processes of their own, which are killed again
 and again. After each kill the checkpoints that `latest` and `best` name must load whole, `latest`
@@ -27,9 +27,9 @@ from reliability.run_training import folder, train
 
 NUMBER = 1
 PROMISE = (
-    "A process that is killed at any moment leaves a checkpoint that loads, and at most one interval "
-    "of saving is lost, two calls of the engine and a save; the run then ends with the bytes of an "
-    "uninterrupted one."
+    "A process that is killed at any moment leaves a checkpoint that loads. At most the "
+    "training of one save interval, two engine calls and one save is lost. The resumed run "
+    "ends with the bytes of an uninterrupted one."
 )
 
 KILLS = {SHORT: 8, LONG: 1_000}

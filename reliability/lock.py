@@ -20,8 +20,9 @@ from reliability.run_training import folder, pid_of, text
 
 NUMBER = 6
 PROMISE = (
-    "A run has one writer: of processes that open it at once one wins, each other ends within 2 s "
-    "with a clear word, and the lock of a process that was killed blocks nobody."
+    "A run has one writer. If several processes open it at the same moment, one succeeds and "
+    "each other one ends within 2 s with a clear error. The lock of a killed process stops "
+    "nobody."
 )
 
 RACES = {SHORT: 6, LONG: 200}

@@ -1,4 +1,4 @@
-"""Power loss: what a disk may hold when the power goes at any moment of a run's life.
+"""Checks every state in which a power cut during a run can leave a disk.
 
 Every call that a run makes is recorded, from its making over saves, an interruption and a
 resumption to its end. Then the calls are played, one by one, into a model of a disk that keeps for
@@ -32,8 +32,8 @@ from reliability.run_training import folder, opened, reopen, train
 
 NUMBER = 2
 PROMISE = (
-    "After a power cut at any moment the old or the new checkpoint is there, whole, with all that "
-    "belongs to it, and the run goes on from it."
+    "After a power cut at any moment, the old or the new checkpoint is complete, with "
+    "everything that belongs to it, and the run can be resumed from it."
 )
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Resuming is exact: a run that was stopped anywhere ends as if nothing had happened.
+"""Checks that a run that was stopped at any point and resumed ends with the same bytes.
 
 Every cell with every optimizer, with and without dropout, on each engine that is there: one run is
 left alone; others are stopped in the middle of an epoch, at its end, after a judgement on the
@@ -27,9 +27,9 @@ from reliability.run_training import folder, text, train
 
 NUMBER = 3
 PROMISE = (
-    "A run that was stopped in the middle of an epoch, at its end, or in a judgement, and resumed, "
-    "has the bytes of an uninterrupted one; on another instruction set or thread count it goes on "
-    "and says that bits may differ."
+    "A run that was stopped within an epoch, at its end or during an evaluation, and then "
+    "resumed, ends with the bytes of an uninterrupted one. On another instruction set or with "
+    "another number of threads, it continues and says that bits may differ."
 )
 
 # Two epochs of 31 updates and some; a judgement every 10.

@@ -1,4 +1,4 @@
-"""Rotation: old checkpoints go, and never one that is needed.
+"""Checks that the removal of old checkpoints never removes one that is needed.
 
 A state machine (hypothesis) drives the writer of a run through sequences of training, saving, rolling
 back, an interruption, a resumption, a crash at some call of any of these or of the run's making, a
@@ -41,8 +41,8 @@ from reliability.run_training import folder, reopen, text
 
 NUMBER = 7
 PROMISE = (
-    "Rotation never removes the newest checkpoint, the best or the only one, whatever crashes, "
-    "and whatever the clock says."
+    "The removal of old checkpoints never removes the newest, the best or the only "
+    "checkpoint, after any crash and at any clock time."
 )
 
 SEQUENCES = {SHORT: 30, LONG: 2_000}

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 NUMBER = 9
 PROMISE = (
-    "The native engine under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer has no "
-    "finding: its tests, networks of random shapes, and training while others train and sample."
+    "AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer find nothing in the "
+    "native engine: in its tests, on networks of random shapes, and during training while "
+    "other threads train and sample."
 )
 
 SHAPES = 400

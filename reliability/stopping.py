@@ -1,4 +1,4 @@
-"""A clean stop: a training that is told to end does so soon, and what it learnt is kept.
+"""Checks that a training run that is told to stop does so soon and keeps what it learned.
 
 The commands run in full while other processes keep the processor busy. What a shell does with
 `| head` is done here: whoever reads closes the pipe.
@@ -22,8 +22,9 @@ from reliability.run_training import folder, text
 
 NUMBER = 13
 PROMISE = (
-    "SIGINT or SIGTERM under load ends a training within 10 s with a checkpoint of its last "
-    "update, a second SIGINT ends it at once and whole, and a closed pipe ends it quietly."
+    "SIGINT or SIGTERM under load ends a training run within 10 s with a checkpoint of its "
+    "last update. A second SIGINT ends it immediately without damage. A closed pipe ends it "
+    "without an error message."
 )
 
 STOPS = {SHORT: 2, LONG: 40}

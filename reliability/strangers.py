@@ -1,4 +1,4 @@
-"""A stranger's files are only data: hostile models, runs and PyTorch files, opened in every way.
+"""Opens hostile models, runs and PyTorch files in every way, and checks that they are only read as data.
 
 Each is opened in a process of its own kind that watches itself: what it opens, whether anything is
 executed, and how much memory it takes. An error of charloom's is what must come out, or a model; never
@@ -32,8 +32,9 @@ from reliability.run_training import reopen
 
 NUMBER = 8
 PROMISE = (
-    "A stranger's model is only data: nothing in it executes, no file beside it is read or changed, "
-    "memory stays within twice its size and 100 MB, and whatever its bytes, the error is charloom's own."
+    "A model from a stranger is only data. Nothing in it is executed, no file beside it is "
+    "read or changed, and memory stays below twice its size plus 100 MB. Any error about it "
+    "is one of charloom's own."
 )
 
 SEED = 8

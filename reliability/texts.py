@@ -1,4 +1,4 @@
-"""Any bytes can be a text: they train, or are refused in one clear sentence with the byte's offset.
+"""Checks that any bytes can be trained on or are refused with the offset of the wrong byte.
 
 The commands are run on files of every kind that people have by mistake, as characters and as bytes. What
 is wrong with a file is found a second time by Python's own decoder, and the two must agree.
@@ -22,8 +22,8 @@ from reliability.fuzz import first_bad
 
 NUMBER = 10
 PROMISE = (
-    "Any bytes in: they train, or one clear sentence says what is wrong and at which byte; and "
-    "decode(encode(x)) is x, whatever x is."
+    "Any bytes can be given as a text. They are trained on, or one clear sentence says what "
+    "is wrong and at which byte. For every text x, decode(encode(x)) is x."
 )
 
 EXAMPLES = {SHORT: 1_000, LONG: 100_000}
