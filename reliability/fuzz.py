@@ -38,6 +38,7 @@ from charloom.store.atomic_files import blocks_of
 from charloom.text import Vocabulary, block_reader
 from charloom.text.block_reader import encode, fingerprint, scan
 from charloom.text.sources import Source
+from charloom.text.unknown_policy import REFUSE
 
 ROOT = Path(__file__).parent.parent
 SLOW = 5.0  # seconds of a processor for one input
@@ -294,7 +295,7 @@ def text(data: bytes) -> None:
         try:
             found = scan([source], tokens)
             vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
-            table = vocabulary.treatment(found.values, found.counts, "refuse", "").table
+            table = vocabulary.treatment(found.values, found.counts, REFUSE).table
             blocks = list(encode([source], tokens, table, False, found.fingerprint))
         except EncodingError as error:
             assert tokens == "characters", "bytes were refused"
