@@ -93,7 +93,7 @@ def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
     }  # can be dismissed
     (folder / ".jobs" / "ghost.json").write_text(json.dumps(ghost))
     with writer, harmless(), Live(folder) as live:
-        write_status(folder / "taught", "training", 0, 10, None)
+        write_status(folder / "taught" / "status.json", "training", 0, 10, None)
         return fuzzed(live.url, cases, seed, under)
 
 

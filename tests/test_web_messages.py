@@ -65,7 +65,7 @@ def test_a_wrong_setting_is_refused_with_what_was_given_and_wanted(client, setti
             {"model": 3, "length": "x"},
             "“length” must be a whole number, not 'x' (2 errors in all).",
         ),
-        ("/v1/completions", {"model": "book", "stop": 3}, "“stop” must be a string, not 3 (2 errors in all)."),
+        ("/v1/completions", {"model": "book", "stop": 3}, "stop must be a string, not 3 (2 errors in all)."),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_refused_with_what_was_given_and_wanted(client, path, body, message):

@@ -17,7 +17,7 @@ from charloom.errors import (
     UnknownCharacterError,
     WriteError,
 )
-from charloom.messages import for_page
+from charloom.messages import for_page, for_python
 from charloom.web.concurrency import RETRY_SECONDS, Busy
 from charloom.web.file_descriptors import Shortage, is_shortage
 from charloom.web.json_response import AsciiJSONResponse
@@ -130,11 +130,14 @@ def register_error_handlers(app: FastAPI, shortage: Shortage) -> None:
         place = [str(part) for part in found["loc"] if part not in ("body", "query", "path")]
         param = ".".join(place)[:200] or None
         more = f" ({len(error.errors())} errors in all)" if len(error.errors()) > 1 else ""
-        message = f"{validation_message(found)}{more}."
+        # Programs send the requests to /v1: they know fields by the names in the JSON.
+        of_openai = request.url.path.startswith("/v1/")
+        spell = for_python if of_openai else for_page
+        message = f"{spell(validation_message(found))}{more}."
         if found["type"] == "json_invalid":
             param, message = None, "the body is not valid JSON."
         # OpenAI's server sends 400, for which their clients raise BadRequestError.
-        status = 400 if request.url.path.startswith("/v1/") else 422
+        status = 400 if of_openai else 422
         return AsciiJSONResponse(error_body(message, INVALID, param, "invalid"), status)
 
     @app.exception_handler(Exception)
