@@ -1,17 +1,20 @@
-"""Print the project's English, for a reader who has not seen the code.
+"""Print the texts of the source code, for a reader who has not seen the code.
 
     python benchmarks/sentences.py docstrings --count 100 --seed 13
     python benchmarks/sentences.py help | errors | messages | page | comments
 
-Docstrings, comments and messages are many: `--count` and `--seed` draw some of them. A placeholder of a
-message stands in braces: "{path} holds no run".
+There are many docstrings, comments and messages: `--count` and `--seed` select some of them at random. A
+placeholder in a message is printed in braces: "{path} holds no run". A comment at the end of a line is
+printed with that line.
 """
 
 import argparse
 import ast
+import io
 import random
 import re
 import signal
+import tokenize
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +25,10 @@ WORDS = re.compile(r"[A-Za-z]\S*\s+\S+\s+\S")  # fewer than three words are not 
 JS_STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`|\'((?:[^\'\\\n]|\\.)*)\'')
 JS_COMMENT = re.compile(r"(?m)^\s*(?://|\*|/\*\*?)\s?(.*?)(?:\s*\*/)?$")
 
-Text = tuple[str, str]  # where it stands, and what it says
+DIRECTIVE = re.compile(r"(?:#\s*)?(?:fmt:|noqa|type:|pragma:|ruff:)")  # comments for tools
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+Text = tuple[str, str]  # the place and the text
 
 
 def modules() -> Iterator[tuple[str, ast.Module, str]]:
@@ -35,34 +41,60 @@ def modules() -> Iterator[tuple[str, ast.Module, str]]:
 def docstrings() -> Iterator[Text]:
     """Yield the docstring of each module, class and function."""
     for name, tree, _ in modules():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                text = ast.get_docstring(node)
-                if text:
-                    head = "" if isinstance(node, ast.Module) else signature(node)
-                    yield f"{name} {head}", text
+        text = ast.get_docstring(tree)
+        if text:
+            yield f"{name} ", text
+        yield from ((f"{name} {head}", text) for head, text in definitions(tree, ""))
 
 
-def signature(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+def definitions(node: ast.AST, outer: str) -> Iterator[Text]:
+    """Yield the signature and the docstring of each definition in `node`.
+
+    The names of a class's methods begin with `outer`, the name of the class and a full stop.
+    """
+    for child in ast.iter_child_nodes(node):
+        inner = outer
+        if isinstance(child, Definition):
+            text = ast.get_docstring(child)
+            if text:
+                yield signature(child, outer), text
+            inner = f"{outer}{child.name}." if isinstance(child, ast.ClassDef) else outer
+        yield from definitions(child, inner)
+
+
+def signature(node: Definition, outer: str) -> str:
     """Return the name of a class, or a function's name with its parameters."""
     if isinstance(node, ast.ClassDef):
-        return f"class {node.name}"
+        return f"class {outer}{node.name}"
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{node.name}({ast.unparse(node.args)}){returns}"
+    return f"{outer}{node.name}({ast.unparse(node.args)}){returns}"
 
 
 def comments() -> Iterator[Text]:
-    """Yield each block of comments."""
+    """Yield each block of comments, and each comment at the end of a line together with the line."""
     for name, _, source in modules():
-        block: list[str] = []
-        for line in [*source.splitlines(), ""]:
-            found = re.match(r"\s*#\s(.*)", line) or re.search(r"\s\s#\s(.*)", line)
-            if found:
-                block.append(found[1])
-            elif block:
-                if WORDS.search(" ".join(block)):
-                    yield name, " ".join(block)
-                block = []
+        yield from ((name, text) for text in comments_in(source) if WORDS.search(text))
+
+
+def comments_in(source: str) -> Iterator[str]:
+    """Yield the comments of a module. Comments for tools, such as noqa, are left out."""
+    block: list[str] = []
+    last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        text, (number, column) = token.string.lstrip("#!: "), token.start
+        if token.type != tokenize.COMMENT or DIRECTIVE.match(text):
+            continue
+        code = token.line[:column].strip()
+        if block and (code or number != last + 1):
+            yield " ".join(block)
+            block = []
+        if code:
+            yield f"{text}\n    {code}"
+        else:
+            block.append(text)
+        last = number
+    if block:
+        yield " ".join(block)
 
 
 def spelled(node: ast.AST) -> str:
@@ -82,7 +114,7 @@ def spelled(node: ast.AST) -> str:
 
 
 def strings(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each string of a tree that has words, and whether it is a help text, an error or another message."""
+    """Yield the kind ("help", "errors" or "messages") and the text of each string with words."""
 
     def visit(node: ast.AST, kind: str) -> Iterator[tuple[str, str]]:
         text = spelled(node)
@@ -113,8 +145,8 @@ def texts(kind: str) -> Iterator[Text]:
         yield from ((name, text) for found, text in strings(tree) if found == kind)
 
 
-class Visible(HTMLParser):
-    """Yields the texts that a page shows, and those for screen readers."""
+class VisibleText(HTMLParser):
+    """Collects the texts that a page shows, and those for screen readers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +172,7 @@ class Visible(HTMLParser):
 def page() -> Iterator[Text]:
     """Yield each text of the page, including the texts in its scripts."""
     for path in sorted(STATIC.glob("*.html")):
-        reader = Visible()
+        reader = VisibleText()
         reader.feed(path.read_text(encoding="utf-8"))
         yield from ((path.name, text) for text in reader.found)
     for path in sorted(STATIC.glob("*.js")):
@@ -159,8 +191,10 @@ def main() -> None:
     parser.add_argument(
         "kind", choices=["docstrings", "comments", "help", "errors", "messages", "page"]
     )
-    parser.add_argument("--count", type=int, help="number of texts to draw at random; default: all")
-    parser.add_argument("--seed", type=int, default=13)
+    parser.add_argument(
+        "--count", type=int, help="number of texts to select at random; default: all"
+    )
+    parser.add_argument("--seed", type=int, default=13, help="seed of the selection")
     parser.add_argument(
         "--within", default="", help="only files with this path prefix, such as web/"
     )
