@@ -261,7 +261,7 @@ def test_an_update_that_one_stream_alone_refuses_is_not_applied_in_any(threads, 
     second_window = starts[3] + learner.config.seq_length
     if bad.startswith("an id"):
         ids[second_window + 2] = 11
-        with pytest.raises(EngineError, match="beyond the model's 11 characters"):
+        with pytest.raises(EngineError, match="too large for the model, which has 11 characters"):
             NativeEngine(threads).train(learner, ids, plan)
     else:
         ids[second_window + 2] = 10
@@ -286,7 +286,7 @@ def test_slots_are_taken_by_their_names(native):
         assert np.array_equal(ours.parameters[name], theirs.parameters[name])
         assert np.array_equal(ours.slots["mean"][name], theirs.slots["mean"][name])
     del ours.slots["square"]
-    with pytest.raises(EngineError, match="the slots are mean; wanted mean, square"):
+    with pytest.raises(EngineError, match="the slots are mean; they must be mean, square"):
         native.train(ours, text(ours), plan)
 
 

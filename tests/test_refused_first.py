@@ -12,10 +12,13 @@ from charloom.engines import native_problem
 from charloom.errors import EngineError, RunExistsError, WriteError
 
 TOO_LARGE = [
-    ("--layers 65 --hidden-size 2", "the network has 65 layers, and the native engine takes 64"),
+    (
+        "--layers 65 --hidden-size 2",
+        "the network has 65 layers, but the native engine supports at most 64",
+    ),
     (
         "--recipe classic --seq-length 3000 --batch-size 6000",
-        "a window has 3,000 steps of 6,000 streams, and the native engine takes 16,777,215 characters",
+        "a window has 3,000 steps of 6,000 streams, but the native engine can process at most 16,777,215 characters",
     ),
 ]
 

@@ -52,15 +52,18 @@ def test_arrays_of_wrong_shapes_are_refused_in_python():
     read_only.parameters["V"].flags.writeable = False
     refuse("V is read-only", lambda: engine.train(read_only, tokens, plan))
     deep, long = make_learner(H=2, layers=65), make_learner(H=2, T=2**24)
-    refuse("65 layers, and the native engine takes 64", lambda: engine.train(deep, tokens, plan))
-    refuse("takes 16,777,215 characters", lambda: engine.train(long, tokens, plan))
+    refuse(
+        "65 layers, but the native engine supports at most 64",
+        lambda: engine.train(deep, tokens, plan),
+    )
+    refuse("at most 16,777,215 characters", lambda: engine.train(long, tokens, plan))
     good = make_learner()
     refuse("80 characters", lambda: engine.train(good, np.full(100, 80, np.uint8), plan))
     refuse(
         "starts", lambda: engine.train(good, tokens, Plan(plan.learning_rates, np.zeros(2, int)))
     )
     refuse("int64", lambda: engine.train(good, tokens.astype(np.int64), plan))
-    refuse("76 characters; the text has 75|need 76", lambda: engine.train(good, tokens[:75], plan))
+    refuse("need 76 characters, but the text has 75", lambda: engine.train(good, tokens[:75], plan))
     refuse(
         "80 characters",
         lambda: engine.generate(good, np.array([80]), Sampler(), np.ones(1), good.state),

@@ -1,4 +1,4 @@
-"""The fast engine: checks every array, then passes it to the compiled kernels.
+"""The fast engine: checks every array, then passes it to the compiled kernels in cpp/.
 
 The kernels in cpp/ do all computation. This module raises a clear error for an array that would crash
 them. The instruction sets are the x86-64 levels v2, v3 (AVX2 and FMA) and v4 (AVX-512), or baseline on
@@ -102,8 +102,8 @@ class NativeEngine:
         if config.seq_length * config.batch_size > MAX_WINDOW:
             raise EngineError(
                 f"a window has {counted(config.seq_length, 'step')} of "
-                f"{counted(config.batch_size, 'stream')}, and the native engine takes "
-                f"{MAX_WINDOW:,} characters at most. Give fewer, or {_reference_instead()}."
+                f"{counted(config.batch_size, 'stream')}, but the native engine can process at most "
+                f"{MAX_WINDOW:,} characters. Use fewer, or {_reference_instead()}."
             )
 
     def loss_and_gradients(
@@ -112,8 +112,8 @@ class NativeEngine:
         kernels = self._kernels_for(learner)
         if x.ndim != 2 or x.shape != y.shape or not x.size:
             raise EngineError(
-                f"x has shape {x.shape} and y {y.shape}; wanted windows of the same shape (T, B), "
-                f"each at least 1."
+                f"x has shape {x.shape} and y has shape {y.shape}; they must have the same shape "
+                f"(T, B), and T and B must be at least 1."
             )
         settings = self._settings(learner)
         as_trained = bool(update) or not learner.config.dropout
@@ -138,12 +138,15 @@ class NativeEngine:
         self.require(config)
         starts = np.ascontiguousarray(plan.starts, dtype=np.int64) + learner.position
         if starts.shape != (B,):
-            raise EngineError(f"the plan has starts of shape {starts.shape}; wanted {(B,)}.")
+            raise EngineError(
+                f"the starts of the plan have shape {starts.shape}; they must have shape {(B,)}."
+            )
         end = int(starts.max()) + count * T + 1
         if end > len(tokens) or starts.min() < 0:
             raise EngineError(
-                f"{counted(count, 'window')} of {T} from position {starts.max():,} need "
-                f"{counted(end, 'character')}; the text has {len(tokens):,}."
+                f"{counted(count, 'window')} of {counted(T, 'step')} from position "
+                f"{starts.max():,} need {counted(end, 'character')}, but the text has "
+                f"{len(tokens):,}. Give a longer text, or fewer updates."
             )
         losses, norms = np.empty(count), np.empty(count)
         state = _copied(learner.state)
@@ -171,8 +174,9 @@ class NativeEngine:
         learner.update += result.updates
         if result.bad_id:
             raise EngineError(
-                f"the text has an id beyond the model's {len(learner.vocabulary):,} characters; "
-                f"ids must lie in 0 … {len(learner.vocabulary) - 1:,}."
+                f"the text has an id that is too large for the model, which has "
+                f"{len(learner.vocabulary):,} characters; ids must be from 0 to "
+                f"{len(learner.vocabulary) - 1:,}."
             )
         if result.not_finite:
             done = result.updates
@@ -184,7 +188,10 @@ class NativeEngine:
     ) -> tuple[NDArray[np.float64], State]:
         kernels = self._kernels_for(learner)
         if tokens.ndim != 2 or not tokens.size:
-            raise EngineError(f"the ids have shape {tokens.shape}; wanted (N, B), each at least 1.")
+            raise EngineError(
+                f"the ids have shape {tokens.shape}; they must have the shape (N, B), and N and B "
+                f"must be at least 1."
+            )
         state = _copied(state)
         nats = np.empty((len(tokens) - 1, tokens.shape[1]))
         kernels.score(
@@ -247,7 +254,8 @@ class NativeEngine:
         )
         if not finite:
             raise EngineError(
-                "the model's logits are not finite: it has diverged; use an earlier one."
+                "the model's logits are not finite, because its training diverged; use an earlier "
+                "checkpoint."
             )
         return ids.astype(learner.vocabulary.id_dtype), state
 
@@ -256,13 +264,13 @@ class NativeEngine:
         dtype = learner.parameters["V"].dtype
         if dtype not in self._kernels:
             raise EngineError(
-                f"the parameters are {dtype}; the native engine computes in float32 and float64, "
-                f"the reference engine in any type."
+                f"the parameters are {dtype}; the native engine computes in float32 or float64. "
+                f"Use the reference engine for other types."
             )
         return self._kernels[dtype]
 
     def _settings(self, learner: Learner) -> _Settings:
-        """Return the learner's settings; those of the last call if its config is the same object."""
+        """Return the learner's settings. Reuse those of the last call if nothing has changed."""
         config, characters, last = learner.config, len(learner.vocabulary), self._last
         if last is None or last.config is not config or last.characters != characters:
             last = _Settings(config, characters, _shape(config, characters), _descent(config))
@@ -270,7 +278,7 @@ class NativeEngine:
         return last
 
     def _threads(self, streams: int) -> int:
-        """Return how many threads can share so many streams."""
+        """Return how many threads can work on this number of streams."""
         return min(self.threads, streams, MAX_THREADS)
 
     def _sampling_threads(self, learner: Learner) -> int:
@@ -285,20 +293,20 @@ class NativeEngine:
 
 def _reference_instead() -> str:
     """Return the advice to use the reference engine."""
-    return f"use {argument('engine', 'reference')}, which takes any number, many times slower"
+    return f"use {argument('engine', 'reference')}, which has no limit but is many times slower"
 
 
 def _require_layers(config: Config) -> None:
     """Raise EngineError if a network has more layers than the kernels take."""
     if config.layers > MAX_LAYERS:
         raise EngineError(
-            f"the network has {config.layers:,} layers, and the native engine takes {MAX_LAYERS} at "
-            f"most. Give fewer, or {_reference_instead()}."
+            f"the network has {config.layers:,} layers, but the native engine supports at most "
+            f"{MAX_LAYERS}. Use fewer, or {_reference_instead()}."
         )
 
 
 def _shape(config: Config, characters: int) -> _native.Shape:
-    """Return the cell and sizes of a network of this config and so many characters."""
+    """Return the cell and the sizes of a network in the form for the kernels."""
     _require_layers(config)
     return _native.Shape(
         cell=_native.Cell[config.cell], layers=config.layers, K=characters, H=config.hidden_size
@@ -306,7 +314,7 @@ def _shape(config: Config, characters: int) -> _native.Shape:
 
 
 def _descent(config: Config) -> _native.Descent:
-    """Return how updates are made under this config."""
+    """Return the optimizer and its settings in the form for the kernels."""
     return _native.Descent(
         rule=_native.Rule[config.optimizer],
         momentum=config.momentum,
@@ -324,13 +332,13 @@ def _descent(config: Config) -> _native.Descent:
 
 
 def _without_dropout(config: Config) -> _native.Descent:
-    """Return how updates are made under this config when no unit is dropped."""
+    """Return the same as `_descent`, but without dropout."""
     return _descent(config.replace(dropout=0.0))
 
 
 @lru_cache(maxsize=16)
 def _sampler(sampler: Sampler) -> _native.Sampler:
-    """Return the same sampler as the kernels take it."""
+    """Return the sampler's settings in the form for the kernels."""
     return _native.Sampler(
         temperature=sampler.temperature,
         top_p=sampler.top_p,
@@ -342,30 +350,49 @@ def _sampler(sampler: Sampler) -> _native.Sampler:
 
 
 def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
-    """Return arrays shaped like the parameters, in the order of the parameters; check each."""
+    """Check arrays that are shaped like the parameters; return them in the order of the parameters.
+
+    Raises:
+        EngineError: an array is missing, or the kernels cannot use it.
+    """
     dtype = learner.parameters["V"].dtype
     shapes = parameter_shapes(learner.config, len(learner.vocabulary))
     if list(arrays) != list(shapes):
-        raise EngineError(f"the arrays are {', '.join(arrays)}; wanted {', '.join(shapes)}.")
+        raise EngineError(
+            f"the arrays are {', '.join(arrays)}; they must be {', '.join(shapes)}, in this order."
+        )
     for name, shape in shapes.items():
         _require_array(name, arrays[name], shape, dtype)
     return tuple(arrays.values())
 
 
 def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
-    """Return the arrays of each slot of the optimizer, in the order of the kernels; check each."""
+    """Check the arrays of the optimizer's slots; return them in the order of `SLOTS`.
+
+    Raises:
+        EngineError: a slot or an array is missing, or the kernels cannot use an array.
+    """
     names = SLOTS[learner.config.optimizer]
     if sorted(learner.slots) != sorted(names):
-        raise EngineError(f"the slots are {', '.join(learner.slots)}; wanted {', '.join(names)}.")
+        raise EngineError(
+            f"the slots are {', '.join(learner.slots)}; they must be {', '.join(names)}."
+        )
     return tuple(_arrays(learner, learner.slots[name]) for name in names)
 
 
 def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
-    """Return the arrays of a state in the order of the kernels; check each."""
+    """Check the arrays of a state; return them in the order of the cell's states.
+
+    Raises:
+        EngineError: an array is missing, or the kernels cannot use it.
+    """
     config = learner.config
     names = CELLS[config.cell].states
     if tuple(state) != names:
-        raise EngineError(f"the state has {', '.join(state)}; wanted {', '.join(names)}.")
+        raise EngineError(
+            f"the arrays of the state are {', '.join(state)}; they must be {', '.join(names)}, in "
+            f"this order."
+        )
     shape = (config.layers, streams, config.hidden_size)
     for name, array in state.items():
         _require_array(f"the state {name}", array, shape, learner.parameters["V"].dtype)
@@ -381,12 +408,14 @@ def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dt
     """Raise EngineError unless the kernels can read and write the array in place."""
     if array.shape != shape or array.dtype != dtype:
         raise EngineError(
-            f"{name} is {array.dtype} of shape {array.shape}; wanted {dtype} of shape {shape}."
+            f"{name} is {array.dtype} of shape {array.shape}; it must be {dtype} of shape {shape}."
         )
     if not array.flags.c_contiguous:
-        raise EngineError(f"{name} is not C-contiguous; wanted numpy.ascontiguousarray of it.")
+        raise EngineError(
+            f"{name} is not C-contiguous; replace it with a copy from numpy.ascontiguousarray."
+        )
     if not array.flags.writeable:
-        raise EngineError(f"{name} is read-only; wanted a copy of it.")
+        raise EngineError(f"{name} is read-only; replace it with a copy.")
 
 
 def _tokens(tokens: Ids) -> Ids:
@@ -404,20 +433,24 @@ def _tokens(tokens: Ids) -> Ids:
         or not tokens.flags.c_contiguous
     ):
         raise EngineError(
-            f"the ids are {tokens.dtype} of shape {tokens.shape}; wanted contiguous uint8, uint16 "
-            f"or uint32 with one axis."
+            f"the ids are {tokens.dtype} of shape {tokens.shape}; they must be a contiguous array "
+            f"of uint8, uint16 or uint32 with one axis."
         )
     return tokens.view(np.ndarray)
 
 
 def _whole(ids: Ids, learner: Learner) -> NDArray[np.int32]:
-    """Return ids as contiguous int32; raise EngineError if one is out of range."""
+    """Return ids as a contiguous int32 array.
+
+    Raises:
+        EngineError: the ids are not integers, or an id is not in the model's vocabulary.
+    """
     if ids.dtype.kind not in "ui":
-        raise EngineError(f"the ids are {ids.dtype}; wanted whole numbers.")
+        raise EngineError(f"the ids are {ids.dtype}; they must be integers.")
     K = len(learner.vocabulary)
     if ids.size and (ids.min() < 0 or ids.max() >= K):
         raise EngineError(
-            f"the ids run from {ids.min():,} to {ids.max():,}; the model has {K:,} characters, "
-            f"so they must lie in 0 … {K - 1:,}."
+            f"the ids are from {ids.min():,} to {ids.max():,}; the model has {K:,} characters, "
+            f"so they must be from 0 to {K - 1:,}."
         )
     return np.ascontiguousarray(ids, dtype=np.int32)
