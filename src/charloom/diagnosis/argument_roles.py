@@ -165,7 +165,10 @@ def suggested_wrapper(
 
 
 def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Mapping[str, str]:
-    """Return, for each global variable that holds a parameter or a size, the source of its value."""
+    """Return the global variables that hold a parameter or a size, each with code for its value.
+
+    The code uses the arguments of the wrapper, such as params["W"] or len(h0).
+    """
     variables = getattr(function, "__globals__", {})
     used = getattr(getattr(function, "__code__", None), "co_names", ())
     values = {}
@@ -179,7 +182,7 @@ def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Map
 
 
 def size_source(name: str) -> str:
-    """Return the source that computes the size with this usual name; empty for other names."""
+    """Return code for the size that usually has this name, such as len(h0); "" for other names."""
     if plain(name) in K_NAMES:
         return 'len(params["c"])'
     return "len(h0)" if plain(name) in H_NAMES else ""

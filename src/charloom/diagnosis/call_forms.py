@@ -211,12 +211,12 @@ def from_user_shape(name: str, array: Array, convention: Convention) -> Array:
 
 
 def gates_of(convention: Convention) -> str:
-    """Return charloom's order of the gates that the convention orders."""
+    """Return charloom's order of the gates in `convention.gates`."""
     return in_table_order(convention.gates)
 
 
 def vector(array: Array, kind: str) -> Array:
-    """Return a vector as "flat", "column" or "row"."""
+    """Return a vector (n,) in the shape "flat" (n,), "column" (n, 1) or "row" (1, n)."""
     return {"flat": array, "column": array.reshape(-1, 1), "row": array.reshape(1, -1)}[kind]
 
 
@@ -232,13 +232,21 @@ def ids_as(ids: Array, K: int, kind: str) -> Array:
 def call(
     function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
 ) -> tuple[Reply, PreparedCall]:
-    """Call the function by a convention; return its reply in charloom's shapes, and the call."""
+    """Call the function in the way that the convention describes.
+
+    Returns:
+        The loss and the gradients in charloom's shapes, and the arguments of the call.
+    """
     prepared = PreparedCall(problem, convention)
     return reply_of(function, prepared, options), prepared
 
 
 def reply_of(function: Callable[..., Any], prepared: PreparedCall, options: Options) -> Reply:
-    """Make a prepared call, and return the reply in charloom's shapes."""
+    """Call the function with the prepared arguments.
+
+    Returns:
+        The loss and the gradients in charloom's shapes.
+    """
     convention = prepared.convention
     with np.errstate(all="ignore"):
         returned = function(*prepared.arguments())
@@ -288,10 +296,13 @@ def find_convention(
 def find_names(
     function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
 ) -> tuple[Reply, Convention]:
-    """Call the function until the parameters have the names that it uses; return reply and convention.
+    """Call the function, and find the names by which it reads the parameters.
 
     The function gets a plain dict, which other libraries (JAX) accept. It gets a `Network` only if
     it reads attributes, or uses names that are not known.
+
+    Returns:
+        The loss and the gradients in charloom's shapes, and the convention with the names.
     """
     used: dict[str, str] = {}
     while convention.holder == "dict":
@@ -318,7 +329,7 @@ def find_names(
 def find_names_with_network(
     function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
 ) -> tuple[Reply, Convention]:
-    """Do the same as `find_names` with a `Network`, which records the names that are used.
+    """Do the same as `find_names`, but always pass a `Network`, which records the names.
 
     Raises:
         DoctorError: the function uses names that are not known.
@@ -354,7 +365,10 @@ def find_names_with_network(
 
 
 def names_example(network: Network, parameters: Iterable[str]) -> dict[str, str]:
-    """Return a guess of the name of each parameter: the names that were used, then the unknown ones."""
+    """Return a guess of the function's name for each parameter, to show in an error.
+
+    It is the known name by which the function read the parameter, or else the next unknown name.
+    """
     unknown = iter(network._unknown)
     return {name: network._used.get(name) or next(unknown, "…") for name in parameters}
 

@@ -32,5 +32,5 @@ class Options:
 
     @property
     def has_cell_state(self) -> bool:
-        """Return whether the cell has a second state, so that the function also gets c0."""
+        """Return True if the cell has a second state, c0, which the function also gets."""
         return self.cell != "" and "cell" in CELLS[self.cell].states

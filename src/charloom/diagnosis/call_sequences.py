@@ -1,7 +1,7 @@
 """Finds mistakes that show only in several calls or in the precision of the numbers.
 
-They are gradients that add up over calls, a state that is remembered, arguments that are changed, a
-loss after an update, and float32 numbers. It runs no code of the user's.
+Such mistakes are: gradients add up over calls, the state is remembered, the arguments are changed, the
+loss is computed after an update, or the numbers are float32. This module does not run the user's code.
 """
 
 import math
@@ -36,7 +36,7 @@ USUAL_RATES: Final = (0.1, 0.01, 0.001, 1e-4, 1.0, 0.5, 0.05, 0.005, 1e-5)
 
 
 def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[Found]:
-    """Return the mistakes that show in sequences of calls; `problem` is that of the first trial."""
+    """Return the mistakes that show in sequences of calls; `problem` is the first trial's problem."""
     changed = {
         name for calls in (outcome.trials, outcome.repeats) for c in calls for name in c.changed
     }
@@ -133,10 +133,10 @@ def holds_float32(gradients: Arrays) -> bool:
 
 
 def jumps(case: Case, outcome: Outcome) -> bool:
-    """Return True if the first trial has errors as large as those of float32 that change irregularly.
+    """Return True if the errors of the first trial look like rounding to float32.
 
-    If the weights change slightly, the error of a wrong formula hardly changes, but rounding errors
-    change completely.
+    Such errors are at least as large as float32's precision. They change completely when the weights
+    change slightly, but the errors of a wrong formula hardly change.
     """
     if not same(*outcome.repeats[:2]):
         return False
@@ -156,7 +156,9 @@ def jumps(case: Case, outcome: Outcome) -> bool:
 def loss_after_update(
     case: Case, explanations: Sequence[Explanation], wrong: Sequence[Row]
 ) -> list[Explanation] | None:
-    """Return explanations in which the loss is computed after an update; None if there are none.
+    """Return the explanations with the additional mistake that the loss is computed after an update.
+
+    Return None if this mistake does not explain the losses.
 
     The gradients must be right or explained. The losses of all trials must be those after a step with
     the same learning rate.
@@ -191,7 +193,7 @@ def gradients_match(case: Case, explanation: Explanation) -> bool:
 
 
 def loss_is(case: Case, trial: int, parameters: Arrays) -> bool:
-    """Return True if the function's loss in a trial is that of these parameters."""
+    """Return True if the function's loss in a trial is the right loss of a network with `parameters`."""
     problem = case.trials[trial].problem._replace(parameters=parameters)
     call = case.calls[trial]
     right = case.predicted(problem, ()).loss
@@ -199,12 +201,15 @@ def loss_is(case: Case, trial: int, parameters: Arrays) -> bool:
 
 
 def loss_limit(case: Case) -> float:
-    """Return the largest relative difference of a loss from the predicted one."""
+    """Return the largest relative difference with which a loss still matches the predicted one."""
     return SAME32 if case.single else MATCHES
 
 
 def rate_of(case: Case, step: Any) -> float | None:
-    """Return the learning rate η for which all losses are those after an update; None if none fits."""
+    """Return a learning rate η for which the loss of every trial is the loss after one update.
+
+    Return None if there is no such learning rate.
+    """
 
     def updated(trial: int, rate: float) -> Arrays:
         problem, call = case.trials[trial].problem, case.calls[trial]

@@ -1,6 +1,6 @@
 """Holds all trials with the right results and the function's results, and compares predictions with them.
 
-It has no list of mistakes, and decides nothing.
+It does not know the mistakes, and does not decide whether a result is right.
 """
 
 import math
@@ -47,10 +47,10 @@ class Case:
         return Answer(total.loss / T, {name: g / T for name, g in total.gradients.items()})
 
     def _limits(self, trial: int) -> dict[str, float]:
-        """Return the largest error of a right result, for each gradient and the loss of a trial.
+        """Return, for each gradient and the loss of a trial, the largest error that a right result can have.
 
-        A limit is larger where rounding causes a larger error, which is measured by rounding the parameters
-        and the state to float32.
+        A limit depends on how much rounding changes the result. This is measured: the parameters and the
+        state are rounded to float32.
         """
         problem, exact = self.trials[trial].problem, self.exact[trial]
         rounded = problem._replace(
@@ -67,7 +67,7 @@ class Case:
         }
 
     def distances(self, trial: int, predicted: Answer) -> dict[str, float]:
-        """Return the distance of the function's gradients and loss from predicted ones, in one trial."""
+        """Return the distances of the function's gradients and loss from the predicted ones in a trial."""
         call = self.calls[trial]
         size = math.sqrt(sum(float(np.vdot(g, g)) for g in call.gradients.values()))
         distances = {
@@ -84,15 +84,20 @@ class Case:
         return {name for name in names if far.get(name, 0.0) <= self.match_limit(trial, name)}
 
     def match_limit(self, trial: int, name: str) -> float:
-        """Return the largest distance of a prediction that matches."""
+        """Return the largest distance from the function's result at which a prediction matches it."""
         return max(MATCHES, self.limits[trial][name]) if self.single else MATCHES
 
     def distance_if_matching(
         self, trial: int, explanation: Explanation, only: Iterable[str] | None = None
     ) -> float:
-        """Return the largest distance from the explanation's prediction in a trial; infinity without a match.
+        """Return the largest distance of the function's results from the explanation's prediction.
 
-        `only`: the names to compare; None for all.
+        Return infinity if a result does not match.
+
+        Args:
+            trial: index of the trial.
+            explanation: the mistakes.
+            only: the names to compare; None for all.
         """
         predicted = self.predicted(self.trials[trial].problem, explanation)
         far = 0.0

@@ -1,8 +1,8 @@
-"""The process in which the user's code runs: `python -m charloom.diagnosis.child_process FOLDER PIPE`.
+"""The main program of the child process, which runs the user's code.
 
-It reads job.json, loads the user's file, calls the function, and writes outcome.json and outcome.npz.
-It ends when the process at the other end of the pipe ends; on Linux even if the user's code never
-returns.
+It is started as `python -m charloom.diagnosis.child_process FOLDER PIPE`. It reads job.json, loads the
+user's file, calls the function, and writes outcome.json and outcome.npz. It ends when the parent process
+ends; on Linux even if the user's code never returns.
 """
 
 import importlib.util
@@ -64,9 +64,9 @@ def job_of(fields: dict[str, Any]) -> Job:
 
 
 def loader(file: Path, function: str, numerical: str | None) -> Load:
-    """Return a function that loads the user's file again, with the modules beside it.
+    """Return a function that loads the user's file, and the modules in its directory, again.
 
-    So the loaded functions remember nothing of earlier calls.
+    The functions that it loads therefore remember nothing of earlier calls.
     """
     before = set(sys.modules)
 

@@ -1,6 +1,6 @@
 """Holds the diagnosis as plain data, and the sentences that describe it.
 
-It computes no gradient, and knows nothing of files, pictures or terminals.
+This module computes no gradients, and does not know files, pictures or terminals.
 """
 
 import math

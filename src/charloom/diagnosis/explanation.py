@@ -168,7 +168,10 @@ def same(a: Answer, b: Answer, name: str) -> bool:
 
 
 def in_pairs(cell: str, one: Found) -> bool:
-    """Return True if an order of the gates is usual enough to be tried in pairs."""
+    """Return True if a wrong order of the gates is also tried together with a second mistake.
+
+    Only the most usual orders are, because there are many.
+    """
     return BY_ID["gate-order"].variants_of(cell).index(one.variant) < PAIR_ORDERS
 
 

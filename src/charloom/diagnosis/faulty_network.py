@@ -1,8 +1,8 @@
-"""Computes loss and gradients of one window in the way that code with known mistakes computes them.
+"""Computes loss and gradients of one window as code with known mistakes would compute them.
 
 It has one plain forward and backward pass for one layer and one stream (spec/mathematics.md: The
 cells; The network), with a switch for each mistake of `mistakes.py`. Without switches the result is
-exact; a test compares it with the reference engine. It knows no code of a user, and explains nothing.
+exact; a test compares it with the reference engine. This module does not run or explain a user's code.
 The argument `m` of many functions holds the switches: the id and the variant of each mistake.
 
 Shapes: x, y ids (T,); states (H,); U (G·H, K), W (G·H, H), b (G·H), d (H), V (K, H), c (K).
@@ -74,7 +74,7 @@ class Step(NamedTuple):
 
     Attributes:
         prev, state: the states before and after the step.
-        cache: what the backward pass needs.
+        cache: arrays for the backward pass.
         first: whether it is the first step of the window.
     """
 
@@ -124,7 +124,7 @@ def exact_state(problem: Problem) -> Arrays:
 
 
 def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
-    """Return the parameters that give the results of the mistaken code when right code uses them."""
+    """Return changed parameters, with which right code computes the same as the code with mistakes."""
     theta = dict(given)
     if "gate-order" in m:
         for name in ("U", "W", "b"):
@@ -146,13 +146,13 @@ def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
 
 
 def reordered(array: Array, order: str, wanted: str) -> Array:
-    """Return the blocks of gates, which are in `order`, in the order `wanted`."""
+    """Return an array with its blocks of gates moved from `order` to the order `wanted`."""
     blocks = dict(zip(order, np.split(array, len(order)), strict=True))
     return np.concatenate([blocks[gate] for gate in wanted])
 
 
 def seen_state(state: Arrays, m: Switches) -> Arrays:
-    """Return the initial state that gives the results of the mistaken code."""
+    """Return the initial state that the code with mistakes really uses: zeros if it ignores the state."""
     zeroed = {"": tuple(state), "h": ("h",), "cell": ("cell",)}.get(
         m.get("initial-state-ignored", "none"), ()
     )
@@ -527,14 +527,14 @@ def sums(
 
 
 def chosen(mistake: str, T: int, m: Switches) -> slice:
-    """Return the steps that a sum includes: all of them, or with the mistake only the first or the last."""
+    """Return the steps that a sum includes: all, or only the first or the last if `m` has the mistake."""
     return {"first": slice(0, 1), "last": slice(T - 1, T)}.get(m.get(mistake, ""), slice(None))
 
 
 def finished(
     cell: str, loss: float, gradients: Arrays, T: int, m: Switches
 ) -> tuple[float, Arrays]:
-    """Return loss and gradients with the mistakes that apply after the sums."""
+    """Return loss and gradients with the mistakes made after the sums: scaling, clipping, transposing."""
     gradients = bias_mistakes(cell, gradients, m)
     loss, scale = scaled_loss(loss, T, m)
     if scale != 1:
@@ -554,7 +554,7 @@ def finished(
 
 
 def bias_mistakes(cell: str, gradients: Arrays, m: Switches) -> Arrays:
-    """Return the gradients with the mistakes in the order of the gates and in the biases."""
+    """Return the gradients with the mistakes in their order of gates and in the gradients of biases."""
     gradients = dict(gradients)
     if "gate-order" in m:
         for name in ("U", "W", "b"):
@@ -569,7 +569,7 @@ def bias_mistakes(cell: str, gradients: Arrays, m: Switches) -> Arrays:
 
 
 def scaled_loss(loss: float, T: int, m: Switches) -> tuple[float, float]:
-    """Return the loss with the mistakes in its scale, and the factor of all gradients."""
+    """Return the loss with the mistakes that scale it, and the factor by which they scale all gradients."""
     scale = -1.0 if "gradient-negated" in m else 1.0
     mean, total = m.get("mean-over-time"), m.get("sum-over-time")
     if mean in ("both", "gradient"):
@@ -589,7 +589,7 @@ def scaled_loss(loss: float, T: int, m: Switches) -> tuple[float, float]:
 
 
 def clipped(gradients: Arrays, m: Switches) -> Arrays:
-    """Return the gradients, clipped by entries, by the norm of all or by the norm of each."""
+    """Return the gradients, clipped entry by entry, by their common norm or by the norm of each."""
     kind, _, limit = m.get("clipped", "").partition(" ")
     if kind == "entries":
         bound = float(limit)
@@ -607,9 +607,9 @@ def clipped(gradients: Arrays, m: Switches) -> Arrays:
 
 
 def decayed(theta: Arrays, loss: float, gradients: Arrays, variant: str) -> tuple[float, Arrays]:
-    """Return loss and gradients with λ θ added to some gradients.
+    """Return loss and gradients of code that adds weight decay, λ θ, to the gradients of some parameters.
 
-    `variant` has λ and the parameters, such as "λ = 0.1 in U, W, V and the loss".
+    `variant` names λ and the parameters, such as "λ = 0.1 in U, W, V and the loss".
     """
     decay, _, where = variant.removeprefix("λ = ").partition(" in ")
     rate, names = float(decay), [name for name in theta if name in re.findall(r"\b\w\b", where)]

@@ -1,8 +1,7 @@
 """Finds constants in a function's results: a factor, a weight decay, an ε, or a clipping limit.
 
-For any small errors, even for rounding errors, some factor or some decay fits best. So
-`explains_more` is the rule that every explanation with a fitted constant must pass. This module does
-not look for whole explanations.
+Some factor or decay always fits best, even if all errors come from rounding. So every explanation with
+a fitted constant must pass the rule `explains_more`. This module does not look for whole explanations.
 """
 
 import math
@@ -49,9 +48,10 @@ def constant_explains(
 
 
 def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
-    """Return the factor by which these gradients (all by default) of all trials differ from the right ones.
+    """Return the number by which the right gradients must be multiplied to get the function's gradients.
 
-    Return None if there is no common factor, or if it cannot be distinguished from 1.
+    Return None if no single number fits all trials, or if it cannot be distinguished from 1. `names`
+    are the parameters whose gradients are compared; by default all.
     """
     factors = []
     left = without = 0.0
@@ -78,7 +78,7 @@ def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
 
 
 def epsilons_seen(case: Case) -> list[str]:
-    """Return variants with the ε that the loss shows, if it is not one of the usual values.
+    """Return variants with the ε that the loss shows; none if it is one of the usual values.
 
     In a window of one step, p is too large by ε.
     """
@@ -100,7 +100,10 @@ def epsilons_seen(case: Case) -> list[str]:
 
 
 def scalings(case: Case) -> Iterator[Found]:
-    """Yield one mistake with the gradients that are the right ones multiplied by a constant, if any."""
+    """Yield the mistake that some gradients are multiplied by constants, if there are any.
+
+    It is one mistake; its variant lists these gradients with their factors.
+    """
     found = []
     for name in case.exact[0].gradients:
         factor = common_factor(case, (name,))
@@ -111,7 +114,7 @@ def scalings(case: Case) -> Iterator[Found]:
 
 
 def decays(case: Case) -> Iterator[Found]:
-    """Yield weight decay with the λ that the first trial shows, for the parameters that have it."""
+    """Yield the mistake weight decay, with the λ and the parameters that the first trial shows."""
     parameters = case.trials[0].problem.parameters
     rates = {}
     for name, right in case.exact[0].gradients.items():
@@ -130,9 +133,9 @@ def decays(case: Case) -> Iterator[Found]:
 
 
 def limits_seen(case: Case) -> list[str]:
-    """Return the clipping limits that the results show, if they are not among the usual ones.
+    """Return variants with the clipping limits that the results show, except the usual limits.
 
-    A limit shows as numbers that are equal to the last digit, which rounding does not cause.
+    A limit shows because several entries, or the norms of several trials, are exactly equal.
     """
     usual = BY_ID["clipped"].variants
     entries = np.concatenate(

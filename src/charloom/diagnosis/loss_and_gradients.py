@@ -2,7 +2,7 @@
 
 Functions return (loss, gradients) or only gradients. The gradients are in a dict, an object or a
 tuple; their names may have prefixes, and biases may be columns. If the names and shapes do not show
-which gradient is which, the error asks for their names. It calls no code of the user's.
+which gradient is which, the error asks for their names. This module does not run the user's code.
 """
 
 import math
@@ -68,7 +68,10 @@ def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> s
 
 
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
-    """Return the parameter whose gradient a name means: the name of the parameter, or that with a prefix."""
+    """Return the parameter whose gradient has this name; None if no gradient has it.
+
+    The name is the parameter's name, or the parameter's name with a prefix, such as dW.
+    """
     found = parameter_of(name, known, names)
     for prefix in PREFIXES[1:]:
         for start in (prefix + "_", prefix):
@@ -195,9 +198,9 @@ def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> di
 
 
 def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
-    """Return one gradient as an array: a bias flat, a matrix as it was returned.
+    """Return one gradient as an array: a bias as a flat array, a matrix in the shape in which it came.
 
-    It compares the shape before it copies anything.
+    The shape is checked before anything is copied.
 
     Raises:
         DoctorError: the shape is wrong, or the value is not an array of real numbers.

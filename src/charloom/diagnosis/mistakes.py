@@ -60,7 +60,7 @@ def variants_in(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[st
 
 
 def truncations() -> Iterator[str]:
-    """Yield the variants of truncation within a window, each with its number of steps."""
+    """Yield the variants of the mistake `truncated`, such as "chunks 3": a kind and a number of steps."""
     for kind in ("depth", "chunks", "ends", "last"):
         for k in range(1, 26):
             # Chunks of one step are time-carry-missing; depth 25 is the whole window of 26 steps.

@@ -1,6 +1,6 @@
-"""Finds where a function first returns numbers that are not finite, and the usual cause of that.
+"""Finds where a function first returns numbers that are not finite, and names their usual cause.
 
-It knows no list of mistakes.
+It does not use the list of known mistakes.
 """
 
 import math
@@ -20,7 +20,10 @@ SMALL: Final = 0.1  # with weights of this sigma, exp cannot overflow
 
 
 def not_numbers(case: Case) -> str:
-    """Return what is not finite in some trial, such as "dU and the loss", or "everything"; else ""."""
+    """Return the results that are not finite in some trial, such as "dU and the loss".
+
+    Return "everything" if no number of any trial is finite, and "" if all are finite.
+    """
     trials = range(len(case.calls))
     if all(none_finite(case, trial) for trial in trials):
         return EVERYTHING
@@ -47,7 +50,10 @@ def none_finite(case: Case, trial: int) -> bool:
 
 
 def clues(case: Case) -> Iterator[str]:
-    """Yield where the numbers stop being finite, and the usual cause; nothing if all are finite."""
+    """Yield a sentence about the first numbers that are not finite, and one about the usual cause.
+
+    Yield nothing if all numbers are finite.
+    """
     trials = [trial for trial in range(len(case.calls)) if not_finite(case, trial)]
     if not trials:
         return
@@ -63,7 +69,7 @@ def clues(case: Case) -> Iterator[str]:
 
 
 def usual_cause(case: Case, trials: list[int]) -> str:
-    """Return the usual cause of numbers that are not finite in these trials."""
+    """Return a sentence about the usual cause of numbers that are not finite in these trials."""
     if any(case.trials[trial].sigma <= SMALL for trial in trials):
         return (
             "it happens with small weights too, where nothing overflows. Usual causes: 0 / 0, the "

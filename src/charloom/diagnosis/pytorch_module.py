@@ -121,10 +121,12 @@ class ModuleCaller:
         return module
 
     def settle(self, problem: Problem, loss: float) -> str:
-        """Find the shapes of x, y and h0 that give the right loss, or else the first that run.
+        """Find the shapes of x, y and h0 with which the module returns `loss`, and describe them.
+
+        If no shapes give this loss, use the first shapes that the module accepts.
 
         Raises:
-            Exception: no shapes run; the error is that of the first ones.
+            Exception: the module accepts no shapes; this is its error for the first ones.
         """
         first_error: Exception | None = None
         running: tuple[tuple[str, str, str], bool] | None = None

@@ -48,7 +48,7 @@ class Caller(Protocol):
     sizes: tuple[int | None, int | None]
 
     def settle(self, problem: Problem, loss: float) -> str:
-        """Find out how to call the function; return it in words."""
+        """Find out how to call the function, and return a description of the call."""
 
     def renewed(self, function: Any) -> "Caller":
         """Return a caller that calls another function in the same way."""
@@ -111,7 +111,10 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     outcome = Outcome(caller.cell, caller.sizes, convention)
 
     def fresh() -> Caller:
-        """Return a caller of the function that remembers no earlier calls, if that is possible."""
+        """Return a caller of a newly loaded function, or the same caller if loading again is too slow.
+
+        Without `reload` it is always the same caller.
+        """
         return caller.renewed(load()[0]) if reload and quick else caller
 
     def call(caller: Caller, problem: Problem, where: str) -> Call:

@@ -1,7 +1,7 @@
-"""Runs the user's code in a separate process, and returns its results or raises an error that says why not.
+"""Runs the user's code in a separate process and returns its results, or raises an error with the reason.
 
 The process has a time limit. Its output is read and not shown. Results come back as arrays and JSON,
-never as pickles. This module knows nothing of gradients.
+never as pickles. This module does not know gradients.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def parse_function(given: str) -> FunctionName:
     """Return the file and the function that FILE.py:FUNCTION names.
 
     Raises:
-        DoctorError: it has another form, it names a method, or there is no such Python file.
+        DoctorError: `given` has another form or names a method, or there is no such Python file.
     """
     file, colon, function = given.rpartition(":")
     owner, dot, method = function.partition(".")
@@ -83,8 +83,8 @@ def run_in_process(
     """Run a job in a separate process.
 
     Raises:
-        DoctorError: it failed, crashed, ended the process, or took longer than `time_limit`
-            seconds.
+        DoctorError: the user's code raised an exception, crashed, ended the process, or took
+            longer than `time_limit` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
         folder = Path(name)
@@ -133,7 +133,7 @@ def write_job(folder: Path, function: FunctionName, numerical: str | None, job: 
 
 
 def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
-    """Start the child process in a session of its own, with one thread for linear algebra."""
+    """Start the child process in a new session, with one thread for linear algebra."""
     module = "charloom.diagnosis.child_process"
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, str(folder), str(pipe)],
@@ -147,7 +147,7 @@ def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
 
 
 class OutputReader(threading.Thread):
-    """Reads the output of a process, so that the process never blocks; keeps the end of it."""
+    """Reads the output of a process, so that the process never blocks, and keeps the last part of it."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         super().__init__(daemon=True)
@@ -161,7 +161,10 @@ class OutputReader(threading.Thread):
                 self.tail = (self.tail + block)[-KEPT:]
 
     def join(self, timeout: float | None = 2.0) -> None:
-        """Wait for the end of the output, but not longer for a grandchild that keeps the pipe open."""
+        """Wait for the end of the output, but at most `timeout` seconds.
+
+        A process that the user's code started may keep the pipe open.
+        """
         super().join(timeout)
         with contextlib.suppress(OSError):
             self.pipe.close()

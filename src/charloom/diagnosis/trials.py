@@ -1,8 +1,8 @@
 """Makes the problems on which a user's function is tried.
 
-They find mistakes that a usual gradient check misses: zero and non-zero initial states, small and
-large weights, several sizes, repeated characters, and a window of one step. H, T and K always
-differ, so that a shape identifies an array. The seed decides all numbers.
+They also find mistakes that a usual gradient check misses. They have zero and non-zero initial states,
+small and large weights, several sizes, repeated characters, and a window of one step. H, T and K always
+differ, so that a shape identifies an array. All numbers depend on the seed.
 """
 
 from typing import Final, NamedTuple
@@ -26,7 +26,7 @@ class Trial(NamedTuple):
     problem: Problem
 
     def description(self) -> str:
-        """Return the sizes, the sigma and the initial state in words."""
+        """Return the sizes, the standard deviation of the weights and the initial state in words."""
         return (
             f"H = {self.hidden_size}, T = {self.seq_length}, K = {self.vocabulary_size}, "
             f"sigma {self.sigma:g}, {self.state} state"

@@ -1,7 +1,8 @@
 """Checks the user's numerical gradient, and finds the mistake in it if it is not accurate enough.
 
-The truncation errors of a step that is too large and of a forward difference can be computed. A step
-that is too small leaves multiples of the last digit of the loss. It runs no code of the user's.
+The truncation error of a forward difference, or of a step that is too large, can be computed. With a
+step that is too small, the differences are multiples of the last digit of the loss. This module does
+not run the user's code.
 """
 
 import math
@@ -35,7 +36,7 @@ class NumericalTrial(NamedTuple):
         problem: the problem of the trial.
         given: the user's numerical gradient, with all parameters in one flat array.
         right: the right gradient in the same order.
-        factor: of the loss: 1, or 1/T if the loss is a mean over time.
+        factor: the factor of the loss: 1, or 1/T if the loss is a mean over time.
     """
 
     problem: Problem
@@ -92,9 +93,10 @@ def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
 
 
 def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
-    """Return the step with which a kind of difference has about the user's error; None if it has not.
+    """Return the step for which differences of this kind have about the same error as the user's.
 
-    The error of that kind grows with `power` of the step, and is computed at the step `reference`.
+    Return None if there is no such step. The error is computed at the step `reference`, and grows with
+    the step to the power `power`.
     """
     entries = some_entries(trial)
     error = trial.given[entries] - trial.right[entries]
@@ -108,7 +110,7 @@ def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: floa
 
 
 def explains(trial: NumericalTrial, kind: "Kind", step: float) -> bool:
-    """Return True if a kind of difference with this step has nearly the user's error."""
+    """Return True if differences of this kind, with this step, have nearly the same error as the user's."""
     entries = some_entries(trial)
     predicted = kind(trial.problem, trial.factor, step, entries)
     remaining = float(np.linalg.norm(trial.given[entries] - predicted))

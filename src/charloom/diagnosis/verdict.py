@@ -1,6 +1,6 @@
 """Makes the diagnosis from the results of the calls: the verdict, its explanation, and the notes.
 
-It runs no code of the user's. `explanation.py` finds the mistakes that explain wrong results.
+It does not run the user's code. `explanation.py` finds the mistakes that explain wrong results.
 """
 
 import math
@@ -39,7 +39,7 @@ class Checked(NamedTuple):
         rows: the errors of all gradients and losses in all trials.
         wrong: the rows that only a mistake in the formulas can explain.
         found: the mistakes that show in several calls or in the precision.
-        single: whether the function is held only to the precision of float32.
+        single: whether the function needs only the precision of float32.
     """
 
     case: Case
@@ -70,7 +70,7 @@ def diagnose(
     Args:
         outcome: the results of all calls.
         job: the options and the trials.
-        dtype: "auto", "float64" or "float32", the precision to which the function is held.
+        dtype: the precision that the function must have: "auto", "float64" or "float32".
         subject: the name of the function.
         started: `time.perf_counter()` at the start.
         notes: notes to put before those of this module.
@@ -157,7 +157,10 @@ def complete_explanations(
     outcome: Outcome,
     job: Job,
 ) -> tuple[Explanation, ...]:
-    """Return the explanations, each with the mistakes of the calls and of the numerical gradient."""
+    """Return the explanations, each completed with the mistakes found in other ways.
+
+    These are the mistakes in sequences of calls and in the numerical gradient.
+    """
     if numerical.mistake is not None:
         explanations = [(*one, numerical.mistake) for one in explanations or [()]]
     if not explanations and checked.found:
@@ -205,10 +208,10 @@ def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
 
 
 def in_users_order(one: Found, cell: str, given: str) -> Found:
-    """Return a wrong order of the gates as the order of the user's code.
+    """Return a wrong order of the gates as the order in which the user's code reads them.
 
-    The doctor passed the parameters in the order `given`, but the mistake was found as a change of
-    charloom's order. So the change is applied to `given`.
+    The function got the parameters in the order `given`, but `one` says how charloom's order was
+    changed. So the same change is applied to `given`. Other mistakes are returned unchanged.
     """
     if one.id != "gate-order" or not given:
         return one
