@@ -1,13 +1,14 @@
 """Small training runs for tests: their text and settings, and ways to create, train and resume them."""
 
 import os
+from unittest.mock import patch
 
 from charloom.config import Config
 from charloom.engines import native_problem, open_engine
 from charloom.model import new_learner
 from charloom.store import RunWriter
 from charloom.text import Corpus
-from charloom.training import train_run
+from charloom.training import loop, train_run
 from reliability.run_training import reopen
 
 LINES = "the {} cat sat on the {} mat, and the {} dog ran round the {} log; "
@@ -46,10 +47,15 @@ def create(path, corpus=None, **settings):
 
 
 def train(path, corpus=None, engine="reference", halt=lambda: None, **settings):
-    """Train a new run; everything that it told."""
+    """Train a new run and return its events; as `halt` counts calls, their size ignores the clock."""
     writer, learner, corpus = create(path, corpus, **settings)
-    with writer:
+    with writer, calls_without_clock():
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))
+
+
+def calls_without_clock():
+    """Let a call of the engine apply up to 8 updates, however fast the machine is."""
+    return patch.object(loop.CallSize, "adapt", lambda size, *_: setattr(size, "updates", 8))
 
 
 def linked(source, folder, count):
@@ -66,9 +72,9 @@ def linked(source, folder, count):
 
 
 def resume(path, engine="reference", halt=lambda: None, **changes):
-    """Go on with a run; everything that it told."""
+    """Continue a run and return its events; the size of its calls ignores the clock."""
     writer, learner, corpus = reopen(path, **changes)
-    with writer:
+    with writer, calls_without_clock():
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))
 
 
