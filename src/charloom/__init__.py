@@ -1,7 +1,7 @@
 """Charloom trains character-level recurrent language models, with checked gradients, fast training
 and reports.
 
-Importing it costs nothing: each name brings its part with it when it is first used.
+Importing the package is fast: a module is imported only when one of its names is first used.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -65,7 +65,7 @@ CELL_NAMES: Final = tuple(CELLS)
 
 
 def in_table_order(gates: str) -> str:
-    """Return the same gates in the order of the cell that has them.
+    """Return the letters of `gates` in charloom's order, which is that of the cell with these gates.
 
     Raises:
         StopIteration: no cell has these gates.

@@ -86,7 +86,10 @@ def for_page(message: str) -> str:
 
 
 def for_any_face(message: str) -> str:
-    """Return the message in words that fit every face, for a file of a run that any face may show."""
+    """Return the message in words that suit Python, the command line and the page alike.
+
+    Such a message is for a file of a run, which each of them may show.
+    """
     return for_page(message)
 
 

@@ -198,7 +198,7 @@ def _counted(
 
 
 def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
-    """Return the nats of a block that count.
+    """Return the losses in a block that belong to the scores, in nats, for each piece.
 
     The block's first row holds the predictions of character number `first` + 1 of each piece.
     """

@@ -119,7 +119,7 @@ class Contestant:
 
     @property
     def label(self) -> str:
-        """Return the contestant's key in the measured times."""
+        """Return the name and the number of threads, which identify the library in the measured times."""
         return f"{self.name} {self.threads}"
 
 

@@ -117,7 +117,7 @@ import_.__name__ = "import"  # the name of the command, which is a keyword of Py
 
 
 def require_new(path: Path, force: bool) -> None:
-    """Raise ConfigError if `path` exists, unless `force` allows to overwrite it."""
+    """Raise ConfigError if `path` exists and `force` is False."""
     if path.exists() and not force:
         raise ConfigError(
             f"{path} exists; name another file with --output, or give --force to overwrite it."

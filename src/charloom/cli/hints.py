@@ -30,7 +30,8 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
 def learnt_nothing(training: "Training", outcome: "Outcome") -> str | None:
     """Return a message if the model predicts no better than the frequencies of the characters.
 
-    Return None if it predicts better, and if its loss diverges, as a warning was printed then.
+    Return None if it predicts better. Also return None if its loss diverged: then a warning was printed
+    already.
     """
     from charloom.training.progress_records import loss_runs_away
     from charloom.training.unigram_comparison import frequency_nats

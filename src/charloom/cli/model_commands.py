@@ -180,13 +180,13 @@ def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
 
 
 def require_one_text(named: bool, string: str | None) -> None:
-    """Raise ConfigError if a text is named as TEXT, and another is given by --text."""
+    """Raise ConfigError if the user gave both the argument TEXT (`named`) and the option --text (`string`)."""
     if named and string is not None:
         raise ConfigError("TEXT and --text both give a text; give only one of them.")
 
 
 def open_model(model: Path, which: str | None, settings: dict[str, Any]) -> "Model":
-    """Open the model of a command; `settings` are the given ones, of which `engine` is used."""
+    """Open the model of a command with the engine in `settings`, the settings that the user gave."""
     from charloom import api
 
     return api.load(model, which=which, engine=settings.get("engine", "auto"))  # type: ignore[arg-type]

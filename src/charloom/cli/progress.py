@@ -153,7 +153,7 @@ class ProgressDisplay:
         self._show(item.update, figures)
 
     def _show(self, update: int, figures: str) -> None:
-        """Replace the progress line, or print a new line without a terminal."""
+        """Replace the progress line in a terminal; print a new line if there is no terminal."""
         if self._bar is None:
             say(figures)
         else:

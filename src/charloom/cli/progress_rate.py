@@ -27,7 +27,7 @@ class SpeedEstimate:
 
     @property
     def updates_per_second(self) -> float | None:
-        """Updates per second without interruptions; None before the first measurement."""
+        """The number of updates per second, without interruptions; None before the first measurement."""
         return self._learnt / self._learning_seconds if self._learning_seconds > 0 else None
 
     def seconds_left(self, updates: int) -> float | None:

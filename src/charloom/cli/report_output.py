@@ -38,5 +38,5 @@ class ReadingProgress:
 
 
 def say_left_out(damage: str) -> None:
-    """Print a marked message about something that a report leaves out."""
+    """Print that a report leaves out a damaged or missing part; `damage` is the message about the part."""
     say(f"the report leaves out a damaged or missing part: {damage}")

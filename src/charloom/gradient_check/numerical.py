@@ -61,7 +61,7 @@ class Window(NamedTuple):
 
     @classmethod
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
-        """Return a window that starts from the learner's state, with the masks of update 1."""
+        """Return a window that starts from the learner's state. Its dropout masks are those of update 1."""
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
         return cls(learner.config.cell, x, y, learner.state, masks)
 
@@ -235,7 +235,12 @@ def blurred_gradients(
 
 
 def rounding_errors(sharp: Array, blurred: Sequence[Array]) -> Errors:
-    """Return, for each kind of error, the largest error of the `blurred` gradients against `sharp`."""
+    """Return how far rounding can move a gradient: the largest error of each kind.
+
+    Args:
+        sharp: the gradient.
+        blurred: the same gradient, computed several times with artificial rounding errors.
+    """
     found = [vars(errors(one.astype(np.float64), sharp)) for one in blurred]
     return Errors(**{name: max(error[name] for error in found) for name in found[0]})
 

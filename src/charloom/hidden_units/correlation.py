@@ -17,8 +17,8 @@ class Correlation:
     """The correlation of each of P properties with each of M values over all characters so far.
 
     Args:
-        properties: P.
-        values: M.
+        properties: the number of properties, P.
+        values: the number of values, M.
     """
 
     def __init__(self, properties: int, values: int) -> None:

@@ -57,8 +57,8 @@ class Finding:
     Attributes:
         property: name of the property.
         description: the property in words.
-        mean: mean of the property over the text. For a yes-or-no property it is the share of
-            characters with a yes.
+        mean: mean of the property over the text. For a yes-or-no property it is the fraction of
+            characters with yes.
         by_chance: largest |r| of any unit with three cyclically shifted copies of the property. A
             unit whose |r| is not larger may follow the property by chance. None if nothing could be
             compared.

@@ -181,7 +181,7 @@ def punctuation(text: str) -> Numbers:
 
 
 def vowel(text: str) -> Numbers:
-    """Return 1 at a, e, i, o or u, lower-case or capital."""
+    """Return 1 at each vowel: a, e, i, o, u and their capitals."""
     return _numbers(where(text, VOWELS.__contains__))
 
 

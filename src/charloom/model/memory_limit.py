@@ -32,7 +32,7 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
     Args:
         config: the network's settings.
         vocabulary_size: K.
-        memory: in bytes; None uses what this process may use (`available_memory`).
+        memory: the available memory in bytes; None takes that of this process (`available_memory`).
 
     Raises:
         ConfigError: the network does not fit.
@@ -90,7 +90,7 @@ def process_limits() -> Iterator[float]:
 def group_limits(groups: Path = GROUPS, own: Path = Path("/proc/self/cgroup")) -> Iterator[float]:
     """Yield the memory limit in bytes of each control group (v1 and v2) of this process.
 
-    Yields infinity for a group without a limit.
+    Yield infinity for a group without a limit.
     """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()

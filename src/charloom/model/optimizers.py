@@ -55,7 +55,7 @@ def step(
         parameter: changed in place.
         gradient: already clipped; shaped like the parameter.
         slots: the optimizer's arrays for this parameter, by name; changed in place.
-        learning_rate: of this update.
+        learning_rate: the learning rate of this update.
         update: the number of this update, from 1.
     """
     # A far too high learning rate overflows here. The next loss is then not finite, and training

@@ -32,7 +32,7 @@ def heatmap_figure(
 
     Args:
         errors: norm-relative errors by parameter, one per time step; NaN for a gradient with NaN.
-        limit: errors up to this count as right.
+        limit: the largest error of a right gradient.
         width: width in units of 1/72 inch; the height depends on the number of rows.
         palette: the colours by name.
     """

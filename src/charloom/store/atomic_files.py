@@ -304,7 +304,7 @@ def _write(path: Path, data: Data, durable: bool) -> None:
 
 
 def write_all(descriptor: int, data: Block) -> None:
-    """Write all bytes; one call of the system may write only some of them."""
+    """Write all bytes. One system call may write only some of them, so repeat it."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

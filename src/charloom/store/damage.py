@@ -1,6 +1,6 @@
 """The outcome of reading a part of a run that is damaged or missing, as a value instead of an error.
 
-Whoever inspects a run reads all of its parts; whoever resumes or shows it decides which damage matters.
+The inspection of a run reads all of its parts. The code that resumes or shows the run decides which damage matters.
 """
 
 from collections.abc import Callable

@@ -39,7 +39,7 @@ def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
     Args:
         file: the open file; None if it does not exist.
         path: its path.
-        length: in bytes.
+        length: the length in bytes.
     """
     size = 0 if file is None else size_of(file)
     if not length or (file is not None and length <= size and byte_at(file, length - 1) == b"\n"):

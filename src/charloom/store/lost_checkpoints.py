@@ -1,4 +1,4 @@
-"""Tells a run whose checkpoints were lost from a run that has not saved one yet.
+"""Distinguishes a run whose checkpoints were lost from a run that has not saved one yet.
 
 Records and status show up to which update a run was trained.
 """

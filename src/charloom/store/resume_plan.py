@@ -38,8 +38,8 @@ class TrainingEnd:
     """A new end of a run; without epochs and updates, the run keeps its end.
 
     Attributes:
-        epochs: in epochs from the start of the run.
-        updates: in updates from the start of the run; it takes precedence over `epochs`.
+        epochs: number of epochs from the start of the run.
+        updates: number of updates from the start of the run; it takes precedence over `epochs`.
     """
 
     epochs: int | None = None

@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What changes when a file is written: its time in nanoseconds, size in bytes and inode."""
+    """The properties that change when a file is written: time in nanoseconds, size in bytes and inode."""
 
     modified: int
     size: int
@@ -140,7 +140,7 @@ class RunHead:
         return self.require_settings().version
 
     def require_unchanged(self) -> None:
-        """Raise unless the run is as it was before it was inspected.
+        """Raise RunInUseError if the run has changed since it was inspected.
 
         Raises:
             RunInUseError: another process has written the run since then.
@@ -329,7 +329,7 @@ class Inspector:
             self._models[BEST] = Damage(problem.message)
 
     def _part(self, name: str, read: Callable[[], T]) -> T | None:
-        """Return the result of `read`, or None and keep the problem under a name."""
+        """Return the result of `read`. If it reports damage, return None and store the damage by `name`."""
         part = attempt(read)
         if isinstance(part, Damage):
             self._problems[name] = part

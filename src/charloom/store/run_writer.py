@@ -236,7 +236,7 @@ class RunWriter:
         return not self._lock.is_locked
 
     def keep_best(self, learner: Learner) -> None:
-        """Keep a copy of the learner, the new best one, in memory until the next save."""
+        """Keep a copy of the learner in memory as the new best one; the next save writes it."""
         self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
 
     def save(self, learner: Learner) -> Path:
@@ -407,7 +407,7 @@ class RunWriter:
             self._unsure = False
 
     def _remove(self, updates: Iterable[int]) -> None:
-        """Remove the checkpoints of these updates, which no pointer names."""
+        """Remove the checkpoints of these updates. No pointer may name one of them."""
         for update in updates:
             remove_directory(checkpoint_path(self.path, update))
 

@@ -53,9 +53,9 @@ class Corpus:
         vocabulary: the given vocabulary, or that of the text.
         fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal. If the
             tokens are bytes, of all bytes.
-        unknown: the symbols that the given vocabulary does not have, and how they were treated.
+        unknown: the symbols that are not in the given vocabulary, and how they were treated.
         notes: sentences about files that were read or skipped, and symbols that were changed.
-        kept: the pieces of the text, if `sources` is empty.
+        kept: the pieces of the text if `sources` is empty; otherwise empty.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Corpus:
         tokens: str = "characters",
         policy: UnknownPolicy = REFUSE,
     ) -> "Corpus":
-        """Return a corpus from a string; arguments and errors as in `open`."""
+        """Return a corpus from a string. The other arguments and the errors are those of `open`."""
         tokens = vocabulary.tokens if vocabulary else tokens
         pieces = (string_source(text, name),)
         return _corpus(pieces, name, vocabulary, tokens, policy)
@@ -100,7 +100,10 @@ class Corpus:
         *,
         policy: UnknownPolicy = REFUSE,
     ) -> "Corpus":
-        """Return a corpus from a file with `kept_bytes`; arguments and errors as in `open`."""
+        """Return a corpus from a file that contains the bytes of `kept_bytes`.
+
+        The other arguments and the errors are those of `open`.
+        """
         kept = dataclasses.replace(file_source(path, raw=True), place="")
         stamp = kept.stamp
         if stamp is None or stamp[1] > IN_MEMORY:

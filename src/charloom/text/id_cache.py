@@ -101,7 +101,7 @@ def ids_of(
     """Return the ids of a text from the cache; if they are not there, write them first.
 
     Args:
-        fingerprint: of the text.
+        fingerprint: the fingerprint of the text.
         vocabulary: gives the ids.
         treatment: how unknown symbols are treated; empty if all symbols are known.
         count: number of ids.
@@ -157,7 +157,7 @@ def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a temporary file to write, then move it to `path`; after an error, delete it instead."""
+    """Yield a temporary file to write, then move it to `path`; after an error, delete it instead."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)

@@ -30,8 +30,8 @@ class IdFile:
     the last check. If they differ, the checksum is computed again.
 
     Attributes:
-        path: of the file.
-        dtype: of the ids, in the processor's byte order.
+        path: the path of the file.
+        dtype: the type of the ids, in the processor's byte order.
 
     Raises:
         TextError: on reading, if another program changed the file or it cannot be read.
@@ -149,10 +149,10 @@ def open_ids(path: Path, about: str, count: int, dtype: np.dtype[Any]) -> IdFile
     """Return the ids in a file, or None if the file is missing or damaged.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         about: the expected header before the checksum.
         count: the expected number of ids.
-        dtype: of the ids, in the file's byte order.
+        dtype: the type of the ids, in the file's byte order.
     """
     try:
         ids = IdFile(path, about, count, dtype)
@@ -171,7 +171,8 @@ def side_by_side(
 ) -> NDArray[Any]:
     """Return ranges of ids as columns, shape (count, len(starts)).
 
-    Arguments and errors as in `IdFile.stretches`.
+    `ids` are in an array or in an `IdFile`. The other arguments and the errors are those of
+    `IdFile.stretches`.
     """
     if isinstance(ids, IdFile):
         return np.ascontiguousarray(ids.stretches(starts, ends, count).T)

@@ -83,13 +83,16 @@ class Source:
 
     @property
     def size(self) -> int:
-        """Return its size in bytes."""
+        """Return the size of the piece in bytes."""
         with self.opened() as file:
             return file.seek(0, io.SEEK_END)
 
     @property
     def stamp(self) -> Stamp | None:
-        """Return path, bytes, time in ns and inode of the file, to notice changes; None without one."""
+        """Return path, size in bytes, time in ns and inode of the file; None if the piece is not a file.
+
+        A later comparison of stamps shows whether the file has changed.
+        """
         if not self.path:
             return None
         try:

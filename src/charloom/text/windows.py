@@ -52,13 +52,13 @@ class Windows:
 
         Args:
             config: settings of the training run.
-            length: of the text, in characters.
-            otherwise: for a text that is too short, the rest of the message after "Give a longer
-                text, or", as a marked message. By default, it suggests settings that fit the text.
+            length: the length of the text in characters.
+            otherwise: the end of the error message for a text that is too short, which begins with
+                "Give a longer text, or". By default, it suggests settings that fit the text.
 
         Raises:
-            TextError: the training part does not have one window per stream, or another part has
-                nothing to predict.
+            TextError: the training part has less than one window per stream, or another part has no
+                character to predict.
         """
         windows = cls._divided(config, length)
         windows._require_parts(config, otherwise)
@@ -133,14 +133,14 @@ class Windows:
 
         Args:
             epoch: number of completed epochs.
-            position: in the stream, in characters from its start.
+            position: the position in the stream, in characters from its start.
         """
         # At the end of an epoch, `epoch` already counts it, but `position` is still in it.
         current = epoch - 1 if self.ends_epoch(position) else epoch
         return int(self.starts(current)[0]) + position
 
     def left_in_epoch(self, position: int) -> int:
-        """Return the number of windows that are left in the epoch, with the one at `position`."""
+        """Return the number of windows left in the epoch, including the one at `position`."""
         return self.per_epoch - position // self.seq_length
 
     def ends_epoch(self, position: int) -> bool:

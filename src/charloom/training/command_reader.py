@@ -16,7 +16,7 @@ LOOK_SECONDS: Final = 0.1  # between two reads of control.json
 
 
 class CommandReader:
-    """Reads control.json and asks `halt`, for one training run.
+    """Reads the commands to one training run from control.json, and calls `halt`.
 
     Args:
         run: the run directory.
@@ -24,7 +24,7 @@ class CommandReader:
         halt: returns the reason to end the run as interrupted, such as "SIGINT"; None continues.
 
     Attributes:
-        wanted: what the last command asks for, "run", "pause" or "stop".
+        wanted: the last command: "run", "pause" or "stop".
     """
 
     def __init__(self, run: Path, last: Control, halt: Callable[[], str | None]) -> None:

@@ -16,7 +16,7 @@ LARGE_LOGITS: Final = 10.0  # initial logits of this size make very wrong predic
 
 
 def advice(learner: Learner) -> str:
-    """Return what makes the numbers grow and which setting to change, as a marked message."""
+    """Return a marked message that says what makes the numbers grow and which setting to change."""
     config, rate = learner.config, learner.config.learning_rate * learner.learning_rate_factor
     if config.init == "normal" and config.sigma * math.sqrt(config.hidden_size) > LARGE_LOGITS:
         return (

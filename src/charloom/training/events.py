@@ -16,11 +16,11 @@ class Record:
         epoch: passes over the text, with a fraction.
         characters: characters read so far, in all streams.
         seconds: training time, without interruptions and pauses.
-        loss: of the last window, summed over its steps and averaged over the streams.
+        loss: the loss of the last window, summed over its steps and averaged over the streams.
         smooth_loss: the exponential moving average of the losses.
         train_nats: training loss per character, averaged since the last record.
-        learning_rate: of the last update.
-        gradient_norm: of the last update, before clipping.
+        learning_rate: the learning rate of the last update.
+        gradient_norm: the norm of the gradient of the last update, before clipping.
         characters_per_second: since the last record.
         validation_nats: validation loss per character; None if it was not computed.
     """
@@ -81,7 +81,8 @@ class Progress:
         updates: number of updates in the whole run.
         state: "training" or "paused". A pause yields this event several times a second, and its end
             yields it once with "training".
-        smooth_loss: in nats per window, as in `Record`; None before the first update and in a pause.
+        smooth_loss: the smooth loss in nats per window, as in `Record`; None before the first update
+            and in a pause.
         cause: why training is paused, "command" or "disk"; None while it trains.
     """
 
@@ -97,7 +98,7 @@ class EvaluationProgress:
     """Progress of the final evaluation on the whole validation part.
 
     Attributes:
-        update: of the model that is evaluated.
+        update: the update of the model that is evaluated.
         read: characters read so far.
         characters: characters to read in all.
     """
@@ -114,7 +115,7 @@ class FinalEvaluation:
     It happens only if the evaluations during training read less than the whole part.
 
     Attributes:
-        update: of the model that was evaluated, which is the best one.
+        update: the update of the model that was evaluated, which is the best one.
         nats: validation loss per character.
         characters: number of predicted characters.
     """

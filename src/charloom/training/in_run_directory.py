@@ -78,7 +78,7 @@ def train_run(
     latest. Closing the generator saves the learner.
 
     Args:
-        writer: of the run, from `RunWriter.create` or `RunWriter.reopen`.
+        writer: the writer of the run, from `RunWriter.create` or `RunWriter.reopen`.
         learner: the run's learner; changed in place.
         corpus: the run's text.
         engine: computes the updates.

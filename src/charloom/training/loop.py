@@ -271,7 +271,7 @@ def continuation_steps(
     Args:
         learner: not changed; writing starts from the hidden state of its first stream.
         ids: the whole text, shape (characters,).
-        windows: of the text.
+        windows: the windows of the text.
         engine: computes the probabilities.
         length: number of characters.
         stream: selects the random numbers.

@@ -17,8 +17,8 @@ class Overfitting:
     """When and how much a training run overfitted.
 
     Attributes:
-        update: of the lowest validation loss.
-        rise: last minus lowest validation loss, in nats per character.
+        update: the update with the lowest validation loss.
+        rise: the last validation loss minus the lowest one, in nats per character.
         share: `rise` as a fraction of the lowest validation loss.
     """
 
@@ -45,7 +45,7 @@ class OverfittingCheck:
             self._best = record
 
     def result(self) -> Overfitting | None:
-        """Return when and how much the run overfitted; None if its records do not show it."""
+        """Return when and how much the run overfitted; None if the records do not show overfitting."""
         if self._best is None:
             return None
         update, train_nats, least = self._best
@@ -66,7 +66,7 @@ class _Evaluation(NamedTuple):
 
 
 def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
-    """Return when and how much a training run overfitted; None if the records do not show it.
+    """Return when and how much a training run overfitted; None if the records do not show overfitting.
 
     A run overfitted if each of the last three validation losses is at least 5 % above the best, and
     the training loss has fallen since then. If both losses rise, the cause is not overfitting.

@@ -118,13 +118,13 @@ def take_record(
 ) -> Record:
     """Return the record of the learner's last update.
 
-    Also resets the learner's pending sums, and updates its best loss.
+    Also reset the learner's sums since the last record, and update its best loss.
 
     Args:
         learner: changed in place.
-        windows: of the text.
-        trace: of the last call of the engine.
-        learning_rate: of the last update.
+        windows: the windows of the text.
+        trace: the result of the last call of the engine.
+        learning_rate: the learning rate of the last update.
         seconds: training time so far.
         characters_per_second: since the last record.
         validation_nats: validation loss per character; None if it was not computed.

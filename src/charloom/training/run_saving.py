@@ -29,7 +29,7 @@ class RunSaver:
     """Saves the learner of a run, and writes its status and warnings.
 
     Args:
-        writer: of the run.
+        writer: the writer of the run.
         learner: the run's learner.
         updates: number of updates of the whole run.
         commands: tell whether the user asks the run to end, which shortens waiting for the disk.
@@ -80,7 +80,7 @@ class RunSaver:
             yield self.warn(refused)
 
     def show_if_due(self, state: str) -> Iterator[TrainingEvent]:
-        """Do the work of `show` if it is due."""
+        """Call `show` if the time for the next status has come."""
         if time.monotonic() >= self._next_status:
             yield from self.show(state)
 

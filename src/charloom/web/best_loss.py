@@ -1,4 +1,4 @@
-"""Finds the loss of a run's best checkpoint among its records, in memory that does not grow with them.
+"""Finds the loss of a run's best checkpoint in the run's records, without keeping the records in memory.
 
 It reads no file: the caller passes the records and the update of the best checkpoint.
 """

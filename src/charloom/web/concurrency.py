@@ -151,7 +151,7 @@ class WorkQueue:
 
 
 def one_step(steps: Steps[T]) -> tuple[T] | None:
-    """Run one step. Return the result in a tuple after the last step, and None before."""
+    """Run the next step. Return None, or after the last step a tuple with the result."""
     try:
         next(steps)
     except StopIteration as end:
@@ -170,7 +170,7 @@ def worker_threads() -> int:
 
 
 class StreamLimit:
-    """Limits the number of things that need no worker, such as event streams.
+    """Limits the number of things that need no thread, such as event streams.
 
     Args:
         most: the limit.

@@ -104,7 +104,7 @@ class Connection(H11Protocol):
             self._waits = None
 
     def _close_unasked(self) -> None:
-        """Close without a response, because there is no complete request."""
+        """Close the connection without a response, because no complete request has arrived."""
         self._waits = None
         if not self._asked and not self.transport.is_closing():
             self.transport.close()
@@ -154,20 +154,21 @@ class Closing:
 
 
 class WithoutChunks(h11.Connection):
-    """A parser that ignores a body in chunks.
+    """An HTTP parser that ignores the body of a request with chunked transfer encoding.
 
-    Each chunk costs the same time however small it is, and the guard refuses such a request because of its head.
+    Parsing many tiny chunks would take a long time. Nothing is lost: the guard refuses every such request
+    when it sees the head.
     """
 
     _in_chunks = False
 
     def receive_data(self, data: bytes) -> None:
-        """Pass data to the parser, unless it belongs to a body in chunks."""
+        """Pass data to the parser, unless it belongs to a chunked body."""
         if not self._in_chunks:
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        """Return the next event of the parser; NEED_DATA in a body in chunks."""
+        """Return the next event of the parser; NEED_DATA for a chunked body."""
         if self._in_chunks:
             return h11.NEED_DATA
         event = super().next_event()

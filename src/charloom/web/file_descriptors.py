@@ -25,9 +25,10 @@ class ConnectionLimits:
     """The limits on the connections of the server.
 
     Attributes:
-        most: with more connections, a new connection is closed immediately.
-        answered: with more connections, every request gets the answer 503.
-        stream_limit: how many connections may be event streams of runs.
+        most: the largest number of connections. Further connections are closed immediately.
+        answered: the largest number of connections at which requests are answered normally. With
+            more connections, every request gets the status 503.
+        stream_limit: the largest number of event streams of runs.
     """
 
     most: int
@@ -91,7 +92,7 @@ class Shortage:
         self._met: float | None = None  # when it last occurred; None if it is over
 
     def met(self) -> None:
-        """Note that no file could be opened just now. Any thread may call this."""
+        """Note that a file could not be opened for lack of a descriptor. Any thread may call this."""
         self._met = now = self._clock()
         if self._told is None or now - self._told >= AGAIN_SECONDS:
             self._told = now

@@ -1,6 +1,6 @@
-"""Reads one run again and again for the list of runs; each time only what has changed.
+"""Reads one run repeatedly for the list of runs, and reads only the changes each time.
 
-It does not know other runs, nor how a run is found.
+It does not know other runs, and does not find runs.
 """
 
 import math
@@ -249,7 +249,10 @@ class IndexedRun:
         return sentence[0].upper() + sentence[1:]
 
     def _note_lost(self, event: dict[str, Any]) -> None:
-        """Keep an event about lost lines, which has the lengths that the journals now have."""
+        """Keep the last event about lost lines: it has the lengths of the journals after the loss.
+
+        Forget it when the run is later resumed from an earlier update.
+        """
         if event["event"] == RECORDS_LOST:
             self._records_lost, self._saved = event, None
         elif self._records_lost and event["update"] < self._records_lost["update"]:
@@ -257,7 +260,7 @@ class IndexedRun:
             self._records_lost, self._saved = None, None
 
     def _damage(self, head: RunHead) -> str | None:
-        """Return what is damaged, in the words of the report; None if nothing is."""
+        """Return a message about the damaged parts, in the words of the report; None if none is damaged."""
         names = (STATUS, LATEST, BEST)
         messages = [head.problems[name].message for name in names if name in head.problems]
         if head.latest is None and LATEST not in head.problems:
@@ -303,7 +306,7 @@ class IndexedRun:
 
 
 def lost(latest: int | None) -> str:
-    """Return the reason of a run whose process has ended without a reason."""
+    """Return the reason to show for a run whose process ended without writing a reason."""
     if latest is None:
         return "its process ended before it saved a checkpoint"
     return f"its process ended without giving a reason; resuming continues from update {latest:,}"

@@ -102,7 +102,10 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
 
 
 def head(model: OpenModel) -> dict[str, Any]:
-    """Return the fields of every response. Equal updates show that two responses have the same weights."""
+    """Return the fields that every response has.
+
+    Two responses with the same update come from the same weights.
+    """
     return {"model": model.id, "update": model.update}
 
 
@@ -121,7 +124,10 @@ def active(model: OpenModel, body: Any, unit: int | None) -> Steps[Activity]:
 
 
 def bounds(what: str, values: Any) -> tuple[float, float]:
-    """Return the bounds of a quantity. One without bounds gets its largest |value|, to both sides of 0."""
+    """Return the bounds of a quantity, (low, high).
+
+    For a quantity without fixed bounds, they are minus and plus the largest |value|.
+    """
     if what in BOUNDS:
         return BOUNDS[what]
     most = float(np.abs(values).max(initial=1e-6))

@@ -1,6 +1,7 @@
 """Follows a journal: each call returns the new lines, and whether the journal was cut back.
 
-A run that is resumed cuts its journals back (spec/formats.md: Journals). The meaning of the lines is not known here.
+When a run is resumed, its journals are cut back (spec/formats.md: Journals). This module does not know what the lines
+mean.
 """
 
 from collections.abc import Callable

@@ -138,7 +138,7 @@ class ModelCache:
             ) from None
 
     def _run(self, path: Path, which: str | None) -> Learner:
-        """Return a model of a run; if `which` is None, the one that the run's key alone means."""
+        """Return a model of a run: `which` names the checkpoint; None takes the run's default model."""
         which = which or which_of_run(path)
         if which in (LATEST, BEST):
             followed = follow_pointer(
@@ -213,7 +213,7 @@ class ModelCache:
 
 
 def without_slots(learner: Learner) -> Learner:
-    """Return the learner without the state of its optimizer, which is large and not needed to write."""
+    """Return the learner without the state of its optimizer, which is large and not needed for sampling."""
     return replace(learner, slots={})
 
 

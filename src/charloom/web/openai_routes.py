@@ -257,7 +257,10 @@ class Text:
         return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], sent=True))
 
     def logprobs(self, predictions: Predictions | None, sent: bool) -> Logprobs | None:
-        """Return the log probabilities of a part; `sent` says whether its text is in the response."""
+        """Return the log probabilities of a part of the text; None if the request does not want them.
+
+        `sent` is True if the text of the part is in the response.
+        """
         if predictions is None or self.body.logprobs is None:
             return None
         tokens = list(predictions.characters)
@@ -333,7 +336,7 @@ def head(body: Completion) -> dict[str, Any]:
 
 
 def usage(texts: list[Text]) -> Usage:
-    """Count the characters of the prompts and texts. A prompt counts once, also if `n` texts follow it."""
+    """Count the characters of the prompts and texts. Each prompt counts once, even if `n` is above 1."""
     n = texts[0].body.n or 1
     read = sum(len(text.prompt) for text in texts[::n])
     written = sum(text.writer.written for text in texts)

@@ -39,7 +39,7 @@ DIGITS: Final = 5  # decimals of the probabilities and nats in a response
 
 @dataclass(eq=False)
 class TextWriter:
-    """A model that writes a text and, with probabilities, also predicts each of its characters.
+    """Writes a text with a model, and also returns probabilities if the request wants them.
 
     Attributes:
         model: the model.
@@ -283,7 +283,7 @@ def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
 def event_with_predictions(
     name: str, data: dict[str, Any], key: str, predictions: Predictions | None
 ) -> bytes:
-    """Return an event, with predictions under `key` if there are any. Runs in a thread."""
+    """Return an event. Predictions, if there are any, are in the field `key`. Runs in a thread."""
     return event(name, data | ({key: shown(predictions)} if predictions else {}))
 
 

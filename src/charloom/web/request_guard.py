@@ -3,7 +3,8 @@
 Every page that the user visits can send requests to a local server. A request must therefore name this server as its
 host, because an attacker can bind another name to our address. It must also come from this page or from no page.
 Bodies must be small enough, sent fast enough, and of a type that no HTML form and no script of another page can send
-without asking the server first (CORS preflight). Of the routes, only the type and the size of a body are known here.
+without asking the server first (CORS preflight). This module knows only the type and the size of the bodies that the
+routes accept.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ BYTES: Final = "application/octet-stream"
 
 
 class BodyRule(NamedTuple):
-    """Which bodies the routes under a path accept.
+    """The bodies that the routes under a path accept.
 
     Attributes:
         path: the beginning of the path.
@@ -114,7 +115,7 @@ class Refused(Exception):
 
 @dataclass
 class AccessRules:
-    """Which requests the server accepts.
+    """The rules for the requests that the server accepts.
 
     Attributes:
         hosts: the accepted Host headers, with the port. Empty if other machines can reach the server:
@@ -160,7 +161,7 @@ class Guard:
         access: which requests are accepted.
         full: returns an error if no more work can begin, otherwise None. A request for work is then
             refused before its body is read, which costs a twentieth of the time.
-        crowded: returns an error if no request is answered at all, otherwise None.
+        crowded: returns an error if every request must be refused, otherwise None.
     """
 
     def __init__(

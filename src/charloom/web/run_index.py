@@ -191,9 +191,9 @@ class RunIndex:
         return RunList(found.runs, found.files, runs, len(unread), began)
 
     def _to_read(self, found: ScanResult) -> set[str]:
-        """Return the keys of new runs that are left to a later reading.
+        """Return the keys of the new runs that are left out of this reading.
 
-        This reading includes the requested runs and those that changed last.
+        The requested runs and the runs that changed last are not left out.
         """
         new = [key for key, indexed in self._indexed.items() if not indexed.known]
         new.sort(key=lambda key: (key in self._wanted, found.stamps[key]), reverse=True)
@@ -201,9 +201,9 @@ class RunIndex:
         return set(new[READ_AT_ONCE:])
 
     def _to_check(self, keys: list[str]) -> set[str]:
-        """Return the keys of runs whose files are checked, though nothing seems to have changed.
+        """Return the keys of runs whose files are checked although their directories have not changed.
 
-        These are the runs that changed last, and others in turn.
+        These are the runs that changed last, and some of the others in turn.
         """
         checked = {run.key for run in self._last_list.runs[:READ_AT_ONCE]}
         start = self._checked if self._checked < len(keys) else 0

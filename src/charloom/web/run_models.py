@@ -11,7 +11,7 @@ from charloom.web.schemas import ModelAbout, Run
 
 
 class ModelId(NamedTuple):
-    """A model in the list. A small type, because there may be tens of thousands."""
+    """A model in the list. It has few fields, because there may be tens of thousands of models."""
 
     id: str
     run: Run | None
@@ -50,8 +50,8 @@ def models_in(listed: RunList) -> list[ModelId]:
 def models_of(run: Run) -> list[ModelId]:
     """Return the models of a run.
 
-    First comes the checkpoint that the run's key alone means, then the other one of latest and best,
-    then all checkpoints by update.
+    The first one is the run's default model: `latest` or `best`. The second is the other one of these
+    two. All checkpoints by update follow.
     """
     if run.latest is None:
         return []

@@ -1,4 +1,4 @@
-"""The routes of runs: the list, the journals of each run, both as a live stream, and commands."""
+"""The routes of runs: the list of runs, the journals of a run, a live stream of both, and commands."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -158,7 +158,7 @@ def detail_of(run_index: RunIndex, run: str) -> dict[str, Any]:
 async def counted_stream(
     run_index: RunIndex, stream_limit: StreamLimit, paths: dict[str, Path], limit: int
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield the events of a stream while it holds a place among the event streams."""
+    """Yield the events of a stream, and count it as one of the open event streams until it ends."""
     async with stream_limit.place():
         yield follow(run_index, paths, limit)
 
@@ -256,9 +256,10 @@ def page_of(
 
 
 def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
-    """Return evenly spread records, enough for `thinned`, and the number of all records.
+    """Return a sample of the records, from which `thinned` selects, and the number of all records.
 
-    A journal may have millions of records, so only a few are in memory at a time.
+    The sample has at most `2 * most` evenly spread records that matter (ends of epochs and validation
+    losses) and as many others. So only a few of a journal's millions of records are in memory.
     """
     special: EvenSample[dict[str, Any]] = EvenSample(2 * most)
     others: EvenSample[dict[str, Any]] = EvenSample(2 * most)

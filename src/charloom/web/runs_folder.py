@@ -1,7 +1,7 @@
 """Finds runs and model files in the folder of the runs, and gives each a key.
 
-A directory with a `config.json` is a run; nothing else of a run is read here. Another scan makes one system call per
-run, so ten thousand runs can be scanned twice a second.
+A directory with a `config.json` is a run; this module reads nothing else of a run. Scanning again takes one system
+call per run, so ten thousand runs can be scanned twice a second.
 """
 
 import hashlib
@@ -22,7 +22,11 @@ Stamp = tuple[int, int]  # of a directory: its modification time and its inode
 
 
 def key_of(relative: str) -> str:
-    """Return the key of a path within the folder: the path in plain characters, with a hash where it differs."""
+    """Return the key of a path within the folder.
+
+    It is the path itself if that has only letters, digits, `_`, `-` and single full stops. Otherwise it is
+    the path with other characters replaced, and a part of its SHA-256.
+    """
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
     plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]
     if plain == relative:

@@ -165,25 +165,29 @@ class Run(ResponseBody):
         reason: why it is in that state, or a problem that does not stop the training.
         here: whether a process trains the run, so that commands can be sent to it.
         resumable: whether POST /api/runs/{run}/resume can continue it.
-        text: the name of its text; characters: the length of that text.
+        text: the name of its text.
+        characters: the length of its text.
         update, updates: the current update and the total number of updates; None while not known.
         epoch: passes over the training text, with a fraction.
         bits: validation bits per character if there are any, otherwise training bits.
-        train_bits, validation_bits: the last of each; best_bits: of the best checkpoint.
-        overfitting: a sentence that the model of a finished run overfits, and what to try; None if it
-            does not.
-        judged_characters: how many of the `held_out` characters of the validation part each
-            validation loss is computed on; None without a validation part.
-        learning_rate: of the last record; learning_rate_factor: the factor set by a command.
-        seconds: training time so far; seconds_left: estimated from the current speed, while it trains.
-        characters_per_second: of the last record; None until the current process has made more than
-            one update.
+        train_bits, validation_bits: the last value of each.
+        best_bits: the value for the best checkpoint.
+        overfitting: a sentence that a finished run overfitted, with a suggestion; None if it did not.
+        held_out: the number of characters in the validation part.
+        judged_characters: how many of these characters are used for each validation loss. Both are
+            None without a validation part.
+        learning_rate: the learning rate in the last record.
+        learning_rate_factor: the factor set by a command.
+        seconds: training time so far.
+        seconds_left: the remaining time at the current speed; None if the run is not training.
+        characters_per_second: the speed in the last record; None until the current process has made
+            more than one update.
         dismissible: whether the start failed before there was a run directory. POST
             /api/runs/{run}/dismiss removes it from the list.
         changed: when something last happened, Unix time.
         checkpoints: the updates of the checkpoints that exist, latest and best included.
-        model: the checkpoint that the run's key alone means: best with a validation part, otherwise
-            latest.
+        model: the checkpoint of the run's default model: `best` with a validation part, otherwise
+            `latest`.
     """
 
     key: str

@@ -225,7 +225,7 @@ def setting_about(name: str) -> wire.SettingAbout:
 
 
 class Server(uvicorn.Server):
-    """uvicorn with limits. On a signal to close it ends all streams immediately.
+    """A uvicorn server with limits on connections. A signal to close ends all streams immediately.
 
     Args:
         state: the shared objects of the application.

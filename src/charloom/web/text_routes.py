@@ -217,7 +217,7 @@ class TextIndex:
 
 
 def _kept(path: Path) -> Text:
-    """Return the uploaded text in a file."""
+    """Return the text that is stored in an uploaded file."""
     name = printable(re.sub(r"-[0-9a-f]{8}$", "", path.stem))[: wire.SHORT]
     key = f"own.{key_of(path.stem)}"
     about = wire.TextAbout(key=key, name=name, kind="uploaded", bytes=path.stat().st_size)

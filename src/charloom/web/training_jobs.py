@@ -281,7 +281,7 @@ def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
 
 
 def forget_claim(path: Path) -> None:
-    """Free a name that was claimed a minute ago or more and not used."""
+    """Delete the file of a new job if its process was not started within a minute, to free the name."""
     with suppress(OSError):
         stat = path.stat()
         if not stat.st_size and time.time() - stat.st_mtime > CLAIM_SECONDS:

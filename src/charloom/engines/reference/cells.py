@@ -32,7 +32,7 @@ class Cell(Protocol):
         Args:
             x: the input of `forward`. If it is ids, the returned gradient of x has no meaning.
             prev: the state before the step.
-            cache: from `forward`.
+            cache: the cache that `forward` returned.
             d: the gradients with respect to the next state, arrays (B, H).
             gradients: a cell of the same class that holds the sums of the parameter gradients.
         """
