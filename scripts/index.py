@@ -1,10 +1,10 @@
-"""Writes docs/modules.md: a line for each module, from the sentence that the module begins with.
+"""Writes docs/modules.md: one line for each module, with the module's first sentence.
 
     sh scripts/index            # write it
-    sh scripts/index --check    # change nothing, and exit with 1 where it is out of date
+    sh scripts/index --check    # change nothing; exit with 1 if it is out of date
 
 The sentence is the first one of a Python module's docstring, or of the comment at the head of a
-JavaScript, CSS or C++ file. Needs nothing but Python.
+JavaScript, CSS or C++ file. The script needs only Python.
 """
 
 import ast
@@ -29,11 +29,11 @@ SENTENCE: Final = re.compile(r".+?[.?!](?=\s|$)")
 
 
 class NoSentenceError(Exception):
-    """A module begins with no sentence."""
+    """A module does not begin with a sentence."""
 
 
 def modules(root: Path) -> list[str]:
-    """The paths of all modules, a package's own file before what else is in it."""
+    """Return the paths of all modules. A package's `__init__.py` comes before its other files."""
     found = [
         path.relative_to(root)
         for folder in FOLDERS
@@ -50,7 +50,7 @@ def modules(root: Path) -> list[str]:
 
 
 def opening(name: str, source: str) -> str:
-    """The docstring of a Python file, or the comment at the head of another."""
+    """Return the docstring of a Python file, or the comment at the head of another file."""
     if name.endswith((".py", ".pyi")):
         return ast.get_docstring(ast.parse(source)) or ""
     if source.startswith("/*"):
@@ -60,10 +60,10 @@ def opening(name: str, source: str) -> str:
 
 
 def sentence_of(name: str, source: str) -> str:
-    """The first sentence of a module, on one line and without the sections that it cites.
+    """Return the first sentence of a module on one line, without references to the specification.
 
     Raises:
-        NoSentenceError: the module has no opening, or one that is not a sentence.
+        NoSentenceError: the module does not begin with a sentence.
     """
     paragraph = opening(name, source).strip().split("\n\n")[0]
     words = CITATION.sub("", " ".join(paragraph.split()))
@@ -77,7 +77,7 @@ def sentence_of(name: str, source: str) -> str:
 
 
 def lines(root: Path) -> Iterator[str]:
-    """The lines of the index, a heading for each folder."""
+    """Yield the lines of the index, with a heading for each folder."""
     folder = ""
     for path in modules(root):
         if (parent := path.rpartition("/")[0]) != folder:
@@ -89,12 +89,12 @@ def lines(root: Path) -> Iterator[str]:
 
 
 def index(root: Path = ROOT) -> str:
-    """The whole text of docs/modules.md."""
+    """Return the text of docs/modules.md."""
     return "\n".join([HEAD.rstrip("\n"), *lines(root), ""])
 
 
 def main(words: list[str]) -> int:
-    """Write the index, or compare it with what would be written; return the exit code."""
+    """Write the index, or check with --check that it is up to date. Return the exit code."""
     try:
         text = index()
     except NoSentenceError as error:

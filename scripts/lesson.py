@@ -1,12 +1,12 @@
-"""The figures and pictures of docs/gradient-checking.md: measured here, quoted there, drawn from both.
+"""Measures the figures of docs/gradient-checking.md, writes them into its text and draws its pictures.
 
     sh scripts/lesson              # measure (about four minutes), draw, and write the figures into the text
-    sh scripts/lesson --draw       # draw and write again from the figures that are there
-    sh scripts/lesson --check      # measure, change nothing, and say what would change
+    sh scripts/lesson --draw       # draw and write again from the stored figures
+    sh scripts/lesson --check      # measure, change nothing, and print what would change
 
-The figures are kept in docs/gradient-checking.json. Rounding errors come out a little different on
-another processor: they are quoted with one digit, and two measurements of one are the same where
-neither is three times the other.
+The figures are stored in docs/gradient-checking.json. Rounding errors differ a little between processors.
+So they are quoted with one digit, and two measurements count as equal if the larger one is at most three
+times the smaller one.
 """
 
 import argparse
@@ -64,9 +64,9 @@ T: Final = 25
 SEEDS: Final = (0, 1, 2)
 NAMES: Final = ("b", "c", "U", "W", "V")
 STEPS: Final = tuple(10.0 ** (half / 2) for half in range(2, -25, -1))
-DOTS: Final = 400  # entries of W drawn, of those that there are
+DOTS: Final = 400  # the largest number of small entries of W that are drawn
 
-# How many times one measurement of a rounding error may be another.
+# The largest ratio of two measurements of the same rounding error.
 SAME: Final = 3.0
 
 
@@ -74,9 +74,10 @@ SAME: Final = 3.0
 
 
 class Truth:
-    """A fresh network and one window: its gradient by every way, entry by entry.
+    """A new network and one window, with its gradient computed by three methods, entry by entry.
 
-    The setting is the classic one: weights of 0.01, the first state zero, T = 25 steps, K = 80.
+    The settings are those of the classic experiment: weights of 0.01, a zero initial state, T = 25 steps
+    and K = 80 characters.
     """
 
     def __init__(self, H: int, seed: int = 0, dtype: str = "float64") -> None:
@@ -88,40 +89,41 @@ class Truth:
         self.gradients = dict(gradients)
 
     def entries(self, name: str) -> Any:
-        """All entries of a parameter; of U, those in columns that the window reads."""
+        """Return the indices of all entries of a parameter; for U only of columns that the window reads."""
         every = np.arange(self.own[name].size)
         return every[np.isin(every % K, self.x)] if name == "layers.0.U" else every
 
     def exact(self, name: str, entries: Any) -> Any:
-        """The complex step."""
+        """Return the gradient of entries by the complex step."""
         parameters = {n: p.astype(np.complex128) for n, p in self.own.items()}
         return complex_step(parameters, name, entries, self.window)
 
     def central(self, name: str, entries: Any, steps: Sequence[float] = (USUAL_STEP,)) -> Any:
-        """Central differences, (steps, entries)."""
+        """Return the gradient of entries by central differences, shape (steps, entries)."""
         return central_differences(self.own, name, entries, self.window, steps)
 
     def analytic(self, name: str, entries: Any) -> Any:
-        """Back-propagation through time."""
+        """Return the gradient of entries by backpropagation through time."""
         return self.gradients[name].ravel()[entries].astype(np.float64)
 
 
 def relative(a: Any, n: Any) -> Any:
-    """|a - n| / (|a| + |n|) of each entry; 0 where both are 0."""
+    """Return |a - n| / (|a| + |n|) of each entry; 0 where both are 0."""
     sizes = np.abs(a) + np.abs(n)
     return np.abs(a - n) / np.where(sizes == 0, 1, sizes)
 
 
 def short(name: str) -> str:
-    """W for layers.0.W."""
+    """Return the last part of a parameter's name, such as W for layers.0.W."""
     return name.rpartition(".")[2]
 
 
 def measure_growth(sizes: Sequence[int] = SIZES, seeds: Sequence[int] = SEEDS) -> list[Figures]:
-    """The numerical gradient's errors at the usual step for networks of growing size.
+    """Measure the errors of gradients for networks of growing size, with the complex step as the truth.
 
-    For each parameter the worst entry's relative error and that of the norms, and the worst entry's
-    of back-propagation, all against the complex step over all entries: medians over the seeds.
+    For each parameter: the relative error of the worst entry, the norm-relative error and the
+    root-mean-square error of central differences at the usual step, and the relative error of the
+    worst entry of backpropagation. Each is the median over the seeds.
     """
     rows = []
     for H in sizes:
@@ -156,7 +158,7 @@ def measure_growth(sizes: Sequence[int] = SIZES, seeds: Sequence[int] = SEEDS) -
 
 
 def measure_entries(sizes: Sequence[int] = (SIZES[0], SIZES[-1])) -> list[Figures]:
-    """Of W, each entry's size and the relative error of its central difference, smallest first."""
+    """Measure entries of W: their sizes and the relative errors of central differences, smallest first."""
     rows = []
     for H in sizes:
         truth, name = Truth(H), "layers.0.W"
@@ -164,7 +166,7 @@ def measure_entries(sizes: Sequence[int] = (SIZES[0], SIZES[-1])) -> list[Figure
         exact = truth.exact(name, entries)
         (central,) = truth.central(name, entries)
         order = np.argsort(np.abs(exact))
-        # The smallest are few and say most; of the others every so many.
+        # Nearly all of the smallest entries, which show most, and a sample of the others.
         few = np.unique(np.geomspace(1, len(order), DOTS).astype(int) - 1)
         even = np.linspace(0, len(order) - 1, DOTS // 2).astype(int)
         shown = order[np.union1d(few, even)]
@@ -187,7 +189,7 @@ def measure_entries(sizes: Sequence[int] = (SIZES[0], SIZES[-1])) -> list[Figure
 
 
 def measure_valley(H: int = 100, steps: Sequence[float] = STEPS, count: int = 50) -> Figures:
-    """The norm-relative error of central differences of c and W over steps, in both dtypes."""
+    """Measure the norm-relative errors of central differences of c and W for each step and both dtypes."""
     found: Figures = {"H": H, "steps": list(steps)}
     for dtype in ("float64", "float32"):
         truth = Truth(H, dtype=dtype)
@@ -204,12 +206,12 @@ def measure_valley(H: int = 100, steps: Sequence[float] = STEPS, count: int = 50
 
 
 class Forgetful:
-    """BPTT as people write it by hand, with one mistake: at t = 0 the previous state is left out."""
+    """Hand-written backpropagation with one mistake: at t = 0 it leaves out the previous state."""
 
     name = "forgetful"
 
     def loss_and_gradients(self, learner: Any, x: Any, y: Any) -> tuple[float, Any, Any]:
-        """Loss, gradients and next state of one window; x and y of shape (T, 1)."""
+        """Return loss, gradients and next state of one window; x and y have shape (T, 1)."""
         U, W, b, V, c = learner.parameters.values()
         x, y, h = x[:, 0], y[:, 0], [learner.state["h"][0, 0]]
         for t in range(len(x)):
@@ -222,7 +224,7 @@ class Forgetful:
         for t in reversed(range(len(x))):
             da = (V.T @ p[t] + dh_next) * (1 - h[t + 1] ** 2)
             dU[:, x[t]] += da
-            if t > 0:  # the mistake: h[0], from which the window started, counts as well
+            if t > 0:  # the mistake: the initial state h[0] belongs to the sum too
                 dW += np.outer(da, h[t])
             db += da
             dh_next = W.T @ da
@@ -232,7 +234,10 @@ class Forgetful:
 
 
 def measure_mistake() -> list[Figures]:
-    """What the usual check and the complex step say of `Forgetful`, from a zero state and another."""
+    """Measure the errors that the usual check and the complex step find in `Forgetful`.
+
+    The initial state is once zero and once non-zero.
+    """
     rows = []
     for state in ("zero", "non-zero"):
         check = gradcheck(
@@ -251,7 +256,7 @@ def measure_mistake() -> list[Figures]:
 
 
 def measure() -> Figures:
-    """All that the lesson shows."""
+    """Measure all figures of the lesson."""
     return rounded(
         {
             "growth": measure_growth(),
@@ -263,7 +268,7 @@ def measure() -> Figures:
 
 
 def rounded(value: Any) -> Any:
-    """Figures with four digits: more would differ on every machine."""
+    """Round all figures to four digits, because further digits differ between machines."""
     if isinstance(value, dict):
         return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -272,11 +277,10 @@ def rounded(value: Any) -> Any:
 
 
 def disagreements(kept: Any, found: Any, where: str = "") -> list[str]:
-    """Where two measurements are not the same, as a sentence each.
+    """Return a sentence for each figure that differs between two measurements.
 
-    Figures that are no rounding errors, 1e-3 and more, must agree to one in a hundred unless a
-    rounding error is part of them, which nobody can say from outside: so all have one rule. What is
-    rounding in back-propagation itself is below 1e-11, and need only stay there.
+    Any figure may contain rounding errors, so one rule applies to all floats: the larger one is at most
+    `SAME` times the smaller one, or both are at most 1e-11, as the rounding errors of backpropagation are.
     """
     if isinstance(kept, dict) and isinstance(found, dict) and kept.keys() == found.keys():
         return [s for key in kept for s in disagreements(kept[key], found[key], f"{where}.{key}")]
@@ -289,14 +293,14 @@ def disagreements(kept: Any, found: Any, where: str = "") -> list[str]:
             return []
     elif kept == found:
         return []
-    return [f"{where.lstrip('.')} is kept as {str(kept)[:40]}, and is now {str(found)[:40]}"]
+    return [f"{where.lstrip('.')} is stored as {str(kept)[:40]}, and is now {str(found)[:40]}"]
 
 
 # What is quoted
 
 
 def quoted(figures: Figures) -> dict[str, str]:
-    """The figures that the text quotes, by name, as they are written there."""
+    """Return the figures that the lesson quotes, as text, by name."""
     first, last = figures["growth"][0], figures["growth"][-1]
     small, large = figures["entries"]
     valley = figures["valley"]
@@ -334,21 +338,21 @@ def quoted(figures: Figures) -> dict[str, str]:
 
 
 def usual_counts() -> dict[str, str]:
-    """How many mistakes the usual check was given and let through, whichever error it looks at."""
+    """Return the number of planted mistakes, and how many pass the usual check with both kinds of error."""
     rows = json.loads(JUDGED.read_text(encoding="utf-8"))["usual"]
     missed = [row for row in rows if row["passes_absolute"] and row["passes_relative"]]
     return {"planted": str(len(rows)), "let-through": str(len(missed))}
 
 
 def rough(value: float) -> str:
-    """A small number with one digit: 4 × 10⁻⁴, 10⁻³."""
+    """Return a small number as text with one digit, such as 4 × 10⁻⁴ or 10⁻³."""
     digit, exponent = f"{value:.0e}".split("e")
     power = power_of_ten(float(f"1e{exponent}"))
     return power if digit == "1" else f"{digit}{THIN}×{THIN}{power}"
 
 
 def at_usual(valley: Figures, dtype: str, name: str) -> float:
-    """The error of the central difference at the usual step."""
+    """Return the error of the central difference at the usual step."""
     steps = [abs(math.log(step / USUAL_STEP)) for step in valley["steps"]]
     return float(valley[dtype]["curves"][name][steps.index(min(steps))])
 
@@ -357,7 +361,7 @@ QUOTED: Final = re.compile(r"<!-- ([\w-]+) -->([^<\n]*)<!-- /\1 -->")
 
 
 def written(text: str, texts: Mapping[str, str]) -> str:
-    """The lesson with every quoted figure as it should be."""
+    """Return the text of the lesson with each quoted figure replaced by the one in `texts`."""
     return QUOTED.sub(
         lambda found: f"<!-- {found[1]} -->{texts[found[1]]}<!-- /{found[1]} -->", text
     )
@@ -369,7 +373,7 @@ WIDTH: Final = 832
 
 
 def panels(count: int, height: int, palette: Palette, top: int, bottom: int = 46) -> Any:
-    """A figure with so many panels beside each other that share their upright axis."""
+    """Return a figure with `count` panels side by side, and their axes; they share the vertical axis."""
     figure = blank_figure((WIDTH, height), palette)
     figure.subplots_adjust(
         left=42 / WIDTH,
@@ -386,7 +390,7 @@ def panels(count: int, height: int, palette: Palette, top: int, bottom: int = 46
 
 
 def powers(axes: Axes, which: str, every: int) -> None:
-    """Figures on a logarithmic axis: powers of ten, one in so many."""
+    """Label a logarithmic axis with powers of ten; `every` is the step of the exponent."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(base=10.0**every, numticks=20))
     axis.set_minor_locator(NullLocator())
@@ -394,7 +398,7 @@ def powers(axes: Axes, which: str, every: int) -> None:
 
 
 def titled(axes: Axes, title: str, palette: Palette) -> None:
-    """What a panel shows, above it."""
+    """Write the title of a panel above it."""
     axes.text(
         0, 1.03, title, transform=axes.transAxes, va="bottom",
         color=palette["ink"], fontsize=font_size(WIDTH), parse_math=False,
@@ -402,7 +406,7 @@ def titled(axes: Axes, title: str, palette: Palette) -> None:
 
 
 def note(axes: Axes, text: str, xy: tuple[float, float], palette: Palette, **more: Any) -> None:
-    """A few quiet words at a point of the data."""
+    """Write a short note in a muted colour at a point of the data."""
     placed = {"textcoords": "offset points", "xytext": (0, 6), "ha": "left", "color": "muted"}
     placed |= more
     placed["color"] = palette[placed["color"]]
@@ -410,7 +414,7 @@ def note(axes: Axes, text: str, xy: tuple[float, float], palette: Palette, **mor
 
 
 def legend(figure: Figure, handles: Sequence[Any], palette: Palette) -> None:
-    """What the lines are, on one line at the top."""
+    """Draw the legend in one row at the top."""
     figure.legend(
         handles=handles,
         loc="upper right",
@@ -427,14 +431,14 @@ def legend(figure: Figure, handles: Sequence[Any], palette: Palette) -> None:
 
 
 def sign(palette: Palette, place: int, label: str, **more: Any) -> Line2D:
-    """The line and mark of the series at a place, as a legend shows it."""
+    """Return the line and the marker of series number `place`, for a legend."""
     series, marker = SERIES[place]
     style = {"color": palette[series], "marker": marker, "markersize": 5, "linewidth": 1.4} | more
     return Line2D([], [], label=label, **style)
 
 
 def draw_growth(figures: Figures, palette: Palette) -> Figure:
-    """The worst entry's error and that of the norms against the network's size."""
+    """Draw the error of the worst entry and the norm-relative error against the size of the network."""
     rows = figures["growth"]
     figure, grid = panels(2, 340, palette, top=62, bottom=58)
     places = range(len(rows))
@@ -466,7 +470,7 @@ def draw_growth(figures: Figures, palette: Palette) -> Figure:
 
 
 def draw_entries_of_W(figures: Figures, palette: Palette) -> Figure:
-    """Each entry of W: the error of its central difference against its size."""
+    """Draw the error of the central difference of each entry of W against the size of the entry."""
     figure, (axes,) = panels(1, 380, palette, top=36)
     rows = figures["entries"]
     for row, place, size in zip(rows, (1, 0), (30, 14), strict=True):
@@ -507,7 +511,7 @@ def draw_entries_of_W(figures: Figures, palette: Palette) -> Figure:
 
 
 def draw_valley(figures: Figures, palette: Palette) -> Figure:
-    """The error of the central difference against its step: two dtypes, two parameters."""
+    """Draw the error of central differences against the step, for two dtypes and two parameters."""
     valley = figures["valley"]
     figure, grid = panels(2, 380, palette, top=62)
     steps = np.array(valley["steps"])
@@ -550,7 +554,7 @@ def draw_valley(figures: Figures, palette: Palette) -> Figure:
 
 
 def draw_mistake(figures: Figures, palette: Palette) -> Figure:
-    """A planted mistake under a zero and another first state, as two checks see it."""
+    """Draw the errors that two checks find in a planted mistake, for a zero and a non-zero initial state."""
     figure, grid = panels(2, 340, palette, top=62)
     titles = ("h₀ = 0: nothing to see", "h₀ ≠ 0: W is wrong")
     for axes, row, title in zip(grid, figures["mistake"], titles, strict=True):
@@ -591,18 +595,20 @@ DRAWN: Final[dict[str, Callable[[Figures, Palette], Figure]]] = {
 
 
 def draw(figures: Figures, folder: Path = PICTURES) -> None:
-    """Every picture, for light pages and for dark ones."""
+    """Draw every picture, for light and for dark pages."""
     for name, drawing in DRAWN.items():
         save_figure(drawing(figures, LIGHT), folder / f"{name}.svg")
         save_figure(drawing(figures, DARK), folder / f"{name}-dark.svg")
 
 
 def main() -> int:
-    """Measure, draw and write, or check."""
+    """Measure, draw and write the figures, or check them. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--draw", action="store_true", help="from the figures that are there")
-    mode.add_argument("--check", action="store_true", help="change nothing; exit 1 if it would")
+    mode.add_argument("--draw", action="store_true", help="draw and write from the stored figures")
+    mode.add_argument(
+        "--check", action="store_true", help="change nothing; exit with 1 if something would change"
+    )
     asked = parser.parse_args()
     kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     figures = kept if asked.draw else measure()
@@ -610,8 +616,8 @@ def main() -> int:
     if asked.check:
         found = disagreements(kept, figures)
         if written(text, quoted(kept)) != text:
-            found.append(f"{LESSON.name} quotes other figures than {FIGURES.name} has")
-        print("\n".join(found) or "the lesson says what is measured")
+            found.append(f"{LESSON.name} quotes figures that differ from {FIGURES.name}")
+        print("\n".join(found) or "The lesson agrees with the measurements.")
         return int(bool(found))
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     LESSON.write_text(written(text, quoted(figures)), encoding="utf-8")

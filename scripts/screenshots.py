@@ -1,6 +1,6 @@
-"""Pictures of the page for the README: learning, playground, and a unit that follows quotation marks.
+"""Takes the README's pictures of the page: learning, playground, and a unit that follows quotation marks.
 
-Of the run of a folder that changed last. It trains nothing; scripts/screenshots does.
+They show the run of a folder that changed last. scripts/screenshots trains such a run first.
 """
 
 import io
@@ -37,7 +37,7 @@ TEXT = (
 
 
 def keep(page, name):
-    """A picture of what the window shows."""
+    """Save a screenshot of the browser window."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
@@ -48,7 +48,7 @@ def keep(page, name):
 
 
 def learning(page, url, run):
-    """The curves, and a sample from the middle of the way."""
+    """Take the picture of the curves, with a sample from the middle of the training run."""
     page.goto(f"{url}/#/learning?run={run}")
     page.wait_for_selector("#learning-chart .main-svg")
     slider = page.locator("#sample-slider")
@@ -62,7 +62,7 @@ def learning(page, url, run):
 
 
 def playground(page, url, run):
-    """A text coloured by surprise, one of its characters thought about."""
+    """Take the picture of a text coloured by surprise, with the predictions for one of its characters."""
     page.goto(
         f"{url}/#/playground?model={run}&temperature=0.7&length=700&seed=4&colour=1&prompt=The+function+"
     )
@@ -77,7 +77,7 @@ def playground(page, url, run):
 
 
 def inside(page, url, run):
-    """The unit that follows quotation marks most."""
+    """Take the picture of the unit that follows quotation marks most closely."""
     page.goto(f"{url}/#/inside?model={run}")
     page.fill("#inside-text", TEXT)
     page.click("#inside-go")
