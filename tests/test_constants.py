@@ -9,7 +9,6 @@ PACKAGE = Path(charloom.__file__).parent
 
 # Names that two modules give to different facts, whose values are equal by chance.
 EQUAL_BY_CHANCE = {
-    "ATTEMPTS",  # of reading a run, and of opening a model
     "BLOCK",  # bytes of a text, and of a file of ids
     "CLASSIC",  # a recipe, and a workload
     "LARGEST",  # number in a stored gradient check, and number that a plot can show
