@@ -1,4 +1,4 @@
-"""Measures how often the doctor is right, how long it takes, and what the usual check misses.
+"""Measures how often the doctor is right, how long it takes, and which mistakes the usual check misses.
 
     python benchmarks/doctor.py                       # seconds of a diagnosis, from the command line
     python benchmarks/doctor.py --usual               # the table in docs/gradient-checking.md

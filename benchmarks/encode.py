@@ -76,7 +76,7 @@ def measure(name: str, path: Path, rounds: int) -> None:
 
 
 def cold(path: Path) -> None:
-    """Encode a file whose vocabulary is not known yet."""
+    """Encode a file with an empty cache, and find its vocabulary too."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CHARLOOM_CACHE"] = folder
         Corpus.open([path])

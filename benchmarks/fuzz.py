@@ -46,7 +46,7 @@ TOO_LONG = (413, 414)  # refusals, which schemathesis does not count as such
 
 
 def wrong_data_is_refused(context, response, case):
-    """Check that requests that violate the schema are refused, also those that are too long."""
+    """Check that requests that violate the schema are refused, including those that are too long."""
     if response.status_code in TOO_LONG:
         return None
     return negative_data_rejection(context, response, case)
@@ -99,7 +99,7 @@ def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
 
 @contextmanager
 def harmless():
-    """Replace the start of training by a short process, and let every stream end."""
+    """Replace training processes by a short process, and end every stream after its first events."""
     real = followed.follow
 
     async def first(run_index, paths, limit):
@@ -120,7 +120,7 @@ def harmless():
 
 
 def fuzzed(url: str, cases: int, seed: int, under: str) -> dict:
-    """Do the same with a server that listens on a port."""
+    """Do the same as `fuzz` with a server that listens on a port."""
     load_all_checks()
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]

@@ -73,7 +73,7 @@ def make_text(path: Path, source: str, size: int) -> None:
 
 
 def anonymous_megabytes(pid: int) -> float:
-    """Return the anonymous memory that a process uses now, in bytes."""
+    """Return the anonymous memory that a process uses now, in megabytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024 / MEGABYTE
@@ -81,7 +81,7 @@ def anonymous_megabytes(pid: int) -> float:
 
 
 class Watch(threading.Thread):
-    """Measures a process twenty times per second and records the peak memory of each stage."""
+    """Measures the memory of a process twenty times per second. Its user resets `peak` for each stage."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)

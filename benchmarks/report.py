@@ -26,7 +26,7 @@ MEGABYTE: Final = 1e6
 
 
 class Figures(NamedTuple):
-    """The cost of a report: elapsed seconds, processor seconds and peak memory in bytes."""
+    """The cost of a report: elapsed seconds, processor seconds, and peak memory in bytes."""
 
     seconds: float
     cpu: float

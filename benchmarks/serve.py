@@ -59,7 +59,7 @@ def main() -> None:
 
 
 class Served:
-    """`charloom serve` as a process, with its memory."""
+    """A `charloom serve` process, whose memory can be measured."""
 
     def __init__(self, runs: Path) -> None:
         command = ["-m", "charloom", "serve", str(runs), "--port", "0", "--no-open"]
@@ -131,7 +131,7 @@ async def health(port: int) -> tuple[float, dict]:
 
 
 async def alone(served: Served, runs: Path) -> dict:
-    """Measure one client at a time."""
+    """Return the time to the first characters and the characters per second, with one client at a time."""
     told: dict[str, object] = {}
     # The page always asks for probabilities.
     for who, thoughtful in (("as_the_page", True), ("as_a_program", False)):
@@ -295,7 +295,7 @@ async def drops(port: int, clients: int) -> list[float]:
 
 
 async def drain(client: Client) -> None:
-    """Read a stream and discard it."""
+    """Read a stream to its end and discard the data."""
     while await client.reader.read(65536):
         pass
 

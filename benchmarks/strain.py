@@ -105,7 +105,7 @@ def line(row: tuple[str, dict]) -> str:
 
 
 def strained(port: int, name: str, seconds: float) -> dict:
-    """Measure /api/health while one client puts load on the server; return its responses too."""
+    """Measure /api/health while one client puts load on the server; return also that client's responses."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         straining = pool.submit(strain, port, name, seconds)
         pings = pool.submit(pinged, port, seconds).result()

@@ -25,7 +25,7 @@ UPDATES = 20_000
 
 
 def seconds_per_update(corpus: Corpus) -> float:
-    """Return the seconds of the updates in the bare engine, on the windows of the book."""
+    """Return the seconds per update when only the engine runs, on the windows of the book."""
     config = configure("classic")
     learner = new_learner(config, corpus.vocabulary)
     return seconds_of(engine_updates(open_engine(), learner, corpus.ids), UPDATES) / UPDATES
