@@ -82,7 +82,7 @@ class Config:
             range.
     """
 
-    recipe: str = setting("classic", "the named preset that these settings started from")
+    recipe: str = setting("classic", "the preset that the other settings start from")
     cell: str = setting("rnn", "the recurrent cell")
     hidden_size: int = setting(100, "hidden units H of each layer")
     layers: int = setting(1, "recurrent layers L, each reading the one below")
@@ -93,16 +93,22 @@ class Config:
     seq_length: int = setting(25, "sequence length T; one update per T characters of each stream")
     batch_size: int = setting(1, "streams B of text that are read in parallel")
     epochs: int = setting(10, "passes over the training text")
-    updates: int | None = setting(None, "end after this many updates instead of after the epochs")
+    updates: int | None = setting(
+        None, "end training after this many updates, instead of after the epochs"
+    )
     optimizer: str = setting("adagrad", "the update rule")
     learning_rate: float = setting(0.1, "the optimizer's step size")
     momentum: float = setting(0.9, "weight of the past steps in SGD")
     decay: float = setting(0.99, "weight of the past squares in RMSprop")
     beta1: float = setting(0.9, "weight of the past gradients in Adam")
     beta2: float = setting(0.999, "weight of the past squares in Adam")
-    epsilon: float = setting(1e-8, "the optimizer's small constant; under the root in AdaGrad")
+    epsilon: float = setting(
+        1e-8,
+        "small constant that keeps the optimizer from dividing by 0; AdaGrad adds it under the root",
+    )
     weight_decay: float = setting(
-        0.0, "strength of the pull of the weights towards 0; decoupled in AdamW"
+        0.0,
+        "weight decay; AdamW shrinks the weights directly, the other optimizers add it to the gradient",
     )
     schedule: str = setting("constant", "how the learning rate changes")
     warmup: int = setting(0, "updates over which the learning rate rises to its full size")
@@ -122,32 +128,40 @@ class Config:
     smoothing: float = setting(0.999, "weight of the past losses in the smooth loss")
     tokens: str = setting("characters", "what is predicted: Unicode characters, or bytes")
     unknown: str = setting("refuse", "what to do with a character outside a given vocabulary")
-    replacement: str = setting("", "the known character that is read instead if unknown is replace")
+    replacement: str = setting(
+        "", "the known character that replaces each unknown one if unknown is replace"
+    )
     validation: float = setting(0.0, "fraction of the text held out to compute the validation loss")
     test: float = setting(0.0, "fraction of the text held out and never used in training")
     split: str = setting("end", "hold out the end of the text, or the end of each stream")
     judge_every: int = setting(
-        0, "updates between two validation losses; 0: one at each epoch's end"
+        0, "compute the validation loss every so many updates; 0: at the end of each epoch"
     )
     judged_characters: int = setting(
         200_000,
-        "most characters that each validation loss is computed on; 0: the whole validation part",
+        "largest number of characters to compute a validation loss on; 0: the whole validation part",
     )
     patience: int = setting(
-        0, "end after this many validation losses in a row without a new best; 0: never"
+        0, "end training after this many validation losses in a row without a new best; 0: never"
     )
     seed: int = setting(0, "seed of all random numbers")
-    dtype: str = setting("float32", "float32 or float64")
-    engine: str = setting("auto", "auto, native or reference")
-    threads: int = setting(1, "threads that share the streams; 0: one per processor")
+    dtype: str = setting("float32", "precision of the numbers")
+    engine: str = setting(
+        "auto", "native (C++) or reference (NumPy); auto: native if it can run, else reference"
+    )
+    threads: int = setting(
+        1, "threads that share the streams; 0: one per processor, but at most one per stream"
+    )
     report_every: int = setting(100, "updates between two records in metrics.jsonl")
     sample_first: int = setting(1_000, "update of the first sample during training")
     sample_every: int = setting(10_000, "updates between two samples")
     sample_until: int = setting(
         100_000, "update of the last regular sample; one more follows at the end"
     )
-    sample_length: int = setting(200, "characters of a sample")
-    passage_length: int = setting(2_000, "characters of the long passage")
+    sample_length: int = setting(200, "length of a sample in characters")
+    passage_length: int = setting(
+        2_000, "length in characters of the long passage, which is written at the end"
+    )
     save_seconds: float = setting(60.0, "seconds between two checkpoints")
 
     def __post_init__(self) -> None:

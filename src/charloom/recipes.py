@@ -57,7 +57,7 @@ RECIPES: Final[dict[str, Recipe]] = {
         ),
         Recipe(
             "course-2026",
-            "the newer handout of the course: mean loss, Adam, larger initial weights, no clipping",
+            "a newer course experiment: mean loss, Adam, larger initial weights, no clipping",
             "ten epochs; 72 seconds of one core with AVX2 for a book of 1.1 MB",
             Config(
                 recipe="course-2026",
@@ -71,7 +71,7 @@ RECIPES: Final[dict[str, Recipe]] = {
         ),
         Recipe(
             "quick",
-            "the lowest bits per character that we found for one minute; the default of train",
+            "the lowest bits per character that we reached in one minute; the default of train",
             "about a minute; slower machines make fewer updates",
             Config(
                 recipe="quick",
@@ -128,8 +128,8 @@ RECIPES: Final[dict[str, Recipe]] = {
         ),
         Recipe(
             "large",
-            "a model to keep: GRU of 2 x 384 units with dropout",
-            "about half an hour, planned by a calibration; we measured 41 minutes",
+            "a larger network for a longer training run: GRU of 2 x 384 units with dropout",
+            "charloom plans about half an hour; it took 41 minutes when we measured it",
             Config(
                 recipe="large",
                 cell="gru",

@@ -143,8 +143,8 @@ class Model:
                 engine and kind of machine.
             top_k: draw only from the k likeliest characters; 0 means all.
             top_p: draw only from the likeliest characters that together have this probability.
-            min_p: leave out characters whose probability, divided by that of the likeliest, is below
-                this.
+            min_p: leave out characters whose probability is below this fraction of the highest
+                probability.
             repetition_penalty: above 1, characters in the repetition window become less likely.
             repetition_window: number of latest characters to which the repetition penalty applies.
             stop: one string or several; the text ends before the first one that appears.

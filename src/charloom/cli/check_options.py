@@ -48,7 +48,9 @@ Rounds = Annotated[
 ]
 ClassicVocabularySize = Annotated[
     int | None,
-    typer.Option(help="number of distinct characters K, for workload classic only [default: 80]"),
+    typer.Option(
+        help="number of distinct characters K, for the workload classic only [default: 80]"
+    ),
 ]
 ListWorkloads = Annotated[bool, typer.Option("--list", help="list the workloads and exit")]
 # doctor
@@ -63,8 +65,9 @@ CallForm = Annotated[
     str,
     typer.Option(
         metavar="[auto|natural|course|torch]",
-        help="form of the function: natural takes a dict and ids, course takes one-hot columns, torch is a "
-        "PyTorch module; auto tries them",
+        help="form of the function: natural takes a dict of parameters and the ids of characters; course "
+        "takes an object with the parameters and one-hot columns; torch is a PyTorch module; auto "
+        "tries all three",
     ),
 ]
 CheckedCell = Annotated[
@@ -73,8 +76,8 @@ CheckedCell = Annotated[
         metavar=f"[{'|'.join(CELL_NAMES)}]",
         help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
         "LSTM: the fourth argument is the pair (h0, c0), each of shape (H), and U, W, b hold the "
-        "gates in the order i, f, g, o. GRU: the order is r, z, n, and d of shape (H) is the bias "
-        "beside W_n h. --template writes an example",
+        "gates in the order i, f, g, o. GRU: the order is r, z, n, and there is a second bias d of "
+        "shape (H), which is added to W_n h. --template writes an example",
     ),
 ]
 GateOrder = Annotated[
@@ -83,13 +86,15 @@ GateOrder = Annotated[
 NumericalFunction = Annotated[
     str | None,
     typer.Option(
-        metavar="FUNCTION", help="your numerical gradient in the same file, to check it too"
+        metavar="FUNCTION",
+        help="also check this function of the same file, your numerical gradient",
     ),
 ]
 ParameterNames = Annotated[
     str | None,
     typer.Option(
-        help="your names of the parameters, if they are unusual, such as U=Wxh,W=Whh,b=bh,V=Why,c=by"
+        help="your names of the parameters, if the doctor does not recognize them, such as "
+        "U=Wxh,W=Whh,b=bh,V=Why,c=by"
     ),
 ]
 ReturnedItems = Annotated[
@@ -108,7 +113,7 @@ CheckedDtype = Annotated[
     str,
     typer.Option(
         metavar="[auto|float64|float32]",
-        help="precision whose tolerance applies; auto: float32 if the function returns float32 arrays",
+        help="apply the tolerance of this precision; auto: float32 if the function returns float32 arrays",
     ),
 ]
 TrialSeed = Annotated[int, typer.Option(help="seed of the random numbers in all trials")]

@@ -131,7 +131,9 @@ def info(as_json: Json = False) -> None:
         show(
             f"instruction set: {native['chosen']} (set CHARLOOM_ISA for another: {others or 'none'})"
         )
-    show(f"processors:      {found['processors']}; --threads 0 uses one per stream")
+    show(
+        f"processors:      {found['processors']}; --threads 0 uses a thread for each, but at most one per stream"
+    )
     for name, part in found["parts"].items():
         state = part["version"] or "not installed"
         show(f"{name + ':':<16} {state} ({part['for']})")

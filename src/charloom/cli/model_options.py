@@ -17,8 +17,8 @@ TEXTS: Final = (
 Prompt = Annotated[
     str,
     typer.Option(
-        help="text that the model reads first; it is printed too. - reads it from standard "
-        "input [default: a line feed, which is not printed]"
+        help="text that the model reads first, or - to read it from standard input; it is printed "
+        "too [default: a line feed, which is not printed]"
     ),
 ]
 PromptFile = Annotated[
@@ -44,7 +44,7 @@ TopP = Annotated[
 MinP = Annotated[
     float,
     typer.Option(
-        help="leave out characters whose probability, divided by that of the likeliest, is below this"
+        help="leave out characters whose probability is below this fraction of the highest probability"
     ),
 ]
 RepetitionPenalty = Annotated[
@@ -77,7 +77,8 @@ Split = Annotated[
 Streams = Annotated[
     int | None,
     typer.Option(
-        help="number of parallel streams that the text is divided into; 1 is exact "
+        help="divide the text into this many streams, which are read in parallel. 1 is exact; with "
+        "more, each stream after the first starts from an approximate hidden state "
         "[default: at most 64]"
     ),
 ]

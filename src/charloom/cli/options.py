@@ -18,8 +18,8 @@ Texts = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="TEXT",
-        help="Files, directories, quoted patterns such as '**/*.txt', - for standard input, which are "
-        "joined in this order; or the name of a built-in text.",
+        help="Files, directories, quoted patterns such as '**/*.txt', - for standard input, or names of "
+        "built-in texts. Several are joined in the given order.",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", parser=given_path, help="A run directory.")]

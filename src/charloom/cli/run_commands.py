@@ -132,7 +132,8 @@ def resume(
     """Continue a run from its last checkpoint.
 
     On a machine of the same kind (processor, instruction set, threads, engine,
-    versions of charloom and NumPy) the result has the same bits as without a stop.
+    versions of charloom and NumPy) the result is bit for bit the same as without a
+    stop.
 
     A finished run does not change, unless --minutes, --epochs or --updates gives it
     a new end.

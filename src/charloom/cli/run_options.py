@@ -46,11 +46,16 @@ ReportFile = Annotated[
     ),
 ]
 ControlCommand = Annotated[
-    str, typer.Argument(metavar="[run|pause|stop]", help="What the training run must do.")
+    str,
+    typer.Argument(
+        metavar="[run|pause|stop]", help="pause, stop, or run, which continues a paused run."
+    ),
 ]
 LearningRateFactor = Annotated[
     float | None,
-    typer.Option(help="from now on, multiply the learning rate of the settings by this"),
+    typer.Option(
+        help="from the next update on, multiply the learning rate of the settings by this"
+    ),
 ]
 RunsFolder = Annotated[
     Path,
