@@ -11,7 +11,7 @@ def main() -> None:
         from charloom.cli import main as command
 
         command()
-    except KeyboardInterrupt:  # before or after the commands, which handle their own
+    except KeyboardInterrupt:  # Ctrl-C before or after a command; commands handle it themselves
         print("charloom: interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
     except MemoryError:

@@ -62,10 +62,10 @@ ONLY_WITH: Final = {
 # Settings that may differ when a run is resumed, because they belong to the machine.
 MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 
-STDIN: Final = "-"  # stands for standard input where the path of a text is expected
+STDIN: Final = "-"  # the name of standard input in place of a text's path
 
 SEED_LIMIT: Final = 2**64
-WHOLE_LIMIT: Final = 2**31  # for all other whole numbers: the kernels count in 32 bits
+WHOLE_LIMIT: Final = 2**31  # upper limit of all other whole numbers: the kernels count in 32 bits
 
 
 def setting(default: Any, help: str) -> Any:

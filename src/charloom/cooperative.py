@@ -7,7 +7,7 @@ module does not know what the work is.
 from collections.abc import Generator
 from typing import Final, TypeVar
 
-MOST_WEIGHTS: Final = 1 << 27  # weights × tokens of one step: a few hundredths of a second
+MOST_WEIGHTS: Final = 1 << 27  # weights times tokens in one step, some hundredths of a second
 LEAST_TOKENS: Final = 16  # tokens of one step for a very large network
 
 T = TypeVar("T")

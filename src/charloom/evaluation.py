@@ -19,7 +19,7 @@ from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
 BLOCK: Final = 1_000  # bootstrap draws blocks, because neighbouring characters are not independent
-FEWEST_BLOCKS: Final = 10  # with fewer blocks there is no interval
+FEWEST_BLOCKS: Final = 10  # with fewer blocks, no interval is computed
 RESAMPLES: Final = 1_000
 TAILS: Final = (0.025, 0.975)
 

@@ -28,7 +28,7 @@ from charloom.text.vocabulary import Decoder, Unknowns
 FIRST_PIECE: Final = 16  # symbols; small, so that users immediately see some text
 LARGEST_PIECE: Final = 4_096
 CHUNK: Final = (
-    4_096  # most symbols of a prompt per call of the engine, so that Ctrl-C works quickly
+    4_096  # largest number of prompt symbols per call of the engine, so that Ctrl-C works quickly
 )
 
 DEFAULT_SAMPLER: Final = Sampler()

@@ -21,8 +21,8 @@ from charloom.text.windows import Segment
 
 PIECE: Final = 4_096  # least characters of a piece when the number of streams is not given
 MOST_PIECES: Final = 64
-WARM_UP: Final = 512  # characters that a piece reads before those that count
-BLOCK: Final = 16_384  # characters with nats that are summed together, however calls are divided
+WARM_UP: Final = 512  # characters that a piece reads before its first counted character
+BLOCK: Final = 16_384  # characters whose nats are summed as one block
 PARALLEL_STREAMS: Final = 16  # N streams are read N times as fast as one, up to this number
 
 # The scores of one block: number of the piece, position of the first score in it, and the nats.

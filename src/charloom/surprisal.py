@@ -19,7 +19,7 @@ from charloom.model import Learner, zero_state
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Unknowns
 
-BLOCK: Final = 1_024  # most ids per call of the engine: it limits the logits that are in memory
+BLOCK: Final = 1_024  # largest number of ids per call of the engine, to limit the memory
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,7 @@ class Model:
     corpus: Corpus | None = field(default=None, repr=False)
     _opened: tuple[int, int] = field(
         init=False, repr=False
-    )  # update and checksum of the weights at first
+    )  # update and checksum of the weights when the model was opened
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_opened", (self.learner.update, checksum(self.parameters)))

@@ -18,7 +18,7 @@ from charloom.text.unknown_policy import REFUSE
 Text = str | Path | Sequence[str | Path]
 
 RUNS: Final = Path("runs")
-DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first that is installed is used
+DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first one that is installed is used
 
 
 def open_text(

@@ -26,7 +26,7 @@ from charloom.training.progress_records import FINAL_EVALUATION_SHARE, evaluated
 from charloom.training.run_saving import FIRST_SAVE_SECONDS
 
 CALIBRATION_SECONDS: Final = 1.0
-EVALUATION_SECONDS: Final = 0.5  # measure a validation loss for so long, then extrapolate
+EVALUATION_SECONDS: Final = 0.5  # measured seconds of a validation loss; the rest is estimated
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def updates_per_second(corpus: Corpus, config: Config) -> float:
     learner = new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     marks: list[tuple[int, float]] = []
-    with suppress(DivergedError):  # the training run itself raises it
+    with suppress(DivergedError):  # the training run will raise it again
         for item in learn(learner, corpus.ids, engine):
             if isinstance(item, Progress):
                 marks.append((item.update, time.perf_counter()))

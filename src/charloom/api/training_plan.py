@@ -19,9 +19,7 @@ from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
 from charloom.text import Corpus, UnknownPolicy
 
-LEAST_SHARE: Final = (
-    0.5  # of the given minutes; training gets at least this share, however long the rest took
-)
+LEAST_SHARE: Final = 0.5  # the fraction of the given minutes that training gets at least
 SHORT_SECONDS: Final = 1.0  # shorter durations are not reported
 
 # Called with a message about a measurement, without a full stop.

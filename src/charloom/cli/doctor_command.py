@@ -38,7 +38,7 @@ from charloom.messages import for_command_line, terminal_command
 if TYPE_CHECKING:
     from charloom.diagnosis import Diagnosis, Found
 
-NAME_WIDTH: Final = 40  # of the function in the line that is shown while it runs
+NAME_WIDTH: Final = 40  # characters of the function's name in the line that is shown while it runs
 SHADES: Final = (
     (1e-10, "·"),
     (1e-6, "░"),

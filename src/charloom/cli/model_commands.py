@@ -305,7 +305,7 @@ def paint_surprise(result: "Surprise") -> None:
     styles = [
         "underline",
         *map(surprise_style, result.bits.tolist()[1:]),
-    ]  # the first is not predicted
+    ]  # the first character is not predicted
     paint(result.characters, styles, "bits", spans)
 
 

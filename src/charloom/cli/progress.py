@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 DRAW_SECONDS: Final = 0.25
-LINE_WIDTH: Final = 69  # of a message after "charloom: "
-FIGURES_WIDTH: Final = 118  # of the longest progress line
+LINE_WIDTH: Final = 69  # columns of a message after "charloom: "
+FIGURES_WIDTH: Final = 118  # columns of the longest progress line
 
 
 class ProgressDisplay:
@@ -69,7 +69,7 @@ class ProgressDisplay:
         self._updates = updates
         self._run, self._paused = run, False
         self._seq_length, self._batch_size = seq_length, batch_size
-        self._one = one_of(tokens)[:4]  # char or byte, as the line is short of space
+        self._one = one_of(tokens)[:4]  # char or byte: the line has little space
         self._judged: float | None = None  # last validation loss in nats per character
         self._clock, self._pace = clock, SpeedEstimate()
         self._bar = make_bar() if sys.stderr.isatty() else None
@@ -134,7 +134,7 @@ class ProgressDisplay:
         figures = f"{item.update:,} / {self._updates:,}"
         if item.state == "paused":
             if self._bar is None:
-                return  # a log has the line that the pause began, and no more until it ends
+                return  # a log gets one line when a pause begins, and none until it ends
             figures += "  paused"
         elif item.smooth_loss is not None:
             left = self._pace.seconds_left(self._updates - item.update)

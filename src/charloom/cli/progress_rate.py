@@ -13,7 +13,7 @@ class SpeedEstimate:
         self._last: tuple[int, float] | None = None  # update and time of the last progress
         self._paused = False  # state of the last progress
         self._interrupted = (
-            False  # by a validation loss, a sample or a save since the last progress
+            False  # whether training was interrupted, as by a save, since the last progress
         )
         self._learnt, self._learning_seconds = 0, 0.0  # updates without any interruption
         self._done, self._seconds = 0, 0.0  # all updates, including interruptions

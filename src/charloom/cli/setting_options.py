@@ -69,7 +69,7 @@ def takes_settings(
     """
     values = dict(RECIPES[recipe].config.to_dict())
     if RECIPES[recipe].minutes is not None:
-        values["epochs"] = None  # the recipe ends after a number of minutes instead
+        values["epochs"] = None  # this recipe ends after a number of minutes
 
     def decorate(command: Command) -> Command:
         def run(**values: Any) -> None:

@@ -11,8 +11,8 @@ from charloom.config import STDIN
 from charloom.formatting import finite, harmless
 from charloom.messages import FACE, PAGE, for_command_line, for_page, spelled_for
 
-WIDTH: Final = 100  # columns of results that are wrapped
-LINE_SECONDS: Final = 5.0  # between two lines about the progress of a long work
+WIDTH: Final = 100  # columns at which results are wrapped
+LINE_SECONDS: Final = 5.0  # between two lines about the progress of a long task
 CLEAR_LINE: Final = "\r\x1b[2K"
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from charloom.training import Overfitting
 
 
-FEW_UPDATES: Final = 1_000  # the smooth loss needs as many until its first value no longer matters
+FEW_UPDATES: Final = 1_000  # with fewer updates, the smooth loss still depends on its first value
 
 
 def introduce(training: "Training") -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from charloom.formatting import harmless
 
-REFRESHES: Final = 4  # per second
+REFRESHES: Final = 4  # how often the line is drawn per second
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
-LOSS_TOLERANCE: Final = 1e-4  # relative; wrong conventions differ by far more, float32 by far less
+# Relative; a wrong convention changes the loss far more, float32 far less.
+LOSS_TOLERANCE: Final = 1e-4
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ SAME: Final = 1e-9  # largest relative difference of equal results
 SAME32: Final = 1e-5  # the same for float32
 LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100  # float32 causes at least this error
 JUMP: Final = 0.1  # relative change of a rounding error; a smooth error changes by about 1e-5
-CHAIN: Final = 80  # largest number of earlier calls
+CHAIN: Final = 80  # largest number of earlier calls that are tried
 
 # The step of an update with gradient g: plain, clipped, and the first step of AdaGrad or Adam.
 STEPS: Final = {

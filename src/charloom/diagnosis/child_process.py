@@ -21,7 +21,7 @@ from charloom.diagnosis.trials import Plan
 from charloom.errors import CharloomError, DoctorError
 from charloom.parent_process import end_with_parent, end_with_pipe
 
-LISTED: Final = 12  # functions that an error lists
+LISTED: Final = 12  # largest number of functions that an error lists
 
 
 def main(folder: Path) -> None:

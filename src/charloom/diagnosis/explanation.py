@@ -86,7 +86,8 @@ def nearest(
     # An explanation must be clearly closer than the right results are.
     without = largest_distance(case, (), only)
     fitting = [(far, e) for far, e in fitting if explains_more(far, without, SAME)]
-    if only is not None:  # the loss is not among the names, but its prediction must not be wrong
+    # The loss is not compared, but the explanation must not predict a wrong loss.
+    if only is not None:
         fitting = [(far, e) for far, e in fitting if predicts_no_wrong_loss(case, e)]
     if not fitting:
         return []

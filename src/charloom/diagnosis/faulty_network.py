@@ -350,7 +350,7 @@ def walk_back(
             carried = nothing
         elif missing in carried:
             carried = {**carried, missing: nothing[missing]}
-        if turned == "read too early":  # at t = 0 the index -1 is that of the last step
+        if turned == "read too early":  # at t = 0 the index -1 selects the last step
             last = carried if t == T - 1 else last
             carried = last if t == 1 else nothing
     return da, dr, dq

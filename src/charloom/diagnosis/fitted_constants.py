@@ -14,7 +14,7 @@ from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
 from charloom.diagnosis.diagnosis_result import LOSS, Found
 from charloom.diagnosis.mistakes import BY_ID
 
-MARGIN: Final = 10.0  # the least ratio of the error without a constant to that with it
+MARGIN: Final = 10.0  # a fitted constant must make the error smaller by at least this factor
 
 
 def explains_more(left: float, without: float, rounding: float) -> bool:

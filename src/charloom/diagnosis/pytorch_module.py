@@ -21,7 +21,7 @@ from charloom.formatting import number_of
 from charloom.messages import argument
 
 CELL_OF_CLASS: Final = {cell.torch_class: cell.name for cell in CELLS.values()}
-PROBE: Final = (4, 7)  # H and K of a module that is made to look at its layers
+PROBE: Final = (4, 7)  # H and K of a module that is made only to inspect its layers
 
 
 class ModuleCaller:
@@ -37,8 +37,8 @@ class ModuleCaller:
             ) from None
         self.torch = torch
         self.function, self.options = function, options
-        self.modules: dict[tuple[int, int], Any] = {}  # by H and K
-        self.shapes: tuple[str, str, str] = ("", "", "")  # of x, y and h0
+        self.modules: dict[tuple[int, int], Any] = {}  # modules by H and K
+        self.shapes: tuple[str, str, str] = ("", "", "")  # the shapes of x, y and h0
         self.double = True
         probe = self.make(*PROBE)
         rnn, out = parts_of(torch, probe)

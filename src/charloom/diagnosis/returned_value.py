@@ -18,8 +18,8 @@ from charloom.formatting import excerpt
 Array = NDArray[Any]
 
 NUMBERS: Final = "biufcO"  # kinds of dtype that may hold real numbers
-LISTED: Final = 12  # items that a description lists
-LONGEST_NAME: Final = 40  # characters of a name in a description
+LISTED: Final = 12  # largest number of items that a description lists
+LONGEST_NAME: Final = 40  # largest number of characters of a name in a description
 DEEPEST: Final = 4  # levels of lists within lists that are counted
 
 

@@ -29,7 +29,7 @@ NOT_THE_USERS: Final = (
 NUMERICAL_TRIALS: Final = (1, 5)  # small ones: a numerical gradient needs two losses per entry
 OTHER: Final = 50  # seeds the numbers of the problem that has the first trial's sizes
 QUICK_LOAD: Final = 0.1  # seconds; a file that loads faster is loaded again for each trial
-SHOWN_LINES: Final = 12  # of a traceback, at its start and at its end
+SHOWN_LINES: Final = 12  # lines of a traceback that are shown at its start, and at its end
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ PLANS: Final = (
     Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
 USUAL: Final = PLANS[2]
-MOVE: Final = 2.0**-16  # relative; far above the precision of float32, small for a weight
+MOVE: Final = 2.0**-16  # relative change of a weight; small, but far above the precision of float32
 
 
 def make_trials(

@@ -26,7 +26,7 @@ GOOD: Final = 1e-6  # norm-relative error; central differences at 1e-5 in float6
 STEPS: Final = tuple(m * 10.0**-k for k in range(1, 14) for m in (5, 2, 1))
 WHOLE: Final = 1e-3  # largest distance to a whole number of last digits
 SMALL: Final = 3e-8  # if twice the step is below this, rounding explains the error
-ENTRIES: Final = 30  # for which predictions are computed
+ENTRIES: Final = 30  # largest number of entries for which differences are computed
 
 
 class NumericalTrial(NamedTuple):
@@ -221,7 +221,7 @@ def divisor(trial: NumericalTrial, digits: type[np.floating]) -> float | None:
     It is the smallest number that makes each entry a whole number of last digits of the loss.
     """
     last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
-    unit = last / 4  # the last digit of smaller losses is smaller
+    unit = last / 4  # smaller losses have a smaller last digit
     some = trial.given[trial.given != 0]
     if not len(some):
         return None

@@ -12,7 +12,8 @@ from typing import Any, Final
 from charloom.formatting import finite
 from charloom.gradient_errors import Errors, rank
 
-STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of the central differences
+# Step sizes of the central differences.
+STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 
 # Some gradients cannot be computed within the limits of `check` in their dtype, for three reasons:
 # - The network is chaotic: a rounding error grows at every step back through time. An example is

@@ -27,7 +27,7 @@ Array = NDArray[Any]
 COMPLEX_STEP: Final = 1e-20
 DROPOUT_UPDATE: Final = 1  # the window uses the dropout masks of this update
 
-MOST_ENTRIES: Final = 200  # per parameter, with entries="auto"
+MOST_ENTRIES: Final = 200  # entries checked per parameter, with entries="auto"
 LEAST_ENTRIES: Final = 2
 # With entries="auto" a check may cost BUDGET multiplications, about ten seconds of one core. For
 # each entry the reference runs the network over the window: one multiplication per parameter value,
@@ -37,7 +37,7 @@ LEAST_ENTRIES: Final = 2
 BUDGET: Final = 8e9
 READING: Final = 20
 
-BLURS: Final = 3  # in a single one, the changes could cancel by chance
+BLURS: Final = 3  # repetitions: in a single one, the changes could cancel by chance
 
 SWEEP_ENTRIES: Final = 200
 # Bytes of perturbed parameters in one call. Measured: with less, the overhead of the calls grows;
@@ -182,7 +182,7 @@ def _perturbed_losses(
     """
     parameter = parameters[name]
     chunk = int(np.clip(CHUNK_BYTES // max(parameter.nbytes, 1), 1, CHUNK_NETWORKS))
-    results = [np.empty(0, dtype=parameter.dtype)]  # for a parameter without entries
+    results = [np.empty(0, dtype=parameter.dtype)]  # a parameter without entries has no blocks
     for start in range(0, len(entries), chunk):
         at = entries[start : start + chunk]
         networks = np.tile(parameter.ravel(), (len(at), 1))

@@ -112,5 +112,5 @@ def _number_in(path: Path) -> float:
     """Return the number in the system file `path`; infinite if the file is missing or has no number."""
     try:
         return float(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # "max"
+    except (OSError, ValueError):  # ValueError: the file contains "max", which means no limit
         return math.inf

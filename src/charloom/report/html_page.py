@@ -16,7 +16,7 @@ from charloom.formatting import harmless
 from charloom.report.plot_style import DARK, LIGHT
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-CSS: Final = "page.css"  # for all pages
+CSS: Final = "page.css"  # the style sheet of all pages
 
 
 @dataclass(frozen=True)

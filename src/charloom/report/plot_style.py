@@ -47,7 +47,7 @@ SENTINELS: Final[Palette] = {name: f"#0101{n:02x}" for n, name in enumerate(LIGH
 
 WIDE: Final = (832, 400)
 NARROW: Final = (360, 300)
-MARGIN: Final = 42  # left and right of the axes, for the tick labels
+MARGIN: Final = 42  # space left and right of the axes, for the tick labels
 UNITS_PER_INCH: Final = 72
 
 

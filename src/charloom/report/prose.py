@@ -108,7 +108,8 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     ]
 
 
-# The settings of the size. With them replaced, two checks are equal if they differ only in size.
+# The settings that give the size of a network. Two checks differ only in size if they are equal after
+# these are replaced.
 SIZES: Final[dict[str, Any]] = {"hidden_size": 0, "seq_length": 0, "batch_size": 0, "entries": 0}
 
 

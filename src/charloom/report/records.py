@@ -135,7 +135,8 @@ class RecordCollector:
     """Takes records one after another and keeps those that a report shows."""
 
     def __init__(self, wanted: Iterable[int]) -> None:
-        self._wanted = sorted(set(wanted), reverse=True)  # the next one is at the end
+        # Sorted in reverse, so that the next one is popped from the end.
+        self._wanted = sorted(set(wanted), reverse=True)
         self._at: dict[int, Record | None] = {}
         self._first: Record | None = None
         self._last: Record | None = None
@@ -220,7 +221,7 @@ class EpochMeans:
     """Computes the mean training loss of each epoch; keeps only the last two epochs."""
 
     def __init__(self) -> None:
-        self._epoch, self._characters = 0.0, 0  # of the previous record
+        self._epoch, self._characters = 0.0, 0  # epoch and characters of the previous record
         self._sums: dict[int, tuple[float, int]] = {}
 
     def add(self, record: Record) -> None:

@@ -13,7 +13,7 @@ from charloom.hidden_units.gate_values import MEANINGS
 from charloom.report.plot_style import LIGHT, UNITS_PER_INCH, WIDE, Palette
 
 SIGNED: Final = "PuOr_r"  # from purple through white, which is zero, to orange
-GATE: Final = "viridis"  # from 0, closed, to 1, open
+GATE: Final = "viridis"  # for gates, from 0 (closed) to 1 (open)
 SIGMOID_GATES: Final = {gate for cell in CELLS.values() for gate in cell.sigmoid_gates}
 LETTERS: Final = 120  # a text up to this length is written below the map
 ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # heights of a unit and a layer, in 1/72 inch

@@ -63,7 +63,7 @@ def which_model(view: RunInspection, update: int | None) -> Which:
     end = end_of(view)
     if not end:
         return "unknown"
-    if "passage" not in end:  # an earlier version
+    if "passage" not in end:  # an earlier version of charloom wrote the event
         return "best" if view.config.validation else "lowest"
     if view.config.validation and update == view.best:
         return "best"

@@ -73,8 +73,8 @@ COUNT_LIMIT: Final = 2**63
 # Limits on the memory that an untrusted file can use besides its arrays. The longest possible metadata,
 # with a vocabulary of all code points, have 7.7 MB. When JSON is parsed, each bracket costs many bytes.
 MOST_METADATA: Final = 8 << 20  # bytes
-MOST_BRACES: Final = 1 << 14  # a tensor has one, with two brackets and four colons
-MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # those of a vocabulary and of the tensors
+MOST_BRACES: Final = 1 << 14  # a tensor has one opening brace, two brackets and four colons
+MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # the commas of a vocabulary and of the tensors
 MOST_STATE: Final = 1 << 16  # bytes
 MOST_MANIFEST: Final = 1 << 12  # bytes
 OTHERWISE: Final = "Use another checkpoint, or a copy."
@@ -247,7 +247,8 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
                 raise NotAModelError(f"{shortened(path)} is not a model: it is not a plain file.")
             with path.open("rb") as file:
                 return file.read(most)
-        except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a NUL in the path
+        # ValueError: a NUL byte in the path.
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise NotAModelError(f"{shortened(path)} cannot be read: {reason}.") from None
 

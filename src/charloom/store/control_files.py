@@ -29,7 +29,7 @@ COMMANDS: Final = ("run", "pause", "stop")
 # A larger factor is certainly a typing error.
 FACTOR_LIMIT: Final = 1e6
 STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
-AT_WORK: Final = ("training", "paused")  # while a process trains the run
+AT_WORK: Final = ("training", "paused")  # states while a process trains the run
 
 
 @dataclass(frozen=True)

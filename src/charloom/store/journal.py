@@ -18,7 +18,7 @@ from charloom.store.json_format import parse_object
 
 # A progress callback: the file, the bytes read so far, and the file's size when reading began.
 ProgressCallback = Callable[[Path, int, int], None]
-PROGRESS_LINES: Final = 4_096  # lines between two calls
+PROGRESS_LINES: Final = 4_096  # lines between two calls of the progress callback
 
 
 def ignore_progress(path: Path, done: int, size: int) -> None:
@@ -56,7 +56,7 @@ class Journal:
             self._file.truncate(length)
         self._written = length
         self._waiting = bytearray()
-        self._unsynced = bytearray()  # written, but perhaps not on the disk yet
+        self._unsynced = bytearray()  # lines that were written, but may not be on the disk yet
         self._torn = False
 
     @property

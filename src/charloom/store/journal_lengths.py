@@ -207,7 +207,7 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, lost: str) -> Jo
         try:
             value = parse_object(line, str(path))
             if is_count(value.get("update")) and value["update"] > update:
-                break  # all following lines are later too
+                break  # all following lines are even later
             last = update_of_line(value, path, update)
         except DamagedError:
             continue

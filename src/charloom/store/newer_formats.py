@@ -28,7 +28,7 @@ UNSEALED: Final = {
     GRADCHECK: (GRADCHECK_FORMAT, MOST_SETTINGS),
     STATUS: (STATUS_FORMAT, MOST_STATE),
     CONTROL: (CONTROL_FORMAT, MOST_STATE),
-}  # per file: the latest format that this version reads, and the largest allowed size in bytes
+}  # for each file: the latest format that this version reads, and the largest allowed size in bytes
 
 
 def refuse_newer_run(run: Path) -> None:

@@ -126,7 +126,7 @@ def plan_to_resume(
     """
     path = inspection.path
     if inspection.status is not None and is_fresh(inspection.status):
-        refuse_if_locked(path)  # before the text is read, which may take long
+        refuse_if_locked(path)  # check before reading the text, which may take long
     try:
         with reading(path):
             return planned(inspection, text, allow_older)
@@ -391,7 +391,7 @@ def adopt_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> Non
             continue
         update = event.get("update")
         if not is_count(update) or update < learner.update:
-            break  # the checkpoint includes earlier changes
+            break  # the checkpoint includes the changes of earlier events
         factor = event.get("learning_rate_factor") if factor is None else factor
         rollbacks = event.get("rollbacks") if rollbacks is None else rollbacks
     if is_number(factor) and 0 < factor < FACTOR_LIMIT:

@@ -200,7 +200,7 @@ class RunInspection(RunHead):
         models = [
             f"{model.message} {self.advice}".rstrip()
             for model in self.models.values()
-            if not model.missing  # else none was saved yet
+            if not model.missing  # if it is missing, none was saved yet
         ]
         return [*self._event_damage(), *files, *dict.fromkeys(models)]
 

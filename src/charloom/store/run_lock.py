@@ -14,7 +14,7 @@ from charloom.run_file_names import LOCK
 from charloom.store.atomic_files import reading, writing
 from charloom.store.control_files import AT_WORK, Status, read_status
 
-GLANCE_SECONDS: Final = 0.2  # a process that only checks whether the lock is free holds it so long
+GLANCE_SECONDS: Final = 0.2  # how long a process may hold the lock only to check whether it is free
 FRESH_SECONDS: Final = 10.0  # a status with an older heartbeat does not show who trains the run
 
 

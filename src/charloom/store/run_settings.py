@@ -20,7 +20,7 @@ from charloom.text import Corpus
 
 BUILTIN: Final = "builtin:"
 MOST_SETTINGS: Final = 8 << 20  # bytes of config.json, which may name many texts
-FIELDS: Final = frozenset({"format", "config", "text", "version"})  # besides the seal
+FIELDS: Final = frozenset({"format", "config", "text", "version"})  # all fields except the seal
 TEXT_FIELDS: Final = frozenset({"name", "sources", "characters", "fingerprint", "vocabulary_size"})
 
 

@@ -177,7 +177,7 @@ class RunWriter:
                     f"{path} is at update {learner.update:,} and would end at {schedule.updates:,}; "
                     f"give more epochs or updates."
                 )
-            learner.judgements_since_best = 0  # a new end restarts the patience
+            learner.judgements_since_best = 0  # a new end starts counting again for early stopping
         learner.config = config
         lock = acquire(path)
         try:

@@ -194,7 +194,8 @@ def _corpus(
         try:
             yield from encode(pieces, tokens, table, treatment.skipping, found.fingerprint)
         except TextError:
-            id_cache.forget_scan(stamps, tokens)  # it may be of another text with the same stamps
+            # The cached scan may be of another text with the same stamps.
+            id_cache.forget_scan(stamps, tokens)
             raise
 
     ids: AllIds | None = None

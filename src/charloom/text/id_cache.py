@@ -74,7 +74,7 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
     """Store the scan of files with these stamps in the cache, if the files are old enough."""
     now = time.time_ns()
     if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):
-        return  # not a file, or perhaps still being written
+        return  # it is not a file, or may still be changing
     values = {
         "counts": scan.counts.tolist(),
         "fingerprint": scan.fingerprint,

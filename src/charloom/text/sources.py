@@ -29,7 +29,7 @@ from charloom.text.builtin_texts import BUILTIN_TEXTS
 
 IN_MEMORY: Final = 64 << 20  # bytes; a longer text is not kept in memory
 CHECKED_BYTES: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
-MOST_WORDS: Final = 8  # in what is taken for the name of a file; more may be a text itself
+MOST_WORDS: Final = 8  # a string with more words is not a file name, but may be a text
 LONGEST_NAME: Final = 255  # longest name of a file on common file systems
 MOST_NAMES: Final = 3  # at most this many file names in a message
 

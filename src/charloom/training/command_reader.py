@@ -12,7 +12,7 @@ from typing import Final
 from charloom.errors import NewerFormatError, ReadError
 from charloom.store import Control, read_control
 
-LOOK_SECONDS: Final = 0.1  # between two reads of control.json
+LOOK_SECONDS: Final = 0.1  # seconds between two reads of control.json
 
 
 class CommandReader:

@@ -10,7 +10,7 @@ from charloom.config import Config, default_of
 from charloom.messages import Placeholder, argument, arguments, command
 from charloom.model import Learner
 
-HIGH_MOMENTUM: Final = 0.99  # from here a step can be 100 times the learning rate
+HIGH_MOMENTUM: Final = 0.99  # with this momentum, a step can be 100 times the learning rate
 USUAL_DECAY: Final = 0.01
 LARGE_LOGITS: Final = 10.0  # initial logits of this size make very wrong predictions certain
 

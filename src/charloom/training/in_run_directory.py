@@ -43,9 +43,10 @@ from charloom.training.progress_records import (
 )
 from charloom.training.run_saving import RETRY_SECONDS, RunSaver
 
-TRIAL_SECONDS: Final = 0.5  # of the final evaluation, before its total time is estimated
+# Seconds of the final evaluation after which its total time is estimated.
+TRIAL_SECONDS: Final = 0.5
 STOP_REASON: Final = "a command from a terminal, the page or Python"
-FAILED_SAVES_LIMIT: Final = 3  # failed saves in a row after which training pauses
+FAILED_SAVES_LIMIT: Final = 3  # training pauses after this many failed saves in a row
 
 
 class Ending(NamedTuple):

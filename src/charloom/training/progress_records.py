@@ -30,7 +30,7 @@ from charloom.training.events import EvaluationProgress, FinalEvaluation, Record
 FINAL_EVALUATION_SHARE: Final = (
     0.1  # the final evaluation may take this fraction of the training time
 )
-RUNAWAY: Final = 2.0  # times the loss of a uniform prediction
+RUNAWAY: Final = 2.0  # a loss above this multiple of a uniform prediction's loss means divergence
 
 
 def validation_steps(

@@ -40,7 +40,7 @@ class Recorder:
         self._ids = ids
         self._engine = engine
         self._clock = clock
-        self._update, self._seconds = update, clock()  # of the last record
+        self._update, self._seconds = update, clock()  # update and time of the last record
         self._running_away = False
 
     def record_steps(self, learner: Learner, trace: Trace) -> Steps[list[Record | Warned]]:

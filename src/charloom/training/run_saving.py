@@ -15,10 +15,12 @@ from charloom.store import RunWriter
 from charloom.training.command_reader import CommandReader
 from charloom.training.events import Saved, TrainingEvent, Warned
 
-FIRST_SAVE_SECONDS: Final = 5.0  # doubled at each save, up to the config's save_seconds
-STATUS_SECONDS: Final = 1.0  # between two flushes of the journals and status updates
-RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # waits between tries of the last save
-PATIENT_SECONDS: Final = (30.0,) * 19  # further waits, unless the user asked the run to end
+FIRST_SAVE_SECONDS: Final = 5.0  # doubles at each save, up to the config's save_seconds
+STATUS_SECONDS: Final = 1.0  # seconds between two flushes of the journals and two status updates
+# Seconds to wait between attempts at the last save.
+RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+# Further seconds to wait, unless the user asked the run to end.
+PATIENT_SECONDS: Final = (30.0,) * 19
 
 DISK_ERRORS: Final = (ReadError, WriteError)  # errors of a disk that may work again later
 
@@ -55,7 +57,7 @@ class RunSaver:
         self._writer = writer
         self._updates = updates
         self._commands = commands
-        self._problem: str | None = None  # shown in the status until a save succeeds
+        self._problem: str | None = None  # the problem that the status shows until a save succeeds
         # Save early at first, so that a new run can be sampled soon and a crash loses little.
         self._most_seconds = save_seconds
         self._save_seconds = min(FIRST_SAVE_SECONDS, save_seconds)

@@ -6,7 +6,7 @@ import numpy as np
 
 from charloom.text.id_file import AllIds
 
-COUNTED_CHARACTERS: Final = 1_000_000  # most characters that are counted
+COUNTED_CHARACTERS: Final = 1_000_000  # largest number of characters that are counted
 SAMPLED_PIECES: Final = 64  # a longer text is counted in this many pieces at equal distances
 
 

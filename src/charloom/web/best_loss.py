@@ -16,7 +16,7 @@ class BestLoss:
     def __init__(self) -> None:
         self._lowest = math.inf  # lowest value of the loss that selects the best checkpoint
         self._judged = False
-        self._nats: dict[int, float] = {}  # per character, by update
+        self._nats: dict[int, float] = {}  # nats per character, by update
 
     def add(self, record: dict[str, Any], best: int | None) -> None:
         """Add the next record. `best` is the update of the best checkpoint on disk."""

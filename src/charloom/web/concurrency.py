@@ -92,7 +92,7 @@ class WorkQueue:
                 await asyncio.shield(turn)
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the place was given at the last moment: pass it on
+                self._leave()  # the place was given just before the cancellation: pass it on
             else:
                 self._turns.remove(turn)
             if isinstance(error, TimeoutError):

@@ -12,10 +12,10 @@ from typing import Any, Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_SECONDS: Final = 10.0  # for the head of a request
-SEND_SECONDS: Final = 20.0  # without a byte taken, after which a response or a connection ends
-LINGER_SECONDS: Final = 2.0  # for a client that is still sending to read the error response
-PIECE: Final = 16 * 1024  # bytes passed to the parser at a time
+HEAD_SECONDS: Final = 10.0  # time limit for the head of a request
+SEND_SECONDS: Final = 20.0  # time after which a client that reads nothing is disconnected
+LINGER_SECONDS: Final = 2.0  # time for a client that is still sending to read the error response
+PIECE: Final = 16 * 1024  # bytes that the parser gets in one call
 
 
 class Connection(H11Protocol):

@@ -12,10 +12,10 @@ from typing import Final
 
 MOST_CONNECTIONS: Final = 960
 MOST_STREAMS: Final = 100
-RESERVED: Final = 128  # for files that threads read, and for training processes
+RESERVED: Final = 128  # descriptors for files that threads read, and for training processes
 WANTED: Final = MOST_CONNECTIONS + RESERVED
-AGAIN_SECONDS: Final = 60.0  # between two reports of the same shortage
-QUIET_SECONDS: Final = 5.0  # without a failure, until a shortage is over
+AGAIN_SECONDS: Final = 60.0  # time between two reports of the same shortage
+QUIET_SECONDS: Final = 5.0  # a shortage is over after this time without a failure
 # Errors of the system when there is no file descriptor, or no memory for one.
 CODES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -88,8 +88,9 @@ class Shortage:
     ) -> None:
         self._say = say
         self._clock = clock
-        self._told: float | None = None  # when it was last reported
-        self._met: float | None = None  # when it last occurred; None if it is over
+        self._told: float | None = None  # when the shortage was last reported
+        # When a descriptor was last missing; None if the shortage is over.
+        self._met: float | None = None
 
     def met(self) -> None:
         """Note that a file could not be opened for lack of a descriptor. Any thread may call this."""

@@ -39,13 +39,15 @@ from charloom.web.runs_folder import Location, Stamp, printable
 from charloom.web.schemas import Run, State
 from charloom.web.training_jobs import Job, is_alive
 
-SILENT_SECONDS: Final = 3.0  # without a heartbeat, after which a missing process counts as ended
-LOST_SECONDS: Final = 600.0  # after which it does in any case: its id may belong to another process
-YOUNG_SECONDS: Final = 30.0  # for which a run without status or event counts as starting
+SILENT_SECONDS: Final = 3.0  # a missing process counts as ended after this time without a heartbeat
+# Every process counts as ended after this time, as its id may be reused.
+LOST_SECONDS: Final = 600.0
+YOUNG_SECONDS: Final = 30.0  # a run without status or event counts as starting for this time
 MOST_NUMBER: Final = 1e300
-MOST_REASON: Final = 500  # characters
+MOST_REASON: Final = 500  # largest length of a reason, in characters
 UNREADABLE: Final = ("damaged", "newer")
-OVER: Final = ("finished", "interrupted", "stopped", "failed")  # no process trains it
+# States in which no process trains the run.
+OVER: Final = ("finished", "interrupted", "stopped", "failed")
 # The files and folders from which the list is made.
 LISTED_FILES: Final = (
     CONFIG, STATUS, METRICS, SAMPLES, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
@@ -80,7 +82,7 @@ class IndexedRun:
         self._settings: RunSettings | None = None
         self._updates: int | None = None
         self._part: tuple[int, int] | None = (
-            None  # characters that are evaluated, and characters of the validation part
+            None  # number of characters for a validation loss, and of the validation part
         )
         self._last: dict[str, Any] = {}
         self._judged: dict[str, Any] = {}

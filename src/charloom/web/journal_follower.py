@@ -12,7 +12,7 @@ from charloom.errors import DamagedError
 from charloom.store.json_format import parse_object
 from charloom.web.file_descriptors import is_shortage
 
-MOST_BYTES: Final = 8 * 1024 * 1024  # read by one call
+MOST_BYTES: Final = 8 * 1024 * 1024  # largest number of bytes that one call reads
 CHECKED: Final = (
     256  # bytes before the read position, compared to notice a file that was cut and grew again
 )

@@ -14,7 +14,7 @@ from charloom.web.file_descriptors import ConnectionLimits, Shortage, is_shortag
 
 BACKLOG: Final = 2_048
 IN_ONE_TURN: Final = 32  # connections accepted before the event loop's other tasks run
-RETRY_SECONDS: Final = 0.5  # before accepting again, while there is no free file descriptor
+RETRY_SECONDS: Final = 0.5  # time before the next attempt while there is no free file descriptor
 
 
 class Acceptor:

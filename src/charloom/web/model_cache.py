@@ -29,11 +29,11 @@ from charloom.web.schemas import ModelDetail
 KEPT_BYTES: Final = 512 * 1024 * 1024
 KEPT: Final = 8
 SKIP_ADVICE: Final = 'Or set "unknown" to "skip", and the model skips them.'
-NAMED: Final = 20  # unknown characters that an error lists, at most
+NAMED: Final = 20  # largest number of unknown characters that an error lists
 
 Stamp = tuple[
     Path, int, int, int
-]  # of a model: path, and inode, modification time and size of its file
+]  # a model's path, and the inode, modification time and size of its file
 
 
 @dataclass(frozen=True, eq=False)

@@ -188,7 +188,7 @@ def routes(
         with suppress(NotFoundError):
             run_index.run(
                 model.partition("@")[0]
-            )  # reads this run now, if the list has not got to it yet
+            )  # read this run now if the list does not include it yet
         models = models_in(run_index.read_list(refresh=True))
         listed = {f"{known.run.key}@{known.which}": known for known in models if known.run}
         listed |= {known.id: known for known in models}
@@ -297,7 +297,7 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
     for place, prompt in enumerate(prompts):
         model.require_known(
             prompt, "refuse", "prompt", advice=None
-        )  # these routes cannot skip them
+        )  # these routes cannot skip unknown characters
         for number in range(n):
             writer = TextWriter.of(
                 model,

@@ -31,7 +31,7 @@ from charloom.web.run_models import models_in
 
 PIECE_SECONDS: Final = 0.03
 PREDICTING_SECONDS: Final = (
-    0.006  # of writing; the probabilities of a piece take several times as long
+    0.006  # seconds to write a piece; its probabilities take several times as long
 )
 LIKELY: Final = 5
 DIGITS: Final = 5  # decimals of the probabilities and nats in a response
@@ -126,7 +126,8 @@ def routes(
     @router.get("/api/models")
     def list_models(limit: Limit = MOST, after: After = None) -> wire.Models:
         """Return a page of the list of models."""
-        listed = run_index.read_list(refresh=True)  # a page does not ask again for a new model file
+        # Read the list again: a page does not repeat its request for a new model file.
+        listed = run_index.read_list(refresh=True)
         page = page_after(models_in(listed), lambda model: model.id, limit, after)
         return wire.Models(
             models=[model.about() for model in page.items],

@@ -73,7 +73,8 @@ BODIES: Final = (
     BodyRule("", JSON, SMALL_BODY),
 )
 
-# Nothing from other servers and nothing inline. A chart is saved as a picture by way of data: and blob:.
+# Forbid everything from other servers and everything inline. The page needs data: and blob: to save a
+# chart as a picture.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "

@@ -23,7 +23,7 @@ from charloom.web.training_jobs import Jobs
 READ_AT_ONCE: Final = 200  # new runs that one reading of the folder includes
 CHECKED_AT_ONCE: Final = 500  # apparently unchanged runs whose files are checked each time
 STALE_SECONDS: Final = 0.4  # age up to which the last list is returned again
-RESTS: Final = 3  # pause after a reading, in durations of that reading: a large folder must not keep a processor busy
+RESTS: Final = 3  # pause after a reading, in durations of that reading, to keep the processor free
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class RunIndex:
         self._shortage = shortage or Shortage()
         self._looking = (
             threading.Lock()
-        )  # held while the folder is read, not to read the last result
+        )  # held while the folder is read; not needed to use the last result
         self._folder = RunsFolder(folder)
         self._indexed: dict[str, IndexedRun] = {}
         self._wanted: set[str] = set()  # keys of requested runs, which are read first
@@ -160,7 +160,7 @@ class RunIndex:
         name, _, which = key.partition("@")
         listed = self._last_list
         if name not in listed.places and name not in listed.files:
-            # A known model needs no new reading of the folder, so that writing begins immediately.
+            # A known model is returned without reading the folder again, so that writing begins immediately.
             listed = self.read_list(refresh=True)
         if name in listed.places:
             return listed.places[name], which or None

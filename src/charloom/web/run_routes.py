@@ -30,12 +30,12 @@ from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.pagination import MOST, After, Limit, Skipped, page_after, page_from
 from charloom.web.run_index import RunIndex, RunList
 
-LOOK_SECONDS: Final = 0.25  # between two reads of the files
-PING_SECONDS: Final = 10.0  # without an event, after which a stream sends a comment
+LOOK_SECONDS: Final = 0.25  # time between two reads of the files
+PING_SECONDS: Final = 10.0  # a stream sends a comment after this time without an event
 MOST_FOLLOWED: Final = 8
-MOST_AT_FIRST: Final = 5_000  # records of a run in the first event
-MANY: Final = 2_000  # lines in each later event
-FIRST_RUNS: Final = 200  # in a page of the list by default
+MOST_AT_FIRST: Final = 5_000  # largest number of records of a run in the first event
+MANY: Final = 2_000  # largest number of lines in each later event
+FIRST_RUNS: Final = 200  # runs on a page of the list, by default
 
 JOURNALS: Final = (
     ("records", METRICS, is_record), ("samples", SAMPLES, is_sample), ("events", EVENTS, is_event),
@@ -207,7 +207,7 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
                     yield found
         for kind, key, tail in followed:
             fresh, lines = False, list[dict[str, Any]]()
-            with suppress(OSError):  # no free file descriptor: the next turn reads the lines
+            with suppress(OSError):  # without a free file descriptor, the lines are read next time
                 fresh, lines = await asyncio.to_thread(tail.new_lines)
             if not (lines or fresh or first):
                 continue

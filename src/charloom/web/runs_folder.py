@@ -18,7 +18,7 @@ from charloom.web.file_descriptors import is_shortage
 DEPTH: Final = 3  # levels of folders that are searched for runs
 MODEL_FILE: Final = ".safetensors"
 
-Stamp = tuple[int, int]  # of a directory: its modification time and its inode
+Stamp = tuple[int, int]  # the modification time and the inode of a directory
 
 
 def key_of(relative: str) -> str:

@@ -13,8 +13,8 @@ from charloom.config import SEED_LIMIT
 
 # The largest body of a request, in bytes.
 SMALL_BODY: Final = 64 * 1024
-TEXT_BODY: Final = 512 * 1024  # of requests with a text that a model reads
-UPLOAD_BODY: Final = 64 * 1024 * 1024  # of a text to train on, sent as bytes
+TEXT_BODY: Final = 512 * 1024  # requests with a text that a model reads
+UPLOAD_BODY: Final = 64 * 1024 * 1024  # a text to train on, sent as bytes
 
 # The longest texts, in characters.
 LONGEST_PROMPT: Final = 10_000

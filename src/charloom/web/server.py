@@ -52,12 +52,10 @@ from charloom.web.text_routes import TextIndex
 from charloom.web.training_jobs import Jobs
 
 CLOSING_SECONDS: Final = 3
-WARMING_SECONDS: Final = (
-    1.0  # for which loading a model may delay the start; loading continues after it
-)
+WARMING_SECONDS: Final = 1.0  # the longest time that loading a model delays the start
 KEEP_ALIVE_SECONDS: Final = 30
 EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at that a browser cannot open
-SWITCH_SECONDS: Final = 0.0005  # after which a computing thread releases Python's lock
+SWITCH_SECONDS: Final = 0.0005  # a computing thread releases Python's lock after this time
 
 DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON (a text to train on
 also `application/octet-stream`), with its length in `Content-Length` (status 411 without it). Errors have the body
@@ -132,7 +130,7 @@ def make_app(state: AppState) -> Guard:
         title="charloom",
         version=version,
         description=DESCRIPTION,
-        docs_url=None,  # its page would load files from another server
+        docs_url=None,  # FastAPI's page would load files from another server
         redoc_url=None,
         openapi_url=None,
         default_response_class=AsciiJSONResponse,
@@ -170,7 +168,7 @@ def make_app(state: AppState) -> Guard:
     app.include_router(inside_routes.routes(model_cache, state.queue, state.closing))
     app.include_router(openai_routes.routes(model_cache, run_index, state.queue, state.closing))
     app.include_router(static_files.routes())
-    # FastAPI finishes its routes on the first match: do it now, not in the first request.
+    # FastAPI completes its routes when the first request is matched. Do it now, so that this request is fast.
     for route in app.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
     return Guard(app, state.access, state.queue.full, state.too_many_connections)
@@ -257,7 +255,7 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(
             []
-        )  # without sockets: Acceptor accepts, as asyncio would loop without free descriptors
+        )  # no sockets: Acceptor accepts connections, as asyncio would loop without free descriptors
         self._accepting = [
             asyncio.ensure_future(self._acceptor(listening).run()) for listening in sockets or ()
         ]

@@ -32,7 +32,7 @@ def routes() -> APIRouter:
     plotly = plotly_path()
     if plotly is not None:
         files[PLOTLY] = plotly
-    kept: dict[str, tuple[int, str, bytes]] = {}  # by name: modification time, ETag and content
+    kept: dict[str, tuple[int, str, bytes]] = {}  # modification time, ETag and content by name
 
     @router.get("/")
     def page(request: Request) -> Response:

@@ -31,8 +31,8 @@ from charloom.web.run_index import RunIndex
 from charloom.web.runs_folder import key_of, printable
 
 FOLDER: Final = "texts"
-MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # of all uploaded texts together
-PIECE: Final = 1024 * 1024  # bytes decoded at once
+MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # largest size of all uploaded texts together
+PIECE: Final = 1024 * 1024  # bytes that are decoded in one call
 BODY: Final = {
     BYTES: {"schema": {"type": "string", "format": "binary", "maxLength": wire.UPLOAD_BODY}},
     JSON: {"schema": wire.NewText.model_json_schema()},

@@ -25,13 +25,13 @@ from charloom.store.atomic_files import replace_file, writing
 from charloom.store.json_format import parse_object
 from charloom.web.schemas import KEY
 
-FOLDER: Final = ".jobs"  # beside the runs; hidden folders are not searched for runs
+FOLDER: Final = ".jobs"  # a folder beside the runs; hidden folders are not searched for runs
 KEPT_SECONDS: Final = 24 * 3_600.0  # how long a job without a run directory stays in the list
 LOST_SECONDS: Final = (
-    3_600.0  # after which a process id without a start time may belong to another process
+    3_600.0  # after this time, a process id without a start time may belong to another process
 )
 NAME: Final = re.compile(KEY)
-CLAIM_SECONDS: Final = 60.0  # after which a name that was claimed but not used is free again
+CLAIM_SECONDS: Final = 60.0  # a name that was claimed but not used is free again after this time
 LOG_END: Final = 4_096  # bytes at the end of the log that are searched for the reason
 
 
@@ -86,7 +86,7 @@ class Job:
             return state, reason
         if self.alive:
             return "starting", None
-        if self.code == 0:  # its last output is not an error
+        if self.code == 0:  # after success, the last line is not an error
             return state, reason
         if state in ("starting", "interrupted") or self.recipe is None:
             return (
@@ -153,7 +153,7 @@ class Jobs:
                 try:
                     self._write(path, job)
                 except WriteError:
-                    child.kill()  # without the file it could not be found again
+                    child.kill()  # without the file, nobody could find the process again
                     child.wait()
                     raise
             except BaseException:
@@ -306,7 +306,7 @@ def is_alive(pid: Any) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # it belongs to another user
+        return True  # the process exists, but belongs to another user
     with suppress(OSError):
         # A zombie has ended, but its parent has not collected its exit code.
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
