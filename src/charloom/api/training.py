@@ -27,6 +27,7 @@ from charloom.store import (
     RunWriter,
     TrainingEnd,
     Which,
+    hold_existing_lock,
     inspect_run,
     load_model,
     plan_to_resume,
@@ -278,14 +279,21 @@ def reopen(run: Path, changes: RunChanges = NO_CHANGES, tell: MessageListener = 
     began = time.monotonic()
     with unless_in_use(run):
         inspection = inspect_run(run)
-    plan = plan_to_resume(inspection, text=changes.sources, allow_older=changes.allow_older)
-    config = changes.on_this_machine(plan.learner.config)
-    engine = engine_for(config)  # reports a missing engine before the directory changes
-    updates = changes.updates
-    if changes.minutes is not None:
-        done = plan.learner.update
-        updates = end_after(changes.minutes, plan.corpus, config, done, began=began, tell=tell)
-    writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates))
+    # Reading the text and measuring the speed may take long, and other processes are refused meanwhile.
+    with hold_existing_lock(run) as lock:
+        plan = plan_to_resume(
+            inspection,
+            text=changes.sources,
+            allow_older=changes.allow_older,
+            locked=lock is not None,
+        )
+        config = changes.on_this_machine(plan.learner.config)
+        engine = engine_for(config)  # reports a missing engine before the directory changes
+        updates = changes.updates
+        if changes.minutes is not None:
+            done = plan.learner.update
+            updates = end_after(changes.minutes, plan.corpus, config, done, began=began, tell=tell)
+        writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates), lock)
     return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds)
 
 

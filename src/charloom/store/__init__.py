@@ -20,7 +20,7 @@ from charloom.store.control_files import (
 )
 from charloom.store.resume_plan import ResumePlan, TrainingEnd, plan_to_resume
 from charloom.store.run_inspection import RunHead, RunInspection, inspect_head, inspect_run
-from charloom.store.run_lock import unless_in_use
+from charloom.store.run_lock import hold_existing_lock, unless_in_use
 from charloom.store.run_model import Which, load_model, which_of, which_of_run
 from charloom.store.run_reader import RunView, read_run
 from charloom.store.run_writer import RunWriter, charloom_version
@@ -38,6 +38,7 @@ __all__ = [
     "Which",
     "canonical_json",
     "charloom_version",
+    "hold_existing_lock",
     "inspect_head",
     "inspect_run",
     "load_checkpoint",

@@ -106,6 +106,7 @@ def plan_to_resume(
     *,
     text: Sequence[str | Path] | None = None,
     allow_older: bool = False,
+    locked: bool = False,
 ) -> ResumePlan:
     """Decide what a run is resumed with, and open its text.
 
@@ -114,10 +115,11 @@ def plan_to_resume(
         text: where the text is now, if it was moved; it must be the same text.
         allow_older: True to continue from the newest intact checkpoint if the last one is damaged, with
             the records and samples that are left.
+        locked: True if the caller holds the lock of the run, so that no other process can write it.
 
     Raises:
         NotAModelError: the path is not a run, or the creation of the run was interrupted.
-        RunInUseError: another process trains the run.
+        RunInUseError: another process trains the run, or has written it since it was inspected.
         NewerFormatError: a later version of charloom wrote an older checkpoint, which would be used.
         ReadError: the disk failed while reading.
         DamagedError: the last checkpoint or another file is damaged, or the settings, the text and the
@@ -125,15 +127,19 @@ def plan_to_resume(
         TextError: the text is missing or has changed.
     """
     path = inspection.path
-    if inspection.status is not None and is_fresh(inspection.status):
-        refuse_if_locked(path)  # check before reading the text, which may take long
+    # Check before reading the text, which may take long.
+    if locked:
+        inspection.require_unchanged()
+    elif inspection.status is not None and is_fresh(inspection.status):
+        refuse_if_locked(path)
     try:
         with reading(path):
             return planned(inspection, text, allow_older)
     except CharloomError:
         # What seems to be damaged may be what another process is writing.
-        refuse_if_locked(path)
-        inspection.require_unchanged()
+        if not locked:
+            refuse_if_locked(path)
+            inspection.require_unchanged()
         raise
 
 

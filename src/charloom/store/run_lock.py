@@ -32,15 +32,49 @@ def acquire(path: Path) -> FileLock:
     return lock
 
 
+@contextmanager
+def hold_existing_lock(path: Path) -> Iterator[FileLock | None]:
+    """Hold the lock of a run in a `with` block; without a lock file, hold nothing and create none.
+
+    Nothing is held either if the disk refuses to open the lock file for writing.
+
+    Returns:
+        The lock. A `RunWriter` that gets it holds it after the block. None if nothing is held.
+
+    Raises:
+        RunInUseError: another process holds the lock.
+    """
+    lock = None
+    if has_lock_file(path):
+        with suppress(WriteError):
+            lock = acquire(path)
+    try:
+        yield lock
+    finally:
+        if lock is not None:
+            lock.release()
+
+
 def refuse_if_locked(path: Path) -> None:
     """Raise RunInUseError if another process holds the lock of a run; do not keep the lock."""
+    with hold_existing_lock(path):
+        pass
+
+
+def held_again(lock: FileLock) -> FileLock:
+    """Return a lock that this process holds, so that it must be released once more."""
+    lock.acquire()
+    return lock
+
+
+def has_lock_file(path: Path) -> bool:
+    """Return True if a run has a lock file that charloom created.
+
+    Acquiring a lock empties its file, so a file with contents is the user's.
+    """
     lock = path / LOCK
-    # Acquiring a lock empties its file, so a file with contents must be the user's and is left alone.
     with reading(lock):
-        ours = lock.is_file() and not lock.is_symlink() and not lock.stat().st_size
-    if ours:
-        with suppress(WriteError):
-            acquire(path).release()
+        return lock.is_file() and not lock.is_symlink() and not lock.stat().st_size
 
 
 @contextmanager

@@ -59,7 +59,7 @@ from charloom.store.resume_plan import ResumePlan, TrainingEnd, extended
 from charloom.store.run_checkpoints import load_at, read_pointer
 from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.store.run_inspection import RunInspection
-from charloom.store.run_lock import acquire
+from charloom.store.run_lock import acquire, held_again
 from charloom.store.run_settings import RunSettings, TextDescription, settings_bytes
 from charloom.temporary_names import ABANDONED_SECONDS
 from charloom.text import Corpus
@@ -153,7 +153,9 @@ class RunWriter:
         return writer
 
     @classmethod
-    def reopen(cls, plan: ResumePlan, end: TrainingEnd = SAME_END) -> Self:
+    def reopen(
+        cls, plan: ResumePlan, end: TrainingEnd = SAME_END, lock: FileLock | None = None
+    ) -> Self:
         """Open a run to continue it from its last checkpoint. The learner of the plan gets the new end.
 
         Damaged files are set aside. `warnings` are those of the plan.
@@ -161,6 +163,8 @@ class RunWriter:
         Args:
             plan: what to continue with. The run must not have changed since it was inspected.
             end: the new end of the run.
+            lock: the lock of the run if the caller holds it; the writer then holds it too. None
+                acquires it.
 
         Raises:
             RunInUseError: another process writes the run, or has written it since the inspection.
@@ -179,7 +183,7 @@ class RunWriter:
                 )
             learner.judgements_since_best = 0  # a new end starts counting again for early stopping
         learner.config = config
-        lock = acquire(path)
+        lock = acquire(path) if lock is None else held_again(lock)
         try:
             plan.inspection.require_unchanged()
             with reading(path):
