@@ -53,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Bring a public name when it is asked for (PEP 562)."""
+    """Import a public name when it is first used, and return it (PEP 562)."""
     if name == "__version__":
         from charloom.store import charloom_version
 

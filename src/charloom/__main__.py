@@ -1,5 +1,5 @@
-"""Runs the command `charloom` where Python is started with `-m charloom`. Ctrl-C counts from here
-on, while the rest is still read.
+"""Runs the command `charloom` when Python is started with `-m charloom`. Ctrl-C is handled from here
+on, even while the other modules are still being imported.
 """
 
 import sys

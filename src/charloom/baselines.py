@@ -182,7 +182,7 @@ def interpolate(
 ) -> NDArray[np.float64]:
     """Return the probabilities of one order.
 
-    They use discounted counts; the probability that the discounts free goes to the order below.
+    They use discounted counts. The discounts leave some probability, which the order below divides.
 
     Args:
         counts: the count of each n-gram.

@@ -21,7 +21,7 @@ class Cell:
         torch_class: its class in torch.nn.
         states: names of the arrays of a layer's state.
         gates: one letter per gate, as in the equations; "" for the plain cell.
-        sigmoid_gates: those of the gates that have values from 0 to 1. The others are from -1 to 1.
+        sigmoid_gates: the gates with values from 0 to 1. The other gates have values from -1 to 1.
         second_bias: the gate with a second bias, d, which PyTorch keeps in bias_hh; "" for none.
     """
 
@@ -44,7 +44,7 @@ class Cell:
         return slice(block * H, (block + 1) * H)
 
     def shapes(self, H: int, inputs: int) -> dict[str, tuple[int, ...]]:
-        """Return the name and shape of each parameter of a layer with so many inputs."""
+        """Return the name and shape of each parameter of a layer with H units and `inputs` inputs."""
         rows = len(self.blocks) * H
         matrices: dict[str, tuple[int, ...]] = {"U": (rows, inputs), "W": (rows, H), "b": (rows,)}
         return {**matrices, "d": (H,)} if self.second_bias else matrices

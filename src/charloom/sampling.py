@@ -74,7 +74,7 @@ class SampleOptions:
     """The options of a sampled text. With a model and a prompt they determine the text.
 
     Attributes:
-        length: most characters to sample; for a byte model, most bytes.
+        length: largest number of characters to sample, or of bytes for a byte model.
         seed: seed of the text.
         sampler: how each character is sampled.
         stop: one stop string or several; stored as a tuple. The text ends before the first one that

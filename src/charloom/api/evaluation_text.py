@@ -61,7 +61,7 @@ class Part:
 
 @dataclass(frozen=True)
 class TextChoice:
-    """The text that a model shall read, as a user chose it.
+    """A user's choice of the text that a model reads.
 
     Attributes:
         text: paths, or the name of a built-in text. Without `text` and `string`, the text that the

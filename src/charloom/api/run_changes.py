@@ -1,4 +1,4 @@
-"""What a user changes when a run is continued: its end, its text, and the settings of the machine."""
+"""The changes that a user can make when a run is continued: its end, its text, and machine settings."""
 
 from dataclasses import dataclass
 from pathlib import Path

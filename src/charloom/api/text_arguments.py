@@ -51,7 +51,7 @@ def open_text(
 
 
 def as_path(given: object, name: str = "path") -> Path:
-    """Return a path that is valid for the system; nothing need exist there.
+    """Return a path that is valid for the system. It need not exist.
 
     Args:
         given: what the user gave as the argument `name`.

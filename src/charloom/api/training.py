@@ -225,7 +225,7 @@ class Training:
         return which_of(self.learner.config)
 
     def stage(self) -> str:
-        """Return the stage of that checkpoint in words; see `Model.stage`."""
+        """Return the stage of the checkpoint `self.which` in words; see `Model.stage`."""
         which, learner = available_which(self.which, self.learner), self.learner
         update = learner.best_update if which == "best" else learner.update
         return stage(which, 0, update or 0, self.updates)
@@ -275,7 +275,10 @@ def begin(
 
 
 def reopen(run: Path, changes: RunChanges = NO_CHANGES, tell: MessageListener = str) -> Training:
-    """Open a run to continue it; errors as for `resume`, and `tell` as for `plan_settings`."""
+    """Open a run to continue it.
+
+    The errors are those of `resume`; `tell` is described in `plan_settings`.
+    """
     began = time.monotonic()
     with unless_in_use(run):
         inspection = inspect_run(run)

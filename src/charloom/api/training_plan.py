@@ -111,7 +111,7 @@ def with_threads(config: Config) -> Config:
 
 
 def initial_config(default: str, model: Learner | None = None, **settings: Any) -> Config:
-    """Return the settings before measuring; arguments and errors as for `plan_settings`."""
+    """Return the settings before the speed is measured; arguments and errors as for `plan_settings`."""
     recipe = settings.pop("recipe", None)
     if model is None:
         return configure(recipe or default, **settings)

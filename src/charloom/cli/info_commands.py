@@ -144,7 +144,7 @@ def info(as_json: Json = False) -> None:
 
 
 def gather() -> dict[str, Any]:
-    """Return what `info` prints, as plain data."""
+    """Return the data that `info` prints, as plain data."""
     import importlib.metadata
     import platform
 

@@ -182,7 +182,7 @@ def best_unit(found: "Neurons") -> "Unit | None":
 
 
 def show_units(found: "Neurons", path: Path, model: "Model", by_size: bool) -> None:
-    """Print the model, the text that it read and the units that follow it; see `show_findings`."""
+    """Print the model, the text that it read, and the units found; see `show_findings`."""
     tokens = model.config.tokens
     show(f"model:      {path}, {model.stage}")
     show(f"text:       {found.text}, {found.split}: {count(found.characters)} {tokens} read")

@@ -47,12 +47,12 @@ def say(sentence: str) -> None:
 
 
 def say_sentence(sentence: str) -> None:
-    """Print a marked message that lacks its full stop."""
+    """Add a full stop to a marked message and print it."""
     say(f"{sentence}.")
 
 
 def say_sentences(sentences: Iterable[str]) -> None:
-    """Print marked messages that lack their full stops, each on a line."""
+    """Add a full stop to each of the marked messages, and print each on a line."""
     for sentence in sentences:
         say_sentence(sentence)
 

@@ -307,7 +307,7 @@ def _last(holds: NDArray[np.bool_]) -> Places:
 
 
 def _since(holds: NDArray[np.bool_]) -> Numbers:
-    """Return the number of steps since `holds` was last True, or since before the text."""
+    """Return the number of characters since `holds` was last True, or since the start of the text."""
     return _numbers(np.arange(len(holds)) - _last(holds))
 
 

@@ -49,9 +49,9 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
 
 
 def parameter_count(config: Config, vocabulary_size: int) -> int:
-    """Return the number of parameters of a network, counted in single numbers.
+    """Return the number of all entries of a network's parameters.
 
-    All layers above the first have the same size, so two layers suffice to count any number.
+    All layers above the first have the same size, so the shapes of two layers are enough.
     """
     one, two = (
         sum(map(math.prod, parameter_shapes(config.replace(layers=n), vocabulary_size).values()))
@@ -61,12 +61,12 @@ def parameter_count(config: Config, vocabulary_size: int) -> int:
 
 
 def available_memory() -> float:
-    """Return the most bytes that this process may use; infinite if the system does not say."""
+    """Return the largest number of bytes that this process may use; infinite if it is not known."""
     return min(physical_memory(), *process_limits(), *group_limits())
 
 
 def physical_memory() -> float:
-    """Return the machine's memory in bytes; infinite if the system does not say."""
+    """Return the machine's memory in bytes; infinite if it is not known."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):

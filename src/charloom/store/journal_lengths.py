@@ -146,12 +146,12 @@ def recorded_lengths(events: Sequence[Mapping[str, Any]], update: int) -> dict[s
 
 
 def end_at(file: BinaryIO | None, path: Path, length: int, update: int) -> JournalEnd:
-    """Return the end of a journal whose first `length` bytes end with a whole line from up to `update`.
+    """Return the end of the journal after its first `length` bytes.
 
-    Only that line is read.
+    These bytes must end with a whole line, whose update must be at most `update`. Only that line is read.
 
     Raises:
-        DamagedError: they do not end so.
+        DamagedError: the bytes do not end with such a line.
         ReadError: the disk failed while reading.
     """
     require_whole_lines(file, path, length)
@@ -168,8 +168,8 @@ def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
     """Return the line's update number.
 
     Raises:
-        DamagedError: it is not a number or is later than `update`, or the seconds of a record are not
-            valid.
+        DamagedError: the update is not a number or is later than `update`, or the seconds of a record
+            are not valid.
     """
     found, seconds = line.get("update"), line.get("seconds")
     if not is_count(found) or found > update:
@@ -185,8 +185,8 @@ def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
 def usable_part(file: BinaryIO | None, path: Path, update: int, lost: str) -> JournalEnd:
     """Return the end of the usable part of a damaged journal.
 
-    It ends with the last valid line from up to `update`. Lines are read one by one and not kept in
-    memory.
+    It ends with the last valid line whose update is at most `update`. Lines are read one by one and not
+    kept in memory.
 
     Args:
         file: the open journal; None if it does not exist.
@@ -216,5 +216,5 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, lost: str) -> Jo
 
 
 def seconds_of(line: Mapping[str, Any], path: Path) -> float:
-    """Return the seconds of a line that `update_of_line` accepts; 0 if the journal is not that of records."""
+    """Return the seconds of a line that `update_of_line` accepts; 0 in journals other than metrics.jsonl."""
     return float(line["seconds"]) if path.name == METRICS else 0.0

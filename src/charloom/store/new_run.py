@@ -40,13 +40,13 @@ FIRST_CHECKPOINT: Final = "0"
 
 
 def require_free(path: Path) -> None:
-    """Refuse a path at which no new run can be made; nothing is written.
+    """Raise an error if a new run cannot be created at a path.
 
     Raises:
-        RunExistsError: something is there already, or a file is where a directory above it would be.
-        NewerFormatError: a later charloom wrote something there.
-        RunInUseError: another process is making a run there at this moment.
-        ReadError: the disk refused to tell what is there.
+        RunExistsError: the path exists already, or one of its parent directories is a file.
+        NewerFormatError: a later version of charloom wrote a run at the path.
+        RunInUseError: another process is creating a run at the path.
+        ReadError: the disk failed while reading.
     """
     with reading(path):
         refuse_file_above(path)

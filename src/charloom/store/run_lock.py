@@ -79,9 +79,9 @@ def has_lock_file(path: Path) -> bool:
 
 @contextmanager
 def unless_in_use(path: Path) -> Iterator[None]:
-    """Replace an error of a `with` block that reads a run by RunInUseError if the run is in use.
+    """Raise RunInUseError instead of any other error of a `with` block if the run is in use.
 
-    The block reads without the lock, while another process may create or train the run.
+    The block reads the run without its lock, while another process may create or train the run.
 
     Raises:
         RunInUseError: the block failed, and another process holds the run's lock.

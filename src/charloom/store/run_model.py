@@ -94,7 +94,7 @@ def load_from_anywhere(path: Path, which: Which | None) -> Learner:
 
 
 def load_from_run(path: Path, which: Which) -> Learner:
-    """Return the learner that a run's pointer names, even if its writer moves it meanwhile."""
+    """Return the learner that a run's pointer names, even if another process moves the pointer."""
     refuse_newer_run(path)
     followed = follow_pointer(
         lambda: read_pointer(path, which), lambda update: load_named(path, which, update)

@@ -26,7 +26,7 @@ TEXT_FIELDS: Final = frozenset({"name", "sources", "characters", "fingerprint", 
 
 @dataclass(frozen=True, kw_only=True)
 class TextIdentity:
-    """The facts by which a run recognizes its text.
+    """The properties of a text that identify it in a run.
 
     Attributes:
         name: the name of the text.

@@ -1,4 +1,4 @@
-"""Opens the text of a run again, and refuses another one.
+"""Opens the text of a run again, and raises an error if the text is missing or has changed.
 
 The run may be untrusted, so its text must be a plain file. This module does not change anything on the
 disk.
@@ -30,11 +30,11 @@ def open_text(
     """Return the text of a run; raise if it is not the text that the run was trained on.
 
     Args:
-        kept: the file of the run directory in which the text is if it has no other place.
-        text: the text that it was trained on.
-        moved: where the text is now; None reads it from where it was.
+        kept: the file in the run directory that holds the text if it has no other source.
+        text: the identity of the text that the run was trained on.
+        moved: the new sources of the text; None reads the old ones.
         learner: the learner, for its settings and vocabulary.
-        place: how the caller is given the new path of a text, for error messages.
+        place: the argument or words for the new path of a text, for error messages.
     """
     sources, config = moved or text.sources, learner.config
     policy = UnknownPolicy(config.unknown, config.replacement)
@@ -74,14 +74,14 @@ def open_text(
 
 
 def refused_by_disk(error: CharloomError) -> bool:
-    """Return True if the cause of an error is that an existing file could not be read."""
+    """Return True if an error has the cause that an existing file could not be read."""
     reason = error.__cause__ or error.__context__
     missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
     return isinstance(reason, OSError) and not isinstance(reason, missing)
 
 
 def named(size: int | None, tokens: str, fingerprint: str) -> str:
-    """Return words for a text: its size, if it is known, and the beginning of its fingerprint."""
+    """Return a phrase about a text: its size, if known, and the beginning of its fingerprint."""
     return f"one of {'' if size is None else f'{size:,} {tokens} and '}SHA-256 {fingerprint[:12]}…"
 
 

@@ -1,5 +1,4 @@
-"""The writer of a run directory: one process, one lock, and every file whole (spec/formats.md:
-Runs).
+"""Writes a run directory. One process holds the lock, and every file is complete (spec/formats.md: Runs).
 
 When an interrupted run is opened again, everything after the checkpoint that `latest` names is removed.
 So the resumed run ends with the same bytes as an uninterrupted one. This module does not know how training
@@ -402,7 +401,7 @@ class RunWriter:
         replace_file(self.path / CHECKPOINTS / name, pointer_line(name, update, manifest))
 
     def _point_back(self) -> None:
-        """Make `latest` name the last saved checkpoint, if a disk error left unclear which one it names.
+        """Make `latest` name the last saved checkpoint, if it may name another one after a disk error.
 
         The checkpoint after it can then be written again.
         """
@@ -509,7 +508,7 @@ def set_aside(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> No
 
 
 def settings_of(config: Config, corpus: Corpus, version: str | None) -> bytes:
-    """Return the contents of config.json; without a version, this charloom's is written."""
+    """Return the contents of config.json. If `version` is None, it gets the version of this charloom."""
     settings = RunSettings(
         config=config,
         text=TextDescription.of(corpus),

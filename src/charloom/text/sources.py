@@ -166,7 +166,7 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
 def _find_text(requested: str, any_bytes: bool) -> FoundText:
     """Return the pieces of one source that the user named.
 
-    A file goes before a built-in text or a pattern of the same name.
+    A file takes precedence over a built-in text or a pattern of the same name.
     """
     if requested == STDIN:
         return _single_text(_copied_source("stdin", _standard_input))

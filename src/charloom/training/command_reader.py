@@ -37,7 +37,7 @@ class CommandReader:
         self._next_look = time.monotonic()
 
     def look(self) -> None:
-        """Read control.json if the last look was long enough ago; remember a new command."""
+        """Read control.json if the last read was long enough ago, and remember a new command."""
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -49,11 +49,11 @@ class CommandReader:
                 self._factor = control.learning_rate_factor
 
     def wait(self, most: float = math.inf) -> None:
-        """Wait until the next look, but at most `most` seconds."""
+        """Wait until control.json is read again, but at most `most` seconds."""
         time.sleep(min(most, LOOK_SECONDS))
 
     def asks_to_end(self) -> bool:
-        """Look, and return True if `halt` gives a reason or the last command is a stop."""
+        """Call `look`, and return True if `halt` returns a reason or the last command is "stop"."""
         self.look()
         return self.halt_reason() is not None or self.wanted == "stop"
 

@@ -158,7 +158,7 @@ class CallSize:
     """How many updates a call of the engine may apply, so that it takes about `CALL_SECONDS`.
 
     Attributes:
-        updates: most updates of the next call.
+        updates: largest number of updates in the next call.
     """
 
     updates: int = 1

@@ -1,4 +1,4 @@
-"""Says that a model overfits, since which update, and what to try: the same words in every face."""
+"""Makes the message that a model overfits, with the update since when and what to try."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Saves a training run and shows its status, also while the disk refuses to be written.
+"""Saves a training run and shows its status, even while the disk cannot be written.
 
 It does not know the training algorithm, and does not act on commands.
 """
@@ -34,8 +34,8 @@ class RunSaver:
         writer: the writer of the run.
         learner: the run's learner.
         updates: number of updates of the whole run.
-        commands: tell whether the user asks the run to end, which shortens waiting for the disk.
-        save_seconds: most seconds between two checkpoints.
+        commands: returns whether the user asks the run to end. Then waiting for the disk is shorter.
+        save_seconds: largest number of seconds between two checkpoints.
 
     Attributes:
         safe: the learner to save, whose events were all yielded. During an evaluation or a sample
@@ -109,7 +109,7 @@ class RunSaver:
             yield from self.save()
 
     def save_final_state(self) -> Iterator[TrainingEvent]:
-        """Save the last state; raise WriteError if several tries fail."""
+        """Save the last state; raise WriteError if several attempts fail."""
         learner, before = self.safe, self._writer.saved_update
         path = yield from self.retry(
             lambda: self._writer.save(learner),

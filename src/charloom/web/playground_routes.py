@@ -77,7 +77,7 @@ class TextWriter:
     def beginning(self, prompt: str) -> Steps[Predictions | None]:
         """Read the prompt and return its predictions; None without probabilities.
 
-        Without a prompt, the model reads its opening, which the response does not show.
+        Without a prompt, the model reads the id of `start_id`, which the response does not show.
         """
         if self.reader is None:
             return None
@@ -166,7 +166,7 @@ def prediction_routes(
 
     @router.post("/api/next", response_model=wire.NextLikely)
     async def likely_next(body: wire.Next, request: Request) -> Any:
-        """Return the most likely characters after a text, or after the model's opening if it is empty."""
+        """Return the most likely characters after a text; after the id of `start_id` if it is empty."""
 
         def compute() -> Steps[AsciiJSONResponse]:
             model = model_cache.open(body.model)
@@ -237,7 +237,7 @@ async def writing(
 async def events(
     queue: WorkQueue, body: wire.SamplingOptions, writers: list[TextWriter], sides: bool
 ) -> AsyncIterator[bytes]:
-    """Yield the events of all authors, which take turns to write a piece."""
+    """Yield the events of all writers, which take turns to write a piece."""
     began = time.perf_counter()
     at_work = list(enumerate(writers))
     for side, writer in at_work:
@@ -269,7 +269,7 @@ async def events(
 
 
 def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
-    """Return the event of an author's next piece: b"" if it has no text, None at the end."""
+    """Return the event of a writer's next piece: b"" if it has no text, None at the end."""
     piece = writer.next()
     if piece is None:
         return None

@@ -77,9 +77,9 @@ class Job:
         """Return the state of the run and its reason.
 
         Args:
-            state: the state by the run directory. A new process has not written it yet, and a process
+            state: the state in the run directory. A new process has not written it yet, and a process
                 that fails immediately never does.
-            reason: the reason by the run directory.
+            reason: the reason in the run directory.
             status: the run's last status; None if there is none.
         """
         if status is not None and (status.pid == self.pid or status.heartbeat > self.time + 1):
@@ -268,7 +268,10 @@ class Jobs:
 
 
 def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
-    """Start a process in a new session, with its output in the file `said`, in the words of the page."""
+    """Start a process in a new session.
+
+    Its output is written to the file `said`, with its messages spelled for the page.
+    """
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
