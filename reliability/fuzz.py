@@ -22,17 +22,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from charloom import run_file_names
+from charloom.canonical_form import SEAL
 from charloom.config import Config
 from charloom.errors import CharloomError, EncodingError, TextError
 from charloom.model import Learner, copy_learner, new_learner
 from charloom.pytorch_format import read_torch_file, torch_bytes
 from charloom.store import (
     checkpoint,
+    checkpoint_directory,
     journal,
     journal_lines,
+    model_file,
     resume_plan,
     run_checkpoints,
     run_settings,
+    training_state,
 )
 from charloom.store.atomic_files import blocks_of
 from charloom.text import Vocabulary, block_reader
@@ -64,7 +68,7 @@ PARTS = {
         LEARNER, LENGTHS, hashlib.sha256(b"").hexdigest()
     ).items()
 }
-MODEL = PARTS[checkpoint.MODEL]
+MODEL = PARTS[checkpoint_directory.MODEL]
 HEADER = int.from_bytes(MODEL[:8], "little")
 ABOUT = json.loads(MODEL[8 : 8 + HEADER])
 SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
@@ -82,16 +86,16 @@ def with_metadata(text: str) -> bytes:
 def without_seal(text: str) -> str:
     """What a model says about itself, as it was said before there were seals."""
     values = json.loads(text)
-    del values[checkpoint.SEAL]
+    del values[SEAL]
     values["format"] = 1  # the last that may have none
     return json.dumps(values)
 
 
 def as_model(data: bytes) -> None:
     """A whole model file."""
-    learner = checkpoint.parse_model(data, "it")
-    checkpoint.require_finite(learner)
-    again = checkpoint.parse_model(checkpoint.model_bytes(learner), "it")
+    learner = model_file.parse_model(data, "it")
+    training_state.require_finite(learner)
+    again = model_file.parse_model(model_file.model_bytes(learner), "it")
     assert again.config == learner.config
 
 
@@ -103,30 +107,32 @@ def as_metadata(data: bytes) -> None:
 def as_training(data: bytes) -> None:
     """Slots and state."""
     learner = copy_learner(LEARNER)
-    checkpoint.read_training(data, learner, "it")
-    checkpoint.require_finite(learner)
+    training_state.read_training(data, learner, "it")
+    training_state.require_finite(learner)
 
 
 def as_state(data: bytes) -> None:
     """Counters, lengths, fingerprint."""
     learner = copy_learner(LEARNER)
-    checkpoint.read_state(data, learner, "it")
-    checkpoint.require_finite(learner)
+    training_state.read_state(data, learner, "it")
+    training_state.require_finite(learner)
 
 
 def as_checkpoint(data: bytes) -> None:
     """A checkpoint directory: one of its files, whose hash its MANIFEST tells truly."""
     if data:
-        name = checkpoint.FILES[data[0] % len(checkpoint.FILES)]
-        files = {one: PARTS[one] for one in checkpoint.FILES} | {name: data[1:]}
-        found = read_checkpoint({**files, checkpoint.MANIFEST: checkpoint.manifest_of(files)})
-        checkpoint.require_finite(found.learner)
+        name = checkpoint_directory.FILES[data[0] % len(checkpoint_directory.FILES)]
+        files = {one: PARTS[one] for one in checkpoint_directory.FILES} | {name: data[1:]}
+        found = read_checkpoint(
+            {**files, checkpoint_directory.MANIFEST: checkpoint_directory.manifest_of(files)}
+        )
+        training_state.require_finite(found.learner)
 
 
 def as_manifest(data: bytes) -> None:
     """The MANIFEST of a checkpoint directory: what is taken tells the truth."""
-    read_checkpoint({**PARTS, checkpoint.MANIFEST: data})
-    assert data == PARTS[checkpoint.MANIFEST], "a false MANIFEST was taken"
+    read_checkpoint({**PARTS, checkpoint_directory.MANIFEST: data})
+    assert data == PARTS[checkpoint_directory.MANIFEST], "a false MANIFEST was taken"
 
 
 def read_checkpoint(files: dict[str, bytes]) -> checkpoint.Checkpoint:
@@ -146,7 +152,7 @@ lying: dict[str, bytes] = {}  # the files of that directory as they are
 def as_torch(data: bytes) -> None:
     """A PyTorch file."""
     FILE.write_bytes(data)
-    checkpoint.require_finite(read_torch_file(FILE))
+    training_state.require_finite(read_torch_file(FILE))
 
 
 def as_about(data: bytes) -> None:
@@ -176,7 +182,7 @@ def as_journal(data: bytes) -> None:
     learner = copy_learner(LEARNER)
     resume_plan.adopt_steering(learner, events)
     journal_lines.last_engine(events)
-    checkpoint.require_finite(learner)
+    training_state.require_finite(learner)
 
 
 LOADERS: tuple[Callable[[bytes], None], ...] = (
@@ -200,10 +206,12 @@ EVENTS = (
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "as_model": (with_metadata(without_seal(TOLD)), MODEL),
     "as_metadata": (without_seal(TOLD).encode(), TOLD.encode()),
-    "as_training": (PARTS[checkpoint.TRAINING],),
-    "as_state": (PARTS[checkpoint.STATE],),
-    "as_checkpoint": tuple(bytes([n]) + PARTS[name] for n, name in enumerate(checkpoint.FILES)),
-    "as_manifest": (PARTS[checkpoint.MANIFEST],),
+    "as_training": (PARTS[checkpoint_directory.TRAINING],),
+    "as_state": (PARTS[checkpoint_directory.STATE],),
+    "as_checkpoint": tuple(
+        bytes([n]) + PARTS[name] for n, name in enumerate(checkpoint_directory.FILES)
+    ),
+    "as_manifest": (PARTS[checkpoint_directory.MANIFEST],),
     "as_torch": (torch_bytes(LEARNER, "it"),),
     "as_about": (json.dumps(RUN_TOLD).encode(),),
     "as_pointer": (b"40 " + b"0" * 64 + b"\n", b"40\n"),

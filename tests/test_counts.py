@@ -11,8 +11,8 @@ from charloom.evaluation import Evaluation
 from charloom.gradient_check import check_gradients
 from charloom.model import new_learner
 from charloom.store.atomic_files import read_file
-from charloom.store.checkpoint import header_of
 from charloom.store.resume_plan import require_place
+from charloom.store.tensor_reader import header_of
 from charloom.text import UnknownPolicy, Vocabulary
 from charloom.training.loop import divergence_error
 

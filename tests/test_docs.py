@@ -22,17 +22,10 @@ from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.model import new_learner
 from charloom.random import PURPOSES
 from charloom.store import canonical_json, read_control, read_status
-from charloom.store.checkpoint import (
-    COUNTERS,
-    FILES,
-    MANIFEST,
-    STATE,
-    manifest_of,
-    parse_config,
-    parse_vocabulary,
-    read_state,
-)
+from charloom.store.checkpoint_directory import FILES, MANIFEST, STATE, manifest_of
+from charloom.store.model_file import parse_config, parse_vocabulary
 from charloom.store.run_settings import read_settings
+from charloom.store.training_state import COUNTERS, read_state
 from charloom.text import Vocabulary
 from charloom.training import Record
 from small_runs import TEXT

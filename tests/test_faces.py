@@ -21,7 +21,7 @@ from charloom.config import CHOICES, Config
 from charloom.errors import DamagedError
 from charloom.messages import CLOSE, OPEN, for_command_line, for_page, option
 from charloom.pytorch_format import read_torch_file
-from charloom.store.checkpoint import parse_config
+from charloom.store.model_file import parse_config
 from charloom.web.error_responses import status_and_body
 
 PACKAGE = Path(charloom.__file__).parent

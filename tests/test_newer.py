@@ -16,7 +16,7 @@ from charloom.pytorch_format import read_torch_file, torch_bytes
 from charloom.report import write_report as report
 from charloom.run_file_names import LATEST
 from charloom.store import inspect_run, load_model, model_bytes
-from charloom.store.checkpoint import MANIFEST, MODEL, STATE, manifest_of
+from charloom.store.checkpoint_directory import MANIFEST, MODEL, STATE, manifest_of
 from charloom.store.control_files import read_control, write_control
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_checkpoints import read_pointer

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from charloom.store import checkpoint, checkpoint_pointer, run_checkpoints, run_inspection
+from charloom.store import (
+    checkpoint,
+    checkpoint_directory,
+    checkpoint_pointer,
+    model_file,
+    run_checkpoints,
+    run_inspection,
+)
 from charloom.store.run_checkpoints import RunCheckpoints
 from reliability import SHORT, damage
 
@@ -17,7 +24,7 @@ def test_damage_is_found_and_training_falls_back_where_it_may():
 
 
 def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
-    honest = checkpoint.manifest_of
+    honest = checkpoint_directory.manifest_of
 
     def careless(files):
         """All lines but that of the state are taken from what is there."""
@@ -27,7 +34,8 @@ def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
             if not line.endswith(b"training.safetensors")
         )
 
-    monkeypatch.setattr(checkpoint, "manifest_of", careless)
+    for module in (checkpoint, checkpoint_directory):
+        monkeypatch.setattr(module, "manifest_of", careless)
     with pytest.raises(
         AssertionError, match=r"silently|no fallback|was not kept|fell back to what"
     ):
@@ -41,7 +49,7 @@ def test_a_pointer_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
 
 
 def test_a_model_file_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
-    monkeypatch.setattr(checkpoint, "seal", lambda about, arrays: "0" * 64)
+    monkeypatch.setattr(model_file, "model_seal", lambda about, arrays: "0" * 64)
     with pytest.raises(AssertionError, match="a model file loaded silently"):
         damage.check(SHORT)
 
@@ -91,7 +99,7 @@ def test_an_error_that_names_something_else_is_noticed():
 
 def test_a_loader_that_takes_one_file_of_another_run_is_noticed(monkeypatch):
     def careless(header):
-        return {name: (header.directory / name).read_bytes() for name in checkpoint.FILES}
+        return {name: (header.directory / name).read_bytes() for name in checkpoint_directory.FILES}
 
     monkeypatch.setattr(checkpoint, "read_verified", careless)
 

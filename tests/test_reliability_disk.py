@@ -11,6 +11,7 @@ from charloom.errors import DamagedError, ReadError, WriteError
 from charloom.store import (
     atomic_files,
     checkpoint,
+    model_file,
     resume_plan,
     run_directory,
     run_inspection,
@@ -140,6 +141,7 @@ def test_a_read_error_that_is_called_damage_is_caught(monkeypatch, tmp_path):
     for module in (
         atomic_files,
         checkpoint,
+        model_file,
         resume_plan,
         run_directory,
         run_inspection,

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from charloom.store import checkpoint, resume_plan
+from charloom.store import checkpoint, checkpoint_directory, resume_plan
 from charloom.text import block_reader
 from reliability import SHORT, fuzz, strangers
 
@@ -36,7 +36,7 @@ def child(place, faults):
     [
         # A loader that unpickles what is no safetensors file.
         (
-            "import pickle, charloom.store.checkpoint as c; honest = c.header_of\n"
+            "import pickle, charloom.store.tensor_reader as c; honest = c.header_of\n"
             "def header_of(data, what):\n"
             "    try: pickle.loads(data)\n"
             "    except Exception: pass\n"
@@ -46,7 +46,7 @@ def child(place, faults):
         ),
         # A loader that lets a NaN through.
         (
-            "import charloom.store.checkpoint as c; c.all_finite = lambda array: True\n"
+            "import charloom.store.tensor_reader as c; c.all_finite = lambda array: True\n"
             "s.files = lambda size, all=s.files: [f for f in all(size) if 'weight' in f[0]]",
             "a weight that is nan: was taken for a model",
         ),
@@ -75,8 +75,9 @@ def test_a_fault_is_noticed(tmp_path, faults, said):
 
 def test_a_loader_without_limits_is_noticed(tmp_path):
     faults = (
-        "import charloom.store.checkpoint as c\n"
-        "c.require_modest = lambda text, what: None\nc.MOST_METADATA = 1 << 40\ns.ALLOWED = 20 << 20\n"
+        "import charloom.store.model_file as m, charloom.store.tensor_reader as r\n"
+        "m.require_modest = r.require_modest = lambda text, what: None\nr.MOST_METADATA = 1 << 40\n"
+        "s.ALLOWED = 20 << 20\n"
         "s.files = lambda size, all=s.files: [f for f in all(size) if 'objects' in f[0]]\ns.RUNS = {}"
     )
     assert "of memory" in child(tmp_path, faults)
@@ -102,7 +103,7 @@ def test_a_fuzzer_whose_inputs_never_get_in_is_noticed(monkeypatch):
 
 def test_the_fuzzer_finds_a_manifest_that_is_not_looked_at(monkeypatch):
     def careless(header):
-        return {name: (header.directory / name).read_bytes() for name in checkpoint.FILES}
+        return {name: (header.directory / name).read_bytes() for name in checkpoint_directory.FILES}
 
     monkeypatch.setattr(checkpoint, "read_verified", careless)
     with pytest.raises(AssertionError, match="a false MANIFEST was taken"):

@@ -13,7 +13,7 @@ from charloom.cli import app
 from charloom.engines import Plan
 from charloom.errors import DamagedError
 from charloom.store import canonical_json, load_model, model_bytes
-from charloom.store.checkpoint import seal
+from charloom.store.model_file import model_seal
 from charloom.text import Windows
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 8
@@ -87,7 +87,7 @@ def test_an_update_that_cannot_be_is_damage(model, tmp_path, update):
     del said["sha256"]
     for planted in (13, update):
         said["update"] = planted
-        metadata = {**said, "sha256": seal(said, model.parameters)}
+        metadata = {**said, "sha256": model_seal(said, model.parameters)}
         told = {"charloom": canonical_json(metadata).decode()}
         path.write_bytes(save(model.parameters, metadata=told))
         if planted == 13:

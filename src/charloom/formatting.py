@@ -5,7 +5,7 @@ a terminal would execute them, and they could disturb a page.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -136,3 +136,14 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def name_differences(wanted: Iterable[str], found: Iterable[str]) -> str:
+    """Return the missing and the unexpected names as text: "missing a; unexpected 'b'"."""
+    missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    parts = []
+    if missing:
+        parts.append(f"missing {', '.join(missing)}")
+    if extra:
+        parts.append(f"unexpected {', '.join(map(repr, extra))}")
+    return "; ".join(parts)

@@ -26,19 +26,13 @@ from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.parameters import Parameters
 from charloom.recipes import DEFAULT_RECIPE, recipe_of
 from charloom.store.atomic_files import reading
-from charloom.store.checkpoint import (
-    MOST_METADATA,
-    SAFETENSORS_DTYPES,
-    metadata_of,
-    parse_config,
-    parse_vocabulary,
-    read_model_file,
-    require_arrays,
-    require_finite,
-)
 from charloom.store.format_versions import TORCH_FORMAT, require_format
 from charloom.store.json_format import parse_object
+from charloom.store.json_limits import MOST_METADATA
+from charloom.store.model_file import parse_config, parse_vocabulary, read_model_file
 from charloom.store.tensor_file import tensor_blocks
+from charloom.store.tensor_reader import SAFETENSORS_DTYPES, metadata_of, require_arrays
+from charloom.store.training_state import require_finite
 from charloom.text import Corpus, Vocabulary
 from charloom.text.vocabulary import BYTES
 

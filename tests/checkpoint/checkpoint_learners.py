@@ -8,7 +8,7 @@ from safetensors.numpy import save as serialize
 
 from charloom.model import new_learner
 from charloom.model.optimizers import SQUARES
-from charloom.store.checkpoint import FILES, MANIFEST, manifest_of
+from charloom.store.checkpoint_directory import FILES, MANIFEST, manifest_of
 from charloom.text import Vocabulary
 from small_runs import small_config
 

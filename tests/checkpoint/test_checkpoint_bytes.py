@@ -13,7 +13,7 @@ from charloom.config import OPTIMIZERS
 from charloom.errors import DamagedError
 from charloom.model import copy_learner
 from charloom.store import canonical_json, load_checkpoint, load_model, model_bytes, save_checkpoint
-from charloom.store.checkpoint import MODEL, STATE, TRAINING, manifest_of
+from charloom.store.checkpoint_directory import MODEL, STATE, TRAINING, manifest_of
 from charloom.store.json_format import parse_json
 from checkpoint_learners import (
     FINGERPRINT,

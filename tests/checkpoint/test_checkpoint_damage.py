@@ -8,7 +8,7 @@ from safetensors.numpy import save as serialize
 
 from charloom.errors import DamagedError, NotAModelError
 from charloom.store import load_checkpoint, load_model, save_checkpoint
-from charloom.store.checkpoint import FILES, MANIFEST, MODEL, STATE
+from charloom.store.checkpoint_directory import FILES, MANIFEST, MODEL, STATE
 from checkpoint_learners import FINGERPRINT, LENGTHS, make_learner
 
 

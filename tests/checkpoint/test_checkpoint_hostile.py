@@ -11,7 +11,7 @@ from safetensors.numpy import save as serialize
 
 from charloom.errors import DamagedError, NotAModelError
 from charloom.store import canonical_json, load_checkpoint, load_model, model_bytes, save_checkpoint
-from charloom.store.checkpoint import MODEL, STATE, TRAINING
+from charloom.store.checkpoint_directory import MODEL, STATE, TRAINING
 from checkpoint_learners import (
     FINGERPRINT,
     LENGTHS,

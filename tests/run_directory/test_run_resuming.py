@@ -14,7 +14,7 @@ from charloom.canonical_form import canonical_json
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DamagedError, MissingPartError, NotAModelError
 from charloom.store import load_model, read_run
-from charloom.store.checkpoint import FILES, manifest_of
+from charloom.store.checkpoint_directory import FILES, manifest_of
 from charloom.store.lost_checkpoints import present_trained_update
 from charloom.store.run_checkpoints import load_at
 from charloom.training import train_run

@@ -5,8 +5,8 @@ from typing import Self
 
 from charloom.model.schedule import Schedule
 from charloom.store import RunInspection
-from charloom.store.checkpoint import is_count
 from charloom.store.journal_lines import is_finite
+from charloom.store.json_numbers import is_count
 from charloom.training.progress_records import characters_evaluated
 
 

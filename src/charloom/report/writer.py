@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from charloom.report.records import Record, Records
 from charloom.store import RunInspection
-from charloom.store.checkpoint import is_count
+from charloom.store.json_numbers import is_count
 
 # The last model, the one with the lowest validation loss, the one with the lowest smooth loss, or a
 # model that the run does not record.

@@ -2,15 +2,7 @@
 
 from charloom.canonical_form import canonical_json
 from charloom.store.atomic_files import replace_file
-from charloom.store.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    model_blocks,
-    model_bytes,
-    require_finite,
-    save_checkpoint,
-    update_of_file,
-)
+from charloom.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from charloom.store.control_files import (
     Control,
     Status,
@@ -18,12 +10,14 @@ from charloom.store.control_files import (
     read_status,
     write_control,
 )
+from charloom.store.model_file import model_blocks, model_bytes, update_of_file
 from charloom.store.resume_plan import ResumePlan, TrainingEnd, plan_to_resume
 from charloom.store.run_inspection import RunHead, RunInspection, inspect_head, inspect_run
 from charloom.store.run_lock import hold_existing_lock, unless_in_use
 from charloom.store.run_model import Which, load_model, which_of, which_of_run
 from charloom.store.run_reader import RunView, read_run
 from charloom.store.run_writer import RunWriter, charloom_version
+from charloom.store.training_state import require_finite
 
 __all__ = [
     "Checkpoint",

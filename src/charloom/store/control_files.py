@@ -20,10 +20,11 @@ from charloom.errors import ConfigError, DamagedError
 from charloom.formatting import shortened
 from charloom.run_file_names import CONTROL, STATUS
 from charloom.store.atomic_files import read_file, replace_file
-from charloom.store.checkpoint import MOST_STATE, is_count
 from charloom.store.damage import attempt, intact
 from charloom.store.format_versions import CONTROL_FORMAT, STATUS_FORMAT, refuse_later_format
 from charloom.store.json_format import parse_object
+from charloom.store.json_limits import MOST_STATE
+from charloom.store.json_numbers import is_count
 
 COMMANDS: Final = ("run", "pause", "stop")
 # A larger factor is certainly a typing error.

@@ -16,9 +16,10 @@ from charloom.errors import DamagedError
 from charloom.formatting import counted, shortened
 from charloom.run_file_names import METRICS, SAMPLES
 from charloom.store.atomic_files import open_plain
-from charloom.store.checkpoint import Checkpoint, is_count
+from charloom.store.checkpoint import Checkpoint
 from charloom.store.journal_tail import lines_from_end, require_whole_lines
 from charloom.store.json_format import parse_object
+from charloom.store.json_numbers import is_count
 from charloom.store.run_checkpoints import RunCheckpoints
 
 RECORDS_LOST: Final = "records_lost"

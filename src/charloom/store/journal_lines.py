@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from charloom.formatting import counted
-from charloom.store.checkpoint import is_count
+from charloom.store.json_numbers import is_count
 
 NUMBERS: Final = (
     "epoch", "seconds", "loss", "smooth_loss", "train_nats", "learning_rate", "gradient_norm",

@@ -9,11 +9,11 @@ from pathlib import Path
 from charloom.errors import DamagedError
 from charloom.messages import argument
 from charloom.run_file_names import CHECKPOINTS, LATEST, METRICS
-from charloom.store.checkpoint import is_count
 from charloom.store.control_files import Status, read_status
 from charloom.store.damage import Damage
 from charloom.store.journal_tail import last_lines
 from charloom.store.json_format import parse_object
+from charloom.store.json_numbers import is_count
 from charloom.store.run_checkpoints import RunCheckpoints
 from charloom.store.run_directory import checkpoint_path
 

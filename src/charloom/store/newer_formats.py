@@ -11,7 +11,6 @@ from charloom.canonical_form import seal_of
 from charloom.errors import DamagedError
 from charloom.run_file_names import CHECKPOINTS, CONFIG, CONTROL, GRADCHECK, STATUS
 from charloom.store.atomic_files import read_file
-from charloom.store.checkpoint import MOST_STATE, require_modest
 from charloom.store.format_versions import (
     CONFIG_FORMAT,
     CONTROL_FORMAT,
@@ -21,6 +20,7 @@ from charloom.store.format_versions import (
     require_sealed_format,
 )
 from charloom.store.json_format import parse_object
+from charloom.store.json_limits import MOST_STATE, require_modest
 from charloom.store.run_checkpoints import RunCheckpoints
 from charloom.store.run_settings import MOST_SETTINGS
 

@@ -17,10 +17,11 @@ from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.run_file_names import BEST, CHECKPOINTS, CONFIG, DAMAGED_EVENTS, EVENTS, LATEST, TEXT
 from charloom.store.atomic_files import reading, require_directory
-from charloom.store.checkpoint import Checkpoint, is_count, is_number
+from charloom.store.checkpoint import Checkpoint
 from charloom.store.control_files import FACTOR_LIMIT
 from charloom.store.damage import Damage, attempt
 from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end
+from charloom.store.json_numbers import is_count, is_number
 from charloom.store.lost_checkpoints import checkpoints_gone, trained_update
 from charloom.store.new_run import is_interrupted_creation
 from charloom.store.run_inspection import RunInspection

@@ -10,11 +10,10 @@ from pathlib import Path
 from charloom.errors import DamagedError
 from charloom.run_file_names import CHECKPOINTS, METRICS, SAMPLES
 from charloom.store.atomic_files import read_file, reading, require_directory
-from charloom.store.checkpoint import (
+from charloom.store.checkpoint import Checkpoint, parse_checkpoint
+from charloom.store.checkpoint_directory import (
     MANIFEST,
-    Checkpoint,
     CheckpointHeader,
-    parse_checkpoint,
     read_header,
     read_verified,
 )

@@ -13,11 +13,13 @@ from charloom.messages import argument
 from charloom.model import Learner
 from charloom.run_file_names import BEST, CHECKPOINTS, CONFIG, LATEST
 from charloom.store.atomic_files import reading
-from charloom.store.checkpoint import MANIFEST, load_checkpoint, load_model_file
+from charloom.store.checkpoint import load_checkpoint
+from charloom.store.checkpoint_directory import MANIFEST
 from charloom.store.checkpoint_pointer import follow_pointer
 from charloom.store.control_files import read_status
 from charloom.store.damage import Damage, attempt, require
 from charloom.store.lost_checkpoints import intact_checkpoint, why_no_latest
+from charloom.store.model_file import load_model_file
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_checkpoints import RunCheckpoints, load_at, read_pointer
 from charloom.store.run_directory import is_run

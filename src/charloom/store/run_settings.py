@@ -13,9 +13,11 @@ from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError
 from charloom.run_file_names import CONFIG
 from charloom.store.atomic_files import read_file
-from charloom.store.checkpoint import is_count, parse_config, require_modest
 from charloom.store.format_versions import CONFIG_FORMAT, SEALED, require_sealed_format
 from charloom.store.json_format import parse_object
+from charloom.store.json_limits import require_modest
+from charloom.store.json_numbers import is_count
+from charloom.store.model_file import parse_config
 from charloom.text import Corpus
 
 BUILTIN: Final = "builtin:"

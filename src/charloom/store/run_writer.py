@@ -45,7 +45,8 @@ from charloom.store.atomic_files import (
     sync_directory,
     writing,
 )
-from charloom.store.checkpoint import Checkpoint, read_header, require_finite, save_checkpoint
+from charloom.store.checkpoint import Checkpoint, save_checkpoint
+from charloom.store.checkpoint_directory import read_header
 from charloom.store.checkpoint_pointer import pointer_line
 from charloom.store.control_files import Control, read_control, write_status
 from charloom.store.damage import intact
@@ -60,6 +61,7 @@ from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.store.run_inspection import RunInspection
 from charloom.store.run_lock import acquire, held_again
 from charloom.store.run_settings import RunSettings, TextDescription, settings_bytes
+from charloom.store.training_state import require_finite
 from charloom.temporary_names import ABANDONED_SECONDS
 from charloom.text import Corpus
 

@@ -16,7 +16,8 @@ from charloom.hidden_units.gate_values import WHATS
 from charloom.model import Learner
 from charloom.run_file_names import BEST, LATEST
 from charloom.store import load_model, update_of_file, which_of_run
-from charloom.store.checkpoint import MANIFEST, load_checkpoint
+from charloom.store.checkpoint import load_checkpoint
+from charloom.store.checkpoint_directory import MANIFEST
 from charloom.store.checkpoint_pointer import follow_pointer
 from charloom.store.damage import Damage
 from charloom.store.run_checkpoints import read_pointer

@@ -1,0 +1,194 @@
+"""Writes and reads a model file: a network's parameters, with its config and vocabulary as metadata.
+
+A checkpoint has such a file, and users can use it alone (spec/formats.md: Model files). Files may be
+untrusted: their contents are checked against the config before they are used, and never executed.
+"""
+
+import hashlib
+import stat
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from charloom.canonical_form import SEAL, canonical_json
+from charloom.config import Config
+from charloom.errors import ConfigError, DamagedError, NotAModelError
+from charloom.formatting import counted, shortened
+from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
+from charloom.store.atomic_files import Block, reading
+from charloom.store.format_versions import (
+    MODEL_FORMAT,
+    MODEL_WITH_UPDATE,
+    SEALED,
+    require_sealed_format,
+)
+from charloom.store.json_format import parse_object
+from charloom.store.json_limits import MOST_METADATA, require_modest
+from charloom.store.json_numbers import is_count
+from charloom.store.tensor_file import tensor_blocks
+from charloom.store.tensor_reader import Arrays, metadata_of, parse_tensors, require_arrays
+from charloom.text import Vocabulary
+from charloom.text.vocabulary import BYTES, CODE_POINTS
+
+METADATA_KEY: Final = "charloom"
+UPDATE: Final = "update"  # field in the metadata of a model file
+
+# Values for settings that files of earlier versions lack (spec/formats.md: Settings).
+EARLIER_DEFAULTS: Final = {"judged_characters": 0}
+
+
+def model_bytes(learner: Learner, update: int | None = None) -> bytes:
+    """Return the bytes of `model_blocks` as one object."""
+    return b"".join(model_blocks(learner, update))
+
+
+def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
+    """Return the blocks of a model file: the parameters, with config and vocabulary as metadata.
+
+    The blocks share the learner's memory, so they must be written, in order, before it changes.
+
+    Args:
+        learner: the model.
+        update: number of updates to store in the file. None or 0 stores none, as in a checkpoint,
+            which has the number in state.json.
+    """
+    about: dict[str, Any] = {
+        "format": MODEL_FORMAT,
+        "config": learner.config.to_dict(),
+        "vocabulary": [ord(character) for character in learner.vocabulary.characters],
+    }
+    if update:
+        about[UPDATE] = update
+    about[SEAL] = model_seal(about, learner.parameters)
+    # One metadata key, because the library writes several in no fixed order.
+    metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
+    return tensor_blocks(learner.parameters, metadata)
+
+
+def model_seal(about: Mapping[str, Any], arrays: Arrays) -> str:
+    """Return the SHA-256 of a model's metadata and of each array's name and bytes."""
+    digest = hashlib.sha256(canonical_json(dict(about)))
+    for name, array in sorted(arrays.items()):
+        digest.update(b"\n" + name.encode() + b"\n")
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
+
+
+def load_model_file(path: Path) -> Learner:
+    """Return the learner in a single model file, at update 0 and with the zero state.
+
+    Raises:
+        NotAModelError: the file does not exist or is not a charloom model.
+        NewerFormatError: a later version of charloom wrote it.
+        ReadError: the disk failed while reading.
+        DamagedError: the model is damaged.
+    """
+    return parse_model(read_model_file(path), str(path))
+
+
+def update_of_file(path: Path) -> int | None:
+    """Return after how many updates the model in a file was saved; None if the file does not say.
+
+    Raises the errors of `load_model_file`.
+    """
+    update = parse_about(read_model_file(path, 8 + MOST_METADATA), str(path)).get(UPDATE)
+    return update if is_count(update) else None
+
+
+def read_model_file(path: Path, most: int = -1) -> bytes:
+    """Return the bytes of a file that a user named; at most the first `most`, or all for -1.
+
+    Raises:
+        NotAModelError: the file does not exist, or is a pipe or a device, which may never end.
+        ReadError: the disk failed while reading.
+    """
+    with reading(path):
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise NotAModelError(f"{shortened(path)} is not a model: it is not a plain file.")
+            with path.open("rb") as file:
+                return file.read(most)
+        # ValueError: a NUL byte in the path.
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise NotAModelError(f"{shortened(path)} cannot be read: {reason}.") from None
+
+
+def parse_model(data: bytes, what: str) -> Learner:
+    """Return the learner in a model file's bytes, with the zero state."""
+    about = parse_about(data, what)
+    number = require_sealed_format(
+        about, MODEL_FORMAT, lambda values: model_seal(values, parse_tensors(data, what)), what
+    )
+    arrays = parse_tensors(data, what)
+    sealed = about.pop(SEAL, None)
+    fields = {"format", "config", "vocabulary"}
+    if number == MODEL_WITH_UPDATE or (number > MODEL_WITH_UPDATE and UPDATE in about):
+        fields.add(UPDATE)
+    if set(about) != fields or (sealed is None and number >= SEALED):
+        raise DamagedError(f"{what}: its metadata has the wrong fields {', '.join(sorted(about))}.")
+    if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
+        raise DamagedError(f"{what} is damaged: its update is {about[UPDATE]!r:.50}.")
+    config = parse_config(about["config"], what)
+    rows = arrays["V"].shape[:1] if "V" in arrays else ()
+    if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):
+        raise DamagedError(
+            f"{what} is damaged: its vocabulary has "
+            f"{counted(len(about['vocabulary']), 'entry', 'entries')}, but V has another number of rows."
+        )
+    vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, what)
+    if config.layers > len(arrays):
+        raise DamagedError(
+            f"{what} is damaged: {counted(len(arrays), 'array')} are too few for "
+            f"{counted(config.layers, 'layer')}."
+        )
+    shapes = parameter_shapes(config, len(vocabulary))
+    require_arrays(arrays, shapes, config, what)
+    if sealed is not None and sealed != model_seal(about, arrays):
+        raise DamagedError(f"{what} is damaged: its numbers were changed after it was written.")
+    # Allocate only now: before these checks, a damaged config could ask for huge arrays.
+    parameters = {name: arrays[name] for name in shapes}
+    return Learner(
+        config, vocabulary, parameters, zero_slots(config, parameters), zero_state(config)
+    )
+
+
+def parse_about(data: bytes, what: str) -> dict[str, Any]:
+    """Return the unchecked charloom metadata of a model file."""
+    metadata = metadata_of(data, what)
+    if METADATA_KEY not in metadata:
+        parse_tensors(data, what)  # raises for a damaged file, which may still be a charloom model
+        raise NotAModelError(f"{what} is a safetensors file, but not a charloom model.")
+    text = str(metadata[METADATA_KEY]).encode("utf-8", "surrogatepass")
+    require_modest(text, f"the metadata of {what}")
+    return parse_object(text, f"the metadata of {what}")
+
+
+def parse_config(values: object, what: str) -> Config:
+    """Return the config in untrusted metadata."""
+    if not isinstance(values, dict):
+        raise DamagedError(f"{what}: its config is not a JSON object.")
+    try:
+        return Config.from_dict({**EARLIER_DEFAULTS, **values})
+    except (ConfigError, ArithmeticError, TypeError) as error:
+        # str(error) and not error.message: these are fields of the file, with Python's names everywhere.
+        raise DamagedError(f"{what}: its config is not valid: {error}") from None
+
+
+def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:
+    """Return the vocabulary in an untrusted list of code points or bytes."""
+    limit = BYTES if tokens == "bytes" else CODE_POINTS
+    if (
+        not isinstance(points, list)
+        or not all(type(point) is int and 0 <= point < limit for point in points)
+        or not all(point < following for point, following in pairwise(points))
+        or len(points) < 2
+    ):
+        kind = "bytes" if tokens == "bytes" else "code points"
+        raise DamagedError(
+            f"{what}: its vocabulary is not an ascending list of at least two {kind}."
+        )
+    return Vocabulary(map(chr, points), tokens)

@@ -1,0 +1,135 @@
+"""Writes and reads the state of a learner that a model file lacks (spec/formats.md: Checkpoints).
+
+These are the optimizer slots and the hidden state in training.safetensors, and the counters in
+state.json, which also holds the journals' lengths and the text's fingerprint. Files may be untrusted:
+their contents are checked before they are used.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from charloom.canonical_form import canonical_json
+from charloom.errors import DamagedError, DivergedError
+from charloom.model import Learner
+from charloom.model.optimizers import SQUARES
+from charloom.store.atomic_files import Block
+from charloom.store.format_versions import STATE_FORMAT, require_format
+from charloom.store.json_format import parse_object
+from charloom.store.json_numbers import is_count, is_number
+from charloom.store.tensor_file import tensor_blocks
+from charloom.store.tensor_reader import all_finite, parse_tensors, require_arrays
+
+WHOLE_COUNTERS: Final = (
+    "update", "epoch", "position", "pending_updates", "judgements_since_best", "rollbacks"
+)  # fmt: skip  # fmt: skip
+NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
+OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
+COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
+# Files of format 1 lack these counters, which are 0 then.
+LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")
+
+
+def training_blocks(learner: Learner) -> list[Block]:
+    """Return the blocks of training.safetensors, which share the learner's memory."""
+    arrays = {f"state/{name}": array for name, array in learner.state.items()}
+    for slot, values in learner.slots.items():
+        arrays |= {f"{slot}/{name}": array for name, array in values.items()}
+    return tensor_blocks(arrays)
+
+
+def state_bytes(learner: Learner, lengths: Mapping[str, int], fingerprint: str) -> bytes:
+    """Return the contents of state.json.
+
+    Args:
+        learner: its counters are stored.
+        lengths: the length of each journal in bytes, by file name.
+        fingerprint: fingerprint of the text.
+    """
+    return canonical_json(
+        {
+            "format": STATE_FORMAT,
+            "counters": {name: getattr(learner, name) for name in COUNTERS},
+            "lengths": dict(lengths),
+            "fingerprint": fingerprint,
+        }
+    )
+
+
+def require_finite(learner: Learner) -> None:
+    """Raise DivergedError if a number in the learner is not finite."""
+    arrays = {**learner.parameters, **learner.state}
+    for slot, values in learner.slots.items():
+        arrays |= {f"{slot}/{name}": array for name, array in values.items()}
+    numbers = {name: getattr(learner, name) for name in COUNTERS}
+    wrong = [name for name, array in arrays.items() if not all_finite(array)]
+    wrong += [name for name, x in numbers.items() if x is not None and not math.isfinite(x)]
+    if wrong:
+        raise DivergedError(
+            f"at update {learner.update:,} {', '.join(wrong)} is no longer finite, so the checkpoint was not saved."
+        )
+
+
+def read_training(data: bytes, learner: Learner, what: str) -> None:
+    """Copy the optimizer slots and the hidden state in a file's bytes into the learner."""
+    arrays = parse_tensors(data, what)
+    config = learner.config
+    state_shape = (config.layers, config.batch_size, config.hidden_size)
+    shapes: dict[str, tuple[int, ...]] = {f"state/{name}": state_shape for name in learner.state}
+    for slot, values in learner.slots.items():
+        shapes |= {f"{slot}/{name}": array.shape for name, array in values.items()}
+    require_arrays(arrays, shapes, config, what)
+    for slot, values in learner.slots.items():
+        for name in values:
+            values[name] = arrays[f"{slot}/{name}"]
+            if slot in SQUARES and values[name].min() < 0:
+                raise DamagedError(
+                    f"{what}: {slot}/{name} holds sums of squares but has negative entries."
+                )
+    for name in learner.state:
+        learner.state[name] = arrays[f"state/{name}"]
+
+
+def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int], str]:
+    """Copy the counters of state.json into the learner; return the lengths and the fingerprint."""
+    values = parse_object(data, what)
+    number = require_format(values, STATE_FORMAT, what)
+    counters, lengths = values.get("counters"), values.get("lengths")
+    fingerprint = values.get("fingerprint")
+    if (
+        set(values) != {"format", "counters", "lengths", "fingerprint"}
+        or not isinstance(counters, dict)
+        or set(COUNTERS) - set(LATER_COUNTERS if number == 1 else ()) - set(counters)
+        or set(counters) - set(COUNTERS)
+        or not isinstance(lengths, dict)
+        or not all(is_count(length) for length in lengths.values())
+        or not isinstance(fingerprint, str)
+        or not re.fullmatch("[0-9a-f]{64}", fingerprint)
+    ):
+        raise DamagedError(f"{what} is damaged: its fields are not those of a state.")
+    counters = dict.fromkeys(LATER_COUNTERS, 0) | counters
+    if not counters_make_sense(counters):
+        raise DamagedError(f"{what} is damaged: its counters contradict each other.")
+    for name, value in counters.items():
+        setattr(learner, name, value)
+    return lengths, fingerprint
+
+
+def counters_make_sense(counters: Mapping[str, Any]) -> bool:
+    """Return True if a learner can have these counters."""
+    smooth, best, best_update = (
+        counters[name] for name in ("smooth_loss", "best_loss", "best_update")
+    )
+    update = counters["update"]
+    return (
+        all(is_count(counters[name]) for name in WHOLE_COUNTERS)
+        and all(is_number(counters[name]) for name in NUMBER_COUNTERS)
+        and counters["learning_rate_factor"] > 0
+        and counters["pending_updates"] <= update
+        and counters["judgements_since_best"] <= update
+        and (smooth is None) == (update == 0)
+        and (smooth is None or is_number(smooth))
+        and (best is None) == (best_update is None)
+        and (best is None or (is_number(best) and is_count(best_update) and best_update <= update))
+    )
