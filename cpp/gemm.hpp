@@ -8,6 +8,7 @@
 
 #include <type_traits>
 
+#include "even_parts.hpp"
 #include "simd.hpp"
 
 namespace {
@@ -80,11 +81,6 @@ CHARLOOM_INLINE void with_constant(int count, F f) {
   }
 }
 
-// Return where part p begins if `total` is divided evenly into `parts`.
-CHARLOOM_INLINE int part_start(int total, int parts, int p) {
-  return static_cast<int>(static_cast<std::int64_t>(total) * p / parts);
-}
-
 // Compute first + A B (rows × vectors) tile by tile, and call finish(row, vector, sum) once for
 // each sum. The work is divided evenly, so that no very small tile is left over.
 template <typename T, typename First, typename Finish>
@@ -92,14 +88,14 @@ CHARLOOM_INLINE void product(int rows, int vectors, int depth, Scalars<T> A, Row
                              First first, Finish&& finish) {
   const int panels = (vectors + tile_vectors - 1) / tile_vectors;
   for (int p = 0; p < panels; ++p) {
-    const int v0 = part_start(vectors, panels, p);
-    const int width = part_start(vectors, panels, p + 1) - v0;
+    const int v0 = even_start(vectors, panels, p);
+    const int width = even_start(vectors, panels, p + 1) - v0;
     with_constant<tile_vectors>(width, [&](auto NR) {
       constexpr int most = tile_rows<NR.value>;
       const int blocks = (rows + most - 1) / most;
       for (int block = 0; block < blocks; ++block) {
-        const int r0 = part_start(rows, blocks, block);
-        with_constant<most>(part_start(rows, blocks, block + 1) - r0, [&](auto MR) {
+        const int r0 = even_start(rows, blocks, block);
+        with_constant<most>(even_start(rows, blocks, block + 1) - r0, [&](auto MR) {
           tile<T, MR.value, NR.value>(r0, v0, A, B, depth, first, finish);
         });
       }
@@ -117,8 +113,8 @@ CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<
   constexpr int most = vector_registers == 32 ? 14 : 6;
   const int panels = (vectors + most - 1) / most;
   for (int p = 0; p < panels; ++p) {
-    const int v0 = part_start(vectors, panels, p);
-    const int width = part_start(vectors, panels, p + 1) - v0;
+    const int v0 = even_start(vectors, panels, p);
+    const int width = even_start(vectors, panels, p + 1) - v0;
     with_constant<most>(width, [&](auto width_constant) {
       constexpr int NR = width_constant.value;
       // Use several sums per vector if there are few vectors: with one sum, each addition would

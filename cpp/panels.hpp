@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "even_parts.hpp"
 #include "simd.hpp"
 
 namespace {
@@ -115,11 +116,6 @@ inline int rows_for(int vectors) {
     case 3: return rows_beside<3>;
     default: return rows_beside<4>;
   }
-}
-
-// Return where part p begins if `total` is divided evenly into `parts`.
-inline int even_start(int total, int parts, int p) {
-  return static_cast<int>(static_cast<std::int64_t>(total) * p / parts);
 }
 
 // Columns in panels of up to four vectors, divided as evenly as possible. Panel p has width(p)
