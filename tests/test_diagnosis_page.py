@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from charloom.cli import app
+from charloom.cli.doctor_command import picture as picture_in_terminal
 from charloom.diagnosis import MISTAKES, Diagnosis, Found, doctor
+from charloom.diagnosis.error_patterns import STEP_LIMITS
 from charloom.errors import ConfigError
 from charloom.formatting import scientific
 from charloom.report import write_diagnosis
@@ -94,6 +96,18 @@ def test_each_column_of_both_tables_fits_its_heading(wrong, right):
             wanted += [[one for one in page.tables[1] if len(one) == 1][place], *rows]
         assert page.table("Gradient", *HEADINGS) == wanted
         assert not NO_VALUE.findall(page.words)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_terminal_and_the_page_have_one_limit_for_right_steps(right, dtype):
+    limit = STEP_LIMITS[dtype]
+    tried = dataclasses.replace(right.tried, dtype=dtype)
+    errors = {"W": (limit, 1.01 * limit, math.nan)}
+    shown = dataclasses.replace(right, tried=tried, errors_by_step=errors)
+    *_, row, legend = picture_in_terminal(shown)
+    assert row.split() == ["dW", "·", "░", "█"]
+    assert legend == "· right   ░ below 0.1 %   ▒ below 1 %   ▓ below 10 %   █ more"
+    assert "dW is wrong at step 2 and 3." in render_diagnosis(shown)
 
 
 def test_a_number_that_is_not_finite_is_written_in_words(wrong):

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from charloom.diagnosis import Diagnosis, Found
 
 NAME_WIDTH: Final = 40  # characters of the function's name in the line that is shown while it runs
+RIGHT: Final = "·"  # the sign of an error that is only rounding
 SHADES: Final = (
-    (1e-10, "·"),
-    (1e-6, "░"),
-    (1e-3, "▒"),
+    (1e-3, "░"),
+    (1e-2, "▒"),
     (1e-1, "▓"),
-)  # the sign of an error below each limit; else █
+)  # the sign of a larger error below each limit; else █
 TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch": "my_torch_rnn.py"}
 
 
@@ -255,6 +255,9 @@ def table(diagnosis: "Diagnosis") -> Iterator[str]:
 
 def picture(diagnosis: "Diagnosis") -> Iterator[str]:
     """Yield a picture in characters of the error of each parameter at each time step."""
+    from charloom.diagnosis.error_patterns import STEP_LIMITS
+
+    limit = STEP_LIMITS[diagnosis.tried.dtype]
     steps = len(next(iter(diagnosis.errors_by_step.values())))
     first = diagnosis.tried.trials[0]
     yield (
@@ -263,10 +266,12 @@ def picture(diagnosis: "Diagnosis") -> Iterator[str]:
     )
     yield f"{'t':<6}" + " ".join(f"{t:>2}" for t in range(1, steps + 1))
     for name, errors in diagnosis.errors_by_step.items():
-        yield f"{'d' + name:<6}" + " ".join(f" {shade(error)}" for error in errors)
-    yield "· right   ░ below 1e-6   ▒ below 0.1 %   ▓ below 10 %   █ more"
+        yield f"{'d' + name:<6}" + " ".join(f" {shade(error, limit)}" for error in errors)
+    yield f"{RIGHT} right   ░ below 0.1 %   ▒ below 1 %   ▓ below 10 %   █ more"
 
 
-def shade(error: float) -> str:
-    """Return the character that shows the size of an error."""
-    return next((sign for limit, sign in SHADES if error < limit), "█")
+def shade(error: float, limit: float) -> str:
+    """Return the character that shows the size of an error; errors up to `limit` count as right."""
+    if error <= limit:
+        return RIGHT
+    return next((sign for below, sign in SHADES if error < below), "█")
