@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 import file_contents
 import small_runs
+from charloom.store import run_checkpoints
 from charloom.store.control_files import write_status
 from charloom.text import Corpus
 from charloom.web import indexed_run, run_index, training_jobs
@@ -82,6 +83,35 @@ def test_a_run_with_its_settings_and_its_journals(client, folder):
     assert samples == file_contents.lines_of(folder / "book" / "samples.jsonl")
     events = client.get("/api/runs/book/events").json()["events"]
     assert [event["event"] for event in events] == ["created", "started", "finished"]
+
+
+def test_the_bytes_of_a_checkpoint_are_read_again_only_after_a_change(tmp_path, monkeypatch):
+    small_runs.train(tmp_path / "book")
+    read = []
+    real = run_checkpoints.read_verified
+    monkeypatch.setattr(
+        run_checkpoints, "read_verified", lambda header: read.append(header) or real(header)
+    )
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+
+        def damage():
+            read.clear()
+            return client.get("/api/runs/book").json()["damage"]
+
+        assert damage() == []
+        assert read
+        assert damage() == []
+        assert read == []
+        latest = run_checkpoints.read_pointer(tmp_path / "book", "latest")
+        weights = tmp_path / "book" / "checkpoints" / str(latest) / "model.safetensors"
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1
+        weights.write_bytes(data)
+        os.utime(weights, ns=(1, 1))  # the clock of the file system may be coarse
+        for _ in range(2):
+            assert "model.safetensors and MANIFEST disagree" in damage()[0]
+        weights.unlink()
+        assert "missing model.safetensors" in damage()[0]
 
 
 def test_a_damaged_run_is_listed_as_damaged(client):

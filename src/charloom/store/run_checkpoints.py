@@ -19,18 +19,21 @@ from charloom.store.checkpoint_directory import (
 )
 from charloom.store.checkpoint_pointer import MOST_POINTER, Pointer, parse_pointer
 from charloom.store.damage import Damage, attempt, damage_in, intact, require
+from charloom.store.intact_checkpoints import IntactCheckpoints, stamps_in
 from charloom.store.run_directory import updates_in
 
 
 class RunCheckpoints:
     """The checkpoints of a run. What was read is kept, so that no file is read twice.
 
-    Attributes:
+    Args:
         folder: the directory of the checkpoints. Another process may be writing it.
+        known: checkpoints that `problem` need not read again, unless they have changed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known: IntactCheckpoints | None = None) -> None:
         self.folder = folder
+        self._known = known
         self._headers: dict[int, CheckpointHeader] = {}
         self._files: dict[int, dict[str, bytes] | Damage] = {}
         self._loaded: dict[int, Checkpoint | Damage] = {}
@@ -99,6 +102,23 @@ class RunCheckpoints:
         """
         if update in self._loaded:
             return damage_in(self._loaded[update])
+        if update not in self._files and self._known is not None:
+            return self._problem_unless_known(update, self._known)
+        return self._read_problem(update)
+
+    def _problem_unless_known(self, update: int, known: IntactCheckpoints) -> Damage | None:
+        """Return the problem of a checkpoint; do not read the bytes of one that is known as intact."""
+        path = self.path(update)
+        stamps = stamps_in(path)
+        if known.has(path, stamps):
+            return None
+        problem = self._read_problem(update)
+        if problem is None:
+            known.add(path, stamps)
+        return problem
+
+    def _read_problem(self, update: int) -> Damage | None:
+        """Read a checkpoint, unless this object has already read it, and return its problem."""
         if update not in self._files:
             self._files[update] = attempt(lambda: self._read(update))
         return damage_in(self._files[update])

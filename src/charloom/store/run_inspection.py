@@ -32,6 +32,7 @@ from charloom.store.atomic_files import read_file, reading
 from charloom.store.checkpoint_pointer import follow_pointer
 from charloom.store.control_files import Control, Status, control_in, require_status
 from charloom.store.damage import Damage, attempt
+from charloom.store.intact_checkpoints import IntactCheckpoints
 from charloom.store.journal import JournalLines, parse_lines
 from charloom.store.journal_lengths import SavedLengths, saved_lengths
 from charloom.store.journal_lines import is_event, last_engine, left_out
@@ -229,28 +230,31 @@ def inspect_head(path: Path) -> RunHead:
         return inspector.head(inspector.named)
 
 
-def inspect_run(path: Path) -> RunInspection:
+def inspect_run(path: Path, known: IntactCheckpoints | None = None) -> RunInspection:
     """Read a run without its records and samples, and check its latest and its best checkpoint.
 
-    The path need not be a run: then `require_settings` raises NotAModelError.
+    Args:
+        path: the directory. It need not be a run: then `require_settings` raises NotAModelError.
+        known: checkpoints that need no check unless they have changed. Those that this function finds
+            intact are added. None: check both.
 
     Raises:
         NewerFormatError: a later version of charloom wrote a file or a checkpoint.
         ReadError: the disk failed while reading.
     """
     with reading(path):
-        return Inspector(path).inspection()
+        return Inspector(path, known).inspection()
 
 
 class Inspector:
     """Reads the parts of one run, and collects the problems that it meets."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: IntactCheckpoints | None = None) -> None:
         self._path = path
         self._stamps = stamps_of(path)
         self._problems: dict[str, Damage] = {}
         self._models: dict[str, Damage] = {}
-        self._checkpoints = RunCheckpoints(path / CHECKPOINTS)
+        self._checkpoints = RunCheckpoints(path / CHECKPOINTS, known)
 
     def head(self, pointed: Callable[[str], int | None]) -> RunHead:
         """Return the head of the run; `pointed` reads a pointer by its name."""

@@ -17,6 +17,7 @@ from charloom.messages import for_page
 from charloom.run_file_names import EVENTS, METRICS, SAMPLES
 from charloom.store import inspect_run
 from charloom.store.format_versions import GRADCHECK_FORMAT
+from charloom.store.intact_checkpoints import IntactCheckpoints
 from charloom.store.journal_lines import is_event, is_record, is_sample
 from charloom.store.journal_objects import sound_objects
 from charloom.store.run_reader import lengths_at
@@ -48,6 +49,7 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
     """Return the routes of runs."""
     router = APIRouter(tags=["runs"])
     router.include_router(journal_routes(run_index))
+    known = IntactCheckpoints()
 
     @router.get("/api/runs")
     def list_runs(limit: Limit = FIRST_RUNS, after: After = None) -> wire.Runs:
@@ -61,7 +63,7 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
     @router.get("/api/runs/{run}", response_model=wire.RunDetail)
     def one_run(run: RunKey) -> AsciiJSONResponse:
         """Return one run with its settings, its gradient checks and its long sample."""
-        return AsciiJSONResponse(detail_of(run_index, run))
+        return AsciiJSONResponse(detail_of(run_index, run, known))
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
@@ -135,12 +137,15 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
     return router
 
 
-def detail_of(run_index: RunIndex, run: str) -> dict[str, Any]:
-    """Return the fields of `RunDetail` for a run; errors are those of `RunIndex.run`."""
+def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[str, Any]:
+    """Return the fields of `RunDetail` for a run; errors are those of `RunIndex.run`.
+
+    The bytes of checkpoints in `known` are not read again.
+    """
     place, listed = run_index.place_if_any(run), run_index.run(run)
     detail = wire.RunDetail(run=listed).model_dump()
     if place is not None and listed.state not in UNREADABLE:
-        view, stored = inspect_run(place.path), read_checks(place.path)
+        view, stored = inspect_run(place.path, known), read_checks(place.path)
         damage = [*view.damage, *([stored.damage] if stored.damage else [])]
         checks = [check.to_dict() for check in stored.checks]
         detail |= {
