@@ -436,7 +436,7 @@ def test_a_given_cell_must_be_that_of_the_module(tmp_path):
     assert charloom_("doctor --template torch --output", path).exit_code == 0
     done = charloom_("doctor", f"{path}:Model", "--cell", "lstm")
     assert done.exit_code == 2
-    assert "you said lstm; the module has an nn.RNN" in " ".join(done.stderr.split())
+    assert "--cell is lstm, but the module has an nn.RNN" in " ".join(done.stderr.split())
 
 
 def test_gates_in_another_order_are_right_if_the_user_gives_the_order(tmp_path):

@@ -261,7 +261,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             if len(types) != 1 or not types <= set(SAFETENSORS_DTYPES):
                 raise NotAModelError(
                     f"{path} has tensors of the types {', '.join(sorted(types)) or 'none at all'}; "
-                    f"wanted all F32 or all F64. In PyTorch, convert the model with model.float()."
+                    f"they must be all F32 or all F64. In PyTorch, convert the model with model.float()."
                 )
             arrays = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
             return arrays, tensors.metadata() or {}
@@ -300,7 +300,7 @@ def _find_network(
     if U.shape[1] != len(V):
         raise NotAModelError(
             f"{what}: layer 0 reads {U.shape[1]:,} inputs, but the output has {len(V):,} characters; "
-            f"wanted {len(V):,} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
+            f"it needs {len(V):,} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
         )
     return cell, {**parameters, "layers.0.U": U, "V": V, "c": c}
 
@@ -353,12 +353,15 @@ def _cell_of(weight_hh: Array, what: str) -> Cell:
         for cell in CELLS.values()
     )
     raise NotAModelError(
-        f"{what} has shape {weight_hh.shape}; wanted {', '.join(others)} or {last}."
+        f"{what} has shape {weight_hh.shape}; it must have shape {', '.join(others)} or {last}."
     )
 
 
 def _biases(cell: Cell, b_ih: Array, b_hh: Array, H: int) -> Parameters:
-    """Return b, the sum of PyTorch's two biases. Where the cell needs both, d has the second one."""
+    """Return b, the sum of PyTorch's two biases; for a cell with a second bias also d.
+
+    For the gate with the second bias, b has only the first of PyTorch's biases, and d has the other one.
+    """
     b = np.asarray(b_ih.astype(np.float64) + b_hh, dtype=b_ih.dtype)
     if not cell.second_bias:
         return {"b": b}
@@ -385,7 +388,7 @@ def _take(
         raise NotAModelError(f"{what}: {name} is missing; its shape must be {shape}.")
     array = rest.pop(name)
     if array.shape != shape:
-        raise NotAModelError(f"{what}: {name} has shape {array.shape}; wanted {shape}.")
+        raise NotAModelError(f"{what}: {name} has shape {array.shape}; it must have shape {shape}.")
     return array
 
 

@@ -127,7 +127,7 @@ class Row:
 
 @dataclass(frozen=True)
 class TrialInfo:
-    """The name, the sizes H, T, K, the sigma of the weights, and the initial state of a trial."""
+    """A trial's name, sizes H, T and K, standard deviation of the weights (sigma), and initial state."""
 
     name: str
     hidden_size: int
@@ -139,7 +139,7 @@ class TrialInfo:
 
 @dataclass(frozen=True)
 class Tried:
-    """The settings of the trials: for the certificate, and to repeat them."""
+    """The settings of the trials. The certificate shows them, so that the trials can be repeated."""
 
     cell: str
     dtype: str

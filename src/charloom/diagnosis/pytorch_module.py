@@ -45,8 +45,8 @@ class ModuleCaller:
         self.cell: str = CELL_OF_CLASS[type(rnn).__name__]
         if options.cell and options.cell != self.cell:
             raise DoctorError(
-                f"you said {options.cell}; the module has an nn.{type(rnn).__name__}. Set "
-                f"{argument('cell', self.cell)}, or leave it out."
+                f"{argument('cell')} is {options.cell}, but the module has an "
+                f"nn.{type(rnn).__name__}. Set {argument('cell', self.cell)}, or leave it out."
             )
         if options.gates:
             raise DoctorError(
@@ -58,11 +58,13 @@ class ModuleCaller:
         self.sizes: tuple[int | None, int | None] = sizes if fixed else (None, None)
 
     def make(self, H: int, K: int) -> Any:
-        """Return a module with H hidden units and K characters, or of its fixed sizes.
+        """Return a module with H hidden units and K characters.
+
+        A module that the user gave keeps its own sizes.
 
         Raises:
-            DoctorError: the arguments of the function that makes it are not known, or it makes
-                something else.
+            DoctorError: the user's function that makes a module has unknown arguments, or does not
+                return a module.
         """
         if isinstance(self.function, self.torch.nn.Module):
             return self.function

@@ -120,7 +120,7 @@ def run_in_process(
 
 
 def write_job(folder: Path, function: FunctionName, numerical: str | None, job: Job) -> None:
-    """Write job.json, from which the child process reads what to do."""
+    """Write job.json, the description of the job for the child process."""
     fields = {
         "file": str(function.file),
         "function": function.function,

@@ -41,7 +41,8 @@ def choose_instruction_set() -> str:
     wanted = os.environ.get("CHARLOOM_ISA") or sets[0]
     if wanted not in sets:
         raise EngineError(
-            f"CHARLOOM_ISA is {shortened(wanted)}; on this processor it can be {', '.join(sets)}, or unset."
+            f"CHARLOOM_ISA is {shortened(wanted)}; on this processor it must be one of "
+            f"{', '.join(sets)}, or not set."
         )
     return str(wanted)
 

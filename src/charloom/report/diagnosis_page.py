@@ -179,7 +179,7 @@ def heatmap_description(errors: Any, limit: float) -> str:
 
 
 def trial_settings(diagnosis: Diagnosis) -> Iterator[Setting]:
-    """Yield the settings that repeat the trials."""
+    """Yield the settings with which the trials can be repeated."""
     tried = diagnosis.tried
     yield Setting("function", subject(diagnosis))
     yield Setting("called as", tried.convention)

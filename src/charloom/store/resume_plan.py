@@ -319,7 +319,7 @@ def require_same_text(
 
 
 def require_place(path: Path, learner: Learner, characters: int) -> None:
-    """Raise DamagedError unless epoch and position are those that follow from the update."""
+    """Raise DamagedError unless epoch and position agree with the number of updates."""
     windows = Schedule.of(learner.config, characters).windows
     done = learner.update % windows.per_epoch
     if learner.update and not done:

@@ -320,7 +320,7 @@ class RunTrainer:
         yield Progress(safe.update, self._schedule.updates, smooth_loss=safe.smooth_loss)
 
     def _paused(self, cause: str) -> Progress:
-        """Return the event that training is paused; `cause` is as in `Progress`."""
+        """Return a `Progress` which says that training is paused because of `cause`."""
         return Progress(self._saver.safe.update, self._schedule.updates, "paused", cause=cause)
 
     def _wait_for_disk(self) -> DueWork:

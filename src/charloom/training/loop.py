@@ -196,12 +196,12 @@ def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]
 
 
 def require_finite_trace(learner: Learner, trace: Trace) -> None:
-    """Raise DivergedError if a figure of an applied update, or a sum of them, is not finite.
+    """Raise DivergedError if a number of an applied update, or a sum of such numbers, is not finite.
 
-    Otherwise all later records would contain it.
+    Without this check, all later records would have numbers that are not finite.
 
     Raises:
-        DivergedError: the message names the first update with such a figure.
+        DivergedError: the message names the first update with such a number.
     """
     wrong = ~np.isfinite(trace.losses) | ~np.isfinite(trace.gradient_norms)
     if wrong.any():

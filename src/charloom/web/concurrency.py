@@ -1,4 +1,4 @@
-"""Limits how many requests are worked on and how many wait, and refuses the others with a time to retry.
+"""Limits how many requests are processed and how many wait. Tells other clients when to try again.
 
 A few threads do the work in small pieces, so that all admitted requests progress and the server always responds. When
 a client disconnects, no further piece of its work begins, and its place is free once the current piece is done. The
@@ -33,15 +33,15 @@ class Busy(Exception):
 
 
 class WorkQueue:
-    """A queue of requests, of which a limited number is worked on at the same time.
+    """A queue of requests, which processes a limited number of them at the same time.
 
     Args:
-        at_work: how many requests may be worked on.
+        at_work: how many requests may be processed at the same time.
         waiting: how many more requests may wait.
         threads: how many pieces run at the same time; None takes the number of processors, at most 8.
 
     Attributes:
-        working: how many requests are worked on now.
+        working: how many requests are being processed now.
         queued: how many requests wait now.
     """
 

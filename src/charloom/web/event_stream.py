@@ -108,7 +108,10 @@ class EventStream(Response):
 async def until_over(
     working: "asyncio.Future[T]", receive: Receive, closing: asyncio.Event
 ) -> T | None:
-    """Return the result of some work. If the client leaves or the server closes, cancel it and return None."""
+    """Wait for some work and return its result; None if it was cancelled.
+
+    The work is cancelled if the client disconnects or the server closes.
+    """
     leaving = asyncio.ensure_future(left(receive))
     closed = asyncio.ensure_future(closing.wait())
     try:
@@ -129,10 +132,10 @@ async def left(receive: Callable[[], Awaitable[Message]]) -> None:
 
 
 async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of some work for a request. The work is cancelled if the client leaves.
+    """Return the result of some work for a request. The work is cancelled if the client disconnects.
 
     Raises:
-        Busy: the server is closing, or the client has left and will not see the error.
+        Busy: the server is closing, or the client has disconnected and will not see the error.
     """
     result = await until_over(asyncio.ensure_future(work), request.receive, closing)
     if result is None:

@@ -143,7 +143,7 @@ def make_app(state: AppState) -> Guard:
 
     @app.get("/api/health", tags=["server"])
     async def health() -> wire.Health:
-        """Return the version, and how many requests are worked on and wait."""
+        """Return the version, and how many requests are being processed and how many wait."""
         return wire.Health(
             ok=True,
             version=version,

@@ -22,7 +22,7 @@ def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
     """
     if not np.isfinite(logits).all():
         raise EngineError(
-            "the model's logits are not finite: it has diverged; use an earlier checkpoint."
+            "the model's logits are not finite: the model diverged; use an earlier checkpoint."
         )
     if sampler.repetition_penalty != 1:
         logits = penalised(logits, recent, sampler.repetition_penalty)
