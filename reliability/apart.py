@@ -1,15 +1,13 @@
-"""Checks that charloom keeps to itself: no network unless it was asked for, no file outside the run
-directory.
+"""Checks that charloom uses no network and writes no file outside the run directory, unless asked to.
 
-Every command that the app has is run and must end as it should. Each Python process of it, children
-too, begins with `reliability/watched/sitecustomize.py`, which notes by an audit hook each connection,
-each name that is looked up, each process that is started, and each file that is opened to be written,
-made, renamed, linked, removed or given another mode. What is written must lie in the run, or be the
-one file that was asked for; a text of more than 64 MiB has its ids in the cache folder, which is
-documented. Permissions are those that the user's umask gives. Three things are allowed beside:
-matplotlib, which draws the report, asks the system for fonts and keeps a list of them in folders of
-its own; the doctor runs the user's function in a process of its own, with a temporary folder that is
-gone in the end; `serve` listens on this machine.
+It runs every command, which must end as expected. Each Python process of a command, including child
+processes, starts with `reliability/watched/sitecustomize.py`. Its audit hook records each connection, each
+host name that is looked up, each process that is started, and each file that is opened for writing,
+created, renamed, linked, removed or given another mode. A written file must be in the run, or be the one
+file that the user named. The ids of a text of more than 64 MiB may be in the cache folder. Files must have
+the permissions of the user's umask. Three exceptions are allowed: matplotlib, which draws the report, asks
+the system for fonts and keeps a list of them in its own folders; the doctor runs the user's function in a
+separate process, with a temporary folder that is removed at the end; and `serve` listens on this machine.
 """
 
 import ast

@@ -1,8 +1,8 @@
-"""Every call that changes files below a folder: seen before it is made, and after it was.
+"""Reports every call that changes files below a folder, before and after the call is made.
 
-It stands between Python and the system, in the functions of `os` and in `io.open`, where the store
-and the library that locks make their calls. What goes around them is not seen; `reliability/power.py`
-therefore compares what was seen with what lies on the disk in the end.
+It replaces functions of `os` and `io.open`, which the store and the locking library call. It does not see
+changes that are made in other ways. Therefore `reliability/power.py` compares the recorded calls with the
+contents of the disk at the end.
 """
 
 import io

@@ -1,9 +1,9 @@
-"""Any bytes for the loader and for the reader of texts: mutated by a seed, or led by coverage (atheris).
+"""Fuzzes the loaders and the reader of texts, with random mutations or guided by coverage (atheris).
 
-What must hold of each input is the same for both: an error of charloom's, or a result that is right.
-Most inputs are refused, and a fuzzer whose inputs all are never gets to what lies behind; so the seeds
-have no seal where there may be none, and of each kind some share of those by chance must be accepted.
-Coverage leads to ever new ways of being refused instead: of its inputs hardly any get in.
+Both ways have the same rule: each input must give one of charloom's errors or a right result. Most inputs
+are refused. If all were, the code behind the first checks would never run. So the initial inputs have no
+seal where the format allows that, and some fraction of the random inputs of each kind must be accepted.
+Guided by coverage, the fuzzer finds new ways to be refused instead, and hardly any of its inputs is accepted.
 """
 
 import hashlib

@@ -1,9 +1,8 @@
-"""What atheris runs: charloom, instrumented so that new paths through it are seen, and a target of
-`reliability.fuzz`.
+"""Runs a target of `reliability.fuzz` with atheris, on modules of charloom that are instrumented for coverage.
 
     python -m reliability.guided loader FOLDER -runs=100000
 
-goes on with the inputs kept in a folder; it needs the extra `fuzz`.
+This continues with the inputs that are stored in FOLDER. It needs the extra `fuzz`.
 """
 
 import sys
@@ -12,7 +11,7 @@ from types import FunctionType, ModuleType
 
 
 def functions() -> Iterator[FunctionType]:
-    """Every function and method of charloom's modules that are imported."""
+    """Yield every function and method of the imported modules of charloom."""
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "charloom"]
     for module in modules:
         own = [value for value in vars(module).values() if is_from(value, module)]

@@ -1,8 +1,9 @@
-"""A disk that refuses to be read: every opening, reading, look and listing fails in turn, once or from then on.
+"""Checks runs on a disk that cannot be read: each call that opens, reads, checks or lists a file fails in turn.
 
-A run that was interrupted is resumed, sampled, reported and trained further while a call fails. Whatever
-comes of it must be the right result or one sentence that names a file below the run, never a claim of
-damage; nothing on the disk may have changed by looking, and a later attempt must succeed.
+The call fails once, or all calls fail from there on. Meanwhile an interrupted run is resumed, sampled,
+reported and trained further. The result must be right, or the error must be one sentence that names a file
+in the run and does not call it damaged. Reading must not change anything on the disk, and a later attempt
+must succeed.
 """
 
 import builtins

@@ -1,10 +1,9 @@
-"""The native engine under sanitizers: nothing is read or written out of place, nothing is undefined,
-and no two threads touch the same memory unasked.
+"""Checks the native engine with sanitizers for invalid memory accesses, undefined behaviour and data races.
 
-The extension is built again with GCC's sanitizers (CMake: CHARLOOM_SANITIZE) into a folder of its own
-under build/, and the tests of the native engine run on it, then networks of random shapes on every
-instruction set; under the thread sanitizer, training while others train and sample. A build takes
-minutes, so the test suite only builds a small program with a fault in it, to see the fault told.
+The extension is built with GCC's sanitizers (CMake: CHARLOOM_SANITIZE) into a separate folder under build/.
+The tests of the native engine run on it, and then networks of random shapes on every instruction set. With
+the thread sanitizer, several threads train and sample at the same time. A build takes minutes, so the test
+suite only builds a small program with a planted fault, to see that the sanitizer reports it.
 """
 
 import os

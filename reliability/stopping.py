@@ -1,7 +1,7 @@
 """Checks that a training run that is told to stop does so soon and keeps what it learned.
 
-The commands run in full while other processes keep the processor busy. What a shell does with
-`| head` is done here: whoever reads closes the pipe.
+The commands run completely while other processes keep the processor busy. As a shell with `| head` does,
+the reading process closes the pipe.
 """
 
 import os

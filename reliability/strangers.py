@@ -32,7 +32,7 @@ from reliability.run_training import reopen
 
 NUMBER = 8
 PROMISE = (
-    "A model from a stranger is only data. Nothing in it is executed, no file beside it is "
+    "A model from an untrusted source is only data. Nothing in it is executed, no file beside it is "
     "read or changed, and memory stays below twice its size plus 100 MB. Any error about it "
     "is one of charloom's own."
 )

@@ -39,8 +39,8 @@ FLOORS = [
 ]
 
 # Modules of one package that must not know one another; what else is in it may be used by all.
-STRANGERS = {"engines": {"reference", "native"}}
-OPENERS = {"engines"}  # a package's __init__ may choose among the strangers
+INDEPENDENT = {"engines": {"reference", "native"}}
+OPENERS = {"engines"}  # a package's __init__ may choose among the independent modules
 
 
 def module_name(path, package):
@@ -79,15 +79,15 @@ def floor_of(name):
     return next((number for number, floor in enumerate(FLOORS) if top in floor), None)
 
 
-def stranger_of(name):
-    """The member of a group of strangers that a module belongs to, as (package, member)."""
+def independent_part(name):
+    """Return the independent part to which a module belongs, as (package, part); None without one."""
     package, _, rest = name.partition(".")
     member = rest.split(".")[0]
-    return (package, member) if member in STRANGERS.get(package, ()) else None
+    return (package, member) if member in INDEPENDENT.get(package, ()) else None
 
 
 def violations(package):
-    """Every import in the package that the house forbids, as a sentence each."""
+    """Return a sentence for each import in the package that the rules forbid."""
     found = []
     for path in sorted(package.rglob("*.py")):
         name = module_name(path, package)
@@ -109,11 +109,11 @@ def violations(package):
                 found.append(f"{where} imports its sibling {target}")
             elif (
                 name not in OPENERS
-                and stranger_of(target)
-                and stranger_of(target) != stranger_of(name)
+                and independent_part(target)
+                and independent_part(target) != independent_part(name)
                 and target.split(".")[0] == name.split(".")[0]
             ):
-                found.append(f"{where} imports the stranger {target}")
+                found.append(f"{where} imports {target}, but both must be independent")
     return found
 
 
@@ -139,8 +139,12 @@ def test_every_module_opens_with_what_it_is():
         ("training.py", "def f():\n    from charloom import sampling", "its sibling sampling"),
         ("training.py", "from . import gradient_check", "its sibling gradient_check"),
         ("model/learner.py", "from ..engines.base import Engine", "from a higher floor"),
-        ("engines/native.py", "from charloom.engines.reference import x", "the stranger"),
-        ("engines/reference/cells.py", "from .. import native", "the stranger engines.native"),
+        ("engines/native.py", "from charloom.engines.reference import x", "must be independent"),
+        (
+            "engines/reference/cells.py",
+            "from .. import native",
+            "engines.native, but both must be independent",
+        ),
         ("store/run_writer.py", "from charloom.api import train", "from a higher floor"),
         ("attic.py", "", "attic has no floor"),
     ],

@@ -1,8 +1,8 @@
-"""What every Python process of a watched command begins with: it notes what the process touches.
+"""Records the connections, processes and files that each Python process of a watched command uses.
 
-Python imports this by itself where this folder is on PYTHONPATH, in children too. Each thing is a
-line of JSON in the file that CHARLOOM_NOTES names, written at once, so that a process that is killed has
-told as well. It knows nothing of what is allowed.
+Python imports this module at its start if the folder is on PYTHONPATH, also in child processes. Each record
+is a line of JSON in the file that CHARLOOM_NOTES names. It is written immediately, so that a killed process
+leaves its records too. This module does not know what is allowed.
 """
 
 # ruff: noqa: PTH115, PTH118 (it is asked for each open file: strings are quicker than paths)
@@ -32,7 +32,7 @@ seen = set()
 
 
 def note(kind, what):
-    """Put down a thing, once."""
+    """Record a use, unless it was recorded before."""
     line = json.dumps([kind, what]).encode() + b"\n"
     if line not in seen:
         seen.add(line)
@@ -40,7 +40,7 @@ def note(kind, what):
 
 
 def where(path, folder=None):
-    """The whole path of a name, of a descriptor too; a link itself, not what it points to."""
+    """Return the absolute path of a file name or a descriptor, without following a link at its end."""
     if isinstance(path, int):
         return os.readlink(f"/proc/self/fd/{path}")
     base = os.readlink(f"/proc/self/fd/{folder}") if isinstance(folder, int) and folder >= 0 else ""
@@ -49,7 +49,7 @@ def where(path, folder=None):
 
 
 def hook(event, arguments):
-    """Note an event that Python tells of."""
+    """Record an audit event of Python."""
     if event == "open":
         path, _mode, flags = arguments
         if isinstance(flags, int) and flags & CHANGES and not isinstance(path, int):
@@ -71,7 +71,7 @@ def hook(event, arguments):
 
 
 def is_watched(program, words, environment):
-    """Whether a process that is being started begins with this module too."""
+    """Return True if a process that is being started will import this module too."""
     if program != sys.executable or isinstance(words, (str, bytes)):
         return False
     options = []
