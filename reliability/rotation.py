@@ -31,9 +31,9 @@ from charloom.errors import CharloomError
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_checkpoint
+from charloom.store.checkpoint_rotation import NEWEST_KEPT
 from charloom.store.run_checkpoints import read_pointer
 from charloom.store.run_directory import checkpoint_path, saved_updates
-from charloom.store.run_writer import NEWEST_KEPT
 from charloom.text import Corpus
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls

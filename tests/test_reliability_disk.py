@@ -18,6 +18,7 @@ from charloom.store import (
     run_model,
     run_writer,
 )
+from charloom.store.checkpoint_rotation import CheckpointRotation
 from charloom.store.journal import Journal
 from charloom.store.run_writer import RunWriter
 from charloom.training.run_saving import RunSaver
@@ -96,7 +97,7 @@ def test_an_fsync_that_failed_and_is_taken_for_done_later_is_caught(monkeypatch)
 
 
 def test_a_checkpoint_that_is_made_anew_under_the_name_that_latest_has_is_caught(monkeypatch):
-    monkeypatch.setattr(RunWriter, "_point_back", lambda self: None)
+    monkeypatch.setattr(CheckpointRotation, "repair_latest", lambda self: None)
     monkeypatch.setitem(disk.STEP, "short", 1)
     monkeypatch.setattr(disk, "numbers", pointer_fsyncs)
     with pytest.raises(AssertionError, match="is missing"):

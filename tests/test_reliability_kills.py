@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 
 from charloom.model import copy_learner
+from charloom.store.checkpoint_rotation import CheckpointRotation
 from charloom.store.run_writer import RunWriter
 from charloom.training.run_saving import RunSaver
 from reliability import kills, run_comparison, run_training
@@ -26,7 +27,7 @@ def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(mon
 
     def pointed_first(self, learner):
         if self.saved_update is not None:
-            self._point("latest", learner.update)
+            self._checkpoints.point("latest", learner.update)
         return save(self, learner)
 
     monkeypatch.setattr(RunWriter, "save", pointed_first)
@@ -79,15 +80,15 @@ def test_saves_that_come_half_as_often_are_caught(monkeypatch):
 
 
 def test_a_checkpoint_that_forgets_something_is_caught(monkeypatch):
-    put = RunWriter._put
+    write = CheckpointRotation.write
 
     def forgetful(self, checkpoint):
         learner = copy_learner(checkpoint.learner)
         if learner.smooth_loss is not None:
             learner.smooth_loss *= 2
-        put(self, dataclasses.replace(checkpoint, learner=learner))
+        write(self, dataclasses.replace(checkpoint, learner=learner))
 
-    monkeypatch.setattr(RunWriter, "_put", forgetful)
+    monkeypatch.setattr(CheckpointRotation, "write", forgetful)
     # Many saves, so that some life goes on from one that is neither the first nor the last.
     monkeypatch.setitem(kills.INTERVAL, "short", 0.05)
     monkeypatch.setitem(kills.UPDATES, "short", 10_000)

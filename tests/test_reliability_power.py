@@ -6,7 +6,7 @@ import os
 import pytest
 
 from charloom.store import atomic_files, checkpoint
-from charloom.store.run_writer import RunWriter
+from charloom.store.checkpoint_rotation import CheckpointRotation
 from reliability import power
 
 
@@ -41,14 +41,14 @@ def test_a_rename_before_the_write_is_caught(monkeypatch):
         for name, data in contents.items():
             atomic_files._write(path / name, data, durable=True)
 
-    put = RunWriter._put
+    write = CheckpointRotation.write
 
     def pointed_first(self, kept):
-        self._point("latest", kept.learner.update)
-        put(self, kept)
+        self.point("latest", kept.learner.update)
+        write(self, kept)
 
     monkeypatch.setattr(checkpoint, "create_directory", renamed_first)
-    monkeypatch.setattr(RunWriter, "_put", pointed_first)
+    monkeypatch.setattr(CheckpointRotation, "write", pointed_first)
     with pytest.raises(AssertionError, match="power cut after call"):
         power.check("short")
 

@@ -7,7 +7,7 @@ import pytest
 
 from charloom.errors import WriteError
 from charloom.store.atomic_files import remove_directory
-from charloom.store.run_directory import checkpoint_path, saved_updates
+from charloom.store.checkpoint_rotation import CheckpointRotation
 from charloom.store.run_writer import RunWriter
 from reliability import rotation
 
@@ -34,31 +34,31 @@ def test_the_newest_the_best_and_the_only_one_stay():
 
 
 def test_a_rotation_that_removes_the_best_is_caught(monkeypatch):
-    prune = RunWriter._prune
-    monkeypatch.setattr(RunWriter, "_prune", lambda self, best: prune(self, None))
+    prune = CheckpointRotation.remove_old
+    monkeypatch.setattr(CheckpointRotation, "remove_old", lambda self, best: prune(self, None))
     caught("the best checkpoint is gone")
 
 
 def test_a_rotation_by_the_clock_is_caught(monkeypatch):
     def prune(self, best):
-        paths = [checkpoint_path(self.path, update) for update in saved_updates(self.path)]
+        paths = [self.path(update) for update in self.updates()]
         for path in sorted(paths, key=lambda path: path.stat().st_mtime)[:-2]:
             if path.name != str(best):
                 with suppress(WriteError):
                     remove_directory(path)
 
-    monkeypatch.setattr(RunWriter, "_prune", prune)
+    monkeypatch.setattr(CheckpointRotation, "remove_old", prune)
     caught("the newest checkpoint is gone")
 
 
 def test_a_rotation_that_never_removes_anything_is_caught(monkeypatch):
-    monkeypatch.setattr(RunWriter, "_prune", lambda self, best: None)
+    monkeypatch.setattr(CheckpointRotation, "remove_old", lambda self, best: None)
     caught("nothing is ever removed")
 
 
 def test_a_pointer_to_the_best_that_is_never_replaced_is_caught(monkeypatch):
-    point = RunWriter._point
-    monkeypatch.setattr(RunWriter, "_point", lambda self, name, update: None if name == "best" else point(self, name, update))  # fmt: skip
+    point = CheckpointRotation.point
+    monkeypatch.setattr(CheckpointRotation, "point", lambda self, name, update: None if name == "best" else point(self, name, update))  # fmt: skip
     caught("`best` names None, and the best is")
 
 
@@ -67,7 +67,7 @@ def test_a_pointer_to_the_best_that_comes_before_it_is_caught(monkeypatch):
 
     def pointed_first(self, learner):
         if learner.best_update is not None:
-            self._point("best", learner.best_update)
+            self._checkpoints.point("best", learner.best_update)
         return save(self, learner)
 
     monkeypatch.setattr(RunWriter, "save", pointed_first)

@@ -16,7 +16,8 @@ from charloom.store.run_inspection import RunHead, RunInspection, inspect_head, 
 from charloom.store.run_lock import hold_existing_lock, unless_in_use
 from charloom.store.run_model import Which, load_model, which_of, which_of_run
 from charloom.store.run_reader import RunView, read_run
-from charloom.store.run_writer import RunWriter, charloom_version
+from charloom.store.run_settings import charloom_version
+from charloom.store.run_writer import RunWriter
 from charloom.store.training_state import require_finite
 
 __all__ = [

@@ -3,6 +3,7 @@
 The file may be untrusted. This module does not know checkpoints.
 """
 
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -79,6 +80,21 @@ class RunSettings:
     config: Config
     text: TextDescription
     version: str
+
+    @classmethod
+    def of(cls, config: Config, corpus: Corpus, version: str | None = None) -> "RunSettings":
+        """Return the settings of a run with this text. Without `version`, it gets this charloom's."""
+        if version is None:
+            version = charloom_version()
+        return cls(config=config, text=TextDescription.of(corpus), version=version)
+
+
+def charloom_version() -> str:
+    """Return the version of the installed charloom."""
+    try:
+        return importlib.metadata.version("charloom")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+unknown"
 
 
 def read_settings(run: Path) -> RunSettings:

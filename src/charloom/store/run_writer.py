@@ -5,10 +5,8 @@ So the resumed run ends with the same bytes as an uninterrupted one. This module
 works.
 """
 
-import importlib.metadata
-import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,16 +14,13 @@ from typing import Any, Final, Self
 from filelock import FileLock
 
 from charloom.canonical_form import canonical_json
-from charloom.config import Config
-from charloom.errors import ConfigError, ReadError, WriteError
+from charloom.errors import ConfigError, WriteError
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
 from charloom.run_file_names import (
     BEST,
     CHECKPOINTS,
     CONFIG,
-    DAMAGED,
-    DAMAGED_EVENTS,
     EVENTS,
     GRADCHECK,
     LATEST,
@@ -37,35 +32,28 @@ from charloom.run_file_names import (
 )
 from charloom.store.atomic_files import (
     make_directories,
-    read_file,
     reading,
-    remove_directory,
-    remove_temporaries,
     replace_file,
     sync_directory,
     writing,
 )
-from charloom.store.checkpoint import Checkpoint, save_checkpoint
-from charloom.store.checkpoint_directory import read_header
-from charloom.store.checkpoint_pointer import pointer_line
+from charloom.store.checkpoint import Checkpoint
+from charloom.store.checkpoint_rotation import CheckpointRotation
 from charloom.store.control_files import Control, read_control, write_status
-from charloom.store.damage import intact
 from charloom.store.format_versions import GRADCHECK_FORMAT
+from charloom.store.interrupted_writer import clean_up
 from charloom.store.journal import Journal
 from charloom.store.journal_lengths import RECORDS_LOST
 from charloom.store.journal_tail import kept_length
 from charloom.store.new_run import refuse_existing, require_free
 from charloom.store.resume_plan import ResumePlan, TrainingEnd, extended
 from charloom.store.run_checkpoints import load_at, read_pointer
-from charloom.store.run_directory import checkpoint_path, saved_updates
 from charloom.store.run_inspection import RunInspection
 from charloom.store.run_lock import acquire, held_again
-from charloom.store.run_settings import RunSettings, TextDescription, settings_bytes
+from charloom.store.run_settings import RunSettings, settings_bytes
 from charloom.store.training_state import require_finite
-from charloom.temporary_names import ABANDONED_SECONDS
 from charloom.text import Corpus
 
-NEWEST_KEPT: Final = 2
 SAME_END: Final = TrainingEnd()
 
 
@@ -82,7 +70,6 @@ class RunWriter:
         seconds: training time of the run when it was opened, in seconds.
         command: the last command in control.json when the run was opened.
         engine: description of the engine that trained the run before; None if it is not known.
-        saved_update: the update of the checkpoint that `latest` names.
         finished: True if the run had reached its end when it was opened.
         warnings: sentences about damage that was found and repaired.
     """
@@ -95,7 +82,7 @@ class RunWriter:
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
         self._kept = lengths  # bytes of the journals at the latest checkpoint
-        self._unsure = False  # True if `latest` may not name the last saved checkpoint
+        self._checkpoints = CheckpointRotation(path / CHECKPOINTS)
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
             self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))
@@ -108,7 +95,6 @@ class RunWriter:
         self.seconds = 0.0
         self.command = command
         self.engine: str | None = None
-        self.saved_update: int | None = None
         self.finished = False
         self.warnings: list[str] = []
 
@@ -134,12 +120,12 @@ class RunWriter:
         try:
             with reading(path):
                 refuse_existing(path)
-            for leftover in saved_updates(path):
-                remove_directory(checkpoint_path(path, leftover))
+            leftovers = CheckpointRotation(path / CHECKPOINTS)
+            leftovers.remove(leftovers.updates())
             if not corpus.sources:
                 # Keep a text that has no file, so that the run can always be resumed.
                 replace_file(path / TEXT, corpus.kept_bytes())
-            replace_file(path / CONFIG, settings_of(learner.config, corpus, None))
+            replace_file(path / CONFIG, settings_bytes(RunSettings.of(learner.config, corpus)))
             lengths = {METRICS: 0, SAMPLES: 0, EVENTS: kept_length(path / EVENTS, None)}
             writer = cls(path, lock, corpus, lengths, read_control(path))
         except BaseException:
@@ -205,25 +191,26 @@ class RunWriter:
     def _continue(self, plan: ResumePlan, lengths: Mapping[str, int]) -> None:
         """Make all files agree with the checkpoint of the plan."""
         inspection, learner, path = plan.inspection, plan.learner, self.path
+        checkpoints = self._checkpoints
         newer = [update for update in inspection.checkpoints.updates if update > learner.update]
         self.seconds, self.engine = plan.journals[METRICS].seconds, inspection.engine
-        self.saved_update, self.warnings = learner.update, list(plan.warnings)
+        checkpoints.latest, self.warnings = learner.update, list(plan.warnings)
         if plan.fell_back:
-            self._set_aside(newer)
-            self._point(LATEST, learner.update)
+            checkpoints.set_aside(newer)
+            checkpoints.point(LATEST, learner.update)
         if any(end.lost for end in plan.journals.values()):
             # The checkpoint never changes and has the old lengths, so an event records the new ones.
             self.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
         if not plan.fell_back:
-            self._remove(newer)  # checkpoints of an interrupted save
+            checkpoints.remove(newer)  # checkpoints of an interrupted save
         if inspection.had_sources and not plan.corpus.sources:
             # The new source of the text, such as a pipe, can be read only once.
             replace_file(path / TEXT, plan.corpus.kept_bytes())
-        settings = settings_of(learner.config, plan.corpus, plan.version)
+        settings = settings_bytes(RunSettings.of(learner.config, plan.corpus, plan.version))
         if inspection.config_data != settings:
             # Settings changed, the file is damaged, or an earlier version of charloom wrote it.
             replace_file(path / CONFIG, settings)
-        self._restore_best(inspection.best, learner.best_update)
+        checkpoints.restore_best(inspection.best, learner.best_update)
         if not Schedule.of(learner.config, len(plan.corpus)).over(learner):
             # The passage is by a model that is now trained further.
             with writing(path / PASSAGE):
@@ -234,6 +221,11 @@ class RunWriter:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @property
+    def saved_update(self) -> int | None:
+        """The update of the checkpoint that `latest` names; None before the first save."""
+        return self._checkpoints.latest
 
     @property
     def closed(self) -> bool:
@@ -258,25 +250,23 @@ class RunWriter:
                 memory, so that the next save can write it.
         """
         self._require_place()
-        directory = checkpoint_path(self.path, learner.update)
+        checkpoints = self._checkpoints
         if learner.update != self.saved_update:
             require_finite(learner)
-            self._point_back()
+            checkpoints.repair_latest()
             for journal in (self.metrics, self.samples, self.events):
                 journal.sync()
             if self._best is not None and self._best.learner.update != learner.update:
-                self._put(self._best)
-            self._put(Checkpoint(learner, self._lengths(), self._fingerprint))
-            self._unsure = True
-            self._point(LATEST, learner.update)
-            self._unsure = False
-            self.saved_update, self._kept = learner.update, self._lengths()
+                checkpoints.write(self._best)
+            checkpoints.write(Checkpoint(learner, self._lengths(), self._fingerprint))
+            checkpoints.make_latest(learner.update)
+            self._kept = self._lengths()
             # The best learner is on the disk now.
             self._best = None
         if learner.best_update is not None:
-            self._point(BEST, learner.best_update)
-        self._prune(learner.best_update)
-        return directory
+            checkpoints.point(BEST, learner.best_update)
+        checkpoints.remove_old(learner.best_update)
+        return checkpoints.path(learner.update)
 
     def roll_back(self) -> Learner:
         """Return the learner of the latest checkpoint, and cut the journals back to that checkpoint.
@@ -287,12 +277,13 @@ class RunWriter:
         """
         self._require_place()
         assert self.saved_update is not None, "a run has a checkpoint from its creation on"
-        self._point_back()
+        self._checkpoints.repair_latest()
         checkpoint = load_at(self.path, self.saved_update)
         self.metrics.cut(self._kept[METRICS])
         self.samples.cut(self._kept[SAMPLES])
         self._best = None
-        self._remove(later for later in saved_updates(self.path) if later > self.saved_update)
+        updates, latest = self._checkpoints.updates(), self.saved_update
+        self._checkpoints.remove(update for update in updates if update > latest)
         return checkpoint.learner
 
     def load_best(self) -> Learner:
@@ -390,100 +381,6 @@ class RunWriter:
         """Return the journals' lengths in bytes, for a checkpoint."""
         return {METRICS: self.metrics.length, SAMPLES: self.samples.length}
 
-    def _put(self, checkpoint: Checkpoint) -> None:
-        """Save a checkpoint that no pointer names yet; replace one that a failed save left."""
-        directory = checkpoint_path(self.path, checkpoint.learner.update)
-        if os.path.lexists(directory):
-            remove_directory(directory)
-        save_checkpoint(directory, checkpoint.learner, checkpoint.lengths, checkpoint.fingerprint)
-
-    def _point(self, name: str, update: int) -> None:
-        """Make the pointer `name` ("latest" or "best") name the checkpoint of an update."""
-        manifest = intact(read_header(checkpoint_path(self.path, update)).manifest)
-        replace_file(self.path / CHECKPOINTS / name, pointer_line(name, update, manifest))
-
-    def _point_back(self) -> None:
-        """Make `latest` name the last saved checkpoint, if it may name another one after a disk error.
-
-        The checkpoint after it can then be written again.
-        """
-        if self._unsure and self.saved_update is not None:
-            self._point(LATEST, self.saved_update)
-            self._unsure = False
-
-    def _remove(self, updates: Iterable[int]) -> None:
-        """Remove the checkpoints of these updates. No pointer may name one of them."""
-        for update in updates:
-            remove_directory(checkpoint_path(self.path, update))
-
-    def _set_aside(self, updates: Iterable[int]) -> None:
-        """Rename the damaged checkpoints of these updates, so that they are ignored but not lost.
-
-        A user may still recover data from their bytes.
-        """
-        for update in updates:
-            aside = self.path / CHECKPOINTS / f"{DAMAGED}{update}"
-            if os.path.lexists(aside):
-                remove_directory(aside)
-            with writing(aside):
-                checkpoint_path(self.path, update).rename(aside)
-
-    def _prune(self, best_update: int | None) -> None:
-        """Remove all checkpoints except the newest two and the best."""
-        saved: list[int] = []
-        with suppress(ReadError):
-            saved = saved_updates(self.path)
-        for update in saved[:-NEWEST_KEPT]:
-            if update != best_update:
-                # A checkpoint that cannot be removed does no harm; the next save tries again.
-                with suppress(WriteError):
-                    remove_directory(checkpoint_path(self.path, update))
-
-    def _restore_best(self, named: int | None, best_update: int | None) -> None:
-        """Make the pointer `best` name the best checkpoint, or remove it if there is none.
-
-        Args:
-            named: the update that `best` names; None if it is missing or damaged. It may be outdated.
-            best_update: the update of the best checkpoint; None if there is none.
-        """
-        if best_update is None:
-            with writing(self.path / CHECKPOINTS / BEST):
-                (self.path / CHECKPOINTS / BEST).unlink(missing_ok=True)
-        elif named != best_update:
-            self._point(BEST, best_update)
-
-
-def charloom_version() -> str:
-    """Return the version of the installed charloom."""
-    try:
-        return importlib.metadata.version("charloom")
-    except importlib.metadata.PackageNotFoundError:
-        return "0+unknown"
-
-
-def clean_up(plan: ResumePlan) -> dict[str, int]:
-    """Remove temporary files of an interrupted writer, and move unreadable events aside.
-
-    Returns:
-        How many bytes of each journal to keep, by its name.
-
-    Raises:
-        DamagedError: damaged-events.jsonl is not a plain file.
-        WriteError: the disk failed.
-    """
-    path, lines = plan.inspection.path, plan.inspection.lines
-    for name in (CONFIG, STATUS, TEXT, GRADCHECK, PASSAGE):
-        remove_temporaries(path, name)
-    remove_temporaries(path / CHECKPOINTS)
-    # Other processes may be writing control.json or a report, so only old temporary files are removed.
-    remove_temporaries(path, older_than=ABANDONED_SECONDS)
-    lengths = {name: end.length for name, end in plan.journals.items()}
-    lengths[EVENTS] = 0 if lines is None else lines.length
-    if lines is not None and lines.broken:
-        set_aside(path, lines.sound, lines.broken)
-        lengths[EVENTS] = sum(map(len, lines.sound))
-    return lengths
-
 
 def has_ended(inspection: RunInspection, learner: Learner) -> bool:
     """Return True if a run wrote its passage and its last status after the learner's update."""
@@ -495,25 +392,3 @@ def has_ended(inspection: RunInspection, learner: Learner) -> bool:
         and status.state == "finished"
         and status.update == learner.update
     )
-
-
-def set_aside(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> None:
-    """Move the unreadable lines of events.jsonl to damaged-events.jsonl, so that nothing is lost.
-
-    Raises:
-        DamagedError: damaged-events.jsonl is not a plain file.
-        WriteError: the disk failed.
-    """
-    before = read_file(path / DAMAGED_EVENTS) or b""
-    for name, kept in ((DAMAGED_EVENTS, [before, *broken]), (EVENTS, sound)):
-        replace_file(path / name, b"".join(kept))
-
-
-def settings_of(config: Config, corpus: Corpus, version: str | None) -> bytes:
-    """Return the contents of config.json. If `version` is None, it gets the version of this charloom."""
-    settings = RunSettings(
-        config=config,
-        text=TextDescription.of(corpus),
-        version=charloom_version() if version is None else version,
-    )
-    return settings_bytes(settings)

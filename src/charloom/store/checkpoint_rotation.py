@@ -1,0 +1,120 @@
+"""Writes the checkpoints of a run and the pointers to them, and removes old checkpoints.
+
+This module does not know the run's other files.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from charloom.errors import ReadError, WriteError
+from charloom.run_file_names import BEST, DAMAGED, LATEST
+from charloom.store.atomic_files import remove_directory, replace_file, writing
+from charloom.store.checkpoint import Checkpoint, save_checkpoint
+from charloom.store.checkpoint_directory import read_header
+from charloom.store.checkpoint_pointer import pointer_line
+from charloom.store.damage import intact
+from charloom.store.run_directory import updates_in
+
+NEWEST_KEPT: Final = 2
+
+
+class CheckpointRotation:
+    """The checkpoints of a run that is being written: the newest two and the best are kept.
+
+    Attributes:
+        folder: the directory of the checkpoints. No other process may write it.
+        latest: the update of the last saved checkpoint; None before the first one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.latest: int | None = None
+        self._latest_is_unclear = False  # True if the file `latest` may not name the last one
+
+    def path(self, update: int) -> Path:
+        """Return the path of the checkpoint of an update, which need not exist."""
+        return self.folder / str(update)
+
+    def updates(self) -> list[int]:
+        """Return the updates of all checkpoints in ascending order.
+
+        Raises:
+            ReadError: the disk failed while reading.
+        """
+        return updates_in(self.folder)
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Save a checkpoint that no pointer names yet; replace one that a failed save left."""
+        directory = self.path(checkpoint.learner.update)
+        if os.path.lexists(directory):
+            remove_directory(directory)
+        save_checkpoint(directory, checkpoint.learner, checkpoint.lengths, checkpoint.fingerprint)
+
+    def point(self, name: str, update: int) -> None:
+        """Make the pointer `name` ("latest" or "best") name the checkpoint of an update."""
+        manifest = intact(read_header(self.path(update)).manifest)
+        replace_file(self.folder / name, pointer_line(name, update, manifest))
+
+    def make_latest(self, update: int) -> None:
+        """Make the checkpoint of an update, which was written, the latest one.
+
+        Raises:
+            WriteError: the disk failed; it is unclear which checkpoint the pointer names.
+        """
+        self._latest_is_unclear = True
+        self.point(LATEST, update)
+        self._latest_is_unclear = False
+        self.latest = update
+
+    def repair_latest(self) -> None:
+        """Make `latest` name the last saved checkpoint, if it may name another one after a disk error.
+
+        The checkpoint after it can then be written again.
+        """
+        if self._latest_is_unclear and self.latest is not None:
+            self.point(LATEST, self.latest)
+            self._latest_is_unclear = False
+
+    def remove(self, updates: Iterable[int]) -> None:
+        """Remove the checkpoints of these updates. No pointer may name one of them."""
+        for update in updates:
+            remove_directory(self.path(update))
+
+    def remove_old(self, best_update: int | None) -> None:
+        """Remove all checkpoints except the newest two and the best."""
+        saved: list[int] = []
+        with suppress(ReadError):
+            saved = self.updates()
+        for update in saved[:-NEWEST_KEPT]:
+            if update != best_update:
+                # A checkpoint that cannot be removed does no harm; the next save tries again.
+                with suppress(WriteError):
+                    remove_directory(self.path(update))
+
+    def set_aside(self, updates: Iterable[int]) -> None:
+        """Rename the damaged checkpoints of these updates, so that they are ignored but not lost.
+
+        A user may still recover data from their bytes.
+        """
+        for update in updates:
+            aside = self.folder / f"{DAMAGED}{update}"
+            if os.path.lexists(aside):
+                remove_directory(aside)
+            with writing(aside):
+                self.path(update).rename(aside)
+
+    def restore_best(self, named: int | None, best_update: int | None) -> None:
+        """Make the pointer `best` name the best checkpoint, or remove it if there is none.
+
+        Args:
+            named: the update that `best` names; None if it is missing or damaged. It may be outdated.
+            best_update: the update of the best checkpoint; None if there is none.
+        """
+        if best_update is None:
+            with writing(self.folder / BEST):
+                (self.folder / BEST).unlink(missing_ok=True)
+        elif named != best_update:
+            self.point(BEST, best_update)
