@@ -83,7 +83,7 @@ def test_opening_the_text_and_measuring_count_among_the_minutes(monkeypatch):
     config = api.plan_settings(corpus, 1, began=began, tell=told.append, **settings)
     assert config.updates == (60 - 10) / 0.1
     assert told == [
-        "measured: 500 updates will take about 1 min 00 s in total, including 8.0 s to open the text"
+        "measured on this machine: 500 updates will take about 1 min 00 s in total, including 8.0 s to open the text"
     ]
 
 
@@ -95,7 +95,7 @@ def test_at_least_half_of_the_minutes_are_for_training_and_what_that_makes_is_to
     config = api.plan_settings(Corpus.from_text(TEXT), 1, began=began, tell=told.append, **SETTINGS)
     assert config.updates == 30 / 0.1
     assert told[0].startswith(
-        "measured: 300 updates will take about 1 min 25 s in total, including 55 s"
+        "measured on this machine: 300 updates will take about 1 min 25 s in total, including 55 s"
     )
 
 

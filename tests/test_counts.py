@@ -54,7 +54,7 @@ def test_an_unknown_character_is_named_with_its_place_and_the_size_of_the_vocabu
     text = MANY[0] * 1_499 + "x"
     with pytest.raises(TextError, match=r"character 1,500 is .* vocabulary of 2,000 characters"):
         Vocabulary(MANY).encode(text)
-    with pytest.raises(ConfigError, match="that the model knows, of its 2,000"):
+    with pytest.raises(ConfigError, match="one of the 2,000 characters that the model knows"):
         Vocabulary(MANY).encode_with(text, UnknownPolicy("replace", "y"))
 
 

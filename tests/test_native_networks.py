@@ -286,7 +286,9 @@ def test_slots_are_taken_by_their_names(native):
         assert np.array_equal(ours.parameters[name], theirs.parameters[name])
         assert np.array_equal(ours.slots["mean"][name], theirs.slots["mean"][name])
     del ours.slots["square"]
-    with pytest.raises(EngineError, match="the slots are mean; they must be mean, square"):
+    with pytest.raises(
+        EngineError, match="the optimizer's slots are mean; they must be mean, square"
+    ):
         native.train(ours, text(ours), plan)
 
 

@@ -170,7 +170,7 @@ def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monke
     told = [event["reason"] for event in file_contents.lines_of(tmp_path / "run" / "events.jsonl")
             if event["event"] == "warning"]  # fmt: skip
     assert len(warned) == len(told) == 1
-    assert "a command was not obeyed" in told[0]
+    assert "a command was ignored" in told[0]
     assert items[-1].state == "finished"
 
 
@@ -188,7 +188,7 @@ def test_a_command_refused_during_a_validation_is_reported_before_its_record(tmp
     with writer:
         items = list(train_run(writer, learner, corpus, Steered()))
     (warned,) = [item for item in items if isinstance(item, Warned)]
-    assert "a command was not obeyed" in warned.message
+    assert "a command was ignored" in warned.message
     # It is yielded during the validation after update 6, so the last complete update is 5.
     assert warned.update == 5
     record = next(item for item in items if isinstance(item, Record) and item.update == 6)

@@ -113,7 +113,7 @@ def test_a_counter_that_format_1_may_lack_is_required_in_format_2(saved, tmp_pat
     state = json.loads((saved / STATE).read_bytes())
     del state["counters"]["rollbacks"]
     forge(saved, STATE, canonical_json(state))
-    with pytest.raises(DamagedError, match="not those of a state"):
+    with pytest.raises(DamagedError, match="not those of a training state"):
         load_checkpoint(saved)
 
 

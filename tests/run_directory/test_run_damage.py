@@ -123,9 +123,9 @@ def empty_latest(run, update):
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
-        (lose_manifest, r"^checkpoint \S+ is damaged: missing MANIFEST\. Use another .*latest names it"),
-        (cut_manifest, r"^checkpoint \S+ is damaged: .*MANIFEST disagree\. Use another .*latest names it"),
-        (lose_checkpoint, r"^checkpoint \S+ is missing\. \S+latest names it"),
+        (lose_manifest, r"^checkpoint \S+ is damaged: missing MANIFEST\. Use another .*latest refers to it"),
+        (cut_manifest, r"^checkpoint \S+ is damaged: .*MANIFEST disagree\. Use another .*latest refers to it"),
+        (lose_checkpoint, r"^checkpoint \S+ is missing\. \S+latest refers to it"),
         (empty_latest, r"latest is damaged: it must contain the number of a checkpoint in the same directory\."),
     ],
 )  # fmt: skip
@@ -141,7 +141,7 @@ def test_a_message_names_the_damaged_file_and_an_intact_checkpoint(tmp_path, har
     with pytest.raises(DamagedError, match=told) as refused:
         reopen(run)
     assert f"update {whole} is intact: to continue from it" in str(refused.value)
-    assert ("names it" in str(refused.value)) == (harm is not empty_latest)
+    assert ("refers to it" in str(refused.value)) == (harm is not empty_latest)
     (run / "checkpoints" / "best").write_bytes(b"")
     with pytest.raises(DamagedError, match=f"best is damaged.*An intact checkpoint is .*/{whole}"):
         load_model(run, "best")

@@ -98,7 +98,7 @@ def end_after(
     took = f", including {duration(opened)} to open the text" if opened >= SHORT_SECONDS else ""
     whole = before + costs.seconds(schedule, end, done)
     tell(
-        f"measured: {counted(end - done, 'update')} will take about {duration(whole)} in total{took}"
+        f"measured on this machine: {counted(end - done, 'update')} will take about {duration(whole)} in total{took}"
     )
     return end
 

@@ -261,7 +261,7 @@ def picture(diagnosis: "Diagnosis") -> Iterator[str]:
     steps = len(next(iter(diagnosis.errors_by_step.values())))
     first = diagnosis.tried.trials[0]
     yield (
-        f"Error of the contribution of each step t to each gradient (H = {first.hidden_size}, "
+        f"Error of the gradients of the loss of each step t alone (H = {first.hidden_size}, "
         f"T = {first.seq_length}, K = {first.vocabulary_size}):"
     )
     yield f"{'t':<6}" + " ".join(f"{t:>2}" for t in range(1, steps + 1))

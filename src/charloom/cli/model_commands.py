@@ -336,7 +336,7 @@ def read_text(source: str) -> str:
     except UnicodeDecodeError as error:
         raise EncodingError(
             f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,} "
-            f"({error.reason}).",
+            f"({error.reason}). Convert it to UTF-8.",
             error.start,
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path

@@ -46,7 +46,7 @@ def introduce(training: "Training") -> None:
     )
     if config.updates is None and training.updates < FEW_UPDATES:
         say(
-            f"{counted(training.updates, 'update')} are few: to learn a text this short takes about "
+            f"{counted(training.updates, 'update')} are too few: to learn a text this short takes about "
             f"{10 * FEW_UPDATES:,} ({argument('updates', 10 * FEW_UPDATES)})."
         )
 

@@ -58,9 +58,9 @@ class Convention:
             "KT": "one-hot X and Y of shape (K, T)",
             "TK": "one-hot X and Y of shape (T, K)",
         }
-        shape = {"flat": "({n},)", "column": "({n}, 1)", "row": "(1, {n})"}
-        state, bias = shape[self.state].format(n="H"), shape[self.bias].format(n="n")
-        parts = [ids[self.ids], f"h0 of shape {state}", f"biases of shape {bias}"]
+        shapes = {"flat": "(H,)", "column": "(H, 1)", "row": "(1, H)"}
+        biases = {"flat": "with one axis", "column": "as columns (n, 1)", "row": "as rows (1, n)"}
+        parts = [ids[self.ids], f"h0 of shape {shapes[self.state]}", f"biases {biases[self.bias]}"]
         if self.matrices == "transposed":
             parts.append("transposed matrices (U has the shape (K, H))")
         if self.recurrent == "transposed":

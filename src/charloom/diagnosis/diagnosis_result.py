@@ -71,7 +71,7 @@ class Found:
     @property
     def _gate_order_fix(self) -> str:
         """How to fix a wrong gate order: read the blocks in the wanted order, or give the function's order."""
-        given = ", as you said" if self.wanted else ""
+        given = f", which {argument('gates')} gives" if self.wanted else ""
         fix = f"read the blocks in the order {', '.join(self.wanted or self._own_gates)}{given}"
         if self.variant == self._own_gates:
             return f"{fix}; if the order of your code is intended, leave out {argument('gates')}."

@@ -67,4 +67,4 @@ def first_wrong_steps(by_step: Mapping[str, Sequence[float]], limit: float) -> I
         if first is not None:
             firsts.setdefault(first, []).append(f"d{name}")
     for step, names in sorted(firsts.items()):
-        yield f"{', '.join(names)}: the loss of step {step} is the first that adds a wrong gradient."
+        yield f"{', '.join(names)}: the earliest step whose loss has a wrong gradient is step {step}."

@@ -61,8 +61,8 @@ PLANS: Final = (
     Plan("short", 3, 4, 5, 1.0, "non-zero"),  # second: the smallest one is tried with all pairs
     Plan("the usual check", 5, 3, 7, 0.01, "zero", "window"),
     Plan("small weights", 5, 8, 7, 0.01, "non-zero", "window"),
-    Plan("middle weights", 6, 9, 5, 0.1, "zero", "window"),
-    Plan("middle weights, state", 6, 9, 5, 0.1, "non-zero"),
+    Plan("medium weights", 6, 9, 5, 0.1, "zero", "window"),
+    Plan("medium weights, non-zero state", 6, 9, 5, 0.1, "non-zero"),
     Plan("large weights, zero state", 3, 7, 5, 1.0, "zero", "window"),
     Plan("one step", 4, 1, 6, 1.0, "non-zero"),
     Plan("one step, zero state", 5, 1, 7, 0.1, "zero"),

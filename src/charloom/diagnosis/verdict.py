@@ -181,7 +181,7 @@ def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterato
         if all(call.float32 for call in outcome.trials):
             yield "checked with the tolerance of float32, because the gradients are float32 arrays."
         else:
-            yield "checked with the tolerance of float32, as you said."
+            yield "checked with the tolerance of float32, as requested."
     if outcome.trials[0].loss is None:
         yield "the function returned no loss, so only its gradients were checked."
     if "W transposed" in outcome.convention:

@@ -140,7 +140,7 @@ class NativeEngine:
         starts = np.ascontiguousarray(plan.starts, dtype=np.int64) + learner.position
         if starts.shape != (B,):
             raise EngineError(
-                f"the starts of the plan have shape {starts.shape}; they must have shape {(B,)}."
+                f"the starts of the streams have shape {starts.shape}; they must have shape {(B,)}."
             )
         end = int(starts.max()) + count * T + 1
         if end > len(tokens) or starts.min() < 0:
@@ -376,7 +376,7 @@ def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
     names = SLOTS[learner.config.optimizer]
     if sorted(learner.slots) != sorted(names):
         raise EngineError(
-            f"the slots are {', '.join(learner.slots)}; they must be {', '.join(names)}."
+            f"the optimizer's slots are {', '.join(learner.slots)}; they must be {', '.join(names)}."
         )
     return tuple(_arrays(learner, learner.slots[name]) for name in names)
 

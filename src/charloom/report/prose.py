@@ -56,7 +56,7 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
         paragraphs.append(
             f"At {size(check)} with {initial_values_text(check)} the network is very sensitive: rounding its "
             f"parameters once changes the exact gradient of {row.parameter} by a norm-relative "
-            f"{scientific(row.rounding)}. The limits are therefore wider, up to thirty times that."
+            f"{scientific(row.rounding)}. The limits are therefore wider: up to thirty times this change."
         )
     return paragraphs
 
@@ -76,7 +76,7 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
         check = max(right, key=lambda check: check.settings.hidden_size)
         row = max(check.rows, key=lambda row: row.central.norm_relative)
         best = (
-            f" The best step is {power_of_ten(row.central.step)}, between the two arms of the V. Even "
+            f" The best step is {power_of_ten(row.central.step)}, where the V-shaped curve is lowest. Even "
             f"there, the error for {row.parameter} at {size(check)} in {check.settings.dtype} is "
             f"{scientific(row.central.norm_relative)}."
         )
@@ -284,7 +284,9 @@ def samples_story(samples: Sequence[Sample], drawn: int, last_record: Record | N
         return [
             f"There is one sample so far, written {update_phrase(first)}. It has {text_statistics(first.text)}."
         ]
-    reached = "" if last_record is None else f", at a smooth loss of {last_record.smooth_loss:.2f}"
+    reached = (
+        "" if last_record is None else f", with a smooth loss of {last_record.smooth_loss:.2f}"
+    )
     shown = "" if len(samples) == drawn else f" {count(len(samples))} of them are shown."
     return [
         f"The network wrote {number_of(drawn, 'sample')} {of} during training.{shown} The first, "
@@ -340,7 +342,7 @@ def passage_story(passage: str, writer: Writer, config: Config, vocabulary_size:
         f"{counted(len(passage), 'character')}, written by "
         f"{writer_story(writer, config, vocabulary_size)}. The passage has "
         f"{counted(len(words), 'word')}, {count(different)} of them "
-        f"different, in {lines}: {text_statistics(passage)}."
+        f"different, in {lines}. It has {text_statistics(passage)}."
     ]
 
 
@@ -361,12 +363,15 @@ def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
     if record is None:
         return model
     one, nats = one_of(config.tokens), record.validation_nats
-    loss = f"{nats or 0.0:.3f} nats on the validation part"
     if nats is None:
         nats = record.smooth_loss / config.seq_length
-        loss = f"{record.smooth_loss:.2f} nats per window"
+        bits = f"{bits_per_character(nats):.2f} bits per {one}"
+        loss = f"{record.smooth_loss:.2f} nats per window, or {bits}"
+    else:
+        bits = f"{bits_per_character(nats):.2f} bits"
+        loss = f"{nats:.3f} nats, or {bits}, per {one} on the validation part"
     return (
-        f"{model}, with {loss}, or {bits_per_character(nats):.2f} bits per {one}. It is as uncertain about "
+        f"{model}, with {loss}. It is as uncertain about "
         f"the next {one} as if it chose one of {perplexity_text(nats)} with equal probability; the vocabulary has "
         f"{count(vocabulary_size)}"
     )

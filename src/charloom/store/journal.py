@@ -51,7 +51,7 @@ class Journal:
             if os.fstat(self._file.fileno()).st_size < length:
                 self._file.close()
                 raise DamagedError(
-                    f"{path} has just become shorter than {counted(length, 'byte')}: another program changed it."
+                    f"{path} has just become shorter than {counted(length, 'byte')}: another program changed it. Try again when no other program changes the run."
                 )
             self._file.truncate(length)
         self._written = length

@@ -175,11 +175,13 @@ def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
     found, seconds = line.get("update"), line.get("seconds")
     if not is_count(found) or found > update:
         raise DamagedError(
-            f"{path} is damaged: the line that should be the last one up to update {update:,} has the "
-            f"update {shortened(found)}."
+            f"{path} is damaged: the last line that belongs to the checkpoint of update "
+            f"{update:,} has the update {shortened(found)}; it must be a whole number of at most {update:,}."
         )
     if path.name == METRICS and (type(seconds) is not float or not 0 <= seconds < MOST_SECONDS):
-        raise DamagedError(f"{path} is damaged: its last record has seconds {shortened(seconds)}.")
+        raise DamagedError(
+            f"{path} is damaged: its last record has the training time {shortened(seconds)}; it must be a number of seconds."
+        )
     return found
 
 

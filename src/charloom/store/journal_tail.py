@@ -49,8 +49,8 @@ def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
             f"{path} is missing; it had {length:,} bytes when the checkpoint was saved."
         )
     raise DamagedError(
-        f"{path} has {size:,} bytes; when the checkpoint was saved it had {length:,}, which ended with "
-        f"a whole line."
+        f"{path} has {size:,} bytes; when the checkpoint was saved, it had {length:,} bytes that ended "
+        f"with a whole line."
     )
 
 

@@ -129,9 +129,16 @@ def parse_model(data: bytes, what: str) -> Learner:
     if number == MODEL_WITH_UPDATE or (number > MODEL_WITH_UPDATE and UPDATE in about):
         fields.add(UPDATE)
     if set(about) != fields or (sealed is None and number >= SEALED):
-        raise DamagedError(f"{what}: its metadata has the wrong fields {', '.join(sorted(about))}.")
+        given = about if sealed is None else {*about, SEAL}
+        wanted = fields if number < SEALED else {*fields, SEAL}
+        raise DamagedError(
+            f"{what} is damaged: its metadata has the fields {', '.join(sorted(given))}; it must have "
+            f"{', '.join(sorted(wanted))}."
+        )
     if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
-        raise DamagedError(f"{what} is damaged: its update is {about[UPDATE]!r:.50}.")
+        raise DamagedError(
+            f"{what} is damaged: its update is {about[UPDATE]!r:.50}; it must be a whole number from 1."
+        )
     config = parse_config(about["config"], what)
     rows = arrays["V"].shape[:1] if "V" in arrays else ()
     if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):

@@ -240,7 +240,7 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
         latest = inspection.checkpoints.load(inspection.latest)
         if not isinstance(latest, Damage):
             return Start(latest, None)
-        problem = f"{latest.message} {pointer} names it."
+        problem = f"{latest.message} {pointer} refers to it."
 
     def fits(checkpoint: Checkpoint) -> bool:
         same = not differing(basis.config, checkpoint.learner.config)
@@ -382,7 +382,7 @@ def unreadable_events(inspection: RunInspection) -> str | None:
         return None
     return (
         f"{inspection.path / EVENTS} is damaged: {len(lines.broken):,} of {lines.total:,} lines cannot be "
-        f"read and are kept in {DAMAGED_EVENTS}; whether they steered the run is unknown."
+        f"read and are kept in {DAMAGED_EVENTS}; charloom cannot know whether they changed the learning rate."
     )
 
 

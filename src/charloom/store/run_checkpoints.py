@@ -88,7 +88,7 @@ class RunCheckpoints:
         # The checkpoint itself may be damaged, and the pointer intact.
         problem = self.problem(pointer.update)
         if problem is not None and not problem.missing:
-            raise DamagedError(f"{problem.message} {pointer.path} names it.")
+            raise DamagedError(f"{problem.message} {pointer.path} refers to it.")
         raise DamagedError(
             f"{pointer.path} is damaged: it and {self.path(pointer.update) / MANIFEST} disagree."
         )

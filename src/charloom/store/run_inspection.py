@@ -311,7 +311,7 @@ class Inspector:
             if problem is None:
                 return None
             pointer = self._path / CHECKPOINTS / name
-            return Damage(f"{problem.message} {pointer} names it.")
+            return Damage(f"{problem.message} {pointer} refers to it.")
 
         followed = follow_pointer(lambda: self._checkpoints.pointer(name), check)
         if isinstance(followed.found, Damage):

@@ -106,7 +106,7 @@ def load_from_run(path: Path, which: Which) -> Learner:
         return learner
     if learner.missing:
         learner.refuse()
-    named = "" if followed.update is None else f" {path / CHECKPOINTS / which} names it."
+    named = "" if followed.update is None else f" {path / CHECKPOINTS / which} refers to it."
     advice = intact_checkpoint(path, RunCheckpoints(path / CHECKPOINTS))
     raise DamagedError(f"{learner.message}{named} {advice}".rstrip())
 

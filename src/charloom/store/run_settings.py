@@ -126,8 +126,11 @@ def parse_settings(data: bytes | None, path: Path) -> RunSettings:
     if sealed is not None and sealed != seal_of(values):
         raise DamagedError(f"{path} is damaged: it was changed after it was written.")
     if set(values) != FIELDS or (sealed is None and number >= SEALED):
+        given = values if sealed is None else {*values, SEAL}
+        wanted = FIELDS if number < SEALED else {*FIELDS, SEAL}
         raise DamagedError(
-            f"{path} is damaged: it has the wrong fields {', '.join(sorted(values))}."
+            f"{path} is damaged: it has the fields {', '.join(sorted(given))}; it must have "
+            f"{', '.join(sorted(wanted))}."
         )
     config = parse_config(values.get("config"), str(path))
     text = values.get("text")

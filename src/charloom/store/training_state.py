@@ -107,7 +107,9 @@ def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int]
         or not isinstance(fingerprint, str)
         or not re.fullmatch("[0-9a-f]{64}", fingerprint)
     ):
-        raise DamagedError(f"{what} is damaged: its fields are not those of a state.")
+        raise DamagedError(
+            f"{what} is damaged: its fields or their types are not those of a training state."
+        )
     counters = dict.fromkeys(LATER_COUNTERS, 0) | counters
     if not counters_make_sense(counters):
         raise DamagedError(f"{what} is damaged: its counters contradict each other.")

@@ -186,7 +186,9 @@ def _corpus(
         raise vocabulary.refusal(*first_left_out(pieces, tokens, table), unknown)
     count = int(found.counts.sum()) - unknown.total * treatment.skipping
     if not count:
-        raise TextError(f"nothing is left of {name} without the {tokens} that are unknown.")
+        raise TextError(
+            f"nothing is left of {name}: the model knows none of its {tokens}. Give another text."
+        )
     if unknown.total:
         notes += (unknown.sentence,)
 
@@ -205,7 +207,7 @@ def _corpus(
             ids = id_cache.ids_of(found.fingerprint, vocabulary, used, count, blocks())
         except OSError as error:
             notes += (
-                f"the ids of {name} are in memory because {id_cache.folder()} cannot be used "
+                f"the ids of {name} are kept in memory because the cache folder {id_cache.folder()} cannot be used "
                 f"({error.strerror or error}); to use another folder, set {id_cache.VARIABLE}",
             )
     if ids is None:

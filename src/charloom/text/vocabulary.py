@@ -222,8 +222,8 @@ class Vocabulary:
         known = self._ids[_symbols(replacement, self.tokens)]
         if len(known) != 1 or known[0] < 0:
             raise ConfigError(
-                f"{argument('replacement')} is {shortened(replacement)}; it must be one {_noun(self.tokens)} that the model "
-                f"knows, of its {len(self):,}."
+                f"{argument('replacement')} is {shortened(replacement)}; it must be one of the "
+                f"{len(self):,} {self.tokens} that the model knows."
             )
         table = np.where(self._ids < 0, known[0], self._ids)
         return Treatment(table, dataclasses.replace(unknowns, replacement=replacement))

@@ -74,5 +74,5 @@ class CommandReader:
         except (NewerFormatError, ReadError) as error:
             if not self._warned:
                 self._warned = True
-                self._warning = f"a command was not obeyed: {error.message}"
+                self._warning = f"a command was ignored: {error.message}"
             return self._last

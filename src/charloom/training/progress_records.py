@@ -176,6 +176,6 @@ def runaway_warning(learner: Learner) -> str:
     config, loss = learner.config, learner.smooth_loss or 0.0
     nothing = math.log(len(learner.vocabulary))
     return (
-        f"the loss is far too high: {decimals(loss / config.seq_length, 2)} nats per character; random "
-        f"guessing has {nothing:.2f}. The model learns nothing like this. {advice(learner)}"
+        f"the loss is far too high: {decimals(loss / config.seq_length, 2)} nats per character; a "
+        f"uniform guess has {nothing:.2f}. The model learns nothing with these settings. {advice(learner)}"
     )

@@ -391,7 +391,8 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> list[bytes]
                     return blocks
     except TimeoutError:
         raise Refused(
-            408, f"the body did not arrive within {seconds:g} seconds; send it faster."
+            408,
+            f"the body did not arrive within {seconds:g} seconds; send the request again over a faster connection.",
         ) from None
 
 

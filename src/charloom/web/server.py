@@ -103,7 +103,7 @@ class AppState:
         if len(self.connections) <= self.limits.answered:
             return None
         return Busy(
-            f"the server has {len(self.connections)} connections, more than it answers; close some pages, or try again later."
+            f"the server has {len(self.connections)} connections, more than it can serve; close some pages, or try again later."
         )
 
     def warm_up(self) -> None:
