@@ -5,6 +5,9 @@ SIGTERM or SIGINT; one life in the middle lasts a third of the whole. While they
 open files and threads are looked at; after a moment of warming up none may grow. In the end the
 records must be exactly those that are due, each once, and all bytes those of a run that nobody
 disturbed.
+
+All times of a life are in seconds of its own time, which stops while it waits for a processor. So the
+other load of the machine changes neither how far a life trains nor how often it is looked at.
 """
 
 import math
@@ -122,18 +125,17 @@ class Life:
     def __init__(self, what: str, run: Path, scale: str, *words: object) -> None:
         self.what, self.run, self.looks = what, run, Looks()
         self.process = Forked(lambda tell: command(*words))
+        self.age = 0.0  # seconds of its own time since it was first seen to train, at the last look
         self._warm = WARM[scale]
         self._began: float | None = None
 
-    def age(self) -> float:
-        """Seconds since it was first seen to train; 0 before."""
-        if self._began is None and pid_of(self.run) == self.process.pid:
-            self._began = time.monotonic()
-        return 0.0 if self._began is None else time.monotonic() - self._began
-
     def look(self) -> None:
-        """Look at it, if it has trained long enough to be warm."""
-        if self.age() > self._warm:
+        """Note its age, and look at it if it has trained long enough to be warm."""
+        now = self.process.account()
+        if self._began is None and pid_of(self.run) == self.process.pid:
+            self._began = now
+        self.age = 0.0 if self._began is None else now - self._began
+        if self.age > self._warm:
             self.looks.look(self.process.pid)
 
     def close(self, *wanted: int) -> Looks:
@@ -187,21 +189,28 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
 
 
 def measure(place: Path, words: tuple[object, ...], scale: str, seconds: float) -> float:
-    """Updates a second of each of two runs side by side: of the slower one."""
+    """Return how many updates the slower of two runs side by side makes in a second of its own time."""
     trials = []
     for run in (place / "trial", place / "another trial"):
         order = ("train", *words, "--run", run, "--updates", 10_000_000)
         trials.append(Life("a trial", run, scale, *order))
-    for trial in trials:
-        wait_for(trial)
-    began = time.monotonic()
-    time.sleep(min(10.0, max(0.5, seconds / 20)))
-    for trial in trials:
-        trial.process.send(signal.SIGTERM)
-    took = time.monotonic() - began
-    for trial in trials:
-        trial.close(128 + signal.SIGTERM)
-    return min(load_model(trial.run, "latest").update for trial in trials) / took
+    length = min(10.0, max(0.5, seconds / 20))
+    speeds = []
+    try:
+        for trial in trials:
+            wait_for(trial)
+        began = [trial.process.account() for trial in trials]
+        for trial in trials:
+            trial.process.let_live(length)
+            trial.process.send(signal.SIGTERM)
+        for trial, start in zip(trials, began, strict=True):
+            trial.close(128 + signal.SIGTERM)
+            took = trial.process.account() - start
+            speeds.append(load_model(trial.run, "latest").update / took)
+    finally:
+        for trial in trials:
+            trial.process.close()
+    return min(speeds)
 
 
 def disturb(
@@ -213,18 +222,19 @@ def disturb(
     beside: Life,
 ) -> Tally:
     """Train a run to its end through many lives, beside another run; what was seen of the lives."""
-    tally, began, long_life = Tally(), time.monotonic(), False
+    tally, lived, long_life = Tally(), 0.0, False
     while True:
         begun = (run / "checkpoints" / "latest").exists()
         order = ("resume", run) if begun else ("train", *words, "--run", run)
         life = Life(f"life {tally.ended + 1}", run, scale, *order)
         length = chance.uniform(*LIFE[scale])
-        if not long_life and time.monotonic() - began > seconds / 3:
+        if not long_life and lived > seconds / 3:
             length, long_life = max(length, seconds / 3), True
         if chance.random() < UNBORN:
             time.sleep(chance.random())
             length = 0.0
         tally.add(watch(life, scale, length, chance.choice(ENDS), beside), life.what)
+        lived += life.age
         status = read_run(run).status if (run / "config.json").exists() else None
         if status is not None and status.state == "finished":
             return tally
@@ -239,7 +249,7 @@ def watch(life: Life, scale: str, length: float, end: int, beside: Life) -> Look
         beside.look()
         if not sent:
             life.look()
-        if not sent and (not length or life.age() > length):
+        if not sent and (not length or life.age > length):
             life.process.send(end)
             sent = True
     return life.close(*((0, -end, 128 + end) if sent else (0,)))

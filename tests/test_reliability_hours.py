@@ -36,6 +36,29 @@ def test_too_few_looks_are_noticed():
         tally.require_enough()
 
 
+class FakeProcess:
+    """A process whose own time the test sets."""
+
+    def __init__(self, work):
+        self.pid, self.own_time = os.getpid(), 5.0
+
+    def account(self):
+        return self.own_time
+
+
+def test_a_life_is_warm_after_a_while_of_its_own_time(monkeypatch, tmp_path):
+    # On a busy machine a life waits for a processor, and seconds of the clock say nothing about it.
+    monkeypatch.setattr(hours, "Forked", FakeProcess)
+    monkeypatch.setattr(hours, "pid_of", lambda run: os.getpid())
+    life = hours.Life("a life", tmp_path, "short")
+    life.look()
+    assert (life.age, life.looks.memory) == (0.0, [])
+    life.process.own_time += hours.WARM["short"] + 0.01
+    life.look()
+    assert life.age == pytest.approx(hours.WARM["short"] + 0.01)
+    assert len(life.looks.memory) == 1
+
+
 def leak(monkeypatch, what):
     """Do something each time that a training attends to its run."""
     do_due_work = RunTrainer.do_due_work
