@@ -20,14 +20,14 @@ CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 @dataclass(frozen=True)
 class Call:
-    """One call.
+    """A call that changes a file or a directory.
 
     Attributes:
         kind: open (for writing), write, truncate, fsync, rename, mkdir, rmdir or unlink.
-        path: what it is about; where a file was renamed since it was opened, its old name.
-        target: the new name, of a rename.
-        offset, data: of a write.
-        length: to which a file was truncated; of an open 0 where that emptied the file.
+        path: the path that is changed. For an open file, the name with which it was opened.
+        target: the new name; only for a rename.
+        offset, data: the position and the bytes of a write.
+        length: the new length after a truncate; 0 for an open that empties the file.
     """
 
     kind: str
@@ -39,20 +39,20 @@ class Call:
 
 
 class Torn(OSError):
-    """Raised before a write: half of the data is written, and then this is what the caller gets."""
+    """Raise this in `before` to write only half of the data; the caller then gets this error."""
 
 
 class Calls:
-    """Sees the calls within a `with` statement.
+    """Reports the calls that are made inside a `with` block.
 
     Args:
-        below: only calls about what lies below it, or about itself, are seen.
-        before: told of each before it is made, and may raise instead.
-        after: told of each that was made.
-        patch: what puts it in place; one that is given is not undone here.
+        below: the folder; only calls for it and for paths below it are reported.
+        before: gets each call before it is made, and may raise an error instead of it.
+        after: gets each call after it was made.
+        patch: replaces the functions; if it is given, the caller must undo it.
 
     Attributes:
-        opened: the unbuffered files that were opened for writing, for who plays the end of a process.
+        opened: the unbuffered files that were opened for writing. A simulated crash closes them.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Calls:
             self._patch.undo()
 
     def make(self, call: Call, action: Callable[[], Any]) -> Any:
-        """Make a call, seen if it concerns us."""
+        """Make a call, and report it if its path is below the folder."""
         if not call.path.is_relative_to(self._below):
             return action()
         self._before(call)
@@ -101,7 +101,7 @@ class Calls:
         return result
 
     def where(self, path: Any, dir_fd: int | None = None) -> Path:
-        """The whole path that a call means."""
+        """Return the absolute path that the arguments of a call name."""
         base = Path.cwd() if dir_fd is None else self._paths.get(dir_fd, Path.cwd())
         return base / os.fspath(path)
 
@@ -170,7 +170,10 @@ class Calls:
     def open_file(
         self, file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any
     ) -> Any:
-        """Unbuffered files for writing are ours; of others only the opening is seen."""
+        """Open a file; return a `Watched` for an unbuffered one to write.
+
+        For other files only the opening is reported.
+        """
 
         def action() -> Any:
             if isinstance(file, int) or "b" not in mode or buffering != 0:
@@ -184,16 +187,16 @@ class Calls:
         return self.make(Call("open", self.where(file), length=length), action)
 
     def adopt(self, descriptor: int, path: Path) -> None:
-        """Know a descriptor that was opened elsewhere."""
+        """Remember the path of a descriptor that was opened elsewhere."""
         self._paths[descriptor] = path
 
     def forget(self, descriptor: int) -> None:
-        """Know a descriptor no longer."""
+        """Forget a descriptor."""
         self._paths.pop(descriptor, None)
 
 
 class Watched(io.FileIO):
-    """A file whose own methods are seen as well."""
+    """An unbuffered file whose writes and truncations are reported too."""
 
     def __init__(self, calls: Calls, path: Path, mode: str) -> None:
         super().__init__(path, mode.replace("b", ""))

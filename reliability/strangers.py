@@ -1,10 +1,9 @@
 """Opens hostile models, runs and PyTorch files in every way, and checks that they are only read as data.
 
-Each is opened in a process of its own kind that watches itself: what it opens, whether anything is
-executed, and how much memory it takes. An error of charloom's is what must come out, or a model; never
-another error, never a wait without end. After the list of hostile files comes chance: the loader and
-the reader of texts get mutated bytes (`reliability.fuzz`), in the long version also such as are led by
-coverage.
+A separate process opens them and watches itself: which files it opens, whether it executes anything, and
+how much memory it takes. The result must be one of charloom's errors or a model, never another error or an
+endless wait. After the list of hostile files, the loader and the reader of texts get mutated bytes
+(`reliability.fuzz`); in the long version some of them are guided by coverage.
 """
 
 import contextlib
@@ -40,11 +39,11 @@ PROMISE = (
 SEED = 8
 BY_CHANCE = {SHORT: {"loader": 3_000, "text": 600}, LONG: {"loader": 200_000, "text": 50_000}}
 WITH_COVERAGE = {SHORT: {}, LONG: {"loader": 800_000, "text": 200_000}}
-BIG = {SHORT: 12 << 20, LONG: 128 << 20}  # bytes of the hostile files that are large
+BIG = {SHORT: 12 << 20, LONG: 128 << 20}  # size of the large hostile files in bytes
 HEADER = 90 << 20  # bytes of a header that safetensors still writes
-PATIENCE = 20  # seconds of a processor until a file that is being opened counts as never ending
-ALLOWED = 100 << 20  # bytes of memory beside twice the file's size
-ABOUT = 7 << 20  # bytes of what is said of a model or a run, which may have 8 MiB
+PATIENCE = 20  # processor seconds after which opening a file counts as endless
+ALLOWED = 100 << 20  # bytes of memory in addition to twice the file's size
+ABOUT = 7 << 20  # bytes of the metadata of a model or a run; the limit is 8 MiB
 SECRET = "a secret of the user's, which is in no run"
 
 # What a process must not do while it opens a file.
@@ -70,7 +69,7 @@ Build = Callable[[Path, int], Path]
 
 
 def check(scale: str) -> Figures:
-    """Open every hostile file in every way, then whatever chance makes."""
+    """Open every hostile file in every way, and then random inputs."""
     with tempfile.TemporaryDirectory() as name:
         command = [sys.executable, "-m", "reliability.strangers", name, str(BIG[scale]), scale]
         done = subprocess.run(command, cwd=fuzz.ROOT, capture_output=True, text=True, check=False)
@@ -91,7 +90,7 @@ def check(scale: str) -> Figures:
 
 
 def about(**changes: Any) -> dict[str, Any]:
-    """What a model file of three characters and two units says about itself."""
+    """Return the metadata of a model file with three characters and two units."""
     from charloom.config import Config
 
     config = {**Config(hidden_size=2).to_dict(), **changes.pop("config", {})}
@@ -99,7 +98,7 @@ def about(**changes: Any) -> dict[str, Any]:
 
 
 def arrays(K: int = 3, H: int = 2) -> dict[str, Any]:
-    """The parameters of a plain network."""
+    """Return the parameters of a plain network."""
     shapes = {
         "layers.0.U": (H, K),
         "layers.0.W": (H, H),
@@ -111,19 +110,19 @@ def arrays(K: int = 3, H: int = 2) -> dict[str, Any]:
 
 
 def model(tensors: dict[str, Any] | None = None, text: str | None = None, **changes: Any) -> bytes:
-    """A model file with some tensors, or something it says about itself, changed."""
+    """Return a model file with changed tensors or changed metadata."""
     metadata = {"charloom": json.dumps(about(**changes)) if text is None else text}
     return serialize({**arrays(), **(tensors or {})}, metadata=metadata)
 
 
 def raw(header: bytes | dict[str, Any], data: bytes = b"", length: int | None = None) -> bytes:
-    """A file as safetensors has it, of any header."""
+    """Return a file in the safetensors format with any header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return (len(text) if length is None else length).to_bytes(8, "little") + text + data
 
 
 def with_entry(name: str, **changes: Any) -> bytes:
-    """A model file, one tensor of which is described otherwise than it is."""
+    """Return a model file whose header describes one tensor wrongly."""
     whole = model()
     length = int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8 : 8 + length])
@@ -132,12 +131,12 @@ def with_entry(name: str, **changes: Any) -> bytes:
 
 
 def fields(size: int) -> str:
-    """A JSON object of about so many bytes, all of them names."""
+    """Return a JSON object of about `size` bytes with many empty fields."""
     return "{" + ",".join(f'"{n:x}":""' for n in range(size // 11)) + "}"
 
 
 def zipped(size: int) -> bytes:
-    """An archive that would be a thousand times its size."""
+    """Return an archive that expands to `size` bytes, about a thousand times its own size."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.pkl", b"\0" * size)
@@ -145,14 +144,14 @@ def zipped(size: int) -> bytes:
 
 
 class Executes:
-    """What a pickle does when it is read by whoever trusts it."""
+    """An object whose pickle runs a command when it is read."""
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.system, ("echo executed > executed",)
 
 
 def files(size: int) -> Iterator[tuple[str, bytes]]:
-    """Hostile model files by name; the large ones have about so many bytes."""
+    """Yield the names and bytes of hostile model files; the large ones have about `size` bytes."""
     tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
     yield "nothing", b""
     yield "a text", b"Once upon a time there was a model. " * 9
@@ -200,7 +199,7 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
     )
     for value in (np.nan, np.inf, -np.inf):
         yield f"a weight that is {value}", model({"c": np.array([0, value, 0], np.float32)})
-    # What it says about itself
+    # Metadata
     yield "metadata that are numbers", raw({"__metadata__": {"charloom": 1}})
     yield "metadata of depth", model(text="[" * 200_000)
     yield (
@@ -235,7 +234,7 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
     yield "a good model of much memory", big_model(size)
 
 
-# What is strange and yet a model.
+# Unusual files that are valid models.
 SOUND = {
     "a good model of much memory", "a vocabulary of all there is",
     f"batch_size {2**31 - 1}", f"seq_length {2**31 - 1}",
@@ -243,23 +242,23 @@ SOUND = {
 
 
 def big_model(size: int) -> bytes:
-    """A model that is as it should be, of about so many bytes, with slots as many again if made."""
+    """Return a valid model of about `size` bytes, whose optimizer slots would need memory too."""
     H = int((size / 4) ** 0.5)
     config = {"hidden_size": H, "optimizer": "adam"}
     return serialize(arrays(3, H), metadata={"charloom": json.dumps(about(config=config))})
 
 
 def big_vocabulary(K: int) -> bytes:
-    """A model of so many characters, and of one unit."""
+    """Return a model with `K` characters and one unit."""
     text = json.dumps(about(config={"hidden_size": 1}, vocabulary=list(range(K))))
     return serialize(arrays(K, 1), metadata={"charloom": text})
 
 
-# Runs: a good one, in which something is not
+# Runs: functions that change one thing in a good run
 
 
 def link(name: str, target: str) -> Build:
-    """In the run, a link leads elsewhere."""
+    """Return a function that replaces a file of the run by a link."""
 
     def build(run: Path, _: int) -> Path:
         (run / name).unlink(missing_ok=True)
@@ -270,7 +269,7 @@ def link(name: str, target: str) -> Build:
 
 
 def link_to_mine(name: str) -> Build:
-    """In the run, a link in the place of a directory leads into another run of the user's."""
+    """Return a function that replaces a directory of the run by a link into another run of the user."""
 
     def build(run: Path, _: int) -> Path:
         shutil.rmtree(run / name)
@@ -281,7 +280,7 @@ def link_to_mine(name: str) -> Build:
 
 
 def pipe(name: str) -> Build:
-    """In the run, a pipe waits for a writer that never comes."""
+    """Return a function that replaces a file of the run by a pipe without a writer."""
 
     def build(run: Path, _: int) -> Path:
         (run / name).unlink(missing_ok=True)
@@ -292,7 +291,7 @@ def pipe(name: str) -> Build:
 
 
 def data(name: str, content: Callable[[int], bytes] | bytes) -> Build:
-    """In the run, a file has other bytes."""
+    """Return a function that writes other bytes into a file of the run."""
 
     def build(run: Path, size: int) -> Path:
         (run / name).write_bytes(content if isinstance(content, bytes) else content(size))
@@ -302,12 +301,12 @@ def data(name: str, content: Callable[[int], bytes] | bytes) -> Build:
 
 
 def text_of(**changes: Any) -> Build:
-    """In config.json, the run names another text."""
+    """Return a function that changes the description of the text in config.json."""
 
     def build(run: Path, _: int) -> Path:
         values = json.loads((run / "config.json").read_bytes())
         values["text"] |= changes
-        del values["sha256"]  # a stranger could make another
+        del values["sha256"]  # an attacker could write a fitting seal
         (run / "config.json").write_text(json.dumps(values))
         return run
 
@@ -315,12 +314,12 @@ def text_of(**changes: Any) -> Build:
 
 
 def another_text(run: Path, size: int) -> Path:
-    """In config.json, the run names another file of the user's as its text."""
+    """Make config.json name another file of the user as the run's text."""
     return text_of(sources=[str(run.parent / "diary")])(run, size)
 
 
 def guessed_names(run: Path, _: int) -> Path:
-    """Links lie where a writer's temporary files would be, for one who guesses what is drawn."""
+    """Create links at the names of a writer's temporary files, as if their random part were guessed."""
     for name in ("report.html", "loss.svg", "loss.png", "control.json", "status.json"):
         (run / f".tmp-{name}-{GUESSED}").symlink_to(run.parent / "precious")
     return run
@@ -384,7 +383,7 @@ RUNS: dict[str, Build] = {
 
 
 class Watch:
-    """What this process does while it opens a file: an audit hook, which nothing can take away."""
+    """Records what this process does while it opens a file, with an audit hook that cannot be removed."""
 
     def __init__(self, allowed: Path) -> None:
         self.seen: list[str] = []
@@ -393,7 +392,7 @@ class Watch:
         sys.addaudithook(self.hook)
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Note what is forbidden, and every file elsewhere that is opened."""
+        """Record forbidden events, and every file that is opened outside the allowed folders."""
         if not self.looking:
             return
         name = getattr(arguments[0], "co_filename", "") if event == "exec" else ""
@@ -416,7 +415,7 @@ class Watch:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """While it lasts, it is noted."""
+        """Record events inside the `with` block."""
         self.looking = True
         try:
             yield
@@ -427,12 +426,12 @@ class Watch:
 MINE = "mine"  # another run of the user's
 KEPT = ("secret", "precious", MINE)
 
-# Where the interpreter and its packages lie: what is imported late is no deed of the file's.
+# The folders of the interpreter and its packages: late imports are not caused by the file.
 HARMLESS = (sys.prefix, sys.base_prefix, str(Path(__file__).parent.parent / "src"), "/proc/self")
 
 
 def memory() -> tuple[int, int]:
-    """Bytes of memory that this process has now, and had at most."""
+    """Return the present and the largest memory of this process in bytes."""
     found = dict(
         line.split(":", 1)
         for line in Path("/proc/self/status")
@@ -444,12 +443,13 @@ def memory() -> tuple[int, int]:
     return now, most
 
 
-# What a report shows; other hostile runs are drawn in the long version alone, for that takes a second.
+# Runs with changes that a report shows. Other runs get a report only in the long version, as each takes
+# a second.
 SHOWN = ("passage", "samples", "record", "name", "gradcheck")
 
 
 def openers(path: Path, drawn: bool) -> dict[str, Callable[[], object]]:
-    """Every way in which a path is opened; `drawn`: a report of a run as well."""
+    """Return every way to open a path, by name; `drawn` includes the report of a run."""
     import charloom
     from charloom.pytorch_format import read_torch_file
     from charloom.report import write_report
@@ -477,8 +477,7 @@ def openers(path: Path, drawn: bool) -> dict[str, Callable[[], object]]:
 
 
 class Opened(NamedTuple):
-    """How often an error was the answer, how often not, and the bytes of memory beside twice the size
-    that it took at most."""
+    """The number of refusals, the number of successes, and the largest memory beyond twice the size."""
 
     refused: int
     opened: int
@@ -486,10 +485,10 @@ class Opened(NamedTuple):
 
 
 def open_all(name: str, path: Path, watch: Watch, size: int, everything: bool) -> Opened:
-    """Open one hostile thing in every way.
+    """Open one hostile file or run in every way.
 
     Raises:
-        AssertionError: something else came of it.
+        AssertionError: the result was neither one of charloom's errors nor a harmless success.
     """
     from charloom.errors import CharloomError
 
@@ -497,7 +496,7 @@ def open_all(name: str, path: Path, watch: Watch, size: int, everything: bool) -
     drawn = everything or any(part in name for part in SHOWN)
     for how, action in openers(path, drawn).items():
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the most begins anew
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
         before, _ = memory()
         signal.setitimer(signal.ITIMER_PROF, PATIENCE)
         signal.alarm(10 * PATIENCE)
@@ -530,12 +529,12 @@ def open_all(name: str, path: Path, watch: Watch, size: int, everything: bool) -
 
 
 def too_long(*_: object) -> None:
-    """A signal says that something never ends."""
+    """Raise TimeoutError: the handler of the signals that limit the time."""
     raise TimeoutError("never ends")
 
 
 def main(place: Path, size: int, everything: bool = False) -> Figures:
-    """Make all hostile files under a folder, open each, and see that nothing else was touched."""
+    """Create all hostile files in a folder, open each, and check that no other file was touched."""
     import charloom
 
     signal.signal(signal.SIGPROF, too_long)
@@ -593,12 +592,12 @@ def main(place: Path, size: int, everything: bool = False) -> Figures:
 
 
 def contents(run: Path) -> dict[Path, bytes]:
-    """Every file of a run."""
+    """Return the bytes of every file of a run."""
     return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def open_once(run: Path) -> None:
-    """Open what is good in every way, so that what is imported late is there."""
+    """Open a good run in every way, so that all late imports are done before the checks."""
     for path in (run, run / CHECKPOINT / "model.safetensors"):
         for action in openers(path, True).values():
             with contextlib.suppress(Exception):

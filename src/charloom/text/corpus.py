@@ -1,7 +1,7 @@
 """The corpus: a text to train on, with its ids, its vocabulary and its fingerprint.
 
 It uses `sources` to find texts, `block_reader` to read them and `id_cache` for the ids of large ones.
-It knows nothing about training.
+It does not know training.
 """
 
 import dataclasses

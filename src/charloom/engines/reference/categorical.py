@@ -1,4 +1,4 @@
-"""Draws one character from the logits (spec/mathematics.md: Sampling). Knows nothing about networks."""
+"""Draws one character from the logits (spec/mathematics.md: Sampling). It does not know networks."""
 
 import numpy as np
 
