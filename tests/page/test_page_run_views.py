@@ -121,8 +121,8 @@ def test_each_figure_of_a_run_stands_under_its_name(trained, page):
     told = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
     wanted = {
         "Bits, best validation": f"{told['best_bits']:.3f}",
-        "Last training bits": f"{told['train_bits']:.3f}",
-        "Last validation bits": f"{told['validation_bits']:.3f}",
+        "Last training loss, bits": f"{told['train_bits']:.3f}",
+        "Last validation loss, bits": f"{told['validation_bits']:.3f}",
         "Smooth loss": f"{told['smooth_loss']:.2f}",
         "Learning rate": f"{told['learning_rate']:g}",
         "Time left": "–",
@@ -140,7 +140,7 @@ def test_validation_bits_of_a_part_of_what_was_held_out_say_so(tmp_path, trained
         assert told["judged_characters"] == 64 < told["held_out"]
         page.goto(f"{live.url}/#/learning?run=part")
         said = (
-            "Validation bits are computed on 64 characters, spread evenly over the "
+            "The validation loss is computed on 64 characters, spread evenly over the "
             f"{told['held_out']:,} characters of the validation part."
         )
         eventually(page.locator("#learning-judged"), said)

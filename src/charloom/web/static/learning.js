@@ -16,8 +16,8 @@ const CROSSES = 150;
 
 const FIGURES = [
   ["Bits", (run) => fixed(bitsOf(run)[0], 3)],
-  ["Last training bits", (run) => fixed(run.train_bits, 3)],
-  ["Last validation bits", (run) => fixed(run.validation_bits, 3)],
+  ["Last training loss, bits", (run) => fixed(run.train_bits, 3)],
+  ["Last validation loss, bits", (run) => fixed(run.validation_bits, 3)],
   ["Smooth loss", (run) => fixed(run.smooth_loss, 2)],
   ["Learning rate", (run) => short(run.learning_rate)],
   ["Gradient norm", (run, last) => short(last?.gradient_norm)],
@@ -206,7 +206,7 @@ export class Learning {
     const drawn = Math.min(POINTS, records.length);
     put(byId("learning-drawn"), total > drawn ? `The curves show ${integer(drawn)} of ${integer(total)} records.` : "");
     const { judged_characters: judged = null, held_out: held = null } = this.run ?? {};
-    put(byId("learning-judged"), judged === held ? "" : `Validation bits are computed on ${integer(judged)} characters, spread evenly over the ${integer(held)} characters of the validation part.`);
+    put(byId("learning-judged"), judged === held ? "" : `The validation loss is computed on ${integer(judged)} characters, spread evenly over the ${integer(held)} characters of the validation part.`);
     if (!this.run) return;
     const kind = bitsOf(this.run)[1];
     put(this.names[0], kind[0].toUpperCase() + kind.slice(1));

@@ -88,7 +88,7 @@ export class Models {
     if (chosen && !this.models.some((model) => model.id === chosen)) {
       options.push(el("option", { value: chosen }, this.known ? `${chosen} (not found)` : chosen));
     }
-    if (this.left) options.push(rest(`… ${integer(this.left)} more models: choose Write in the list of runs`));
+    if (this.left) options.push(rest(`… ${integer(this.left)} more models: press Write beside a run in the list of runs`));
     choices.show(options, wanted);
     if (this.known) delete select.dataset.wanted;
   }

@@ -62,7 +62,7 @@ export class Runs {
   #count(shown, total, unread) {
     byId("runs-rest").hidden = shown >= total;
     this.more.hidden = shown + unread >= total;
-    const reading = unread ? ` The server is still reading ${integer(unread)} more.` : "";
+    const reading = unread ? ` The server is still reading ${integer(unread)} more ${unread === 1 ? "run" : "runs"}.` : "";
     put(byId("runs-count"), `${integer(shown)} of ${integer(total)} runs are shown.${reading}`);
     const counts = `${shown} ${total} ${unread}`;
     if (counts === this.counts) return;
