@@ -15,7 +15,7 @@ DROP = """({ name, text }) => {
     document.body.dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: held }));
   }
 }"""
-# Where character n of the painted text in a box is, in the window.
+# Where character n of the coloured text in a box is, in the window.
 PLACE = """(box, n) => {
   const walker = document.createTreeWalker(box.querySelector(".letters"), NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {

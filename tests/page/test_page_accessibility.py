@@ -29,7 +29,7 @@ VIEWS = (
 WHOLE = {
     "runs": "#start-text option",
     "learning": "#learning-chart .main-svg",
-    "playground": "#play-thought li",
+    "playground": "#play-prediction li",
     "inside": "#map-cursor",
 }
 

@@ -19,7 +19,7 @@ if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
 
 
-# Selects characters of the painted text, from one to before another.
+# Selects characters of the coloured text, from one to before another.
 SELECT = """(letters, [start, end]) => {
   const at = (n) => {
     for (const { firstChild: node } of letters.children) {
@@ -35,7 +35,7 @@ def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
     page.goto(f"{trained.url}/#/inside?model=gates")
     page.fill("#inside-text", small_runs.TEXT[:400])
     page.click("#inside-go")
-    box = page.locator("#inside-painted")
+    box = page.locator("#inside-coloured")
     eventually(box.locator(".letters"), "^" + re.escape(small_runs.TEXT[:400]) + "$")
     assert box.locator(".hot, .cold").count() > 3
     eventually(page.locator("#map-size"), "12 units × 400 characters")
@@ -67,11 +67,11 @@ def test_what_is_marked_shows_and_is_looked_for(trained, page):
     page.goto(f"{trained.url}/#/inside?model=cats")
     page.fill("#inside-text", small_runs.TEXT[:200])
     page.click("#inside-go")
-    letters = page.locator("#inside-painted .letters")
+    letters = page.locator("#inside-coloured .letters")
     eventually(letters, "^the ")
     letters.evaluate(SELECT, [10, 18])
     page.click("#find-mark")
-    page.focus("#inside-painted")
+    page.focus("#inside-coloured")
     for key in ("Home", *60 * ["ArrowRight"], *7 * ["Shift+ArrowRight"]):
         page.keyboard.press(key)
     page.click("#find-mark")
@@ -95,15 +95,15 @@ def test_what_is_marked_shows_and_is_looked_for(trained, page):
 
 def test_a_text_that_is_coloured_again_keeps_what_was_selected(trained, page):
     page.goto(f"{trained.url}/#/inside?model=cats&text=the+cat+sat+on+the+mat")
-    letters = page.locator("#inside-painted .letters")
+    letters = page.locator("#inside-coloured .letters")
     eventually(letters, "^the cat sat on the mat$")
-    page.focus("#inside-painted")
+    page.focus("#inside-coloured")
     for key in ("Home", "ArrowRight", *3 * ["Shift+ArrowRight"]):
         page.keyboard.press(key)
     letters.evaluate("letters => { letters.firstElementChild.old = true; }")
     page.locator("#inside").evaluate("form => form.requestSubmit()")
     coloured_again = (
-        "() => !document.querySelector('#inside-painted .letters').firstElementChild.old"
+        "() => !document.querySelector('#inside-coloured .letters').firstElementChild.old"
     )
     page.wait_for_function(coloured_again)
     page.keyboard.press("Shift+ArrowRight")

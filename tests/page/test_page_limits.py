@@ -36,7 +36,7 @@ def test_fields_have_the_limits_of_the_server(trained, limited):
     expect(limited.locator("#play-prompt")).to_have_attribute("maxlength", "51")
     expect(limited.locator("#inside-text")).to_have_attribute("maxlength", "52")
     expect(limited.locator("#play-length")).to_have_attribute("max", "53")
-    expect(limited.locator("#learning-steering form:last-child input")).to_have_attribute(
+    expect(limited.locator("#learning-buttons form:last-child input")).to_have_attribute(
         "max", "7"
     )
 
@@ -54,5 +54,5 @@ def test_as_many_runs_are_compared_as_a_stream_can_follow(trained, limited):
     expect(boxes).to_have_count(2)
     boxes.nth(0).check()
     boxes.nth(1).click()
-    eventually(limited.locator("#toast"), "At most 1 runs? can be compared")
+    eventually(limited.locator("#toast"), "At most 1 run can be compared")
     expect(boxes.nth(1)).not_to_be_checked()

@@ -56,17 +56,17 @@ def test_writing_streams_stops_and_tells_probabilities(trained, page):
     sheet = page.locator(".output .sheet")
     x, y = sheet.evaluate(PLACE, 9)
     page.mouse.move(x, y)
-    thought = page.locator("#play-thought")
-    expect(thought.locator("li")).to_have_count(5)
+    prediction = page.locator("#play-prediction")
+    expect(prediction.locator("li")).to_have_count(5)
     likely = httpx.post(
         f"{trained.url}/api/next", json={"model": "cats", "text": text[:10]}
     ).json()["likely"]
-    shown = [b.replace("␣", " ") for b in thought.locator("li b").all_text_contents()]
+    shown = [b.replace("␣", " ") for b in prediction.locator("li b").all_text_contents()]
     assert shown == [symbol for symbol, _ in likely]
-    eventually(thought.locator(".number").first, f"^{100 * likely[0][1]:.1f} %")
+    eventually(prediction.locator(".number").first, f"^{100 * likely[0][1]:.1f} %")
     sheet.focus()
     page.keyboard.press("ArrowRight")
-    eventually(thought.locator(".letter"), re.escape(text[10].replace(" ", "␣")))
+    eventually(prediction.locator(".letter"), re.escape(text[10].replace(" ", "␣")))
 
 
 def test_surprise_colours_the_text_and_nothing_jumps_while_it_comes(trained, page):

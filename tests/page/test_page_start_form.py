@@ -10,6 +10,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 import httpx
+from playwright.sync_api import expect
 
 from browser import NONE, chromium_path
 from charloom.messages import quoted
@@ -67,6 +68,39 @@ def test_a_file_that_is_too_large_is_not_sent(trained, page):
     page.evaluate(DROP, {"name": "lines.txt", "text": 1_501 * "\n"})
     eventually(page.locator("#start-problem"), "lines.txt has 2 KB; a page can upload at most")
     assert "POST" not in sent
+
+
+def test_a_file_dropped_early_waits_for_the_limits_of_the_server(trained, page):
+    about = httpx.get(f"{trained.url}/api/about").json()
+    about["limits"]["upload"] = 1_500
+    held = []
+    page.route("**/api/about", lambda route: held.append(route))
+    sent = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.goto(f"{trained.url}/#/runs?new")
+    until(lambda: page.evaluate("1") and held)
+    page.evaluate(DROP, {"name": "lines.txt", "text": 1_501 * "\n"})
+    expect(page.locator("#start-go")).to_be_disabled()
+    held[0].fulfill(json=about)
+    eventually(page.locator("#start-problem"), "lines.txt has 2 KB; a page can upload at most")
+    assert "POST" not in sent
+    expect(page.locator("#start-go")).to_be_enabled()
+
+
+def test_the_values_of_a_recipe_fit_on_a_phone(trained, page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.locator("#start summary").click()
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("#start .fields select")].map((select) => {
+          const width = select.offsetWidth;
+          select.replaceChildren(select.options[0]);
+          select.style.width = "max-content";
+          return [select.options[0].text, select.offsetWidth, width];
+        }).filter(([, wanted, width]) => wanted > width)"""
+    )
+    assert cut == []
 
 
 def test_a_file_that_is_not_utf8_is_refused_with_the_place(trained, page):

@@ -66,16 +66,16 @@ def test_a_dropped_file_is_trained_and_its_curve_moves(training, page):
 def test_a_run_that_is_not_there_is_not_steered_until_it_is(training, page):
     without_charts(page)
     page.goto(f"{training.live.url}/#/learning?run=cats")
-    expect(page.locator("#learning-steering >> text=Train further")).to_be_visible()
+    expect(page.locator("#learning-buttons >> text=Train further")).to_be_visible()
     page.evaluate("location.hash = '#/learning?run=late'")
     reason = page.locator("#learning-reason")
     eventually(reason, "^There is no run late here; choose another one above.$")
-    for part in ("#learning-steering", "#learning-state", "#learning-body"):
+    for part in ("#learning-buttons", "#learning-state", "#learning-body"):
         expect(page.locator(part)).to_be_hidden()
     small_runs.train(training.folder / "late")
     eventually(page.locator("#learning-state"), "^finished$")
     expect(reason).to_be_empty()
-    expect(page.locator("#learning-steering >> text=Train further")).to_be_visible()
+    expect(page.locator("#learning-buttons >> text=Train further")).to_be_visible()
 
 
 def test_a_finished_run_trains_further(tmp_path, page):
@@ -85,7 +85,7 @@ def test_a_finished_run_trains_further(tmp_path, page):
     with Live(tmp_path) as live:
         page.goto(f"{live.url}/#/learning?run=cats")
         page.get_by_label("More minutes").fill("0.1")
-        page.click("#learning-steering >> text=Train further")
+        page.click("#learning-buttons >> text=Train further")
         until(lambda: load_model(tmp_path / "cats").update > before, 90)
         expect(page.locator("#learning-state")).to_have_text("finished", timeout=4 * PATIENCE)
 
@@ -120,26 +120,26 @@ def test_pausing_going_on_and_changing_the_learning_rate(training, page):
     page.goto(f"{training.live.url}/#/learning?run={key}")
     state = page.locator("#learning-state")
     eventually(state, "training")
-    page.click("#learning-steering >> text=Pause")
+    page.click("#learning-buttons >> text=Pause")
     eventually(state, "paused")
-    page.click("#learning-steering >> text=Resume")
+    page.click("#learning-buttons >> text=Resume")
     eventually(state, "training")
-    page.fill("#learning-steering .rate", "0.5")
-    page.click("#learning-steering >> text=Set")
+    page.fill("#learning-buttons .rate", "0.5")
+    page.click("#learning-buttons >> text=Set")
     rate = page.locator("#learning-figures div", has_text="Learning rate").locator("dd")
     eventually(rate, r"^0\.05$")
 
     # What went wrong is forgotten once the run is in another state, whoever brought it there.
     refused = {"error": {"message": "not now"}}
     page.route("**/control", lambda route: route.fulfill(status=409, json=refused))
-    page.click("#learning-steering >> text=Pause")
+    page.click("#learning-buttons >> text=Pause")
     reason = page.locator("#learning-reason")
     eventually(reason, "not now")
     training.send("pause")
     eventually(state, "paused")
     expect(reason).to_be_empty()
     page.unroute("**/control")
-    page.click("#learning-steering >> text=Stop")
+    page.click("#learning-buttons >> text=Stop")
     eventually(state, "stopped")
     training.key = None
 
@@ -158,11 +158,11 @@ def test_a_run_is_pausing_from_the_command_to_its_effect(training, page):
         route.fulfill(json={"sequence": 1, "learning_rate_factor": None, **sent[-1]})
 
     page.route("**/control", swallow)
-    page.click("#learning-steering >> text=Pause")
+    page.click("#learning-buttons >> text=Pause")
     eventually(state, "^pausing$")
     # A new learning rate must not cancel the pause.
-    page.fill("#learning-steering .rate", "0.5")
-    page.click("#learning-steering >> text=Set")
+    page.fill("#learning-buttons .rate", "0.5")
+    page.click("#learning-buttons >> text=Set")
     page.wait_for_function(
         "() => document.querySelector('#learning-state').textContent === 'pausing'"
     )
@@ -176,7 +176,7 @@ def test_a_run_is_pausing_from_the_command_to_its_effect(training, page):
     page.unroute("**/control")
     training.send("pause")
     eventually(state, "^paused$")
-    page.click("#learning-steering >> text=Resume")
+    page.click("#learning-buttons >> text=Resume")
     eventually(state, "^training$")
 
 

@@ -2,7 +2,7 @@
 // page.
 
 /** An error response of the server, or no response at all (status 0). `message` is for people. */
-export class RequestError extends Error {
+class RequestError extends Error {
   constructor(status, error) {
     super(error.message);
     this.status = status;

@@ -1,5 +1,6 @@
 // A text with a colour for each character, where the user can point at characters with the mouse or the arrow keys.
 // The caller chooses the colours. Neighbouring characters of the same colour share one element.
+import { STEPS } from "./colours.js";
 import { el } from "./dom.js";
 
 /**
@@ -7,27 +8,21 @@ import { el } from "./dom.js";
  *
  * @param {HTMLElement} box the scrolling element that shows the text.
  * @param {(index: number | null) => void} pointed called with the character under the pointer.
- * @param {(index: number) => void} chosen called with the character that was clicked.
  */
 export class ColouredText {
-  constructor(box, { pointed = () => {}, chosen = () => {} } = {}) {
+  constructor(box, { pointed = () => {} } = {}) {
     this.box = box;
     this.pointed = pointed;
-    this.chosen = chosen;
     this.spans = [];
     this.text = el("span", { class: "letters" });
     this.marker = el("span", { class: "marker", hidden: true, "aria-hidden": "true" });
-    box.classList.add("painted");
+    box.classList.add("coloured-text");
     box.replaceChildren(this.text, this.marker);
     this.clear();
     box.addEventListener("pointermove", (event) => this.#point(this.#at(event)));
     box.addEventListener("pointerdown", (event) => {
       this.anchor = null;
       this.#point(this.#at(event));
-    });
-    box.addEventListener("click", (event) => {
-      const index = this.#at(event);
-      if (index !== null) this.chosen(index);
     });
     box.addEventListener("pointerleave", (event) => {
       if (event.pointerType === "mouse") this.#point(null);
@@ -118,7 +113,7 @@ export class ColouredText {
     if (!this.last || this.last.step !== step || this.last.kind !== kind) {
       const node = document.createTextNode("");
       const span = el("span", { class: kind }, node);
-      if (step) paint(span, step);
+      if (step) setColour(span, step);
       span.start = this.size;
       this.text.append(span);
       this.last = { step, kind, node };
@@ -228,7 +223,6 @@ export class ColouredText {
     if (event.key in steps) next = now + steps[event.key];
     else if (event.key === "Home") next = 0;
     else if (event.key === "End") next = this.length - 1;
-    else if (event.key === "Enter" && this.index !== null) this.chosen(this.index);
     else if (event.key === "Escape") this.#point(null);
     if (next === null || !this.length || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
@@ -242,9 +236,9 @@ export class ColouredText {
   }
 }
 
-function paint(span, step) {
+function setColour(span, step) {
   span.classList.add(step > 0 ? "hot" : "cold");
-  span.style.setProperty("--step", Math.abs(step) / 8);
+  span.style.setProperty("--step", Math.abs(step) / STEPS);
 }
 
 /** Return the text node and offset at a point; browsers have different functions for it. */

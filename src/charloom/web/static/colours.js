@@ -26,7 +26,7 @@ export function colour(name) {
 }
 
 /** Return red, green and blue (0 … 255) of a named colour. */
-export const rgb = (name) => colour(name).match(/[\d.]+/g).slice(0, 3).map(Number);
+const rgb = (name) => colour(name).match(/[\d.]+/g).slice(0, 3).map(Number);
 
 /** Return 256 colours for a canvas, from low through neutral to high, with four bytes each. */
 export function valueTable() {

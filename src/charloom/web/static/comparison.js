@@ -2,7 +2,7 @@
 // It follows at most as many runs as the server allows for one stream.
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
-import { byId, el, toast } from "./dom.js";
+import { byId, counted, el, toast } from "./dom.js";
 import { spread } from "./journal.js";
 
 const POINTS = 1000; // of one curve, at most
@@ -66,7 +66,7 @@ export class Comparison {
     const others = this.chosen.filter((other) => other !== key);
     const most = this.live.mostFollowed - 1; // leaves one for the learning view
     const full = on && others.length >= most;
-    if (full) toast(`At most ${most} runs can be compared. Deselect one first.`);
+    if (full) toast(`At most ${counted(most, "run")} can be compared. Deselect one first.`);
     this.chosen = on && !full ? [...others, key] : others;
     byId("comparison").hidden = this.chosen.length === 0;
     this.#follow();

@@ -43,6 +43,9 @@ export const isErrorState = (state) => ["failed", "damaged", "newer"].includes(s
 export const integer = (value) =>
   Number.isFinite(value) ? Math.round(value).toLocaleString("en") : "–";
 
+/** Format a count with its noun: 1 run, 2,000 runs. */
+export const counted = (count, noun) => `${integer(count)} ${noun}${count === 1 ? "" : "s"}`;
+
 /** Format a number with `digits` decimals and thousands separators. */
 export function fixed(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";

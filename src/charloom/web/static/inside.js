@@ -2,7 +2,7 @@
 // The server computes the values. A link can open the view at a unit.
 import { events, get, post } from "./api.js";
 import { valueStep } from "./colours.js";
-import { byId, copy, el, fixed, put, say, visible, integer } from "./dom.js";
+import { byId, copy, counted, el, fixed, put, say, visible, integer } from "./dom.js";
 import { UnitSearch } from "./unit_search.js";
 import { ColouredText } from "./coloured_text.js";
 import { UnitMap } from "./unitmap.js";
@@ -16,7 +16,7 @@ export class Inside {
     this.models = models;
     this.limits = new Promise((resolve) => (this.setLimits = resolve));
     for (const name of ["model", "text", "layer", "unit", "what"]) this[name] = byId(`inside-${name}`);
-    this.coloured = new ColouredText(byId("inside-painted"), { pointed: (index) => this.#read(index) });
+    this.coloured = new ColouredText(byId("inside-coloured"), { pointed: (index) => this.#read(index) });
     this.coloured.box.classList.add("of-value", "coloured");
     this.search = new UnitSearch(
       {
@@ -149,7 +149,7 @@ export class Inside {
     put(byId("inside-high"), fixed(high, 2));
     const [least, most] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
     const of = update === undefined || update === null ? "" : `, after update ${integer(update)}`;
-    this.summary = `Layer ${this.layer.value}, unit ${this.unit.value}, ${this.what.value}${of}: from ${fixed(least, 2)} to ${fixed(most, 2)} over ${integer(values.length)} characters.`;
+    this.summary = `Layer ${this.layer.value}, unit ${this.unit.value}, ${this.what.value}${of}: from ${fixed(least, 2)} to ${fixed(most, 2)} over ${counted(values.length, "character")}.`;
     this.#read(null);
   }
 
@@ -172,7 +172,7 @@ export class Inside {
     this.mapOf = map;
     this.map.show(map.units, map.characters.length, values);
     const cut = characters.length > longest ? ", only the beginning of the text" : "";
-    put(byId("map-size"), `${integer(map.units)} units × ${integer(map.characters.length)} characters${cut}`);
+    put(byId("map-size"), `${counted(map.units, "unit")} × ${counted(map.characters.length, "character")}${cut}`);
     return map;
   }
 

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
-import { byId, duration, el, fixed, put, short, integer, isErrorState } from "./dom.js";
+import { byId, counted, duration, el, fixed, put, short, integer, isErrorState } from "./dom.js";
 import { spread } from "./journal.js";
 import { bitsOf, reasonOf } from "./run_summary.js";
 import { RunButtons, shownState } from "./run_buttons.js";
@@ -37,7 +37,7 @@ export class Learning {
     this.shown = false;
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
     this.timeline = new Timeline();
-    this.buttons = new RunButtons(byId("learning-steering"), (text) => this.#trouble(text), () => this.#state(), true);
+    this.buttons = new RunButtons(byId("learning-buttons"), (text) => this.#trouble(text), () => this.#state(), true);
     this.names = FIGURES.map(([name]) => el("dt", {}, name));
     this.values = FIGURES.map(() => el("dd", {}, "–"));
     byId("learning-figures").append(
@@ -77,7 +77,7 @@ export class Learning {
     if (stamp !== this.stamp) {
       this.stamp = stamp;
       const options = runs.map((run) => el("option", { value: run.key }, run.name));
-      if (total > runs.length) options.push(rest(`… ${integer(total - runs.length)} more runs: see the list of runs`));
+      if (total > runs.length) options.push(rest(`… ${counted(total - runs.length, "more run")}: see the list of runs`));
       this.choices.show(options);
     }
     if (this.shown) this.#choose();
@@ -129,7 +129,7 @@ export class Learning {
     const sought = this.absent !== null && !this.absent.sentence;
     byId("learning-empty").hidden = run !== null || sought || this.runs.length > 0;
     const badge = byId("learning-state");
-    badge.hidden = byId("learning-steering").hidden = run === null;
+    badge.hidden = byId("learning-buttons").hidden = run === null;
     // A run whose settings cannot be read, or a start that failed, has nothing to show.
     byId("learning-body").hidden = run === null || (isErrorState(run.state) && run.cell === null);
     this.reason = run ? reasonOf(run) : "";
@@ -206,7 +206,7 @@ export class Learning {
     const drawn = Math.min(POINTS, records.length);
     put(byId("learning-drawn"), total > drawn ? `The curves show ${integer(drawn)} of ${integer(total)} records.` : "");
     const { judged_characters: judged = null, held_out: held = null } = this.run ?? {};
-    put(byId("learning-judged"), judged === held ? "" : `The validation loss is computed on ${integer(judged)} characters, spread evenly over the ${integer(held)} characters of the validation part.`);
+    put(byId("learning-judged"), judged === held ? "" : `The validation loss is computed on ${counted(judged, "character")}, spread evenly over the ${counted(held, "character")} of the validation part.`);
     if (!this.run) return;
     const kind = bitsOf(this.run)[1];
     put(this.names[0], kind[0].toUpperCase() + kind.slice(1));

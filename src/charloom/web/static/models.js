@@ -1,7 +1,7 @@
 // Selects that list the models. They change when runs save new models; the selected model stays selected.
 import { get } from "./api.js";
 import { Choices, rest } from "./choices.js";
-import { el, throttled, integer } from "./dom.js";
+import { counted, el, throttled, integer } from "./dom.js";
 
 /** Fills selects with the models of the server. */
 export class Models {
@@ -88,7 +88,7 @@ export class Models {
     if (chosen && !this.models.some((model) => model.id === chosen)) {
       options.push(el("option", { value: chosen }, this.known ? `${chosen} (not found)` : chosen));
     }
-    if (this.left) options.push(rest(`… ${integer(this.left)} more models: press Write beside a run in the list of runs`));
+    if (this.left) options.push(rest(`… ${counted(this.left, "more model")}: press Write beside a run in the list of runs`));
     choices.show(options, wanted);
     if (this.known) delete select.dataset.wanted;
   }

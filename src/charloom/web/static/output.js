@@ -1,6 +1,6 @@
 // Shows one text while a model writes it, with colours, probabilities and a summary at the end.
 import { surpriseStep } from "./colours.js";
-import { el, fixed, put, integer } from "./dom.js";
+import { counted, el, fixed, put } from "./dom.js";
 import { ColouredText } from "./coloured_text.js";
 
 /** The text of one model. `pointed` is called with the prediction at the character under the pointer, or null. */
@@ -48,7 +48,7 @@ export class Output {
     } else if (name === "end") {
       this.#draw();
       this.waiting = false;
-      put(this.note, `${integer(data.characters)} characters in ${fixed(data.seconds, 2)} s, ${this.#surprise()}`);
+      put(this.note, `${counted(data.characters, "character")} in ${fixed(data.seconds, 2)} s, ${this.#surprise()}`);
     }
   }
 
@@ -56,7 +56,7 @@ export class Output {
   stop() {
     this.#draw();
     this.waiting = false;
-    if (this.began) put(this.note, `stopped after ${integer([...this.text].length)} characters, ${this.#surprise()}`);
+    if (this.began) put(this.note, `stopped after ${counted([...this.text].length, "character")}, ${this.#surprise()}`);
   }
 
   /** Return the mean surprise of the written characters as text. */
@@ -94,7 +94,7 @@ export class Output {
       character: characters[index],
       nats: this.nats[index],
       likely: this.likely[index],
-      came: characters[index + 1],
+      next: characters[index + 1],
     };
   }
 }

@@ -45,7 +45,7 @@ export class Playground {
       const { prompt = "", text } = this.outputs[0];
       go("inside", { model: this.outputs[0].id, text: (prompt + text).slice(0, 4000) });
     });
-    showHint(byId("play-thought"), POINT);
+    showHint(byId("play-prediction"), POINT);
   }
 
   /** Take the server's limits: characters of a prompt and of a written text. */
@@ -161,7 +161,7 @@ export class Playground {
       return output;
     });
     byId("play-outputs").replaceChildren(...this.outputs.map((output) => output.section));
-    showHint(byId("play-thought"), POINT);
+    showHint(byId("play-prediction"), POINT);
     this.#colour();
     this.#busy(false);
   }
@@ -169,7 +169,7 @@ export class Playground {
   #showPrediction(prediction) {
     // Keep the last prediction while the pointer is elsewhere.
     if (!prediction) return;
-    showPrediction(byId("play-thought"), prediction);
+    showPrediction(byId("play-prediction"), prediction);
     if (this.outputs.some((output) => output.sheet === document.activeElement)) say(predictionInWords(prediction));
   }
 

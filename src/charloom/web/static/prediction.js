@@ -2,7 +2,7 @@
 import { el, fixed, visible } from "./dom.js";
 
 /** Format a probability as a percentage. */
-export const percent = (p) => (p >= 0.9995 ? ">99.9 %" : p < 0.0005 ? "<0.1 %" : `${(100 * p).toFixed(1)} %`);
+const percent = (p) => (p >= 0.9995 ? ">99.9 %" : p < 0.0005 ? "<0.1 %" : `${(100 * p).toFixed(1)} %`);
 
 /** Show a sentence instead of a prediction. */
 export function showHint(box, sentence) {
@@ -10,7 +10,7 @@ export function showHint(box, sentence) {
 }
 
 /** Show a character, its surprise and the most likely next characters. Mark the one that follows in the text. */
-export function showPrediction(box, { character, nats, likely, came }) {
+export function showPrediction(box, { character, nats, likely, next }) {
   const bits = nats === null || nats === undefined ? null : nats / Math.LN2;
   const sentence = bits === null
     ? "the first character: the model does not predict it"
@@ -23,13 +23,13 @@ export function showPrediction(box, { character, nats, likely, came }) {
       likely.map(([symbol, p]) => {
         const bar = el("span", { class: "share" });
         bar.style.width = `${Math.max(0.4, 100 * p)}%`;
-        const follows = symbol === came;
+        const follows = symbol === next;
         return el(
           "li",
-          { class: follows ? "came" : "" },
+          { class: follows ? "next" : "" },
           el("b", {}, visible(symbol)),
           el("span", { "aria-hidden": "true" }, bar),
-          el("span", { class: "number" }, percent(p), follows ? el("span", { class: "unseen" }, ", the actual next character") : null),
+          el("span", { class: "number" }, percent(p), follows ? el("span", { class: "visually-hidden" }, ", the actual next character") : null),
         );
       }),
     ),
@@ -38,7 +38,7 @@ export function showPrediction(box, { character, nats, likely, came }) {
 
 /** Return the prediction as one sentence for screen readers. */
 export function predictionInWords({ character, nats, likely }) {
-  const next = likely.map(([symbol, p]) => `${visible(symbol)} ${percent(p)}`).join(", ");
+  const sentence = likely.map(([symbol, p]) => `${visible(symbol)} ${percent(p)}`).join(", ");
   const cost = nats === null ? "" : `${fixed(nats / Math.LN2, 1)} bits. `;
-  return `${visible(character)}. ${cost}Next: ${next}`;
+  return `${visible(character)}. ${cost}Next: ${sentence}`;
 }

@@ -1,7 +1,7 @@
 // The view Runs: the live list of runs with their buttons. Several runs can be selected to compare them.
 // The list has every run in the server's folder; any process may train them.
 import { Comparison } from "./comparison.js";
-import { byId, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
+import { byId, counted, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
 import { bitsOf, reasonOf } from "./run_summary.js";
 import { Start } from "./start.js";
 import { RunButtons, shownState } from "./run_buttons.js";
@@ -62,8 +62,8 @@ export class Runs {
   #count(shown, total, unread) {
     byId("runs-rest").hidden = shown >= total;
     this.more.hidden = shown + unread >= total;
-    const reading = unread ? ` The server is still reading ${integer(unread)} more ${unread === 1 ? "run" : "runs"}.` : "";
-    put(byId("runs-count"), `${integer(shown)} of ${integer(total)} runs are shown.${reading}`);
+    const reading = unread ? ` The server is still reading ${counted(unread, "more run")}.` : "";
+    put(byId("runs-count"), `${integer(shown)} of ${counted(total, "run")} are shown.${reading}`);
     const counts = `${shown} ${total} ${unread}`;
     if (counts === this.counts) return;
     this.counts = counts;
@@ -111,10 +111,10 @@ class Row {
     this.badge = el("span", { class: "state" });
     this.problem = el("p", { class: "problem", role: "status" });
     this.notice = el("p", { class: "notice" });
-    const acts = el("div", { class: "acts" });
-    this.buttons = new RunButtons(acts, (text) => this.#say(text), () => this.#state());
+    const actions = el("div", { class: "actions" });
+    this.buttons = new RunButtons(actions, (text) => this.#say(text), () => this.#state());
     this.write = el("a", { href: `#/playground?${new URLSearchParams({ model: run.key })}` }, "Write");
-    acts.append(this.write);
+    actions.append(this.write);
     this.item = el(
       "li",
       { class: "card run" },
@@ -123,7 +123,7 @@ class Row {
       el("div", { class: "going" }, this.progress, this.done),
       el("div", { class: "bits" }, this.bits, this.kind),
       el("div", { class: "badge" }, this.badge),
-      acts,
+      actions,
       this.problem,
       this.notice,
     );
@@ -141,7 +141,7 @@ class Row {
     this.progress.setAttribute("aria-label", `Progress of ${run.name}`);
     this.progress.max = run.updates || 1;
     this.progress.value = run.update ?? 0;
-    const far = run.updates ? `${integer(run.update)} of ${integer(run.updates)} updates` : run.update === null ? "" : `${integer(run.update)} updates`;
+    const far = run.updates ? `${integer(run.update)} of ${counted(run.updates, "update")}` : run.update === null ? "" : counted(run.update, "update");
     put(this.done, run.seconds_left === null ? far : `${far} · ${duration(run.seconds_left)} left`);
     const [bits, kind] = bitsOf(run);
     put(this.bits, bits === null ? "" : fixed(bits, 3));

@@ -2,7 +2,7 @@
 // The server sends the recipes and settings.
 import { get, post, upload } from "./api.js";
 import { Choices, rest } from "./choices.js";
-import { byId, bytes, el, put, say, shellWord, short, integer } from "./dom.js";
+import { byId, bytes, counted, el, put, say, shellWord, short } from "./dom.js";
 
 const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs"];
 const ENDS = ["minutes", "epochs", "updates"];
@@ -11,6 +11,7 @@ const ENDS = ["minutes", "epochs", "updates"];
 export class Start {
   constructor(go) {
     this.go = go;
+    this.limits = new Promise((resolve) => (this.setLimits = resolve));
     this.form = byId("start");
     this.text = byId("start-text");
     this.texts = new Choices(this.text);
@@ -64,7 +65,7 @@ export class Start {
   /** Build the form from the server's recipes, settings and limits. */
   about({ recipes, default_recipe, settings, limits }) {
     this.recipes = recipes;
-    this.limits = limits;
+    this.setLimits(limits);
     byId("start-recipes").replaceChildren(
       ...recipes.map((recipe) =>
         el(
@@ -87,6 +88,7 @@ export class Start {
       byId(FIRST.includes(setting.name) ? "start-settings" : "start-more").append(label);
     }
     this.#placeholders();
+    byId("start-go").disabled = false;
   }
 
   get #recipe() {
@@ -118,7 +120,7 @@ export class Start {
             const found = texts.filter((text) => text.kind === kind);
             return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
           }),
-          ...(total > texts.length ? [rest(`… ${integer(total - texts.length)} more texts of other runs: to use one, drop its file here`)] : []),
+          ...(total > texts.length ? [rest(`… ${counted(total - texts.length, "more text")} of other runs: to use one, drop its file here`)] : []),
         ],
         this.uploadedKey,
       );
@@ -132,7 +134,7 @@ export class Start {
     if (!file) return;
     byId("start-file").value = "";
     this.#problem("");
-    const most = this.limits?.upload ?? Infinity;
+    const most = (await this.limits).upload;
     if (file.size > most) {
       this.#problem(`${file.name} has ${bytes(file.size)}; a page can upload at most ${bytes(most)}. Train on it from a terminal: charloom train ${shellWord(file.name)}`);
       return;

@@ -1,6 +1,6 @@
 // Finds units that follow a property of a text, a pattern, or marked parts.
 import { post } from "./api.js";
-import { byId, el, fixed, integer, put, say } from "./dom.js";
+import { byId, counted, el, fixed, put, say } from "./dom.js";
 
 /** The list of found units. `chosen(layer, unit, quantity)` is called when the user picks one. */
 export class UnitSearch {
@@ -65,7 +65,7 @@ export class UnitSearch {
     this.view.marks(this.marks);
     const count = this.marks.length;
     byId("find-unmark").disabled = !count;
-    put(byId("find-unmark"), count ? `Clear ${integer(count)} ${count === 1 ? "mark" : "marks"}` : "Clear marks");
+    put(byId("find-unmark"), count ? `Clear ${counted(count, "mark")}` : "Clear marks");
   }
 
   #problem(text) {
