@@ -94,7 +94,7 @@ def test_the_skip_link_skips_within_the_view(trained, page):
     expect(page.locator("#view-runs")).to_be_visible()
 
 
-def test_axe_finds_a_label_that_is_gone_and_a_text_too_pale(trained, page):
+def test_axe_finds_a_missing_label_and_a_pale_text(trained, page):
     pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
     page.goto(f"{trained.url}/#/inside?model=cats")
     page.wait_for_selector("#inside-what option", state="attached")
@@ -109,14 +109,14 @@ def test_axe_finds_a_label_that_is_gone_and_a_text_too_pale(trained, page):
     assert found == {"select-name", "color-contrast"}
 
 
-def test_what_breaks_the_content_policy_is_seen(trained, page):
+def test_violations_of_the_content_policy_are_detected(trained, page):
     page.goto(trained.url)
     page.evaluate("document.body.setAttribute('style', 'color: red')")
     until(lambda: page.evaluate("broken.length") == 1)
     page.evaluate("broken.length = 0")
 
 
-def test_little_is_fetched_before_the_page_is_drawn(trained, page):
+def test_few_files_are_fetched_before_the_page_is_drawn(trained, page):
     page.goto(trained.url)
     page.wait_for_selector(".run")
     fetched = page.evaluate(

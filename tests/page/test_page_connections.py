@@ -33,7 +33,7 @@ SEEN = """(seen) => {
 }"""
 
 
-def test_a_page_that_nobody_sees_gives_its_connection_back(trained, page):
+def test_a_hidden_page_closes_its_connection(trained, page):
     page.goto(trained.url)
     page.wait_for_selector(".run")
     stream_limit = trained.app_state.stream_limit
@@ -48,7 +48,7 @@ def test_a_page_that_nobody_sees_gives_its_connection_back(trained, page):
     expect(page.locator("#gone")).to_be_hidden()
 
 
-def test_eight_windows_of_one_browser_are_all_live_and_can_still_ask(training, context, page):
+def test_eight_windows_of_one_browser_are_live_and_can_send_requests(training, context, page):
     key = training.going()
     with contextlib.ExitStack() as opened:
         windows = [page]
@@ -70,9 +70,7 @@ def test_eight_windows_of_one_browser_are_all_live_and_can_still_ask(training, c
             expect(window.locator("#learning-state")).to_have_text("paused", timeout=PATIENCE)
 
 
-def test_windows_that_follow_more_runs_than_one_stream_carries_have_several(
-    tmp_path, context, page
-):
+def test_windows_that_follow_more_runs_than_one_stream_allows_use_several(tmp_path, context, page):
     for n in range(12):
         small_runs.train(tmp_path / f"run-{n:02d}", epochs=1)
     with Live(tmp_path) as live, contextlib.ExitStack() as opened:
@@ -132,7 +130,7 @@ def test_a_server_that_refuses_the_stream_still_answers(tmp_path, page):
         expect(page.locator("#crowded")).to_be_hidden(timeout=PATIENCE)
 
 
-def test_a_start_that_came_to_nothing_is_taken_off_the_list(tmp_path, page, monkeypatch):
+def test_a_failed_start_is_removed_from_the_list(tmp_path, page, monkeypatch):
     failing, spawn = (
         [sys.executable, "-c", "raise SystemExit('the disk is full')"],
         training_jobs.spawn,
@@ -148,7 +146,7 @@ def test_a_start_that_came_to_nothing_is_taken_off_the_list(tmp_path, page, monk
         assert httpx.get(f"{live.url}/api/runs").json()["runs"] == []
 
 
-def test_a_model_file_is_listed_when_one_comes_back(tmp_path, page):
+def test_a_new_model_file_is_listed_when_the_user_returns(tmp_path, page):
     small_runs.train(tmp_path / "cats")
     with Live(tmp_path) as live:
         page.goto(f"{live.url}/#/playground")
@@ -159,7 +157,7 @@ def test_a_model_file_is_listed_when_one_comes_back(tmp_path, page):
         until(lambda: any("own" in name for name in models.all_text_contents()))
 
 
-def test_the_options_of_an_open_select_stay_until_it_is_left(trained, page):
+def test_the_options_of_an_open_select_stay_until_it_loses_focus(trained, page):
     page.goto(trained.url)
     page.evaluate(
         """async () => {

@@ -31,7 +31,7 @@ SELECT = """(letters, [start, end]) => {
 }"""
 
 
-def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
+def test_a_text_is_coloured_by_a_found_unit(trained, page, context):
     page.goto(f"{trained.url}/#/inside?model=gates")
     page.fill("#inside-text", small_runs.TEXT[:400])
     page.click("#inside-go")
@@ -63,7 +63,7 @@ def test_a_text_is_coloured_by_a_unit_that_was_found(trained, page, context):
     other.close()
 
 
-def test_what_is_marked_shows_and_is_looked_for(trained, page):
+def test_marked_parts_are_shown_and_units_that_follow_them_are_found(trained, page):
     page.goto(f"{trained.url}/#/inside?model=cats")
     page.fill("#inside-text", small_runs.TEXT[:200])
     page.click("#inside-go")
@@ -93,7 +93,7 @@ def test_what_is_marked_shows_and_is_looked_for(trained, page):
     expect(page.locator("#find-unmark")).to_be_disabled()
 
 
-def test_a_text_that_is_coloured_again_keeps_what_was_selected(trained, page):
+def test_a_text_that_is_coloured_again_keeps_its_selection(trained, page):
     page.goto(f"{trained.url}/#/inside?model=cats&text=the+cat+sat+on+the+mat")
     letters = page.locator("#inside-coloured .letters")
     eventually(letters, "^the cat sat on the mat$")
@@ -114,7 +114,7 @@ def test_a_text_that_is_coloured_again_keeps_what_was_selected(trained, page):
     eventually(page.locator("#find-problem"), "^Select a part of the coloured text first")
 
 
-def test_the_map_is_of_the_update_that_the_unit_is_of(trained, page):
+def test_the_map_and_the_unit_are_of_the_same_update(trained, page):
     update = 100
     maps = []
 

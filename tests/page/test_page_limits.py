@@ -36,9 +36,7 @@ def test_fields_have_the_limits_of_the_server(trained, limited):
     expect(limited.locator("#play-prompt")).to_have_attribute("maxlength", "51")
     expect(limited.locator("#inside-text")).to_have_attribute("maxlength", "52")
     expect(limited.locator("#play-length")).to_have_attribute("max", "53")
-    expect(limited.locator("#learning-buttons form:last-child input")).to_have_attribute(
-        "max", "7"
-    )
+    expect(limited.locator("#learning-buttons form:last-child input")).to_have_attribute("max", "7")
 
 
 def test_the_map_shows_as_much_of_a_text_as_the_server_allows(trained, limited):

@@ -29,7 +29,7 @@ def answered(live, asked):
     return list(events_of(answer.splitlines()))
 
 
-def test_writing_streams_stops_and_tells_probabilities(trained, page):
+def test_a_text_is_streamed_can_be_stopped_and_shows_probabilities(trained, page):
     page.goto(f"{trained.url}/#/playground?model=cats&length=100000")
     letters = page.locator(".output .letters")
     page.click("#play-go")
@@ -69,7 +69,7 @@ def test_writing_streams_stops_and_tells_probabilities(trained, page):
     eventually(prediction.locator(".letter"), re.escape(text[10].replace(" ", "␣")))
 
 
-def test_surprise_colours_the_text_and_nothing_jumps_while_it_comes(trained, page):
+def test_surprise_colours_the_text_and_nothing_moves_while_it_arrives(trained, page):
     page.goto(f"{trained.url}/#/playground?model=cats")
     page.wait_for_selector(".output")
     page.wait_for_timeout(700)  # what the browser calls recent input must be over
@@ -141,7 +141,7 @@ def test_a_link_restores_the_settings_and_starts_nothing(trained, page, context)
     assert "POST" not in sent
 
 
-def test_a_link_sets_what_it_does_not_name_and_going_back_undoes_nothing(trained, page):
+def test_a_link_resets_other_settings_and_going_back_changes_nothing(trained, page):
     page.goto(
         f"{trained.url}/#/playground?model=gates&other=cats&colour=1&temperature=1.5&length=40"
     )
@@ -167,7 +167,7 @@ def test_a_link_sets_what_it_does_not_name_and_going_back_undoes_nothing(trained
     expect(page.locator("#play-length")).to_have_value("50")
 
 
-def test_characters_that_a_model_does_not_know_are_named_and_can_be_left_out(trained, page):
+def test_unknown_characters_are_listed_and_can_be_skipped(trained, page):
     page.goto(f"{trained.url}/#/playground?model=cats")
     page.fill("#play-prompt", "the ☃")
     page.click("#play-go")

@@ -50,7 +50,7 @@ def test_a_run_is_shown_by_the_bits_of_its_best_model(tmp_path, page):
             eventually(first, f"^{kind.capitalize()}{bits:.3f}$")
 
 
-def test_a_run_that_overfits_says_so_and_what_to_try(tmp_path, page):
+def test_the_page_says_that_a_run_overfits_and_what_to_try(tmp_path, page):
     without_charts(page)
     overfitting_runs.train(tmp_path / "over")
     small_runs.train(tmp_path / "plain")
@@ -96,7 +96,7 @@ def test_a_run_that_cannot_be_read_shows_why_and_no_empty_figures(tmp_path, page
         expect(page.locator("#learning-body")).to_be_visible()
 
 
-def test_a_run_that_a_signal_ended_says_so_in_a_sentence(tmp_path, page):
+def test_a_run_that_a_signal_ended_shows_a_sentence_with_the_signal(tmp_path, page):
     without_charts(page)
     small_runs.train(tmp_path / "ended", halt=small_runs.after(3))
     sentence = "^The signal SIGINT ended it; its last state is saved.$"
@@ -122,7 +122,7 @@ def test_numbers_have_thousands_separators(trained, page):
     ("view", "button"), [("playground", "#play-link"), ("inside", "#inside-link")]
 )
 @pytest.mark.parametrize("refused", ["reject", "absent"])
-def test_a_link_that_may_not_be_copied_is_shown_selected(trained, page, view, button, refused):
+def test_a_link_that_cannot_be_copied_is_shown_selected(trained, page, view, button, refused):
     page.goto(f"{trained.url}/#/{view}?model=cats")
     eventually(
         page.locator(f"#{'play' if view == 'playground' else view}-model option:checked"), "cats"

@@ -26,7 +26,7 @@ if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
 
 
-def test_a_long_run_is_drawn_in_as_much_as_can_be_seen(tmp_path, page):
+def test_a_long_run_is_drawn_with_few_points(tmp_path, page):
     small_runs.train(tmp_path / "long")
     metrics = tmp_path / "long" / "metrics.jsonl"
     last = file_contents.lines_of(metrics)[-1]
@@ -41,7 +41,7 @@ def test_a_long_run_is_drawn_in_as_much_as_can_be_seen(tmp_path, page):
         assert len(curve) < 60_000
 
 
-def test_samples_are_scrubbed_from_the_first_to_the_last(trained, page):
+def test_the_slider_shows_the_first_to_the_last_sample(trained, page):
     without_charts(page)
     page.goto(f"{trained.url}/#/learning?run=cats")
     taken = httpx.get(f"{trained.url}/api/runs/cats/samples").json()["samples"]
@@ -54,7 +54,7 @@ def test_samples_are_scrubbed_from_the_first_to_the_last(trained, page):
         page.keyboard.press("ArrowRight")
 
 
-def test_what_a_model_wrote_is_shown_as_text_whatever_it_is(trained, page):
+def test_markup_that_a_model_wrote_is_shown_as_text(trained, page):
     without_charts(page)
     page.goto(f"{trained.url}/#/learning?run=gates")
     eventually(page.locator("#sample-text"), re.escape(MARKUP))
@@ -104,7 +104,7 @@ def edited(tmp_path_factory):
     ],
 )
 @pytest.mark.parametrize("which", ["trained", "edited"])
-def test_no_view_shows_what_is_not_a_value(request, page, which, link, ready, shown):
+def test_no_view_shows_nan_null_or_undefined(request, page, which, link, ready, shown):
     live = request.getfixturevalue(which)
     without_charts(page)
     page.goto(f"{live.url}/#/{link}")
@@ -114,7 +114,7 @@ def test_no_view_shows_what_is_not_a_value(request, page, which, link, ready, sh
     assert not NO_VALUE.findall(page.evaluate(READ))
 
 
-def test_each_figure_of_a_run_stands_under_its_name(trained, page):
+def test_each_figure_of_a_run_has_its_name(trained, page):
     without_charts(page)
     page.goto(f"{trained.url}/#/learning?run=cats")
     eventually(page.locator("#learning-state"), "finished")
@@ -132,7 +132,7 @@ def test_each_figure_of_a_run_stands_under_its_name(trained, page):
         eventually(figure.locator("dd"), f"^{re.escape(value)}$")
 
 
-def test_validation_bits_of_a_part_of_what_was_held_out_say_so(tmp_path, trained, page):
+def test_validation_bits_on_a_part_of_the_validation_part_are_marked(tmp_path, trained, page):
     without_charts(page)
     small_runs.train(tmp_path / "part", validation=0.2, judged_characters=64)
     with Live(tmp_path) as live:
@@ -149,7 +149,7 @@ def test_validation_bits_of_a_part_of_what_was_held_out_say_so(tmp_path, trained
     expect(page.locator("#learning-judged")).to_be_empty()
 
 
-def test_lines_that_cannot_be_read_are_told_with_the_run(edited, page):
+def test_unreadable_lines_are_reported_with_the_run(edited, page):
     without_charts(page)
     page.goto(f"{edited.url}/#/learning?run=cats")
     left_out = r"is damaged: 1 of \d+ lines cannot be read and is left out\."
@@ -157,7 +157,7 @@ def test_lines_that_cannot_be_read_are_told_with_the_run(edited, page):
     eventually(page.locator("#learning-reason"), said)
 
 
-def test_runs_are_compared_in_one_chart_as_many_as_can_be_followed(tmp_path, trained, page):
+def test_as_many_runs_as_can_be_followed_are_compared_in_one_chart(tmp_path, trained, page):
     for n in range(8):
         shutil.copytree(trained.app_state.folder / "cats", tmp_path / f"cats-{n}")
     with Live(tmp_path) as live:
@@ -173,7 +173,7 @@ def test_runs_are_compared_in_one_chart_as_many_as_can_be_followed(tmp_path, tra
         assert names == page.locator(".run .name").all_text_contents()[:7]
 
 
-def test_what_a_chart_is_of_may_fail_once(trained, page):
+def test_a_chart_is_drawn_again_after_an_error(trained, page):
     page.goto(trained.url)
     page.evaluate(
         """async () => {
@@ -196,7 +196,7 @@ def test_what_a_chart_is_of_may_fail_once(trained, page):
     page.thrown.clear()
 
 
-def test_journals_are_kept_of_what_is_followed_and_of_little_else(trained, page):
+def test_only_journals_of_followed_runs_and_a_few_others_are_kept(trained, page):
     page.goto(trained.url)
     kept = page.evaluate(
         """async () => {

@@ -21,7 +21,7 @@ if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
 
 
-def test_the_list_of_texts_read_last_counts(trained, page):
+def test_the_last_request_for_the_list_of_texts_counts(trained, page):
     held = []
     page.route(
         re.compile("/api/texts"),
@@ -50,7 +50,7 @@ def test_the_list_of_texts_read_last_counts(trained, page):
     eventually(chosen, "mine")
 
 
-def test_a_text_that_nothing_can_be_learnt_from_is_told_at_once(trained, page):
+def test_a_text_without_two_different_characters_is_refused_immediately(trained, page):
     page.goto(trained.url)
     for text, told in ("", "is empty"), ("aaaa", "repeats a single character"):
         page.evaluate(DROP, {"name": "one.txt", "text": text})

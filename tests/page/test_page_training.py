@@ -63,7 +63,7 @@ def test_a_dropped_file_is_trained_and_its_curve_moves(training, page):
     assert picture.value.path().read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_that_is_not_there_is_not_steered_until_it_is(training, page):
+def test_a_missing_run_has_no_buttons_until_it_exists(training, page):
     without_charts(page)
     page.goto(f"{training.live.url}/#/learning?run=cats")
     expect(page.locator("#learning-buttons >> text=Train further")).to_be_visible()
@@ -114,7 +114,7 @@ def test_a_run_that_another_process_trains_appears_by_itself(tmp_path, page):
         expect(page.locator("#runs-empty")).to_be_hidden()
 
 
-def test_pausing_going_on_and_changing_the_learning_rate(training, page):
+def test_a_run_is_paused_resumed_and_given_another_learning_rate(training, page):
     key = training.going()
     without_charts(page)
     page.goto(f"{training.live.url}/#/learning?run={key}")
@@ -144,7 +144,7 @@ def test_pausing_going_on_and_changing_the_learning_rate(training, page):
     training.key = None
 
 
-def test_a_run_is_pausing_from_the_command_to_its_effect(training, page):
+def test_a_run_is_shown_as_pausing_from_the_command_to_its_effect(training, page):
     key = training.going()
     without_charts(page)
     page.goto(f"{training.live.url}/#/learning?run={key}")
@@ -180,7 +180,7 @@ def test_a_run_is_pausing_from_the_command_to_its_effect(training, page):
     eventually(state, "^training$")
 
 
-def test_a_server_that_starts_again_finds_the_training(training, page):
+def test_a_restarted_server_finds_the_training_run(training, page):
     key = training.going()
     without_charts(page)
     page.goto(f"{training.live.url}/#/learning?run={key}")

@@ -98,7 +98,7 @@ def test_the_guard_knows_the_servers_names():
     assert AccessRules.of("0.0.0.0", 5, TOKEN).hosts == frozenset()
 
 
-def test_the_page_is_served_with_plotly_out_of_the_installed_package(folder):
+def test_the_page_is_served_with_plotly_from_the_installed_package(folder):
     with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
         page = client.get("/")
         assert page.headers["content-type"] == "text/html; charset=utf-8"

@@ -317,7 +317,7 @@ def test_every_hostile_request_is_refused(live, folder):
     assert httpx.get(f"{live.url}/api/health").json()["writing"] == 0
 
 
-def test_honest_requests_are_answered(live):
+def test_valid_requests_are_answered(live):
     for honest in (
         request(),
         request(host="localhost:{port}"),

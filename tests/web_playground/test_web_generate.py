@@ -39,7 +39,7 @@ def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, mode
         assert (last["ended"] == "length") == (len(text) == asked.get("length", 200))
 
 
-def test_another_seed_is_another_text(client):
+def test_another_seed_gives_another_text(client):
     texts = {
         written(told(client.post("/api/generate", json={"model": "book", "seed": seed})))[0]
         for seed in range(3)

@@ -63,7 +63,7 @@ def test_a_key_has_plain_characters_and_names_one_run(client):
 @pytest.mark.parametrize(
     "key", ["nothing", "more", "notes.txt", "cut short", "..", "book/samples/x"]
 )
-def test_what_is_not_in_the_list_is_not_found(client, key):
+def test_an_unknown_key_is_not_found(client, key):
     answer = client.get(f"/api/runs/{key}")
     assert 400 <= answer.status_code < 500
     assert answer.json()["error"]["message"]
@@ -145,7 +145,7 @@ def test_thinned_records_keep_the_ends():
 # Starting
 
 
-def test_runs_that_nothing_trains_are_read_once(tmp_path, monkeypatch):
+def test_runs_that_no_process_trains_are_read_once(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         small_runs.train(tmp_path / name, epochs=1)
     read = []

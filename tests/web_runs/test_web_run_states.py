@@ -87,7 +87,7 @@ def test_control_reaches_the_process_that_trains(tmp_path):
     assert read_control(tmp_path / "book").sequence == 1
 
 
-def test_nothing_is_sent_to_a_run_that_nothing_trains(client):
+def test_no_command_is_sent_to_a_run_that_no_process_trains(client):
     answer = client.post("/api/runs/book/control", json={"command": "pause"})
     assert answer.status_code == 422
     assert "no process trains" in answer.json()["error"]["message"]
