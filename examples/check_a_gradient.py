@@ -9,7 +9,7 @@ import charloom
 
 
 def loss_and_gradients(params, x, y, h0):
-    """The summed loss of one window, and its gradient by back-propagation through time."""
+    """The summed loss of one window, and its gradient by backpropagation through time."""
     U, W, b, V, c = (params[name] for name in "UWbVc")
     h = [h0]
     for k in x:

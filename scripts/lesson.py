@@ -463,7 +463,7 @@ def draw_growth(figures: Figures, palette: Palette) -> Figure:
     )
     grid[0].axhline(USUAL_LIMIT, color=palette["cross"], linewidth=1.2)
     note(grid[0], "a usual limit, 10⁻⁴", (0, USUAL_LIMIT), palette, color="cross")
-    note(grid[0], "back-propagation, worst entry", (0, exact[0]), palette, xytext=(0, -16))
+    note(grid[0], "backpropagation, worst entry", (0, exact[0]), palette, xytext=(0, -16))
     heading(grid[0], "relative error", 0.0, palette, font_size(WIDTH), up=30)
     legend(figure, [sign(palette, place, name) for place, name in enumerate(NAMES)], palette)
     return figure
@@ -537,7 +537,7 @@ def draw_valley(figures: Figures, palette: Palette) -> Figure:
             color=palette["muted"], fontsize=font_size(WIDTH), labelpad=4,
         )  # fmt: skip
         note(axes, "the usual step", (USUAL_STEP, 1e-13), palette, xytext=(8, 0))
-    note(grid[0], "back-propagation", (steps[-1], 1e-15), palette, xytext=(0, 8))
+    note(grid[0], "backpropagation", (steps[-1], 1e-15), palette, xytext=(0, 8))
     note(grid[0], "rounding, as 1/s", (2e-9, 5e-2), palette, xytext=(0, 0))
     note(grid[0], "truncation, as s²", (10, 3e-10), palette, ha="right", xytext=(0, 0))
     heading(grid[0], "norm-relative error", 0.0, palette, font_size(WIDTH), up=30)
@@ -546,7 +546,7 @@ def draw_valley(figures: Figures, palette: Palette) -> Figure:
         sign(palette, 3, "of W"),
         Line2D(
             [], [], color=palette["ink"], linewidth=1.3, linestyle=(0, (5, 3)),
-            label="back-propagation against the complex step",
+            label="backpropagation against the complex step",
         ),
     ]  # fmt: skip
     legend(figure, handles, palette)
