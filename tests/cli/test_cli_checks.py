@@ -18,6 +18,7 @@ def test_gradcheck_shows_a_table_for_each_engine_and_type():
     assert done.stdout.count("The gradient is right") in (2, 4)
     assert "worst entry" in done.stdout
     assert "35 of 35" in done.stdout
+    assert "Norm-relative error of central differences at each step size:\nstep " in done.stdout
 
 
 def test_gradcheck_as_json_and_as_a_picture(book, tmp_path):
@@ -65,6 +66,7 @@ def test_corpora_recipes_and_info_tell_what_there_is():
     info = json.loads(charloom_("info --json").stdout)
     assert info["version"] == charloom.__version__
     assert info["engine"] in charloom_("info").stdout
+    assert "a thread for each, but at most one per stream" in charloom_("info").stdout
 
 
 def test_a_missing_extra_is_told_by_corpora(monkeypatch):

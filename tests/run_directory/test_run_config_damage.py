@@ -30,6 +30,18 @@ def unsealed(run, about, **changes):
     (run / "config.json").write_text(json.dumps(about))
 
 
+def test_a_config_with_other_fields_says_which_it_must_have(halted):
+    about = json.loads((halted / "config.json").read_bytes())
+    unsealed(halted, about, colour="red")
+    wanted = "has the fields colour, config, format, text, version; it must have config, format, text, version"
+    with pytest.raises(DamagedError, match=wanted):
+        reopen(halted)
+    del about["sha256"]
+    (halted / "config.json").write_text(json.dumps(about))
+    with pytest.raises(DamagedError, match="it must have config, format, sha256, text, version"):
+        reopen(halted)
+
+
 def test_a_config_without_a_seal_is_read_and_its_vocabulary_size_checked(halted):
     about = json.loads((halted / "config.json").read_bytes())
     unsealed(halted, about)

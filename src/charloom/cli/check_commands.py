@@ -116,7 +116,8 @@ def table(check: "GradientCheck") -> str:
             f" {row.central.step:>6.0e} {row.central.norm_relative:>8.1e}"
             f"   [{place}] = {row.worst.analytic:.3g}{mark(row)}"
         )
-    lines += ["", f"{'step':<5}" + " ".join(f"{step:>7.0e}" for step in check.steps)]
+    lines += ["", "Norm-relative error of central differences at each step size:"]
+    lines += [f"{'step':<5}" + " ".join(f"{step:>7.0e}" for step in check.steps)]
     lines += [
         f"{row.parameter:<5}" + " ".join(f"{error:>7.0e}" for error in row.curve)
         for row in check.rows

@@ -40,7 +40,9 @@ def open_text(
     policy = UnknownPolicy(config.unknown, config.replacement)
     where = ", ".join(map(str, sources)) or str(kept)
     if not sources and (kept).is_symlink():
-        raise DamagedError(f"{kept} is not a plain file but a link; links are not followed.")
+        raise DamagedError(
+            f"{kept} is not a plain file but a link; links are not followed. Put the file itself there."
+        )
     try:
         require_plain([] if moved else sources or [kept])
         if sources:
