@@ -1,11 +1,11 @@
 """Checks that damaged files are found: flipped bits, lost ends, missing files and files of other runs.
 
-A run and a model file are damaged in one random way after another, and read in every way there is.
-Whatever is read must be, to the bit, what was written, or else an error that names what is damaged; a
-training that may fall back goes on from the newest whole checkpoint. A model file or a checkpoint that
-is opened by its own path may be another whole one that was put there: nobody can tell. Journals are no part of it: their
-lengths are known to the checkpoints, their digits are not. A config.json that is another run's whole one
-is found by whoever resumes.
+A run and a model file are damaged in many random ways and read in every way. The result must have the same
+bits as were written, or an error must name the damaged file. If the user allows a fallback, training must
+continue from the newest intact checkpoint. One case cannot be noticed: a model file or a checkpoint, opened
+by its own path, that was replaced by another intact one. Journals are not damaged here, except that their
+end may be lost: checkpoints store their lengths, but not their contents. An intact config.json of another
+run is noticed when the run is resumed.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ PROMISE = (
 )
 
 DAMAGES = {SHORT: 160, LONG: 10_000}
-ENOUGH = 3  # silent loads to tell of
+ENOUGH = 3  # stop after this many damages that nothing reported
 SEED = 4
 
 TEXT = "the cat sat on the mat, and the dog sat by the log; " * 30
@@ -50,19 +50,19 @@ SETTINGS = {
     "passage_length": 20,
 }
 STOPS = (20, 40, 60)  # updates after which the run is saved
-WHOLE_OF_ANOTHER = "/ is that of another run"  # said of a whole checkpoint
-# It is whole; whoever resumes compares it with the checkpoint.
+WHOLE_OF_ANOTHER = "/ is that of another run"  # in the description of a replaced checkpoint
+# It is intact; resuming compares it with the checkpoint.
 OTHERS_CONFIG = "run/config.json is that of another run"
 WILD = 1000.0  # times the learning rate, so that the last checkpoints are not the best ones
 
-# A tree of files, by relative path; and one with a damage: what was done, and what it was done to.
+# The bytes of files by relative path; and a damage: its description, and the paths that it affects.
 Files = dict[str, bytes]
 Damaged = tuple[str, set[str]]
 Result = TypeVar("Result")
 
 
 def check(scale: str) -> Figures:
-    """Damage and read; how many damages were found, by how many readers, with how many fallbacks."""
+    """Damage the files in many ways, read them, and return how many damages were found."""
     draw = random.Random(SEED)
     harmless = found = fallbacks = 0
     silent: list[str] = []
@@ -100,15 +100,18 @@ def check(scale: str) -> Figures:
 
 
 class Silent(AssertionError):
-    """Something was read that was not written, and nobody was told."""
+    """Damaged data was read without an error or a warning."""
 
 
-# What there is to damage
+# The files to damage
 
 
 class Truth:
-    """A run with three checkpoints of which the best is not the latest, the like of another seed, and
-    a model file; all bytes, and what each reader must find."""
+    """The intact files, and the right result of each way to read them.
+
+    There are a run with three checkpoints, whose best one is not the latest, a similar run with another
+    seed, and a model file.
+    """
 
     def __init__(self, place: Path) -> None:
         place.mkdir()
@@ -133,7 +136,7 @@ class Truth:
 
 
 def train(run: Path, text: Path, seed: int) -> None:
-    """Make a run that is saved at each of the stops and was best at the first, which therefore stays."""
+    """Create a run with a checkpoint at each of `STOPS`; the first is the best, so it is not removed."""
     charloom.train(text, run, updates=STOPS[0], seed=seed, **SETTINGS)
     for stop in STOPS[1:]:
         writer, learner, corpus = reopen(run, updates=stop)
@@ -145,13 +148,13 @@ def train(run: Path, text: Path, seed: int) -> None:
 
 
 def read(place: Path) -> Files:
-    """The files under a directory."""
+    """Return the bytes of the files in a directory and below it."""
     paths = (path for path in sorted(place.rglob("*")) if path.is_file())
     return {str(path.relative_to(place)): path.read_bytes() for path in paths}
 
 
 def write(place: Path, files: Files) -> None:
-    """Put files on the disk."""
+    """Write files to the disk."""
     for name, data in files.items():
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +165,7 @@ def write(place: Path, files: Files) -> None:
 
 
 def targets(files: Files) -> list[str]:
-    """The files whose damage must be found, a kind of file as often as another."""
+    """Return the files whose damage must be found."""
     return [
         name
         for name in files
@@ -171,7 +174,7 @@ def targets(files: Files) -> list[str]:
 
 
 def flip(files: Files, draw: random.Random, other: Files) -> Damaged:
-    """One bit is another."""
+    """Flip one bit of a file."""
     name = draw.choice(targets(files))
     data = bytearray(files[name])
     place = draw.randrange(len(data))
@@ -181,7 +184,7 @@ def flip(files: Files, draw: random.Random, other: Files) -> Damaged:
 
 
 def overwrite(files: Files, draw: random.Random, other: Files) -> Damaged:
-    """A stretch is zeros, or noise, as of a bad sector."""
+    """Overwrite a part of a file with zeros or random bytes, as a bad sector does."""
     name = draw.choice(targets(files))
     data = bytearray(files[name])
     start = draw.randrange(len(data))
@@ -193,7 +196,7 @@ def overwrite(files: Files, draw: random.Random, other: Files) -> Damaged:
 
 
 def truncate(files: Files, draw: random.Random, other: Files) -> Damaged:
-    """The end is lost, or something follows it."""
+    """Cut off the end of a file, or add bytes to it."""
     name = draw.choice([*targets(files), "run/metrics.jsonl"])
     data = files[name]
     if draw.random() < 0.8 or name.endswith(".jsonl"):
@@ -204,7 +207,7 @@ def truncate(files: Files, draw: random.Random, other: Files) -> Damaged:
 
 
 def lose(files: Files, draw: random.Random, other: Files) -> Damaged:
-    """A file or a whole checkpoint is missing."""
+    """Remove a file or a whole checkpoint."""
     name = draw.choice(targets(files))
     if draw.random() < 0.3 and name.count("/") == 3:
         name = name.rsplit("/", 1)[0] + "/"
@@ -214,15 +217,14 @@ def lose(files: Files, draw: random.Random, other: Files) -> Damaged:
 
 
 def swap(files: Files, draw: random.Random, other: Files) -> Damaged:
-    """Two files have changed places."""
+    """Swap two files."""
     one, two = draw.sample(targets(files), 2)
     files[one], files[two] = files[two], files[one]
     return f"{one} and {two} swapped", {one, two}
 
 
 def swap_alike(files: Files, draw: random.Random, other: Files) -> Damaged:
-    """Two files that look alike have changed places: both pointers, or the same file of two
-    checkpoints, or two whole checkpoints."""
+    """Swap two similar things: the pointers, the same file of two checkpoints, or two whole checkpoints."""
     if draw.random() < 0.3:
         one, two = "run/checkpoints/latest", "run/checkpoints/best"
         files[one], files[two] = files[two], files[one]
@@ -236,7 +238,7 @@ def swap_alike(files: Files, draw: random.Random, other: Files) -> Damaged:
 
 
 def mistake(files: Files, draw: random.Random, other: Files) -> Damaged:
-    """A file, or a whole checkpoint, is that of another run."""
+    """Replace a file or a whole checkpoint by that of another run."""
     name = draw.choice([name for name in targets(files) if name.startswith("run/")])
     prefix = name.rsplit("/", 1)[0] + "/" if draw.random() < 0.3 and name.count("/") == 3 else name
     for taken in [one for one in files if one.startswith(prefix)]:
@@ -262,10 +264,13 @@ KINDS: tuple[Callable[[Files, random.Random, Files], Damaged], ...] = (
 def read_all(
     case: Path, truth: Truth, what: str, touched: set[str], files: Files
 ) -> tuple[bool, bool]:
-    """Read what is damaged in every way; whether any reader noticed, and whether training fell back.
+    """Read the damaged files in every way.
+
+    Returns:
+        Whether any way noticed the damage, and whether training fell back to an older checkpoint.
 
     Raises:
-        AssertionError: a reader took what was not written, or said nothing that helps.
+        AssertionError: damaged data was accepted, or an error did not name the damaged file.
     """
     run, noticed = case / "run", False
     readers: list[tuple[str, Callable[[], Learner], Learner]] = [
@@ -291,7 +296,7 @@ def read_all(
         if learner is None:
             noticed = True
         elif not same(learner, wanted):
-            # What is whole, and in another's place, is not to be told from it without its run.
+            # Without its run, an intact file in the place of another one cannot be noticed.
             whole = any(same(learner, other) for _, _, other in alone)
             whole = whole or files.get("model.safetensors") in truth.files.values()
             foreign = what.endswith(WHOLE_OF_ANOTHER) or (whole and "swapped" in what)
@@ -314,7 +319,7 @@ def read_all(
 
 
 def fell_back(case: Path, truth: Truth, what: str, touched: set[str], files: Files) -> bool:
-    """Whether a training that may fall back does, and to the newest checkpoint that is whole."""
+    """Resume with a fallback allowed, and return True if training continued from the newest intact checkpoint."""
     whole = [
         update
         for update in STOPS
@@ -343,8 +348,10 @@ def fell_back(case: Path, truth: Truth, what: str, touched: set[str], files: Fil
 
 
 def resumed_learner(run: Path, truth: Truth, wanted: Learner, allow_older: bool = False) -> Learner:
-    """The learner that a training would go on with; where it fell back, something was said. Where a
-    best that is damaged was given up, and that was said, it counts as the one that is wanted."""
+    """Return the learner with which training would continue; with `allow_older`, require a warning.
+
+    If a warning says that a damaged best checkpoint was given up, the learner gets the best loss of `wanted`.
+    """
     writer, learner, _ = reopen(run, text=[truth.text], allow_older=allow_older)
     with writer:
         told = " ".join(writer.warnings)
@@ -355,7 +362,7 @@ def resumed_learner(run: Path, truth: Truth, wanted: Learner, allow_older: bool 
 
 
 def attempt(name: str, read: Callable[[], Result], what: str, touched: set[str]) -> Result | None:
-    """What was read; None where an error told of it as it must."""
+    """Return the result of `read`; None if it raised an error that names the damaged file."""
     try:
         return read()
     except (DamagedError, NotAModelError) as error:
@@ -370,8 +377,7 @@ def attempt(name: str, read: Callable[[], Result], what: str, touched: set[str])
 
 
 def require_named(told: str, touched: set[str], what: str) -> None:
-    """Refuse a sentence with neither the path or the name of a file that is damaged, nor the path of
-    its checkpoint."""
+    """Raise AssertionError unless an error names a damaged file, or gives its path or its checkpoint's."""
     names = set()
     for place in touched:
         path = place.rstrip("/")
@@ -384,19 +390,19 @@ def require_named(told: str, touched: set[str], what: str) -> None:
 
 
 def same(one: Learner, two: Learner) -> bool:
-    """Whether two learners are equal to the bit."""
+    """Return True if all bits of two learners are equal."""
     return vars_of(one) == vars_of(two)
 
 
 def same_but_for_the_end(one: Learner, two: Learner) -> bool:
-    """The same, wherever the training ends."""
+    """Return True if two learners are equal except for the end of the run in their settings."""
     ends = {name: getattr(two.config, name) for name in EXTENDABLE}
     moved = dataclasses.replace(one, config=dataclasses.replace(one.config, **ends))
     return same(moved, two)
 
 
 def vars_of(learner: Learner) -> dict[str, object]:
-    """All that a learner is, as values that compare."""
+    """Return all fields of a learner as values that can be compared with ==."""
     values = dict(vars(learner))
     values["vocabulary"] = learner.vocabulary.characters
     for field in ("parameters", "state"):

@@ -1,19 +1,18 @@
 """Checks every state in which a power cut during a run can leave a disk.
 
-Every call that a run makes is recorded, from its making over saves, an interruption and a
-resumption to its end. Then the calls are played, one by one, into a model of a disk that keeps for
-certain only what was brought to it: the bytes of a file by an fsync of the file, a name in a
-directory by an fsync of the directory. After each call the power is cut, in several ways:
+It records every call that a run makes: its creation, saves, an interruption, a resumption and its end.
+Then it applies the calls one by one to a model of a disk. The model certainly keeps only flushed data: the
+bytes of a file after an fsync of the file, and a name after an fsync of the directory. After each call the
+power is cut in several ways:
 
-    dropped    whatever was not brought to the disk is gone
-    names      all names are there, and the bytes that were not brought to the disk are not: the
-               file that is empty after a power cut
-    chance     of every directory a random part of the waiting changes, from the oldest on, and of
-               every file a random part of the waiting bytes
+    dropped    everything that was not flushed is lost
+    names      all names exist, but the bytes that were not flushed are lost: a file may be empty
+    chance     for each directory the first few waiting changes are on the disk, for each file the
+               first few waiting bytes; their number is random
 
-What is then on the disk is laid out as a folder, and the run must go on in it: from the checkpoint
-whose save had returned, or from the one that was being saved. Where no save had returned yet, a run
-is there or can be made there.
+The contents of the disk are written into a folder, and the run must continue there: from the checkpoint
+whose save had returned, or from the one that was being saved. If no save had returned yet, there is a run,
+or a run can be created there.
 """
 
 import random
@@ -42,21 +41,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 CHANCES = {SHORT: 0, LONG: 6}
 HALTS = {SHORT: 3, LONG: 6}  # calls of the engine before the run is interrupted and resumed
-TRAINED_ON = {SHORT: 25, LONG: 10}  # of so many states one is trained on to its end
+TRAINED_ON = {SHORT: 25, LONG: 10}  # one of this many states is trained to the end of the run
 
 
-# What a disk holds
+# The model of a disk
 
 
 @dataclass
 class File:
-    """Bytes that are there for certain, and changes that wait."""
+    """A file: the bytes that are certainly on the disk, and the changes that wait."""
 
     kept: bytes = b""
     waiting: list[Call] = field(default_factory=list)
 
     def after(self, count: int, part: float = 0.0) -> bytes:
-        """The bytes after so many of the waiting changes, and a part of the next one."""
+        """Return the bytes after the first `count` waiting changes and a fraction `part` of the next write."""
         data = self.kept
         for call in self.waiting[:count]:
             data = changed(data, call)
@@ -70,7 +69,7 @@ class File:
 
 
 def changed(data: bytes, call: Call) -> bytes:
-    """A file's bytes after a change."""
+    """Return the bytes of a file after a write or a truncation."""
     if call.kind == "write":
         padded = data.ljust(call.offset, b"\0")
         return padded[: call.offset] + call.data + padded[call.offset + len(call.data) :]
@@ -80,20 +79,20 @@ def changed(data: bytes, call: Call) -> bytes:
 
 @dataclass
 class Directory:
-    """Names that are there for certain, the names that programs see, and changes that wait."""
+    """A directory: the names certainly on the disk, those that programs see, and the changes that wait."""
 
     kept: dict[str, "Node"] = field(default_factory=dict)
     now: dict[str, "Node"] = field(default_factory=dict)
-    # A change is several names at once: what each stands for from then on, or None.
+    # A change can affect several names: it gives the new node of each, or None for a removed name.
     waiting: list[dict[str, "Node | None"]] = field(default_factory=list)
 
     def change(self, names: "dict[str, Node | None]") -> None:
-        """What programs see at once, and the disk some time."""
+        """Make a change, which programs see immediately and the disk has at some later time."""
         self.waiting.append(names)
         apply(self.now, names)
 
     def after(self, count: int) -> dict[str, "Node"]:
-        """The names after so many of the waiting changes."""
+        """Return the names after the first `count` waiting changes."""
         names = dict(self.kept)
         for change in self.waiting[:count]:
             apply(names, change)
@@ -104,7 +103,7 @@ Node = File | Directory
 
 
 def apply(names: dict[str, Node], change: dict[str, Node | None]) -> None:
-    """Do a change to a directory's names."""
+    """Apply a change to the names of a directory, in place."""
     for name, node in change.items():
         if node is None:
             names.pop(name, None)
@@ -113,14 +112,14 @@ def apply(names: dict[str, Node], change: dict[str, Node | None]) -> None:
 
 
 class Disk:
-    """A folder on a disk, as the calls leave it."""
+    """A model of a folder on a disk, to which calls are applied."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self.top = Directory()
 
     def find(self, path: Path) -> Node:
-        """What programs find at a path."""
+        """Return the file or directory that programs see at a path."""
         node: Node = self.top
         for name in path.relative_to(self._root).parts:
             assert isinstance(node, Directory)
@@ -128,13 +127,13 @@ class Disk:
         return node
 
     def parent(self, path: Path) -> Directory:
-        """The directory in which a name is."""
+        """Return the directory that contains a path."""
         found = self.find(path.parent)
         assert isinstance(found, Directory)
         return found
 
     def play(self, call: Call) -> None:
-        """One call, done to the disk."""
+        """Apply one call to the disk."""
         name = call.path.name
         parent = self.top if call.path == self._root else self.parent(call.path)
         if call.kind == "open":
@@ -169,31 +168,31 @@ class Disk:
             parent.change({name: None})
 
 
-# How the power may go
+# The ways to cut the power
 
-Lost = dict[str, "Lost | bytes"]  # what is left, by name
+Lost = dict[str, "Lost | bytes"]  # the remaining files and directories by name
 
 
 def everything(node: Directory) -> Lost:
-    """All that programs see."""
+    """Return everything that programs see."""
     return {name: everything(n) if isinstance(n, Directory) else n.after(len(n.waiting))
             for name, n in sorted(node.now.items())}  # fmt: skip
 
 
 def dropped(node: Directory) -> Lost:
-    """Only what was brought to the disk."""
+    """Return only the names and the bytes that were flushed."""
     return {name: dropped(n) if isinstance(n, Directory) else n.kept
             for name, n in sorted(node.kept.items())}  # fmt: skip
 
 
 def names_only(node: Directory) -> Lost:
-    """All names, and of the bytes only what was brought to the disk."""
+    """Return all names, but only the bytes that were flushed."""
     return {name: names_only(n) if isinstance(n, Directory) else n.kept
             for name, n in sorted(node.now.items())}  # fmt: skip
 
 
 def by_chance(node: Directory, chance: random.Random) -> Lost:
-    """A part of what waits, in each directory and file another one."""
+    """Return the flushed data with a random part of the waiting changes of each directory and file."""
     names = node.after(chance.randint(0, len(node.waiting)))
     left: Lost = {}
     for name, n in sorted(names.items()):
@@ -205,7 +204,7 @@ def by_chance(node: Directory, chance: random.Random) -> Lost:
 
 
 def lay_out(left: Lost, path: Path) -> None:
-    """Make it a folder."""
+    """Write the remaining files and directories into a new folder."""
     path.mkdir()
     for name, inner in left.items():
         if isinstance(inner, bytes):
@@ -215,26 +214,26 @@ def lay_out(left: Lost, path: Path) -> None:
 
 
 def lie_at(path: Path) -> Lost:
-    """What a folder holds."""
+    """Return the files and directories in a folder."""
     return {
         inner.name: lie_at(inner) if inner.is_dir() else inner.read_bytes()
         for inner in sorted(path.iterdir())
     }
 
 
-# What was recorded
+# The recorded calls
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A save of an update began, or has returned."""
+    """The save of an update began, or (`done`) has returned."""
 
     update: int
     done: bool
 
 
 def record(root: Path, run: Path, scale: str) -> list[Call | Mark]:
-    """All calls of a run's life, and where its saves began and returned."""
+    """Train a run with an interruption; return all its calls, with marks where its saves began and returned."""
     log: list[Call | Mark] = []
     save = RunWriter.save
 
@@ -259,8 +258,12 @@ def record(root: Path, run: Path, scale: str) -> list[Call | Mark]:
 def states(
     log: list[Call | Mark], root: Path, ways: list[Callable[[Directory], Lost]]
 ) -> Iterator[tuple[int, int | None, int | None, Lost]]:
-    """After each call, each different folder that a power cut may leave, with the number of the
-    call, the update whose save had returned, and the one that was being saved or had been."""
+    """Yield each different state that a power cut after any call may leave.
+
+    Yields:
+        The number of the call, the update of the last save that had returned, the update of the last
+        save that had begun, and the remaining files.
+    """
     disk, saved, saving, seen = Disk(root), None, None, set()
     for number, entry in enumerate(log):
         if isinstance(entry, Mark):
@@ -275,12 +278,12 @@ def states(
                 seen.add(known)
                 yield number, saved, saving, left
     assert everything(disk.top) == lie_at(root), (
-        "a write was not seen: what the calls make is not what lies on the disk"
+        "a write was not recorded: the calls give other files than those on the disk"
     )
 
 
 def check(scale: str, seed: int = 0) -> Figures:
-    """Every call of a run of some saves; in the long version with random cuts."""
+    """Cut the power after every call of a run with several saves; also at random in the long version."""
     chance = random.Random(seed)
     ways: list[Callable[[Directory], Lost]] = [dropped, names_only]
     ways += [lambda node: by_chance(node, chance)] * CHANCES[scale]
@@ -316,8 +319,10 @@ def check(scale: str, seed: int = 0) -> Figures:
 def go_on(
     run: Path, settings: dict[str, Any], saved: int | None, saving: int | None, what: str
 ) -> int | None:
-    """Open the run that a power cut left: the update that it goes on from; None where no save had
-    returned, and it was made anew."""
+    """Open the run that a power cut left, and return its update.
+
+    Return None if no save had returned and the run had to be created again.
+    """
     if saved is None and not (run / "checkpoints" / "latest").exists():
         opened(run, settings)[0].close()
         return None
