@@ -62,6 +62,32 @@ def test_training_waits_for_a_full_disk_and_continues_with_the_same_bytes(
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
 
 
+def test_a_save_that_failed_at_a_pause_is_tried_again_while_the_run_is_paused(
+    tmp_path, monkeypatch, attentive
+):
+    train(tmp_path / "whole", save_seconds=1e-9)
+    run, disk = tmp_path / "run", FullDisk(monkeypatch)
+    writer, learner, corpus = create(run, save_seconds=1e-9)
+    pauses, saved, warned = [], [], []
+    with writer:
+        for item in train_run(writer, learner, corpus, ReferenceEngine()):
+            if isinstance(item, Record) and item.update == 21:
+                write_control(run, "pause")
+                disk.arm(1, forever=True)
+            if isinstance(item, Progress) and item.state == "paused":
+                pauses.append(item.update)
+                if len(pauses) == 5:
+                    disk.disarm()
+                if len(pauses) == 20:
+                    saved = [load_model(run, "latest").update]
+                    write_control(run, "run")
+            warned += of(Warned, [item])
+    assert saved == [pauses[0]]
+    assert len([warning for warning in warned if "was not saved" in warning.message]) == 1
+    assert {*pauses} == {*saved}
+    assert lasting(run) == lasting(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("how", ["SIGINT", "stop"])
 def test_a_run_that_waits_for_a_disk_can_be_stopped(tmp_path, monkeypatch, how):
     run, asked = tmp_path / "run", []

@@ -305,6 +305,8 @@ class RunTrainer:
             yield self._paused("command")
             self._commands.wait()
             yield from self._saver.show_if_due("paused")
+            # A pause may be long: if the disk refused the save before it, try again.
+            yield from self._saver.save_if_due(again=True)
             self._commands.look()
             yield from self._apply_factor()
             yield from self._report_unreadable_command()

@@ -102,11 +102,11 @@ class RunSaver:
         self._save_seconds = min(2 * self._save_seconds, self._most_seconds)
         self._next_save = time.monotonic() + self._save_seconds
 
-    def save_if_due(self) -> Iterator[TrainingEvent]:
-        """Save if it is due and the last save was of another update, or failed."""
+    def save_if_due(self, again: bool = False) -> Iterator[TrainingEvent]:
+        """Save if it is due and the last save was of another update, or failed; `again` as in `save`."""
         saved = not self.failed_saves and self._writer.saved_update == self.safe.update
         if time.monotonic() >= self._next_save and not saved:
-            yield from self.save()
+            yield from self.save(again)
 
     def save_final_state(self) -> Iterator[TrainingEvent]:
         """Save the last state; raise WriteError if several attempts fail."""
