@@ -18,6 +18,7 @@ import numpy as np
 from charloom.text import Corpus, Vocabulary
 from charloom.text.block_reader import encode, fingerprint, scan
 from charloom.text.sources import file_source
+from charloom.text.unknown_policy import REFUSE
 
 MEGABYTE = 1_000_000
 ALPHABETS = {
@@ -58,7 +59,7 @@ def measure(name: str, path: Path, rounds: int) -> None:
     sources = [file_source(path)]
     found = scan(sources, "characters")
     vocabulary = Vocabulary(map(chr, found.values))
-    table = vocabulary.treatment(found.values, found.counts, "refuse", "").table
+    table = vocabulary.encoding_plan(found.values, found.counts, REFUSE).table
 
     def encode_all() -> None:
         for ids in encode(sources, "characters", table, False, found.fingerprint):

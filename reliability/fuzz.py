@@ -303,7 +303,7 @@ def text(data: bytes) -> None:
         try:
             found = scan([source], tokens)
             vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
-            table = vocabulary.treatment(found.values, found.counts, REFUSE).table
+            table = vocabulary.encoding_plan(found.values, found.counts, REFUSE).table
             blocks = list(encode([source], tokens, table, False, found.fingerprint))
         except EncodingError as error:
             assert tokens == "characters", "bytes were refused"

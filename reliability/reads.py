@@ -189,7 +189,7 @@ def report(run: Path) -> None:
     """Read all of it, and make its report."""
     told: list[str] = []
     read_run(run)
-    write_report(run, tell=told.append)
+    write_report(run, on_message=told.append)
     assert not told, f"the report tells of {told}"
 
 

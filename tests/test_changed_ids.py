@@ -187,13 +187,13 @@ def test_a_plan_reads_the_same_ids_from_a_file(book):
 
 def test_the_cache_never_gets_the_ids_of_a_text_that_changed_meanwhile(book, tmp_path, monkeypatch):
     before = book.read_bytes()
-    honest = Vocabulary.treatment
+    honest = Vocabulary.encoding_plan
 
-    def treatment(*arguments):  # between the two readings
+    def encoding_plan(*arguments):  # between the two readings
         book.write_bytes(before.replace(b"red", b"wet"))
         return honest(*arguments)
 
-    monkeypatch.setattr(Vocabulary, "treatment", treatment)
+    monkeypatch.setattr(Vocabulary, "encoding_plan", encoding_plan)
     with pytest.raises(TextError, match="changed while it was read"):
         Corpus.open([book])
     monkeypatch.undo()

@@ -48,11 +48,11 @@ def test_everything_that_a_training_does_takes_its_share():
     every = schedule(validation=0.1, judge_every=10, sample_until=10**6, sample_every=50)
     alone = Costs(update=0.1).seconds(every, 100)
     assert alone == pytest.approx(10)
-    for name, times in (("judgement", 10), ("sample", 3), ("passage", 1)):
+    for name, times in (("validation", 10), ("sample", 3), ("passage", 1)):
         taken = replace(Costs(update=0.1), **{name: 2.0}).seconds(every, 100)
         assert taken - alone == pytest.approx(2.0 * times), name
-    assert Costs(update=0.1, judgement=2.0).seconds(every, 101) == pytest.approx(10.1 + 11 * 2)
-    assert Costs(update=0.1, judgement=2.0).seconds(every, 140, 100) == pytest.approx(4 + 4 * 2)
+    assert Costs(update=0.1, validation=2.0).seconds(every, 101) == pytest.approx(10.1 + 11 * 2)
+    assert Costs(update=0.1, validation=2.0).seconds(every, 140, 100) == pytest.approx(4 + 4 * 2)
     saved = Costs(update=0.1, save=1.0)
     assert saved.seconds(schedule(save_seconds=2.0), 100) > alone + 10 / 2
 
@@ -67,7 +67,7 @@ def test_all_that_is_held_out_is_read_at_the_end_only_where_that_is_worth_it():
 @pytest.mark.parametrize("done", [0, 37])
 def test_the_updates_are_the_most_for_which_there_is_time(done):
     plan = schedule(validation=0.1, judge_every=10, save_seconds=3.0)
-    measured = Costs(update=0.1, judgement=1.0, whole=0.9, sample=0.2, passage=0.3, save=0.01)
+    measured = Costs(update=0.1, validation=1.0, whole=0.9, sample=0.2, passage=0.3, save=0.01)
     end = measured.updates_within(40.0, plan, done)
     assert measured.seconds(plan, end, done) <= 40.0 < measured.seconds(plan, end + 1, done)
     assert measured.updates_within(-5.0, plan, done) == done + 1
@@ -80,7 +80,7 @@ def test_opening_the_text_and_measuring_count_among_the_minutes(monkeypatch):
     began = clock.now
     clock.take(8.0)  # the text is opened
     settings = {**SETTINGS, "sample_until": 0}
-    config = api.plan_settings(corpus, 1, began=began, tell=told.append, **settings)
+    config = api.plan_settings(corpus, 1, began=began, on_message=told.append, **settings)
     assert config.updates == (60 - 10) / 0.1
     assert told == [
         "measured on this machine: 500 updates will take about 1 min 00 s in total, including 8.0 s to open the text"
@@ -92,7 +92,9 @@ def test_at_least_half_of_the_minutes_are_for_training_and_what_that_makes_is_to
     monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
     began = clock.now
     clock.take(55.0)
-    config = api.plan_settings(Corpus.from_text(TEXT), 1, began=began, tell=told.append, **SETTINGS)
+    config = api.plan_settings(
+        Corpus.from_text(TEXT), 1, began=began, on_message=told.append, **SETTINGS
+    )
     assert config.updates == 30 / 0.1
     assert told[0].startswith(
         "measured on this machine: 300 updates will take about 1 min 25 s in total, including 55 s"
@@ -120,11 +122,11 @@ def test_a_judgement_is_reckoned_from_a_part_of_it(monkeypatch, most):
     config = Config(validation=0.9, judged_characters=most)
     learner, engine = new_learner(config, corpus.vocabulary), Timed(clock)
     monkeypatch.setattr(time_estimates, "EVALUATION_SECONDS", 0.0)
-    judgement, whole = evaluation_seconds(corpus, learner, engine)
+    validation, whole = evaluation_seconds(corpus, learner, engine)
     judged, engine.scored = engine.scored, 0
-    assert judged <= judgement
+    assert judged <= validation
     pieces = time_estimates.evaluated_pieces(config, schedule(validation=0.9).windows)
-    assert judgement == pytest.approx(
+    assert validation == pytest.approx(
         time_estimates.characters_read(pieces) * (10 if len(pieces) == 1 else 1)
     )
     assert (whole > 0) == bool(most)

@@ -159,7 +159,7 @@ def test_a_kept_model_writes_what_it_wrote_when_it_was_made(kept):
 
 def test_a_kept_run_is_reported(kept):
     told = []
-    page = write_report(kept / "run", tell=told.append)
+    page = write_report(kept / "run", on_message=told.append)
     assert told == []
     assert "Generated long text passage" in page.read_text(encoding="utf-8")
 

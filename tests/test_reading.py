@@ -27,7 +27,7 @@ def read(*pieces, tokens="characters", raw=False):
     sources = [source(piece, raw) for piece in pieces]
     found = scan(sources, tokens)
     vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
-    table = vocabulary.treatment(found.values, found.counts, REFUSE).table
+    table = vocabulary.encoding_plan(found.values, found.counts, REFUSE).table
     ids = np.concatenate(list(encode(sources, tokens, table, False, found.fingerprint)))
     assert len(ids) == found.counts.sum()
     assert fingerprint(sources, tokens) == found.fingerprint
@@ -144,17 +144,17 @@ def test_what_has_no_id_is_left_out(block):
     vocabulary = Vocabulary("abé")
     pieces = [source("xaéy".encode()), source(b"zb")]
     found = scan(pieces, "characters")
-    treatment = vocabulary.treatment(found.values, found.counts, SKIP)
+    encoding_plan = vocabulary.encoding_plan(found.values, found.counts, SKIP)
     ids = np.concatenate(
-        list(encode(pieces, "characters", treatment.table, True, found.fingerprint))
+        list(encode(pieces, "characters", encoding_plan.table, True, found.fingerprint))
     )
     assert vocabulary.decode(ids) == "aéb"
-    assert treatment.unknown.total == 3
+    assert encoding_plan.unknown.total == 3
 
 
 def test_the_first_that_has_no_id_is_found_across_pieces(block):
     pieces = [source("abé".encode()), source(b"bxb")]
-    table = Vocabulary("abé").treatment(*np.zeros((2, 0), dtype=int), REFUSE).table
+    table = Vocabulary("abé").encoding_plan(*np.zeros((2, 0), dtype=int), REFUSE).table
     assert first_left_out(pieces, "characters", table) == (ord("x"), 4)
     with pytest.raises(TextError, match="changed while it was read"):
         first_left_out(pieces[:1], "characters", table)

@@ -135,17 +135,17 @@ def test_it_is_over_at_the_last_update_or_at_the_end_of_patience():
     found = schedule(updates=50, validation=0.2, patience=2)
     learner = new_learner(found.config, small_corpus().vocabulary)
     learner.update, learner.judgements_since_best = 49, 1
-    assert not found.over(learner)
+    assert not found.is_finished(learner)
     assert found.early_end_reason(learner) is None
     learner.judgements_since_best = 2
-    assert found.over(learner)
+    assert found.is_finished(learner)
     assert found.early_end_reason(learner) == "no better validation loss in 2 evaluations"
     learner.update, learner.judgements_since_best = 50, 0
-    assert found.over(learner)
+    assert found.is_finished(learner)
 
 
 def test_without_patience_no_judgement_ends_anything():
     found = schedule(validation=0.2)
     learner = new_learner(found.config, small_corpus().vocabulary)
     learner.judgements_since_best = 10**6
-    assert not found.over(learner)
+    assert not found.is_finished(learner)

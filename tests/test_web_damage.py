@@ -95,7 +95,7 @@ def test_the_page_shows_a_damaged_run_with_the_words_of_the_report(tmp_path, nam
     small_runs.train(run, validation=0.1)
     break_line(run / name)
     messages = []
-    write_report(run, tell=messages.append)
+    write_report(run, on_message=messages.append)
     assert len(messages) == 1
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         listed = client.get("/api/runs").json()["runs"][0]

@@ -88,7 +88,7 @@ def told(*command):
 def test_a_report_says_what_is_damaged_and_shows_the_rest(run, name, wrong):
     damage(run, name, wrong)
     sentences = []
-    page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
+    page = Page(write_report(run, on_message=sentences.append).read_text(encoding="utf-8"))
     (sentence,) = sentences
     assert sentence.startswith(f"{run / name} is ")
     assert f"Damaged: {sentence}" in page.words
@@ -117,7 +117,7 @@ def test_of_several_gradient_checks_those_that_are_whole_are_shown(run):
     assert [check.to_dict() for check in stored.checks] == checks
     assert "1 of 2 gradient checks cannot be read" in stored.damage
     sentences = []
-    page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
+    page = Page(write_report(run, on_message=sentences.append).read_text(encoding="utf-8"))
     assert sentences == [stored.damage]
     assert "The gradient that backpropagation through time computes is right" in page.words
 

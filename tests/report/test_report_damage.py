@@ -55,7 +55,7 @@ def test_a_report_is_made_of_what_is_whole_and_says_what_is_not(
     assert "Damaged:" not in report(run)[1].words
     harm(run)
     sentences: list[str] = []
-    html = write_report(run, tell=sentences.append).read_text(encoding="utf-8")
+    html = write_report(run, on_message=sentences.append).read_text(encoding="utf-8")
     assert len(sentences) == 1
     assert told in sentences[0]
     page = Page(html)
@@ -94,7 +94,7 @@ def test_a_journal_that_lost_its_end_is_told_with_what_is_missing_and_what_is_sh
 ) -> None:
     harm(run / file)
     sentences: list[str] = []
-    page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
+    page = Page(write_report(run, on_message=sentences.append).read_text(encoding="utf-8"))
     assert len(sentences) == 1
     assert sentences[0].startswith(str(run / file))
     assert told in sentences[0]
@@ -105,7 +105,7 @@ def test_a_journal_that_lost_its_end_is_told_with_what_is_missing_and_what_is_sh
 def test_events_that_lost_all_their_lines_are_told(run: Path) -> None:
     cut(run / "events.jsonl")
     sentences: list[str] = []
-    page = Page(write_report(run, tell=sentences.append).read_text(encoding="utf-8"))
+    page = Page(write_report(run, on_message=sentences.append).read_text(encoding="utf-8"))
     assert len(sentences) == 1
     assert "events.jsonl is damaged: it has no whole line" in sentences[0]
     assert "written by a model of this run; the run does not record which one" in page.words
@@ -141,5 +141,5 @@ def test_a_run_that_resumed_with_less_has_lost_nothing_since(run: Path) -> None:
     half(run / "metrics.jsonl")
     resume(run, allow_older=True)
     sentences: list[str] = []
-    write_report(run, tell=sentences.append)
+    write_report(run, on_message=sentences.append)
     assert sentences == []

@@ -190,7 +190,7 @@ def test_events_are_on_disk_before_a_checkpoint_and_after_a_rollback(tmp_path):
         calls.clear()
         learner.smooth_loss = 1.0
         learner.update = 5
-        writer.tell("warning", 5, reason="so that there is something")
+        writer.add_event("warning", 5, reason="so that there is something")
         writer.save(learner)
         names = [(call.kind, (call.target or call.path).name) for call in calls]
         assert names.index(("fsync", "events.jsonl")) < names.index(("rename", "5"))

@@ -55,7 +55,7 @@ def test_the_speed_is_unknown_until_the_current_session_has_one(tmp_path, begun,
     speed of another time, perhaps of another machine."""
     writer, _, _ = small_runs.create(tmp_path / "book")
     with writer, TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
-        writer.tell("resumed" if begun else "started", begun)
+        writer.add_event("resumed" if begun else "started", begun)
         writer.flush()
         record = Record(update, 0.5, 10 * update, 1.0, 10.0, 10.0, 1.0, 0.1, 1.0, 20.0)
         append(tmp_path / "book" / "metrics.jsonl", record.to_line() + b"\n")

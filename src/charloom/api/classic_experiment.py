@@ -114,7 +114,7 @@ def reproduce(
 
 
 def reproduction(
-    training: Training, halt: HaltCheck = no_halt, watch: ProgressCallback = ignore_progress
+    training: Training, halt: HaltCheck = no_halt, on_progress: ProgressCallback = ignore_progress
 ) -> Generator[GradientCheck | TrainingEvent | Reported]:
     """Do the experiment and yield its events: gradient checks, training events, the report.
 
@@ -124,7 +124,7 @@ def reproduction(
     Args:
         training: the run to train.
         halt: returns the reason to stop, or None to continue.
-        watch: as for `charloom.report.write_report`.
+        on_progress: as for `charloom.report.write_report`.
     """
     stored = read_checks(training.run)
     if stored.damage:
@@ -146,7 +146,9 @@ def reproduction(
     from charloom.report import write_report
 
     damage: list[str] = []
-    yield Reported(write_report(training.run, tell=damage.append, watch=watch), tuple(damage))
+    yield Reported(
+        write_report(training.run, on_message=damage.append, on_progress=on_progress), tuple(damage)
+    )
 
 
 class ChecksStopped(Exception):

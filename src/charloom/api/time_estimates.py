@@ -35,7 +35,7 @@ class Costs:
 
     Attributes:
         update: one update.
-        judgement: computing the validation loss once during training.
+        validation: computing the validation loss once during training.
         whole: computing the loss on the whole validation part at the end; 0 if every validation
             loss uses the whole part.
         sample: writing one sample.
@@ -44,7 +44,7 @@ class Costs:
     """
 
     update: float
-    judgement: float = 0.0
+    validation: float = 0.0
     whole: float = 0.0
     sample: float = 0.0
     passage: float = 0.0
@@ -57,7 +57,7 @@ class Costs:
         every = config.judge_every or schedule.windows.per_epoch
         judged = evaluation_count(updates, every) - done // every if config.validation else 0
         sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
-        seconds = learning + judged * self.judgement + sampled * self.sample + self.passage
+        seconds = learning + judged * self.validation + sampled * self.sample + self.passage
         if self.whole <= FINAL_EVALUATION_SHARE * learning:
             seconds += self.whole
         return seconds + saves(seconds, config.save_seconds) * self.save
@@ -95,13 +95,13 @@ def measure(corpus: Corpus, config: Config) -> Costs:
     """Measure the durations for `config` on a text, with a new network; takes about two seconds."""
     learner = new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
-    judgement, whole = (
+    validation, whole = (
         evaluation_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
     )
     sample = sample_seconds(corpus, learner, engine)
     return Costs(
         update=1 / updates_per_second(corpus, config),
-        judgement=judgement,
+        validation=validation,
         whole=whole,
         sample=sample,
         passage=sample * config.passage_length / config.sample_length,
@@ -122,8 +122,8 @@ def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tupl
     # The warm-up is read as a single stream, which is slow and would bias the average.
     cold = [replace(piece, warm=False) for piece in pieces]
     each = seconds_per_character(mean_nats_in_steps(engine, learner, corpus.ids, cold))
-    judgement, whole = each * characters_read(pieces), each * characters_read(all_of_it)
-    return judgement, whole if pieces != all_of_it else 0.0
+    validation, whole = each * characters_read(pieces), each * characters_read(all_of_it)
+    return validation, whole if pieces != all_of_it else 0.0
 
 
 def seconds_per_character(scoring_steps: Iterable[int]) -> float:

@@ -274,10 +274,12 @@ def begin(
                 raise
 
 
-def reopen(run: Path, changes: RunChanges = NO_CHANGES, tell: MessageListener = str) -> Training:
+def reopen(
+    run: Path, changes: RunChanges = NO_CHANGES, on_message: MessageListener = str
+) -> Training:
     """Open a run to continue it.
 
-    The errors are those of `resume`; `tell` is described in `plan_settings`.
+    The errors are those of `resume`; `on_message` is described in `plan_settings`.
     """
     began = time.monotonic()
     with unless_in_use(run):
@@ -295,7 +297,9 @@ def reopen(run: Path, changes: RunChanges = NO_CHANGES, tell: MessageListener = 
         updates = changes.updates
         if changes.minutes is not None:
             done = plan.learner.update
-            updates = end_after(changes.minutes, plan.corpus, config, done, began=began, tell=tell)
+            updates = end_after(
+                changes.minutes, plan.corpus, config, done, began=began, on_message=on_message
+            )
         writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates), lock)
     return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds)
 

@@ -33,7 +33,7 @@ def plan_settings(
     default: str = DEFAULT_RECIPE,
     model: Learner | None = None,
     began: float | None = None,
-    tell: MessageListener = str,
+    on_message: MessageListener = str,
     **settings: Any,
 ) -> Config:
     """Return the complete settings of a training run: a recipe with the given changes.
@@ -48,7 +48,7 @@ def plan_settings(
         model: the model to train further; None trains a new network.
         began: start of the minutes as a time of `time.monotonic`, by default now. Opening the text
             and measuring count as part of the minutes.
-        tell: called with a message about the number of updates and the time they will take.
+        on_message: called with a message about the number of updates and the time they will take.
         **settings: any setting of `Config`; None keeps the recipe's value.
 
     Raises:
@@ -63,7 +63,9 @@ def plan_settings(
         minutes = RECIPES[config.recipe].minutes if config.recipe in RECIPES else None
     if minutes is None:
         return config
-    return config.replace(updates=end_after(minutes, corpus, config, began=began, tell=tell))
+    return config.replace(
+        updates=end_after(minutes, corpus, config, began=began, on_message=on_message)
+    )
 
 
 def end_after(
@@ -73,7 +75,7 @@ def end_after(
     done: int = 0,
     *,
     began: float | None = None,
-    tell: MessageListener = str,
+    on_message: MessageListener = str,
 ) -> int:
     """Return the last update of a run that ends about `minutes` after its start.
 
@@ -97,7 +99,7 @@ def end_after(
         )
     took = f", including {duration(opened)} to open the text" if opened >= SHORT_SECONDS else ""
     whole = before + costs.seconds(schedule, end, done)
-    tell(
+    on_message(
         f"measured on this machine: {counted(end - done, 'update')} will take about {duration(whole)} in total{took}"
     )
     return end

@@ -63,7 +63,7 @@ def reproduce(
     else:
         corpus = api.demo_text(settings.get("tokens") or "characters")
     config = api.plan_settings(
-        corpus, minutes, default=CLASSIC, began=began, tell=say_sentence, **settings
+        corpus, minutes, default=CLASSIC, began=began, on_message=say_sentence, **settings
     )
     warn_without_effect(config, settings)
     with api.begin(corpus, config, run) as training:
@@ -98,7 +98,7 @@ def train(
     explain_terminal_input(text or [])
     corpus = api.text_to_learn(text or [], model=model, **settings)
     config = api.plan_settings(
-        corpus, minutes, model=model, began=began, tell=say_sentence, **settings
+        corpus, minutes, model=model, began=began, on_message=say_sentence, **settings
     )
     warn_without_effect(config, settings)
     if model is None and "unknown" in settings:
@@ -148,7 +148,7 @@ def resume(
         text, epochs, updates, minutes, allow_older=allow_older, **(settings or {})
     )
     explain_terminal_input(text or [])
-    with api.reopen(run, changes, tell=say_sentence) as training:
+    with api.reopen(run, changes, on_message=say_sentence) as training:
         if training.finished:
             say(
                 f"{run} is finished at update {training.learner.update:,}; there is nothing to do. "

@@ -58,7 +58,7 @@ class Schedule:
             return rate * (config.cosine_end + (1 - config.cosine_end) * share)
         return rate
 
-    def over(self, learner: Learner) -> bool:
+    def is_finished(self, learner: Learner) -> bool:
         """Return True if the run is complete: all updates are done, or patience ran out."""
         return learner.update >= self.updates or self.early_end_reason(learner) is not None
 

@@ -53,8 +53,8 @@ class Content:
 def write_report(
     run: str | Path,
     output: str | Path | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-    watch: ProgressCallback = ignore_progress,
+    on_message: Callable[[str], None] = lambda _: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Path:
     """Write report.html, loss.svg and loss.png into a run directory.
 
@@ -64,8 +64,8 @@ def write_report(
     Args:
         run: the run directory.
         output: another path for the page; nothing is then written into the run directory.
-        tell: called with a marked message about each damaged or missing part.
-        watch: called several times while a journal is read, with its path, the number of bytes read
+        on_message: called with a marked message about each damaged or missing part.
+        on_progress: called several times while a journal is read, with its path, the number of bytes read
             and its size in bytes.
 
     Returns:
@@ -81,9 +81,9 @@ def write_report(
     """
     if output is not None and Path(output).is_dir():
         raise ConfigError(f"{output} is a directory; give the path of a file.")
-    content = read_content(run, watch)
+    content = read_content(run, on_progress)
     for message in content.damage:
-        tell(message)
+        on_message(message)
     html = render(
         content,
         loss_picture(content, write_files=output is None),
@@ -94,23 +94,25 @@ def write_report(
     return path
 
 
-def read_content(run: str | Path, watch: ProgressCallback) -> Content:
+def read_content(run: str | Path, on_progress: ProgressCallback) -> Content:
     """Read the parts of a run that a report shows; read each journal once."""
     view = inspect_run(Path(run))
     view.require_settings()
     damage = list(view.damage)
-    samples = read_samples(view, damage, watch)
+    samples = read_samples(view, damage, on_progress)
     wanted = [*(sample.update for sample in samples.shown), passage_update(view)]
-    records = read_records(view, [update for update in wanted if update is not None], damage, watch)
+    records = read_records(
+        view, [update for update in wanted if update is not None], damage, on_progress
+    )
     stored = read_checks(view.path)
     damage += [stored.damage] if stored.damage else []
     return Content(view, records, samples, stored, damage)
 
 
-def read_samples(view: RunInspection, damage: list[str], watch: ProgressCallback) -> Samples:
+def read_samples(view: RunInspection, damage: list[str], on_progress: ProgressCallback) -> Samples:
     """Return the samples that a report shows; add a message to `damage` if some are damaged or lost."""
     messages: list[str] = []
-    lines = sound_objects(view.path / SAMPLES, is_sample, messages, watch, view.lengths)
+    lines = sound_objects(view.path / SAMPLES, is_sample, messages, on_progress, view.lengths)
     samples = gather_samples(lines)
     if messages:
         damage.append(" ".join([*messages, prose.kept_samples_sentence(samples)]))
@@ -118,7 +120,7 @@ def read_samples(view: RunInspection, damage: list[str], watch: ProgressCallback
 
 
 def read_records(
-    view: RunInspection, wanted: Sequence[int], damage: list[str], watch: ProgressCallback
+    view: RunInspection, wanted: Sequence[int], damage: list[str], on_progress: ProgressCallback
 ) -> Records | None:
     """Return the records that a report shows, including those of the `wanted` updates.
 
@@ -126,7 +128,7 @@ def read_records(
     """
     messages: list[str] = []
     path = view.path / METRICS
-    lines = sound_objects(path, is_record, messages, watch, view.lengths)
+    lines = sound_objects(path, is_record, messages, on_progress, view.lengths)
     records = gather(sound_records(map(Record.of, lines), path, messages), wanted)
     if messages:
         damage.append(" ".join([*messages, prose.kept_records_sentence(records)]))

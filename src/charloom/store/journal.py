@@ -22,7 +22,7 @@ PROGRESS_LINES: Final = 4_096  # lines between two calls of the progress callbac
 
 
 def ignore_progress(path: Path, done: int, size: int) -> None:
-    """Ignore the progress: the default for `watch`."""
+    """Ignore the progress: the default for `on_progress`."""
 
 
 class Journal:
@@ -205,7 +205,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def each_line(
-    path: Path, watch: ProgressCallback = ignore_progress
+    path: Path, on_progress: ProgressCallback = ignore_progress
 ) -> Iterator[dict[str, Any] | None]:
     """Yield the object of each whole line of a file of JSON lines, or None if it is not an object.
 
@@ -214,7 +214,7 @@ def each_line(
 
     Args:
         path: the file.
-        watch: called every 4,096 lines with the progress.
+        on_progress: called every 4,096 lines with the progress.
 
     Raises:
         DamagedError: the path is not a plain file.
@@ -228,7 +228,7 @@ def each_line(
             if not line.endswith(b"\n"):
                 return
             if number % PROGRESS_LINES == 0:
-                watch(path, done, size)
+                on_progress(path, done, size)
             done += len(line)
             try:
                 value: dict[str, Any] | None = parse_object(line, what)

@@ -18,7 +18,7 @@ def sound_objects(
     path: Path,
     fits: Callable[[dict[str, Any]], bool],
     damage: list[str],
-    watch: ProgressCallback = ignore_progress,
+    on_progress: ProgressCallback = ignore_progress,
     saved: SavedLengths | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the valid lines of a journal as objects.
@@ -28,7 +28,7 @@ def sound_objects(
         fits: function that returns True if an object is valid in this journal.
         damage: list to which a sentence is added at the end if lines were skipped or lost, or if the
             journal is missing.
-        watch: called repeatedly with the progress.
+        on_progress: called repeatedly with the progress.
         saved: the journal's minimum length; None if it is not known.
 
     Raises:
@@ -37,7 +37,7 @@ def sound_objects(
     size, last, problem = size_of(path), None, None
     lines = broken = 0
     try:
-        for line in each_line(path, watch):
+        for line in each_line(path, on_progress):
             lines += 1
             if line is None or not fits(line):
                 broken += 1

@@ -136,7 +136,7 @@ class RunWriter:
         except BaseException:
             writer.close()
             raise
-        writer.tell("created", learner.update)
+        writer.add_event("created", learner.update)
         return writer
 
     @classmethod
@@ -185,7 +185,7 @@ class RunWriter:
         except BaseException:
             writer.close()
             raise
-        writer.finished = schedule.over(learner) and has_ended(plan.inspection, learner)
+        writer.finished = schedule.is_finished(learner) and has_ended(plan.inspection, learner)
         return writer
 
     def _continue(self, plan: ResumePlan, lengths: Mapping[str, int]) -> None:
@@ -200,7 +200,7 @@ class RunWriter:
             checkpoints.point(LATEST, learner.update)
         if any(end.lost for end in plan.journals.values()):
             # The checkpoint never changes and has the old lengths, so an event records the new ones.
-            self.tell(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
+            self.add_event(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
         if not plan.fell_back:
             checkpoints.remove(newer)  # checkpoints of an interrupted save
         if inspection.had_sources and not plan.corpus.sources:
@@ -211,7 +211,7 @@ class RunWriter:
             # Settings changed, the file is damaged, or an earlier version of charloom wrote it.
             replace_file(path / CONFIG, settings)
         checkpoints.restore_best(inspection.best, learner.best_update)
-        if not Schedule.of(learner.config, len(plan.corpus)).over(learner):
+        if not Schedule.of(learner.config, len(plan.corpus)).is_finished(learner):
             # The passage is by a model that is now trained further.
             with writing(path / PASSAGE):
                 (path / PASSAGE).unlink(missing_ok=True)
@@ -306,7 +306,7 @@ class RunWriter:
         for journal in (self.metrics, self.samples, self.events):
             journal.flush()
 
-    def tell(self, event: str, update: int, durable: bool = False, **details: Any) -> None:
+    def add_event(self, event: str, update: int, durable: bool = False, **details: Any) -> None:
         """Add an event; if the disk fails, it stays in memory until the next flush.
 
         Args:

@@ -180,11 +180,11 @@ def _corpus(
         if large:
             id_cache.remember_scan(stamps, tokens, found)
     vocabulary = vocabulary or Vocabulary(map(chr, found.values), tokens)
-    treatment = vocabulary.treatment(found.values, found.counts, policy)
-    table, unknown = treatment.table, treatment.unknown
-    if treatment.refused:
+    encoding_plan = vocabulary.encoding_plan(found.values, found.counts, policy)
+    table, unknown = encoding_plan.table, encoding_plan.unknown
+    if encoding_plan.refused:
         raise vocabulary.refusal(*first_left_out(pieces, tokens, table), unknown)
-    count = int(found.counts.sum()) - unknown.total * treatment.skipping
+    count = int(found.counts.sum()) - unknown.total * encoding_plan.skipping
     if not count:
         raise TextError(
             f"nothing is left of {name}: the model knows none of its {tokens}. Give another text."
@@ -194,7 +194,7 @@ def _corpus(
 
     def blocks() -> Iterator[NDArray[Any]]:
         try:
-            yield from encode(pieces, tokens, table, treatment.skipping, found.fingerprint)
+            yield from encode(pieces, tokens, table, encoding_plan.skipping, found.fingerprint)
         except TextError:
             # The cached scan may be of another text with the same stamps.
             id_cache.forget_scan(stamps, tokens)

@@ -78,7 +78,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Treatment:
+class EncodingPlan:
     """How a text is encoded with a vocabulary that may not have all of its symbols.
 
     Attributes:
@@ -185,18 +185,18 @@ class Vocabulary:
         symbols = _symbols(text, self.tokens)
         strange = self._ids[symbols] < 0
         values, counts = np.unique(symbols[strange], return_counts=True)
-        treatment = self.treatment(values, counts, policy)
-        if treatment.refused:
+        encoding_plan = self.encoding_plan(values, counts, policy)
+        if encoding_plan.refused:
             first = int(np.argmax(strange))
-            raise self.refusal(int(symbols[first]), first, treatment.unknown)
-        ids = treatment.table[symbols]
-        if treatment.skipping:
+            raise self.refusal(int(symbols[first]), first, encoding_plan.unknown)
+        ids = encoding_plan.table[symbols]
+        if encoding_plan.skipping:
             ids = ids[~strange]
-        return Encoded(ids.astype(self.id_dtype), treatment.unknown)
+        return Encoded(ids.astype(self.id_dtype), encoding_plan.unknown)
 
-    def treatment(
+    def encoding_plan(
         self, values: NDArray[Any], counts: NDArray[Any], policy: UnknownPolicy
-    ) -> Treatment:
+    ) -> EncodingPlan:
         """Return how to encode a text with these symbols.
 
         Args:
@@ -213,11 +213,11 @@ class Vocabulary:
         found = tuple((chr(values[place]), int(counts[place])) for place in order)
         unknowns = Unknowns(int(counts.sum()), found, self.tokens)
         if not found:
-            return Treatment(self._ids, unknowns)
+            return EncodingPlan(self._ids, unknowns)
         if policy.unknown == "refuse":
-            return Treatment(self._ids, unknowns, refused=True)
+            return EncodingPlan(self._ids, unknowns, refused=True)
         if policy.unknown == "skip":
-            return Treatment(self._ids, unknowns, skipping=True)
+            return EncodingPlan(self._ids, unknowns, skipping=True)
         replacement = policy.replacement
         known = self._ids[_symbols(replacement, self.tokens)]
         if len(known) != 1 or known[0] < 0:
@@ -226,7 +226,7 @@ class Vocabulary:
                 f"{len(self):,} {self.tokens} that the model knows."
             )
         table = np.where(self._ids < 0, known[0], self._ids)
-        return Treatment(table, dataclasses.replace(unknowns, replacement=replacement))
+        return EncodingPlan(table, dataclasses.replace(unknowns, replacement=replacement))
 
     def decode(self, ids: NDArray[Any] | list[int]) -> str:
         """Return the text of ids; bytes that are not UTF-8 become U+FFFD."""

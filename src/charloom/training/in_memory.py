@@ -80,7 +80,7 @@ def train_in_memory(
                     continue
                 if recorded:
                     best.copy_if_best(learner)
-                if schedule.over(learner):
+                if schedule.is_finished(learner):
                     continue
                 reason = halt()
                 if reason is not None:

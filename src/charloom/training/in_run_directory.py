@@ -150,7 +150,7 @@ class RunTrainer:
 
     def start(self, engine: Engine) -> Iterator[TrainingEvent]:
         """Write the start to the journal, with versions and machine; yield the writer's warnings."""
-        self._writer.tell(
+        self._writer.add_event(
             "resumed" if self._learner.update else "started",
             self._learner.update,
             engine=engine.describe(),
@@ -199,7 +199,7 @@ class RunTrainer:
         """
         require_another_try(self._learner, error)
         message = go_back(self._learner, self._writer.roll_back(), error)
-        self._writer.tell(
+        self._writer.add_event(
             "rolled_back",
             self._learner.update,
             durable=True,
@@ -229,7 +229,7 @@ class RunTrainer:
         Returns:
             An `Ending` if training must end here, else None.
         """
-        if self._schedule.over(self._learner):
+        if self._schedule.is_finished(self._learner):
             return None
         ending = yield from self._do_due_work()
         if ending is None and self._factor_unsaved:
@@ -284,7 +284,7 @@ class RunTrainer:
         self._learner.learning_rate_factor = safe.learning_rate_factor = factor
         self._factor_unsaved = True
         # An existing checkpoint of this update has the old factor, so the event must be on disk.
-        self._writer.tell(
+        self._writer.add_event(
             "learning_rate_factor", safe.update, durable=True, learning_rate_factor=factor
         )
         yield LearningRateChanged(safe.update, factor)
@@ -299,7 +299,7 @@ class RunTrainer:
         """Save and wait until there is another command than pause, or `halt` gives a reason."""
         self._watch.stop()
         yield from self._saver.save()
-        self._writer.tell("paused", self._saver.safe.update)
+        self._writer.add_event("paused", self._saver.safe.update)
         yield from self._saver.show("paused")
         while self._commands.wanted == "pause" and self._commands.halt_reason() is None:
             yield self._paused("command")
@@ -317,7 +317,7 @@ class RunTrainer:
         """Continue after a pause: write and yield that training continues."""
         self._watch.start()
         safe = self._saver.safe
-        self._writer.tell("continued", safe.update)
+        self._writer.add_event("continued", safe.update)
         yield from self._saver.show("training")
         yield Progress(safe.update, self._schedule.updates, smooth_loss=safe.smooth_loss)
 
@@ -337,7 +337,7 @@ class RunTrainer:
             f"at update {self._learner.update:,} and continues by itself when a save succeeds. Ctrl-C or "
             f"a stop command ends the run."
         )
-        self._writer.tell("paused", self._learner.update)
+        self._writer.add_event("paused", self._learner.update)
         for seconds in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
             until = time.monotonic() + seconds
             while time.monotonic() < until:
@@ -428,7 +428,7 @@ class RunTrainer:
         if not math.isfinite(result.nats):
             return self._saver.warn(f"the loss on the whole validation part is {result.nats:g}.")
         characters = result.characters
-        self._writer.tell("judged", result.update, nats=result.nats, characters=characters)
+        self._writer.add_event("judged", result.update, nats=result.nats, characters=characters)
         return result
 
     def _end(

@@ -104,7 +104,7 @@ def learn_in_steps(
         yield Progress(0, schedule.updates)
     recorder = Recorder(schedule, ids, engine, clock, learner.update)
     call_size = CallSize()
-    while not schedule.over(learner):
+    while not schedule.is_finished(learner):
         count = min(call_size.updates, schedule.next_due(learner.update) - learner.update)
         end = learner.update + count
         takes_long = schedule.evaluation_due(end) or schedule.sample_due(end)
@@ -117,7 +117,7 @@ def learn_in_steps(
             if schedule.record_due(end):
                 recording = recorder.record_steps(learner, trace)
                 events += yield from with_work_steps(recording, before)
-            if schedule.sample_due(end) or schedule.over(learner):
+            if schedule.sample_due(end) or schedule.is_finished(learner):
                 writing = sample_steps(learner, ids, windows, engine)
                 events += [Sample(end, (yield from with_work_steps(writing, before)))]
         except GeneratorExit:

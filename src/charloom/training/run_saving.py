@@ -165,12 +165,12 @@ class RunSaver:
     def warn(self, message: str) -> Warned:
         """Write a warning to the journal, keep it for the status, and return it."""
         self._problem = for_any_face(message)
-        self._writer.tell("warning", self.safe.update, reason=self._problem)
+        self._writer.add_event("warning", self.safe.update, reason=self._problem)
         return Warned(self.safe.update, message)
 
     def write_end(self, state: str, reason: str | None, **details: Any) -> None:
         """Write the end of the run to its journal and status, as far as the disk allows."""
-        self._writer.tell(state, self.safe.update, reason=reason, **details)
+        self._writer.add_event(state, self.safe.update, reason=reason, **details)
         with suppress(WriteError):
             self._writer.flush()
         try:

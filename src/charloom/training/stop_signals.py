@@ -49,11 +49,11 @@ class Halt:
     object receives no signals.
 
     Args:
-        tell: called with a message for the user at the first signal.
+        on_message: called with a message for the user at the first signal.
     """
 
-    def __init__(self, tell: Callable[[str], object] = str) -> None:
-        self._tell = tell
+    def __init__(self, on_message: Callable[[str], object] = str) -> None:
+        self._on_message = on_message
         self._signal: signal.Signals | None = None
         self._heard_at = 0.0
         self._before: dict[signal.Signals, Any] = {}
@@ -107,4 +107,4 @@ class Halt:
             self._signal = signal.Signals(number)
             hint = "; press again to quit without saving" if number == signal.SIGINT else ""
             with suppress(OSError):
-                self._tell(f"{self._signal.name}: saving{hint} …")
+                self._on_message(f"{self._signal.name}: saving{hint} …")
