@@ -36,6 +36,27 @@ def without_charts(page):
     page.route("**/plotly.min.js", lambda route: route.abort())
 
 
+# A stand-in for plotly.js. It writes the first curve's updates into the box, and its drawing takes
+# hours by the page's clock.
+SLOW_CHARTS = """
+const now = performance.now.bind(performance);
+let later = 0;
+performance.now = () => now() + later;
+window.Plotly = { react: async (box, traces) => {
+  box.textContent = JSON.stringify(traces[0].x);
+  later += 1e7;
+} };
+"""
+
+
+def slow_charts(page):
+    """Let the page draw with a library that seems to take hours for each chart."""
+    page.route(
+        "**/plotly.min.js",
+        lambda route: route.fulfill(body=SLOW_CHARTS, content_type="text/javascript"),
+    )
+
+
 def eventually(locator, pattern):
     """Wait until an element has a text."""
     expect(locator).to_have_text(re.compile(pattern, re.DOTALL), timeout=PATIENCE)

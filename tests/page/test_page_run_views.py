@@ -16,7 +16,7 @@ import file_contents
 import small_runs
 from browser import NONE, chromium_path
 from page.page_servers import MARKUP
-from page.page_steps import eventually, without_charts
+from page.page_steps import eventually, slow_charts, without_charts
 from page.page_window import PATIENCE
 from pages import NO_VALUE
 from waiting import until
@@ -39,6 +39,52 @@ def test_a_long_run_is_drawn_with_few_points(tmp_path, page):
         assert crosses.count() == 150
         curve = page.locator("#learning-chart .scatterlayer .js-line").first.get_attribute("d")
         assert len(curve) < 60_000
+
+
+def test_the_curves_of_another_run_replace_those_of_the_run_before_it_without_a_pause(
+    tmp_path, page
+):
+    slow_charts(page)
+    small_runs.train(tmp_path / "often", report_every=5)
+    small_runs.train(tmp_path / "rarely", report_every=30)
+    with Live(tmp_path) as live:
+        updates = {
+            key: [
+                record["update"]
+                for record in httpx.get(f"{live.url}/api/runs/{key}/records").json()["records"]
+            ]
+            for key in ("often", "rarely")
+        }
+        for key in ("often", "rarely", "often"):
+            page.goto(f"{live.url}/#/learning?run={key}")
+            drawn = json.dumps(updates[key], separators=(",", ":"))
+            eventually(page.locator("#learning-chart"), f"^{re.escape(drawn)}$")
+
+
+def test_a_chart_is_empty_from_the_moment_that_it_shows_something_else(trained, page):
+    slow_charts(page)
+    page.goto(trained.url)
+    shown = page.evaluate(
+        """async () => {
+          const { Chart } = await import("/static/charts.js");
+          const box = document.createElement("div");
+          box.className = "chart";
+          document.getElementById("main").append(box);
+          let values = [1];
+          const chart = new Chart(box, () => ({ traces: [{ x: values }], layout: {} }));
+          const drawn = (text) => new Promise((done) => {
+            const look = () => (box.textContent === text ? done() : requestAnimationFrame(look));
+            look();
+          });
+          await drawn("[1]");
+          values = [2];
+          chart.restart();
+          const between = box.textContent;
+          await drawn("[2]");
+          return between;
+        }"""
+    )
+    assert shown == ""
 
 
 def test_the_slider_shows_the_first_to_the_last_sample(trained, page):

@@ -44,6 +44,8 @@ export class Chart {
     this.box = box;
     this.figure = figure;
     this.drawn = false;
+    this.restarts = 0;
+    this.endPause = () => {};
     this.again = throttled(350, () => this.#turn());
     this.note = el("p", { class: "empty-chart" });
     this.canvas = el("div", {});
@@ -53,6 +55,14 @@ export class Chart {
     document.addEventListener("themechange", this.again);
   }
 
+  /** Remove the curves immediately, and draw new ones without a pause: the caller shows something else now. */
+  restart() {
+    this.restarts += 1;
+    this.#say("");
+    this.endPause();
+    this.#turn();
+  }
+
   /** Draw once, then pause for as long as drawing took, so that a slow machine stays responsive. */
   async #turn() {
     if (this.drawing) {
@@ -60,15 +70,25 @@ export class Chart {
       return;
     }
     this.drawing = true;
+    this.wanted = false;
+    const { restarts } = this;
     const began = performance.now();
     try {
       await this.#draw();
-      await new Promise((done) => setTimeout(done, performance.now() - began));
+      if (restarts === this.restarts) await this.#pause(performance.now() - began);
     } finally {
       this.drawing = false;
-      if (this.wanted) this.again();
-      this.wanted = false;
+      if (restarts !== this.restarts) this.#turn();
+      else if (this.wanted) this.again();
     }
+  }
+
+  /** Wait, or until `endPause` is called. */
+  #pause(milliseconds) {
+    return new Promise((done) => {
+      this.endPause = done;
+      setTimeout(done, milliseconds);
+    });
   }
 
   async #draw() {
@@ -79,8 +99,10 @@ export class Chart {
       this.#say(made);
       return;
     }
+    const { restarts } = this;
     try {
       const library = await plotly();
+      if (restarts !== this.restarts) return; // what was to be drawn is no longer shown
       this.note.remove();
       if (!this.canvas.isConnected) this.box.append(this.canvas);
       await library.react(this.canvas, made.traces, this.#layout(made.layout), {

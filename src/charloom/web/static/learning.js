@@ -91,7 +91,7 @@ export class Learning {
       this.absent = null;
       this.buttons.problem("");
       this.#journalChanged("samples");
-      this.#journalChanged("records");
+      this.chart.restart();
     }
     if (this.runs === null) return;
     this.select.hidden = this.runs.length === 0;
