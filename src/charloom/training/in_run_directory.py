@@ -102,7 +102,8 @@ def train_run(
             except DivergedError as error:
                 yield trainer.go_back(error)
     except GeneratorExit:
-        # The caller closed the generator. Everything was yielded, so the learner can be saved.
+        # The caller closed the generator. The journals have all events of the learner's last complete
+        # update, and `learn_in_steps` set the learner back to it. So the learner can be saved.
         if not writer.closed and not trainer.ended:
             with suppress(CharloomError):
                 writer.save(learner)

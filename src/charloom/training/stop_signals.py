@@ -30,7 +30,7 @@ ONE_PRESS_SECONDS: Final = 1.0
 
 
 def available_signals(module: object = signal) -> tuple[signal.Signals, ...]:
-    """Return the signals of `NAMES` that this system has. Windows has three of them."""
+    """Return the signals of `SIGNAL_NAMES` that this system has. Windows has three of them."""
     return tuple(getattr(module, name) for name in SIGNAL_NAMES if hasattr(module, name))
 
 
