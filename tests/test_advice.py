@@ -41,7 +41,7 @@ def trained(config):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", DIVERGES)
-def test_the_term_that_diverges_is_named_and_what_is_advised_helps(name, engine):
+def test_the_diverging_term_is_named_and_the_advice_helps(name, engine):
     settings, named, advised = DIVERGES[name]
     with pytest.raises(DivergedError) as caught:
         trained(small_config(engine=engine, **settings))
@@ -92,7 +92,7 @@ def test_a_high_momentum_is_named():
     assert "momentum" not in of(optimizer="adam", momentum=0.999)
 
 
-def test_a_rate_that_was_steered_up_is_named():
+def test_a_learning_rate_that_a_command_raised_is_named():
     told = of(factor=50.0)
     assert "A command made the learning rate 50 times as high" in told
     assert told.endswith(
@@ -100,7 +100,7 @@ def test_a_rate_that_was_steered_up_is_named():
     )
 
 
-def test_the_command_that_takes_steering_back_is_one(tmp_path):
+def test_the_advised_command_that_resets_the_learning_rate_is_valid(tmp_path):
     writer, learner, _ = create(tmp_path / "run")
     learner.update, learner.learning_rate_factor = 7, 50.0
     *_, told = for_command_line(advice(learner)).split("Undo this while the run trains: ")
@@ -117,14 +117,14 @@ def test_before_the_first_update_no_rate_is_to_blame():
     assert "learning_rate" not in told
 
 
-def test_first_weights_that_are_too_large_are_named_and_what_is_advised_helps():
+def test_initial_weights_that_are_too_large_are_named_and_the_advice_helps():
     (warned,) = (item for item in trained(small_config(sigma=1e4)) if isinstance(item, Warned))
     assert "the loss is far too high" in warned.message
     assert "sigma is 10000. Train again with sigma=0.01." in warned.message
     assert not any(isinstance(item, Warned) for item in trained(small_config(sigma=0.01)))
 
 
-def test_a_run_is_told_the_same(tmp_path):
+def test_a_run_gets_the_same_advice_in_its_error(tmp_path):
     with pytest.raises(DivergedError) as caught:
         charloom.train(
             string="the cat sat on the mat. " * 50,

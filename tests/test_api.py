@@ -68,7 +68,7 @@ def test_train_without_a_run_gives_the_same_model_and_writes_nothing(book, tmp_p
         assert free.parameters[name].tobytes() == array.tobytes()
 
 
-def test_a_text_may_be_one_path_many_a_name_or_a_string(book):
+def test_a_text_is_given_as_one_path_several_paths_a_name_or_a_string(book):
     alone = api.open_text(str(book))
     assert api.open_text(book).fingerprint == alone.fingerprint
     assert len(api.open_text([book, str(book)])) == 2 * len(alone)
@@ -82,7 +82,7 @@ def test_a_text_must_be_given_once(given):
         charloom.train(**given)
 
 
-def test_the_listener_hears_everything_in_order(tmp_path):
+def test_the_listener_receives_every_event_in_order(tmp_path):
     heard = []
     charloom.train(string=TEXT, run=tmp_path / "run", listener=heard.append, **SMALL)
     records = [item.update for item in heard if isinstance(item, Record)]
@@ -135,7 +135,7 @@ def test_train_refuses_a_run_that_exists(run):
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5_000], ids=["null byte", "too long"])
-def test_what_is_no_path_is_refused_in_a_sentence(run, path):
+def test_a_value_that_is_not_a_path_is_refused_in_a_sentence(run, path):
     model = charloom.load(run)
     for use in (
         lambda: charloom.train(string=TEXT, run=path, **SMALL),
@@ -168,7 +168,7 @@ def test_load_opens_a_run_a_checkpoint_and_a_file(run, tmp_path):
         charloom.load(tmp_path / "nowhere")
 
 
-def test_a_model_shows_what_it_is(run):
+def test_the_repr_of_a_model_describes_it(run):
     model = charloom.load(run, which="latest")
     assert (
         repr(model)
@@ -177,7 +177,7 @@ def test_a_model_shows_what_it_is(run):
     assert model.parameters["V"].shape == (len(set(TEXT)), 8)
 
 
-def test_samples_depend_on_the_seed_alone_and_stream_as_pieces(run):
+def test_samples_depend_only_on_the_seed_and_can_be_streamed_in_pieces(run):
     model = charloom.load(run)
     text = model.sample("the ", length=300, seed=5)
     assert len(text) == 300
@@ -237,7 +237,7 @@ def test_minutes_become_updates_that_the_config_keeps(hasty, monkeypatch):
     assert 0.5 * most * 0.99 <= config.updates <= most
 
 
-def test_a_recipe_may_train_for_minutes_which_every_other_end_replaces(hasty):
+def test_the_minutes_of_a_recipe_are_replaced_by_any_other_end(hasty):
     corpus = Corpus.from_text(TEXT)
     small = {"hidden_size": 8, "seq_length": 5, "batch_size": 2}
     assert RECIPES["quick"].minutes == 1
@@ -249,7 +249,7 @@ def test_a_recipe_may_train_for_minutes_which_every_other_end_replaces(hasty):
     assert (by_epochs.updates, by_epochs.epochs) == (None, 7)
 
 
-def test_no_threads_means_those_of_the_machine_one_for_each_stream_at_most(hasty, monkeypatch):
+def test_the_default_is_one_thread_per_processor_and_at_most_one_per_stream(hasty, monkeypatch):
     corpus = Corpus.from_text(TEXT)
     monkeypatch.setattr(training_plan, "processors", lambda: 6)
     small = {"hidden_size": 8, "seq_length": 5, "engine": "reference", "updates": 1}
@@ -258,7 +258,7 @@ def test_no_threads_means_those_of_the_machine_one_for_each_stream_at_most(hasty
     assert api.plan_settings(corpus, batch_size=4, threads=3, **small).threads == 3
 
 
-def test_a_calibration_that_diverges_says_nothing_of_it(hasty):
+def test_a_diverging_calibration_gives_a_speed_without_an_error(hasty):
     config = Config(hidden_size=4, seq_length=5, learning_rate=1e300, clip=0.0, optimizer="sgd")
     assert api.updates_per_second(Corpus.from_text(TEXT), config) > 0
 
@@ -368,7 +368,7 @@ def test_ctrl_c_in_python_saves_before_it_interrupts(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_without_a_run_returns_what_was_learnt():
+def test_ctrl_c_without_a_run_returns_the_model_trained_so_far():
     def press(item):
         if isinstance(item, Record) and item.update >= 300:
             signal.raise_signal(signal.SIGINT)
@@ -379,7 +379,7 @@ def test_ctrl_c_without_a_run_returns_what_was_learnt():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_name_that_another_process_takes_meanwhile_is_passed_over(monkeypatch, tmp_path):
+def test_a_run_name_that_another_process_claims_first_is_skipped(monkeypatch, tmp_path):
     """The first free name is taken by the other one just before ours could be."""
     monkeypatch.chdir(tmp_path)
     honest, corpus = RunWriter.create, Corpus.from_text(TEXT)
@@ -396,7 +396,7 @@ def test_a_name_that_another_process_takes_meanwhile_is_passed_over(monkeypatch,
         api.begin(corpus, configure(**SMALL), training.run)
 
 
-def test_a_training_is_steered_from_outside(tmp_path):
+def test_a_training_run_is_steered_from_another_process(tmp_path):
     path, heard = tmp_path / "run", []
 
     def steer(item):
@@ -434,7 +434,7 @@ def damaged(tmp_path):
     return tmp_path / "damaged"
 
 
-def test_minutes_are_measured_before_anything_is_changed(damaged):
+def test_wrong_minutes_change_no_file_of_the_run(damaged):
     before = {path: path.read_bytes() for path in damaged.rglob("*") if path.is_file()}
     for wrong in (-1, 1e8):
         with pytest.raises(ConfigError, match="minutes is"):
@@ -442,7 +442,7 @@ def test_minutes_are_measured_before_anything_is_changed(damaged):
         assert before == {path: path.read_bytes() for path in damaged.rglob("*") if path.is_file()}
 
 
-def test_minutes_are_those_of_the_engine_that_was_asked_for(damaged, monkeypatch):
+def test_minutes_are_measured_with_the_requested_engine(damaged, monkeypatch):
     measured = []
 
     def speed(corpus, config):
@@ -464,7 +464,7 @@ def test_training_in_a_thread_leaves_the_signals_alone(tmp_path):
     assert model.learner.update > 0
 
 
-def test_an_interrupted_reproduction_is_checked_when_it_goes_on(tmp_path):
+def test_an_interrupted_reproduction_is_checked_after_it_is_resumed(tmp_path):
     with api.begin(Corpus.from_text(TEXT), configure(**SMALL), tmp_path / "run") as training:
         list(api.reproduction(training, lambda: "SIGINT"))
     assert json.loads((tmp_path / "run" / "gradcheck.json").read_text())["checks"] == []

@@ -121,7 +121,7 @@ def test_imports_only_go_down_and_never_sideways():
     assert violations(PACKAGE) == []
 
 
-def test_every_module_opens_with_what_it_is():
+def test_every_module_begins_with_a_description():
     for path in PACKAGE.rglob("*.py"):
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         assert docstring, f"{path} has no docstring"
@@ -157,7 +157,7 @@ def test_a_planted_violation_is_caught(tmp_path, module, source, sentence):
     assert sentence in found
 
 
-def test_the_openers_and_the_way_down_are_allowed(tmp_path):
+def test_imports_of_lower_packages_and_of_own_modules_are_allowed(tmp_path):
     package = tmp_path / "charloom"
     (package / "engines").mkdir(parents=True)
     (package / "engines" / "__init__.py").write_text("from charloom.engines import native")
@@ -203,7 +203,7 @@ def import_cycles(package):
     return found
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_no_modules_import_each_other_in_a_cycle():
     assert import_cycles(PACKAGE) == []
 
 
@@ -229,7 +229,7 @@ def test_a_planted_cycle_is_caught(tmp_path, sources, cycle):
     assert import_cycles(tmp_path / "charloom") == [cycle]
 
 
-def test_imports_in_one_direction_are_no_cycle(tmp_path):
+def test_imports_in_one_direction_are_not_a_cycle(tmp_path):
     package = tmp_path / "charloom"
     package.mkdir()
     (package / "a.py").write_text("from charloom import b, c")
@@ -258,7 +258,7 @@ def unclear_names(package):
     return found
 
 
-def test_a_module_has_a_name_that_nothing_else_has():
+def test_no_module_shares_its_name_with_anything_else():
     assert unclear_names(PACKAGE) == []
 
 
@@ -331,12 +331,12 @@ def repeated(texts):
     return sorted({text for text in texts if texts.count(text) > 1})
 
 
-def test_the_help_of_an_option_stands_once():
+def test_no_help_text_of_an_option_is_written_twice():
     assert len(help_texts(PACKAGE)) > 50
     assert repeated(help_texts(PACKAGE)) == []
 
 
-def test_a_planted_help_that_stands_twice_is_caught(tmp_path):
+def test_a_planted_help_text_that_is_written_twice_is_caught(tmp_path):
     (tmp_path / "cli").mkdir()
     source = "Force = Annotated[bool, typer.Option(help='overwrite a ' 'file')]\n"
     (tmp_path / "cli" / "a.py").write_text(source)
@@ -379,7 +379,7 @@ def flat_options(package):
     return found
 
 
-def test_options_of_one_kind_travel_as_one_object():
+def test_options_of_one_kind_are_passed_as_one_object():
     assert flat_options(PACKAGE) == []
 
 
@@ -434,7 +434,7 @@ def test_help_imports_nothing_heavy():
     assert not loaded & (HEAVY | {"numpy", "safetensors"})
 
 
-def test_the_python_interface_imports_no_pictures_and_no_frameworks():
+def test_the_python_interface_does_not_import_matplotlib_or_frameworks():
     loaded = modules_after("import charloom; charloom.train; charloom.load; charloom.gradcheck")
     assert not loaded & (HEAVY | {"typer"})
 

@@ -88,7 +88,7 @@ BAD_TEXTS = {
 
 @pytest.mark.parametrize("command", ["train", "reproduce"])
 @pytest.mark.parametrize("name", BAD_TEXTS)
-def test_a_text_that_cannot_be_learnt_from_is_refused(name, command, folder):
+def test_a_text_that_is_not_suitable_for_training_is_refused(name, command, folder):
     data, parts = BAD_TEXTS[name]
     (folder / "book.txt").write_bytes(data)
     assert_refused(run_command(command, "book.txt --recipe classic --run run"), *parts)
@@ -147,7 +147,7 @@ def test_a_setting_out_of_its_range_is_refused(option, part, folder):
     assert list(files_of(folder)) == [folder / "book.txt"]
 
 
-def test_an_unknown_option_and_a_wrong_number_are_mistakes_too(folder):
+def test_an_unknown_option_and_a_wrong_number_are_refused(folder):
     for wrong in ("--hiden-size 3", "--hidden-size many"):
         done = run_command("train book.txt", wrong)
         assert done.exit_code == 2
@@ -161,7 +161,7 @@ def test_a_network_larger_than_the_memory_is_refused(folder):
     assert not (folder / "run").exists()
 
 
-def test_a_diverging_training_says_what_to_do(folder):
+def test_the_error_of_a_diverging_run_says_how_to_fix_it(folder):
     (folder / "book.txt").write_text(TEXT)
     done = run_command(
         "train book.txt --run run --dtype float32 --learning-rate 1e38 --engine reference", SMALL
@@ -191,7 +191,7 @@ def test_a_run_that_exists_is_refused_and_left_alone(command, run, finished):
     assert files_of(run) == before
 
 
-def test_a_directory_of_other_things_is_no_place_for_a_run(folder):
+def test_a_run_is_not_created_in_a_directory_with_other_files(folder):
     (folder / "book.txt").write_text(TEXT)
     assert_refused(run_command("train book.txt --run .", SMALL), "contains other files")
 
@@ -208,7 +208,7 @@ def test_a_run_in_use_is_refused_and_left_alone(command, run):
 
 @pytest.mark.parametrize("command", ["resume", "report", "sample"])
 @pytest.mark.parametrize("what", ["nothing", "a folder", "a file"])
-def test_what_is_no_run_is_refused(command, what, folder):
+def test_a_path_that_is_not_a_run_is_refused(command, what, folder):
     if what == "a folder":
         (folder / "thing").mkdir()
     elif what == "a file":
@@ -245,7 +245,7 @@ def test_a_damaged_config_is_refused(run):
         assert_refused(run_command(command), "config.json")
 
 
-def test_a_new_end_behind_the_run_is_refused(run):
+def test_a_new_end_before_the_current_update_is_refused(run):
     assert_refused(run_command("resume run --updates 30"), "at update 40", "would end at 30")
 
 
@@ -258,7 +258,7 @@ def test_a_text_that_was_changed_is_refused(finished, run):
 # Models
 
 
-def test_a_model_learns_on_only_from_a_text_that_it_can_spell(run, folder):
+def test_a_model_is_trained_further_only_on_characters_in_its_vocabulary(run, folder):
     (folder / "other.txt").write_text("the cat said: “purr”\n" * 9)
     before = files_of(folder)
     refused = assert_refused(
@@ -316,7 +316,7 @@ def refuse_after(monkeypatch, allowed):
 
 
 @pytest.mark.parametrize("allowed", [0, 2_000])
-def test_a_disk_that_is_full_before_the_first_update_is_told(allowed, folder, monkeypatch):
+def test_a_disk_that_is_full_before_the_first_update_is_reported(allowed, folder, monkeypatch):
     (folder / "book.txt").write_text(TEXT)
     with monkeypatch.context() as patch:
         refuse_after(patch, allowed)
@@ -327,7 +327,7 @@ def test_a_disk_that_is_full_before_the_first_update_is_told(allowed, folder, mo
     assert run_command("train book.txt --run run", SMALL).exit_code == 0
 
 
-def test_a_disk_that_fills_up_costs_nothing_that_was_saved(folder, finished, monkeypatch):
+def test_a_disk_that_fills_up_loses_nothing_that_was_saved(folder, finished, monkeypatch):
     (folder / "book.txt").write_text(TEXT)
     with monkeypatch.context() as patch:
         refuse_after(patch, 12_000)
@@ -352,7 +352,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(folder, finished, mon
         ),
     ],
 )
-def test_results_that_cannot_be_written_are_told(command, before, run):
+def test_results_that_cannot_be_written_are_reported(command, before, run):
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = subprocess.run(
             [sys.executable, "-m", "charloom", *command.split()],
@@ -366,7 +366,7 @@ def test_results_that_cannot_be_written_are_told(command, before, run):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_place_that_may_not_be_written_is_refused(folder):
+def test_a_directory_without_write_permission_is_refused(folder):
     (folder / "book.txt").write_text(TEXT)
     (folder / "locked").mkdir(mode=0o500)
     assert_refused(run_command("train book.txt --run locked/run", SMALL), "Permission denied")

@@ -168,7 +168,7 @@ def test_long_texts_are_limited_to_the_characters_nearest_to_the_boundary(monkey
     assert found.ngrams == taken.ngrams
 
 
-def test_first_of_and_last_of_take_characters_across_segments():
+def test_first_of_and_last_of_select_characters_across_segments():
     segments = [np.arange(3), np.arange(3, 5), np.arange(5, 9)]
     for limit in range(12):
         assert list(itertools.chain(*first_of(segments, limit))) == list(range(9))[:limit]
@@ -178,6 +178,6 @@ def test_first_of_and_last_of_take_characters_across_segments():
 
 
 @pytest.mark.parametrize(("training", "judged"), [("", "abc"), ("abc", "a"), ("abc", "")])
-def test_nothing_to_learn_or_to_predict_is_refused(training, judged):
+def test_parts_with_nothing_to_learn_or_to_predict_are_refused(training, judged):
     with pytest.raises(TextError, match="baselines need"):
         measure_baselines([VOCABULARY.encode(training)], [VOCABULARY.encode(judged)], VOCABULARY)

@@ -76,7 +76,7 @@ def test_the_workloads_have_the_documented_names_and_sizes():
 
 
 @pytest.mark.parametrize("name", NAMES.split())
-def test_useful_operations_are_six_per_weight_without_the_look_up(name):
+def test_useful_operations_are_six_per_weight_without_the_embedding_look_up(name):
     workload = WORKLOADS[name]
     shapes = parameter_shapes(workload.config, workload.vocabulary_size)
     entries = sum(

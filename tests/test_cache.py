@@ -44,7 +44,7 @@ def files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_ids_are_made_once(folder):
+def test_ids_are_computed_once_and_then_read_from_the_cache(folder):
     assert ids_of([IDS[:2], IDS[2:]])[:].tolist() == IDS.tolist()
     again = ids_of(nothing())
     assert again[:].tolist() == IDS.tolist()
@@ -83,7 +83,7 @@ def test_wide_ids_are_little_endian(folder):
     ],
     ids=["short", "long", "header", "empty", "an id"],
 )
-def test_a_damaged_file_is_made_again(damage, folder):
+def test_a_damaged_cache_file_is_written_again(damage, folder):
     ids_of([IDS])
     (path,) = files(folder)
     path.write_bytes(damage(path.read_bytes()))
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_made_again(damage, folder):
 @pytest.mark.parametrize(
     "other", [{"vocabulary": Vocabulary("abc")}, {"treatment": ("skip", "")}, {"count": 4}]
 )
-def test_another_vocabulary_or_treatment_has_ids_of_its_own(other):
+def test_another_vocabulary_or_policy_has_its_own_ids(other):
     ids_of([IDS])
     blocks = [IDS[: other.get("count", 5)]]
     ids_of(blocks, **other)
@@ -101,13 +101,13 @@ def test_another_vocabulary_or_treatment_has_ids_of_its_own(other):
 
 
 @pytest.mark.parametrize("blocks", [[IDS, IDS], [IDS[:3]]])
-def test_another_number_of_ids_is_refused_and_leaves_nothing(blocks, folder):
+def test_a_wrong_number_of_ids_is_refused_and_leaves_no_file(blocks, folder):
     with pytest.raises(TextError, match="changed while it was read"):
         ids_of(blocks)
     assert files(folder) == []
 
 
-def test_what_a_killed_writer_left_goes_after_a_day(folder):
+def test_temporary_files_of_a_killed_writer_are_removed_after_a_day(folder):
     (folder / "ids").mkdir(parents=True)
     for name, age in {"old": 2 * 86_400, "new": 60}.items():
         path = folder / "ids" / f"{id_cache.TEMPORARY}{name}"
@@ -118,7 +118,7 @@ def test_what_a_killed_writer_left_goes_after_a_day(folder):
     assert left == [f"{id_cache.TEMPORARY}new"]
 
 
-def test_a_scan_is_known_by_the_stamps_of_its_files():
+def test_a_scan_is_found_only_for_files_with_the_same_stamps():
     id_cache.remember_scan(STAMPS, "characters", SCAN)
     found = id_cache.known_scan(STAMPS, "characters")
     assert found.fingerprint == SCAN.fingerprint
@@ -131,7 +131,7 @@ def test_a_scan_is_known_by_the_stamps_of_its_files():
         assert id_cache.known_scan([tuple(other)], "characters") is None
 
 
-def test_files_that_were_just_written_are_not_known_again():
+def test_the_scan_of_files_that_were_just_written_is_not_reused():
     fresh = ("/books/a.txt", 5, time.time_ns(), 7)
     for stamps in ([fresh], [*STAMPS, None]):
         id_cache.remember_scan(stamps, "characters", SCAN)
@@ -155,7 +155,7 @@ def test_files_that_were_just_written_are_not_known_again():
         None,
     ],
 )
-def test_a_damaged_scan_is_no_scan(change, folder):
+def test_a_damaged_scan_is_ignored(change, folder):
     id_cache.remember_scan(STAMPS, "characters", SCAN)
     (path,) = files(folder)
     sound = json.loads(path.read_bytes())
@@ -170,14 +170,14 @@ def test_a_damaged_scan_is_no_scan(change, folder):
 @pytest.mark.parametrize(
     "change", [{"counts": [3, 3]}, {"fingerprint": "ac" * 32}, {"sha256": None}, {"more": 0}]
 )
-def test_a_scan_that_changed_and_makes_sense_is_no_scan(change, folder):
+def test_a_changed_but_valid_scan_is_ignored(change, folder):
     id_cache.remember_scan(STAMPS, "characters", SCAN)
     (path,) = files(folder)
     path.write_text(json.dumps(json.loads(path.read_bytes()) | change))
     assert id_cache.known_scan(STAMPS, "characters") is None
 
 
-def test_the_folder_is_where_the_system_has_caches(monkeypatch):
+def test_the_cache_is_in_the_systems_cache_folder(monkeypatch):
     assert id_cache.folder().name == "cache"
     monkeypatch.delenv(id_cache.VARIABLE)
     monkeypatch.setattr(Path, "home", lambda: Path("/home/ada"))

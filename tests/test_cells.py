@@ -55,7 +55,7 @@ def test_the_kernels_have_the_cells_of_the_table(native):
     }
 
 
-def test_a_cell_that_the_kernels_know_otherwise_is_noticed(native):
+def test_a_difference_between_the_kernels_and_the_table_is_noticed(native):
     from dataclasses import replace
 
     assert "blocks" in differences(native, replace(CELLS["lstm"], gates="ifo"))
@@ -120,7 +120,7 @@ def test_the_doctor_computes_each_cell(cell):
     assert callable(getattr(faulty_network, f"{cell}_back"))
 
 
-def test_every_value_of_a_unit_has_words_everywhere():
+def test_every_value_of_a_unit_is_described_on_every_face():
     whats = {what for name in CELL_NAMES for what in WHATS[name]}
     assert set(MEANINGS) == set(get_args(schemas.What)) == whats
     (names,) = re.findall(
@@ -129,7 +129,7 @@ def test_every_value_of_a_unit_has_words_everywhere():
     assert set(re.findall(r"(\w+):", names)) == whats
 
 
-def test_settings_of_some_cells_name_cells_that_there_are():
+def test_settings_for_some_cells_name_only_existing_cells():
     assert {
         cell for name, values in ONLY_WITH.values() if name == "cell" for cell in values
     } <= set(CELL_NAMES)
@@ -175,7 +175,7 @@ def test_the_list_of_places_names_every_file_that_branches_on_the_cell():
     assert {p for p in branching(NAMED) if aliases.get(p, p) not in listed} == set()
 
 
-def test_no_file_tells_cells_apart_by_their_number_of_gates():
+def test_no_file_distinguishes_cells_by_their_number_of_gates():
     assert branching(COUNTED) == set()
 
 

@@ -100,7 +100,7 @@ def require_same(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("disturb", HARMFUL)
-def test_a_training_fails_and_resuming_makes_the_ids_again(disturb, engine, book, tmp_path):
+def test_after_training_fails_resuming_computes_the_ids_again(disturb, engine, book, tmp_path):
     train(tmp_path / "whole", book, engine)
     with pytest.raises(TextError, match=r"\.ids.*another program changed it"):
         train(tmp_path / "run", book, engine, disturb)
@@ -113,21 +113,23 @@ def test_a_training_fails_and_resuming_makes_the_ids_again(disturb, engine, book
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("disturb", HARMLESS)
-def test_a_file_that_is_replaced_deleted_or_touched_does_no_harm(disturb, engine, book, tmp_path):
+def test_a_replaced_deleted_or_touched_file_does_not_change_the_result(
+    disturb, engine, book, tmp_path
+):
     train(tmp_path / "whole", book, engine)
     train(tmp_path / "run", book, engine, disturb)
     require_same(tmp_path / "whole", tmp_path / "run")
 
 
 @pytest.mark.parametrize("disturb", HARMFUL)
-def test_training_without_a_run_fails_as_clearly(disturb, book):
+def test_training_without_a_run_fails_with_the_same_error(disturb, book):
     with pytest.raises(TextError, match="another program changed it"):
         train(None, book, "reference", disturb)
 
 
 @pytest.mark.parametrize("disturb", HARMFUL)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_text_that_changes_while_it_is_judged_is_told(disturb, engine, book, tmp_path):
+def test_a_text_that_changes_during_evaluation_is_reported(disturb, engine, book, tmp_path):
     train(tmp_path / "run", book, engine)
     model = charloom.load(tmp_path / "run", engine=engine)
     honest = model.engine.score
@@ -143,7 +145,7 @@ def test_a_text_that_changes_while_it_is_judged_is_told(disturb, engine, book, t
 
 @pytest.mark.parametrize("disturb", HARMFUL)
 @pytest.mark.parametrize("work", ["evaluate", "baselines", "neurons"])
-def test_ids_that_changed_before_are_made_again(disturb, work, book, tmp_path):
+def test_ids_that_changed_before_resuming_are_computed_again(disturb, work, book, tmp_path):
     train(tmp_path / "run", book, "reference")
     model = charloom.load(tmp_path / "run")
     do = {
@@ -156,7 +158,7 @@ def test_ids_that_changed_before_are_made_again(disturb, work, book, tmp_path):
     assert do() == right
 
 
-def test_every_way_of_reading_a_file_is_that_of_an_array(book):
+def test_ids_in_a_file_are_read_in_every_way_like_an_array(book):
     ids = Corpus.open([book]).ids
     array = np.asarray(ids)
     assert array.dtype == ids.dtype
@@ -185,7 +187,7 @@ def test_a_plan_reads_the_same_ids_from_a_file(book):
         )
 
 
-def test_the_cache_never_gets_the_ids_of_a_text_that_changed_meanwhile(book, tmp_path, monkeypatch):
+def test_ids_of_a_text_that_changed_while_read_are_never_cached(book, tmp_path, monkeypatch):
     before = book.read_bytes()
     honest = Vocabulary.encoding_plan
 
@@ -204,7 +206,7 @@ def test_the_cache_never_gets_the_ids_of_a_text_that_changed_meanwhile(book, tmp
     assert text.vocabulary.decode(text.ids[:]).encode() == before
 
 
-def test_a_text_that_changed_unseen_is_refused_once_and_then_read(book):
+def test_a_text_that_changed_with_an_equal_stamp_is_refused_once_and_then_read(book):
     os.utime(book, ns=(10**18, 10**18))
     before = Corpus.open([book])
     book.write_bytes(book.read_bytes().replace(b"red", b"wet"))

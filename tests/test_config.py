@@ -54,7 +54,7 @@ def test_an_unknown_setting_is_named():
         Config.from_dict({"hiden_size": 3})
 
 
-def test_replace_leaves_what_is_none():
+def test_replace_does_not_change_settings_given_as_none():
     config = Config(seed=3).replace(seed=None, hidden_size=9)
     assert (config.seed, config.hidden_size) == (3, 9)
 
@@ -137,7 +137,7 @@ def test_bounds_are_named():
 
 
 @given(st.sampled_from(NAMES), st.one_of(st.none(), st.integers(), st.floats(), st.text()))
-def test_any_value_is_accepted_or_refused_and_nothing_else(name, value):
+def test_any_value_is_either_accepted_or_refused_with_a_config_error(name, value):
     try:
         config = Config(**{name: value})
     except ConfigError:

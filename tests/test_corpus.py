@@ -58,7 +58,7 @@ def test_newlines_stay_as_they_are(tmp_path):
     assert text_of(Corpus.open([write(tmp_path, data)])).encode() == data
 
 
-def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_text(tmp_path):
     plain = Corpus.open([write(tmp_path, b"abc", "plain")])
     marked = Corpus.open([write(tmp_path, b"\xef\xbb\xbfabc", "marked")])
     assert text_of(marked) == "abc"
@@ -94,12 +94,12 @@ def test_a_text_of_one_repeated_character_can_be_scored_by_a_known_vocabulary():
     assert Corpus.from_text("aaa", vocabulary=Vocabulary("ab")).ids.tolist() == [0, 0, 0]
 
 
-def test_many_sources_make_no_long_name(tmp_path):
+def test_the_name_of_a_text_of_many_files_is_short(tmp_path):
     paths = [write(tmp_path, b"ab", name) for name in "12345"]
     assert Corpus.open(paths).name == "1 + 2 + 3 + 2 more"
 
 
-def test_what_a_directory_gave_is_told_and_opens_again(tmp_path):
+def test_the_files_of_a_directory_are_reported_and_opened_again(tmp_path):
     write(tmp_path, b"ab", "1")
     write(tmp_path, b"cd", "2")
     corpus = Corpus.open([tmp_path])
@@ -123,7 +123,7 @@ def test_bytes_are_read_as_they_are(tmp_path):
     )
 
 
-def test_a_text_that_came_through_a_pipe_can_be_kept(tmp_path, monkeypatch):
+def test_a_text_that_came_through_a_pipe_can_be_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfpiped")))
     corpus = Corpus.open([write(tmp_path, b"a file "), "-"])
     assert (text_of(corpus), corpus.sources) == ("a file piped", ())
@@ -135,7 +135,7 @@ def test_a_text_that_came_through_a_pipe_can_be_kept(tmp_path, monkeypatch):
 
 
 @given(st.text(min_size=1), st.sampled_from(["characters", "bytes"]))
-def test_a_string_can_be_kept_whatever_is_in_it(tmp_path_factory, text, tokens):
+def test_any_string_can_be_stored(tmp_path_factory, text, tokens):
     vocabulary = Vocabulary(
         [*map(chr, range(256)), *(text if tokens == "characters" else "")], tokens
     )
@@ -147,7 +147,7 @@ def test_a_string_can_be_kept_whatever_is_in_it(tmp_path_factory, text, tokens):
     assert again.ids.tolist() == corpus.ids.tolist()
 
 
-def test_what_the_vocabulary_lacks_can_be_skipped_or_replaced_and_is_told(tmp_path):
+def test_unknown_characters_can_be_skipped_or_replaced_and_are_reported(tmp_path):
     path, vocabulary = write(tmp_path, "né à né".encode()), Vocabulary("en ")
     skipped = Corpus.open([path], vocabulary, policy=UnknownPolicy("skip"))
     assert text_of(skipped) == "n  n"
@@ -163,7 +163,7 @@ def test_what_the_vocabulary_lacks_can_be_skipped_or_replaced_and_is_told(tmp_pa
         Corpus.open([path], vocabulary, policy=UnknownPolicy("replace", "é"))
 
 
-def test_where_all_is_unknown_nothing_is_left(tmp_path):
+def test_a_text_of_only_unknown_characters_is_refused_when_they_are_skipped(tmp_path):
     with pytest.raises(TextError, match=r"nothing is left of text\.txt"):
         Corpus.open([write(tmp_path, b"abc")], Vocabulary("xy"), policy=UnknownPolicy("skip"))
 
@@ -203,14 +203,14 @@ def forbid(monkeypatch, name):
     monkeypatch.setattr(block_reader, name, refuse)
 
 
-def test_the_ids_of_a_large_text_lie_in_a_file(large, tmp_path):
+def test_the_ids_of_a_large_text_are_stored_in_a_file(large, tmp_path):
     corpus = Corpus.open([large])
     assert text_of(corpus) == "größer als nichts\n" * 5
     assert isinstance(corpus.ids, IdFile)
     assert len(list((tmp_path / "cache" / "ids").iterdir())) == 1
 
 
-def test_a_large_text_is_known_again_without_being_read(large, monkeypatch):
+def test_an_unchanged_large_text_is_opened_without_being_read_again(large, monkeypatch):
     first = Corpus.open([large])
     forbid(monkeypatch, "_pieces")
     again = Corpus.open([large])
@@ -224,7 +224,7 @@ def test_a_large_text_that_was_changed_is_read_again(large):
     assert text_of(Corpus.open([large])) == "something else entirely"
 
 
-def test_verifying_finds_a_change_that_left_time_and_size_as_they_were(large):
+def test_verifying_finds_a_change_that_kept_time_and_size(large):
     first = Corpus.open([large])
     large.write_bytes(large.read_bytes().replace(b"nichts", b"NICHTS", 1))
     os.utime(large, ns=(10**18, 10**18))
@@ -240,7 +240,7 @@ def test_a_large_text_that_was_verified_is_not_decoded_again(large, monkeypatch)
     assert Corpus.open([large], verify=True).fingerprint == first.fingerprint
 
 
-def test_each_treatment_of_what_is_unknown_has_ids_of_its_own(large):
+def test_each_policy_for_unknown_characters_has_its_own_ids(large):
     vocabulary = Vocabulary("abchilnst e")
     ids = [
         Corpus.open([large], vocabulary, policy=UnknownPolicy(unknown, "a")).ids[:].tolist()
@@ -252,7 +252,7 @@ def test_each_treatment_of_what_is_unknown_has_ids_of_its_own(large):
         Corpus.open([large], vocabulary)
 
 
-def test_a_cache_that_cannot_be_written_costs_memory_and_nothing_else(large, tmp_path, monkeypatch):
+def test_without_a_writable_cache_the_ids_are_kept_in_memory(large, tmp_path, monkeypatch):
     monkeypatch.setenv(id_cache.VARIABLE, str(write(tmp_path, b"a file", "in the way")))
     corpus = Corpus.open([large])
     assert text_of(corpus) == "größer als nichts\n" * 5
@@ -268,7 +268,7 @@ def test_a_large_text_through_a_pipe_has_its_ids_in_a_file_too(large, monkeypatc
 # Built-in texts
 
 
-def test_the_python_documentation_is_always_there():
+def test_the_python_documentation_is_always_available():
     corpus = Corpus.open(["python-docs"])
     assert len(corpus) > 300_000
     assert len(corpus.vocabulary) > 80
@@ -293,13 +293,13 @@ def test_a_missing_extra_is_named(monkeypatch):
         Corpus.open(["kjv"])
 
 
-def test_a_file_with_the_name_of_a_built_in_text_goes_first(tmp_path, monkeypatch):
+def test_a_file_with_the_name_of_a_built_in_text_has_priority(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, b"mine", "python-docs")
     assert text_of(Corpus.open(["python-docs"])) == "mine"
 
 
-def test_every_built_in_text_says_what_it_is_and_needs():
+def test_every_built_in_text_has_a_description_and_its_requirements():
     for text in BUILTIN_TEXTS.values():
         assert text.description
         assert text.needs
@@ -358,7 +358,7 @@ def test_an_unreadable_file_is_refused(tmp_path):
     ("path", "reason"),
     [("a" * 5_000, "no such file. If this is the text itself"), ("nul\0byte", "cannot be read")],
 )
-def test_a_path_that_no_system_takes_is_refused(path, reason):
+def test_a_path_that_no_system_accepts_is_refused(path, reason):
     with pytest.raises(TextError, match=reason):
         Corpus.open([path])
 
@@ -367,7 +367,7 @@ def test_a_path_that_no_system_takes_is_refused(path, reason):
 
 
 @pytest.mark.parametrize("tokens", ["characters", "bytes"])
-def test_a_training_on_what_came_through_a_pipe_resumes_as_it_was(tmp_path, monkeypatch, tokens):
+def test_a_run_on_a_text_from_a_pipe_resumes_identically(tmp_path, monkeypatch, tokens):
     data = BOM + "Größe zählt nicht.\n".encode() * 5
     settings = {"recipe": "classic", "hidden_size": 4, "seq_length": 5, "engine": "reference"}
     for run, updates in {"whole": 8, "parts": 4}.items():
@@ -380,7 +380,7 @@ def test_a_training_on_what_came_through_a_pipe_resumes_as_it_was(tmp_path, monk
         assert parts.parameters[name].tobytes() == array.tobytes()
 
 
-def test_a_text_moved_into_a_pipe_is_kept(tmp_path, monkeypatch):
+def test_a_moved_text_given_through_a_pipe_is_stored(tmp_path, monkeypatch):
     path = write(tmp_path, b"abcabcabdacb" * 5)
     settings = {"recipe": "classic", "hidden_size": 4, "seq_length": 5, "engine": "reference"}
     charloom.train(path, tmp_path / "run", updates=2, **settings)

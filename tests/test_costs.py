@@ -44,7 +44,7 @@ class Clock:
         return result
 
 
-def test_everything_that_a_training_does_takes_its_share():
+def test_every_part_of_the_work_counts_in_the_estimate():
     every = schedule(validation=0.1, judge_every=10, sample_until=10**6, sample_every=50)
     alone = Costs(update=0.1).seconds(every, 100)
     assert alone == pytest.approx(10)
@@ -57,7 +57,7 @@ def test_everything_that_a_training_does_takes_its_share():
     assert saved.seconds(schedule(save_seconds=2.0), 100) > alone + 10 / 2
 
 
-def test_all_that_is_held_out_is_read_at_the_end_only_where_that_is_worth_it():
+def test_the_final_evaluation_counts_only_if_it_takes_a_small_share():
     plan = schedule(validation=0.1)
     whole = 100 * 0.1 * FINAL_EVALUATION_SHARE
     assert Costs(update=0.1, whole=whole).seconds(plan, 100) == pytest.approx(10 + whole)
@@ -65,7 +65,7 @@ def test_all_that_is_held_out_is_read_at_the_end_only_where_that_is_worth_it():
 
 
 @pytest.mark.parametrize("done", [0, 37])
-def test_the_updates_are_the_most_for_which_there_is_time(done):
+def test_the_number_of_updates_is_the_largest_that_fits_the_time(done):
     plan = schedule(validation=0.1, judge_every=10, save_seconds=3.0)
     measured = Costs(update=0.1, validation=1.0, whole=0.9, sample=0.2, passage=0.3, save=0.01)
     end = measured.updates_within(40.0, plan, done)
@@ -87,7 +87,7 @@ def test_opening_the_text_and_measuring_count_among_the_minutes(monkeypatch):
     ]
 
 
-def test_at_least_half_of_the_minutes_are_for_training_and_what_that_makes_is_told(monkeypatch):
+def test_at_least_half_of_the_minutes_are_for_training_and_the_total_is_reported(monkeypatch):
     clock, told = Clock(monkeypatch, training_plan), []
     monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
     began = clock.now
@@ -115,7 +115,7 @@ class Timed(ReferenceEngine):
 
 
 @pytest.mark.parametrize("most", [0, 100])
-def test_a_judgement_is_reckoned_from_a_part_of_it(monkeypatch, most):
+def test_the_time_of_an_evaluation_is_estimated_from_a_part_of_it(monkeypatch, most):
     """Told by a clock that counts the characters that are scored."""
     clock = Clock(monkeypatch, time_estimates)
     corpus = Corpus.from_text(TEXT)
@@ -132,7 +132,7 @@ def test_a_judgement_is_reckoned_from_a_part_of_it(monkeypatch, most):
     assert (whole > 0) == bool(most)
 
 
-def test_the_first_call_counts_only_where_it_is_the_only_one(monkeypatch):
+def test_the_first_call_counts_only_if_it_is_the_only_one(monkeypatch):
     clock = Clock(monkeypatch, time_estimates)
 
     def calls(*seconds):
@@ -145,7 +145,7 @@ def test_the_first_call_counts_only_where_it_is_the_only_one(monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no files without a name")
-def test_measuring_a_save_leaves_nothing_wherever_the_process_ends(monkeypatch, tmp_path):
+def test_measuring_a_save_leaves_no_file_even_if_the_process_is_killed(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     corpus, written = Corpus.from_text(TEXT), []
     learner = new_learner(Config(hidden_size=4), corpus.vocabulary)
@@ -162,7 +162,7 @@ def test_measuring_a_save_leaves_nothing_wherever_the_process_ends(monkeypatch, 
     assert not any(left for _, left in written)
 
 
-def test_a_disk_without_room_makes_saves_free(monkeypatch):
+def test_on_a_full_disk_saves_are_estimated_as_free(monkeypatch):
     def refuse(descriptor, block):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -38,7 +38,7 @@ def test_a_header_that_is_too_large_is_refused_with_its_size():
         header_of((9_000_000).to_bytes(8, "little") + b"{", "model")
 
 
-def test_a_checkpoint_at_a_wrong_place_is_refused_with_both_places(tmp_path, learner):
+def test_a_checkpoint_at_another_position_is_refused_with_both_positions(tmp_path, learner):
     with pytest.raises(DamagedError) as caught:
         require_place(tmp_path, learner, 1_000_001)
     assert "after update 12,000 it must be 60,000 of 0." in str(caught.value)
@@ -65,7 +65,7 @@ def test_ids_out_of_range_are_refused_with_the_range(learner):
 
 
 @pytest.mark.skipif(native_problem() is not None, reason="not built here")
-def test_the_native_engine_names_counts(learner):
+def test_the_native_engine_states_counts_in_its_errors(learner):
     engine, ids = open_engine("native"), np.zeros(1_500, dtype=np.uint16)
     with pytest.raises(EngineError, match=r"1,000 windows of 5 .* need 5,001 .* has 1,500"):
         engine.train(learner, ids, Plan(np.full(1_000, 0.1), np.zeros(1, np.int64)))

@@ -38,7 +38,7 @@ def test_a_planted_repetition_is_seen(tmp_path, line):
     assert repetitions(tmp_path) == ["benchmarks/a.py"]
 
 
-def test_processors_are_those_of_the_process_and_not_of_the_machine(monkeypatch):
+def test_processors_are_counted_for_the_process_and_not_for_the_machine(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 7}, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     assert cpu_limits.processors() == 3
@@ -51,7 +51,7 @@ def test_a_system_without_affinities_counts_the_machines_processors(monkeypatch,
     assert cpu_limits.processors() == expected
 
 
-def test_what_the_user_set_is_kept(monkeypatch):
+def test_variables_that_the_user_set_are_not_changed(monkeypatch):
     for name in cpu_limits.ONE_THREAD:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")

@@ -46,7 +46,7 @@ class Exploding(ReferenceEngine):
 # In a run
 
 
-def test_training_goes_on_from_the_last_checkpoint_with_half_the_rate(tmp_path):
+def test_training_continues_from_the_last_checkpoint_with_half_the_learning_rate(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run, save_seconds=1e9)
     with writer:
@@ -79,7 +79,7 @@ def test_training_goes_on_from_the_last_checkpoint_with_half_the_rate(tmp_path):
         assert kept.rollbacks == (2 if kept is third else 0)
 
 
-def test_three_times_and_no_more_then_a_clear_word(tmp_path):
+def test_after_three_rollbacks_training_fails_with_an_error(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     told = []
@@ -94,7 +94,7 @@ def test_three_times_and_no_more_then_a_clear_word(tmp_path):
     assert read_run(run).latest == 0
 
 
-def test_how_often_it_went_back_is_kept_and_survives_a_kill_before_the_next_save(tmp_path):
+def test_the_number_of_rollbacks_survives_a_kill_before_the_next_save(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     with writer:
@@ -115,7 +115,7 @@ def test_how_often_it_went_back_is_kept_and_survives_a_kill_before_the_next_save
     assert (saved.rollbacks, saved.learning_rate_factor) == (1, 0.5)
 
 
-def test_a_run_that_was_given_a_new_end_keeps_it(tmp_path):
+def test_a_rollback_keeps_a_new_end_of_the_run(tmp_path):
     run = tmp_path / "run"
     train(run, updates=20)
     writer, learner, corpus = reopen(run, updates=60)
@@ -126,7 +126,7 @@ def test_a_run_that_was_given_a_new_end_keeps_it(tmp_path):
     assert load_model(run).config.updates == 60
 
 
-def test_a_best_of_after_the_checkpoint_is_forgotten_with_it(tmp_path):
+def test_a_rollback_forgets_a_best_update_after_the_checkpoint(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run, smoothing=0.0, save_seconds=1e9)
     with writer:
@@ -143,7 +143,7 @@ def test_a_best_of_after_the_checkpoint_is_forgotten_with_it(tmp_path):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd", "adam"])
-def test_a_learning_rate_beyond_all_measure_saves_nothing_that_is_not_finite(
+def test_a_huge_learning_rate_never_saves_a_checkpoint_that_is_not_finite(
     tmp_path, engine, optimizer
 ):
     writer, learner, corpus = create(
@@ -159,7 +159,7 @@ def test_a_learning_rate_beyond_all_measure_saves_nothing_that_is_not_finite(
             load_checkpoint(directory)
 
 
-def test_parameters_that_are_not_finite_are_found_at_the_next_save(tmp_path):
+def test_the_next_save_finds_parameters_that_are_not_finite(tmp_path):
     class Spoiling(ReferenceEngine):
         def train(self, learner, tokens, plan):
             trace = super().train(learner, tokens, plan)
@@ -178,7 +178,7 @@ def test_parameters_that_are_not_finite_are_found_at_the_next_save(tmp_path):
 # In memory
 
 
-def test_without_a_disk_it_goes_back_to_a_copy(monkeypatch):
+def test_training_in_memory_rolls_back_to_a_copy(monkeypatch):
     monkeypatch.setattr(memory_module, "COPY_UPDATES", 20)
     corpus = small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
@@ -192,7 +192,7 @@ def test_without_a_disk_it_goes_back_to_a_copy(monkeypatch):
     assert {record.learning_rate for record in of(Record, again)} == {0.05}
 
 
-def test_without_a_disk_too_three_times_and_no_more():
+def test_training_in_memory_fails_after_three_rollbacks():
     corpus = small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
     told = []
@@ -201,7 +201,7 @@ def test_without_a_disk_too_three_times_and_no_more():
     assert len(of(Warned, told)) == 3
 
 
-def test_training_in_memory_is_training_in_a_run(tmp_path):
+def test_training_in_memory_gives_the_same_records_and_weights_as_a_run(tmp_path):
     corpus = small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
     told = list(train_in_memory(learner, corpus.ids, ReferenceEngine()))
@@ -217,7 +217,7 @@ def test_training_in_memory_is_training_in_a_run(tmp_path):
     )
 
 
-def test_training_in_memory_can_be_halted_and_the_learner_is_whole():
+def test_training_in_memory_can_be_halted_and_the_learner_is_complete():
     corpus = small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
     items = list(train_in_memory(learner, corpus.ids, ReferenceEngine(), after(4, "SIGTERM")))
@@ -242,7 +242,7 @@ class Growing(ReferenceEngine):
         return Trace(trace.losses * 0 + 3 * nothing, trace.gradient_norms)
 
 
-def test_a_loss_that_runs_away_is_told_once_and_kept_among_the_events(tmp_path):
+def test_a_loss_that_grows_too_high_is_reported_once_and_stored_as_an_event(tmp_path):
     writer, learner, corpus = create(tmp_path / "run")
     with writer:
         items = list(train_run(writer, learner, corpus, Growing()))
@@ -254,11 +254,11 @@ def test_a_loss_that_runs_away_is_told_once_and_kept_among_the_events(tmp_path):
     assert "a lower “learning rate” than 0.1" in event["reason"]
 
 
-def test_a_loss_that_does_not_run_away_is_not_warned_of(tmp_path):
+def test_a_loss_that_stays_low_causes_no_warning(tmp_path):
     assert not of(Warned, train(tmp_path / "run"))
 
 
-def test_a_run_that_never_diverged_has_no_trace_of_going_back(tmp_path):
+def test_a_run_that_never_diverged_stores_no_rollbacks(tmp_path):
     train(tmp_path / "run")
     train(tmp_path / "again")
     assert lasting(tmp_path / "run") == lasting(tmp_path / "again")

@@ -108,7 +108,7 @@ def sections_of_the_specification():
     return {Path(name).stem: headings(read(name)) for name in SPECIFICATION}
 
 
-def test_every_section_that_is_cited_is_there():
+def test_every_cited_section_exists():
     titles = sections_of_the_specification()
     wrong = {
         str(path.relative_to(ROOT)): missing
@@ -200,7 +200,7 @@ def broken_links(name, markdown):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_link_leads_somewhere(name):
+def test_every_link_has_a_target(name):
     assert broken_links(name, read(name)) == []
 
 
@@ -209,12 +209,12 @@ def test_a_planted_link_is_caught():
     assert broken_links("README.md", planted) == ["READ.md", "#d", "README.md#f"]
 
 
-def test_the_floors_are_those_that_the_imports_are_held_to():
+def test_the_floors_in_the_architecture_document_are_those_of_the_import_rules():
     rows = [set(re.findall(r"`(\w+)`", row[0])) for row in table("The floors", "ARCHITECTURE.md")]
     assert rows == [floor for floor in FLOORS if not floor & {"_native", "__main__"}]
 
 
-def test_the_architecture_is_short_enough_to_be_read():
+def test_the_architecture_document_is_short():
     assert len(read("ARCHITECTURE.md").splitlines()) <= 150
 
 
@@ -233,7 +233,7 @@ def missing_places(markdown):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_path_and_every_test_that_is_named_is_there(name):
+def test_every_path_and_test_that_a_document_names_exists(name):
     assert missing_places(read(name)) == []
 
 
@@ -274,7 +274,7 @@ def run_blocks(name, markdown, folder):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_python_of_the_documents_runs(name, tmp_path, monkeypatch):
+def test_the_python_code_in_the_documents_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(name, read(name), tmp_path)
 
@@ -364,11 +364,11 @@ def command_problems(markdown):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_commands_of_the_documents_are_there_with_their_options(name):
+def test_the_commands_in_the_documents_exist_with_their_options(name):
     assert command_problems(read(name)) == []
 
 
-def test_the_examples_in_the_help_have_commands_and_options_that_are_there():
+def test_the_commands_and_options_in_help_examples_exist():
     for name, command in COMMANDS.items():
         examples = re.findall(r"^ *(charloom .*)$", command.help, re.MULTILINE)
         assert examples, f"the help of {name} shows no example"
@@ -392,7 +392,7 @@ def test_a_planted_command_is_caught(script, problem):
     assert problem in found
 
 
-def test_commands_as_people_write_them_are_understood():
+def test_commands_are_parsed_as_users_write_them():
     script = '$ charloom train a.txt b.txt --run="my run" --json | head\nsh scripts/test -k x\nls'
     assert commands_in("charloom doctor a.py:f&&ls")[0] == ["charloom", "doctor", "a.py:f"]
     assert commands_in(script)[0] == [
@@ -450,7 +450,7 @@ def a_learner():
     return new_learner(Config(hidden_size=2), Vocabulary("ab"))
 
 
-def test_the_example_of_a_record_is_one():
+def test_the_example_of_a_record_is_a_valid_record():
     record = parse_metrics_line(examples("Records")[0])
     assert record.update == 7
     assert record.characters == 70
@@ -472,7 +472,7 @@ def test_a_planted_error_in_a_record_is_caught(right, wrong, error):
         parse_metrics_line(line.replace(right, wrong))
 
 
-def test_the_example_of_a_manifest_is_that_of_the_example_of_a_state():
+def test_the_example_manifest_describes_the_example_state():
     spec = section(read(FORMATS), "Checkpoints")
     (manifest,) = re.findall(r"^```\n([0-9a-f]{64} .*?)^```$", spec, re.MULTILINE | re.DOTALL)
     state = example_state()

@@ -68,7 +68,7 @@ def test_the_mistake_that_the_example_names_is_found(empty, tmp_path):
     assert "no gradient flows back from step t+1 to step t" in headline
 
 
-def test_the_example_that_finds_a_unit_shows_one_that_tells_quotations_apart(empty):
+def test_the_example_that_finds_a_unit_shows_one_that_follows_quotations(empty):
     best, *rows = output_of(ROOT / "examples" / "find_a_unit.py", empty).splitlines()
     r = float(re.search(r"\br=(-?[\d.]+)", best)[1])
     assert abs(r) > 0.4

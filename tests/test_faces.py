@@ -89,7 +89,7 @@ def test_a_planted_option_or_command_is_found(source):
     assert len(spelled_for_terminals(source)) == 1
 
 
-def test_what_looks_like_an_option_and_is_none_is_left_alone():
+def test_words_that_only_look_like_options_are_not_reported():
     assert (
         spelled_for_terminals('a = "var(--ink)"\nb = "a -- b"\nc = "charloom doctor: right"') == []
     )
@@ -141,14 +141,14 @@ def test_arguments_that_messages_name_exist_in_python_and_as_options():
     assert {option(name) for name in names | OF_IMPORT} - OPTIONS == set()
 
 
-def test_commands_that_messages_name_exist_and_take_what_they_are_given():
+def test_commands_that_messages_name_exist_and_accept_their_arguments():
     marked = [(name, given) for kind, name, given in MARKED if kind.endswith("command")]
     assert len(marked) > 10
     for name, given in marked:
         assert {option(keyword) for keyword in given} <= options_of(name), name
 
 
-def test_commands_that_python_may_read_are_functions_that_take_what_they_are_given():
+def test_commands_shown_in_python_are_functions_that_accept_their_arguments():
     marked = [(name, given) for kind, name, given in MARKED_BELOW if kind in PYTHON_COMMANDS]
     assert len(marked) > 5
     for name, given in marked:
@@ -236,14 +236,14 @@ def wrong_values():
 
 
 @pytest.mark.parametrize(("given", "value"), list(wrong_values()))
-def test_a_value_that_is_refused_is_named_by_its_option(given, value, place, monkeypatch):
+def test_the_error_for_a_refused_value_names_its_option(given, value, place, monkeypatch):
     monkeypatch.chdir(place)
     done = CliRunner().invoke(app, ["train", "book.txt", given, value], prog_name="charloom")
     assert done.exit_code == 2
     assert f"charloom: {given} is " in done.stderr
 
 
-def test_a_damaged_file_is_told_with_the_names_of_its_fields():
+def test_the_error_for_a_damaged_file_has_the_names_of_its_fields():
     with pytest.raises(DamagedError) as caught:
         parse_config({"hidden_size": 0}, "model.safetensors")
     assert "hidden_size is 0" in for_command_line(caught.value.message)
@@ -283,7 +283,7 @@ def assert_no_marks(*texts):
             assert not any(escape in text.lower() for escape in escapes), text
 
 
-def test_no_mark_is_left_in_the_files_of_a_run_that_warned_and_went_on(tmp_path, monkeypatch):
+def test_the_files_of_a_run_that_warned_contain_no_marks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "book.txt").write_text(small_runs.TEXT)
     small = "--recipe classic --hidden-size 4 --seq-length 5 --report-every 5"
@@ -300,7 +300,7 @@ def test_no_mark_is_left_in_the_files_of_a_run_that_warned_and_went_on(tmp_path,
     assert_no_marks(*(path.read_text(errors="replace") for path in written))
 
 
-def test_no_mark_is_left_in_the_help_or_in_json(place, monkeypatch):
+def test_help_and_json_contain_no_marks(place, monkeypatch):
     monkeypatch.chdir(place)
     helps = [f"{name} --help" for name in COMMANDS]
     listed = ["doctor --list --json", "recipes --json", "corpora --json", "neurons run --json"]
@@ -309,7 +309,7 @@ def test_no_mark_is_left_in_the_help_or_in_json(place, monkeypatch):
         assert_no_marks(done.stdout, done.stderr)
 
 
-def test_no_mark_is_left_in_what_the_server_answers(place):
+def test_responses_of_the_server_contain_no_marks(place):
     pytest.importorskip("fastapi", reason="the extra web is not installed")
     from starlette.testclient import TestClient
 
@@ -334,7 +334,7 @@ def test_no_mark_is_left_in_what_the_server_answers(place):
         assert_no_marks(*(answer.text for answer in answers))
 
 
-def test_a_text_that_holds_the_code_points_of_marks_harms_nothing(tmp_path, monkeypatch):
+def test_a_text_with_the_code_points_of_marks_is_not_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     hostile = f'{OPEN}{{"command": 1}}{CLOSE} {OPEN}{CLOSE} {OPEN}[]{CLOSE} {OPEN} abc '
     (tmp_path / "book.txt").write_text(hostile * 20, encoding="utf-8")

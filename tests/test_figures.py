@@ -26,13 +26,13 @@ def benchmark():
     return module
 
 
-def test_the_table_of_the_doctor_is_what_its_script_makes(benchmark):
+def test_the_doctors_table_in_the_document_equals_its_scripts_output(benchmark):
     figures = json.loads((ROOT / "docs" / "doctor.json").read_text(encoding="utf-8"))
     assert (ROOT / "docs" / "DOCTOR.md").read_text(encoding="utf-8") == benchmark.render(figures)
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/DOCTOR.md"])
-def test_where_a_document_says_how_good_the_doctor_is_it_says_on_whose_mistakes(name):
+def test_documents_that_rate_the_doctor_say_who_wrote_the_mistakes(name):
     text = text_of(name)
     assert re.search(r"98\.8|395", text)
     assert "mistakes that we planted ourselves" in text
@@ -49,12 +49,12 @@ CLAIMS = {
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_claims_that_hold_on_some_machines_only_are_not_made_of_all(name):
+def test_documents_do_not_claim_for_all_machines_what_holds_on_some(name):
     text = text_of(name)
     assert [claim for claim in CLAIMS[name] if claim in text] == []
 
 
-def test_equal_bits_are_promised_with_their_conditions():
+def test_promises_of_equal_bits_state_their_conditions():
     text = text_of("README.md")
     (promise,) = re.findall(r"equal bit for bit ([^.]*\.)", text)
     for condition in (
@@ -90,7 +90,7 @@ def test_every_picture_of_a_document_is_made_by_a_script(document):
     assert shown <= made
 
 
-def test_every_picture_that_is_kept_is_shown_somewhere():
+def test_every_stored_picture_is_shown_in_a_document():
     kept = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
     shown = set(re.findall(r"pictures/([\w.-]+\.(?:svg|png))", "".join(map(text_of, MAKERS))))
     assert kept == shown

@@ -100,15 +100,15 @@ def kept(request, tmp_path):
     return Path(shutil.copytree(FORMATS / request.param, tmp_path / "kept"))
 
 
-def test_every_kept_directory_is_opened_here():
+def test_every_stored_format_directory_is_tested_here():
     assert sorted(KEPT) == sorted(path.parent.name for path in FORMATS.glob("*/run"))
 
 
-def test_what_is_written_has_the_numbers_of_today(made):
+def test_written_files_have_the_current_format_numbers(made):
     assert numbers(made) == WRITTEN
 
 
-def test_a_run_is_kept_of_every_number_that_is_written_and_read():
+def test_every_format_number_has_a_stored_run():
     found = [(name, number) for kept in KEPT for name, number in numbers(FORMATS / kept).items()]
     wanted = {(name, n) for name, newest in WRITTEN.items() for n in range(1, newest + 1)}
     assert set(found) == wanted, "make one with tests/formats/make.py, and add its name to KEPT"
@@ -122,7 +122,7 @@ def unnumbered(now, before):
             if one[name] == two.get(name) and fields_now[name] != fields_before[name]}  # fmt: skip
 
 
-def test_fields_that_change_have_another_number(made):
+def test_changed_fields_need_a_new_format_number(made):
     assert unnumbered(made, FORMATS / KEPT[-1]) == {}, (
         "give the file a later number in store/format_versions.py and docs/spec/formats.md, and keep a run of it"
     )
@@ -136,7 +136,7 @@ def test_a_planted_field_without_a_number_is_caught(made, tmp_path):
     assert unnumbered(planted, FORMATS / KEPT[-1]) == {"config.json": {".config.tilt"}}
 
 
-def test_a_kept_model_is_opened_from_every_place(kept):
+def test_a_stored_model_is_opened_from_every_path(kept):
     learner = load_model(kept / "run")
     others = [load_model(newest(kept)), load_model(kept / "model.safetensors")]
     if (kept / TORCH).exists():
@@ -149,7 +149,7 @@ def test_a_kept_model_is_opened_from_every_place(kept):
     assert load_checkpoint(newest(kept)).learner.update == int(newest(kept).name)
 
 
-def test_a_kept_model_writes_what_it_wrote_when_it_was_made(kept):
+def test_a_stored_model_samples_the_same_text_as_when_it_was_made(kept):
     view, model = read_run(kept / "run"), charloom.load(kept / "run", which="best")
     assert len(model.sample(length=5, seed=1)) == 5
     assert 0 < model.evaluate(string="tea at ten").bits < 10
@@ -157,14 +157,14 @@ def test_a_kept_model_writes_what_it_wrote_when_it_was_made(kept):
     assert len(view.passage) == view.config.passage_length
 
 
-def test_a_kept_run_is_reported(kept):
+def test_a_stored_run_has_a_report(kept):
     told = []
     page = write_report(kept / "run", on_message=told.append)
     assert told == []
     assert "Generated long text passage" in page.read_text(encoding="utf-8")
 
 
-def test_a_kept_run_goes_on_and_is_of_todays_format_then(kept):
+def test_a_stored_run_resumes_and_then_has_the_current_format(kept):
     before = read_run(kept / "run")
     charloom.resume(kept / "run", epochs=3)
     after = read_run(kept / "run")

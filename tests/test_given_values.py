@@ -45,13 +45,13 @@ def test_a_short_value_is_written_as_it_is():
     assert shortened(3) == "3"
 
 
-def test_a_long_value_loses_its_middle():
+def test_the_middle_of_a_long_value_is_left_out():
     assert shortened("a" * 500 + "b" * 500, 11) == "'aaaa…bbbb'"
     assert len(shortened(Path(LONG))) <= 120
     assert len(shortened([LONG, LONG])) <= 120
 
 
-def test_a_value_stays_on_one_line_and_steers_no_terminal():
+def test_a_value_is_shown_on_one_line_without_control_characters():
     assert shortened(Path("a\nb\x1b")) == "a b␛"
 
 
@@ -61,7 +61,7 @@ class Unspeakable:
 
 
 @pytest.mark.parametrize("value", [10**5_000, Unspeakable()], ids=["digits", "object"])
-def test_a_value_that_python_cannot_write_is_named_by_its_type(value):
+def test_a_value_without_a_working_repr_is_shown_by_its_type(value):
     assert type(value).__name__ in shortened(value)
 
 
@@ -99,7 +99,7 @@ IN_PYTHON = {
 
 
 @pytest.mark.parametrize("name", IN_PYTHON)
-def test_a_message_in_python_shortens_what_was_given(name, place, monkeypatch):
+def test_a_message_in_python_shortens_a_long_value(name, place, monkeypatch):
     monkeypatch.chdir(place)
     with pytest.raises(CharloomError) as caught:
         IN_PYTHON[name]()
@@ -122,7 +122,7 @@ AT_A_TERMINAL = [
 
 
 @pytest.mark.parametrize("words", AT_A_TERMINAL)
-def test_a_message_at_a_terminal_shortens_what_was_given(words, place, monkeypatch):
+def test_a_message_in_a_terminal_shortens_a_long_value(words, place, monkeypatch):
     monkeypatch.chdir(place)
     done = run_command(words.replace("@", LONG))
     assert done.exit_code == 2, done.output[:500]
@@ -140,7 +140,9 @@ def test_a_message_at_a_terminal_shortens_what_was_given(words, place, monkeypat
         "It was the best of times, it was the worst of times, it was the age of wisdom, it was",
     ],
 )
-def test_a_text_in_the_place_of_a_path_is_told_what_takes_it(text, place, monkeypatch):
+def test_the_error_for_a_text_given_as_a_path_names_the_argument_for_texts(
+    text, place, monkeypatch
+):
     monkeypatch.chdir(place)
     with pytest.raises(
         TextError, match="the text itself, pass it as the argument string, and leave text out"
@@ -151,7 +153,7 @@ def test_a_text_in_the_place_of_a_path_is_told_what_takes_it(text, place, monkey
     assert "string" not in done.stderr
 
 
-def test_a_name_of_no_file_is_not_taken_for_a_text(place, monkeypatch):
+def test_a_missing_file_name_is_not_taken_for_a_text(place, monkeypatch):
     monkeypatch.chdir(place)
     with pytest.raises(TextError, match="no such file; give the path of a text, or a built-in"):
         charloom.train("bok.txt")
@@ -171,7 +173,7 @@ BRIEF = "--updates 3 --hidden-size 4 --passage-length 5"
 
 
 @pytest.mark.parametrize("name", TOO_SHORT)
-def test_a_text_that_is_too_short_is_told_settings_that_work_on_it(name, tmp_path, monkeypatch):
+def test_the_error_for_a_short_text_names_settings_that_work(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text, words = TOO_SHORT[name]
     (tmp_path / "short.txt").write_text(text)
@@ -185,12 +187,12 @@ def test_a_text_that_is_too_short_is_told_settings_that_work_on_it(name, tmp_pat
     assert done.exit_code == 0, done.stderr
 
 
-def test_a_text_on_which_nothing_works_is_told_that_alone(tmp_path):
+def test_the_error_for_a_text_that_no_settings_fit_suggests_none(tmp_path):
     with pytest.raises(TextError, match=r"Give a longer text\.$"):
         charloom.train(string="ab", recipe="classic", validation=0.4, patience=2)
 
 
-def test_a_text_that_is_too_short_to_be_divided_can_be_judged_as_a_whole(place, monkeypatch):
+def test_a_text_that_is_too_short_to_divide_can_be_evaluated_as_a_whole(place, monkeypatch):
     monkeypatch.chdir(place)
     (place / "brief.txt").write_text("the cat")
     refused = run_command("evaluate run brief.txt --split train")
@@ -234,7 +236,7 @@ def test_every_number_setting_names_both_its_bounds(name):
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_every_number_setting_takes_the_bounds_that_it_names(name):
+def test_every_number_setting_accepts_the_bounds_that_it_names(name):
     with pytest.raises(ConfigError) as caught:
         Config(**{name: float("nan")})
     told = str(caught.value)
@@ -301,7 +303,7 @@ def number_options():
                 yield about.name, max(options[name], key=len)
 
 
-def test_no_number_option_of_a_command_is_missing_above():
+def test_the_number_options_tested_here_are_complete():
     tried = {(words.split()[0], words.split()[-1]) for words in OF_COMMANDS}
     found = set(number_options())
     assert len(found) > 20

@@ -60,7 +60,7 @@ class Writing(ReferenceEngine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_how_a_text_is_cut_into_calls_changes_no_character(engine, cell, monkeypatch):
+def test_the_number_of_characters_per_call_does_not_change_the_text(engine, cell, monkeypatch):
     corpus = small_corpus()
     learner = new_learner(small_config(cell=cell, init="uniform"), corpus.vocabulary)
     windows = Schedule.of(learner.config, len(corpus)).windows
@@ -76,7 +76,7 @@ def test_how_a_text_is_cut_into_calls_changes_no_character(engine, cell, monkeyp
     assert len(found.pop()) == 300
 
 
-def test_a_large_network_writes_few_characters_in_a_call():
+def test_a_large_network_samples_few_characters_per_call():
     corpus, engine = small_corpus(), Writing()
     learner = new_learner(small_config(cell="lstm", hidden_size=500), corpus.vocabulary)
     weights = sum(parameter.size for parameter in learner.parameters.values())
@@ -87,7 +87,7 @@ def test_a_large_network_writes_few_characters_in_a_call():
 
 
 @pytest.mark.parametrize("at", [1, 2, 10, 12, 24])
-def test_a_sample_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, few, at):
+def test_an_interrupted_sample_is_repeated_with_the_same_bits(tmp_path, few, at):
     asked = []
     writer, learner, corpus = create(tmp_path / "run", **LONG)
     engine = Writing(at, lambda: asked.append("SIGINT"))
@@ -105,7 +105,7 @@ def test_a_sample_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, few, 
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
 
 
-def test_the_passage_is_given_up_when_asked_and_written_by_resuming(tmp_path, few, monkeypatch):
+def test_an_interrupted_passage_is_written_after_resuming(tmp_path, few, monkeypatch):
     monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)
     run = tmp_path / "run"
     writer, learner, corpus = create(run, sample_length=5, passage_length=400)
@@ -123,7 +123,7 @@ def test_the_passage_is_given_up_when_asked_and_written_by_resuming(tmp_path, fe
     assert lasting(run) == lasting(tmp_path / "whole")
 
 
-def test_a_sample_without_a_run_is_given_up_too(few):
+def test_a_sample_without_a_run_can_be_interrupted(few):
     corpus, asked = small_corpus(), []
     learner = new_learner(small_config(**LONG), corpus.vocabulary)
     engine = Writing(10, lambda: asked.append("SIGINT"))
@@ -164,7 +164,7 @@ def test_the_gradient_checks_of_an_experiment_end_after_the_next_few_networks(
     assert json.loads((tmp_path / "run" / "gradcheck.json").read_text())["checks"] == []
 
 
-def test_the_units_of_a_large_network_are_looked_at_for_few_characters_in_a_call():
+def test_the_units_of_a_large_network_are_read_for_few_characters_per_call():
     vocabulary = Vocabulary("ab")
     learner = new_learner(Config(hidden_size=1_500, init="uniform"), vocabulary)
     weights = sum(parameter.size for parameter in learner.parameters.values())
@@ -180,7 +180,7 @@ def test_the_units_of_a_large_network_are_looked_at_for_few_characters_in_a_call
     assert max(read) * weights <= 2**27
 
 
-def test_a_compressor_gets_little_at_once(monkeypatch):
+def test_a_compressor_gets_a_small_block_per_call(monkeypatch):
     given = []
 
     class Noting:
@@ -201,7 +201,7 @@ def test_a_compressor_gets_little_at_once(monkeypatch):
     assert found.compressors["noting"].alone == 8 * (judged + len(b"end")) / judged
 
 
-def test_a_judgement_of_a_large_network_looks_up_often():
+def test_the_evaluation_of_a_large_network_can_be_interrupted_often():
     """As the one that took nine seconds to hear: 16 streams, two layers of 512 units."""
     corpus = small_corpus()
     learner = new_learner(small_config(cell="lstm", hidden_size=512, layers=2), corpus.vocabulary)

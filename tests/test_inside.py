@@ -233,7 +233,7 @@ def test_wrong_arguments_are_refused_in_one_sentence(run, words, sentence):
     assert sentence in refused(run, words)
 
 
-def test_control_characters_reach_no_terminal(tmp_path):
+def test_control_characters_are_not_printed(tmp_path):
     train(tmp_path / "run", Corpus.from_text(TEXT + "\x1b\x07"), epochs=1)
     done = neurons(tmp_path / "run", "- --unit 0", stdin="a \x1b\x07t", **TERMINAL)
     plain = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)

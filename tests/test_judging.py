@@ -49,7 +49,7 @@ def of(kind, items):
 
 
 @pytest.mark.parametrize("split", ["end", "streams"])
-def test_a_judgement_is_the_mean_over_what_is_held_out(split):
+def test_the_validation_loss_is_the_mean_over_the_validation_part(split):
     corpus = small_corpus()
     config = small_config(split=split, batch_size=3, dropout=0.2, **JUDGED)
     learner = new_learner(config, corpus.vocabulary)
@@ -66,7 +66,7 @@ def test_a_judgement_is_the_mean_over_what_is_held_out(split):
     assert len(schedule.windows.parts["validation"]) == (3 if split == "streams" else 1)
 
 
-def test_judging_changes_nothing_of_what_is_learnt():
+def test_evaluating_does_not_change_the_training():
     corpus = small_corpus()
     often, rarely = (
         new_learner(small_config(validation=0.2, judge_every=n), corpus.vocabulary) for n in (1, 99)
@@ -78,7 +78,7 @@ def test_judging_changes_nothing_of_what_is_learnt():
     assert often.state["h"].tobytes() == rarely.state["h"].tobytes()
 
 
-def test_what_is_held_out_is_never_learnt_from():
+def test_held_out_parts_are_never_used_for_training():
     corpus = small_corpus()
     learner = new_learner(small_config(validation=0.2, test=0.1), corpus.vocabulary)
     (start, _), *_ = Schedule.of(learner.config, len(corpus)).windows.parts["validation"]
@@ -91,7 +91,7 @@ def test_what_is_held_out_is_never_learnt_from():
     assert twin.best_loss != learner.best_loss
 
 
-def test_the_best_is_the_lowest_judgement_and_not_the_lowest_smooth_loss(tmp_path):
+def test_the_best_update_has_the_lowest_validation_loss_not_the_lowest_smooth_loss(tmp_path):
     items = train(tmp_path / "run", epochs=15, learning_rate=0.2, **JUDGED)
     judged = [record for record in of(Record, items) if record.validation_nats is not None]
     best = min(judged, key=lambda record: record.validation_nats)
@@ -123,7 +123,7 @@ class Worsening(ReferenceEngine):
 PATIENT = {"patience": 2, **JUDGED}
 
 
-def test_patience_ends_the_training_with_its_reason_and_resuming_knows_it(tmp_path):
+def test_patience_ends_the_run_and_its_reason_is_known_after_reopening(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run, **PATIENT)
     with writer:
@@ -149,7 +149,7 @@ def test_patience_ends_the_training_with_its_reason_and_resuming_knows_it(tmp_pa
     assert again[-1] == Ended(36, "finished", "no better validation loss in 2 evaluations")
 
 
-def test_whoever_asks_for_more_is_patient_anew_and_the_old_passage_is_gone(tmp_path):
+def test_a_new_end_resets_the_patience_and_removes_the_old_passage(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run, **PATIENT)
     with writer:
@@ -164,7 +164,7 @@ def test_whoever_asks_for_more_is_patient_anew_and_the_old_passage_is_gone(tmp_p
     assert read_run(run).passage
 
 
-def test_an_interrupted_patience_goes_on_where_it_was(tmp_path):
+def test_patience_counts_on_after_an_interruption(tmp_path):
     settings = {"epochs": 30, "learning_rate": 0.2, **PATIENT}
     whole = train(tmp_path / "whole", **settings)
     assert whole[-1].reason == "no better validation loss in 2 evaluations"
@@ -176,7 +176,7 @@ def test_an_interrupted_patience_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("nats", [float("nan"), float("inf")])
-def test_a_judgement_that_is_not_finite_counts_as_divergence(nats):
+def test_a_validation_loss_that_is_not_finite_counts_as_divergence(nats):
     corpus = small_corpus()
     learner = new_learner(small_config(**JUDGED), corpus.vocabulary)
     with pytest.raises(DivergedError, match="after update 6 the validation loss is"):
@@ -203,7 +203,7 @@ def patient(monkeypatch):
 
 
 @pytest.mark.parametrize("at", [1, 3, 6, 8])
-def test_a_judgement_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, patient, at):
+def test_an_interrupted_evaluation_is_repeated_with_the_same_bits(tmp_path, patient, at):
     asked = []
     writer, learner, corpus = create(tmp_path / "run", **JUDGED)
     engine = Slow(at, lambda: asked.append("SIGINT"))
@@ -218,7 +218,7 @@ def test_a_judgement_is_given_up_when_asked_and_repeated_to_the_bit(tmp_path, pa
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
 
 
-def test_a_stop_is_obeyed_within_a_judgement(tmp_path, patient, monkeypatch):
+def test_a_stop_command_is_obeyed_during_an_evaluation(tmp_path, patient, monkeypatch):
     monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)
     run = tmp_path / "run"
     writer, learner, corpus = create(run, **JUDGED)
@@ -235,7 +235,7 @@ def test_a_stop_is_obeyed_within_a_judgement(tmp_path, patient, monkeypatch):
     assert read_run(run).status.state == "finished"
 
 
-def test_a_save_that_falls_due_within_a_judgement_is_not_put_off(tmp_path, patient, monkeypatch):
+def test_a_save_that_is_due_during_an_evaluation_is_not_delayed(tmp_path, patient, monkeypatch):
     run, now = tmp_path / "run", [0.0]
     monkeypatch.setattr(command_reader.time, "monotonic", lambda: now[0])
 
@@ -261,7 +261,7 @@ def test_a_save_that_falls_due_within_a_judgement_is_not_put_off(tmp_path, patie
         assert lasting(tmp_path / name) == lasting(tmp_path / "whole")
 
 
-def test_a_judgement_without_a_run_is_given_up_too(patient):
+def test_an_evaluation_without_a_run_can_be_interrupted(patient):
     corpus = small_corpus()
     learner = new_learner(small_config(**JUDGED), corpus.vocabulary)
     asked = []
@@ -282,7 +282,7 @@ def test_a_judgement_without_a_run_is_given_up_too(patient):
 CAPPED = {"validation": 0.5, "judge_every": 20, "judged_characters": 60}
 
 
-def test_a_judgement_reads_no_more_than_it_may_and_always_the_same(tmp_path):
+def test_an_evaluation_always_reads_the_same_limited_part(tmp_path):
     corpus = small_corpus()
     learner = new_learner(small_config(**CAPPED), corpus.vocabulary)
     pieces = evaluated_pieces(learner.config, Schedule.of(learner.config, len(corpus)).windows)
@@ -301,7 +301,7 @@ def test_a_judgement_reads_no_more_than_it_may_and_always_the_same(tmp_path):
     assert by_update == [by_update[0]] * len(judged)
 
 
-def test_a_cap_above_what_is_held_out_changes_no_bit(tmp_path):
+def test_a_limit_above_the_validation_part_changes_no_bit(tmp_path):
     """The default is far above it here; 0 is what runs of before there was a cap did."""
     for name, most in (("none", 0), ("default", 200_000)):
         train(tmp_path / name, judged_characters=most, **JUDGED)
@@ -313,7 +313,7 @@ def test_a_cap_above_what_is_held_out_changes_no_bit(tmp_path):
 OLD_RUN = Path(__file__).parent / "formats" / "numbered" / "run"
 
 
-def test_a_run_of_before_there_was_a_cap_is_judged_on_all_that_is_held_out(tmp_path):
+def test_a_run_stored_without_a_limit_is_evaluated_on_the_whole_validation_part(tmp_path):
     run = shutil.copytree(OLD_RUN, tmp_path / "run")
     assert b"judged_characters" not in (run / "config.json").read_bytes()
     writer, learner, corpus = reopen(run, epochs=3)
@@ -348,7 +348,7 @@ class Costly(ReferenceEngine):
 
 
 @pytest.mark.parametrize(("seconds", "worth_it"), [(1e-4, True), (1.0, False)])
-def test_all_that_is_held_out_is_judged_at_the_end_where_that_takes_little_time(
+def test_the_final_evaluation_reads_the_whole_validation_part_if_that_is_fast(
     tmp_path, patient, monkeypatch, seconds, worth_it
 ):
     writer, learner, corpus = create(tmp_path / "run", **CAPPED)
@@ -371,9 +371,7 @@ def test_all_that_is_held_out_is_judged_at_the_end_where_that_takes_little_time(
     assert (events[0]["nats"], events[0]["characters"]) == (judged.nats, judged.characters)
 
 
-def test_what_one_stream_reads_at_first_does_not_make_judging_all_seem_too_long(
-    tmp_path, monkeypatch
-):
+def test_slow_reading_by_one_stream_does_not_prevent_the_final_evaluation(tmp_path, monkeypatch):
     corpus = Corpus.from_text(TEXT * 50)
     settings = {"updates": 10, "validation": 0.5, "judged_characters": 100}
     writer, learner, corpus = create(tmp_path / "run", corpus, **settings)
@@ -384,7 +382,7 @@ def test_what_one_stream_reads_at_first_does_not_make_judging_all_seem_too_long(
     assert [item.characters for item in of(FinalEvaluation, told)] == [segment[1] - segment[0] - 1]
 
 
-def test_judging_all_at_the_end_is_given_up_when_asked_and_nothing_else_is_lost(tmp_path, patient):
+def test_interrupting_the_final_evaluation_loses_nothing_else(tmp_path, patient):
     asked = []
     writer, learner, corpus = create(tmp_path / "run", **CAPPED)
     with writer:
@@ -400,6 +398,6 @@ def test_judging_all_at_the_end_is_given_up_when_asked_and_nothing_else_is_lost(
     assert read_run(tmp_path / "run").passage
 
 
-def test_where_each_judgement_reads_all_it_is_not_read_again_at_the_end(tmp_path):
+def test_the_final_evaluation_is_left_out_if_every_evaluation_reads_everything(tmp_path):
     told = train(tmp_path / "run", **JUDGED)
     assert of(EvaluationProgress, told) == of(FinalEvaluation, told) == []

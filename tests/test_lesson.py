@@ -32,7 +32,7 @@ FIGURES = json.loads(lesson.FIGURES.read_text(encoding="utf-8"))
 TEXT = lesson.LESSON.read_text(encoding="utf-8")
 
 
-def test_the_text_quotes_the_figures_that_are_kept():
+def test_the_text_quotes_the_stored_figures():
     texts = lesson.quoted(FIGURES)
     assert lesson.written(TEXT, texts) == TEXT
     assert {found[1] for found in lesson.QUOTED.finditer(TEXT)} == set(texts)
@@ -91,7 +91,7 @@ def table_in(text):
     return text.partition(before)[2].partition(after)[0].strip()
 
 
-def test_the_table_of_what_the_usual_check_misses_is_that_of_the_kept_figures():
+def test_the_table_of_missed_mistakes_has_the_stored_figures():
     rows = json.loads(judge.FIGURES.read_text(encoding="utf-8"))["usual"]
     assert table_in(TEXT) == judge.usual_table(rows)
     missed = [row["id"] for row in rows if row["passes_absolute"] and row["passes_relative"]]
@@ -118,7 +118,7 @@ def test_a_planted_disagreement_is_found(kept, found, count):
     assert len(lesson.disagreements(kept, found)) == count
 
 
-def test_what_the_text_says_of_the_figures_is_so():
+def test_the_statements_about_the_figures_are_true():
     first, *_, last = FIGURES["growth"]
     for name in ("U", "W", "V"):
         assert last["worst"][name] > 10 * first["worst"][name]
@@ -145,7 +145,7 @@ def test_what_the_text_says_of_the_figures_is_so():
     assert [name for name in lesson.NAMES if other["complex"][name] > 1e-12] == ["W"]
 
 
-def test_every_picture_is_there_for_light_and_dark_pages_with_words_for_those_who_do_not_see_it():
+def test_every_picture_has_a_light_and_a_dark_version_and_a_text_alternative():
     pictures = re.findall(
         r'<picture>\n<source media="\(prefers-color-scheme: dark\)" srcset="([^"]+)">\n'
         r'<img src="([^"]+)" alt="([^"]+)">\n</picture>',
@@ -163,7 +163,7 @@ def test_every_picture_is_there_for_light_and_dark_pages_with_words_for_those_wh
 
 
 @pytest.mark.parametrize("name", list(lesson.DRAWN))
-def test_a_picture_draws_the_figures_that_are_kept(name):
+def test_a_picture_draws_the_stored_figures(name):
     """The committed picture has the same lines at the same places, whatever matplotlib's version."""
 
     def places(svg):

@@ -54,7 +54,7 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_checkpoint_is_saved_where_no_copy_of_it_would_fit(tmp_path):
+def test_a_checkpoint_is_saved_without_memory_for_a_copy(tmp_path):
     code = """
 import sys
 from pathlib import Path
@@ -69,7 +69,7 @@ assert (load_checkpoint(path).learner.parameters["V"] == learner.parameters["V"]
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_model_is_saved_where_no_copy_of_it_would_fit(tmp_path):
+def test_a_model_is_saved_without_memory_for_a_copy(tmp_path):
     code = """
 import sys, charloom
 from charloom.api import Model
@@ -140,7 +140,7 @@ def command(megabytes: float, *words: object) -> None:
         assert "memory" in done.stderr.splitlines()[-1] or "GB" in done.stderr.splitlines()[-1]
 
 
-def test_a_command_that_has_no_memory_to_start_says_so(monkeypatch, capsys):
+def test_a_command_without_memory_to_start_prints_an_error(monkeypatch, capsys):
     def refuse():
         raise MemoryError
 
@@ -160,7 +160,7 @@ def book(tmp_path_factory):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_training_that_runs_out_of_memory_keeps_its_last_checkpoint(engine, book, tmp_path):
+def test_a_run_that_runs_out_of_memory_keeps_its_last_checkpoint(engine, book, tmp_path):
     settings = ("--recipe", "classic", "--hidden-size", 400, "--updates", 3, "--engine", engine)
     saved = 0
     for megabytes in (12, 24, 48, 200):
@@ -173,7 +173,7 @@ def test_a_training_that_runs_out_of_memory_keeps_its_last_checkpoint(engine, bo
     assert saved
 
 
-def test_a_limit_of_the_address_space_refuses_a_network_before_it_is_made():
+def test_a_network_above_the_address_space_limit_is_refused_before_it_is_allocated():
     code = """
 from charloom.errors import ConfigError
 from charloom.config import Config
@@ -190,7 +190,7 @@ except ConfigError as error:
     assert "Use a smaller network" in done.stdout
 
 
-def test_the_smallest_limit_of_a_control_group_counts(tmp_path):
+def test_the_smallest_limit_of_the_control_groups_applies(tmp_path):
     groups, own = tmp_path / "groups", tmp_path / "own"
     (groups / "a" / "b").mkdir(parents=True)
     (groups / "a" / "memory.max").write_text("5000\n")
@@ -204,7 +204,7 @@ def test_the_smallest_limit_of_a_control_group_counts(tmp_path):
     assert list(memory_limit.group_limits(groups, tmp_path / "none")) == []
 
 
-def test_a_network_is_refused_by_what_it_takes():
+def test_a_network_that_needs_more_than_the_free_memory_is_refused():
     config = Config(hidden_size=1000, dtype="float64")
     needed = 8 * 3 * memory_limit.parameter_count(config, 50)
     memory_limit.require_memory(config, 50, needed)

@@ -20,7 +20,7 @@ ROOMY = {"f_bavail": 2**20, "f_frsize": 4096, "f_flag": 0}
     ],
     ids=["roomy", "the user named another", "small", "no programs"],
 )
-def test_files_are_in_memory_where_there_is_room(
+def test_temporary_files_are_in_memory_if_there_is_room(
     tmp_path, monkeypatch, system, environment, chosen
 ):
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**system))
@@ -28,7 +28,7 @@ def test_files_are_in_memory_where_there_is_room(
     assert (environment.get("PYTEST_DEBUG_TEMPROOT") == str(tmp_path)) == chosen
 
 
-def test_a_system_without_memory_folder_keeps_its_own(tmp_path):
+def test_without_a_memory_folder_the_systems_temporary_folder_is_used(tmp_path):
     environment = {}
     memory_folder.keep_temporary_files_in_memory(environment, tmp_path / "missing")
     assert environment == {}

@@ -83,7 +83,7 @@ def test_a_stream_says_why_it_ended(model):
     assert stopped.ended == "stop"
 
 
-def test_a_sample_takes_all_that_shapes_the_draws(model):
+def test_every_sampling_argument_changes_the_sample(model):
     plain = model.sample(length=300)
     for drawing in (
         {"top_k": 2},
@@ -115,7 +115,7 @@ def test_the_command_writes_several_texts_and_says_how_each_ended(run, model):
         assert (sample["text"], sample["ended"]) == ("".join(writing), writing.ended)
 
 
-def test_texts_are_begun_one_after_another(run, monkeypatch):
+def test_texts_are_sampled_one_after_another(run, monkeypatch):
     """However many are asked for."""
     begun = []
     honest = sampling.Writing
@@ -146,7 +146,7 @@ def test_a_prompt_comes_from_a_file_or_from_standard_input_as_it_is(run, tmp_pat
     assert told_by("sample", run, "--prompt -", stdin="the big ") == wanted
 
 
-def test_unknown_characters_of_a_prompt_are_told(run):
+def test_unknown_characters_of_a_prompt_are_reported(run):
     done = charloom_("sample", run, "--prompt thQe --unknown skip --length 5")
     assert done.exit_code == 0
     assert "1 unknown character was skipped: 'Q' (1) in the prompt." in done.stderr
@@ -168,7 +168,7 @@ def test_a_prompt_that_cannot_be_read_is_refused(run, tmp_path):
 # Being judged
 
 
-def test_of_its_own_text_the_validation_part_is_judged(run, model):
+def test_a_model_is_evaluated_on_the_validation_part_of_its_own_text(run, model):
     windows = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT))
     ((start, end),) = windows.parts["validation"]
     ids = model.vocabulary.encode(TEXT)
@@ -183,7 +183,7 @@ def test_of_its_own_text_the_validation_part_is_judged(run, model):
     assert f"bits:       {found.bits:.4f} per character\n" in shown
 
 
-def test_every_part_can_be_judged_and_the_whole(model, run):
+def test_every_part_and_the_whole_text_can_be_evaluated(model, run):
     parts = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts
     for split in ("train", "validation", "test"):
         ((start, end),) = parts[split]
@@ -197,7 +197,7 @@ def test_every_part_can_be_judged_and_the_whole(model, run):
     assert given.split == "validation"
 
 
-def test_a_given_text_is_divided_as_in_training_where_that_is_asked(model, alone):
+def test_a_given_text_is_divided_as_in_training_on_request(model, alone):
     wanted = model.evaluate(split="test")
     opened = charloom.load(alone, engine="reference")
     found = opened.evaluate(string=TEXT, split="test")
@@ -205,7 +205,7 @@ def test_a_given_text_is_divided_as_in_training_where_that_is_asked(model, alone
     assert (found.own, wanted.own) == (False, True)  # a model file does not know its text
 
 
-def test_without_a_held_out_part_the_training_part_is_judged_and_named(tmp_path):
+def test_without_a_validation_part_the_training_part_is_evaluated_and_named(tmp_path):
     train(tmp_path / "run", epochs=1)
     told = told_by("evaluate", tmp_path / "run")
     assert (told["split"], told["characters"]) == ("train", len(TEXT) - 1)
@@ -214,7 +214,7 @@ def test_without_a_held_out_part_the_training_part_is_judged_and_named(tmp_path)
     assert "--validation 0.1" in refused("evaluate", tmp_path / "run", "--baselines")
 
 
-def test_the_ends_of_the_streams_are_judged_each_from_the_zero_state(tmp_path):
+def test_the_end_of_each_stream_is_evaluated_from_the_zero_state(tmp_path):
     settings = {"validation": 0.3, "split": "streams", "batch_size": 3, "seq_length": 5}
     train(tmp_path / "run", epochs=1, **settings)
     segments = Windows.of(Config(**settings), len(TEXT)).parts["validation"]
@@ -226,7 +226,7 @@ def test_the_ends_of_the_streams_are_judged_each_from_the_zero_state(tmp_path):
     assert "a part of each of 3 streams" in charloom_("evaluate", tmp_path / "run").stdout
 
 
-def test_a_model_without_its_run_wants_a_text(alone, run):
+def test_a_model_without_its_run_must_be_given_a_text(alone, run):
     assert "give a text, or the run directory" in refused("evaluate", alone)
     found = told_by("evaluate", alone, run.parent / "book.txt")
     assert found["characters"] == len(TEXT) - 1
@@ -241,7 +241,7 @@ def test_a_long_part_has_an_interval(run, tmp_path):
     assert f"per character, 95 % between {low:.4f} and {high:.4f}" in shown
 
 
-def test_unknown_characters_of_a_text_are_refused_or_told(run, model, tmp_path):
+def test_unknown_characters_of_a_text_are_refused_or_reported(run, model, tmp_path):
     (tmp_path / "other.txt").write_text("the €at sat", encoding="utf-8")
     assert "not in the model's vocabulary" in refused("evaluate", run, tmp_path / "other.txt")
     done = charloom_("evaluate", run, tmp_path / "other.txt", "--unknown skip")
@@ -251,12 +251,12 @@ def test_unknown_characters_of_a_text_are_refused_or_told(run, model, tmp_path):
     assert told["nats"] == model.evaluate(string="the cat sat").nats
 
 
-def test_a_split_that_is_none_is_refused(model):
+def test_an_unknown_split_is_refused(model):
     with pytest.raises(ConfigError, match="split is 'some'; it must be one of train, validation"):
         model.evaluate(split="some")
 
 
-def test_a_treatment_that_is_none_is_refused_with_the_model_s_own_text_too(model):
+def test_an_unknown_policy_is_refused_with_the_models_own_text_too(model):
     with pytest.raises(ConfigError, match="unknown is 'guess'; it must be one of refuse"):
         model.evaluate(unknown="guess")
 
@@ -264,7 +264,7 @@ def test_a_treatment_that_is_none_is_refused_with_the_model_s_own_text_too(model
 # The baselines
 
 
-def test_baselines_stand_beside_the_model_on_the_same_part(run, model):
+def test_baselines_and_model_are_evaluated_on_the_same_part(run, model):
     told = told_by("evaluate", run, "--baselines")["baselines"]
     found = model.baselines()
     parts = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts
@@ -279,7 +279,7 @@ def test_baselines_stand_beside_the_model_on_the_same_part(run, model):
     assert len(table) == 6
 
 
-def test_for_another_text_baselines_learn_the_training_part_of_the_model_s_own(model, alone):
+def test_for_another_text_baselines_learn_from_the_models_own_training_part(model, alone):
     other = "the dog sat on the log, and the cat ran round the mat;"
     found = model.baselines(string=other)
     ((start, end),) = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts["train"]
@@ -291,7 +291,7 @@ def test_for_another_text_baselines_learn_the_training_part_of_the_model_s_own(m
     assert opened.baselines(string=TEXT, split="validation") == model.baselines()
 
 
-def test_baselines_do_not_learn_what_they_are_judged_on(run, model):
+def test_baselines_do_not_learn_from_the_part_they_are_evaluated_on(run, model):
     """The model's own text is that also where its file is named."""
     for given in ({"split": "train"}, {"split": "all"}, {"string": TEXT, "split": "all"}):
         with pytest.raises(ConfigError, match="cannot be evaluated on it"):
@@ -303,7 +303,7 @@ def test_baselines_do_not_learn_what_they_are_judged_on(run, model):
 # Surprise
 
 
-def test_score_tells_the_bits_of_each_character(run, model):
+def test_score_prints_the_bits_of_each_character(run, model):
     told = told_by("score", run, "--text 'the cat'")
     found = model.score("the cat")
     assert told["characters"] == list("the cat")
@@ -330,12 +330,12 @@ def test_without_a_terminal_a_scored_text_is_plain(run):
     )
 
 
-def test_a_terminal_without_colours_is_shown_the_text_alone(run):
+def test_a_terminal_without_colours_shows_only_the_text(run):
     dumb = {"FORCE_COLOR": "1", "TERM": "dumb", "NO_COLOR": None}
     assert charloom_("score", run, "--text 'the cat'", **dumb).stdout == "the cat\n"
 
 
-def test_in_a_terminal_the_surprising_is_coloured(run, model):
+def test_a_terminal_shows_surprising_characters_in_colour(run, model):
     text = "the cat gone mad"
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": None}
     legend, painted = charloom_("score", run, f"--text '{text}'", **terminal).stdout.splitlines()
@@ -354,7 +354,7 @@ def test_in_a_terminal_the_surprising_is_coloured(run, model):
         assert style not in painted
 
 
-def test_control_characters_of_a_scored_text_reach_no_terminal(tmp_path):
+def test_control_characters_of_a_scored_text_are_not_printed(tmp_path):
     train(tmp_path / "run", Corpus.from_text(TEXT + "\x1b\x07"), epochs=1)
     done = charloom_("score", tmp_path / "run", stdin="a\x1b]0;\x07t")
     assert "␛" not in done.stdout
@@ -374,7 +374,7 @@ def test_input_that_is_not_text_is_refused(run):
 
 
 @pytest.mark.parametrize(("terminal", "said"), [(True, 1), (False, 0)])
-def test_a_text_typed_on_a_terminal_is_asked_for(terminal, said, monkeypatch, capsys):
+def test_a_terminal_shows_how_to_type_the_text(terminal, said, monkeypatch, capsys):
     typed = SimpleNamespace(buffer=io.BytesIO(b"the cat"), isatty=lambda: terminal)
     monkeypatch.setattr(sys, "stdin", typed)
     assert read_text("-") == "the cat"

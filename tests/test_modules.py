@@ -17,7 +17,7 @@ def test_every_module_begins_with_a_sentence(path):
     assert len(sentence) <= 160, f"{path}: a first sentence of {len(sentence)} characters"
 
 
-def test_the_index_is_what_the_modules_say():
+def test_the_index_has_the_first_sentences_of_the_modules():
     kept = (ROOT / index.INDEX).read_text(encoding="utf-8")
     assert kept == index.index(), "docs/modules.md is out of date; run: sh scripts/index"
 

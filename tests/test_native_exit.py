@@ -81,12 +81,12 @@ def test_a_process_exits_with_its_own_code_and_no_message(function, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_process_ends_at_once_by_os_exit(threads):
+def test_a_process_ends_immediately_with_os_exit(threads):
     assert ended("generate", threads, "os._exit(3)") == (3, "", "")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_exception_in_the_main_thread_is_all_that_is_said(threads):
+def test_only_the_exception_of_the_main_thread_is_printed(threads):
     code, output, errors = ended("train", threads, "raise RuntimeError('of the main thread')")
     assert (code, output) == (1, "")
     assert errors.startswith("Traceback")

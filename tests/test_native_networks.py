@@ -107,7 +107,9 @@ def test_gradients_of_long_windows_of_many_streams_agree_too(native, cell, dtype
 
 @pytest.mark.parametrize(("batch_size", "seq_length"), [(600, 3), (1, 1030)])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_a_stretch_is_one_step_of_many_streams_or_many_of_one(native, cell, batch_size, seq_length):
+def test_gradients_agree_for_one_step_of_many_streams_and_many_steps_of_one(
+    native, cell, batch_size, seq_length
+):
     learner = make_learner(cell=cell, layers=2, batch_size=batch_size, seq_length=seq_length)
     assert gradients_apart(native, learner) <= 1e-12
 
@@ -133,7 +135,7 @@ def test_gradients_agree_at_any_size(data):
     assert gradients_apart(NativeEngine(), learner, draw(whole(1, 10**9))) <= 1e-12
 
 
-def test_another_dropout_mask_is_caught_by_that_comparison(native):
+def test_the_comparison_catches_another_dropout_mask(native):
     learner = make_learner(cell="lstm", layers=2, batch_size=3, dropout=0.25)
     x, y = np.random.default_rng(2).integers(0, 11, (2, 6, 3))
     ours = native.loss_and_gradients(learner, x, y, 4)
@@ -153,7 +155,7 @@ WAYS = [
 @pytest.mark.parametrize("way", WAYS, ids=["by-value", "by-norm", "unclipped"])
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-11), ("float32", 2e-4)])
-def test_updates_follow_the_reference(native, cell, way, optimizer, dtype, limit):
+def test_updates_equal_those_of_the_reference(native, cell, way, optimizer, dtype, limit):
     start = make_learner(cell=cell, layers=2, batch_size=3, optimizer=optimizer, **way)
     ours, theirs = in_dtype(start, dtype), in_dtype(start, "float64")
     windows = Windows.of(start.config, CHARACTERS)
@@ -172,7 +174,7 @@ def test_updates_follow_the_reference(native, cell, way, optimizer, dtype, limit
     assert farthest(ours.state, theirs.state) <= limit
 
 
-def test_a_wrong_rate_is_caught_by_that_comparison(native):
+def test_the_comparison_catches_a_wrong_learning_rate(native):
     ours = make_learner(cell="gru", batch_size=3, optimizer="adam")
     theirs = copy_learner(ours)
     starts = Windows.of(ours.config, CHARACTERS).starts(0)
@@ -183,7 +185,7 @@ def test_a_wrong_rate_is_caught_by_that_comparison(native):
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
+def test_any_number_of_threads_agrees_and_repeats_its_own_bits(cell):
     starts_at = make_learner(cell=cell, layers=2, batch_size=5, optimizer="adam", dropout=0.2)
     windows = Windows.of(starts_at.config, CHARACTERS)
     plan = Plan(np.full(6, 0.01), windows.starts(0))
@@ -207,7 +209,9 @@ def test_any_number_of_threads_computes_the_same_and_repeats_its_bits(cell):
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_threads_that_share_a_character_write_what_one_writes(native, dtype, cell, monkeypatch):
+def test_threads_that_share_a_character_sample_the_same_text_as_one_thread(
+    native, dtype, cell, monkeypatch
+):
     learner = make_learner(dtype=dtype, cell=cell, layers=2, hidden_size=70)
     uniforms, read = np.random.default_rng(4).random(60), np.array([3, 1])
     asked = []
@@ -226,7 +230,7 @@ def test_threads_that_share_a_character_write_what_one_writes(native, dtype, cel
         NativeEngine(3).generate(learner, read, Sampler(), uniforms, learner.state)
 
 
-def test_threads_share_a_character_of_large_networks_alone():
+def test_threads_share_a_character_only_in_large_networks():
     shared = {"cell": "lstm", "layers": 2, "hidden_size": 256}
     for changes, threads in ((shared, 2), ({"cell": "lstm"}, 1), ({"hidden_size": 900}, 1)):
         assert NativeEngine(2)._sampling_threads(make_learner(**changes)) == threads
@@ -234,7 +238,7 @@ def test_threads_share_a_character_of_large_networks_alone():
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_threads_make_one_update_together(cell, threads):
+def test_threads_compute_one_update_together(cell, threads):
     ours = make_learner(
         cell=cell, layers=2, hidden_size=70, batch_size=5, optimizer="adam", dropout=0.2, clip=0.1,
         clip_by="norm", reduction="mean",
@@ -251,7 +255,7 @@ def test_threads_make_one_update_together(cell, threads):
 
 @pytest.mark.parametrize("threads", [1, 3, 4])
 @pytest.mark.parametrize("bad", ["a number that is not finite", "an id beyond the vocabulary"])
-def test_an_update_that_one_stream_alone_refuses_is_not_applied_in_any(threads, bad):
+def test_an_update_that_fails_in_one_stream_is_not_applied(threads, bad):
     learner = make_learner(cell="gru", batch_size=4, optimizer="adam")
     ids, starts = text(learner) % 10, Windows.of(learner.config, CHARACTERS).starts(0)
     learner.parameters["layers.0.U"][:, 10] = np.nan
@@ -275,7 +279,7 @@ def test_an_update_that_one_stream_alone_refuses_is_not_applied_in_any(threads, 
     assert np.array_equal(learner.state["h"], once.state["h"])
 
 
-def test_slots_are_taken_by_their_names(native):
+def test_optimizer_slots_are_matched_by_name(native):
     ours = make_learner(cell="gru", batch_size=2, optimizer="adam")
     theirs = copy_learner(ours)
     theirs.slots = dict(reversed(theirs.slots.items()))
@@ -307,7 +311,7 @@ def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, cell):
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_reading_agrees_with_the_reference(native, cell):
+def test_reading_a_text_agrees_with_the_reference(native, cell):
     learner = make_learner(cell=cell, layers=2, batch_size=4)
     tokens = np.random.default_rng(3).integers(0, 11, (75, 4)).astype(np.uint8)
     for method, ids in (("score", tokens), ("step", tokens[0])):
@@ -381,7 +385,7 @@ def test_a_gradient_whose_square_overflows_float32_is_not_taken_for_infinite(nat
 @pytest.mark.parametrize("rule", ["adagrad", "rmsprop", "adam", "adamw"])
 @pytest.mark.parametrize("case", ["a square overflows", "epsilon 1e-38", "epsilon 1e-40"])
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_no_quotient_of_a_rule_makes_a_weight_not_a_number(native, rule, case, batch_size):
+def test_no_division_of_an_optimizer_makes_a_weight_nan(native, rule, case, batch_size):
     learner = make_learner(
         40, "float32", optimizer=rule, batch_size=batch_size, clip=0.0, seq_length=3,
         epsilon=float(case.split()[1]) if "epsilon" in case else 1e-8,
@@ -398,7 +402,7 @@ def test_no_quotient_of_a_rule_makes_a_weight_not_a_number(native, rule, case, b
         np.testing.assert_allclose(parameter, theirs.parameters[name], rtol=1e-3, atol=1e-4)
 
 
-def test_two_calls_at_once_do_not_share_their_memory():
+def test_simultaneous_calls_do_not_share_memory():
     from concurrent.futures import ThreadPoolExecutor
 
     engine = NativeEngine(2)
@@ -414,7 +418,7 @@ def test_two_calls_at_once_do_not_share_their_memory():
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-def test_averages_that_fade_end_at_zero_and_not_among_the_subnormals(native, optimizer):
+def test_decaying_averages_become_zero_instead_of_subnormal(native, optimizer):
     learner = make_learner(
         hidden_size=3, batch_size=2, seq_length=2, optimizer=optimizer, dtype="float32", decay=0.5,
         init="uniform",

@@ -32,14 +32,14 @@ def golden_steps(name, weight_decay):
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("name", RULES)
-def test_each_rule_steps_as_pytorch_once_did(name, weight_decay):
+def test_each_optimizer_makes_the_stored_steps_of_pytorch(name, weight_decay):
     found, truth = own_steps(name, weight_decay), golden_steps(name, weight_decay)
     np.testing.assert_allclose(found, truth, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("name", RULES)
-def test_each_rule_steps_as_pytorch_does_now(name, weight_decay):
+def test_each_optimizer_makes_the_same_steps_as_the_installed_pytorch(name, weight_decay):
     pytest.importorskip("torch", reason="PyTorch is not installed: its golden values must do")
     truth = script.torch_steps(name, weight_decay)
     np.testing.assert_allclose(own_steps(name, weight_decay), truth, rtol=1e-12, atol=1e-15)
@@ -57,7 +57,7 @@ def test_a_step_that_is_too_long_by_a_millionth_is_caught(rule, name, monkeypatc
 
     monkeypatch.setattr(optimizers, rule, longer)
     with pytest.raises(AssertionError):
-        test_each_rule_steps_as_pytorch_once_did(name, 0.0)
+        test_each_optimizer_makes_the_stored_steps_of_pytorch(name, 0.0)
 
 
 def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw():
@@ -65,11 +65,11 @@ def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw():
     np.testing.assert_array_equal(own_steps("adam", 0.0), own_steps("adamw", 0.0))
 
 
-def test_clipping_by_value_keeps_a_nan_in_sight():
+def test_clipping_by_value_keeps_a_nan():
     clipped = optimizers.clip_by_value(np.array([-9.0, 0.5, np.nan, 9.0]), 1.0)
     np.testing.assert_array_equal(clipped, [-1.0, 0.5, np.nan, 1.0])
 
 
 @pytest.mark.parametrize(("norm", "factor"), [(0.0, 1.0), (1.9, 1.0), (8.0, 2.0 / 8.000001)])
-def test_clipping_by_norm_multiplies_all_by_one_factor_and_never_lengthens(norm, factor):
+def test_clipping_by_norm_scales_all_gradients_by_one_factor_of_at_most_1(norm, factor):
     assert optimizers.norm_factor(norm, 2.0) == factor

@@ -28,14 +28,14 @@ def test_records_are_read_one_after_another_in_little_memory():
     assert (found.update, peak < 100_000) == (1, True)
 
 
-def test_a_loss_that_rises_for_good_is_overfitting():
+def test_a_validation_loss_that_keeps_rising_is_overfitting():
     found = overfitting(records([2.0, 1.3, 1.5, 1.7, 1.82]))
     assert found is not None
     assert (found.update, round(found.rise, 9)) == (20, 0.52)
     assert found.share == pytest.approx(0.4)
 
 
-def test_records_that_are_not_judged_count_for_nothing():
+def test_records_without_a_validation_loss_are_ignored():
     judged = records([2.0, 1.3, 1.5, 1.7, 1.82])
     between = [{"update": r["update"] + 5, "train_nats": 0.0} for r in judged]
     mixed = sorted([*judged, *between], key=lambda record: record["update"])
@@ -53,7 +53,7 @@ def test_records_that_are_not_judged_count_for_nothing():
         ([2.0, 1.3, 1.5, 1.7, 1.9], [2.0, 1.3, 1.5, 1.7, 1.9]),  # both rise: no overfitting
     ],
 )
-def test_anything_else_is_not(validation, train):
+def test_other_losses_are_not_overfitting(validation, train):
     assert overfitting(records(validation, train)) is None
 
 
@@ -68,5 +68,5 @@ def test_noise_around_a_level_is_not_called_overfitting():
     assert told == 0
 
 
-def test_a_tie_of_the_best_is_its_first():
+def test_of_equal_best_losses_the_first_is_the_best():
     assert overfitting(records([2.0, 1.0, 1.0, 1.5, 1.5, 1.5])) == Overfitting(20, 0.5, 0.5)

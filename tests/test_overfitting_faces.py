@@ -38,7 +38,7 @@ def sentence_of(run):
     return sentence[0].upper() + sentence[1:]
 
 
-def test_the_server_says_it_of_a_finished_run_only(folder):
+def test_the_server_reports_overfitting_only_for_a_finished_run(folder):
     pytest.importorskip("fastapi", reason="the extra web is not installed")
     from starlette.testclient import TestClient
 
@@ -53,7 +53,7 @@ def test_the_server_says_it_of_a_finished_run_only(folder):
     assert (runs["unfinished"]["state"], runs["unfinished"]["overfitting"]) == ("stopped", None)
 
 
-def test_the_report_says_it_of_a_finished_run_only(folder):
+def test_the_report_states_overfitting_only_for_a_finished_run(folder):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     words = {
         name: Page(write_report(folder / name).read_text(encoding="utf-8")).words

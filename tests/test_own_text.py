@@ -37,7 +37,7 @@ def model(request, tmp_path_factory, book):
     return charloom.load(run, engine="reference") if request.param == "loaded" else trained
 
 
-def test_without_a_text_its_own_is_judged_by_the_part_held_out(model):
+def test_without_a_text_the_models_own_validation_part_is_evaluated(model):
     found = model.evaluate()
     assert (found.text, found.own, found.split) == ("book.txt", True, "validation")
     assert (found.segments, found.length) == ((END,), len(TEXT))
@@ -47,7 +47,7 @@ def test_without_a_text_its_own_is_judged_by_the_part_held_out(model):
     )
 
 
-def test_its_own_text_is_recognised_when_it_is_given(model, book):
+def test_the_models_own_text_is_recognised_when_it_is_given(model, book):
     wanted = model.evaluate()
     assert model.evaluate(book) == wanted
     found = model.evaluate(string=TEXT)
@@ -57,7 +57,7 @@ def test_its_own_text_is_recognised_when_it_is_given(model, book):
     assert "all of it, including the training part" in str(whole)
 
 
-def test_all_of_another_text_is_judged(model):
+def test_another_text_is_evaluated_completely(model):
     found = model.evaluate(string=OTHER)
     assert (found.own, found.split, found.characters) == (False, "all", len(OTHER) - 1)
     assert "own text" not in str(found)
@@ -65,7 +65,7 @@ def test_all_of_another_text_is_judged(model):
     assert model.evaluate(string=TEXT + OTHER).own is False
 
 
-def test_baselines_and_neurons_take_the_same_part(model):
+def test_baselines_and_neurons_read_the_same_part(model):
     found = model.baselines()
     assert found.judged == END[1] - END[0] - 1
     with pytest.raises(ConfigError, match="cannot be evaluated on it"):
@@ -74,12 +74,12 @@ def test_baselines_and_neurons_take_the_same_part(model):
     assert (seen.split, seen.characters) == ("validation", END[1] - END[0])
 
 
-def test_without_a_part_held_out_the_training_part_is_named():
+def test_without_a_validation_part_the_training_part_is_named():
     model = charloom.train(string=TEXT, **(SMALL | {"validation": 0.0}))
     assert (model.evaluate().split, model.evaluate(string=TEXT).split) == ("train", "train")
 
 
-def test_a_single_file_does_not_know_its_text(model, tmp_path):
+def test_a_model_file_does_not_have_its_text(model, tmp_path):
     alone = charloom.load(model.save(tmp_path / "m.safetensors"), engine="reference")
     with pytest.raises(TextError, match="does not hold the text"):
         alone.evaluate()
@@ -103,7 +103,7 @@ def test_the_command_recognises_the_text_and_says_the_part(tmp_path, book):
     assert json.loads(evaluate(other, "--json"))["own"] is False
 
 
-def test_a_run_whose_text_was_moved_asks_for_the_text_and_reads_no_other(tmp_path):
+def test_a_run_whose_text_was_moved_asks_for_it_and_reads_no_other_text(tmp_path):
     book = tmp_path / "book.txt"
     book.write_text(TEXT)
     charloom.train(book, tmp_path / "run", **SMALL)

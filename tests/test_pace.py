@@ -25,24 +25,24 @@ def judged(update):
     return Record(*figures, validation_nats=1.0)
 
 
-def test_there_is_no_rate_before_one_was_measured():
+def test_there_is_no_speed_before_the_first_measurement():
     for steps in ((), ((0, 60.0),), ((0, 60.0), (1, 0.5))):
         assert paced(*steps).updates_per_second is None
         assert paced(*steps).seconds_left(100) is None
 
 
-def test_it_counts_from_the_first_update():
+def test_the_speed_counts_from_the_first_update():
     """An hour of gradient checks and the first call of the engine count for nothing."""
     pace = paced((Sample(0, "x"), 3_600.0), (0, 1.0), (1, 30.0), (11, 1.0), (21, 1.0))
     assert pace.updates_per_second == pytest.approx(10)
     assert pace.seconds_left(100) == pytest.approx(10)
 
 
-def test_a_resumed_run_counts_its_own_updates():
+def test_the_speed_of_a_resumed_run_counts_only_its_new_updates():
     assert paced((5_001, 2.0), (5_011, 1.0)).updates_per_second == pytest.approx(10)
 
 
-def test_a_pause_spoils_nothing():
+def test_a_pause_does_not_change_the_speed():
     pauses = [(progress(11, "paused"), 0.1), (progress(11, "paused"), 9_999.0), (21, 500.0)]
     pace = paced((1, 1.0), (11, 1.0), *pauses, (31, 1.0))
     assert pace.updates_per_second == pytest.approx(10)
@@ -50,15 +50,15 @@ def test_a_pause_spoils_nothing():
 
 
 @pytest.mark.parametrize("between", [judged(11), Sample(11, "x"), Saved(11, None, None)])
-def test_what_is_done_between_updates_takes_time_and_changes_no_rate(between):
+def test_work_between_updates_counts_in_the_time_left_but_not_in_the_speed(between):
     pace = paced((1, 1.0), (11, 1.0), (between, 3.0), (21, 1.0))
     assert pace.updates_per_second == pytest.approx(10)
     assert pace.seconds_left(100) == pytest.approx(100 * 5 / 20)
 
 
-def test_a_way_back_after_a_divergence_counts_for_nothing():
+def test_a_rollback_does_not_change_the_speed():
     assert paced((1, 1.0), (11, 1.0), (6, 70.0), (16, 1.0)).updates_per_second == pytest.approx(10)
 
 
-def test_a_clock_that_stands_still_is_no_rate():
+def test_there_is_no_speed_if_the_clock_does_not_advance():
     assert paced((1, 0.0), (11, 0.0)).updates_per_second is None

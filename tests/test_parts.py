@@ -45,7 +45,7 @@ def test_model_and_baselines_count_the_same_characters_of_a_part(division, split
     assert others == characters == sum(end - start - 1 for start, end in segments)
 
 
-def test_the_count_of_a_part_is_that_by_hand(tmp_path):
+def test_the_count_of_a_part_equals_the_count_by_hand(tmp_path):
     model = trained(tmp_path, validation=0.2, split="streams", batch_size=4)
     characters, others, segments = counted(model, split="validation")
     windows = (len(TEXT) - 1) // (4 * 10)  # Q of the section Windows
@@ -54,13 +54,13 @@ def test_the_count_of_a_part_is_that_by_hand(tmp_path):
     assert others == characters == 4 * held_out * 10
 
 
-def test_all_of_another_text_is_counted_but_for_its_first_character(tmp_path):
+def test_another_text_counts_every_character_except_the_first(tmp_path):
     model = trained(tmp_path, validation=0.1)
     characters, others, _ = counted(model, string=OTHER, unknown="skip")
     assert others == characters == len([c for c in OTHER if c in TEXT]) - 1
 
 
-def test_all_of_another_text_of_bytes_is_counted_in_bytes(tmp_path):
+def test_another_text_for_a_byte_model_is_counted_in_bytes(tmp_path):
     model = trained(tmp_path, validation=0.1, tokens="bytes")
     characters, others, _ = counted(model, string=TEXT[100:400])
     assert others == characters == len(TEXT[100:400].encode()) - 1

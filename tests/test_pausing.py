@@ -137,7 +137,7 @@ def continue_at_third(run, pauses):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_pause_is_heard_within_long_work_and_changes_no_bit(tmp_path, whole, place):
+def test_a_pause_during_an_evaluation_or_sample_changes_no_bit(tmp_path, whole, place):
     _, events = paused_run(tmp_path, place, continue_at_third)
     assert sum(isinstance(item, Progress) and item.state == "paused" for item in events) == 3
     assert events[-1].state == "finished"
@@ -151,7 +151,7 @@ def test_a_pause_is_heard_within_long_work_and_changes_no_bit(tmp_path, whole, p
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("how", ["stop", "SIGTERM"])
-def test_a_run_that_is_ended_within_such_a_pause_resumes_to_the_bit(tmp_path, whole, place, how):
+def test_a_run_stopped_in_such_a_pause_resumes_with_the_same_bits(tmp_path, whole, place, how):
     halt = []
 
     def end(run, pauses):

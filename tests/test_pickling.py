@@ -98,7 +98,7 @@ def test_each_returned_value_can_be_pickled_and_copied(returned, way):
         assert same(WAYS[way](value), value), name
 
 
-def test_a_changed_copy_is_caught_by_that_comparison(returned):
+def test_the_comparison_catches_a_changed_copy(returned):
     other = copy.deepcopy(returned["Model"])
     other.parameters["V"][0, 0] += 1
     assert not same(other, returned["Model"])
@@ -114,7 +114,7 @@ def kinds_of_error(kind=CharloomError):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", kinds_of_error(), ids=lambda kind: kind.__name__)
-def test_each_error_keeps_its_words_and_attributes(kind, way):
+def test_each_error_keeps_its_message_and_attributes(kind, way):
     taken = inspect.signature(kind.__init__).parameters.values()
     named = [one.name for one in taken if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     error = kind(f"take {argument('unknown', 'skip')}.", *named[2:])
@@ -124,7 +124,7 @@ def test_each_error_keeps_its_words_and_attributes(kind, way):
     assert made.message == error.message
 
 
-def test_an_unknown_character_is_known_to_who_gets_the_error():
+def test_the_error_for_an_unknown_character_has_the_character():
     with pytest.raises(UnknownCharacterError) as caught:
         Corpus.from_text("cat").vocabulary.encode("cut")
     made = pickle.loads(pickle.dumps(caught.value))
@@ -133,7 +133,7 @@ def test_an_unknown_character_is_known_to_who_gets_the_error():
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_copied_model_writes_and_learns_as_the_model_does(engine, way):
+def test_a_copied_model_samples_and_trains_like_the_original(engine, way):
     model = charloom.train(string=TEXT, engine=engine, **SMALL)
     made = WAYS[way](model)
     assert made.sample("the", length=50) == model.sample("the", length=50)
@@ -183,7 +183,7 @@ def test_ids_in_a_file_are_copied_into_memory_and_stay_read_only(tmp_path, monke
     assert WAYS["copy"](corpus).ids is corpus.ids
 
 
-def test_a_piece_that_lies_in_an_open_file_is_copied_into_memory():
+def test_a_source_in_an_open_file_is_copied_into_memory():
     with tempfile.TemporaryFile() as file:
         file.write(b"the cat")
         made = pickle.loads(pickle.dumps(Source("-", "", content=file)))
@@ -191,7 +191,7 @@ def test_a_piece_that_lies_in_an_open_file_is_copied_into_memory():
         assert copied.read() == b"the cat"
 
 
-def test_a_text_that_is_being_written_says_that_it_cannot_be_copied():
+def test_a_text_stream_cannot_be_copied_and_the_error_says_so():
     writing = trained(0).stream("the")
     for way in WAYS.values():
         with pytest.raises(TypeError, match="pickle the model"):

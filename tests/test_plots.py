@@ -61,7 +61,7 @@ def small_check(**settings: Any) -> GradientCheck:
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_a_red_cross_stands_on_the_line_at_each_epochs_end(size: tuple[int, int]) -> None:
+def test_the_line_has_a_red_cross_at_the_end_of_each_epoch(size: tuple[int, int]) -> None:
     svg = svg_of(loss_figure(records(), 25, size=size))
     found = crosses(svg)
     assert len(found) == 3
@@ -73,7 +73,7 @@ def test_a_red_cross_stands_on_the_line_at_each_epochs_end(size: tuple[int, int]
     assert LIGHT["cross"] in ET.tostring(group(svg, "epoch-ends"), "unicode")
 
 
-def test_an_epoch_without_end_has_no_cross() -> None:
+def test_an_unfinished_epoch_has_no_cross() -> None:
     svg = svg_of(loss_figure(records(99), 25))
     assert crosses(svg) == []
     assert "end of an epoch" not in svg
@@ -86,7 +86,7 @@ def test_one_or_two_records_are_drawn(count: int) -> None:
     assert group(svg_of(loss_figure(few, 25)), "smooth-loss") is not None
 
 
-def test_bits_stand_beside_nats() -> None:
+def test_the_plot_has_an_axis_in_nats_and_one_in_bits() -> None:
     figure = loss_figure(records(), 25)
     figure.draw_without_rendering()
     axes = figure.axes[0]
@@ -118,7 +118,7 @@ def test_decimation_keeps_first_last_lowest_and_highest(values: list[float], col
 @pytest.mark.parametrize(
     ("epoch", "end"), [(0.0, False), (0.5, False), (1.0, True), (2.999, False), (10, True)]
 )
-def test_only_whole_epochs_have_ends(epoch: float, end: bool) -> None:
+def test_only_finished_epochs_have_an_end(epoch: float, end: bool) -> None:
     assert record(1)._replace(epoch=epoch).ends_epoch is end
 
 
@@ -150,7 +150,7 @@ def test_a_check_that_is_not_a_number_is_drawn_at_the_edge() -> None:
     assert group(svg, "problem-0-W") is not None
 
 
-def test_a_name_with_dollars_is_text_and_no_formula() -> None:
+def test_a_name_with_dollars_is_drawn_as_text() -> None:
     check = small_check()
     named = dataclasses.replace(check.settings, state=r"$\frac$")
     assert r"$\frac$" in svg_of(curve_figure([dataclasses.replace(check, settings=named)]))
@@ -190,11 +190,13 @@ def test_palettes_have_the_same_names_and_readable_text() -> None:
 
 
 @pytest.mark.parametrize(("name", "start"), [("v.png", b"\x89PNG"), ("v.svg", b"<?xml")])
-def test_a_figure_is_saved_as_its_name_says(tmp_path: Path, name: str, start: bytes) -> None:
+def test_the_file_name_decides_the_format_of_a_figure(
+    tmp_path: Path, name: str, start: bytes
+) -> None:
     save_figure(curve_figure([small_check()]), tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(start)
 
 
-def test_a_figure_without_a_kind_is_refused(tmp_path: Path) -> None:
+def test_a_figure_with_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.png or \.svg"):
         save_figure(curve_figure([small_check()]), tmp_path / "v.doc")

@@ -12,14 +12,14 @@ import charloom
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_public_names_are_sorted_and_there():
+def test_the_public_names_are_sorted_and_exist():
     assert charloom.__all__ == sorted(charloom.__all__)
     for name in charloom.__all__:
         assert getattr(charloom, name) is not None
     assert dir(charloom) == charloom.__all__
 
 
-def test_the_names_of_every_package_are_sorted_and_there():
+def test_the_names_of_every_package_are_sorted_and_exist():
     for package in (
         "api",
         "engines",
@@ -41,7 +41,7 @@ def test_an_unknown_name_is_an_attribute_error():
         charloom.traim  # noqa: B018
 
 
-def test_the_version_is_that_of_the_project():
+def test_the_version_equals_that_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert charloom.__version__ == project["version"]
 

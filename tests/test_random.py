@@ -40,7 +40,7 @@ def word(unit, seed, purpose, update=0, layer=0, stream=0, time=0):
     return philox4x64_10(counter, (seed, PURPOSES[purpose]))[unit % 4]
 
 
-def test_the_oracle_gives_the_published_words():
+def test_the_oracle_returns_the_published_words():
     """The known answers that the authors of Philox publish."""
     assert philox4x64_10([0] * 4, [0] * 2) == [
         0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B,
@@ -60,7 +60,7 @@ GOLDEN_INIT = [
 GOLDEN_SAMPLE = ["0x7cfb1c00e915d123", "0xa1741fd8c3596bab"]
 
 
-def test_words_are_those_of_every_release():
+def test_random_words_are_the_same_in_every_release():
     assert [hex(w) for w in words(0, "init", 5).tolist()] == GOLDEN_INIT
     assert [hex(w) for w in words(2**64 - 1, "sample", 2, update=7, time=3).tolist()] == (
         GOLDEN_SAMPLE
@@ -76,7 +76,7 @@ def test_words_are_those_of_every_release():
     stream=st.integers(0, 2**31),
     time=st.integers(0, 2**40),
 )
-def test_words_are_a_pure_function_of_what_they_are_for(seed, purpose, first, **what):
+def test_random_words_depend_only_on_seed_purpose_and_position(seed, purpose, first, **what):
     found = words(seed, purpose, 6, first=first, **what).tolist()
     assert found == [word(first + n, seed, purpose, **what) for n in range(6)]
 
@@ -160,7 +160,7 @@ def test_a_weight_does_not_depend_on_the_size_of_other_parameters():
 GOLDEN_MASK = "1011110010011111"  # of update 3, layer 1, stream 2, time 4 at seed 5, p = 0.25
 
 
-def test_dropout_masks_are_those_of_every_release():
+def test_dropout_masks_are_the_same_in_every_release():
     mask = dropout_mask(5, 3, 1, 2, 4, 16, 0.25)
     assert "".join("1" if kept else "0" for kept in mask) == GOLDEN_MASK
     assert set(mask.tolist()) == {0.0, 1 / 0.75}

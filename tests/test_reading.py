@@ -59,17 +59,17 @@ def test_a_text_is_the_same_however_it_is_cut_into_blocks(text, block):
     assert counted == {character: text.count(character) for character in sorted(set(text))}
 
 
-def test_marks_at_the_beginning_of_each_piece_are_no_part_of_the_text(block):
+def test_byte_order_marks_at_the_beginning_of_a_piece_are_not_text(block):
     found, vocabulary, ids = read(BOM + b"ab", BOM + "é".encode())
     assert vocabulary.decode(ids) == "abé"
     assert found.fingerprint == hashlib.sha256("abé".encode()).hexdigest()
 
 
-def test_only_the_first_mark_is_left_out(block):
+def test_only_the_first_byte_order_mark_of_a_piece_is_removed(block):
     assert text_of(BOM + BOM + b"a") == "\ufeffa"
 
 
-def test_a_raw_piece_is_read_as_it_is(block):
+def test_a_raw_piece_is_read_unchanged(block):
     text = "\ufeffa\0b\ud800"
     assert text_of(text.encode("utf-8", "surrogatepass"), raw=True) == text
 
@@ -140,7 +140,7 @@ def decodes(data):
     return True
 
 
-def test_what_has_no_id_is_left_out(block):
+def test_characters_without_an_id_are_left_out(block):
     vocabulary = Vocabulary("abé")
     pieces = [source("xaéy".encode()), source(b"zb")]
     found = scan(pieces, "characters")
@@ -152,7 +152,7 @@ def test_what_has_no_id_is_left_out(block):
     assert encoding_plan.unknown.total == 3
 
 
-def test_the_first_that_has_no_id_is_found_across_pieces(block):
+def test_the_first_character_without_an_id_is_found_across_pieces(block):
     pieces = [source("abé".encode()), source(b"bxb")]
     table = Vocabulary("abé").encoding_plan(*np.zeros((2, 0), dtype=int), REFUSE).table
     assert first_left_out(pieces, "characters", table) == (ord("x"), 4)

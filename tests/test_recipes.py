@@ -37,7 +37,7 @@ def test_every_recipe_says_what_it_is_for_and_what_it_costs(name):
     assert recipe.judged == ("validation" if recipe.config.validation else "smooth loss")
 
 
-def test_the_classic_recipe_is_what_every_setting_defaults_to():
+def test_the_classic_recipe_has_the_default_of_every_setting():
     assert RECIPES[CLASSIC].config == Config()
     assert DEFAULT_RECIPE in RECIPES
 
@@ -48,7 +48,7 @@ def test_everything_in_a_recipe_can_be_overridden():
     assert config.recipe == "char-rnn"
 
 
-def test_a_recipe_that_is_not_there_is_refused_with_those_that_are():
+def test_an_unknown_recipe_is_refused_with_a_list_of_the_recipes():
     with pytest.raises(ConfigError, match="recipe is 'slow'; it must be one of classic, course"):
         recipe_of("slow")
 
@@ -86,7 +86,7 @@ def wrong_figures(script, rows, recipes):
     ]
 
 
-def test_the_figures_of_the_recipes_are_those_that_were_measured(script):
+def test_the_figures_of_the_recipes_equal_the_stored_measurements(script):
     assert wrong_figures(script, rows(script), RECIPES) == []
 
 
@@ -94,11 +94,11 @@ def test_a_planted_figure_is_caught(script):
     assert "quick" in wrong_figures(script, [{**ROW, "nats": 9.9}], RECIPES)
 
 
-def test_the_tables_are_those_that_the_script_makes(script):
+def test_the_tables_in_the_document_equal_the_scripts_output(script):
     assert script.TABLES.read_text(encoding="utf-8") == script.render(rows(script))
 
 
-def test_a_training_that_is_run_again_replaces_its_row_alone(script):
+def test_repeating_a_training_run_replaces_only_its_row(script):
     found = script.merged([{**ROW, "seed": 1}, ROW], {**ROW, "nats": 1.5})
     assert [(row["seed"], row["nats"]) for row in found] == [(0, 1.5), (1, 1.6)]
     found = script.merged(found, {**ROW, "recipe": "quick:3"})
@@ -112,7 +112,7 @@ def test_the_table_has_mean_and_spread_in_nats_and_bits(script):
     assert "| `quick` | 1 | 1.7000 | 2.4526 |" in table
 
 
-def test_the_script_trains_judges_and_counts(script, tmp_path, monkeypatch):
+def test_the_script_trains_evaluates_and_counts(script, tmp_path, monkeypatch):
     """With a recipe cut down to a second on the reference engine."""
     text = tmp_path / "book.txt"
     text.write_text("the cat sat on the mat, and the hat sat on the cat.\n" * 20, encoding="utf-8")

@@ -48,7 +48,7 @@ def unmeasured(monkeypatch):
 
 @pytest.mark.skipif(native_problem() is not None, reason="there is no native engine")
 @pytest.mark.parametrize(("options", "told"), TOO_LARGE)
-def test_what_the_native_engine_cannot_train_makes_no_run_and_names_the_way_out(
+def test_a_network_the_native_engine_cannot_train_is_refused_with_an_alternative(
     book, tmp_path, options, told
 ):
     run = tmp_path / "run"
@@ -60,7 +60,7 @@ def test_what_the_native_engine_cannot_train_makes_no_run_and_names_the_way_out(
 
 
 @pytest.mark.skipif(native_problem() is not None, reason="there is no native engine")
-def test_python_is_refused_too_and_no_run_is_resumed_on_an_engine_that_cannot(tmp_path):
+def test_python_and_resume_refuse_an_engine_that_cannot_train_the_network(tmp_path):
     with pytest.raises(EngineError, match='use engine="reference"'):
         charloom.train(string=small_runs.TEXT, layers=65, hidden_size=2, updates=1)
     run = tmp_path / "run"
@@ -72,7 +72,9 @@ def test_python_is_refused_too_and_no_run_is_resumed_on_an_engine_that_cannot(tm
 
 
 @pytest.mark.parametrize("command", ["train", "reproduce"])
-def test_a_place_that_is_taken_is_refused_before_a_text_is_read(tmp_path, unmeasured, command):
+def test_an_existing_run_directory_is_refused_before_the_text_is_read(
+    tmp_path, unmeasured, command
+):
     run = tmp_path / "run"
     small_runs.create(run)[0].close()
     before = file_contents.tree(run)
@@ -84,16 +86,14 @@ def test_a_place_that_is_taken_is_refused_before_a_text_is_read(tmp_path, unmeas
     assert file_contents.tree(run) == before
 
 
-def test_a_file_in_the_place_of_a_directory_is_called_a_file(book, unmeasured):
+def test_the_error_for_a_file_given_as_a_run_directory_says_that_it_is_a_file(book, unmeasured):
     for below in ("run", "deep/run"):
         done = charloom_("train", book, "--run", book / below)
         assert done.exit_code == 2
         assert f"--run is {book / below}, but {book} is a file, not a directory" in done.stderr
 
 
-def test_a_file_in_the_place_of_a_directory_is_called_a_file_wherever_something_is_written(
-    book, tmp_path
-):
+def test_the_error_for_a_file_given_as_any_output_directory_says_that_it_is_a_file(book, tmp_path):
     small_runs.train(tmp_path / "run")
     model = charloom.load(tmp_path / "run")
     for write in (model.save, model.export):
@@ -105,7 +105,7 @@ def test_a_file_in_the_place_of_a_directory_is_called_a_file_wherever_something_
 
 @pytest.mark.parametrize("content", ["[]", "{", ""])
 @pytest.mark.parametrize("command", ["evaluate", "report", "resume"])
-def test_whoever_reads_a_damaged_config_is_told_how_to_recover(tmp_path, command, content):
+def test_the_error_for_a_damaged_config_says_how_to_recover(tmp_path, command, content):
     run = tmp_path / "run"
     small_runs.train(run)
     (run / "config.json").write_text(content)
@@ -115,7 +115,7 @@ def test_whoever_reads_a_damaged_config_is_told_how_to_recover(tmp_path, command
     assert "--allow-older" in told
 
 
-def test_one_of_something_is_spoken_of_in_the_singular(book, tmp_path):
+def test_a_count_of_one_is_printed_in_the_singular(book, tmp_path):
     folder = tmp_path / "texts"
     folder.mkdir()
     (folder / "a.txt").write_text(book.read_text())
@@ -127,7 +127,7 @@ def test_one_of_something_is_spoken_of_in_the_singular(book, tmp_path):
     assert "1 updates" not in told
 
 
-def test_the_recipe_classic_is_not_called_the_defaults_of_train():
+def test_the_recipe_classic_is_described_as_the_classic_experiment():
     told = " ".join(charloom_("recipes").stdout.split())
     assert "defaults of every setting" not in told
     assert "none; this is the classic experiment" in told

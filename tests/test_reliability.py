@@ -15,7 +15,7 @@ from reliability.processes import Forked
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_table_is_made_of_the_figures():
+def test_the_table_in_the_document_is_made_from_the_stored_figures():
     assert table.TABLE.read_text(encoding="utf-8") == table.render(
         table.read_figures(), promises()
     ), "run sh scripts/reliability --table"
@@ -59,7 +59,7 @@ def good():
     return types.SimpleNamespace(NUMBER=2, PROMISE="So does that.", check=lambda scale: {"seen": 7})
 
 
-def test_a_broken_promise_is_told_in_place_of_its_old_figures(monkeypatch, tmp_path):
+def test_a_broken_promise_is_reported_instead_of_its_old_figures(monkeypatch, tmp_path):
     code, told = planted(monkeypatch, tmp_path, lambda scale: {"found": 3})
     assert (code, "found 3" in told, command.version() in told) == (0, True, True)
 
@@ -72,27 +72,27 @@ def test_a_broken_promise_is_told_in_place_of_its_old_figures(monkeypatch, tmp_p
     assert "found 3" not in told
 
 
-def test_any_error_of_a_checker_is_a_broken_promise_and_the_next_is_checked(monkeypatch, tmp_path):
+def test_after_any_error_of_a_checker_the_next_promise_is_checked(monkeypatch, tmp_path):
     code, told = planted(monkeypatch, tmp_path, lambda scale: {"found": 1 / 0})
     assert code == 1
     assert "**BROKEN**: ZeroDivisionError" in told
     assert "seen 7" in told
 
 
-def test_a_long_check_that_was_shortened_is_not_kept_as_a_long_one(monkeypatch, tmp_path):
+def test_a_shortened_check_is_not_stored_as_a_long_check(monkeypatch, tmp_path):
     code, told = planted(monkeypatch, tmp_path, lambda scale, minutes=60: {"minutes": minutes}, "--minutes", "2", "--only", "it")  # fmt: skip
     assert (code, "minutes 2" in told, ", shortened, " in told) == (0, True, True)
     assert ", long, " not in told
 
 
-def test_nothing_is_checked_without_assertions():
+def test_the_checkers_refuse_to_run_without_assertions():
     done = subprocess.run([sys.executable, "-O", "-m", "reliability", "--table"], cwd=ROOT,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 1
     assert "not run" in done.stderr
 
 
-def test_where_a_process_cannot_be_copied_the_checkers_are_skipped(monkeypatch):
+def test_without_fork_the_tests_of_the_checkers_are_skipped(monkeypatch):
     marks = []
     items = [
         types.SimpleNamespace(
@@ -111,7 +111,7 @@ def test_every_figure_belongs_to_a_promise():
     assert set(table.read_figures()) <= set(promises())
 
 
-def test_a_process_that_says_much_waits_for_nobody():
+def test_a_process_with_much_output_is_not_blocked():
     process = Forked(lambda tell: sys.stderr.write("a line that nobody reads\n" * 20_000))
     assert process.code(60) == 0
     assert process.close().count("\n") == 20_000

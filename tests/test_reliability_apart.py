@@ -8,7 +8,7 @@ from reliability import SHORT, apart
 from reliability.apart import Line
 
 
-def test_no_command_talks_or_writes_elsewhere():
+def test_no_command_uses_the_network_or_writes_outside_its_folders():
     # Some seconds: eight commands, each in a process of its own.
     figures = apart.check(SHORT)
     assert figures["commands_run"] == figures["processes_watched"] == len(apart.SHORTER) + 3
@@ -44,20 +44,20 @@ TALK = "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError:
          "writes into memory", "a child that talks", "a child", "a child that is not watched",
          "a program", "leaves something"],
 )  # fmt: skip
-def test_a_command_that_touches_what_it_must_not_is_noticed(place, monkeypatch, code, told):
+def test_a_command_that_does_something_forbidden_is_noticed(place, monkeypatch, code, told):
     monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", code)
     with pytest.raises(AssertionError, match=told):
         apart.run(place, Line("corpora"))
 
 
-def test_a_child_that_is_allowed_is_watched_all_the_same(place, monkeypatch):
+def test_an_allowed_child_process_is_watched_too(place, monkeypatch):
     child = CHILD.format(options=[], code="open('beside.txt', 'w').close()")
     monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", child)
     with pytest.raises(AssertionError, match=r"corpora: writes .*beside\.txt"):
         apart.run(place, Line("corpora", starts=r"subprocess\.Popen .*"))
 
 
-def test_a_child_that_was_never_seen_is_noticed(place, monkeypatch):
+def test_an_expected_child_process_that_never_starts_is_noticed(place, monkeypatch):
     # Of the same name, and yet another Python than is said.
     hidden = "import subprocess, sys; subprocess.run([sys.executable, '--version'], env=None)"
     monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", hidden)
@@ -70,7 +70,7 @@ def test_a_command_that_is_refused_is_noticed(place):
         apart.run(place, Line("corpora --no-such-option"))
 
 
-def test_a_page_that_others_can_reach_is_noticed(place):
+def test_a_server_that_other_machines_can_reach_is_noticed(place):
     # Two seconds: a server that starts.
     words = apart.SERVED.words.replace("runs", "runs --host 0.0.0.0")
     other = Line(words, code=-signal.SIGTERM, ready=apart.SERVED.ready, end=apart.SERVED.end, talks=apart.SERVED.talks)  # fmt: skip
@@ -78,31 +78,31 @@ def test_a_page_that_others_can_reach_is_noticed(place):
         apart.run(place, other)
 
 
-def test_the_page_listens_on_this_machine_alone(place):
+def test_the_server_listens_only_on_this_machine(place):
     # Two seconds: a server that starts.
     assert apart.run(place, apart.SERVED).listened > 0
 
 
-def test_the_doctor_starts_one_process_and_leaves_nothing(place):
+def test_the_doctor_starts_one_process_and_leaves_no_files(place):
     # Some seconds: the doctor's trials.
     writing, judging = [line for line in apart.COMMANDS if line.words.startswith("doctor")]
     apart.run(place, writing)
     assert apart.run(place, judging).processes == 2  # fc-list is no Python
 
 
-def test_a_command_without_a_line_is_noticed(monkeypatch):
+def test_a_command_that_is_not_watched_is_noticed(monkeypatch):
     monkeypatch.setattr(apart, "COMMANDS", apart.SHORTER)
     with pytest.raises(AssertionError, match=r"not watched: .*doctor"):
         apart.require_all_commands()
 
 
-def test_a_file_that_others_cannot_read_is_noticed(place):
+def test_a_file_that_other_users_cannot_read_is_noticed(place):
     (place / "asked" / "it").touch(0o600)
     with pytest.raises(AssertionError, match="mode 600, not 644"):
         apart.look_at_permissions(place, 0o022)
 
 
-def test_an_import_of_what_talks_is_noticed(tmp_path):
+def test_an_import_of_a_network_module_is_noticed(tmp_path):
     (tmp_path / "quiet.py").write_text("import json\nfrom .urllib import x\n")
     assert apart.talkers(tmp_path) == []
     (tmp_path / "loud.py").write_text("def f():\n    from urllib.request import urlopen\n")

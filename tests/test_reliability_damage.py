@@ -16,7 +16,7 @@ from charloom.store.run_checkpoints import RunCheckpoints
 from reliability import SHORT, damage
 
 
-def test_damage_is_found_and_training_falls_back_where_it_may():
+def test_damage_is_found_and_training_falls_back_to_an_intact_checkpoint():
     figures = damage.check(SHORT)
     assert figures["silent"] == 0
     assert figures["found"] > figures["damages"] / 2
@@ -42,19 +42,19 @@ def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
         damage.check(SHORT)
 
 
-def test_a_pointer_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
+def test_a_reader_that_does_not_check_the_seal_of_a_pointer_is_noticed(monkeypatch):
     monkeypatch.setattr(checkpoint_pointer, "pointer_seal", lambda name, update, manifest: "0" * 64)
     with pytest.raises(AssertionError, match="silently"):
         damage.check(SHORT)
 
 
-def test_a_model_file_whose_seal_is_not_looked_at_is_noticed(monkeypatch):
+def test_a_reader_that_does_not_check_the_seal_of_a_model_file_is_noticed(monkeypatch):
     monkeypatch.setattr(model_file, "model_seal", lambda about, arrays: "0" * 64)
     with pytest.raises(AssertionError, match="a model file loaded silently"):
         damage.check(SHORT)
 
 
-def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
+def test_a_fallback_to_an_unnecessarily_old_checkpoint_is_noticed(monkeypatch):
     monkeypatch.setattr(
         RunCheckpoints,
         "newest_intact",
@@ -64,7 +64,7 @@ def test_a_fallback_that_is_older_than_need_be_is_noticed(monkeypatch):
         damage.check(SHORT)
 
 
-def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
+def test_an_inspection_that_accepts_damaged_settings_is_noticed(monkeypatch):
     def flipped(files, draw, other):
         name = "run/config.json"
         files[name] = files[name].replace(b'"hidden_size":6', b'"hidden_size":7')
@@ -86,7 +86,7 @@ def test_a_look_at_a_run_that_takes_any_settings_is_noticed(monkeypatch):
         damage.check(SHORT)
 
 
-def test_an_error_that_names_something_else_is_noticed():
+def test_an_error_that_names_the_wrong_file_is_noticed():
     touched = {"run/checkpoints/40/state.json"}
     for told in ("run/checkpoints/40 is damaged.", "state.json is damaged."):
         damage.require_named(told, touched, "")
@@ -97,7 +97,7 @@ def test_an_error_that_names_something_else_is_noticed():
         damage.require_named("the latest checkpoint is damaged.", {"run/checkpoints/latest"}, "")
 
 
-def test_a_loader_that_takes_one_file_of_another_run_is_noticed(monkeypatch):
+def test_a_loader_that_accepts_a_file_of_another_run_is_noticed(monkeypatch):
     def careless(header):
         return {name: (header.directory / name).read_bytes() for name in checkpoint_directory.FILES}
 

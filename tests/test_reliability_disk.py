@@ -25,7 +25,7 @@ from charloom.training.run_saving import RunSaver
 from reliability import disk, reads, run_training
 
 
-def test_whichever_call_fails_the_last_good_state_stays_and_training_goes_on():
+def test_whichever_call_fails_the_last_good_state_stays_and_training_continues():
     figures = disk.check("short")
     assert figures["calls_refused_once"] >= 10
     assert figures["reads_refused_in_resume"] > 10
@@ -34,7 +34,7 @@ def test_whichever_call_fails_the_last_good_state_stays_and_training_goes_on():
     assert figures["small_tmpfs_filled_and_read_only"] or figures["small_tmpfs_not_checked"]
 
 
-def test_a_small_file_system_that_may_not_be_mounted_is_told(monkeypatch):
+def test_a_small_file_system_that_cannot_be_mounted_is_reported(monkeypatch):
     monkeypatch.setattr(disk, "mount", lambda *arguments: "only root can do that")
     assert disk.small_tmpfs() == {
         "small_tmpfs_filled_and_read_only": 0,
@@ -42,7 +42,7 @@ def test_a_small_file_system_that_may_not_be_mounted_is_told(monkeypatch):
     }
 
 
-def test_a_journal_that_forgets_that_a_write_was_torn_is_caught(monkeypatch):
+def test_a_journal_that_ignores_an_incomplete_write_is_caught(monkeypatch):
     def flush(self):
         if self._waiting:
             with atomic_files.writing(self.path):
@@ -57,7 +57,7 @@ def test_a_journal_that_forgets_that_a_write_was_torn_is_caught(monkeypatch):
         disk.check("short")
 
 
-def test_a_training_that_ends_at_the_first_error_is_caught(monkeypatch):
+def test_a_run_that_ends_at_the_first_disk_error_is_caught(monkeypatch):
     def save(self):
         self._writer.save(self.safe)
         return iter(())
@@ -67,7 +67,7 @@ def test_a_training_that_ends_at_the_first_error_is_caught(monkeypatch):
         disk.check("short")
 
 
-def test_a_save_that_first_removes_what_there_is_is_caught(monkeypatch):
+def test_a_save_that_first_removes_the_old_checkpoint_is_caught(monkeypatch):
     save = RunWriter.save
 
     def careless(self, learner):
@@ -80,12 +80,12 @@ def test_a_save_that_first_removes_what_there_is_is_caught(monkeypatch):
         disk.check("short")
 
 
-def test_a_refusal_that_is_no_sentence_is_caught():
+def test_an_error_message_that_is_not_a_sentence_is_caught():
     with pytest.raises(AssertionError, match="at call 3"):
         disk.require_sentence(WriteError("[Errno 28] No space left on device"), "at call 3")
 
 
-def test_an_fsync_that_failed_and_is_taken_for_done_later_is_caught(monkeypatch):
+def test_a_failed_fsync_that_counts_as_done_later_is_caught(monkeypatch):
     def sync(self):
         self.flush()
         with atomic_files.writing(self.path):
@@ -96,7 +96,7 @@ def test_an_fsync_that_failed_and_is_taken_for_done_later_is_caught(monkeypatch)
         disk.check("short")
 
 
-def test_a_checkpoint_that_is_made_anew_under_the_name_that_latest_has_is_caught(monkeypatch):
+def test_rewriting_the_checkpoint_that_latest_names_is_caught(monkeypatch):
     monkeypatch.setattr(CheckpointRotation, "repair_latest", lambda self: None)
     monkeypatch.setitem(disk.STEP, "short", 1)
     monkeypatch.setattr(disk, "numbers", pointer_fsyncs)
@@ -155,9 +155,7 @@ def test_a_read_error_that_is_called_damage_is_caught(monkeypatch, tmp_path):
         reads.failing_reads("short", tmp_path)
 
 
-def test_a_resumption_that_changes_something_before_it_has_read_all_is_caught(
-    monkeypatch, tmp_path
-):
+def test_resuming_that_changes_files_before_it_has_read_all_is_caught(monkeypatch, tmp_path):
     look = run_training.inspect_run
 
     def hasty(path):
@@ -171,6 +169,6 @@ def test_a_resumption_that_changes_something_before_it_has_read_all_is_caught(
         reads.failing_reads("short", tmp_path)
 
 
-def test_an_error_of_the_system_that_is_no_sentence_is_caught(tmp_path):
+def test_a_system_error_shown_without_a_sentence_is_caught(tmp_path):
     with pytest.raises(AssertionError, match="at read 3"):
         reads.require_told(ReadError(f"{tmp_path} cannot be read"), tmp_path, "at read 3")

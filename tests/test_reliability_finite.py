@@ -9,18 +9,18 @@ from charloom.training import in_memory, loop
 from reliability import SHORT, finite
 
 
-def test_what_is_not_finite_is_caught_and_never_saved():
+def test_values_that_are_not_finite_are_caught_and_never_saved():
     assert finite.check(SHORT)["faults_put_in"] > 40
 
 
-def test_a_save_that_does_not_look_is_noticed(monkeypatch):
+def test_a_save_that_does_not_check_for_finite_values_is_noticed(monkeypatch):
     for module in (checkpoint, run_writer, in_memory):
         monkeypatch.setattr(module, "require_finite", lambda learner: None)
     with pytest.raises(AssertionError, match=r"saved at|saved in|was written|came out"):
         finite.check(SHORT)
 
 
-def test_a_training_that_believes_what_it_is_told_is_noticed(monkeypatch):
+def test_training_that_does_not_check_the_losses_of_the_engine_is_noticed(monkeypatch):
     monkeypatch.setattr(loop, "require_finite_trace", lambda learner, trace: None)
     with pytest.raises(AssertionError, match=r"that is told|pending_loss|smooth_loss"):
         finite.check(SHORT)
@@ -36,7 +36,7 @@ class Careless:
         return np.ones_like(array, bool)
 
 
-def test_a_sampler_that_does_not_look_is_noticed(monkeypatch):
+def test_a_sampler_that_does_not_check_for_finite_values_is_noticed(monkeypatch):
     monkeypatch.setattr(categorical, "np", Careless())
     with (
         np.errstate(all="ignore"),

@@ -9,7 +9,7 @@ from charloom.training.in_run_directory import RunTrainer
 from reliability import hours
 
 
-def test_a_run_that_was_ended_again_and_again_is_as_if_nothing_had_happened():
+def test_a_run_that_was_interrupted_many_times_equals_an_uninterrupted_run():
     # Ten seconds: a run that is disturbed, and one that is not.
     figures = hours.check("short")
     assert figures["lives_ended"] >= 1
@@ -17,7 +17,7 @@ def test_a_run_that_was_ended_again_and_again_is_as_if_nothing_had_happened():
     assert figures["lives_looked_at_long_enough"] >= 1
 
 
-def test_growth_is_that_of_the_middle_looks():
+def test_growth_compares_medians_of_measurements():
     looks = hours.Looks([100 << 20] * 12, [9] * 12, [2] * 12)
     looks.memory[1], looks.files[9] = 200 << 20, 12  # for a moment
     assert set(looks.growth("it").values()) == {0}
@@ -29,7 +29,7 @@ def test_growth_is_that_of_the_middle_looks():
         looks.growth("it")
 
 
-def test_too_few_looks_are_noticed():
+def test_too_few_measurements_are_noticed():
     tally = hours.Tally()
     tally.add(hours.Looks([1] * 11, [1] * 11, [1] * 11), "a short life")
     with pytest.raises(AssertionError, match="11 looks were too few to tell of growth"):
@@ -83,7 +83,7 @@ def test_files_that_stay_open_are_caught(monkeypatch):
         hours.check("short")
 
 
-def test_a_record_that_is_lost_is_caught(monkeypatch):
+def test_a_lost_record_is_caught(monkeypatch):
     append = Journal.append_line
     monkeypatch.setattr(Journal, "append_line", lambda self, line: append(self, line) if hash(line) % 9 else None)  # fmt: skip
     with pytest.raises(AssertionError, match=r"records: [1-9]"):

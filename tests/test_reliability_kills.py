@@ -12,7 +12,7 @@ from charloom.training.run_saving import RunSaver
 from reliability import kills, run_comparison, run_training
 
 
-def test_killed_runs_go_on_from_whole_checkpoints_and_end_with_the_same_bytes():
+def test_killed_runs_resume_from_intact_checkpoints_and_end_with_the_same_bytes():
     # Some seconds: some lives of a moment each.
     figures = kills.check("short")
     assert figures["kills"] == 8
@@ -22,7 +22,7 @@ def test_killed_runs_go_on_from_whole_checkpoints_and_end_with_the_same_bytes():
     assert figures["most_seconds_lost"] <= figures["loosest_bound_seconds"]
 
 
-def test_a_pointer_that_is_replaced_before_the_checkpoint_is_there_is_caught(monkeypatch):
+def test_a_pointer_that_is_replaced_before_its_checkpoint_is_saved_is_caught(monkeypatch):
     save = RunWriter.save
 
     def pointed_first(self, learner):
@@ -58,14 +58,14 @@ def train_without_end(monkeypatch, saves, intervals):
     monkeypatch.setitem(kills.UPDATES, "short", 1_000_000_000)
 
 
-def test_saves_that_never_come_are_caught(monkeypatch):
+def test_missing_saves_are_caught(monkeypatch):
     monkeypatch.setattr(RunSaver, "save", lambda self: iter(()))
     train_without_end(monkeypatch, saves=1, intervals=2)
     with pytest.raises(AssertionError, match="of training were lost, more than an interval"):
         kills.check("short")
 
 
-def test_saves_that_come_half_as_often_are_caught(monkeypatch):
+def test_saves_at_half_the_frequency_are_caught(monkeypatch):
     save = RunSaver.save
 
     def late(self):
@@ -79,7 +79,7 @@ def test_saves_that_come_half_as_often_are_caught(monkeypatch):
         kills.check("short")
 
 
-def test_a_checkpoint_that_forgets_something_is_caught(monkeypatch):
+def test_a_checkpoint_with_a_wrong_value_is_caught(monkeypatch):
     write = CheckpointRotation.write
 
     def forgetful(self, checkpoint):
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_forgets_something_is_caught(monkeypatch):
         kills.check("short")
 
 
-def test_the_comparison_notices_each_file(tmp_path):
+def test_the_comparison_notices_a_change_of_each_file(tmp_path):
     run = tmp_path / "run"
     run_training.train(run)
     truth = run_comparison.lasting(run)

@@ -9,7 +9,7 @@ from charloom.store import run_lock
 from reliability import lock
 
 
-def test_one_of_several_wins_and_a_killed_winner_blocks_nobody():
+def test_one_process_gets_the_lock_and_releases_it_when_killed():
     # Some seconds: six races of three processes.
     figures = lock.check("short")
     assert figures["races"] == 6

@@ -10,7 +10,7 @@ from charloom.store.checkpoint_rotation import CheckpointRotation
 from reliability import power
 
 
-def test_after_a_power_cut_the_old_or_the_new_checkpoint_is_there():
+def test_after_a_power_cut_the_old_or_the_new_checkpoint_is_intact():
     figures = power.check("short")
     assert figures["saves"] >= 4
     assert figures["states"] > 100
@@ -22,13 +22,13 @@ def test_a_save_without_fsync_is_caught(monkeypatch):
         power.check("short")
 
 
-def test_a_directory_that_is_not_brought_to_the_disk_is_caught(monkeypatch):
+def test_a_directory_without_fsync_is_caught(monkeypatch):
     monkeypatch.setattr(atomic_files, "sync_directory", lambda path: None)
     with pytest.raises(AssertionError, match="power cut after call"):
         power.check("short")
 
 
-def test_a_journal_that_is_not_brought_to_the_disk_is_caught(monkeypatch):
+def test_a_journal_without_fsync_is_caught(monkeypatch):
     monkeypatch.setattr("charloom.store.journal.Journal.sync", lambda self: self.flush())
     with pytest.raises(AssertionError, match="power cut after call"):
         power.check("short")
@@ -53,7 +53,7 @@ def test_a_rename_before_the_write_is_caught(monkeypatch):
         power.check("short")
 
 
-def test_a_write_that_goes_around_the_checker_is_noticed(monkeypatch):
+def test_a_write_that_the_checker_does_not_see_is_noticed(monkeypatch):
     write = atomic_files._write
 
     def around(path, data, durable):
@@ -67,7 +67,7 @@ def test_a_write_that_goes_around_the_checker_is_noticed(monkeypatch):
         power.check("short")
 
 
-def test_the_model_of_a_disk_keeps_what_was_brought_to_it(tmp_path):
+def test_the_model_of_a_disk_keeps_what_fsync_wrote(tmp_path):
     log = []
     with power.Calls(tmp_path, after=log.append):
         with (tmp_path / "a").open("wb", buffering=0) as file:

@@ -9,14 +9,14 @@ from charloom.training.run_saving import RunSaver
 from reliability import resuming
 
 
-def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bytes():
+def test_a_run_stopped_at_any_update_ends_with_the_same_bytes():
     # Some seconds: three ways, five runs each that are stopped and go on.
     figures = resuming.check("short")
     assert figures["differing_bytes"] == 0
     assert figures["resumed_runs"] >= 2 * 5
 
 
-def test_a_state_that_is_not_kept_is_caught(monkeypatch):
+def test_a_hidden_state_that_is_not_saved_is_caught(monkeypatch):
     load = checkpoint.read_training
 
     def forgetful(data, learner, what):
@@ -30,7 +30,7 @@ def test_a_state_that_is_not_kept_is_caught(monkeypatch):
 
 
 @pytest.mark.skipif(native_problem() is not None, reason="one engine alone has no other threads")
-def test_silence_about_other_threads_is_caught(monkeypatch, tmp_path):
+def test_a_missing_warning_about_another_number_of_threads_is_caught(monkeypatch, tmp_path):
     monkeypatch.setattr(RunSaver, "warn", lambda self, message: Progress(0, 1))
     with pytest.raises(AssertionError, match="it said"):
         resuming.go_on_elsewhere(tmp_path)

@@ -25,7 +25,7 @@ def caught(match):
         check_all()
 
 
-def test_the_newest_the_best_and_the_only_one_stay():
+def test_the_newest_and_the_best_checkpoint_are_kept():
     figures = rotation.check("short")
     assert figures["sequences"] >= 30
     assert figures["crashes"] > 15
@@ -39,7 +39,7 @@ def test_a_rotation_that_removes_the_best_is_caught(monkeypatch):
     caught("the best checkpoint is gone")
 
 
-def test_a_rotation_by_the_clock_is_caught(monkeypatch):
+def test_a_rotation_by_modification_time_is_caught(monkeypatch):
     def prune(self, best):
         paths = [self.path(update) for update in self.updates()]
         for path in sorted(paths, key=lambda path: path.stat().st_mtime)[:-2]:
@@ -62,7 +62,7 @@ def test_a_pointer_to_the_best_that_is_never_replaced_is_caught(monkeypatch):
     caught("`best` names None, and the best is")
 
 
-def test_a_pointer_to_the_best_that_comes_before_it_is_caught(monkeypatch):
+def test_a_pointer_to_the_best_that_is_written_before_its_checkpoint_is_caught(monkeypatch):
     save = RunWriter.save
 
     def pointed_first(self, learner):

@@ -10,18 +10,18 @@ from reliability import SHORT, sanitizers
 pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no compiler here")
 
 
-def test_each_sanitizer_tells_of_its_planted_fault():
+def test_each_sanitizer_reports_its_planted_fault():
     assert sanitizers.check(SHORT)["planted_faults_told"] == len(sanitizers.FAULTS)
 
 
-def test_a_sanitizer_that_tells_of_nothing_is_noticed(monkeypatch):
+def test_a_sanitizer_that_reports_nothing_is_noticed(monkeypatch):
     monkeypatch.setitem(sanitizers.FAULTS, "address", "int main() {}")
     with pytest.raises(AssertionError, match="does not tell of its fault"):
         sanitizers.check(SHORT)
 
 
 @pytest.mark.skipif(bool(native_problem()), reason="no native engine here")
-def test_what_runs_under_them_runs_without_them(monkeypatch):
+def test_the_checks_of_the_sanitizers_also_run_without_them(monkeypatch):
     monkeypatch.setenv("CHARLOOM_ISA", "")
     assert sanitizers.shapes(20) >= 20
     assert sanitizers.threads(0.5) > 3

@@ -7,7 +7,7 @@ from charloom.training.run_saving import RunSaver
 from reliability import stopping
 
 
-def test_a_training_that_is_told_to_end_saves_and_ends():
+def test_a_run_that_is_told_to_stop_saves_and_ends():
     # Some seconds: four trainings beside processes that keep the processor busy.
     figures = stopping.check("short")
     assert figures["slowest_stop_seconds"] < 10
@@ -20,7 +20,7 @@ def test_an_end_without_a_save_is_caught(monkeypatch):
         stopping.check("short")
 
 
-def test_a_closed_pipe_that_is_taken_for_a_failure_is_caught(monkeypatch, tmp_path):
+def test_a_closed_pipe_that_is_reported_as_a_failure_is_caught(monkeypatch, tmp_path):
     monkeypatch.setattr(error_exit, "BrokenPipeError", ZeroDivisionError, raising=False)
     monkeypatch.setattr(stopping, "stop_twice", lambda *arguments: 0.0)
     with pytest.raises(AssertionError, match="a closed pipe: exit code 2"):

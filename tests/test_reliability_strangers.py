@@ -9,7 +9,7 @@ from charloom.text import block_reader
 from reliability import SHORT, fuzz, strangers
 
 
-def test_a_strangers_files_are_only_data():
+def test_files_from_others_are_only_data():
     figures = strangers.check(SHORT)
     assert figures["refused"] > figures["hostile_files"] > 100
     assert figures["loader_inputs_by_chance"] + figures["text_inputs_by_chance"] >= 3_000
@@ -69,7 +69,7 @@ def child(place, faults):
     ],
     ids=["unpickles", "lets a NaN through", "follows links", "follows links to write"],
 )
-def test_a_fault_is_noticed(tmp_path, faults, said):
+def test_a_planted_fault_is_noticed(tmp_path, faults, said):
     assert said in child(tmp_path, faults)
 
 
@@ -94,14 +94,14 @@ def test_the_fuzzer_finds_an_error_that_is_not_charlooms(monkeypatch):
         fuzz.by_chance("loader", 3_000, 8)
 
 
-def test_a_fuzzer_whose_inputs_never_get_in_is_noticed(monkeypatch):
+def test_a_fuzzer_whose_inputs_are_never_accepted_is_noticed(monkeypatch):
     sealed = (bytes([0]) + fuzz.MODEL,)
     monkeypatch.setitem(fuzz.TARGETS, "loader", (fuzz.loader, sealed))
     with pytest.raises(AssertionError, match="hardly any input of as_model gets in"):
         fuzz.by_chance("loader", 300, 8)
 
 
-def test_the_fuzzer_finds_a_manifest_that_is_not_looked_at(monkeypatch):
+def test_the_fuzzer_finds_a_loader_that_does_not_check_the_manifest(monkeypatch):
     def careless(header):
         return {name: (header.directory / name).read_bytes() for name in checkpoint_directory.FILES}
 
@@ -110,7 +110,7 @@ def test_the_fuzzer_finds_a_manifest_that_is_not_looked_at(monkeypatch):
         fuzz.by_chance("loader", 300, 8)
 
 
-def test_the_fuzzer_finds_a_journal_that_steers_beyond_the_limit(monkeypatch):
+def test_the_fuzzer_finds_a_reader_that_accepts_an_infinite_learning_rate_factor(monkeypatch):
     monkeypatch.setattr(resume_plan, "is_number", lambda value: True)
     monkeypatch.setattr(resume_plan, "FACTOR_LIMIT", float("inf"))
     events = b'{"event":"learning_rate_factor","learning_rate_factor":1e999,"update":4}\n'

@@ -6,7 +6,7 @@ from charloom.text import Vocabulary, block_reader
 from reliability import SHORT, texts
 
 
-def test_any_bytes_train_or_are_refused_with_their_offset():
+def test_any_bytes_are_trained_on_or_refused_with_their_offset():
     figures = texts.check(SHORT)
     assert figures["texts_trained_on"] + figures["texts_refused_with_a_sentence"] == 2 * len(
         texts.TEXTS
@@ -21,7 +21,7 @@ def test_an_offset_that_is_one_off_is_noticed(monkeypatch):
         texts.check(SHORT)
 
 
-def test_a_decoder_that_tidies_up_is_noticed(monkeypatch):
+def test_a_decoder_that_changes_line_ends_is_noticed(monkeypatch):
     honest = Vocabulary.decode
     monkeypatch.setattr(
         Vocabulary, "decode", lambda self, ids: honest(self, ids).replace("\r\n", "\n")
@@ -30,7 +30,7 @@ def test_a_decoder_that_tidies_up_is_noticed(monkeypatch):
         texts.round_trips(20_000)
 
 
-def test_a_reader_that_holds_a_text_many_times_is_noticed(monkeypatch, tmp_path):
+def test_a_reader_with_many_copies_of_a_text_in_memory_is_noticed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(texts, "MEMORY", 1 << 20)
     with pytest.raises(AssertionError, match="of memory"):

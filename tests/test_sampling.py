@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_text_on_every_engine(learner, engine, draw
     assert write(learner, opened, prompt="cab", length=300, seed=4, **drawing) != truth
 
 
-def test_temperature_zero_takes_the_likeliest_character_with_any_seed(learner):
+def test_temperature_zero_selects_the_likeliest_character_with_any_seed(learner):
     assert len({write(learner, temperature=0, seed=seed) for seed in range(5)}) == 1
     assert write(learner, top_k=1, seed=9) == write(learner, temperature=0)
 

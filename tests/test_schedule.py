@@ -22,7 +22,7 @@ def schedule(characters=457, **settings):
 # When things are due
 
 
-def test_the_classic_schedule_is_the_experiments():
+def test_the_classic_schedule_is_that_of_the_classic_experiment():
     classic = schedule(
         1_107_542,
         epochs=10,
@@ -45,7 +45,7 @@ def test_the_classic_schedule_is_the_experiments():
 @pytest.mark.parametrize(
     "judging", [{}, {"validation": 0.2}, {"validation": 0.2, "judge_every": 9}]
 )
-def test_nothing_that_is_due_is_jumped_over(updates, judging):
+def test_no_scheduled_work_is_skipped(updates, judging):
     found = schedule(updates=updates, **judging)
     due = [
         update
@@ -60,7 +60,7 @@ def test_nothing_that_is_due_is_jumped_over(updates, judging):
     assert stops[-1] == found.updates
 
 
-def test_judgements_come_at_epochs_ends_or_every_so_many_updates_and_each_has_a_record():
+def test_evaluations_come_at_epoch_ends_or_at_an_interval_and_each_has_a_record():
     by_epoch = schedule(validation=0.2, report_every=1_000)
     per_epoch = by_epoch.windows.per_epoch
     assert [u for u in range(1, 91) if by_epoch.evaluation_due(u)] == [per_epoch, 2 * per_epoch]
@@ -74,11 +74,11 @@ def test_judgements_come_at_epochs_ends_or_every_so_many_updates_and_each_has_a_
 # How fast is learnt
 
 
-def test_a_constant_rate_is_the_setting():
+def test_a_constant_learning_rate_equals_the_setting():
     assert schedule(learning_rate=0.3).learning_rates(17, 3).tolist() == [0.3] * 3
 
 
-def test_a_warm_up_rises_in_even_steps_to_the_full_rate():
+def test_a_warm_up_rises_in_equal_steps_to_the_full_learning_rate():
     for name in ("constant", "step", "cosine"):
         rates = schedule(learning_rate=0.5, warmup=5, schedule=name).learning_rates(0, 7)
         np.testing.assert_allclose(rates[:5], [0.1, 0.2, 0.3, 0.4, 0.5], rtol=1e-15)
@@ -86,7 +86,7 @@ def test_a_warm_up_rises_in_even_steps_to_the_full_rate():
         assert rates[5] >= rates[6]
 
 
-def test_step_decay_is_char_rnns():
+def test_step_decay_equals_that_of_char_rnn():
     # char-rnn: after each epoch from the tenth on, times 0.97.
     found = schedule(101, seq_length=10, epochs=14, learning_rate=2e-3, schedule="step")
     assert found.windows.per_epoch == 10
@@ -96,7 +96,7 @@ def test_step_decay_is_char_rnns():
         np.testing.assert_allclose(rates, expected, rtol=1e-14)
 
 
-def test_step_decay_can_come_every_few_epochs():
+def test_step_decay_can_have_an_interval_of_several_epochs():
     found = schedule(
         101, epochs=9, schedule="step", step_after=2, step_every=3, step_factor=0.5, learning_rate=1
     )
@@ -104,7 +104,7 @@ def test_step_decay_can_come_every_few_epochs():
     assert by_epoch.tolist() == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
 
 
-def test_the_cosine_falls_from_the_full_rate_to_its_share():
+def test_the_cosine_falls_from_the_full_learning_rate_to_the_final_share():
     found = schedule(updates=100, warmup=20, schedule="cosine", cosine_end=0.1, learning_rate=2.0)
     rates = found.learning_rates(20, 80)
     assert rates[0] == 2.0
@@ -121,7 +121,7 @@ def test_the_cosine_falls_from_the_full_rate_to_its_share():
     st.integers(0, 80),
     st.integers(1, 20),
 )
-def test_a_rate_depends_on_its_update_alone(name, warmup, first, count):
+def test_a_learning_rate_depends_only_on_its_update(name, warmup, first, count):
     found = schedule(schedule=name, warmup=warmup, step_after=1)
     assert found.learning_rates(first, count).tolist() == [
         found.learning_rates(update, 1)[0] for update in range(first, first + count)
@@ -131,7 +131,7 @@ def test_a_rate_depends_on_its_update_alone(name, warmup, first, count):
 # When it ends
 
 
-def test_it_is_over_at_the_last_update_or_at_the_end_of_patience():
+def test_training_ends_at_the_last_update_or_when_patience_is_exhausted():
     found = schedule(updates=50, validation=0.2, patience=2)
     learner = new_learner(found.config, small_corpus().vocabulary)
     learner.update, learner.judgements_since_best = 49, 1
@@ -144,7 +144,7 @@ def test_it_is_over_at_the_last_update_or_at_the_end_of_patience():
     assert found.is_finished(learner)
 
 
-def test_without_patience_no_judgement_ends_anything():
+def test_without_patience_no_evaluation_ends_training():
     found = schedule(validation=0.2)
     learner = new_learner(found.config, small_corpus().vocabulary)
     learner.judgements_since_best = 10**6

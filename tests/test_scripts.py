@@ -72,7 +72,7 @@ def said(tree, name, *words, **environment):
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_help_is_shown_and_nothing_is_done(tree, name, word):
+def test_a_script_shows_its_help_and_does_nothing_else(tree, name, word):
     before = sorted(tree.rglob("*"))
     code, text = said(tree, name, word)
     assert code == 0
@@ -118,7 +118,7 @@ def test_right_arguments_are_passed_on(tree):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_an_installation_says_that_it_is_at_work_and_what_comes_next(tree, shell):
+def test_an_installation_announces_itself_and_the_next_step(tree, shell):
     lines = []
     with started(tree, "demo", "--epochs", "2", shell=shell) as process:
         for line in process.stdout:
@@ -155,7 +155,7 @@ def test_an_installation_names_its_steps_in_plain_words(tree, step, shown):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_where_pip_fails_everything_that_it_said_is_shown(tree, shell):
+def test_if_pip_fails_its_whole_output_is_shown(tree, shell):
     code, text = said(tree, "demo", shell=shell, FAILS="1")
     assert code == 3
     for part in (WARNING, "Collecting numpy", "ERROR: no such package", "installing failed"):
@@ -164,7 +164,7 @@ def test_where_pip_fails_everything_that_it_said_is_shown(tree, shell):
     assert not list((tree / ".venv").glob("installed-*"))
 
 
-def test_what_is_installed_is_not_installed_again(tree):
+def test_an_installed_extra_is_not_installed_again(tree):
     (tree / "go").touch()
     assert "installing" in said(tree, "demo")[1]
     assert said(tree, "demo") == (0, "ran reproduce kjv-nt\n")

@@ -53,11 +53,11 @@ def content(source):
     return read[0]
 
 
-def test_a_directory_stands_for_its_texts_in_the_order_of_their_paths(folder):
+def test_a_directory_gives_its_texts_in_the_order_of_their_paths(folder):
     assert places(["books"]) == ["books/a/deep.md", "books/a.txt", "books/b.txt"]
 
 
-def test_what_is_left_out_is_told(folder):
+def test_skipped_files_are_reported(folder):
     (found,) = find_sources(["books"], any_bytes=False)
     assert found.name == "books"
     assert found.note == (
@@ -66,23 +66,23 @@ def test_what_is_left_out_is_told(folder):
     )
 
 
-def test_to_a_model_of_bytes_every_file_is_a_text(folder):
+def test_a_byte_model_reads_every_file(folder):
     assert "books/picture.png" in places(["books"], any_bytes=True)
     assert "books/empty.txt" not in places(["books"], any_bytes=True)
 
 
-def test_patterns_find_files_below_as_well(folder):
+def test_patterns_find_files_in_subdirectories(folder):
     assert places(["books/*.txt"]) == ["books/a.txt", "books/b.txt"]
     assert places(["**/*.md"]) == ["books/a/deep.md"]
     assert places([str(folder / "b*" / "a.*")]) == ["books/a.txt"]
 
 
-def test_a_file_is_what_its_name_says_before_it_is_a_pattern(folder):
+def test_a_file_whose_name_looks_like_a_pattern_is_read_as_a_file(folder):
     (folder / "[ab].txt").write_bytes(b"brackets")
     assert places(["[ab].txt"]) == ["[ab].txt"]
 
 
-def test_what_was_read_before_is_not_found_again_but_may_be_named_again(folder):
+def test_a_directory_skips_files_already_read_but_a_file_can_be_named_twice(folder):
     assert places(["books/a.txt", "books"]) == ["books/a.txt", "books/a/deep.md", "books/b.txt"]
     assert places(["single.txt", "single.txt"]) == ["single.txt", "single.txt"]
 
@@ -92,7 +92,7 @@ def test_links_to_directories_are_not_followed(folder):
     assert len(places(["books"])) == 3
 
 
-def test_a_character_cut_where_looking_ends_does_not_make_a_binary(folder):
+def test_a_character_cut_at_the_end_of_the_checked_bytes_is_not_binary(folder):
     (folder / "long").mkdir()
     (folder / "long" / "text").write_bytes(b"a" * (CHECKED_BYTES - 1) + "é".encode())
     assert places(["long"]) == ["long/text"]
@@ -106,13 +106,13 @@ def test_a_character_cut_where_looking_ends_does_not_make_a_binary(folder):
         ("books/*.png", "no text in UTF-8 among"),
     ],
 )
-def test_where_there_is_no_text_it_is_told(folder, asked, told):
+def test_a_directory_without_texts_is_reported(folder, asked, told):
     (folder / "empty").mkdir()
     with pytest.raises(TextError, match=told):
         find_sources([asked], any_bytes=False)
 
 
-def test_a_text_that_is_named_twice_is_read_twice_and_told(folder):
+def test_a_text_that_is_named_twice_is_read_twice_and_reported(folder):
     (folder / "one").mkdir()
     (folder / "one" / "text").write_text("abc")
     twice = find_sources(["one/text", "one/text"], any_bytes=False)
@@ -125,7 +125,7 @@ def test_a_text_that_is_named_twice_is_read_twice_and_told(folder):
     assert [len(one.sources) for one in found] == [1, 0]
 
 
-def test_a_file_knows_its_place_and_its_stamp(folder):
+def test_a_file_has_its_path_and_its_stamp(folder):
     ((source,),) = [one.sources for one in find_sources(["single.txt"], any_bytes=False)]
     assert source.place == str(folder / "single.txt")
     assert source.size == 3
@@ -135,14 +135,14 @@ def test_a_file_knows_its_place_and_its_stamp(folder):
     assert content(source) == b"longer"
 
 
-def test_standard_input_is_held(monkeypatch):
+def test_standard_input_is_stored_in_memory(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
     ((source,),) = [one.sources for one in find_sources(["-"], any_bytes=False)]
     assert (source.name, source.place, source.stamp) == ("stdin", "", None)
     assert content(source) == b"piped"
 
 
-def test_much_of_standard_input_is_held_on_the_disk(monkeypatch):
+def test_large_standard_input_is_stored_on_the_disk(monkeypatch):
     monkeypatch.setattr(sources, "IN_MEMORY", 4)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"longer than that")))
     ((source,),) = [one.sources for one in find_sources(["-"], any_bytes=False)]
@@ -152,14 +152,14 @@ def test_much_of_standard_input_is_held_on_the_disk(monkeypatch):
     assert held.closed
 
 
-def test_without_standard_input_it_is_told(monkeypatch):
+def test_missing_standard_input_is_reported(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(TextError, match="this process has none"):
         find_sources(["-"], any_bytes=False)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_what_comes_through_a_pipe_is_held(tmp_path):
+def test_text_from_a_pipe_is_stored(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"piped",))
     writer.start()
@@ -169,7 +169,7 @@ def test_what_comes_through_a_pipe_is_held(tmp_path):
     assert content(source) == b"piped"
 
 
-def test_the_file_that_cannot_be_read_is_the_one_that_is_named(folder, monkeypatch):
+def test_the_error_names_the_file_that_cannot_be_read(folder, monkeypatch):
     def refuse(self, *args, **options):
         raise PermissionError(13, "Permission denied", str(self))
 

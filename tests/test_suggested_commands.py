@@ -59,7 +59,7 @@ def trained(name, *words):
     return CliRunner().invoke(app, arguments, prog_name="charloom")
 
 
-def test_what_is_told_after_training_can_be_pasted(place):
+def test_the_commands_printed_after_training_can_be_pasted(place):
     shell, name = place
     done = trained(name)
     assert done.exit_code == 0, done.output

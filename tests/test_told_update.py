@@ -38,7 +38,7 @@ def about(path):
         return json.loads(file.metadata()["charloom"])
 
 
-def test_a_file_tells_the_updates_that_made_it(model, tmp_path):
+def test_a_model_file_stores_its_number_of_updates(model, tmp_path):
     assert model.update == 12
     opened = charloom.load(model.save(tmp_path / "m.safetensors"), engine="reference")
     assert (opened.update, opened.stage, opened.learner.update) == (12, "update 12", 0)
@@ -48,7 +48,7 @@ def test_a_file_tells_the_updates_that_made_it(model, tmp_path):
     assert json.loads(told)["update"] == 12
 
 
-def test_updates_that_the_user_makes_with_the_engine_count(model, tmp_path):
+def test_updates_made_directly_with_the_engine_are_counted(model, tmp_path):
     corpus = charloom.api.open_text(None, TEXT)
     starts = Windows.of(model.config, len(corpus)).starts(0)
     for wanted in (15, 18):
@@ -58,7 +58,7 @@ def test_updates_that_the_user_makes_with_the_engine_count(model, tmp_path):
         assert model.update == wanted
 
 
-def test_a_model_changed_in_place_says_so_and_its_file_tells_no_update(model, tmp_path):
+def test_a_model_changed_in_place_says_so_and_its_file_stores_no_update(model, tmp_path):
     model.parameters["V"][0, 0] += 0.5
     assert model.update is None
     assert model.stage == "changed by hand since the latest model (update 12 of 12)"
@@ -81,7 +81,7 @@ def test_a_checkpoint_has_the_same_bytes_as_a_file_without_an_update(tmp_path):
 
 
 @pytest.mark.parametrize("update", [0, -1, True, 1.0, None, 2**70, "12"])
-def test_an_update_that_cannot_be_is_damage(model, tmp_path, update):
+def test_an_impossible_update_is_damage(model, tmp_path, update):
     path = model.save(tmp_path / "m.safetensors")
     said = about(path)
     del said["sha256"]

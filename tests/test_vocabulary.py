@@ -44,7 +44,7 @@ def test_characters_beyond_the_basic_plane_are_one_character_each():
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_what_texts_may_hold_comes_back_as_it_was(text):
+def test_every_allowed_character_is_decoded_unchanged(text):
     vocabulary = Vocabulary.from_text(text)
     assert len(vocabulary.encode(text)) == len(text)
     assert vocabulary.decode(vocabulary.encode(text)) == text
@@ -116,7 +116,7 @@ def test_the_closest_character_is_what_a_person_would_type(unknown, closest):
     assert Vocabulary("\n \"'-.5efq").closest(unknown) == closest
 
 
-def test_there_may_be_no_character_that_is_close():
+def test_there_can_be_no_close_character():
     vocabulary = Vocabulary("abc")
     assert vocabulary.closest("5") is None
     with pytest.raises(UnknownCharacterError, match=r"vocabulary of 3 characters\. To read"):
@@ -135,7 +135,7 @@ def test_every_unknown_character_has_a_message(character):
 # What is not known
 
 
-def test_a_refusal_counts_what_else_is_unknown():
+def test_the_error_counts_the_other_unknown_characters():
     with pytest.raises(UnknownCharacterError) as caught:
         Vocabulary("abc").encode("abcxaybxx")
     assert "character 4 is 'x'" in str(caught.value)
@@ -143,7 +143,7 @@ def test_a_refusal_counts_what_else_is_unknown():
     assert 'unknown="skip"' in str(caught.value)
 
 
-def test_unknown_characters_can_be_skipped_and_are_told():
+def test_unknown_characters_can_be_skipped_and_are_reported():
     encoded = Vocabulary("abc").encode_with("xaybxcx", UnknownPolicy("skip"))
     assert encoded.ids.tolist() == [0, 1, 2]
     assert encoded.unknown.total == 4
@@ -153,7 +153,7 @@ def test_unknown_characters_can_be_skipped_and_are_told():
     )
 
 
-def test_unknown_characters_can_be_replaced_and_are_told():
+def test_unknown_characters_can_be_replaced_and_are_reported():
     encoded = Vocabulary("abc").encode_with("axé", UnknownPolicy("replace", "c"))
     assert encoded.ids.tolist() == [0, 2, 2]
     assert "were replaced by 'c'" in encoded.unknown.sentence
@@ -166,13 +166,13 @@ def test_only_the_commonest_unknown_characters_are_named():
     assert sentence.endswith("were skipped: 'z' (5), 'y' (4), 'x' (3), …")
 
 
-def test_a_single_unknown_character_is_told_as_one():
+def test_a_single_unknown_character_is_reported_in_the_singular():
     unknown = Vocabulary("ab").encode_with("a\n", UnknownPolicy("replace", "b")).unknown
     assert unknown.sentence == "1 unknown character was replaced by 'b': '\\n' (1)"
 
 
 @pytest.mark.parametrize("unknown", ["refuse", "skip", "replace"])
-def test_where_all_is_known_nothing_is_said(unknown):
+def test_without_unknown_characters_nothing_is_reported(unknown):
     encoded = Vocabulary("abc").encode_with("cab", UnknownPolicy(unknown, "a"))
     assert encoded.ids.tolist() == [2, 0, 1]
     assert encoded.unknown.sentence == ""
@@ -186,13 +186,13 @@ def test_a_replacement_must_be_one_known_character(replacement):
         Vocabulary("abc").encode_with("axb", UnknownPolicy("replace", replacement))
 
 
-def test_no_other_treatment_is_known():
+def test_an_unknown_policy_is_refused():
     with pytest.raises(ConfigError, match="it must be one of refuse, skip, replace"):
         Vocabulary("abc").encode_with("axb", UnknownPolicy("ignore"))
 
 
 @given(any_text, st.text("abc", min_size=1))
-def test_skipping_leaves_what_is_known_and_replacing_keeps_the_length(text, known):
+def test_skipping_keeps_the_known_characters_and_replacing_keeps_the_length(text, known):
     vocabulary = Vocabulary("abc")
     skipped = vocabulary.encode_with(text, UnknownPolicy("skip"))
     assert vocabulary.decode(skipped.ids) == "".join(c for c in text if c in "abc")
@@ -205,7 +205,7 @@ def test_skipping_leaves_what_is_known_and_replacing_keeps_the_length(text, know
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: len(text) > 1))
-def test_a_text_comes_back_from_its_bytes(text):
+def test_a_text_is_decoded_from_its_bytes(text):
     vocabulary = Vocabulary(map(chr, range(256)), "bytes")
     ids = vocabulary.encode(text)
     assert ids.tolist() == list(text.encode())
@@ -213,7 +213,7 @@ def test_a_text_comes_back_from_its_bytes(text):
     assert vocabulary.to_bytes(ids) == text.encode()
 
 
-def test_a_vocabulary_of_bytes_has_the_bytes_that_are_there():
+def test_a_byte_vocabulary_has_the_bytes_of_the_text():
     vocabulary = Vocabulary.from_text("aé", "bytes")
     assert vocabulary.characters == ("a", "\xa9", "\xc3")
     assert vocabulary.encode("é").tolist() == [2, 1]
@@ -223,7 +223,7 @@ def test_a_vocabulary_of_bytes_has_the_bytes_that_are_there():
     assert repr(vocabulary) == "Vocabulary('a©Ã', tokens='bytes')"
 
 
-def test_bytes_that_are_no_text_are_shown_as_such():
+def test_bytes_that_are_not_utf8_are_shown_as_replacement_characters():
     vocabulary = Vocabulary(map(chr, range(256)), "bytes")
     assert vocabulary.decode([0x61, 0xFF, 0x62, 0xE2, 0x82]) == "a\ufffdb\ufffd"
     assert vocabulary.to_bytes([0x61, 0xFF]) == b"a\xff"
@@ -237,13 +237,13 @@ def test_bytes_become_the_same_text_however_they_are_cut(data, size):
     assert "".join(cut) + decoder.decode([], final=True) == data.decode("utf-8", "replace")
 
 
-def test_a_character_whose_bytes_are_not_all_there_waits():
+def test_an_incomplete_character_is_held_back():
     decoder = Vocabulary(map(chr, range(256)), "bytes").decoder()
     assert decoder.decode([0xE2, 0x82]) == ""
     assert decoder.decode([0xAC, 0x61]) == "€a"
 
 
-def test_an_unknown_byte_is_named_as_one():
+def test_an_unknown_byte_is_called_a_byte():
     with pytest.raises(UnknownCharacterError, match=r"^byte 2 is 0xc3, .* vocabulary of 3 bytes"):
         Vocabulary("abc", "bytes").encode("aé")
     skipped = Vocabulary("abc", "bytes").encode_with("aéb", UnknownPolicy("skip"))
@@ -253,7 +253,7 @@ def test_an_unknown_byte_is_named_as_one():
     )
 
 
-def test_what_is_no_byte_is_refused():
+def test_a_value_that_is_not_a_byte_is_refused():
     with pytest.raises(ConfigError, match="'Ω' is not a byte"):
         Vocabulary("aΩ", "bytes")
     with pytest.raises(ConfigError, match="tokens is 'words'"):

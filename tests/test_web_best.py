@@ -10,14 +10,14 @@ def record(update, smooth, nats=None):
     return found if nats is None else {**found, "validation_nats": nats}
 
 
-def test_of_a_run_without_judgements_it_is_the_training_loss_at_the_lowest_smooth_loss():
+def test_without_evaluations_the_best_figure_is_the_training_loss_at_the_lowest_smooth_loss():
     best = BestLoss()
     for update, smooth in ((1, 30.0), (2, 20.0), (3, 25.0)):
         best.add(record(update, smooth), None)
     assert best.of(2) == 2.0
 
 
-def test_of_a_run_with_judgements_it_is_the_loss_of_the_best_judgement():
+def test_with_evaluations_the_best_figure_is_the_lowest_validation_loss():
     best = BestLoss()
     for line in (
         record(1, 30.0),
@@ -31,14 +31,14 @@ def test_of_a_run_with_judgements_it_is_the_loss_of_the_best_judgement():
 
 
 @pytest.mark.parametrize("update", [None, 3, 99])
-def test_a_checkpoint_that_was_never_the_best_has_none(update):
+def test_a_checkpoint_that_was_never_the_best_has_no_best_figure(update):
     best = BestLoss()
     for line in (record(1, 30.0), record(2, 20.0), record(3, 25.0)):
         best.add(line, None)
     assert best.of(update) is None
 
 
-def test_records_that_cannot_be_the_best_checkpoint_are_forgotten():
+def test_records_that_cannot_belong_to_the_best_checkpoint_are_dropped():
     falling, saved = BestLoss(), BestLoss()
     for update in range(1, 10_001):
         falling.add(record(update, 1e5 - update), 9_000)

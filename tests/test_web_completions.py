@@ -55,13 +55,13 @@ def test_a_completion_is_the_text_of_the_model(client, folder):
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (4, 80, 84)
 
 
-def test_without_a_length_it_writes_sixteen_characters_and_no_two_are_alike(client):
+def test_without_a_length_a_completion_has_sixteen_characters_and_a_random_seed(client):
     texts = {client.completions.create(model="book", prompt="a").choices[0].text for _ in range(3)}
     assert {len(text) for text in texts} == {16}
     assert len(texts) == 3
 
 
-def test_several_texts_of_several_prompts(client, folder):
+def test_several_prompts_give_several_texts(client, folder):
     answer = client.completions.create(
         model="book", prompt=["the ", "a "], n=2, max_tokens=30, seed=1, echo=True
     )
@@ -75,7 +75,7 @@ def test_several_texts_of_several_prompts(client, folder):
     assert answer.usage.prompt_tokens == 6
 
 
-def test_it_stops_before_a_stop(client, folder):
+def test_a_completion_ends_before_a_stop_string(client, folder):
     whole = client.completions.create(model="book", prompt="the ", max_tokens=200, seed=3).choices[
         0
     ]
@@ -108,7 +108,7 @@ def test_a_stream_is_the_same_text_in_parts(client, options):
             assert offsets == choice.logprobs.text_offset == list(range(len(choice.text)))
 
 
-def test_logprobs_are_those_of_score(client, folder):
+def test_logprobs_equal_those_of_score(client, folder):
     answer = client.completions.create(
         model="book", prompt="the ", max_tokens=40, seed=2, logprobs=3, echo=True
     )
@@ -169,9 +169,7 @@ def test_no_tokens_with_echo_scores_a_prompt(client, folder):
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_cannot_be_done_is_an_error_that_the_client_knows(
-    client, change, error, named, stream
-):
+def test_unsupported_requests_raise_the_clients_own_errors(client, change, error, named, stream):
     asked = {"model": "book", "prompt": "the ", "max_tokens": 4, **change}
     with pytest.raises(error) as caught:
         client.completions.create(**asked, stream=stream)
@@ -179,7 +177,7 @@ def test_what_cannot_be_done_is_an_error_that_the_client_knows(
     assert caught.value.body["message"]
 
 
-def test_ours_come_as_extra_body(client, folder):
+def test_charlooms_own_settings_are_accepted_in_extra_body(client, folder):
     asked = {"model": "book", "prompt": "the ", "max_tokens": 60, "seed": 9}
     answer = client.completions.create(**asked, extra_body={"top_k": 1})
     assert answer.choices[0].text == charloom.load(folder / "book").sample(
@@ -187,7 +185,7 @@ def test_ours_come_as_extra_body(client, folder):
     )
 
 
-def test_random_settings_give_what_the_model_gives(client, folder):
+def test_completions_with_random_settings_equal_those_of_the_model(client, folder):
     model, chance = charloom.load(folder / "book"), random.Random(1)
     known = [c for c in string.printable if c in model.vocabulary]
     for _ in range(10):
@@ -204,7 +202,7 @@ def test_random_settings_give_what_the_model_gives(client, folder):
         assert answer.choices[0].text == model.sample(prompt, length, **settings)
 
 
-def test_unknown_characters_are_refused_without_an_advice_that_the_route_does_not_know(client):
+def test_unknown_characters_are_refused_without_advice_that_the_route_does_not_support(client):
     for stream in (False, True):
         with pytest.raises(openai.UnprocessableEntityError) as caught:
             client.completions.create(model="book", prompt=["the", "a ☃"], stream=stream)

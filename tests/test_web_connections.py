@@ -99,7 +99,7 @@ def healthy(url):
     [("ulimit -Sn 256", 0), ("ulimit -n 256", 0), ("ulimit -n 96", 40)],
     ids=["soft", "hard", "less than counted on"],
 )
-def test_with_few_descriptors_the_server_answers_and_says_little(folder, limits, inherited):
+def test_with_few_descriptors_the_server_answers_and_logs_little(folder, limits, inherited):
     with served(folder, limits, inherited) as (url, said):
         assert healthy(url)
         with httpx.Client(timeout=20) as client, client.stream("GET", f"{url}api/stream") as stream:
@@ -116,7 +116,7 @@ def test_with_few_descriptors_the_server_answers_and_says_little(folder, limits,
 
 
 @posix
-def test_the_soft_limit_is_raised_to_what_is_needed():
+def test_the_soft_limit_is_raised_to_the_needed_number():
     code = (
         "import resource; from charloom.web.file_descriptors import raise_limit;"
         "print(raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
@@ -145,7 +145,7 @@ def test_the_connection_limits_leave_descriptors_for_files():
         assert files - limits.most >= min(file_descriptors.RESERVED, files // 2)
 
 
-def test_a_shortage_is_said_once_and_once_when_it_is_over():
+def test_a_shortage_is_logged_once_and_its_end_once():
     now, said = [0.0], []
     shortage = Shortage(said.append, lambda: now[0])
     shortage.check()
@@ -166,7 +166,7 @@ def test_a_shortage_is_said_once_and_once_when_it_is_over():
     assert len(said) == 2 + 4
 
 
-def test_what_is_a_shortage():
+def test_errors_for_too_many_open_files_are_a_shortage():
     assert is_shortage(OSError(errno.EMFILE, "too many"))
     assert not is_shortage(OSError(errno.ENOENT, "none"))
     assert not is_shortage(None)
@@ -190,9 +190,7 @@ def nothing_opens(monkeypatch):
         yield
 
 
-def test_where_nothing_opens_the_list_stays_as_it_was_and_no_job_is_forgotten(
-    tmp_path, monkeypatch
-):
+def test_without_free_descriptors_the_run_list_and_the_jobs_are_kept(tmp_path, monkeypatch):
     small_runs.train(tmp_path / "book", epochs=1)
     said = []
     kept = training_jobs.Jobs(tmp_path)
@@ -216,7 +214,7 @@ def test_where_nothing_opens_the_list_stays_as_it_was_and_no_job_is_forgotten(
     ]
 
 
-def test_where_nothing_opens_a_request_is_told_to_come_again_and_nothing_is_logged(
+def test_without_free_descriptors_a_request_gets_retry_after_and_nothing_is_logged(
     folder, monkeypatch, caplog
 ):
     said = []
@@ -236,7 +234,7 @@ def test_where_nothing_opens_a_request_is_told_to_come_again_and_nothing_is_logg
 # Who makes room
 
 
-def test_whoever_has_been_idle_for_longest_makes_room(folder):
+def test_the_longest_idle_connection_is_closed_for_a_new_one(folder):
     with Live(folder, limits=ConnectionLimits(4, 3, 4)) as live, contextlib.ExitStack() as opened:
 
         def connect():
@@ -256,7 +254,7 @@ def test_whoever_has_been_idle_for_longest_makes_room(folder):
                 other.recv(1)
 
 
-def test_a_client_that_takes_nothing_is_let_go(folder, monkeypatch):
+def test_a_client_that_reads_nothing_is_disconnected(folder, monkeypatch):
     monkeypatch.setattr(connection, "SEND_SECONDS", 0.2)
     with Live(folder) as live:
         asked = (
@@ -270,7 +268,7 @@ def test_a_client_that_takes_nothing_is_let_go(folder, monkeypatch):
             until(lambda: len(live.app_state.connections) == 0)
 
 
-def test_a_large_answer_waits_for_its_client():
+def test_a_large_response_waits_for_its_client():
     sent = []
 
     async def send(message):
@@ -327,7 +325,7 @@ def test_a_body_in_chunks_is_refused_and_no_chunk_is_read(live, monkeypatch):
     assert "Data" not in events.counts
 
 
-def test_a_post_says_its_length(live):
+def test_a_post_request_must_have_a_content_length(live):
     asked = f"POST /api/next HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
     assert status_of(live.raw(asked)) == 411
     assert httpx.post(f"{live.url}/api/next", json={"model": "book"}).status_code == 200
@@ -365,7 +363,7 @@ class Written:
     resume_reading = pause_reading
 
 
-def test_a_head_that_comes_at_once_is_bounded_as_one_that_comes_slowly(folder, monkeypatch):
+def test_a_request_head_is_limited_however_fast_it_arrives(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(Guard, "check_who", lambda *_: asked.append(1))
     with Live(folder) as live:
@@ -396,7 +394,9 @@ def test_a_head_that_comes_at_once_is_bounded_as_one_that_comes_slowly(folder, m
     ids=["fields", "lists", "strings"],
 )
 @pytest.mark.parametrize("path", ["/api/generate", "/v1/completions"])
-def test_a_body_of_very_many_parts_is_refused_before_it_is_read(live, monkeypatch, path, body):
+def test_a_json_body_of_very_many_parts_is_refused_before_it_is_parsed(
+    live, monkeypatch, path, body
+):
     monkeypatch.setattr(json, "loads", None)  # whoever reads it fails
     data = json.dumps(body).encode()
     answer = live.raw(
@@ -408,7 +408,7 @@ def test_a_body_of_very_many_parts_is_refused_before_it_is_read(live, monkeypatc
     assert b"fields" in answer
 
 
-def test_a_text_of_what_divides_parts_is_one_part():
+def test_json_delimiters_inside_a_string_are_one_part():
     request_guard.check_parts(json.dumps({"text": ',[{"\\' * 10_000}).encode())
     request_guard.check_parts(b"[" * request_guard.MOST_PARTS)
     with pytest.raises(request_guard.Refused):

@@ -23,7 +23,7 @@ def reason_of(client):
 @pytest.mark.parametrize(
     ("name", "what"), [("metrics.jsonl", "records"), ("samples.jsonl", "samples")]
 )
-def test_the_list_and_the_journal_tell_what_was_lost(tmp_path, name, what):
+def test_the_list_and_the_records_report_lost_lines(tmp_path, name, what):
     small_runs.train(tmp_path / "book")
     file = tmp_path / "book" / name
     size = file.stat().st_size
@@ -41,7 +41,7 @@ def test_the_list_and_the_journal_tell_what_was_lost(tmp_path, name, what):
         assert client.get(f"/api/runs/book/{what}").json()["damage"] == [reason_of(client)]
 
 
-def test_a_run_that_resumed_with_less_has_lost_nothing_since(tmp_path):
+def test_resuming_a_run_clears_its_report_of_lost_lines(tmp_path):
     small_runs.train(tmp_path / "book")
     file = tmp_path / "book" / "metrics.jsonl"
     file.write_bytes(file.read_bytes()[:40])
@@ -90,7 +90,7 @@ def break_line(path):
     "name",
     ["checkpoints/latest", "checkpoints/best", "status.json", "events.jsonl", "metrics.jsonl"],
 )
-def test_the_page_shows_a_damaged_run_with_the_words_of_the_report(tmp_path, name):
+def test_the_server_and_the_report_describe_a_damaged_run_equally(tmp_path, name):
     run = tmp_path / "book"
     small_runs.train(run, validation=0.1)
     break_line(run / name)

@@ -61,9 +61,7 @@ def pages(client, path, name, limit):
         ("/api/texts", "texts", "key", None),
     ],
 )
-def test_a_list_is_whole_over_its_pages_and_each_says_how_many_there_are(
-    client, path, name, key, count
-):
+def test_the_pages_of_a_list_are_complete_and_each_has_the_total(client, path, name, key, count):
     found = pages(client, path, name, 500)
     keys = [item[key] for page in found for item in page[name]]
     assert len(keys) == len(set(keys))
@@ -71,14 +69,14 @@ def test_a_list_is_whole_over_its_pages_and_each_says_how_many_there_are(
     assert len(keys) == count or (count is None and len(keys) >= MANY)
 
 
-def test_a_page_after_what_is_not_there_any_more_is_told_as_that(client):
+def test_a_page_after_a_missing_item_is_refused_with_advice(client):
     for path in ("/api/runs", "/api/models", "/api/texts", "/v1/models"):
         answer = client.get(f"{path}?after=nothing")
         assert answer.status_code == 404
         assert "first page" in answer.json()["error"]["message"]
 
 
-def test_the_models_for_other_clients_say_that_there_are_more(client):
+def test_the_models_of_v1_have_a_field_for_further_pages(client):
     first = client.get("/v1/models?limit=700").json()
     assert (len(first["data"]), first["has_more"]) == (700, True)
     keys = {model["id"] for model in first["data"]}
@@ -89,7 +87,7 @@ def test_the_models_for_other_clients_say_that_there_are_more(client):
     assert client.get("/v1/models/copy-00007@best").status_code == 200
 
 
-def test_samples_and_events_of_a_run_come_in_pages(tmp_path):
+def test_samples_and_events_of_a_run_are_sent_in_pages(tmp_path):
     small_runs.train(tmp_path / "book", epochs=1)
     with (tmp_path / "book" / "samples.jsonl").open("a") as file:
         file.writelines(json.dumps({"text": "a", "update": n}) + "\n" for n in range(1_000, 2_500))
@@ -103,7 +101,7 @@ def test_samples_and_events_of_a_run_come_in_pages(tmp_path):
         assert [page["total"] for page in events] == [3, 3]
 
 
-def test_the_stream_tells_the_beginning_of_the_list_and_how_long_it_is(folder):
+def test_the_stream_sends_the_beginning_of_the_list_and_its_length(folder):
     with Live(folder) as live, streaming(live.url, "/api/stream?limit=20") as events:
         name, data = next(events)
         told = {run["key"] for run in data["runs"]}
@@ -115,7 +113,7 @@ def test_the_stream_tells_the_beginning_of_the_list_and_how_long_it_is(folder):
         assert data["total"] == MANY
 
 
-def test_the_stream_without_a_list_tells_journals_alone(folder):
+def test_a_stream_without_a_list_sends_only_journals(folder):
     with Live(folder) as live, streaming(live.url, "/api/stream?limit=0&run=one") as events:
         names = [next(events) for _ in range(3)]
     assert [name for name, _ in names] == ["records", "samples", "events"]
@@ -123,7 +121,7 @@ def test_the_stream_without_a_list_tells_journals_alone(folder):
     assert records["total"] == len(records["records"])
 
 
-def test_a_stream_says_of_how_many_records_it_tells_some(tmp_path, monkeypatch):
+def test_a_stream_that_sends_some_records_has_their_total(tmp_path, monkeypatch):
     monkeypatch.setattr("charloom.web.run_routes.MOST_AT_FIRST", 4)
     small_runs.train(tmp_path / "book", epochs=1)
     lines = file_contents.lines_of(tmp_path / "book" / "metrics.jsonl")
@@ -132,7 +130,7 @@ def test_a_stream_says_of_how_many_records_it_tells_some(tmp_path, monkeypatch):
     assert len(records["records"]) <= 4 < len(lines) == records["total"]
 
 
-def test_what_is_told_of_the_list_is_what_has_changed(tmp_path):
+def test_the_stream_sends_only_changes_of_the_list(tmp_path):
     for name in ("first", "second", "third"):
         small_runs.train(tmp_path / name, epochs=1)
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
@@ -169,7 +167,9 @@ class Reads:
         return found
 
 
-def test_a_look_reads_a_bounded_number_of_runs_and_the_next_ones_the_rest(folder, monkeypatch):
+def test_a_refresh_reads_a_limited_number_of_runs_and_the_next_ones_read_the_rest(
+    folder, monkeypatch
+):
     reads = Reads(monkeypatch)
     index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
     read, looks = set(), 0
@@ -185,7 +185,7 @@ def test_a_look_reads_a_bounded_number_of_runs_and_the_next_ones_the_rest(folder
     assert reads.since() == []
 
 
-def test_a_run_that_is_asked_for_is_read_before_the_others(folder):
+def test_a_requested_run_is_read_before_the_others(folder):
     index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
     index.read_list(refresh=True)
     known = {run.key for run in index.read_list().runs}
@@ -193,7 +193,7 @@ def test_a_run_that_is_asked_for_is_read_before_the_others(folder):
     assert index.run(late).key == late
 
 
-def test_a_look_asks_little_of_runs_that_nothing_trains(folder, monkeypatch):
+def test_a_refresh_checks_few_files_of_idle_runs(folder, monkeypatch):
     index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
     while index.read_list(refresh=True).unread:
         pass
@@ -209,7 +209,7 @@ def test_a_look_asks_little_of_runs_that_nothing_trains(folder, monkeypatch):
     assert {path.relative_to(folder).parts[0] for path in asked} == set(index.read_list().places)
 
 
-def test_a_run_that_is_trained_again_is_seen_at_the_next_look(folder):
+def test_a_run_that_is_trained_again_is_seen_at_the_next_refresh(folder):
     index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
     while index.read_list(refresh=True).unread:
         pass
@@ -232,7 +232,7 @@ def test_a_run_that_is_trained_again_is_seen_at_the_next_look(folder):
 # Pages
 
 
-def test_pages():
+def test_the_pages_of_a_sequence_follow_each_other():
     letters = list("abcde")
     first = page_after(letters, str, 2, None)
     assert (first.items, first.total, first.next) == (["a", "b"], 5, "b")

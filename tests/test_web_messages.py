@@ -38,7 +38,9 @@ def client(tmp_path):
         ("hiden_size", 5, "there is no field 'hiden_size' here."),
     ],
 )
-def test_a_wrong_setting_is_refused_with_what_was_given_and_wanted(client, setting, value, message):
+def test_a_wrong_setting_is_refused_with_the_given_and_the_allowed_value(
+    client, setting, value, message
+):
     answer = client.post("/api/runs", json={"text": "any", "settings": {setting: value}})
     assert answer.status_code == 422
     error = answer.json()["error"]
@@ -68,7 +70,9 @@ def test_a_wrong_setting_is_refused_with_what_was_given_and_wanted(client, setti
         ("/v1/completions", {"model": "book", "stop": 3}, "stop must be a string, not 3 (2 errors in all)."),
     ],
 )  # fmt: skip
-def test_a_wrong_request_is_refused_with_what_was_given_and_wanted(client, path, body, message):
+def test_a_wrong_request_is_refused_with_the_given_and_the_allowed_value(
+    client, path, body, message
+):
     answer = client.post(path, json=body)
     assert answer.json()["error"]["message"] == message
 
@@ -86,12 +90,12 @@ def test_a_long_wrong_value_is_not_repeated(client):
     assert len(client.post("/api/runs", json=body).text) < 500
 
 
-def test_an_error_without_words_of_its_own_keeps_those_of_pydantic():
+def test_an_error_without_its_own_message_keeps_that_of_pydantic():
     error = {"type": "url_scheme", "loc": ("body", "link"), "msg": "URL scheme should be one of …"}
     assert validation_message(error) == f"{argument('link')}: URL scheme should be one of …"
 
 
-def test_every_kind_of_error_of_a_setting_has_words(client):
+def test_every_kind_of_error_of_a_setting_has_a_message(client):
     for name in schemas.Settings.model_fields:
         for value in ("abc", -1, 1e99, [], {}, False):
             body = {"text": "any", "settings": {name: value}}

@@ -90,7 +90,7 @@ def unbounded(schema, name, part):
     return found
 
 
-def test_every_field_of_every_request_is_bounded(schema):
+def test_every_field_of_every_request_has_a_limit(schema):
     found = []
     for _, path, operation in operations(schema):
         for parameter in operation.get("parameters", []):
@@ -110,7 +110,7 @@ def test_every_field_of_every_request_is_bounded(schema):
         {"type": "object", "properties": {"a": {"type": "string"}}},
     ],
 )
-def test_a_planted_field_without_a_bound_is_seen(planted):
+def test_a_planted_field_without_a_limit_is_noticed(planted):
     assert len(unbounded({}, "x", planted)) == 1
 
 
@@ -123,7 +123,7 @@ def fuzzing():
     return module
 
 
-def test_requests_made_of_the_schema_are_answered_as_it_says(tmp_path):
+def test_requests_generated_from_the_schema_get_the_responses_it_specifies(tmp_path):
     fuzz = fuzzing()
     told = fuzz.fuzz(tmp_path, 1, seed=1)  # one right and one wrong request of each
     assert told["failures"] == []
@@ -133,7 +133,7 @@ def test_requests_made_of_the_schema_are_answered_as_it_says(tmp_path):
     assert not any(status.startswith("5") for status in told["statuses"])
 
 
-def test_a_planted_failure_is_seen(tmp_path, monkeypatch):
+def test_a_planted_wrong_response_is_noticed(tmp_path, monkeypatch):
     fuzz = fuzzing()
 
     def broken(self):

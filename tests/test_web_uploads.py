@@ -36,7 +36,7 @@ def error_of(answer):
     return answer.status_code, error["param"], error["message"]
 
 
-def test_a_text_sent_as_bytes_is_stored_as_it_is(client, tmp_path):
+def test_a_text_sent_as_bytes_is_stored_unchanged(client, tmp_path):
     data = "\ufeffDrei Zeilen,\r\n„quoted“, 紅樓夢 😀\n".encode() * 20_000
     assert len(data) > schemas.TEXT_BODY
     answer = client.post(
@@ -151,14 +151,14 @@ def test_json_that_is_not_a_text_is_refused(client, tmp_path, body, param):
         "text/plain; application/octet-stream", "application/octet-streams", "application/xml",
     ],
 )  # fmt: skip
-def test_a_type_that_another_page_can_send_without_asking_is_refused(client, tmp_path, kind):
+def test_a_content_type_that_needs_no_preflight_request_is_refused(client, tmp_path, kind):
     headers = {} if kind is None else {"content-type": kind}
     answer = client.post("/api/texts?name=x", content=b"abcdef", headers=headers)
     assert answer.status_code == 415
     assert not (tmp_path / "texts").exists()
 
 
-def test_another_page_may_not_send_bytes(client, tmp_path):
+def test_another_website_cannot_send_bytes(client, tmp_path):
     other = {"origin": "http://evil.example"}
     asked = {
         "access-control-request-method": "POST",
@@ -173,7 +173,7 @@ def test_another_page_may_not_send_bytes(client, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/api/runs", "/api/generate", "/api/score", "/v1/completions"])
-def test_only_texts_are_sent_as_bytes(client, path):
+def test_only_the_route_for_texts_accepts_bytes(client, path):
     body = json.dumps({"model": "book"}).encode()
     answer = client.post(path, content=body, headers=AS_BYTES)
     assert answer.status_code == 415

@@ -51,7 +51,7 @@ def same(one, other):
     )
 
 
-def test_with_a_validation_part_the_best_is_the_model(runs):
+def test_with_a_validation_part_the_best_checkpoint_is_the_model(runs):
     view = read_run(runs / "judged")
     assert view.best < view.latest
     model = charloom.load(runs / "judged")
@@ -64,21 +64,21 @@ def test_with_a_validation_part_the_best_is_the_model(runs):
     assert model.evaluate().nats < latest.evaluate().nats
 
 
-def test_without_one_the_latest_is(runs):
+def test_without_a_validation_part_the_latest_checkpoint_is_the_model(runs):
     view = read_run(runs / "alone")
     model = charloom.load(runs / "alone")
     assert (model.which, model.learner.update) == ("latest", view.latest)
     assert charloom.load(runs / "alone", which="best").learner.update == view.best
 
 
-def test_a_checkpoint_and_a_file_are_none_of_the_two(runs, tmp_path):
+def test_a_checkpoint_and_a_model_file_are_neither_best_nor_latest(runs, tmp_path):
     view = read_run(runs / "judged")
     checkpoint = charloom.load(runs / "judged" / "checkpoints" / str(view.latest))
     assert (checkpoint.which, checkpoint.stage) == (None, "update 300")
     assert charloom.load(checkpoint.save(tmp_path / "m.safetensors")).which is None
 
 
-def test_a_run_that_was_not_judged_yet_has_its_latest(runs, tmp_path):
+def test_before_the_first_evaluation_the_latest_checkpoint_is_the_model(runs, tmp_path):
     settings = OVER | {"judge_every": 1_000, "epochs": 1_000, "updates": None}
 
     def stop(item):
@@ -92,7 +92,7 @@ def test_a_run_that_was_not_judged_yet_has_its_latest(runs, tmp_path):
     assert model.learner.update >= 5
 
 
-def test_where_the_settings_are_damaged_a_checkpoint_tells_which(runs, tmp_path):
+def test_with_damaged_settings_a_checkpoint_decides_which_is_the_model(runs, tmp_path):
     import shutil
 
     run = tmp_path / "run"
@@ -102,7 +102,7 @@ def test_where_the_settings_are_damaged_a_checkpoint_tells_which(runs, tmp_path)
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["run", "memory"])
-def test_train_returns_the_best_and_which_the_latest(runs, tmp_path, keep):
+def test_train_returns_the_best_model_or_the_latest_on_request(runs, tmp_path, keep):
     view = read_run(runs / "judged")
     run = {"run": tmp_path / "run"} if keep else {}
     best = charloom.train(string=NOISE, **run, **OVER)
@@ -114,13 +114,13 @@ def test_train_returns_the_best_and_which_the_latest(runs, tmp_path, keep):
     assert same(latest.learner, load_model(runs / "judged", "latest"))
 
 
-def test_resume_returns_the_best_and_goes_on_from_the_last(runs):
+def test_resume_returns_the_best_model_and_continues_from_the_latest(runs):
     view = read_run(runs / "judged")
     assert charloom.resume(runs / "judged").learner.update == view.best
     assert charloom.resume(runs / "judged", which="latest").learner.update == 300
 
 
-def test_a_model_is_asked_for_by_one_of_two_words(runs):
+def test_which_accepts_only_best_and_latest(runs):
     for ask in (
         lambda: charloom.train(string=NOISE, which="last", **OVER),
         lambda: charloom.resume(runs / "judged", which="last"),
@@ -134,7 +134,7 @@ def test_a_model_is_asked_for_by_one_of_two_words(runs):
         charloom.train(string=NOISE, which="best", **(OVER | {"validation": 0.0}))
 
 
-def test_training_in_memory_that_goes_back_forgets_the_best_that_came_after(monkeypatch):
+def test_a_rollback_in_memory_forgets_a_later_best_model(monkeypatch):
     """The first judgement after the copy to go back to is the best one; then a number breaks."""
     from charloom.training import Best, in_memory, train_in_memory
 
@@ -154,7 +154,7 @@ def test_training_in_memory_that_goes_back_forgets_the_best_that_came_after(monk
     assert np.isfinite(best.learner.parameters["V"]).all()
 
 
-def test_the_passage_is_the_models(runs):
+def test_the_passage_is_sampled_from_the_model_of_the_run(runs):
     corpus = api.open_text(None, NOISE)
     for name, which in (("judged", "best"), ("alone", "latest")):
         learner = load_model(runs / name, which)
@@ -166,7 +166,7 @@ def test_the_passage_is_the_models(runs):
 @pytest.mark.parametrize(
     "words", ["sample --json", "score --json --text 'abc a'", "evaluate --json"]
 )
-def test_commands_use_the_model_and_say_which(runs, words):
+def test_commands_use_the_model_of_the_run_and_say_which(runs, words):
     name, *options = shlex.split(words)
     view = read_run(runs / "judged")
     told = json.loads(command(name, runs / "judged", *options).stdout)
@@ -175,13 +175,13 @@ def test_commands_use_the_model_and_say_which(runs, words):
     assert (told["which"], told["update"]) == ("latest", view.latest)
 
 
-def test_neurons_and_evaluate_name_it_for_people(runs):
+def test_neurons_and_evaluate_print_which_model_they_use(runs):
     stage = f"{runs / 'judged'}, the best model (update {read_run(runs / 'judged').best} of 300)"
     for name, options in (("evaluate", []), ("neurons", ["--split", "all"])):
         assert f"model:      {stage}" in command(name, runs / "judged", *options).stdout
 
 
-def test_export_and_training_further_take_it(runs, tmp_path):
+def test_export_and_further_training_use_the_model_of_the_run(runs, tmp_path):
     best = load_model(runs / "judged", "best")
     file = tmp_path / "m.torch.safetensors"
     done = command("export", runs / "judged", "--output", file)
@@ -198,7 +198,7 @@ def test_export_and_training_further_take_it(runs, tmp_path):
     assert same(load_model(tmp_path / "on" / "checkpoints" / "0"), best)
 
 
-def test_the_end_of_a_training_says_which_model_it_is_and_that_it_overfitted(runs, tmp_path):
+def test_the_end_of_a_run_says_which_model_is_used_and_that_it_overfitted(runs, tmp_path):
     text = tmp_path / "noise.txt"
     text.write_text(NOISE)
     options = [f"--{name.replace('_', '-')}={value}" for name, value in OVER.items()]
@@ -217,7 +217,7 @@ def test_the_end_of_a_training_says_which_model_it_is_and_that_it_overfitted(run
     assert (told["model"], told["overfitting"]["update"]) == ("best", view.best)
 
 
-def test_the_page_and_v1_list_it_under_the_key_of_its_run(runs):
+def test_the_page_and_v1_list_the_model_under_the_key_of_its_run(runs):
     view = read_run(runs / "judged")
     with TestClient(make_app(app_state(runs)), base_url=HERE) as client:
         models = {model["id"]: model for model in client.get("/api/models").json()["models"]}
@@ -238,6 +238,6 @@ def test_the_page_and_v1_list_it_under_the_key_of_its_run(runs):
         assert text == charloom.load(runs / "judged").sample("a", 40, seed=3)
 
 
-def test_a_model_that_is_neither_is_refused_before_a_text_is_opened_or_measured():
+def test_a_wrong_value_of_which_is_refused_before_the_text_is_opened():
     with pytest.raises(ConfigError, match="which is 'newest'; it must be best or latest"):
         charloom.train("no such text", which="newest", minutes=1)

@@ -55,7 +55,7 @@ def starts(length, steps):
 
 
 @given(lengths_and_steps)
-def test_an_epoch_of_one_stream_has_the_windows_of_the_loop(size):
+def test_an_epoch_of_one_stream_has_the_windows_of_a_simple_loop(size):
     windows = divide(*size)
     expected = starts(*size)
     assert windows.per_epoch == len(expected)
@@ -68,7 +68,7 @@ def test_an_epoch_of_one_stream_has_the_windows_of_the_loop(size):
     assert windows.parts == {"train": ((0, size[0]),)}
 
 
-def test_a_book_of_the_experiment_has_its_number_of_updates():
+def test_the_text_of_the_classic_experiment_has_the_stated_number_of_updates():
     assert divide(1_107_542, 25).per_epoch == 44_301
 
 
@@ -107,7 +107,7 @@ def test_two_epochs_of_several_streams_predict_every_character_of_the_training_p
 
 
 @given(divisions())
-def test_no_two_parts_share_a_character_that_is_predicted_or_read_before_it(division):
+def test_no_two_parts_share_a_pair_of_adjacent_characters(division):
     windows, length = division
     pairs = [
         (n, n + 1)
@@ -119,7 +119,7 @@ def test_no_two_parts_share_a_character_that_is_predicted_or_read_before_it(divi
     assert all(0 <= a < b <= length for parts in windows.parts.values() for a, b in parts)
 
 
-def test_the_end_of_the_text_is_held_out_and_the_shares_are_exact():
+def test_the_end_of_the_text_is_held_out_with_exact_shares():
     windows = divide(1_000_000, 50, 4, validation=0.1, test=0.05)
     assert windows.parts == {
         "train": ((0, 850_000),),
@@ -131,7 +131,7 @@ def test_the_end_of_the_text_is_held_out_and_the_shares_are_exact():
     assert windows.starts(1).tolist() == [n + 199 for n in (0, 212_450, 424_900, 637_350)]
 
 
-def test_streams_are_held_out_as_char_rnn_does_it():
+def test_streams_are_held_out_as_in_char_rnn():
     # 1,115,394 characters, B = T = 50: 446 windows a stream, of which 423 are trained on.
     windows = divide(1_115_394, 50, 50, validation=0.05, split="streams")
     assert windows.per_epoch == 423
@@ -144,7 +144,7 @@ def test_streams_are_held_out_as_char_rnn_does_it():
 
 
 @given(divisions())
-def test_the_place_of_the_first_stream_follows_from_the_updates(division):
+def test_the_position_of_the_first_stream_follows_from_the_updates(division):
     windows, _ = division
     epoch = position = 0
     for _ in range(2 * windows.per_epoch):
@@ -166,13 +166,13 @@ def test_a_text_shorter_than_a_window_is_refused(length):
         divide(length, 25)
 
 
-def test_a_text_shorter_than_a_window_of_each_stream_is_refused_with_both_mends():
+def test_a_text_shorter_than_one_window_per_stream_is_refused_with_both_fixes():
     with pytest.raises(TextError, match=r"each of 4 streams needs at least 101.*batch_size"):
         divide(100, 25, 4)
 
 
 @pytest.mark.parametrize(("split", "test"), [("end", 0.0), ("streams", 0.01)])
-def test_a_part_that_is_left_with_nothing_is_refused_and_named(split, test):
+def test_a_part_that_would_be_empty_is_refused_and_named(split, test):
     with pytest.raises(TextError, match=r"0\.01 of it is too little for the validation part"):
         divide(80, 5, 2, validation=0.01, test=test, split=split)
     with pytest.raises(TextError, match=r"without the 95% held out"):

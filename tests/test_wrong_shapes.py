@@ -85,7 +85,7 @@ def told(*command):
 
 
 @pytest.mark.parametrize(("name", "wrong"), WRONG_FILES + WRONG_LINES)
-def test_a_report_says_what_is_damaged_and_shows_the_rest(run, name, wrong):
+def test_a_report_names_the_damaged_file_and_shows_the_rest(run, name, wrong):
     damage(run, name, wrong)
     sentences = []
     page = Page(write_report(run, on_message=sentences.append).read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def test_a_report_says_what_is_damaged_and_shows_the_rest(run, name, wrong):
 
 
 @pytest.mark.parametrize(("name", "wrong"), [WRONG_FILES[6], WRONG_FILES[11], *WRONG_LINES[::5]])
-def test_every_command_says_a_sentence(run, name, wrong):
+def test_every_command_reports_damage_in_a_sentence(run, name, wrong):
     """Two seconds each: five commands, of which two train."""
     damage(run, name, wrong)
     assert str(run / name) in told("report", run)
@@ -108,7 +108,7 @@ def test_every_command_says_a_sentence(run, name, wrong):
     assert "Traceback" not in told("resume", run, "--epochs", "3", "--allow-older")
 
 
-def test_of_several_gradient_checks_those_that_are_whole_are_shown(run):
+def test_a_report_shows_the_gradient_checks_that_are_intact(run):
     checks = json.loads((run / "gradcheck.json").read_text())["checks"]
     wrong = json.loads(json.dumps(checks[0]))
     wrong["rows"][0]["absolute"] = "small"
@@ -158,7 +158,7 @@ def test_a_gradient_check_that_cannot_be_shown_is_left_out(run, path, value):
     assert "1 of 1 gradient checks cannot be read" in stored.damage
 
 
-def test_a_number_that_was_not_finite_is_no_damage(run):
+def test_a_number_that_was_not_finite_is_not_damage(run):
     (check,) = json.loads((run / "gradcheck.json").read_text())["checks"]
     plain = edited(edited(check, ("rows", 0, "elementwise"), None), ("rows", 0, "curve", 0), None)
     (run / "gradcheck.json").write_text(json.dumps({"checks": [plain]}))
@@ -166,13 +166,13 @@ def test_a_number_that_was_not_finite_is_no_damage(run):
     assert "not a number" in Page(write_report(run).read_text(encoding="utf-8")).words
 
 
-def test_a_run_without_a_gradient_check_has_none_and_no_damage(run):
+def test_a_run_without_a_gradient_check_is_not_damaged(run):
     (run / "gradcheck.json").unlink()
     assert read_checks(run).begun is False
     assert read_checks(run).damage == ""
 
 
-def test_a_passage_that_is_no_text_is_damage(run):
+def test_a_passage_that_is_not_a_string_is_damage(run):
     (run / "passage.txt").write_bytes(b"abc\xff")
     assert "byte 3 is not UTF-8" in told("report", run)
     with pytest.raises(DamagedError, match=r"passage\.txt is damaged"):
@@ -185,14 +185,14 @@ def test_a_passage_that_is_no_text_is_damage(run):
     [("pid", "7"), ("pid", -1), ("update", "many"), ("update", None), ("updates", 1.5),
      ("heartbeat", "now"), ("heartbeat", None), ("reason", 3), ("state", "happy"), ("state", [])],
 )  # fmt: skip
-def test_a_status_with_a_field_of_another_type_counts_as_none(run, field, value):
+def test_a_status_with_a_field_of_a_wrong_type_is_ignored(run, field, value):
     (run / "status.json").write_text(json.dumps(STATUS))
     assert read_status(run) == Status(**{name: STATUS[name] for name in Status.__annotations__})
     (run / "status.json").write_text(json.dumps({**STATUS, field: value}))
     assert read_status(run) is None
 
 
-def test_a_config_that_names_no_version_is_damage(run):
+def test_a_config_without_a_version_is_damage(run):
     config = json.loads((run / "config.json").read_text())  # one of before there were seals
     del config["sha256"]
     (run / "config.json").write_text(json.dumps({**config, "format": 1, "version": None}))
@@ -200,7 +200,7 @@ def test_a_config_that_names_no_version_is_damage(run):
         read_settings(run)
 
 
-def test_what_training_writes_fits(run):
+def test_lines_written_by_training_are_valid(run):
     for name, fits in (
         ("metrics.jsonl", is_record), ("samples.jsonl", is_sample), ("events.jsonl", is_event),
     ):  # fmt: skip
@@ -208,7 +208,7 @@ def test_what_training_writes_fits(run):
 
 
 @pytest.mark.parametrize("wrong", ["1", None, True, -1, [1], 1e400])
-def test_a_record_with_a_field_of_another_type_is_none(run, wrong):
+def test_a_record_with_a_field_of_a_wrong_type_is_invalid(run, wrong):
     record = file_contents.lines_of(run / "metrics.jsonl")[0]
     for field in record:
         assert not is_record({**record, field: wrong}), field

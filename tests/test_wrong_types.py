@@ -83,7 +83,7 @@ def path_parameters():
 
 
 @pytest.mark.parametrize("words", list(path_parameters()))
-def test_no_command_takes_an_empty_path(words):
+def test_no_command_accepts_an_empty_path(words):
     done = CliRunner().invoke(app, words, prog_name="charloom")
     assert done.exit_code == 2, done.output
     assert "the path is empty; give a path (. is the current directory)" in done.stderr
@@ -115,7 +115,7 @@ def test_a_path_of_a_wrong_type_is_refused_by_the_name_of_its_argument(name, val
     assert repr(value) in str(caught.value)
 
 
-def test_no_path_at_all_is_refused():
+def test_none_is_refused_as_a_path():
     with pytest.raises(ConfigError, match="path is None; it must be a path"):
         charloom.load(None)
     with pytest.raises(ConfigError, match="run is None; it must be a path"):
@@ -145,7 +145,7 @@ STRINGS = {
 
 
 @pytest.mark.parametrize("name", STRINGS)
-def test_the_text_itself_of_a_wrong_type_is_refused_like_every_string(name):
+def test_a_string_argument_of_a_wrong_type_is_refused(name):
     with pytest.raises(
         ConfigError, match=r"^string is b'abc'; it must be a str, the text itself\.$"
     ):

@@ -64,7 +64,7 @@ def show_all(page, view):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_fits_a_phone_and_axe_finds_nothing_serious(trained, page, view):
+def test_a_view_fits_a_phone_and_has_no_serious_axe_violations(trained, page, view):
     page.goto(f"{trained.url}/#/{view}")
     show_all(page, view)
     page.set_viewport_size({"width": 360, "height": 740})

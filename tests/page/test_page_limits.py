@@ -46,7 +46,7 @@ def test_the_map_shows_as_much_of_a_text_as_the_server_allows(trained, limited):
     eventually(limited.locator("#map-size"), "× 20 characters, only the beginning of the text$")
 
 
-def test_as_many_runs_are_compared_as_a_stream_can_follow(trained, limited):
+def test_the_number_of_compared_runs_is_limited_by_the_stream(trained, limited):
     limited.goto(trained.url)
     boxes = limited.locator(".run input[type=checkbox]")
     expect(boxes).to_have_count(2)

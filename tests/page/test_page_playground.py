@@ -83,7 +83,7 @@ def test_surprise_colours_the_text_and_nothing_moves_while_it_arrives(trained, p
     assert hot.evaluate("(span) => getComputedStyle(span).backgroundColor") != plain
 
 
-def test_two_models_write_side_by_side_from_one_seed(trained, page):
+def test_two_models_sample_side_by_side_with_one_seed(trained, page):
     page.goto(f"{trained.url}/#/playground?model=cats&other=gates&seed=5")
     expect(page.locator(".output")).to_have_count(2)
     write(page)
@@ -94,7 +94,7 @@ def test_two_models_write_side_by_side_from_one_seed(trained, page):
         assert page.locator(".output .letters").nth(side).text_content() == "the " + text
 
 
-def test_the_playground_writes_what_sample_writes(trained, page):
+def test_the_playground_and_sample_give_the_same_text(trained, page):
     page.goto(
         f"{trained.url}/#/playground?model=cats@best&temperature=0.7&top-k=9&top-p=0.9&seed=11"
     )

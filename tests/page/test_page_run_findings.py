@@ -26,7 +26,7 @@ def shown_in_list(page, key):
     return row.locator(".bits")
 
 
-def test_a_run_is_shown_by_the_bits_of_its_best_model(tmp_path, page):
+def test_a_run_is_listed_with_the_bits_of_its_best_model(tmp_path, page):
     without_charts(page)
     overfitting_runs.train(tmp_path / "over")
     small_runs.train(tmp_path / "judged", validation=0.2)
@@ -83,7 +83,7 @@ def test_the_view_of_a_run_names_its_damaged_parts(tmp_path, page):
         expect(page.locator("#learning-damage li")).to_have_count(0)
 
 
-def test_a_run_that_cannot_be_read_shows_why_and_no_empty_figures(tmp_path, page):
+def test_a_run_that_cannot_be_read_shows_the_reason_without_empty_figures(tmp_path, page):
     without_charts(page)
     small_runs.train(tmp_path / "sound")
     (tmp_path / "unreadable").mkdir()

@@ -103,7 +103,7 @@ def test_the_values_of_a_recipe_fit_on_a_phone(trained, page):
     assert cut == []
 
 
-def test_a_file_that_is_not_utf8_is_refused_with_the_place(trained, page):
+def test_a_file_that_is_not_utf8_is_refused_with_the_offset(trained, page):
     page.goto(f"{trained.url}/#/runs?new")
     page.wait_for_selector("#start-recipes input")
     page.evaluate(DROP, {"name": "old ä.txt", "text": [97, 98, 0xE4, 99]})
@@ -111,7 +111,7 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_place(trained, page):
     eventually(page.locator("#start-problem"), problem)
 
 
-def test_the_page_writes_a_name_for_a_shell_as_the_command_line_does(trained, page):
+def test_the_page_and_the_command_line_quote_a_name_equally(trained, page):
     page.goto(trained.url)
     names = [
         "book.txt",

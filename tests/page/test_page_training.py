@@ -27,7 +27,7 @@ if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
 
 
-def test_a_dropped_file_is_trained_and_its_curve_moves(training, page):
+def test_a_run_on_a_dropped_file_is_started_and_its_curve_grows(training, page):
     page.goto(f"{training.live.url}/#/learning?run=cats")
     eventually(page.locator("#learning-state"), "finished")
     # All that the view ever says of a run, and whether it could be steered then.
@@ -90,7 +90,7 @@ def test_a_finished_run_trains_further(tmp_path, page):
         expect(page.locator("#learning-state")).to_have_text("finished", timeout=4 * PATIENCE)
 
 
-def test_a_run_that_another_process_trains_appears_by_itself(tmp_path, page):
+def test_a_run_that_another_process_trains_appears_automatically(tmp_path, page):
     text = tmp_path / "cat.txt"
     text.write_text(TEXT)
     folder = tmp_path / "runs"

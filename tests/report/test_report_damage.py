@@ -137,7 +137,7 @@ def records_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole if line.endswith(b"\n")]
 
 
-def test_a_run_that_resumed_with_less_has_lost_nothing_since(run: Path) -> None:
+def test_resuming_a_run_clears_its_report_of_lost_lines(run: Path) -> None:
     half(run / "metrics.jsonl")
     resume(run, allow_older=True)
     sentences: list[str] = []
