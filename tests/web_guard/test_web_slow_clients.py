@@ -22,10 +22,9 @@ def test_a_request_without_its_body_is_closed(live, monkeypatch, path):
     monkeypatch.setattr(request_guard, "BODY_SECONDS", 0.3)
     monkeypatch.setattr(request_guard, "UPLOAD_SECONDS", 0.3)
     sent = request("POST", path, body='{"mod', more=["Content-Length: 1000"])
-    began = time.monotonic()
     answer = live.raw(sent.replace("{host}", f"127.0.0.1:{live.port}").encode())
     assert status_of(answer) == 408
-    assert 0.2 < time.monotonic() - began < 4.0
+    assert b"did not arrive within 0.3 seconds" in answer
 
 
 @pytest.mark.parametrize("begun", ["", "GET /api/runs HTTP/1.1\r\nHost: x\r\n"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,7 +13,7 @@ from starlette.testclient import TestClient
 
 import charloom
 import small_runs
-from charloom.web import concurrency
+from charloom.web import concurrency, connection, event_stream
 from charloom.web.event_stream import EventStream
 from charloom.web.server import make_app
 from playground_requests import told
@@ -26,20 +25,21 @@ ENDLESS = {"model": "book", "length": 100_000, "stop": []}
 
 def test_generated_text_is_streamed_in_pieces(live):
     with streaming(live.url, "/api/generate", {"model": "book", "length": 20_000}) as events:
-        seen = [(name, data, time.monotonic()) for name, data in events]
-    assert [name for name, _, _ in seen[:2]] == ["begin", "text"]
+        seen = list(events)
+    assert [name for name, _ in seen[:2]] == ["begin", "text"]
     assert len(seen) > 5
     assert len(seen[1][1]["text"]) <= 16
 
 
-def test_generation_stops_when_the_client_disconnects(live):
+def test_generation_stops_when_the_client_disconnects(live, monkeypatch):
+    for module in (connection, event_stream):
+        # A client that reads nothing must not be disconnected for that.
+        monkeypatch.setattr(module, "SEND_SECONDS", 600.0)
     for _ in range(3):
         with streaming(live.url, "/api/generate", ENDLESS) as events:
             next(events)
             assert live.app_state.queue.working == 1
-        left = time.monotonic()
         until(lambda: live.app_state.queue.working == 0)
-        assert time.monotonic() - left < 2.0  # else it would be 20, when nobody reads
 
 
 @pytest.mark.parametrize("turns", range(12))
@@ -80,7 +80,9 @@ def test_a_client_that_disconnects_during_a_send_is_noticed(turns):
 
 def test_requests_beyond_the_limit_wait_and_more_are_refused(folder):
     asked = {"model": "book", "length": 100_000, "probabilities": True}
-    with Live(folder, at_work=1, waiting=1) as live, httpx.Client(base_url=live.url) as other:
+    # A request that waited would get its response only after 20 seconds.
+    other = httpx.Client(timeout=15)
+    with Live(folder, at_work=1, waiting=1) as live, other:
         with streaming(live.url, "/api/generate", asked) as first:
             next(first)
             with httpx.Client(base_url=live.url, timeout=20) as client:
@@ -88,13 +90,11 @@ def test_requests_beyond_the_limit_wait_and_more_are_refused(folder):
                 # It waits for a place: no answer begins until the first one leaves.
                 with Waiting(client, request) as waiting:
                     until(lambda: live.app_state.queue.queued == 1)
-                    began = time.monotonic()
-                    refused = other.post("/api/generate", json=ENDLESS)
-                    assert time.monotonic() - began < 1.0
+                    refused = other.post(f"{live.url}/api/generate", json=ENDLESS)
                     assert refused.status_code == 503
                     assert int(refused.headers["retry-after"]) > 0
                     assert refused.json()["error"]["code"] == "busy"
-                    assert other.get("/api/health").json() | {"version": ""} == {
+                    assert other.get(f"{live.url}/api/health").json() | {"version": ""} == {
                         "ok": True, "version": "", "writing": 1, "waiting": 1,
                     }  # fmt: skip
                     first.close()

@@ -1,7 +1,6 @@
 """The server streams what a training run appends to its journals."""
 
 import json
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ import file_contents
 import small_runs
 from charloom.web import journal_follower, run_index, training_jobs
 from charloom.web.journal_follower import Tail
+from charloom.web.run_routes import LOOK_SECONDS
 from waiting import until
 from web import Live, streaming
 from web_run_files import append
@@ -37,15 +37,17 @@ def test_a_tail_gives_new_lines_and_notices_a_cut(tmp_path):
     assert tail.new_lines() == (True, [])
 
 
-def test_the_stream_reports_another_processs_run_within_a_second(tmp_path):
+def test_a_stream_looks_for_changes_more_than_once_a_second():
+    assert LOOK_SECONDS + run_index.STALE_SECONDS < 1.0
+
+
+def test_the_stream_reports_a_run_of_another_process(tmp_path):
     with Live(tmp_path) as live, streaming(live.url, "/api/stream") as events:
         nothing = {"runs": [], "gone": [], "total": 0, "unread": 0, "fresh": True}
         assert next(events) == ("runs", nothing)
         small_runs.train(tmp_path / "late", epochs=1)
-        began = time.monotonic()
         name, data = next(events)
         assert (name, data["runs"][0]["key"]) == ("runs", "late")
-        assert time.monotonic() - began < 1.0
 
 
 def test_the_stream_follows_the_journals_of_a_run(tmp_path):
@@ -62,10 +64,8 @@ def test_the_stream_follows_the_journals_of_a_run(tmp_path):
         assert first["samples"]["samples"][0]["update"] == 0
 
         def after(change):
-            began = time.monotonic()
             change()
             data = next(data for name, data in events if name == "records")
-            assert time.monotonic() - began < 1.0
             return data["fresh"], [record["update"] for record in data["records"]]
 
         more = json.loads(lines[-1]) | {"update": 9_999}

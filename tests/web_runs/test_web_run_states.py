@@ -19,6 +19,7 @@ from charloom.store.control_files import write_status
 from charloom.training import Record
 from charloom.web import training_jobs
 from charloom.web.server import make_app
+from waiting import until
 from web import HERE, app_state
 from web_run_files import append
 
@@ -43,8 +44,7 @@ def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
         # The same with a process that lives counts as training.
         status["pid"] = os.getpid()
         (tmp_path / "book" / "status.json").write_text(json.dumps(status))
-        time.sleep(0.5)
-        assert client.get("/api/runs").json()["runs"][0]["state"] == "training"
+        until(lambda: client.get("/api/runs").json()["runs"][0]["state"] == "training")
 
 
 @pytest.mark.parametrize(
