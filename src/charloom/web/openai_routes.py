@@ -218,7 +218,7 @@ class Text:
     """One of the texts of a completion, while a model writes it.
 
     Args:
-        author: the model that writes.
+        writer: the model that writes.
         index: the index of the text in the response.
         body: the request.
         prompt: the prompt of this text.

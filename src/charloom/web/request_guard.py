@@ -162,7 +162,7 @@ class Guard:
         access: which requests are accepted.
         full: returns an error if no more work can begin, otherwise None. A request for work is then
             refused before its body is read, which costs a twentieth of the time.
-        crowded: returns an error if every request must be refused, otherwise None.
+        too_many_connections: returns an error if every request must be refused, otherwise None.
     """
 
     def __init__(
