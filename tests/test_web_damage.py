@@ -1,5 +1,6 @@
 """The page and its API tell of journals that lost lines, and of models that are damaged."""
 
+import json
 import shutil
 
 import pytest
@@ -107,3 +108,16 @@ def test_the_server_and_the_report_describe_a_damaged_run_equally(tmp_path, name
     told = [*detail["damage"], *records["damage"]]
     assert len(told) == 1
     assert messages[0].startswith(told[0])
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl"])
+def test_a_bad_line_near_the_start_loses_only_itself(tmp_path, name):
+    small_runs.train(tmp_path / "book", updates=60, report_every=10, sample_every=10)
+    file, what = tmp_path / "book" / name, "records" if name == "metrics.jsonl" else "samples"
+    lines = file.read_bytes().splitlines(keepends=True)
+    before, after = (json.loads(lines[n])["update"] for n in (1, 3))
+    file.write_bytes(b"".join([*lines[:2], b"garbage\n", *lines[3:]]))
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        (message,) = client.get(f"/api/runs/book/{what}").json()["damage"]
+        assert f"its {what} between updates {before} and {after} are lost." in message
+        assert reason_of(client) == message

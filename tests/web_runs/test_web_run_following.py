@@ -26,13 +26,13 @@ def test_a_tail_gives_new_lines_and_notices_a_cut(tmp_path):
     assert tail.new_lines() == (False, [{"a": 1}, {"a": 2}])
     path.write_bytes(b'{"a":1}\n{"a":2}\n{"a":3}\nno JSON\n{"b":3}\n')
     assert tail.new_lines() == (False, [{"a": 3}])
-    assert tail.broken == 2
+    assert tail.lines.broken == 2
     # Cut back and grown beyond where it was, between two looks: other bytes stand there now.
     path.write_bytes(b'{"a":1}\n{"a":9}\n{"a":8}\n{"a":7}\n{"a":6}\n')
     fresh, lines = tail.new_lines()
     assert fresh
     assert [line["a"] for line in lines] == [1, 9, 8, 7, 6]
-    assert tail.broken == 0
+    assert tail.lines.broken == 0
     path.unlink()
     assert tail.new_lines() == (True, [])
 

@@ -92,6 +92,24 @@ class Schedule:
         )
         return update == 0 or regular or update == self.updates
 
+    def last_record(self, update: int) -> int:
+        """Return the last update, at most `update`, at which a record was due; 0 without one."""
+        if update == self.updates:
+            return update
+        steps = [self.config.report_every, self.windows.per_epoch]
+        if self.config.validation and self.config.judge_every:
+            steps.append(self.config.judge_every)
+        return max(min(update, 1), *(update - update % step for step in steps))
+
+    def last_sample(self, update: int) -> int:
+        """Return the last update, at most `update`, at which a sample was due."""
+        if update == self.updates:
+            return update
+        first, last = self.config.sample_first, min(update, self.config.sample_until)
+        if last < first:
+            return 0
+        return max(first, last - last % self.config.sample_every)
+
     def next_due(self, update: int) -> int:
         """Return the first update after this one at which a record or a sample may be due."""
         config = self.config

@@ -14,12 +14,14 @@ from typing import Any, BinaryIO, Final
 
 from charloom.errors import DamagedError
 from charloom.formatting import counted, shortened
+from charloom.model.schedule import Schedule
 from charloom.run_file_names import METRICS, SAMPLES
 from charloom.store.atomic_files import open_plain
 from charloom.store.checkpoint import Checkpoint
 from charloom.store.journal_tail import lines_from_end, require_whole_lines
 from charloom.store.json_format import parse_object
 from charloom.store.json_numbers import is_count
+from charloom.store.lost_lines import LostLines
 from charloom.store.run_checkpoints import RunCheckpoints
 
 RECORDS_LOST: Final = "records_lost"
@@ -35,17 +37,17 @@ class JournalEnd:
         length: the bytes to keep.
         seconds: the field `seconds` of the last record in them; 0 without a record.
         lost: why fewer lines are left than the checkpoint counts; None if all are there.
-        last: if lines are lost, the update of the last line that is left; None without one.
+        places: if lines are lost, the updates that they belong to, as `LostLines.places` returns them.
     """
 
     length: int
     seconds: float
     lost: str | None = None
-    last: int | None = None
+    places: str = ""
 
 
 def journal_end(
-    path: Path, checkpoint: Checkpoint, events: Sequence[Mapping[str, Any]]
+    path: Path, checkpoint: Checkpoint, events: Sequence[Mapping[str, Any]], due: int
 ) -> JournalEnd:
     """Return how much of the journal at a path belongs to a checkpoint. The file is opened once.
 
@@ -53,6 +55,7 @@ def journal_end(
         path: the journal.
         checkpoint: the checkpoint to continue from.
         events: the run's events.
+        due: the last update at which a line was due, at most that of the checkpoint.
 
     Raises:
         DamagedError: the path is not a plain file.
@@ -67,7 +70,7 @@ def journal_end(
             if recorded is not None:
                 with suppress(DamagedError):
                     return end_at(file, path, recorded, update)
-            return usable_part(file, path, update, error.message)
+            return usable_part(file, path, update, due, error.message)
 
 
 @dataclass(frozen=True)
@@ -78,33 +81,42 @@ class SavedLengths:
         update: the update of the checkpoint.
         lengths: bytes of each journal by its name. If training resumed from the checkpoint with
             shorter journals, their lengths at that time.
+        due: for each journal, the last update at which a line was due, at most `update`. Empty if the
+            run's settings are not known.
     """
 
     update: int
     lengths: Mapping[str, int]
+    due: Mapping[str, int]
 
-    def missing(self, path: Path, size: int | None, last: int | None) -> str | None:
+    def missing(self, path: Path, size: int | None, lines: LostLines) -> str | None:
         """Return a sentence about the lines that a journal has lost since then; None if none.
 
         Args:
             path: the journal.
             size: its size in bytes; None if the file does not exist.
-            last: the update of its last readable line; None if it has none.
+            lines: all its whole lines.
         """
         wanted = self.lengths.get(path.name, 0)
         if (size or 0) >= wanted:
             return None
         what = JOURNAL_CONTENTS[path.name]
-        after = f"all its {what}" if last is None else f"its {what} after update {last:,}"
+        places = lines.places(self.due.get(path.name), self.update)
+        lost = f"its {what} {places}" if places else f"some of its {what}"
+        if lines.last is None:
+            lost = f"all its {what}"
         has = "is missing" if size is None else f"is damaged: it has {counted(size, 'byte')}"
         return (
             f"{path} {has}, and had {counted(wanted, 'byte')} when update {self.update:,} was saved; "
-            f"{after} are lost."
+            f"{lost} are lost."
         )
 
 
 def saved_lengths(
-    checkpoints: RunCheckpoints, latest: int | None, events: Sequence[Mapping[str, Any]]
+    checkpoints: RunCheckpoints,
+    latest: int | None,
+    events: Sequence[Mapping[str, Any]],
+    schedule: Schedule | None,
 ) -> SavedLengths | None:
     """Return the minimum lengths of a run's journals; None if no checkpoint has them.
 
@@ -114,6 +126,7 @@ def saved_lengths(
         checkpoints: the run's checkpoints.
         latest: the update that the pointer `latest` names; None if it names none.
         events: the run's events in order.
+        schedule: the run's schedule; None if it is not known.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -127,8 +140,14 @@ def saved_lengths(
             if isinstance(lengths, dict) and all(
                 is_count(lengths.get(name)) for name in JOURNAL_CONTENTS
             ):
-                return SavedLengths(update, {**lengths, **recorded_lengths(events, update)})
+                due = {} if schedule is None else last_due(schedule, update)
+                return SavedLengths(update, {**lengths, **recorded_lengths(events, update)}, due)
     return None
+
+
+def last_due(schedule: Schedule, update: int) -> dict[str, int]:
+    """Return for each journal the last update, at most `update`, at which a line was due."""
+    return {METRICS: schedule.last_record(update), SAMPLES: schedule.last_sample(update)}
 
 
 def recorded_lengths(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
@@ -185,7 +204,7 @@ def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
     return found
 
 
-def usable_part(file: BinaryIO | None, path: Path, update: int, lost: str) -> JournalEnd:
+def usable_part(file: BinaryIO | None, path: Path, update: int, due: int, lost: str) -> JournalEnd:
     """Return the end of the usable part of a damaged journal.
 
     It ends with the last valid line whose update is at most `update`. Lines are read one by one and not
@@ -195,12 +214,13 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, lost: str) -> Jo
         file: the open journal; None if it does not exist.
         path: its path.
         update: the update of the checkpoint to continue from.
+        due: the last update at which a line was due, at most `update`.
         lost: why the journal is damaged.
 
     Raises:
         ReadError: the disk failed while reading.
     """
-    left, place = JournalEnd(0, 0.0, lost), 0
+    length, seconds, place, lines = 0, 0.0, 0, LostLines()
     if file is not None:
         file.seek(0)
     for line in file or ():
@@ -211,11 +231,12 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, lost: str) -> Jo
             value = parse_object(line, str(path))
             if is_count(value.get("update")) and value["update"] > update:
                 break  # all following lines are even later
-            last = update_of_line(value, path, update)
+            lines.add(update_of_line(value, path, update))
         except DamagedError:
+            lines.add(None)
             continue
-        left = JournalEnd(place, seconds_of(value, path), lost, last)
-    return left
+        length, seconds = place, seconds_of(value, path)
+    return JournalEnd(length, seconds, lost, lines.places(due, update))
 
 
 def seconds_of(line: Mapping[str, Any], path: Path) -> float:

@@ -10,8 +10,7 @@ from charloom.store.atomic_files import reading
 from charloom.store.journal import ProgressCallback, each_line, ignore_progress
 from charloom.store.journal_lengths import SavedLengths
 from charloom.store.journal_lines import left_out
-from charloom.store.journal_tail import last_lines
-from charloom.store.json_format import parse_object
+from charloom.store.lost_lines import LostLines
 
 
 def sound_objects(
@@ -34,62 +33,52 @@ def sound_objects(
     Raises:
         ReadError: the disk failed while reading.
     """
-    size, last, problem = size_of(path), None, None
-    lines = broken = 0
+    size, lines, problem = size_of(path), LostLines(), None
     try:
         for line in each_line(path, on_progress):
-            lines += 1
             if line is None or not fits(line):
-                broken += 1
+                lines.add(None)
             else:
-                last = line["update"]
+                lines.add(line["update"])
                 yield line
     except DamagedError as error:
         problem = error.message
-    found = problem or damage_of(path, size, lines, broken, last, saved)
+    found = problem or damage_of(path, size, lines, saved)
     if found:
         damage.append(found)
 
 
 def damage_of(
-    path: Path,
-    size: int | None,
-    lines: int,
-    broken: int,
-    last: int | None,
-    saved: SavedLengths | None,
+    path: Path, size: int | None, lines: LostLines, saved: SavedLengths | None
 ) -> str | None:
     """Return a message about the lines of a journal that were left out or lost; None if there are none.
 
     Args:
         path: the journal.
         size: its size in bytes; None if it does not exist.
-        lines: the number of its whole lines.
-        broken: how many of them are not valid in this journal.
-        last: the update of the last valid line; None without one.
+        lines: all its whole lines.
         saved: the journal's minimum length; None if it is not known.
     """
-    lost = saved and saved.missing(path, size, last)
+    lost = saved and saved.missing(path, size, lines)
+    unread = left_out(lines.broken, lines.lines) if lines.broken else ""
     if lost:
-        return f"{lost} Besides, {left_out(broken, lines)}." if broken else lost
+        return f"{lost} {unread}." if unread else lost
     if size is None:
         return f"{path} is missing."
-    return f"{path} is damaged: {left_out(broken, lines)}." if broken else None
+    return f"{path} is damaged: {unread}." if unread else None
 
 
-def last_update(path: Path, fits: Callable[[dict[str, Any]], bool]) -> int | None:
-    """Return the update of the last valid line of a journal; None without one.
+def lost_lines_of(path: Path, fits: Callable[[dict[str, Any]], bool]) -> LostLines:
+    """Return the lines of a journal, with those that cannot be read; none if it is not a plain file.
 
     Raises:
         ReadError: the disk failed while reading.
     """
+    lines = LostLines()
     with suppress(DamagedError):  # the path is not a plain file
-        for line in last_lines(path):
-            with suppress(DamagedError):
-                value = parse_object(line, str(path))
-                if fits(value):
-                    return int(value["update"])
-    return None
+        for line in each_line(path):
+            lines.add(line["update"] if line is not None and fits(line) else None)
+    return lines
 
 
 def size_of(path: Path) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from charloom.errors import DamagedError
+from charloom.formatting import counted
 from charloom.store.atomic_files import open_plain
 
 BLOCK: Final = 1 << 16  # bytes of the first read
@@ -46,11 +47,11 @@ def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
         return
     if file is None:
         raise DamagedError(
-            f"{path} is missing; it had {length:,} bytes when the checkpoint was saved."
+            f"{path} is missing; it had {counted(length, 'byte')} when the checkpoint was saved."
         )
     raise DamagedError(
-        f"{path} has {size:,} bytes; when the checkpoint was saved, it had {length:,} bytes that ended "
-        f"with a whole line."
+        f"{path} has {counted(size, 'byte')}; when the checkpoint was saved, it had "
+        f"{counted(length, 'byte')} that ended with a whole line."
     )
 
 

@@ -20,7 +20,7 @@ from charloom.store.atomic_files import reading, require_directory
 from charloom.store.checkpoint import Checkpoint
 from charloom.store.control_files import FACTOR_LIMIT
 from charloom.store.damage import Damage, attempt
-from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end
+from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end, last_due
 from charloom.store.json_numbers import is_count, is_number
 from charloom.store.lost_checkpoints import checkpoints_gone, trained_update
 from charloom.store.new_run import is_interrupted_creation
@@ -160,8 +160,10 @@ def planned(
     if EVENTS in problems:
         problems[EVENTS].refuse()
     events = () if inspection.lines is None else inspection.lines.objects
+    due = last_due(Schedule.of(learner.config, len(corpus)), learner.update)
     journals = {
-        name: end_of(path / name, checkpoint, events, allow_older) for name in JOURNAL_CONTENTS
+        name: end_of(path / name, checkpoint, events, due[name], allow_older)
+        for name in JOURNAL_CONTENTS
     }
     if BEST in problems and not allow_older:
         problems[BEST].refuse(
@@ -333,10 +335,17 @@ def require_place(path: Path, learner: Learner, characters: int) -> None:
 
 
 def end_of(
-    path: Path, checkpoint: Checkpoint, events: Sequence[Mapping[str, Any]], allow_older: bool
+    path: Path,
+    checkpoint: Checkpoint,
+    events: Sequence[Mapping[str, Any]],
+    due: int,
+    allow_older: bool,
 ) -> JournalEnd:
-    """Return how much of a journal to keep; raise DamagedError for lost lines without `allow_older`."""
-    end = attempt(lambda: journal_end(path, checkpoint, events))
+    """Return how much of a journal to keep; raise DamagedError for lost lines without `allow_older`.
+
+    `due` is the last update at which a line was due.
+    """
+    end = attempt(lambda: journal_end(path, checkpoint, events, due))
     if not isinstance(end, Damage) and (end.lost is None or allow_older):
         return end
     if allow_older and isinstance(end, Damage):
@@ -353,8 +362,9 @@ def lost_lines(name: str, end: JournalEnd, update: int) -> str | None:
     """Return a sentence about the lines that a journal lost; None if it lost none."""
     if end.lost is None:
         return None
-    after = "" if end.last is None else f"after update {end.last:,} and "
-    return f"{end.lost} The {JOURNAL_CONTENTS[name]} {after}up to update {update:,} are lost."
+    what = JOURNAL_CONTENTS[name]
+    lost = f"The {what} {end.places}" if end.places else f"Some {what} up to update {update:,}"
+    return f"{end.lost} {lost} are lost."
 
 
 def forget_unusable_best(inspection: RunInspection, learner: Learner) -> str | None:

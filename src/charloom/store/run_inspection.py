@@ -46,6 +46,7 @@ from charloom.store.run_settings import (
     RunSettings,
     TextDescription,
     parse_settings,
+    schedule_of,
 )
 
 # The files and directories whose change shows that another process has written the run.
@@ -294,7 +295,9 @@ class Inspector:
             **vars(head),
             lines=lines,
             passage=passage,
-            lengths=saved_lengths(self._checkpoints, head.latest, events),
+            lengths=saved_lengths(
+                self._checkpoints, head.latest, events, schedule_of(head.found_settings)
+            ),
             models=self._models,
             advice=intact_checkpoint(self._path, self._checkpoints) if damaged else "",
         )

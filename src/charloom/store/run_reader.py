@@ -17,7 +17,7 @@ from charloom.store.journal_lines import is_event
 from charloom.store.journal_objects import sound_objects
 from charloom.store.run_checkpoints import RunCheckpoints
 from charloom.store.run_inspection import inspect_head, read_passage
-from charloom.store.run_settings import TextDescription
+from charloom.store.run_settings import TextDescription, read_settings, schedule_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,4 +97,6 @@ def lengths_at(run: Path) -> SavedLengths | None:
     """
     checkpoints = RunCheckpoints(run / CHECKPOINTS)
     latest = intact(attempt(lambda: checkpoints.pointer(LATEST)))
-    return saved_lengths(checkpoints, latest, list(sound_objects(run / EVENTS, is_event, [])))
+    events = list(sound_objects(run / EVENTS, is_event, []))
+    schedule = schedule_of(intact(attempt(lambda: read_settings(run))))
+    return saved_lengths(checkpoints, latest, events, schedule)

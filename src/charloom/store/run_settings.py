@@ -5,13 +5,15 @@ The file may be untrusted. This module does not know checkpoints.
 
 import importlib.metadata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from charloom.canonical_form import SEAL, canonical_json, seal_of
 from charloom.config import Config
-from charloom.errors import DamagedError, NotAModelError
+from charloom.errors import DamagedError, NotAModelError, TextError
+from charloom.model.schedule import Schedule
 from charloom.run_file_names import CONFIG
 from charloom.store.atomic_files import read_file
 from charloom.store.format_versions import CONFIG_FORMAT, SEALED, require_sealed_format
@@ -143,6 +145,14 @@ def parse_settings(data: bytes | None, path: Path) -> RunSettings:
         )
     described = TextDescription(**{**text, "sources": tuple(text["sources"])})
     return RunSettings(config=config, text=described, version=version)
+
+
+def schedule_of(settings: RunSettings | None) -> Schedule | None:
+    """Return the schedule of a run; None if its settings are not known or do not fit its text."""
+    with suppress(TextError):
+        if settings is not None:
+            return Schedule.of(settings.config, settings.text.characters)
+    return None
 
 
 def settings_bytes(settings: RunSettings) -> bytes:

@@ -26,9 +26,10 @@ from charloom.store import RunHead, Status, inspect_head, which_of
 from charloom.store.control_files import AT_WORK
 from charloom.store.journal_lengths import RECORDS_LOST, SavedLengths, saved_lengths
 from charloom.store.journal_lines import is_event, is_record, is_sample
-from charloom.store.journal_objects import damage_of, last_update, size_of
+from charloom.store.journal_objects import damage_of, lost_lines_of, size_of
 from charloom.store.lost_checkpoints import why_no_latest
-from charloom.store.run_settings import RunSettings, TextDescription
+from charloom.store.lost_lines import LostLines
+from charloom.store.run_settings import RunSettings, TextDescription, schedule_of
 from charloom.training.overfitting_check import OverfittingCheck
 from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.progress_records import characters_evaluated
@@ -276,20 +277,18 @@ class IndexedRun:
         """Return a message for each journal with unreadable or lost lines."""
         if self._saved is None or self._saved.update != head.latest:
             events = [self._records_lost] if self._records_lost else []
-            self._saved = saved_lengths(head.checkpoints, head.latest, events)
+            schedule = schedule_of(head.found_settings)
+            self._saved = saved_lengths(head.checkpoints, head.latest, events, schedule)
         samples = self.path / SAMPLES
         size = size_of(samples)
-        last = None
+        lines = LostLines()  # samples that cannot be read are not counted here
         if self._saved is not None and (size or 0) < self._saved.lengths.get(SAMPLES, 0):
-            last = last_update(samples, is_sample)
+            lines = lost_lines_of(samples, is_sample)
         found = [
-            damage_of(tail.path, size_of(tail.path), tail.lines, tail.broken, update, saved)
-            for tail, update, saved in (
-                (self._metrics, self._last.get("update"), self._saved),
-                (self._events, None, None),
-            )
+            damage_of(tail.path, size_of(tail.path), tail.lines, saved)
+            for tail, saved in ((self._metrics, self._saved), (self._events, None))
         ]
-        found.append(damage_of(samples, size, 0, 0, last, self._saved))
+        found.append(damage_of(samples, size, lines, self._saved))
         return [message for message in found if message is not None]
 
     def _state(self, status: Status | None, changed: float) -> tuple[Any, str | None]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from charloom.errors import DamagedError
 from charloom.store.json_format import parse_object
+from charloom.store.lost_lines import LostLines
 from charloom.web.file_descriptors import is_shortage
 
 MOST_BYTES: Final = 8 * 1024 * 1024  # largest number of bytes that one call reads
@@ -27,14 +28,13 @@ class Tail:
 
     Attributes:
         behind: whether the last call left lines for the next call.
-        lines: how many lines were read so far.
-        broken: how many of them were left out because they could not be read.
+        lines: the lines that were read so far, with those that were left out because they could not be read.
     """
 
     def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool]) -> None:
         self.path = path
         self.behind = False
-        self.lines = self.broken = 0
+        self.lines = LostLines()
         self._fits = fits
         self._place = 0
         self._before = b""
@@ -52,12 +52,12 @@ class Tail:
             with self.path.open("rb") as file:
                 fresh = self._was_cut(file.read, file.seek)
                 if fresh:
-                    self._place, self._before, self.lines, self.broken = 0, b"", 0, 0
+                    self._place, self._before, self.lines = 0, b"", LostLines()
                 file.seek(self._place)
                 data = file.read(MOST_BYTES)
         except FileNotFoundError:
             fresh, data = self._place > 0, b""
-            self._place, self._before, self.lines, self.broken = 0, b"", 0, 0
+            self._place, self._before, self.lines = 0, b"", LostLines()
         except OSError as error:
             if is_shortage(error):
                 raise
@@ -68,11 +68,9 @@ class Tail:
         self._before = (self._before + whole)[-CHECKED:]
         lines = []
         for line in whole.split(b"\n")[:-1]:
-            self.lines += 1
             value = self._read(line)
-            if value is None:
-                self.broken += 1
-            else:
+            self.lines.add(None if value is None else value.get("update", 0))
+            if value is not None:
                 lines.append(value)
         return fresh, lines
 

@@ -1,0 +1,66 @@
+"""Notes which lines of a journal cannot be read, and says which updates the lost lines belong to.
+
+This module does not know files.
+"""
+
+from typing import Final
+
+from charloom.formatting import count, listing
+
+MOST_GAPS: Final = 3  # gaps that a message names
+
+
+class LostLines:
+    """Takes the lines of a journal in order and remembers where some cannot be read.
+
+    Attributes:
+        lines: how many lines were taken.
+        broken: how many of them cannot be read.
+        last: the update of the last readable line; None without one.
+    """
+
+    def __init__(self) -> None:
+        self.lines = self.broken = 0
+        self.last: int | None = None
+        self._gaps: list[str] = []
+        self._more_gaps = 0
+        self._in_gap = False
+
+    def add(self, update: int | None) -> None:
+        """Take the next line: its update, or None if it cannot be read."""
+        self.lines += 1
+        if update is None:
+            self.broken += 1
+            self._in_gap = True
+            return
+        if self._in_gap:
+            self._end_gap(update)
+        self.last = update
+
+    def _end_gap(self, update: int) -> None:
+        """Remember the gap between the last readable line and the line of `update`."""
+        self._in_gap = False
+        if len(self._gaps) == MOST_GAPS:
+            self._more_gaps += 1
+        elif self.last is None:
+            self._gaps.append(f"before update {update:,}")
+        else:
+            self._gaps.append(f"between updates {self.last:,} and {update:,}")
+
+    def places(self, due: int | None, update: int) -> str:
+        """Return where lines are lost, such as "before update 20 and after update 40 and up to update 60".
+
+        Returns "" if no place is known.
+
+        Args:
+            due: the last update, at most `update`, at which a line was due; None if it is not known.
+            update: the update up to which the journal was complete.
+        """
+        places = list(self._gaps)
+        if self._more_gaps:
+            places.append(f"at {count(self._more_gaps)} other places")
+        if self.last is None:
+            places.append(f"up to update {update:,}")
+        elif self.last < (update if due is None else due) or (self._in_gap and self.last < update):
+            places.append(f"after update {self.last:,} and up to update {update:,}")
+        return listing(places)
