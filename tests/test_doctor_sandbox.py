@@ -94,19 +94,32 @@ def test_much_output_is_not_shown_but_noted(tmp_path):
     assert any("printed" in note for note in found.notes)
 
 
+@pytest.fixture
+def start_doctor():
+    """Return a function that starts `charloom doctor FUNCTION` in a process; kill the processes at the end."""
+    started = []
+
+    def start(function, **options):
+        command = [sys.executable, "-m", "charloom", "doctor", function]
+        started.append(subprocess.Popen(command, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize("endless", ["while True: pass", "max(iter(int, 1))"])
-def test_an_endless_loop_ends_with_the_doctor(tmp_path, endless):
-    (tmp_path / "mine.py").write_text(
+def test_an_endless_loop_ends_with_the_doctor(tmp_path, endless, start_doctor):
+    path = written(
+        tmp_path,
         "import os\n"
         "def f(params, x, y, h0):\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} ')\n"
-        f"    {endless}\n"
+        f"    {endless}\n",
     )
-    doctor = subprocess.Popen(
-        [sys.executable, "-m", "charloom", "doctor", f"{tmp_path / 'mine.py'}:f"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    doctor = start_doctor(f"{path}:f", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pid = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     doctor.kill()
     doctor.wait()
@@ -323,16 +336,15 @@ def test_a_right_function_gets_a_certificate_and_exit_code_0(tmp_path):
     assert "· right" in whole
 
 
-def test_a_terminal_shows_that_the_command_waits_for_the_function(tmp_path):
-    """The function ends only after the terminal has shown the line, whatever time that takes."""
+def test_a_terminal_shows_that_the_command_waits_for_the_function(tmp_path, start_doctor):
+    """The function returns only after the terminal has shown the line, however long that takes."""
     seen = tmp_path / "seen"
     wait = f"    T = len(x)\n    import os, time\n    while not os.path.exists({str(seen)!r}): time.sleep(0.01)\n"
     slow = Plant("loop", "none", (("    T = len(x)\n", wait),))
     path = written(tmp_path, source("loop", slow))
     terminal, theirs = os.openpty()
-    command = [sys.executable, "-m", "charloom", "doctor", f"{path}:loss_and_gradients"]
-    doctor = subprocess.Popen(
-        command,
+    doctor = start_doctor(
+        f"{path}:loss_and_gradients",
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -349,8 +361,7 @@ def test_a_terminal_shows_that_the_command_waits_for_the_function(tmp_path):
         assert doctor.communicate(timeout=60)[0].startswith(b"Right:")
         assert doctor.returncode == 0
     finally:
-        doctor.kill()
-        doctor.wait()
+        doctor.kill()  # the reader ends when no process has the terminal open
         reader.join()
         os.close(terminal)
 
