@@ -180,7 +180,7 @@ def as_journal(data: bytes) -> None:
     events = journal.read_lines(FILE)
     assert len(events) == data.count(b"\n")
     learner = copy_learner(LEARNER)
-    resume_plan.adopt_steering(learner, events)
+    resume_plan.restore_steering(learner, events)
     journal_lines.last_engine(events)
     training_state.require_finite(learner)
 

@@ -45,7 +45,7 @@ from charloom.report.plot_style import (
     blank_figure,
     font_size,
     heading,
-    quiet_axes,
+    style_axes,
 )
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
@@ -384,7 +384,7 @@ def panels(count: int, height: int, palette: Palette, top: int, bottom: int = 46
     )
     grid = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     for axes in grid:
-        quiet_axes(axes, palette, font_size(WIDTH))
+        style_axes(axes, palette, font_size(WIDTH))
         axes.set_yscale("log")
     return figure, list(grid)
 

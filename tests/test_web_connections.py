@@ -365,7 +365,7 @@ class Written:
 
 def test_a_request_head_is_limited_however_fast_it_arrives(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(Guard, "check_who", lambda *_: asked.append(1))
+    monkeypatch.setattr(Guard, "check_origin_and_host", lambda *_: asked.append(1))
     with Live(folder) as live:
         config, state = live._server.config, live._server.server_state
     head = f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n".encode()

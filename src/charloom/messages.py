@@ -49,7 +49,7 @@ def arguments(**values: object) -> str:
     return _mark({"arguments": values})
 
 
-def either(*, in_python: str, elsewhere: str) -> str:
+def words_by_face(*, in_python: str, elsewhere: str) -> str:
     """Return a mark for words that differ between Python and the other faces."""
     return _mark({"either": [in_python, elsewhere]})
 

@@ -174,9 +174,9 @@ def read_torch_file(
             the vocabulary in the file.
         ConfigError: `tokens` is not one of these values, or a character is not a byte.
     """
-    what = str(path)
+    label = str(path)
     arrays, metadata = _read_tensors(path)
-    cell, theirs = _find_network(arrays, prefixes, what)
+    cell, theirs = _find_network(arrays, prefixes, label)
     # Settings that the tensors do not show matter only when the model is trained further.
     config = recipe_of(DEFAULT_RECIPE).config.replace(
         cell=cell,
@@ -186,17 +186,19 @@ def read_torch_file(
     )
     K = len(theirs["V"])
     if METADATA_KEY in metadata:
-        config, known = _read_about(metadata[METADATA_KEY], config, what)
+        config, known = _read_about(metadata[METADATA_KEY], config, label)
         if characters is not None and characters != known:
-            raise TextError(f"{what} contains its own vocabulary. {_difference(characters, known)}")
+            raise TextError(
+                f"{label} contains its own vocabulary. {_difference(characters, known)}"
+            )
         characters = known
     config = config.replace(tokens=tokens)
-    vocabulary, order = _order(characters, config.tokens, K, what)
+    vocabulary, order = _order(characters, config.tokens, K, label)
     shapes = parameter_shapes(config, K)
     if theirs["layers.0.U"].shape == shapes["layers.0.U"]:
         theirs["layers.0.U"] = theirs["layers.0.U"][:, order]
     theirs["V"], theirs["c"] = theirs["V"][order], theirs["c"][order]
-    require_arrays(theirs, shapes, config, what)
+    require_arrays(theirs, shapes, config, label)
     parameters = {name: np.ascontiguousarray(theirs[name]) for name in shapes}
     slots = zero_slots(config, parameters)
     return Learner(config, vocabulary, parameters, slots, zero_state(config))
@@ -270,7 +272,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 
 
 def _find_network(
-    arrays: dict[str, Array], prefixes: Prefixes, what: str
+    arrays: dict[str, Array], prefixes: Prefixes, label: str
 ) -> tuple[str, Parameters]:
     """Return the cell and the parameters under charloom's names, with ids in the file's order.
 
@@ -278,12 +280,14 @@ def _find_network(
     """
     for part, meaning in UNSUPPORTED.items():
         if any(part in name for name in arrays):
-            raise NotAModelError(f"{what}: its network {meaning}, which charloom does not support.")
-    rnn = _recurrent_prefix(arrays, prefixes.recurrent, what)
+            raise NotAModelError(
+                f"{label}: its network {meaning}, which charloom does not support."
+            )
+    rnn = _recurrent_prefix(arrays, prefixes.recurrent, label)
     rest = dict(arrays)
-    cell, parameters = _take_layers(rest, rnn, what)
+    cell, parameters = _take_layers(rest, rnn, label)
     H = parameters["layers.0.W"].shape[1]
-    head = _head_prefix(rest, prefixes.head, H, what)
+    head = _head_prefix(rest, prefixes.head, H, label)
     V = rest.pop(f"{head}weight")
     c = rest.pop(f"{head}bias", np.zeros(len(V), V.dtype))
     U = parameters["layers.0.U"]
@@ -294,43 +298,43 @@ def _find_network(
             del rest[name]
     if rest:
         raise NotAModelError(
-            f"{what}: {_listed(rest)} does not belong to a network of nn.RNN, nn.LSTM or nn.GRU, with "
+            f"{label}: {_listed(rest)} does not belong to a network of nn.RNN, nn.LSTM or nn.GRU, with "
             f"nn.Linear after it and possibly nn.Embedding before it; charloom supports no other parts."
         )
     if U.shape[1] != len(V):
         raise NotAModelError(
-            f"{what}: layer 0 reads {U.shape[1]:,} inputs, but the output has {len(V):,} characters; "
+            f"{label}: layer 0 reads {U.shape[1]:,} inputs, but the output has {len(V):,} characters; "
             f"it needs {len(V):,} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
         )
     return cell, {**parameters, "layers.0.U": U, "V": V, "c": c}
 
 
-def _recurrent_prefix(arrays: dict[str, Array], given: str | None, what: str) -> str:
+def _recurrent_prefix(arrays: dict[str, Array], given: str | None, label: str) -> str:
     """Return the prefix of the recurrent part's names, the text before `weight_hh_l0`."""
     matches = [RECURRENT.fullmatch(name) for name in arrays]
     found = [match["prefix"] for match in matches if match]
     return _choose(
-        found, given, "recurrent", "no weight_hh_l0, as nn.RNN, nn.LSTM and nn.GRU name it", what
+        found, given, "recurrent", "no weight_hh_l0, as nn.RNN, nn.LSTM and nn.GRU name it", label
     )
 
 
-def _take_layers(rest: dict[str, Array], prefix: str, what: str) -> tuple[str, Parameters]:
+def _take_layers(rest: dict[str, Array], prefix: str, label: str) -> tuple[str, Parameters]:
     """Return the cell and the layers' parameters; remove their arrays from `rest`.
 
     Raises NotAModelError if an array is missing or has a wrong shape.
     """
     name = f"{prefix}weight_hh_l0"
-    cell = _cell_of(rest[name], f"{what}: {name}")
+    cell = _cell_of(rest[name], f"{label}: {name}")
     H = rest[name].shape[1]
     parameters: Parameters = {}
     layer = 0
     while f"{prefix}weight_hh_l{layer}" in rest:
         name = f"{prefix}weight_ih_l{layer}"
         shapes = cell.shapes(H, H if layer else _columns(rest.get(name)))
-        U = _take(rest, name, shapes["U"], what)
-        W = _take(rest, f"{prefix}weight_hh_l{layer}", shapes["W"], what)
+        U = _take(rest, name, shapes["U"], label)
+        W = _take(rest, f"{prefix}weight_hh_l{layer}", shapes["W"], label)
         b_ih, b_hh = (
-            _take(rest, f"{prefix}bias_{kind}_l{layer}", shapes["b"], what, zeros=W.dtype)
+            _take(rest, f"{prefix}bias_{kind}_l{layer}", shapes["b"], label, zeros=W.dtype)
             for kind in ("ih", "hh")
         )
         found = {"U": U, "W": W, **_biases(cell, b_ih, b_hh, H)}
@@ -339,7 +343,7 @@ def _take_layers(rest: dict[str, Array], prefix: str, what: str) -> tuple[str, P
     return cell.name, parameters
 
 
-def _cell_of(weight_hh: Array, what: str) -> Cell:
+def _cell_of(weight_hh: Array, label: str) -> Cell:
     """Return the cell whose weight_hh has this shape: PyTorch's files do not name the cell."""
     for cell in CELLS.values():
         if (
@@ -353,7 +357,7 @@ def _cell_of(weight_hh: Array, what: str) -> Cell:
         for cell in CELLS.values()
     )
     raise NotAModelError(
-        f"{what} has shape {weight_hh.shape}; it must have shape {', '.join(others)} or {last}."
+        f"{label} has shape {weight_hh.shape}; it must have shape {', '.join(others)} or {last}."
     )
 
 
@@ -376,7 +380,7 @@ def _columns(array: Array | None) -> int:
 
 
 def _take(
-    rest: dict[str, Array], name: str, shape: tuple[int, ...], what: str, zeros: Any = None
+    rest: dict[str, Array], name: str, shape: tuple[int, ...], label: str, zeros: Any = None
 ) -> Array:
     """Remove an array from `rest` and return it.
 
@@ -385,14 +389,16 @@ def _take(
     if name not in rest and zeros is not None:
         return np.zeros(shape, zeros)
     if name not in rest:
-        raise NotAModelError(f"{what}: {name} is missing; its shape must be {shape}.")
+        raise NotAModelError(f"{label}: {name} is missing; its shape must be {shape}.")
     array = rest.pop(name)
     if array.shape != shape:
-        raise NotAModelError(f"{what}: {name} has shape {array.shape}; it must have shape {shape}.")
+        raise NotAModelError(
+            f"{label}: {name} has shape {array.shape}; it must have shape {shape}."
+        )
     return array
 
 
-def _head_prefix(rest: dict[str, Array], given: str | None, H: int, what: str) -> str:
+def _head_prefix(rest: dict[str, Array], given: str | None, H: int, label: str) -> str:
     """Return the prefix of the names of the nn.Linear that computes the logits."""
     found = []
     for name, array in rest.items():
@@ -408,10 +414,12 @@ def _head_prefix(rest: dict[str, Array], given: str | None, H: int, what: str) -
     with_bias = [prefix for prefix in found if f"{prefix}bias" in rest]
     if given is None and with_bias:
         found = with_bias  # an nn.Embedding of the same width has no bias
-    return _choose(found, given, "head", f"no nn.Linear with {H} inputs on top of the layers", what)
+    return _choose(
+        found, given, "head", f"no nn.Linear with {H} inputs on top of the layers", label
+    )
 
 
-def _choose(found: list[str], given: str | None, name: str, none: str, what: str) -> str:
+def _choose(found: list[str], given: str | None, name: str, none: str, label: str) -> str:
     """Return `given` if it is among the prefixes found, else the only prefix found.
 
     Raises NotAModelError if there is none, several, or `given` does not fit.
@@ -421,14 +429,14 @@ def _choose(found: list[str], given: str | None, name: str, none: str, what: str
         if wanted in found:
             return wanted
         raise NotAModelError(
-            f"{what}: {argument(name)} {shortened(given)} does not fit; "
+            f"{label}: {argument(name)} {shortened(given)} does not fit; "
             f"{'it can be ' + _listed(found) if found else 'it has ' + none}."
         )
     if not found:
-        raise NotAModelError(f"{what}: it has {none}.")
+        raise NotAModelError(f"{label}: it has {none}.")
     if len(found) > 1:
         raise NotAModelError(
-            f"{what}: several parts fit: {_listed(found)}. Select one with "
+            f"{label}: several parts fit: {_listed(found)}. Select one with "
             f"{argument(name, Placeholder('NAME'))}."
         )
     return found[0]
@@ -440,29 +448,29 @@ def _listed(names: Any) -> str:
     return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
 
 
-def _read_about(about: object, found: Config, what: str) -> tuple[Config, list[str]]:
+def _read_about(about: object, found: Config, label: str) -> tuple[Config, list[str]]:
     """Return the settings and characters in charloom's metadata; raise if the tensors contradict."""
-    values = _parse_about(about, what)
+    values = _parse_about(about, label)
     if not {"config", "vocabulary"} <= set(values):
         raise DamagedError(
-            f"{what}: its metadata has the fields {', '.join(sorted(values))}; it must have config and "
+            f"{label}: its metadata has the fields {', '.join(sorted(values))}; it must have config and "
             f"vocabulary."
         )
-    config = parse_config(values["config"], what)
+    config = parse_config(values["config"], label)
     for name in ("cell", "hidden_size", "layers"):
         if getattr(config, name) != getattr(found, name):
             raise DamagedError(
-                f"{what}: its metadata says {name} {getattr(config, name)!r}, its tensors "
+                f"{label}: its metadata says {name} {getattr(config, name)!r}, its tensors "
                 f"{getattr(found, name)!r}."
             )
-    vocabulary = parse_vocabulary(values["vocabulary"], config.tokens, what)
+    vocabulary = parse_vocabulary(values["vocabulary"], config.tokens, label)
     return config.replace(dtype=found.dtype), list(vocabulary.characters)
 
 
-def _parse_about(about: object, what: str) -> dict[str, Any]:
+def _parse_about(about: object, label: str) -> dict[str, Any]:
     """Return the fields of charloom's metadata; raise if this version cannot read the format."""
-    values = parse_object(about, f"the metadata of {what}")  # type: ignore[arg-type]
-    require_format(values, TORCH_FORMAT, what)
+    values = parse_object(about, f"the metadata of {label}")  # type: ignore[arg-type]
+    require_format(values, TORCH_FORMAT, label)
     return values
 
 
@@ -476,19 +484,19 @@ def _difference(given: list[str], known: list[str]) -> str:
 
 
 def _order(
-    characters: list[str] | None, tokens: str, K: int, what: str
+    characters: list[str] | None, tokens: str, K: int, label: str
 ) -> tuple[Vocabulary, list[int]]:
     """Return the vocabulary and, for each of its ids, the id in the file."""
     if characters is None and tokens == "bytes" and K == BYTES:
         characters = list(map(chr, range(BYTES)))
     if characters is None:
         raise TextError(
-            f"{what} does not contain the {tokens} of its {K:,} ids; give the text that it was trained "
+            f"{label} does not contain the {tokens} of its {K:,} ids; give the text that it was trained "
             f"on as {argument('vocabulary')}, or a .json file with the characters in order."
         )
     if len(characters) != K or len(set(characters)) != K:
         raise TextError(
-            f"{what} has {K:,} ids, but the given vocabulary has {len(set(characters)):,} distinct "
+            f"{label} has {K:,} ids, but the given vocabulary has {len(set(characters)):,} distinct "
             f"{tokens}. Give the text that the model was trained on."
         )
     order = sorted(range(K), key=characters.__getitem__)

@@ -338,11 +338,11 @@ def test_valid_requests_are_answered(live):
         assert not refused(live, honest, (400, 403, 404, 405, 413, 415, 422, 431)), honest
 
 
-@pytest.mark.parametrize("check", ["check_who", "check_token"])
+@pytest.mark.parametrize("check", ["check_origin_and_host", "check_token"])
 def test_a_missing_check_of_the_guard_is_found(live, monkeypatch, check):
     monkeypatch.setattr(Guard, check, lambda *_: None)
     opened = [name for name, sent, statuses in HOSTILE if not refused(live, sent, statuses)]
-    assert (len(opened) > 30) == (check == "check_who")
+    assert (len(opened) > 30) == (check == "check_origin_and_host")
 
 
 def test_every_answer_has_the_headers(live):

@@ -17,7 +17,7 @@ from charloom.store.control_files import write_status
 from charloom.text import Corpus
 from charloom.web import indexed_run, run_index, training_jobs
 from charloom.web.run_models import models_in
-from charloom.web.run_routes import some_of, spread, thinned
+from charloom.web.run_routes import sample_records, spread, thinned
 from charloom.web.runs_folder import key_of
 from charloom.web.server import make_app
 from web import HERE, app_state
@@ -122,14 +122,14 @@ def test_a_damaged_run_is_listed_as_damaged(client):
 def test_a_long_journal_is_thinned_to_few_records():
     """Those that matter most among them: the first, the last, and ends of epochs."""
     lines = ({"update": n, "epoch": n / 50, "validation_nats": None} for n in range(1, 10_001))
-    held, total = some_of(lines, 20)
+    held, total = sample_records(lines, 20)
     assert total == 10_000
     assert len(held) <= 80
     assert [held[0]["update"], held[-1]["update"]] == [1, 10_000]
     assert sum(line["update"] % 50 == 0 for line in held) >= 20
     assert held == sorted(held, key=lambda line: line["update"])
     few = [{"update": n, "epoch": 0.1} for n in range(30)]
-    assert some_of(few, 20) == (few, 30)
+    assert sample_records(few, 20) == (few, 30)
 
 
 def test_thinned_records_keep_the_ends():

@@ -98,7 +98,7 @@ def test_no_command_is_sent_to_a_run_that_no_process_trains(client):
 
 def test_another_process_with_the_same_id_is_not_taken_for_the_training_process(tmp_path):
     job = training_jobs.Job("x", os.getpid(), time.time(), None, None, tmp_path / "x.log")
-    birth = training_jobs.birth_of(os.getpid())
+    birth = training_jobs.process_start_time(os.getpid())
     assert job.alive
     assert replace(job, birth=birth).alive
     if birth is not None:

@@ -32,7 +32,7 @@ def on_processors(count: int) -> Iterator[None]:
                 os.sched_setaffinity(0, before)
 
 
-def held_to(work: Work, count: int) -> Work:
+def limited_to_processors(work: Work, count: int) -> Work:
     """Return the same work, limited to `count` processors."""
 
     def held(units: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from charloom.bench import pytorch
 from charloom.bench.charloom_engines import engine_sampling
 from charloom.bench.contestant_text import bench_vocabulary
-from charloom.bench.interleaved import Work, held_to, interleave, on_processors
+from charloom.bench.interleaved import Work, interleave, limited_to_processors, on_processors
 from charloom.bench.text_table import table
 from charloom.bench.workloads import Workload
 from charloom.cpu_limits import processors
@@ -113,7 +113,7 @@ def measure_writing(
     opened = open_engine(ours)
     counts = (1, 2) if processors() > 1 and ours == "native" else (1,)
     works = {
-        (ours, threads): held_to(
+        (ours, threads): limited_to_processors(
             texts(engine_sampling(open_engine(ours, threads), learner)), threads
         )
         for threads in counts
@@ -177,7 +177,7 @@ def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
     counts = (1, 2) if processors() > 1 else (1,)
     config, K = workload.config, workload.vocabulary_size
     return {
-        (name, threads): held_to(texts(loop(config, K, threads)), threads)
+        (name, threads): limited_to_processors(texts(loop(config, K, threads)), threads)
         for name, loop in loops.items()
         for threads in counts
     }

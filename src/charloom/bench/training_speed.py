@@ -13,7 +13,13 @@ import numpy as np
 from charloom.bench import pytorch
 from charloom.bench.charloom_engines import engine_updates
 from charloom.bench.contestant_text import bench_text, bench_vocabulary
-from charloom.bench.interleaved import PEAK_OPERATIONS, Work, held_to, interleave, peaks
+from charloom.bench.interleaved import (
+    PEAK_OPERATIONS,
+    Work,
+    interleave,
+    limited_to_processors,
+    peaks,
+)
 from charloom.bench.text_table import table
 from charloom.bench.workloads import Workload
 from charloom.cpu_limits import processors
@@ -141,7 +147,7 @@ def measure_steps(
     ours = engine or ("reference" if native_problem() else "native")
     missing = [str(native_problem())] if engine is None and native_problem() else []
     contestants = list(_contestants(workload, ours, missing))
-    peak_works = {label: held_to(work, 1) for label, work in peaks("float32").items()}
+    peak_works = {label: limited_to_processors(work, 1) for label, work in peaks("float32").items()}
     works = {contestant.label: contestant.work for contestant in contestants} | peak_works
     times = interleave(works, rounds, workload.turn)
     medians = {label: float(np.median(seconds)) for label, seconds in times.items()}
@@ -173,11 +179,11 @@ def _contestants(workload: Workload, ours: str, missing: list[str]) -> Iterator[
     for threads in counts if ours == "native" else (1,):
         learner = new_learner(workload.config, bench_vocabulary(K))
         work = engine_updates(open_engine(ours, threads), learner, tokens)
-        yield Contestant(ours, threads, held_to(work, threads))
+        yield Contestant(ours, threads, limited_to_processors(work, threads))
     try:
         for threads in counts:
             work = pytorch.steps(workload.config, K, tokens, threads)
-            yield Contestant(TORCH, threads, held_to(work, threads))
+            yield Contestant(TORCH, threads, limited_to_processors(work, threads))
     except ImportError as error:
         missing.append(f"{TORCH}: {error}")
     if len(counts) == 1:

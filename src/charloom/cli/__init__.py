@@ -21,7 +21,7 @@ from charloom.cli import (
     serve_command,
 )
 from charloom.cli.error_exit import ErrorReportingGroup
-from charloom.cli.setting_options import Grouped
+from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.terminal import show
 from charloom.cpu_limits import keep_numpy_to_one_thread
 
@@ -58,7 +58,7 @@ COMMANDS: Final = (
 )
 for command in COMMANDS:
     # import is a keyword of Python, so the function is named import_.
-    app.command(command.__name__.rstrip("_"), cls=Grouped)(command)
+    app.command(command.__name__.rstrip("_"), cls=CommandWithHeadings)(command)
 
 
 def show_version(wanted: bool) -> None:

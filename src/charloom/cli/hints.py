@@ -27,7 +27,7 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
     return overfitting(sound_objects(training.run / METRICS, is_record, [], ReadingProgress()))
 
 
-def learnt_nothing(training: "Training", outcome: "Outcome") -> str | None:
+def no_better_than_frequencies(training: "Training", outcome: "Outcome") -> str | None:
     """Return a message if the model predicts no better than the frequencies of the characters.
 
     Return None if it predicts better. Also return None if its loss diverged: then a warning was printed

@@ -37,7 +37,7 @@ PANEL_OF: Final = {name: panel for panel, names in PANELS.items() for name in na
 Command = Callable[..., None]
 
 
-class Grouped(TyperCommand):
+class CommandWithHeadings(TyperCommand):
     """A command with headings for its options in the help; options that are not settings come first."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

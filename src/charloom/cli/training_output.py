@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from charloom.cli.error_exit import CHECK_FAILED
-from charloom.cli.hints import found_overfitting, learnt_nothing
+from charloom.cli.hints import found_overfitting, no_better_than_frequencies
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.cli.training_outcome import Outcome
@@ -125,7 +125,7 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
         if outcome.finished and outcome.report is None:
             report, sample = terminal_command("report", run), terminal_command("sample", run)
             say(f"to write a report: {report}; to write text: {sample}")
-            gibberish = learnt_nothing(training, outcome)
+            gibberish = no_better_than_frequencies(training, outcome)
             if gibberish is not None:
                 say(gibberish)
             if training.learner.config.test:

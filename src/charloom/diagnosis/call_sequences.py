@@ -57,7 +57,7 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
     if (
         losses_same(first, second)
         and losses_same(other, fresh)
-        and near(growth[0], growth[1], SAME32 if first.float32 else SAME)
+        and gradients_are_close(growth[0], growth[1], SAME32 if first.float32 else SAME)
         and any(np.any(g) for g in left.values())
     ):
         return [Found("gradients-carried-over"), *found]
@@ -92,7 +92,7 @@ def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
 
 def same(a: Call, b: Call) -> bool:
     """Return True if two calls returned the same results, except for rounding."""
-    return losses_same(a, b) and near(a.gradients, b.gradients)
+    return losses_same(a, b) and gradients_are_close(a.gradients, b.gradients)
 
 
 def losses_same(a: Call, b: Call) -> bool:
@@ -104,7 +104,7 @@ def losses_same(a: Call, b: Call) -> bool:
     return a.loss == b.loss or abs(a.loss - b.loss) <= (SAME32 if a.float32 else SAME) * abs(a.loss)
 
 
-def near(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
+def gradients_are_close(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
     """Return True if two sets of gradients are the same, except for rounding."""
     for name in a:
         if a[name].shape != b[name].shape:
@@ -132,7 +132,7 @@ def holds_float32(gradients: Arrays) -> bool:
         )
 
 
-def jumps(case: Case, outcome: Outcome) -> bool:
+def looks_like_float32(case: Case, outcome: Outcome) -> bool:
     """Return True if the errors of the first trial look like rounding to float32.
 
     Such errors are at least as large as float32's precision. They change completely when the weights

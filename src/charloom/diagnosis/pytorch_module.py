@@ -122,7 +122,7 @@ class ModuleCaller:
                     layer.weight.copy_(torch.eye(len(layer.weight)))
         return module
 
-    def settle(self, problem: Problem, loss: float) -> str:
+    def find_call_form(self, problem: Problem, loss: float) -> str:
         """Find the shapes of x, y and h0 with which the module returns `loss`, and describe them.
 
         If no shapes give this loss, use the first shapes that the module accepts.
@@ -180,7 +180,7 @@ class ModuleCaller:
             for h0 in ("(1, 1, H)", "(1, H)"):
                 yield x, y, h0
 
-    def renewed(self, function: Any) -> "ModuleCaller":
+    def with_function(self, function: Any) -> "ModuleCaller":
         """Return a caller that calls another module in the same way."""
         caller = ModuleCaller(function, self.options)
         caller.shapes, caller.double = self.shapes, self.double

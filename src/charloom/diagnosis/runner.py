@@ -47,10 +47,10 @@ class Caller(Protocol):
     cell: str
     sizes: tuple[int | None, int | None]
 
-    def settle(self, problem: Problem, loss: float) -> str:
+    def find_call_form(self, problem: Problem, loss: float) -> str:
         """Find out how to call the function, and return a description of the call."""
 
-    def renewed(self, function: Any) -> "Caller":
+    def with_function(self, function: Any) -> "Caller":
         """Return a caller that calls another function in the same way."""
 
     def call(self, problem: Problem) -> Call:
@@ -65,11 +65,11 @@ class FunctionCaller:
         self.sizes: tuple[int | None, int | None] = (None, None)
         self.convention = call_forms.Convention()
 
-    def settle(self, problem: Problem, loss: float) -> str:
+    def find_call_form(self, problem: Problem, loss: float) -> str:
         self.convention = call_forms.find_convention(self.function, problem, loss, self.options)
         return self.convention.in_words()
 
-    def renewed(self, function: Any) -> "FunctionCaller":
+    def with_function(self, function: Any) -> "FunctionCaller":
         caller = FunctionCaller(function, self.options)
         caller.convention = self.convention
         return caller
@@ -107,7 +107,7 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     first, description = trials[0].problem, trials[0].description()
     report(f"the first call ({description})")
     exact = answer(first).loss
-    convention = guarded(description, lambda: caller.settle(first, exact))
+    convention = guarded(description, lambda: caller.find_call_form(first, exact))
     outcome = Outcome(caller.cell, caller.sizes, convention)
 
     def fresh() -> Caller:
@@ -115,7 +115,7 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
 
         Without `reload` it is always the same caller.
         """
-        return caller.renewed(load()[0]) if reload and quick else caller
+        return caller.with_function(load()[0]) if reload and quick else caller
 
     def call(caller: Caller, problem: Problem, where: str) -> Call:
         report(where)
@@ -136,7 +136,7 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     if numerical is not None:
         for trial in (trials[number] for number in NUMERICAL_TRIALS):
             where = f"the numerical gradient, {trial.description()}"
-            outcome.numerical.append(call(caller.renewed(numerical), trial.problem, where))
+            outcome.numerical.append(call(caller.with_function(numerical), trial.problem, where))
     return outcome
 
 

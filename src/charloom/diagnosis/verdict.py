@@ -110,7 +110,11 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     # float32 shows in the digits of all numbers, or in small errors that change like rounding.
     rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
     small = all(row.norm_relative <= WIDEST for row in wrong)
-    if wrong and not single and (rounded or (small and call_sequences.jumps(case, outcome))):
+    if (
+        wrong
+        and not single
+        and (rounded or (small and call_sequences.looks_like_float32(case, outcome)))
+    ):
         loose = Case(trials, calls, reduction, single=True)
         if all(row.passed for row in all_rows(loose)):
             return Checked(case, rows, [], [*found, Found("float32-where-float64")], single)

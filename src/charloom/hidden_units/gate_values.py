@@ -34,7 +34,7 @@ MEANINGS: Final = {
 }
 
 
-def require_what(what: str, cell: str) -> None:
+def require_value_name(what: str, cell: str) -> None:
     """Raise ConfigError unless the units of `cell` have a value named `what`."""
     if what not in WHATS[cell]:
         raise ConfigError(

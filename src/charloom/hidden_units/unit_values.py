@@ -16,7 +16,7 @@ from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, DivergedError
 from charloom.formatting import shortened
-from charloom.hidden_units.gate_values import WHATS, Array, gates, require_what
+from charloom.hidden_units.gate_values import WHATS, Array, gates, require_value_name
 from charloom.messages import argument
 from charloom.model import Learner, zero_state
 
@@ -54,7 +54,7 @@ def choose(
     """
     config = learner.config
     if what is not None:
-        require_what(what, config.cell)
+        require_value_name(what, config.cell)
     return Choice(
         _places("layer", layer, config.layers),
         _places("unit", unit, config.hidden_size),

@@ -107,6 +107,6 @@ def stream_state(state: State, stream: int = 0) -> State:
     return {name: s[:, stream : stream + 1].copy() for name, s in state.items()}
 
 
-def put_back(learner: Learner, earlier: Learner) -> None:
+def restore_learner(learner: Learner, earlier: Learner) -> None:
     """Set all fields of `learner` except its config to copies of those of `earlier`, in place."""
     vars(learner).update({**vars(copy_learner(earlier)), "config": learner.config})

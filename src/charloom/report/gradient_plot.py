@@ -22,7 +22,7 @@ from charloom.report.plot_style import (
     font_size,
     heading,
     is_narrow,
-    quiet_axes,
+    style_axes,
 )
 
 # A colour and a marker for each parameter, in the order of the rows of a check.
@@ -74,7 +74,7 @@ def curve_figure(
     for panel in panels[len(problems) :]:
         panel.set_visible(False)
     for place, (axes, problem) in enumerate(zip(panels, problems, strict=False)):
-        quiet_axes(axes, palette, font)
+        style_axes(axes, palette, font)
         _draw_curves(axes, problem, palette, font, f"problem-{place}", 48 if narrow else 65)
         if place + columns >= len(problems):
             label = "step s of the central difference"

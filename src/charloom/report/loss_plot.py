@@ -18,7 +18,7 @@ from charloom.report.plot_style import (
     font_size,
     heading,
     is_narrow,
-    quiet_axes,
+    style_axes,
 )
 from charloom.report.records import Records
 
@@ -98,7 +98,7 @@ def _scale(
     axes: Axes, records: Records, lines: dict[str, Line2D], width: int, palette: Palette
 ) -> None:
     """Set the limits, ticks and labels of the updates and of the nats per window."""
-    quiet_axes(axes, palette, font_size(width))
+    style_axes(axes, palette, font_size(width))
     axes.set_xlim(0, max(records.last.update, 1))
     curves = [lines[name] for name in ("smooth loss", "validation") if name in lines]
     losses = np.concatenate([np.asarray(curve.get_ydata(), np.float64) for curve in curves])

@@ -61,7 +61,7 @@ def blank_figure(size: tuple[int, int], palette: Palette) -> Figure:
     )
 
 
-def quiet_axes(axes: Axes, palette: Palette, font: float) -> None:
+def style_axes(axes: Axes, palette: Palette, font: float) -> None:
     """Draw only a bottom axis, faint horizontal lines and grey tick labels."""
     axes.set_facecolor("none")
     axes.spines[["left", "right", "top"]].set_visible(False)

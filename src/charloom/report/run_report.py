@@ -205,7 +205,7 @@ def render(content: Content, loss: Picture | None, curve: Picture | None) -> str
         samples=sections.samples_section(view, content.samples, records),
         passage=sections.passage_section(view, records),
         settings=sections.settings_section(view, records),
-        command=sections.own_command(view, whole=stored.begun),
+        command=sections.repeating_command(view, whole=stored.begun),
     )
 
 

@@ -332,7 +332,7 @@ def changes(view: RunInspection) -> list[Setting]:
     return [Setting(name, "; ".join(parts)) for name, parts in rows.items() if parts]
 
 
-def own_command(view: RunInspection, whole: bool) -> str:
+def repeating_command(view: RunInspection, whole: bool) -> str:
     """Return the command that repeats this run in a new run directory.
 
     Args:

@@ -72,7 +72,7 @@ def pointer_seal(name: str, update: int, manifest: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Followed(Generic[T]):
+class PointerTarget(Generic[T]):
     """What a pointer led to.
 
     Attributes:
@@ -86,7 +86,7 @@ class Followed(Generic[T]):
 
 def follow_pointer(
     read: Callable[[], int | None], load: Callable[[int | None], T | Damage]
-) -> Followed[T]:
+) -> PointerTarget[T]:
     """Load what a pointer names, even while a writer moves the pointer and removes old checkpoints.
 
     If loading fails, and the pointer then names another checkpoint, that one is loaded instead.
@@ -99,8 +99,8 @@ def follow_pointer(
     named = attempt(read)
     for _ in range(ATTEMPTS):
         if isinstance(named, Damage):
-            return Followed(None, named)
-        followed = Followed(named, load(named))
+            return PointerTarget(None, named)
+        followed = PointerTarget(named, load(named))
         if not isinstance(followed.found, Damage):
             break
         moved = attempt(read)

@@ -27,33 +27,33 @@ SEALED: Final = 2  # from this format on, config.json and models have a seal
 MOST_FORMAT: Final = 1_000_000  # a larger number is damage and not a later format
 
 
-def require_format(values: Mapping[str, Any], newest: int, what: str) -> int:
+def require_format(values: Mapping[str, Any], newest: int, label: str) -> int:
     """Return a file's format number; raise if this version of charloom cannot read it.
 
     Args:
         values: the JSON object with the number in the field `format`.
         newest: the latest number that this version reads.
-        what: the file's name for messages.
+        label: the file's name for messages.
 
     Raises:
         NewerFormatError: a later version of charloom wrote the file.
         DamagedError: the number is missing or impossible.
     """
-    refuse_later_format(values, newest, what)
+    refuse_later_format(values, newest, label)
     found = values.get("format")
     if not is_format(found):
         raise DamagedError(
-            f"{what} is damaged: its format is {found!r:.50}; it must be a number from 1 to {newest}."
+            f"{label} is damaged: its format is {found!r:.50}; it must be a number from 1 to {newest}."
         )
     return found
 
 
-def refuse_later_format(values: Mapping[str, Any], newest: int, what: str) -> None:
+def refuse_later_format(values: Mapping[str, Any], newest: int, label: str) -> None:
     """Raise NewerFormatError if the file has a later format than this version of charloom reads."""
     found = values.get("format")
     if is_format(found) and found > newest:
         raise NewerFormatError(
-            f"{what} was written by a later version of charloom (format {found}; this one reads up to "
+            f"{label} was written by a later version of charloom (format {found}; this one reads up to "
             f"{newest}): upgrade charloom."
         )
 
@@ -64,7 +64,7 @@ def is_format(value: object) -> TypeGuard[int]:
 
 
 def require_sealed_format(
-    values: Mapping[str, Any], newest: int, seal: Callable[[dict[str, Any]], str], what: str
+    values: Mapping[str, Any], newest: int, seal: Callable[[dict[str, Any]], str], label: str
 ) -> int:
     """Return the format number of an object with a seal; raise if this version cannot read it.
 
@@ -74,18 +74,18 @@ def require_sealed_format(
         values: the JSON object with the fields `format` and `sha256`.
         newest: the latest number that this version reads.
         seal: function that returns the seal of an object without one.
-        what: the file's name for messages.
+        label: the file's name for messages.
 
     Raises:
         NewerFormatError: a later version of charloom wrote the file.
         DamagedError: the number is missing, or the seal shows that it was changed.
     """
     try:
-        return require_format(values, newest, what)
+        return require_format(values, newest, label)
     except NewerFormatError:
         if was_renumbered(values, newest, seal):
             raise DamagedError(
-                f"{what} is damaged: its format was changed to {values['format']} after it was written."
+                f"{label} is damaged: its format was changed to {values['format']} after it was written."
             ) from None
         raise
 

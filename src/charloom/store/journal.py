@@ -223,7 +223,7 @@ def each_line(
     with open_plain(path) as file:
         if file is None:
             return
-        done, size, what = 0, os.fstat(file.fileno()).st_size, str(path)
+        done, size, label = 0, os.fstat(file.fileno()).st_size, str(path)
         for number, line in enumerate(file):
             if not line.endswith(b"\n"):
                 return
@@ -231,7 +231,7 @@ def each_line(
                 on_progress(path, done, size)
             done += len(line)
             try:
-                value: dict[str, Any] | None = parse_object(line, what)
+                value: dict[str, Any] | None = parse_object(line, label)
             except DamagedError:
                 value = None
             yield value

@@ -100,11 +100,11 @@ class SavedLengths:
         wanted = self.lengths.get(path.name, 0)
         if (size or 0) >= wanted:
             return None
-        what = JOURNAL_CONTENTS[path.name]
+        contents = JOURNAL_CONTENTS[path.name]
         places = lines.places(self.due.get(path.name), self.update)
-        lost = f"its {what} {places}" if places else f"some of its {what}"
+        lost = f"its {contents} {places}" if places else f"some of its {contents}"
         if lines.last is None:
-            lost = f"all its {what}"
+            lost = f"all its {contents}"
         has = "is missing" if size is None else f"is damaged: it has {counted(size, 'byte')}"
         return (
             f"{path} {has}, and had {counted(wanted, 'byte')} when update {self.update:,} was saved; "

@@ -6,8 +6,8 @@ from typing import Any, Final
 from charloom.errors import DamagedError
 
 
-def parse_json(data: bytes | str, what: str) -> Any:
-    """Return the value of untrusted JSON; `what` names it in messages.
+def parse_json(data: bytes | str, label: str) -> Any:
+    """Return the value of untrusted JSON; `label` names it in messages.
 
     Raises:
         DamagedError: it is not JSON, or has NaN, infinity, too deep nesting or too long numbers.
@@ -17,18 +17,18 @@ def parse_json(data: bytes | str, what: str) -> Any:
             data = data.decode(json.detect_encoding(data), "surrogatepass")
         return _DECODER.decode(data)
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{what} is not valid JSON ({error}).") from None
+        raise DamagedError(f"{label} is not valid JSON ({error}).") from None
 
 
-def parse_object(data: bytes, what: str) -> dict[str, Any]:
-    """Return the JSON object in untrusted bytes; `what` names it in messages.
+def parse_object(data: bytes, label: str) -> dict[str, Any]:
+    """Return the JSON object in untrusted bytes; `label` names it in messages.
 
     Raises:
         DamagedError: it is not JSON, or not a JSON object.
     """
-    value = parse_json(data, what)
+    value = parse_json(data, label)
     if not isinstance(value, dict):
-        raise DamagedError(f"{what} is damaged: it is not a JSON object.")
+        raise DamagedError(f"{label} is damaged: it is not a JSON object.")
     return value
 
 

@@ -13,7 +13,7 @@ MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # the commas of a vocabulary
 MOST_STATE: Final = 1 << 16  # bytes
 
 
-def require_modest(text: bytes, what: str) -> None:
+def require_modest(text: bytes, label: str) -> None:
     """Raise DamagedError for JSON that would need too much memory when it is parsed."""
     for mark, things, most in (
         (b"{", "objects", MOST_BRACES),
@@ -24,5 +24,5 @@ def require_modest(text: bytes, what: str) -> None:
         found = text.count(mark)
         if found > most:
             raise DamagedError(
-                f"{what} is damaged: it has {found} {things}; at most {most} are allowed."
+                f"{label} is damaged: it has {found} {things}; at most {most} are allowed."
             )

@@ -117,13 +117,13 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
             raise NotAModelError(f"{shortened(path)} cannot be read: {reason}.") from None
 
 
-def parse_model(data: bytes, what: str) -> Learner:
+def parse_model(data: bytes, label: str) -> Learner:
     """Return the learner in a model file's bytes, with the zero state."""
-    about = parse_about(data, what)
+    about = parse_about(data, label)
     number = require_sealed_format(
-        about, MODEL_FORMAT, lambda values: model_seal(values, parse_tensors(data, what)), what
+        about, MODEL_FORMAT, lambda values: model_seal(values, parse_tensors(data, label)), label
     )
-    arrays = parse_tensors(data, what)
+    arrays = parse_tensors(data, label)
     sealed = about.pop(SEAL, None)
     fields = {"format", "config", "vocabulary"}
     if number == MODEL_WITH_UPDATE or (number > MODEL_WITH_UPDATE and UPDATE in about):
@@ -132,30 +132,30 @@ def parse_model(data: bytes, what: str) -> Learner:
         given = about if sealed is None else {*about, SEAL}
         wanted = fields if number < SEALED else {*fields, SEAL}
         raise DamagedError(
-            f"{what} is damaged: its metadata has the fields {', '.join(sorted(given))}; it must have "
+            f"{label} is damaged: its metadata has the fields {', '.join(sorted(given))}; it must have "
             f"{', '.join(sorted(wanted))}."
         )
     if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
         raise DamagedError(
-            f"{what} is damaged: its update is {about[UPDATE]!r:.50}; it must be a whole number from 1."
+            f"{label} is damaged: its update is {about[UPDATE]!r:.50}; it must be a whole number from 1."
         )
-    config = parse_config(about["config"], what)
+    config = parse_config(about["config"], label)
     rows = arrays["V"].shape[:1] if "V" in arrays else ()
     if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):
         raise DamagedError(
-            f"{what} is damaged: its vocabulary has "
+            f"{label} is damaged: its vocabulary has "
             f"{counted(len(about['vocabulary']), 'entry', 'entries')}, but V has another number of rows."
         )
-    vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, what)
+    vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, label)
     if config.layers > len(arrays):
         raise DamagedError(
-            f"{what} is damaged: {counted(len(arrays), 'array')} are too few for "
+            f"{label} is damaged: {counted(len(arrays), 'array')} are too few for "
             f"{counted(config.layers, 'layer')}."
         )
     shapes = parameter_shapes(config, len(vocabulary))
-    require_arrays(arrays, shapes, config, what)
+    require_arrays(arrays, shapes, config, label)
     if sealed is not None and sealed != model_seal(about, arrays):
-        raise DamagedError(f"{what} is damaged: its numbers were changed after it was written.")
+        raise DamagedError(f"{label} is damaged: its numbers were changed after it was written.")
     # Allocate only now: before these checks, a damaged config could ask for huge arrays.
     parameters = {name: arrays[name] for name in shapes}
     return Learner(
@@ -163,29 +163,29 @@ def parse_model(data: bytes, what: str) -> Learner:
     )
 
 
-def parse_about(data: bytes, what: str) -> dict[str, Any]:
+def parse_about(data: bytes, label: str) -> dict[str, Any]:
     """Return the unchecked charloom metadata of a model file."""
-    metadata = metadata_of(data, what)
+    metadata = metadata_of(data, label)
     if METADATA_KEY not in metadata:
-        parse_tensors(data, what)  # raises for a damaged file, which may still be a charloom model
-        raise NotAModelError(f"{what} is a safetensors file, but not a charloom model.")
+        parse_tensors(data, label)  # raises for a damaged file, which may still be a charloom model
+        raise NotAModelError(f"{label} is a safetensors file, but not a charloom model.")
     text = str(metadata[METADATA_KEY]).encode("utf-8", "surrogatepass")
-    require_modest(text, f"the metadata of {what}")
-    return parse_object(text, f"the metadata of {what}")
+    require_modest(text, f"the metadata of {label}")
+    return parse_object(text, f"the metadata of {label}")
 
 
-def parse_config(values: object, what: str) -> Config:
+def parse_config(values: object, label: str) -> Config:
     """Return the config in untrusted metadata."""
     if not isinstance(values, dict):
-        raise DamagedError(f"{what}: its config is not a JSON object.")
+        raise DamagedError(f"{label}: its config is not a JSON object.")
     try:
         return Config.from_dict({**EARLIER_DEFAULTS, **values})
     except (ConfigError, ArithmeticError, TypeError) as error:
         # str(error) and not error.message: these are fields of the file, with Python's names everywhere.
-        raise DamagedError(f"{what}: its config is not valid: {error}") from None
+        raise DamagedError(f"{label}: its config is not valid: {error}") from None
 
 
-def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:
+def parse_vocabulary(points: object, tokens: str, label: str) -> Vocabulary:
     """Return the vocabulary in an untrusted list of code points or bytes."""
     limit = BYTES if tokens == "bytes" else CODE_POINTS
     if (
@@ -196,6 +196,6 @@ def parse_vocabulary(points: object, tokens: str, what: str) -> Vocabulary:
     ):
         kind = "bytes" if tokens == "bytes" else "code points"
         raise DamagedError(
-            f"{what}: its vocabulary is not an ascending list of at least two {kind}."
+            f"{label}: its vocabulary is not an ascending list of at least two {kind}."
         )
     return Vocabulary(map(chr, points), tokens)

@@ -179,7 +179,7 @@ def planned(
         forget_unusable_best(inspection, learner),
         unreadable_events(inspection),
     ]
-    adopt_steering(learner, events)
+    restore_steering(learner, events)
     return ResumePlan(
         inspection=inspection,
         learner=learner,
@@ -396,7 +396,7 @@ def unreadable_events(inspection: RunInspection) -> str | None:
     )
 
 
-def adopt_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> None:
+def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> None:
     """Set the learner's learning-rate factor and rollbacks to the values in the last events.
 
     A command or a rollback may have changed them after the last save, or at the same update (spec/formats.md:

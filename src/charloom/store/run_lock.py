@@ -61,7 +61,7 @@ def refuse_if_locked(path: Path) -> None:
         pass
 
 
-def held_again(lock: FileLock) -> FileLock:
+def reacquired(lock: FileLock) -> FileLock:
     """Return a lock that this process holds, so that it must be released once more."""
     lock.acquire()
     return lock

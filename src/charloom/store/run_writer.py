@@ -49,7 +49,7 @@ from charloom.store.new_run import refuse_existing, require_free
 from charloom.store.resume_plan import ResumePlan, TrainingEnd, extended
 from charloom.store.run_checkpoints import load_at, read_pointer
 from charloom.store.run_inspection import RunInspection
-from charloom.store.run_lock import acquire, held_again
+from charloom.store.run_lock import acquire, reacquired
 from charloom.store.run_settings import RunSettings, settings_bytes
 from charloom.store.training_state import require_finite
 from charloom.text import Corpus
@@ -170,7 +170,7 @@ class RunWriter:
                 )
             learner.judgements_since_best = 0  # a new end starts counting again for early stopping
         learner.config = config
-        lock = acquire(path) if lock is None else held_again(lock)
+        lock = acquire(path) if lock is None else reacquired(lock)
         try:
             plan.inspection.require_unchanged()
             with reading(path):
@@ -371,9 +371,9 @@ class RunWriter:
         journals = (self.metrics, self.samples, self.events)
         gone = [journal.path for journal in journals if not journal.in_place]
         if gone:
-            what = self.path if len(gone) == len(journals) else gone[0]
+            place = self.path if len(gone) == len(journals) else gone[0]
             raise WriteError(
-                f"{what} cannot be written: it was moved or removed. Move it back; a copy of it is not "
+                f"{place} cannot be written: it was moved or removed. Move it back; a copy of it is not "
                 f"enough."
             )
 

@@ -21,34 +21,34 @@ SAFETENSORS_DTYPES: Final = {"F32": np.float32, "F64": np.float64}
 Arrays = dict[str, NDArray[Any]]
 
 
-def metadata_of(data: bytes, what: str) -> dict[str, Any]:
+def metadata_of(data: bytes, label: str) -> dict[str, Any]:
     """Return the metadata of a safetensors file without reading its tensors."""
-    header = parse_object(header_of(data, what), f"the header of {what}")
+    header = parse_object(header_of(data, label), f"the header of {label}")
     metadata = header.get("__metadata__") or {}
     if not isinstance(metadata, dict):
-        raise DamagedError(f"{what} is damaged: its metadata is not a JSON object.")
+        raise DamagedError(f"{label} is damaged: its metadata is not a JSON object.")
     return metadata
 
 
-def parse_tensors(data: bytes, what: str) -> Arrays:
+def parse_tensors(data: bytes, label: str) -> Arrays:
     """Return the arrays of a safetensors file.
 
     This uses only as much memory as the file has bytes: the library returns each tensor as separate
     bytes, and the arrays share them.
     """
-    header_of(data, what)
+    header_of(data, label)
     try:
         tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError:
         raise DamagedError(
-            f"{what} is damaged: its header does not fit the data after it; its end may be missing. "
+            f"{label} is damaged: its header does not fit the data after it; its end may be missing. "
             f"Use a copy of it."
         ) from None
     arrays: Arrays = {}
     for name, tensor in tensors:
         if tensor["dtype"] not in SAFETENSORS_DTYPES:
             raise DamagedError(
-                f"{what}: {shortened(name)} has the type {shortened(tensor['dtype'])}; a model has only "
+                f"{label}: {shortened(name)} has the type {shortened(tensor['dtype'])}; a model has only "
                 f"F32 or F64."
             )
         dtype = np.dtype(SAFETENSORS_DTYPES[tensor["dtype"]]).newbyteorder("<")
@@ -59,41 +59,41 @@ def parse_tensors(data: bytes, what: str) -> Arrays:
             arrays[name] = values.reshape(tensor["shape"])
         except (ValueError, OverflowError):  # for example an empty tensor with a huge shape
             raise DamagedError(
-                f"{what}: {shortened(name)} has the impossible shape {shortened(tensor['shape'])}."
+                f"{label}: {shortened(name)} has the impossible shape {shortened(tensor['shape'])}."
             ) from None
     return arrays
 
 
-def header_of(data: bytes, what: str) -> bytes:
+def header_of(data: bytes, label: str) -> bytes:
     """Return the header of a safetensors file; raise if it is too large to be parsed safely."""
     if data[8:9] != b"{":  # the first byte of the header of every safetensors file
-        raise NotAModelError(f"{what} is not a model: it is not a safetensors file.")
+        raise NotAModelError(f"{label} is not a model: it is not a safetensors file.")
     length = int.from_bytes(data[:8], "little")
     if length > MOST_METADATA:
         raise DamagedError(
-            f"{what} is damaged: its header has {counted(length, 'byte')}; at most "
+            f"{label} is damaged: its header has {counted(length, 'byte')}; at most "
             f"{count(MOST_METADATA)} are allowed."
         )
     header = data[8 : 8 + length]
-    require_modest(header, f"the header of {what}")
+    require_modest(header, f"the header of {label}")
     return header
 
 
 def require_arrays(
-    arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], config: Config, what: str
+    arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], config: Config, label: str
 ) -> None:
     """Raise DamagedError unless the arrays have exactly the required names, shapes and dtype."""
     if set(arrays) != set(shapes):
-        raise DamagedError(f"{what} is damaged: {name_differences(shapes, arrays)}.")
+        raise DamagedError(f"{label} is damaged: {name_differences(shapes, arrays)}.")
     for name, shape in shapes.items():
         array = arrays[name]
         if array.shape != shape or array.dtype != config.dtype:
             raise DamagedError(
-                f"{what}: {name} is {array.dtype} of shape {array.shape}; "
+                f"{label}: {name} is {array.dtype} of shape {array.shape}; "
                 f"its config requires {config.dtype} of shape {shape}."
             )
         if not all_finite(array):
-            raise DamagedError(f"{what}: {name} has entries that are not finite numbers.")
+            raise DamagedError(f"{label}: {name} has entries that are not finite numbers.")
 
 
 def all_finite(array: NDArray[Any]) -> bool:

@@ -71,30 +71,30 @@ def require_finite(learner: Learner) -> None:
         )
 
 
-def read_training(data: bytes, learner: Learner, what: str) -> None:
+def read_training(data: bytes, learner: Learner, label: str) -> None:
     """Copy the optimizer slots and the hidden state in a file's bytes into the learner."""
-    arrays = parse_tensors(data, what)
+    arrays = parse_tensors(data, label)
     config = learner.config
     state_shape = (config.layers, config.batch_size, config.hidden_size)
     shapes: dict[str, tuple[int, ...]] = {f"state/{name}": state_shape for name in learner.state}
     for slot, values in learner.slots.items():
         shapes |= {f"{slot}/{name}": array.shape for name, array in values.items()}
-    require_arrays(arrays, shapes, config, what)
+    require_arrays(arrays, shapes, config, label)
     for slot, values in learner.slots.items():
         for name in values:
             values[name] = arrays[f"{slot}/{name}"]
             if slot in SQUARES and values[name].min() < 0:
                 raise DamagedError(
-                    f"{what}: {slot}/{name} holds sums of squares but has negative entries."
+                    f"{label}: {slot}/{name} holds sums of squares but has negative entries."
                 )
     for name in learner.state:
         learner.state[name] = arrays[f"state/{name}"]
 
 
-def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int], str]:
+def read_state(data: bytes, learner: Learner, label: str) -> tuple[dict[str, int], str]:
     """Copy the counters of state.json into the learner; return the lengths and the fingerprint."""
-    values = parse_object(data, what)
-    number = require_format(values, STATE_FORMAT, what)
+    values = parse_object(data, label)
+    number = require_format(values, STATE_FORMAT, label)
     counters, lengths = values.get("counters"), values.get("lengths")
     fingerprint = values.get("fingerprint")
     if (
@@ -108,11 +108,11 @@ def read_state(data: bytes, learner: Learner, what: str) -> tuple[dict[str, int]
         or not re.fullmatch("[0-9a-f]{64}", fingerprint)
     ):
         raise DamagedError(
-            f"{what} is damaged: its fields or their types are not those of a training state."
+            f"{label} is damaged: its fields or their types are not those of a training state."
         )
     counters = dict.fromkeys(LATER_COUNTERS, 0) | counters
     if not counters_make_sense(counters):
-        raise DamagedError(f"{what} is damaged: its counters contradict each other.")
+        raise DamagedError(f"{label} is damaged: its counters contradict each other.")
     for name, value in counters.items():
         setattr(learner, name, value)
     return lengths, fingerprint

@@ -23,7 +23,7 @@ from typing import IO, Any, Final
 from charloom.config import STDIN, refuse_empty_path
 from charloom.errors import TextError
 from charloom.formatting import counted, shortened
-from charloom.messages import either
+from charloom.messages import words_by_face
 from charloom.run_file_names import CHECKPOINTS, CONFIG
 from charloom.text.builtin_texts import BUILTIN_TEXTS
 
@@ -206,7 +206,7 @@ def missing_text_error(requested: str) -> TextError:
     """Return the error for a source that does not exist."""
     name = shortened(Path(requested))
     if looks_like_a_text(requested):
-        way = either(
+        way = words_by_face(
             in_python="pass it as the argument string, and leave text out",
             elsewhere="write it to a file, or pipe it in and give - for TEXT",
         )

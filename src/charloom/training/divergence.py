@@ -7,7 +7,7 @@ the earlier state.
 from typing import Final
 
 from charloom.errors import DivergedError
-from charloom.model import Learner, put_back
+from charloom.model import Learner, restore_learner
 from charloom.training.divergence_advice import advice
 
 MOST_ROLLBACKS: Final = 3
@@ -33,7 +33,7 @@ def go_back(learner: Learner, earlier: Learner, error: DivergedError) -> str:
         The message of a warning about it.
     """
     rollbacks, factor = learner.rollbacks + 1, learner.learning_rate_factor / 2
-    put_back(learner, earlier)
+    restore_learner(learner, earlier)
     learner.rollbacks, learner.learning_rate_factor = rollbacks, factor
     return (
         f"{error.message} Training continues from update {learner.update:,} with half the learning rate "

@@ -13,7 +13,7 @@ from charloom.cooperative import Steps, run_all_steps
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
-from charloom.model import Learner, copy_learner, put_back, stream_state, zero_state
+from charloom.model import Learner, copy_learner, restore_learner, stream_state, zero_state
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
 from charloom.scoring import tokens_of_a_call
@@ -121,7 +121,7 @@ def learn_in_steps(
                 writing = sample_steps(learner, ids, windows, engine)
                 events += [Sample(end, (yield from with_work_steps(writing, before)))]
         except GeneratorExit:
-            put_back(learner, before)
+            restore_learner(learner, before)
             raise
         yield from events
         yield Progress(end, schedule.updates, smooth_loss=learner.smooth_loss)

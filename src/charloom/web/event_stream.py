@@ -71,7 +71,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self.send_events(send))
-        await until_over(sending, receive, self.closing)
+        await wait_for_result(sending, receive, self.closing)
         if not self.closing.is_set() or self.ended:
             return
         if not self.started:
@@ -105,7 +105,7 @@ class EventStream(Response):
             await send(message)
 
 
-async def until_over(
+async def wait_for_result(
     working: "asyncio.Future[T]", receive: Receive, closing: asyncio.Event
 ) -> T | None:
     """Wait for some work and return its result; None if it was cancelled.
@@ -137,7 +137,7 @@ async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, 
     Raises:
         Busy: the server is closing, or the client has disconnected and will not see the error.
     """
-    result = await until_over(asyncio.ensure_future(work), request.receive, closing)
+    result = await wait_for_result(asyncio.ensure_future(work), request.receive, closing)
     if result is None:
         raise closing_error()
     return result

@@ -139,7 +139,7 @@ class AccessRules:
         return cls(frozenset(name + suffix for name in names for suffix in ports))
 
 
-def plainest(host: str) -> tuple[bool, str]:
+def host_sort_key(host: str) -> tuple[bool, str]:
     """Return a sort key that puts names and IPv4 addresses before IPv6 addresses."""
     return host.startswith("["), host
 
@@ -187,7 +187,7 @@ class Guard:
         guarded = with_headers(in_pieces(send))
         try:
             headers = headers_of(scope)
-            self.check_who(scope, headers)
+            self.check_origin_and_host(scope, headers)
             cookie = self.check_token(scope, headers)
             if cookie is not None:
                 await redirect(guarded, cookie)
@@ -213,10 +213,10 @@ class Guard:
                 await self.app(scope, replay(body, receive), guarded)
         except Refused as refused:
             await refuse(guarded, refused)
-        except Gone:
+        except ClientDisconnected:
             return
 
-    def check_who(self, scope: Scope, headers: dict[str, list[str]]) -> None:
+    def check_origin_and_host(self, scope: Scope, headers: dict[str, list[str]]) -> None:
         """Raise Refused if another page sent the request, or if it names another host."""
         hosts = headers.get("host", [])
         if len(hosts) != 1 or not HOST.fullmatch(hosts[0]):
@@ -229,7 +229,7 @@ class Guard:
             raise Refused(
                 403,
                 f"this server does not answer as {host!r}; open "
-                f"http://{min(self.access.hosts, key=plainest)}/ instead.",
+                f"http://{min(self.access.hosts, key=host_sort_key)}/ instead.",
             )
         for origin in headers.get("origin", []):
             if origin.lower() != f"http://{host}":
@@ -364,7 +364,7 @@ def too_large(limit: int) -> Refused:
     return Refused(413, f"the body is too large: at most {limit:,} bytes.")
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client disconnected before its request was complete."""
 
 
@@ -373,7 +373,7 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> list[bytes]
 
     Raises:
         Refused: the body has more than `limit` bytes, or takes longer than `seconds`.
-        Gone: the client disconnected.
+        ClientDisconnected: the client disconnected.
     """
     blocks, size = list[bytes](), 0
     try:
@@ -381,7 +381,7 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> list[bytes]
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Gone
+                    raise ClientDisconnected
                 block = message.get("body", b"")
                 size += len(block)
                 if size > limit:

@@ -174,7 +174,7 @@ class RunIndex:
         """Read the folder: new runs, runs that change, and in turn some of the others."""
         began = time.monotonic()
         found = self._folder.scan()
-        jobs = self.jobs.tidy(found.runs)
+        jobs = self.jobs.remove_old_jobs(found.runs)
         self._indexed = {
             key: self._indexed.get(key) or IndexedRun(place.path)
             for key, place in found.runs.items()

@@ -116,7 +116,9 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
         losses as far as they fit.
         """
         damage: list[str] = []
-        lines, total = some_of(journal(run_index.path(run), METRICS, is_record, damage), most)
+        lines, total = sample_records(
+            journal(run_index.path(run), METRICS, is_record, damage), most
+        )
         found = thinned([record_of(line) for line in lines], most)
         return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
 
@@ -260,7 +262,7 @@ def page_of(
     return {name: page.items, **body}
 
 
-def some_of(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
+def sample_records(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
     """Return a sample of the records, from which `thinned` selects, and the number of all records.
 
     The sample has at most `2 * most` evenly spread records that matter (ends of epochs and validation

@@ -69,7 +69,7 @@ class Job:
             return False
         if self.birth is None:
             return time.time() - self.time < LOST_SECONDS
-        return birth_of(self.pid) == self.birth
+        return process_start_time(self.pid) == self.birth
 
     def state(
         self, state: Any, reason: str | None, status: Status | None
@@ -148,7 +148,14 @@ class Jobs:
                     with log.open("wb") as said:
                         child = spawn([sys.executable, "-m", "charloom", *command], said)
                 job = Job(
-                    run, child.pid, time.time(), text, recipe, log, birth_of(child.pid), not recipe
+                    run,
+                    child.pid,
+                    time.time(),
+                    text,
+                    recipe,
+                    log,
+                    process_start_time(child.pid),
+                    not recipe,
                 )
                 try:
                     self._write(path, job)
@@ -180,7 +187,7 @@ class Jobs:
                 found[job.run] = job
         return found
 
-    def tidy(self, runs: Collection[str]) -> dict[str, Job]:
+    def remove_old_jobs(self, runs: Collection[str]) -> dict[str, Job]:
         """Return all jobs by the key of their run, and delete old ones.
 
         Args:
@@ -291,7 +298,7 @@ def forget_claim(path: Path) -> None:
             path.unlink()
 
 
-def birth_of(pid: int) -> int | None:
+def process_start_time(pid: int) -> int | None:
     """Return the start time of a process in ticks since the system started; None if not known."""
     with suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
