@@ -72,17 +72,17 @@ def terminal_command(name: str, *values: object, **arguments: object) -> str:
 
 def for_python(message: str) -> str:
     """Return the message with arguments and commands in Python, such as unknown="skip"."""
-    return _spelled(message, _python_argument, _python_command)
+    return _spelled(message, _python_argument, _python_command, ", ".join)
 
 
 def for_command_line(message: str) -> str:
     """Return the message with options and commands of a terminal, such as --unknown skip."""
-    return _spelled(message, _option, _shell_command)
+    return _spelled(message, _option, _shell_command, " ".join)
 
 
 def for_page(message: str) -> str:
     """Return the message with the names of the page's fields, and with commands of a terminal."""
-    return _spelled(message, _field, _shell_command)
+    return _spelled(message, _field, _shell_command, _enumeration)
 
 
 def for_any_face(message: str) -> str:
@@ -145,10 +145,11 @@ def _spelled(
     message: str,
     spell_argument: Callable[[str, Any], str],
     spell_command: Callable[[str, list[Any], dict[str, Any]], str],
+    join: Callable[[list[str]], str],
 ) -> str:
     """Return the message with each mark replaced by its spelling.
 
-    `spell_argument` gets a name and a value. `spell_command` gets a name, the positional arguments and
+    `spell_argument` gets a name and a value, `join` several arguments that were spelled. `spell_command` gets a name, the positional arguments and
     the arguments by name.
     """
 
@@ -158,8 +159,8 @@ def _spelled(
             if "argument" in content:
                 return spell_argument(content["argument"], content["value"])
             if "arguments" in content:
-                separator = ", " if spell_argument is _python_argument else " "
-                return separator.join(starmap(spell_argument, content["arguments"].items()))
+                spelled = list(starmap(spell_argument, content["arguments"].items()))
+                return join(spelled)
             if "either" in content:
                 in_python, elsewhere = content["either"]
                 return str(in_python if spell_argument is _python_argument else elsewhere)
@@ -225,6 +226,12 @@ def _field(name: str, value: Any) -> str:
     """Return the name of the page's field and the value, such as “learning rate” 0.1."""
     words = f"“{name.replace('_', ' ')}”"
     return words if value is None or value is True else f"{words} {_listed(value)}"
+
+
+def _enumeration(items: list[str]) -> str:
+    """Return the items as “x” 1, “y” 2 and “z” 3."""
+    *others, last = items
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _escaped(character: str) -> str:

@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 import overfitting_runs
 import small_runs
 from browser import NONE, chromium_path
+from charloom.store.control_files import write_status
 from page.page_steps import eventually, without_charts
 from web import Live
 
@@ -94,6 +95,21 @@ def test_a_run_that_cannot_be_read_shows_the_reason_without_empty_figures(tmp_pa
         expect(page.locator("#learning-body")).to_be_hidden()
         page.goto(f"{live.url}/#/learning?run=sound")
         expect(page.locator("#learning-body")).to_be_visible()
+
+
+def test_a_run_without_records_announces_them_only_while_it_trains(tmp_path, page):
+    without_charts(page)
+    writer, _, _ = small_runs.create(tmp_path / "empty")
+    with writer, Live(tmp_path) as live:
+        write_status(tmp_path / "empty" / "status.json", "training", 0, 100, None)
+        page.goto(f"{live.url}/#/learning?run=empty")
+        chart, hint = page.locator("#learning-chart"), page.locator("#sample-hint")
+        eventually(chart, "^The first record comes after the first update.$")
+        eventually(hint, "^Samples appear during training.$")
+        write_status(tmp_path / "empty" / "status.json", "failed", 0, 100, "the text is too short")
+        eventually(page.locator("#learning-reason"), "the text is too short")
+        eventually(chart, "^This run has no records.$")
+        eventually(hint, "^This run has no samples.$")
 
 
 def test_a_run_that_a_signal_ended_shows_a_sentence_with_the_signal(tmp_path, page):

@@ -39,6 +39,9 @@ export function shellWord(path) {
 /** Return true if a state means an error, so that the reason of the run is shown as a problem. */
 export const isErrorState = (state) => ["failed", "damaged", "newer"].includes(state);
 
+/** Return true if a process trains a run in this state, or starts to. */
+export const isGoing = (state) => ["starting", "training", "paused"].includes(state);
+
 /** Format an integer with thousands separators. */
 export const integer = (value) =>
   Number.isFinite(value) ? Math.round(value).toLocaleString("en") : "–";

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
-import { byId, counted, duration, el, fixed, put, short, integer, isErrorState } from "./dom.js";
+import { byId, counted, duration, el, fixed, put, short, integer, isErrorState, isGoing } from "./dom.js";
 import { spread } from "./journal.js";
 import { bitsOf, reasonOf } from "./run_summary.js";
 import { RunButtons, shownState } from "./run_buttons.js";
@@ -136,7 +136,12 @@ export class Learning {
     put(byId("learning-overfitting"), run?.overfitting ?? "");
     this.#say();
     const seen = JSON.stringify([run?.key, run?.state, run?.reason]);
-    if (seen !== this.seen) this.#findDamage(run);
+    if (seen !== this.seen) {
+      this.#findDamage(run);
+      // An empty chart and an empty timeline say whether something can still come.
+      this.#journalChanged("samples");
+      this.chart.again();
+    }
     this.seen = seen;
     if (run === null) return;
     this.#state();
@@ -192,7 +197,7 @@ export class Learning {
   #journalChanged(kind) {
     if (!this.key) return;
     const journal = this.journals.of(this.key);
-    if (kind === "samples") this.timeline.show(this.key, journal.samples);
+    if (kind === "samples") this.timeline.show(this.key, journal.samples, isGoing(this.run?.state));
     else {
       this.chart.again();
       this.#numbers();
@@ -215,7 +220,8 @@ export class Learning {
 
   #figure(width) {
     const { records: all, known } = this.key ? this.journals.of(this.key) : { records: [], known: false };
-    if (!all.length) return known ? "The first record comes after the first update." : "Reading the run …";
+    if (!all.length && !known) return "Reading the run …";
+    if (!all.length) return isGoing(this.run?.state) ? "The first record comes after the first update." : "This run has no records.";
     const records = spread(all, POINTS);
     const ends = spread(all.filter((record) => record.end), CROSSES);
     const judged = spread(all.filter((record) => record.validation_nats !== null), POINTS);

@@ -4,6 +4,14 @@ import { byId, put, say, integer } from "./dom.js";
 
 const STEP = 550; // milliseconds between two samples while playing
 
+/** Return a sentence about the samples, and one about those to come if a process trains the run. */
+function hint(samples, going) {
+  if (samples.length > 1) return `${integer(samples.length)} samples. At the right end, the slider follows the newest sample.`;
+  if (!samples.length) return going ? "Samples appear during training." : "This run has no samples.";
+  const only = samples[0].update ? "This is the only sample." : "This sample was written before the first update.";
+  return going ? `${only} More samples appear during training.` : only;
+}
+
 /** The timeline of the learning view. */
 export class Timeline {
   constructor() {
@@ -19,8 +27,8 @@ export class Timeline {
     byId("sample-play").addEventListener("click", () => (this.timer ? this.#stop() : this.#play()));
   }
 
-  /** Show the samples of a run: the newest one, unless the user looks at another one. */
-  show(key, samples) {
+  /** Show the samples of a run: the newest one, unless the user looks at another one. `going`: more can come. */
+  show(key, samples, going) {
     const atEnd = key !== this.key || this.slider.valueAsNumber >= this.samples.length - 1;
     if (key !== this.key) this.#stop();
     this.key = key;
@@ -29,12 +37,7 @@ export class Timeline {
     this.slider.disabled = samples.length < 2;
     byId("sample-play").disabled = samples.length < 2;
     if (atEnd && !this.timer) this.slider.value = samples.length - 1;
-    put(
-      byId("sample-hint"),
-      samples.length < 2
-        ? "The first sample was written before the first update. More samples appear during training."
-        : `${integer(samples.length)} samples. At the right end, the slider follows the newest sample.`,
-    );
+    put(byId("sample-hint"), hint(samples, going));
     this.#draw();
   }
 
