@@ -70,3 +70,29 @@ def test_noise_around_a_level_is_not_called_overfitting():
 
 def test_of_equal_best_losses_the_first_is_the_best():
     assert overfitting(records([2.0, 1.0, 1.0, 1.5, 1.5, 1.5])) == Overfitting(20, 0.5, 0.5)
+
+
+def test_losses_that_both_rise_are_not_called_overfitting():
+    """The training losses scatter by 5 %; only a few of a thousand runs may be called overfitted."""
+    numbers = random.Random(1)
+    found = 0
+    for _ in range(1_000):
+        levels = [max(1.5, 3.0 - 0.1 * n) + 0.05 * max(0, n - 24) for n in range(50)]
+        validation = [level + 0.015 * numbers.gauss(0, 1) for level in levels]
+        train = [(level - 0.1) * (1 + 0.05 * numbers.gauss(0, 1)) for level in levels]
+        found += overfitting(records(validation, train)) is not None
+    assert found <= 5
+
+
+def test_a_training_loss_that_rises_at_last_does_not_hide_overfitting():
+    validation = [1.2, 0.86, 0.94, 0.95, 1.03, 1.08, 1.12, 1.12]
+    train = [0.9, 0.24, 0.18, 0.1, 0.09, 0.16, 0.26, 0.29]  # resumed with a higher learning rate
+    found = overfitting(records(validation, train))
+    assert found is not None
+    assert (found.update, round(found.rise, 9)) == (20, 0.26)
+
+
+def test_a_new_best_forgets_earlier_overfitting():
+    validation = [1.0, 1.2, 1.3, 1.4, 0.9, 1.2, 1.2, 1.2]
+    train = [1.0, 0.5, 0.4, 0.3, 0.2, 0.3, 0.3, 0.3]
+    assert overfitting(records(validation, train)) is None

@@ -1,14 +1,14 @@
-"""Detects overfitting: the training loss still fell while the validation loss rose.
+"""Detects overfitting: the validation loss rose and stayed high after the training loss fell further.
 
 It reads only records (spec/formats.md: Records).
 """
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 RISE: Final = 0.05  # the last validation losses must exceed the best by this fraction of it
+FALL: Final = 0.05  # the training loss must be below that at the best by this fraction of it
 CONSECUTIVE_EVALUATIONS: Final = 3  # validation losses in a row; a single one may be noise
 
 
@@ -32,31 +32,34 @@ class OverfittingCheck:
 
     def __init__(self) -> None:
         self._best: _Evaluation | None = None
-        # Only the last ones are kept: a run may have millions.
-        self._latest: deque[_Evaluation] = deque(maxlen=CONSECUTIVE_EVALUATIONS)
+        self._last_nats = 0.0
+        self._high = 0  # the last validation losses in a row that exceed the best by RISE
+        self._high_after_fall = 0  # those of them in a row whose training loss fell by FALL
+        self._shown = False
 
     def add(self, update: int, train_nats: float, validation_nats: float | None) -> None:
         """Take the next record: its losses are in nats per character."""
         if validation_nats is None:
             return
-        record = _Evaluation(update, train_nats, validation_nats)
-        self._latest.append(record)
+        self._last_nats = validation_nats
         if self._best is None or validation_nats < self._best.validation_nats:
-            self._best = record
+            self._best = _Evaluation(update, train_nats, validation_nats)
+            self._high, self._high_after_fall, self._shown = 0, 0, False
+            return
+        high = validation_nats >= (1 + RISE) * self._best.validation_nats
+        fallen = train_nats <= (1 - FALL) * self._best.train_nats
+        self._high = self._high + 1 if high else 0
+        self._high_after_fall = self._high_after_fall + 1 if high and fallen else 0
+        # Later the training loss may rise again, for example after a higher learning rate.
+        self._shown |= self._high_after_fall >= CONSECUTIVE_EVALUATIONS
 
     def result(self) -> Overfitting | None:
         """Return when and how much the run overfitted; None if the records do not show overfitting."""
-        if self._best is None:
+        if self._best is None or not self._shown or self._high < CONSECUTIVE_EVALUATIONS:
             return None
-        update, train_nats, least = self._best
-        last = self._latest[-1]
-        # With three or fewer validation losses, the best one is among them, so this returns None.
-        if any(record.validation_nats < (1 + RISE) * least for record in self._latest):
-            return None
-        if last.train_nats >= train_nats:
-            return None
-        rise = last.validation_nats - least
-        return Overfitting(update, rise, rise / least)
+        least = self._best.validation_nats
+        rise = self._last_nats - least
+        return Overfitting(self._best.update, rise, rise / least)
 
 
 class _Evaluation(NamedTuple):
@@ -68,8 +71,9 @@ class _Evaluation(NamedTuple):
 def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
     """Return when and how much a training run overfitted; None if the records do not show overfitting.
 
-    A run overfitted if each of the last three validation losses is at least 5 % above the best, and
-    the training loss has fallen since then. If both losses rise, the cause is not overfitting.
+    A run overfitted if each of the last three validation losses is at least 5 % above the best, and if,
+    at three of them in a row since the best, the training loss was also at least 5 % below that at the
+    best. If both losses only rise, the cause is not overfitting.
 
     Args:
         records: as in metrics.jsonl, in the order of their updates.
