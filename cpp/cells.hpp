@@ -1,7 +1,8 @@
-// One step of each cell for one stream and one vector of units, forward and backward side by side (spec/mathematics.md: The cells).
+// One step of each cell for one stream and one vector of units, forward and backward side by side
+// (spec/mathematics.md: The cells).
 //
-// A step knows only the vectors that it reads and writes. The matrix products before and after it, and the places of
-// those vectors in a layer's buffers, belong to stack.hpp.
+// A step knows only the vectors that it reads and writes. The matrix products before and after it,
+// and the places of those vectors in a layer's buffers, belong to stack.hpp.
 #pragma once
 
 #include "kernels.hpp"
@@ -11,7 +12,8 @@ namespace {
 
 using charloom::Cell;
 
-// The plain cell and the GRU keep no cell state. `inner` is a value within a step that backward needs.
+// The plain cell and the GRU keep no cell state. `inner` is a value within a step that backward
+// needs.
 constexpr bool has_cell_state(Cell cell) { return cell == Cell::lstm; }
 constexpr bool has_inner(Cell cell) { return cell != Cell::rnn; }
 
@@ -24,12 +26,13 @@ struct StepVectors {
   T* inner;               // LSTM: tanh(cell); GRU: W_n h + d, and backward the gradient of n's sum
 };
 
-// forward(at, sums, from_input) turns the sums of the gates into the gates and the next state. In the GRU the sum of
-// the candidate n has two parts, because the reset gate acts on one of them only: sums[2] is W_n h + d, and from_input
-// is U_n x + b. Other cells ignore from_input.
+// forward(at, sums, from_input) turns the sums of the gates into the gates and the next state. In
+// the GRU the sum of the candidate n has two parts, because the reset gate acts on one of them
+// only: sums[2] is W_n h + d, and from_input is U_n x + b. Other cells ignore from_input.
 //
-// backward(at, carry, dh) takes the gradient of h and turns the gates into the gradients of their sums. `carry` holds
-// the part of the gradient that reaches the previous step beside the recurrent matrix.
+// backward(at, carry, dh) takes the gradient of h and turns the gates into the gradients of their
+// sums. `carry` holds the part of the gradient that reaches the previous step beside the recurrent
+// matrix.
 template <Cell cell, typename T>
 struct CellStep;
 
@@ -106,8 +109,9 @@ struct CellStep<Cell::gru, T> {
     store<T>(carry, dh * z);
   }
 
-  // Swap the two gradients of the candidate after `backward`: that of W_n h + d, which is in the gates and belongs to
-  // W and d, and that of the whole sum, which belongs to U, b and the layer below.
+  // Swap the two gradients of the candidate after `backward`: that of W_n h + d, which is in the
+  // gates and belongs to W and d, and that of the whole sum, which belongs to U, b and the layer
+  // below.
   static CHARLOOM_INLINE void swap_candidates(StepVectors<T> at) {
     T* gate = at.gates + 2 * lanes;
     const Vec<T> held = load<T>(gate);

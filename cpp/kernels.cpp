@@ -288,7 +288,7 @@ struct GeneratedText {
 // Generate with the plain network of one layer.
 template <typename T>
 Draw generate_classic(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
-           std::int32_t* order, GeneratedText text) {
+                      std::int32_t* order, GeneratedText text) {
   const NoSubnormals fast;
   Writer<T> writer(shape, Weights<T>(weights));
   if (!writer.ok()) return Draw::no_memory;
@@ -337,7 +337,7 @@ struct GenerateJob {
 
 template <typename T>
 Draw generate_any(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
-                    std::int32_t* order, const Team& team, GeneratedText text) {
+                  std::int32_t* order, const Team& team, GeneratedText text) {
   const PanelLayout<T> layout(shape);
   Reader<T> reader(layout, weights, 1, streams_of(1, 1, 0));
   if (!reader.ok()) return Draw::no_memory;
@@ -364,7 +364,7 @@ Draw generate(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t
       shape.cell == Cell::rnn && shape.layers == 1
           ? generate_classic<T>(shape, weights, state, sampler, order, {text, n, count, uniforms})
           : generate_any<T>(shape, weights, state, sampler, order, team,
-                              {text, n, count, uniforms});
+                            {text, n, count, uniforms});
   std::memcpy(ids, text + n, count * sizeof(*ids));
   return result;
 }

@@ -12,8 +12,9 @@ struct Purpose {
   bool learns, drops;  // it goes backward; it has dropout
 };
 
-// Every buffer has panels of one vector, except `gates`, which has the panels of the layout's gates. A row is one step
-// of one stream. A buffer that the cell or the purpose does not need is null.
+// Every buffer has panels of one vector, except `gates`, which has the panels of the layout's
+// gates. A row is one step of one stream. A buffer that the cell or the purpose does not need is
+// null.
 template <typename T>
 struct LayerBuffers {
   static constexpr int lanes = Simd<T>::lanes;

@@ -53,7 +53,7 @@ class Training {
       gradients_[thread] = memory_.take_zeroed(layout.end);
       stacks_[thread] = new (std::nothrow)
           LayerStack<T>(layout, windows.T, streams_of(windows.B, team.threads, thread),
-                   Dropout<T>(descent.dropout, 0, 0).any(), workspace, 1 + thread);
+                        Dropout<T>(descent.dropout, 0, 0).any(), workspace, 1 + thread);
       if (stacks_[thread] == nullptr || !stacks_[thread]->ok()) ok_ = false;
     }
   }
