@@ -40,7 +40,7 @@ from charloom.store.control_files import write_status
 from charloom.web import run_routes as followed
 from charloom.web import training_jobs
 from charloom.web.request_guard import BYTES
-from web import Live
+from web_servers import LiveServer
 
 TOO_LONG = (413, 414)  # refusals, which schemathesis does not count as such
 
@@ -92,7 +92,7 @@ def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
         "recipe": "quick",
     }  # can be dismissed
     (folder / ".jobs" / "ghost.json").write_text(json.dumps(ghost))
-    with writer, harmless(), Live(folder) as live:
+    with writer, harmless(), LiveServer(folder) as live:
         write_status(folder / "taught" / "status.json", "training", 0, 10, None)
         return fuzzed(live.url, cases, seed, under)
 

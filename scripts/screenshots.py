@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from browser import NONE, chromium, chromium_path  # noqa: E402
-from web import Live  # noqa: E402
+from web_servers import LiveServer  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 MOST = 200_000  # bytes
@@ -96,7 +96,7 @@ def inside(page, url, run):
 def main(folder):
     if chromium_path() is None:
         raise SystemExit(NONE)
-    with Live(folder) as live, chromium() as browser:
+    with LiveServer(folder) as live, chromium() as browser:
         found = httpx.get(f"{live.url}/api/runs").json()["runs"]
         if not found:
             raise SystemExit(f"{folder} has no run.")

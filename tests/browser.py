@@ -1,6 +1,6 @@
-"""A headless Chromium for tests and pictures: found on this machine, never downloaded.
+"""Starts a headless Chromium for tests and pictures. It must be installed; it is never downloaded.
 
-CHARLOOM_CHROMIUM names another one than the first that the PATH has.
+The variable CHARLOOM_CHROMIUM selects another one than the first in the PATH.
 """
 
 import os
@@ -12,16 +12,16 @@ NONE = "there is no Chromium: install it (Debian: apt install chromium), or name
 
 
 def chromium_path():
-    """Where Chromium is; None where there is none."""
+    """Return the path of Chromium; None if it is not installed."""
     return os.environ.get("CHARLOOM_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def chromium():
-    """A browser that is running."""
+    """Start the browser, and close it at the end of the `with` block."""
     from playwright.sync_api import sync_playwright
 
-    # Debian's Chromium refuses to sandbox itself for root, as whom tests often run in containers.
+    # Debian's Chromium refuses its sandbox for root, and in containers tests often run as root.
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     arguments = ["--disable-gpu", *(["--no-sandbox"] if root else [])]
     with sync_playwright() as playwright:

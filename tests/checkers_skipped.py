@@ -1,4 +1,4 @@
-"""Skip the tests of the checkers in reliability/ where the system cannot copy a process."""
+"""Skips the tests of the checkers in reliability/ on systems that cannot copy a process."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 
 def skip_where_a_process_cannot_be_copied(items):
-    """Mark the tests of the checkers as skipped where there is no fork or no /proc."""
+    """Mark the tests of the checkers as skipped if the system has no fork or no /proc."""
     if hasattr(os, "fork") and Path("/proc/self/status").exists():
         return
     for item in items:

@@ -1,6 +1,6 @@
-"""What holds for all tests: NumPy has one thread, no test depends on the clock, files are in memory.
+"""Settings for all tests: NumPy has one thread, Hypothesis has no deadline, temporary files are in memory.
 
-The tests of the checkers in reliability/, which fork and read /proc, are skipped where there is neither.
+The tests of the checkers in reliability/ are skipped on systems without fork or /proc.
 """
 
 from charloom.cpu_limits import keep_numpy_to_one_thread
@@ -19,13 +19,13 @@ keep_temporary_files_in_memory()
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what cannot run here as skipped, with the reason."""
+    """Mark the tests that cannot run on this system as skipped, with the reason."""
     skip_where_a_process_cannot_be_copied(items)
 
 
 @pytest.fixture
 def kept_plots(monkeypatch):
-    """Let reports draw equal plots once, for tests that make many reports and look at their words."""
+    """Draw equal plots of reports only once, for tests that make many reports and check their text."""
     from reliability.drawn_plots import keep_plots
 
     keep_plots(monkeypatch)

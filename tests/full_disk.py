@@ -1,4 +1,4 @@
-"""A disk that refuses to be changed, for tests."""
+"""Makes calls that change the disk fail, as on a full disk, for tests."""
 
 import errno
 import os
@@ -8,9 +8,9 @@ from reliability.calls import Calls
 
 
 class FullDisk:
-    """A disk that refuses one call: the `at`-th that would change it, once `armed`.
+    """Makes the `at`-th call that changes the disk fail, counted from `arm`.
 
-    With `forever`, every call from that one on.
+    With `forever`, every later call fails too.
     """
 
     CHANGES = ("open", "write", "fsync", "rename", "mkdir")
@@ -20,17 +20,17 @@ class FullDisk:
         Calls(Path("/"), before=self.count, patch=monkeypatch).__enter__()
 
     def count(self, call):
-        """Refuse, if this is the call."""
+        """Count a call that changes the disk, and raise OSError if it must fail."""
         if self.armed and call.kind in self.CHANGES:
             self.calls += 1
             if self.calls == self.at or (self.forever and self.calls > self.at):
                 raise OSError(self.code, os.strerror(self.code))
 
     def arm(self, at, forever=False):
-        """Refuse the call number `at`, counted from now."""
+        """Make the call number `at`, counted from now, fail."""
         self.armed, self.at, self.calls, self.forever = True, at, 0, forever
 
     def disarm(self):
-        """Refuse nothing; whether anything was refused since `arm`."""
+        """Let all calls succeed again, and return True if a call failed since `arm`."""
         self.armed = False
         return self.calls >= self.at

@@ -1,10 +1,10 @@
-"""The networks a third time: the equations in single numbers, and the chain rule for each number.
+"""A third implementation of the networks, with single numbers instead of matrices, for tests.
 
-It imports nothing of charloom and nothing that multiplies matrices, so that neither engine can
-lend it a mistake. No gradient is derived here: every sum and product remembers what it is made of,
-and the chain rule goes back through them one by one. Parameters are nested lists of floats by
-their full names, states nested lists [layer][stream][unit]; x[t][s] and y[t][s] are ids of step t
-in stream s; masks[t][layer][s][unit] is what dropout multiplies an output by.
+It imports nothing from charloom and no library for matrices, so it shares no mistake with the engines.
+Its gradients are not derived by hand: every sum and product stores its operands, and `propagate` applies
+the chain rule to each. Parameters are nested lists of floats by full name. States are nested lists
+[layer][stream][unit]. x[t][s] and y[t][s] are the ids at step t of stream s. Dropout multiplies an
+output by masks[t][layer][s][unit].
 
     rnn   h' = tanh(U x + W h + b)
     lstm  i, f, o = sigmoid, g = tanh of their rows of U x + W h + b;  c' = f c + i g;  h' = o tanh(c')
@@ -18,7 +18,7 @@ import math
 
 
 class Number:
-    """A number that knows what it was computed from, and by which derivative."""
+    """A number that stores its operands, and its derivative with respect to each of them."""
 
     births = itertools.count()
 
@@ -50,7 +50,7 @@ class Number:
 
 
 def propagate(result):
-    """Give every number that the result was computed from its gradient."""
+    """Set the `gradient` of every number from which `result` was computed."""
     found, ahead = {id(result): result}, [result]
     while ahead:
         for source, _ in ahead.pop().sources:
@@ -64,14 +64,14 @@ def propagate(result):
 
 
 def each(values, function):
-    """Nested lists with a function applied to what is in them."""
+    """Return nested lists with `function` applied to each item."""
     if isinstance(values, list):
         return [each(value, function) for value in values]
     return function(values)
 
 
 def total(numbers):
-    """The sum of some numbers."""
+    """Return the sum of numbers."""
     result = Number(0.0)
     for number in numbers:
         result = result + number
@@ -79,19 +79,19 @@ def total(numbers):
 
 
 def product(matrix, x):
-    """A matrix times a vector, or one of its columns where x is an id."""
+    """Return a matrix times the vector `x`, or the column `x` of the matrix if `x` is an id."""
     if isinstance(x, int):
         return [row[x] for row in matrix]
     return [total(a * b for a, b in zip(row, x, strict=True)) for row in matrix]
 
 
 def sums(*vectors):
-    """Vectors added entry by entry."""
+    """Return the sum of vectors, entry by entry."""
     return [total(entries) for entries in zip(*vectors, strict=True)]
 
 
 def step(cell, p, layer, x, h, c):
-    """The h and c that one layer carries on."""
+    """Return h and c of one layer after one step."""
     H = len(h)
     read = sums(product(p[f"layers.{layer}.U"], x), p[f"layers.{layer}.b"])
     held = product(p[f"layers.{layer}.W"], h)
@@ -117,7 +117,7 @@ def step(cell, p, layer, x, h, c):
 
 
 def loss_and_gradients(cell, parameters, x, y, state, masks=None):
-    """Loss of a window of B streams, the gradient of each parameter, and the state after it."""
+    """Return the loss of a window of B streams, the gradient of each parameter, and the state after the window."""
     T, B, L = len(x), len(x[0]), len(state["h"])
     p = {name: each(values, Number) for name, values in parameters.items()}
     loss = Number(0.0)
@@ -145,7 +145,7 @@ def loss_and_gradients(cell, parameters, x, y, state, masks=None):
 
 
 def adagrad(p, m, g, learning_rate, epsilon, clip):
-    """One clipped AdaGrad step on a parameter of any shape: the new parameter and accumulator."""
+    """Make one clipped AdaGrad step; return the new parameter, which can have any shape, and its accumulator."""
     if isinstance(p, list):
         pairs = [
             adagrad(p_i, m_i, g_i, learning_rate, epsilon, clip)
@@ -158,7 +158,7 @@ def adagrad(p, m, g, learning_rate, epsilon, clip):
 
 
 def train(p, ids, updates, *, T, learning_rate, epsilon=1e-8, clip=5.0, smoothing=0.999):
-    """The whole classic training of one stream from zero state and zero accumulators.
+    """Train one stream as in the classic experiment, from the zero state and zero accumulators.
 
     Returns the parameters, the accumulators, the last h, the losses and the smooth losses.
     """

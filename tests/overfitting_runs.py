@@ -1,4 +1,4 @@
-"""A small run that overfits, for tests of what each face says of it."""
+"""Trains a small run that overfits, for tests of what the report, the page and the commands show of it."""
 
 import random
 
@@ -7,7 +7,7 @@ from charloom.text import Corpus
 
 
 def train(path):
-    """Train on characters drawn at random: nothing that is learned of them holds for the validation part.
+    """Train a run on random characters, so that nothing it learns helps on the validation part.
 
     The last validation losses are about a fifth above the lowest one, four times as far as the check asks.
     """

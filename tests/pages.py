@@ -1,4 +1,4 @@
-"""Pages as tests read them: what a browser would show of an HTML file, and what must never be in it."""
+"""Parses an HTML page in tests: what a browser would show of it, and words that must never be in it."""
 
 import re
 from html.parser import HTMLParser
@@ -6,22 +6,22 @@ from typing import Final
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 CELLS = {"th", "td"}
-# What a page shows where a value went wrong on its way to the reader.
+# Words on a page that show that a value is missing or was converted wrongly.
 NO_VALUE: Final = re.compile(
     r"built-in method|bound method|object at 0x|\[object Object\]|\b(undefined|NaN|nan|None|null)\b"
 )
 
 
 class Page(HTMLParser):
-    """A page as a browser would take it: titles, tables, texts of pre elements, attributes, balance.
+    """The contents of an HTML page; AssertionError if its tags are not balanced.
 
     Attributes:
-        titles: the texts of h2 elements.
-        tables: the cells of each table's rows, by table; details count as open.
-        pres: the texts of pre elements.
-        attributes: tag, name and value of each.
-        tags: of all elements.
-        words: all text but that of style elements.
+        titles: the texts of the h2 elements.
+        tables: for each table its rows, as lists of cell texts; includes tables in closed details.
+        pres: the texts of the pre elements.
+        attributes: the tag, the name and the value of each attribute.
+        tags: the tags of all elements.
+        words: all text except that of style elements.
     """
 
     def __init__(self, html: str) -> None:
@@ -70,7 +70,7 @@ class Page(HTMLParser):
             self.words += data
 
     def table(self, *headings: str) -> list[list[str]]:
-        """The rows below some headings, of the one table that has them as its last row of headings."""
+        """Return the rows below a row of headings; exactly one table must have this row."""
         (found,) = [
             table[table.index(list(headings)) + 1 :]
             for table in self.tables
@@ -80,5 +80,5 @@ class Page(HTMLParser):
 
     @property
     def samples(self) -> list[str]:
-        """The texts of pre elements, without the line feed that a browser drops."""
+        """Return the texts of the pre elements, without the first line feed, which browsers ignore."""
         return [text.removeprefix("\n") for text in self.pres]

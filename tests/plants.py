@@ -1,18 +1,20 @@
-"""Mistakes as edits of the hand-written networks in tests/written: the source as somebody would get
-it wrong. Nothing here knows how the doctor predicts them."""
+"""Mistakes for the doctor to find, as edits of the hand-written networks in tests/written.
+
+This module does not know how the doctor predicts the mistakes.
+"""
 
 import types
 from pathlib import Path
 from typing import NamedTuple
 
 WRITTEN = Path(__file__).parent / "written"
-CELL = {"lstm": "lstm", "gru": "gru"}  # the others are plain
+CELL = {"lstm": "lstm", "gru": "gru"}  # all other files have the cell rnn
 
-PRE = "def loss_and_gradients"  # where a helper or a global goes: in front of it
+PRE = "def loss_and_gradients"  # helpers and globals are inserted before this line
 
 
 class Plant(NamedTuple):
-    """A mistake planted: into which file, what it is, and the edits (old, new)."""
+    """A planted mistake: the file, the id of the mistake, and the edits (old, new) that plant it."""
 
     file: str
     id: str
@@ -25,7 +27,7 @@ class Plant(NamedTuple):
 
 
 def source(file, *plants):
-    """The source of a hand-written network with mistakes in it."""
+    """Return the source of a hand-written network with planted mistakes."""
     text = (WRITTEN / f"{file}.py").read_text(encoding="utf-8")
     for plant in plants:
         for old, new in plant.edits:
@@ -35,7 +37,7 @@ def source(file, *plants):
 
 
 def function(file, *plants, name="loss_and_gradients"):
-    """The function of a hand-written network with mistakes in it."""
+    """Return the function of a hand-written network with planted mistakes."""
     module = types.ModuleType(file)
     exec(compile(source(file, *plants), f"{file}.py", "exec"), vars(module))
     return getattr(module, name)

@@ -18,7 +18,7 @@ ENGINES = ["reference"] + ([] if native_problem() else ["native"])
 
 
 def small_config(**settings):
-    """A run of a second or less: about 45 windows an epoch, everything due often."""
+    """Return settings for a run of at most a second, with 45 windows per epoch and frequent records and samples."""
     defaults = {
         "hidden_size": 8,
         "seq_length": 10,
@@ -35,31 +35,31 @@ def small_config(**settings):
 
 
 def small_corpus(name="cat"):
-    """A text that no file holds."""
+    """Return a corpus of `TEXT`, which is not in a file."""
     return Corpus.from_text(TEXT, name)
 
 
 def create(path, corpus=None, **settings):
-    """A new run: its writer, its learner, its text."""
+    """Create a run, and return its writer, its learner and its text."""
     corpus = corpus or small_corpus()
     learner = new_learner(small_config(**settings), corpus.vocabulary)
     return RunWriter.create(path, learner, corpus), learner, corpus
 
 
 def train(path, corpus=None, engine="reference", halt=lambda: None, **settings):
-    """Train a new run and return its events; as `halt` counts calls, their size ignores the clock."""
+    """Train a new run and return its events; the size of engine calls ignores the clock, as `halt` counts calls."""
     writer, learner, corpus = create(path, corpus, **settings)
     with writer, calls_without_clock():
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))
 
 
 def calls_without_clock():
-    """Let a call of the engine apply up to 8 updates, however fast the machine is."""
+    """Let each engine call apply up to 8 updates, however fast the machine is."""
     return patch.object(loop.CallSize, "adapt", lambda size, *_: setattr(size, "updates", 8))
 
 
 def linked(source, folder, count):
-    """So many more runs in a folder, each with the files of one that is there."""
+    """Create `count` runs in `folder` whose files are hard links to those of the run `source`."""
     paths = [(path, path.relative_to(source)) for path in sorted(source.rglob("*"))]
     for n in range(count):
         copy = folder / f"copy-{n:05d}"
@@ -72,13 +72,13 @@ def linked(source, folder, count):
 
 
 def resume(path, engine="reference", halt=lambda: None, **changes):
-    """Continue a run and return its events; the size of its calls ignores the clock."""
+    """Continue a run and return its events; the size of engine calls ignores the clock."""
     writer, learner, corpus = reopen(path, **changes)
     with writer, calls_without_clock():
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))
 
 
 def after(calls, reason="SIGINT"):
-    """A `halt` that gives its reason when it was asked so many times."""
+    """Return a `halt` function that returns `reason` from its call number `calls` on, and None before."""
     asked = iter(range(1, 10**9))
     return lambda: reason if next(asked) >= calls else None

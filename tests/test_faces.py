@@ -314,7 +314,7 @@ def test_responses_of_the_server_contain_no_marks(place):
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app
-    from web import HERE, app_state
+    from web_servers import HERE, app_state
 
     small_runs.train(place / "shelf" / "run")
     damaged = place / "shelf" / "damaged"

@@ -200,7 +200,7 @@ def test_the_page_lists_a_later_versions_run_as_newer(run):
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app
-    from web import HERE, app_state
+    from web_servers import HERE, app_state
 
     later_state(run)
     with TestClient(make_app(app_state(run.parent)), base_url=HERE) as client:

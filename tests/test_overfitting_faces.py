@@ -43,7 +43,7 @@ def test_the_server_reports_overfitting_only_for_a_finished_run(folder):
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app
-    from web import HERE, app_state
+    from web_servers import HERE, app_state
 
     with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
         runs = {run["key"]: run for run in client.get("/api/runs").json()["runs"]}

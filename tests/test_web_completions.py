@@ -11,7 +11,7 @@ openai = pytest.importorskip("openai", reason="OpenAI's client is not installed"
 
 import charloom  # noqa: E402
 import small_runs  # noqa: E402
-from web import Live  # noqa: E402
+from web_servers import LiveServer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 def client(folder):
     """OpenAI's client of a server."""
     with (
-        Live(folder) as live,
+        LiveServer(folder) as live,
         openai.OpenAI(base_url=f"{live.url}/v1", api_key="none", max_retries=0) as client,
     ):
         yield client

@@ -29,7 +29,7 @@ from charloom.web.journal_follower import Tail
 from charloom.web.request_guard import Guard
 from charloom.web.server import make_app
 from waiting import until
-from web import HERE, Live, app_state, complete, status_of
+from web_servers import HERE, LiveServer, app_state, is_complete, status_of
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
 
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def live(folder):
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         yield live
 
 
@@ -235,7 +235,10 @@ def test_without_free_descriptors_a_request_gets_retry_after_and_nothing_is_logg
 
 
 def test_the_longest_idle_connection_is_closed_for_a_new_one(folder):
-    with Live(folder, limits=ConnectionLimits(4, 3, 4)) as live, contextlib.ExitStack() as opened:
+    with (
+        LiveServer(folder, limits=ConnectionLimits(4, 3, 4)) as live,
+        contextlib.ExitStack() as opened,
+    ):
 
         def connect():
             made = socket.create_connection(("127.0.0.1", live.port), timeout=20)
@@ -256,7 +259,7 @@ def test_the_longest_idle_connection_is_closed_for_a_new_one(folder):
 
 def test_a_client_that_reads_nothing_is_disconnected(folder, monkeypatch):
     monkeypatch.setattr(connection, "SEND_SECONDS", 0.2)
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         asked = (
             f"GET /static/plotly.min.js HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
         )
@@ -317,7 +320,7 @@ def test_a_body_in_chunks_is_refused_and_no_chunk_is_read(live, monkeypatch):
         with socket.create_connection(("127.0.0.1", live.port), timeout=20) as client:
             client.sendall(head + b"1\r\na\r\n" * count + b"0\r\n\r\n")
             answer = b""
-            while not complete(answer) and (block := client.recv(65536)):
+            while not is_complete(answer) and (block := client.recv(65536)):
                 answer += block
         assert status_of(answer) == 411
         assert b"Content-Length" in answer.partition(b"\r\n\r\n")[2]
@@ -366,7 +369,7 @@ class Written:
 def test_a_request_head_is_limited_however_fast_it_arrives(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(Guard, "check_origin_and_host", lambda *_: asked.append(1))
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         config, state = live._server.config, live._server.server_state
     head = f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n".encode()
 

@@ -13,7 +13,7 @@ import small_runs
 import waiting
 from charloom.report import write_report
 from charloom.web.server import make_app
-from web import HERE, app_state
+from web_servers import HERE, app_state
 
 
 def reason_of(client):

@@ -19,7 +19,7 @@ from charloom.web.pagination import page_after, page_from
 from charloom.web.run_routes import list_changes
 from charloom.web.server import make_app
 from waiting import until
-from web import HERE, Live, app_state, streaming
+from web_servers import HERE, LiveServer, app_state, streaming
 
 MANY = 1_203  # more than one page of any size, and more than once was listed
 
@@ -102,7 +102,7 @@ def test_samples_and_events_of_a_run_are_sent_in_pages(tmp_path):
 
 
 def test_the_stream_sends_the_beginning_of_the_list_and_its_length(folder):
-    with Live(folder) as live, streaming(live.url, "/api/stream?limit=20") as events:
+    with LiveServer(folder) as live, streaming(live.url, "/api/stream?limit=20") as events:
         name, data = next(events)
         told = {run["key"] for run in data["runs"]}
         assert (name, data["fresh"]) == ("runs", True)
@@ -114,7 +114,7 @@ def test_the_stream_sends_the_beginning_of_the_list_and_its_length(folder):
 
 
 def test_a_stream_without_a_list_sends_only_journals(folder):
-    with Live(folder) as live, streaming(live.url, "/api/stream?limit=0&run=one") as events:
+    with LiveServer(folder) as live, streaming(live.url, "/api/stream?limit=0&run=one") as events:
         names = [next(events) for _ in range(3)]
     assert [name for name, _ in names] == ["records", "samples", "events"]
     records = names[0][1]
@@ -125,7 +125,10 @@ def test_a_stream_that_sends_some_records_has_their_total(tmp_path, monkeypatch)
     monkeypatch.setattr("charloom.web.run_routes.MOST_AT_FIRST", 4)
     small_runs.train(tmp_path / "book", epochs=1)
     lines = file_contents.lines_of(tmp_path / "book" / "metrics.jsonl")
-    with Live(tmp_path) as live, streaming(live.url, "/api/stream?limit=0&run=book") as events:
+    with (
+        LiveServer(tmp_path) as live,
+        streaming(live.url, "/api/stream?limit=0&run=book") as events,
+    ):
         records = next(events)[1]
     assert len(records["records"]) <= 4 < len(lines) == records["total"]
 

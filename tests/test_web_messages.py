@@ -13,7 +13,7 @@ from charloom.web import schemas
 from charloom.web.server import make_app
 from charloom.web.validation_messages import validation_message
 from waiting import until
-from web import HERE, app_state
+from web_servers import HERE, app_state
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from charloom.web.server import make_app
-from web import app_state
+from web_servers import app_state
 
 ROOT = Path(__file__).parent.parent
 

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from charloom.web import schemas, start_routes, text_routes
 from charloom.web.request_guard import BYTES
 from charloom.web.server import make_app
-from web import HERE, app_state
+from web_servers import HERE, app_state
 
 AS_BYTES = {"content-type": BYTES}
 

@@ -18,7 +18,7 @@ from charloom.errors import ConfigError
 from charloom.store import load_model, read_run
 from charloom.training import Progress, Record, Warned, passage
 from charloom.web.server import make_app
-from web import HERE, app_state
+from web_servers import HERE, app_state
 
 NOISE = "".join(random.Random(5).choices("abcdefgh ", k=300))  # nothing to learn but by heart
 OVER = {

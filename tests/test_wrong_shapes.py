@@ -224,7 +224,7 @@ def test_the_page_shows_the_run_and_says_what_is_damaged(run, name, wrong):
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app
-    from web import HERE, app_state
+    from web_servers import HERE, app_state
 
     damage(run, name, wrong)
     with TestClient(make_app(app_state(run.parent)), base_url=HERE) as client:

@@ -1,7 +1,7 @@
-"""A browser, its page, and two servers for the tests of the page.
+"""Fixtures for the tests of the page: a browser, a window and two servers.
 
-What needs playwright or the extra web is imported by the fixtures, so that the tests can be collected
-and skipped where it is not installed.
+The fixtures import modules that need playwright or the extra `web`. Without these the tests can still be
+collected, and are skipped.
 """
 
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ import pytest
 from browser import chromium
 from page.page_window import PATIENCE, SIZE
 
-# Before anything of the page runs: what breaks the content policy, and how far things jump.
+# Runs before the page's scripts. Records violations of the content policy, and the sizes of layout shifts.
 WATCH = """
 window.broken = [];
 window.jumps = [];
 addEventListener("securitypolicyviolation", (event) => {
-  // plotly.js brings a style of its maps, which are not used; it is refused, as it should be.
+  // plotly.js adds a style for maps, which the page does not use; the policy refuses it, as it should.
   if (!event.sourceFile.endsWith("plotly.min.js")) broken.push(`${event.violatedDirective} ${event.sourceFile}`);
 });
 new PerformanceObserver((list) => {
@@ -43,7 +43,7 @@ def context(browser):
 
 @pytest.fixture(scope="package")
 def window(context):
-    """A page that all tests use, one after another: a new one costs a process."""
+    """Return one page for all tests, as each new page needs a process."""
     page = context.new_page()
     page.thrown = []
     page.on("pageerror", lambda error: page.thrown.append(str(error)))
@@ -52,7 +52,7 @@ def window(context):
 
 @contextmanager
 def watched(page):
-    """The page, empty at first, which must neither throw nor break the content policy."""
+    """Yield the page, first empty; it must raise no error and must not violate the content policy."""
     page.goto("about:blank")
     page.thrown.clear()
     yield page
@@ -73,7 +73,7 @@ def page(window):
 
 @pytest.fixture(scope="package")
 def trained(tmp_path_factory):
-    """A server of a folder with two finished runs; tests only read it."""
+    """Return a server with two finished runs, which tests only read."""
     from page.page_servers import serving_two_runs
 
     with serving_two_runs(tmp_path_factory.mktemp("trained")) as live:
@@ -82,7 +82,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def training(tmp_path_factory):
-    """A server of a folder with a finished run, and a training run that several tests steer."""
+    """Return a server with a finished run, and a training run that several tests steer."""
     from page.page_servers import serving_a_training
 
     with serving_a_training(tmp_path_factory.mktemp("training")) as training:

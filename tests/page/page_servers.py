@@ -1,4 +1,4 @@
-"""Servers whose runs the tests of the page look at and steer."""
+"""Starts servers with runs, which the tests of the page show and steer."""
 
 import json
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import httpx
 
 import small_runs
 from waiting import until
-from web import Live
+from web_servers import LiveServer
 
 TEXT = 30 * small_runs.TEXT
 MARKUP = "<img src=x onerror=\"document.title='caught'\"><script>document.title='caught'</script>"
@@ -16,44 +16,44 @@ SLOW = {"recipe": "classic", "settings": {"cell": "lstm", "hidden_size": 100, "e
 
 @contextmanager
 def serving_two_runs(folder):
-    """Serve a folder with two finished runs, one of which wrote markup."""
+    """Serve a folder with two finished runs; a sample of the second contains markup."""
     small_runs.train(folder / "cats", validation=0.2)
     small_runs.train(folder / "gates", cell="lstm", hidden_size=12, seed=3)
     samples = folder / "gates" / "samples.jsonl"
     line = json.dumps({"text": MARKUP, "update": 99_999}, separators=(",", ":"))
     samples.write_text(samples.read_text() + line + "\n")
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         yield live
 
 
 class Training:
-    """A server of a folder with a finished run, and one training there that several tests steer.
+    """A server with a finished run, and a training run that several tests steer.
 
     Attributes:
         live: the server.
-        key: the run of the training; None until there is one.
+        key: the key of the training run; None before it is started.
     """
 
     def __init__(self, folder):
         self.folder = folder
-        self.live = Live(folder)
+        self.live = LiveServer(folder)
         self.key = None
 
     def get(self, path):
-        """An answer of the server."""
+        """Return the JSON of a response of the server."""
         return httpx.get(f"{self.live.url}{path}", timeout=20).json()
 
     def send(self, command):
-        """Steer it."""
+        """Send a command to the training run."""
         sent = {"command": command}
         httpx.post(f"{self.live.url}/api/runs/{self.key}/control", json=sent, timeout=20)
 
     def state(self):
-        """The state of it, as the server knows it."""
+        """Return the state of the training run, as the server reports it."""
         return self.get(f"/api/runs/{self.key}")["run"]["state"]
 
     def going(self):
-        """The key of it, once it trains; it goes on until it is stopped."""
+        """Start the training run if it is not running, wait until it trains, and return its key."""
         if self.key is None:
             with httpx.Client(base_url=self.live.url, timeout=20) as client:
                 text = {"name": "cat.txt", "text": TEXT}
@@ -63,7 +63,7 @@ class Training:
         return self.key
 
     def stop(self):
-        """Stop it, and wait until it is; one that starts hears of it when it can."""
+        """Stop the training run and wait until it has stopped; a run that is starting obeys later."""
         if self.key is not None:
             until(lambda: self.send("stop") or self.state() in ("stopped", "finished"), 30)
             self.key = None
@@ -74,7 +74,7 @@ def serving_a_training(folder):
     """Serve a folder with a finished run, and a training run that several tests steer."""
     small_runs.train(folder / "cats")
     training = Training(folder)
-    training.live.__enter__()  # not with: a test closes it and opens another one
+    training.live.__enter__()  # not in a `with` block: a test closes it and starts another one
     try:
         yield training
     finally:

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from page.page_window import PATIENCE
 
-# Drops a file as a user would, wherever the page listens for it.
+# Drops a file on the page, as a user would.
 DROP = """({ name, text }) => {
   const held = new DataTransfer();
   const content = typeof text === "string" ? text : new Uint8Array(text);
@@ -32,7 +32,7 @@ PLACE = """(box, n) => {
 
 
 def without_charts(page):
-    """Spare the page plotly.js, which takes most of the time, where no chart is looked at."""
+    """Do not load plotly.js, which takes most of the time, in a test that checks no chart."""
     page.route("**/plotly.min.js", lambda route: route.abort())
 
 
@@ -58,12 +58,12 @@ def slow_charts(page):
 
 
 def eventually(locator, pattern):
-    """Wait until an element has a text."""
+    """Wait until the text of an element matches a pattern."""
     expect(locator).to_have_text(re.compile(pattern, re.DOTALL), timeout=PATIENCE)
 
 
 def write(page, length=60, prompt="the "):
-    """Let the playground's model write; what it wrote with its prompt."""
+    """Sample in the playground, and return the prompt and the sample as one text."""
     page.fill("#play-prompt", prompt)
     page.fill("#play-length", str(length))
     page.click("#play-go")

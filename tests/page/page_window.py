@@ -1,4 +1,4 @@
-"""The size of the window that shows the page in tests, and how long tests wait for a change of it."""
+"""The size of the browser window in tests of the page, and how long the tests wait for a change."""
 
 SIZE = {"width": 1280, "height": 900}
 PATIENCE = 30_000  # milliseconds; machines may be busy

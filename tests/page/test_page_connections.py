@@ -20,7 +20,7 @@ from page.page_steps import eventually, without_charts
 from page.page_window import PATIENCE
 from small_runs import linked
 from waiting import until
-from web import Live
+from web_servers import LiveServer
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -73,7 +73,7 @@ def test_eight_windows_of_one_browser_are_live_and_can_send_requests(training, c
 def test_windows_that_follow_more_runs_than_one_stream_allows_use_several(tmp_path, context, page):
     for n in range(12):
         small_runs.train(tmp_path / f"run-{n:02d}", epochs=1)
-    with Live(tmp_path) as live, contextlib.ExitStack() as opened:
+    with LiveServer(tmp_path) as live, contextlib.ExitStack() as opened:
         windows = [page]
         for _ in range(11):
             windows.append(context.new_page())
@@ -95,7 +95,7 @@ def test_a_browser_without_shared_workers_has_a_stream_for_each_window(trained, 
 def test_a_list_of_more_runs_than_one_page_is_shown_as_it_is_scrolled(tmp_path, page):
     small_runs.train(tmp_path / "one", epochs=1)
     linked(tmp_path / "one", tmp_path, 449)
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         page.goto(live.url)
         rows, count = page.locator(".run"), page.locator("#runs-count")
         expect(count).to_contain_text("of 450 runs", timeout=PATIENCE)
@@ -120,7 +120,7 @@ def test_a_list_of_more_runs_than_one_page_is_shown_as_it_is_scrolled(tmp_path, 
 
 def test_a_server_that_refuses_the_stream_still_answers(tmp_path, page):
     small_runs.train(tmp_path / "cats")
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         most, live.app_state.stream_limit.most = live.app_state.stream_limit.most, 0
         page.goto(live.url)
         eventually(page.locator(".run .state"), "finished")
@@ -136,7 +136,7 @@ def test_a_failed_start_is_removed_from_the_list(tmp_path, page, monkeypatch):
         training_jobs.spawn,
     )
     monkeypatch.setattr(training_jobs, "spawn", lambda command, said: spawn(failing, said))
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         started = httpx.post(f"{live.url}/api/runs", json={"text": "builtin.python-docs"})
         assert started.status_code == 202
         page.goto(f"{live.url}/#/runs")
@@ -148,7 +148,7 @@ def test_a_failed_start_is_removed_from_the_list(tmp_path, page, monkeypatch):
 
 def test_a_new_model_file_is_listed_when_the_user_returns(tmp_path, page):
     small_runs.train(tmp_path / "cats")
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         page.goto(f"{live.url}/#/playground")
         models = page.locator("#play-model option")
         expect(models).not_to_have_count(0)

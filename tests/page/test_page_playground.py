@@ -17,7 +17,7 @@ from browser import NONE, chromium_path
 from charloom.cli import app
 from page.page_steps import PLACE, eventually, write
 from waiting import until
-from web import events_of
+from web_servers import events_of
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)

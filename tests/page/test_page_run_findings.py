@@ -15,7 +15,7 @@ import small_runs
 from browser import NONE, chromium_path
 from charloom.store.control_files import write_status
 from page.page_steps import eventually, without_charts
-from web import Live
+from web_servers import LiveServer
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -32,7 +32,7 @@ def test_a_run_is_listed_with_the_bits_of_its_best_model(tmp_path, page):
     overfitting_runs.train(tmp_path / "over")
     small_runs.train(tmp_path / "judged", validation=0.2)
     small_runs.train(tmp_path / "plain")
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         runs = {r["key"]: r for r in httpx.get(f"{live.url}/api/runs", timeout=20).json()["runs"]}
         best = runs["judged"]["best_bits"]
         assert best is not None
@@ -55,7 +55,7 @@ def test_the_page_says_that_a_run_overfits_and_what_to_try(tmp_path, page):
     without_charts(page)
     overfitting_runs.train(tmp_path / "over")
     small_runs.train(tmp_path / "plain")
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         run = httpx.get(f"{live.url}/api/runs/over", timeout=20).json()["run"]
         sentence = f"^{re.escape(run['overfitting'])}$"
         page.goto(live.url)
@@ -74,7 +74,7 @@ def test_the_view_of_a_run_names_its_damaged_parts(tmp_path, page):
     small_runs.train(tmp_path / "broken")
     small_runs.train(tmp_path / "sound")
     (tmp_path / "broken" / "passage.txt").write_bytes(b"\xff\xfe")
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         (damage,) = httpx.get(f"{live.url}/api/runs/broken", timeout=20).json()["damage"]
         assert "passage.txt" in damage
         page.goto(f"{live.url}/#/learning?run=broken")
@@ -89,7 +89,7 @@ def test_a_run_that_cannot_be_read_shows_the_reason_without_empty_figures(tmp_pa
     small_runs.train(tmp_path / "sound")
     (tmp_path / "unreadable").mkdir()
     (tmp_path / "unreadable" / "config.json").write_text("{")
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         page.goto(f"{live.url}/#/learning?run=unreadable")
         eventually(page.locator("#learning-reason"), "config.json")
         expect(page.locator("#learning-body")).to_be_hidden()
@@ -100,7 +100,7 @@ def test_a_run_that_cannot_be_read_shows_the_reason_without_empty_figures(tmp_pa
 def test_a_run_without_records_announces_them_only_while_it_trains(tmp_path, page):
     without_charts(page)
     writer, _, _ = small_runs.create(tmp_path / "empty")
-    with writer, Live(tmp_path) as live:
+    with writer, LiveServer(tmp_path) as live:
         write_status(tmp_path / "empty" / "status.json", "training", 0, 100, None)
         page.goto(f"{live.url}/#/learning?run=empty")
         chart, hint = page.locator("#learning-chart"), page.locator("#sample-hint")
@@ -116,7 +116,7 @@ def test_a_run_that_a_signal_ended_shows_a_sentence_with_the_signal(tmp_path, pa
     without_charts(page)
     small_runs.train(tmp_path / "ended", halt=small_runs.after(3))
     sentence = "^The signal SIGINT ended it; its last state is saved.$"
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         page.goto(live.url)
         eventually(page.locator(".run .reason"), sentence)
         page.goto(f"{live.url}/#/learning?run=ended")

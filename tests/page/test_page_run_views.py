@@ -20,7 +20,7 @@ from page.page_steps import eventually, slow_charts, without_charts
 from page.page_window import PATIENCE
 from pages import NO_VALUE
 from waiting import until
-from web import Live
+from web_servers import LiveServer
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -32,7 +32,7 @@ def test_a_long_run_is_drawn_with_few_points(tmp_path, page):
     last = file_contents.lines_of(metrics)[-1]
     lines = [{**last, "update": last["update"] + n, "epoch": float(2 + n)} for n in range(6_000)]
     metrics.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         page.goto(f"{live.url}/#/learning?run=long")
         crosses = page.locator("#learning-chart .points path")
         until(lambda: crosses.count() >= 100, 30)
@@ -47,7 +47,7 @@ def test_the_curves_of_another_run_replace_those_of_the_run_before_it_without_a_
     slow_charts(page)
     small_runs.train(tmp_path / "often", report_every=5)
     small_runs.train(tmp_path / "rarely", report_every=30)
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         updates = {
             key: [
                 record["update"]
@@ -136,7 +136,7 @@ def edited(tmp_path_factory):
     }.items():
         with (folder / "cats" / name).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         yield live
 
 
@@ -181,7 +181,7 @@ def test_each_figure_of_a_run_has_its_name(trained, page):
 def test_validation_bits_on_a_part_of_the_validation_part_are_marked(tmp_path, trained, page):
     without_charts(page)
     small_runs.train(tmp_path / "part", validation=0.2, judged_characters=64)
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         told = httpx.get(f"{live.url}/api/runs/part", timeout=20).json()["run"]
         assert told["judged_characters"] == 64 < told["held_out"]
         page.goto(f"{live.url}/#/learning?run=part")
@@ -206,7 +206,7 @@ def test_unreadable_lines_are_reported_with_the_run(edited, page):
 def test_as_many_runs_as_can_be_followed_are_compared_in_one_chart(tmp_path, trained, page):
     for n in range(8):
         shutil.copytree(trained.app_state.folder / "cats", tmp_path / f"cats-{n}")
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         page.goto(live.url)
         expect(page.locator(".run input")).to_have_count(8)
         boxes = "[...document.querySelectorAll('.run input')]"

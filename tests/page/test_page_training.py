@@ -21,7 +21,7 @@ from page.page_servers import TEXT
 from page.page_steps import DROP, eventually, without_charts
 from page.page_window import PATIENCE
 from waiting import until
-from web import Live
+from web_servers import LiveServer
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -82,7 +82,7 @@ def test_a_finished_run_trains_further(tmp_path, page):
     without_charts(page)
     small_runs.train(tmp_path / "cats")
     before = load_model(tmp_path / "cats").update
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         page.goto(f"{live.url}/#/learning?run=cats")
         page.get_by_label("More minutes").fill("0.1")
         page.click("#learning-buttons >> text=Train further")
@@ -94,7 +94,7 @@ def test_a_run_that_another_process_trains_appears_automatically(tmp_path, page)
     text = tmp_path / "cat.txt"
     text.write_text(TEXT)
     folder = tmp_path / "runs"
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         page.goto(live.url)
         eventually(page.locator("#runs-empty"), "No run has been trained")
         command = [
@@ -188,7 +188,7 @@ def test_a_restarted_server_finds_the_training_run(training, page):
     port = training.live.port
     training.live.__exit__()
     expect(page.locator("#gone")).to_be_visible(timeout=PATIENCE)
-    training.live = Live(training.folder, port).__enter__()
+    training.live = LiveServer(training.folder, port).__enter__()
     expect(page.locator("#gone")).to_be_hidden(timeout=PATIENCE)
     eventually(page.locator("#learning-state"), "training")
     done = page.locator("#learning-done")

@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def live(folder):
     """A server of it."""
-    from web import Live
+    from web_servers import LiveServer
 
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         yield live

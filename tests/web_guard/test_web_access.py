@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from charloom.web.request_guard import AccessRules, is_loopback
 from charloom.web.server import make_app
-from web import HERE, app_state
+from web_servers import HERE, app_state
 
 TOKEN = "a-token-that-only-the-user-knows"
 

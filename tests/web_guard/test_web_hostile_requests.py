@@ -15,7 +15,7 @@ import httpx
 from charloom.web import request_guard, schemas
 from charloom.web.request_guard import Guard
 from guard_requests import request
-from web import status_of
+from web_servers import status_of
 
 
 def generate(**asked):

@@ -14,7 +14,7 @@ from charloom.web import request_guard
 from charloom.web.file_descriptors import ConnectionLimits
 from guard_requests import request
 from waiting import until
-from web import Live, complete, status_of, streaming
+from web_servers import LiveServer, is_complete, status_of, streaming
 
 
 @pytest.mark.parametrize("path", ["/api/generate", "/api/texts"])
@@ -42,7 +42,7 @@ def test_a_second_request_without_its_head_is_closed(live, monkeypatch):
         for _ in range(3):
             connection.sendall(whole)
             answer = b""
-            while not complete(answer):
+            while not is_complete(answer):
                 answer += connection.recv(4096)
             assert status_of(answer) == 200
             time.sleep(0.25)
@@ -70,7 +70,10 @@ def test_simultaneous_uploads_are_limited_and_a_closed_one_frees_its_place(live)
 
 
 def test_a_client_beyond_the_connection_limit_gets_an_error(folder):
-    with Live(folder, limits=ConnectionLimits(4, 2, 4)) as live, contextlib.ExitStack() as opened:
+    with (
+        LiveServer(folder, limits=ConnectionLimits(4, 2, 4)) as live,
+        contextlib.ExitStack() as opened,
+    ):
         asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
         for _ in range(2):
             opened.enter_context(streaming(live.url, "/api/stream"))
@@ -87,7 +90,7 @@ def test_a_client_beyond_the_connection_limit_gets_an_error(folder):
 
 def test_connections_far_beyond_the_limit_are_closed(folder):
     with (
-        Live(folder, limits=ConnectionLimits(1, 1, 1)) as live,
+        LiveServer(folder, limits=ConnectionLimits(1, 1, 1)) as live,
         streaming(live.url, "/api/stream"),
         socket.create_connection(("127.0.0.1", live.port), timeout=5) as second,
     ):

@@ -21,9 +21,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def live(folder):
     """A server that listens; tests leave nothing running on it."""
-    from web import Live
+    from web_servers import LiveServer
 
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         yield live
 
 
@@ -33,7 +33,7 @@ def client(folder):
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app
-    from web import HERE, app_state
+    from web_servers import HERE, app_state
 
     with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
         yield client

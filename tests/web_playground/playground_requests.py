@@ -1,6 +1,6 @@
 """Requests of the tests of the playground, and their answers."""
 
-from web import events_of
+from web_servers import events_of
 
 
 def told(answer):

@@ -13,7 +13,7 @@ from charloom.engines import Sampler
 from charloom.sampling import SampleOptions, Writing
 from charloom.surprisal import Reader
 from playground_requests import told
-from web import written
+from web_servers import text_and_last_event
 
 HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
 
@@ -24,7 +24,9 @@ HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
 @pytest.mark.parametrize("model", ["book", "book@best", "bytes", "kept.safetensors"])
 @pytest.mark.parametrize("asked", [{}, HOT, {"prompt": "the cat", "stop": ["mat", "a"], **HOT}])
 def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, model, asked):
-    text, (name, last) = written(told(client.post("/api/generate", json={"model": model, **asked})))
+    text, (name, last) = text_and_last_event(
+        told(client.post("/api/generate", json={"model": model, **asked}))
+    )
     key, _, which = model.partition("@")
     options = [str(folder / key), *(["--which", which] if which else [])]
     for option, value in asked.items():
@@ -41,7 +43,9 @@ def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, mode
 
 def test_another_seed_gives_another_text(client):
     texts = {
-        written(told(client.post("/api/generate", json={"model": "book", "seed": seed})))[0]
+        text_and_last_event(
+            told(client.post("/api/generate", json={"model": "book", "seed": seed}))
+        )[0]
         for seed in range(3)
     }
     assert len(texts) == 3
@@ -115,10 +119,12 @@ def test_models_write_side_by_side_from_the_same_seed(client):
     models = ["book", "book@best", "bytes"]
     events = told(client.post("/api/compare", json={"models": models, "seed": 5}))
     for side, model in enumerate(models):
-        alone = written(told(client.post("/api/generate", json={"model": model, "seed": 5})))[0]
+        alone = text_and_last_event(
+            told(client.post("/api/generate", json={"model": model, "seed": 5}))
+        )[0]
         of_side = [(name, data) for name, data in events if data["side"] == side]
         assert of_side[0][1]["model"] == model
-        assert written(of_side)[0] == alone
+        assert text_and_last_event(of_side)[0] == alone
     # Side by side, not one after the other: the first pieces of all come before the first end.
     assert [data["side"] for name, data in events if name == "text"][:3] == [0, 1, 2]
 

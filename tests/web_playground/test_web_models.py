@@ -17,7 +17,7 @@ from charloom.web import model_cache
 from charloom.web.server import make_app
 from playground_requests import told
 from waiting import until
-from web import HERE, app_state, written
+from web_servers import HERE, app_state, text_and_last_event
 
 
 def test_models_are_listed_and_opened(client):
@@ -37,7 +37,9 @@ def test_a_retrained_run_of_the_same_name_uses_the_new_model(tmp_path):
         for seed in (1, 2):
             shutil.rmtree(tmp_path / "book", ignore_errors=True)
             small_runs.train(tmp_path / "book", epochs=1, seed=seed)
-            text, _ = written(told(client.post("/api/generate", json={"model": "book"})))
+            text, _ = text_and_last_event(
+                told(client.post("/api/generate", json={"model": "book"}))
+            )
             assert text == charloom.load(tmp_path / "book").sample()
             texts.append(text)
         assert texts[0] != texts[1]

@@ -15,7 +15,7 @@ import small_runs
 from charloom import sampling, surprisal
 from charloom.hidden_units import unit_values
 from waiting import until
-from web import Live
+from web_servers import LiveServer
 
 
 class Gated:
@@ -55,7 +55,7 @@ def small_steps(monkeypatch):
 
 @pytest.mark.parametrize("path", SLOW)
 def test_work_stops_within_a_step_after_the_client_disconnects(folder, small_steps, path):
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         body = json.dumps({"model": "book", **SLOW[path]}).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n"
@@ -71,7 +71,10 @@ def test_work_stops_within_a_step_after_the_client_disconnects(folder, small_ste
 
 
 def test_short_requests_are_answered_during_long_ones(folder, small_steps):
-    with Live(folder, threads=1) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+    with (
+        LiveServer(folder, threads=1) as live,
+        httpx.Client(base_url=live.url, timeout=20) as client,
+    ):
         engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         answers = []
         body = {"model": "book", **SLOW["/api/inside/ranking"]}
@@ -107,7 +110,7 @@ def test_work_in_steps_gives_the_same_numbers(client, small_steps):
 
 @pytest.mark.parametrize("path", ["/api/score", "/api/generate", "/v1/completions"])
 def test_unanswered_requests_get_an_error_when_the_server_closes(folder, path):
-    with Live(folder, at_work=0) as live:
+    with LiveServer(folder, at_work=0) as live:
         answers = []
         body = {"model": "book", **SLOW[path]}
         waiting = threading.Thread(
@@ -124,7 +127,7 @@ def test_unanswered_requests_get_an_error_when_the_server_closes(folder, path):
 
 
 def test_a_closed_server_has_no_working_thread(folder, small_steps):
-    with Live(folder) as live:
+    with LiveServer(folder) as live:
         engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         body = {"model": "book", **SLOW["/api/inside/ranking"]}
         asking = threading.Thread(

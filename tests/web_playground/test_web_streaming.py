@@ -18,7 +18,7 @@ from charloom.web.event_stream import EventStream
 from charloom.web.server import make_app
 from playground_requests import told
 from waiting import until
-from web import HERE, Live, app_state, streaming, written
+from web_servers import HERE, LiveServer, app_state, streaming, text_and_last_event
 
 ENDLESS = {"model": "book", "length": 100_000, "stop": []}
 
@@ -82,7 +82,7 @@ def test_requests_beyond_the_limit_wait_and_more_are_refused(folder):
     asked = {"model": "book", "length": 100_000, "probabilities": True}
     # A request that waited would get its response only after 20 seconds.
     other = httpx.Client(timeout=15)
-    with Live(folder, at_work=1, waiting=1) as live, other:
+    with LiveServer(folder, at_work=1, waiting=1) as live, other:
         with streaming(live.url, "/api/generate", asked) as first:
             next(first)
             with httpx.Client(base_url=live.url, timeout=20) as client:
@@ -150,7 +150,10 @@ def test_a_client_that_disconnects_while_waiting_frees_its_place():
 def test_a_diverged_model_gives_an_error_event(tmp_path, monkeypatch):
     small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
-        assert written(told(client.post("/api/generate", json={"model": "book"})))[1][0] == "end"
+        assert (
+            text_and_last_event(told(client.post("/api/generate", json={"model": "book"})))[1][0]
+            == "end"
+        )
 
         def diverged(*arguments):
             raise charloom.errors.EngineError("the model's logits are not finite")

@@ -24,7 +24,7 @@ def client(folder):
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app
-    from web import HERE, app_state
+    from web_servers import HERE, app_state
 
     with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
         yield client

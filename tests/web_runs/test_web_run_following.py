@@ -12,8 +12,8 @@ from charloom.web import journal_follower, run_index, training_jobs
 from charloom.web.journal_follower import Tail
 from charloom.web.run_routes import LOOK_SECONDS
 from waiting import until
-from web import Live, streaming
 from web_run_files import append
+from web_servers import LiveServer, streaming
 
 # Following
 
@@ -42,7 +42,7 @@ def test_a_stream_looks_for_changes_more_than_once_a_second():
 
 
 def test_the_stream_reports_a_run_of_another_process(tmp_path):
-    with Live(tmp_path) as live, streaming(live.url, "/api/stream") as events:
+    with LiveServer(tmp_path) as live, streaming(live.url, "/api/stream") as events:
         nothing = {"runs": [], "gone": [], "total": 0, "unread": 0, "fresh": True}
         assert next(events) == ("runs", nothing)
         small_runs.train(tmp_path / "late", epochs=1)
@@ -54,7 +54,7 @@ def test_the_stream_follows_the_journals_of_a_run(tmp_path):
     small_runs.train(tmp_path / "book")
     path = tmp_path / "book" / "metrics.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
-    with Live(tmp_path) as live, streaming(live.url, "/api/stream?run=book") as events:
+    with LiveServer(tmp_path) as live, streaming(live.url, "/api/stream?run=book") as events:
         first = {}
         while len(first) < 4:
             name, data = next(events)

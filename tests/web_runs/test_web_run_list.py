@@ -20,8 +20,8 @@ from charloom.web.run_models import models_in
 from charloom.web.run_routes import sample_records, spread, thinned
 from charloom.web.runs_folder import key_of
 from charloom.web.server import make_app
-from web import HERE, app_state
 from web_run_files import append
+from web_servers import HERE, app_state
 
 # The list
 

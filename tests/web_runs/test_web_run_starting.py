@@ -25,7 +25,7 @@ from charloom.web import start_routes, training_jobs
 from charloom.web.server import make_app
 from reliability.run_training import reopen
 from waiting import until
-from web import HERE, Live, app_state, streaming
+from web_servers import HERE, LiveServer, app_state, streaming
 
 TEXT = 30 * small_runs.TEXT
 # Long enough to be steered, and over by itself where a test that fails leaves it behind.
@@ -43,7 +43,7 @@ def folder_of_trainings(tmp_path):
 
 def test_a_training_run_survives_the_server_and_is_found_again(folder_of_trainings):
     folder = folder_of_trainings
-    with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+    with LiveServer(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
         nothing = {"runs": [], "total": 0, "next": None, "unread": 0}
         assert client.get("/api/runs").json() == nothing
         kept = client.post("/api/texts", json={"name": "My Cat!.txt", "text": TEXT})
@@ -63,7 +63,7 @@ def test_a_training_run_survives_the_server_and_is_found_again(folder_of_trainin
     # The server is gone, the training is not; another server finds it.
     (job,) = training_jobs.Jobs(folder).all().values()
     assert job.alive
-    with Live(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+    with LiveServer(folder) as live, httpx.Client(base_url=live.url, timeout=20) as client:
         assert client.get("/api/runs/My-Cat-1").json()["run"]["state"] == "paused"
         client.post("/api/runs/My-Cat-1/control", json={"command": "run"})
         until(lambda: state_of(client, "My-Cat-1", "training"), 20)

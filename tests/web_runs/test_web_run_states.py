@@ -20,8 +20,8 @@ from charloom.training import Record
 from charloom.web import training_jobs
 from charloom.web.server import make_app
 from waiting import until
-from web import HERE, app_state
 from web_run_files import append
+from web_servers import HERE, app_state
 
 # States
 

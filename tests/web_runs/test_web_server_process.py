@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from charloom.web import playground_routes
 from charloom.web.server import make_app
-from web import HERE, Live, app_state, streaming
+from web_servers import HERE, LiveServer, app_state, streaming
 
 # Starting
 
@@ -56,7 +56,7 @@ def test_sigterm_closes_the_server_soon_while_pages_watch(tmp_path):
 
 
 def test_a_port_in_use_is_reported_in_one_sentence(tmp_path):
-    with Live(tmp_path) as live:
+    with LiveServer(tmp_path) as live:
         done = subprocess.run(
             [sys.executable, "-m", "charloom", "serve", str(tmp_path), "--port", str(live.port)],
             capture_output=True,

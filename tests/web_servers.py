@@ -1,4 +1,4 @@
-"""The page's server for tests: in this process behind a client, or listening as a real one."""
+"""Starts a web server in tests, in this process or listening on a port, and reads its responses."""
 
 import json
 import socket
@@ -16,18 +16,18 @@ HERE = f"http://127.0.0.1:{PORT}"
 
 
 def app_state(folder, port=PORT, token=None, limits=None, **queue):
-    """Return the shared objects of a server of a folder."""
+    """Return the shared objects of a server that serves the runs in `folder`."""
     access = AccessRules.of("127.0.0.1", port, token)
     return server.AppState(
         folder, access, concurrency.WorkQueue(**queue), limits or ConnectionLimits.within(None)
     )
 
 
-class Live:
-    """A server that listens on a port, a free one if none is named, in a thread.
+class LiveServer:
+    """A server in a thread that listens on `port`, or on a free port if `port` is 0.
 
     Attributes:
-        url: its address.
+        url: the address of the server.
         app_state: the shared objects of its application.
     """
 
@@ -55,22 +55,22 @@ class Live:
         self.app_state.queue.close()
 
     def raw(self, request, seconds=5.0):
-        """What comes back for some bytes, until the server closes or so long."""
+        """Send bytes, and return the response: until it is complete, the server closes, or `seconds` have passed."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
             connection.sendall(request)
             answer = b""
             try:
                 while block := connection.recv(65536):
                     answer += block
-                    if complete(answer):
+                    if is_complete(answer):
                         break
             except TimeoutError:
                 pass
         return answer
 
 
-def complete(answer):
-    """Whether an answer with a Content-Length is all there; of a stream, whether it has begun."""
+def is_complete(answer):
+    """Return True if a response has as many bytes as its Content-Length says, or an event stream has begun."""
     head, found, body = answer.partition(b"\r\n\r\n")
     if found and b"text/event-stream" in head:
         return True
@@ -79,12 +79,12 @@ def complete(answer):
 
 
 def status_of(answer):
-    """The status of an answer's bytes; None where there is no answer."""
+    """Return the status code of a response in bytes; None if it is not a response."""
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
 
 
 def events_of(lines):
-    """Name and data of each server-sent event in an iterator of lines."""
+    """Yield the name and the data of each server-sent event in an iterator of lines."""
     name = None
     for line in lines:
         if line.startswith("event: "):
@@ -95,7 +95,7 @@ def events_of(lines):
 
 @contextmanager
 def streaming(url, path, body=None):
-    """The events of a stream, one after another."""
+    """Open an event stream, and return an iterator over its events."""
     method = "GET" if body is None else "POST"
     with (
         httpx.Client(base_url=url, timeout=20) as client,
@@ -106,8 +106,8 @@ def streaming(url, path, body=None):
         yield events_of(answer.iter_lines())
 
 
-def written(events):
-    """The whole text of a stream of one writing, and its last event."""
+def text_and_last_event(events):
+    """Return the whole text of an event stream of one sample, and the last event."""
     text, last = "", None
     for name, data in events:
         last = (name, data)
