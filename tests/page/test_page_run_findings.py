@@ -14,6 +14,7 @@ import overfitting_runs
 import small_runs
 from browser import NONE, chromium_path
 from charloom.store.control_files import write_status
+from charloom.training.in_run_directory import STOP_REASON
 from page.page_steps import eventually, without_charts
 from web_servers import LiveServer
 
@@ -40,7 +41,7 @@ def test_a_run_is_listed_with_the_bits_of_its_best_model(tmp_path, page):
         wanted = {
             "judged": (best, "bits, best validation"),
             "over": (runs["over"]["best_bits"], "bits, best validation"),
-            "plain": (runs["plain"]["train_bits"], "bits, training"),
+            "plain": (runs["plain"]["bits"], "bits, training"),
         }
         page.goto(live.url)
         for key, (bits, kind) in wanted.items():
@@ -112,15 +113,49 @@ def test_a_run_without_records_announces_them_only_while_it_trains(tmp_path, pag
         eventually(hint, "^This run has no samples.$")
 
 
-def test_a_run_that_a_signal_ended_shows_a_sentence_with_the_signal(tmp_path, page):
+REASONS = {
+    "SIGINT": "Stopped by SIGINT (Ctrl-C).",
+    "SIGTERM": "Stopped by the signal SIGTERM.",
+    STOP_REASON: "Stopped by a command from a terminal, the page or Python.",
+    "no better validation loss in 3 evaluations": (
+        "Training ended early: no better validation loss in 3 evaluations."
+    ),
+    "its process ended before it saved a checkpoint": (
+        "Its process ended before it saved a checkpoint."
+    ),
+    "book.txt is empty.": "book.txt is empty.",
+}
+
+
+def test_the_reason_of_a_run_is_a_sentence_and_is_followed_by_its_damage(trained, page):
+    page.goto(trained.url)
+    shown = page.evaluate(
+        """async (reasons) => {
+          const { reasonOf } = await import("/static/run_summary.js");
+          return reasons.map((reason) => reasonOf({ reason, damage: null }));
+        }""",
+        list(REASONS),
+    )
+    assert shown == list(REASONS.values())
+
+
+def test_a_stopped_run_shows_its_damage_and_the_update_of_each_figure(tmp_path, page):
     without_charts(page)
-    small_runs.train(tmp_path / "ended", halt=small_runs.after(3))
-    sentence = "^The signal SIGINT ended it; its last state is saved.$"
+    small_runs.train(tmp_path / "ended", halt=small_runs.after(3), report_every=1_000)
+    with (tmp_path / "ended" / "metrics.jsonl").open("ab") as file:
+        file.write(b"{\n")
+    said = (
+        r"^Stopped by SIGINT \(Ctrl-C\)\. \S*ended/metrics\.jsonl is damaged: 1 of \d+ lines .*\.$"
+    )
     with LiveServer(tmp_path) as live:
+        run = httpx.get(f"{live.url}/api/runs/ended", timeout=20).json()["run"]
         page.goto(live.url)
-        eventually(page.locator(".run .reason"), sentence)
+        eventually(page.locator(".run .reason"), said)
         page.goto(f"{live.url}/#/learning?run=ended")
-        eventually(page.locator("#learning-reason"), sentence)
+        eventually(page.locator("#learning-reason"), said)
+        figures = page.locator("#learning-figures")
+        eventually(figures, rf"Smooth loss{run['smooth_loss']:.2f}")
+        eventually(figures, "Gradient norm at update 1[0-9]")
 
 
 def test_numbers_have_thousands_separators(trained, page):

@@ -1,6 +1,7 @@
 """The page shows a run: its curves, samples, figures and damaged lines. Each test loads a browser's page."""
 
 import json
+import math
 import re
 import shutil
 
@@ -167,7 +168,7 @@ def test_each_figure_of_a_run_has_its_name(trained, page):
     told = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
     wanted = {
         "Bits, best validation": f"{told['best_bits']:.3f}",
-        "Last training loss, bits": f"{told['train_bits']:.3f}",
+        "Smooth training loss, bits": f"{told['smooth_loss'] / told['seq_length'] / math.log(2):.3f}",
         "Last validation loss, bits": f"{told['validation_bits']:.3f}",
         "Smooth loss": f"{told['smooth_loss']:.2f}",
         "Learning rate": f"{told['learning_rate']:g}",

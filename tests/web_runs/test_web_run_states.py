@@ -1,7 +1,9 @@
 """The server knows the state and speed of each run, and sends it commands."""
 
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 from starlette.testclient import TestClient
 
 import small_runs
-from charloom.store import read_control
+from charloom.store import load_model, read_control
 from charloom.store.control_files import write_status
 from charloom.training import Record
 from charloom.web import training_jobs
@@ -64,6 +66,50 @@ def test_the_speed_is_unknown_until_the_current_session_has_one(tmp_path, begun,
     assert told["state"] == "training"
     assert told["characters_per_second"] == (20.0 if known else None)
     assert told["seconds_left"] == ((100 - update) * 10 / 20 if known else None)
+
+
+def test_a_run_past_its_last_record_has_the_figures_of_its_update(tmp_path):
+    small_runs.train(tmp_path / "book", halt=small_runs.after(3), report_every=1_000)
+    factor = {
+        "event": "learning_rate_factor",
+        "learning_rate_factor": 0.5,
+        "time": 1.0,
+        "update": 1,
+    }
+    append(tmp_path / "book" / "events.jsonl", json.dumps(factor).encode() + b"\n")
+    learner = load_model(tmp_path / "book", "latest")
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        run = client.get("/api/runs").json()["runs"][0]
+        record = client.get("/api/runs/book/records").json()["records"][-1]
+    assert record["update"] < run["update"] == learner.update
+    assert record["smooth_loss"] != run["smooth_loss"] == learner.smooth_loss
+    assert run["bits"] == pytest.approx(learner.smooth_loss / 10 / math.log(2))
+    assert run["learning_rate"] == pytest.approx(0.5 * record["learning_rate"])
+    assert run["epoch"] == pytest.approx(record["epoch"] * run["update"] / record["update"])
+
+
+def test_the_figures_of_a_finished_run_are_not_those_of_a_short_last_record(tmp_path):
+    small_runs.train(tmp_path / "book")
+    smooth = load_model(tmp_path / "book", "latest").smooth_loss
+    records = [
+        Record(update, 1.0, 10 * update, seconds, 10.0, 12.0, 1.0, 0.1, 1.0, speed)
+        for update, seconds, speed in ((80, 8.0, 100.0), (90, 10.0, 9_999.0))
+    ]
+    metrics = tmp_path / "book" / "metrics.jsonl"
+    metrics.write_bytes(b"".join(record.to_line() + b"\n" for record in records))
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        run = client.get("/api/runs").json()["runs"][0]
+    assert run["bits"] == pytest.approx(smooth / 10 / math.log(2))
+    assert run["characters_per_second"] == pytest.approx(900 / 10)
+
+
+def test_the_list_names_the_damage_of_a_run_beside_its_reason(tmp_path):
+    small_runs.train(tmp_path / "book", halt=small_runs.after(3))
+    append(tmp_path / "book" / "metrics.jsonl", b"{\n")
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        run = client.get("/api/runs").json()["runs"][0]
+    assert run["reason"] == "SIGINT"
+    assert re.search(r"metrics\.jsonl is damaged: .* left out", run["damage"])
 
 
 def test_control_reaches_the_process_that_trains(tmp_path):

@@ -71,11 +71,16 @@ class CheckpointHeader:
     @property
     def best_update(self) -> int | None:
         """The update of the best checkpoint when this one was saved; None if it is not known."""
+        best = self.counters.get("best_update")
+        return best if is_count(best) else None
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """The counters of the learner in state.json, not checked; empty if they cannot be read."""
         with suppress(DamagedError):
             counters = (self.fields() or {}).get("counters")
-            best = counters.get("best_update") if isinstance(counters, dict) else None
-            return best if is_count(best) else None
-        return None
+            return counters if isinstance(counters, dict) else {}
+        return {}
 
     def refuse_newer(self) -> None:
         """Raise NewerFormatError if a later version of charloom wrote the checkpoint.

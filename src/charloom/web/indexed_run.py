@@ -36,6 +36,7 @@ from charloom.training.progress_records import characters_evaluated
 from charloom.web.best_loss import BestLoss
 from charloom.web.file_descriptors import is_shortage
 from charloom.web.journal_follower import Tail
+from charloom.web.run_figures import figures_at, mean_speed
 from charloom.web.runs_folder import Location, Stamp, printable
 from charloom.web.schemas import Run, State
 from charloom.web.training_jobs import Job, is_alive
@@ -81,7 +82,7 @@ class IndexedRun:
         self._metrics = Tail(path / METRICS, is_record)
         self._events = Tail(path / EVENTS, is_event)
         self._settings: RunSettings | None = None
-        self._updates: int | None = None
+        self._schedule: Schedule | None = None
         self._part: tuple[int, int] | None = (
             None  # number of characters for a validation loss, and of the validation part
         )
@@ -141,7 +142,7 @@ class IndexedRun:
 
     def _read(self, place: Location, job: Job | None) -> Run:
         head = inspect_head(self.path)
-        self._note_settings(head)
+        schedule = self._note_settings(head)
         config, text, status, latest, best = (
             head.config, head.text, head.status, head.latest, head.best
         )  # fmt: skip
@@ -155,25 +156,25 @@ class IndexedRun:
         state, reason = self._state(status, changed)
         if job is not None:
             state, reason = job.state(state, reason, status)
-        reason = reason or self._damage(head)
+        damage = self._damage(head)
+        reason = reason or damage
         if reason is None and state == "interrupted":
             reason = lost(latest)
         update = status.update if status else last.get("update", latest)
-        updates = status.updates if status and state != "finished" else self._updates
-        speed = last.get("characters_per_second")
-        # A record from before this process, or of its first update, does not show the current speed.
-        if state in AT_WORK and number(last.get("update")) <= self._begun + 1:
-            speed = None
+        updates = status.updates if status and state != "finished" else schedule.updates
+        speed = self._speed(state)
         each = config.seq_length * config.batch_size
         left = None
         if state == "training" and speed and update is not None and updates is not None:
             left = max(0, updates - update) * each / speed
-        train, judged = bits(last.get("train_nats")), bits(self._judged.get("validation_nats"))
+        judged = bits(self._judged.get("validation_nats"))
+        figures = figures_at(update, schedule, self._factor, last, counters_of(head))
         return Run(
             key=place.key,
             name=place.name,
             state=state,
             reason=reason,
+            damage=damage,
             here=state in AT_WORK,
             resumable=latest is not None and state in OVER,
             recipe=config.recipe,
@@ -186,14 +187,14 @@ class IndexedRun:
             vocabulary_size=text.vocabulary_size,
             update=update,
             updates=updates,
-            epoch=last.get("epoch"),
-            bits=train if judged is None else judged,
-            train_bits=train,
+            epoch=figures.epoch,
+            bits=figures.smooth_bits if judged is None else judged,
+            train_bits=bits(last.get("train_nats")),
             validation_bits=judged,
             best_bits=bits(self._best.of(best)),
             overfitting=self._overfits(best) if state == "finished" and config.validation else None,
-            smooth_loss=last.get("smooth_loss"),
-            learning_rate=last.get("learning_rate"),
+            smooth_loss=figures.smooth_loss,
+            learning_rate=figures.learning_rate,
             learning_rate_factor=self._factor,
             characters_per_second=speed,
             seconds=last.get("seconds"),
@@ -207,19 +208,28 @@ class IndexedRun:
             model=which_of(config),
         )
 
-    def _note_settings(self, head: RunHead) -> None:
-        """Keep the settings of the run, and compute again what depends on them if they have changed."""
+    def _note_settings(self, head: RunHead) -> Schedule:
+        """Return the schedule of the run; keep it and the settings until the settings change."""
         if head.found_settings is None:
             head.problems[CONFIG].refuse()
-        if head.found_settings != self._settings:
+        if head.found_settings != self._settings or self._schedule is None:
             self._settings = head.found_settings
-            schedule = Schedule.of(head.config, head.text.characters)
-            self._updates = schedule.updates
+            schedule = self._schedule = Schedule.of(head.config, head.text.characters)
             self._part = (
                 characters_evaluated(head.config, schedule.windows)
                 if head.config.validation
                 else None
             )
+        return self._schedule
+
+    def _speed(self, state: State) -> float | None:
+        """Return the characters per second: the current speed of a process, or the mean of the run."""
+        if state not in AT_WORK:
+            return mean_speed(self._last)
+        # A record from before this process, or of its first update, does not show the current speed.
+        if number(self._last.get("update")) <= self._begun + 1:
+            return None
+        return self._last.get("characters_per_second")
 
     def _read_journals(self, best: int | None) -> None:
         """Read the new lines of the journals; `best` is the update of the best checkpoint."""
@@ -304,6 +314,13 @@ class IndexedRun:
         if event in OVER:
             return event, self._event.get("reason")
         return ("starting" if silent < YOUNG_SECONDS else "interrupted"), None
+
+
+def counters_of(head: RunHead) -> dict[str, Any]:
+    """Return the counters of the latest checkpoint; empty if they cannot be read."""
+    if head.latest is None:
+        return {}
+    return head.checkpoints.header(head.latest).counters
 
 
 def lost(latest: int | None) -> str:

@@ -163,25 +163,29 @@ class Run(ResponseBody):
         key: the id of the run in other requests.
         state: `starting` until its directory exists; `interrupted` also if its process has disappeared.
         reason: why it is in that state, or a problem that does not stop the training.
+        damage: sentences about the damaged parts of the run that the list knows; None if there are none.
         here: whether a process trains the run, so that commands can be sent to it.
         resumable: whether POST /api/runs/{run}/resume can continue it.
         text: the name of its text.
         characters: the length of its text.
         update, updates: the current update and the total number of updates; None while not known.
         epoch: passes over the training text, with a fraction.
-        bits: validation bits per character if there are any, otherwise training bits.
+        bits: the last validation bits per character if there are any, otherwise the smooth loss in bits
+            per character of the training text.
         train_bits, validation_bits: the last value of each.
         best_bits: the value for the best checkpoint.
         overfitting: a sentence that a finished run overfitted, with a suggestion; None if it did not.
         held_out: the number of characters in the validation part.
         judged_characters: how many of these characters are used for each validation loss. Both are
             None without a validation part.
-        learning_rate: the learning rate in the last record.
+        smooth_loss: the smooth loss in nats per window: that of `update` if a checkpoint of it exists,
+            otherwise that of the last record.
+        learning_rate: the learning rate at `update`, with `learning_rate_factor`.
         learning_rate_factor: the factor set by a command.
         seconds: training time so far.
         seconds_left: the remaining time at the current speed; None if the run is not training.
-        characters_per_second: the speed in the last record; None until the current process has made
-            more than one update.
+        characters_per_second: while a process trains the run, the speed in the last record; None until
+            this process has made more than one update. Otherwise the mean speed of the run.
         dismissible: whether the start failed before there was a run directory. POST
             /api/runs/{run}/dismiss removes it from the list.
         changed: when something last happened, Unix time.
@@ -194,6 +198,7 @@ class Run(ResponseBody):
     name: str
     state: State
     reason: str | None = None
+    damage: str | None = None
     here: bool = False
     resumable: bool = False
     dismissible: bool = False

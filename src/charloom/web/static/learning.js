@@ -16,7 +16,7 @@ const CROSSES = 150;
 
 const FIGURES = [
   ["Bits", (run) => fixed(bitsOf(run)[0], 3)],
-  ["Last training loss, bits", (run) => fixed(run.train_bits, 3)],
+  ["Smooth training loss, bits", (run) => fixed(run.smooth_loss && run.smooth_loss / run.seq_length / Math.LN2, 3)],
   ["Last validation loss, bits", (run) => fixed(run.validation_bits, 3)],
   ["Smooth loss", (run) => fixed(run.smooth_loss, 2)],
   ["Learning rate", (run) => short(run.learning_rate)],
@@ -24,6 +24,9 @@ const FIGURES = [
   ["Characters / s", (run) => integer(run.characters_per_second)],
   ["Time left", (run) => (run.seconds_left === null ? "–" : duration(run.seconds_left))],
 ];
+
+// The gradient norm is the only figure that only records have.
+const NORM = FIGURES.findIndex(([name]) => name === "Gradient norm");
 
 /** The view of one run. */
 export class Learning {
@@ -215,6 +218,8 @@ export class Learning {
     if (!this.run) return;
     const kind = bitsOf(this.run)[1];
     put(this.names[0], kind[0].toUpperCase() + kind.slice(1));
+    const earlier = last && !isGoing(this.run.state) && last.update !== this.run.update;
+    put(this.names[NORM], earlier ? `Gradient norm at update ${integer(last.update)}` : "Gradient norm");
     FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
   }
 

@@ -2,12 +2,23 @@
 
 /** Return the bits of a run's best model, or its last ones as far as the best are not known, and their name. */
 export function bitsOf(run) {
-  if (run.validation_bits === null) return [run.train_bits, "bits, training"];
+  if (run.validation_bits === null) return [run.bits, "bits, training"];
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];
 }
 
-/** Return why a run is in its state, or "". The reason of a run that a signal ended is only the name of the signal. */
+/** Return why a run is in its state, and what is damaged, in sentences; "" if there is nothing to say. */
 export function reasonOf(run) {
-  const reason = run.reason ?? "";
-  return /^SIG[A-Z0-9]+$/.test(reason) ? `The signal ${reason} ended it; its last state is saved.` : reason;
+  const { reason, damage } = run;
+  if (!reason || reason === damage) return reason ?? "";
+  return damage ? `${sentence(reason)} ${damage}` : sentence(reason);
+}
+
+/** Return a reason as a sentence. Some reasons are only the name of a signal, or of what stopped the run. */
+function sentence(reason) {
+  if (reason === "SIGINT") return "Stopped by SIGINT (Ctrl-C).";
+  if (/^SIG[A-Z0-9]+$/.test(reason)) return `Stopped by the signal ${reason}.`;
+  if (reason.startsWith("a command ")) return `Stopped by ${reason}.`;
+  if (reason.startsWith("no better ")) return `Training ended early: ${reason}.`;
+  const whole = /[.!?]$/.test(reason) ? reason : `${reason}.`;
+  return whole.startsWith("its process ") ? `I${whole.slice(1)}` : whole;
 }

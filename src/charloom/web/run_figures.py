@@ -1,0 +1,65 @@
+"""Computes a run's losses, epoch, learning rate and speed at its current update, for the list of runs.
+
+A run can be past its last record, and its last record can span a few updates. The module reads no file:
+the caller passes the last record and the counters of the latest checkpoint.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from charloom.formatting import bits_per_character
+from charloom.model.schedule import Schedule
+from charloom.store.json_numbers import is_number
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """The figures of a run at an update; each is None if it is not known.
+
+    Attributes:
+        epoch: passes over the training text, with a fraction.
+        smooth_loss: the smooth loss in nats per window.
+        smooth_bits: the smooth loss in bits per character.
+        learning_rate: the learning rate, with the factor that a command set.
+    """
+
+    epoch: float | None
+    smooth_loss: float | None
+    smooth_bits: float | None
+    learning_rate: float | None
+
+
+def figures_at(
+    update: int | None,
+    schedule: Schedule,
+    factor: float,
+    record: Mapping[str, Any],
+    counters: Mapping[str, Any],
+) -> RunFigures:
+    """Return the figures of a run at `update`.
+
+    Args:
+        update: the run's current update; None or 0 before the first one.
+        schedule: gives the learning rate and the length of an epoch.
+        factor: multiplies the learning rate of the schedule.
+        record: the run's last record; empty if there is none.
+        counters: the counters of its latest checkpoint; empty if there is none. They give the smooth
+            loss if they are of `update`; otherwise the record gives it.
+    """
+    smooth = counters.get("smooth_loss") if counters.get("update") == update else None
+    if not is_number(smooth):
+        smooth = record.get("smooth_loss")
+    length = schedule.config.seq_length
+    rate = epoch = None
+    if update:
+        rate = float(schedule.learning_rates(update - 1, 1)[0]) * factor
+        epoch = update / schedule.windows.per_epoch
+    bits = None if smooth is None else bits_per_character(smooth, length)
+    return RunFigures(epoch, smooth, bits, rate)
+
+
+def mean_speed(record: Mapping[str, Any]) -> float | None:
+    """Return the characters per second from the beginning of a run to a record; None if not known."""
+    characters, seconds = record.get("characters"), record.get("seconds")
+    return characters / seconds if characters and seconds else None
