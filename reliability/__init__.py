@@ -4,10 +4,10 @@ A module with a PROMISE has:
 
     NUMBER    its position in the table
     PROMISE   one sentence
-    check     check(scale) -> the figures reached, by name; scale is "short" (seconds, for the test
+    check     check(scale) -> the measured figures, by name; scale is "short" (seconds, for the test
               suite) or "long" (what docs/RELIABILITY.md shows); seeds are among the figures
 
-A checker raises AssertionError where the promise is broken. It is one function for both scales, and
+A checker raises AssertionError if the promise is broken. One function serves both scales.
 `tests/test_reliability_<module>.py` runs the short one and shows that it catches a planted fault.
 """
 
@@ -18,7 +18,7 @@ from types import ModuleType
 Figures = dict[str, int | float | str]
 
 SHORT, LONG = "short", "long"
-SHORTENED = "shortened"  # as figures are kept of a long check that was told to take less time
+SHORTENED = "shortened"  # the scale of a long check that was run for a shorter time
 
 
 def promises() -> dict[str, ModuleType]:

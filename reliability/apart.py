@@ -39,30 +39,30 @@ PROMISE = (
 
 ROOT = Path(__file__).parent.parent
 WATCHED = Path(__file__).parent / "watched"
-TORCH = "home/torch"  # where PyTorch keeps what it likes
+TORCH = "home/torch"  # the cache folder of PyTorch
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 30
-# Modules that talk to others; whoever imports one below `src` must be allowed to.
+# Modules that use the network. Below `src`, only the packages in ALLOWED_TALKERS may import them.
 TALKERS = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "asyncio"}
-ALLOWED_TALKERS: frozenset[str] = frozenset({"web"})  # the page, which a user asks for
+ALLOWED_TALKERS: frozenset[str] = frozenset({"web"})  # the server of the page, which a user starts
 UMASKS = (0o022, 0o077, 0o002)
-PATIENCE = 120.0  # seconds until what is run beside must be at work, or at its end
+PATIENCE = 120.0  # seconds within which a command must be ready, or must end
 
 FONTS = ("home/.cache/matplotlib", "home/.config/matplotlib")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A command line, and what is allowed to it.
+    """A command line, and what the command is allowed to do.
 
     Attributes:
-        words: after `charloom`.
-        code: its exit code.
-        beside: what happens once it is at work: lines, or an action that is given what it said.
-        ready: whether it is at work, of the place and what it said.
-        end: the signal that ends it then.
-        talks: what it may do with the network.
-        starts: the processes that it may start.
-        writes: the beginnings of paths, within the place, where it may write beside `runs` and `asked`.
+        words: the words after `charloom`.
+        code: the expected exit code.
+        beside: commands to run, or functions to call with its output, when the command is ready.
+        ready: returns True if the command is ready, given the folder and the output.
+        end: the signal that ends the command after that.
+        talks: a regular expression for the allowed uses of the network.
+        starts: a regular expression for the processes that it may start.
+        writes: beginnings of paths in the folder where it may write, in addition to `runs` and `asked`.
     """
 
     words: str
@@ -76,7 +76,7 @@ class Line:
 
 
 def look_at_the_page(said: str) -> None:
-    """Get the page and its list of runs, as a browser does."""
+    """Request the page and the list of runs, as a browser does."""
     address = re.search(r"http://127\.0\.0\.1:\d+/", said)
     assert address, f"serve: says no address: {said}"
     for path in ("", "api/runs"):
@@ -85,7 +85,7 @@ def look_at_the_page(said: str) -> None:
 
 
 SMALL = "--recipe classic --hidden-size 4 --seq-length 5"
-HERE = r"\('127\.0\.0\.1', \d+"  # loopback, as an address or as a name to look up
+HERE = r"\('127\.0\.0\.1', \d+"  # the loopback address in an audit event
 STEERED = Line(
     f"train book.txt --run runs/d {SMALL} --updates 100000000 --report-every 5000",
     ready=lambda place, said: (place / "runs/d/status.json").exists(),
@@ -104,7 +104,7 @@ SERVED = Line(
     talks=rf"socket\.(bind|getaddrinfo)\(?{HERE}.*",
 )
 DRAWS: dict[str, Any] = {"starts": r"subprocess\.Popen \S*fc-list .*", "writes": FONTS}
-SHORTER = (  # what the test suite runs
+SHORTER = (  # the commands of the short version
     Line(f"train book.txt --run runs/a {SMALL} --updates 20 --report-every 5 --validation 0.2"),
     STEERED,
     Line("resume runs/a --updates 30"),
@@ -116,7 +116,7 @@ COMMANDS = (
     Line(f"reproduce book.txt --run runs/b {SMALL.removeprefix('--recipe classic ')} --updates 20 "
          "--engine reference", **DRAWS),
     Line("report runs/a", **DRAWS),
-    Line("control runs/a pause", code=2),  # it is finished
+    Line("control runs/a pause", code=2),  # the run is finished
     Line("evaluate runs/a --baselines"),
     Line("score runs/a --text cat"),
     Line("neurons runs/a --png asked/units.png", **DRAWS),
@@ -128,7 +128,7 @@ COMMANDS = (
     Line("doctor asked/mine.py:loss_and_gradients --html asked/page.html",
          starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.diagnosis\.child_process \S+ \d+|"
          + DRAWS["starts"], writes=("tmp/", *FONTS)),
-    # PyTorch, where it is installed, has a cache and temporary files of its own.
+    # PyTorch, if it is installed, has its own cache and temporary files.
     Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4",
          writes=("tmp/", TORCH)),
     Line("corpora"),
@@ -139,7 +139,7 @@ COMMANDS = (
 
 
 def check(scale: str) -> Figures:
-    """Look at the source for what talks, then run every command and note what it touches."""
+    """Search the source for imports of network modules, then run every command and check what it did."""
     talking = talkers(ROOT / "src" / "charloom")
     assert not talking, f"talks to others: {', '.join(talking)}"
     require_all_commands()
@@ -165,7 +165,7 @@ def check(scale: str) -> Figures:
 
 
 def require_all_commands() -> None:
-    """Refuse a list that has no line for one of the app's commands."""
+    """Raise AssertionError if `COMMANDS` has no line for one of the app's commands."""
     names = {(one.name or one.callback.__name__) for one in app.registered_commands if one.callback}
     lines = [*COMMANDS, *(one for line in COMMANDS for one in line.beside if isinstance(one, Line))]
     missing = names - {line.words.split()[0] for line in lines}
@@ -173,7 +173,7 @@ def require_all_commands() -> None:
 
 
 def talkers(package: Path) -> list[str]:
-    """The modules of a package that import what talks to others, with the line."""
+    """Return the imports of network modules in a package, with file and line."""
     found = []
     for path in sorted(package.rglob("*.py")):
         if path.relative_to(package).parts[0].removesuffix(".py") in ALLOWED_TALKERS:
@@ -197,7 +197,7 @@ def talkers(package: Path) -> list[str]:
 
 @dataclass
 class Noted:
-    """How much was noted of commands that kept to themselves."""
+    """Counts of what allowed commands did."""
 
     commands: int = 0
     processes: int = 0
@@ -210,7 +210,7 @@ class Noted:
 
 
 def prepared(place: Path) -> Path:
-    """A folder with a text, and where a user asks for files."""
+    """Create a text and empty folders in `place`, and return `place`."""
     (place / "book.txt").write_text(TEXT, encoding="utf-8")
     for name in ("asked", "tmp"):
         (place / name).mkdir()
@@ -218,10 +218,10 @@ def prepared(place: Path) -> Path:
 
 
 def run(place: Path, line: Line) -> Noted:
-    """One command in a process of its own, with what happens beside.
+    """Run one command in its own process, and the commands and functions in `line.beside`.
 
     Raises:
-        AssertionError: it touched what it must not, or did not end as it should.
+        AssertionError: the command did something that is not allowed, or ended with another exit code.
     """
     environment = {**os.environ, "HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
     environment |= {
@@ -266,7 +266,7 @@ def run(place: Path, line: Line) -> Noted:
 def wait_until_ready(
     place: Path, line: Line, said: Path, process: "subprocess.Popen[bytes]"
 ) -> None:
-    """Wait until a command is at work."""
+    """Wait until a command is ready."""
     until = time.monotonic() + PATIENCE
     while not line.ready(place, said.read_text(encoding="utf-8", errors="replace")):
         assert process.poll() is None and time.monotonic() < until, (
@@ -276,10 +276,10 @@ def wait_until_ready(
 
 
 def judged(place: Path, line: Line, notes: Path) -> Noted:
-    """What a command and its children noted, all of it allowed.
+    """Return the counts of what a command and its child processes did.
 
     Raises:
-        AssertionError: not all of it is, or a process was not watched.
+        AssertionError: something was not allowed, or a process was not watched.
     """
     found: dict[str, list[object]] = {
         kind: [] for kind in ("begins", "talks", "starts", "starts unwatched", "writes")
@@ -312,7 +312,7 @@ def judged(place: Path, line: Line, notes: Path) -> Noted:
 
 
 def look_at_permissions(place: Path, umask: int) -> int:
-    """Every file and directory has what the umask leaves; how many there are."""
+    """Require the permissions of the umask for every file and directory, and return their number."""
     found = [path for kept in ("runs", "asked") for path in (place / kept).rglob("*")]
     for path in found:
         mode = stat.S_IMODE(path.lstat().st_mode)

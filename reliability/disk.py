@@ -1,16 +1,15 @@
 """Refuses the Nth call that changes the disk, for every N, once or from then on.
 
-A run is made and trained to its end while one of its calls is refused, with each of several errors.
-Refused once, it ends with the bytes of a run that nothing happened to, or says in one sentence that
-it could not be made and can be made then. Refused from the Nth call on, it goes on in memory, tries
-again, says what is lost, and the last good state can be gone on with once the disk is well. An fsync
-that failed has also lost what waited for it, as systems do: what was written since the last fsync is
-then no longer what a later fsync brings to the disk. A write that is refused may have written half
-of its data first.
+A run is created and trained to its end while some of its calls fail, with each of several errors. If one
+call fails, the run ends with the bytes of an undisturbed run, or one sentence says that it could not be
+created, and creating it again succeeds. If all calls from the Nth on fail, training continues in memory, tries
+again and says what is lost, and the last good state can be resumed when the disk works again. As in real
+systems, a failed fsync also loses the data written since the last fsync: a later fsync does not write it. A
+failed write may have written half of its data.
 
-A disk that refuses to be read is asked in `reliability/reads.py`.
+`reliability/reads.py` checks disks that cannot be read.
 
-Where it may be mounted, a small file system in memory is filled up, emptied, made read-only and
+If the system allows mounting, a small file system in memory is filled, emptied, made read-only and made
 writable again while a run trains on it.
 """
 
@@ -44,25 +43,24 @@ PROMISE = (
 )
 
 SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6}
-STEP = {SHORT: 21, LONG: 1}  # every call, or every so many
-# After so many calls that the disk took again it refuses all, so that a save that is tried anew is
-# cut short; by error.
+STEP = {SHORT: 21, LONG: 1}  # make every 21st call fail, or every call
+# By error: after this many calls that succeed again, all calls fail, which interrupts a repeated save.
 GAPS: dict[str, dict[int, tuple[int, ...]]] = {
     SHORT: {errno.EIO: (0, 9)},
     LONG: {errno.EIO: (0, 5, 9, 14), errno.ENOSPC: (0,), errno.EROFS: (0,)},
 }
-TEAR = {SHORT: 3, LONG: 1}  # every write, or every so many; short: of journals alone
+TEAR = {SHORT: 3, LONG: 1}  # tear every third write of journals, or every write
 TMPFS_BYTES = 512 << 10
 ON_TMPFS = {"hidden_size": 24, "updates": 40, "report_every": 4}
 
 
 class Refusal:
-    """Refuses a call that would change the disk, the `at`-th from now, and all from another on.
+    """Makes the `at`-th call that changes the disk fail, and all calls from number `forever_from` on.
 
     Attributes:
-        calls: how many there were.
-        healed: from then on none is refused.
-        torn: whether a write that is refused writes half of its data all the same.
+        calls: the number of calls.
+        healed: if True, no further call fails.
+        torn: if True, a write that fails still writes half of its data.
     """
 
     def __init__(self, at: int, code: int, forever_from: int = 1 << 60, torn: bool = False) -> None:
@@ -83,7 +81,7 @@ class Refusal:
 
 
 def check(scale: str) -> Figures:
-    """Every call in the long version, with three errors."""
+    """Make calls fail one after another; in the long version every call, with three errors."""
     refusals = {"once": 0, "forever": 0, "made_anew": 0}
     with folder(in_memory=True) as place, no_waiting():
         train(place / "whole", SETTINGS)
@@ -118,8 +116,7 @@ def check(scale: str) -> Figures:
 
 @contextmanager
 def no_waiting() -> Iterator[None]:
-    """The last save is tried again at once, and training never pauses: what it does meanwhile is what is
-    looked at."""
+    """Let training repeat a failed save immediately and never pause, so that only its calls are checked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_saving, "RETRY_SECONDS", (0.0, 0.0))
         patch.setattr(run_saving, "PATIENT_SECONDS", ())
@@ -128,17 +125,17 @@ def no_waiting() -> Iterator[None]:
 
 
 def numbers(scale: str, place: Path, code: int) -> range:
-    """The calls that are refused in turn."""
+    """Return the numbers of the calls that fail one after another."""
     counting = Refusal(1 << 60, code)
     with Calls(place / "counted", before=counting):
         train(place / "counted", SETTINGS)
     shutil.rmtree(place / "counted")
-    # Not always the same ones where only some are.
+    # In the short version, the calls differ by error.
     return range(1 + code % STEP[scale], counting.calls + 1, STEP[scale])
 
 
 def writes(scale: str, place: Path) -> list[int]:
-    """The numbers of the calls that write, of those that are torn in turn."""
+    """Return the numbers of the write calls that are torn one after another."""
     seen: list[Call] = []
     with Calls(place / "counted", before=seen.append):
         train(place / "counted", SETTINGS)
@@ -154,7 +151,7 @@ def writes(scale: str, place: Path) -> list[int]:
 def refused_once(
     run: Path, number: int, code: int, truth: dict[str, Any], torn: bool = False
 ) -> bool:
-    """One call is refused: whether the run could not be made, and then could."""
+    """Make one call fail; return True if the run could not be created and a second attempt succeeded."""
     what = f"{errno.errorcode[code]} at call {number}{', half done' * torn}"
     refusal = Refusal(number, code, torn=torn)
     with Calls(run, before=refusal):
@@ -163,7 +160,7 @@ def refused_once(
         except WriteError as error:
             require_sentence(error, what)
             made = (run / "checkpoints" / "latest").exists()
-            train(run, SETTINGS)  # by whoever looked after the disk
+            train(run, SETTINGS)  # as the user does when the disk works again
             require_same(run, truth, what)
             return not made
     require_same(run, truth, what)
@@ -171,7 +168,7 @@ def refused_once(
 
 
 def refused_from(run: Path, number: int, gap: int, code: int, truth: dict[str, Any]) -> None:
-    """A call is refused, and soon all; then the disk is well again."""
+    """Make a call fail, and all calls after a gap; then resume the run on a disk that works."""
     what = f"{errno.errorcode[code]} at call {number}, and from call {number + gap} on"
     refusal = Refusal(number, code, number + gap)
     told: list[str] = []
@@ -201,7 +198,7 @@ def refused_from(run: Path, number: int, gap: int, code: int, truth: dict[str, A
                 )
                 assert told, f"{what}: nobody was warned"
         else:
-            # Only the status, or tidying up, was refused.
+            # The failed calls only wrote the status or removed old files.
             require_same(run, truth, what)
         if saved:
             try:
@@ -215,8 +212,7 @@ def refused_from(run: Path, number: int, gap: int, code: int, truth: dict[str, A
 
 
 def fsyncs_that_lose(run: Path, truth: dict[str, Any]) -> int:
-    """Each fsync of a journal fails in turn, and what waited for it is lost when the power goes;
-    how many there were."""
+    """Make each fsync of a journal fail, which loses the unwritten data; return the number of fsyncs."""
     number = 0
     while True:
         number += 1
@@ -226,10 +222,10 @@ def fsyncs_that_lose(run: Path, truth: dict[str, Any]) -> int:
             try:
                 train(run, SETTINGS)
             except WriteError:
-                train(run, SETTINGS)  # it could not be made, and can be made now
+                train(run, SETTINGS)  # the run could not be created, and now can be
         what = f"EIO at fsync {number} of a journal"
         for path, data in kept.items():
-            # What was brought to the disk is what remains when the power goes at the end.
+            # `data` would remain after a power cut at the end.
             assert b"\0" not in data, f"{what}: lines of {path.name} never came to the disk"
             if path.name != EVENTS:
                 assert data == path.read_bytes(), f"{what}: {path.name} ends early on the disk"
@@ -240,11 +236,11 @@ def fsyncs_that_lose(run: Path, truth: dict[str, Any]) -> int:
 
 
 class LosingFsync:
-    """A journal's fsync fails, and the system forgets that what waited was not brought to the disk.
+    """Makes one fsync of a journal fail, and loses the data that it should have written to the disk.
 
     Args:
-        at: the one that fails.
-        kept: what is on the disk for certain, by file; filled in.
+        at: the number of the fsync that fails.
+        kept: receives the bytes that are on the disk, by file.
     """
 
     def __init__(self, at: int, kept: dict[Path, bytes]) -> None:
@@ -256,11 +252,11 @@ class LosingFsync:
 
     @property
     def happened(self) -> bool:
-        """Whether one failed."""
+        """Return True if an fsync failed."""
         return self._count >= self._at
 
     def before(self, call: Call) -> None:
-        """Fail, if it is its turn."""
+        """Raise OSError if `call` is the fsync that fails."""
         if call.kind == "fsync" and call.path.suffix == ".jsonl":
             self._count += 1
             if self._count == self._at:
@@ -270,7 +266,7 @@ class LosingFsync:
                 raise OSError(errno.EIO, os.strerror(errno.EIO), str(call.path))
 
     def after(self, call: Call) -> None:
-        """Keep track of what lies in the journals."""
+        """Record the contents of the journals after `call`."""
         if call.path.suffix != ".jsonl":
             return
         seen, lost = (
@@ -279,7 +275,9 @@ class LosingFsync:
         )
         if call.kind == "write":
             seen[call.offset : call.offset + len(call.data)] = call.data
-            lost -= set(range(call.offset, call.offset + len(call.data)))  # waits anew
+            lost -= set(
+                range(call.offset, call.offset + len(call.data))
+            )  # waits for the next fsync
         elif call.kind == "truncate":
             assert call.length is not None
             del seen[call.length :]
@@ -290,7 +288,7 @@ class LosingFsync:
 
 
 def require_sentence(error: WriteError, what: str) -> None:
-    """An error for people: what cannot be written, and what to do."""
+    """Raise AssertionError unless the error is a sentence that says what cannot be written."""
     told = str(error)
     assert "cannot be written" in told, f"{what}: {told!r}"
     assert told.endswith("."), f"{what}: {told!r}"
@@ -300,8 +298,10 @@ def require_sentence(error: WriteError, what: str) -> None:
 
 
 def small_tmpfs() -> Figures:
-    """Fill a small file system and empty it while a run trains on it, make it read-only and writable
-    again before it goes on: the bytes must be the same. Where none may be mounted, that is told."""
+    """Train on a small file system that becomes full and read-only, and require the same bytes.
+
+    If the system does not allow mounting, the figures say so.
+    """
     with folder() as place:
         disk = place / "disk"
         disk.mkdir()
@@ -319,8 +319,7 @@ def small_tmpfs() -> Figures:
 
 
 def filled_up(disk: Path, truth: dict[str, Any]) -> None:
-    """The disk is full from one record on until training pauses: it warns, goes on by itself when there is
-    room again, and loses nothing."""
+    """Fill the disk until training pauses; training must warn, continue when there is space, and lose nothing."""
     told: list[str] = []
 
     def seen(item: Any) -> None:
@@ -339,7 +338,7 @@ def filled_up(disk: Path, truth: dict[str, Any]) -> None:
 
 
 def read_only(disk: Path, truth: dict[str, Any]) -> None:
-    """An interrupted run is refused in one sentence while the disk is read-only, and goes on then."""
+    """Resume a run on a read-only disk, which must fail with a sentence, and on a writable one."""
     asked = iter(range(100))
     train(disk / "run", ON_TMPFS, halt=lambda: "SIGINT" if next(asked) > 5 else None)
     require_mount("ro", disk)
@@ -355,7 +354,7 @@ def read_only(disk: Path, truth: dict[str, Any]) -> None:
 
 
 def mount(*arguments: object) -> str | None:
-    """Mount something; why it was refused, or None."""
+    """Call `mount`; return None, or the reason why it failed."""
     if shutil.which("mount") is None:
         return "there is no mount here"
     words = ["mount", *map(str, arguments)]
@@ -364,13 +363,13 @@ def mount(*arguments: object) -> str | None:
 
 
 def require_mount(how: str, disk: Path) -> None:
-    """Make the file system read-only, or writable again."""
+    """Make the file system read-only (`ro`) or writable (`rw`)."""
     problem = mount("-o", f"remount,{how}", disk)
     assert problem is None, problem
 
 
 def fill(path: Path) -> None:
-    """Take all room that is left."""
+    """Write a file until the disk is full."""
     with path.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(b"\0" * 4096):
             pass

@@ -1,8 +1,8 @@
 """Checks that numbers that are not finite are found before the next save, in training and in sampling.
 
-NaN and both infinities are put into every place that a number can go wrong in, on every engine, while
-a run saves after each call of its engine: the fault must be told before anything else is saved, and no
-file that was ever saved may hold it. Then models that are not finite, or barely, are made to write.
+NaN and both infinities are put into every kind of number, on every engine, while a run saves after each call of
+its engine. The fault must be reported before the next save, and no saved file may contain it. Then it samples
+from models that are not finite, and from models with extreme but finite numbers.
 """
 
 import itertools
@@ -42,11 +42,11 @@ OPTIMIZERS = {SHORT: ("adam",), LONG: ("adagrad", "sgd", "adam")}
 TEMPERATURES = {SHORT: 7, LONG: 61}
 DRAWS = 400
 TEXT = "the cat sat on the mat, and the dog sat by the log; " * 20
-FAR = 6.0  # standard deviations that a count of draws may be away from what is expected
+FAR = 6.0  # allowed standard deviations between a count of draws and its expected value
 
 
 def check(scale: str) -> Figures:
-    """Put every fault into every place, then sample at the edges."""
+    """Put every fault into every place, then sample from extreme models."""
     engines = ["reference"] + ([] if native_problem() else ["native"])
     injected, turn = 0, itertools.cycle(VALUES)
     for engine, cell, optimizer in itertools.product(engines, CELLS[scale], OPTIMIZERS[scale]):
@@ -68,7 +68,7 @@ def check(scale: str) -> Figures:
 
 
 def settings(cell: str, optimizer: str) -> Config:
-    """A run that saves after each call of its engine, with everything that can go wrong in it."""
+    """Return settings for a run that saves after each call of its engine."""
     return Config(
         cell=cell, optimizer=optimizer, hidden_size=5, seq_length=6, batch_size=2, sigma=0.1,
         learning_rate=0.01, report_every=4, sample_until=0, sample_length=4, passage_length=8,
@@ -80,18 +80,18 @@ def settings(cell: str, optimizer: str) -> Config:
 
 
 def places(config: Config, engine: str) -> list[str]:
-    """Every kind of number that training changes, by name."""
+    """Return the names of all kinds of numbers that training changes."""
     learner = new_learner(config, Corpus.from_text(TEXT).vocabulary)
     found = [f"parameters/{name}" for name in learner.parameters]
     found += [f"slots/{slot}/V" for slot in learner.slots]
     found += [f"state/{name}" for name in learner.state]
     found += ["smooth_loss", "pending_loss", "the loss that is told", "the norm that is told"]
-    # The native engine keeps its gradients to itself; what becomes of one shows in the weights.
+    # The native engine does not return gradients; a wrong gradient shows in its weights.
     return found + (["the gradient"] if engine == "reference" else [])
 
 
 class Faulty:
-    """An engine that puts a value into a place, once, after so many updates."""
+    """An engine that puts a value into a place once, after `AT` updates."""
 
     def __init__(self, engine: str, place: str, value: float) -> None:
         self._engine: Engine = open_engine(engine)
@@ -104,7 +104,7 @@ class Faulty:
         return getattr(self._engine, name)
 
     def train(self, learner: Learner, tokens: Any, plan: Plan) -> Trace:
-        """The engine's own, then the fault."""
+        """Train with the engine, then insert the fault."""
         trace = self._engine.train(learner, tokens, plan)
         if self.done or learner.update < AT or self.place == "the gradient":
             return trace
@@ -118,7 +118,7 @@ class Faulty:
 
 
 class BadGradient(ReferenceEngine):
-    """The reference engine, of which one entry of one gradient is wrong once."""
+    """The reference engine with one wrong entry in one gradient, once."""
 
     def __init__(self, told: Faulty, value: float) -> None:
         self.told, self.value = told, value
@@ -134,7 +134,7 @@ class BadGradient(ReferenceEngine):
 
 
 def spoil(learner: Learner, place: str, value: float) -> None:
-    """Put a value where it does not belong."""
+    """Put `value` into one number of the learner."""
     kind, *names = place.split("/")
     if not names:
         setattr(learner, place, value)
@@ -145,11 +145,11 @@ def spoil(learner: Learner, place: str, value: float) -> None:
     arrays.flat[arrays.size // 2] = value
 
 
-# What must come of them
+# The required reactions
 
 
 def in_a_run(run: Path, config: Config, engine: Faulty, what: str) -> None:
-    """The fault is the next thing that is told, and nothing that was saved holds it."""
+    """Train in a run; the fault must be reported before the next save, and no saved file may contain it."""
     corpus = Corpus.from_text(TEXT)
     learner = new_learner(config, corpus.vocabulary)
     told_at = None
@@ -175,7 +175,7 @@ def in_a_run(run: Path, config: Config, engine: Faulty, what: str) -> None:
 
 
 def in_memory(config: Config, engine: Faulty, what: str) -> None:
-    """Without a disk the learner that comes out is finite, or an error does."""
+    """Train in memory; the learner must be finite at the end, or an error must be raised."""
     corpus = Corpus.from_text(TEXT)
     learner = new_learner(config, corpus.vocabulary)
     warned = False
@@ -191,7 +191,7 @@ def in_memory(config: Config, engine: Faulty, what: str) -> None:
 
 
 def require_finite_files(checkpoint: Path, what: str) -> None:
-    """All numbers in a checkpoint's files are finite, as the bytes say, whatever our loader says."""
+    """Require finite numbers in the files of a checkpoint, without using charloom's loader."""
     for path in checkpoint.glob("*.safetensors"):
         for name, tensor in deserialize(path.read_bytes()):
             values = np.frombuffer(tensor["data"], {"F32": "<f4", "F64": "<f8"}[tensor["dtype"]])
@@ -202,7 +202,7 @@ def require_finite_files(checkpoint: Path, what: str) -> None:
 
 
 def refuse_constant(what: str) -> Callable[[str], float]:
-    """For a JSON parser: a NaN or an infinity is a broken promise."""
+    """Return a function that raises AssertionError when a JSON parser finds NaN or an infinity."""
 
     def refuse(constant: str) -> float:
         raise AssertionError(f"{what}: {constant} was written")
@@ -214,14 +214,14 @@ def refuse_constant(what: str) -> Callable[[str], float]:
 
 
 def write(learner: Learner, engine: str, length: int, **how: Any) -> str:
-    """A text that the model writes."""
+    """Return a sample of the model."""
     return "".join(
         Writing(learner, open_engine(engine), "", SampleOptions(length, 1, Sampler(**how)))
     )
 
 
 def refuses_to_sample(engines: list[str]) -> int:
-    """A model with a number that is not finite, or that comes to none, is refused; how often."""
+    """Require an error for models that are not finite or compute such numbers; return the number of errors."""
     refused = 0
     for engine, cell, dtype in itertools.product(engines, CELLS[LONG], ("float32", "float64")):
         config = Config(cell=cell, hidden_size=5, dtype=dtype, optimizer="adam")
@@ -231,11 +231,11 @@ def refuses_to_sample(engines: list[str]) -> int:
         for name, value in [*faults.items(), ("c", math.inf), ("c", -math.inf), ("V", top)]:
             learner = copy_learner(whole)
             learner.parameters[name][...] = value
-            if value == top:  # each is finite, and their sum is not
+            if value == top:  # each number is finite, but their sum is not
                 bias = learner.parameters["layers.0.b"]
                 bias[...] = 9.0
                 if cell == "gru":
-                    bias[5:10] = -9.0  # z = 0: what is new counts
+                    bias[5:10] = -9.0  # z = 0, so the new state is used
             try:
                 with np.errstate(over="ignore", invalid="ignore"):
                     text = write(learner, engine, 5)
@@ -252,7 +252,10 @@ def refuses_to_sample(engines: list[str]) -> int:
 
 
 def samples(engines: list[str], count: int) -> int:
-    """Any model that is finite writes at any temperature; cold it takes the likeliest, hot any."""
+    """Sample from finite models at every temperature, and return the number of samples.
+
+    At low temperatures every character must be the likeliest; at high ones all must be equally likely.
+    """
     written = 0
     vocabulary = Corpus.from_text(TEXT).vocabulary
     for engine, dtype, size in itertools.product(
@@ -272,7 +275,7 @@ def samples(engines: list[str], count: int) -> int:
                 raise AssertionError(f"{what}: {error}") from error
             assert len(text) == DRAWS, what
             share = text.count(likeliest) / DRAWS
-            gap = size / temperature  # between neighbours among the logits, in temperatures
+            gap = size / temperature  # between adjacent logits, divided by the temperature
             if gap > 30:
                 assert share == 1, f"{what}: {share} of the likeliest"
             if gap * len(vocabulary) < 1e-3:

@@ -23,7 +23,7 @@ def functions() -> Iterator[FunctionType]:
 
 
 def is_from(value: object, module: ModuleType) -> bool:
-    """Whether a module defines a value, and does not only import it."""
+    """Return True if a module defines a value, and does not only import it."""
     return getattr(value, "__module__", None) == module.__name__
 
 
@@ -33,7 +33,7 @@ def main() -> None:
 
     from reliability import fuzz
 
-    # Not as they are imported: an editable install finds modules in a way of its own, past atheris.
+    # Instrument after the import: the finder of an editable install bypasses the import hook of atheris.
     for function in functions():
         atheris.instrument_func(function)
     action, _ = fuzz.TARGETS[sys.argv.pop(1)]

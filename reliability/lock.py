@@ -27,9 +27,9 @@ PROMISE = (
 
 RACES = {SHORT: 6, LONG: 200}
 CONTENDERS = 3
-LIMIT = 2.0  # seconds from the gun to a loser's exit, waiting for a processor not counted
+LIMIT = 2.0  # seconds from the start to a loser's exit, without the time it waits for a processor
 CLEAR = "is in use"
-WORK = 2.0  # seconds of a processor; who has used them goes on with the run
+WORK = 2.0  # processor seconds; a process that has used more is training
 RACES_PER_RUN = 4
 SETTINGS = ("--recipe", "classic", "--hidden-size", 8, "--updates", 1_000_000, "--engine")
 

@@ -1,11 +1,10 @@
 """Checks that a run that was stopped at any point and resumed ends with the same bytes.
 
-Every cell with every optimizer, with and without dropout, on each engine that is there: one run is
-left alone; others are stopped in the middle of an epoch, at its end, after a judgement on the
-validation part and in the middle of one (by SIGKILL), and before the passage; then each goes on. All
-bytes of the final checkpoints, of samples and of the passage must be equal, and the records but for
-their two clock fields. On another instruction set or with another number of threads a run goes on
-too, and says that bits may differ.
+It tests every cell with every optimizer, with and without dropout, on each available engine. One run is not
+interrupted. Others are stopped in the middle of an epoch, at its end, after an evaluation of the validation
+part, during one (by SIGKILL), and before the passage, and then resumed. All bytes of the final checkpoints,
+the samples and the passage must be equal, and so must the records except for their two clock fields. A run
+also continues on another instruction set or with another number of threads, and warns that bits may differ.
 """
 
 import itertools
@@ -32,20 +31,20 @@ PROMISE = (
     "another number of threads, it continues and says that bits may differ."
 )
 
-# Two epochs of 31 updates and some; a judgement every 10.
+# A little more than two epochs of 31 updates, with an evaluation every 10 updates.
 SETTINGS: dict[str, Any] = {
     "batch_size": 3, "seq_length": 20, "hidden_size": 5, "updates": 70, "report_every": 10,
     "validation": 0.04, "judge_every": 10, "sample_every": 50, "sample_until": 70,
     "learning_rate": 0.01, "save_seconds": 60.0,
 }  # fmt: skip
-SAMPLES = 4  # at updates 0, 3, 50 and the last; after them comes the passage
+SAMPLES = 4  # at updates 0, 3, 50 and the last; the passage follows
 DROPOUTS = (0.0, 0.3)
-SPREAD = {SHORT: 21, LONG: 1}  # of all ways, every so many
+SPREAD = {SHORT: 21, LONG: 1}  # use every 21st combination, or every one
 OTHER = "numbers may differ slightly"
 
 
 def check(scale: str) -> Figures:
-    """All 30 ways on both engines in the long version."""
+    """Stop and resume runs of every combination; the short version uses every 21st."""
     engines = ["reference"] + ([] if native_problem() else ["native"])
     ways = list(itertools.product(CELL_NAMES, OPTIMIZERS, DROPOUTS, engines))[:: SPREAD[scale]]
     resumed, differing = 0, 0
@@ -77,11 +76,11 @@ def check(scale: str) -> Figures:
     }
 
 
-# Where a run is stopped
+# Ways to stop a run
 
 
 def halted(run: Path, settings: dict[str, Any], engine: str, wanted: int, exactly: bool) -> None:
-    """Stop a run at an update, or as soon as its calls allow after it."""
+    """Stop a run at the update `wanted`, or after the engine call that reaches it."""
     at = 0
 
     def seen(item: Any) -> None:
@@ -94,7 +93,7 @@ def halted(run: Path, settings: dict[str, Any], engine: str, wanted: int, exactl
 
 
 def per_epoch(settings: dict[str, Any]) -> int:
-    """Updates of an epoch."""
+    """Return the number of updates per epoch."""
     config = Config(**{**COMMON, **settings})
     return Schedule.of(config, len(text())).windows.per_epoch
 
@@ -112,17 +111,17 @@ def after_a_judgement(run: Path, settings: dict[str, Any], engine: str) -> None:
 
 
 def in_a_judgement(run: Path, settings: dict[str, Any], engine: str) -> None:
-    """SIGKILL while the validation part is read the second time."""
+    """Kill the process during the second evaluation of the validation part."""
     killed(run, settings, engine, "score", 2)
 
 
 def before_the_passage(run: Path, settings: dict[str, Any], engine: str) -> None:
-    """SIGKILL once the last checkpoint is saved, while the passage is written."""
+    """Kill the process after the last save, while the passage is sampled."""
     killed(run, settings, engine, "generate", SAMPLES + 1)
 
 
 def killed(run: Path, settings: dict[str, Any], engine: str, name: str, number: int) -> None:
-    """SIGKILL in a call of the engine."""
+    """Kill the process when it calls the engine's function `name` for the `number`-th time."""
 
     def work(tell: Tell) -> None:
         opened = open_engine(engine)
@@ -151,11 +150,11 @@ STOPS = {
 }
 
 
-# Elsewhere
+# Other threads and instruction sets
 
 
 def go_on_elsewhere(place: Path) -> int:
-    """Go on with other threads, and on another instruction set, where there are any; how many."""
+    """Resume a run with two threads and on every other instruction set; return how often."""
     if native_problem():
         return 0
     from charloom import _native

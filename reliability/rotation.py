@@ -1,10 +1,10 @@
 """Checks that the removal of old checkpoints never removes one that is needed.
 
-A state machine (hypothesis) drives the writer of a run through sequences of training, saving, rolling
-back, an interruption, a resumption, a crash at some call of any of these or of the run's making, a
-clock that jumps by up to ten years, and checkpoints whose times of change are any. After each step
-the newest checkpoint, the best and the only one must be there and load, and so must what the pointer
-`best` names: after a save or a resumption that returned, that is the best.
+A Hypothesis state machine trains, saves, rolls back, interrupts and resumes a run in random sequences. The
+process can crash at any call of these steps or while the run is created. The clock jumps by up to ten years, and
+checkpoints get random modification times. After each step the newest, the best and the only checkpoint must
+exist and load, and so must the checkpoint that `best` names. After a save or a resumption without a crash, this
+is the best checkpoint.
 """
 
 import os
@@ -51,7 +51,7 @@ TEN_YEARS = 10 * 365 * 86_400
 CONFIG: dict[str, Any] = {
     "hidden_size": 2, "seq_length": 10, "epochs": 1_000, "save_seconds": 1e-6,
 }  # fmt: skip
-# Some trainings: by how many updates, and whether the last is the best so far.
+# Periods of training: the number of updates, and whether the last one is the best so far.
 TRAINED = st.lists(
     st.tuples(st.integers(1, 12), st.sampled_from((False, False, False, True))),
     min_size=1,
@@ -61,11 +61,11 @@ CORPUS = Corpus.from_text(text(300), "words")
 
 
 class Crash(BaseException):
-    """The process is no more."""
+    """Simulates that the process was killed."""
 
 
 class Rotation(RuleBasedStateMachine):
-    """A run whose writer saves, crashes and comes again."""
+    """A run whose writer saves, crashes and is opened again."""
 
     counts: dict[str, int]
     place: Path
@@ -82,12 +82,12 @@ class Rotation(RuleBasedStateMachine):
         self.writer: RunWriter | None = None
         self.saved = 0  # the update of the last save that returned
         self.saving = 0  # the update of the last save that began
-        self.bests: dict[int, int | None] = {0: None}  # of each update saved, its best one
-        self.settled = False  # whether `best` must name the best: nothing crashed since
+        self.bests: dict[int, int | None] = {0: None}  # the best update at each saved update
+        self.settled = False  # True if nothing crashed since the last save, so `best` must be right
 
     @initialize(shift=st.integers(-TEN_YEARS, TEN_YEARS), at=st.integers(1, 120))
     def begin(self, shift: int, at: int) -> None:
-        """The clock says anything, and the making of the run may crash."""
+        """Set the clock, and create the run, which may crash."""
         self._shift = shift
         with self._crashing(at):
             self.writer = RunWriter.create(self.run, self.learner, CORPUS)
@@ -99,7 +99,7 @@ class Rotation(RuleBasedStateMachine):
         times=st.lists(st.integers(-TEN_YEARS, TEN_YEARS), min_size=4, max_size=4),
     )
     def change_clock(self, shift: int, times: list[int]) -> None:
-        """The clock jumps, and checkpoints seem to be of any time."""
+        """Move the clock, and give the checkpoints other modification times."""
         self._shift = shift
         for update, away in zip(saved_updates(self.run), times, strict=False):
             moment = 1_800_000_000 + away
@@ -108,7 +108,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: self.writer is not None)
     @rule(trained=TRAINED)
     def save(self, trained: list[tuple[int, bool]]) -> None:
-        """Some training, and a save that returns; again and again."""
+        """Train and save several times."""
         assert self.writer is not None
         for updates, better in trained:
             self._train(updates, better)
@@ -125,7 +125,7 @@ class Rotation(RuleBasedStateMachine):
         at=st.integers(1, 70),
     )
     def crash(self, trained: list[tuple[int, bool]], updates: int, better: bool, at: int) -> None:
-        """Saves, some training, and the process ends at some call of another save."""
+        """Save several times, train, and crash at a call of another save."""
         assert self.writer is not None
         self.save(trained)
         self._train(updates, better)
@@ -137,7 +137,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: self.writer is not None)
     @rule(at=st.integers(1, 30))
     def roll_back(self, at: int) -> None:
-        """What was learnt since the last save is given up; that may crash."""
+        """Roll back to the last save, which may crash."""
         assert self.writer is not None
         before = self.saved
         with self._crashing(at):
@@ -152,7 +152,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: self.writer is None)
     @rule(at=st.integers(1, 30))
     def crash_in_a_resumption(self, at: int) -> None:
-        """Another process goes on, and may end while it opens the run."""
+        """Crash while another process opens the run."""
         with self._crashing(at):
             self.writer = reopen(self.run)[0]
         self._gone()
@@ -160,7 +160,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: self.writer is not None)
     @rule()
     def interrupt(self) -> None:
-        """The process ends after its last save."""
+        """End the process after its last save."""
         assert self.writer is not None
         self.writer.close()
         self.writer = None
@@ -168,7 +168,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: self.writer is None)
     @rule()
     def resume(self) -> None:
-        """Another process goes on."""
+        """Resume the run in another process."""
         try:
             self.writer, self.learner, _ = reopen(self.run)
         except CharloomError as error:
@@ -186,7 +186,7 @@ class Rotation(RuleBasedStateMachine):
 
     @invariant()
     def the_newest_the_best_and_the_only_one_are_there(self) -> None:
-        """What `latest` and `best` name is there, whole, and what was saved last."""
+        """Require that `latest` and `best` name intact checkpoints, and `latest` the last save."""
         updates = saved_updates(self.run)
         assert updates, "the only checkpoint is gone"
         latest = read_pointer(self.run, "latest")
@@ -206,12 +206,12 @@ class Rotation(RuleBasedStateMachine):
             assert (found.parameters["c"] == update).all()
 
     def teardown(self) -> None:
-        """The process ends, and the clock is right again."""
+        """End the process, and reset the clock."""
         self._gone()
         self._patch.undo()
 
     def _train(self, updates: int, better: bool) -> None:
-        """Some updates, and a record that is the best so far or not; a save will begin."""
+        """Make updates and a record, which is the best so far if `better`; the next save stores them."""
         assert self.writer is not None
         learner = self.learner
         per_epoch = Schedule.of(learner.config, len(CORPUS)).windows.per_epoch
@@ -235,7 +235,7 @@ class Rotation(RuleBasedStateMachine):
 
     @contextmanager
     def _crashing(self, at: int) -> Iterator[None]:
-        """The process ends at some call of what is done: it changes nothing more."""
+        """Crash at call number `at` inside the `with` block; no later call changes a file."""
         left = at
 
         def end(call: Call) -> None:
@@ -255,7 +255,7 @@ class Rotation(RuleBasedStateMachine):
             self.settled = False
 
     def _gone(self) -> None:
-        """The system takes back what a process held."""
+        """Close the journals and release the lock, as the system does for a dead process."""
         if self.writer is not None:
             self.writer._journals.close()
             self.writer._lock.release()
@@ -263,7 +263,7 @@ class Rotation(RuleBasedStateMachine):
 
 
 def check(scale: str, number: int = 0) -> Figures:
-    """2,000 sequences in the long version."""
+    """Run 30 random sequences, or 2,000 in the long version."""
     counts = {"sequences": 0, "saves": 0, "crashes": 0, "resumptions": 0, "rolled_back": 0}
     with folder(in_memory=True) as place:
         machine = type("Rotation", (Rotation,), {"counts": counts, "place": place})

@@ -34,15 +34,15 @@ PROMISE = (
 
 SHAPES = 400
 SEED = 9
-SECONDS = 20.0  # that threads train and sample side by side
+SECONDS = 20.0  # for which threads train and sample at the same time
 TESTS = ("tests/native_engine", "tests/test_native_networks.py")
-# What measures the machine or looks at the build's symbols, which a sanitizer's build changes.
+# Tests that measure the machine or check the symbols of the build, which sanitizers change.
 LEFT_OUT = "not weak_symbol and not other_threads_run and not threads_that_the_system_refuses"
 BUILDS = {"address": "address,undefined", "thread": "thread"}
-# What an extension calls that was built for each of them: no such name, no such sanitizer.
+# Names that an extension built with the sanitizer contains.
 SYMBOLS = {"address": (b"__asan_", b"__ubsan_"), "thread": (b"__tsan_",)}
 RUNTIMES = {"address": ("libasan.so", "libubsan.so", "libstdc++.so"), "thread": ("libtsan.so",)}
-FOUND = 66  # the exit code of a finding
+FOUND = 66  # the exit code after a finding
 
 FAULTS = {
     "address": "int main(int n, char** a) { int* p = new int[4]; int x = p[3 + n]; delete[] p; return x & 0; }",
@@ -52,7 +52,7 @@ FAULTS = {
 
 
 def check(scale: str) -> Figures:
-    """Build and run everything; short: only see the planted faults told."""
+    """Build and run everything; the short version only checks that planted faults are reported."""
     if shutil.which("c++") is None:
         return {"findings": "no compiler here"}
     for name in FAULTS:
@@ -75,11 +75,11 @@ def check(scale: str) -> Figures:
     }
 
 
-# Building, running
+# Building and running
 
 
 def tells_of(fault: str) -> bool:
-    """Whether a small program that has the fault is told of it."""
+    """Build and run a small program with the fault; return True if the sanitizer reports it."""
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder) / "fault.cpp", Path(folder) / "fault"
         source.write_text(FAULTS[fault], encoding="ascii")
@@ -94,12 +94,12 @@ def tells_of(fault: str) -> bool:
 
 
 def site(kind: str) -> Path:
-    """Where charloom with a sanitizer's extension lies."""
+    """Return the folder of the package that is built with a sanitizer."""
     return ROOT / "build" / "sanitizers" / kind
 
 
 def build(kind: str, flags: str) -> None:
-    """Build the whole package for a sanitizer."""
+    """Build the whole package with a sanitizer."""
     place = site(kind)
     shutil.rmtree(place, ignore_errors=True)
     command = [
@@ -109,7 +109,7 @@ def build(kind: str, flags: str) -> None:
     ]  # fmt: skip
     subprocess.run(command, check=True)
     require_instrumented(kind, place)
-    # An editable install finds its own package first, unless it is told to let that be.
+    # Remove the finders of an editable install, which would find its own package first.
     (place / "sitecustomize.py").write_text(
         "import sys\n"
         "sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in repr(f) "
@@ -119,7 +119,7 @@ def build(kind: str, flags: str) -> None:
 
 
 def require_instrumented(kind: str, place: Path) -> None:
-    """Refuse an extension that was not built for its sanitizers, and would therefore find nothing."""
+    """Raise AssertionError if the extension was built without its sanitizers, which would then find nothing."""
     extensions = list((place / "charloom").glob("_native*.so"))
     assert len(extensions) == 1, f"the {kind} build has no extension"
     built = extensions[0].read_bytes()
@@ -128,7 +128,7 @@ def require_instrumented(kind: str, place: Path) -> None:
 
 
 def options() -> dict[str, str]:
-    """An environment in which every finding ends the process."""
+    """Return an environment in which every finding ends the process."""
     return {
         **os.environ,
         "ASAN_OPTIONS": f"detect_leaks=0:halt_on_error=1:exitcode={FOUND}",
@@ -140,7 +140,7 @@ def options() -> dict[str, str]:
 
 
 def under(kind: str, words: Sequence[str]) -> str:
-    """Run Python with a sanitizer's build; what it printed.
+    """Run Python with the build for a sanitizer, and return its output.
 
     Raises:
         AssertionError: the sanitizer found something, or the command failed.
@@ -167,7 +167,7 @@ def under(kind: str, words: Sequence[str]) -> str:
 
 
 def pytest_under(kind: str) -> int:
-    """The native tests under a sanitizer, on the sanitizer's build; how many passed."""
+    """Run the tests of the native engine under a sanitizer, and return how many passed."""
     proof = "import charloom._native as n; assert 'sanitizers' in n.__file__, n.__file__"
     under(kind, ["-c", proof])
     told = under(
@@ -177,12 +177,14 @@ def pytest_under(kind: str) -> int:
     return int(told.rsplit(" passed", 1)[0].split()[-1])
 
 
-# What runs under them
+# The work that runs under the sanitizers
 
 
 def shapes(count: int) -> int:
-    """Networks of random shapes (hypothesis), with sizes of 1 and none that fits a vector, each asked
-    for all that an engine can do, on every instruction set; returns how many."""
+    """Call every engine function on `count` networks of random shapes and instruction sets; return how many.
+
+    The sizes include 1 and sizes that are not multiples of a vector's length.
+    """
     from hypothesis import HealthCheck, given, seed, settings
     from hypothesis import strategies as st
 
@@ -240,7 +242,7 @@ def shapes(count: int) -> int:
 def ask_for_everything(
     config: "Config", characters: int, crew: int, temperature: float, top_k: int
 ) -> None:
-    """Make a network of this shape and call all that the native engine has."""
+    """Create a network with these settings, and call every function of the native engine."""
     import numpy as np
 
     from charloom.engines import Plan, Sampler
@@ -265,8 +267,10 @@ def ask_for_everything(
 
 
 def threads(seconds: float) -> int:
-    """Two trainings of two threads each, one engine shared, while two others sample and score what
-    was copied from them; returns the number of calls of an engine."""
+    """Let two threads train, one sample and one score with a shared engine; return the number of calls.
+
+    Each has its own copy of the learner, and the engine itself uses two threads.
+    """
     import time
 
     import numpy as np

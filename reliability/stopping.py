@@ -1,7 +1,7 @@
 """Checks that a training run that is told to stop does so soon and keeps what it learned.
 
-The commands run completely while other processes keep the processor busy. As a shell with `| head` does,
-the reading process closes the pipe.
+It runs the whole commands while other processes keep the processor busy. For closed pipes, the reading end is
+closed as `| head` does in a shell.
 """
 
 import os
@@ -30,17 +30,17 @@ PROMISE = (
 STOPS = {SHORT: 2, LONG: 40}
 SECONDS = {SHORT: 1, LONG: 10}
 PIPES = {SHORT: 1, LONG: 10}
-# Seconds from a signal to the end, without those in which others had the processor.
+# Seconds from a signal to the end, without the time in which other processes had the processor.
 LIMIT = 10.0
-AT_ONCE = 2.0  # from the second SIGINT
-BUSY = {SHORT: 1, LONG: 3}  # processes beside that only compute
-SLOW_DISK = 0.4  # seconds that each wait for the disk takes, so that a save can be interrupted
+AT_ONCE = 2.0  # seconds from the second SIGINT to the end
+BUSY = {SHORT: 1, LONG: 3}  # other processes that only compute
+SLOW_DISK = 0.4  # seconds that each fsync takes, so that a save can be interrupted
 SETTINGS = (
     "--recipe", "classic", "--cell", "lstm", "--hidden-size", 64, "--batch-size", 8,
     "--updates", 1_000_000,
 )  # fmt: skip
-# A judgement of 600,000 characters by a large network takes much longer than a stop may.
-JUDGED = 200_000, 10  # characters of a text, and how often it is repeated
+# Evaluating a large network on 600,000 characters takes much longer than a stop is allowed to take.
+JUDGED = 200_000, 10  # characters of a text, and the number of its repetitions
 JUDGING = (
     "--recipe", "classic", "--cell", "lstm", "--hidden-size", 512, "--layers", 2,
     "--batch-size", 16, "--seq-length", 50, "--validation", 0.3, "--judge-every", 2,
@@ -49,7 +49,7 @@ JUDGING = (
 
 
 def check(scale: str, seed: int = 0) -> Figures:
-    """40 stops, 10 second signals, 10 closed pipes of each kind in the long version."""
+    """Stop runs, send second signals and close pipes; 40, 10 and 20 times in the long version."""
     chance = random.Random(seed)
     with folder() as place, ExitStack() as ends:
         book = place / "book.txt"
@@ -87,8 +87,10 @@ def compute(tell: Tell) -> None:
 def start(
     book: Path, run: Path, slow: bool = False, settings: tuple[object, ...] = SETTINGS
 ) -> Forked:
-    """The command that trains, in its own process, once it has a checkpoint; it tells of each
-    judgement that begins."""
+    """Start `charloom train` in its own process, and return the process when the run has a checkpoint.
+
+    The process sends a message when an evaluation begins.
+    """
 
     def train(tell: Tell) -> None:
         steps = recorder.validation_steps
@@ -120,7 +122,7 @@ def start(
 
 
 def stop(book: Path, run: Path, number: int, chance: random.Random) -> float:
-    """Ask a training to end, at some moment; the seconds that it took."""
+    """Stop a run at a random time, and return the seconds that this took."""
     which = (signal.SIGINT, signal.SIGTERM)[number % 2]
     process = start(book, run)
     time.sleep(chance.random())
@@ -128,14 +130,14 @@ def stop(book: Path, run: Path, number: int, chance: random.Random) -> float:
 
 
 def stop_in_a_judgement(book: Path, run: Path) -> float:
-    """Ask a training to end while it judges itself on a long text; the seconds that it took."""
+    """Stop a run during a long evaluation, and return the seconds that this took."""
     process = start(book, run, settings=JUDGING)
     assert process.hear().startswith(b"judge"), f"it did not judge: {process.close()}"
     return ask_to_end(process, run, signal.SIGINT)
 
 
 def ask_to_end(process: Forked, run: Path, which: signal.Signals) -> float:
-    """Send a signal to a training, which ends and has saved; the seconds that it took."""
+    """Send a signal to a run, require that it saves and ends, and return the seconds that this took."""
     began = process.account()
     process.send(which)
     code = process.code(6 * LIMIT)
@@ -152,12 +154,12 @@ def ask_to_end(process: Forked, run: Path, which: signal.Signals) -> float:
 
 
 def stop_twice(book: Path, run: Path, chance: random.Random) -> float:
-    """Ask again while the save that followed is slow: the seconds that the second one took."""
+    """Send a second SIGINT during a slow save, and return the seconds until the run ended."""
     process = start(book, run, slow=True)
     time.sleep(chance.random())
     (run / "slow").touch()
     process.send(signal.SIGINT)
-    # One who listens late hears of several waits at once.
+    # One read can return several messages.
     assert process.hear().startswith(b"wait"), f"it did not save: {process.close()}"
     time.sleep(stop_signals.ONE_PRESS_SECONDS + 0.1)
     began = process.account()
@@ -174,7 +176,7 @@ def stop_twice(book: Path, run: Path, chance: random.Random) -> float:
 
 
 def close_results(run: Path, chance: random.Random) -> None:
-    """`charloom sample RUN --length 5000000 | head -c 100`."""
+    """Run `charloom sample RUN --length 5000000 | head -c 100`, which must end without an error."""
     reading, writing = os.pipe()
 
     def sample(tell: Tell) -> None:
@@ -191,7 +193,7 @@ def close_results(run: Path, chance: random.Random) -> None:
     os.close(reading)
     code = process.code()
     told = process.close()
-    # Standard error names the model that writes, and nothing else.
+    # Standard error contains only the line with the model's name.
     lines = told.splitlines()
     assert code == 0 and [line.endswith(", writes:") for line in lines] == [True], (
         f"a closed pipe: exit code {code}: {told}"
@@ -199,7 +201,7 @@ def close_results(run: Path, chance: random.Random) -> None:
 
 
 def close_progress(book: Path, run: Path) -> None:
-    """`charloom train … 2>&1 | head -n 1`: nobody reads what it says, and it trains to its end."""
+    """Run `charloom train … 2>&1 | head -n 1`, which must train to its end without a reader."""
     reading, writing = os.pipe()
 
     def train(tell: Tell) -> None:

@@ -75,12 +75,12 @@ def figures_of(entry: dict[str, Any]) -> str:
 
 
 def when_of(scale: str, entry: dict[str, Any]) -> str:
-    """When, how, of what version and on which machine; older entries lack the last two."""
+    """Return date, scale, version and machine of a check; older entries lack the last two."""
     told = [entry["date"], scale, f"{entry['seconds']:,.0f} s"]
     return ", ".join(told + [entry[name] for name in ("version", "machine") if name in entry])
 
 
 def spell(key: str, value: int | float | str) -> str:
-    """A figure for people."""
+    """Return a figure as text for readers."""
     words = key.replace("_", " ")
     return f"{words} {value}" if isinstance(value, str) else f"{words} {value:,}"

@@ -1,7 +1,7 @@
 """Checks that any bytes can be trained on or are refused with the offset of the wrong byte.
 
-The commands are run on files of every kind that people have by mistake, as characters and as bytes. What
-is wrong with a file is found a second time by Python's own decoder, and the two must agree.
+It runs the commands on many kinds of wrong files, as characters and as bytes. Python's own decoder also finds
+the first wrong byte of each file, and both must agree.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ PROMISE = (
 
 EXAMPLES = {SHORT: 1_000, LONG: 100_000}
 LINE = {SHORT: 4 << 20, LONG: 200 << 20}  # bytes of a text that is one line
-MEMORY = 600 << 20  # bytes that training on it may take, however long it is
-MISTAKE = 2  # the exit code
+MEMORY = 600 << 20  # bytes of memory that training may take on a line of any length
+MISTAKE = 2  # the exit code for a mistake of the user
 SETTINGS = [
     "--recipe",
     "classic",
@@ -52,7 +52,7 @@ SETTINGS = [
     "--json",
 ]
 
-# Every character that people have stumbled upon.
+# Texts that programs often read wrongly.
 TEXTS: dict[str, bytes] = {
     "nothing": b"",
     "one symbol": b"a",
@@ -100,7 +100,7 @@ TEXTS: dict[str, bytes] = {
 
 
 def check(scale: str) -> Figures:
-    """Every text through the commands, a text of one long line, and chance."""
+    """Train on every text, on a text of one long line, and encode and decode random texts."""
     trained = refused = 0
     with tempfile.TemporaryDirectory() as name, inside(Path(name)):
         for what, data in TEXTS.items():
@@ -121,7 +121,7 @@ def check(scale: str) -> Figures:
 
 @contextlib.contextmanager
 def inside(folder: Path) -> Iterator[None]:
-    """In a folder, with the cache of large texts in it."""
+    """Work in a folder, which also contains the cache of large texts, inside the `with` block."""
     before, cache = Path.cwd(), os.environ.get("CHARLOOM_CACHE")
     os.chdir(folder)
     os.environ["CHARLOOM_CACHE"] = str(folder / "cache")
@@ -135,14 +135,14 @@ def inside(folder: Path) -> Iterator[None]:
             os.environ["CHARLOOM_CACHE"] = cache
 
 
-# Through the command
+# Training with the command
 
 
 def through_the_command(what: str, data: bytes, tokens: str) -> bool:
-    """Train on a file of these bytes; whether that was possible.
+    """Train on a file with these bytes; return True if that succeeded.
 
     Raises:
-        AssertionError: neither a model came of it nor one sentence that says why, or a wrong one.
+        AssertionError: training neither gave a model nor one sentence with the right reason.
     """
     import shutil
 
@@ -176,7 +176,7 @@ def through_the_command(what: str, data: bytes, tokens: str) -> bool:
 
 
 def problem(data: bytes, tokens: str) -> str | None:
-    """What a sentence must say about these bytes; None where they are a text to learn from."""
+    """Return what the error must say about these bytes; None if they can be trained on."""
     if tokens == "characters":
         place = first_bad(data, raw=False)
         if place is not None:
@@ -188,13 +188,13 @@ def problem(data: bytes, tokens: str) -> str | None:
         return "is empty"
     if len(set(symbols)) < 2:
         return "at least two distinct"
-    return None if len(symbols) > 3 else "characters"  # fewer than a window
+    return None if len(symbols) > 3 else "characters"  # shorter than a window
 
 
 # One line
 
 
-# the peak of this process alone: what wait4 tells of a child counts its parent's memory at the fork
+# VmHWM is the peak of this process only; wait4 would include the parent's memory at the fork.
 TRAIN_AND_TELL = """
 import sys
 from charloom.cli import main
@@ -208,8 +208,7 @@ finally:
 
 
 def one_line(size: int) -> int:
-    """Train on a text without a line end, of so many bytes, in a process of its own; returns the
-    megabytes of memory that it took at most."""
+    """Train on a line of `size` bytes in a separate process, and return its peak memory in megabytes."""
     piece = b"the cat sat on the mat, and the dog ran round the log; "
     with Path("line.txt").open("wb") as file:
         for _ in range(size // (len(piece) << 10)):
@@ -222,11 +221,11 @@ def one_line(size: int) -> int:
     return most >> 20
 
 
-# Chance
+# Random texts
 
 
 def round_trips(examples: int) -> int:
-    """decode(encode(x)) of so many texts of any code points, surrogates included."""
+    """Encode and decode random texts of any code points, including surrogates; return how many."""
     tried = 0
 
     @settings(
