@@ -94,3 +94,19 @@ def test_a_gradient_check_of_any_network_has_all_its_curves_and_says_its_size(
     assert len(check.rows) == 10
     for row in check.rows:
         assert f'id="curve-wide-problem-0-{row.parameter}"' in html
+
+
+def test_the_text_names_an_error_that_no_row_of_the_table_exceeds(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    _, large = prose.smallest_and_largest(checks)
+    assert large is not None
+    engine = "native" if large.settings.engine == "reference" else "reference"
+    rows = [
+        dataclasses.replace(row, norm_relative=3.3e-14) if row.parameter == "W" else row
+        for row in large.rows
+    ]
+    settings = dataclasses.replace(large.settings, engine=engine)
+    worse = [*checks, dataclasses.replace(large, settings=settings, rows=tuple(rows))]
+    _, page = report(make_run(tmp_path / "run", checks=worse))
+    assert f"stays within {formatting.scientific(3.3e-14)} of the complex step" in page.words

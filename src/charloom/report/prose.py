@@ -93,12 +93,19 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     growth = ""
     if small is not None and large is not None:
         before, after = matrix(small), matrix(large)
+        exact = max(
+            row.norm_relative
+            for _, row in of_dtype(
+                [(c, row) for c in right for row in c.rows], large.settings.dtype
+            )
+            if row.parameter == after.parameter
+        )
         growth = (
             f"From {size(small)} to {size(large)} in {large.settings.dtype} the best central "
             f"difference of {after.parameter} has an error of "
             f"{scientific(before.central.norm_relative)} and then {scientific(after.central.norm_relative)}, "
             f"while the gradient stays within "
-            f"{scientific(max(before.norm_relative, after.norm_relative))} of the complex step. "
+            f"{scientific(exact)} of the complex step. "
         )
     return [
         why,
