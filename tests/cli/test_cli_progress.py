@@ -129,3 +129,35 @@ def test_a_warning_on_a_terminal_has_no_control_characters_of_a_path(monkeypatch
     with ProgressDisplay(100, 0, 5, 10) as watch:
         watch(Warned(20, "a\x1b]0;title\x07b cannot be written"))
     assert "warning: a␛]0;title␇b cannot be written" in screen.getvalue()
+
+
+def last_line(monkeypatch, columns, judged):
+    """The last progress line on a terminal of so many columns."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    clock = map(float, range(0, 100_000, 1)).__next__
+    with ProgressDisplay(12_000, 0, 64, 100, clock=clock) as watch:
+        for update in range(8_000, 8_020):
+            watch(Progress(update, 12_000, smooth_loss=133.4))
+        if judged:
+            watch(make_record(8_020, validation_nats=2.085))
+        watch(Progress(8_021, 12_000, smooth_loss=133.4))
+    lines = re.split(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n", screen.getvalue())
+    return [line.strip() for line in lines if "8,021 / " in line][-1]
+
+
+@pytest.mark.parametrize("judged", [False, True])
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 120])
+def test_a_progress_line_leaves_columns_out_instead_of_being_cut(monkeypatch, columns, judged):
+    line = last_line(monkeypatch, columns, judged)
+    assert len(line) <= columns
+    assert "…" not in line
+    assert re.search(r"(left|bits\)|bits/char\)|chars/s)$", line)
+
+
+def test_a_progress_line_of_80_columns_has_the_validation_loss_and_the_speed(monkeypatch):
+    line = last_line(monkeypatch, 80, judged=True)
+    assert "validation 2.085 (3.008 bits)" in line
+    assert line.endswith(" chars/s")

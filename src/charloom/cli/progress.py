@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS: Final = 0.25
 LINE_WIDTH: Final = 69  # columns of a message after "charloom: "
+LOG_WIDTH: Final = 1_000  # columns of a log line, more than any line needs
 FIGURES_WIDTH: Final = 118  # columns of the longest progress line
 
 
@@ -73,7 +74,8 @@ class ProgressDisplay:
         self._judged: float | None = None  # last validation loss in nats per character
         self._clock, self._pace = clock, SpeedEstimate()
         self._bar = make_bar() if sys.stderr.isatty() else None
-        self._narrow = self._bar is not None and self._bar.console.width < FIGURES_WIDTH
+        # A terminal cuts what does not fit into its line; a log has no limit.
+        self._space = LOG_WIDTH if self._bar is None else self._bar.console.width
         self._interval = LINE_SECONDS if self._bar is None else DRAW_SECONDS
         self._next: float | None = None  # time of the next drawing; None before the first progress
         if self._bar is not None:
@@ -131,26 +133,41 @@ class ProgressDisplay:
 
     def _draw(self, item: Progress) -> None:
         """Show the update, the time left, the losses and the speed."""
-        figures = f"{item.update:,} / {self._updates:,}"
+        columns = [f"{item.update:,} / {self._updates:,}"]
         if item.state == "paused":
             if self._bar is None:
                 return  # a log gets one line when a pause begins, and none until it ends
-            figures += "  paused"
+            columns.append("paused")
         elif item.smooth_loss is not None:
-            left = self._pace.seconds_left(self._updates - item.update)
-            smooth = bits_per_character(item.smooth_loss, self._seq_length)
-            if left is not None:
-                figures += f"  {duration(left)} left"
-            figures += f"  smooth {decimals(item.smooth_loss, 2)} "
-            figures += f"({decimals(smooth, 2)} bits/{self._one})"
-            if self._judged is not None:
-                bits = bits_per_character(self._judged)
-                figures += f"  validation {decimals(self._judged, 3)} ({decimals(bits, 3)} bits)"
-            rate = self._pace.updates_per_second
-            if rate is not None and (not self._narrow or self._judged is None):
-                speed = rate * self._seq_length * self._batch_size
-                figures += f"  {speed:,.0f} {self._one}s/s"
-        self._show(item.update, figures)
+            columns += self._figures(item.update, item.smooth_loss)
+        self._show(item.update, "  ".join(filter(None, columns)))
+
+    def _figures(self, update: int, smooth_loss: float) -> list[str]:
+        """Return the time left, the losses and the speed; empty where unknown or without space."""
+        left = self._pace.seconds_left(self._updates - update)
+        smooth = bits_per_character(smooth_loss, self._seq_length)
+        rate = self._pace.updates_per_second
+        figures = {
+            "left": "" if left is None else f"{duration(left)} left",
+            "smooth": f"smooth {decimals(smooth_loss, 2)} ({decimals(smooth, 2)} bits/{self._one})",
+            "validation": "",
+            "speed": "",
+        }
+        if self._judged is not None:
+            bits = bits_per_character(self._judged)
+            figures["validation"] = (
+                f"validation {decimals(self._judged, 3)} ({decimals(bits, 3)} bits)"
+            )
+        if rate is not None:
+            speed = rate * self._seq_length * self._batch_size
+            figures["speed"] = f"{speed:,.0f} {self._one}s/s"
+        space = self._space - len(f"{self._updates:,} / {self._updates:,}")
+        # The validation loss says more than the smooth loss.
+        order = ["speed", "smooth"] if self._judged is None else ["smooth", "speed"]
+        for name in [*order, "validation", "left"]:
+            if sum(len(figure) + 2 for figure in figures.values() if figure) > space:
+                figures[name] = ""
+        return list(figures.values())
 
     def _show(self, update: int, figures: str) -> None:
         """Replace the progress line in a terminal; print a new line if there is no terminal."""
