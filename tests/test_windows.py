@@ -162,7 +162,9 @@ def test_the_position_of_the_first_stream_follows_from_the_updates(division):
 
 @pytest.mark.parametrize("length", [0, 1, 25])
 def test_a_text_shorter_than_a_window_is_refused(length):
-    with pytest.raises(TextError, match=rf"has {length} characters; .* 25 steps needs at least 26"):
+    with pytest.raises(
+        TextError, match=rf"has {length} characters?; .* 25 steps needs at least 26"
+    ):
         divide(length, 25)
 
 

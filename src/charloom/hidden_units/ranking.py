@@ -16,7 +16,7 @@ from charloom.cooperative import Steps, run_all_steps
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
-from charloom.formatting import count
+from charloom.formatting import count, counted
 from charloom.hidden_units.correlation import Correlation
 from charloom.hidden_units.text_properties import Numbers, Property
 from charloom.hidden_units.unit_values import Choice, blocks
@@ -128,7 +128,7 @@ def comparing(
     characters = sum(len(ends) for _, ends in read)
     if characters < LEAST_CHARACTERS:
         raise TextError(
-            f"the text has {characters} characters; give at least {LEAST_CHARACTERS}, so that units "
+            f"the text has {counted(characters, 'character')}; give at least {LEAST_CHARACTERS}, so that units "
             f"can be compared with it."
         )
     rows = []

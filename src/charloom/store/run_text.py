@@ -4,6 +4,7 @@ The run may be untrusted, so its text must be a plain file. This module does not
 disk.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def open_text(
         ) from None
     else:
         if corpus.fingerprint == text.fingerprint:
-            return corpus
+            # Its sources are files, also those of a directory, which has one name in the run.
+            return corpus if moved else dataclasses.replace(corpus, name=text.name)
         now = named(len(corpus), config.tokens, corpus.fingerprint)
     size = text.characters if isinstance(text, TextDescription) else None
     before = named(size, config.tokens, text.fingerprint)

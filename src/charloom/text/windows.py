@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.errors import TextError
+from charloom.formatting import counted
 from charloom.messages import arguments
 
 Part = Literal["train", "validation", "test"]
@@ -120,7 +121,7 @@ class Windows:
             otherwise = f"use {arguments(**changes)}, which fits this one"
         way = f", or {otherwise}" if otherwise else ""
         raise TextError(
-            f"the text has {self.length:,} characters; {problem}. Give a longer text{way}."
+            f"the text has {counted(self.length, 'character')}; {problem}. Give a longer text{way}."
         )
 
     def starts(self, epoch: int) -> NDArray[np.int64]:
