@@ -102,3 +102,7 @@ def test_errors_of_the_package_are_sentences(monkeypatch):
     monkeypatch.setattr(charloom.cli.info_commands, "gather", fail)
     done = charloom_("info")
     assert (done.exit_code, done.stderr) == (2, "charloom: this is what was wrong.\n")
+
+
+def test_info_names_the_engine_without_threads_which_training_runs_choose():
+    assert "thread" not in json.loads(charloom_("info --json").stdout)["engine"]

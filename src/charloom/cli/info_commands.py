@@ -171,7 +171,7 @@ def gather() -> dict[str, Any]:
         native["instruction_sets"] = _native.instruction_sets()
     return {
         "version": charloom_version(),
-        "engine": open_engine().describe(),
+        "engine": open_engine().kind(),
         "native": native,
         "processors": processors(),
         "parts": {

@@ -92,6 +92,9 @@ class Engine(Protocol):
         """
         ...
 
+    def kind(self) -> str:
+        """Return the name of the engine and its instruction set or library, without its threads."""
+
     def describe(self) -> str:
         """Return one line that names the engine, its instruction set and its threads."""
 

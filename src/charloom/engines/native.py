@@ -95,6 +95,9 @@ class NativeEngine:
         """Pickle and copy the engine without its memory: every engine has separate memory."""
         return NativeEngine, (self.threads,)
 
+    def kind(self) -> str:
+        return f"native ({self.isa})"
+
     def describe(self) -> str:
         return f"native ({self.isa}, {counted(self.threads, 'thread')})"
 

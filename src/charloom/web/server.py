@@ -189,7 +189,7 @@ def server_about(folder: Path) -> wire.About:
     ]
     return wire.About(
         version=charloom_version(),
-        engine=open_engine("auto", 1).describe(),
+        engine=open_engine("auto").kind(),
         folder=folder.resolve().name,
         default_recipe=DEFAULT_RECIPE,
         recipes=recipes,

@@ -19,6 +19,9 @@ class ReferenceEngine:
     def require(self, config: Config) -> None:
         pass  # this engine can train any network
 
+    def kind(self) -> str:
+        return f"reference (NumPy {np.__version__})"
+
     def describe(self) -> str:
         return f"reference (NumPy {np.__version__}, 1 thread)"
 
