@@ -144,9 +144,7 @@ def test_the_error_for_a_text_given_as_a_path_names_the_argument_for_texts(
     text, place, monkeypatch
 ):
     monkeypatch.chdir(place)
-    with pytest.raises(
-        TextError, match="the text itself, pass it as the argument string, and leave text out"
-    ):
+    with pytest.raises(TextError, match="the text itself, pass it as string=… instead of text"):
         charloom.train(text)
     done = CliRunner().invoke(app, ["train", text], prog_name="charloom")
     assert "pipe it in and give - for TEXT" in done.stderr

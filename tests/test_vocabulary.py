@@ -139,7 +139,7 @@ def test_the_error_counts_the_other_unknown_characters():
     with pytest.raises(UnknownCharacterError) as caught:
         Vocabulary("abc").encode("abcxaybxx")
     assert "character 4 is 'x'" in str(caught.value)
-    assert "In all 4 characters of the text are unknown, 2 distinct." in str(caught.value)
+    assert "The text has 4 unknown characters, 2 of them different." in str(caught.value)
     assert 'unknown="skip"' in str(caught.value)
 
 

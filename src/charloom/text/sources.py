@@ -207,7 +207,7 @@ def missing_text_error(requested: str) -> TextError:
     name = shortened(Path(requested))
     if looks_like_a_text(requested):
         way = words_by_face(
-            in_python="pass it as the argument string, and leave text out",
+            in_python="pass it as string=… instead of text",
             elsewhere="write it to a file, or pipe it in and give - for TEXT",
         )
         return TextError(f"{name}: no such file. If this is the text itself, {way}.")

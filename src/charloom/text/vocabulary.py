@@ -298,8 +298,7 @@ class Vocabulary:
         other = self.closest(symbol)
         closest = "" if other is None else f" The closest that it knows is {other!r}."
         more = (
-            f" In all {unknowns.total:,} {self.tokens} of the text are unknown, "
-            f"{len(unknowns.counts):,} distinct."
+            f" The text has {unknowns.total:,} unknown {self.tokens}, {len(unknowns.counts):,} of them different."
             if unknowns.total > 1
             else ""
         )
