@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import small_runs
 from charloom import training
 from charloom.cli import app
-from charloom.messages import for_command_line
+from charloom.messages import for_command_line, terminal_command
 from charloom.report import write_report
 from charloom.training import Overfitting
 from charloom.training.overfitting_message import overfitting_sentence
@@ -39,7 +39,9 @@ def best_of(run):
     ],
 )
 def test_the_hint_names_the_model_that_sample_uses(kept, told):
-    sentence = for_command_line(overfitting_sentence(FOUND, Path("runs/book"), kept))
+    sentence = for_command_line(
+        overfitting_sentence(FOUND, kept, terminal_command("sample", Path("runs/book")))
+    )
     assert told in sentence
     assert ("The checkpoint of that update is lost" in sentence) == (kept != 140)
 

@@ -1,12 +1,13 @@
 """The server and the report say that a finished run overfits, in the words of the command line."""
 
 import json
+import re
 
 import pytest
 
 import overfitting_runs
 import small_runs
-from charloom.messages import for_command_line, for_page
+from charloom.messages import for_command_line, for_page, terminal_command
 from charloom.report import write_report
 from charloom.training import overfitting
 from charloom.training.overfitting_message import overfitting_sentence
@@ -29,12 +30,12 @@ def folder(tmp_path_factory):
     return path
 
 
-def sentence_of(run):
-    """The marked sentence of the command line about a run, with a capital letter."""
+def sentence_of(run, writer):
+    """The marked sentence about a run, with a capital letter; `writer` writes texts."""
     found = overfitting(lines_of(run / "metrics.jsonl"))
     assert found is not None
     best = int((run / "checkpoints" / "best").read_text().split()[0])
-    sentence = overfitting_sentence(found, run, best)
+    sentence = overfitting_sentence(found, best, writer)
     return sentence[0].upper() + sentence[1:]
 
 
@@ -47,8 +48,12 @@ def test_the_server_reports_overfitting_only_for_a_finished_run(folder):
 
     with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
         runs = {run["key"]: run for run in client.get("/api/runs").json()["runs"]}
-    assert runs["over"]["overfitting"] == for_page(sentence_of(folder / "over"))
-    assert "“patience”" in runs["over"]["overfitting"]
+        fields = {s["name"] for s in client.get("/api/about").json()["settings"]}
+    assert runs["over"]["overfitting"] == for_page(sentence_of(folder / "over", "Playground"))
+    assert "Playground uses the best checkpoint." in runs["over"]["overfitting"]
+    named = re.findall("“(.+?)”", runs["over"]["overfitting"])
+    assert {name.replace(" ", "_") for name in named} == {"dropout", "hidden_size", "patience"}
+    assert {"dropout", "hidden_size", "patience", "judge_every"} <= fields
     assert runs["sound"]["overfitting"] is None
     assert (runs["unfinished"]["state"], runs["unfinished"]["overfitting"]) == ("stopped", None)
 
@@ -59,7 +64,9 @@ def test_the_report_states_overfitting_only_for_a_finished_run(folder):
         name: Page(write_report(folder / name).read_text(encoding="utf-8")).words
         for name in ("over", "sound", "unfinished")
     }
-    sentence = for_command_line(sentence_of(folder / "over"))
+    sentence = for_command_line(
+        sentence_of(folder / "over", terminal_command("sample", folder / "over"))
+    )
     assert " ".join(sentence.split()) in " ".join(words["over"].split())
     assert "overfits" not in words["sound"]
     assert "overfits" not in words["unfinished"]

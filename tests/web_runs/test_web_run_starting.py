@@ -112,6 +112,11 @@ def test_a_training_run_that_fails_immediately_gives_its_error(tmp_path):
         ({"settings": {"hidden_size": 10**6}}, "settings.hidden_size"),
         ({"settings": {"hidden_size": "8"}}, "settings.hidden_size"),
         ({"settings": {"learning_rate": 0}}, "settings.learning_rate"),
+        ({"settings": {"patience": -1}}, "settings.patience"),
+        (
+            {"settings": {"patience": 2, "judge_every": 5, "validation": 0.0}},
+            "“patience” is 2, but there is no validation",
+        ),
         ({"settings": {"engine": "native"}}, "settings.engine"),
         ({"name": "../elsewhere"}, "name"),
         ({"name": "book"}, "exists already"),

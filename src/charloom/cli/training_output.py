@@ -116,7 +116,8 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
     if overfitted is not None:
         from charloom.training.overfitting_message import overfitting_sentence
 
-        say(overfitting_sentence(overfitted, run, training.learner.best_update))
+        sample = terminal_command("sample", run)
+        say(overfitting_sentence(overfitted, training.learner.best_update, sample))
     if as_json:
         show_json(summary(training, outcome, overfitted))
     else:

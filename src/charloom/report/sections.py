@@ -185,7 +185,9 @@ def overfitting_paragraph(view: RunInspection, records: Records) -> list[str]:
     found = records.overfitting
     if found is None or not view.config.validation or notice(view, records) is not None:
         return []
-    sentence = for_command_line(overfitting_sentence(found, view.path, view.best))
+    sentence = for_command_line(
+        overfitting_sentence(found, view.best, terminal_command("sample", view.path))
+    )
     return [sentence[0].upper() + sentence[1:]]
 
 

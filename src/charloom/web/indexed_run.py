@@ -258,7 +258,7 @@ class IndexedRun:
         found = self._overfitting.result()
         if found is None:
             return None
-        sentence = printable(for_page(overfitting_sentence(found, self.path, best)))
+        sentence = printable(for_page(overfitting_sentence(found, best, "Playground")))
         return sentence[0].upper() + sentence[1:]
 
     def _note_lost(self, event: dict[str, Any]) -> None:

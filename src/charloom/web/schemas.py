@@ -375,6 +375,8 @@ class Settings(RequestBody):
     optimizer: Literal["adagrad", "sgd", "rmsprop", "adam", "adamw"] | None = None
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     validation: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    judge_every: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     tokens: Literal["characters", "bytes"] | None = None
     seed: Seed | None = None
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
