@@ -41,7 +41,7 @@ def test_a_header_that_is_too_large_is_refused_with_its_size():
 def test_a_checkpoint_at_another_position_is_refused_with_both_positions(tmp_path, learner):
     with pytest.raises(DamagedError) as caught:
         require_place(tmp_path, learner, 1_000_001)
-    assert "after update 12,000 it must be 60,000 of 0." in str(caught.value)
+    assert "after update 12,000 it must be at character 60,000 of epoch 0." in str(caught.value)
 
 
 def test_an_update_that_was_not_applied_is_named(learner):

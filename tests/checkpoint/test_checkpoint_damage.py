@@ -29,7 +29,8 @@ def test_a_truncated_model_file_is_reported_without_library_words(saved, tmp_pat
     data = (saved / MODEL).read_bytes()
     (tmp_path / "model").write_bytes(data[:-10])
     with pytest.raises(
-        DamagedError, match=r"model is damaged: .*its end may be missing\. Use a copy"
+        DamagedError,
+        match=r"model is damaged: .*the end of the file may be missing\. Use an intact copy",
     ):
         load_model(tmp_path / "model")
 

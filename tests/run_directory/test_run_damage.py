@@ -174,10 +174,10 @@ def test_a_shortened_journal_is_damage(halted):
     path = halted / "metrics.jsonl"
     data = path.read_bytes()
     path.write_bytes(data[:-1])
-    with pytest.raises(DamagedError, match=r"metrics\.jsonl has"):
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl was changed: it has"):
         reopen(halted)
     path.write_bytes(data[:-1] + b" \n")
-    with pytest.raises(DamagedError, match=r"metrics\.jsonl has"):
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl was changed: it has"):
         reopen(halted)
     path.write_bytes(data)
     resume(halted)

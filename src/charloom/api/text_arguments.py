@@ -42,7 +42,10 @@ def open_text(
         TextError: the text is missing or empty, or has only one distinct character.
     """
     if (text is None) == (string is None):
-        raise ConfigError("give either text (paths, or the name of a built-in text) or string.")
+        raise ConfigError(
+            f"give either {argument('text')} (paths, or the name of a built-in text) or "
+            f"{argument('string')} (the text itself)."
+        )
     if string is not None:
         string = require_string("string", string)
         return Corpus.from_text(string, vocabulary=vocabulary, tokens=tokens, policy=policy)

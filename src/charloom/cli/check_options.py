@@ -12,9 +12,7 @@ from charloom.cli.options import given_path
 
 VocabularySize = Annotated[
     int,
-    typer.Option(
-        help="number of distinct characters K of the random window that is used without TEXT"
-    ),
+    typer.Option(help="number of distinct characters K of the random window; only without TEXT"),
 ]
 InitialState = Annotated[
     str, typer.Option(metavar="[zero|non-zero]", help="initial hidden state of the window")
@@ -32,7 +30,7 @@ ErrorPlot = Annotated[
     typer.Option(
         metavar="FILE",
         parser=given_path,
-        help="plot the error against the step; FILE ends in .svg or .png",
+        help="plot the error of the numerical gradient against its step size; FILE ends in .svg or .png",
     ),
 ]
 # bench
@@ -43,7 +41,7 @@ Workload = Annotated[
 Rounds = Annotated[
     int | None,
     typer.Option(
-        help="how often to time each framework; the medians are shown [default: 7, or fewer]"
+        help="how often to time each framework; the medians are shown [default: 7; fewer for the slow workloads]"
     ),
 ]
 ClassicVocabularySize = Annotated[
@@ -87,7 +85,7 @@ NumericalFunction = Annotated[
     str | None,
     typer.Option(
         metavar="FUNCTION",
-        help="also check this function of the same file, your numerical gradient",
+        help="also check your numerical gradient, a FUNCTION of the same file",
     ),
 ]
 ParameterNames = Annotated[

@@ -70,8 +70,8 @@ Split = Annotated[
     str | None,
     typer.Option(
         metavar="[train|validation|test|all]",
-        help="part of the text, divided as in training [default: validation for the text that "
-        "the model was trained on, or train if it has no validation part; all for any other text]",
+        help="which part of the text to use, divided as in training [default: 'validation' for the "
+        "model's own text, or 'train' if that has no validation part; 'all' for another text]",
     ),
 ]
 Streams = Annotated[

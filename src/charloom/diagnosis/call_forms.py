@@ -360,8 +360,8 @@ def find_names_with_network(
         assert reply is not None
         return reply, convention
     raise DoctorError(
-        "the function uses a new name for its parameters in each call; give your names of the "
-        f"parameters as {argument('names')}."
+        "each call of the function read a parameter with another name, and none is a usual name; give "
+        f"your names of all parameters as {argument('names')}."
     )
 
 

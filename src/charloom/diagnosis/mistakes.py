@@ -115,9 +115,8 @@ MISTAKES: Final = (
         "dh_t = Vᵀ do_t, without the gradient from step t+1",
         DH,
         NETWORK_SECTION,
-        "loop from t = T down to 1, and add the gradient that step t+1 computed for its previous state "
-        "to dh_t before you multiply by the derivative; in PyTorch, do not detach the state within the "
-        "window.",
+        "loop from t = T down to 1; before you multiply by the derivative, add to dh_t the gradient that "
+        "step t+1 passes back; in PyTorch, do not detach the state within the window.",
         variants={"": ALL, "h": LSTM, "cell": LSTM, "gates": GRU, "direct": GRU},
     ),
     Mistake(

@@ -142,10 +142,12 @@ def read_confirmed(header: CheckpointHeader) -> dict[str, bytes]:
     if manifest_of(files) != manifest:
         lines = manifest.splitlines()
         wrong = [name for name in FILES if manifest_of({name: files[name]}).strip() not in lines]
-        raise DamagedError(
-            f"checkpoint {directory} is damaged: {', '.join(wrong) or 'the order of lines'} "
-            f"and {MANIFEST} disagree. {USE_ANOTHER}"
+        problem = (
+            f"{', '.join(wrong)} and {MANIFEST} disagree"
+            if wrong
+            else f"the lines of {MANIFEST} are not the sorted ones of the checkpoint's files"
         )
+        raise DamagedError(f"checkpoint {directory} is damaged: {problem}. {USE_ANOTHER}")
     return files
 
 

@@ -50,8 +50,8 @@ def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
             f"{path} is missing; it had {counted(length, 'byte')} when the checkpoint was saved."
         )
     raise DamagedError(
-        f"{path} has {counted(size, 'byte')}; when the checkpoint was saved, it had "
-        f"{counted(length, 'byte')} that ended with a whole line."
+        f"{path} was changed: it has {counted(size, 'byte')}. When the checkpoint was saved, it had "
+        f"{counted(length, 'byte')}, and its last line was complete."
     )
 
 

@@ -330,7 +330,8 @@ def require_place(path: Path, learner: Learner, characters: int) -> None:
     if (learner.position, learner.epoch) != wanted:
         raise DamagedError(
             f"{path} is damaged: its checkpoint is at character {learner.position:,} of epoch "
-            f"{learner.epoch:,}; after update {learner.update:,} it must be {wanted[0]:,} of {wanted[1]:,}."
+            f"{learner.epoch:,}; after update {learner.update:,} it must be at character "
+            f"{wanted[0]:,} of epoch {wanted[1]:,}."
         )
 
 

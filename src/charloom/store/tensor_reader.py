@@ -41,8 +41,8 @@ def parse_tensors(data: bytes, label: str) -> Arrays:
         tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError:
         raise DamagedError(
-            f"{label} is damaged: its header does not fit the data after it; its end may be missing. "
-            f"Use a copy of it."
+            f"{label} is damaged: its header does not fit the data after it; the end of the file may be missing. "
+            f"Use an intact copy of the file."
         ) from None
     arrays: Arrays = {}
     for name, tensor in tensors:

@@ -129,7 +129,7 @@ def ids_of(
         _write_ids(file, about_ids, count, dtype, blocks)
     if ids := open_ids(path, about_ids, count, dtype):
         return ids
-    raise OSError(f"{path} has other bytes than were just written")
+    raise OSError(f"{path} does not contain the bytes that were just written to it")
 
 
 def _write_ids(

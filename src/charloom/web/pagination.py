@@ -56,7 +56,7 @@ def page_after(
         start = next((n for n, item in enumerate(items, 1) if key(item) == after), 0)
         if not start:
             raise NotFoundError(
-                f"{after!r} is not in the list any more; request the first page, without after."
+                f"{after!r} is not in the list any more; request the first page: leave out “after”."
             )
     found = items[start : start + limit]
     more = start + limit < len(items)
